@@ -1,0 +1,1 @@
+"""Values, state tables and decisions: no I/O, no clock, no threads."""

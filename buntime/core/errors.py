@@ -1,0 +1,54 @@
+"""The errors of the runtime: one tree, split by whose fault it is.
+
+`UsageError` is the operator's (a flag, a setting), `ManifestError` an app author's,
+`HttpError` is an answer that the runtime itself gives to a client. Every message says what is
+wrong, where, and what to do.
+"""
+
+
+class BuntimeError(Exception):
+    """Anything the runtime raises on purpose."""
+
+
+class UsageError(BuntimeError):
+    """A flag or a setting is wrong; the command ends with exit code 2 and this one line."""
+
+
+class ManifestError(BuntimeError):
+    """An app's folder cannot be served as it is; its requests get 500, other apps run on."""
+
+
+class HttpError(BuntimeError):
+    """A request ends with this status instead of an app's answer.
+
+    `code` is a stable word for programs ("body_too_large"), `message` a sentence for people,
+    `headers` further fields of the answer, such as Retry-After. `closes` tells that what follows
+    on the connection cannot be trusted or is not wanted, so that it ends after the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        closes: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+        self.closes = closes
+
+    def __repr__(self) -> str:
+        return f"HttpError({self.status}, {self.code!r}, {self.message!r})"
+
+
+class ClientFault(HttpError):
+    """The client's fault: 4xx, and 505."""
+
+
+class ServerFault(HttpError):
+    """Ours or an app's fault: 5xx."""

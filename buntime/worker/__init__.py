@@ -1,0 +1,1 @@
+"""The worker process: load one app, adapt it to one call shape, loop. Python >= 3.9, stdlib only."""

@@ -1,0 +1,88 @@
+"""The channel's messages survive any cut of the byte stream."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime import wire
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+MESSAGES = st.lists(
+    st.tuples(st.dictionaries(st.text(), VALUES, max_size=4), st.binary(max_size=200)), max_size=6
+)
+
+
+@given(MESSAGES, st.lists(st.integers(1, 50), min_size=1))
+def test_any_cut_gives_the_same_messages(
+    pairs: list[tuple[dict[str, object], bytes]], cuts: list[int]
+) -> None:
+    """What was encoded is decoded, wherever the stream is cut."""
+    sent = [({**m, "type": "T", "size": len(payload)}, payload) for m, payload in pairs]
+    stream = b"".join(wire.encode(m) + payload for m, payload in sent)
+    decoder = wire.Decoder()
+    got = []
+    at = 0
+    turn = 0
+    while at < len(stream):
+        step = cuts[turn % len(cuts)]
+        got += decoder.feed(stream[at : at + step])
+        at += step
+        turn += 1
+    assert got == sent
+
+
+@given(st.binary(max_size=300))
+def test_garbage_gives_wire_errors_only(data: bytes) -> None:
+    """Random bytes are either incomplete, messages, or a WireError."""
+    try:
+        messages = wire.Decoder().feed(data)
+    except wire.WireError:
+        return
+    assert all(isinstance(m["type"], str) for m, _ in messages)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense\n",
+        b"[1]\n",
+        b'"text"\n',
+        b"{}\n",
+        b'{"type":1}\n',
+        b'{"type":"A"} {"type":"B"}\n',
+        b'{"type":"A","size":-1}\n',
+        b'{"type":"A","size":"9"}\n',
+        b'{"type":"A","size":true}\n',
+        b'{"type":"A","size":65537}\n',
+        b"\xff\n",
+        b"[" * 100_000 + b"\n",
+    ],
+)
+def test_a_broken_line_is_refused(line: bytes) -> None:
+    """A line that is no message raises."""
+    with pytest.raises(wire.WireError):
+        wire.Decoder().feed(line)
+
+
+def test_an_endless_line_is_refused_before_it_fills_the_memory() -> None:
+    """A line without an end raises once it is longer than MAX_LINE."""
+    decoder = wire.Decoder()
+    decoder.feed(b"x" * wire.MAX_LINE)
+    with pytest.raises(wire.WireError):
+        decoder.feed(b"x")
+
+
+def test_surrogates_pass() -> None:
+    """Text that is not valid UTF-8 (a lone surrogate) passes as JSON escapes."""
+    message = {"type": "T", "text": "\udcff"}
+    line = wire.encode(message)
+    assert json.loads(line) == message
+    assert wire.Decoder().feed(line) == [(message, b"")]
