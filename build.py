@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""The tasks of this project: `python3 build.py TASK [ARGS...]`. Standard library only.
+
+Each task makes the environment it needs, once, under `.venv/` beside this file. To add a task,
+write a function that takes its arguments and enter it in TASKS; its docstring is its help.
+
+Any Python 3 can read this file, so that an old one gets a sentence instead of a SyntaxError.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.stderr.write(
+        "build.py: Buntime needs Python 3.11 or newer, this is {}.{}; "
+        "start build.py with a newer one, such as python3.11\n".format(*sys.version_info)
+    )
+    sys.exit(2)
+if sys.platform == "win32":
+    sys.stderr.write("build.py: Buntime runs on Linux and macOS, not on Windows (WSL works)\n")
+    sys.exit(2)
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+REQUIREMENTS = ROOT / "requirements"
+ENVIRONMENTS = ROOT / ".venv"
+
+
+class BuildError(Exception):
+    """A task cannot go on; the message says what is missing and what to do."""
+
+
+def run(args: list[str]) -> int:
+    """Start the runtime on apps/, or on the folders in ARGS: run /srv/apps --port 9000"""
+    python = environment("runtime")
+    # A default, not an argument: folders among ARGS win over it, so does the caller's own value.
+    os.environ.setdefault("RUNTIME_WORKER_DIRS", str(ROOT / "apps"))
+    become([str(python), str(ROOT / "buntime.py"), *args])
+
+
+def test(args: list[str]) -> int:
+    """Run the tests; ARGS go to pytest: test -k router -x"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "pytest", *args])
+
+
+def check(args: list[str]) -> int:
+    """Check format, lint, types (mypy --strict) and the direction of imports"""
+    if args:
+        raise BuildError(f"check takes no arguments, got {shlex.join(args)}")
+    python = str(environment("dev"))
+    commands = [
+        [python, "-m", "ruff", "format", "--check", "."],
+        [python, "-m", "ruff", "check", "."],
+        [python, "-m", "mypy"],
+        [python, "-m", "mypy", "buntime.py", "build.py"],
+        [python, "-m", "pytest", "-q", "tests/test_layers.py"],
+    ]
+    failed = [command for command in commands if show_and_run(command)]
+    for command in failed:
+        print(f"build.py: failed: {shlex.join(command[2:])}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def lock(args: list[str]) -> int:
+    """Write requirements/*.txt from pyproject.toml; lock --upgrade takes the newest versions"""
+    uv = [str(environment("lock")), "-m", "uv", "pip", "compile", "--quiet", "--no-config"]
+    # --universal: one file for all platforms and every Python from 3.11 on, told apart by markers.
+    uv += ["--universal", "--python-version", "3.11", "--generate-hashes"]
+    uv += ["--custom-compile-command", "python3 build.py lock", *args]
+    runtime, dev = "requirements/runtime.txt", "requirements/dev.txt"
+    commands = [
+        [*uv, "pyproject.toml", "--output-file", runtime],
+        [*uv, "pyproject.toml", "--group", "dev", "--constraint", runtime, "--output-file", dev],
+        [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
+    ]
+    return max(show_and_run(command) for command in commands)
+
+
+TASKS = {"run": run, "test": test, "check": check, "lock": lock}
+
+
+def become(command: list[str]) -> NoReturn:
+    """Turn this process into `command`, so that signals and the exit code are its own."""
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def show_and_run(command: list[str]) -> int:
+    print(f"+ {shlex.join(command[2:])}", flush=True)
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+# The environments. A folder's name holds everything that decides its content: kind, interpreter
+# and lock file. So it is made once, never changed, and no running process loses its packages.
+# `complete` is written last: without it, a set-up was interrupted and is done again.
+
+
+def environment(kind: str) -> Path:
+    """The Python of the environment with what requirements/KIND.txt pins, made where missing."""
+    requirements = REQUIREMENTS / f"{kind}.txt"
+    source = (requirements.read_bytes(), sys.version.encode(), os.fsencode(sys.base_prefix))
+    digest = hashlib.sha256(b"\0".join(source)).hexdigest()[:10]
+    name = "py{}{}-{}-{}".format(*sys.version_info[:2], kind, digest)
+    folder = ENVIRONMENTS / name
+    complete = folder / "complete"
+    if not complete.exists():
+        ENVIRONMENTS.mkdir(exist_ok=True)
+        with locked(ENVIRONMENTS / f"{name}.lock"):
+            if not complete.exists():
+                make_environment(folder, requirements)
+                complete.touch()
+    return folder / "bin" / "python"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system drops it when the process ends, however it ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build.py that is making the same environment")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_environment(folder: Path, requirements: Path) -> None:
+    """Make a virtual environment and install into it what the lock file pins, checked by hash."""
+    say(f"making {folder.relative_to(ROOT)}")
+    if folder.exists():
+        shutil.rmtree(folder)
+    pip = make_venv(folder)
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
+    command = [*pip, "install", *options, "--requirement", str(requirements)]
+    # A user's configuration may ask for --user, which pip refuses inside an environment.
+    if subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, check=False).returncode:
+        raise BuildError(
+            f"pip could not install {requirements.relative_to(ROOT)}, its reason stands above; "
+            "this first set-up needs a package index: check the network or pip's configuration"
+        )
+
+
+def make_venv(folder: Path) -> list[str]:
+    """Make an empty environment; gives the command that is pip for it."""
+    found = {name for name in ("venv", "ensurepip", "pip") if importlib.util.find_spec(name)}
+    python = str(folder / "bin" / "python")
+    if found >= {"venv", "ensurepip"}:
+        options, pip = [], [python, "-m", "pip"]
+    elif found >= {"venv", "pip"}:  # Debian without python3-venv, but with python3-pip
+        options, pip = ["--without-pip"], [sys.executable, "-m", "pip", "--python", python]
+    else:
+        lacking = "venv" if "venv" not in found else "ensurepip and pip"
+        raise BuildError(
+            f"{sys.executable} has no module {lacking}, so no environment can be made.\n"
+            "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python."
+        )
+    command = [sys.executable, "-m", "venv", *options, str(folder)]
+    if subprocess.run(command, check=False).returncode:
+        raise BuildError(f"no environment: this failed, see above: {shlex.join(command)}")
+    return pip
+
+
+def say(message: str) -> None:
+    print(f"build.py: {message}", file=sys.stderr, flush=True)
+
+
+def usage() -> str:
+    """What `build.py`, `build.py --help` print."""
+    lines = [f"  {name:<6} {task.__doc__}" for name, task in TASKS.items()]
+    return "\n".join(["usage: python3 build.py TASK [ARGS...]", "", *lines])
+
+
+def main(argv: list[str]) -> int:
+    """Run one task; the exit code is its own, or 2 where it could not be started."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if argv else 2
+    if argv[0] not in TASKS:
+        say(f"no task {argv[0]!r}; there are {', '.join(TASKS)}")
+        return 2
+    try:
+        return TASKS[argv[0]](argv[1:])
+    except (BuildError, OSError) as error:
+        say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
