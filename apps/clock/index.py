@@ -1,0 +1,47 @@
+"""Tells the time once a second: an async app whose answer is sent while it is being made.
+
+    curl -N http://localhost:8000/clock/
+    curl -N http://localhost:8000/clock/?count=3
+    curl -N http://localhost:8000/clock/events
+
+Browsers get a page that listens to /clock/events. One worker serves many such clients at once,
+since a coroutine that sleeps takes no thread.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from buntime import Request, Response
+
+PAGE = (Path(__file__).parent / "page.html").read_text("utf-8")
+MAX_COUNT = 3600
+
+
+async def fetch(request: Request) -> Response:
+    try:
+        count = int(request.query.get("count", "60"))
+    except ValueError:
+        return Response("count must be a number\n", status=400)
+    count = min(count, MAX_COUNT)
+    if request.path == "/events":
+        return stream("text/event-stream", (f"data: {time}\n\n" async for time in ticks(count)))
+    if request.path != "/":
+        return Response("there is / and /events\n", status=404)
+    if "text/html" in request.headers.get("accept", ""):
+        return Response.html(PAGE.replace("{{base}}", escape(request.base + "/")))
+    return stream("text/plain; charset=utf-8", (f"{time}\n" async for time in ticks(count)))
+
+
+def stream(content_type: str, pieces: AsyncIterator[str]) -> Response:
+    return Response(pieces, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+async def ticks(count: int) -> AsyncIterator[str]:
+    """The time, `count` times, one second apart; ends early when the client leaves."""
+    for tick in range(count):
+        if tick:
+            await asyncio.sleep(1)
+        yield datetime.now(UTC).isoformat(timespec="seconds")
