@@ -161,9 +161,9 @@ def make_venv(folder: Path) -> list[str]:
     elif found >= {"venv", "pip"}:  # Debian without python3-venv, but with python3-pip
         options, pip = ["--without-pip"], [sys.executable, "-m", "pip", "--python", python]
     else:
-        lacking = "venv" if "venv" not in found else "ensurepip and pip"
+        lacking = "no venv" if "venv" not in found else "neither ensurepip nor pip"
         raise BuildError(
-            f"{sys.executable} has no module {lacking}, so no environment can be made.\n"
+            f"{sys.executable} has {lacking}, so no environment can be made.\n"
             "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python."
         )
     command = [sys.executable, "-m", "venv", *options, str(folder)]
