@@ -24,6 +24,7 @@ class HttpError(BuntimeError):
     `code` is a stable word for programs ("body_too_large"), `message` a sentence for people,
     `headers` further fields of the answer, such as Retry-After. `closes` tells that what follows
     on the connection cannot be trusted or is not wanted, so that it ends after the answer.
+    `detail` is a trace for the app's author, shown in development only.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class HttpError(BuntimeError):
         *,
         headers: tuple[tuple[str, str], ...] = (),
         closes: bool = False,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -41,6 +43,7 @@ class HttpError(BuntimeError):
         self.message = message
         self.headers = headers
         self.closes = closes
+        self.detail = detail
 
     def __repr__(self) -> str:
         return f"HttpError({self.status}, {self.code!r}, {self.message!r})"

@@ -1,0 +1,44 @@
+"""The answers of the runtime itself when something is wrong: JSON, or a page for people."""
+
+import json
+from html import escape
+from http import HTTPStatus
+
+from buntime.core.errors import HttpError
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{status} {phrase}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;margin:4rem auto;max-width:44rem;padding:0 1rem}}\
+small{{color:#666}}pre{{overflow:auto;background:#f4f4f4;padding:1rem}}</style>
+<h1>{status} {phrase}</h1><p>{message}</p>{detail}<p><small>Request {request_id}</small></p></html>
+"""
+
+
+def render_error(
+    error: HttpError, request_id: str, *, accept: str
+) -> tuple[list[tuple[str, str]], bytes]:
+    """The fields and body of an error's answer; HTML where `accept` names text/html.
+
+    JSON: {"error": {"code": "app_not_found", "message": "...", "requestId": "..."}}
+    """
+    fields = list(error.headers)
+    if "text/html" in accept.lower():
+        try:
+            phrase = HTTPStatus(error.status).phrase
+        except ValueError:
+            phrase = "Error"
+        detail = f"<pre>{escape(error.detail)}</pre>" if error.detail else ""
+        page = _PAGE.format(
+            status=error.status,
+            phrase=phrase,
+            message=escape(error.message),
+            detail=detail,
+            request_id=escape(request_id),
+        )
+        fields.append(("content-type", "text/html; charset=utf-8"))
+        return fields, page.encode("utf-8", "backslashreplace")
+    told = {"code": error.code, "message": error.message, "requestId": request_id}
+    if error.detail:
+        told["stack"] = error.detail
+    fields.append(("content-type", "application/json"))
+    return fields, json.dumps({"error": told}).encode("ascii")

@@ -1,0 +1,384 @@
+"""Decides which worker gets a request, and which workers start and end: no I/O, no clock.
+
+The server tells what happened (`submit`, `loaded`, `finished`, `died`, `tick` ...) and carries out
+the decisions that come back, in their order. A ticket stands for one request; the scheduler only
+queues it. Invariants, tested over random sequences of events:
+
+- a worker gets work only in a state that may have it, and never more than its capacity;
+- processes with an app never number more than `pool_size` (spares are counted apart);
+- every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
+
+A worker at the end of its lifetime or its requests is replaced before it is retired, where the
+app has had a request lately: it goes on serving until the replacement has loaded.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+
+from buntime.core.lifecycle import Event, State
+from buntime.core.workforce import (
+    BACKOFF_MAX_S,
+    CRASH_LOOP,
+    HAS_LEFT,
+    TAKES_WORK,
+    Adopt,
+    AppState,
+    Assign,
+    Decision,
+    End,
+    Fail,
+    PoolLimits,
+    Refuse,
+    Spawn,
+    Ticket,
+    WorkerState,
+    least_loaded,
+    ready_count,
+)
+
+
+class Scheduler:
+    """All workers and queues. `jitter()` gives a number from 0 to 1, for recycling apart."""
+
+    def __init__(self, limits: PoolLimits, jitter: Callable[[], float]) -> None:
+        self.limits = limits
+        self.workers: dict[int, WorkerState] = {}
+        self.apps: dict[AppState, None] = {}
+        self.evictions = 0
+        self._jitter = jitter
+        self._last_id = 0
+        self._kits: dict[Hashable, None] = {}  # kits to keep spares of
+        self._waiting: dict[AppState, None] = {}  # apps whose queue waits for room in the pool
+        self._closing = False
+
+    # What happens
+
+    def add_app(self, app: AppState, now: float) -> list[Decision]:
+        """An app is known; its prewarmed workers are started."""
+        self.apps[app] = None
+        return list(self._prewarm(app, now))
+
+    def drop_app(self, app: AppState, now: float) -> list[Decision]:
+        """The app's code changed or its folder went: its workers finish what they have in hand.
+
+        What is still queued for it is served to its end, by workers that leave right after.
+        """
+        app.is_dropped = True
+        decisions: list[Decision] = []
+        for worker in tuple(app.workers.values()):
+            decisions += self._retire(worker)
+        decisions += self._pump(app, now)
+        self._forget_if_done(app)
+        return decisions
+
+    def keep_spares(self, kit: Hashable) -> list[Decision]:
+        """Keep spare interpreters of this kit from now on."""
+        self._kits[kit] = None
+        return list(self._refill())
+
+    def submit(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
+        """A request came for the app."""
+        app.last_request_s = now
+        if not app.queue and not app.policy.is_ephemeral:
+            worker = least_loaded(app)
+            if worker is not None:  # the usual case: no queue, a worker with room
+                return self._give(worker, ticket, now)
+        if app.is_crash_looping(now) and not app.workers:
+            return [Refuse(ticket, app.retry_at_s - now)]
+        app.queue[ticket] = None
+        decisions = self._pump(app, now)
+        limits = self.limits
+        ephemeral = app.policy.is_ephemeral
+        limit = limits.ephemeral_queue_limit if ephemeral else limits.queue_limit
+        if len(app.queue) > limit:
+            del app.queue[ticket]  # the newest; those before it have a place
+            decisions.append(Refuse(ticket, 1.0))
+        return decisions
+
+    def withdraw(self, app: AppState, ticket: Ticket) -> bool:
+        """The request waits no more (its client left, its time passed); False if it did not."""
+        if ticket not in app.queue:
+            return False
+        del app.queue[ticket]
+        if not app.queue:
+            self._waiting.pop(app, None)
+            self._forget_if_done(app)
+        return True
+
+    def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
+        """The worker has loaded its app and can have `capacity` requests at once."""
+        worker = self.workers[worker_id]
+        worker.step(Event.LOADED)
+        worker.is_loaded = True
+        if worker.state is not State.IDLE or worker.app is None:
+            return []
+        worker.idle_since_s = now
+        app = worker.app
+        app.boot_failures = 0
+        worker.capacity = 1 if app.policy.is_ephemeral else max(1, capacity)
+        decisions: list[Decision] = []
+        for other in tuple(app.workers.values()):
+            if other.is_leaving:  # the replacement is ready: now it may go
+                decisions += self._retire(other)
+                break
+        return decisions + self._pump(app, now) + self._leave_if_dropped(worker)
+
+    def finished(self, worker_id: int, now: float) -> list[Decision]:
+        """One request of the worker has ended, in whatever way."""
+        worker = self.workers[worker_id]
+        app = worker.app
+        if app is None or worker.in_hand < 1:
+            raise AssertionError(f"{worker!r} finished what it did not have")
+        worker.in_hand -= 1
+        worker.served += 1
+        if worker.in_hand == 0 and worker.state is not State.ENDING:
+            worker.step(Event.DRAINED)
+            worker.idle_since_s = now
+        decisions: list[Decision] = []
+        if worker.state is State.ENDING:
+            decisions.append(End(worker_id))
+        elif worker.served >= worker.requests_max and self._may_replace(worker, now):
+            decisions += self._replace(worker, now)
+        if app.queue:
+            decisions += self._pump(app, now)
+        if self._waiting and app.policy.is_ephemeral:
+            decisions += self._pump_waiting(now)
+        return decisions + self._leave_if_dropped(worker)
+
+    def died(self, worker_id: int, now: float) -> tuple[list[Decision], bool]:
+        """The worker's process has gone. Also tells whether it died before it had loaded.
+
+        The tickets it had in hand are the server's to answer, or to submit once more.
+        """
+        worker = self.workers.pop(worker_id)
+        failed_to_load = worker.app is not None and not worker.is_loaded
+        failed_to_load = failed_to_load and worker.state in (State.LOADING, State.ONCE)
+        worker.step(Event.DIED)
+        decisions: list[Decision] = []
+        app = worker.app
+        if app is not None:
+            app.workers.pop(worker_id, None)
+            if failed_to_load and not app.policy.is_ephemeral:
+                decisions += self._boot_failed(app, now)
+            if app.queue:
+                decisions += self._pump(app, now)
+            self._forget_if_done(app)
+        decisions += self._pump_waiting(now)
+        if not failed_to_load:  # else a broken interpreter would be started over and over
+            decisions += self._refill()
+        return decisions, failed_to_load
+
+    def retire(self, worker_id: int) -> list[Decision]:
+        """The worker is to leave after what it has in hand."""
+        return self._retire(self.workers[worker_id])
+
+    def tick(self, now: float) -> list[Decision]:
+        """Time has passed: end what has been idle too long, replace what is too old."""
+        decisions: list[Decision] = []
+        for worker in tuple(self.workers.values()):
+            app = worker.app
+            if app is None or worker.state not in TAKES_WORK:
+                continue
+            policy = app.policy
+            is_old = policy.ttl_s and now - worker.born_s >= policy.ttl_s
+            if is_old or worker.served >= worker.requests_max:
+                if self._may_replace(worker, now):
+                    decisions += self._replace(worker, now)
+            elif (
+                worker.state is State.IDLE
+                and now - worker.idle_since_s >= policy.idle_timeout_s
+                and ready_count(app) > policy.prewarm
+            ):
+                worker.step(Event.RETIRE)
+                decisions.append(End(worker.id, was_idle=True))
+        for app in tuple(self.apps):
+            decisions += self._prewarm(app, now)
+            if app.queue:
+                decisions += self._pump(app, now)  # a back-off may be over
+        decisions += self._pump_waiting(now)
+        return decisions + list(self._refill())
+
+    def close(self) -> list[Decision]:
+        """Shut down: no worker starts any more; each ends after what it has in hand."""
+        self._closing = True
+        decisions: list[Decision] = []
+        for worker in tuple(self.workers.values()):
+            decisions += self._retire(worker)
+        return decisions
+
+    # Counts
+
+    @property
+    def size(self) -> int:
+        """Processes that have, or had, an app."""
+        return sum(worker.state is not State.SPARE for worker in self.workers.values())
+
+    # How it is decided
+
+    def _give(self, worker: WorkerState, ticket: Ticket, now: float) -> list[Decision]:
+        worker.in_hand += 1
+        worker.step(Event.ASSIGN)
+        return [Assign(worker.id, ticket)]
+
+    def _pump(self, app: AppState, now: float) -> list[Decision]:
+        """Give queued requests to workers, and start workers where that helps."""
+        if app.policy.is_ephemeral:
+            return list(self._pump_ephemeral(app, now))
+        decisions: list[Decision] = []
+        while app.queue:
+            worker = least_loaded(app)
+            if worker is None:
+                break
+            ticket = next(iter(app.queue))
+            del app.queue[ticket]
+            decisions += self._give(worker, ticket, now)
+        if app.queue and not self._closing:
+            serving = sum(
+                worker.state not in HAS_LEFT and not worker.is_leaving
+                for worker in app.workers.values()
+            )
+            loading = sum(worker.state is State.LOADING for worker in app.workers.values())
+            may_boot = now >= app.retry_at_s or not (
+                app.has_loaded_worker() or app.boot_failures >= CRASH_LOOP
+            )
+            if serving < app.policy.workers and not loading and may_boot:
+                decisions += self._start(app, now)
+        return decisions
+
+    def _pump_waiting(self, now: float) -> list[Decision]:
+        """Let the apps that wait for room have another try, each in its turn."""
+        decisions: list[Decision] = []
+        for app in tuple(self._waiting):
+            del self._waiting[app]  # it goes to the end of the line if it must wait on
+            decisions += self._pump(app, now)
+        return decisions
+
+    def _pump_ephemeral(self, app: AppState, now: float) -> Iterator[Decision]:
+        while app.queue and not self._closing:
+            busy = sum(worker.state is State.ONCE for worker in self.workers.values())
+            if busy >= self.limits.ephemeral_concurrency:
+                self._waiting[app] = None
+                return
+            ready = next((w for w in app.workers.values() if w.state is State.IDLE), None)
+            if ready is None:
+                if not self._has_room():
+                    yield from self._wait_for_room(app)
+                    return
+                ready, decisions = self._take_spare(app, Event.ADOPT_ONCE, now)
+                yield from decisions
+            else:
+                ready.step(Event.ASSIGN_ONCE)
+            ticket = next(iter(app.queue))
+            del app.queue[ticket]
+            ready.in_hand = 1
+            yield Assign(ready.id, ticket)
+            yield from self._prewarm(app, now)
+
+    def _start(self, app: AppState, now: float) -> list[Decision]:
+        """Start one more worker of a persistent app, when the pool has room for it."""
+        if not self._has_room():
+            return self._wait_for_room(app)
+        return self._take_spare(app, Event.ADOPT, now)[1]
+
+    def _take_spare(
+        self, app: AppState, event: Event, now: float
+    ) -> tuple[WorkerState, list[Decision]]:
+        """A spare that becomes the app's worker; without one, a new process."""
+        decisions: list[Decision] = []
+        kit = app.policy.kit
+        worker = next(
+            (w for w in self.workers.values() if w.state is State.SPARE and w.kit == kit), None
+        )
+        if worker is None:
+            worker = self._spawn(kit)
+            decisions.append(Spawn(worker.id, kit))
+        worker.step(event)
+        worker.app = app
+        worker.born_s = worker.idle_since_s = now
+        spread = 0.9 + 0.2 * self._jitter()
+        worker.requests_max = max(1, round(app.policy.max_requests * spread))
+        app.workers[worker.id] = worker
+        decisions.append(Adopt(worker.id, app))
+        return worker, decisions
+
+    def _spawn(self, kit: Hashable) -> WorkerState:
+        self._last_id += 1
+        worker = WorkerState(self._last_id, kit)
+        self.workers[worker.id] = worker
+        return worker
+
+    def _has_room(self) -> bool:
+        return self.size < self.limits.pool_size
+
+    def _wait_for_room(self, app: AppState) -> list[Decision]:
+        """Stand in line for the next worker to die; the one idle longest is ended to that end."""
+        self._waiting[app] = None
+        ending = sum(worker.state is State.ENDING for worker in self.workers.values())
+        idle = [worker for worker in self.workers.values() if worker.state is State.IDLE]
+        if ending >= len(self._waiting) or not idle:
+            return []
+        self.evictions += 1
+        return self._retire(min(idle, key=lambda worker: worker.idle_since_s))
+
+    def _may_replace(self, worker: WorkerState, now: float) -> bool:
+        app = worker.app
+        return app is not None and not worker.is_leaving and now >= app.retry_at_s
+
+    def _replace(self, worker: WorkerState, now: float) -> list[Decision]:
+        """Its time or its requests are used up: start its replacement, or end it if unused."""
+        app = worker.app
+        if app is None or worker.state not in TAKES_WORK:
+            return []
+        wanted = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
+        if app.is_dropped or self._closing or not wanted or not self._has_room():
+            return self._retire(worker)
+        worker.is_leaving = True
+        return self._take_spare(app, Event.ADOPT, now)[1]
+
+    def _leave_if_dropped(self, worker: WorkerState) -> list[Decision]:
+        app = worker.app
+        if app is None or not app.is_dropped or app.queue or worker.state in HAS_LEFT:
+            return []
+        return self._retire(worker)
+
+    def _retire(self, worker: WorkerState) -> list[Decision]:
+        before = worker.state
+        worker.step(Event.RETIRE)
+        worker.is_leaving = False
+        if worker.state is State.ENDING and before is not State.ENDING:
+            return [End(worker.id)]
+        return []
+
+    def _prewarm(self, app: AppState, now: float) -> Iterator[Decision]:
+        """Keep `prewarm` loaded workers ready, as far as the pool has room."""
+        if app.is_dropped or self._closing or now < app.retry_at_s:
+            return
+        while ready_count(app) < app.policy.prewarm and self._has_room():
+            yield from self._take_spare(app, Event.ADOPT, now)[1]
+
+    def _refill(self) -> Iterator[Decision]:
+        if self._closing:
+            return
+        for kit in self._kits:
+            spares = sum(
+                worker.state is State.SPARE and worker.kit == kit
+                for worker in self.workers.values()
+            )
+            for _ in range(self.limits.spare_workers - spares):
+                yield Spawn(self._spawn(kit).id, kit)
+
+    def _boot_failed(self, app: AppState, now: float) -> list[Decision]:
+        """Back off; those being replaced stay; what waits for nothing else has failed."""
+        app.boot_failures += 1
+        app.retry_at_s = now + min(BACKOFF_MAX_S, 2.0 ** (app.boot_failures - 1))
+        for worker in app.workers.values():
+            worker.is_leaving = False
+        if app.has_loaded_worker():
+            return []
+        failed: list[Decision] = [Fail(ticket) for ticket in app.queue]
+        app.queue.clear()
+        self._waiting.pop(app, None)
+        return failed
+
+    def _forget_if_done(self, app: AppState) -> None:
+        if app.is_dropped and not app.workers and not app.queue:
+            self.apps.pop(app, None)
