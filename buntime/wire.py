@@ -30,10 +30,10 @@ import json
 
 TYPE_CHECKING = False  # typing costs 11 ms at a worker's start
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any
 
-    Message = Dict[str, Any]
-    Received = Tuple[Message, bytes]
+    Message = dict[str, Any]
+    Received = tuple[Message, bytes]
 
 INIT = "INIT"
 READY = "READY"
@@ -80,7 +80,7 @@ class Decoder:
         self._rest = b""  # bytes that do not make a whole message yet
         self._head: Message | None = None  # a parsed line whose payload is still incomplete
 
-    def feed(self, data: bytes) -> List[Received]:
+    def feed(self, data: bytes) -> list[Received]:
         """The messages that `data` completes, each with its payload (b"" where it has none).
 
         Raises WireError for a line that is too long, not JSON, no object or without a type, and
@@ -88,7 +88,7 @@ class Decoder:
         """
         if self._rest:
             data = self._rest + data
-        messages: List[Received] = []
+        messages: list[Received] = []
         at = 0
         while True:
             head = self._head
@@ -96,7 +96,7 @@ class Decoder:
                 end = data.find(b"\n", at)
                 if end < 0:
                     if len(data) - at > MAX_LINE:
-                        raise WireError("a line of over %d bytes" % MAX_LINE)
+                        raise WireError(f"a line of over {MAX_LINE} bytes")
                     break
                 head = _parse(data[at:end])
                 at = end + 1
@@ -116,15 +116,15 @@ class Decoder:
 
 def _parse(line: bytes) -> Message:
     if len(line) > MAX_LINE:
-        raise WireError("a line of over %d bytes" % MAX_LINE)
+        raise WireError(f"a line of over {MAX_LINE} bytes")
     try:
         text = line.decode("utf-8")
         message, end = _from_json(text)
     except (ValueError, RecursionError) as exc:
-        raise WireError("not a JSON line: %.80r" % line) from exc
+        raise WireError(f"not a JSON line: {line[:80]!r}") from exc
     if end != len(text) or type(message) is not dict or type(message.get("type")) is not str:
-        raise WireError("not a message: %.80r" % line)
+        raise WireError(f"not a message: {line[:80]!r}")
     size = message.get("size", 0)
     if type(size) is not int or not 0 <= size <= MAX_PAYLOAD:
-        raise WireError("a payload's size must be 0 to %d: %.80r" % (MAX_PAYLOAD, line))
+        raise WireError(f"a payload's size must be 0 to {MAX_PAYLOAD}: {line[:80]!r}")
     return message

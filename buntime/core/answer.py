@@ -22,6 +22,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
+_BODILESS = frozenset({204, 304})  # RFC 9110 6.4.1
 # Fields that say how a message is framed or when it was made: the runtime's to write.
 _OURS = HOP_BY_HOP | {"date", "x-request-id"}
 # name as an app wrote it -> (lower-case name, "Name: "), for names that were found valid.
@@ -66,7 +67,7 @@ class Answer:
             raise AnswerError(f"the status must be a number from 200 to 999, not {status!r}")
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
         declared = _write_fields(lines, fields)
-        bodiless = request.method == "HEAD" or status == 204 or status == 304
+        bodiless = request.method == "HEAD" or status in _BODILESS
         if declared is None:
             length = size
         elif size is not None and size != declared and not bodiless:

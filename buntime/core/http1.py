@@ -209,7 +209,7 @@ def bad_request(message: str) -> ClientFault:
 def _check_incomplete(buffer: bytes, scanned: int, limits: Limits) -> None:
     """Refuse early what cannot become a valid head any more."""
     line_end = buffer.find(b"\r\n", 0, limits.request_line_max_bytes + 2)
-    if line_end < 0 and len(buffer) > limits.request_line_max_bytes:
+    if line_end < 0 and len(buffer) > limits.request_line_max_bytes + 1:  # its CR may be there
         raise _line_too_long(limits)
     if line_end >= 0 and len(buffer) - line_end > limits.headers_max_bytes + 2:
         raise _headers_too_large(limits)

@@ -138,10 +138,10 @@ class Scheduler:
             decisions.append(End(worker_id))
         elif worker.served >= worker.requests_max and self._may_replace(worker, now):
             decisions += self._replace(worker, now)
-        if app.queue:
+        if app.policy.is_ephemeral:
+            decisions += self._pump_waiting(now)  # the free slot is for whose turn it is
+        elif app.queue:
             decisions += self._pump(app, now)
-        if self._waiting and app.policy.is_ephemeral:
-            decisions += self._pump_waiting(now)
         return decisions + self._leave_if_dropped(worker)
 
     def died(self, worker_id: int, now: float) -> tuple[list[Decision], bool]:
@@ -159,7 +159,7 @@ class Scheduler:
             app.workers.pop(worker_id, None)
             if failed_to_load and not app.policy.is_ephemeral:
                 decisions += self._boot_failed(app, now)
-            if app.queue:
+            if app.queue and not app.policy.is_ephemeral:
                 decisions += self._pump(app, now)
             self._forget_if_done(app)
         decisions += self._pump_waiting(now)
@@ -245,11 +245,16 @@ class Scheduler:
         return decisions
 
     def _pump_waiting(self, now: float) -> list[Decision]:
-        """Let the apps that wait for room have another try, each in its turn."""
+        """Let the apps that wait have another try; who got something goes to the line's end."""
         decisions: list[Decision] = []
+        passed_over: dict[AppState, None] = {}
         for app in tuple(self._waiting):
-            del self._waiting[app]  # it goes to the end of the line if it must wait on
-            decisions += self._pump(app, now)
+            del self._waiting[app]
+            got = self._pump(app, now)
+            decisions += got
+            if app in self._waiting and not any(type(decision) is Assign for decision in got):
+                passed_over[app] = None
+        self._waiting = passed_over | self._waiting
         return decisions
 
     def _pump_ephemeral(self, app: AppState, now: float) -> Iterator[Decision]:

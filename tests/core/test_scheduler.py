@@ -1,0 +1,437 @@
+"""The scheduler: examples, and its invariants over random sequences of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from buntime.core.lifecycle import State
+from buntime.core.scheduler import Scheduler
+from buntime.core.workforce import (
+    Adopt,
+    AppState,
+    Assign,
+    Decision,
+    End,
+    Fail,
+    Policy,
+    PoolLimits,
+    Refuse,
+    Spawn,
+)
+
+
+def limits(**changes: int) -> PoolLimits:
+    values = {
+        "pool_size": 10,
+        "ephemeral_concurrency": 2,
+        "ephemeral_queue_limit": 3,
+        "queue_limit": 4,
+        "spare_workers": 1,
+    }
+    return PoolLimits(**{**values, **changes})
+
+
+def policy(**changes: float) -> Policy:
+    values = {
+        "kit": "python",
+        "ttl_s": 100.0,
+        "idle_timeout_s": 50.0,
+        "max_requests": 1000,
+        "workers": 1,
+        "prewarm": 0,
+    }
+    return Policy(**{**values, **changes})  # type: ignore[arg-type]  # kinds as in the dict above
+
+
+def scheduler(**changes: int) -> Scheduler:
+    return Scheduler(limits(**changes), jitter=lambda: 0.5)
+
+
+def kinds(decisions: Iterable[Decision]) -> list[str]:
+    return [type(decision).__name__ for decision in decisions]
+
+
+def worker_of(decisions: Iterable[Decision]) -> int:
+    return next(d.worker for d in decisions if isinstance(d, Adopt))
+
+
+def booted(pool: Scheduler, app: AppState, capacity: int = 1, now: float = 0.0) -> int:
+    """A loaded, idle worker of the app."""
+    decisions = pool.submit(app, "first", now)
+    worker = worker_of(decisions)
+    assert kinds(pool.loaded(worker, capacity, now)) == ["Assign"]
+    pool.finished(worker, now)
+    return worker
+
+
+def test_the_first_request_starts_a_worker_and_waits_for_it() -> None:
+    """A persistent app's request is assigned when its worker has loaded."""
+    pool, app = scheduler(), AppState("a", policy())
+    decisions = pool.submit(app, "r1", 0)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.loaded(worker_of(decisions), 1, 1) == [Assign(worker_of(decisions), "r1")]
+
+
+def test_a_spare_is_adopted_before_a_process_is_started() -> None:
+    """A spare of the right kit saves the start."""
+    pool, app = scheduler(), AppState("a", policy())
+    assert kinds(pool.keep_spares("python")) == ["Spawn"]
+    assert kinds(pool.submit(app, "r1", 0)) == ["Adopt"]
+
+
+def test_a_spare_of_another_kit_is_not_adopted() -> None:
+    """An app never runs on an interpreter that is not its own."""
+    pool, app = scheduler(), AppState("a", policy(kit="other"))
+    pool.keep_spares("python")
+    assert kinds(pool.submit(app, "r1", 0)) == ["Spawn", "Adopt"]
+
+
+def test_a_loaded_worker_is_used_again() -> None:
+    """A request for an idle worker is assigned at once."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    assert pool.submit(app, "r2", 1) == [Assign(worker, "r2")]
+
+
+def test_requests_beyond_the_capacity_wait_in_order() -> None:
+    """What a full worker cannot take is assigned in the order of arrival."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    assert pool.submit(app, "r3", 1) == []
+    assert pool.submit(app, "r4", 1) == []
+    assert pool.finished(worker, 2) == [Assign(worker, "r3")]
+    assert pool.finished(worker, 2) == [Assign(worker, "r4")]
+
+
+def test_the_least_loaded_worker_is_chosen() -> None:
+    """With several workers, a request goes to the one with the fewest in hand."""
+    pool, app = scheduler(), AppState("a", policy(workers=2))
+    first = booted(pool, app, capacity=2)
+    pool.submit(app, "r1", 0)
+    pool.submit(app, "r2", 0)
+    second = worker_of(pool.submit(app, "r3", 0))
+    assert pool.loaded(second, 2, 1) == [Assign(second, "r3")]
+    pool.finished(first, 1)
+    pool.finished(first, 1)
+    assert pool.submit(app, "r4", 1) == [Assign(first, "r4")]
+
+
+def test_a_full_queue_refuses_the_newest() -> None:
+    """Beyond the queue's bound a request is refused; those before it keep their place."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(4):
+        pool.submit(app, number, 0)
+    assert pool.submit(app, 4, 0) == [Refuse(4, 1.0)]
+    assert list(app.queue) == [0, 1, 2, 3]
+
+
+def test_an_ephemeral_request_gets_a_worker_of_its_own() -> None:
+    """With ttl 0 a request is assigned without waiting, and its worker ends with it."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    decisions = pool.submit(app, "r1", 0)
+    assert kinds(decisions) == ["Spawn", "Adopt", "Assign"]
+    worker = worker_of(decisions)
+    pool.loaded(worker, 1, 0)
+    assert pool.finished(worker, 1) == [End(worker)]
+
+
+def test_ephemeral_slots_are_bounded_and_passed_on() -> None:
+    """No more than the allowed number run at once; the next starts when one has ended."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(app, "r1", 0))
+    pool.submit(app, "r2", 0)
+    assert pool.submit(app, "r3", 0) == []
+    assert kinds(pool.finished(first, 1)) == ["End", "Spawn", "Adopt", "Assign"]
+
+
+def test_ephemeral_slots_are_shared_between_apps() -> None:
+    """One app's flood does not keep another one waiting for all of it."""
+    pool = scheduler(ephemeral_concurrency=1)
+    loud, quiet = AppState("loud", policy(ttl_s=0.0)), AppState("quiet", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(loud, "l1", 0))
+    pool.submit(loud, "l2", 0)
+    pool.submit(loud, "l3", 0)
+    pool.submit(quiet, "q1", 0)
+    second = pool.finished(first, 1)
+    assert [d.ticket for d in second if isinstance(d, Assign)] == ["l2"]
+    third = pool.finished(worker_of(second), 2)
+    assert [d.ticket for d in third if isinstance(d, Assign)] == ["q1"]
+
+
+def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:
+    """Room is made by the least recently used idle worker, and used when it has gone."""
+    pool = scheduler(pool_size=2)
+    old, new, third = (AppState(name, policy()) for name in "abc")
+    worker_old = booted(pool, old, now=1)
+    booted(pool, new, now=2)
+    assert pool.submit(third, "r", 3) == [End(worker_old)]
+    decisions, _ = pool.died(worker_old, 4)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.evictions == 1
+
+
+def test_a_worker_at_its_last_request_is_replaced_first() -> None:
+    """maxRequests: the old worker serves until the new one has loaded."""
+    pool, app = scheduler(), AppState("a", policy(max_requests=2))
+    old = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    new = worker_of(pool.finished(old, 1))
+    assert pool.submit(app, "r3", 1) == [Assign(old, "r3")]
+    pool.finished(old, 1)
+    assert pool.loaded(new, 1, 2) == [End(old)]
+    assert pool.submit(app, "r4", 2) == [Assign(new, "r4")]
+
+
+def test_a_replacement_that_does_not_load_leaves_the_old_worker_serving() -> None:
+    """A broken deploy harms nobody who is served already."""
+    pool, app = scheduler(), AppState("a", policy(max_requests=2))
+    old = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    new = worker_of(pool.finished(old, 1))
+    _, failed_to_load = pool.died(new, 2)
+    assert failed_to_load
+    assert pool.submit(app, "r3", 2) == [Assign(old, "r3")]
+    assert kinds(pool.finished(old, 2)) == []  # backs off
+    assert kinds(pool.tick(3.5)) == ["Spawn", "Adopt"]
+
+
+def test_an_old_worker_without_traffic_ends() -> None:
+    """ttl: nobody asked for the app lately, so nothing replaces its worker."""
+    pool, app = scheduler(), AppState("a", policy(idle_timeout_s=50.0))
+    pool.add_app(app, 0)
+    worker = booted(pool, app)
+    pool.submit(app, "r", 40)
+    assert End(worker) not in pool.tick(101)  # it is busy
+    pool.finished(worker, 101)
+    assert pool.workers[worker].state is State.ENDING
+
+
+def test_an_idle_worker_ends_after_its_time() -> None:
+    """idleTimeout: IDLE, then the end."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    assert pool.tick(49) == []
+    assert pool.tick(50) == [End(worker, was_idle=True)]
+
+
+def test_prewarmed_workers_are_kept() -> None:
+    """prewarm: ready before the first request, for ttl 0 too, and kept however idle."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, prewarm=1))
+    decisions = pool.add_app(app, 0)
+    worker = worker_of(decisions)
+    assert pool.loaded(worker, 1, 1) == []
+    assert pool.tick(1000) == []
+    assert kinds(pool.submit(app, "r", 1000)) == ["Assign", "Spawn", "Adopt"]
+
+
+def test_what_waits_for_a_broken_app_fails() -> None:
+    """A boot that fails fails the requests that wait for it."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = worker_of(pool.submit(app, "r1", 0))
+    pool.submit(app, "r2", 0)
+    decisions, failed_to_load = pool.died(worker, 1)
+    assert failed_to_load
+    assert decisions == [Fail("r1"), Fail("r2")]
+
+
+def test_a_crash_loop_is_refused_between_its_tries() -> None:
+    """After five failed boots in a row requests get 503 at once, and one try a back-off."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(5):
+        pool.died(worker_of(pool.submit(app, number, 0)), 0)
+    assert pool.submit(app, "r", 6) == [Refuse("r", 10.0)]
+    assert kinds(pool.submit(app, "r", 16)) == ["Spawn", "Adopt"]
+
+
+def test_a_dropped_app_finishes_what_it_has() -> None:
+    """A changed app's old worker ends after its last request, and gets no new one."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r1", 1)
+    assert pool.drop_app(app, 1) == []
+    assert pool.finished(worker, 2) == [End(worker)]
+
+
+def test_a_withdrawn_request_is_not_assigned() -> None:
+    """A request whose client left is not given to anybody."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r1", 1)
+    pool.submit(app, "r2", 1)
+    assert pool.withdraw(app, "r2")
+    assert not pool.withdraw(app, "r2")
+    assert pool.finished(worker, 2) == []
+
+
+POLICIES = st.builds(
+    Policy,
+    kit=st.sampled_from(["python", "other"]),
+    ttl_s=st.sampled_from([0.0, 5.0, 50.0]),
+    idle_timeout_s=st.sampled_from([2.0, 20.0]),
+    max_requests=st.integers(1, 5),
+    workers=st.integers(1, 3),
+    prewarm=st.integers(0, 2),
+)
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Plays the server: random events in any order that processes can bring about."""
+
+    @initialize(
+        pool=st.builds(
+            PoolLimits,
+            pool_size=st.integers(1, 5),
+            ephemeral_concurrency=st.integers(1, 3),
+            ephemeral_queue_limit=st.integers(0, 4),
+            queue_limit=st.integers(0, 4),
+            spare_workers=st.integers(0, 2),
+        ),
+        policies=st.lists(POLICIES, min_size=1, max_size=3),
+    )
+    def begin(self, pool: PoolLimits, policies: list[Policy]) -> None:
+        self.now = 0.0
+        self.tickets = 0
+        self.waiting: set[int] = set()
+        self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
+        self.loading: set[int] = set()
+        self.told_to_end: set[int] = set()
+        self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
+        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
+        self.carry_out(self.scheduler.keep_spares("python"))
+        for app in self.apps:
+            self.carry_out(self.scheduler.add_app(app, self.now))
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Spawn(worker, _):
+                    assert worker not in self.in_hand
+                    self.in_hand[worker] = []
+                case Adopt(worker, app):
+                    assert worker in self.in_hand
+                    assert self.scheduler.workers[worker].kit == app.policy.kit
+                    self.loading.add(worker)
+                case Assign(worker, ticket):
+                    assert isinstance(ticket, int)
+                    assert worker not in self.told_to_end
+                    self.waiting.remove(ticket)
+                    self.in_hand[worker].append(ticket)
+                case End(worker, _):
+                    assert worker not in self.told_to_end
+                    assert not self.in_hand[worker]
+                    self.told_to_end.add(worker)
+                case Refuse(ticket, retry_after_s):
+                    assert retry_after_s > 0
+                    assert isinstance(ticket, int)
+                    self.waiting.remove(ticket)
+                case Fail(ticket):
+                    assert isinstance(ticket, int)
+                    self.waiting.remove(ticket)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.scheduler.tick(self.now))
+
+    @rule(data=st.data())
+    def request(self, data: st.DataObject) -> None:
+        app = data.draw(st.sampled_from(self.apps))
+        self.tickets += 1
+        self.waiting.add(self.tickets)
+        self.carry_out(self.scheduler.submit(app, self.tickets, self.now))
+
+    @precondition(lambda self: self.loading)
+    @rule(data=st.data(), capacity=st.integers(1, 3))
+    def loads(self, data: st.DataObject, capacity: int) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.loading)))
+        self.loading.remove(worker)
+        self.carry_out(self.scheduler.loaded(worker, capacity, self.now))
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def finishes(self, data: st.DataObject) -> None:
+        busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
+        worker = data.draw(st.sampled_from(busy))
+        self.in_hand[worker].pop()
+        self.carry_out(self.scheduler.finished(worker, self.now))
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def dies(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        del self.in_hand[worker]
+        self.loading.discard(worker)
+        self.told_to_end.discard(worker)
+        decisions, _ = self.scheduler.died(worker, self.now)
+        self.carry_out(decisions)
+
+    @rule(data=st.data())
+    def client_leaves(self, data: st.DataObject) -> None:
+        queued = [(app, ticket) for app in self.apps for ticket in app.queue]
+        if queued:
+            app, ticket = data.draw(st.sampled_from(queued))
+            assert self.scheduler.withdraw(app, ticket)
+            assert isinstance(ticket, int)
+            self.waiting.remove(ticket)
+
+    @rule(data=st.data())
+    def code_changes(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.apps) - 1))
+        old = self.apps[index]
+        if not old.queue:
+            self.apps[index] = AppState(old.key, old.policy)
+            self.carry_out(self.scheduler.drop_app(old, self.now))
+            self.carry_out(self.scheduler.add_app(self.apps[index], self.now))
+
+    @invariant()
+    def the_pool_holds_its_size(self) -> None:
+        if hasattr(self, "scheduler"):
+            assert self.scheduler.size <= self.scheduler.limits.pool_size
+
+    @invariant()
+    def counts_agree(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        workers = self.scheduler.workers
+        assert workers.keys() == self.in_hand.keys()
+        for number, tickets in self.in_hand.items():
+            worker = workers[number]
+            assert worker.in_hand == len(tickets)
+            assert len(tickets) <= worker.capacity
+            if tickets:
+                assert worker.state in (State.BUSY, State.ONCE, State.RETIRING)
+        once = sum(worker.state is State.ONCE for worker in workers.values())
+        assert once <= self.scheduler.limits.ephemeral_concurrency
+        queued = {ticket for app in self.apps for ticket in app.queue}
+        assert queued == self.waiting
+
+    def teardown(self) -> None:
+        """From any state, what waits is served when everybody does their work."""
+        if not hasattr(self, "scheduler"):
+            return
+        for _ in range(500):
+            if not self.waiting:
+                return
+            for worker in sorted(self.loading):
+                self.loading.discard(worker)
+                self.carry_out(self.scheduler.loaded(worker, 1, self.now))
+            for worker in [w for w, tickets in self.in_hand.items() if tickets]:
+                self.in_hand[worker].pop()
+                self.carry_out(self.scheduler.finished(worker, self.now))
+            for worker in sorted(self.told_to_end):
+                self.told_to_end.discard(worker)
+                del self.in_hand[worker]
+                self.loading.discard(worker)
+                self.carry_out(self.scheduler.died(worker, self.now)[0])
+            self.now += 1.0
+            self.carry_out(self.scheduler.tick(self.now))
+        raise AssertionError(f"never served: {self.waiting}")
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
