@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
     Received = tuple[Message, bytes]
+else:
+    Message = dict
 
 INIT = "INIT"
 READY = "READY"

@@ -1,0 +1,20 @@
+"""The one entry: `python -m buntime`, `buntime.py`, the zipapp and the binary."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is imported
+    sys.exit("buntime: error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])
+if sys.platform == "win32":
+    sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
+
+from buntime.server.cli import main as run_command
+from buntime.server.runtime import serve
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    return run_command(sys.argv[1:], mode="checkout", serve=serve)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,494 @@
+"""One client's connection: its socket, its requests one after the other, its output.
+
+States, told by `_phase`: OPEN serves requests; CLOSING has written its last answer and waits for
+the client to take it; LINGERING has shut its side and reads on for a moment, since closing with
+unread bytes would make the kernel reset the connection and lose the answer on its way
+(RFC 9112 9.6); CLOSED is over.
+
+Output that the kernel does not take at once waits in `_pending`. While it does, no further
+request is begun, so a client that does not read cannot fill the memory.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1 import Head, RequestReader
+from buntime.server.exchange import Exchange, Resource, body_too_large
+from buntime.server.loop import READ, WRITE, TimeoutQueue
+from buntime.server.service import Service
+from buntime.wire import MAX_PAYLOAD
+
+_RECEIVE_BYTES = 64 * 1024
+_SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
+_BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
+_JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
+_LINGER_BYTES_MAX = 4 * 1024 * 1024  # read and thrown away of a refused request
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Phase(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+class _File:
+    """A part of a file that waits to be sent; whoever opened it closes it."""
+
+    __slots__ = ("fd", "left", "offset")
+
+    def __init__(self, fd: int, offset: int, length: int) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.left = length
+
+
+class _Release:
+    """Stands behind the last part of an answer that held a resource."""
+
+    __slots__ = ("resource",)
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+
+_Pending = memoryview | _File | _Release
+
+
+class Connection:
+    """Reads requests from a socket, hands them on, and writes what comes back."""
+
+    __slots__ = (
+        "_discarded_bytes",
+        "_events",
+        "_handle",
+        "_is_serving",
+        "_pending",
+        "_phase",
+        "_reader",
+        "_sock",
+        "_timer",
+        "exchange",
+        "peer",
+        "peer_text",
+        "pending_bytes",
+        "service",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        handle: Callable[[Exchange], None],
+        sock: socket.socket,
+        peer: tuple[str, int] | None,
+    ) -> None:
+        # per connection
+        self.service = service
+        self._handle = handle  # answers an exchange, now or later
+        self.peer = peer  # (address, port); None on a unix socket
+        self.peer_text = peer[0] if peer else "unix"
+        self._sock = sock
+        self._phase = _Phase.OPEN
+        self._events = READ
+        self._reader = RequestReader(service.http_limits)
+        self._pending: deque[_Pending] | None = None  # made when first needed
+        self.pending_bytes = 0
+        self._timer: TimeoutQueue | None = None
+        self._discarded_bytes = 0
+        self._is_serving = False
+        # per request
+        self.exchange: Exchange | None = None
+        service.loop.register(sock, READ, self)
+        self._set_timer(service.idle_timeouts)
+
+    def __repr__(self) -> str:
+        return f"Connection({self.peer_text}, {self._phase.name}, {self.exchange!r})"
+
+    # Called by the loop
+
+    def on_ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if events & READ and self._phase is not _Phase.CLOSED:
+            self._receive()
+
+    def abort(self) -> None:
+        """Close at once; the client notices a cut."""
+        if self._phase is _Phase.CLOSED:
+            return
+        self._phase = _Phase.CLOSED
+        self._set_timer(None)
+        if self._events:
+            self.service.loop.unregister(self._sock)
+            self._events = 0
+        pending, self._pending = self._pending, None
+        self.pending_bytes = 0
+        for item in pending or ():
+            if type(item) is _Release:
+                item.resource.close()
+        self._sock.close()
+        self.service.on_connection_closed(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.on_client_left()
+
+    def on_timeout(self) -> None:
+        """The time of `_timer` has passed; which one it was tells what to do."""
+        timer, self._timer = self._timer, None
+        service = self.service
+        if timer is service.head_timeouts and self.exchange is None:
+            self._refuse(_too_slow("the request's head did not come in time"))
+        elif timer is service.body_timeouts and self.exchange is not None:
+            self.exchange.fail(_too_slow("the request's body did not come in time"))
+        else:  # idle for long enough, lingering is over, or the client takes nothing
+            self.abort()
+
+    # Called by the exchange
+
+    def may_keep_alive(self, head: Head) -> bool:
+        """May another request follow? Not where this one's body was left unread."""
+        return head.keep_alive and self._reader.body_ended and not self.service.is_draining
+
+    def take_body(self, limit: int) -> bytes:
+        """Up to `limit` bytes of the body that have come; see `body_ended` afterwards."""
+        return self._reader.read_body(limit)
+
+    @property
+    def body_ended(self) -> bool:
+        return self._reader.body_ended
+
+    def grant_upload(self, exchange: Exchange, credit: int) -> None:
+        """The app reads: so many more bytes of the body may go to it."""
+        if exchange is not self.exchange:
+            return
+        if exchange.head.expects_continue:
+            exchange.head.expects_continue = False
+            if exchange.answer is None and not self._reader.body_ended:
+                self.write(_CONTINUE)
+        exchange.upload_credit += credit
+        self._pump_body()
+        self._settle()
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep for when the client can take it."""
+        if self._pending:
+            self._keep(memoryview(data))
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+            self._settle()
+
+    def write_all(self, buffers: Sequence[bytes]) -> None:
+        """Send several buffers as one."""
+        size = sum(map(len, buffers))
+        if size <= _JOIN_BYTES:
+            self.write(b"".join(buffers))
+            return
+        if self._pending:
+            sent = 0
+        else:
+            try:
+                sent = self._sock.sendmsg(buffers)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._lose()
+                return
+            if sent == size:
+                return
+        for buffer in buffers:
+            if sent >= len(buffer):
+                sent -= len(buffer)
+            else:
+                self._keep(memoryview(buffer)[sent:])
+                sent = 0
+        self._settle()
+
+    def write_file(self, fd: int, offset: int, length: int) -> None:
+        """Send a part of a file by sendfile; see `release_later` for its descriptor."""
+        if length and self._phase is _Phase.OPEN:
+            if self._pending is None:
+                self._pending = deque()
+            self._pending.append(_File(fd, offset, length))
+            self.pending_bytes += length
+            self._flush()
+
+    def release_later(self, resource: Resource) -> None:
+        """Close `resource` when all that was written up to now is sent, or never will be."""
+        if self._pending:
+            self._pending.append(_Release(resource))
+        else:
+            resource.close()
+
+    def on_exchange_end(self, keep_alive: bool) -> None:
+        """The answer is written; go on with the next request, or close."""
+        if self._phase is not _Phase.OPEN:
+            return
+        self.exchange = None
+        self._set_timer(None)  # what follows has a time of its own
+        if not keep_alive:
+            self._phase = _Phase.CLOSING
+            if not self._pending:
+                self._shut()
+                return
+        elif not self._is_serving and self._reader.buffered_bytes and not self._pending:
+            self._serve()
+        self._settle()
+
+    def cut(self) -> None:
+        """End in the middle of an answer: with a reset, so that no body looks complete."""
+        exchange = self.exchange
+        if exchange is not None and self._phase is _Phase.OPEN:
+            linger = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
+            self._sock.setsockopt(socket.SOL_SOCKET, *linger)
+            self.abort()
+
+    def drain(self) -> None:
+        """The runtime shuts down: close if nothing is under way."""
+        if self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
+            self.abort()
+
+    # Reading
+
+    def _receive(self) -> None:
+        try:
+            data = self._sock.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose()
+            return
+        if not data:
+            self._on_eof()
+            return
+        if self._phase is not _Phase.OPEN:
+            self._discard(data)
+            return
+        self._reader.receive(data)
+        if self.exchange is None:
+            self._serve()
+        elif not self._reader.body_ended:
+            if self._timer is self.service.body_timeouts:
+                self._timer.start(self)
+            self._pump_body()
+        self._settle()
+
+    def _on_eof(self) -> None:
+        """The client sends no more. With a request under way this counts as having left."""
+        if self.exchange is None and self._pending and self._phase is _Phase.OPEN:
+            self._phase = _Phase.CLOSING  # it may still read the answers that wait
+            self._settle()
+        elif self._phase is _Phase.CLOSING and self._pending:
+            self._settle()
+        else:
+            self.abort()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > _LINGER_BYTES_MAX:
+            self.abort()
+
+    def _serve(self) -> None:
+        """Begin requests until one is not answered at once, or no complete one is there."""
+        self._is_serving = True
+        try:
+            while self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
+                head = self._reader.next_head()
+                if head is None:
+                    return
+                service = self.service
+                self.exchange = Exchange(self, head, service.request_id(head))
+                self._handle(self.exchange)
+        except ClientFault as fault:
+            self._refuse(fault)
+        finally:
+            self._is_serving = False
+
+    def _refuse(self, fault: ClientFault) -> None:
+        """Answer to bytes that are no request."""
+        head = Head("-", "-", "1.1")
+        head.keep_alive = False
+        self.exchange = Exchange(self, head, self.service.request_id(head))
+        self.exchange.fail(fault)
+
+    def _pump_body(self) -> None:
+        """Hand on what has come of the body, as far as credit goes."""
+        exchange = self.exchange
+        if exchange is None or exchange.place is None:
+            return
+        reader = self._reader
+        try:
+            while exchange.upload_credit and not reader.body_ended:
+                data = reader.read_body(min(exchange.upload_credit, MAX_PAYLOAD))
+                if not data and not reader.body_ended:
+                    return
+                exchange.upload_credit -= len(data)
+                exchange.body_seen_bytes += len(data)
+                if exchange.body_seen_bytes > exchange.body_max_bytes:
+                    raise body_too_large(exchange.body_max_bytes)
+                exchange.restart_deadline()
+                exchange.place.on_body(exchange, data, reader.body_ended)
+        except ClientFault as fault:
+            exchange.fail(fault)
+
+    # Writing
+
+    def _keep(self, data: memoryview) -> None:
+        if self._phase is _Phase.CLOSED:
+            return
+        if self._pending is None:
+            self._pending = deque()
+        self._pending.append(data)
+        self.pending_bytes += len(data)
+
+    def _flush(self) -> None:
+        """Send what waits, until the kernel takes no more; then see what that allows."""
+        try:
+            while self._pending and self._send_some(self._pending):
+                pass
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lose()
+            return
+        if self.exchange is not None:
+            self.exchange.on_flushed()
+        if self._timer is self.service.send_timeouts:
+            self._timer.start(self)
+        if not self._pending:
+            if self._phase is _Phase.CLOSING:
+                self._shut()
+                return
+            if self.exchange is None and self._reader.buffered_bytes and not self._is_serving:
+                self._serve()
+        self._settle()
+
+    def _send_some(self, pending: deque[_Pending]) -> bool:
+        """Send the first of what waits; False if the kernel did not take all of it."""
+        first = pending[0]
+        if type(first) is _File:
+            return self._send_file(first, pending)
+        if type(first) is _Release:
+            pending.popleft()
+            first.resource.close()
+            return True
+        return self._send_buffers(pending)
+
+    def _send_buffers(self, pending: deque[_Pending]) -> bool:
+        """One vectored write of the buffers in front."""
+        buffers: list[memoryview] = []
+        for item in pending:
+            if not isinstance(item, memoryview) or len(buffers) == _BUFFERS_MAX:
+                break
+            buffers.append(item)
+        sent = self._sock.sendmsg(buffers)
+        self.pending_bytes -= sent
+        for buffer in buffers:
+            if sent < len(buffer):
+                pending[0] = buffer[sent:]
+                return False
+            sent -= len(buffer)
+            pending.popleft()
+        return True
+
+    def _send_file(self, part: _File, pending: deque[_Pending]) -> bool:
+        sent = os.sendfile(
+            self._sock.fileno(), part.fd, part.offset, min(part.left, _SENDFILE_BYTES)
+        )
+        if sent == 0:  # the file has shrunk: the promised length cannot be kept
+            raise ConnectionAbortedError("a file became shorter while it was sent")
+        part.offset += sent
+        part.left -= sent
+        self.pending_bytes -= sent
+        if part.left:
+            return False
+        pending.popleft()
+        return True
+
+    def _lose(self) -> None:
+        self.abort()
+
+    # Closing
+
+    def _shut(self) -> None:
+        """The last answer is written. Linger where the client may still be sending."""
+        if self._reader.body_ended and not self._reader.buffered_bytes:
+            self.abort()
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.abort()
+            return
+        self._phase = _Phase.LINGERING
+        self._settle()
+
+    # Interest and time
+
+    def _settle(self) -> None:
+        """Watch for what can be done now, and limit the time it may take."""
+        if self._phase is _Phase.CLOSED:
+            return
+        events = (READ if self._wants_read() else 0) | (WRITE if self._pending else 0)
+        if events != self._events:
+            loop = self.service.loop
+            if not self._events:
+                loop.register(self._sock, events, self)
+            elif events:
+                loop.modify(self._sock, events, self)
+            else:
+                loop.unregister(self._sock)
+            self._events = events
+        self._set_timer(self._due_timer())
+
+    def _wants_read(self) -> bool:
+        if self._phase is _Phase.CLOSING:
+            return False
+        buffered = self._reader.buffered_bytes
+        if not buffered or self._phase is _Phase.LINGERING:
+            return True
+        exchange = self.exchange
+        if exchange is None:
+            return not self._pending  # an incomplete head
+        return not self._reader.body_ended and exchange.upload_credit > 0
+
+    def _due_timer(self) -> TimeoutQueue | None:
+        service = self.service
+        if self._phase is _Phase.LINGERING:
+            return service.linger_timeouts
+        if self._pending:
+            return service.send_timeouts
+        exchange = self.exchange
+        if exchange is None:
+            if self._reader.buffered_bytes:
+                return service.head_timeouts
+            return service.idle_timeouts
+        if not self._reader.body_ended and exchange.upload_credit > 0:
+            return service.body_timeouts
+        return None
+
+    def _set_timer(self, queue: TimeoutQueue | None) -> None:
+        """Only a change of what is waited for restarts the time."""
+        if queue is self._timer:
+            return
+        if self._timer is not None:
+            self._timer.stop(self)
+        self._timer = queue
+        if queue is not None:
+            queue.start(self)
+
+
+def _too_slow(message: str) -> ClientFault:
+    return ClientFault(408, "request_timeout", message, closes=True)

@@ -1,0 +1,83 @@
+"""An app as it is served now, and what its workers are told of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from buntime.core.app import App
+from buntime.core.environment import worker_environment
+from buntime.core.manifest import to_config
+from buntime.core.settings import Settings
+from buntime.core.workforce import AppState, Policy
+from buntime.server.changes import TreeWatch
+from buntime.server.interpreter import Interpreter
+from buntime.wire import INIT, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a spare is made of: only an app that wants the same can adopt it."""
+
+    executable: str
+    low_memory: bool
+
+
+class Hosted:
+    """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
+
+    __slots__ = ("app", "boot_error", "interpreter", "state", "told_blocked", "watch")
+
+    def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
+        manifest = app.manifest
+        self.app = app
+        self.interpreter = interpreter
+        self.watch = watch  # in development
+        self.told_blocked = False  # which variables are kept from it is logged once
+        self.boot_error = ""  # message and stack of the last boot that failed
+        self.state = AppState(
+            app.key,
+            Policy(
+                kit=Kit(interpreter.executable, manifest.low_memory),
+                ttl_s=manifest.ttl_s,
+                idle_timeout_s=manifest.idle_timeout_s,
+                max_requests=manifest.max_requests,
+                workers=manifest.workers,
+                prewarm=manifest.prewarm,
+            ),
+        )
+
+
+def init_message(
+    hosted: Hosted, worker_name: str, settings: Settings, environ: Mapping[str, str]
+) -> tuple[Message, tuple[str, ...]]:
+    """The INIT of one worker, and the names of the variables that were kept from it.
+
+    `environ` is the runtime's own environment.
+    """
+    app, interpreter = hosted.app, hosted.interpreter
+    config = to_config(app.manifest)
+    env, blocked = worker_environment(
+        app_dir=str(app.dir),
+        entrypoint=app.entrypoint,
+        worker_id=worker_name,
+        config_json=json.dumps(config),
+        node_env=settings.env,
+        inherited=environ,
+        manifest_env=app.manifest.env,
+    )
+    message: Message = {
+        "type": INIT,
+        "name": app.name,
+        "version": app.version,
+        "dir": str(app.dir),
+        "entrypoint": app.entrypoint,
+        "base": f"/{app.name}",
+        "config": config,
+        "env": env,
+        "path": list(interpreter.path),
+        "prefix": interpreter.prefix,
+        "development": settings.is_development,
+        "worker": worker_name,
+        "concurrency": app.manifest.concurrency,
+    }
+    return message, blocked

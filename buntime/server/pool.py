@@ -1,0 +1,533 @@
+"""Carries out what the scheduler decides: starts processes, hands requests over, ends workers.
+
+    submit ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail] ─> processes and channels
+    a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
+
+An app's code in one state is one `Hosted`: when its manifest or, in development, a file of it
+changes, the old one is dropped (its workers finish what they have) and a new one is made.
+"""
+
+import random
+import signal
+from collections.abc import Callable
+
+from buntime.core.app import App
+from buntime.core.environment import INHERITED_NAMES
+from buntime.core.errors import HttpError, ManifestError, ServerFault
+from buntime.core.lifecycle import State
+from buntime.core.scheduler import Scheduler
+from buntime.core.settings import Settings
+from buntime.core.workforce import (
+    TAKES_WORK,
+    Adopt,
+    AppState,
+    Assign,
+    Decision,
+    End,
+    Fail,
+    PoolLimits,
+    Refuse,
+    Spawn,
+)
+from buntime.server.changes import TreeWatch
+from buntime.server.exchange import Exchange
+from buntime.server.hosting import Hosted, Kit, init_message
+from buntime.server.interpreter import Interpreter, Interpreters
+from buntime.server.logs import Log
+from buntime.server.loop import Loop, Timer
+from buntime.server.poolstats import PoolStats
+from buntime.server.process import Process
+from buntime.server.worker import Worker
+from buntime.wire import Message
+
+_QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
+_TICK_S = 0.5
+_END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
+_KIND_OF = "buntime worker"
+
+
+class _Queued:
+    """The place of a request that waits for a worker."""
+
+    __slots__ = ("_pool", "_state")
+
+    def __init__(self, pool: "Pool", state: AppState) -> None:
+        self._pool = pool
+        self._state = state
+
+    def on_body(self, exchange: Exchange, data: bytes, ended: bool) -> None:
+        raise AssertionError("a queued request has no credit for a body")
+
+    def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
+        raise AssertionError("a queued request has no answer")
+
+    def on_detached(self, exchange: Exchange, reason: str) -> None:
+        self._pool.withdraw(self._state, exchange)
+
+    def on_deadline(self, exchange: Exchange) -> None:
+        exchange.fail(_overloaded("no worker was free in time", retry_after_s=1))
+
+
+class _Preparing:
+    """The place of a request whose app is being looked at for the first time."""
+
+    def on_body(self, exchange: Exchange, data: bytes, ended: bool) -> None:
+        raise AssertionError("a request that waits has no credit for a body")
+
+    def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
+        raise AssertionError("a request that waits has no answer")
+
+    def on_detached(self, exchange: Exchange, reason: str) -> None:
+        """Nothing is kept of it: `_learned` passes over what has ended."""
+
+    def on_deadline(self, exchange: Exchange) -> None:
+        exchange.fail(_overloaded("the app is still being prepared", retry_after_s=5))
+
+
+_PREPARING = _Preparing()
+
+
+class Pool:
+    """All workers of the runtime."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: Settings,
+        log: Log,
+        *,
+        interpreters: Interpreters,
+        bundle: str,
+        environ: dict[str, str],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._log = log
+        self._interpreters = interpreters
+        self._bundle = bundle
+        self._environ = environ  # the runtime's own, which workers get little of
+        self._scheduler = Scheduler(
+            PoolLimits(
+                pool_size=settings.pool_size,
+                ephemeral_concurrency=settings.ephemeral_concurrency,
+                ephemeral_queue_limit=settings.ephemeral_queue_limit,
+                queue_limit=_QUEUE_LIMIT,
+                spare_workers=settings.spare_workers,
+            ),
+            jitter=random.random,
+        )
+        self._workers: dict[int, Worker] = {}
+        self._hosted: dict[str, Hosted] = {}  # by App.key
+        self._by_state: dict[AppState, Hosted] = {}
+        self._learning: dict[App, list[Exchange]] = {}  # requests that wait for an interpreter
+        self._boot_timers: dict[int, Timer] = {}
+        self._on_empty: Callable[[], None] | None = None
+        self.stats = PoolStats()
+
+    def __repr__(self) -> str:
+        return f"Pool({len(self._workers)} workers, {len(self._hosted)} apps)"
+
+    # From outside
+
+    def start(self) -> None:
+        """Start the spares of the default interpreter, and the ticking."""
+        default = self._interpreters.default
+        self._carry_out(self._scheduler.keep_spares(Kit(default.executable, False)))
+        self._loop.call_later(_TICK_S, self._tick)
+
+    def submit(self, exchange: Exchange, app: App) -> None:
+        """Have the request answered by a worker of the app, now or when one is free."""
+        hosted = self._hosted.get(app.key)
+        if hosted is None or hosted.app is not app or self._has_changed(hosted):
+            interpreter = self._interpreters.known(app)
+            if interpreter is None:
+                self._learn_interpreter(exchange, app)
+                return
+            hosted = self._host(app, interpreter)
+        self.stats.on_request(app.key)
+        self._enqueue(exchange, hosted)
+
+    def prepare(self, app: App) -> None:
+        """Start what the app wants to have ready before its first request (`prewarm`)."""
+        if app.manifest.prewarm and not app.is_static and app.key not in self._hosted:
+            self._loop.run_blocking(
+                lambda: self._interpreters.find(app),
+                lambda found: self._prepared(app, found),
+            )
+
+    def withdraw(self, state: AppState, exchange: Exchange) -> None:
+        """A queued request is over: answered for, or its client has left."""
+        self._scheduler.withdraw(state, exchange)
+
+    def close(self, on_empty: Callable[[], None]) -> None:
+        """End every worker; `on_empty` is called when the last process is gone."""
+        self._on_empty = on_empty
+        self._carry_out(self._scheduler.close())
+        self._tell_if_empty()
+
+    def kill_all(self) -> None:
+        for worker in self._workers.values():
+            worker.process.kill()
+
+    def snapshot(self) -> list[dict[str, object]]:
+        """Each worker, for `/api/workers`."""
+        now = self._loop.now
+        return [self._describe(worker, now) for worker in self._workers.values()]
+
+    def app_stats(self) -> dict[str, object]:
+        """Each app that had a request, for `/api/workers/stats`."""
+        return {
+            key: stats.to_json(_status(self._hosted.get(key)))
+            for key, stats in self.stats.apps.items()
+        }
+
+    def metrics(self) -> dict[str, object]:
+        """The counters with the fixed names, for `/api/workers/metrics`."""
+        scheduler = self._scheduler
+        return self.stats.to_json(cache_size=scheduler.size, evictions=scheduler.evictions)
+
+    # Overseer: what workers tell
+
+    def on_ready(self, worker: Worker, message: Message) -> None:
+        timer = self._boot_timers.pop(worker.number, None)
+        if timer is not None:
+            timer.cancel()
+        worker.log.debug("worker ready", kind=message["kind"], boot_ms=message["boot_ms"])
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.app is not None:
+            wanted = self._by_state[record.app].app.manifest.concurrency
+            capacity = wanted or int(message["concurrency"])
+            self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
+
+    def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.app is not None:
+            self._by_state[record.app].boot_error = f"{message}\n{stack}" if stack else message
+        worker.log.error("an app cannot be loaded", error=message, stack=stack)
+
+    def on_request_error(
+        self, worker: Worker, exchange: Exchange, message: str, stack: str
+    ) -> None:
+        self._log.error(
+            "an app failed at a request",
+            error=message,
+            stack=stack,
+            request_id=exchange.id,
+            method=exchange.head.method,
+            path=exchange.head.target,
+            app=worker.app_name,
+            version=worker.app_version,
+            worker=worker.name,
+        )
+        exchange.fail(self._fault(500, "app_error", "the app failed at this request", stack))
+
+    def on_finished(self, worker: Worker, exchange: Exchange) -> None:
+        self.stats.on_done((self._loop.now - exchange.started_s) * 1000)
+        self._carry_out(self._scheduler.finished(worker.number, self._loop.now))
+        if worker.has_only_stuck():
+            worker.process.kill()
+
+    def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
+        worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
+        self._carry_out(self._scheduler.retire(worker.number))
+        if worker.has_only_stuck():
+            worker.process.kill()
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
+        worker.log.debug("worker's channel is closed", why=why)
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.state in TAKES_WORK:
+            self._carry_out(self._scheduler.retire(worker.number))
+        worker.process.kill()
+
+    # Requests
+
+    def _enqueue(self, exchange: Exchange, hosted: Hosted) -> None:
+        exchange.place = _Queued(self, hosted.state)
+        if exchange.deadlines is None:
+            exchange.deadlines = self._loop.timeouts(hosted.app.manifest.timeout_s)
+            exchange.restart_deadline()
+        self._carry_out(self._scheduler.submit(hosted.state, exchange, self._loop.now))
+
+    def _learn_interpreter(self, exchange: Exchange, app: App) -> None:
+        """The first requests of an app wait while its interpreter is looked at, off the loop."""
+        exchange.place = _PREPARING
+        exchange.deadlines = self._loop.timeouts(app.manifest.timeout_s)
+        exchange.restart_deadline()
+        waiting = self._learning.get(app)
+        if waiting is not None:
+            waiting.append(exchange)
+            return
+        self._learning[app] = [exchange]
+        self._loop.run_blocking(
+            lambda: self._interpreters.find(app), lambda found: self._learned(app, found)
+        )
+
+    def _learned(self, app: App, found: Interpreter | BaseException) -> None:
+        waiting = [each for each in self._learning.pop(app) if not each.is_ended]
+        for exchange in waiting:
+            exchange.place = None
+        if isinstance(found, Interpreter):
+            for exchange in waiting:
+                self.submit(exchange, app)
+            return
+        self._log.error("an app cannot be started", app=app.key, error=str(found))
+        for exchange in waiting:
+            exchange.fail(self._fault(500, "app_misconfigured", str(found), ""))
+        if not isinstance(found, ManifestError):
+            raise found
+
+    def _prepared(self, app: App, found: Interpreter | BaseException) -> None:
+        if isinstance(found, Interpreter):
+            if app.key not in self._hosted:
+                self._host(app, found)
+        else:
+            self._log.error("an app cannot be started", app=app.key, error=str(found))
+
+    def _fault(self, status: int, code: str, message: str, detail: str) -> ServerFault:
+        """A trace is for the author's eyes: it goes into the answer in development only."""
+        shown = detail if self._settings.is_development else ""
+        return ServerFault(status, code, message, detail=shown)
+
+    # Apps
+
+    def _host(self, app: App, interpreter: Interpreter) -> Hosted:
+        old = self._hosted.get(app.key)
+        watch = TreeWatch(app.dir) if self._settings.is_development else None
+        hosted = Hosted(app, interpreter, watch)
+        self._hosted[app.key] = hosted
+        self._by_state[hosted.state] = hosted
+        now = self._loop.now
+        if old is not None:
+            self._log.info("app changed", app=app.name, version=app.version)
+            self._carry_out(self._scheduler.drop_app(old.state, now))
+        self._carry_out(self._scheduler.add_app(hosted.state, now))
+        return hosted
+
+    def _has_changed(self, hosted: Hosted) -> bool:
+        return hosted.watch is not None and hosted.watch.changed()
+
+    # Decisions
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            kind = type(decision)
+            if kind is Assign:
+                self._assign(decision)  # type: ignore[arg-type]  # told by kind, the fastest way
+            else:
+                self._carry_out_rare(decision)
+
+    def _carry_out_rare(self, decision: Decision) -> None:
+        match decision:
+            case Spawn(worker, kit):
+                self._spawn(worker, kit)  # type: ignore[arg-type]  # kits are of our making
+            case Adopt(worker, app):
+                self._adopt(worker, app)
+            case End(worker, was_idle):
+                self._end(worker, was_idle)
+            case Refuse(ticket, retry_after_s):
+                self._give_back(ticket).fail(
+                    _overloaded("the app has more requests than it can take", retry_after_s)
+                )
+            case Fail(ticket):
+                self._fail_boot(ticket)
+            case _:
+                raise AssertionError(f"unknown decision {decision!r}")
+
+    def _assign(self, decision: Assign) -> None:
+        exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
+        worker = self._workers.get(decision.worker)
+        if worker is None:  # it could not be started, see _spawn
+            exchange.place = None
+            exchange.fail(ServerFault(502, "worker_died", "the app's worker could not be started"))
+            return
+        self.stats.on_assign(is_hit=self._scheduler.workers[decision.worker].is_loaded)
+        worker.assign(exchange)
+
+    def _give_back(self, ticket: object) -> Exchange:
+        exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
+        exchange.place = None
+        return exchange
+
+    def _fail_boot(self, ticket: object) -> None:
+        exchange = self._give_back(ticket)
+        hosted = self._hosted.get(exchange.app.key) if exchange.app is not None else None
+        detail = hosted.boot_error if hosted is not None else ""
+        exchange.fail(self._fault(500, "app_boot_failed", "the app could not be loaded", detail))
+
+    def _spawn(self, number: int, kit: Kit) -> None:
+        command = [kit.executable, "-I", "-S", "-X", "utf8", self._bundle]
+        inherited = self._environ
+        environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
+        if kit.low_memory:
+            environ["MALLOC_ARENA_MAX"] = "1"
+        log = self._log.child(worker=f"w{number}")
+        try:
+            process = Process(
+                self._loop,
+                command,
+                environ,
+                on_line=lambda stream, line: self._on_line(number, stream, line),
+                on_exit=lambda returncode: self._on_exit(number, returncode),
+            )
+        except OSError as exc:
+            log.error("a worker cannot be started", python=kit.executable, error=str(exc))
+            # Told a turn later: the scheduler is still waiting for its decisions to be done.
+            self._loop.call_soon(lambda: self._on_never_started(number))
+            return
+        self._workers[number] = Worker(number, self._loop, process, self, log)
+        self.stats.worker_created += 1
+
+    def _adopt(self, number: int, state: AppState) -> None:
+        worker = self._workers.get(number)
+        if worker is None:
+            return
+        hosted = self._by_state[state]
+        app = hosted.app
+        worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
+        init, blocked = init_message(hosted, worker.name, self._settings, self._environ)
+        if blocked and not hosted.told_blocked:
+            hosted.told_blocked = True
+            worker.log.info("variables kept from an app's workers", names=list(blocked))
+        worker.adopt(init, name=app.name, version=app.version, timeout_s=app.manifest.timeout_s)
+        self._boot_timers[number] = self._loop.call_later(
+            self._settings.boot_timeout_s, lambda: self._on_boot_timeout(number)
+        )
+
+    def _end(self, number: int, was_idle: bool) -> None:
+        worker = self._workers.get(number)
+        if worker is None:
+            return
+        worker.terminate(after_idle=was_idle)
+        self._loop.call_later(_END_GRACE_S, lambda: self._kill_if_there(number, worker))
+
+    def _kill_if_there(self, number: int, worker: Worker) -> None:
+        if self._workers.get(number) is worker:
+            worker.log.warn("worker did not end when told to and is killed")
+            worker.process.kill()
+
+    # What happens to processes
+
+    def _on_line(self, number: int, stream: str, line: str) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            self._log.app_output(
+                worker.app_name or _KIND_OF,
+                worker.app_version,
+                worker.name,
+                "stdout" if stream == "stdout" else "stderr",
+                line,
+            )
+
+    def _on_boot_timeout(self, number: int) -> None:
+        worker = self._workers.get(number)
+        record = self._scheduler.workers.get(number)
+        if worker is None or record is None or record.is_loaded:
+            return
+        seconds = self._settings.boot_timeout_s
+        message = f"the app did not load in {seconds:g} s"
+        if record.app is not None:
+            self._by_state[record.app].boot_error = message
+        worker.log.error(message)
+        worker.process.kill()
+
+    def _on_never_started(self, number: int) -> None:
+        decisions, _ = self._scheduler.died(number, self._loop.now)
+        self.stats.worker_failed += 1
+        self._carry_out(decisions)
+        self._tell_if_empty()
+
+    def _on_exit(self, number: int, returncode: int) -> None:
+        worker = self._workers[number]
+        record = self._scheduler.workers[number]
+        state = record.app
+        was_ending = record.state is State.ENDING
+        if record.state in TAKES_WORK:
+            self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
+        left = worker.drain()
+        del self._workers[number]
+        timer = self._boot_timers.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+        decisions, failed_to_load = self._scheduler.died(number, self._loop.now)
+        if not was_ending:
+            self.stats.worker_failed += 1
+            worker.log.warn("worker died", how=_death(returncode), requests=len(left))
+        hosted = self._by_state.get(state) if state is not None else None
+        for exchange in left:
+            self._on_worker_lost(worker, exchange, hosted, failed_to_load)
+        self._carry_out(decisions)
+        self._forget(state)
+        self._tell_if_empty()
+
+    def _on_worker_lost(
+        self, worker: Worker, exchange: Exchange, hosted: Hosted | None, failed_to_load: bool
+    ) -> None:
+        """A request was in the hands of a worker that died."""
+        exchange.place = None
+        if failed_to_load and hosted is not None and hosted.boot_error:
+            detail = hosted.boot_error
+            exchange.fail(
+                self._fault(500, "app_boot_failed", "the app could not be loaded", detail)
+            )
+        elif hosted is not None and worker.can_try_again(exchange):
+            self.stats.retries += 1
+            self._enqueue(exchange, self._hosted.get(hosted.app.key, hosted))
+        else:
+            exchange.fail(
+                ServerFault(502, "worker_died", "the app's worker died over this request")
+            )
+
+    def _forget(self, state: AppState | None) -> None:
+        """A dropped app without workers or queue is nobody's business any more."""
+        if state is not None and state.is_dropped and not state.workers and not state.queue:
+            self._by_state.pop(state, None)
+
+    def _tick(self) -> None:
+        self._carry_out(self._scheduler.tick(self._loop.now))
+        self._loop.call_later(_TICK_S, self._tick)
+
+    def _tell_if_empty(self) -> None:
+        if self._on_empty is not None and not self._workers:
+            on_empty, self._on_empty = self._on_empty, None
+            on_empty()
+
+    def _describe(self, worker: Worker, now: float) -> dict[str, object]:
+        record = self._scheduler.workers[worker.number]
+        return {
+            "id": worker.name,
+            "pid": worker.process.pid,
+            "app": worker.app_name or None,
+            "version": worker.app_version,
+            "status": record.state.value,
+            "inHand": record.in_hand,
+            "requestCount": record.served,
+            "ageSeconds": round(now - record.born_s, 1) if record.app is not None else None,
+        }
+
+
+def _status(hosted: Hosted | None) -> str:
+    if hosted is None:
+        return "offline"
+    workers = hosted.state.workers.values()
+    if hosted.app.manifest.ttl_s == 0:
+        return "ephemeral"
+    if any(worker.in_hand for worker in workers):
+        return "active"
+    return "idle" if workers else "offline"
+
+
+def _death(returncode: int) -> str:
+    """`-9` -> "killed by SIGKILL"; `3` -> "exit code 3"."""
+    if returncode < 0:
+        try:
+            return f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            return f"killed by signal {-returncode}"
+    return f"exit code {returncode}"
+
+
+def _overloaded(message: str, retry_after_s: float) -> HttpError:
+    seconds = str(max(1, round(retry_after_s)))
+    return ServerFault(503, "overloaded", message, headers=(("Retry-After", seconds),))

@@ -1,0 +1,176 @@
+"""Puts the parts together, runs them, and shuts them down.
+
+Shutdown, at SIGTERM or SIGINT: accept no more, close idle connections, let requests end (each
+answer then closes its connection), end the workers, exit 0. What is not done after
+RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once.
+"""
+
+import contextlib
+import os
+import platform
+import signal
+import socket
+import traceback
+from collections.abc import Iterator
+
+from buntime import __version__
+from buntime.core.app import App
+from buntime.core.records import Level
+from buntime.core.settings import Settings
+from buntime.server.api import Api
+from buntime.server.apps import Catalog
+from buntime.server.bundle import ensure_bundle
+from buntime.server.interpreter import Interpreters
+from buntime.server.listener import Listener, open_listener
+from buntime.server.logs import Log, LogSink
+from buntime.server.loop import Loop
+from buntime.server.pipeline import RESERVED, Pipeline
+from buntime.server.pool import Pool
+from buntime.server.service import Service
+
+_LOG_FLUSH_S = 2.0
+_WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
+
+
+def serve(settings: Settings) -> int:
+    """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
+    sock = open_listener(settings.host, settings.port, settings.unix_path)
+    sink = LogSink(
+        Level.named(settings.log_level),
+        format=settings.log_format,
+        file=settings.log_file,
+        file_size_bytes=settings.log_file_size_bytes,
+        file_count=settings.log_file_count,
+    )
+    try:
+        return Runtime(settings, Log(sink), sock).run()
+    finally:
+        sink.close(_LOG_FLUSH_S)
+
+
+class Runtime:
+    """Everything that runs while apps are served."""
+
+    def __init__(self, settings: Settings, log: Log, sock: socket.socket) -> None:
+        self._settings = settings
+        self._log = log
+        self._loop = Loop(self._on_error)
+        self._catalog = Catalog(
+            settings.worker_dirs,
+            body_default=settings.body_size_default_bytes,
+            body_max=settings.body_size_max_bytes,
+            warn=lambda message, fields: log.warn(message, **fields),
+            reserved=RESERVED,
+        )
+        self._pool = Pool(
+            self._loop,
+            settings,
+            log,
+            interpreters=Interpreters(settings.python),
+            bundle=str(ensure_bundle(warn=log.warn)),
+            environ=dict(os.environ),
+        )
+        pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
+        self._service = Service(self._loop, settings, log)
+        self._service.address = _address(sock)
+        self._listener = Listener(self._service, pipeline.handle, sock, settings.connections_max)
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Serve until a signal ends it."""
+        with self._signals():
+            self._pool.start()
+            self._announce()
+            self._loop.run()
+        self._loop.close()
+        self._log.info("stopped")
+        return self._exit_code
+
+    # Start
+
+    def _announce(self) -> None:
+        """Say where, and which apps; start those that want to be ready."""
+        apps = self._catalog.all(self._loop.now)
+        for app in apps:
+            if isinstance(app, App):
+                self._pool.prepare(app)
+            else:
+                self._log.warn("an app cannot be served", app=app.key, error=app.error)
+        if self._settings.plugin_dirs and any(map(os.path.isdir, self._settings.plugin_dirs)):
+            self._log.warn("plugins are not loaded by this version; RUNTIME_PLUGIN_DIRS is unused")
+        self._log.info(
+            "listening",
+            url=self._listener.url,
+            version=__version__,
+            python=platform.python_version(),
+            env=self._settings.env,
+            pid=os.getpid(),
+            apps=[app.key for app in apps if isinstance(app, App)],
+        )
+
+    # End
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have the loop woken by signals; their handlers do nothing but enqueue."""
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        old_fd = signal.set_wakeup_fd(self._loop.wakeup_fd, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._loop.call_threadsafe(lambda: self._shut_down(signal.Signals(number).name))
+
+    def _shut_down(self, why: str) -> None:
+        if self._service.is_draining:
+            self._log.warn("stopping at once", signal=why)
+            self._stop_now()
+            return
+        self._log.info("stopping", signal=why, connections=len(self._service.connections))
+        self._service.is_draining = True
+        self._listener.abort()
+        for connection in tuple(self._service.connections):
+            connection.drain()
+        self._service.on_room = self._check_drained
+        self._loop.call_later(self._settings.shutdown_timeout_s, self._cut)
+        self._check_drained()
+
+    def _check_drained(self) -> None:
+        """The last connection has closed: the workers may go."""
+        if not self._service.connections:
+            self._service.on_room = None
+            self._loop.call_later(
+                max(_WORKER_END_S, self._settings.shutdown_timeout_s), self._stop_now
+            )
+            self._pool.close(self._loop.stop)
+
+    def _cut(self) -> None:
+        """Draining took too long: those who are left are cut."""
+        left = len(self._service.connections)
+        if left:
+            self._log.warn("connections are cut at the shutdown timeout", connections=left)
+        for connection in tuple(self._service.connections):
+            connection.abort()
+
+    def _stop_now(self) -> None:
+        self._pool.kill_all()
+        self._loop.stop()
+
+    def _on_error(self, exc: BaseException) -> None:
+        """A callback of the loop raised: a bug, told in full; others are not harmed."""
+        stack = "".join(traceback.format_exception(exc))
+        self._log.error("internal error", error=repr(exc), stack=stack)
+
+
+def _address(sock: socket.socket) -> tuple[str, int] | None:
+    if sock.family == socket.AF_UNIX:
+        return None
+    host, port = sock.getsockname()[:2]
+    return host, port

@@ -1,0 +1,73 @@
+"""What all connections of a runtime share: the loop, the limits, the clock, the log."""
+
+import os
+import re
+from collections.abc import Callable
+from time import time
+from typing import Protocol
+
+from buntime.core.http1 import Head, Limits
+from buntime.core.httpdate import format_http_date
+from buntime.core.settings import Settings
+from buntime.server.logs import Log
+from buntime.server.loop import Loop
+
+_LINGER_S = 2.0  # how long a refused client is read from, so that it gets the refusal
+# A client's own id is kept for the log where it is a plain word of some length.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
+
+
+class Connected(Protocol):
+    """A connection, as far as all of them are dealt with together."""
+
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Service:
+    """The shared half of every connection."""
+
+    def __init__(self, loop: Loop, settings: Settings, log: Log) -> None:
+        self.loop = loop
+        self.log = log
+        self.http_limits = Limits(
+            request_line_max_bytes=settings.request_line_max_bytes,
+            headers_max_bytes=settings.headers_max_bytes,
+            header_fields_max=settings.header_fields_max,
+        )
+        # One queue an aim, so that a connection can tell by its queue what it waited for, also
+        # where two settings have the same value.
+        self.head_timeouts = loop.new_timeouts(settings.head_timeout_s)
+        self.body_timeouts = loop.new_timeouts(settings.body_timeout_s)
+        self.idle_timeouts = loop.new_timeouts(settings.keepalive_timeout_s)
+        self.send_timeouts = loop.new_timeouts(settings.send_timeout_s)
+        self.linger_timeouts = loop.new_timeouts(_LINGER_S)
+        self.address: tuple[str, int] | None = None  # ours; None on a unix socket
+        self.connections: set[Connected] = set()
+        self.is_draining = False
+        self.on_room: Callable[[], None] | None = None  # a connection has closed
+        self._date_s = 0
+        self._date = ""
+        self._id_prefix = os.urandom(6).hex()
+        self._last_id = 0
+
+    def date(self) -> str:
+        """The Date field's value; made once a second."""
+        now_s = int(time())
+        if now_s != self._date_s:
+            self._date_s = now_s
+            self._date = format_http_date(now_s)
+        return self._date
+
+    def request_id(self, head: Head) -> str:
+        """The client's X-Request-ID where it sent a usable one, else a new one."""
+        for name, value in head.headers:
+            if name == "x-request-id" and _REQUEST_ID.fullmatch(value):
+                return value
+        self._last_id += 1
+        return f"{self._id_prefix}-{self._last_id:x}"
+
+    def on_connection_closed(self, connection: Connected) -> None:
+        self.connections.discard(connection)
+        if self.on_room is not None:
+            self.on_room()
