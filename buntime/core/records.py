@@ -137,14 +137,14 @@ def _json(value: object) -> str:
         return _quote(value)
     try:
         return str(value) if type(value) is int else _encoder.encode(value)
-    except Exception:  # whatever an object's own code raises: the log goes on with what it can say
+    except Exception:  # noqa: BLE001  # an object's own code may raise anything, the log goes on
         return _quote(_repr(value))
 
 
 def _repr(value: object) -> str:
     try:
         text = repr(value)
-    except Exception:  # as above
+    except Exception:  # noqa: BLE001  # as above
         return f"<{type(value).__name__} without repr>"
     return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "..."
 

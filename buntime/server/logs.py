@@ -333,7 +333,7 @@ class LogSink:
                     return format_access_pretty(entry, colour)
                 return format_access_json(entry)
             return format_pretty(entry, colour) if self._is_pretty else format_json(entry)
-        except Exception as exc:  # the edge of the thread: one wrong record must not end the log
+        except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
             fields = {"error": exc, "record": entry}
             return format_json(Record(self.clock(), ERROR, "log record is malformed", fields))
 
