@@ -1,0 +1,60 @@
+"""The environment of a worker: what it gets, and what it never gets, wherever that comes from."""
+
+from collections.abc import Iterable, Mapping
+
+# Set by the runtime for each worker; a manifest cannot change them.
+RUNTIME_NAMES = ("APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
+
+INHERITED_NAMES = ("PATH", "HOME", "LANG", "TZ")
+INHERITED_PREFIX = "RUNTIME_"
+
+BLOCKED_PREFIXES = (
+    "DATABASE_",
+    "DB_",
+    "AWS_",
+    "GITHUB_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "STRIPE_",
+)
+BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+
+
+def is_blocked(name: str) -> bool:
+    """Whether a variable is kept from workers: `"DB_URL"`, `"my_token"`; case does not count."""
+    upper = name.upper()
+    return upper.startswith(BLOCKED_PREFIXES) or upper.endswith(BLOCKED_SUFFIXES)
+
+
+def worker_environment(
+    *,
+    app_dir: str,
+    entrypoint: str,
+    config_json: str,
+    node_env: str,
+    inherited: Mapping[str, str],
+    manifest_env: Mapping[str, str],
+    worker_id: str | None = None,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """All variables of one worker, and the names of those that were blocked, sorted.
+
+    `inherited` is the runtime's own environment. The manifest's variables win over inherited ones
+    and `NODE_ENV`. Without a `worker_id` that one variable is left to be filled in later.
+    """
+    chosen = {name: value for name, value in inherited.items() if _is_inherited(name)}
+    chosen |= {"NODE_ENV": node_env, **manifest_env}
+    chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
+    if worker_id is None:
+        chosen.pop("WORKER_ID", None)
+    else:
+        chosen["WORKER_ID"] = worker_id
+    environment = {name: value for name, value in chosen.items() if not is_blocked(name)}
+    return environment, _blocked([*inherited, *manifest_env])
+
+
+def _is_inherited(name: str) -> bool:
+    return name in INHERITED_NAMES or name.startswith(INHERITED_PREFIX)
+
+
+def _blocked(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if is_blocked(name)}))
