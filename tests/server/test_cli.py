@@ -1,0 +1,245 @@
+"""The command line: what it asks for, what it serves with, and what its errors look like."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime import __version__
+from buntime.core.errors import UsageError
+from buntime.core.settings import SETTINGS, Setting, Settings
+from buntime.server.cli import COMMANDS, Command, main, parse_command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(line: str) -> Command:
+    return parse_command(line.split())
+
+
+def given_args(args: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value for name, value in args.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("line", "args"),
+    [
+        ("", {}),
+        ("serve", {}),
+        ("apps", {"worker_dirs": "apps"}),
+        ("serve apps", {"worker_dirs": "apps"}),
+        ("serve serve", {"worker_dirs": "serve"}),
+        ("./serve", {"worker_dirs": "./serve"}),
+        ("-- serve", {"worker_dirs": "serve"}),
+        ("a b", {"worker_dirs": "a:b"}),
+        ("a --port 1 b", {"worker_dirs": "a:b", "port": "1"}),
+        ("--port 1 a b", {"worker_dirs": "a:b", "port": "1"}),
+        ("--port 1 serve a", {"worker_dirs": "a", "port": "1"}),
+        ("--port serve a", {"worker_dirs": "a", "port": "serve"}),
+        ("--port=1 serve", {"port": "1"}),
+        ("--port 1 --port 2", {"port": "2"}),
+        ("--port -1", {"port": "-1"}),
+        ("a -- --port b", {"worker_dirs": "a:--port:b"}),
+        ("a --env test --log-level=warn", {"worker_dirs": "a", "env": "test", "log_level": "warn"}),
+    ],
+)
+def test_serve(line: str, args: dict[str, str]) -> None:
+    """`serve` is what is meant without a command; folders and flags may be mixed."""
+    asked = command(line)
+    assert (asked.name, given_args(asked.args)) == ("serve", args)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("--help", "help"),
+        ("-h", "help"),
+        ("serve apps --help --port 1", "help"),
+        ("--version", "version"),
+        ("-V", "version"),
+    ],
+)
+def test_other_commands(line: str, name: str) -> None:
+    """Help and version are asked for by flags, wherever these stand."""
+    assert command(line) == Command(name)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--prot 1", "unknown flag '--prot'; did you mean --port? (see buntime --help)"),
+        ("--colour", "unknown flag '--colour' (see buntime --help)"),
+        ("-x", "unknown flag '-x' (see buntime --help)"),
+        ("--por 1", "unknown flag '--por'; did you mean --port? (see buntime --help)"),
+        ("--port", "argument --port: expected one argument (see buntime --help)"),
+        ("--port --env test", "argument --port: expected one argument (see buntime --help)"),
+        ("--master-key=s3cret", "unknown flag '--master-key' (see buntime --help)"),
+    ],
+)
+def test_faulty_lines(line: str, message: str) -> None:
+    """What is no flag, or lacks its value, is an error that points to the help."""
+    with pytest.raises(UsageError) as caught:
+        command(line)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if (s.flag or "").startswith("--")])
+def test_every_flag(setting: Setting) -> None:
+    """Each setting's flag gives its field."""
+    assert given_args(command(f"{setting.flag} x").args) == {setting.field: "x"}
+
+
+WORDS = st.sampled_from(
+    ["serve", "a", "--", "--port", "--port=1", "1", "-x", "-", "--help", "", "-1"]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=5), max_size=6))
+def test_any_words(argv: list[str]) -> None:
+    """Any words are a command or a UsageError, and nothing else."""
+    try:
+        asked = parse_command(argv)
+    except UsageError:
+        return
+    assert asked.name in {*COMMANDS, "help", "version"}
+
+
+class Served:
+    """Stands for the runtime: keeps the settings that it was started with."""
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+
+    def __call__(self, settings: Settings) -> int:
+        self.settings = settings
+        return 7
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """In an empty working folder with a folder `apps`, and none of our variables set."""
+    (tmp_path / "apps").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.delenv("NODE_ENV", raising=False)
+    return Served()
+
+
+def run(served: Callable[[Settings], int], line: str) -> int:
+    return main(line.split(), mode="checkout", serve=served)
+
+
+def test_it_serves(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags, environment and `.env` make the settings; the exit code is the server's."""
+    (tmp_path / ".env").write_text("RUNTIME_POOL_SIZE=3\nPORT=1\n")
+    monkeypatch.setenv("PORT", "2")
+    assert run(served, "serve apps --env staging") == 7
+    assert served.settings is not None
+    assert served.settings.worker_dirs == (str(tmp_path / "apps"),)
+    assert (served.settings.env, served.settings.port, served.settings.pool_size) == (
+        "staging",
+        2,
+        3,
+    )
+
+
+def test_ephemeral_concurrency_follows_the_cores(served: Served) -> None:
+    """The default counts the cores that this process may use."""
+    run(served, "apps")
+    assert served.settings is not None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert served.settings.ephemeral_concurrency == 2 * (cores or 1)
+
+
+def test_a_folder_called_dotenv_is_no_file(served: Served, tmp_path: Path) -> None:
+    """A virtual environment in a folder `.env` is not taken for settings."""
+    (tmp_path / ".env").mkdir()
+    assert run(served, "apps") == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"),
+        ("apps --port http", "PORT (from --port): 'http' is not allowed; write a whole number, "),
+        ("apps nope", "the folder of apps {cwd}/nope cannot be read: No such file or directory"),
+        ("file", "the folder of apps {cwd}/file cannot be read: Not a directory; name another"),
+        ("--prot 1", "unknown flag '--prot'; did you mean --port?"),
+    ],
+)
+def test_errors(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
+) -> None:
+    """A wrong line ends with exit code 2 and one line on stderr that says what is wrong."""
+    (tmp_path / "file").touch()
+    assert run(served, line) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("buntime: error: " + message.format(cwd=tmp_path))
+    assert err.count("\n") == 1
+    assert served.settings is None
+
+
+def test_errors_of_dotenv(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A faulty `.env` is an error of its line, and one that cannot be read is told so."""
+    (tmp_path / ".env").write_text("A=1\nB\n")
+    assert run(served, "apps") == 2
+    assert capsys.readouterr().err.startswith("buntime: error: .env:2: not NAME=VALUE")
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to(".env")  # also root cannot read it
+    assert run(served, "apps") == 2
+    assert capsys.readouterr().err.startswith("buntime: error: .env cannot be read: ")
+
+
+def test_errors_of_the_server(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the server finds wrong while it starts looks the same, on one line."""
+
+    def refuse(_: Settings) -> int:
+        raise UsageError("port 80 is in use\n\x1b[31m")
+
+    assert run(refuse, "apps") == 2
+    assert capsys.readouterr().err == "buntime: error: port 80 is in use\\n\\x1b[31m\n"
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(served: Served, capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    """The version comes with how Buntime was started and by which Python."""
+    assert run(served, flag) == 0
+    python = platform.python_version()
+    assert capsys.readouterr().out == f"buntime {__version__} (checkout, Python {python})\n"
+
+
+def test_help(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help has each setting with its flag, its variable and its default, in narrow lines."""
+    assert run(served, "--help") == 0
+    out = capsys.readouterr().out
+    words = " ".join(out.split())
+    for setting in SETTINGS:
+        assert (setting.flag or "") in words
+        assert setting.variable in words
+        assert setting.default in words
+        assert setting.meaning.replace("`", "") in words
+    assert max(map(len, out.splitlines())) <= 88
+    assert out.startswith("usage: buntime [serve] [DIR...] ")
+
+
+def test_start_up_imports() -> None:
+    """The command line needs none of the modules that are slow to import."""
+    slow = {"asyncio", "difflib", "email", "http.client", "pathlib", "shutil", "yaml"}
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
+        "from buntime.server.cli import main;"
+        "main(['--help'], mode='checkout', serve=lambda _: 0);"
+        f"print({slow} & (set(sys.modules) - before))"
+    )
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
+    assert result.stdout.splitlines()[-1] == b"set()"
