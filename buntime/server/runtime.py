@@ -19,7 +19,7 @@ from buntime.core.records import Level
 from buntime.core.settings import Settings
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
-from buntime.server.bundle import ensure_bundle
+from buntime.server.bundle import default_cache_dir, ensure_bundle
 from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener, open_listener
 from buntime.server.logs import Log, LogSink
@@ -59,7 +59,7 @@ class Runtime:
             settings.worker_dirs,
             body_default=settings.body_size_default_bytes,
             body_max=settings.body_size_max_bytes,
-            warn=lambda message, fields: log.warn(message, **fields),
+            warn=self._warn,
             reserved=RESERVED,
         )
         self._pool = Pool(
@@ -67,7 +67,7 @@ class Runtime:
             settings,
             log,
             interpreters=Interpreters(settings.python),
-            bundle=str(ensure_bundle(warn=log.warn)),
+            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=self._warn)),
             environ=dict(os.environ),
         )
         pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
@@ -162,6 +162,9 @@ class Runtime:
     def _stop_now(self) -> None:
         self._pool.kill_all()
         self._loop.stop()
+
+    def _warn(self, message: str, fields: dict[str, object]) -> None:
+        self._log.warn(message, **fields)
 
     def _on_error(self, exc: BaseException) -> None:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""
