@@ -1,0 +1,140 @@
+"""Content types by file name: a table of our own.
+
+The stdlib's `mimetypes` reads the machine's mime.types, so that the same site would be typed
+differently on two machines.
+"""
+
+DEFAULT_TYPE = "application/octet-stream"
+HTML = "text/html; charset=utf-8"
+
+_TEXT = {
+    "appcache": "text/cache-manifest",
+    "atom": "application/atom+xml",
+    "c": "text/plain",
+    "cfg": "text/plain",
+    "conf": "text/plain",
+    "css": "text/css",
+    "csv": "text/csv",
+    "diff": "text/plain",
+    "geojson": "application/geo+json",
+    "h": "text/plain",
+    "htm": "text/html",
+    "html": "text/html",
+    "ics": "text/calendar",
+    "ini": "text/plain",
+    "js": "text/javascript",
+    "json": "application/json",
+    "json5": "text/plain",
+    "jsonc": "text/plain",
+    "jsonl": "application/x-ndjson",
+    "jsonld": "application/ld+json",
+    "jsx": "text/plain",
+    "log": "text/plain",
+    "map": "application/json",
+    "markdown": "text/markdown",
+    "md": "text/markdown",
+    "mjs": "text/javascript",
+    "ndjson": "application/x-ndjson",
+    "py": "text/plain",
+    "rss": "application/rss+xml",
+    "sh": "text/plain",
+    "sql": "text/plain",
+    "srt": "text/plain",
+    "toml": "text/plain",
+    "topojson": "application/json",
+    "ts": "text/plain",
+    "tsv": "text/tab-separated-values",
+    "tsx": "text/plain",
+    "txt": "text/plain",
+    "vcf": "text/vcard",
+    "vtt": "text/vtt",
+    "webmanifest": "application/manifest+json",
+    "xhtml": "application/xhtml+xml",
+    "xml": "text/xml",
+    "xsl": "text/xml",
+    "yaml": "text/plain",
+    "yml": "text/plain",
+}
+_BINARY = {
+    "7z": "application/x-7z-compressed",
+    "aac": "audio/aac",
+    "apk": "application/vnd.android.package-archive",
+    "apng": "image/apng",
+    "avi": "video/x-msvideo",
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "bz2": "application/x-bzip2",
+    "cur": "image/x-icon",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "eot": "application/vnd.ms-fontobject",
+    "epub": "application/epub+zip",
+    "flac": "audio/flac",
+    "gif": "image/gif",
+    "glb": "model/gltf-binary",
+    "gltf": "model/gltf+json",
+    "gz": "application/gzip",
+    "heic": "image/heic",
+    "ico": "image/x-icon",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "jxl": "image/jxl",
+    "m3u8": "application/vnd.apple.mpegurl",
+    "m4a": "audio/mp4",
+    "m4v": "video/mp4",
+    "mid": "audio/midi",
+    "mkv": "video/matroska",
+    "mov": "video/quicktime",
+    "mp3": "audio/mpeg",
+    "mp4": "video/mp4",
+    "mpd": "application/dash+xml",
+    "mpeg": "video/mpeg",
+    "mpg": "video/mpeg",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "oga": "audio/ogg",
+    "ogg": "audio/ogg",
+    "ogv": "video/ogg",
+    "opus": "audio/ogg",
+    "otf": "font/otf",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "ppt": "application/vnd.ms-powerpoint",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "rtf": "application/rtf",
+    "svg": "image/svg+xml",
+    "tar": "application/x-tar",
+    "tgz": "application/gzip",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "ttc": "font/collection",
+    "ttf": "font/ttf",
+    "wasm": "application/wasm",
+    "wav": "audio/wav",
+    "weba": "audio/webm",
+    "webm": "video/webm",
+    "webp": "image/webp",
+    "whl": "application/zip",
+    "woff": "font/woff",
+    "woff2": "font/woff2",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "xz": "application/x-xz",
+    "zip": "application/zip",
+    "zst": "application/zstd",
+}
+_BY_EXTENSION = {**{ext: f"{kind}; charset=utf-8" for ext, kind in _TEXT.items()}, **_BINARY}
+# Names that are fixed by whoever asks for them, and have no extension.
+_BY_NAME = {"apple-app-site-association": "application/json; charset=utf-8"}
+
+
+def content_type(name: str) -> str:
+    """ "app.min.JS" -> "text/javascript; charset=utf-8"; unknown -> "application/octet-stream".
+
+    With `nosniff`, an unknown type is offered as a download and never run as a page.
+    """
+    stem, dot, extension = name.rpartition(".")
+    if not dot or not stem:
+        return _BY_NAME.get(name, DEFAULT_TYPE)
+    return _BY_EXTENSION.get(extension.lower(), DEFAULT_TYPE)
