@@ -1,0 +1,119 @@
+"""The docs tell every setting, flag and manifest key, as the tables in the code have them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from buntime.core.access import PublicRoutes
+from buntime.core.dotenv import parse_dotenv
+from buntime.core.environment import (
+    BLOCKED_PREFIXES,
+    BLOCKED_SUFFIXES,
+    INHERITED_NAMES,
+    INHERITED_PREFIX,
+    RUNTIME_NAMES,
+)
+from buntime.core.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
+from buntime.core.settings import SETTINGS, Setting
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+SETTINGS_DOC = (ROOT / "docs/settings.md").read_text("utf-8")
+MANIFEST_DOC = (ROOT / "docs/manifest.md").read_text("utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table's rows in a page."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def examples(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
+def test_settings(setting: Setting) -> None:
+    """docs/settings.md has a row for each setting: variable, flag, default and meaning."""
+    flag = f"`{setting.flag}`" if setting.flag else "none"
+    row = [f"`{setting.variable}`", flag, setting.default, setting.meaning]
+    assert row in rows(SETTINGS_DOC)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_manifest_keys(key: Key) -> None:
+    """docs/manifest.md has a row for each key: name, kind, default and meaning."""
+    row = [f"`{key.name}`", key.kind, key.default_text, key.meaning]
+    assert row in rows(MANIFEST_DOC)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
+def test_readme_settings(setting: Setting) -> None:
+    """The README has a row for each setting, with its flag and its default."""
+    found = [row for row in rows(README) if row[0] == f"`{setting.variable}`"]
+    assert len(found) == 1
+    assert setting.flag is None or f"`{setting.flag}`" in found[0]
+    assert setting.default in found[0]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_readme_manifest_keys(key: Key) -> None:
+    """The README has a row for each manifest key, with its default."""
+    found = [row for row in rows(README) if row[0] == f"`{key.name}`"]
+    assert len(found) == 1
+    assert key.default_text in found[0]
+
+
+@pytest.mark.parametrize("page", [README, SETTINGS_DOC], ids=["README", "settings"])
+def test_no_unknown_settings(page: str) -> None:
+    """No page tells of a setting or a flag that is not there."""
+    names = {row[0].strip("`") for row in rows(page)}
+    known = {setting.variable for setting in SETTINGS}
+    assert {name for name in names if re.fullmatch(r"RUNTIME_\w+|PORT|HOST", name)} == known
+    flags = {flag for row in rows(page) for flag in re.findall(r"^`(--[a-z-]+)`$", row[1])}
+    assert flags == {s.flag for s in SETTINGS if s.flag and s.flag.startswith("--")}
+
+
+def test_manifest_names() -> None:
+    """Each name that a manifest's file may have is told."""
+    assert [name for name in MANIFEST_NAMES if f"`{name}`" not in MANIFEST_DOC] == []
+
+
+def test_environment_rules() -> None:
+    """What workers get and never get is told in full."""
+    patterns = [f"{prefix}*" for prefix in (*BLOCKED_PREFIXES, INHERITED_PREFIX)]
+    patterns += [f"*{suffix}" for suffix in BLOCKED_SUFFIXES]
+    names = [*patterns, *INHERITED_NAMES, *RUNTIME_NAMES, "NODE_ENV"]
+    assert [name for name in names if f"`{name}`" not in MANIFEST_DOC] == []
+
+
+@pytest.mark.parametrize("text", examples(MANIFEST_DOC, "yaml"))
+def test_manifest_examples(text: str) -> None:
+    """Each example of a manifest is one, without a warning."""
+    _, warnings = parse_manifest(
+        text.encode(), path="example", body_default=10 << 20, body_max=100 << 20
+    )
+    assert warnings == ()
+
+
+def test_dotenv_example() -> None:
+    """The example of a `.env` means what it looks like."""
+    [text] = [text for text in examples(SETTINGS_DOC, "sh") if text.startswith("# a comment")]
+    assert parse_dotenv(text.encode(), path="example") == {
+        "RUNTIME_WORKER_DIRS": "/srv/apps",
+        "PORT": "9000",
+        "RUNTIME_MASTER_KEY": "as it is, with # and $",
+        "RUNTIME_LOG_FILE": 'with "quotes" and \t escapes',
+    }
+
+
+def test_public_route_examples() -> None:
+    """The patterns in docs/manifest.md cover what the table says, and nothing that it denies."""
+    table = [row for row in rows(MANIFEST_DOC) if row[0].startswith("`/")]
+    assert len(table) == 4
+    for pattern, covered, uncovered in table:
+        public = PublicRoutes([("ALL", pattern.strip("`"))])
+        for paths, expected in ((covered, True), (uncovered, False)):
+            for path in re.findall("`(.*?)`", paths):
+                assert public.cover("GET", path) == expected, (pattern, path)
