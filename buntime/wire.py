@@ -13,6 +13,9 @@ bytes follow the line. Both sides use this module; it does no I/O.
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     R->W  type id reason
     ERROR      W->R  type [id] message stack
+    ACCEPT     W->R  type id subprotocol headers
+    MESSAGE    both  type id kind [size] end
+    CLOSE      both  type id code reason [end]
     IDLE       R->W  type
     TERMINATE  R->W  type
 
@@ -20,8 +23,13 @@ Credit keeps one slow body from stopping the others on the same channel: a side 
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
 request, counted from its first message on, until a WINDOW grants more.
 
+A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. A
+MESSAGE carries a piece of one WebSocket message, the last one with `end`, and costs its size and
+MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes; CLOSE of the worker:
+the app has closed, and with `end` its handler is over.
+
 Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
-ERROR that bears its id; also after a CANCEL.
+CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.
 """
 
 from __future__ import annotations
@@ -45,6 +53,9 @@ BODY = "BODY"
 WINDOW = "WINDOW"
 CANCEL = "CANCEL"
 ERROR = "ERROR"
+ACCEPT = "ACCEPT"
+MESSAGE = "MESSAGE"
+CLOSE = "CLOSE"
 IDLE = "IDLE"
 TERMINATE = "TERMINATE"
 
@@ -56,6 +67,8 @@ MAX_PAYLOAD = 64 * 1024
 # app starts to read, adds another UPLOAD_WINDOW: at most 128 KiB are under way in each direction.
 UPLOAD_WINDOW = 64 * 1024
 DOWNLOAD_WINDOW = 128 * 1024
+# bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
+MESSAGE_OVERHEAD = 64
 
 
 class WireError(Exception):

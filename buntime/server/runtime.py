@@ -43,7 +43,7 @@ def serve(settings: Settings) -> int:
         file_count=settings.log_file_count,
     )
     try:
-        return Runtime(settings, Log(sink), sock).run()
+        return Runtime(settings, sink, sock).run()
     finally:
         sink.close(_LOG_FLUSH_S)
 
@@ -51,8 +51,10 @@ def serve(settings: Settings) -> int:
 class Runtime:
     """Everything that runs while apps are served."""
 
-    def __init__(self, settings: Settings, log: Log, sock: socket.socket) -> None:
+    def __init__(self, settings: Settings, sink: LogSink, sock: socket.socket) -> None:
+        log = Log(sink)
         self._settings = settings
+        self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
         self._catalog = Catalog(
@@ -67,7 +69,7 @@ class Runtime:
             settings,
             log,
             interpreters=Interpreters(settings.python),
-            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=self._warn)),
+            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
             environ=dict(os.environ),
         )
         pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
@@ -115,7 +117,7 @@ class Runtime:
         """Have the loop woken by signals; their handlers do nothing but enqueue."""
         before = {
             number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGTERM, signal.SIGINT)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         }
         old_fd = signal.set_wakeup_fd(self._loop.wakeup_fd, warn_on_full_buffer=False)
         try:
@@ -126,7 +128,10 @@ class Runtime:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._loop.call_threadsafe(lambda: self._shut_down(signal.Signals(number).name))
+        if number == signal.SIGHUP:
+            self._loop.call_threadsafe(self._sink.reopen)  # after logrotate has moved the file
+        else:
+            self._loop.call_threadsafe(lambda: self._shut_down(signal.Signals(number).name))
 
     def _shut_down(self, why: str) -> None:
         if self._service.is_draining:
