@@ -134,6 +134,11 @@ class RequestReader:
         return len(self._buffer)
 
     @property
+    def is_broken(self) -> bool:
+        """Was something refused, so that the client may still be sending what nobody reads?"""
+        return self._state is Reading.BROKEN
+
+    @property
     def body_ended(self) -> bool:
         """Is the body of the current request read to its end?"""
         return self._body is None

@@ -424,7 +424,8 @@ class Connection:
 
     def _shut(self) -> None:
         """The last answer is written. Linger where the client may still be sending."""
-        if self._reader.body_ended and not self._reader.buffered_bytes:
+        reader = self._reader
+        if reader.body_ended and not reader.buffered_bytes and not reader.is_broken:
             self.abort()
             return
         try:

@@ -9,6 +9,7 @@ changes, the old one is dropped (its workers finish what they have) and a new on
 
 import random
 import signal
+from collections import deque
 from collections.abc import Callable
 
 from buntime.core.app import App
@@ -121,6 +122,8 @@ class Pool:
         self._by_state: dict[AppState, Hosted] = {}
         self._learning: dict[App, list[Exchange]] = {}  # requests that wait for an interpreter
         self._boot_timers: dict[int, Timer] = {}
+        self._decisions: deque[Decision] = deque()
+        self._is_carrying_out = False
         self._on_empty: Callable[[], None] | None = None
         self.stats = PoolStats()
 
@@ -311,12 +314,24 @@ class Pool:
     # Decisions
 
     def _carry_out(self, decisions: list[Decision]) -> None:
-        for decision in decisions:
-            kind = type(decision)
-            if kind is Assign:
-                self._assign(decision)  # type: ignore[arg-type]  # told by kind, the fastest way
-            else:
-                self._carry_out_rare(decision)
+        """Do what was decided, in its order.
+
+        Answering one request may begin the next one of its connection, and with it more
+        decisions: they come after those that were made before.
+        """
+        self._decisions += decisions
+        if self._is_carrying_out:
+            return
+        self._is_carrying_out = True
+        try:
+            while self._decisions:
+                decision = self._decisions.popleft()
+                if type(decision) is Assign:
+                    self._assign(decision)
+                else:
+                    self._carry_out_rare(decision)
+        finally:
+            self._is_carrying_out = False
 
     def _carry_out_rare(self, decision: Decision) -> None:
         match decision:
@@ -384,6 +399,7 @@ class Pool:
         if worker is None:
             return
         hosted = self._by_state[state]
+        hosted.boot_error = ""
         app = hosted.app
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
         init, blocked = init_message(hosted, worker.name, self._settings, self._environ)
