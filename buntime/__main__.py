@@ -7,8 +7,16 @@ if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is i
 if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
-from buntime.server.cli import main as run_command
-from buntime.server.runtime import serve
+try:
+    from buntime.server.cli import main as run_command
+    from buntime.server.runtime import serve
+except ModuleNotFoundError as exc:
+    if exc.name is None or exc.name.partition(".")[0] == "buntime":
+        raise
+    sys.exit(
+        f"buntime: error: the Python package {exc.name} is missing; "
+        "`python3 build.py run` sets up all that is needed and starts"
+    )
 
 
 def main() -> int:
