@@ -1,0 +1,199 @@
+"""Unpacks what a worker's interpreter loads, once, into a folder that nobody else can write.
+
+    worker-3f2a…/             the name is made from the contents: another runtime, another folder
+      __main__.py             buntime/worker/launch.py
+      buntime/*.py            what apps import, and the channel's messages
+      buntime/worker/*.py
+
+Workers cannot run from where the runtime lies: its folder or .pyz on their `sys.path` would
+shadow an app's own modules, and a binary holds no files at all.
+
+Guarantees:
+- A folder that is used is whole, byte by byte, at the time of the call. It appears by one rename,
+  so any number of runtimes may start at once.
+- It, the cache folder and the folders above belong to this user or to root, and no other user can
+  write or replace them (a group may above the cache folder: many systems have one per user).
+  Else another place is taken, and the log says why.
+"""
+
+import atexit
+import hashlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Protocol
+
+from buntime.core.errors import UsageError
+
+_PACKAGE = "buntime"
+_NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
+_LAUNCHER = "launch.py"
+_TRUSTED_UIDS = frozenset((0, os.geteuid()))
+# Each time another runtime may have got in between; a third time is more than bad luck.
+_ATTEMPTS = 3
+
+
+class Warn(Protocol):
+    """`Log.warn`."""
+
+    def __call__(self, message: str, /, **fields: object) -> None: ...
+
+
+def default_cache_dir(environ: Mapping[str, str]) -> Path | None:
+    """Where a user's programs keep what they can make anew; None where that cannot be known."""
+    chosen = environ.get("XDG_CACHE_HOME", "")
+    if chosen.startswith("/"):  # the specification wants relative ones ignored
+        return Path(chosen, _PACKAGE)
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        return None
+    return Path(home, "Library/Caches" if sys.platform == "darwin" else ".cache", _PACKAGE)
+
+
+def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
+    """The folder with the worker's code, unpacked if need be (2 ms if not).
+
+    Tried in turn: `cache_dir`, or the user's cache if it is None; a folder of this user's in the
+    temporary folder; and a new one there, which goes when the runtime ends. Raises UsageError
+    where nothing can be written.
+    """
+    files = read_bundle()
+    name = f"worker-{_digest(files)}"
+    for folder in _candidates(cache_dir or default_cache_dir(os.environ)):
+        try:
+            reason = _prepare_cache(folder)
+            if not reason:
+                return _ensure_in(folder / name, files)
+        except OSError as exc:
+            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
+        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+    raise UsageError(
+        "there is no folder to which the worker's code can be written; "
+        "set TMPDIR to one, or mount a tmpfs at /tmp"
+    )
+
+
+def read_bundle() -> dict[str, bytes]:
+    """The bundle's files by their path in it, read from wherever the runtime's code is."""
+    package = resources.files(_PACKAGE)
+    files = {
+        f"{_PACKAGE}/{name}": data
+        for name, data in _read_modules(package)
+        if name not in _NOT_FOR_WORKERS
+    }
+    worker = dict(_read_modules(package / "worker"))
+    try:
+        files["__main__.py"] = worker.pop(_LAUNCHER)
+    except KeyError as exc:
+        raise RuntimeError("this build of buntime lacks the source of its workers") from exc
+    return files | {f"{_PACKAGE}/worker/{name}": data for name, data in worker.items()}
+
+
+def _read_modules(folder: Traversable) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.name.endswith(".py") and entry.is_file():
+            yield entry.name, entry.read_bytes()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        whole.update(f"{name}\0{len(data)}\0".encode() + data)
+    return whole.hexdigest()[:16]
+
+
+def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
+    if cache_dir is not None:
+        yield Path(cache_dir).absolute()
+    try:
+        yield Path(tempfile.gettempdir(), f"{_PACKAGE}-{os.geteuid()}")
+        private = Path(tempfile.mkdtemp(prefix=f"{_PACKAGE}-"))
+    except OSError:  # no temporary folder at all; the caller tells
+        return
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    yield private
+
+
+# Whom the folders belong to
+
+
+def _prepare_cache(folder: Path) -> str:
+    """Make the cache folder; says why it is not safe to use, or nothing."""
+    for missing in reversed((folder, *folder.parents)):  # mkdir's own way gives parents no mode
+        missing.mkdir(mode=0o700, exist_ok=True)
+    real = folder.resolve(strict=True)
+    reasons = [_distrust_cache(real), *(_distrust_parent(parent) for parent in real.parents)]
+    return next(filter(None, reasons), "")
+
+
+def _distrust_cache(folder: Path) -> str:
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode):
+        return f"{folder} is no folder"
+    if state.st_uid not in _TRUSTED_UIDS:
+        return f"{folder} belongs to another user"
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{folder} can be written by other users"
+    return ""
+
+
+def _distrust_parent(folder: Path) -> str:
+    """Why somebody could put another folder in the place of one in `folder`."""
+    state = folder.stat()
+    if state.st_uid not in _TRUSTED_UIDS:
+        return f"{folder} belongs to another user"
+    if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
+        return f"{folder} can be written by everybody"
+    return ""
+
+
+# The bundle's own folder
+
+
+def _ensure_in(target: Path, files: Mapping[str, bytes]) -> Path:
+    for _ in range(_ATTEMPTS):
+        if not os.path.lexists(target):
+            _unpack(target, files)
+        if _distrust_cache(target) == "" and _is_whole(target, files):
+            return target
+        _discard(target)
+    raise OSError(None, "is damaged again and again", str(target))
+
+
+def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return all((target / name).read_bytes() == data for name, data in files.items())
+    except OSError:
+        return False
+
+
+def _unpack(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files beside `target`, then rename; another runtime may have been faster."""
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name, data in files.items():
+            path = fresh / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(data)
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not target.is_dir():
+            raise
+
+
+def _discard(target: Path) -> None:
+    """Take a damaged bundle out of the way, at once, before it is deleted piece by piece."""
+    trash = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        target.rename(trash / "damaged")
+    except FileNotFoundError:
+        pass  # another runtime was faster
+    finally:
+        shutil.rmtree(trash, ignore_errors=True)
