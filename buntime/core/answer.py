@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from http import HTTPStatus
 
-from buntime.core.http1 import HOP_BY_HOP, Head
+from buntime.core.http1 import HOP_BY_HOP, Head, nominations
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -134,8 +134,9 @@ def _told_length(method: str, status: int, declared: int | None, size: int | Non
 
 
 def _write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]) -> int | None:
-    """Append each field that may be sent; the Content-Length among them, unwritten."""
+    """Append each field that may be sent; the Content-Length among them is returned unwritten."""
     declared: int | None = None
+    nominated: set[str] | None = None
     for name, value in fields:
         known = _known_names.get(name)
         if known is None:
@@ -147,6 +148,10 @@ def _write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]
             declared = _merge_length(declared, value)
         elif lower not in _OURS:
             lines.append(f"{known[1]}{value}\r\n")
+        elif lower == "connection":
+            nominated = (nominated or set()) | nominations(value)
+    if nominated:
+        lines[1:] = [line for line in lines[1:] if line.partition(":")[0].lower() not in nominated]
     return declared
 
 

@@ -47,9 +47,9 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     "transfer-encoding upgrade".split()
 )
-# Fields that a client cannot take away from the app by naming them in Connection.
+# Fields that nobody can take away from the other side by naming them in Connection.
 _NOT_NOMINATED = frozenset(
-    "host content-length content-type authorization cookie x-api-key".split()
+    "host content-length content-type authorization cookie set-cookie x-api-key".split()
 )
 # The fields with a meaning for the connection itself; all others are passed on unread.
 _SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
@@ -298,12 +298,12 @@ def _settle_connection(head: Head, special: dict[str, str]) -> None:
     """Keep-alive, Expect, and what must not go beyond this hop (RFC 9110 7.6.1, 10.1.1)."""
     dropped = HOP_BY_HOP
     if "connection" in special:
-        options = {option.strip() for option in special["connection"].lower().split(",")}
+        options = nominations(special["connection"])
         if "close" in options:
             head.keep_alive = False
         elif "keep-alive" in options:
             head.keep_alive = True
-        dropped = HOP_BY_HOP | (options - _NOT_NOMINATED)
+        dropped = HOP_BY_HOP | options
     if "expect" in special:
         if special["expect"].strip().lower() != "100-continue":
             raise ClientFault(
@@ -313,6 +313,12 @@ def _settle_connection(head: Head, special: dict[str, str]) -> None:
         dropped = dropped | {"expect"}
     if not dropped.isdisjoint(special) or dropped is not HOP_BY_HOP:
         head.headers = [pair for pair in head.headers if pair[0] not in dropped]
+
+
+def nominations(connection: str) -> set[str]:
+    """What a Connection field says ends at this hop: `"close, X-A"` -> `{"close", "x-a"}`."""
+    options = {option.strip() for option in connection.lower().split(",")}
+    return options - _NOT_NOMINATED
 
 
 def _settle_target(head: Head, special: dict[str, str]) -> None:
