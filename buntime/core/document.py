@@ -1,8 +1,8 @@
 """Reads a YAML file that is one mapping, and knows the line of each key.
 
 Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
-that is no text, anchors and merges are errors. Nesting is bounded before the tree is built: the C
-loader descends by recursion, and 100,000 brackets would end the whole process.
+that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
+the C loader descends by recursion, and 100,000 brackets would end the whole process.
 """
 
 from collections.abc import Collection
@@ -70,6 +70,9 @@ def _check_structure(text: str) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise DocumentError("anchors and aliases are not supported", _line(event))
+        tag = getattr(event, "tag", None)
+        if tag is not None:  # PyYAML fails in many ways on "!!bool x"
+            raise DocumentError(f"tags such as {shown(tag)} are not supported", _line(event))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

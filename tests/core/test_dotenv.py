@@ -1,7 +1,7 @@
 """The `.env` file: a small language without surprises."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.dotenv import parse_dotenv
@@ -78,6 +78,7 @@ def test_faulty_lines(line: bytes, problem: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")))
 def test_quoting_round_trip(value: str) -> None:
     """Any value can be written in double quotes."""
@@ -87,6 +88,7 @@ def test_quoting_round_trip(value: str) -> None:
     assert parse_dotenv(f'A="{escaped}"'.encode(), path=".env") == {"A": value}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_garbage(data: bytes) -> None:
     """Any bytes are a mapping of text to text, or a UsageError."""

@@ -1,7 +1,7 @@
 """What workers see of the environment."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.environment import is_blocked, worker_environment
@@ -126,6 +126,7 @@ NAMES = st.one_of(
 VARIABLES = st.dictionaries(NAMES, st.text(max_size=5))
 
 
+@settings(deadline=None)
 @given(VARIABLES, VARIABLES)
 def test_no_blocked_name_gets_through(inherited: dict[str, str], manifest: dict[str, str]) -> None:
     """No name that reaches a worker is blocked, and each blocked one is reported."""
@@ -135,6 +136,7 @@ def test_no_blocked_name_gets_through(inherited: dict[str, str], manifest: dict[
     assert list(blocked) == sorted(blocked)
 
 
+@settings(deadline=None)
 @given(VARIABLES, VARIABLES)
 def test_every_variable_has_a_reason(inherited: dict[str, str], manifest: dict[str, str]) -> None:
     """A worker gets its own variables, the manifest's, and the named few of the runtime's."""

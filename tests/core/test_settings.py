@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from buntime.core.errors import UsageError
@@ -306,6 +307,7 @@ def test_they_cannot_be_changed() -> None:
         load().port = 1  # type: ignore[misc]  # what is tested
 
 
+@examples(deadline=None)
 @given(st.dictionaries(st.sampled_from([s.variable for s in SETTINGS]), st.text(max_size=20)))
 def test_any_values(environ: dict[str, str]) -> None:
     """Any values are settings or a UsageError, and nothing else."""

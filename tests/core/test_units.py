@@ -1,7 +1,7 @@
 """Durations and sizes: what people may write, and that nothing is lost on the way back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.units import format_duration, format_size, parse_duration, parse_size
@@ -101,6 +101,7 @@ def test_sizes_in_messages(size_bytes: int, text: str) -> None:
     assert format_size(size_bytes) == text
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_durations_round_trip(milliseconds: int) -> None:
     """Any duration in whole milliseconds is read back as it was."""
@@ -108,12 +109,14 @@ def test_durations_round_trip(milliseconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15 - 1))
 def test_sizes_round_trip(size_bytes: int) -> None:
     """Any size is read back as it was."""
     assert parse_size(format_size(size_bytes)) == size_bytes
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_any_text(text: str) -> None:
     """Text is a finite number, not below zero, or a ValueError, and nothing else."""

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.wording import nearest, shown, suggestion
@@ -35,6 +35,7 @@ def test_a_huge_number() -> None:
     assert shown(10**5000) == shown(-(10**18)) == "a huge number"
 
 
+@settings(deadline=None)
 @given(st.text(min_size=61))
 def test_long_text_is_cut(text: str) -> None:
     """However long a text is, a message that shows it stays readable."""
@@ -66,6 +67,7 @@ def test_suggestion() -> None:
     assert suggestion("--color", ["--host", "--port"]) == ""
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KEYS))
 def test_a_known_word_is_nearest_to_itself(word: str) -> None:
     """Nothing is nearer to a word than the word."""

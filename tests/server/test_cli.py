@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime import __version__
@@ -100,6 +100,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS | st.text(max_size=5), max_size=6))
 def test_any_words(argv: list[str]) -> None:
     """Any words are a command or a UsageError, and nothing else."""
