@@ -636,7 +636,8 @@ def system_calls(action: object) -> list[str]:
     called: list[str] = []
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
-        if event == "c_call" and getattr(arg, "__module__", None) in ("posix", "_io", "io"):
+        is_ours = getattr(arg, "__module__", None) in ("posix", "_io", "io")
+        if event == "c_call" and is_ours and arg is not os.fspath:  # fspath asks nobody
             called.append(getattr(arg, "__qualname__", repr(arg)))
 
     assert callable(action)
