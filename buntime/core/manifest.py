@@ -60,7 +60,7 @@ def parse_manifest(
     ManifestError that names file, line, key, what came, and what is allowed.
     """
     try:
-        entries = read_document(text, verbatim=("env",))
+        entries = read_document(text, verbatim=[key.name for key in KEYS if key.is_verbatim])
     except DocumentError as exc:
         raise ManifestError(f"{_place(path, exc.line)}: {exc}") from exc
     _refuse_unknown(entries, path)

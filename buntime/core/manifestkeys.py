@@ -30,6 +30,7 @@ class Key:
     meaning: str
     default_words: str = ""  # where the value says little
     dump: Callable[[Any], object] = lambda value: value  # to JSON, for the worker
+    is_verbatim: bool = False  # scalars stay as they are written: 3.10 is no 3.1
 
     @property
     def default_text(self) -> str:
@@ -212,6 +213,7 @@ KEYS = (
         "more environment variables, filtered",
         "none",
         dump=_env_dump,
+        is_verbatim=True,
     ),
     Key(
         "workers",
@@ -252,11 +254,12 @@ KEYS = (
     Key(
         "python",
         "python",
-        "path or name",
+        "path, name or version",
         _text,
         None,
         "interpreter of the app's workers, 3.9 or newer",
         "the app's `.venv`, else `RUNTIME_PYTHON`, else the runtime's own",
+        is_verbatim=True,
     ),
     Key(
         "injectBase",

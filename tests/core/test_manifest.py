@@ -113,6 +113,11 @@ def test_all_keys() -> None:
     )
 
 
+def test_python_as_written() -> None:
+    """A version of Python needs no quotes: 3.10 is not the number 3.1."""
+    assert parse("python: 3.10")[0].python == "3.10"
+
+
 def test_public_routes_by_method() -> None:
     """Public routes may be given for each method, in any case of letters."""
     manifest, _ = parse("publicRoutes:\n  get: [/a, /b/*]\n  POST: [/a]\n  ALL: []\n")
@@ -148,7 +153,7 @@ def test_it_cannot_be_changed() -> None:
         ("lowMemory: 'no'", "lowMemory: 'no' is neither true nor false"),
         ("visibility: secret", "visibility: 'secret' is not one of public, protected or internal"),
         ("visibility: true", "visibility: true is not one of public, protected or internal"),
-        ("python: 3.9", "python: 3.9 is not text"),
+        ("python: [3.9]", "python: a list is not text"),
         ("python: ''", "python: '' is not text"),
         ("entrypoint: 5", "entrypoint: 5 is not text"),
         ("entrypoint: /etc/passwd", "entrypoint: '/etc/passwd' is not a file in the app's folder"),
