@@ -1,0 +1,107 @@
+"""The worker's end of the channel: whole messages in and out, on a socket that apps cannot spoil.
+
+Its end means the runtime is gone, and so is then this process: there is nobody left to tell.
+"""
+
+from __future__ import annotations
+
+import _socket  # `socket` adds nothing to it that is used here, and 3 ms
+import _thread
+import os
+import sys
+
+from buntime.wire import MAX_LINE, MAX_PAYLOAD, Decoder, WireError, encode
+from buntime.worker.lifeline import moved_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from buntime.wire import Message, Received
+
+# bytes. A whole payload and its line in one go, while small enough for malloc's heap: from
+# 128 KiB on each recv would map and unmap its buffer.
+RECEIVE_BYTES = MAX_PAYLOAD + 1024
+# bytes. Up to here copying payload behind line is cheaper than a second buffer in sendmsg.
+JOIN_BYTES = 8 * 1024
+
+
+class Channel:
+    """Whole messages over one stream socket; sending is safe from any thread, reading is not."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, moved_up(descriptor))
+        self._decoder = Decoder()
+        self._sending = _thread.allocate_lock()
+        self._is_forked = False
+        os.register_at_fork(after_in_child=self._leave)
+
+    def receive(self, *, wait: bool = True) -> list[Received]:
+        """Read once: the messages that are complete now, maybe none. Never returns at the end."""
+        try:
+            data = self.socket.recv(RECEIVE_BYTES, 0 if wait else _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:  # the end, with something of ours still unread
+            data = b""
+        except OSError as exc:
+            self.quit(f"cannot read the channel to the runtime (closed by the app?): {exc}")
+        if not data:
+            os._exit(0)
+        try:
+            return self._decoder.feed(data)
+        except WireError as exc:
+            self.quit(f"the runtime sent {exc}")
+
+    def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
+        """Send a message with its payload, and wait until the kernel has taken all of it."""
+        data = self.prepare(message, payload)
+        with self._sending:
+            try:
+                if len(data) == 1:
+                    self.socket.sendall(data[0])
+                    return
+                line, payload = data
+                sent = self.socket.sendmsg(data) - len(line)
+                if sent < 0:
+                    self.socket.sendall(line[sent:])
+                    sent = 0
+                if sent < len(payload):
+                    self.socket.sendall(memoryview(payload)[sent:])
+            except OSError as exc:
+                self.quit(f"cannot write to the channel to the runtime: {exc}")
+
+    def prepare(
+        self, message: Message, payload: bytes | memoryview
+    ) -> tuple[bytes] | tuple[bytes, bytes | memoryview]:
+        """Return what to send: one buffer, or the line and a payload too large to copy.
+
+        Raises ValueError for a line that the other side would not take.
+        """
+        if self._is_forked:
+            # Two processes that write to one channel would mix their messages.
+            self.quit(
+                "a forked child of the app returned into the worker; "
+                "end it with os._exit(), or use multiprocessing"
+            )
+        line = encode(message)
+        if len(line) > MAX_LINE:
+            raise ValueError(
+                f"the head of a response must not exceed {MAX_LINE} bytes, this has {len(line)}"
+            )
+        if not payload:
+            return (line,)
+        if len(payload) <= JOIN_BYTES:
+            return (line + payload,)
+        return line, payload
+
+    def quit(self, reason: str) -> NoReturn:
+        """End this process: its channel is of no more use."""
+        sys.stderr.write(f"buntime worker: {reason}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    def _leave(self) -> None:
+        """Run in a forked child: the channel belongs to the parent."""
+        self._is_forked = True
+        self.socket.close()

@@ -1,0 +1,293 @@
+"""Threads for sync apps: one at a time leads, that is, reads the channel; others are in handlers.
+
+A request is handled by the thread that read it. Waking another thread to read on meanwhile costs
+more than a small handler takes (measured: 65 µs of CPU a request, against 25 without), so the
+leader keeps the lead while it is in a handler, watched by a standby that looks every millisecond:
+a leader seen twice in one handler loses the lead to the standby. Where handlers take long as a
+rule, the lead is handed on before each of them.
+
+Invariants, all under `_mutex`:
+- `_leader` is the bell of the thread that reads, or, while `_is_busy`, of one that will read on
+  after its handler. Nobody else reads.
+- At most `concurrency` threads are in handlers. Of one thread more there is always one that can
+  read for the handlers that wait for their bodies or for credit.
+- A handler that has to wait reads for itself if its own thread leads: the only way where the
+  concurrency is 1, as then all handlers run on the main thread and no other thread is started.
+
+A bell is a lock that its owner acquires to sleep and others release to wake it. Whoever wakes
+looks again at the state, so a ring too many does no harm, and none is lost.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from collections import deque
+from time import perf_counter
+
+from buntime.worker.report import complain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Bell = _thread.LockType
+
+TICK_S = 0.001  # how often the standby looks; a request may wait so long behind a slow handler
+QUIET_TICKS = 20  # ticks without a handler, after which the standby sleeps until there is one
+LONG_S = 0.0002  # a handler that takes so long on average is worth a change of threads
+
+
+class Job:
+    """What a thread of the crew handles."""
+
+    bell: Bell | None = None  # of the thread that is in its handler
+    has_news = False  # since its handler last waited
+    sleepers: tuple[Bell, ...] = ()  # who waits for news
+
+
+class Crew:
+    """Up to `concurrency` threads in handlers, and one that reads.
+
+    `read(wait)` takes in messages, and calls `put`, `tell` and `close` for them; `perform(job)`
+    handles. Neither raises.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[bool], None],
+        perform: Callable[[Job], None],
+        concurrency: int,
+    ) -> None:
+        self._read = read
+        self._perform = perform
+        self._concurrency = concurrency
+        self._mutex = _thread.allocate_lock()
+        # work
+        self._jobs: deque[Job] = deque()
+        self._handling = 0  # threads in handlers
+        self._typical_s = 0.0  # how long a handler takes: a moving average
+        self._is_closing = False
+        self._is_over = False
+        # threads
+        self._leader: Bell | None = None
+        self._is_busy = False
+        self._turn = 0  # counts the handlers that leaders began
+        self._standby: Bell | None = None
+        self._standby_sleeps = False
+        self._idle: list[Bell] = []
+
+    def run(self) -> None:
+        """Serve, on this thread and others, until `close` was called and all is done."""
+        self._leader = _new_bell()
+        self._work(self._leader)
+
+    # ---- for `read`, on the leading thread
+
+    def put(self, job: Job) -> None:
+        """Have a job done."""
+        self._jobs.append(job)
+
+    def tell(self, job: Job) -> None:
+        """Wake those that wait for news of a job."""
+        with self._mutex:
+            job.has_news = True
+            for bell in job.sleepers:
+                _ring(bell)
+            job.sleepers = ()
+
+    def close(self) -> None:
+        """Let the crew go once no job is left."""
+        self._is_closing = True
+
+    # ---- for handlers, on their threads and on others that the app started
+
+    def wait(self, job: Job) -> None:
+        """Block until there may be news of a job."""
+        with self._mutex:
+            if job.has_news:
+                job.has_news = False
+                return
+            bell = _new_bell()
+            leads = self._borrow_lead(job, bell)
+            if not leads:
+                job.sleepers += (bell,)
+        if not leads:
+            bell.acquire()
+            return
+        while leads and not job.has_news:
+            self._read(True)
+            with self._mutex:
+                # A new request is no work for one who waits, and the end is near for all.
+                leads = not (self._is_done() or (self._can_claim() and self._appoint()))
+        self._return_lead(job, bell)
+
+    def glance(self, job: Job) -> None:
+        """Take in what is there already, such as a CANCEL, where nobody else would read it."""
+        if self._concurrency > 1:  # the standby sees to it
+            return
+        with self._mutex:
+            bell = _new_bell()
+            leads = self._borrow_lead(job, bell)
+        if leads:
+            self._read(False)
+            self._return_lead(job, bell)
+
+    def _borrow_lead(self, job: Job, bell: Bell) -> bool:
+        """Lead in the name of the thread that is in the job's handler, if that one leads.
+
+        By a bell of one's own, as it need not be that thread which asks.
+        """
+        if not self._is_busy or self._leader is not job.bell:
+            return False
+        self._leader = bell
+        self._is_busy = False
+        return True
+
+    def _return_lead(self, job: Job, bell: Bell) -> None:
+        with self._mutex:
+            if self._leader is not bell:
+                return
+            if job.bell is not None:
+                self._leader = job.bell
+                self._begin_turn()
+            elif self._standby is not None or self._idle:
+                self._appoint()
+            else:  # the handler ended meanwhile; its thread is about to look
+                self._leader = None
+
+    # ---- the crew's threads
+
+    def _work(self, bell: Bell) -> None:
+        """Lead, watch, sleep: the life of a thread of the crew."""
+        try:
+            while not self._is_over:
+                if self._leader is bell:
+                    self._lead(bell)
+                elif self._standby is bell:
+                    self._watch(bell)
+                else:
+                    bell.acquire()
+        except BaseException as exc:  # noqa: BLE001  # the edge of a thread, without which all hangs
+            complain("buntime worker: a thread of the crew failed", exc)
+            os._exit(1)
+
+    def _lead(self, bell: Bell) -> None:
+        """Read and handle, until another thread leads and no job is left for this one."""
+        while True:
+            with self._mutex:
+                if self._leader is None:
+                    self._leader = bell
+                leads = self._leader is bell
+                claims = self._can_claim()
+                if claims:
+                    job = self._claim(bell, leads=leads)
+                elif not leads:
+                    self._idle.append(bell)
+                if (self._is_closing and self._is_done()) or not (leads or claims):
+                    return
+            if claims:
+                self._handle(job, bell)
+            else:
+                self._read(True)
+
+    def _handle(self, job: Job, bell: Bell) -> None:
+        begun = perf_counter()
+        self._perform(job)
+        took = perf_counter() - begun
+        # Cut off, so that one slow handler does not cost many quick ones a change of threads.
+        if took > 5 * LONG_S:
+            took = 5 * LONG_S
+        self._typical_s += (took - self._typical_s) * 0.1
+        with self._mutex:
+            self._handling -= 1
+            job.bell = None
+            if self._leader is bell:
+                self._is_busy = False
+        if job.sleepers:  # threads of the app's own that still read the body
+            self.tell(job)
+
+    def _watch(self, bell: Bell) -> None:
+        """Look after the leader, until this thread leads by its own or another's decision."""
+        seen = -1
+        quiet = 0
+        while True:
+            bell.acquire(True, -1 if self._standby_sleeps else TICK_S)
+            with self._mutex:
+                if self._is_over or self._leader is bell:
+                    return
+                if self._is_busy and self._turn == seen:
+                    self._appoint()
+                    return
+                quiet = quiet + 1 if self._turn == seen else 0
+                seen = self._turn
+                self._standby_sleeps = quiet >= QUIET_TICKS
+
+    # ---- decisions, under the mutex
+
+    def _can_claim(self) -> bool:
+        return bool(self._jobs) and self._handling < self._concurrency
+
+    def _claim(self, bell: Bell, *, leads: bool) -> Job:
+        job = self._jobs.popleft()
+        self._handling += 1
+        job.bell = bell
+        if leads:
+            self._begin_turn()
+        return job
+
+    def _begin_turn(self) -> None:
+        """Go into a handler as leader: with a standby that watches, or leave the lead at once."""
+        self._turn += 1
+        self._is_busy = True
+        if self._concurrency == 1 or (self._typical_s > LONG_S and self._appoint()):
+            return
+        if self._standby is None:
+            self._standby = self._spare_thread()
+            self._standby_sleeps = True
+        if self._standby is not None and self._standby_sleeps:
+            self._standby_sleeps = False
+            _ring(self._standby)
+
+    def _appoint(self) -> bool:
+        """Give the lead to the standby or another thread without work; False: there is none."""
+        bell = self._standby or self._spare_thread()
+        if bell is None:
+            return False
+        if bell is self._standby:
+            self._standby = None
+        self._leader = bell
+        self._is_busy = False
+        _ring(bell)
+        return True
+
+    def _spare_thread(self) -> Bell | None:
+        """Take the idle thread that slept last, or start one; it is rung when its part is set."""
+        if self._idle:
+            return self._idle.pop()
+        bell = _new_bell()
+        try:
+            _thread.start_new_thread(self._work, (bell,))
+        except RuntimeError:  # the limit of the system: do with what there is
+            return None
+        return bell
+
+    def _is_done(self) -> bool:
+        """Tell whether all is over, and wake everybody to see it."""
+        if self._is_closing and not self._handling and not self._jobs and not self._is_over:
+            self._is_over = True
+            for bell in (self._leader, self._standby, *self._idle):
+                if bell is not None:
+                    _ring(bell)
+        return self._is_over
+
+
+def _new_bell() -> Bell:
+    bell = _thread.allocate_lock()
+    bell.acquire()
+    return bell
+
+
+def _ring(bell: Bell) -> None:
+    if bell.locked():
+        bell.release()

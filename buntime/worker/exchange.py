@@ -1,0 +1,275 @@
+"""One request in hand: its body on the way in, its response on the way out, credit for both.
+
+What the two engines share. Nothing here waits: where credit or data is missing, `take` returns
+None and `flow` yields, and the engine waits in its own way for news of the exchange.
+
+    stage   start()   write()/end    fail()
+    NEW     HELD      -              ENDED
+    HELD    -         SENT or ENDED  ENDED     the head is held until the first piece is known,
+    SENT    -         SENT or ENDED  ENDED     so that a short answer is one message
+    ENDED   -         -              (told on stderr)
+
+Each exchange is ended by exactly one message: a RESPONSE or BODY with `end`, or an ERROR.
+Sync: `on_…` run on the thread that reads the channel, all else on the handler's; so no attribute
+is written by both. Bodies wait in a deque, credit is the difference of two counters.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum  # json has loaded it, by way of re
+
+from buntime.wire import (
+    BODY,
+    DOWNLOAD_WINDOW,
+    ERROR,
+    MAX_PAYLOAD,
+    RESPONSE,
+    UPLOAD_WINDOW,
+    WINDOW,
+)
+from buntime.worker.report import complain, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from buntime.wire import Message
+
+    Pairs = list[tuple[str, str]]
+    Send = Callable[[Message, "bytes | memoryview"], None]
+
+
+class Stage(Enum):
+    """How far the response is."""
+
+    NEW = "nothing is known of it"
+    HELD = "its head is known, and waits for the first piece"
+    SENT = "its head is sent"
+    ENDED = "its end or an error is sent"
+
+
+NEW, HELD, SENT, ENDED = Stage  # a global costs a handler less than an attribute of the class
+
+# bytes consumed by the app before they are granted anew: not a WINDOW for every small read.
+RETURN_BYTES = UPLOAD_WINDOW // 2
+# RFC 9110 15.3.5 and 15.4.5: a body is dropped; a Content-Length tells of another response.
+_WITHOUT_BODY = (204, 304)
+
+
+class ClientGone(BrokenPipeError):
+    """Nobody waits for the rest of this response: the client left or the deadline passed."""
+
+
+class Exchange:
+    """A request and its response."""
+
+    # Defaults stand here, as most requests change few of them.
+    stage = NEW
+    gone = ""  # the reason of its CANCEL
+    # on the way in
+    _offset = 0  # into the first piece
+    _consumed = 0
+    _is_asked = False
+    # on the way out
+    _status = 0
+    _headers: Pairs = []  # noqa: RUF012  # never changed, only replaced
+    _left: int | None = None  # bytes, where Content-Length tells
+    _sent = 0
+    _granted = DOWNLOAD_WINDOW
+
+    def __init__(
+        self, head: Message, payload: bytes, send: Send, forget: Callable[[int], Any]
+    ) -> None:
+        self.head = head
+        self.id: int = head["id"]
+        self.is_complete: bool = head["end"]
+        self._pieces = deque((payload,)) if payload else deque()
+        self._send_message = send
+        self._forget = forget
+
+    # The channel's side.
+
+    def on_body(self, data: bytes, end: bool) -> None:
+        """Take a piece of the request's body."""
+        if data:
+            self._pieces.append(data)
+        if end:
+            self.is_complete = True
+
+    def on_window(self, credit: int) -> None:
+        """Take leave to send `credit` more bytes."""
+        self._granted += credit
+
+    # The handler's side, on the way in.
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request has, or may yet get, a body."""
+        return bool(self._pieces) or not self.is_complete
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all of the request's body was taken."""
+        return self.is_complete and not self._pieces
+
+    def take(self, limit: int) -> bytes | None:
+        """Return up to `limit` bytes of the body, b"" at its end, None where they are not here yet.
+
+        The first call asks for more than was sent unasked; that is what makes the runtime tell
+        a client that waits for "100 Continue" to go on.
+        """
+        if self.gone:
+            raise self.departure()
+        if self.stage is ENDED:
+            raise ClientGone("the response has ended; the request's body is gone with it")
+        is_complete = self.is_complete  # read before the pieces, as the reader writes it after
+        if not is_complete and not self._is_asked:
+            self._is_asked = True
+            self._grant(UPLOAD_WINDOW)
+        if self._pieces:
+            data = self._next_bytes(limit)
+            self._consumed += len(data)
+            if self._consumed >= RETURN_BYTES and not is_complete:
+                self._grant(self._consumed)
+                self._consumed = 0
+            return data
+        return b"" if is_complete else None
+
+    def _next_bytes(self, limit: int) -> bytes:
+        piece = self._pieces[0]
+        start = self._offset
+        if len(piece) - start <= limit:
+            self._pieces.popleft()
+            self._offset = 0
+            return piece[start:]
+        self._offset += limit
+        return piece[start : self._offset]
+
+    def _grant(self, credit: int) -> None:
+        self._send_message({"type": WINDOW, "id": self.id, "credit": credit}, b"")
+
+    # The handler's side, on the way out.
+
+    def start(self, status: int, headers: Pairs) -> None:
+        """Set the head of the response; it leaves with the first piece."""
+        self.stage = HELD
+        self._status = status
+        self._headers = headers
+        if status not in _WITHOUT_BODY and not self.is_head_only:
+            self._left = _declared(headers)
+
+    @property
+    def is_head_only(self) -> bool:
+        """Whether nobody will see the body."""
+        return bool(self.head["method"] == "HEAD")
+
+    def sends_head_first(self) -> bool:
+        """Tell whether the head of a stream should not wait for the first piece.
+
+        It should where a length is declared: a small file is one message then.
+        """
+        return self._left is None
+
+    def ends_with(self, piece: bytes) -> bool:
+        """Tell whether this piece is the last by the Content-Length of the response."""
+        return self._left == len(piece)
+
+    def fits(self, piece: bytes) -> bool:
+        """Tell whether a piece can leave at once, in one message."""
+        return len(piece) <= MAX_PAYLOAD and self._sent + len(piece) <= self._granted
+
+    def flow(self, body: bytes, *, end: bool) -> Iterator[None]:
+        """Send a piece of any size as credit allows; yields where news must be waited for."""
+        if end and self.stage is HELD:
+            self._declare(len(body))
+            if self.is_head_only:
+                self.send(b"", end=True)
+                return
+        view = memoryview(body)
+        while view:
+            if self.gone:
+                raise self.departure()
+            size = min(len(view), MAX_PAYLOAD, self._granted - self._sent)
+            if size:
+                self.send(view[:size], end=end and size == len(view))
+                view = view[size:]
+            else:
+                yield
+
+    def send(self, piece: bytes | memoryview, *, end: bool) -> None:
+        """Send a piece that fits, behind the head if that is still held."""
+        if self._status in _WITHOUT_BODY:
+            piece = b""
+        size = len(piece)
+        if not size and (self.stage is ENDED or (self.stage is SENT and not end)):
+            return
+        if self.stage is ENDED:
+            raise ValueError("the response has ended; its body has more bytes")
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0 or (end and self._left):
+                raise self._wrong_length()
+        message: Message
+        if self.stage is HELD:
+            message = {
+                "type": RESPONSE,
+                "id": self.id,
+                "status": self._status,
+                "headers": self._headers,
+                "end": end,
+            }
+        else:
+            message = {"type": BODY, "id": self.id, "end": end}
+        if size:
+            message["size"] = size
+        if self.gone and not end:
+            raise self.departure()
+        self._sent += size
+        self._send_message(message, piece)
+        self.stage = SENT
+        if end:
+            self._end()
+
+    def fail(self, exc: BaseException) -> None:
+        """End the exchange with an error; one that is ended already is told of on stderr."""
+        if self.stage is ENDED:
+            if not isinstance(exc, ClientGone):
+                complain(f"{self.head['method']} {self.head['target']}, after its response:", exc)
+            return
+        message, stack = describe(exc)
+        self._send_message({"type": ERROR, "id": self.id, "message": message, "stack": stack}, b"")
+        self._end()
+
+    def _end(self) -> None:
+        self.stage = ENDED
+        self._forget(self.id)
+
+    def _declare(self, size: int) -> None:
+        """Tell the length of a response that takes several messages."""
+        if _declared(self._headers) is None:
+            self._headers = [*self._headers, ("content-length", str(size))]
+
+    def departure(self) -> ClientGone:
+        """Return the error that tells a handler that it is `gone`."""
+        return ClientGone(
+            "the deadline of this request has passed"
+            if self.gone == "deadline"
+            else "the client has closed the connection"
+        )
+
+    def _wrong_length(self) -> ValueError:
+        assert self._left is not None
+        declared = _declared(self._headers)
+        what = f"at least {-self._left} more" if self._left < 0 else f"{self._left} fewer"
+        return ValueError(f"the response's Content-Length is {declared}, its body has {what} bytes")
+
+
+def _declared(headers: Pairs) -> int | None:
+    for name, value in headers:
+        if name == "content-length":
+            if not (value.isascii() and value.isdigit()):
+                raise ValueError(f"the response's Content-Length is {value!r}, which is no number")
+            return int(value)
+    return None

@@ -1,0 +1,95 @@
+"""The lifespan of an ASGI app: startup before the first request, shutdown after the last."""
+
+from __future__ import annotations
+
+import asyncio
+
+from buntime.worker.report import BootError, complain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from buntime.worker.asgi import Application, Event
+
+
+class Lifespan:
+    """Runs an app's lifespan as a task of its own.
+
+    An app that raises, or returns, before it has said startup.complete knows no lifespan; it is
+    served all the same, as the specification wants it.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._task: asyncio.Task[None] | None = None
+        # Of the loop that runs when `start` is called.
+        self._events: asyncio.Queue[Event]
+        self._started: asyncio.Future[None]
+        self._stopped: asyncio.Future[None]
+        self._asked = False  # the app called receive
+
+    async def start(self) -> None:
+        """Have the app start up. Raises BootError with what it says when it fails."""
+        loop = asyncio.get_running_loop()
+        self._events = asyncio.Queue()
+        self._started = loop.create_future()
+        self._stopped = loop.create_future()
+        self._events.put_nowait({"type": "lifespan.startup"})
+        self._task = loop.create_task(self._run())
+        await self._started
+
+    async def stop(self) -> None:
+        """Have the app shut down, if it knows how to."""
+        if self._task is None or self._task.done():
+            return
+        self._events.put_nowait({"type": "lifespan.shutdown"})
+        await self._stopped
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        try:
+            await self._app(scope, self._receive, self._send)
+        except Exception as exc:  # noqa: BLE001  # the edge of the app
+            self._on_error(exc)
+        except SystemExit as exc:
+            if self._started.done():
+                complain("the app's lifespan raised", exc)
+            else:
+                self._started.set_exception(BootError(f"lifespan startup raised SystemExit: {exc}"))
+        finally:
+            for future in (self._started, self._stopped):
+                if not future.done():
+                    future.set_result(None)
+
+    def _on_error(self, exc: Exception) -> None:
+        if self._started.done():
+            if self._started.exception() is None:  # else it was told by startup.failed
+                complain("the app's lifespan raised", exc)
+        elif self._asked:  # one that never asks does not know the scope, which is no fault
+            complain("the app's lifespan raised; the app is served without it:", exc)
+
+    async def _receive(self) -> Event:
+        self._asked = True
+        return await self._events.get()
+
+    async def _send(self, event: Event) -> None:
+        kind = event["type"]
+        if kind == "lifespan.startup.complete" and not self._started.done():
+            self._started.set_result(None)
+        elif kind == "lifespan.startup.failed" and not self._started.done():
+            reason = event.get("message") or "the app does not say why"
+            self._started.set_exception(BootError(f"lifespan startup failed: {reason}"))
+        elif kind == "lifespan.shutdown.complete" and not self._stopped.done():
+            self._stopped.set_result(None)
+        elif kind == "lifespan.shutdown.failed" and not self._stopped.done():
+            complain(f"lifespan shutdown failed: {event.get('message', '')}")
+            self._stopped.set_result(None)
+        else:
+            raise RuntimeError(f"ASGI: the app sent {kind} where the lifespan has no place for it")

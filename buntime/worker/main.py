@@ -1,0 +1,180 @@
+"""The worker's life: wait for INIT as a spare, become an app, serve it, leave.
+
+started -> spare -> INIT -> adopted -> loaded -> READY -> serving -> TERMINATE -> gone
+                               `--------`-> ERROR -> gone, exit code 1
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import gc
+import io
+import os
+import signal
+import sys
+import time
+
+from buntime.wire import ERROR, INIT, READY, TERMINATE
+from buntime.worker.adoption import adopt
+from buntime.worker.channel import Channel
+from buntime.worker.entrypoint import import_entrypoint
+from buntime.worker.hooks import run_hook
+from buntime.worker.lifeline import arm
+from buntime.worker.load import load
+from buntime.worker.report import BootError, complain, describe
+from buntime.worker.sync import SyncEngine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from buntime.wire import Message, Received
+    from buntime.worker.load import App
+
+# How long threads and atexit functions of an app may keep a worker that has nothing left to do.
+EXIT_GRACE_S = 5.0
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD]`."""
+    arm(int(argv[2]))
+    channel = Channel(int(argv[1]))
+    _leave_signals_to_the_runtime()
+    _set_up_output()
+    bundle = os.path.dirname(argv[0]) if argv[0].endswith(".py") else argv[0]
+    init, received = _wait_for_init(channel)
+    begun = time.perf_counter()
+    is_ready = False
+
+    def ready() -> None:
+        nonlocal is_ready
+        is_ready = True
+        channel.send(
+            {
+                "type": READY,
+                "kind": app.kind,
+                "concurrency": app.concurrency,
+                "is_async": app.is_async,
+                "boot_ms": round((time.perf_counter() - begun) * 1000, 1),
+            }
+        )
+
+    try:
+        adopt(init, bundle)
+        app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
+        if init["config"].get("lowMemory"):
+            _save_memory()
+        _serve(app, channel, received, ready)
+    except BaseException as exc:  # noqa: BLE001  # the edge of the app, and of the process
+        if not is_ready:
+            _refuse(channel, init, exc)
+        complain("buntime worker failed", exc)
+        os._exit(1)
+    _leave()
+
+
+def _wait_for_init(channel: Channel) -> tuple[Message, list[Received]]:
+    """Wait, maybe for long; returns INIT and what came with it."""
+    received: list[Received] = []
+    while not received:
+        received = channel.receive()
+    head = received[0][0]
+    if head["type"] == TERMINATE:
+        os._exit(0)
+    if head["type"] != INIT:
+        channel.quit(f"the runtime sent {head['type']} before INIT")
+    return head, received[1:]
+
+
+def _serve(app: App, channel: Channel, received: list[Received], ready: Callable[[], None]) -> None:
+    """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
+    if not app.is_async:
+        ready()
+        SyncEngine(channel, app.handle, app.on_idle, app.concurrency).run(received)
+        if app.on_terminate is not None:
+            run_hook("on_terminate", app.on_terminate)
+        return
+    from buntime.worker.aio import AsyncEngine  # brings asyncio, 62 ms
+
+    AsyncEngine(
+        channel,
+        app.handle,
+        start=app.start,
+        stop=app.stop,
+        on_idle=app.on_idle,
+        on_terminate=app.on_terminate,
+    ).run(received, ready)
+
+
+def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
+    """Tell why the app cannot be served, and end."""
+    message, stack = describe(exc)
+    if not isinstance(exc, BootError):
+        message = f"{init['entrypoint']}: {message}"
+    if isinstance(exc, SystemExit):
+        message += " (the module called sys.exit() when it was imported)"
+    channel.send({"type": ERROR, "message": message, "stack": stack})
+    _flush()
+    os._exit(1)
+
+
+def _leave() -> NoReturn:
+    """End as the interpreter would, without taking it apart, and in bounded time."""
+    _thread.start_new_thread(_exit_late, ())
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()  # waits for threads that are no daemons, as multiprocessing does
+    atexit._run_exitfuncs()
+    _flush()
+    os._exit(0)
+
+
+def _exit_late() -> None:
+    time.sleep(EXIT_GRACE_S)
+    complain(f"buntime worker: the app's threads did not end within {EXIT_GRACE_S} s")
+    os._exit(0)
+
+
+def _leave_signals_to_the_runtime() -> None:
+    """Ctrl-C and service managers signal all processes at once; the runtime says when to go.
+
+    By a handler, as ignored signals would be inherited by the programs that the app starts; and
+    not in processes that it forks, which multiprocessing ends by SIGTERM.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, _heed_not)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is _heed_not:
+                signal.signal(number, handler)
+
+    os.register_at_fork(after_in_child=restore)
+
+
+def _heed_not(_number: int, _frame: object) -> None:
+    """Do nothing; system calls that a signal interrupts are taken up again (PEP 475)."""
+
+
+def _set_up_output() -> None:
+    """Let a print be a line in the log at once, and never fail for its characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where the descriptor is closed
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # closed, or replaced by the app with something else
+
+
+def _save_memory() -> None:
+    """lowMemory: collect garbage early and often."""
+    gc.set_threshold(300, 5, 5)
+    gc.collect()

@@ -1,0 +1,76 @@
+"""The way out of an async worker: what the kernel does not take waits, and writers with it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+
+    from buntime.wire import Message
+    from buntime.worker.channel import Channel
+
+HIGH_WATER_BYTES = 128 * 1024  # of messages not yet taken by the kernel; above, writers wait
+
+
+class Outlet:
+    """The way out: sends at once what the kernel takes, and the rest when it takes more."""
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = channel
+        self._socket = channel.socket
+        self._loop = loop
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._unsent_bytes = 0
+        self._drained: list[asyncio.Future[None]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether writers had better wait."""
+        return self._unsent_bytes > HIGH_WATER_BYTES
+
+    def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
+        """Send a message behind those that are still unsent."""
+        for data in self._channel.prepare(message, payload):
+            if not self._unsent:
+                rest = self._try(data)
+                if not rest:
+                    continue
+                data = rest
+                self._loop.add_writer(self._socket.fileno(), self._go_on)
+            self._unsent.append(data)
+            self._unsent_bytes += len(data)
+
+    async def drain(self, below: int = HIGH_WATER_BYTES) -> None:
+        """Wait until no more than `below` bytes are unsent."""
+        while self._unsent_bytes > below:
+            waiter = self._loop.create_future()
+            self._drained.append(waiter)
+            await waiter
+
+    def _try(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Send what the kernel takes; returns the rest."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._channel.quit(f"cannot write to the channel to the runtime: {exc}")
+        return b"" if sent == len(data) else memoryview(data)[sent:]
+
+    def _go_on(self) -> None:
+        """Send more, called when the kernel takes more."""
+        while self._unsent:
+            data = self._unsent.popleft()
+            rest = self._try(data)
+            self._unsent_bytes -= len(data) - len(rest)
+            if rest:
+                self._unsent.appendleft(rest)
+                break
+        else:
+            self._loop.remove_writer(self._socket.fileno())
+        for waiter in self._drained:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._drained.clear()

@@ -1,0 +1,69 @@
+"""What went wrong in an app, told as a message and a stack that starts in the app's own code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# characters. Both go on one line of the channel, where JSON may make six of one.
+MAX_MESSAGE = 8 * 1024
+MAX_STACK = 64 * 1024
+
+# Where the code of this package is, which an app's author need not see.
+_OURS = (os.path.dirname(__file__) + os.sep, "<frozen importlib")
+
+
+class BootError(Exception):
+    """The app cannot be served as it is; the message tells its author why, and no stack helps."""
+
+
+def describe(exc: BaseException) -> tuple[str, str]:
+    """Return (message, stack) of an exception: `("KeyError: 'a'", "Traceback (most …")`."""
+    if isinstance(exc, BootError):
+        return _cut(str(exc), MAX_MESSAGE), ""
+    return _cut(_message(exc), MAX_MESSAGE), _cut(_stack(exc), MAX_STACK)
+
+
+def complain(text: str, exc: BaseException | None = None) -> None:
+    """Write to the app's stderr, which the runtime logs; with the stack of `exc`."""
+    if exc is not None:
+        text += "\n" + _stack(exc).rstrip()
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # the app closed its stderr or took it away; there is no other place to say so
+
+
+def _message(exc: BaseException) -> str:
+    name = type(exc).__name__
+    try:
+        text = str(exc)
+    except Exception as broken:  # noqa: BLE001  # an app's own __str__
+        text = f"<its __str__ raised {type(broken).__name__}>"
+    return f"{name}: {text}" if text else name
+
+
+def _stack(exc: BaseException) -> str:
+    import traceback  # 4 ms, and most workers never need it
+
+    lines = traceback.format_exception(type(exc), exc, _trimmed(exc.__traceback__))
+    return "".join(lines)
+
+
+def _trimmed(trace: TracebackType | None) -> TracebackType | None:
+    """Drop the frames above the app's first; where it has none, all of them."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return trace
+
+
+def _cut(text: str, most: int) -> str:
+    """Keep the beginning and, as the cause stands there, the end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n[... {len(text) - most} characters ...]\n{text[-most // 2 :]}"

@@ -1,0 +1,118 @@
+"""The engine of sync apps: exchanges whose handlers block, on the threads of a crew."""
+
+from __future__ import annotations
+
+import select
+from _contextvars import copy_context  # `contextvars` is this module under another name
+
+from buntime.worker.crew import Crew, Job
+from buntime.worker.engine import Engine
+from buntime.worker.exchange import ENDED, Exchange
+from buntime.worker.hooks import run_hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from buntime.wire import Message, Received
+    from buntime.worker.channel import Channel
+
+    Handle = Callable[["SyncExchange"], None]
+
+CLOSING_POLL_MS = 10  # how often a leaving worker looks whether its last handlers are done
+
+
+class SyncExchange(Exchange, Job):
+    """An exchange whose handler blocks its thread."""
+
+    crew: Crew
+
+    def read(self, limit: int) -> bytes:
+        """Return up to `limit` bytes of the request's body, b"" at its end."""
+        while (data := self.take(limit)) is None:
+            self.crew.wait(self)
+        return data
+
+    def write(self, body: bytes, *, end: bool = False) -> None:
+        """Send a piece of the response's body; returns when the kernel has it."""
+        if not end:
+            self.crew.glance(self)
+        if self.fits(body):
+            self.send(body, end=end)
+        else:
+            for _ in self.flow(body, end=end):
+                self.crew.wait(self)
+
+
+class IdleJob(Job):
+    """The app's on_idle."""
+
+    def __init__(self, hook: Callable[[], object]) -> None:
+        self.hook = hook
+
+
+class SyncEngine(Engine[SyncExchange]):
+    """Runs `handle` for each request, on up to `concurrency` threads."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        handle: Handle,
+        on_idle: Callable[[], object] | None,
+        concurrency: int,
+    ) -> None:
+        super().__init__(channel, channel.send)
+        self._handle = handle
+        self._on_idle_hook = on_idle
+        self._crew = Crew(self._read, self._perform, concurrency)
+        self._poll = select.poll()
+        self._poll.register(channel.socket.fileno(), select.POLLIN)
+
+    def run(self, received: list[Received]) -> None:
+        """Serve until TERMINATE has come and all is done; `received` came before."""
+        self.take_in(received)
+        self._crew.run()
+
+    def begin(self, head: Message, payload: bytes) -> None:
+        """Queue a request for a thread."""
+        exchange = SyncExchange(head, payload, self.send, self.exchanges.pop)
+        exchange.crew = self._crew
+        self.exchanges[exchange.id] = exchange
+        self._crew.put(exchange)
+
+    def tell(self, exchange: SyncExchange) -> None:
+        """Wake the handler, if it waits."""
+        self._crew.tell(exchange)
+
+    def cancel(self, exchange: SyncExchange) -> None:
+        """Wake the handler, if it waits; its next read or write raises."""
+        self._crew.tell(exchange)
+
+    def idle(self) -> None:
+        """Queue the app's on_idle."""
+        if self._on_idle_hook is not None:
+            self._crew.put(IdleJob(self._on_idle_hook))
+
+    def close(self) -> None:
+        """Let the crew go when it is done."""
+        self._crew.close()
+
+    def _read(self, wait: bool) -> None:
+        if wait and self.is_closing and not self._poll.poll(CLOSING_POLL_MS):
+            return
+        self.take_in(self.channel.receive(wait=wait))
+
+    def _perform(self, job: Job) -> None:
+        # A context for each, so that what one request sets is not there for the next.
+        if isinstance(job, SyncExchange):
+            copy_context().run(self._answer, job)
+        elif isinstance(job, IdleJob):
+            copy_context().run(run_hook, "on_idle", job.hook)
+
+    def _answer(self, exchange: SyncExchange) -> None:
+        try:
+            self._handle(exchange)
+            if exchange.stage is not ENDED:
+                raise RuntimeError("the handler returned before it had ended its response")
+        except BaseException as exc:  # noqa: BLE001  # the edge of a request; SystemExit ends only it
+            exchange.fail(exc)
