@@ -1,0 +1,5 @@
+"""The project's paths."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("pages.urls"))]
