@@ -208,15 +208,17 @@ class Catalog:
         while named and versions:
             version = select(versions, spec)
             if version is None:
-                message = f"the app {name} has no version {spec}"
-                raise ClientFault(404, "app_not_found", message)
+                break
             found = self._load(name, version, named)
             if isinstance(found, App):
                 return found
             if found is not None:
                 raise ManifestError(found.error)
             # Its folder vanished just now, and `_load` has taken the version out.
-        raise ClientFault(404, "app_not_found", f"there is no app {name}")
+        # In the same words whether the name or the version is unknown: an internal app is there
+        # for nobody outside.
+        asked = name if spec is None else f"{name}@{spec}"
+        raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
 
     def _versions(self, name: str, named: _Named) -> dict[str, Path]:
         """Version -> folder, looked up anew once in each check."""

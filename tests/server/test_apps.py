@@ -151,11 +151,12 @@ def test_an_empty_folder_hides_no_version(apps: Fixture) -> None:
 
 
 def test_unknown(apps: Fixture) -> None:
-    """Unknown names, versions, and what is no range are 404, and the message says which."""
+    """Unknown names, versions, and what is no range are 404, all in the same words."""
     apps.write("a/shop@1.0.0/index.py")
-    assert missing(apps, "ship") == "there is no app ship"
-    assert missing(apps, "shop", "2") == "the app shop has no version 2"
-    assert missing(apps, "shop", "beta") == "the app shop has no version beta"
+    assert missing(apps, "ship") == "there is no app /ship"
+    assert missing(apps, "ship", "1") == "there is no app /ship@1"
+    assert missing(apps, "shop", "2") == "there is no app /shop@2"
+    assert missing(apps, "shop", "beta") == "there is no app /shop@beta"
 
 
 def test_links_to_apps(apps: Fixture) -> None:
