@@ -167,9 +167,27 @@ class Scheduler:
             decisions += self._refill()
         return decisions, failed_to_load
 
+    def refill(self) -> list[Decision]:
+        """Start the spares that are missing."""
+        return list(self._refill())
+
+    def replace(self, worker_id: int, now: float) -> list[Decision]:
+        """The worker is to be replaced, by its successor if it has traffic; for instance it has
+        grown too large."""
+        worker = self.workers[worker_id]
+        return self._replace(worker, now) if self._may_replace(worker, now) else []
+
     def retire(self, worker_id: int) -> list[Decision]:
         """The worker is to leave after what it has in hand."""
         return self._retire(self.workers[worker_id])
+
+    def give_up(self, worker_id: int, now: float) -> list[Decision]:
+        """The worker is stuck: it is to leave, and who waits behind it gets another one now."""
+        worker = self.workers[worker_id]
+        decisions = self._retire(worker)
+        if worker.app is not None and worker.app.queue:
+            decisions += self._pump(worker.app, now)
+        return decisions
 
     def tick(self, now: float) -> list[Decision]:
         """Time has passed: end what has been idle too long, replace what is too old."""
@@ -231,18 +249,22 @@ class Scheduler:
             ticket = next(iter(app.queue))
             del app.queue[ticket]
             decisions += self._give(worker, ticket, now)
-        if app.queue and not self._closing:
-            serving = sum(
-                worker.state not in HAS_LEFT and not worker.is_leaving
-                for worker in app.workers.values()
-            )
-            loading = sum(worker.state is State.LOADING for worker in app.workers.values())
-            may_boot = now >= app.retry_at_s or not (
-                app.has_loaded_worker() or app.boot_failures >= CRASH_LOOP
-            )
-            if serving < app.policy.workers and not loading and may_boot:
-                decisions += self._start(app, now)
+        if app.queue and not self._closing and self._wants_another(app, now):
+            decisions += self._start(app, now)
         return decisions
+
+    def _wants_another(self, app: AppState, now: float) -> bool:
+        """Would one more worker help the queue, and may it be started?"""
+        serving = 0
+        for worker in app.workers.values():
+            if worker.state is State.LOADING:
+                return False
+            serving += worker.state not in HAS_LEFT and not worker.is_leaving
+        if serving >= app.policy.workers:
+            return False
+        if now >= app.retry_at_s:
+            return True
+        return not app.has_loaded_worker() and app.boot_failures < CRASH_LOOP
 
     def _pump_waiting(self, now: float) -> list[Decision]:
         """Let the apps that wait have another try; who got something goes to the line's end."""

@@ -18,6 +18,7 @@ from buntime.core.errors import HttpError, ManifestError, ServerFault
 from buntime.core.lifecycle import State
 from buntime.core.scheduler import Scheduler
 from buntime.core.settings import Settings
+from buntime.core.units import format_size
 from buntime.core.workforce import (
     TAKES_WORK,
     Adopt,
@@ -232,7 +233,7 @@ class Pool:
 
     def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
         worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
-        self._carry_out(self._scheduler.retire(worker.number))
+        self._carry_out(self._scheduler.give_up(worker.number, self._loop.now))
         if worker.has_only_stuck():
             worker.process.kill()
 
@@ -372,7 +373,7 @@ class Pool:
         exchange.fail(self._fault(500, "app_boot_failed", "the app could not be loaded", detail))
 
     def _spawn(self, number: int, kit: Kit) -> None:
-        command = [kit.executable, "-I", "-S", "-X", "utf8", self._bundle]
+        command = [kit.executable, "-I", "-S", "-X", "utf8", f"{self._bundle}/__main__.py"]
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
         if kit.low_memory:
@@ -406,6 +407,7 @@ class Pool:
         if blocked and not hosted.told_blocked:
             hosted.told_blocked = True
             worker.log.info("variables kept from an app's workers", names=list(blocked))
+        worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(init, name=app.name, version=app.version, timeout_s=app.manifest.timeout_s)
         self._boot_timers[number] = self._loop.call_later(
             self._settings.boot_timeout_s, lambda: self._on_boot_timeout(number)
@@ -502,7 +504,25 @@ class Pool:
 
     def _tick(self) -> None:
         self._carry_out(self._scheduler.tick(self._loop.now))
+        for worker in tuple(self._workers.values()):
+            if worker.memory_max_bytes:
+                self._check_memory(worker, worker.memory_max_bytes)
         self._loop.call_later(_TICK_S, self._tick)
+
+    def _check_memory(self, worker: Worker, limit_bytes: int) -> None:
+        """maxMemory: above it a worker is replaced, above one and a half of it killed."""
+        size_bytes = worker.process.resident_bytes()
+        if size_bytes <= limit_bytes:
+            return
+        sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
+        if size_bytes > 1.5 * limit_bytes:
+            worker.log.error("worker is far above its maxMemory and is killed", **sizes)
+            worker.process.kill()
+            return
+        decisions = self._scheduler.replace(worker.number, self._loop.now)
+        if decisions:
+            worker.log.warn("worker is above its maxMemory and is replaced", **sizes)
+            self._carry_out(decisions)
 
     def _tell_if_empty(self) -> None:
         if self._on_empty is not None and not self._workers:

@@ -23,6 +23,7 @@ from buntime.server.loop import READ, Loop
 # requests, so that sending a body does not alternate with waking the other side.
 _CHANNEL_BUFFER_BYTES = 256 * 1024
 _OUTPUT_BYTES = 64 * 1024  # of an app's output, read at once
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _POLL_S = 0.05  # between looks at a dying process, where the system has no pidfd
 
 Line = Callable[[str, str], None]  # (stream, text)
@@ -79,6 +80,14 @@ class Process:
 
     def __repr__(self) -> str:
         return f"Process({self.pid})"
+
+    def resident_bytes(self) -> int:
+        """Its resident memory; 0 where that cannot be known (no /proc, or it has just died)."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as statm:
+                return int(statm.read().split()[1]) * _PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""

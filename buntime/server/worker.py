@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from buntime import wire
-from buntime.core.errors import ServerFault
+from buntime.core.errors import ClientFault, ServerFault
 from buntime.server.exchange import Exchange
 from buntime.server.logs import Log
 from buntime.server.loop import READ, WRITE, Loop
@@ -22,6 +22,7 @@ _BUFFERS_MAX = 256  # of one sendmsg
 _JOIN_BYTES = 16 * 1024  # copying less than this costs less than a vectored write
 _OBEY_S = 1.0  # from CANCEL after a deadline to being retired
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_OURS = frozenset({"x-base", "x-request-id"})  # header fields that only the runtime tells an app
 
 
 class Overseer(Protocol):
@@ -48,6 +49,7 @@ class Worker:
         self.process = process
         self.log = log
         self.deadline_s = 0.0  # the app's timeout, once it is adopted
+        self.memory_max_bytes = 0  # no limit
         self.app_name = ""
         self.app_version: str | None = None
         self._loop = loop
@@ -91,6 +93,15 @@ class Worker:
         self._last_id += 1
         number = self._last_id
         self._in_hand[number] = exchange
+        connection = exchange.connection
+        try:
+            body = connection.take_body(exchange, wire.UPLOAD_WINDOW)
+        except ClientFault as fault:
+            exchange.place = None
+            exchange.fail(fault)
+            # Told a turn later: the scheduler is still waiting for its decisions to be done.
+            self._loop.call_soon(lambda: self._pass_over(number))
+            return
         self._ids[exchange] = number
         exchange.place = self
         exchange.worker_name = self.name
@@ -99,9 +110,7 @@ class Worker:
             exchange.deadlines = self._loop.timeouts(self.deadline_s)
         exchange.restart_deadline()
         head = exchange.head
-        connection = exchange.connection
         service = connection.service
-        body = connection.take_body(wire.UPLOAD_WINDOW)
         ended = connection.body_ended
         message: dict[str, Any] = {
             "type": wire.REQUEST,
@@ -113,13 +122,16 @@ class Worker:
             "version": head.version,
             "client": connection.peer,
             "server": service.address,
-            "headers": [*head.headers, ("x-base", exchange.base), ("x-request-id", exchange.id)],
+            "headers": [
+                *[pair for pair in head.headers if pair[0] not in _OURS],
+                ("x-base", exchange.base),
+                ("x-request-id", exchange.id),
+            ],
             "request_id": exchange.id,
             "end": ended,
         }
         if body:
             message["size"] = len(body)
-            exchange.body_seen_bytes = len(body)
         self._post(message, body)
         if not ended:
             # With Expect, nothing may come before the app's first read; WINDOW tells of that.
@@ -143,14 +155,12 @@ class Worker:
         self._post({"type": wire.WINDOW, "id": number, "credit": size_bytes})
 
     def on_detached(self, exchange: Exchange, reason: str) -> None:
-        number = self._ids.pop(exchange)
-        self._post({"type": wire.CANCEL, "id": number, "reason": reason})
+        number = self._cancel(exchange, reason)
         # The worker may take its time, but not for ever.
         self._loop.call_later(self.deadline_s, lambda: self._check_obeyed(number))
 
     def on_deadline(self, exchange: Exchange) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
-        number = self._ids[exchange]
         self.log.warn(
             "an app took too long",
             request_id=exchange.id,
@@ -159,6 +169,8 @@ class Worker:
             worker=self.name,
             timeout_s=self.deadline_s,
         )
+        exchange.place = None  # detached here, as the app is to hear why
+        number = self._cancel(exchange, "deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number))
         exchange.fail(
             ServerFault(504, "app_timeout", f"the app did not answer in {self.deadline_s:g} s")
@@ -229,6 +241,12 @@ class Worker:
 
     def has_only_stuck(self) -> bool:
         return bool(self._stuck) and not self._in_hand.keys() - self._stuck
+
+    def _cancel(self, exchange: Exchange, reason: str) -> int:
+        """Tell the worker that nobody waits for this request any more; returns its number."""
+        number = self._ids.pop(exchange)
+        self._post({"type": wire.CANCEL, "id": number, "reason": reason})
+        return number
 
     def _drop_sent(self, sent: int) -> None:
         while sent:
@@ -350,6 +368,12 @@ class Worker:
                 exchange.stop_deadline()
                 return
         exchange.restart_deadline()
+
+    def _pass_over(self, number: int) -> None:
+        """A request that was found malformed or too large when it was to be sent."""
+        exchange = self._in_hand.pop(number, None)
+        if exchange is not None:
+            self._overseer.on_finished(self, exchange)
 
     def _check_obeyed(self, number: int) -> None:
         exchange = self._in_hand.get(number)
