@@ -248,6 +248,18 @@ def test_a_crash_loop_is_refused_between_its_tries() -> None:
     assert kinds(pool.submit(app, "r", 16)) == ["Spawn", "Adopt"]
 
 
+def test_who_waits_behind_a_stuck_worker_gets_another() -> None:
+    """A worker that is given up is replaced at once for those that wait, not at the next tick."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "stuck", 1)
+    pool.submit(app, "waits", 1)
+    decisions = pool.give_up(worker, 2)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.workers[worker].state is State.RETIRING
+    assert pool.loaded(worker_of(decisions), 1, 3) == [Assign(worker_of(decisions), "waits")]
+
+
 def test_a_dropped_app_finishes_what_it_has() -> None:
     """A changed app's old worker ends after its last request, and gets no new one."""
     pool, app = scheduler(), AppState("a", policy())
@@ -359,6 +371,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(busy))
         self.in_hand[worker].pop()
         self.carry_out(self.scheduler.finished(worker, self.now))
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def is_stuck(self, data: st.DataObject) -> None:
+        busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
+        self.carry_out(self.scheduler.give_up(data.draw(st.sampled_from(busy)), self.now))
 
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
