@@ -154,9 +154,16 @@ class Connection:
         """May another request follow? Not where this one's body was left unread."""
         return head.keep_alive and self._reader.body_ended and not self.service.is_draining
 
-    def take_body(self, limit: int) -> bytes:
-        """Up to `limit` bytes of the body that have come; see `body_ended` afterwards."""
-        return self._reader.read_body(limit)
+    def take_body(self, exchange: Exchange, limit: int) -> bytes:
+        """Up to `limit` bytes of the body that have come; see `body_ended` afterwards.
+
+        Raises ClientFault where it is malformed, or larger than the app takes.
+        """
+        data = self._reader.read_body(limit)
+        exchange.body_seen_bytes += len(data)
+        if exchange.body_seen_bytes > exchange.body_max_bytes:
+            raise body_too_large(exchange.body_max_bytes)
+        return data
 
     @property
     def body_ended(self) -> bool:
@@ -238,7 +245,7 @@ class Connection:
             return
         self.exchange = None
         self._set_timer(None)  # what follows has a time of its own
-        if not keep_alive:
+        if not keep_alive or self.service.is_draining:
             self._phase = _Phase.CLOSING
             if not self._pending:
                 self._shut()
@@ -331,13 +338,10 @@ class Connection:
         reader = self._reader
         try:
             while exchange.upload_credit and not reader.body_ended:
-                data = reader.read_body(min(exchange.upload_credit, MAX_PAYLOAD))
+                data = self.take_body(exchange, min(exchange.upload_credit, MAX_PAYLOAD))
                 if not data and not reader.body_ended:
                     return
                 exchange.upload_credit -= len(data)
-                exchange.body_seen_bytes += len(data)
-                if exchange.body_seen_bytes > exchange.body_max_bytes:
-                    raise body_too_large(exchange.body_max_bytes)
                 exchange.restart_deadline()
                 exchange.place.on_body(exchange, data, reader.body_ended)
         except ClientFault as fault:
