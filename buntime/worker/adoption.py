@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def adopt(init: Message, bundle: str) -> None:
-    """Take on the environment, folder and import path of INIT; `bundle` leaves the path."""
+    """Take on the environment, folder and import path of INIT; `bundle` goes to its end."""
     _take_environment(init["env"])
     os.chdir(init["dir"])
     _take_path(init["dir"], init["path"], bundle)
@@ -40,7 +40,9 @@ def _take_path(folder: str, packages: list[str], bundle: str) -> None:
     stdlib = [entry for entry in sys.path if entry != bundle]
     vendor = os.path.join(folder, "vendor")
     own = [folder, vendor] if os.path.isdir(vendor) else [folder]
-    sys.path[:] = own + stdlib + packages
+    # The bundle offers `buntime` and nothing else, so that at the end it hides nothing. This
+    # process needs it no more, but those do that multiprocessing spawns with a copy of the path.
+    sys.path[:] = [*own, *stdlib, *packages, bundle]
 
 
 def _take_builtins() -> None:

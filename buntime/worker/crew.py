@@ -22,16 +22,18 @@ from __future__ import annotations
 
 import _thread
 import os
-from collections import deque
 from time import perf_counter
 
 from buntime.worker.report import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     Bell = _thread.LockType
+else:
+    from _collections import deque
 
 TICK_S = 0.001  # how often the standby looks; a request may wait so long behind a slow handler
 QUIET_TICKS = 20  # ticks without a handler, after which the standby sleeps until there is one
@@ -196,9 +198,7 @@ class Crew:
         self._perform(job)
         took = perf_counter() - begun
         # Cut off, so that one slow handler does not cost many quick ones a change of threads.
-        if took > 5 * LONG_S:
-            took = 5 * LONG_S
-        self._typical_s += (took - self._typical_s) * 0.1
+        self._typical_s += (min(took, 5 * LONG_S) - self._typical_s) * 0.1
         with self._mutex:
             self._handling -= 1
             job.bell = None

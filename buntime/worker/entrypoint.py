@@ -56,6 +56,7 @@ def _leads_to(name: str, folder: str) -> bool:
 
 
 def _import_by_path(path: str, name: str) -> ModuleType:
+    import importlib.machinery  # with importlib.util
     import importlib.util  # 3 ms, for an entrypoint that no import statement could name
 
     loader = importlib.machinery.SourceFileLoader(name, path)

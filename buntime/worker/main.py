@@ -11,7 +11,6 @@ import atexit
 import gc
 import io
 import os
-import signal
 import sys
 import time
 
@@ -28,10 +27,13 @@ from buntime.worker.sync import SyncEngine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from signal import SIGINT, SIGTERM, getsignal, signal
     from typing import NoReturn
 
     from buntime.wire import Message, Received
     from buntime.worker.load import App
+else:
+    from _signal import SIGINT, SIGTERM, getsignal, signal  # `signal` imports enum, 5 ms
 
 # How long threads and atexit functions of an app may keep a worker that has nothing left to do.
 EXIT_GRACE_S = 5.0
@@ -143,14 +145,14 @@ def _leave_signals_to_the_runtime() -> None:
     By a handler, as ignored signals would be inherited by the programs that the app starts; and
     not in processes that it forks, which multiprocessing ends by SIGTERM.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: getsignal(number) for number in (SIGINT, SIGTERM)}
     for number in before:
-        signal.signal(number, _heed_not)
+        signal(number, _heed_not)
 
     def restore() -> None:
         for number, handler in before.items():
-            if signal.getsignal(number) is _heed_not:
-                signal.signal(number, handler)
+            if getsignal(number) is _heed_not:
+                signal(number, handler)
 
     os.register_at_fork(after_in_child=restore)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections import deque
 
     from buntime.wire import Message
     from buntime.worker.channel import Channel
+else:
+    from _collections import deque
 
 HIGH_WATER_BYTES = 128 * 1024  # of messages not yet taken by the kernel; above, writers wait
 

@@ -193,7 +193,10 @@ def _methods_of(target: Any, label: str) -> dict[str, Handler]:
 
 
 def _fixed(response: Response, label: str) -> Handler:
-    if isinstance(response.body, (Pieces, AsyncPieces)):
+    body = response.body
+    # A list or a file can be read again; what is an iterator itself, or an open file, cannot.
+    source = body._source if isinstance(body, (Pieces, AsyncPieces)) else None
+    if isinstance(body, AsyncPieces) or hasattr(source, "__next__") or hasattr(source, "read"):
         raise BootError(
             f"{label} is a Response whose body can be read only once; "
             "write a handler that makes a new one for each request"
