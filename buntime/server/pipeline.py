@@ -4,9 +4,9 @@ Everything the runtime refuses ends here as an `HttpError`, and is answered as o
 """
 
 from buntime.core.access import bears_key
-from buntime.core.app import App
+from buntime.core.app import App, app_key
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
-from buntime.core.router import split_target
+from buntime.core.router import Target, split_target
 from buntime.core.settings import Settings
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
@@ -65,13 +65,13 @@ class Pipeline:
             return
         target = split_target(head.target)
         if target is None:
-            raise _app_not_found(head.target)
+            raise _app_not_found(head.target.partition("?")[0])
         now = exchange.connection.service.loop.now
         app = self._catalog.find(target.name, target.spec, now)
         exchange.app = app
         exchange.base = target.base
         if app.manifest.visibility != "public" or self._key is not None:
-            self._check_access(exchange, app, target.rest)
+            self._check_access(exchange, app, target)
         if app.is_static:
             self._answer_static(exchange, app, target.rest, target.query, now)
             return
@@ -93,15 +93,15 @@ class Pipeline:
         first = path[1:] if end < 0 else path[1:end]
         return path if first in RESERVED else None
 
-    def _check_access(self, exchange: Exchange, app: App, rest: str) -> None:
+    def _check_access(self, exchange: Exchange, app: App, target: Target) -> None:
         head = exchange.head
         bears = bears_key(head.headers, self._key)
         if app.manifest.visibility == "internal":
-            raise _app_not_found(head.target)
+            raise _app_not_found("/" + app_key(target.name, target.spec))
         if (
             app.manifest.visibility == "protected"
             and not bears
-            and not app.public_routes.cover(head.method, rest)
+            and not app.public_routes.cover(head.method, target.rest)
         ):
             raise ClientFault(
                 401,
@@ -157,6 +157,6 @@ def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | Fi
     exchange.finish()
 
 
-def _app_not_found(target: str) -> ClientFault:
-    first = target.partition("?")[0].split("/")[1] if target.startswith("/") else target
-    return ClientFault(404, "app_not_found", f"there is no app /{first:.200}")
+def _app_not_found(shown: str) -> ClientFault:
+    """In the catalog's words, so that nobody can tell a hidden app from one that is not there."""
+    return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}")
