@@ -119,9 +119,11 @@ def checked(response: Any, handler: Handler) -> Response:
         close = getattr(response, "close", None)
         if close is not None:
             close()  # or Python warns that it was never awaited
+        kind = type(response).__name__
+        if handler.is_async:
+            raise TypeError(f"{handler.label} returned a {kind}; await it, to return its result")
         raise TypeError(
-            f"{handler.label} is a plain function but returned a {type(response).__name__}; "
-            "define it with `async def`"
+            f"{handler.label} is a plain function but returned a {kind}; define it with `async def`"
         )
     raise TypeError(
         f"{handler.label} returned {_what(response)}; it must return a buntime.Response, "

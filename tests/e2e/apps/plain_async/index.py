@@ -1,0 +1,10 @@
+"""The views behind one coroutine."""
+
+from views import VIEWS, seen
+
+from buntime import Request, Response
+
+
+async def fetch(request: Request) -> Response:
+    view = seen if request.path.startswith("/seen") else VIEWS.get(request.path)
+    return await view(request) if view else Response("there is nothing here\n", status=404)
