@@ -1,8 +1,8 @@
 """One client's connection: its socket, its requests one after the other, its output.
 
 States, told by `_phase`: OPEN serves requests; CLOSING has written its last answer and waits for
-the client to take it; LINGERING has shut its side and reads on for a moment, since closing with
-unread bytes would make the kernel reset the connection and lose the answer on its way
+the client to take it; LINGERING has shut its side and throws away what still comes, since closing
+with unread bytes would make the kernel reset the connection and lose the answer on its way
 (RFC 9112 9.6); CLOSED is over.
 
 Output that the kernel does not take at once waits in `_pending`. While it does, no further
@@ -26,7 +26,8 @@ _RECEIVE_BYTES = 64 * 1024
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
-_LINGER_BYTES_MAX = 4 * 1024 * 1024  # read and thrown away of a refused request
+# How long a refused client may go on sending: many read only when they have sent everything.
+_LINGER_MAX_S = 30.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -64,10 +65,10 @@ class Connection:
     """Reads requests from a socket, hands them on, and writes what comes back."""
 
     __slots__ = (
-        "_discarded_bytes",
         "_events",
         "_handle",
         "_is_serving",
+        "_lingering_since_s",
         "_pending",
         "_phase",
         "_reader",
@@ -99,7 +100,7 @@ class Connection:
         self._pending: deque[_Pending] | None = None  # made when first needed
         self.pending_bytes = 0
         self._timer: TimeoutQueue | None = None
-        self._discarded_bytes = 0
+        self._lingering_since_s = 0.0
         self._is_serving = False
         # per request
         self.exchange: Exchange | None = None
@@ -281,7 +282,7 @@ class Connection:
             self._on_eof()
             return
         if self._phase is not _Phase.OPEN:
-            self._discard(data)
+            self._discard()
             return
         self._reader.receive(data)
         if self.exchange is None:
@@ -302,10 +303,12 @@ class Connection:
         else:
             self.abort()
 
-    def _discard(self, data: bytes) -> None:
-        self._discarded_bytes += len(data)
-        if self._discarded_bytes > _LINGER_BYTES_MAX:
+    def _discard(self) -> None:
+        """The client still sends what nobody wants: give it time to come to its answer."""
+        if self.service.loop.now - self._lingering_since_s > _LINGER_MAX_S:
             self.abort()
+        elif self._timer is not None:
+            self._timer.start(self)
 
     def _serve(self) -> None:
         """Begin requests until one is not answered at once, or no complete one is there."""
@@ -438,6 +441,7 @@ class Connection:
             self.abort()
             return
         self._phase = _Phase.LINGERING
+        self._lingering_since_s = self.service.loop.now
         self._settle()
 
     # Interest and time

@@ -12,7 +12,7 @@ from buntime.core.settings import Settings
 from buntime.server.logs import Log
 from buntime.server.loop import Loop
 
-_LINGER_S = 2.0  # how long a refused client is read from, so that it gets the refusal
+_LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
 # A client's own id is kept for the log where it is a plain word of some length.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
