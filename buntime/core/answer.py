@@ -66,7 +66,7 @@ class Answer:
         if type(status) is not int or not 200 <= status <= 999:
             raise AnswerError(f"the status must be a number from 200 to 999, not {status!r}")
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
-        declared = _write_fields(lines, fields)
+        declared = write_fields(lines, fields)
         bodiless = request.method == "HEAD" or status in _BODILESS
         if declared is None:
             length = size
@@ -133,7 +133,7 @@ def _told_length(method: str, status: int, declared: int | None, size: int | Non
     return declared
 
 
-def _write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]) -> int | None:
+def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]) -> int | None:
     """Append each field that may be sent; the Content-Length among them is returned unwritten."""
     declared: int | None = None
     nominated: set[str] | None = None
