@@ -125,6 +125,7 @@ class Pool:
         self._boot_timers: dict[int, Timer] = {}
         self._decisions: deque[Decision] = deque()
         self._is_carrying_out = False
+        self._is_refilling = False  # spares are missing, and started in the next turn
         self._on_empty: Callable[[], None] | None = None
         self.stats = PoolStats()
 
@@ -407,11 +408,19 @@ class Pool:
         if blocked and not hosted.told_blocked:
             hosted.told_blocked = True
             worker.log.info("variables kept from an app's workers", names=list(blocked))
+        if not self._is_refilling:
+            self._is_refilling = True
+            # In the next turn: this one's REQUEST must not wait for an interpreter's start.
+            self._loop.call_soon(self._refill)
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(init, name=app.name, version=app.version, timeout_s=app.manifest.timeout_s)
         self._boot_timers[number] = self._loop.call_later(
             self._settings.boot_timeout_s, lambda: self._on_boot_timeout(number)
         )
+
+    def _refill(self) -> None:
+        self._is_refilling = False
+        self._carry_out(self._scheduler.refill())
 
     def _end(self, number: int, was_idle: bool) -> None:
         worker = self._workers.get(number)
