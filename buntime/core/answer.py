@@ -137,19 +137,22 @@ def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]
     """Append each field that may be sent; the Content-Length among them is returned unwritten."""
     declared: int | None = None
     nominated: set[str] | None = None
-    for name, value in fields:
-        known = _known_names.get(name)
-        if known is None:
-            known = _learn_name(name)
-        lower = known[0]
-        if type(value) is not str or _VALUE.fullmatch(value) is None:
-            raise AnswerError(f"the value of header {name!r} has a character that cannot be sent")
-        if lower == "content-length":
-            declared = _merge_length(declared, value)
-        elif lower not in _OURS:
-            lines.append(f"{known[1]}{value}\r\n")
-        elif lower == "connection":
-            nominated = (nominated or set()) | nominations(value)
+    try:
+        for name, value in fields:
+            known = _known_names.get(name)
+            if known is None:
+                known = _learn_name(name)
+            lower = known[0]
+            if type(value) is not str or _VALUE.fullmatch(value) is None:
+                raise AnswerError(f"the value of header {name!r} has what cannot be sent")
+            if lower == "content-length":
+                declared = _merge_length(declared, value)
+            elif lower not in _OURS:
+                lines.append(f"{known[1]}{value}\r\n")
+            elif lower == "connection":
+                nominated = (nominated or set()) | nominations(value)
+    except (TypeError, ValueError) as exc:
+        raise AnswerError("the headers must be pairs of a name and a value") from exc
     if nominated:
         lines[1:] = [line for line in lines[1:] if line.partition(":")[0].lower() not in nominated]
     return declared

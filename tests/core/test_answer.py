@@ -149,6 +149,13 @@ def test_fields_of_other_types_are_refused(pair: tuple[object, object]) -> None:
         answer(fields=[pair])  # type: ignore[list-item]  # on purpose
 
 
+@pytest.mark.parametrize("fields", [5, "ab", [["a"]], [["a", "b", "c"]], [[["a"], "b"]], [5]])
+def test_fields_that_are_no_pairs_are_refused(fields: object) -> None:
+    """Each field is a pair of a name and a value."""
+    with pytest.raises(AnswerError):
+        answer(fields=fields)  # type: ignore[arg-type]  # on purpose
+
+
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP | {"date", "x-request-id"}))
 def test_what_is_the_runtimes_to_say_is_dropped(name: str) -> None:
     """Hop-by-hop fields, the date and the request id of an app do not reach the client."""
