@@ -63,6 +63,9 @@ class _Queued:
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         raise AssertionError("a queued request has no answer")
 
+    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
+        raise AssertionError("a queued request is no open WebSocket")
+
     def on_detached(self, exchange: Exchange, reason: str) -> None:
         self._pool.withdraw(self._state, exchange)
 
@@ -78,6 +81,9 @@ class _Preparing:
 
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         raise AssertionError("a request that waits has no answer")
+
+    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
+        raise AssertionError("a request that waits is no open WebSocket")
 
     def on_detached(self, exchange: Exchange, reason: str) -> None:
         """Nothing is kept of it: `_learned` passes over what has ended."""
@@ -205,9 +211,7 @@ class Pool:
             self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
-        record = self._scheduler.workers.get(worker.number)
-        if record is not None and record.app is not None:
-            self._by_state[record.app].boot_error = f"{message}\n{stack}" if stack else message
+        worker.boot_error = f"{message}\n{stack}" if stack else message
         worker.log.error("an app cannot be loaded", error=message, stack=stack)
 
     def on_request_error(
@@ -370,8 +374,11 @@ class Pool:
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
         hosted = self._hosted.get(exchange.app.key) if exchange.app is not None else None
+        exchange.fail(self._boot_fault(hosted))
+
+    def _boot_fault(self, hosted: Hosted | None) -> ServerFault:
         detail = hosted.boot_error if hosted is not None else ""
-        exchange.fail(self._fault(500, "app_boot_failed", "the app could not be loaded", detail))
+        return self._fault(500, "app_boot_failed", "the app could not be loaded", detail)
 
     def _spawn(self, number: int, kit: Kit) -> None:
         command = [kit.executable, "-I", "-S", "-X", "utf8", f"{self._bundle}/__main__.py"]
@@ -401,7 +408,6 @@ class Pool:
         if worker is None:
             return
         hosted = self._by_state[state]
-        hosted.boot_error = ""
         app = hosted.app
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
         init, blocked = init_message(hosted, worker.name, self._settings, self._environ)
@@ -453,10 +459,8 @@ class Pool:
         if worker is None or record is None or record.is_loaded:
             return
         seconds = self._settings.boot_timeout_s
-        message = f"the app did not load in {seconds:g} s"
-        if record.app is not None:
-            self._by_state[record.app].boot_error = message
-        worker.log.error(message)
+        worker.boot_error = f"the app did not load in {seconds:g} s"
+        worker.log.error(worker.boot_error)
         worker.process.kill()
 
     def _on_never_started(self, number: int) -> None:
@@ -478,10 +482,13 @@ class Pool:
         if timer is not None:
             timer.cancel()
         decisions, failed_to_load = self._scheduler.died(number, self._loop.now)
+        how = _death(returncode)
         if not was_ending:
             self.stats.worker_failed += 1
-            worker.log.warn("worker died", how=_death(returncode), requests=len(left))
+            worker.log.warn("worker died", how=how, requests=len(left))
         hosted = self._by_state.get(state) if state is not None else None
+        if failed_to_load and hosted is not None:
+            hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
         for exchange in left:
             self._on_worker_lost(worker, exchange, hosted, failed_to_load)
         self._carry_out(decisions)
@@ -493,14 +500,12 @@ class Pool:
     ) -> None:
         """A request was in the hands of a worker that died."""
         exchange.place = None
-        if failed_to_load and hosted is not None and hosted.boot_error:
-            detail = hosted.boot_error
-            exchange.fail(
-                self._fault(500, "app_boot_failed", "the app could not be loaded", detail)
-            )
-        elif hosted is not None and worker.can_try_again(exchange):
+        told = bool(worker.boot_error)  # then another worker would fail in the same way
+        if hosted is not None and worker.can_try_again(exchange) and not told:
             self.stats.retries += 1
             self._enqueue(exchange, self._hosted.get(hosted.app.key, hosted))
+        elif hosted is not None and failed_to_load:
+            exchange.fail(self._boot_fault(hosted))
         else:
             exchange.fail(
                 ServerFault(502, "worker_died", "the app's worker died over this request")

@@ -91,6 +91,8 @@ class Process:
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""
+        if self._popen.returncode is not None:
+            return  # reaped: by now its number may be that of another group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ from buntime.server.exchange import Exchange
 from buntime.server.logs import Log
 from buntime.server.loop import READ, WRITE, Loop
 from buntime.server.process import Process
+from buntime.server.socketlink import SocketLink
 
 _RECEIVE_BYTES = 256 * 1024
 _BUFFERS_MAX = 256  # of one sendmsg
@@ -52,6 +53,8 @@ class Worker:
         self.memory_max_bytes = 0  # no limit
         self.app_name = ""
         self.app_version: str | None = None
+        self.is_loaded = False
+        self.boot_error = ""  # why it cannot load its app: message and stack
         self._loop = loop
         self._overseer = overseer
         self._decoder = wire.Decoder()
@@ -69,6 +72,9 @@ class Worker:
             wire.RESPONSE: self._on_response,
             wire.BODY: self._on_body,
             wire.WINDOW: self._on_window,
+            wire.ACCEPT: self._on_accept,
+            wire.MESSAGE: self._on_message,
+            wire.CLOSE: self._on_close,
             wire.ERROR: self._on_error,
             wire.READY: self._on_ready,
         }
@@ -132,6 +138,10 @@ class Worker:
         }
         if body:
             message["size"] = len(body)
+        if exchange.upgrade is not None:
+            message["upgrade"] = "websocket"
+            message["subprotocols"] = exchange.upgrade.subprotocols
+            exchange.upload_credit = wire.UPLOAD_WINDOW
         self._post(message, body)
         if not ended:
             # With Expect, nothing may come before the app's first read; WINDOW tells of that.
@@ -149,6 +159,11 @@ class Worker:
     def on_body(self, exchange: Exchange, data: bytes, ended: bool) -> None:
         number = self._ids[exchange]
         self._post({"type": wire.BODY, "id": number, "size": len(data), "end": ended}, data)
+
+    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
+        number = self._ids[exchange]
+        message = {"type": wire.MESSAGE, "id": number, "kind": kind, "size": len(data), "end": end}
+        self._post(message, data)
 
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         number = self._ids[exchange]
@@ -245,7 +260,12 @@ class Worker:
     def _cancel(self, exchange: Exchange, reason: str) -> int:
         """Tell the worker that nobody waits for this request any more; returns its number."""
         number = self._ids.pop(exchange)
-        self._post({"type": wire.CANCEL, "id": number, "reason": reason})
+        link = exchange.link
+        if link is None:
+            self._post({"type": wire.CANCEL, "id": number, "reason": reason})
+        else:
+            told = {"id": number, "code": link.code, "reason": link.reason}
+            self._post({"type": wire.CLOSE, **told})
         return number
 
     def _drop_sent(self, sent: int) -> None:
@@ -294,6 +314,9 @@ class Worker:
     # Messages of the worker
 
     def _on_ready(self, message: wire.Message, payload: bytes) -> None:
+        if self.is_loaded:
+            raise ValueError("a second READY")
+        self.is_loaded = True
         self._overseer.on_ready(self, message)
 
     def _on_response(self, message: wire.Message, payload: bytes) -> None:
@@ -310,8 +333,9 @@ class Worker:
                 exchange.respond(status, fields, payload)
                 self._overseer.on_finished(self, exchange)
                 return
-            self._keep_time(exchange, fields)
             exchange.start(status, fields, None, payload)
+            if exchange in self._ids:  # it could be sent, so the fields are pairs of text
+                self._keep_time(exchange, fields)
         elif message["end"]:
             self._close(number, exchange)
             self._overseer.on_finished(self, exchange)
@@ -341,6 +365,37 @@ class Worker:
         if exchange is not None and exchange in self._ids:
             exchange.connection.grant_upload(exchange, credit)
 
+    def _on_accept(self, message: wire.Message, payload: bytes) -> None:
+        exchange = self._in_hand[message["id"]]
+        if exchange in self._ids:
+            if exchange.upgrade is None or exchange.link is not None:
+                raise ValueError("an ACCEPT of what is no handshake")
+            link = SocketLink(exchange.connection, exchange, exchange.upgrade)
+            exchange.accept(link, message["subprotocol"], message["headers"])
+
+    def _on_message(self, message: wire.Message, payload: bytes) -> None:
+        exchange = self._in_hand[message["id"]]
+        if exchange in self._ids:
+            if exchange.link is None:
+                raise ValueError("a MESSAGE before its ACCEPT")
+            exchange.link.send(message["kind"], payload, message["end"])
+
+    def _on_close(self, message: wire.Message, payload: bytes) -> None:
+        number = message["id"]
+        exchange = self._in_hand[number]
+        if exchange in self._ids:
+            link = exchange.link
+            if link is None:
+                raise ValueError("a CLOSE before its ACCEPT")
+            if message["end"]:
+                self._close(number, exchange)
+                exchange.place = None
+                self._overseer.on_finished(self, exchange)
+            link.close(message["code"], message["reason"])
+        elif message["end"]:
+            self._close(number, exchange)
+            self._overseer.on_finished(self, exchange)
+
     def _on_error(self, message: wire.Message, payload: bytes) -> None:
         text, stack = str(message["message"]), str(message["stack"])
         if "id" not in message:
@@ -361,10 +416,19 @@ class Worker:
         self._ids.pop(exchange, None)
         self._stuck.discard(number)
 
+    def end_streams(self, code: int) -> None:
+        """Close the WebSockets and event streams, which would keep it for ever."""
+        for exchange in tuple(self._ids):
+            if exchange.link is not None:
+                exchange.link.go_away(code)
+            elif exchange.is_event_stream:
+                exchange.break_off()
+
     def _keep_time(self, exchange: Exchange, fields: list[list[str]]) -> None:
         """An event stream may be silent for as long as it likes; others may not."""
         for name, value in fields:
             if name.lower() == "content-type" and value.lower().startswith("text/event-stream"):
+                exchange.is_event_stream = True
                 exchange.stop_deadline()
                 return
         exchange.restart_deadline()
