@@ -77,6 +77,7 @@ class Head:
         "method",
         "scheme",
         "target",
+        "upgrade",
         "version",
     )
 
@@ -91,6 +92,7 @@ class Head:
         self.chunked = False
         self.expects_continue = False
         self.keep_alive = version == "1.1"
+        self.upgrade = ""  # the value of Upgrade, where Connection names it: "websocket"
 
     @property
     def has_body(self) -> bool:
@@ -182,6 +184,11 @@ class RequestReader:
             self._body = None
             self._state = Reading.HEAD
         return data
+
+    def take_rest(self) -> bytes:
+        """All that has come and is no request: another protocol goes on from here."""
+        rest, self._buffer = self._buffer, b""
+        return rest
 
     def _cut_head(self) -> bytes | None:
         if self._state is not Reading.HEAD:
@@ -303,6 +310,8 @@ def _settle_connection(head: Head, special: dict[str, str]) -> None:
             head.keep_alive = False
         elif "keep-alive" in options:
             head.keep_alive = True
+        if "upgrade" in options:
+            head.upgrade = special.get("upgrade", "")
         dropped = HOP_BY_HOP | options
     if "expect" in special:
         if special["expect"].strip().lower() != "100-continue":

@@ -46,6 +46,8 @@ class Settings:
     body_timeout_s: float
     send_timeout_s: float
     keepalive_timeout_s: float
+    websocket_ping_s: float
+    websocket_message_max_bytes: int
     connections_max: int
     master_key: str | None = field(repr=False)
     api_prefix: str

@@ -244,6 +244,23 @@ _REQUESTS = (
         "how long a connection may stay idle between two requests",
     ),
     Setting(
+        "websocket_ping_s",
+        "RUNTIME_WEBSOCKET_PING",
+        "--websocket-ping",
+        _DURATION_OR_0,
+        "20s",
+        "how long a WebSocket may be silent before it is pinged, 0 for never; after two pings "
+        "without an answer it is cut off",
+    ),
+    Setting(
+        "websocket_message_max_bytes",
+        "RUNTIME_WEBSOCKET_MESSAGE_MAX",
+        "--websocket-message-max",
+        _SIZE,
+        "16mb",
+        "largest message of a WebSocket's client; a larger one closes it with 1009",
+    ),
+    Setting(
         "connections_max",
         "RUNTIME_CONNECTIONS_MAX",
         "--connections-max",

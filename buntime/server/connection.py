@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1 import Head, RequestReader
-from buntime.server.exchange import Exchange, Resource, body_too_large
+from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
 from buntime.wire import MAX_PAYLOAD
@@ -28,6 +28,7 @@ _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 # How long a refused client may go on sending: many read only when they have sent everything.
 _LINGER_MAX_S = 30.0
+_GOING_AWAY = 1001  # RFC 6455 7.4.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -69,6 +70,7 @@ class Connection:
         "_handle",
         "_is_serving",
         "_lingering_since_s",
+        "_link",
         "_pending",
         "_phase",
         "_reader",
@@ -104,6 +106,7 @@ class Connection:
         self._is_serving = False
         # per request
         self.exchange: Exchange | None = None
+        self._link: Link | None = None  # the exchange is an open WebSocket
         service.loop.register(sock, READ, self)
         self._set_timer(service.idle_timeouts)
 
@@ -134,6 +137,9 @@ class Connection:
                 item.resource.close()
         self._sock.close()
         self.service.on_connection_closed(self)
+        link, self._link = self._link, None
+        if link is not None:
+            link.on_end()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.on_client_left()
@@ -179,7 +185,10 @@ class Connection:
             if exchange.answer is None and not self._reader.body_ended:
                 self.write(_CONTINUE)
         exchange.upload_credit += credit
-        self._pump_body()
+        if self._link is not None:
+            self._link.on_credit()
+        else:
+            self._pump_body()
         self._settle()
 
     def write(self, data: bytes) -> None:
@@ -240,6 +249,28 @@ class Connection:
         else:
             resource.close()
 
+    def open_link(self, exchange: Exchange, link: Link, head: bytes) -> None:
+        """From now on the connection is a WebSocket; `head` answers its handshake."""
+        if exchange is not self.exchange or self._phase is not _Phase.OPEN:
+            return
+        self._link = link
+        self.write(head)
+        early = self._reader.take_rest()
+        if early and self._link is not None:
+            link.on_data(early)
+        self._settle()
+
+    def on_link_closing(self) -> None:
+        """Our closing frame is written: the client has some seconds to answer it."""
+        self._settle()
+
+    def on_link_closed(self) -> None:
+        """Both closing frames are written: the connection ends when ours is taken."""
+        if self._phase is _Phase.OPEN:
+            self._phase = _Phase.CLOSING
+            if not self._pending:
+                self._shut()
+
     def on_exchange_end(self, keep_alive: bool) -> None:
         """The answer is written; go on with the next request, or close."""
         if self._phase is not _Phase.OPEN:
@@ -264,7 +295,13 @@ class Connection:
             self.abort()
 
     def drain(self) -> None:
-        """The runtime shuts down: close if nothing is under way."""
+        """The runtime shuts down: close if nothing is under way, or nothing that would end."""
+        if self._link is not None:
+            self._link.go_away(_GOING_AWAY)
+            return
+        if self.exchange is not None and self.exchange.is_event_stream:
+            self.exchange.break_off()
+            return
         if self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
             self.abort()
 
@@ -283,6 +320,10 @@ class Connection:
             return
         if self._phase is not _Phase.OPEN:
             self._discard()
+            return
+        if self._link is not None:
+            self._link.on_data(data)
+            self._settle()
             return
         self._reader.receive(data)
         if self.exchange is None:
@@ -432,7 +473,8 @@ class Connection:
     def _shut(self) -> None:
         """The last answer is written. Linger where the client may still be sending."""
         reader = self._reader
-        if reader.body_ended and not reader.buffered_bytes and not reader.is_broken:
+        is_quiet = reader.body_ended and not reader.buffered_bytes and not reader.is_broken
+        if is_quiet and self._link is None:
             self.abort()
             return
         try:
@@ -465,6 +507,8 @@ class Connection:
     def _wants_read(self) -> bool:
         if self._phase is _Phase.CLOSING:
             return False
+        if self._link is not None and self._phase is _Phase.OPEN:
+            return self._link.wants_data
         buffered = self._reader.buffered_bytes
         if not buffered or self._phase is _Phase.LINGERING:
             return True
@@ -479,6 +523,8 @@ class Connection:
             return service.linger_timeouts
         if self._pending:
             return service.send_timeouts
+        if self._link is not None:
+            return service.linger_timeouts if self._link.is_closing else None
         exchange = self.exchange
         if exchange is None:
             if self._reader.buffered_bytes:

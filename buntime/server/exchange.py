@@ -7,18 +7,20 @@ exactly once: `_end()` writes the access line and frees the connection for the n
 
 from collections.abc import Iterable, Sequence
 from time import monotonic, time
-from typing import Protocol
+from typing import Any, Protocol
 
 from buntime.core.answer import Answer, AnswerError, Framing
 from buntime.core.app import App
 from buntime.core.errorpage import render_error
 from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.handshake import Upgrade, accept_response
 from buntime.core.http1 import Head
 from buntime.core.records import AccessEntry
 from buntime.server.loop import TimeoutQueue
 from buntime.server.service import Service
-from buntime.wire import DOWNLOAD_WINDOW
+from buntime.wire import DOWNLOAD_WINDOW, MESSAGE_OVERHEAD
 
+_INTERNAL_ERROR = 1011  # RFC 6455 7.4.1: the app failed
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
 # Credit goes back to the worker in pieces of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
@@ -35,8 +37,12 @@ class Place(Protocol):
     def on_taken(self, exchange: "Exchange", size_bytes: int) -> None:
         """The client's side has taken so many bytes of the answer's body."""
 
+    def on_message(self, exchange: "Exchange", kind: str, data: bytes, end: bool) -> None:
+        """A piece of a WebSocket's message, within the credit that was given."""
+
     def on_detached(self, exchange: "Exchange", reason: str) -> None:
-        """Nobody waits for the answer any more: "client" left, or it was answered for."""
+        """Nobody waits for the answer any more: "client" left, it was answered for, or its
+        WebSocket has "closed"."""
 
     def on_deadline(self, exchange: "Exchange") -> None:
         """The app's timeout has passed without progress."""
@@ -46,6 +52,24 @@ class Resource(Protocol):
     """What an answer holds until it is sent, such as open files."""
 
     def close(self) -> None: ...
+
+
+class Link(Protocol):
+    """An open WebSocket, as far as its exchange and connection need it."""
+
+    code: int
+    reason: str
+
+    @property
+    def wants_data(self) -> bool: ...
+    @property
+    def is_closing(self) -> bool: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_credit(self) -> None: ...
+    def on_end(self) -> None: ...
+    def send(self, kind: Any, data: bytes, end: bool) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+    def go_away(self, code: int, reason: str = "") -> None: ...
 
 
 class Client(Protocol):
@@ -70,6 +94,10 @@ class Client(Protocol):
     def write_file(self, fd: int, offset: int, length: int) -> None: ...
     def release_later(self, resource: Resource) -> None: ...
     def on_exchange_end(self, keep_alive: bool) -> None: ...
+    def open_link(self, exchange: "Exchange", link: "Link", head: bytes) -> None: ...
+    def on_link_closing(self) -> None: ...
+    def on_link_closed(self) -> None: ...
+    def abort(self) -> None: ...
     def cut(self) -> None: ...
 
 
@@ -87,12 +115,15 @@ class Exchange:
         "head",
         "id",
         "is_ended",
+        "is_event_stream",
+        "link",
         "place",
         "sent_bytes",
         "started_s",
         "status",
         "tries",
         "untaken_bytes",
+        "upgrade",
         "upload_credit",
         "worker_name",
     )
@@ -118,7 +149,11 @@ class Exchange:
         self.status = 0
         self.sent_bytes = 0  # of the body, without framing
         self.untaken_bytes = 0  # of the answer's body, for which no credit was returned
+        self.is_event_stream = False  # may be silent for as long as it likes
         self.is_ended = False
+        # a WebSocket
+        self.upgrade: Upgrade | None = None  # what the client offers, until the app has answered
+        self.link: Link | None = None  # once it is open
 
     def __repr__(self) -> str:
         return f"Exchange({self.id}, {self.head.method} {self.head.target}, status {self.status})"
@@ -183,6 +218,9 @@ class Exchange:
         """Answer with an error of the runtime; once an answer has begun, cut it."""
         if self.is_ended:
             return
+        if self.link is not None:
+            self.link.go_away(_INTERNAL_ERROR)
+            return
         self._detach("error")
         if self.answer is not None:
             self.cut()
@@ -194,9 +232,49 @@ class Exchange:
 
     def cut(self) -> None:
         """End the connection in the middle of the body, so that it cannot look whole."""
-        if not self.is_ended:
+        if self.link is not None:
+            self.link.go_away(_INTERNAL_ERROR)
+        elif not self.is_ended:
             self._detach("error")
             self.connection.cut()
+
+    def accept(self, link: Link, subprotocol: str | None, fields: Fields) -> None:
+        """The app takes the WebSocket: answer the handshake."""
+        if self.upgrade is None:
+            raise ValueError("ACCEPT of a request that is no WebSocket")
+        try:
+            head = accept_response(
+                self.upgrade,
+                subprotocol,
+                fields,
+                date=self.connection.service.date(),
+                request_id=self.id,
+            )
+        except (AnswerError, ValueError) as exc:
+            self._refuse_answer(exc)
+            return
+        self.status = 101
+        self.stop_deadline()
+        self.link = link
+        self.connection.open_link(self, link, head)
+
+    def carry(self, frame: bytes, size_bytes: int) -> None:
+        """Send a frame that costs credit; `size_bytes` is of the message's piece in it."""
+        self.sent_bytes += size_bytes
+        self.untaken_bytes += size_bytes + MESSAGE_OVERHEAD
+        self.connection.write(frame)
+        self.on_flushed()
+
+    def let_go(self, reason: str) -> None:
+        """The worker has nothing more to do with it."""
+        self._detach(reason)
+
+    def break_off(self) -> None:
+        """End an event stream from our side: its client will come back."""
+        self._detach("client")
+        if self.answer is not None and not self.is_ended:
+            self.answer.keep_alive = False
+            self.finish()
 
     # The other way: what the connection tells
 
@@ -268,7 +346,7 @@ class Exchange:
             self.connection.write_all(buffers)
         self.on_flushed()
 
-    def _refuse_answer(self, exc: AnswerError) -> None:
+    def _refuse_answer(self, exc: ValueError | AnswerError) -> None:
         """What the app answered cannot be sent: its fault, told to the log and as a 502."""
         self.connection.service.log.error(
             "an app's answer cannot be sent",

@@ -6,6 +6,7 @@ Everything the runtime refuses ends here as an `HttpError`, and is answered as o
 from buntime.core.access import bears_key
 from buntime.core.app import App, app_key
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
+from buntime.core.handshake import check_upgrade, is_websocket
 from buntime.core.router import Target, split_target
 from buntime.core.settings import Settings
 from buntime.server.api import Api
@@ -79,6 +80,8 @@ class Pipeline:
         if head.content_length > limit_bytes:
             raise body_too_large(limit_bytes)
         exchange.body_max_bytes = limit_bytes
+        if is_websocket(head.upgrade):
+            exchange.upgrade = check_upgrade(head, head.upgrade)
         self._pool.submit(exchange, app)
 
     def _reserved_path(self, target: str) -> str | None:

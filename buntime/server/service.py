@@ -41,6 +41,11 @@ class Service:
         self.body_timeouts = loop.new_timeouts(settings.body_timeout_s)
         self.idle_timeouts = loop.new_timeouts(settings.keepalive_timeout_s)
         self.send_timeouts = loop.new_timeouts(settings.send_timeout_s)
+        self.websocket_ping_s = settings.websocket_ping_s  # 0: never
+        self.websocket_message_max_bytes = settings.websocket_message_max_bytes
+        self.ping_timeouts = (
+            loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
+        )
         self.linger_timeouts = loop.new_timeouts(_LINGER_S)
         self.address: tuple[str, int] | None = None  # ours; None on a unix socket
         self.connections: set[Connected] = set()

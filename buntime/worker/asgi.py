@@ -8,18 +8,9 @@ from buntime.worker.lifespan import Lifespan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import Any
-
     from buntime.wire import Message
     from buntime.worker.aio import AsyncExchange
-
-    Event = dict[str, Any]
-    Scope = dict[str, Any]
-    Application = Callable[
-        [Scope, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]],
-        Awaitable[None],
-    ]
+    from buntime.worker.lifespan import Application, Event, Scope
 
 # Between http.disconnect and the cancellation of an app that does not heed it.
 GRACE_S = 1.0

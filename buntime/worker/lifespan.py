@@ -8,9 +8,15 @@ from buntime.worker.report import BootError, complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from buntime.worker.asgi import Application, Event
+    Event = dict[str, Any]
+    Scope = dict[str, Any]
+    Application = Callable[
+        [Scope, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]],
+        Awaitable[None],
+    ]
 
 
 class Lifespan:

@@ -66,6 +66,8 @@ def test_the_defaults() -> None:
         body_timeout_s=30.0,
         send_timeout_s=30.0,
         keepalive_timeout_s=75.0,
+        websocket_ping_s=20.0,
+        websocket_message_max_bytes=16 * 1024 * 1024,
         connections_max=10_000,
         master_key=None,
         api_prefix="",
