@@ -8,6 +8,8 @@ from buntime.worker.lifespan import Lifespan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from buntime.wire import Message
     from buntime.worker.aio import AsyncExchange
     from buntime.worker.lifespan import Application, Event, Scope
