@@ -44,8 +44,7 @@ class Job:
     """What a thread of the crew handles."""
 
     bell: Bell | None = None  # of the thread that is in its handler
-    has_news = False  # since its handler last waited
-    sleepers: tuple[Bell, ...] = ()  # who waits for news
+    has_news = False  # since somebody last waited for it
 
 
 class Crew:
@@ -78,6 +77,7 @@ class Crew:
         self._standby: Bell | None = None
         self._standby_sleeps = False
         self._idle: list[Bell] = []
+        self._sleepers: dict[Bell, Job] = {}  # threads in handlers that wait for news
 
     def run(self) -> None:
         """Serve, on this thread and others, until `close` was called and all is done."""
@@ -93,10 +93,7 @@ class Crew:
     def tell(self, job: Job) -> None:
         """Wake those that wait for news of a job."""
         with self._mutex:
-            job.has_news = True
-            for bell in job.sleepers:
-                _ring(bell)
-            job.sleepers = ()
+            self._wake(job)
 
     def close(self) -> None:
         """Let the crew go once no job is left."""
@@ -113,16 +110,20 @@ class Crew:
             bell = _new_bell()
             leads = self._borrow_lead(job, bell)
             if not leads:
-                job.sleepers += (bell,)
+                self._sleepers[bell] = job
         if not leads:
             bell.acquire()
             return
-        while leads and not job.has_news:
-            self._read(True)
-            with self._mutex:
-                # A new request is no work for one who waits, and the end is near for all.
-                leads = not (self._is_done() or (self._can_claim() and self._appoint()))
+        self._read_for(job)
         self._return_lead(job, bell)
+
+    def _read_for(self, job: Job) -> None:
+        while not job.has_news:
+            with self._mutex:
+                # A request, new or left in the queue, is no work for one who waits.
+                if self._is_done() or (self._can_claim() and self._appoint()):
+                    return
+            self._read(True)
 
     def glance(self, job: Job) -> None:
         """Take in what is there already, such as a CANCEL, where nobody else would read it."""
@@ -140,7 +141,7 @@ class Crew:
 
         By a bell of one's own, as it need not be that thread which asks.
         """
-        if not self._is_busy or self._leader is not job.bell:
+        if self._leader is not None and not (self._is_busy and self._leader is job.bell):
             return False
         self._leader = bell
         self._is_busy = False
@@ -153,10 +154,14 @@ class Crew:
             if job.bell is not None:
                 self._leader = job.bell
                 self._begin_turn()
-            elif self._standby is not None or self._idle:
+            elif self._idle or self._concurrency > 1:
                 self._appoint()
-            else:  # the handler ended meanwhile; its thread is about to look
+            else:
+                # The handler ended meanwhile, and its thread, the only one, is at the next, or
+                # will be back at once. Who waits for that handler may lead.
                 self._leader = None
+                for sleeping in [*self._sleepers.values()]:
+                    self._wake(sleeping)
 
     # ---- the crew's threads
 
@@ -204,8 +209,7 @@ class Crew:
             job.bell = None
             if self._leader is bell:
                 self._is_busy = False
-        if job.sleepers:  # threads of the app's own that still read the body
-            self.tell(job)
+            self._wake(job)  # threads of the app's own that still read its body
 
     def _watch(self, bell: Bell) -> None:
         """Look after the leader, until this thread leads by its own or another's decision."""
@@ -260,6 +264,13 @@ class Crew:
         self._is_busy = False
         _ring(bell)
         return True
+
+    def _wake(self, job: Job) -> None:
+        job.has_news = True
+        if self._sleepers:
+            for bell in [bell for bell, other in self._sleepers.items() if other is job]:
+                del self._sleepers[bell]
+                _ring(bell)
 
     def _spare_thread(self) -> Bell | None:
         """Take the idle thread that slept last, or start one; it is rung when its part is set."""

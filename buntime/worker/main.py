@@ -27,16 +27,32 @@ from buntime.worker.sync import SyncEngine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from signal import SIGINT, SIGTERM, getsignal, signal
+    from signal import (
+        SIG_BLOCK,
+        SIG_SETMASK,
+        SIGINT,
+        SIGTERM,
+        getsignal,
+        pthread_sigmask,
+        signal,
+    )
     from typing import NoReturn
 
     from buntime.wire import Message, Received
     from buntime.worker.load import App
 else:
-    from _signal import SIGINT, SIGTERM, getsignal, signal  # `signal` imports enum, 5 ms
+    from _signal import (  # `signal` imports enum, 5 ms
+        SIG_BLOCK,
+        SIG_SETMASK,
+        SIGINT,
+        SIGTERM,
+        getsignal,
+        pthread_sigmask,
+        signal,
+    )
 
 # How long threads and atexit functions of an app may keep a worker that has nothing left to do.
-EXIT_GRACE_S = 5.0
+EXIT_GRACE_S = 2.0
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -145,16 +161,22 @@ def _leave_signals_to_the_runtime() -> None:
     By a handler, as ignored signals would be inherited by the programs that the app starts; and
     not in processes that it forks, which multiprocessing ends by SIGTERM.
     """
-    before = {number: getsignal(number) for number in (SIGINT, SIGTERM)}
-    for number in before:
-        signal(number, _heed_not)
+    defaults = {number: signal(number, _heed_not) for number in (SIGINT, SIGTERM)}
+    masks = {}  # of the threads that are forking
+
+    def hold() -> None:
+        masks[_thread.get_ident()] = pthread_sigmask(SIG_BLOCK, defaults)
+
+    def let_go() -> None:
+        pthread_sigmask(SIG_SETMASK, masks.pop(_thread.get_ident()))
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, default in defaults.items():
             if getsignal(number) is _heed_not:
-                signal(number, handler)
+                signal(number, default)
+        let_go()  # a signal that the child got meanwhile counts now
 
-    os.register_at_fork(after_in_child=restore)
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=restore)
 
 
 def _heed_not(_number: int, _frame: object) -> None:
