@@ -98,6 +98,11 @@ class Head:
     def has_body(self) -> bool:
         return self.chunked or self.content_length > 0
 
+    @property
+    def path(self) -> str:
+        """The target without its query: what the log may tell, for queries hold secrets."""
+        return self.target.partition("?")[0]
+
     def __repr__(self) -> str:
         return f"Head({self.method} {self.target} HTTP/{self.version})"
 

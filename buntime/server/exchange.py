@@ -352,8 +352,10 @@ class Exchange:
             "an app's answer cannot be sent",
             error=str(exc),
             request_id=self.id,
-            app=self.app.key if self.app is not None else None,
-            path=self.head.target,
+            path=self.head.path,
+            app=self.app.name if self.app is not None else None,
+            version=self.app.version if self.app is not None else None,
+            worker=self.worker_name or None,
         )
         if self.answer is not None:
             self.cut()

@@ -44,7 +44,7 @@ class Pipeline:
         except HttpError as error:
             exchange.fail(error)
         except ManifestError as error:
-            self._log.error("an app cannot be served", error=str(error), path=exchange.head.target)
+            self._log.error("an app cannot be served", error=str(error), path=exchange.head.path)
             detail = str(error) if self._is_development else ""
             exchange.fail(
                 ServerFault(
@@ -66,7 +66,7 @@ class Pipeline:
             return
         target = split_target(head.target)
         if target is None:
-            raise _app_not_found(head.target.partition("?")[0])
+            raise _app_not_found(head.path)
         now = exchange.connection.service.loop.now
         app = self._catalog.find(target.name, target.spec, now)
         exchange.app = app

@@ -223,7 +223,7 @@ class Pool:
             stack=stack,
             request_id=exchange.id,
             method=exchange.head.method,
-            path=exchange.head.target,
+            path=exchange.head.path,
             app=worker.app_name,
             version=worker.app_version,
             worker=worker.name,

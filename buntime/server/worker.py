@@ -180,7 +180,7 @@ class Worker:
             "an app took too long",
             request_id=exchange.id,
             method=exchange.head.method,
-            path=exchange.head.target,
+            path=exchange.head.path,
             worker=self.name,
             timeout_s=self.deadline_s,
         )
