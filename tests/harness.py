@@ -133,8 +133,9 @@ def running(*dirs: Path | str, env: Mapping[str, str] | None = None) -> Iterator
                 process.kill()
                 process.wait()
                 raise
-        if process.stdout is not None and runtime is not None:
+        if runtime is not None:
             runtime._reader.join(STOP_S)
+        if process.stdout is not None:
             process.stdout.close()
 
 
