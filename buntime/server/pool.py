@@ -44,6 +44,7 @@ from buntime.wire import Message
 
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
+_SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _KIND_OF = "buntime worker"
 
@@ -519,9 +520,25 @@ class Pool:
     def _tick(self) -> None:
         self._carry_out(self._scheduler.tick(self._loop.now))
         for worker in tuple(self._workers.values()):
+            self._end_streams_of_leaving(worker)
             if worker.memory_max_bytes:
                 self._check_memory(worker, worker.memory_max_bytes)
         self._loop.call_later(_TICK_S, self._tick)
+
+    def _end_streams_of_leaving(self, worker: Worker) -> None:
+        """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
+
+        In development they are closed at once: their pages are to come back to the new code.
+        """
+        record = self._scheduler.workers[worker.number]
+        if record.state is not State.RETIRING or record.app is None:
+            return
+        now = self._loop.now
+        if worker.leaving_since_s is None:
+            worker.leaving_since_s = now
+        grace_s = 0.0 if self._settings.is_development else record.app.policy.ttl_s
+        if now - worker.leaving_since_s >= grace_s:
+            worker.end_streams(_SERVICE_RESTART)
 
     def _check_memory(self, worker: Worker, limit_bytes: int) -> None:
         """maxMemory: above it a worker is replaced, above one and a half of it killed."""

@@ -51,6 +51,7 @@ class Worker:
         self.log = log
         self.deadline_s = 0.0  # the app's timeout, once it is adopted
         self.memory_max_bytes = 0  # no limit
+        self.leaving_since_s: float | None = None  # retiring, as the pool has seen it
         self.app_name = ""
         self.app_version: str | None = None
         self.is_loaded = False
