@@ -55,6 +55,7 @@ def _remove_stale(path: str) -> None:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # a backlog that is full would make us wait
             if probe.connect_ex(path) == errno.ECONNREFUSED:
                 os.unlink(path)
 

@@ -20,6 +20,7 @@ from buntime.core.settings import Settings
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
 from buntime.server.bundle import default_cache_dir, ensure_bundle
+from buntime.server.descriptors import reserve_descriptors
 from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener, open_listener
 from buntime.server.logs import Log, LogSink
@@ -75,7 +76,9 @@ class Runtime:
         pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
         self._service = Service(self._loop, settings, log)
         self._service.address = _address(sock)
-        self._listener = Listener(self._service, pipeline.handle, sock, settings.connections_max)
+        self._listener = Listener(
+            self._service, pipeline.handle, sock, self._connections_possible()
+        )
         self._exit_code = 0
 
     def run(self) -> int:
@@ -109,6 +112,18 @@ class Runtime:
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],
         )
+
+    def _connections_possible(self) -> int:
+        wanted = self._settings.connections_max
+        workers = self._settings.pool_size + self._settings.spare_workers
+        possible = reserve_descriptors(connections=wanted, workers=workers)
+        if possible < wanted:
+            self._log.warn(
+                "the limit of open files allows fewer connections; raise it by `ulimit -n`",
+                connections=possible,
+                connections_max=wanted,
+            )
+        return possible
 
     # End
 
