@@ -1,0 +1,278 @@
+"""INIT to READY, or to the ERROR that says why not."""
+
+import json
+
+import pytest
+
+from tests.worker.harness import Workshop
+
+DUMP = """
+import json, os, sys
+from buntime import Response
+
+def fetch(request):
+    return Response.json({
+        "env": dict(os.environ), "cwd": os.getcwd(), "argv": sys.argv, "path": sys.path,
+        "name": __name__, "main": sorted(vars(sys.modules["__main__"])), "prefix": sys.prefix,
+        "exit": repr(exit), "first": sys.modules["buntime"].__file__,
+    })
+"""
+
+
+def test_ready_tells_kind_and_concurrency(shop: Workshop) -> None:
+    """READY tells the kind, how many requests at once, and how long the boot took."""
+    worker = shop.boot(DUMP)
+    ready = worker.ready()
+    assert (ready["kind"], ready["concurrency"], ready["is_async"]) == ("fetch", 8, False)
+    assert 0 < ready["boot_ms"] < 10_000
+
+
+def test_concurrency_is_the_runtime_s(shop: Workshop) -> None:
+    """A concurrency in INIT wins over the default."""
+    assert shop.boot(DUMP, concurrency=3).ready()["concurrency"] == 3
+
+
+def test_low_memory_means_one_thread(shop: Workshop) -> None:
+    """With lowMemory a sync app handles one request at a time."""
+    assert shop.boot(DUMP, config={"lowMemory": True}).ready()["concurrency"] == 1
+
+
+def test_async_app_takes_more(shop: Workshop) -> None:
+    """An async handler makes the app async, with 100 requests at once."""
+    ready = shop.boot("async def fetch(request): ...").ready()
+    assert (ready["concurrency"], ready["is_async"]) == (100, True)
+
+
+def test_request_may_come_with_init(shop: Workshop) -> None:
+    """INIT and REQUEST may be sent back to back, before READY."""
+    shop.write(DUMP)
+    worker = shop.spare()
+    worker.init()
+    number = worker.request()
+    worker.ready()
+    assert worker.answer(number).status == 200
+
+
+def test_surroundings_are_the_app_s(shop: Workshop) -> None:
+    """Environment, folder, argv, path and __main__ are as if the app had been started itself."""
+    (shop.folder / "vendor").mkdir()
+    worker = shop.start(DUMP, env={"APP_DIR": "x", "TZ": "UTC"}, path=["/opt/lib"], prefix="/venv")
+    seen = worker.get().json
+    assert seen["env"].items() >= {"APP_DIR": "x", "TZ": "UTC"}.items()
+    assert set(seen["env"]) <= {"APP_DIR", "TZ", "LC_CTYPE"}
+    assert seen["cwd"] == str(shop.folder)
+    assert seen["argv"] == [str(shop.folder / "app.py")]
+    assert seen["path"][:2] == [str(shop.folder), str(shop.folder / "vendor")]
+    assert seen["path"][-2:] == ["/opt/lib", str(shop.bundle)]
+    names = ["builtins", "doc", "loader", "name", "package", "spec"]
+    assert seen["main"] == [f"__{name}__" for name in names]
+    assert seen["prefix"] == "/venv"
+    assert "exit()" in seen["exit"]
+
+
+def test_time_zone_is_taken(shop: Workshop) -> None:
+    """TZ of the app's environment counts from the first import on."""
+    source = """
+    import time
+    from buntime import Response
+    ZONE = time.strftime("%z", time.localtime(0))
+    def fetch(request):
+        return Response(ZONE)
+    """
+    assert shop.start(source, env={"TZ": "Etc/GMT-3"}).get().text == "+0300"
+
+
+def test_own_packages_are_not_shadowed(shop: Workshop) -> None:
+    """An app's own `worker` and `plugins` packages are what it imports by these names."""
+    shop.write("X = 'plugins'", "plugins/__init__.py")
+    shop.write("X = 'worker'", "worker/__init__.py")
+    source = """
+    import plugins, worker
+    from buntime import Response
+    def fetch(request):
+        return Response(plugins.X + worker.X)
+    """
+    assert shop.start(source).get().text == "pluginsworker"
+
+
+def test_vendor_is_importable(shop: Workshop) -> None:
+    """What the folder vendor/ holds is imported, and the app's own folder comes first."""
+    shop.write("X = 'vendor'", "vendor/lib.py")
+    source = """
+    import lib
+    from buntime import Response
+    def fetch(request):
+        return Response(lib.X)
+    """
+    assert shop.start(source).get().text == "vendor"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "name"),
+    [
+        ("app.py", "app"),
+        ("src/app.py", "src.app"),
+        ("my-app.py", "_app_my_app_py"),
+        ("os.py", "_app_os_py"),
+        ("site.py", None),  # frozen into some interpreters
+        ("email/app.py", None),  # a package of the standard library, hidden by a plain folder
+        ("run", "_app_run"),
+    ],
+)
+def test_module_names(shop: Workshop, entrypoint: str, name: str | None) -> None:
+    """An entrypoint is imported by its natural name, or by another where that is taken."""
+    seen = shop.start(DUMP, entrypoint=entrypoint).get().json
+    assert name is None or seen["name"] == name
+
+
+def test_package_of_the_entrypoint_s_name(shop: Workshop) -> None:
+    """A package beside the entrypoint that bears its name does not hide it."""
+    shop.write("raise RuntimeError('the package')", "app/__init__.py")
+    assert shop.start(DUMP).get().json["name"] == "_app_app_py"
+
+
+def test_relative_imports(shop: Workshop) -> None:
+    """An entrypoint in a package can import its siblings relatively."""
+    shop.write("X = 'sibling'", "src/other.py")
+    source = """
+    from buntime import Response
+    from .other import X
+    def fetch(request):
+        return Response(X)
+    """
+    assert shop.start(source, entrypoint="src/app.py").get().text == "sibling"
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_multiprocessing(shop: Workshop, method: str) -> None:
+    """An app can use multiprocessing; its children run neither the worker nor the app again."""
+    source = f"""
+    import multiprocessing
+    from buntime import Response
+    def double(n):
+        return 2 * n
+    def fetch(request):
+        with multiprocessing.get_context({method!r}).Pool(1) as pool:
+            return Response(str(pool.map(double, [1, 2])))
+    """
+    worker = shop.start(source)
+    answer = worker.get()
+    assert (answer.text, answer.error) == ("[2, 4]", None)
+    assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nowhere", "app.py: ModuleNotFoundError: No module named 'nowhere'"),
+        ("x = (", "app.py: SyntaxError: "),
+        ("import sys; sys.exit(3)", "app.py: SystemExit: 3 (the module called sys.exit()"),
+        ("exit('done')", "app.py: SystemExit: done"),
+        ("raise KeyboardInterrupt", "app.py: KeyboardInterrupt"),
+        ("class E(BaseException): pass\nraise E('x')", "app.py: E: x"),
+        ("class E(Exception):\n def __str__(s): 1/0\nraise E", "app.py: E: <its __str__ raised"),
+    ],
+)
+def test_import_that_fails(shop: Workshop, source: str, message: str) -> None:
+    """A module that cannot be imported is an ERROR with the reason and the app's own stack."""
+    error = shop.boot(source).boot_error()
+    assert error["message"].startswith(message)
+    assert "app.py" in error["stack"]
+    assert "buntime/worker" not in error["stack"]
+    assert "importlib" not in error["stack"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1", "looked for fetch (a function that takes a Request), routes (a dict), app or"),
+        ("x = 1", "none of them is there"),
+        ("fetch = 'no'", "fetch is a str, which cannot be called"),
+        ("def fetch(): ...", "fetch must take one argument, the request; it takes 0: ()"),
+        ("def fetch(a, b): ...", "it takes 2: (a, b)"),
+        ("routes = []", "routes is a list, not a dict with entries"),
+        ("routes = {}", "routes is a dict, not a dict with entries"),
+        ("app = 3", "app is an int, which cannot be called"),
+        ("fetch = 1\napp = 2", "fetch is an int, which cannot be called; app is an int"),
+        ("def app(scope): ...", "app takes one argument (scope): ASGI 2 apps are not served"),
+        ("async def app(request): ...", "is to be called fetch"),
+        ("def app(a, *, b): ...", "app takes one argument (a): ASGI 2 apps are not served"),
+        ("def app(a, b, c, d): ...", "whose arguments do not tell whether it is ASGI"),
+        ("def fetch(r): ...\non_idle = 1", "on_idle must be a function without arguments"),
+        ("def fetch(r): ...\ndef on_terminate(x): ...", "on_terminate must be a function without"),
+    ],
+)
+def test_nothing_to_serve(shop: Workshop, source: str, message: str) -> None:
+    """A module that serves nothing is an ERROR that says what was looked for and found."""
+    error = shop.boot(source).boot_error()
+    assert error["message"].startswith("app.py: ")
+    assert message in error["message"]
+    assert error["stack"] == ""
+
+
+def test_missing_entrypoint(shop: Workshop) -> None:
+    """An entrypoint that is not there is named."""
+    worker = shop.spare()
+    worker.init("gone.py")
+    assert "gone.py: there is no such file in" in worker.boot_error()["message"]
+
+
+def test_shadowed_app_is_told(shop: Workshop) -> None:
+    """That a helper called fetch keeps an app from being served is told on stderr."""
+    worker = shop.start("def fetch(url): ...\ndef app(environ, start_response): ...")
+    assert "fetch is served, app is not" in worker.stderr
+
+
+def test_output_is_by_lines(shop: Workshop) -> None:
+    """What an app prints is there at once, whatever its characters."""
+    source = """
+    from buntime import Response
+    print("loaded \\ud800")
+    def fetch(request):
+        print("asked")
+        return Response("ok")
+    """
+    worker = shop.start(source)
+    assert worker.stdout == "loaded \\ud800\n"
+    worker.get()
+    assert worker.stdout.endswith("asked\n")
+
+
+def test_spare_ends_with_terminate(shop: Workshop) -> None:
+    """A spare that is no longer wanted leaves with exit code 0."""
+    assert shop.spare().terminate() == 0
+
+
+def test_start_is_cheap(shop: Workshop) -> None:
+    """Before INIT nothing is imported that costs and that not every app needs."""
+    source = """
+    import sys
+    BEFORE = sorted(sys.modules)
+    from buntime import Response
+    def fetch(request):
+        return Response.json(BEFORE)
+    """
+    loaded = set(json.loads(shop.start(source).get().body))
+    dear = {"asyncio", "inspect", "typing", "socket", "threading", "logging", "dataclasses"}
+    dear |= {
+        "enum",
+        "re",
+        "json",
+        "functools",
+        "collections",
+        "traceback",
+        "pathlib",
+        "subprocess",
+        "urllib.parse",
+        "importlib.util",
+        "contextlib",
+    }
+    assert loaded & dear == set()
+
+
+def test_garbage_ends_the_worker(shop: Workshop) -> None:
+    """A runtime that breaks the protocol has no worker any more, and reads why on its stderr."""
+    worker = shop.spare()
+    worker.socket.sendall(b"nonsense\n")
+    assert worker.process.wait(20) == 1
+    assert "not a JSON line" in worker.stderr

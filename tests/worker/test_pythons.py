@@ -1,0 +1,135 @@
+"""The worker on the oldest Python that apps may have, and on new ones."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.harness import Workshop, workshop
+from tests.worker.test_asgi import STRICT
+from tests.worker.test_crew import KINDS, STRESS, check, start
+from tests.worker.test_streams import DOWNLOAD, UPLOAD
+from tests.worker.test_wsgi import ENVIRON
+
+
+@pytest.fixture(params=["3.9", "3.10", "3.12", "3.13", "3.14"], scope="module")
+def python(request: pytest.FixtureRequest) -> str:
+    """An interpreter of that version, where the machine has one."""
+    name = f"python{request.param}"
+    found = shutil.which(name)
+    candidates = [Path(found)] if found else []
+    if found and Path(found).parent.name == "shims":  # pyenv: runs only if it is chosen
+        versions = Path(found).parent.parent / "versions"
+        candidates = sorted(versions.glob(f"{request.param}.*/bin/{name}"))
+    for candidate in candidates:
+        if subprocess.run([candidate, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return str(candidate)
+    pytest.skip(f"{name} is not on the PATH, or does not run")
+
+
+@pytest.fixture
+def old_shop(python: str, bundle: Path, tmp_path: Path) -> Iterator[Workshop]:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    with workshop(bundle, folder) as made:
+        made.python = python
+        yield made
+
+
+def test_fetch(old_shop: Workshop) -> None:
+    """Handlers and routes, sync and async, work there."""
+    source = """
+    from __future__ import annotations
+    from buntime import Request, Response
+    {async_}def show(request: Request) -> Response:
+        body = {await_}request.form()
+        return Response.json({{**request.params, **dict(body.items())}})
+    def pieces():
+        yield "a"
+        yield "b"
+    routes = {{"/:id": {{"POST": show}}, "/pieces": lambda request: Response(pieces())}}
+    """
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    for words in ({"async_": "", "await_": ""}, {"async_": "async ", "await_": "await "}):
+        worker = old_shop.start(source.format(**words), path=[])
+        answer = worker.get("/shop/7", "POST", headers, b"a=b")
+        assert answer.json == {"id": "7", "a": "b"}
+        assert worker.get("/shop/pieces").text == "ab"
+        assert worker.get("/shop/x/y").status == 404
+        assert worker.terminate() == 0
+        assert worker.stderr == ""
+
+
+def test_streams(old_shop: Workshop) -> None:
+    """Bodies stream both ways there, in each kind."""
+    for kind in UPLOAD:
+        worker = old_shop.start(UPLOAD[kind], path=[])
+        number = worker.request(method="POST", end=False)
+        worker.upload(number, b"x" * 500_000)
+        assert worker.answer(number).text == "500000"
+        worker = old_shop.start(DOWNLOAD[kind], path=[])
+        number = worker.request("/shop/pieces")
+        worker.take(lambda m, number=number: m.get("id") == number)
+        worker.cancel(number)
+        assert worker.answer(number, grants=False).types[-1] == "ERROR"
+        assert len(worker.get("/shop/whole").body) == 1_000_000
+        assert worker.terminate() == 0
+        assert worker.stderr == ""
+
+
+def test_validators(old_shop: Workshop) -> None:
+    """wsgiref's validator and the strict ASGI app find nothing there."""
+    worker = old_shop.start(ENVIRON, path=[])
+    assert worker.get("/shop/x").json["PATH_INFO"] == "/x"
+    assert worker.stderr == ""
+    worker = old_shop.start(STRICT, path=[])
+    headers = [("host", "example.com"), ("x-a", "1"), ("x-a", "\xe9")]
+    answer = worker.get("/shop/a%20b/%C3%A9?q=%20", "POST", headers, b"abc")
+    assert (answer.text, answer.error) == ("abc", None)
+    assert worker.terminate() == 0
+    assert worker.stderr == ""
+
+
+def test_crew(old_shop: Workshop) -> None:
+    """The crew of threads serves any mixture there."""
+    for concurrency in (1, 8):
+        worker = old_shop.start(STRESS, path=[], concurrency=concurrency)
+        in_hand = [start(worker, kind) for kind in KINDS]
+        for kind, number in in_hand:
+            check(worker, kind, number)
+        assert worker.terminate() == 0
+
+
+def test_faults(old_shop: Workshop) -> None:
+    """Errors are told as they are elsewhere."""
+    worker = old_shop.start("def fetch(request):\n    raise KeyError('x')", path=[])
+    answer = worker.get()
+    assert answer.error == "KeyError: 'x'"
+    assert "worker" not in answer.stack
+    error = old_shop.boot("import nowhere", path=[]).boot_error()
+    assert error["message"] == "app.py: ModuleNotFoundError: No module named 'nowhere'"
+    assert "importlib" not in error["stack"]
+
+
+def test_lifeline(old_shop: Workshop) -> None:
+    """Nothing outlives the runtime there."""
+    worker = old_shop.boot("while True: pass", path=[])
+    worker.drop_lifeline()
+    assert worker.process.wait(20) in (1, -9)
+
+
+def test_multiprocessing(old_shop: Workshop) -> None:
+    """Processes that the app spawns can import the app and buntime there."""
+    source = """
+    import multiprocessing
+    from buntime import Response
+    def double(n):
+        return 2 * n
+    def fetch(request):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return Response(str(pool.map(double, [1, 2])))
+    """
+    worker = old_shop.start(source, path=[])
+    assert worker.get().text == "[2, 4]"
