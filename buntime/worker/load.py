@@ -138,6 +138,8 @@ def _is_asgi(app: Any, name: str) -> bool:
         return False
     if shape is not None and not shape.more and shape.required in (2, 3):
         return shape.required == 3
+    if shape is not None and shape.more and shape.takes(2):
+        return False  # such as what wsgiref.validate makes; of ASGI one would be async
     if shape is not None and not shape.more and shape.required == 1:
         raise BootError(
             f"{name} takes one argument ({names[0]}): ASGI 2 apps are not served; "

@@ -45,6 +45,8 @@ def wsgi_adapter(
         environ = environ_of(exchange, always)
         answer = Answer(exchange)
         result = app(environ, answer.start_response)
+        if hasattr(result, "__await__"):
+            raise TypeError(_taken_for_wsgi(result))
         try:
             if type(result) in (list, tuple):
                 answer.send_all(result)
@@ -214,6 +216,16 @@ def _status_code(status: Any) -> int:
     if not (code.isascii() and code.isdigit() and status[3:4] in ("", " ") and code >= "200"):
         raise ValueError(f'a WSGI status is text such as "200 OK", not {status!r}')
     return int(code)
+
+
+def _taken_for_wsgi(result: Any) -> str:
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()  # or Python warns that it was never awaited
+    return (
+        f"the app was taken for WSGI but returned a {_type(result)}; "
+        "if it is ASGI, define it as `async def app(scope, receive, send)`"
+    )
 
 
 def _type(value: object) -> str:
