@@ -1,0 +1,493 @@
+"""The event loop: time, calls from threads, and that nothing a callback does ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.server.loop import READ, WRITE, Loop, TimeoutQueue
+
+LONG_S = 20.0  # what a turn may last at most; one that waits so long has missed what it waited for
+
+
+class Recorder:
+    """Collects what the loop reports."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+
+    def turns_until(self, is_done: Callable[[], object]) -> None:
+        deadline = monotonic() + LONG_S
+        while not is_done():
+            assert monotonic() < deadline, "it never came"
+            self.loop.run_once(1.0)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    recorder = Recorder()
+    yield recorder
+    recorder.loop.close()
+
+
+@pytest.fixture
+def loop(recorder: Recorder) -> Loop:
+    return recorder.loop
+
+
+class Patient:
+    """Stands in a TimeoutQueue."""
+
+    def __init__(self, name: str, told: list[str], also: Callable[[], object] | None = None):
+        self.name = name
+        self.told = told
+        self.also = also
+
+    def on_timeout(self) -> None:
+        self.told.append(self.name)
+        if self.also is not None:
+            self.also()
+
+
+class Ear:
+    """Watches one end of a socket pair."""
+
+    def __init__(self, loop: Loop, also: Callable[[], object] | None = None) -> None:
+        self.loop = loop
+        self.also = also
+        self.heard: list[int] = []
+        self.is_open = True
+        self.near, self.far = socket.socketpair()
+        loop.register(self.near, READ, self)
+
+    def on_ready(self, events: int) -> None:
+        self.heard.append(events)
+        if events & READ:
+            self.near.recv(100)
+        if self.also is not None:
+            self.also()
+
+    def abort(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.loop.unregister(self.near)
+            self.near.close()
+            self.far.close()
+
+
+@pytest.fixture
+def ear(loop: Loop) -> Iterator[Ear]:
+    ear = Ear(loop)
+    yield ear
+    ear.abort()
+
+
+def boom() -> None:
+    raise ZeroDivisionError("boom")
+
+
+# Timers
+
+
+def test_timers_fire_in_the_order_of_their_time(recorder: Recorder) -> None:
+    """Timers fire by time, and by age where the time is the same; never early."""
+    loop, fired = recorder.loop, []
+    begun = monotonic()
+    for name, delay_s in [("c", 0.03), ("a", 0.0), ("d", 0.03), ("b", 0.01)]:
+        loop.call_later(delay_s, lambda name=name: fired.append((name, monotonic() - begun)))
+    recorder.turns_until(lambda: len(fired) == 4)
+    assert [name for name, _ in fired] == ["a", "b", "c", "d"]
+    assert fired[1][1] >= 0.01
+    assert fired[3][1] >= 0.03
+
+
+def test_timers_of_one_moment_keep_their_order(recorder: Recorder) -> None:
+    """Twenty timers of the same moment fire as they were made."""
+    fired: list[int] = []
+    for number in range(20):
+        recorder.loop.call_later(0.0, lambda number=number: fired.append(number))
+    recorder.turns_until(lambda: len(fired) == 20)
+    assert fired == list(range(20))
+
+
+def test_a_cancelled_timer_does_not_fire(recorder: Recorder) -> None:
+    """`cancel` is heeded until the last moment, also where another timer of that turn calls it."""
+    fired: list[str] = []
+    first = recorder.loop.call_later(0.0, lambda: (fired.append("first"), second.cancel()))
+    second = recorder.loop.call_later(0.0, lambda: fired.append("second"))
+    recorder.loop.call_later(0.01, lambda: fired.append("last"))
+    recorder.turns_until(lambda: "last" in fired)
+    first.cancel()  # too late, and harmless
+    assert fired == ["first", "last"]
+
+
+def test_a_timer_wakes_an_idle_loop(recorder: Recorder) -> None:
+    """With nothing to watch, a turn lasts until the next timer and no longer."""
+    fired: list[float] = []
+    recorder.loop.call_later(0.02, lambda: fired.append(monotonic()))
+    begun = monotonic()
+    while not fired:
+        recorder.loop.run_once()
+        assert monotonic() - begun < LONG_S
+
+
+# Timeouts
+
+
+def test_timeouts_expire_in_the_order_of_their_start(loop: Loop) -> None:
+    """Whoever was started first is due first; a restart goes to the end; a stop is out."""
+    told: list[str] = []
+    queue = loop.new_timeouts(10.0)
+    a, b, c = (Patient(name, told) for name in "abc")
+    loop.now = 100.0
+    for who in (a, b, c):
+        queue.start(who)
+    loop.now = 101.0
+    queue.start(a)
+    queue.stop(b)
+    queue.stop(b)
+    assert len(queue) == 2
+    queue.expire(109.9)
+    assert told == []
+    queue.expire(110.0)
+    assert told == ["c"]
+    queue.expire(111.0)
+    assert told == ["c", "a"]
+    assert len(queue) == 0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["start", "stop"]), st.integers(0, 4)),
+            st.tuples(st.just("pass"), st.integers(0, 7)),
+        ),
+        max_size=40,
+    )
+)
+def test_timeouts_expire_like_a_list_of_deadlines(steps: list[tuple[str, int]]) -> None:
+    """Whatever is started, stopped and restarted: exactly who is due expires, earliest first."""
+    recorder = Recorder()
+    try:
+        told: list[str] = []
+        queue = recorder.loop.new_timeouts(5.0)
+        patients = [Patient(str(number), told) for number in range(5)]
+        now, order, model, expected = 0.0, 0, {}, []
+        for what, number in steps:
+            recorder.loop.now = now
+            if what == "start":
+                order += 1
+                model[number] = (now + 5.0, order)
+                queue.start(patients[number])
+            elif what == "stop":
+                model.pop(number, None)
+                queue.stop(patients[number])
+            else:
+                now += number
+                due = sorted((at, number) for number, at in model.items() if at[0] <= now)
+                for _, number in due:
+                    del model[number]
+                    expected.append(str(number))
+                queue.expire(now)
+            assert told == expected
+            assert len(queue) == len(model)
+    finally:
+        recorder.loop.close()
+
+
+def test_who_expires_may_start_again(loop: Loop) -> None:
+    """`on_timeout` may start its own time anew, and stop another's that is due as well."""
+    told: list[str] = []
+    queue = loop.new_timeouts(1.0)
+    victim = Patient("victim", told)
+    killer = Patient("killer", told, lambda: (queue.start(killer), queue.stop(victim)))
+    loop.now = 0.0
+    queue.start(killer)
+    queue.start(victim)
+    loop.now = 5.0
+    queue.expire(5.0)
+    assert told == ["killer"]
+    loop.now = 6.0
+    queue.expire(6.0)
+    assert told == ["killer", "killer"]
+
+
+def test_queues_of_one_duration_are_one(loop: Loop) -> None:
+    """`timeouts` shares a queue by its duration; `new_timeouts` gives one that is told apart."""
+    assert loop.timeouts(3.0) is loop.timeouts(3.0)
+    assert loop.timeouts(3.0) is not loop.timeouts(4.0)
+    own: TimeoutQueue = loop.new_timeouts(3.0)
+    assert own is not loop.timeouts(3.0)
+    assert own.duration_s == 3.0
+
+
+def test_timeouts_expire_while_the_loop_runs(recorder: Recorder) -> None:
+    """A loop with nothing else to do wakes for its timeouts, a tick late at most."""
+    told: list[str] = []
+    begun = monotonic()
+    recorder.loop.timeouts(0.05).start(Patient("a", told))
+    recorder.turns_until(lambda: told)
+    assert monotonic() - begun >= 0.04
+
+
+# Calls
+
+
+def test_a_call_from_a_thread_wakes_the_loop(recorder: Recorder) -> None:
+    """A loop that waits for nothing else is woken by another thread's call, which it runs."""
+    called_on: list[int] = []
+    thread = threading.Thread(
+        target=lambda: recorder.loop.call_threadsafe(
+            lambda: called_on.append(threading.get_ident())
+        )
+    )
+    begun = monotonic()
+    thread.start()
+    while not called_on:
+        recorder.loop.run_once()
+        assert monotonic() - begun < LONG_S
+    thread.join()
+    assert called_on == [threading.get_ident()]
+
+
+def test_calls_of_many_threads_all_arrive(recorder: Recorder) -> None:
+    """A thousand calls of each of four threads are run, each thread's in its order, though the
+    pipe that wakes the loop is full long before."""
+    got: list[tuple[int, int]] = []
+
+    def call_often(number: int) -> None:
+        for count in range(1000):
+            recorder.loop.call_threadsafe(lambda count=count: got.append((number, count)))
+
+    threads = [threading.Thread(target=call_often, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.turns_until(lambda: len(got) == 4000)
+    for number in range(4):
+        assert [count for who, count in got if who == number] == list(range(1000))
+
+
+def test_calls_run_in_order_one_turn_later(loop: Loop) -> None:
+    """`call_soon` runs in the next turn, which does not wait; what it asks for runs in the one
+    after, so that others come in between."""
+    called: list[str] = []
+    loop.call_soon(lambda: (called.append("a"), loop.call_soon(lambda: called.append("c"))))
+    loop.call_soon(lambda: called.append("b"))
+    begun = monotonic()
+    loop.run_once()
+    assert called == ["a", "b"]
+    loop.run_once()
+    assert called == ["a", "b", "c"]
+    assert monotonic() - begun < LONG_S
+
+
+class Sender:
+    """Asks for a flush, and once more from within it."""
+
+    def __init__(self, loop: Loop, log: list[str]) -> None:
+        self.loop = loop
+        self.log = log
+
+    def flush(self) -> None:
+        self.log.append("flush")
+        if self.log.count("flush") == 1:
+            self.loop.flush_later(self)
+
+
+def test_flushes_end_the_turn(loop: Loop, ear: Ear) -> None:
+    """What was collected in a turn is flushed at its end, behind events, timers and calls."""
+    log: list[str] = []
+    sender = Sender(loop, log)
+    ear.also = lambda: (log.append("event"), loop.flush_later(sender))
+    loop.call_soon(lambda: log.append("call"))
+    loop.call_later(0.0, lambda: log.append("timer"))
+    ear.far.send(b"x")
+    loop.run_once()
+    assert log == ["event", "timer", "call", "flush", "flush"]
+
+
+# Blocking work
+
+
+def test_blocking_work_runs_beside_the_loop(recorder: Recorder) -> None:
+    """The work runs in another thread, and what it returns comes back on the loop's."""
+    got: list[tuple[object, int]] = []
+    recorder.loop.run_blocking(
+        threading.get_ident, lambda result: got.append((result, threading.get_ident()))
+    )
+    recorder.turns_until(lambda: got)
+    ((worked_on, came_on),) = got
+    assert came_on == threading.get_ident()
+    assert worked_on != came_on
+
+
+def test_blocking_work_does_not_stop_the_loop(recorder: Recorder, ear: Ear) -> None:
+    """While work blocks, events are served: here one of them is what the work waits for."""
+    event = threading.Event()
+    got: list[object] = []
+    ear.also = event.set
+    recorder.loop.run_blocking(lambda: event.wait(LONG_S), got.append)
+    ear.far.send(b"x")
+    recorder.turns_until(lambda: got)
+    assert got == [True]
+
+
+def test_an_exception_of_blocking_work_is_handed_over(recorder: Recorder) -> None:
+    """What the work raises is `then`'s to look at, and no error of the loop."""
+    got: list[object] = []
+    recorder.loop.run_blocking(boom, got.append)
+    recorder.turns_until(lambda: got)
+    assert isinstance(got[0], ZeroDivisionError)
+    assert recorder.errors == []
+
+
+# Events
+
+
+def test_events_are_told_by_kind(loop: Loop, ear: Ear) -> None:
+    """A watcher hears of what it asked for, and `modify` changes that."""
+    ear.far.send(b"x")
+    loop.run_once(1.0)
+    assert ear.heard == [READ]
+    loop.modify(ear.near, WRITE, ear)
+    loop.run_once(1.0)
+    assert ear.heard == [READ, WRITE]
+    loop.modify(ear.near, READ | WRITE, ear)
+    ear.far.send(b"x")
+    loop.run_once(1.0)
+    assert ear.heard == [READ, WRITE, READ | WRITE]
+
+
+def test_a_turn_has_one_time(loop: Loop) -> None:
+    """`now` stands still within a turn, and moves with the next."""
+    seen: list[float] = []
+    loop.call_soon(lambda: seen.append(loop.now))
+    loop.call_soon(lambda: seen.append(loop.now))
+    loop.run_once()
+    assert seen[0] == seen[1] <= monotonic()
+    before = loop.now
+    loop.run_once(0.001)
+    assert loop.now > before
+
+
+def test_stop_ends_it(recorder: Recorder) -> None:
+    """`run` returns after the turn in which `stop` was called, also by another thread."""
+    called: list[str] = []
+    recorder.loop.call_soon(lambda: (called.append("a"), recorder.loop.stop()))
+    recorder.loop.call_soon(lambda: called.append("b"))
+    recorder.loop.run()
+    assert called == ["a", "b"]
+    thread = threading.Timer(0.01, recorder.loop.stop)
+    thread.start()
+    recorder.loop.run()
+    thread.join()
+
+
+def test_a_signal_wakes_the_loop(recorder: Recorder) -> None:
+    """A signal ends the wait by way of `wakeup_fd`; its handler only enqueues."""
+    loop, called = recorder.loop, []
+    before = signal.signal(
+        signal.SIGUSR1, lambda number, frame: loop.call_threadsafe(lambda: called.append(number))
+    )
+    old_fd = signal.set_wakeup_fd(loop.wakeup_fd, warn_on_full_buffer=False)
+    try:
+        thread = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1))
+        begun = monotonic()
+        thread.start()
+        while not called:
+            loop.run_once()
+            assert monotonic() - begun < LONG_S
+        thread.join()
+    finally:
+        signal.set_wakeup_fd(old_fd)
+        signal.signal(signal.SIGUSR1, before)
+    assert called == [signal.SIGUSR1]
+
+
+# Errors
+
+
+def test_a_watcher_that_raises_is_let_go_alone(recorder: Recorder, ear: Ear) -> None:
+    """An error in `on_ready` is reported and ends that watcher; the others go on."""
+    broken = Ear(recorder.loop, boom)
+    broken.far.send(b"x")
+    ear.far.send(b"x")
+    recorder.turns_until(lambda: ear.heard)
+    recorder.turns_until(lambda: recorder.errors)
+    assert [type(error) for error in recorder.errors] == [ZeroDivisionError]
+    assert not broken.is_open
+    ear.far.send(b"x")
+    recorder.turns_until(lambda: len(ear.heard) == 2)
+
+
+def test_an_abort_that_raises_is_reported_too(recorder: Recorder) -> None:
+    """A watcher that cannot even be let go is reported twice, and the loop goes on."""
+
+    class Stubborn(Ear):
+        def abort(self) -> None:
+            super().abort()
+            boom()
+
+    stubborn = Stubborn(recorder.loop, boom)
+    stubborn.far.send(b"x")
+    recorder.loop.run_once(1.0)
+    assert [type(error) for error in recorder.errors] == [ZeroDivisionError] * 2
+
+
+def test_no_callback_ends_the_loop(recorder: Recorder) -> None:
+    """Errors in timers, timeouts, calls, flushes and `then` are reported one by one, and what
+    stands behind each is still run."""
+    loop, told = recorder.loop, []
+
+    class Broken:
+        def flush(self) -> None:
+            boom()
+
+    class Whole:
+        def flush(self) -> None:
+            told.append("flush")
+
+    queue = loop.timeouts(0.01)
+    queue.start(Patient("broken", told, boom))
+    queue.start(Patient("timeout", told))
+    loop.call_later(0.0, boom)
+    loop.call_later(0.0, lambda: told.append("timer"))
+    loop.call_soon(boom)
+    loop.call_soon(lambda: told.append("call"))
+    loop.flush_later(Broken())
+    loop.flush_later(Whole())
+    loop.run_blocking(lambda: 1, lambda result: boom())
+    recorder.turns_until(lambda: len(recorder.errors) == 5)
+    recorder.turns_until(lambda: len(told) == 5)
+    assert sorted(told) == ["broken", "call", "flush", "timeout", "timer"]
+    assert {type(error) for error in recorder.errors} == {ZeroDivisionError}
+
+
+def test_what_is_meant_to_end_the_process_does(loop: Loop) -> None:
+    """SystemExit and KeyboardInterrupt are no errors of a callback: they pass."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    loop.call_soon(leave)
+    with pytest.raises(SystemExit):
+        loop.run_once()
+
+
+def test_guard_says_nothing_of_what_went_well(recorder: Recorder) -> None:
+    """`guard` reports what a callback raises, and nothing else."""
+    recorder.loop.guard(lambda: None)
+    assert recorder.errors == []
+    recorder.loop.guard(boom)
+    assert len(recorder.errors) == 1
