@@ -27,7 +27,10 @@ class Watcher(Protocol):
     """Whoever owns a registered descriptor."""
 
     def on_ready(self, events: int) -> None:
-        """The descriptor can be read or written, by the bits READ and WRITE."""
+        """The descriptor can be read or written, by the bits READ and WRITE.
+
+        Called even where another watcher has let this one go earlier in the same turn.
+        """
 
     def abort(self) -> None:
         """Let go of everything at once: `on_ready` raised."""

@@ -121,7 +121,8 @@ class _Output:
         loop.register(self._fd, READ, self)
 
     def on_ready(self, events: int) -> None:
-        self._read()
+        if self._is_open:  # else `drain` has closed it, earlier in this turn of the loop
+            self._read()
 
     def drain(self) -> None:
         """The process is dead: take what it wrote last, wait for nobody who shares the pipe."""
