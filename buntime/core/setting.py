@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Literal
 
+from buntime.core.access import UNIX_PEER
 from buntime.core.kinds import Parser, one_of, whole_number
 from buntime.core.units import BadValue
 from buntime.core.wording import shown
 
 Mode = Literal["checkout", "pyz", "binary"]
-
-UNIX = "unix:"  # begins the path of a socket, where a host is wanted
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Setting:
     derive: Callable[[Situation], str | None] | None = None
     secret: bool = False
     also: str | None = None  # a second variable, which yields to the first
+    repeats: bool = False  # the flag can be given several times, each time with more values
 
 
 def number(minimum: int, maximum: int | None = None) -> Kind:
@@ -95,21 +95,6 @@ def parse_program(text: str, situation: Situation) -> str:
     return parse_path(text, situation) if "/" in text or not text else text
 
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
-
-
-def parse_host(text: str, situation: Situation) -> str:
-    if text.startswith(UNIX):
-        return UNIX + parse_path(text.removeprefix(UNIX), situation)
-    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not _HOST_NAME.fullmatch(host):
-        raise BadValue(
-            f"{shown(text)} is not an address; write an IP address or a host name without "
-            'its port, or "unix:/path"'
-        )
-    return host
-
-
 def parse_prefix(text: str, _: Situation) -> str:
     prefix = text.rstrip("/")
     segments = prefix.split("/")[1:]
@@ -121,13 +106,18 @@ def parse_prefix(text: str, _: Situation) -> str:
 
 
 def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
+    """Networks in one form, and `UNIX_PEER` for whoever comes by a unix socket."""
     networks = []
     for item in filter(None, re.split(r"[,\s]+", text)):
+        if item == UNIX_PEER:
+            networks.append(item)
+            continue
         try:
             networks.append(str(ip_network(item, strict=False)))
         except ValueError as exc:
             raise BadValue(
-                f'{shown(item)} is not an IP address or network; write them like "10.0.0.0/8, ::1"'
+                f"{shown(item)} is not an IP address or network; write them like "
+                '"10.0.0.0/8, ::1", or "unix"'
             ) from exc
     return tuple(networks)
 

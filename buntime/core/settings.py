@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from buntime.core.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.errors import UsageError
-from buntime.core.setting import UNIX, Mode, Setting, Situation
+from buntime.core.setting import Mode, Setting, Situation
 from buntime.core.settingtable import ENV, SETTINGS
 from buntime.core.units import BadValue, format_size
 
@@ -25,8 +26,9 @@ class Settings:
     """What the operator decided; never changes while the runtime runs. Folders are absolute."""
 
     env: Environment
-    host: str
+    host: str | UnixEndpoint
     port: int
+    listen: tuple[Endpoint, ...]
     worker_dirs: tuple[str, ...]
     plugin_dirs: tuple[str, ...]
     state_dir: str
@@ -64,9 +66,12 @@ class Settings:
         return self.env == "development"
 
     @property
-    def unix_path(self) -> str | None:
-        """The socket to listen on instead of `host` and `port`: `HOST=unix:/path`."""
-        return self.host.removeprefix(UNIX) if self.host.startswith(UNIX) else None
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where to listen: as `listen` says, else at `host` and `port`."""
+        if self.listen:
+            return self.listen
+        host = self.host
+        return (host if isinstance(host, UnixEndpoint) else TcpEndpoint(host, self.port),)
 
 
 def load_settings(

@@ -6,6 +6,7 @@ Where a value's default is plain, it is written as a user would write it, and re
 import os.path
 from collections.abc import Callable
 
+from buntime.core.endpoint import parse_host, parse_listen
 from buntime.core.kinds import duration, size
 from buntime.core.setting import (
     Kind,
@@ -14,7 +15,6 @@ from buntime.core.setting import (
     choice,
     number,
     parse_folders,
-    parse_host,
     parse_networks,
     parse_path,
     parse_prefix,
@@ -79,6 +79,16 @@ _SERVING = (
     ),
     Setting(
         "port", "PORT", "--port", number(0, 65535), "8000", "port to listen on; 0 takes a free one"
+    ),
+    Setting(
+        "listen",
+        "RUNTIME_LISTEN",
+        "--listen",
+        Kind("ADDRESSES", parse_listen),
+        "HOST and PORT",
+        "where to listen instead: `ADDRESS:PORT`, `[IPV6]:PORT`, `unix:/path`; several with commas",
+        derive=lambda _: "",
+        repeats=True,
     ),
     Setting(
         "worker_dirs",
@@ -296,7 +306,7 @@ _ACCESS = (
         "--trusted-proxies",
         Kind("ADDRESSES", parse_networks),
         "none",
-        "proxies whose forwarding headers are believed: addresses or networks, with commas",
+        "proxies whose forwarding headers are believed: addresses, networks, `unix`, with commas",
         derive=lambda _: "",
     ),
 )

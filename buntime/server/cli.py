@@ -114,6 +114,9 @@ def _parse_serve(argv: list[str]) -> Command:
     for name in ("help", "version"):
         if given.pop(name):
             return Command(name)
+    for setting in SETTINGS:
+        if setting.repeats and given[setting.field] is not None:
+            given[setting.field] = " ".join(given[setting.field])
     folders = [*given.pop("worker_dirs"), *unknown, *argv[end + 1 :]]
     return Command("serve", given | {"worker_dirs": ":".join(folders) or None})
 
@@ -148,8 +151,13 @@ def _add_argument(group: argparse._ArgumentGroup, setting: Setting) -> None:
     if setting.flag is None:
         group.description = f"{setting.variable}: {meaning}"
     elif setting.flag.startswith("--"):
-        word = setting.kind.word
-        group.add_argument(setting.flag, dest=setting.field, metavar=word, help=text)
+        group.add_argument(
+            setting.flag,
+            dest=setting.field,
+            metavar=setting.kind.word,
+            action="append" if setting.repeats else "store",
+            help=text,
+        )
     else:
         group.add_argument(setting.field, nargs="*", metavar=setting.flag, help=text)
 

@@ -76,6 +76,7 @@ class Connection:
         "_reader",
         "_sock",
         "_timer",
+        "address",
         "exchange",
         "peer",
         "peer_text",
@@ -89,12 +90,14 @@ class Connection:
         handle: Callable[[Exchange], None],
         sock: socket.socket,
         peer: tuple[str, int] | None,
+        address: tuple[str, int] | None,
     ) -> None:
         # per connection
         self.service = service
         self._handle = handle  # answers an exchange, now or later
         self.peer = peer  # (address, port); None on a unix socket
         self.peer_text = peer[0] if peer else "unix"
+        self.address = address  # where it came in; None on a unix socket
         self._sock = sock
         self._phase = _Phase.OPEN
         self._events = READ

@@ -1,77 +1,16 @@
 """Accepts connections, up to a bound; the next ones wait in the kernel's backlog."""
 
-import contextlib
-import errno
-import os
 import socket
-import stat
 from collections.abc import Callable
 
-from buntime.core.errors import UsageError
+from buntime.server.binding import Binding
 from buntime.server.connection import Connection
 from buntime.server.exchange import Exchange
 from buntime.server.loop import READ
 from buntime.server.service import Service
 
-_BACKLOG = 1024  # connections that the kernel keeps for us; net.core.somaxconn may lower it
 _ACCEPTS = 64  # in one go; those who are in want their turn
 _NO_DESCRIPTORS_S = 0.25  # how long to wait for one when the process has none left
-
-
-def open_listener(host: str, port: int, unix_path: str | None) -> socket.socket:
-    """A listening socket. Raises UsageError that says why there can be none."""
-    try:
-        if unix_path is not None:
-            return _listen_unix(unix_path)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((host, port))
-            sock.listen(_BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-    except (OSError, OverflowError) as exc:
-        raise UsageError(_why_not(exc, host, port, unix_path)) from exc
-
-
-def _listen_unix(path: str) -> socket.socket:
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        sock.listen(_BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    """A socket that nobody listens on is left over from a runtime that was killed."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)  # a backlog that is full would make us wait
-            if probe.connect_ex(path) == errno.ECONNREFUSED:
-                os.unlink(path)
-
-
-def _why_not(exc: Exception, host: str, port: int, unix_path: str | None) -> str:
-    where = f"unix:{unix_path}" if unix_path is not None else f"{host} port {port}"
-    number = getattr(exc, "errno", None)
-    if number == errno.EADDRINUSE:
-        hint = "something listens there already; stop it or choose another PORT"
-    elif number in (errno.EACCES, errno.EPERM):
-        hint = "this user may not; choose a PORT above 1023 or allow it"
-    elif number == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror):
-        hint = "this machine has no such address; set HOST to one of its own, or to 0.0.0.0"
-    else:
-        hint = getattr(exc, "strerror", None) or str(exc)
-    return f"cannot listen on {where}: {hint}"
 
 
 class Listener:
@@ -81,28 +20,21 @@ class Listener:
         self,
         service: Service,
         handle: Callable[[Exchange], None],
-        sock: socket.socket,
+        binding: Binding,
         connections_max: int,
     ) -> None:
+        """`connections_max` is of all listeners together."""
         self._service = service
         self._handle = handle
-        self._sock: socket.socket | None = sock
+        self._binding = binding
+        self._sock: socket.socket | None = binding.sock
         self._connections_max = connections_max
         self._is_watching = False
-        self._unix_path = sock.getsockname() if sock.family == socket.AF_UNIX else None
-        sock.setblocking(False)
-        service.on_room = self._resume
-        self._resume()
+        binding.sock.setblocking(False)
+        self.resume()
 
-    @property
-    def url(self) -> str:
-        """Where it can be reached: "http://127.0.0.1:8000"."""
-        if self._sock is None:
-            return "closed"
-        if self._unix_path is not None:
-            return f"unix:{self._unix_path}"
-        host, port = self._sock.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def __repr__(self) -> str:
+        return f"Listener({self._binding.url}, {'watching' if self._is_watching else 'paused'})"
 
     def on_ready(self, events: int) -> None:
         connections = self._service.connections
@@ -113,7 +45,7 @@ class Listener:
                 self._pause()
                 return
             try:
-                sock, address = self._sock.accept()
+                sock, from_address = self._sock.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -125,33 +57,36 @@ class Listener:
             peer: tuple[str, int] | None = None
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                peer = (address[0], address[1])
-            connections.add(Connection(self._service, self._handle, sock, peer))
+                peer = (_plain(from_address[0]), from_address[1])
+            address = self._binding.address
+            connections.add(Connection(self._service, self._handle, sock, peer, address))
 
     def abort(self) -> None:
         """Stop accepting; who waits in the backlog is refused by the kernel."""
         self._pause()
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            sock.close()
-            if self._unix_path is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._unix_path)
+        self._sock = None
+        self._binding.close()
+
+    def resume(self) -> None:
+        """Accept again, if there is room."""
+        if self._is_watching or self._sock is None:
+            return
+        if len(self._service.connections) < self._connections_max:
+            self._is_watching = True
+            self._service.loop.register(self._sock, READ, self)
 
     def _on_accept_error(self, exc: OSError) -> None:
         """Out of descriptors or memory: those who are connected go on, others wait."""
         self._service.log.error("cannot accept connections", error=str(exc))
         self._pause()
-        self._service.loop.call_later(_NO_DESCRIPTORS_S, self._resume)
+        self._service.loop.call_later(_NO_DESCRIPTORS_S, self.resume)
 
     def _pause(self) -> None:
         if self._is_watching and self._sock is not None:
             self._is_watching = False
             self._service.loop.unregister(self._sock)
 
-    def _resume(self) -> None:
-        if self._is_watching or self._sock is None:
-            return
-        if len(self._service.connections) < self._connections_max:
-            self._is_watching = True
-            self._service.loop.register(self._sock, READ, self)
+
+def _plain(address: str) -> str:
+    """An IPv4 client of an IPv6 socket as IPv4: "::ffff:10.0.0.1" -> "10.0.0.1"."""
+    return address.removeprefix("::ffff:") if "." in address else address

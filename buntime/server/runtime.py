@@ -9,9 +9,8 @@ import contextlib
 import os
 import platform
 import signal
-import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from buntime import __version__
 from buntime.core.app import App
@@ -19,10 +18,11 @@ from buntime.core.records import Level
 from buntime.core.settings import Settings
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
+from buntime.server.binding import Binding, open_bindings
 from buntime.server.bundle import default_cache_dir, ensure_bundle
 from buntime.server.descriptors import reserve_descriptors
 from buntime.server.interpreter import Interpreters
-from buntime.server.listener import Listener, open_listener
+from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
 from buntime.server.loop import Loop
 from buntime.server.pipeline import RESERVED, Pipeline
@@ -35,24 +35,25 @@ _WORKER_END_S = 5.0  # that workers get at the least, also when draining took al
 
 def serve(settings: Settings) -> int:
     """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
-    sock = open_listener(settings.host, settings.port, settings.unix_path)
-    sink = LogSink(
-        Level.named(settings.log_level),
-        format=settings.log_format,
-        file=settings.log_file,
-        file_size_bytes=settings.log_file_size_bytes,
-        file_count=settings.log_file_count,
-    )
-    try:
-        return Runtime(settings, sink, sock).run()
-    finally:
-        sink.close(_LOG_FLUSH_S)
+    with contextlib.ExitStack() as stack:
+        bindings = open_bindings(settings.endpoints)
+        for binding in bindings:
+            stack.callback(binding.close)
+        sink = LogSink(
+            Level.named(settings.log_level),
+            format=settings.log_format,
+            file=settings.log_file,
+            file_size_bytes=settings.log_file_size_bytes,
+            file_count=settings.log_file_count,
+        )
+        stack.callback(sink.close, _LOG_FLUSH_S)
+        return Runtime(settings, sink, bindings).run()
 
 
 class Runtime:
     """Everything that runs while apps are served."""
 
-    def __init__(self, settings: Settings, sink: LogSink, sock: socket.socket) -> None:
+    def __init__(self, settings: Settings, sink: LogSink, bindings: Sequence[Binding]) -> None:
         log = Log(sink)
         self._settings = settings
         self._sink = sink
@@ -75,10 +76,13 @@ class Runtime:
         )
         pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
         self._service = Service(self._loop, settings, log)
-        self._service.address = _address(sock)
-        self._listener = Listener(
-            self._service, pipeline.handle, sock, self._connections_possible()
-        )
+        self._service.on_room = self._accept_more
+        self._urls = [binding.url for binding in bindings]
+        connections_max = self._connections_possible()
+        self._listeners = [
+            Listener(self._service, pipeline.handle, binding, connections_max)
+            for binding in bindings
+        ]
         self._exit_code = 0
 
     def run(self) -> int:
@@ -105,7 +109,8 @@ class Runtime:
             self._log.warn("plugins are not loaded by this version; RUNTIME_PLUGIN_DIRS is unused")
         self._log.info(
             "listening",
-            url=self._listener.url,
+            url=self._urls[0],
+            urls=self._urls,
             version=__version__,
             python=platform.python_version(),
             env=self._settings.env,
@@ -155,12 +160,18 @@ class Runtime:
             return
         self._log.info("stopping", signal=why, connections=len(self._service.connections))
         self._service.is_draining = True
-        self._listener.abort()
+        for listener in self._listeners:
+            listener.abort()
         for connection in tuple(self._service.connections):
             connection.drain()
         self._service.on_room = self._check_drained
         self._loop.call_later(self._settings.shutdown_timeout_s, self._cut)
         self._check_drained()
+
+    def _accept_more(self) -> None:
+        """A connection has closed: those who wait may come."""
+        for listener in self._listeners:
+            listener.resume()
 
     def _check_drained(self) -> None:
         """The last connection has closed: the workers may go."""
@@ -190,10 +201,3 @@ class Runtime:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""
         stack = "".join(traceback.format_exception(exc))
         self._log.error("internal error", error=repr(exc), stack=stack)
-
-
-def _address(sock: socket.socket) -> tuple[str, int] | None:
-    if sock.family == socket.AF_UNIX:
-        return None
-    host, port = sock.getsockname()[:2]
-    return host, port

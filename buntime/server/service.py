@@ -47,7 +47,6 @@ class Service:
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
         self.linger_timeouts = loop.new_timeouts(_LINGER_S)
-        self.address: tuple[str, int] | None = None  # ours; None on a unix socket
         self.connections: set[Connected] = set()
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed

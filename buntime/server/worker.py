@@ -117,7 +117,6 @@ class Worker:
             exchange.deadlines = self._loop.timeouts(self.deadline_s)
         exchange.restart_deadline()
         head = exchange.head
-        service = connection.service
         ended = connection.body_ended
         message: dict[str, Any] = {
             "type": wire.REQUEST,
@@ -128,7 +127,7 @@ class Worker:
             "scheme": head.scheme,
             "version": head.version,
             "client": connection.peer,
-            "server": service.address,
+            "server": connection.address,
             "headers": [
                 *[pair for pair in head.headers if pair[0] not in _OURS],
                 ("x-base", exchange.base),

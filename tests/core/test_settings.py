@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from buntime.core.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.errors import UsageError
 from buntime.core.setting import Mode, Situation
 from buntime.core.settings import SETTINGS, Setting, Settings, load_settings
@@ -47,6 +48,7 @@ def test_the_defaults() -> None:
         env="development",
         host="127.0.0.1",
         port=8000,
+        listen=(),
         worker_dirs=("/work/apps",),
         plugin_dirs=("/work/plugins",),
         state_dir="/home/me/.local/state/buntime",
@@ -117,6 +119,7 @@ def test_flags_are_called_like_variables(setting: Setting) -> None:
 
 EXAMPLES = {
     "HOST": "localhost",
+    "RUNTIME_LISTEN": "127.0.0.1:80",
     "RUNTIME_WORKER_DIRS": "/a:/b",
     "RUNTIME_PLUGIN_DIRS": "/c",
     "RUNTIME_ENV": "staging",
@@ -205,21 +208,26 @@ def test_state_dir(environ: dict[str, str], is_root: bool, folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "host", "unix_path"),
+    ("text", "endpoint"),
     [
-        ("127.0.0.1", "127.0.0.1", None),
-        ("::", "::", None),
-        ("[::1]", "::1", None),
-        ("fe80::1%eth0", "fe80::1%eth0", None),
-        ("my-host.example", "my-host.example", None),
-        ("unix:/run/b.sock", "unix:/run/b.sock", "/run/b.sock"),
-        ("unix:b.sock", "unix:/work/b.sock", "/work/b.sock"),
+        ("127.0.0.1", TcpEndpoint("127.0.0.1", 8000)),
+        ("::", TcpEndpoint("::", 8000)),
+        ("[::1]", TcpEndpoint("::1", 8000)),
+        ("fe80::1%eth0", TcpEndpoint("fe80::1%eth0", 8000)),
+        ("my-host.example", TcpEndpoint("my-host.example", 8000)),
+        ("unix:/run/b.sock", UnixEndpoint("/run/b.sock", 0o666)),
+        ("unix:b.sock?mode=600", UnixEndpoint("/work/b.sock", 0o600)),
     ],
 )
-def test_host(text: str, host: str, unix_path: str | None) -> None:
-    """The host is an address, a name, or the path of a unix socket."""
-    settings = load({"HOST": text})
-    assert (settings.host, settings.unix_path) == (host, unix_path)
+def test_host(text: str, endpoint: Endpoint) -> None:
+    """The host is an address, a name, or a unix socket, which has no port."""
+    assert load({"HOST": text}).endpoints == (endpoint,)
+
+
+def test_listen() -> None:
+    """RUNTIME_LISTEN names all places to listen at; HOST and PORT are not used then."""
+    settings = load({"RUNTIME_LISTEN": "[::1]:80, unix:s", "HOST": "::", "PORT": "1"})
+    assert settings.endpoints == (TcpEndpoint("::1", 80), UnixEndpoint("/work/s"))
 
 
 def test_python() -> None:
@@ -236,8 +244,8 @@ def test_api_prefix() -> None:
 
 def test_trusted_proxies() -> None:
     """Proxies are addresses and networks, separated by commas or blanks, in one form."""
-    settings = load({"RUNTIME_TRUSTED_PROXIES": "10.1.2.3/8, ::1,192.168.0.1"})
-    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128", "192.168.0.1/32")
+    settings = load({"RUNTIME_TRUSTED_PROXIES": "10.1.2.3/8, ::1,192.168.0.1 unix"})
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128", "192.168.0.1/32", "unix")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +258,8 @@ def test_trusted_proxies() -> None:
         ("PORT", "9" * 5000, "'9999"),
         ("HOST", "localhost:80", "'localhost:80' is not an address; write an IP address or"),
         ("HOST", "http://x", "'http://x' is not an address"),
-        ("HOST", "unix:", "'' is not a path"),
+        ("HOST", "unix:", "'unix:' names no path; write it like"),
+        ("RUNTIME_LISTEN", "8000", "'8000' is no address with a port, nor a socket; write"),
         ("RUNTIME_ENV", "prod", "'prod' is not one of development, staging, production or test"),
         ("RUNTIME_LOG_LEVEL", "wran", "'wran' is not one of debug, info, warn or error; did you m"),
         ("RUNTIME_LOG_FORMAT", "xml", "'xml' is not one of pretty or json"),

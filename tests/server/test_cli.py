@@ -45,6 +45,7 @@ def given_args(args: Mapping[str, str | None]) -> dict[str, str | None]:
         ("--port=1 serve", {"port": "1"}),
         ("--port 1 --port 2", {"port": "2"}),
         ("--port -1", {"port": "-1"}),
+        ("--listen a:1 x --listen=b:2,c:3", {"worker_dirs": "x", "listen": "a:1 b:2,c:3"}),
         ("a -- --port b", {"worker_dirs": "a:--port:b"}),
         ("a --env test --log-level=warn", {"worker_dirs": "a", "env": "test", "log_level": "warn"}),
     ],

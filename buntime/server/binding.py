@@ -1,0 +1,147 @@
+"""Listening sockets: opened all or none, and closed without leaving a file behind."""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+
+from buntime.core.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from buntime.core.errors import UsageError
+
+_BACKLOG = 1024  # connections that the kernel keeps for us; net.core.somaxconn may lower it
+
+
+class Binding:
+    """A socket that listens at an endpoint."""
+
+    __slots__ = ("_endpoint", "_inode", "address", "sock", "url")
+
+    def __init__(self, endpoint: Endpoint, sock: socket.socket) -> None:
+        self._endpoint = endpoint
+        self.sock = sock
+        self.address: tuple[str, int] | None = None  # None for a unix socket
+        self._inode: tuple[int, int] | None = None  # of the unix socket's file
+        if isinstance(endpoint, TcpEndpoint):
+            host, port = sock.getsockname()[:2]
+            self.address = host, port
+            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        else:
+            self._inode = _inode_at(endpoint.path)
+            self.url = str(endpoint)
+
+    def __repr__(self) -> str:
+        return f"Binding({self.url})"
+
+    def close(self) -> None:
+        """Listen no more; who waits in the backlog is refused by the kernel. Safe to call again."""
+        if self.sock.fileno() < 0:
+            return
+        self.sock.close()
+        # Whoever has put a socket of his own there meanwhile keeps it.
+        if isinstance(self._endpoint, UnixEndpoint):
+            with contextlib.suppress(OSError):
+                if _inode_at(self._endpoint.path) == self._inode:
+                    os.unlink(self._endpoint.path)
+
+
+def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
+    """Listen at all of them. Raises UsageError that says why that cannot be, and then at none."""
+    bindings: list[Binding] = []
+    try:
+        for endpoint in endpoints:
+            bindings.append(_open(endpoint, endpoints))  # noqa: PERF401  # those are to be closed
+    except BaseException:
+        for binding in bindings:
+            binding.close()
+        raise
+    return bindings
+
+
+def _open(endpoint: Endpoint, others: Sequence[Endpoint]) -> Binding:
+    try:
+        if isinstance(endpoint, UnixEndpoint):
+            return _open_unix(endpoint)
+        return _open_tcp(endpoint, v6_only=_has_ipv4(others, endpoint.port))
+    except (OSError, UnicodeError) as exc:  # the latter of a name that is no host name: "a..b"
+        raise UsageError(f"cannot listen on {endpoint}: {_hint(exc, endpoint)}") from exc
+
+
+def _open_tcp(endpoint: TcpEndpoint, *, v6_only: bool) -> Binding:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    with _closed_on_error(socket.socket(family, socket.SOCK_STREAM)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
+        sock.bind((endpoint.host, endpoint.port))
+        sock.listen(_BACKLOG)
+        return Binding(endpoint, sock)
+
+
+def _has_ipv4(endpoints: Sequence[Endpoint], port: int) -> bool:
+    """Has an IPv4 address that port too? Then [::], which takes IPv4 else, must leave it alone."""
+    tcp = [endpoint for endpoint in endpoints if isinstance(endpoint, TcpEndpoint)]
+    return any(":" not in other.host and other.port == port != 0 for other in tcp)
+
+
+def _open_unix(endpoint: UnixEndpoint) -> Binding:
+    _remove_stale(endpoint.path)
+    with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        sock.bind(endpoint.path)
+        try:
+            os.chmod(endpoint.path, endpoint.mode)  # before anybody can connect
+            sock.listen(_BACKLOG)
+            return Binding(endpoint, sock)
+        except BaseException:
+            os.unlink(endpoint.path)
+            raise
+
+
+def _remove_stale(path: str) -> None:
+    """A socket that nobody listens on is left over from a runtime that was killed."""
+    if not _is_socket(path):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a backlog that is full would make us wait
+        if probe.connect_ex(path) == errno.ECONNREFUSED:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+    try:
+        yield sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _inode_at(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _hint(exc: Exception, endpoint: Endpoint) -> str:
+    number = getattr(exc, "errno", None)
+    if isinstance(endpoint, UnixEndpoint):
+        if number == errno.EADDRINUSE and not _is_socket(endpoint.path):
+            return "what is there is no socket; choose another path"
+        instead, allowed = "path", "path"
+    else:
+        instead, allowed = "PORT", "PORT above 1023"
+    if number == errno.EADDRINUSE:
+        return f"something listens there already; stop it or choose another {instead}"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"this user may not; choose another {allowed} or allow it"
+    if number == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror | UnicodeError):
+        return "this machine has no such address; set HOST to one of its own, or to 0.0.0.0"
+    return getattr(exc, "strerror", None) or str(exc)
