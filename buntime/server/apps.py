@@ -69,11 +69,13 @@ class Catalog:
         body_max: int,
         warn: Warn,
         reserved: Iterable[str] = (),
+        check_interval_s: float = CHECK_INTERVAL_S,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`reserved` are first segments of paths that never reach an app, such as "api".
 
         `warn` gets each warning once: a sentence, and the fields that belong to it.
+        `check_interval_s` is for how long what was found on disk is believed.
         `wall_ns` is the clock that file times are made from.
         """
         self._body_default = body_default
@@ -81,6 +83,7 @@ class Catalog:
         self._warn = warn
         self._warned: set[str] = set()
         self._reserved = frozenset(reserved)
+        self._check_interval_s = check_interval_s
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._scopes: dict[Path, Listing] = {}
@@ -126,7 +129,7 @@ class Catalog:
 
     def _look(self, now: float) -> None:
         """Begin a new check: find out which names there are, and forget what was warm."""
-        self._fresh_until = now + CHECK_INTERVAL_S
+        self._fresh_until = now + self._check_interval_s
         self._check += 1
         self._warm.clear()
         changed = [listing.refresh() for listing in (*self._roots, *self._scopes.values())]

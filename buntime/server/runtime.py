@@ -17,7 +17,7 @@ from buntime.core.app import App
 from buntime.core.records import Level
 from buntime.core.settings import Settings
 from buntime.server.api import Api
-from buntime.server.apps import Catalog
+from buntime.server.apps import CHECK_INTERVAL_S, Catalog
 from buntime.server.binding import Binding, open_bindings
 from buntime.server.bundle import default_cache_dir, ensure_bundle
 from buntime.server.descriptors import reserve_descriptors
@@ -65,6 +65,8 @@ class Runtime:
             body_max=settings.body_size_max_bytes,
             warn=self._warn,
             reserved=RESERVED,
+            # Who develops wants the next request to have the change.
+            check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
         )
         self._pool = Pool(
             self._loop,

@@ -8,6 +8,8 @@ import sys
 import time
 from _sitebuiltins import Quitter, _Helper
 
+from buntime.worker.bytecode import distrust_young_files
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -20,6 +22,7 @@ def adopt(init: Message, bundle: str) -> None:
     _take_environment(init["env"])
     os.chdir(init["dir"])
     _take_path(init["dir"], init["path"], bundle)
+    distrust_young_files()
     sys.argv[:] = [os.path.join(init["dir"], init["entrypoint"])]
     if init["prefix"]:
         sys.prefix = sys.exec_prefix = init["prefix"]
