@@ -8,10 +8,10 @@ from __future__ import annotations
 import _socket  # `socket` adds nothing to it that is used here, and 3 ms
 import _thread
 import os
-import sys
 
 from buntime.wire import MAX_LINE, MAX_PAYLOAD, Decoder, WireError, encode
 from buntime.worker.lifeline import moved_up
+from buntime.worker.report import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class Channel:
 
     def quit(self, reason: str) -> NoReturn:
         """End this process: its channel is of no more use."""
-        sys.stderr.write(f"buntime worker: {reason}\n")
-        sys.stderr.flush()
+        complain(f"buntime worker: {reason}")
         os._exit(1)
 
     def _leave(self) -> None:

@@ -154,11 +154,9 @@ class Crew:
             if job.bell is not None:
                 self._leader = job.bell
                 self._begin_turn()
-            elif self._idle or self._concurrency > 1:
-                self._appoint()
-            else:
+            elif not ((self._idle or self._concurrency > 1) and self._appoint()):
                 # The handler ended meanwhile, and its thread, the only one, is at the next, or
-                # will be back at once. Who waits for that handler may lead.
+                # will be back at once. Who waits in that handler may lead.
                 self._leader = None
                 for sleeping in [*self._sleepers.values()]:
                     self._wake(sleeping)

@@ -160,6 +160,8 @@ class Exchange:
 
     def start(self, status: int, headers: Pairs) -> None:
         """Set the head of the response; it leaves with the first piece."""
+        if not 200 <= status <= 999:
+            raise ValueError(f"the status of a response is 200 to 999, not {status!r}")
         self.stage = HELD
         self._status = status
         self._headers = headers
