@@ -66,7 +66,7 @@ class Answer:
 class Worker:
     """A worker process; `request` and `answer` are all that most tests need."""
 
-    def __init__(self, bundle: Path, app: Path, python: str = sys.executable) -> None:
+    def __init__(self, launched: Path, app: Path, python: str = sys.executable) -> None:
         self.app = app
         self._received: list[tuple[Message, bytes]] = []
         self._decoder = Decoder()
@@ -76,7 +76,7 @@ class Worker:
         lifeline, self._lifeline = os.pipe()
         with theirs:
             self.process = subprocess.Popen(
-                [python, *FLAGS, bundle / "__main__.py", str(theirs.fileno()), str(lifeline)],
+                [python, *FLAGS, launched, str(theirs.fileno()), str(lifeline)],
                 pass_fds=(theirs.fileno(), lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=self._outputs[0],
@@ -264,6 +264,7 @@ class Workshop:
 
     def __init__(self, bundle: Path, folder: Path, stack: contextlib.ExitStack) -> None:
         self.bundle = bundle
+        self.launched = bundle / "__main__.py"
         self.folder = folder
         self.python = sys.executable
         self._stack = stack
@@ -277,7 +278,7 @@ class Workshop:
 
     def spare(self) -> Worker:
         """Start a worker that has no app yet."""
-        worker = Worker(self.bundle, self.folder, self.python)
+        worker = Worker(self.launched, self.folder, self.python)
         self._stack.callback(worker.close)
         return worker
 

@@ -70,6 +70,12 @@ def test_surroundings_are_the_app_s(shop: Workshop) -> None:
     assert "exit()" in seen["exit"]
 
 
+def test_bundle_may_be_run_as_a_folder(shop: Workshop) -> None:
+    """`python BUNDLE` works as `python BUNDLE/__main__.py` does, only slower."""
+    shop.launched = shop.bundle
+    assert shop.start(DUMP).get().json["path"][-1] == str(shop.bundle)
+
+
 def test_time_zone_is_taken(shop: Workshop) -> None:
     """TZ of the app's environment counts from the first import on."""
     source = """
