@@ -3,7 +3,6 @@
 import gzip
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from hypothesis import strategies as st
 from buntime.core.errors import ClientFault, ManifestError, ServerFault
 from buntime.server.sitefile import SiteFile
 from buntime.server.static import FilePart, StaticAnswer, StaticSite
+from tests.hostile import SECRET, corpus_paths, fill
 
-CORPUS = Path(__file__).resolve().parents[1] / "corpus" / "traversal.txt"
-SECRET = "what nobody may see"
 BIG = bytes(range(256)) * 300  # 75 KiB: not kept in memory
 PAGE = "<!doctype html><html><head><title>x</title></head><body>x</body></html>"
 NAVIGATION = [("accept", "text/html,*/*;q=0.8"), ("sec-fetch-mode", "navigate")]
@@ -625,45 +623,15 @@ def test_other_spellings_take_no_room(client: Client) -> None:
 
 
 @pytest.fixture
-def hostile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile(folder: Path) -> Path:
     """The folder, with all that the corpus is after in it and around it."""
-    files = ".env .git/config docs/.htpasswd .DS_Store .well-known/.secret .well-known.txt"
-    files += " docs/.well-known/security.txt buntime.yaml buntime.yml manifest.yaml manifest.yml"
-    files += " BUNTIME.YAML ../secret.txt ../site-sibling/data.txt"
-    for name in files.split():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(SECRET)
-    links = {
-        "link-out.txt": "../secret.txt",
-        "link-absolute.txt": str(folder.parent / "secret.txt"),
-        "link-up": "..",
-        "link-root": "/",
-        "link-here": ".",
-        "link-chain.txt": "link-out.txt",
-        "link-manifest.txt": "buntime.yaml",
-        "docs/link-out.txt": "../../secret.txt",
-        "link-proc": "/proc/self",
-        "link-fd.txt": "/proc/self/fd/0",
-        "link-zero": "/dev/zero",
-        "link-loop": "link-loop",
-        "link-nowhere": "nowhere",
-        "link-sibling": "../site-sibling",
-        "link-fifo": "fifo",
-    }
-    for name, target in links.items():
-        (folder / name).symlink_to(target)
-    (folder / "100%.txt").write_text("all")
-    os.mkfifo(folder / "fifo")
-    monkeypatch.chdir(folder)  # the path of a socket must be short
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("socket")
+    fill(folder)
     return folder
 
 
 def test_traversal(hostile: Path) -> None:
     """No path of the corpus is a file, and a navigation gets the entrypoint at most."""
-    lines = CORPUS.read_text("utf-8").splitlines()
-    paths = [line.partition("  # ")[0] for line in lines if line and not line.startswith("#")]
+    paths = corpus_paths()
     assert len(paths) > 120
     client = Client(StaticSite(str(hostile)))
     page = client.get("/").body
@@ -679,8 +647,8 @@ def test_traversal(hostile: Path) -> None:
 def test_what_the_corpus_is_after_is_there(hostile: Path) -> None:
     """The corpus proves something: its secrets exist, and what is allowed beside them is served."""
     client = Client(StaticSite(str(hostile)))
-    assert (hostile / "link-up" / "secret.txt").read_text() == SECRET
-    assert (hostile / "link-here" / "buntime.yaml").read_text() == SECRET
+    assert SECRET in (hostile / "link-up" / "secret.txt").read_text()
+    assert SECRET in (hostile / "link-here" / "buntime.yaml").read_text()
     (hostile / ".well-known" / "security.txt").write_text("call us")
     assert client.get("/.well-known/security.txt").text == "call us"
     assert client.get("/link-here/link-here/app.js").text == "run()"
