@@ -4,6 +4,8 @@
     else the app's own .venv/bin/python
     else the default: RUNTIME_PYTHON, else the Python that runs the runtime
 
+With `autoInstall` that of the environment that the installer makes with the first or the last.
+
 A worker is started with `-I -S`, which spares it up to 40 ms and every way for its environment to
 change what it imports; so it is told what `site` would have found. To find that out, the
 interpreter is run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages
@@ -32,6 +34,7 @@ import buntime
 from buntime.core.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.wording import shown
+from buntime.server.installer import Base, Installer
 
 MINIMUM = (3, 9)
 
@@ -84,10 +87,12 @@ class Interpreters:
         *,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        installer: Installer | None = None,
     ) -> None:
         """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""
         self._environ = environ
         self._clock = clock
+        self._installer = Installer(environ=environ) if installer is None else installer
         self._known: dict[str, _Known] = {}
         self.default = running_interpreter() if default is None else self._find_default(default)
 
@@ -96,7 +101,28 @@ class Interpreters:
 
         Costs a few `stat` calls.
         """
-        executable = self._choose(app)
+        chosen = self._known_at(self._choose(app), app)
+        if chosen is None or not app.manifest.auto_install:
+            return chosen
+        installed = self._installer.installed(app, Base(chosen.executable, chosen.version))
+        return None if installed is None else self._known_at(installed, app)
+
+    def find(self, app: App) -> Interpreter:
+        """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit.
+
+        With `autoInstall` it may take minutes, until the app's packages are installed.
+        """
+        chosen = self._find_at(self._choose(app), app)
+        if not app.manifest.auto_install:
+            return chosen
+        installed = self._installer.ensure(app, Base(chosen.executable, chosen.version))
+        return self._find_at(installed, app)
+
+    def close(self) -> None:
+        """Have installations end soon; the threads that wait for them keep the program running."""
+        self._installer.close()
+
+    def _known_at(self, executable: str | None, app: App) -> Interpreter | None:
         if executable is None:
             return self.default
         known = self._known.get(executable)
@@ -106,12 +132,10 @@ class Interpreters:
             return None
         return _fit(known.answer, app)
 
-    def find(self, app: App) -> Interpreter:
-        """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit."""
-        interpreter = self.known(app)
+    def _find_at(self, executable: str | None, app: App) -> Interpreter:
+        interpreter = self._known_at(executable, app)
         if interpreter is not None:
             return interpreter
-        executable = self._choose(app)
         if executable is None:
             return self.default
         return _fit(self._probe(executable), app)
@@ -126,7 +150,8 @@ class Interpreters:
         wanted = app.manifest.python
         if wanted is None:
             own = app.dir / ".venv/bin/python"
-            return str(own) if os.path.lexists(own) else None
+            has_own = not app.manifest.auto_install and os.path.lexists(own)
+            return str(own) if has_own else None
         path = self._locate(wanted, app.dir)
         if path is None:
             raise ManifestError(

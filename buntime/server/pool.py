@@ -284,7 +284,14 @@ class Pool:
             return
         self._log.error("an app cannot be started", app=app.key, error=str(found))
         for exchange in waiting:
-            exchange.fail(self._fault(500, "app_misconfigured", str(found), ""))
+            exchange.fail(
+                self._fault(
+                    500,
+                    "app_misconfigured",
+                    "the app's folder or manifest is faulty; the log says how",
+                    str(found),
+                )
+            )
         if not isinstance(found, ManifestError):
             raise found
 
@@ -316,7 +323,10 @@ class Pool:
         return hosted
 
     def _has_changed(self, hosted: Hosted) -> bool:
-        return hosted.watch is not None and hosted.watch.changed()
+        """A change is told once, and holds until the app is hosted anew: that may take a while."""
+        if hosted.watch is not None and hosted.watch.changed():
+            hosted.is_stale = True
+        return hosted.is_stale
 
     # Decisions
 

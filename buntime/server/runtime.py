@@ -21,6 +21,7 @@ from buntime.server.apps import CHECK_INTERVAL_S, Catalog
 from buntime.server.binding import Binding, open_bindings
 from buntime.server.bundle import default_cache_dir, ensure_bundle
 from buntime.server.descriptors import reserve_descriptors
+from buntime.server.installer import Installer
 from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
@@ -68,11 +69,12 @@ class Runtime:
             # Who develops wants the next request to have the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
         )
+        self._interpreters = Interpreters(settings.python, installer=Installer(tell=log.info))
         self._pool = Pool(
             self._loop,
             settings,
             log,
-            interpreters=Interpreters(settings.python),
+            interpreters=self._interpreters,
             bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
             environ=dict(os.environ),
         )
@@ -93,6 +95,7 @@ class Runtime:
             self._pool.start()
             self._announce()
             self._loop.run()
+        self._interpreters.close()
         self._loop.close()
         self._log.info("stopped")
         return self._exit_code
