@@ -25,14 +25,13 @@ class Kit:
 class Hosted:
     """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
 
-    __slots__ = ("app", "boot_error", "interpreter", "is_stale", "state", "told_blocked", "watch")
+    __slots__ = ("app", "boot_error", "interpreter", "state", "told_blocked", "watch")
 
     def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
         manifest = app.manifest
         self.app = app
         self.interpreter = interpreter
         self.watch = watch  # in development
-        self.is_stale = False  # a file has changed, and it is to be hosted anew
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_error = ""  # message and stack of the last boot that failed
         self.state = AppState(
@@ -46,6 +45,16 @@ class Hosted:
                 prewarm=manifest.prewarm,
             ),
         )
+
+    def may_change(self) -> bool:
+        """Whether `has_changed` is to be asked: in development, or after a boot that failed."""
+        return self.watch is not None or bool(self.boot_error)
+
+    def has_changed(self, app: App, interpreter: Interpreter) -> bool:
+        """Whether `app` on `interpreter` is to be hosted anew: a file is told of once only."""
+        if self.app is not app or self.interpreter != interpreter:
+            return True
+        return self.watch is not None and self.watch.changed()
 
 
 def init_message(

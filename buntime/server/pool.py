@@ -150,12 +150,13 @@ class Pool:
     def submit(self, exchange: Exchange, app: App) -> None:
         """Have the request answered by a worker of the app, now or when one is free."""
         hosted = self._hosted.get(app.key)
-        if hosted is None or hosted.app is not app or self._has_changed(hosted):
+        if hosted is None or hosted.app is not app or hosted.may_change():
             interpreter = self._interpreters.known(app)
             if interpreter is None:
                 self._learn_interpreter(exchange, app)
                 return
-            hosted = self._host(app, interpreter)
+            if hosted is None or hosted.has_changed(app, interpreter):
+                hosted = self._host(app, interpreter)
         self.stats.on_request(app.key)
         self._enqueue(exchange, hosted)
 
@@ -321,12 +322,6 @@ class Pool:
             self._carry_out(self._scheduler.drop_app(old.state, now))
         self._carry_out(self._scheduler.add_app(hosted.state, now))
         return hosted
-
-    def _has_changed(self, hosted: Hosted) -> bool:
-        """A change is told once, and holds until the app is hosted anew: that may take a while."""
-        if hosted.watch is not None and hosted.watch.changed():
-            hosted.is_stale = True
-        return hosted.is_stale
 
     # Decisions
 
