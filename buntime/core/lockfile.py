@@ -103,7 +103,7 @@ def _is_exact(requirement: str) -> bool:
     What is no name with a version is a path or a URL, or pip will say that it is neither.
     """
     name = _NAME.match(requirement)
-    if name is None or requirement.split()[0].endswith(".whl"):
+    if name is None or requirement.split(maxsplit=1)[0].endswith(".whl"):
         return True
     rest = requirement[name.end() :]
     specifier = re.split(r";|(?<!\S)--", rest, maxsplit=1)[0].strip()
