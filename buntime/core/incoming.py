@@ -1,7 +1,7 @@
 """The messages that come in on a WebSocket: from the payloads of frames to pieces for an app.
 
-    begin_turn(credit)
-        start(frame), hand_on() ...   until hand_on() says False, or no frame is left
+    credit = ...
+    start(frame), hand_on() ...   until hand_on() says False, or no frame is left
     end_turn() -> pieces
 
 A payload is handed on as far as the turn's credit goes; what is left waits as it came, and a
@@ -13,7 +13,7 @@ is inflated, its UTF-8 at the first byte that cannot be.
 import codecs
 import zlib
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed
 
@@ -42,7 +42,6 @@ class Incoming:
 
     __slots__ = (
         "_compressed",
-        "_credit",
         "_discards",
         "_ends",
         "_inflater",
@@ -55,6 +54,7 @@ class Incoming:
         "_pieces",
         "_size",
         "_split_character",
+        "credit",
     )
 
     def __init__(self, inflater: Inflater | None, max_bytes: int) -> None:
@@ -71,8 +71,8 @@ class Incoming:
         self._payload = b""
         self._ends = False
         # per turn
+        self.credit = 0  # bytes; each piece costs its size and MESSAGE_OVERHEAD
         self._pieces: list[Piece] = []
-        self._credit = 0
         self._is_paid = False  # is the overhead of the piece in _parts taken off the credit?
         self._parts: list[bytes] = []
         self._parts_bytes = 0
@@ -80,69 +80,67 @@ class Incoming:
     def __repr__(self) -> str:
         return f"Incoming({self._kind or 'between messages'}, {self._size} bytes so far)"
 
-    @property
-    def takes_compressed(self) -> bool:
-        return self._inflater is not None
+    def start(self, frame: Frame, compressed: bool, following_bytes: int) -> None:
+        """Take the payload of a data frame, or what has arrived of it.
 
-    def check_header(self, opcode: Opcode, compressed: bool, length: int) -> None:
-        """Judge a frame before its payload is here; asking twice about one frame does no harm.
-
-        Raises ParseFailed.
+        `compressed` is RSV1 of the frame; `following_bytes` are still to come. Raises ParseFailed.
         """
-        if opcode.iscontrol():
-            if compressed:
-                raise ParseFailed("a control frame cannot be compressed")
-            return
-        if opcode is Opcode.CONTINUATION:
+        payload: bytes = frame.payload  # type: ignore[assignment]  # a FrameProtocol's has others
+        if frame.opcode is Opcode.CONTINUATION:
             if self._kind is None:
                 raise ParseFailed("a continuation without a message")
-            if compressed:
-                raise ParseFailed("RSV1 belongs on the first frame of a message")
         else:
             if self._kind is not None:
                 raise ParseFailed("a new message before the end of the last one")
+            self._kind = _KINDS[frame.opcode]
             self._size = 0
             self._compressed = self._inflater if compressed else None
-        if not self._compressed and not self._discards and self._size + length > self._max_bytes:
-            raise self._too_big()
-
-    def start(self, frame: Frame) -> None:
-        """Take the payload of a data frame, or what has arrived of it."""
-        if frame.opcode is not Opcode.CONTINUATION:
-            self._kind = _KINDS[frame.opcode]
         self._ends = frame.frame_finished and frame.message_finished
-        payload = cast(bytes, frame.payload)  # only a FrameProtocol gives other types
         if self._discards:
             self._forget()
-        elif self._compressed:
+        elif self._compressed is not None:
             self._compressed.feed(payload, self._ends)
         else:
             self._payload = payload
-
-    def begin_turn(self, credit: int) -> None:
-        """`credit` bytes may be handed on, each piece costing its size and MESSAGE_OVERHEAD."""
-        self._credit = credit
+            if self._size + len(payload) + following_bytes > self._max_bytes:
+                raise self._too_big()
 
     def hand_on(self) -> bool:
         """Hand on what waits; False where the credit ends before it. Raises ParseFailed."""
+        if self._ends and not self._is_paid and self._compressed is None:
+            size = len(self._payload)
+            if size <= MAX_PAYLOAD and size + MESSAGE_OVERHEAD <= self.credit:
+                self._hand_on_whole()
+                return True
         while self._payload if self._compressed is None else not self._compressed.is_drained:
             room = self._find_room()
             if room <= 0:
                 return False
             data = self._take(room)
             if self._kind == "text":
-                self._check_text(data)
+                self._check_text(data, end=False)
             self._parts.append(data)
             self._parts_bytes += len(data)
-            self._credit -= len(data)
+            self.credit -= len(data)
         if self._ends:
             if not (self._is_paid or self._pay()):
                 return False
-            if self._split_character:
-                raise _no_text("it ends inside of a character")
+            if self._kind == "text":
+                self._check_text(b"", end=True)
             self._close_piece(end=True)
             self._forget()
         return True
+
+    def _hand_on_whole(self) -> None:
+        """What most messages need, in one step; the others take a dozen calls."""
+        payload = self._payload
+        if self._kind == "text":
+            self._check_text(payload, end=True)
+        self.credit -= len(payload) + MESSAGE_OVERHEAD
+        self._payload = b""
+        self._parts.append(payload)
+        self._close_piece(end=True)
+        self._forget()
 
     def end_turn(self) -> list[Piece]:
         """The pieces of this turn."""
@@ -174,12 +172,12 @@ class Incoming:
             self._close_piece(end=False)
         if not (self._is_paid or self._pay()):
             return 0
-        return min(MAX_PAYLOAD - self._parts_bytes, self._credit)
+        return min(MAX_PAYLOAD - self._parts_bytes, self.credit)
 
     def _pay(self) -> bool:
-        if self._credit < MESSAGE_OVERHEAD:
+        if self.credit < MESSAGE_OVERHEAD:
             return False
-        self._credit -= MESSAGE_OVERHEAD
+        self.credit -= MESSAGE_OVERHEAD
         self._is_paid = True
         return True
 
@@ -202,11 +200,13 @@ class Incoming:
             raise self._too_big()
         return data
 
-    def _check_text(self, data: bytes) -> None:
+    def _check_text(self, data: bytes, end: bool) -> None:
         if self._split_character:
             data = self._split_character + data
+        elif data.isascii():
+            return
         try:
-            _, valid_bytes = codecs.utf_8_decode(data, "strict", False)
+            _, valid_bytes = codecs.utf_8_decode(data, "strict", end)
         except UnicodeDecodeError as exc:
             raise _no_text(exc.reason) from exc
         self._split_character = data[valid_bytes:]

@@ -476,7 +476,7 @@ def test_garbage_fails_and_nothing_else(data: bytes, agreement: Agreement | None
         frame(BINARY, deflated(bytes(101)), rsv=RSV1),
         frame(BINARY, deflated(bytes(101))[:3], rsv=RSV1, fin=False)
         + frame(CONTINUATION, deflated(bytes(101))[3:]),
-        b"\x82\xff" + struct.pack("!Q", 1 << 62),  # its header is enough
+        b"\x82\xff" + struct.pack("!Q", 1 << 62) + MASK + b"a",  # its first byte is enough
     ],
 )
 @pytest.mark.parametrize("step", [1, PLENTY])
