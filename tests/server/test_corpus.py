@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.corpus.cases import Case, load_cases
-from tests.harness import Runtime, running, write_app
+from tests.harness import Runtime, running, wait_until, write_app
 from tests.rawclient import RawClient, client_of
 
 VALID = load_cases("valid")
@@ -118,9 +118,13 @@ def test_an_invalid_request_is_refused(runtime: Runtime, case: Case, slowly: boo
 def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
     """After all of the corpus the one worker that served it is still there, with nothing in hand:
     a refused request was never left with it."""
+
+    def workers() -> list[tuple[int, str]]:
+        with client_of(runtime) as client:
+            every = client.get("/api/workers").json["workers"]
+        return [(each["inHand"], each["status"]) for each in every if each["app"] == "e"]
+
     with client_of(runtime) as client:
         assert client.get(BASE).status == 200
-        workers = client.get("/api/workers").json["workers"]
-    of_app = [each for each in workers if each["app"] == "e"]
-    assert [(each["inHand"], each["status"]) for each in of_app] == [(0, "idle")]
+    wait_until(lambda: workers() == [(0, "idle")], what="the one worker to be idle")
     assert not [record for record in runtime.records if record["message"] == "internal error"]
