@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-_THREADS = 4  # for what may block: archives, sqlite, the first look at an interpreter
+_THREADS = 16  # for what may block; an install of packages can hold one for minutes
 _TICK_S = 0.25  # how late a TimeoutQueue may notice a deadline
 
 _T = TypeVar("_T")
