@@ -14,9 +14,12 @@ Headers = Iterable[tuple[str, str]]
 
 UNIX_PEER = "unix"  # how a peer on the runtime's unix socket is called where an address is wanted
 
-# A request that bears one of these came through a proxy, so its peer is not its sender.
-_FORWARDED = frozenset(("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip"))
-_FORWARDED_PREFIX = "x-forwarded"
+# Where proxies tell who sent a request, and to where; with all that begins with X-Forwarded.
+FORWARDING = frozenset(
+    "forwarded x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip "
+    "fastly-client-ip x-scheme x-url-scheme front-end-https".split()
+)
+_FORWARDING_PREFIX = "x-forwarded"
 
 _AMBIGUOUS = frozenset("\\%?#")
 _DOTS = frozenset((".", ".."))
@@ -110,7 +113,7 @@ def operator_may(headers: Headers, *, key: str | None, peer: str) -> bool:
     """
     if key:
         return bears_key(headers, key)
-    return is_loopback(peer) and not any(_is_forwarding(name.lower()) for name, _ in headers)
+    return is_loopback(peer) and not any(tells_of_proxy(name.lower()) for name, _ in headers)
 
 
 def is_loopback(peer: str) -> bool:
@@ -126,8 +129,18 @@ def is_loopback(peer: str) -> bool:
     return address.is_loopback
 
 
-def _is_forwarding(name: str) -> bool:
-    return name in _FORWARDED or name.startswith(_FORWARDED_PREFIX)
+def tells_of_proxy(name: str) -> bool:
+    """Whether a field, in lower case, shows that a request came through a proxy."""
+    return name == "via" or is_forwarding(name)
+
+
+def is_forwarding(name: str) -> bool:
+    """Whether a field, in lower case, tells of the sender in a proxy's stead.
+
+    `x_forwarded_for` too: what makes variables of fields takes it for the same.
+    """
+    name = name.replace("_", "-")
+    return name in FORWARDING or name.startswith(_FORWARDING_PREFIX)
 
 
 def _offered_key(name: str, value: str) -> str | None:

@@ -20,6 +20,7 @@ from enum import Enum, auto
 
 import h11
 
+from buntime.core.access import tells_of_proxy
 from buntime.core.errors import ClientFault
 from buntime.core.framing import Body, ChunkedBody, LengthBody
 
@@ -36,7 +37,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _REQUEST_LINE = re.compile(TOKEN + rb" [!-~]+ HTTP/[0-9]\.[0-9]")
 _CONTENT_LENGTHS = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
 # RFC 9110 7.2: uri-host [":" port], without the userinfo, path or list that others let through.
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?")
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 _METHOD_MAX = 32  # characters; the longest registered method has 17
@@ -47,7 +48,8 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     "transfer-encoding upgrade".split()
 )
-# Fields that nobody can take away from the other side by naming them in Connection.
+# Fields that nobody can take away from the other side by naming them in Connection; nor can a
+# client take away what shows that it came through a proxy.
 _NOT_NOMINATED = frozenset(
     "host content-length content-type authorization cookie set-cookie x-api-key".split()
 )
@@ -75,7 +77,6 @@ class Head:
         "host",
         "keep_alive",
         "method",
-        "scheme",
         "target",
         "upgrade",
         "version",
@@ -85,7 +86,6 @@ class Head:
         self.method = method
         self.target = target  # origin-form, "/shop/?q=1", or "*"
         self.version = version  # "1.0" or "1.1"
-        self.scheme = "http"
         self.headers: list[tuple[str, str]] = []
         self.host = ""
         self.content_length = 0
@@ -332,7 +332,9 @@ def _settle_connection(head: Head, special: dict[str, str]) -> None:
 def nominations(connection: str) -> set[str]:
     """What a Connection field says ends at this hop: `"close, X-A"` -> `{"close", "x-a"}`."""
     options = {option.strip() for option in connection.lower().split(",")}
-    return options - _NOT_NOMINATED
+    return {
+        option for option in options if option not in _NOT_NOMINATED and not tells_of_proxy(option)
+    }
 
 
 def _settle_target(head: Head, special: dict[str, str]) -> None:
@@ -340,7 +342,7 @@ def _settle_target(head: Head, special: dict[str, str]) -> None:
     host = special.get("host")
     if host is None and head.version == "1.1":
         raise bad_request("the Host field is missing")
-    if host is not None and _HOST.fullmatch(host) is None:
+    if host is not None and HOST.fullmatch(host) is None:
         raise bad_request("the Host field must be a name or address, with a port at most")
     head.host = host or ""
     target = head.target
@@ -352,7 +354,7 @@ def _settle_target(head: Head, special: dict[str, str]) -> None:
                 raise bad_request("the target * goes with OPTIONS only")
             return
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+        if absolute is None or HOST.fullmatch(absolute[1]) is None:
             raise bad_request("the target must start with / or be an http URL")
         # RFC 9112 3.2.2: the target's authority replaces the Host field.
         head.host = absolute[1]

@@ -98,7 +98,7 @@ class Api:
         return {
             "name": "buntime",
             "version": __version__,
-            "api": f"{self._settings.api_prefix}/api",
+            "api": f"{exchange.sender.prefix}{self._settings.api_prefix}/api",
         }
 
     def _workers(self, exchange: Exchange) -> object:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
+from buntime.core.forwarded import Sender
 from buntime.core.http1 import Head, RequestReader
 from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
@@ -68,17 +69,18 @@ class Connection:
     __slots__ = (
         "_events",
         "_handle",
+        "_is_proxy",
         "_is_serving",
         "_lingering_since_s",
         "_link",
         "_pending",
         "_phase",
         "_reader",
+        "_sender",
         "_sock",
         "_timer",
         "address",
         "exchange",
-        "peer",
         "peer_text",
         "pending_bytes",
         "service",
@@ -95,8 +97,9 @@ class Connection:
         # per connection
         self.service = service
         self._handle = handle  # answers an exchange, now or later
-        self.peer = peer  # (address, port); None on a unix socket
-        self.peer_text = peer[0] if peer else "unix"
+        self._sender = Sender(peer)  # of each request, unless a proxy tells of another one
+        self._is_proxy = service.proxies.trust(peer)
+        self.peer_text = self._sender.text
         self.address = address  # where it came in; None on a unix socket
         self._sock = sock
         self._phase = _Phase.OPEN
@@ -363,7 +366,10 @@ class Connection:
                 if head is None:
                     return
                 service = self.service
-                self.exchange = Exchange(self, head, service.request_id(head))
+                sender = self._sender
+                if self._is_proxy:
+                    sender = service.proxies.trace(sender.client, head)
+                self.exchange = Exchange(self, head, service.request_id(head), sender)
                 self._handle(self.exchange)
         except ClientFault as fault:
             self._refuse(fault)
@@ -374,7 +380,7 @@ class Connection:
         """Answer to bytes that are no request."""
         head = Head("-", "-", "1.1")
         head.keep_alive = False
-        self.exchange = Exchange(self, head, self.service.request_id(head))
+        self.exchange = Exchange(self, head, self.service.request_id(head), self._sender)
         self.exchange.fail(fault)
 
     def _pump_body(self) -> None:

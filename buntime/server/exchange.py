@@ -13,6 +13,7 @@ from buntime.core.answer import Answer, AnswerError, Framing
 from buntime.core.app import App
 from buntime.core.errorpage import render_error
 from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.forwarded import Sender
 from buntime.core.handshake import Upgrade, accept_response
 from buntime.core.http1 import Head
 from buntime.core.records import AccessEntry
@@ -78,8 +79,6 @@ class Client(Protocol):
     @property
     def service(self) -> Service: ...
     @property
-    def peer(self) -> tuple[str, int] | None: ...
-    @property
     def peer_text(self) -> str: ...
     @property
     def address(self) -> tuple[str, int] | None: ...
@@ -120,6 +119,7 @@ class Exchange:
         "is_event_stream",
         "link",
         "place",
+        "sender",
         "sent_bytes",
         "started_s",
         "status",
@@ -130,15 +130,16 @@ class Exchange:
         "worker_name",
     )
 
-    def __init__(self, connection: Client, head: Head, request_id: str) -> None:
+    def __init__(self, connection: Client, head: Head, request_id: str, sender: Sender) -> None:
         self.connection = connection
         self.head = head
         self.id = request_id
+        self.sender = sender
         self.started_s = connection.service.loop.now
         # who answers
         self.place: Place | None = None
         self.app: App | None = None
-        self.base = ""  # the target's prefix that names the app: "/shop@1"
+        self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
         self.worker_name = ""
         self.deadlines: TimeoutQueue | None = None
         self.tries = 0  # workers that were given it
@@ -278,6 +279,14 @@ class Exchange:
             self.answer.keep_alive = False
             self.finish()
 
+    def fields_for_app(self) -> list[tuple[str, str]]:
+        """The request's header fields as an app is to see them."""
+        sender, headers = self.sender, self.head.headers
+        fields = sender.fields_for_app(headers, base=self.base, request_id=self.id)
+        if not sender.is_forwarded and len(fields) < len(headers) + 2:
+            self.connection.service.on_fields_dropped(sender.text, headers)
+        return fields
+
     # The other way: what the connection tells
 
     def on_client_left(self) -> None:
@@ -391,7 +400,7 @@ class Exchange:
                 status=status,
                 bytes=self.sent_bytes,
                 ms=(monotonic() - self.started_s) * 1000,
-                client=self.connection.peer_text,
+                client=self.sender.text,
             )
         )
 

@@ -70,7 +70,7 @@ class Pipeline:
         now = exchange.connection.service.loop.now
         app = self._catalog.find(target.name, target.spec, now)
         exchange.app = app
-        exchange.base = target.base
+        exchange.base = exchange.sender.prefix + target.base
         if app.manifest.visibility != "public" or self._key is not None:
             self._check_access(exchange, app, target)
         if app.is_static:

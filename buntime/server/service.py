@@ -6,6 +6,8 @@ from collections.abc import Callable
 from time import time
 from typing import Protocol
 
+from buntime.core.access import is_forwarding
+from buntime.core.forwarded import Headers, Proxies
 from buntime.core.http1 import Head, Limits
 from buntime.core.httpdate import format_http_date
 from buntime.core.settings import Settings
@@ -35,6 +37,7 @@ class Service:
             headers_max_bytes=settings.headers_max_bytes,
             header_fields_max=settings.header_fields_max,
         )
+        self.proxies = Proxies(settings.trusted_proxies)
         # One queue an aim, so that a connection can tell by its queue what it waited for, also
         # where two settings have the same value.
         self.head_timeouts = loop.new_timeouts(settings.head_timeout_s)
@@ -50,6 +53,7 @@ class Service:
         self.connections: set[Connected] = set()
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed
+        self._has_told_of_dropped = False
         self._date_s = 0
         self._date = ""
         self._id_prefix = os.urandom(6).hex()
@@ -70,6 +74,16 @@ class Service:
                 return value
         self._last_id += 1
         return f"{self._id_prefix}-{self._last_id:x}"
+
+    def on_fields_dropped(self, client: str, headers: Headers) -> None:
+        """Said once: an operator who put a proxy before us and forgot to say so wonders."""
+        if not self._has_told_of_dropped and any(is_forwarding(name) for name, _ in headers):
+            self._has_told_of_dropped = True
+            self.log.warn(
+                "forwarding headers are not believed; if they are a proxy's, name it in "
+                "RUNTIME_TRUSTED_PROXIES",
+                client=client,
+            )
 
     def on_connection_closed(self, connection: Connected) -> None:
         self.connections.discard(connection)

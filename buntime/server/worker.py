@@ -23,7 +23,6 @@ _BUFFERS_MAX = 256  # of one sendmsg
 _JOIN_BYTES = 16 * 1024  # copying less than this costs less than a vectored write
 _OBEY_S = 1.0  # from CANCEL after a deadline to being retired
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_OURS = frozenset({"x-base", "x-request-id"})  # header fields that only the runtime tells an app
 
 
 class Overseer(Protocol):
@@ -117,22 +116,19 @@ class Worker:
             exchange.deadlines = self._loop.timeouts(self.deadline_s)
         exchange.restart_deadline()
         head = exchange.head
+        sender = exchange.sender
         ended = connection.body_ended
         message: dict[str, Any] = {
             "type": wire.REQUEST,
             "id": number,
             "method": head.method,
-            "target": head.target,
+            "target": sender.prefix + head.target,
             "base": exchange.base,
-            "scheme": head.scheme,
+            "scheme": sender.scheme,
             "version": head.version,
-            "client": connection.peer,
+            "client": sender.client,
             "server": connection.address,
-            "headers": [
-                *[pair for pair in head.headers if pair[0] not in _OURS],
-                ("x-base", exchange.base),
-                ("x-request-id", exchange.id),
-            ],
+            "headers": exchange.fields_for_app(),
             "request_id": exchange.id,
             "end": ended,
         }

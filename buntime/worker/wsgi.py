@@ -178,7 +178,8 @@ def environ_of(exchange: SyncExchange, always: Environ) -> Environ:
     }
     if head["client"]:
         environ["REMOTE_ADDR"] = head["client"][0]
-        environ["REMOTE_PORT"] = str(head["client"][1])
+        if head["client"][1]:  # 0 where a proxy has not told it
+            environ["REMOTE_PORT"] = str(head["client"][1])
     _add_headers(environ, head["headers"])
     return environ
 

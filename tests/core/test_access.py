@@ -303,7 +303,7 @@ def test_operator_from_elsewhere() -> None:
 @pytest.mark.parametrize(
     "name",
     """forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip via
-    X-Forwarded-For x-forwarded-port x-forwarded""".split(),
+    X-Forwarded-For x-forwarded-port x-forwarded x_forwarded-for true-client-ip""".split(),
 )
 def test_operator_behind_a_proxy(name: str) -> None:
     """A request that a proxy on this machine passes on is not from this machine."""
