@@ -34,17 +34,22 @@ CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CAN
 
 from __future__ import annotations
 
+import sys
+
 # json.decoder imports re and with it enum: 8 of the 20 ms of CPU that a worker's start took. The
 # accelerator below json is all that is needed here, and has had this form since 3.6.
 from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 TYPE_CHECKING = False  # typing costs 11 ms at a worker's start
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     Message = dict[str, Any]
     Received = tuple[Message, bytes]
 else:
+    import _signal as signal  # `signal` imports enum, 5 ms
+
     Message = dict
 
 INIT = "INIT"
@@ -71,6 +76,15 @@ UPLOAD_WINDOW = 64 * 1024
 DOWNLOAD_WINDOW = 128 * 1024
 # bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
 MESSAGE_OVERHEAD = 64
+
+# By these the runtime asks a worker for its stacks, see worker/stacks: real-time signals that
+# hardly any program uses (the last is valgrind's), or what macOS, which has none, has instead.
+STACKS_SIGNALS: tuple[int, int]
+if sys.platform == "darwin":
+    STACKS_SIGNALS = (int(signal.SIGINFO), int(signal.SIGUSR2))
+else:
+    STACKS_SIGNALS = (int(signal.SIGRTMAX) - 1, int(signal.SIGRTMAX) - 2)
+STACKS_END = b"\0"
 
 
 class WireError(Exception):

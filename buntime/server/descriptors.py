@@ -7,7 +7,7 @@ and no worker started, so what is there is divided beforehand.
 
 import resource
 
-_OF_A_WORKER = 5  # channel, lifeline, two outputs, pidfd
+_OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
 _OF_A_CONNECTION = 2  # its socket, and a file that it is sent
 _OURS = 128  # the loop's, the log's, an interpreter that is looked at, what plugins open
 

@@ -1,8 +1,9 @@
 """One worker process: its start, its channel, its output, its end.
 
-The process gets four descriptors: stdin from /dev/null, pipes for stdout and stderr, its end of
-the channel, and the reading end of the lifeline, a pipe that nobody writes to: when the runtime
-is gone, by whatever death, the kernel closes the other end and the worker is killed.
+The process gets six descriptors: stdin from /dev/null, pipes for stdout and stderr, its end of
+the channel, the reading end of the lifeline, a pipe that nobody writes to, and the writing end of
+the pipe for its stacks. When the runtime is gone, by whatever death, the kernel closes the other
+end of the lifeline and the worker is killed.
 
 It leads a process group of its own, so that a signal typed at the runtime's terminal does not
 reach it, and so that what it started can be ended with it.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from buntime.core.records import LineSplitter
 from buntime.server.loop import READ, Loop
+from buntime.server.stacks import Stacks
 
 # bytes the kernel keeps in each direction of a channel: room for a window of each of a few
 # requests, so that sending a body does not alternate with waking the other side.
@@ -41,7 +43,7 @@ class Process:
         on_line: Line,
         on_exit: Callable[[int], None],
     ) -> None:
-        """Start `command` with the numbers of the channel and the lifeline appended.
+        """Start `command` with the numbers of channel, lifeline and stacks appended.
 
         `on_line` gets each line of its output, `on_exit` its return code (negative for a
         signal), once, on the loop's thread, when its output has been read to the end.
@@ -54,21 +56,25 @@ class Process:
             on_failure.callback(self.channel.close)
             lifeline, self._lifeline = os.pipe()
             on_failure.callback(os.close, self._lifeline)
+            stacks, their_stacks = os.pipe()
+            on_failure.callback(os.close, stacks)
+            passed = (theirs.fileno(), lifeline, their_stacks)
             try:
                 for end in (self.channel, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
                 self._popen = subprocess.Popen(
-                    [*command, str(theirs.fileno()), str(lifeline)],
+                    [*command, *map(str, passed)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     env=dict(environ),
-                    pass_fds=(theirs.fileno(), lifeline),
+                    pass_fds=passed,
                     process_group=0,
                 )
             finally:
                 theirs.close()
                 os.close(lifeline)
+                os.close(their_stacks)
             on_failure.pop_all()
         self.channel.setblocking(False)
         self.pid = self._popen.pid
@@ -76,6 +82,7 @@ class Process:
             _Output(loop, self._popen.stdout, "stdout", on_line),
             _Output(loop, self._popen.stderr, "stderr", on_line),
         ]
+        self.stacks = Stacks(loop, stacks, self.send_signal)
         self._exit_watch = _watch_exit(loop, self._popen, self._on_dead)
 
     def __repr__(self) -> str:
@@ -88,6 +95,12 @@ class Process:
                 return int(statm.read().split()[1]) * _PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return 0
+
+    def send_signal(self, number: int) -> None:
+        """Signal the process alone, if it is still there."""
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""
@@ -102,6 +115,7 @@ class Process:
         returncode = self._popen.wait()
         for output in self._outputs:
             output.drain()
+        self.stacks.abort()
         os.close(self._lifeline)
         self._on_exit(returncode)
 

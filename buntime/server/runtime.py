@@ -29,6 +29,7 @@ from buntime.server.loop import Loop
 from buntime.server.pipeline import RESERVED, Pipeline
 from buntime.server.pool import Pool
 from buntime.server.service import Service
+from buntime.server.stacks import ignore_stacks_signals
 
 _LOG_FLUSH_S = 2.0
 _WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
@@ -140,6 +141,7 @@ class Runtime:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Have the loop woken by signals; their handlers do nothing but enqueue."""
+        ignore_stacks_signals()
         before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

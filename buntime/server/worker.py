@@ -181,8 +181,9 @@ class Worker:
             timeout_s=self.deadline_s,
         )
         exchange.place = None  # detached here, as the app is to hear why
+        self.process.stacks.ask(self.log, self._late(exchange))  # before CANCEL changes them
         number = self._cancel(exchange, "deadline")
-        self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number))
+        self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
         exchange.fail(
             ServerFault(504, "app_timeout", f"the app did not answer in {self.deadline_s:g} s")
         )
@@ -435,8 +436,27 @@ class Worker:
         if exchange is not None:
             self._overseer.on_finished(self, exchange)
 
-    def _check_obeyed(self, number: int) -> None:
+    def _check_obeyed(self, number: int, *, are_stacks_told: bool = False) -> None:
+        exchange = self._in_hand.get(number)
+        if exchange is None or number in self._stuck or self._sock is None:
+            return
+        if are_stacks_told:
+            self._give_up(number)
+        else:
+            late = self._late(exchange)
+            self.process.stacks.ask(self.log, late, lambda: self._give_up(number))
+
+    def _give_up(self, number: int) -> None:
         exchange = self._in_hand.get(number)
         if exchange is not None and number not in self._stuck and self._sock is not None:
             self._stuck.add(number)
             self._overseer.on_stuck(self, exchange)
+
+    def _late(self, exchange: Exchange) -> dict[str, object]:
+        """What the log says of a request that took too long."""
+        return {
+            "request_id": exchange.id,
+            "method": exchange.head.method,
+            "path": exchange.head.path,
+            "seconds": round(self._loop.now - exchange.started_s, 1),
+        }

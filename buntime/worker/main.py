@@ -22,6 +22,7 @@ from buntime.worker.hooks import run_hook
 from buntime.worker.lifeline import arm
 from buntime.worker.load import load
 from buntime.worker.report import BootError, complain, describe
+from buntime.worker.stacks import offer
 from buntime.worker.sync import SyncEngine
 
 TYPE_CHECKING = False
@@ -56,8 +57,9 @@ EXIT_GRACE_S = 2.0
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD]`."""
+    """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
     arm(int(argv[2]))
+    offer(int(argv[3]))
     channel = Channel(int(argv[1]))
     _leave_signals_to_the_runtime()
     _set_up_output()

@@ -74,16 +74,19 @@ class Worker:
         self._outputs = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]  # noqa: SIM115
         self.socket, theirs = socket.socketpair()
         lifeline, self._lifeline = os.pipe()
+        self._stacks, stacks = os.pipe()
+        passed = (theirs.fileno(), lifeline, stacks)
         with theirs:
             self.process = subprocess.Popen(
-                [python, *FLAGS, launched, str(theirs.fileno()), str(lifeline)],
-                pass_fds=(theirs.fileno(), lifeline),
+                [python, *FLAGS, launched, *map(str, passed)],
+                pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=self._outputs[0],
                 stderr=self._outputs[1],
                 start_new_session=True,
             )
         os.close(lifeline)
+        os.close(stacks)
 
     # ---- what the runtime does
 
@@ -253,6 +256,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self.socket.close()
+        os.close(self._stacks)
         if self._lifeline >= 0:
             os.close(self._lifeline)
         for output in self._outputs:
