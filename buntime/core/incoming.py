@@ -189,7 +189,7 @@ class Incoming:
             self._size += len(data)
             return data
         try:
-            data = self._compressed.take(min(room, self._max_bytes - self._size + 1))
+            data = self._compressed.take(room)
         except zlib.error as exc:
             raise ParseFailed(
                 f"what is marked as compressed is not: {exc}",
