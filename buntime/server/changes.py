@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_FREE_S = 0.005
+# Seconds: three thousand files, or a few while the machine is so busy that they have to wait.
+_FREE_S = 0.025
 _REST_FACTOR = 10
 
 # Environments, caches and what tools keep for themselves; dotfolders as well.

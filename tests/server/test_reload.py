@@ -183,7 +183,8 @@ def test_changes_under_load_lose_no_request(development: Served) -> None:
             answers[number * 16].result()
         parts = {each.result()["part"] for each in answers}
     assert len(parts) > 2
-    assert development.ask("load")["part"] == "part xxxxx"
+    # Not the very next one: on a machine so busy the watch may rest for a moment.
+    wait_until(lambda: development.ask("load")["part"] == "part xxxxx")
 
 
 @pytest.mark.parametrize(
