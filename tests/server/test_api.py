@@ -106,7 +106,7 @@ def test_stats_tell_of_each_app(served: Served) -> None:
     runtime, gates = served
     with ThreadPoolExecutor() as threads:
         fetch(runtime, "/once/")
-        fetch(runtime, "/brief/")
+        wait_until(lambda: fetch(runtime, "/brief/").status == 200)
         held = threads.submit(fetch, runtime, "/kept/?gate=stats")
         wait_until(lambda: workers_of(runtime, "kept", inHand=1))
         wait_until(lambda: not workers_of(runtime, "brief"))

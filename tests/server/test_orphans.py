@@ -28,9 +28,15 @@ DEEDS = {
     "swallow": "swallow()",
     "ignore-signals": "ignore_signals()",
     "forked": "fork_and_wait()",
+    "forked-twice": "fork_twice_and_wait()",
+    "program": "subprocess.run(['sleep', '600'])",
+    "shell": "subprocess.run('trap \"\" HUP TERM; (sleep 600; true) & wait', shell=True)",
+    "pool": "multiprocessing.get_context('spawn').Pool(1).apply(time.sleep, (600,))",
 }
+# How many processes of its own an app has then; the pool's are its process and a tracker.
+STARTED = {"forked": 1, "forked-twice": 1, "program": 1, "shell": 1, "pool": 2}
 APP = """
-import ctypes, os, re, signal, sys, threading, time
+import ctypes, multiprocessing, os, re, signal, subprocess, sys, threading, time
 from buntime import Response
 
 def swallow():
@@ -54,6 +60,14 @@ def fork_and_wait():
         print("child", os.getpid(), flush=True)
         while True:
             time.sleep(600)
+    time.sleep(600)
+
+def fork_twice_and_wait():
+    if os.fork() == 0:
+        os.setsid()  # out of the worker's group
+        if os.fork() == 0:
+            time.sleep(600)
+        time.sleep(600)
     time.sleep(600)
 
 def fetch(request):
@@ -140,12 +154,17 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
         wait_until(lambda: workers_of(runtime, "warm", status="idle"))
         wait_until(lambda: len(workers_of(runtime, None, status="spare")) == 2)
         workers = runtime.children()
-        grandchildren = [pid for worker in workers for pid in children_of(worker)]
         assert len(workers) == len(DEEDS) + 5 + 2
-        assert len(grandchildren) == 1  # of the app that forks
+        wait_until(lambda: len(children_of_all(workers)) == sum(STARTED.values()))
+        children = children_of_all(workers)
+        left = [*workers, *children, *children_of_all(children)]
+        assert len(left) == len(workers) + len(children) + 3  # of forked-twice, of the shell: 2
         assert runtime.stop(signal.SIGKILL) == -signal.SIGKILL
-        left = [*workers, *grandchildren]
         wait_until(lambda: not any(map(is_alive, left)), GONE_S, f"the end of all of {left}")
+
+
+def children_of_all(parents: list[int]) -> list[int]:
+    return [pid for parent in parents for pid in children_of(parent)]
 
 
 def fetch_until_cut(runtime: Runtime, path: str) -> None:
@@ -211,6 +230,7 @@ def test_nobody_forks(watched: Runtime) -> None:
     """Neither the runtime nor a worker forks, in all that they do from start to end."""
     runtime = watched
     for app in ("kept", "once", "python"):
+        wait_until(lambda at=app: fetch(runtime, f"/{at}/").status == 200)
         assert fetch(runtime, f"/{app}/", method="POST", body=b"body").body == b"body"
         assert fetch(runtime, f"/{app}/stream").body == b"ab"
         assert fetch(runtime, f"/{app}/run").status == 200
