@@ -63,6 +63,7 @@ def _spellings(names: Iterable[str]) -> frozenset[str]:
     )
 
 
+_X_FORWARDED = ("x-forwarded", "x_forwarded")
 _OURS = ("x-base", "x-request-id")  # only the runtime tells these to an app
 _NEVER_PASSED = _spellings([*FORWARDING, *_OURS])
 _REAL_IP = "x-real-ip"
@@ -106,7 +107,7 @@ class Sender(NamedTuple):
     ) -> list[tuple[str, str]]:
         """The header fields that an app gets: what only we, or a trusted proxy, may tell is true.
 
-        Where no proxy is involved, 0.6 us more than a copy of a browser's 14 fields.
+        Where no proxy is involved, 0.7 us more than a copy of a browser's 14 fields.
         """
         if self.is_forwarded:
             fields = self._retell(headers)
@@ -115,7 +116,7 @@ class Sender(NamedTuple):
                 pair
                 for pair in headers
                 if pair[0] not in _NEVER_PASSED
-                and (pair[0] < "x" or pair[0][2:11] != "forwarded")
+                and (pair[0] < "x" or not pair[0].startswith(_X_FORWARDED))
             ]
         fields.append(("x-base", base))
         fields.append(("x-request-id", request_id))

@@ -346,8 +346,8 @@ def test_fields_without_a_client() -> None:
 
 
 NAMES = st.sampled_from(
-    """accept cookie x-csrf-token user-agent xfoo x x- x-forward via te_st from content-type
-    x-api-key""".split()
+    """accept cookie x-csrf-token user-agent xfoo x x- x-forward y-forwarded-for via te_st from
+    content-type x-api-key""".split()
 )
 FORGED_NAMES = st.builds(
     lambda name, seed: "".join(
