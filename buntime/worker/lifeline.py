@@ -1,10 +1,14 @@
-"""Nothing outlives the runtime: the kernel kills this process when the runtime is gone.
+"""Nothing outlives the runtime: the kernel kills this process group when the runtime is gone.
 
 The lifeline is the read end of a pipe whose write end the runtime alone holds and never writes
 to. When the runtime dies, however it dies, the kernel closes the write end and signals whoever
 asked for signals about the pipe. On Linux that signal can be SIGKILL, so it works while the app
 is in a busy loop, or in C code that holds the GIL. Tried on Linux 6 with CPython 3.9, 3.11 and
 3.13: a worker inside one huge `pow` was gone 3 ms after its runtime was killed.
+
+It goes to the worker's process group, and so to the programs that the app has started. A process
+that the app forks asks for a signal of its own, which it gets even after it has left the group.
+Not reached is a program that was started in a group or session of its own.
 """
 
 from __future__ import annotations
@@ -44,21 +48,31 @@ def arm(descriptor: int) -> None:
     """
     descriptor = moved_up(descriptor)
     if sys.platform == "linux":
-        _signal_on_hangup(descriptor)
-        os.register_at_fork(after_in_child=lambda: _signal_on_hangup(descriptor))
+        leads_a_group = os.getpgrp() == os.getpid()  # else it was started by hand, in a shell's
+        own = _reopened(descriptor)
+        _signal_on_hangup(descriptor if own is None else own, is_group=leads_a_group)
+        os.register_at_fork(after_in_child=lambda: _arm_child(descriptor))
     else:
         # SIGIO is ignored by default on macOS, and a handler in Python needs the GIL. A thread
         # needs it too, but once only; C code that holds it for ever is not covered there.
         _thread.start_new_thread(_exit_on_hangup, (descriptor,))
 
 
-def _signal_on_hangup(descriptor: int) -> None:
+def _arm_child(descriptor: int) -> None:
+    """Run in a forked child: ask for a signal of its own."""
+    own = _reopened(descriptor)
+    if own is not None:  # else it shares the parent's, whose signal goes to their group
+        _signal_on_hangup(own, is_group=False)
+
+
+def _signal_on_hangup(descriptor: int, *, is_group: bool) -> None:
     if sys.platform != "linux":  # for mypy, which knows F_SETSIG on Linux alone
         return
-    own = _reopened(descriptor)
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, fcntl.F_SETSIG, SIGKILL)
-    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
+    process = os.getpid()
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, -process if is_group else process)
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, SIGKILL)
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
     # The runtime may have died before the line above; then no signal comes.
     poll = select.poll()
     poll.register(descriptor, 0)
@@ -66,8 +80,8 @@ def _signal_on_hangup(descriptor: int) -> None:
         os._exit(1)
 
 
-def _reopened(descriptor: int) -> int:
-    """Open the same pipe once more, for ourselves.
+def _reopened(descriptor: int) -> int | None:
+    """Open the same pipe once more, for ourselves; None where that cannot be done.
 
     The owner of the signal belongs to the open file, not to the descriptor: of several processes
     that share one (workers given the same pipe, a fork of the app) the last to arm it would be
@@ -75,8 +89,8 @@ def _reopened(descriptor: int) -> int:
     """
     try:
         own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # no /proc: right as long as each worker has a pipe of its own
-        return descriptor
+    except OSError:  # no /proc, or not ours: a process that was root when it started
+        return None
     return moved_up(own)
 
 
