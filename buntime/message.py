@@ -1,5 +1,7 @@
 """Request, as an app sees it, and the names that apps and workers import.
 
+`Head` is what a request and the handshake of a WebSocket (`buntime/websocket.py`) have in common.
+
 A plain value that knows of no socket and no channel. A handler is asked often and reads little,
 so nothing is computed before it is asked for; what few requests need (forms, JSON) is loaded by
 the first that does, which is why imports stand in functions.
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
         """Where an async request's body comes from."""
 
         async def read(self, limit: int, /) -> bytes: ...
+
+    class Waiter(Protocol):
+        """Knows whether somebody still waits for the answer."""
+
+        def is_cancelled(self) -> bool: ...
 else:
 
     class cached_property:  # noqa: N801  # stands in for the one of functools, which costs 7 ms
@@ -57,19 +64,18 @@ __all__ = [
 ]
 
 PIECE_BYTES = 65536
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
-class Request:
-    """A request to the app, for a sync handler.
+class Head:
+    """What the head of a request says.
 
     `target` is what the client sent, `base` the part of it under which the app is mounted, `path`
     the decoded rest: `/shop@1/a%20b?q=1` has the base `/shop@1` and the path `/a b`. `client` is
-    (host, port), or None behind a unix socket; `id` is the request id of the log; `params` is
-    filled by a route such as `/users/:id`.
+    (host, port), or None behind a unix socket; `id` is the request id of the log.
     """
 
-    def __init__(  # noqa: PLR0913  # called in one place, from one message of the channel
+    def __init__(
         self,
         method: str,
         target: str,
@@ -80,7 +86,6 @@ class Request:
         client: tuple[str, int] | None = None,
         server: tuple[str, int] | None = None,
         id: str = "",  # noqa: A002  # what apps call it
-        body: Source | AsyncSource | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -89,11 +94,7 @@ class Request:
         self.client = (client[0], client[1]) if client else None
         self.server = (server[0], server[1]) if server else None
         self.id = id
-        self.params: dict[str, str] = {}
         self._header_pairs = headers
-        self._source: Any = body
-        self._is_taken = False
-        self._content = b"" if body is None else None
 
     @cached_property
     def headers(self) -> Headers:
@@ -135,6 +136,55 @@ class Request:
         """The whole URL: `http://example.com/shop@1/cart?q=1`."""
         return f"{self.scheme}://{self.host}{self.target}"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.target}>"
+
+
+class Request(Head):
+    """A request to the app, for a sync handler.
+
+    What the head says is told by `Head`; `params` is filled by a route such as `/users/:id`.
+    """
+
+    _waiter: Waiter | None = None  # where there is one
+
+    def __init__(  # noqa: PLR0913  # called in one place, from one message of the channel
+        self,
+        method: str,
+        target: str,
+        base: str,
+        headers: Iterable[Iterable[str]],
+        *,
+        scheme: str = "http",
+        client: tuple[str, int] | None = None,
+        server: tuple[str, int] | None = None,
+        id: str = "",  # noqa: A002  # what apps call it
+        body: Source | AsyncSource | None = None,
+    ) -> None:
+        Head.__init__(
+            self, method, target, base, headers, scheme=scheme, client=client, server=server, id=id
+        )
+        self.params: dict[str, str] = {}
+        self._source: Any = body
+        self._is_taken = False
+        self._content = b"" if body is None else None
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id of the last event that came, where an EventSource connects again."""
+        value = self.headers.get("last-event-id")
+        if value is None or value.isascii():
+            return value
+        # Browsers send UTF-8, and the channel carries each byte as a character.
+        return value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+    def is_cancelled(self) -> bool:
+        """Tell whether nobody waits any more: the client has left or the deadline has passed.
+
+        For a sync handler that works long before it answers. An async one is cancelled by itself.
+        """
+        return self._waiter is not None and self._waiter.is_cancelled()
+
     def _take(self) -> None:
         """Claim the source. A read that failed keeps it: what is left would look whole."""
         if self._is_taken:
@@ -172,9 +222,6 @@ class Request:
     def _pieces(self) -> Iterator[builtins.bytes]:
         while piece := self._source.read(PIECE_BYTES):
             yield piece
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.method} {self.target}>"
 
 
 class AsyncRequest(Request):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
+    from buntime.worker.engine import Sockets
 
     Handle = Callable[["AsyncExchange"], Awaitable[None]]
     Hook = Callable[[], Any]
@@ -34,6 +35,10 @@ class AsyncExchange(Exchange):
     task: asyncio.Task[None] | None = None
     cancel_after_s = 0.0  # how long the handler may go on when nobody waits any more
     _waiters: tuple[asyncio.Future[None], ...] = ()
+
+    def spare_s(self) -> float:
+        """Return how much longer than that, where its handler is known to be ending."""
+        return 0.0
 
     async def read(self, limit: int) -> bytes:
         """Return up to `limit` bytes of the request's body, b"" at its end."""
@@ -58,7 +63,8 @@ class AsyncExchange(Exchange):
     async def news(self) -> None:
         """Wait until something came for this exchange."""
         waiter = self.loop.create_future()
-        self._waiters += (waiter,)
+        # Without those whose task was cancelled: who polls with a timeout would pile them up.
+        self._waiters = (*[each for each in self._waiters if not each.done()], waiter)
         await waiter
 
     def tell(self) -> None:
@@ -76,6 +82,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         self,
         channel: Channel,
         handle: Handle,
+        sockets: Sockets[Any] | None,
         *,
         start: Hook | None,
         stop: Hook | None,
@@ -84,7 +91,7 @@ class AsyncEngine(Engine[AsyncExchange]):
     ) -> None:
         self._loop = _event_loop()
         self._outlet = Outlet(channel, self._loop)
-        super().__init__(channel, self._outlet.send)
+        super().__init__(channel, self._outlet.send, sockets)
         self._handle = handle
         self._start = start
         self._stop = stop
@@ -141,7 +148,10 @@ class AsyncEngine(Engine[AsyncExchange]):
 
     def begin(self, head: Message, payload: bytes) -> None:
         """Start a request's task."""
-        exchange = AsyncExchange(head, payload, self.send, self.exchanges.pop)
+        cls = AsyncExchange
+        if self.sockets is not None and "upgrade" in head:
+            cls = self.sockets.exchange_class
+        exchange = cls(head, payload, self.send, self.exchanges.pop)
         exchange.loop = self._loop
         exchange.outlet = self._outlet
         self.exchanges[exchange.id] = exchange
@@ -175,6 +185,10 @@ class AsyncEngine(Engine[AsyncExchange]):
     def _give_up(self, exchange: AsyncExchange) -> None:
         if exchange.stage is ENDED or exchange.task is None:
             return
+        spare_s = exchange.spare_s()
+        if spare_s:
+            self._loop.call_later(spare_s, self._give_up, exchange)
+            return
         exchange.task.add_done_callback(lambda _: self._see_to_the_end(exchange))
         exchange.task.cancel()
 
@@ -186,7 +200,10 @@ class AsyncEngine(Engine[AsyncExchange]):
 
     async def _answer(self, exchange: AsyncExchange) -> None:
         try:
-            await self._handle(exchange)
+            if exchange.is_socket and self.sockets is not None:
+                await self.sockets.handle(exchange)
+            else:
+                await self._handle(exchange)
             if exchange.stage is not ENDED:
                 raise RuntimeError("the handler returned before it had ended its response")
         except BaseException as exc:  # noqa: BLE001  # the edge of a request; SystemExit ends only it

@@ -11,7 +11,8 @@ from buntime.worker.fetch import bad_body, checked, request_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Future
     from typing import Any
 
     from buntime.message import Response
@@ -34,10 +35,9 @@ class BlockingBody:
 class AsyncFetch:
     """Adapts handlers to exchanges, for an async app."""
 
-    def __init__(self, find: Finder, threads: int) -> None:
+    def __init__(self, find: Finder, threads: Threads) -> None:
         self._find = find
-        # Of its own, so that an app which fills asyncio's default one does not stop itself.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="handler")
+        self._threads = threads
 
     async def handle(self, exchange: AsyncExchange) -> None:
         """Answer one request."""
@@ -46,52 +46,95 @@ class AsyncFetch:
             response = checked(await self._call(handler, exchange, params), handler)
         except BadBody as exc:
             response = bad_body(exc, exchange.head)
-        await self._respond(exchange, response)
+        await respond(exchange, response, self._threads)
 
     async def _call(
         self, handler: Handler, exchange: AsyncExchange, params: dict[str, str] | None
     ) -> Any:
         if handler.needs_loop:
             body = exchange if exchange.has_body else None
-            request = request_of(exchange.head, body, params, AsyncRequest)
-            if handler.is_async:
-                return await handler.call(request)
-            # A decorator's function may also run the async one to its end: not on this thread.
-            result = await self._in_thread(handler.call, request)
-            return await result if hasattr(result, "__await__") else result
+            request = request_of(exchange, body, params, AsyncRequest)
+            return await self._threads.call_for_loop(handler, request)
         blocking = BlockingBody(exchange) if exchange.has_body else None
-        return await self._in_thread(handler.call, request_of(exchange.head, blocking, params))
+        return await self._threads.call(handler.call, request_of(exchange, blocking, params))
 
-    async def _respond(self, exchange: AsyncExchange, response: Response) -> None:
-        body = response.body
-        if body is None or isinstance(body, bytes):
-            exchange.start(response.status, response.headers.items())
-            await exchange.write(body or b"", end=True)
-            return
-        try:
-            exchange.start(response.status, response.headers.items())
-            if exchange.sends_head_first():
-                await exchange.write(b"", end=exchange.is_head_only)
-            if not exchange.is_head_only:
-                await self._stream(exchange, body)
-            await exchange.write(b"", end=True)
-        finally:
-            await response.aclose()
 
-    async def _stream(self, exchange: AsyncExchange, body: Any) -> None:
-        if hasattr(body, "__aiter__"):
-            async for piece in body:
+async def respond(exchange: AsyncExchange, response: Response, threads: Threads) -> None:
+    """Send a response."""
+    body: Any = response.body
+    if body is None or isinstance(body, bytes):
+        exchange.start(response.status, response.headers.items())
+        await exchange.write(body or b"", end=True)
+        return
+    pieces = body if response.is_async else PiecesOfThread(body, threads)
+    try:
+        exchange.start(response.status, response.headers.items())
+        if exchange.sends_head_first():
+            await exchange.write(b"", end=exchange.is_head_only)
+        if not exchange.is_head_only:
+            async for piece in pieces:
                 await exchange.write(piece, end=exchange.ends_with(piece))
-            return
-        pieces = iter(body)
-        while (piece := await self._in_thread(next, pieces, None)) is not None:
-            await exchange.write(piece, end=exchange.ends_with(piece))
+        await exchange.write(b"", end=True)
+    finally:
+        if response.is_async:
+            await response.aclose()
+        else:
+            await pieces.close()
 
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+
+class PiecesOfThread:
+    """The pieces of an iterable that blocks, each of them made in a thread."""
+
+    def __init__(self, body: Any, threads: Threads) -> None:
+        self._body = body
+        self._threads = threads
+        self._made: Future[Any] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = iter(self._body)
+        while True:
+            self._made = self._threads.submit(next, pieces, None)
+            piece = await asyncio.wrap_future(self._made)
+            self._made = None
+            if piece is None:
+                return
+            yield piece
+
+    async def close(self) -> None:
+        """Close the iterable, in a thread; where it is making a piece, when it has."""
+        close = getattr(self._body, "close", None)
+        if close is None:
+            return
+        if self._made is None or self._made.done():
+            await self._threads.call(close)
+        else:
+            self._made.add_done_callback(lambda _: close())
+
+
+class Threads:
+    """Threads for what blocks.
+
+    Of our own, so that an app which fills asyncio's default ones does not stop itself.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._executor = ThreadPoolExecutor(most, thread_name_prefix=name)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a function in a thread, in a copy of this task's context."""
-        loop = asyncio.get_running_loop()
-        run = copy_context().run
-        return await loop.run_in_executor(self._threads, run, _call, function, args)
+        return self._executor.submit(copy_context().run, _call, function, args)
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in a thread, and wait for its result."""
+        return await asyncio.wrap_future(self.submit(function, *args))
+
+    async def call_for_loop(self, handler: Handler, argument: Any) -> Any:
+        """Call a handler that is async, or was made of an async one by a decorator."""
+        if handler.is_async:
+            return await handler.call(argument)
+        # A decorator's function may also run the async one to its end: not on this thread.
+        result = await self.call(handler.call, argument)
+        return await result if hasattr(result, "__await__") else result
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:

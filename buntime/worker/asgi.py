@@ -70,7 +70,7 @@ class Call:
             raise exchange.departure()
         if exchange.stage is NEW:
             self._expect(event, "http.response.start")
-            exchange.start(int(event["status"]), _headers_of(event))
+            exchange.start(int(event["status"]), headers_of(event))
             return
         self._expect(event, "http.response.body")
         if self._is_done:
@@ -113,7 +113,8 @@ def scope_of(head: Message, state: dict[str, Any]) -> Scope:
     }
 
 
-def _headers_of(event: Event) -> list[tuple[str, str]]:
+def headers_of(event: Event) -> list[tuple[str, str]]:
+    """Return the headers of an event as checked pairs of text."""
     pairs = []
     for name, value in event.get("headers") or ():
         if not isinstance(name, bytes) or not isinstance(value, bytes):

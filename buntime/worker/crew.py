@@ -44,7 +44,7 @@ class Job:
     """What a thread of the crew handles."""
 
     bell: Bell | None = None  # of the thread that is in its handler
-    has_news = False  # since somebody last waited for it
+    news = 0  # counts what came for it
 
 
 class Crew:
@@ -101,24 +101,30 @@ class Crew:
 
     # ---- for handlers, on their threads and on others that the app started
 
-    def wait(self, job: Job) -> None:
-        """Block until there may be news of a job."""
+    def wait(self, job: Job, seen: int, *, gives_way: bool = False) -> None:
+        """Block until there may be more news of a job than `seen`.
+
+        A count, as several threads may wait: of a flag the first would take what is for all. Who
+        reads the channel while it waits does not hear another thread's `tell`; who `gives_way`
+        leaves the reading to others, if there are any.
+        """
         with self._mutex:
-            if job.has_news:
-                job.has_news = False
+            if job.news != seen:
                 return
             bell = _new_bell()
             leads = self._borrow_lead(job, bell)
+            if leads and gives_way and self._concurrency > 1:
+                leads = not self._appoint()
             if not leads:
                 self._sleepers[bell] = job
         if not leads:
             bell.acquire()
             return
-        self._read_for(job)
+        self._read_for(job, seen)
         self._return_lead(job, bell)
 
-    def _read_for(self, job: Job) -> None:
-        while not job.has_news:
+    def _read_for(self, job: Job, seen: int) -> None:
+        while job.news == seen:
             with self._mutex:
                 # A request, new or left in the queue, is no work for one who waits.
                 if self._is_done() or (self._can_claim() and self._appoint()):
@@ -264,7 +270,7 @@ class Crew:
         return True
 
     def _wake(self, job: Job) -> None:
-        job.has_news = True
+        job.news += 1
         if self._sleepers:
             for bell in [bell for bell, other in self._sleepers.items() if other is job]:
                 del self._sleepers[bell]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from buntime.wire import BODY, CANCEL, ERROR, IDLE, REQUEST, TERMINATE, WINDOW
+from buntime.wire import (
+    BODY,
+    CANCEL,
+    CLOSE,
+    ERROR,
+    IDLE,
+    MESSAGE,
+    REQUEST,
+    TERMINATE,
+    WINDOW,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Generic, TypeVar
+    from typing import Any, Generic, TypeVar
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
@@ -24,18 +34,33 @@ else:
             return cls
 
 
-class Engine(Generic[E]):
-    """Hands what the runtime sends to the exchanges it is for."""
+class Sockets(Generic[E]):
+    """How an app takes WebSockets: the class of their exchanges, and who handles them."""
 
-    def __init__(self, channel: Channel, send: Send) -> None:
+    def __init__(self, exchange_class: type[E], handle: Callable[[E], Any]) -> None:
+        self.exchange_class = exchange_class
+        self.handle = handle
+
+
+class Engine(Generic[E]):
+    """Hands what the runtime sends to the exchanges it is for.
+
+    An app without `sockets` answers the request of a WebSocket as the GET that it is (RFC 9110
+    7.8: a server may ignore an Upgrade).
+    """
+
+    def __init__(self, channel: Channel, send: Send, sockets: Sockets[Any] | None) -> None:
         self.channel = channel
         self.send = send
+        self.sockets = sockets
         self.exchanges: dict[int, E] = {}
         self.is_closing = False  # TERMINATE has come
         self.dispatch: dict[str, Callable[[Message, bytes], None]] = {
             REQUEST: self._on_request,
             BODY: self._on_body,
             WINDOW: self._on_window,
+            MESSAGE: self._on_message,
+            CLOSE: self._on_close,
             CANCEL: self._on_cancel,
             IDLE: self._on_idle,
             TERMINATE: self._on_terminate,
@@ -92,6 +117,18 @@ class Engine(Generic[E]):
         if exchange is not None:
             exchange.on_window(head["credit"])
             self.tell(exchange)
+
+    def _on_message(self, head: Message, payload: bytes) -> None:
+        exchange = self.exchanges.get(head["id"])
+        if exchange is not None:
+            exchange.on_message(head["kind"], payload, head["end"])
+            self.tell(exchange)
+
+    def _on_close(self, head: Message, _payload: bytes) -> None:
+        exchange = self.exchanges.get(head["id"])
+        if exchange is not None:
+            exchange.on_close(head["code"], head["reason"])
+            self.cancel(exchange)
 
     def _on_cancel(self, head: Message, _payload: bytes) -> None:
         exchange = self.exchanges.get(head["id"])

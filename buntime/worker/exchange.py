@@ -74,6 +74,7 @@ class Exchange:
     # Defaults stand here, as most requests change few of them.
     stage = NEW
     gone = ""  # the reason of its CANCEL
+    is_socket = False  # a WebSocket: see `worker/websocket.py`
     # on the way in
     _offset = 0  # into the first piece
     _consumed = 0
@@ -108,7 +109,19 @@ class Exchange:
         """Take leave to send `credit` more bytes."""
         self._granted += credit
 
+    def on_message(self, kind: str, data: bytes, end: bool) -> None:
+        """Take a piece of a message; only a WebSocket gets any."""
+        raise AssertionError(f"a MESSAGE for {self.head['target']}, which is no WebSocket")
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Take the news that a WebSocket is closed."""
+        raise AssertionError(f"a CLOSE for {self.head['target']}, which is no WebSocket")
+
     # The handler's side, on the way in.
+
+    def is_cancelled(self) -> bool:
+        """Tell whether nobody waits for the response any more."""
+        return bool(self.gone)
 
     @property
     def has_body(self) -> bool:
@@ -259,7 +272,7 @@ class Exchange:
         if _declared(self._headers) is None:
             self._headers = [*self._headers, ("content-length", str(size))]
 
-    def departure(self) -> ClientGone:
+    def departure(self) -> Exception:
         """Return the error that tells a handler that it is `gone`."""
         return ClientGone(
             "the deadline of this request has passed"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from buntime.wire import Message
+    from buntime.worker.exchange import Exchange
     from buntime.worker.sync import SyncExchange
 
     class Finder(Protocol):
@@ -29,7 +30,9 @@ class Handler:
 
     __slots__ = ("call", "is_async", "label", "may_await")
 
-    def __init__(self, call: Callable[[Any], Any], label: str) -> None:
+    def __init__(
+        self, call: Callable[[Any], Any], label: str, argument: str = "the request"
+    ) -> None:
         """Take a function; `label` names it in errors: `fetch`, `routes["/todos"]["GET"]`."""
         self.call = call
         self.label = label
@@ -40,7 +43,7 @@ class Handler:
         if shape is not None and not shape.takes(1):
             takes = f"{shape.required} or more" if shape.required != len(shape.names) else None
             raise BootError(
-                f"{label} must take one argument, the request; "
+                f"{label} must take one argument, {argument}; "
                 f"it takes {takes or shape.required}: ({', '.join(shape.names)})"
             )
 
@@ -62,16 +65,17 @@ def fetch_adapter(find: Finder) -> Callable[[SyncExchange], None]:
     def handle(exchange: SyncExchange) -> None:
         handler, params = find(exchange.head)
         try:
-            request = request_of(exchange.head, exchange if exchange.has_body else None, params)
+            request = request_of(exchange, exchange if exchange.has_body else None, params)
             response = checked(handler.call(request), handler)
         except BadBody as exc:
             response = bad_body(exc, exchange.head)
-        _respond(exchange, response)
+        respond(exchange, response)
 
     return handle
 
 
-def _respond(exchange: SyncExchange, response: Response) -> None:
+def respond(exchange: SyncExchange, response: Response) -> None:
+    """Send a response."""
     body: Any = response.body
     if body is None or isinstance(body, bytes):
         exchange.start(response.status, response.headers.items())
@@ -92,9 +96,10 @@ def _respond(exchange: SyncExchange, response: Response) -> None:
 
 
 def request_of(
-    head: Message, body: Any, params: dict[str, str] | None, cls: type[Request] = Request
+    exchange: Exchange, body: Any, params: dict[str, str] | None, cls: type[Request] = Request
 ) -> Request:
     """Make the Request of a handler, of the class for its kind."""
+    head = exchange.head
     request = cls(
         head["method"],
         head["target"],
@@ -106,6 +111,7 @@ def request_of(
         id=head["request_id"],
         body=body,
     )
+    request._waiter = exchange
     if params:
         request.params = params
     return request

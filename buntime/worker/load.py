@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from buntime.worker.callables import is_async, shape_of
-from buntime.worker.fetch import Handler, fetch_adapter, only
+from buntime.worker.fetch import Handler, error_response, fetch_adapter, only
 from buntime.worker.report import BootError, complain
-from buntime.worker.routes import Router
+from buntime.worker.routes import Fixed, Router
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from buntime.wire import Message
+    from buntime.worker.engine import Sockets
     from buntime.worker.fetch import Finder
 
 SYNC_CONCURRENCY = 8  # threads; more do not help code that holds the GIL
 ASYNC_CONCURRENCY = 100  # tasks
+# The same where `websocket` is exported: an open one is a request in hand, and mostly waits.
+SYNC_SOCKETS = 100
+ASYNC_SOCKETS = 1000
 MOST_THREADS = 32  # for the sync handlers of an async app
 LOOKED_FOR = (
     "looked for fetch (a function that takes a Request), routes (a dict), "
-    "app or application (ASGI or WSGI)"
+    "app or application (ASGI or WSGI), websocket (a function that takes a WebSocket)"
 )
 
 
@@ -33,6 +37,7 @@ class App:
         self.handle = handle  # of SyncExchange, or of AsyncExchange and then async
         self.concurrency = concurrency
         self.is_async = False
+        self.sockets: Sockets[Any] | None = None  # who takes WebSockets
         # hooks
         self.start: Callable[[], Any] | None = None  # an ASGI app's lifespan
         self.stop: Callable[[], Any] | None = None
@@ -61,7 +66,7 @@ def _find(module: ModuleType, init: Message) -> App:
         if value is None:
             continue
         try:
-            app = adapt(value, name, init)
+            app = adapt(value, name, init, module)
         except BootError as exc:
             problems.append(str(exc))
             continue
@@ -78,41 +83,88 @@ def _tell_of_others(module: ModuleType, chosen: str, entrypoint: str) -> None:
         complain(f"buntime: {entrypoint}: {chosen} is served, {others[0]} is not")
 
 
-def _adapt_fetch(value: Any, name: str, init: Message) -> App:
+def _adapt_fetch(value: Any, name: str, init: Message, module: ModuleType) -> App:
     if not callable(value):
         raise BootError(f"{name} is {_what(value)}, which cannot be called")
     handler = Handler(value, name)
-    return _with_handlers("fetch", only(handler), init, needs_loop=handler.needs_loop)
+    socket = _socket_handler(module)
+    return _with_handlers("fetch", only(handler), init, socket, needs_loop=handler.needs_loop)
 
 
-def _adapt_routes(value: Any, name: str, init: Message) -> App:
+def _adapt_routes(value: Any, name: str, init: Message, module: ModuleType) -> App:
     if not isinstance(value, dict) or not value:
         raise BootError(f"{name} is {_what(value)}, not a dict with entries")
     router = Router(value)
-    return _with_handlers("routes", router, init, needs_loop=router.needs_loop)
+    socket = _socket_handler(module)
+    return _with_handlers("routes", router, init, socket, needs_loop=router.needs_loop)
 
 
-def _with_handlers(kind: str, find: Finder, init: Message, *, needs_loop: bool) -> App:
-    if not needs_loop:
+def _adapt_websocket(_value: Any, name: str, init: Message, module: ModuleType) -> App:
+    socket = _socket_handler(module)
+    if socket is None:
+        raise BootError(f"{name} is a module")
+    return _with_handlers("websocket", _require_upgrade, init, socket, needs_loop=False)
+
+
+def _socket_handler(module: ModuleType) -> Handler | None:
+    """Return who takes WebSockets beside `fetch` or `routes`, if anybody does."""
+    value = vars(module).get("websocket")
+    if value is None or isinstance(value, type(module)):  # that of a package, imported
+        return None
+    if not callable(value):
+        raise BootError(f"websocket is {_what(value)}, which cannot be called")
+    return Handler(value, "websocket", "the WebSocket")
+
+
+def _require_upgrade(head: Message) -> tuple[Handler, None]:
+    """Answer what is no WebSocket, where there is nothing else."""
+    message = "this app speaks WebSocket, and nothing else"
+    response = error_response(426, "upgrade_required", message, head)
+    response.headers.set("upgrade", "websocket")
+    return Fixed(response, "websocket"), None
+
+
+def _with_handlers(
+    kind: str, find: Finder, init: Message, socket: Handler | None, *, needs_loop: bool
+) -> App:
+    if needs_loop or (socket is not None and socket.needs_loop):
+        return _with_async_handlers(kind, find, init, socket)
+    if socket is None:
         return App(kind, fetch_adapter(find), _sync_concurrency(init))
-    from buntime.worker.aiofetch import AsyncFetch  # brings asyncio, 62 ms
+    from buntime.worker.syncwebsocket import sync_sockets  # 2 ms, for an app with WebSockets
 
-    concurrency = init["concurrency"] or ASYNC_CONCURRENCY
-    adapter = AsyncFetch(find, min(concurrency, MOST_THREADS))
-    app = App(kind, adapter.handle, concurrency)
-    app.is_async = True
+    most = SYNC_CONCURRENCY if init["config"].get("lowMemory") else SYNC_SOCKETS
+    app = App(kind, fetch_adapter(find), init["concurrency"] or most)
+    app.sockets = sync_sockets(socket)
     return app
 
 
-def _adapt_app(value: Any, name: str, init: Message) -> App:
+def _with_async_handlers(kind: str, find: Finder, init: Message, socket: Handler | None) -> App:
+    from buntime.worker.aiofetch import AsyncFetch, Threads  # brings asyncio, 62 ms
+
+    most = ASYNC_CONCURRENCY if socket is None else ASYNC_SOCKETS
+    concurrency = init["concurrency"] or most
+    threads = Threads(min(concurrency, MOST_THREADS), "handler")
+    app = App(kind, AsyncFetch(find, threads).handle, concurrency)
+    app.is_async = True
+    if socket is not None:
+        from buntime.worker.aiowebsocket import async_sockets  # 2 ms, for an app with WebSockets
+
+        app.sockets = async_sockets(socket, concurrency)
+    return app
+
+
+def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App:
     if not callable(value):
         raise BootError(f"{name} is {_what(value)}, which cannot be called")
     if _is_asgi(value, name):
         from buntime.worker.asgi import AsgiApp  # brings asyncio, 62 ms
+        from buntime.worker.asgiwebsocket import asgi_sockets  # 3 ms
 
         asgi = AsgiApp(value)
         app = App("asgi", asgi.handle, init["concurrency"] or ASYNC_CONCURRENCY)
         app.is_async = True
+        app.sockets = asgi_sockets(value, asgi.lifespan.state)
         app.start, app.stop = asgi.lifespan.start, asgi.lifespan.stop
         return app
     from buntime.worker.wsgi import wsgi_adapter  # 1 ms, which other kinds need not spend
@@ -161,9 +213,10 @@ def _what(value: object) -> str:
     return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
-_KINDS: dict[str, Callable[[Any, str, Message], App]] = {
+_KINDS: dict[str, Callable[[Any, str, Message, ModuleType], App]] = {
     "fetch": _adapt_fetch,
     "routes": _adapt_routes,
     "app": _adapt_app,
     "application": _adapt_app,
+    "websocket": _adapt_websocket,
 }

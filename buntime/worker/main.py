@@ -112,7 +112,7 @@ def _serve(app: App, channel: Channel, received: list[Received], ready: Callable
     """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
     if not app.is_async:
         ready()
-        SyncEngine(channel, app.handle, app.on_idle, app.concurrency).run(received)
+        SyncEngine(channel, app.handle, app.sockets, app.on_idle, app.concurrency).run(received)
         if app.on_terminate is not None:
             run_hook("on_terminate", app.on_terminate)
         return
@@ -121,6 +121,7 @@ def _serve(app: App, channel: Channel, received: list[Received], ready: Callable
     AsyncEngine(
         channel,
         app.handle,
+        app.sockets,
         start=app.start,
         stop=app.stop,
         on_idle=app.on_idle,

@@ -13,9 +13,11 @@ from buntime.worker.hooks import run_hook
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
+    from buntime.worker.engine import Sockets
 
     Handle = Callable[["SyncExchange"], None]
 
@@ -27,11 +29,19 @@ class SyncExchange(Exchange, Job):
 
     crew: Crew
 
+    def is_cancelled(self) -> bool:
+        """Tell whether nobody waits for the response any more."""
+        self.crew.glance(self)
+        return bool(self.gone)
+
     def read(self, limit: int) -> bytes:
         """Return up to `limit` bytes of the request's body, b"" at its end."""
-        while (data := self.take(limit)) is None:
-            self.crew.wait(self)
-        return data
+        while True:
+            seen = self.news
+            data = self.take(limit)
+            if data is not None:
+                return data
+            self.crew.wait(self, seen)
 
     def write(self, body: bytes, *, end: bool = False) -> None:
         """Send a piece of the response's body; returns when the kernel has it."""
@@ -40,8 +50,10 @@ class SyncExchange(Exchange, Job):
         if self.fits(body):
             self.send(body, end=end)
         else:
+            seen = self.news
             for _ in self.flow(body, end=end):
-                self.crew.wait(self)
+                self.crew.wait(self, seen)
+                seen = self.news
 
 
 class IdleJob(Job):
@@ -58,10 +70,11 @@ class SyncEngine(Engine[SyncExchange]):
         self,
         channel: Channel,
         handle: Handle,
+        sockets: Sockets[Any] | None,
         on_idle: Callable[[], object] | None,
         concurrency: int,
     ) -> None:
-        super().__init__(channel, channel.send)
+        super().__init__(channel, channel.send, sockets)
         self._handle = handle
         self._on_idle_hook = on_idle
         self._crew = Crew(self._read, self._perform, concurrency)
@@ -75,7 +88,10 @@ class SyncEngine(Engine[SyncExchange]):
 
     def begin(self, head: Message, payload: bytes) -> None:
         """Queue a request for a thread."""
-        exchange = SyncExchange(head, payload, self.send, self.exchanges.pop)
+        cls = SyncExchange
+        if self.sockets is not None and "upgrade" in head:
+            cls = self.sockets.exchange_class
+        exchange = cls(head, payload, self.send, self.exchanges.pop)
         exchange.crew = self._crew
         self.exchanges[exchange.id] = exchange
         self._crew.put(exchange)
@@ -111,7 +127,10 @@ class SyncEngine(Engine[SyncExchange]):
 
     def _answer(self, exchange: SyncExchange) -> None:
         try:
-            self._handle(exchange)
+            if exchange.is_socket and self.sockets is not None:
+                self.sockets.handle(exchange)
+            else:
+                self._handle(exchange)
             if exchange.stage is not ENDED:
                 raise RuntimeError("the handler returned before it had ended its response")
         except BaseException as exc:  # noqa: BLE001  # the edge of a request; SystemExit ends only it

@@ -1,0 +1,283 @@
+"""A WebSocket in hand: the exchange of its handshake, and then its messages, by the same credit.
+
+What the two engines share. As in `exchange`, nothing here waits.
+
+    stage       open()  start()  shut()   finish(), fail()
+    NEW         OPEN    HELD     ENDED    ENDED              ended by a 403, or an ERROR
+    HELD, SENT  -       -        -        ENDED              a response denies it, see `exchange`
+    OPEN        -       -        CLOSED   ENDED
+    CLOSED      -       -        -        ENDED              the app has closed; its handler goes on
+    ENDED       -       -        -        -
+
+`gone` tells that the other side has closed, or left; what came before that can still be received.
+
+Credit. A piece is paid back when the app takes it, or waits for the rest of its message: of what
+nobody receives no more than UPLOAD_WINDOW is here, and a message larger than that arrives whole.
+"""
+
+from __future__ import annotations
+
+from buntime.response import Response
+from buntime.websocket import WebSocketClosed
+from buntime.wire import (
+    ACCEPT,
+    CLOSE,
+    MAX_PAYLOAD,
+    MESSAGE,
+    MESSAGE_OVERHEAD,
+)
+from buntime.worker.exchange import ENDED, NEW, RETURN_BYTES, Exchange, Stage
+from buntime.worker.report import complain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from buntime.websocket import WebSocket
+    from buntime.wire import Message
+    from buntime.worker.exchange import Pairs, Send
+    from buntime.worker.fetch import Handler
+
+    W = TypeVar("W", bound=WebSocket)
+    Closing = tuple[int, str]
+else:
+    from _collections import deque
+
+OPEN = Stage("its handshake is answered")
+CLOSED = Stage("the app has closed it")
+
+# bytes. A smaller piece of a larger message waits for credit, rather than cost one message each.
+LEAST_PIECE_BYTES = 4096
+# RFC 6455 7.4.1 and IANA's registry: 1004 has no meaning, 1005, 1006 and 1015 are never sent.
+_CODES = frozenset([*range(1000, 1004), *range(1007, 1015)])
+BAD_MESSAGE = 1007  # what the client sent is not what the app asked for
+_NORMAL = 1000
+_LOST = 1006  # the client left without a closing frame
+_FORBIDDEN = 403
+_OURS = "sec-websocket-"  # header fields of the handshake, which only the runtime writes
+
+
+class Socket(Exchange):
+    """A WebSocket, from its handshake to the end of its handler."""
+
+    is_socket = True
+    # Each is written by one side: what the runtime said, and what the app did.
+    _told: Closing | None = None
+    _said: Closing | None = None
+    _owed = 0  # bytes of credit that are to be paid back
+
+    def __init__(
+        self, head: Message, payload: bytes, send: Send, forget: Callable[[int], Any]
+    ) -> None:
+        super().__init__(head, payload, send, forget)
+        self._messages: deque[tuple[str, bytes, bool]] = deque()  # pieces not yet taken
+        self._parts: list[bytes] = []  # those taken of a message that is not complete
+
+    # The channel's side.
+
+    def on_message(self, kind: str, data: bytes, end: bool) -> None:
+        """Take a piece of a message."""
+        self._messages.append((kind, data, end))
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Take the news that nothing more comes, and nothing more can be sent."""
+        self._told = (code, reason)
+        self.gone = "closed"
+
+    # The handler's side.
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its handshake still waits for an answer."""
+        return self.stage is NEW
+
+    @property
+    def closing(self) -> Closing | None:
+        """Code and reason, once it is closed by either side."""
+        if self._said or self._told:
+            return self._said or self._told
+        return (_LOST, "") if self.gone else None
+
+    def departure(self) -> Exception:
+        """Return the error that tells a handler that it is closed."""
+        code, reason = self.closing or (_LOST, "")
+        return WebSocketClosed(code, reason)
+
+    def start(self, status: int, headers: Pairs) -> None:
+        """Set the head of a response that denies it."""
+        self._check_new()
+        super().start(status, headers)
+
+    def open(self, subprotocol: str | None, headers: Pairs) -> None:
+        """Answer the handshake. Raises ValueError for what the runtime would not send."""
+        self._check_new()
+        if self.gone:
+            raise self.departure()
+        offered = self.head["subprotocols"]
+        if subprotocol is not None and subprotocol not in offered:
+            names = ", ".join(offered) or "none"
+            raise ValueError(f"the client did not offer {subprotocol!r}; it offers: {names}")
+        for name, _ in headers:
+            if name.startswith(_OURS):
+                raise ValueError(f"header {name!r} is the handshake's own; see `subprotocol`")
+        self._send_message(
+            {"type": ACCEPT, "id": self.id, "subprotocol": subprotocol, "headers": headers}, b""
+        )
+        self.stage = OPEN
+
+    def take_message(self) -> str | bytes | None:
+        """Return the next message, None where none is complete. Raises WebSocketClosed."""
+        messages = self._messages
+        while messages and self.stage is OPEN:
+            kind, data, end = messages.popleft()
+            self._pay_back(len(data) + MESSAGE_OVERHEAD)
+            if not end:
+                self._parts.append(data)
+                continue
+            if self._parts:
+                data = b"".join([*self._parts, data])
+                self._parts = []
+            return data.decode() if kind == "text" else data
+        self._check_open()
+        return None
+
+    def fits_message(self, data: bytes) -> bool:
+        """Tell whether a message can leave at once and whole."""
+        size = len(data)
+        return size <= MAX_PAYLOAD and self._sent + size + MESSAGE_OVERHEAD <= self._granted
+
+    def send_some(self, kind: str, rest: bytes | memoryview) -> int | None:
+        """Send a piece of what is left of a message, and return its size.
+
+        None: the piece has to wait for credit. Raises WebSocketClosed.
+        """
+        self._check_open()
+        left = len(rest)
+        size = left if left <= MAX_PAYLOAD else MAX_PAYLOAD
+        room = self._granted - self._sent - MESSAGE_OVERHEAD
+        if size > room:
+            if room < LEAST_PIECE_BYTES:
+                return None
+            size = room
+        end = size == left
+        message: Message = {"type": MESSAGE, "id": self.id, "kind": kind, "end": end}
+        if size:
+            message["size"] = size
+        self._sent += size + MESSAGE_OVERHEAD
+        self._send_message(message, rest if end else rest[:size])
+        return size
+
+    def shut(self, code: int, reason: str) -> None:
+        """Close, or deny; nothing where that was done. Raises ValueError for what is no code."""
+        _check_closing(code, reason)
+        if self.stage is NEW:
+            self._refuse()
+        elif self.stage is OPEN and not self.gone:
+            self._said = (int(code), reason)
+            self._send_close(end=False)
+            self.stage = CLOSED
+
+    def finish(self) -> None:
+        """End the exchange, as its handler is over."""
+        if self.stage is NEW:
+            self._refuse()
+        elif self.stage is OPEN or self.stage is CLOSED:
+            self._said = self.closing or (_NORMAL, "")
+            self._send_close(end=True)
+            self._end()
+        elif self.stage is not ENDED:  # in the middle of a response that denies it
+            super().fail(self.departure())
+
+    def fail(self, exc: BaseException) -> None:
+        """End the exchange with an error, unless that only says that it was closed."""
+        if self.stage is ENDED or not self.closing:
+            super().fail(exc)
+            return
+        if not _tells_of_closing(exc):
+            complain(f"{self.head['target']}, after its WebSocket was closed:", exc)
+        self.finish()
+
+    def _check_new(self) -> None:
+        if self.stage is not NEW:
+            raise RuntimeError(
+                "the handshake of this WebSocket is answered already; the first receive or send "
+                "accepts it, too"
+            )
+
+    def _check_open(self) -> None:
+        if self.gone or self.stage is not OPEN:
+            raise self.departure()
+
+    def _refuse(self) -> None:
+        self.start(_FORBIDDEN, [])
+        self.send(b"", end=True)
+
+    def _send_close(self, *, end: bool) -> None:
+        assert self._said is not None
+        code, reason = self._said
+        message = {"type": CLOSE, "id": self.id, "code": code, "reason": reason, "end": end}
+        self._send_message(message, b"")
+
+    def _pay_back(self, size: int) -> None:
+        self._owed += size
+        if self._owed >= RETURN_BYTES and not self.gone:
+            self._grant(self._owed)
+            self._owed = 0
+
+
+def websocket_of(socket: Socket, link: Any, cls: type[W]) -> W:
+    """Make the WebSocket of a handler, of the class for its kind."""
+    head = socket.head
+    return cls(
+        head["target"],
+        head["base"],
+        head["headers"],
+        link=link,
+        subprotocols=head["subprotocols"],
+        scheme=scheme_of(head),
+        client=head["client"],
+        server=head["server"],
+        id=head["request_id"],
+    )
+
+
+def scheme_of(head: Message) -> str:
+    """Return "ws" or "wss"."""
+    return "wss" if head["scheme"] == "https" else "ws"
+
+
+def check_result(result: Any, handler: Handler) -> Response | None:
+    """Return what a handler returned: nothing, or a Response that denies the handshake."""
+    if result is None or isinstance(result, Response):
+        return result
+    if hasattr(result, "__await__"):
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()  # or Python warns that it was never awaited
+        hint = "await it" if handler.is_async else "define it with `async def`"
+        raise TypeError(f"{handler.label} returned a {type(result).__name__}; {hint}")
+    raise TypeError(
+        f"{handler.label} returned a value of type {type(result).__name__}; it returns nothing, "
+        "or a Response that denies the handshake"
+    )
+
+
+def _check_closing(code: Any, reason: Any) -> None:
+    if not isinstance(code, int) or not (code in _CODES or 3000 <= code <= 4999):
+        raise ValueError(
+            f"{code!r} cannot close a WebSocket; 1000 to 1014 but 1004 to 1006 can, "
+            "and 3000 to 4999"
+        )
+    if not isinstance(reason, str):
+        raise TypeError(f"the reason of a close is text, not {type(reason).__name__}")
+    reason.encode()
+
+
+def _tells_of_closing(exc: BaseException) -> bool:
+    """Tell whether it is a WebSocketClosed, or an ExceptionGroup of nothing else."""
+    parts = getattr(exc, "exceptions", None)
+    if isinstance(parts, tuple) and parts:
+        return all(map(_tells_of_closing, parts))
+    return isinstance(exc, WebSocketClosed)
