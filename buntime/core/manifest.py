@@ -48,6 +48,8 @@ class Manifest:
     prewarm: int
     max_memory_bytes: int | None
     python: str | None
+    nice: int
+    user: str | None
     inject_base: bool | None
 
 

@@ -83,6 +83,14 @@ def _pattern(value: object) -> str:
     return value
 
 
+def _user(value: object) -> str:
+    """`"nobody"`, `"1000:1000"`."""
+    name = _text(value)
+    if not re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?", name):
+        raise BadValue(f"{shown(value)} is no user; write a name, or numbers like 1000:1000")
+    return name
+
+
 def _routes_dump(routes: Routes) -> dict[str, list[str]]:
     by_method: dict[str, list[str]] = {}
     for method, pattern in routes:
@@ -259,6 +267,24 @@ KEYS = (
         None,
         "interpreter of the app's workers, 3.9 or newer",
         "the app's `.venv`, else `RUNTIME_PYTHON`, else the runtime's own",
+        is_verbatim=True,
+    ),
+    Key(
+        "nice",
+        "nice",
+        "number",
+        whole_number(0, 19),
+        0,
+        "how much the app's workers stand back for others when the processor is busy, up to 19",
+    ),
+    Key(
+        "user",
+        "user",
+        "name, or uid:gid",
+        _user,
+        None,
+        "whom the app's workers run as, where the runtime is root",
+        "the runtime's own",
         is_verbatim=True,
     ),
     Key(

@@ -19,6 +19,7 @@ Guarantees:
 import atexit
 import hashlib
 import os
+import py_compile
 import shutil
 import stat
 import sys
@@ -37,6 +38,8 @@ _LAUNCHER = "launch.py"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
 # Each time another runtime may have got in between; a third time is more than bad luck.
 _ATTEMPTS = 3
+# Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
+_SHARED_CACHE = Path("/var/cache/buntime")
 
 
 class Warn(Protocol):
@@ -76,6 +79,27 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
     raise UsageError(
         "there is no folder to which the worker's code can be written; "
         "set TMPDIR to one, or mount a tmpfs at /tmp"
+    )
+
+
+def ensure_shared_bundle(*, warn: Warn) -> Path:
+    """The same for workers that are to become another user: each user can read it.
+
+    With bytecode, which such a worker could not write. Raises UsageError like `ensure_bundle`.
+    """
+    files = read_bundle()
+    name = f"worker-{_digest(files)}"
+    for folder in _shared_candidates():
+        try:
+            reason = _prepare_cache(folder, is_shared=True)
+            if not reason:
+                return _ensure_in(folder / name, files, is_shared=True)
+        except OSError as exc:
+            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
+        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+    raise UsageError(
+        "there is no folder to which the worker's code can be written so that others can read it; "
+        f"make {_SHARED_CACHE} one"
     )
 
 
@@ -120,16 +144,34 @@ def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
     yield private
 
 
+def _shared_candidates() -> Iterator[Path]:
+    yield _SHARED_CACHE
+    try:
+        yield Path(tempfile.gettempdir(), f"{_PACKAGE}-{os.geteuid()}-shared")
+    except OSError:  # no temporary folder at all; the caller tells
+        return
+
+
 # Whom the folders belong to
 
 
-def _prepare_cache(folder: Path) -> str:
+def _prepare_cache(folder: Path, *, is_shared: bool = False) -> str:
     """Make the cache folder; says why it is not safe to use, or nothing."""
     for missing in reversed((folder, *folder.parents)):  # mkdir's own way gives parents no mode
+        is_new = not os.path.lexists(missing)
         missing.mkdir(mode=0o700, exist_ok=True)
+        if is_shared and is_new:
+            missing.chmod(0o755)  # whatever the umask is
     real = folder.resolve(strict=True)
     reasons = [_distrust_cache(real), *(_distrust_parent(parent) for parent in real.parents)]
+    if is_shared:
+        reasons += [_miss_access(path) for path in (real, *real.parents)]
     return next(filter(None, reasons), "")
+
+
+def _miss_access(folder: Path) -> str:
+    """Why another user could not reach what is below `folder`."""
+    return "" if folder.stat().st_mode & stat.S_IXOTH else f"{folder} is closed to other users"
 
 
 def _distrust_cache(folder: Path) -> str:
@@ -156,10 +198,10 @@ def _distrust_parent(folder: Path) -> str:
 # The bundle's own folder
 
 
-def _ensure_in(target: Path, files: Mapping[str, bytes]) -> Path:
+def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
     for _ in range(_ATTEMPTS):
         if not os.path.lexists(target):
-            _unpack(target, files)
+            _unpack(target, files, is_shared=is_shared)
         if _distrust_cache(target) == "" and _is_whole(target, files):
             return target
         _discard(target)
@@ -173,7 +215,7 @@ def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
         return False
 
 
-def _unpack(target: Path, files: Mapping[str, bytes]) -> None:
+def _unpack(target: Path, files: Mapping[str, bytes], *, is_shared: bool) -> None:
     """Write all files beside `target`, then rename; another runtime may have been faster."""
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -181,11 +223,22 @@ def _unpack(target: Path, files: Mapping[str, bytes]) -> None:
             path = fresh / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.write_bytes(data)
+            if is_shared:
+                py_compile.compile(str(path), dfile=str(target / name), doraise=True)
+        if is_shared:
+            _open_to_all(fresh)
         fresh.rename(target)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
         if not target.is_dir():
             raise
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read what is in `folder`, whatever the umask is."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _discard(target: Path) -> None:

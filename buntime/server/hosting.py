@@ -20,6 +20,7 @@ class Kit:
 
     executable: str
     low_memory: bool
+    bundle: str | None = None  # where the worker's code is; None: the runtime's own
 
 
 class Hosted:
@@ -37,7 +38,11 @@ class Hosted:
         self.state = AppState(
             app.key,
             Policy(
-                kit=Kit(interpreter.executable, manifest.low_memory),
+                kit=Kit(
+                    interpreter.executable,
+                    manifest.low_memory,
+                    None if interpreter.user is None else interpreter.user.bundle,
+                ),
                 ttl_s=manifest.ttl_s,
                 idle_timeout_s=manifest.idle_timeout_s,
                 max_requests=manifest.max_requests,
@@ -65,6 +70,7 @@ def init_message(
     `environ` is the runtime's own environment.
     """
     app, interpreter = hosted.app, hosted.interpreter
+    user = interpreter.user
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),
@@ -72,7 +78,7 @@ def init_message(
         worker_id=worker_name,
         config_json=json.dumps(config),
         node_env=settings.env,
-        inherited=environ,
+        inherited=environ if user is None else {**environ, "HOME": user.home},
         manifest_env=app.manifest.env,
     )
     message: Message = {
@@ -89,5 +95,6 @@ def init_message(
         "development": settings.is_development,
         "worker": worker_name,
         "concurrency": app.manifest.concurrency,
+        "user": user and {"uid": user.uid, "gid": user.gid, "groups": user.groups},
     }
     return message, blocked

@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import buntime
@@ -35,6 +35,7 @@ from buntime.core.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.wording import shown
 from buntime.server.installer import Base, Installer
+from buntime.server.users import User, Users
 
 MINIMUM = (3, 9)
 
@@ -61,12 +62,16 @@ print("\\n{_MARK}" + json.dumps({{
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python for workers. `path` are its `sys.path` entries beyond the standard library."""
+    """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
+
+    `user` is whom an app's workers become in it, None for who they are.
+    """
 
     executable: str
     version: str  # "3.11.7"
     path: tuple[str, ...]
     prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
+    user: User | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,13 @@ class Interpreters:
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
         installer: Installer | None = None,
+        users: Users | None = None,
     ) -> None:
         """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""
         self._environ = environ
         self._clock = clock
         self._installer = Installer(environ=environ) if installer is None else installer
+        self._users = Users() if users is None else users
         self._known: dict[str, _Known] = {}
         self.default = running_interpreter() if default is None else self._find_default(default)
 
@@ -102,10 +109,14 @@ class Interpreters:
         Costs a few `stat` calls.
         """
         chosen = self._known_at(self._choose(app), app)
-        if chosen is None or not app.manifest.auto_install:
+        if chosen is not None and app.manifest.auto_install:
+            installed = self._installer.installed(app, Base(chosen.executable, chosen.version))
+            chosen = None if installed is None else self._known_at(installed, app)
+        if chosen is None or app.manifest.user is None:
             return chosen
-        installed = self._installer.installed(app, Base(chosen.executable, chosen.version))
-        return None if installed is None else self._known_at(installed, app)
+        if not self._users.is_known(app, chosen.executable):
+            return None
+        return replace(chosen, user=self._users.get(app))
 
     def find(self, app: App) -> Interpreter:
         """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit.
@@ -113,10 +124,12 @@ class Interpreters:
         With `autoInstall` it may take minutes, until the app's packages are installed.
         """
         chosen = self._find_at(self._choose(app), app)
-        if not app.manifest.auto_install:
+        if app.manifest.auto_install:
+            installed = self._installer.ensure(app, Base(chosen.executable, chosen.version))
+            chosen = self._find_at(installed, app)
+        if app.manifest.user is None:
             return chosen
-        installed = self._installer.ensure(app, Base(chosen.executable, chosen.version))
-        return self._find_at(installed, app)
+        return replace(chosen, user=self._users.find(app, chosen.executable, chosen.path))
 
     def close(self) -> None:
         """Have installations end soon; the threads that wait for them keep the program running."""

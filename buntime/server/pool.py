@@ -387,7 +387,8 @@ class Pool:
         return self._fault(500, "app_boot_failed", "the app could not be loaded", detail)
 
     def _spawn(self, number: int, kit: Kit) -> None:
-        command = [kit.executable, "-I", "-S", "-X", "utf8", f"{self._bundle}/__main__.py"]
+        main = f"{kit.bundle or self._bundle}/__main__.py"
+        command = [kit.executable, "-I", "-S", "-X", "utf8", main]
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
         if kit.low_memory:

@@ -99,7 +99,7 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Signal the process alone, if it is still there."""
         if self._popen.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, number)
 
     def kill(self) -> None:

@@ -30,6 +30,7 @@ from buntime.server.pipeline import RESERVED, Pipeline
 from buntime.server.pool import Pool
 from buntime.server.service import Service
 from buntime.server.stacks import ignore_stacks_signals
+from buntime.server.users import Users
 
 _LOG_FLUSH_S = 2.0
 _WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
@@ -70,7 +71,9 @@ class Runtime:
             # Who develops wants the next request to have the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
         )
-        self._interpreters = Interpreters(settings.python, installer=Installer(tell=log.info))
+        self._interpreters = Interpreters(
+            settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
+        )
         self._pool = Pool(
             self._loop,
             settings,

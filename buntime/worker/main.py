@@ -20,6 +20,7 @@ from buntime.worker.channel import Channel
 from buntime.worker.entrypoint import import_entrypoint
 from buntime.worker.hooks import run_hook
 from buntime.worker.lifeline import arm
+from buntime.worker.limits import limit, take_place
 from buntime.worker.load import load
 from buntime.worker.report import BootError, complain, describe
 from buntime.worker.stacks import offer
@@ -60,6 +61,7 @@ def main(argv: list[str]) -> NoReturn:
     """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
     arm(int(argv[2]))
     offer(int(argv[3]))
+    limit()
     channel = Channel(int(argv[1]))
     _leave_signals_to_the_runtime()
     _set_up_output()
@@ -82,6 +84,7 @@ def main(argv: list[str]) -> NoReturn:
         )
 
     try:
+        take_place(init)
         adopt(init, bundle)
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):

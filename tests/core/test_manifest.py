@@ -47,6 +47,8 @@ def test_the_defaults() -> None:
         prewarm=0,
         max_memory_bytes=None,
         python=None,
+        nice=0,
+        user=None,
         inject_base=None,
     )
     assert default_manifest(10 * MB) == expected
@@ -89,6 +91,8 @@ def test_all_keys() -> None:
         prewarm: 2
         maxMemory: 256mb
         python: python3.9
+        nice: 5
+        user: 1000:1000
         injectBase: false
     """)
     assert warnings == ()
@@ -109,6 +113,8 @@ def test_all_keys() -> None:
         prewarm=2,
         max_memory_bytes=256 * MB,
         python="python3.9",
+        nice=5,
+        user="1000:1000",
         inject_base=False,
     )
 
@@ -155,6 +161,10 @@ def test_it_cannot_be_changed() -> None:
         ("visibility: true", "visibility: true is not one of public, protected or internal"),
         ("python: [3.9]", "python: a list is not text"),
         ("python: ''", "python: '' is not text"),
+        ("nice: 20", "nice: 20 is not allowed; write a whole number, from 0 to 19"),
+        ("nice: -1", "nice: -1 is not allowed; write a whole number, from 0 to 19"),
+        ("user: 1000", "user: '1000' is no user; write a name, or numbers like 1000:1000"),
+        ("user: a b", "user: 'a b' is no user; write a name, or numbers like 1000:1000"),
         ("entrypoint: 5", "entrypoint: 5 is not text"),
         ("entrypoint: /etc/passwd", "entrypoint: '/etc/passwd' is not a file in the app's folder"),
         (
