@@ -4,12 +4,14 @@ from buntime.message import AsyncRequest, File, Headers, Request, Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from buntime.events import Event
     from buntime.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
 __version__ = "0.1.0"
 __all__ = [
     "AsyncRequest",
     "AsyncWebSocket",
+    "Event",
     "File",
     "Headers",
     "Request",
@@ -22,6 +24,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load what few apps need when they name it, which spares the others 1 ms each."""
+    if name == "Event":
+        from buntime import events  # see above
+
+        return events.Event
     if name in ("AsyncWebSocket", "WebSocket", "WebSocketClosed"):
         from buntime import websocket  # see above
 

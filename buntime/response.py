@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
     from typing import Any, Self
 
+    from buntime.events import EventLike
+
+    EventsLike = Iterable[EventLike] | AsyncIterable[EventLike]
     HeadersLike = Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None
     Piece = str | bytes | bytearray | memoryview
     BodyLike = Piece | Iterable[Piece] | AsyncIterable[Piece] | None
@@ -115,6 +118,30 @@ class Response:
         except (TypeError, ValueError):
             body.close()
             raise
+
+    @classmethod
+    def events(
+        cls,
+        source: EventsLike,
+        *,
+        heartbeat: float | None = 15.0,
+        status: int = 200,
+        headers: HeadersLike = None,
+    ) -> Self:
+        """Answer with server-sent events, each sent as it is made: str, dict or `buntime.Event`.
+
+        After `heartbeat` seconds of silence a comment is sent, as proxies take a silent connection
+        for dead.
+        """
+        from buntime.events import event_stream  # 1 ms
+
+        response = cls(None, status, headers, content_type="text/event-stream")
+        for name, value in (("cache-control", "no-cache"), ("x-accel-buffering", "no")):
+            if name not in response.headers:
+                response.headers.add(name, value)
+        response.body = event_stream(source, heartbeat)
+        response.is_async = hasattr(response.body, "__aiter__")
+        return response
 
     def set_cookie(
         self,

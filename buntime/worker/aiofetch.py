@@ -11,7 +11,7 @@ from buntime.worker.fetch import bad_body, checked, request_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
     from concurrent.futures import Future
     from typing import Any
 
@@ -72,14 +72,30 @@ async def respond(exchange: AsyncExchange, response: Response, threads: Threads)
         if exchange.sends_head_first():
             await exchange.write(b"", end=exchange.is_head_only)
         if not exchange.is_head_only:
-            async for piece in pieces:
-                await exchange.write(piece, end=exchange.ends_with(piece))
+            await _stream(exchange, pieces, getattr(body, "heartbeat_s", 0))
         await exchange.write(b"", end=True)
     finally:
         if response.is_async:
             await response.aclose()
         else:
             await pieces.close()
+
+
+async def _stream(
+    exchange: AsyncExchange, pieces: AsyncIterable[bytes], heartbeat_s: float
+) -> None:
+    if not heartbeat_s:
+        async for piece in pieces:
+            await exchange.write(piece, end=exchange.ends_with(piece))
+        return
+    from buntime.worker.pulse import LoopPulse  # 1 ms, for an app with events
+
+    pulse = LoopPulse(exchange, heartbeat_s)
+    try:
+        async for piece in pieces:
+            await pulse.write(piece)
+    finally:
+        pulse.stop()
 
 
 class PiecesOfThread:

@@ -88,11 +88,26 @@ def respond(exchange: SyncExchange, response: Response) -> None:
         if exchange.sends_head_first():
             exchange.write(b"", end=exchange.is_head_only)
         if not exchange.is_head_only:
-            for piece in body:
-                exchange.write(piece, end=exchange.ends_with(piece))
+            _stream(exchange, body)
         exchange.write(b"", end=True)
     finally:
         response.close()
+
+
+def _stream(exchange: SyncExchange, body: Any) -> None:
+    heartbeat_s = getattr(body, "heartbeat_s", 0)
+    if not heartbeat_s:
+        for piece in body:
+            exchange.write(piece, end=exchange.ends_with(piece))
+        return
+    from buntime.worker.pulse import ThreadPulse  # 1 ms, for an app with events
+
+    pulse = ThreadPulse(exchange, heartbeat_s)
+    try:
+        for piece in body:
+            pulse.write(piece)
+    finally:
+        pulse.stop()
 
 
 def request_of(
