@@ -156,6 +156,7 @@ FIELDS = {
     "/a/short": [(b"content-length", b"10")],
     "/a/long": [(b"content-length", b"3")],
     "/a/none": [],
+    "/a/endless": [],
 }
 
 async def app(scope, receive, send):
@@ -163,6 +164,8 @@ async def app(scope, receive, send):
         return
     await send({"type": "http.response.start", "status": 200, "headers": FIELDS[scope["path"]]})
     await send({"type": "http.response.body", "body": b"12", "more_body": True})
+    while scope["path"] == "/a/endless":
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
     await send({"type": "http.response.body", "body": b"345"})
 """
 
@@ -170,10 +173,10 @@ async def app(scope, receive, send):
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "c", {"app.py": APP}, ttl=600)
-    write_app(folder / "liar", {"app.py": LIAR}, ttl=600)
-    write_app(folder / "w", {"wsgi.py": WSGI}, ttl=600)
-    write_app(folder / "a", {"asgi.py": ASGI}, ttl=600)
+    write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
+    write_app(folder / "liar", {"app.py": LIAR}, ttl=600, maxRequests=10**6)
+    write_app(folder / "w", {"wsgi.py": WSGI}, ttl=600, maxRequests=10**6)
+    write_app(folder / "a", {"asgi.py": ASGI}, ttl=600, maxRequests=10**6)
     with running(folder) as runtime:
         yield runtime
 
@@ -292,6 +295,13 @@ def test_head_has_no_body(client: RawClient) -> None:
         assert (reply.status, reply.body) == (200, b"")
         assert reply.get("content-length") == ("6" if page == "unread" else None)
         assert client.read().body == b"unread"
+
+
+def test_head_ends_an_endless_answer(runtime: Runtime, client: RawClient) -> None:
+    """An app that goes on and on is told to stop where nobody asked for its body."""
+    client.send(request("HEAD /a/endless"))
+    assert client.read("HEAD").status == 200
+    wait_until(lambda: busy(runtime, "a") == 0, what="the worker to be idle")
 
 
 def test_head_of_an_error_has_no_body(client: RawClient) -> None:
@@ -429,6 +439,15 @@ def test_a_small_answer_is_one_segment(client: RawClient, target: str) -> None:
         assert segments_in(client) - before == 1
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux counts segments")
+def test_a_chunk_is_one_segment(client: RawClient) -> None:
+    """A chunk's size, data and end leave in one send; so do a head and what there is behind it."""
+    for _ in range(5):
+        before = segments_in(client)
+        assert client.get("/c/pieces").body == b"one two three"
+        assert segments_in(client) - before <= 5  # head, three pieces, end
+
+
 def test_continue_is_sent_when_the_app_reads(runtime: Runtime, client: RawClient) -> None:
     """100 Continue comes when the app begins to read the body, and not before."""
     before = told(runtime, "in length")
@@ -491,6 +510,16 @@ def test_a_refused_upload_gets_its_answer(client: RawClient, page: str) -> None:
         client.send(piece)
     reply = client.read()
     assert (reply.status, reply.code, reply.get("connection")) == (413, "body_too_large", "close")
+    client.expect_end()
+
+
+def test_a_body_behind_a_refused_head(client: RawClient) -> None:
+    """A head that is refused may have a body behind it, whose length nobody trusts: its client
+    gets the answer all the same."""
+    client.send(request("POST /c/length", "Host: b", f"Content-Length: {20 * MB}"))
+    for _ in range(20):
+        client.send(b"x" * MB)
+    assert client.read().status == 400
     client.expect_end()
 
 
@@ -566,11 +595,11 @@ def log_mark(runtime: Runtime, name: str) -> None:
     runtime.wait_for_record("access", request_id=name)
 
 
-def busy(runtime: Runtime) -> int:
+def busy(runtime: Runtime, app: str = "c") -> int:
     """Requests that the workers of the app have in hand."""
     with client_of(runtime) as other:
         workers = other.get("/api/workers").json["workers"]
-    return sum(each["inHand"] for each in workers if each["app"] == "c")
+    return sum(each["inHand"] for each in workers if each["app"] == app)
 
 
 def assert_unharmed(runtime: Runtime) -> None:
@@ -669,12 +698,15 @@ def test_what_the_runtime_refused_is_logged(runtime: Runtime, client: RawClient)
     assert client.get("/liar/ok").body == b"ok"  # the connection goes on
 
 
-def test_an_app_that_fails_mid_answer(runtime: Runtime, client: RawClient) -> None:
-    """An error behind the first piece cuts the connection: the chunks never end."""
-    client.send(request("GET /c/broken", "X-Request-ID: fails-mid-answer"))
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_app_that_fails_mid_answer(runtime: Runtime, client: RawClient, version: str) -> None:
+    """An error behind the first piece cuts the connection: the chunks never end, and where the
+    end of the connection is that of the body, it is a reset."""
+    name = f"fails-mid-answer-{version}"
+    client.send(request("GET /c/broken", f"X-Request-ID: {name}", version=version))
     with pytest.raises(Cut):
         client.read()
-    assert runtime.wait_for_record("an app failed at a request", request_id="fails-mid-answer")
+    assert runtime.wait_for_record("an app failed at a request", request_id=name)
     assert_unharmed(runtime)
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness import Runtime, running, wait_until, write_app
-from tests.rawclient import RawClient, client_of, request
+from tests.rawclient import RawClient, Reply, client_of, request
 
 KB = 1024
 HEAD_S = 0.3
@@ -36,11 +36,19 @@ SETTINGS = {
 }
 
 APP = """
+import threading
 from buntime import Response
 
 told = []
+gates = {}
+
+def opened(request):
+    gates.setdefault(request.query["id"], threading.Event()).set()
+    return Response("open")
 
 def length(request):
+    if "id" in request.query:
+        assert gates.setdefault(request.query["id"], threading.Event()).wait(20)
     return Response(str(sum(map(len, request.stream()))))
 
 def endless(request):
@@ -64,6 +72,7 @@ def upload(request):
 PAGES = {
     "/": lambda request: Response("page"),
     "/length": length,
+    "/open": opened,
     "/upload": upload,
     "/endless": lambda request: Response(endless(request)),
     "/megabytes": lambda request: Response(megabytes(request)),
@@ -78,21 +87,33 @@ def fetch(request):
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "c", {"app.py": APP}, ttl=600)
-    write_app(folder / "own", {"app.py": APP}, ttl=600, maxBodySize=5 * KB)
-    write_app(folder / "greedy", {"app.py": APP}, ttl=600, maxBodySize="1gb")
-    write_app(folder / "hasty", {"app.py": APP}, ttl=600, timeout=f"{APP_S}s")
+    write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
+    write_app(folder / "own", {"app.py": APP}, ttl=600, maxRequests=10**6, maxBodySize=5 * KB)
+    write_app(folder / "greedy", {"app.py": APP}, ttl=600, maxRequests=10**6, maxBodySize="1gb")
+    write_app(folder / "hasty", {"app.py": APP}, ttl=600, maxRequests=10**6, timeout=f"{APP_S}s")
+    write_app(folder / "site", {"index.html": "", "24.bin": "x" * (24 * KB * KB)})
     with running(folder, env=SETTINGS) as runtime:
-        for app in ("c", "own", "greedy", "hasty"):
-            with client_of(runtime) as client:  # so that no test waits for a worker
-                assert client.get(f"/{app}/").status == 200
+        for app in ("c", "own", "greedy", "hasty"):  # so that no test waits for a worker
+            wait_until(lambda app=app: is_served(runtime, app), what=f"the app {app}")
         yield runtime
+
+
+def is_served(runtime: Runtime, app: str) -> bool:
+    """Whether its worker is ready; one app has less time than its start may take."""
+    with client_of(runtime) as client:
+        return client.get(f"/{app}/").status == 200
 
 
 @pytest.fixture
 def client(runtime: Runtime) -> Iterator[RawClient]:
     with client_of(runtime) as client:
         yield client
+
+
+def check_last(client: RawClient, reply: Reply) -> None:
+    """The answer says that it is the last, and is."""
+    assert reply.get("connection") == "close"
+    client.expect_end()
 
 
 def idle(client: RawClient, seconds: float) -> None:
@@ -120,16 +141,17 @@ def test_request_line(client: RawClient, size: int) -> None:
     assert reply.status == (200 if size == 1024 else 414)
     if size > 1024:
         assert reply.code == "target_too_long"
-        client.expect_end()
+        check_last(client, reply)
 
 
 def test_a_request_line_without_an_end(client: RawClient) -> None:
     """A line that never ends is 414 as soon as it is too long, not when its time is over."""
     begun = time.monotonic()
     client.send(b"GET /" + b"x" * 1100)
-    assert client.read().status == 414
+    reply = client.read()
+    assert reply.status == 414
     assert time.monotonic() - begun < HEAD_S
-    client.expect_end()
+    check_last(client, reply)
 
 
 @pytest.mark.parametrize("size", [2048, 2049])
@@ -140,16 +162,17 @@ def test_header_section(client: RawClient, size: int) -> None:
     assert reply.status == (200 if size == 2048 else 431)
     if size > 2048:
         assert reply.code == "headers_too_large"
-        client.expect_end()
+        check_last(client, reply)
 
 
 def test_a_header_section_without_an_end(client: RawClient) -> None:
     """Fields that never end are 431 as soon as they are too many bytes."""
     begun = time.monotonic()
     client.send(b"GET /c/ HTTP/1.1\r\nHost: a\r\nX-Filler: " + b"x" * 2100)
-    assert client.read().status == 431
+    reply = client.read()
+    assert reply.status == 431
     assert time.monotonic() - begun < HEAD_S
-    client.expect_end()
+    check_last(client, reply)
 
 
 @pytest.mark.parametrize("count", [10, 11])
@@ -159,7 +182,7 @@ def test_header_fields(client: RawClient, count: int) -> None:
     assert reply.status == (200 if count == 10 else 431)
     if count > 10:
         assert reply.code == "too_many_headers"
-        client.expect_end()
+        check_last(client, reply)
 
 
 # Times
@@ -172,7 +195,7 @@ def test_head_timeout(client: RawClient) -> None:
     reply = client.read()
     assert (reply.status, reply.code) == (408, "request_timeout")
     assert time.monotonic() - begun >= HEAD_S
-    client.expect_end()
+    check_last(client, reply)
 
 
 def test_a_trickled_head(client: RawClient) -> None:
@@ -206,7 +229,7 @@ def test_body_timeout(runtime: Runtime, client: RawClient, framing: str) -> None
     reply = client.read()
     assert (reply.status, reply.code) == (408, "request_timeout")
     assert time.monotonic() - begun >= BODY_S * 0.9
-    client.expect_end()
+    check_last(client, reply)
     wait_until(lambda: told(runtime, "ClientGone in upload") > before, what="the app's notice")
 
 
@@ -226,7 +249,19 @@ def test_a_body_that_nobody_asked_for(client: RawClient) -> None:
     client.send(request("POST /c/length", "Expect: 100-continue", "Content-Length: 3"))
     reply = client.read()
     assert (reply.status, reply.interim) == (408, [100])
-    client.expect_end()
+    check_last(client, reply)
+
+
+def test_a_body_that_the_app_lets_wait(runtime: Runtime, client: RawClient) -> None:
+    """The body's time does not run while the app is not reading: the client is not the slow one."""
+    head = request("POST /c/length?id=body", "Expect: 100-continue", "Content-Length: 3000")
+    client.send(head + b"x" * 1000)
+    idle(client, 1.7 * BODY_S)
+    with client_of(runtime) as other:
+        assert other.get("/c/open?id=body").status == 200
+    client.send(b"x" * 2000)
+    reply = client.read()
+    assert (reply.interim, reply.body) == ([100], b"3000")
 
 
 @pytest.mark.parametrize("requests", [0, 1])
@@ -257,16 +292,17 @@ def test_send_timeout(runtime: Runtime, client: RawClient) -> None:
     assert runtime.wait_for_record("access", path="/c/endless")["status"] == 200
 
 
-def test_a_slow_reader(client: RawClient) -> None:
-    """As long as the client takes bytes, an answer may take its time."""
-    client.send(request("GET /c/megabytes?n=24", version="1.0"))
+@pytest.mark.parametrize("target", ["/c/megabytes?n=24", "/site/24.bin"])
+def test_a_slow_reader(client: RawClient, target: str) -> None:
+    """As long as the client takes bytes, an answer may take its time, from an app or a file."""
+    client.send(request(f"GET {target}", version="1.0"))
     begun = time.monotonic()
     taken = 0
     while data := client.sock.recv(256 * KB):
         taken += len(data)
         if time.monotonic() - begun < 1.5 * SEND_S:
             idle_reading(0.01)
-    assert taken > 24 * KB * KB
+    assert taken >= 24 * KB * KB
     assert time.monotonic() - begun > SEND_S
 
 
@@ -306,7 +342,7 @@ def test_max_body_size_by_length(client: RawClient, app: str, limit: int) -> Non
     client.send(request(f"POST /{app}/length", f"Content-Length: {limit + 1}"))
     reply = client.read()
     assert (reply.status, reply.code) == (413, "body_too_large")
-    client.expect_end()
+    check_last(client, reply)
 
 
 def test_a_cap_is_told(runtime: Runtime) -> None:
@@ -332,7 +368,7 @@ def test_max_body_size_in_chunks(client: RawClient, size: int, pieces: int) -> N
         assert reply.body == str(size).encode()
     else:
         assert (reply.status, reply.code) == (413, "body_too_large")
-        client.expect_end()
+        check_last(client, reply)
 
 
 def test_max_body_size_while_the_app_reads(runtime: Runtime, client: RawClient) -> None:
@@ -342,8 +378,9 @@ def test_max_body_size_while_the_app_reads(runtime: Runtime, client: RawClient) 
     assert client.receive() == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.send(chunk(b"x" * 6 * KB))
     client.send(chunk(b"x" * 6 * KB))
-    assert client.read().status == 413
-    client.expect_end()
+    reply = client.read()
+    assert reply.status == 413
+    check_last(client, reply)
     wait_until(lambda: told(runtime, "ClientGone in upload") > before, what="the app's notice")
 
 
@@ -353,7 +390,7 @@ def test_max_body_size_while_the_app_reads(runtime: Runtime, client: RawClient) 
 def test_connections_max(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Beyond the limit, clients wait in the backlog, and are served when somebody leaves."""
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "c", {"app.py": APP}, ttl=600)
+    write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
     with running(folder, env={"RUNTIME_CONNECTIONS_MAX": "3"}) as runtime, ExitStack() as stack:
         inside = [stack.enter_context(client_of(runtime)) for _ in range(3)]
         for client in inside:
@@ -372,7 +409,7 @@ def test_connections_max(tmp_path_factory: pytest.TempPathFactory) -> None:
 def test_many_connections(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Five hundred connections at a time are nothing special: all are served and stay open."""
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "c", {"app.py": APP}, ttl=600)
+    write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
     with running(folder) as runtime, ExitStack() as stack:
         clients = [stack.enter_context(client_of(runtime)) for _ in range(500)]
         for client in clients:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,7 @@ def pieces(size: int) -> Iterator[bytes]:
         yield number.to_bytes(8, "big") * (PIECE // 8)
 
 
+@cache
 def digest(size: int) -> str:
     seen = hashlib.sha256()
     for piece in pieces(size):
@@ -132,8 +134,16 @@ def digest(size: int) -> str:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "s", {"app.py": SYNC}, ttl=600, maxBodySize="400mb", concurrency=8)
-    write_app(folder / "a", {"app.py": ASYNC}, ttl=600, maxBodySize="400mb")
+    write_app(
+        folder / "s",
+        {"app.py": SYNC},
+        ttl=600,
+        maxRequests=10**6,
+        maxBodySize="400mb",
+        concurrency=8,
+    )
+    write_app(folder / "a", {"app.py": ASYNC}, ttl=600, maxRequests=10**6, maxBodySize="400mb")
+    write_app(folder / "site", {"index.html": "", "page.txt": "x" * 60_000})
     with running(folder, env={"RUNTIME_BODY_SIZE_MAX": "400mb"}) as runtime:
         for app in ("s", "a"):
             upload(runtime, f"/{app}/sink", MB)
@@ -331,6 +341,24 @@ def test_a_client_that_does_not_read_stops_the_app(runtime: Runtime) -> None:
         assert 0 < made < KERNEL_MAX
         assert take_body(client) == (size, digest(size))
     assert ask(runtime, "/s/counts").json["stalled"] == size
+
+
+@has_proc
+def test_a_client_that_pipelines_without_reading(runtime: Runtime) -> None:
+    """Requests behind an answer that its client does not take are not begun: answers do not heap
+    up. When the client reads, it gets all of them."""
+    count, size = 1000, 60_000
+    with held_little(runtime), small_client(runtime) as client:
+        client.send(request("GET /site/page.txt") * count)
+        served = settled(lambda: len(served_pages(runtime)))
+        assert served * size < KERNEL_MAX
+        for _ in range(count):
+            assert len(client.read().body) == size
+    wait_until(lambda: len(served_pages(runtime)) == count, what="the log of them")
+
+
+def served_pages(runtime: Runtime) -> list[object]:
+    return [each for each in tuple(runtime.records) if each.get("path") == "/site/page.txt"]
 
 
 def settled(read: Callable[[], int]) -> int:
