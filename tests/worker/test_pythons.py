@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.harness import Workshop, workshop
+from tests.worker.sockets import opened
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_crew import KINDS, STRESS, check, start
 from tests.worker.test_streams import DOWNLOAD, UPLOAD
@@ -133,3 +134,27 @@ def test_multiprocessing(old_shop: Workshop) -> None:
     """
     worker = old_shop.start(source, path=[])
     assert worker.get().text == "[2, 4]"
+
+
+def test_sockets_and_events(old_shop: Workshop) -> None:
+    """WebSockets and events, sync and async, work there."""
+    source = """
+    import asyncio
+    from buntime import Event, Response, WebSocket
+    {async_}def events():
+        yield Event({{"a": 1}}, id=1)
+    {async_}def fetch(request):
+        return Response.events(events(), heartbeat=0.001)
+    {async_}def websocket(ws: WebSocket):
+        {async_}for message in ws:
+            {await_}ws.send(message)
+    """
+    for words in ({"async_": "", "await_": ""}, {"async_": "async ", "await_": "await "}):
+        worker = old_shop.start(source.format(**words), path=[])
+        assert 'id: 1\ndata: {"a":1}\n\n' in worker.get().text
+        peer = opened(worker)
+        for message in ("hello", b"x" * 300_000):
+            peer.send(message)
+            assert peer.receive() == message
+        peer.close()
+        assert peer.closed()[2] is True
