@@ -22,6 +22,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
+_UPGRADE_REQUIRED = 426
 _BODILESS = frozenset({204, 304})  # RFC 9110 6.4.1
 # Fields that say how a message is framed or when it was made: the runtime's to write.
 _OURS = HOP_BY_HOP | {"date", "x-request-id"}
@@ -74,6 +75,8 @@ class Answer:
             raise AnswerError(f"Content-Length is {declared}, but the body has {size} bytes")
         else:
             length = declared
+        if status == _UPGRADE_REQUIRED:  # RFC 9110 15.5.22: it must say to what; there is one
+            lines.append("upgrade: websocket\r\nconnection: upgrade\r\n")
         self.keep_alive = keep_alive
         self.left = 0
         if bodiless:

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from buntime.core.handshake import Upgrade
 from buntime.core.heartbeat import Beat, Heartbeat
-from buntime.core.websocket import Failed, Kind, PeerClosed, Piece, State, WebSocket
+from buntime.core.websocket import Failed, Kind, PeerClosed, Piece, State, WebSocket, may_send_code
 from buntime.server.exchange import Exchange
 from buntime.server.loop import TimeoutQueue
 from buntime.server.service import Service
 from buntime.wire import MESSAGE_OVERHEAD
 
+_INTERNAL_ERROR = 1011
 _GOING_AWAY = 1001  # RFC 6455 7.4.1: a server going down
 _GONE = 1006  # never on the wire: the connection ended without a close
 
@@ -108,10 +109,17 @@ class SocketLink:
             self._exchange.carry(self._protocol.send_piece(kind, data, end), len(data))
 
     def close(self, code: int, reason: str) -> None:
-        """Close from our side; the client has some seconds to answer."""
-        if self._protocol.state is State.OPEN:
+        """Close from our side; the client has some seconds to answer.
+
+        What it sent before may have waited for credit, its own closing frame among it: no
+        message is handed on any more, so it is read now.
+        """
+        if not may_send_code(code):
+            code = _INTERNAL_ERROR
+        if self._protocol.state in (State.OPEN, State.FAILED):
             self._carrier.write(self._protocol.close(code, reason))
             self._carrier.on_link_closing()
+            self._take(b"")
 
     def go_away(self, code: int = _GOING_AWAY, reason: str = "") -> None:
         """The runtime or the worker ends: both sides are told."""
@@ -130,6 +138,8 @@ class SocketLink:
                 self.code, self.reason = event.code, event.reason
                 exchange.let_go("closed")
         outgoing = protocol.outgoing()
+        if protocol.state is State.FAILED:  # its closing frame bears the failure's own code
+            outgoing += protocol.close(self.code, self.reason)
         if outgoing:
             self._carrier.write(outgoing)
         if protocol.state is State.CLOSED:
