@@ -52,7 +52,8 @@ class Runtime:
             try:
                 record = self._fresh.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no record {message!r} {fields} among {self.tail()}") from None
+                missed = f"no record {message!r} {fields} among {self.tail()}"
+                raise AssertionError(missed) from None
             if record is None:
                 raise AssertionError(f"the runtime ended without {message!r}: {self.tail()}")
             if fits(record):

@@ -27,7 +27,8 @@ def distrust_young_files() -> None:
         if not _is_young(data):
             write(loader, path, data, _mode=_mode)
 
-    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
+    # The names of the arguments are of no matter to importlib, which gives them by position.
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign,assignment]
 
 
 def _is_young(data: bytes) -> bool:

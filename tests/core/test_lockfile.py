@@ -63,7 +63,7 @@ def test_other_files(line: str) -> None:
 
 def test_editable() -> None:
     """An app is not installed into its own environment, as `uv export` would have it."""
-    with pytest.raises(BadLock, match="line 3: '-e .' is an editable install; leave it out"):
+    with pytest.raises(BadLock, match=r"line 3: '-e \.' is an editable install; leave it out"):
         has_hashes(b"flask==3.0.0 \\\n    --hash=sha256:00\n-e .\n")
 
 
