@@ -37,6 +37,7 @@ from buntime.server.hosting import Hosted, Kit, init_message
 from buntime.server.interpreter import Interpreter, Interpreters
 from buntime.server.logs import Log
 from buntime.server.loop import Loop, Timer
+from buntime.server.orphans import Orphans, become_subreaper
 from buntime.server.poolstats import PoolStats
 from buntime.server.process import Process
 from buntime.server.worker import Worker
@@ -134,6 +135,7 @@ class Pool:
         self._is_carrying_out = False
         self._is_refilling = False  # spares are missing, and started in the next turn
         self._on_empty: Callable[[], None] | None = None
+        self._orphans = Orphans(log)
         self.stats = PoolStats()
 
     def __repr__(self) -> str:
@@ -143,6 +145,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
+        self._loop.run_blocking(become_subreaper, self._on_subreaper)
         default = self._interpreters.default
         self._carry_out(self._scheduler.keep_spares(Kit(default.executable, False)))
         self._loop.call_later(_TICK_S, self._tick)
@@ -177,6 +180,10 @@ class Pool:
         self._on_empty = on_empty
         self._carry_out(self._scheduler.close())
         self._tell_if_empty()
+
+    def end_orphans(self) -> None:
+        """After the last worker: end what is left of what they have started."""
+        self._orphans.end()
 
     def kill_all(self) -> None:
         for worker in self._workers.values():
@@ -391,6 +398,7 @@ class Pool:
         command = [kit.executable, "-I", "-S", "-X", "utf8", main]
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
+        environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
         if kit.low_memory:
             environ["MALLOC_ARENA_MAX"] = "1"
         log = self._log.child(worker=f"w{number}")
@@ -529,7 +537,13 @@ class Pool:
             self._end_streams_of_leaving(worker)
             if worker.memory_max_bytes:
                 self._check_memory(worker, worker.memory_max_bytes)
+        names = {worker.name: worker.process.pid for worker in self._workers.values()}
+        self._orphans.sweep(names, self._loop.now)
         self._loop.call_later(_TICK_S, self._tick)
+
+    def _on_subreaper(self, is_done: bool | BaseException) -> None:
+        if is_done is not True:
+            self._log.debug("processes that leave their worker's group cannot be found")
 
     def _end_streams_of_leaving(self, worker: Worker) -> None:
         """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.

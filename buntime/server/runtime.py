@@ -99,6 +99,7 @@ class Runtime:
             self._pool.start()
             self._announce()
             self._loop.run()
+        self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()
         self._log.info("stopped")

@@ -156,7 +156,7 @@ def test_no_secret_is_anywhere_in_a_worker(runtime: Runtime, app: str) -> None:
     assert isinstance(environ, dict)
     names = {name.upper() for name in {**SECRETS, **MANIFEST_SECRETS, "DOTENV_TOKEN": ""}}
     assert names.isdisjoint(name.upper() for name in environ)
-    assert parsed(told["at_start"]).keys() <= {"PATH", "HOME", "LANG", "TZ"}
+    assert parsed(told["at_start"]).keys() <= {"PATH", "HOME", "LANG", "TZ", "WORKER_ID"}
 
 
 def test_blocked_names_are_logged(runtime: Runtime) -> None:
