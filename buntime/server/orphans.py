@@ -22,6 +22,11 @@ from collections.abc import Mapping
 
 from buntime.server.logs import Log
 
+try:
+    import ctypes  # 7 ms: prctl is to be had in no other way
+except ImportError:  # a Python that was built without libffi
+    ctypes = None  # type: ignore[assignment]  # asked for before it is used
+
 _PATIENCE_S = 2.0
 _END_S = 1.0  # for those that are left when the runtime ends
 _END_POLL_S = 0.01
@@ -31,10 +36,8 @@ _OWNER = b"WORKER_ID="
 
 def become_subreaper() -> bool:
     """Have the kernel give us the orphans of our workers; False where it cannot."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or ctypes is None:
         return False
-    import ctypes  # 10 ms; off the loop's thread, and after the start
-
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 

@@ -145,7 +145,8 @@ class Pool:
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
-        self._loop.run_blocking(become_subreaper, self._on_subreaper)
+        if not become_subreaper():
+            self._log.debug("processes that leave their worker's group cannot be found")
         default = self._interpreters.default
         self._carry_out(self._scheduler.keep_spares(Kit(default.executable, False)))
         self._loop.call_later(_TICK_S, self._tick)
@@ -540,10 +541,6 @@ class Pool:
         names = {worker.name: worker.process.pid for worker in self._workers.values()}
         self._orphans.sweep(names, self._loop.now)
         self._loop.call_later(_TICK_S, self._tick)
-
-    def _on_subreaper(self, is_done: bool | BaseException) -> None:
-        if is_done is not True:
-            self._log.debug("processes that leave their worker's group cannot be found")
 
     def _end_streams_of_leaving(self, worker: Worker) -> None:
         """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
