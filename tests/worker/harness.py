@@ -191,7 +191,8 @@ class Worker:
             if message["type"] == "ERROR" or message["end"]:
                 return Answer(messages)
             if grants and payload:
-                self.send({"type": "WINDOW", "id": number, "credit": len(payload)})
+                with contextlib.suppress(BrokenPipeError):  # it may have ended with its last piece
+                    self.send({"type": "WINDOW", "id": number, "credit": len(payload)})
 
     def get(self, target: str = "/shop/", *args: Any, **fields: Any) -> Answer:
         """Send a request and wait for its answer."""
