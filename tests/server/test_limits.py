@@ -298,12 +298,12 @@ def test_a_slow_reader(client: RawClient, target: str) -> None:
     client.send(request(f"GET {target}", version="1.0"))
     begun = time.monotonic()
     taken = 0
-    while data := client.sock.recv(256 * KB):
+    while data := client.sock.recv(128 * KB):
         taken += len(data)
-        if time.monotonic() - begun < 1.5 * SEND_S:
+        if time.monotonic() - begun < 2 * SEND_S:
             idle_reading(0.01)
     assert taken >= 24 * KB * KB
-    assert time.monotonic() - begun > SEND_S
+    assert time.monotonic() - begun > 1.5 * SEND_S
 
 
 def idle_reading(seconds: float) -> None:
