@@ -8,6 +8,7 @@ half-open quotes costs no more than any other.
 
 import html
 import re
+from collections.abc import Sequence
 
 _BOM = b"\xef\xbb\xbf"
 # In UTF-16 and UTF-32, "<" is not one byte: such pages are left as they are.
@@ -37,6 +38,22 @@ def base_tag(base: str) -> bytes:
     """ "/shop@1" -> b'<base href="/shop@1/">', escaped."""
     href = html.escape(f"{base}/", quote=True)
     return f'<base href="{href}">'.encode("ascii", "xmlcharrefreplace")
+
+
+def with_base(
+    fields: Sequence[Sequence[str]], body: bytes, base: str
+) -> tuple[list[Sequence[str]], bytes]:
+    """An app's whole answer with a `<base>` tag in its page, if it is one that can take it.
+
+    `fields` are (name, value). A Content-Length goes, for it is no longer true.
+    """
+    told = {str(name).lower(): str(value).lower() for name, value in fields}
+    is_page = told.get("content-type", "").startswith("text/html")
+    at = insertion_point(body) if is_page and body and "content-encoding" not in told else None
+    if at is None:
+        return list(fields), body
+    kept = [field for field in fields if str(field[0]).lower() != "content-length"]
+    return kept, body[:at] + base_tag(base) + body[at:]
 
 
 def insertion_point(page: bytes) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from buntime import wire
+from buntime.core.basehref import with_base
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.server.exchange import Exchange
 from buntime.server.logs import Log
@@ -327,6 +328,9 @@ class Worker:
                 # Forgotten first: the exchange is over for this worker, nothing is to cancel.
                 self._close(number, exchange)
                 exchange.place = None
+                app = exchange.app
+                if app is not None and app.injects_base and exchange.head.method != "HEAD":
+                    fields, payload = with_base(fields, payload, exchange.base)
                 exchange.respond(status, fields, payload)
                 self._overseer.on_finished(self, exchange)
                 return

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.basehref import base_tag, insertion_point
+from buntime.core.basehref import base_tag, insertion_point, with_base
 
 
 def marked(page: str) -> str:
@@ -150,3 +150,25 @@ def test_two_mebibytes_of_it(piece: bytes) -> None:
     started_s = time.perf_counter()
     assert insertion_point(page) == len(b"<head>")
     assert time.perf_counter() - started_s < 1
+
+
+def test_an_answer_of_an_app_gets_the_tag() -> None:
+    """A whole HTML answer gets the tag, and loses the length that is no longer true."""
+    fields = [["Content-Type", "text/html; charset=utf-8"], ["Content-Length", "19"], ["x-a", "1"]]
+    assert with_base(fields, b"<head><p>Hi</head>", "/shop@1") == (
+        [["Content-Type", "text/html; charset=utf-8"], ["x-a", "1"]],
+        b'<head><base href="/shop@1/"><p>Hi</head>',
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [["content-type", "application/json"]],
+        [],
+        [["content-type", "text/html"], ["content-encoding", "gzip"]],
+    ],
+)
+def test_other_answers_are_left_alone(fields: list[list[str]]) -> None:
+    """What is no page, or cannot be read, is not touched."""
+    assert with_base(fields, b"<head></head>", "/shop") == (fields, b"<head></head>")
