@@ -27,16 +27,14 @@ async def fetch(request: Request) -> Response:
         return Response("count must be a number\n", status=400)
     count = min(count, MAX_COUNT)
     if request.path == "/events":
-        return stream("text/event-stream", (f"data: {time}\n\n" async for time in ticks(count)))
+        return Response.events(ticks(count))
     if request.path != "/":
         return Response("there is / and /events\n", status=404)
     if "text/html" in request.headers.get("accept", ""):
         return Response.html(PAGE.replace("{{base}}", escape(request.base + "/")))
-    return stream("text/plain; charset=utf-8", (f"{time}\n" async for time in ticks(count)))
-
-
-def stream(content_type: str, pieces: AsyncIterator[str]) -> Response:
-    return Response(pieces, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    lines = (f"{time}\n" async for time in ticks(count))
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
+    return Response(lines, headers=headers)
 
 
 async def ticks(count: int) -> AsyncIterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,12 +15,14 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.hosting import curl
-from tests.harness import ROOT, Runtime, running
+from tests.harness import ROOT, Runtime, running, wait_until
 
 HTML = {"accept": "text/html"}
-NAMES = {"clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
+NAMES = {"chat", "clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,60 @@ def test_todos_page(http: httpx.Client, path: str) -> None:
     page = http.get(path, headers=HTML)
     assert page.status_code == 200
     assert '<base href="/todos/">' in page.text
+
+
+# chat
+
+
+def test_chat(runtime: Runtime, http: httpx.Client) -> None:
+    """Two in a room hear each other, and of each other's coming and going; a third does not."""
+    url = f"ws://127.0.0.1:{runtime.port}/chat/socket"
+    with connect(f"{url}?room=tea&name=Ada", proxy=None) as ada:
+        assert heard(ada) == ("joined", "Ada", ["Ada"])
+        ada.send(" Is somebody there? ")
+        assert heard(ada) == ("said", "Ada", "Is somebody there?")
+        with connect(f"{url}?room=cake&name=Eve", proxy=None) as eve:
+            assert heard(eve) == ("joined", "Eve", ["Eve"])
+            with connect(f"{url}?room=tea&name=Zo%C3%AB", proxy=None) as zoe:
+                assert heard(zoe) == ("said", "Ada", "Is somebody there?")
+                assert heard(zoe) == heard(ada) == ("joined", "Zoë", ["Ada", "Zoë"])
+                assert http.get("/chat/rooms").json() == {"tea": ["Ada", "Zoë"], "cake": ["Eve"]}
+                zoe.send("I am.")
+                assert heard(zoe) == heard(ada) == ("said", "Zoë", "I am.")
+            assert heard(ada) == ("left", "Zoë", ["Ada"])
+            with pytest.raises(TimeoutError):
+                eve.recv(timeout=0)
+    wait_until(lambda: http.get("/chat/rooms").json() == {})
+
+
+def heard(ws: ClientConnection) -> tuple[str, str, object]:
+    told = json.loads(ws.recv(timeout=10))
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(told["time"])) < timedelta(minutes=1)
+    return told["kind"], told["name"], told.get("text") or told["members"]
+
+
+def test_chat_refusals(runtime: Runtime, http: httpx.Client) -> None:
+    """It denies who has no name, and closes for what is no text, or too long."""
+    url = f"ws://127.0.0.1:{runtime.port}/chat/socket"
+    for query, status in (("?room=tea", 400), ("?room=tea&name=" + "x" * 41, 400), ("/more", 404)):
+        with pytest.raises(InvalidStatus) as caught, connect(url + query, proxy=None):
+            pass
+        assert caught.value.response.status_code == status
+    for message, code in ((b"bytes", 1003), ("x" * 2001, 1009)):
+        with connect(f"{url}?room=tea&name=Ada", proxy=None) as ada:
+            assert heard(ada)[0] == "joined"
+            ada.send(message)
+            with pytest.raises(ConnectionClosed) as closed:
+                ada.recv(timeout=10)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == code
+    assert http.get("/chat/socket").status_code == 404
+
+
+def test_chat_page(http: httpx.Client) -> None:
+    """The page's links stay with the app."""
+    assert '<base href="/chat/">' in http.get("/chat", headers=HTML).text
+    assert '<base href="/chat@latest/">' in http.get("/chat@latest/", headers=HTML).text
 
 
 # clock
