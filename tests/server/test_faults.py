@@ -341,7 +341,7 @@ class Bystander:
         self._thread.join(20)
 
     def _run(self) -> None:
-        while not self._is_over.wait(0.02):
+        while not self._is_over.wait(0.05):
             try:
                 answer = fetch(self._runtime, "/neighbour/")
             except OSError as exc:
@@ -412,8 +412,11 @@ def check_error(answer: Answer, status: int, code: str) -> None:
 # ---- at a request
 
 
-@pytest.mark.parametrize("app", ["kept", "once"])
-@pytest.mark.parametrize("fault", RAISES)
+@pytest.mark.parametrize(
+    ("app", "fault"),
+    [("kept", fault) for fault in RAISES]
+    + [("once", fault) for fault in ("exit", "raise", "recursion", "none", "header-value")],
+)
 def test_handler_that_fails(runtime: Runtime, app: str, fault: str) -> None:
     """A handler that raises, or returns what is no response, gives 500 with its trace."""
     answer = fetch(runtime, f"/{app}/{fault}")
@@ -427,8 +430,11 @@ def test_handler_that_fails(runtime: Runtime, app: str, fault: str) -> None:
     assert fetch(runtime, f"/{app}/").body == b"fine"
 
 
-@pytest.mark.parametrize("app", ["kept", "once"])
-@pytest.mark.parametrize("fault", DIES)
+@pytest.mark.parametrize(
+    ("app", "fault"),
+    [("kept", fault) for fault in DIES]
+    + [("once", fault) for fault in ("exit-now", "kill", "close-all")],
+)
 def test_handler_that_takes_its_process_along(
     runtime: Runtime, gates: Gates, app: str, fault: str
 ) -> None:
