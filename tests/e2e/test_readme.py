@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.e2e.hosting import curl_command
 from tests.harness import ROOT, Runtime, running, write_app
@@ -39,7 +40,13 @@ def titled_code() -> dict[str, str]:
 
 
 CODE = titled_code()
-NAMES = {"A function": "function", "Routes": "routes", "WSGI": "shop", "ASGI": "asgi"}
+NAMES = {
+    "A function": "function",
+    "Routes": "routes",
+    "WSGI": "shop",
+    "ASGI": "asgi",
+    "WebSocket": "socket",
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +130,13 @@ def test_asgi(http: httpx.Client) -> None:
     """The FastAPI app converts its parameter."""
     assert http.get("/asgi/items/7").json() == {"item": 7}
     assert http.get("/asgi/items/x").status_code == 422
+
+
+def test_websocket(runtime: Runtime) -> None:
+    """The WebSocket sends back what it gets."""
+    with connect(f"ws://127.0.0.1:{runtime.port}/socket/", proxy=None) as ws:
+        ws.send("hello")
+        assert ws.recv(timeout=10) == "hello"
 
 
 # The tree of apps

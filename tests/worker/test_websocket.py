@@ -1,7 +1,9 @@
 """WebSockets of fetch apps: `websocket(ws)`, sync and async, and in a thread beside the loop."""
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,8 @@ def start_any(shop: Workshop, request: pytest.FixtureRequest) -> Start:
     return starter(shop, request.param)
 
 
+DOCS = Path(__file__).parents[2] / "docs/streaming.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCS.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 ECHO = """
 async def websocket(ws):
     async for message in ws:
@@ -747,6 +751,12 @@ async def websocket(ws):
     peer.close(4000)
     assert peer.closed() == (4000, "", True)
     assert worker.stderr == ""
+
+
+@pytest.mark.parametrize("source", EXAMPLES)
+def test_docs(shop: Workshop, source: str) -> None:
+    """Each example of docs/streaming.md can be loaded as it stands there."""
+    shop.start(source)
 
 
 def test_upload_window(shop: Workshop) -> None:
