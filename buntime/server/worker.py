@@ -247,6 +247,7 @@ class Worker:
         """May another worker get this request, after this one died over it?"""
         return (
             exchange.answer is None
+            and exchange.link is None
             and exchange.tries < 2
             and exchange.head.method in _SAFE_METHODS
             and not exchange.head.has_body

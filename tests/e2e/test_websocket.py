@@ -41,6 +41,13 @@ async def websocket(ws):
         await ws.send(message)
     print("ended", ws.close_code)
 """
+DIES = """
+import os
+async def websocket(ws):
+    await ws.send(str(os.getpid()))
+    async for message in ws:
+        os._exit(3)
+"""
 PLAIN = """
 from buntime import Response
 def fetch(request):
@@ -55,6 +62,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         install(dirs, name, ttl="1h")
     write_app(dirs / "echo0", {"index.py": PID}, ttl=0)
     write_app(dirs / "many", {"index.py": ECHO}, ttl="1h")
+    write_app(dirs / "dies", {"index.py": DIES}, ttl="1h")
     write_app(dirs / "plain", {"index.py": PLAIN}, ttl="1h")
     with running(dirs, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "4"}) as runtime:
         yield runtime
@@ -309,6 +317,20 @@ def test_too_large(runtime: Runtime) -> None:
             ws.send(b"x" * (LARGEST + 1))
         assert closed(ws)[0] == 1009
     wait_until(lambda: any(r["message"].startswith("told 1009") for r in tuple(runtime.records)))
+
+
+def test_a_worker_that_dies(runtime: Runtime) -> None:
+    """Its WebSockets are closed with 1011, and the next ones have a new worker."""
+    with client(runtime, "/dies/") as first, client(runtime, "/dies/") as second:
+        pid = first.recv(timeout=10)
+        assert second.recv(timeout=10) == pid
+        second.send("die")
+        assert [closed(ws)[0] for ws in (first, second)] == [1011, 1011]
+    with client(runtime, "/dies/") as ws:
+        assert ws.recv(timeout=10) != pid
+    # An open WebSocket is no request that another worker could be asked.
+    died = [r for r in tuple(runtime.records) if r["message"] == "worker died"]
+    assert [(record["app"], record["how"]) for record in died] == [("dies", "exit code 3")]
 
 
 def test_changed_code(tmp_path: Path) -> None:
