@@ -1,13 +1,15 @@
 """WebSockets of fetch apps: `websocket(ws)`, sync and async, and in a thread beside the loop."""
 
 import json
+import random
 import re
+import select
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from buntime.wire import DOWNLOAD_WINDOW, MESSAGE_OVERHEAD, UPLOAD_WINDOW
+from buntime.wire import DOWNLOAD_WINDOW, MESSAGE_OVERHEAD, UPLOAD_WINDOW, Message
 from tests.worker.harness import Worker, Workshop, eventually
 from tests.worker.sockets import Peer, opened
 
@@ -757,6 +759,76 @@ async def websocket(ws):
 def test_docs(shop: Workshop, source: str) -> None:
     """Each example of docs/streaming.md can be loaded as it stands there."""
     shop.start(source)
+
+
+STORM = """
+from buntime import WebSocketClosed
+members = []
+async def websocket(ws):
+    if ws.path == "/deny":
+        return
+    await ws.accept()
+    members.append(ws)
+    try:
+        async for message in ws:
+            for member in list(members):
+                try:
+                    await member.send(message * 1000)
+                except WebSocketClosed:
+                    pass
+            if message == "x":
+                await ws.close(4000)
+            if message == "y":
+                return
+    finally:
+        members.remove(ws)
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm(start: Start, seed: int) -> None:
+    """Whoever sends, closes and leaves at the same time: each ends once, and with nothing after."""
+    chance = random.Random(seed)
+    worker = start(STORM)
+    ended: set[int] = set()
+    told: set[int] = set()
+    peers: list[Peer] = []
+
+    def take(message: Message, payload: bytes) -> None:
+        number = message["id"]
+        assert number not in ended, f"{message} after its end"
+        if message["type"] == "MESSAGE" and number not in told:
+            size = len(payload) + MESSAGE_OVERHEAD
+            worker.send({"type": "WINDOW", "id": number, "credit": size})
+        if message["type"] == "ERROR" or (
+            message["type"] in ("RESPONSE", "CLOSE") and message["end"]
+        ):
+            ended.add(number)
+
+    def leave(peer: Peer) -> None:
+        if peer.id not in told | ended:
+            told.add(peer.id)
+            peer.close(1001)
+
+    for _ in range(400):
+        what = chance.random()
+        if what < 0.2 or len(peers) < 3:
+            peers.append(Peer(worker, "/shop/deny" if what < 0.02 else "/shop/"))
+        else:
+            peer = chance.choice(peers)
+            if what < 0.3:
+                leave(peer)
+            elif peer.id not in told and peer.upload_credit > 1000:
+                letter = chance.choice("xy" + "abc" * 6).encode()
+                peer.send_piece("text", letter, end=True)
+        while select.select([worker.socket], [], [], 0)[0]:
+            take(*worker.take(lambda _: True))
+    for peer in peers:
+        leave(peer)
+    while len(ended) < len(peers):
+        take(*worker.take(lambda _: True))
+    assert worker.get().status in (200, 426)
+    assert worker.stderr == ""
 
 
 def test_upload_window(shop: Workshop) -> None:
