@@ -217,6 +217,24 @@ def test_the_client_leaves_before_accept(shop: Workshop) -> None:
     assert close is None
 
 
+def test_receive_before_accept(shop: Workshop) -> None:
+    """A receive waits while the app decides, and gets the first message after the accept."""
+    source = """
+import asyncio
+async def app(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await receive()
+    task = asyncio.ensure_future(receive())
+    await asyncio.sleep(0.01)
+    assert not task.done(), task
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": (await task)["text"]})
+"""
+    peer = opened(shop.start(source))
+    peer.send("a")
+    assert peer.receive() == "a"
+
+
 def test_an_app_that_does_not_listen(shop: Workshop) -> None:
     """An app that waits for something else is cancelled a second after its client has left."""
     source = """

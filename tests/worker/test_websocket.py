@@ -639,6 +639,22 @@ def websocket(ws):
     assert opened(worker).receive() == b"x" * 1000
 
 
+def test_one_thread_hears_of_the_close(shop: Workshop) -> None:
+    """With one thread for all, a handler that only sends looks for news as it does."""
+    source = """
+import time
+def websocket(ws):
+    while True:
+        ws.send("x")
+        time.sleep(0.02)
+"""
+    worker = shop.start(source, concurrency=1)
+    peer = opened(worker)
+    assert peer.receive() == "x"
+    peer.close(1001)
+    worker.take(lambda m: m["type"] == "CLOSE" and m["end"])
+
+
 def test_an_untold_handler_is_cancelled(shop: Workshop) -> None:
     """An async handler that waits for something else is cancelled a second after the close."""
     source = """
