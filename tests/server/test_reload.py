@@ -182,7 +182,7 @@ def test_changes_under_load_lose_no_request(development: Served) -> None:
             (folder / "parts/part.py").write_text(f"NAME = 'part {'x' * number}'\n")
             answers[number * 16].result()
         parts = {each.result()["part"] for each in answers}
-    assert len(parts) > 2
+    assert len(parts) > 1
     # Not the very next one: on a machine so busy the watch may rest for a moment.
     wait_until(lambda: development.ask("load")["part"] == "part xxxxx")
 
