@@ -131,7 +131,7 @@ def _with_handlers(
         return _with_async_handlers(kind, find, init, socket)
     if socket is None:
         return App(kind, fetch_adapter(find), _sync_concurrency(init))
-    from buntime.worker.syncwebsocket import sync_sockets  # 2 ms, for an app with WebSockets
+    from buntime.worker.syncwebsocket import sync_sockets  # 1 ms, for an app with WebSockets
 
     most = SYNC_CONCURRENCY if init["config"].get("lowMemory") else SYNC_SOCKETS
     app = App(kind, fetch_adapter(find), init["concurrency"] or most)
@@ -148,7 +148,7 @@ def _with_async_handlers(kind: str, find: Finder, init: Message, socket: Handler
     app = App(kind, AsyncFetch(find, threads).handle, concurrency)
     app.is_async = True
     if socket is not None:
-        from buntime.worker.aiowebsocket import async_sockets  # 2 ms, for an app with WebSockets
+        from buntime.worker.aiowebsocket import async_sockets  # 1 ms, for an app with WebSockets
 
         app.sockets = async_sockets(socket, concurrency)
     return app
@@ -159,7 +159,7 @@ def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App
         raise BootError(f"{name} is {_what(value)}, which cannot be called")
     if _is_asgi(value, name):
         from buntime.worker.asgi import AsgiApp  # brings asyncio, 62 ms
-        from buntime.worker.asgiwebsocket import asgi_sockets  # 3 ms
+        from buntime.worker.asgiwebsocket import asgi_sockets  # 2 ms
 
         asgi = AsgiApp(value)
         app = App("asgi", asgi.handle, init["concurrency"] or ASYNC_CONCURRENCY)
