@@ -47,7 +47,7 @@ _TYPES = {
     ".zip": "application/zip",
 }
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # RFC 8187 3.2.1: attr-char is a token without these three.
 _ATTR_CHARS = "".join(character for character in TOKEN if character not in "*'%")
 
@@ -128,6 +128,6 @@ def disposition(filename: str) -> str:
 def http_date(seconds: int) -> str:
     """Format seconds since 1970: `0` -> `"Thu, 01 Jan 1970 00:00:00 GMT"` (RFC 9110 5.6.7)."""
     at = time.gmtime(seconds)
-    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    day, month = _DAYS[at.tm_wday], MONTHS[at.tm_mon - 1]
     clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
     return f"{day}, {at.tm_mday:02} {month} {at.tm_year:04} {clock} GMT"

@@ -1,14 +1,12 @@
-"""Dates as HTTP writes them (RFC 9110 5.6.7), to and from whole seconds since 1970."""
+"""Reads dates as HTTP writes them (RFC 9110 5.6.7); `files.http_date` writes them."""
 
 import re
 from datetime import UTC, datetime
 
-# Fixed English names: strftime would follow the machine's locale.
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from buntime.files import MONTHS
 
 _TIME = r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})"
-_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
+_MONTH = f"(?P<month>{'|'.join(MONTHS)})"
 _FORMS = tuple(
     re.compile(form, re.ASCII)
     for form in (
@@ -22,15 +20,6 @@ _FORMS = tuple(
 )
 # A two-digit year is read as POSIX does; RFC 9110's rule needs a clock, which core has not.
 _CENTURY_PIVOT = 70
-
-
-def format_http_date(seconds: int) -> str:
-    """784111777 -> "Sun, 06 Nov 1994 08:49:37 GMT"."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return (
-        f"{_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month - 1]} "
-        f"{moment.year:04d} {moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} GMT"
-    )
 
 
 def parse_http_date(text: str) -> int | None:
@@ -49,7 +38,7 @@ def _seconds(match: re.Match[str]) -> int | None:
     try:
         moment = datetime(
             year,
-            _MONTHS.index(match["month"]) + 1,
+            MONTHS.index(match["month"]) + 1,
             int(match["day"]),
             int(match["hour"]),
             int(match["minute"]),

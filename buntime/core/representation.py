@@ -7,9 +7,9 @@ from typing import NamedTuple
 from buntime.core.conditions import Validators, Verdict, judge, range_applies
 from buntime.core.errors import ClientFault
 from buntime.core.fingerprint import is_content_hashed
-from buntime.core.httpdate import format_http_date
 from buntime.core.mediatypes import HTML
 from buntime.core.ranges import Span, content_range, part_heads, select
+from buntime.files import http_date
 
 _YEAR_S = 365 * 24 * 3600
 # Fields of an answer that a 304 repeats (RFC 9110 15.4.5).
@@ -53,9 +53,7 @@ def describe(
     `etag` is strong and quoted, `modified_s` seconds since 1970 (None: tell no date), `coding`
     "br", "gzip" or "". `varies` tells that the same path has other codings too.
     """
-    validators = Validators(
-        etag, modified_s, "" if modified_s is None else format_http_date(modified_s)
-    )
+    validators = Validators(etag, modified_s, "" if modified_s is None else http_date(modified_s))
     fields = [
         ("content-type", content_type),
         ("content-length", str(size)),

@@ -207,7 +207,7 @@ class Connection:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._lose()
+            self.abort()
             return
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
@@ -227,7 +227,7 @@ class Connection:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self._lose()
+                self.abort()
                 return
             if sent == size:
                 return
@@ -319,7 +319,7 @@ class Connection:
         except BlockingIOError:
             return
         except OSError:
-            self._lose()
+            self.abort()
             return
         if not data:
             self._on_eof()
@@ -418,7 +418,7 @@ class Connection:
         except BlockingIOError:
             pass
         except OSError:
-            self._lose()
+            self.abort()
             return
         if self.exchange is not None:
             self.exchange.on_flushed()
@@ -473,9 +473,6 @@ class Connection:
             return False
         pending.popleft()
         return True
-
-    def _lose(self) -> None:
-        self.abort()
 
     # Closing
 

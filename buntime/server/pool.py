@@ -518,7 +518,6 @@ class Pool:
         exchange.place = None
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if hosted is not None and worker.can_try_again(exchange) and not told:
-            self.stats.retries += 1
             self._enqueue(exchange, self._hosted.get(hosted.app.key, hosted))
         elif hosted is not None and failed_to_load:
             exchange.fail(self._boot_fault(hosted))

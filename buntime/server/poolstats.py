@@ -34,7 +34,6 @@ class PoolStats:
         self.total_ms = 0.0  # of the finished ones
         self.worker_created = 0
         self.worker_failed = 0
-        self.retries = 0
         self.apps: dict[str, AppStats] = {}
 
     def on_request(self, key: str) -> None:

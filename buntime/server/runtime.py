@@ -91,7 +91,6 @@ class Runtime:
             Listener(self._service, pipeline.handle, binding, connections_max)
             for binding in bindings
         ]
-        self._exit_code = 0
 
     def run(self) -> int:
         """Serve until a signal ends it."""
@@ -103,7 +102,7 @@ class Runtime:
         self._interpreters.close()
         self._loop.close()
         self._log.info("stopped")
-        return self._exit_code
+        return 0
 
     # Start
 

@@ -9,8 +9,8 @@ from typing import Protocol
 from buntime.core.access import is_forwarding
 from buntime.core.forwarded import Headers, Proxies
 from buntime.core.http1 import Head, Limits
-from buntime.core.httpdate import format_http_date
 from buntime.core.settings import Settings
+from buntime.files import http_date
 from buntime.server.logs import Log
 from buntime.server.loop import Loop
 
@@ -64,7 +64,7 @@ class Service:
         now_s = int(time())
         if now_s != self._date_s:
             self._date_s = now_s
-            self._date = format_http_date(now_s)
+            self._date = http_date(now_s)
         return self._date
 
     def request_id(self, head: Head) -> str:

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.conditions import Validators, Verdict, judge, range_applies
-from buntime.core.httpdate import format_http_date
+from buntime.files import http_date
 
 TIME_S = 784111777
-DATE = format_http_date(TIME_S)
-EARLIER = format_http_date(TIME_S - 1)
-LATER = format_http_date(TIME_S + 1)
+DATE = http_date(TIME_S)
+EARLIER = http_date(TIME_S - 1)
+LATER = http_date(TIME_S + 1)
 FILE = Validators('"abc"', TIME_S, DATE)
 UNDATED = Validators('"abc"', None, "")
 
