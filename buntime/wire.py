@@ -5,6 +5,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
 
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become)
+    UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms
     REQUEST    R->W  type id method target base scheme version client server headers request_id
                      [size] end
@@ -53,6 +54,7 @@ else:
     Message = dict
 
 INIT = "INIT"
+UP = "UP"
 READY = "READY"
 REQUEST = "REQUEST"
 RESPONSE = "RESPONSE"

@@ -10,16 +10,22 @@ queues it. Invariants, tested over random sequences of events:
 
 A worker at the end of its lifetime or its requests is replaced before it is retired, where the
 app has had a request lately: it goes on serving until the replacement has loaded.
+
+Where the pool is full, room is made for an app that waits: by the worker idle longest; where none
+is idle, by one of the app that has most, if that is more than a fair share; else, for an app that
+has none, by the worker that has served longest, one a second.
 """
 
 from collections.abc import Callable, Hashable, Iterator
 
 from buntime.core.lifecycle import Event, State
 from buntime.core.workforce import (
-    BACKOFF_MAX_S,
+    BOOT_TRIES,
     CRASH_LOOP,
     HAS_LEFT,
+    SPARES_KEPT_S,
     TAKES_WORK,
+    TURN_S,
     Adopt,
     AppState,
     Assign,
@@ -28,9 +34,11 @@ from buntime.core.workforce import (
     Fail,
     PoolLimits,
     Refuse,
+    SpareKit,
     Spawn,
     Ticket,
     WorkerState,
+    backoff_s,
     least_loaded,
     ready_count,
 )
@@ -46,7 +54,7 @@ class Scheduler:
         self.evictions = 0
         self._jitter = jitter
         self._last_id = 0
-        self._kits: dict[Hashable, None] = {}  # kits to keep spares of
+        self._kits: dict[Hashable, SpareKit] = {}  # kits to keep spares of
         self._waiting: dict[AppState, None] = {}  # apps whose queue waits for room in the pool
         self._closing = False
 
@@ -70,10 +78,22 @@ class Scheduler:
         self._forget_if_done(app)
         return decisions
 
-    def keep_spares(self, kit: Hashable) -> list[Decision]:
-        """Keep spare interpreters of this kit from now on."""
-        self._kits[kit] = None
-        return list(self._refill())
+    def keep_spares(self, kit: Hashable, now: float) -> list[Decision]:
+        """Keep spare interpreters of this kit for ever.
+
+        Those of other kits are kept while apps use them that need a worker for each request.
+        """
+        self._kits[kit] = SpareKit()
+        return list(self._refill(now))
+
+    def try_out(self, app: AppState, now: float) -> list[Decision]:
+        """See whether the app can be loaded, though no request is for it; to be called again."""
+        self.apps[app] = None
+        if app.is_dropped or self._closing or now < app.retry_at_s or app.has_serving_worker():
+            return []
+        if self._has_room():
+            return self._take_spare(app, Event.ADOPT, now)[1]
+        return self._evict()
 
     def submit(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
         """A request came for the app."""
@@ -84,14 +104,16 @@ class Scheduler:
                 return self._give(worker, ticket, now)
         if app.is_crash_looping(now) and not app.workers:
             return [Refuse(ticket, app.retry_at_s - now)]
-        app.queue[ticket] = None
+        app.enqueue(ticket, now)
         decisions = self._pump(app, now)
         limits = self.limits
         ephemeral = app.policy.is_ephemeral
         limit = limits.ephemeral_queue_limit if ephemeral else limits.queue_limit
         if len(app.queue) > limit:
-            del app.queue[ticket]  # the newest; those before it have a place
-            decisions.append(Refuse(ticket, 1.0))
+            if app.is_overloaded(now):
+                ticket = next(iter(app.queue))  # it would be late; the newest may be in time
+            del app.queue[ticket]
+            decisions.append(Refuse(ticket, app.wait_s(now)))
         return decisions
 
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
@@ -104,11 +126,20 @@ class Scheduler:
             self._forget_if_done(app)
         return True
 
+    def up(self, worker_id: int, now: float) -> list[Decision]:
+        """The worker's interpreter has started."""
+        worker = self.workers[worker_id]
+        worker.is_up = True
+        kit = self._kits.get(worker.kit)
+        if kit is not None:
+            kit.failures = 0
+        return list(self._refill(now))
+
     def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
         """The worker has loaded its app and can have `capacity` requests at once."""
         worker = self.workers[worker_id]
         worker.step(Event.LOADED)
-        worker.is_loaded = True
+        worker.is_loaded = worker.is_up = True
         if worker.state is not State.IDLE or worker.app is None:
             return []
         worker.idle_since_s = now
@@ -120,7 +151,10 @@ class Scheduler:
             if other.is_leaving:  # the replacement is ready: now it may go
                 decisions += self._retire(other)
                 break
-        return decisions + self._pump(app, now) + self._leave_if_dropped(worker)
+        decisions += self._pump(app, now) + self._leave_if_dropped(worker)
+        if self._waiting and worker.state is State.IDLE:
+            decisions += self._pump_waiting(now)  # it may make room
+        return decisions
 
     def finished(self, worker_id: int, now: float) -> list[Decision]:
         """One request of the worker has ended, in whatever way."""
@@ -142,12 +176,17 @@ class Scheduler:
             decisions += self._pump_waiting(now)  # the free slot is for whose turn it is
         elif app.queue:
             decisions += self._pump(app, now)
+        elif self._waiting and worker.state is State.IDLE:
+            decisions += self._pump_waiting(now)  # it may make room
         return decisions + self._leave_if_dropped(worker)
 
-    def died(self, worker_id: int, now: float) -> tuple[list[Decision], bool]:
+    def died(
+        self, worker_id: int, now: float, *, was_killed: bool = False
+    ) -> tuple[list[Decision], bool]:
         """The worker's process has gone. Also tells whether it died before it had loaded.
 
-        The tickets it had in hand are the server's to answer, or to submit once more.
+        `was_killed`: from outside, so nothing is known against its app. The tickets it had in
+        hand are the server's to answer, or to submit once more.
         """
         worker = self.workers.pop(worker_id)
         failed_to_load = worker.app is not None and not worker.is_loaded
@@ -157,19 +196,26 @@ class Scheduler:
         app = worker.app
         if app is not None:
             app.workers.pop(worker_id, None)
-            if failed_to_load and not app.policy.is_ephemeral:
-                decisions += self._boot_failed(app, now)
+            if failed_to_load:
+                decisions += self._boot_failed(app, now, was_killed)
             if app.queue and not app.policy.is_ephemeral:
-                decisions += self._pump(app, now)
+                if self._waiting:
+                    self._waiting.setdefault(app)  # others come first to the room there is now
+                else:
+                    decisions += self._pump(app, now)
             self._forget_if_done(app)
+        elif not worker.is_up and worker.kit in self._kits:
+            kit = self._kits[worker.kit]
+            kit.failures += 1
+            kit.retry_at_s = now + backoff_s(kit.failures)
         decisions += self._pump_waiting(now)
         if not failed_to_load:  # else a broken interpreter would be started over and over
-            decisions += self._refill()
+            decisions += self._refill(now)
         return decisions, failed_to_load
 
-    def refill(self) -> list[Decision]:
+    def refill(self, now: float) -> list[Decision]:
         """Start the spares that are missing."""
-        return list(self._refill())
+        return list(self._refill(now))
 
     def replace(self, worker_id: int, now: float) -> list[Decision]:
         """The worker is to be replaced, by its successor if it has traffic; for instance it has
@@ -208,12 +254,13 @@ class Scheduler:
             ):
                 worker.step(Event.RETIRE)
                 decisions.append(End(worker.id, was_idle=True))
+        decisions += self._pump_waiting(now)
         for app in tuple(self.apps):
             decisions += self._prewarm(app, now)
-            if app.queue:
+            if app.queue and app not in self._waiting:
                 decisions += self._pump(app, now)  # a back-off may be over
-        decisions += self._pump_waiting(now)
-        return decisions + list(self._refill())
+        decisions += self._end_unused_spares(now)
+        return decisions + list(self._refill(now))
 
     def close(self) -> list[Decision]:
         """Shut down: no worker starts any more; each ends after what it has in hand."""
@@ -246,9 +293,7 @@ class Scheduler:
             worker = least_loaded(app)
             if worker is None:
                 break
-            ticket = next(iter(app.queue))
-            del app.queue[ticket]
-            decisions += self._give(worker, ticket, now)
+            decisions += self._give(worker, app.take_next(now), now)
         if app.queue and not self._closing and self._wants_another(app, now):
             decisions += self._start(app, now)
         return decisions
@@ -288,22 +333,20 @@ class Scheduler:
             ready = next((w for w in app.workers.values() if w.state is State.IDLE), None)
             if ready is None:
                 if not self._has_room():
-                    yield from self._wait_for_room(app)
+                    yield from self._wait_for_room(app, now)
                     return
                 ready, decisions = self._take_spare(app, Event.ADOPT_ONCE, now)
                 yield from decisions
             else:
                 ready.step(Event.ASSIGN_ONCE)
-            ticket = next(iter(app.queue))
-            del app.queue[ticket]
             ready.in_hand = 1
-            yield Assign(ready.id, ticket)
+            yield Assign(ready.id, app.take_next(now))
             yield from self._prewarm(app, now)
 
     def _start(self, app: AppState, now: float) -> list[Decision]:
         """Start one more worker of a persistent app, when the pool has room for it."""
         if not self._has_room():
-            return self._wait_for_room(app)
+            return self._wait_for_room(app, now)
         return self._take_spare(app, Event.ADOPT, now)[1]
 
     def _take_spare(
@@ -312,6 +355,8 @@ class Scheduler:
         """A spare that becomes the app's worker; without one, a new process."""
         decisions: list[Decision] = []
         kit = app.policy.kit
+        if app.policy.is_ephemeral:
+            self._use_spares(kit, now)
         worker = next(
             (w for w in self.workers.values() if w.state is State.SPARE and w.kit == kit), None
         )
@@ -336,19 +381,54 @@ class Scheduler:
     def _has_room(self) -> bool:
         return self.size < self.limits.pool_size
 
-    def _wait_for_room(self, app: AppState) -> list[Decision]:
-        """Stand in line for the next worker to die; the one idle longest is ended to that end."""
+    def _wait_for_room(self, app: AppState, now: float) -> list[Decision]:
+        """Stand in line for the next worker to die, and have one end, see the module."""
         self._waiting[app] = None
         ending = sum(worker.state is State.ENDING for worker in self.workers.values())
+        if ending >= len(self._waiting):
+            return []
+        return self._evict() or self._share(app, now)
+
+    def _evict(self) -> list[Decision]:
+        """End the worker that has been idle longest."""
         idle = [worker for worker in self.workers.values() if worker.state is State.IDLE]
-        if ending >= len(self._waiting) or not idle:
+        if not idle:
             return []
         self.evictions += 1
         return self._retire(min(idle, key=lambda worker: worker.idle_since_s))
 
+    def _share(self, app: AppState, now: float) -> list[Decision]:
+        """Nobody is idle: have a busy worker leave for `app`, as far as that is fair."""
+        if now - app.given_room_at_s < TURN_S:
+            return []
+        busy = [worker for worker in self.workers.values() if worker.state is State.BUSY]
+        if not busy:
+            return []
+        own = app.serving_count()
+        richest = max(busy, key=_wealth)
+        waited_s = now - next(iter(app.queue.values()))
+        if _wealth(richest) > own + 1:
+            chosen = min(
+                (worker for worker in busy if worker.app is richest.app),
+                key=lambda worker: worker.in_hand,
+            )
+        elif own == 0 and waited_s >= TURN_S:
+            chosen = min(busy, key=lambda worker: worker.born_s)
+        else:
+            return []
+        app.given_room_at_s = now
+        self.evictions += 1
+        return self._retire(chosen)
+
     def _may_replace(self, worker: WorkerState, now: float) -> bool:
         app = worker.app
-        return app is not None and not worker.is_leaving and now >= app.retry_at_s
+        may = app is not None and not worker.is_leaving and now >= app.retry_at_s
+        return may and self._may_boot()
+
+    def _may_boot(self) -> bool:
+        """May one more boot begin that no request waits for?"""
+        booting = sum(worker.is_booting() for worker in self.workers.values())
+        return booting < self.limits.boots_at_once
 
     def _replace(self, worker: WorkerState, now: float) -> list[Decision]:
         """Its time or its requests are used up: start its replacement, or end it if unused."""
@@ -376,30 +456,52 @@ class Scheduler:
         return []
 
     def _prewarm(self, app: AppState, now: float) -> Iterator[Decision]:
-        """Keep `prewarm` loaded workers ready, as far as the pool has room."""
-        if app.is_dropped or self._closing or now < app.retry_at_s:
+        """Keep `prewarm` loaded workers ready, as far as the pool has room to spare."""
+        if app.is_dropped or self._closing or self._waiting or now < app.retry_at_s:
             return
-        while ready_count(app) < app.policy.prewarm and self._has_room():
+        while ready_count(app) < app.policy.prewarm and self._has_room() and self._may_boot():
             yield from self._take_spare(app, Event.ADOPT, now)[1]
 
-    def _refill(self) -> Iterator[Decision]:
+    def _use_spares(self, kit: Hashable, now: float) -> None:
+        spares = self._kits.get(kit)
+        if spares is None:
+            spares = self._kits[kit] = SpareKit()
+            spares.used_at_s = now
+        elif spares.used_at_s < now:  # not one that is kept for ever
+            spares.used_at_s = now
+
+    def _refill(self, now: float) -> Iterator[Decision]:
         if self._closing:
             return
-        for kit in self._kits:
-            spares = sum(
+        for kit, spares in self._kits.items():
+            if now < spares.retry_at_s:
+                continue
+            there = sum(
                 worker.state is State.SPARE and worker.kit == kit
                 for worker in self.workers.values()
             )
-            for _ in range(self.limits.spare_workers - spares):
+            for _ in range(self.limits.spare_workers - there):
+                if not self._may_boot():
+                    return
                 yield Spawn(self._spawn(kit).id, kit)
 
-    def _boot_failed(self, app: AppState, now: float) -> list[Decision]:
+    def _end_unused_spares(self, now: float) -> Iterator[Decision]:
+        unused = [kit for kit, its in self._kits.items() if now - its.used_at_s > SPARES_KEPT_S]
+        for kit in unused:
+            del self._kits[kit]
+            for worker in self.workers.values():
+                if worker.state is State.SPARE and worker.kit == kit:
+                    yield from self._retire(worker)
+
+    def _boot_failed(self, app: AppState, now: float, was_killed: bool) -> list[Decision]:
         """Back off; those being replaced stay; what waits for nothing else has failed."""
         app.boot_failures += 1
-        app.retry_at_s = now + min(BACKOFF_MAX_S, 2.0 ** (app.boot_failures - 1))
         for worker in app.workers.values():
             worker.is_leaving = False
-        if app.has_loaded_worker():
+        if was_killed and app.boot_failures < BOOT_TRIES:
+            return []  # the next one starts at once, for those that wait
+        app.retry_at_s = now + backoff_s(app.boot_failures)
+        if app.policy.is_ephemeral or app.has_loaded_worker():
             return []
         failed: list[Decision] = [Fail(ticket) for ticket in app.queue]
         app.queue.clear()
@@ -409,3 +511,8 @@ class Scheduler:
     def _forget_if_done(self, app: AppState) -> None:
         if app.is_dropped and not app.workers and not app.queue:
             self.apps.pop(app, None)
+
+
+def _wealth(worker: WorkerState) -> int:
+    """How many workers the app of this one has."""
+    return worker.app.serving_count() if worker.app is not None else 0

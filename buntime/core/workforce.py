@@ -16,7 +16,8 @@ class PoolLimits:
     ephemeral_concurrency: int
     ephemeral_queue_limit: int
     queue_limit: int
-    spare_workers: int
+    spare_workers: int  # of each kit in use
+    boots_at_once: int  # that no request waits for: spares, prewarmed workers, replacements
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Policy:
     max_requests: int
     workers: int
     prewarm: int
+    timeout_s: float
 
     @property
     def is_ephemeral(self) -> bool:
@@ -100,6 +102,7 @@ class WorkerState:
         "in_hand",
         "is_leaving",
         "is_loaded",
+        "is_up",
         "kit",
         "requests_max",
         "served",
@@ -117,6 +120,7 @@ class WorkerState:
         self.requests_max = 0
         self.born_s = 0.0  # when it was adopted
         self.idle_since_s = 0.0
+        self.is_up = False  # its interpreter has started
         self.is_loaded = False
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
 
@@ -129,11 +133,36 @@ class WorkerState:
     def can_take(self) -> bool:
         return self.in_hand < self.capacity and self.state in TAKES_WORK
 
+    def is_booting(self) -> bool:
+        """Does it start its interpreter, or load its app?"""
+        return not self.is_loaded if self.state in _LOADS else not self.is_up
+
 
 TAKES_WORK = frozenset({State.IDLE, State.BUSY})
 HAS_LEFT = frozenset({State.RETIRING, State.ENDING, State.GONE})
+_LOADS = frozenset({State.LOADING, State.ONCE})
 CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
+BOOT_TRIES = 3  # boots cut short from outside that a waiting request outlives, less one
 BACKOFF_MAX_S = 60.0
+SPARES_KEPT_S = 300.0  # spares of a kit, after the last request that could have used one
+TURN_S = 1.0  # that an app without workers waits for another one's, where the pool is full
+RETRY_AFTER_MAX_S = 3600.0
+
+
+def backoff_s(failures: int) -> float:
+    """How long after so many failures in a row the next try is made: 1 s, 2 s, ... 60 s."""
+    return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
+
+
+class SpareKit:
+    """How spares of one kit fare."""
+
+    __slots__ = ("failures", "retry_at_s", "used_at_s")
+
+    def __init__(self) -> None:
+        self.used_at_s = float("inf")  # kept for ever, unless somebody writes a time
+        self.failures = 0  # interpreters that died as they started, in a row
+        self.retry_at_s = float("-inf")
 
 
 class AppState:
@@ -141,6 +170,9 @@ class AppState:
 
     __slots__ = (
         "boot_failures",
+        "departed_at_s",
+        "given_room_at_s",
+        "interval_s",
         "is_dropped",
         "key",
         "last_request_s",
@@ -154,8 +186,13 @@ class AppState:
         self.key = key
         self.policy = policy
         self.workers: dict[int, WorkerState] = {}
-        self.queue: dict[Ticket, None] = {}  # in order of arrival; a dict, to withdraw in O(1)
+        # Ticket -> when it came, in order of arrival; a dict, to withdraw in O(1)
+        self.queue: dict[Ticket, float] = {}
+        # How fast the queue moves: the time between two requests that leave it, averaged.
+        self.interval_s = 0.0  # 0: not known
+        self.departed_at_s = float("-inf")  # when one left it, or it began to fill
         self.last_request_s = float("-inf")
+        self.given_room_at_s = float("-inf")  # when a busy worker of another app had to leave
         self.is_dropped = False  # its code changed or its folder went: no new workers
         self.boot_failures = 0  # in a row
         self.retry_at_s = float("-inf")  # no boot before, after one that failed
@@ -165,6 +202,48 @@ class AppState:
 
     def has_loaded_worker(self) -> bool:
         return any(worker.is_loaded for worker in self.workers.values())
+
+    def serving_count(self) -> int:
+        return sum(worker.state not in HAS_LEFT for worker in self.workers.values())
+
+    def has_serving_worker(self) -> bool:
+        return any(worker.state not in HAS_LEFT for worker in self.workers.values())
+
+    def is_overloaded(self, now: float) -> bool:
+        """Has the oldest in the queue used up half of its time?
+
+        Then most will be late. Who came last gets the next place, as it still has a client that
+        waits: first come, first served would answer each just when its client has given up.
+        """
+        queue = self.queue
+        return bool(queue) and now - next(iter(queue.values())) > self.policy.timeout_s / 2
+
+    def enqueue(self, ticket: Ticket, now: float) -> None:
+        if not self.queue:
+            self.departed_at_s = now
+        self.queue[ticket] = now
+
+    def take_next(self, now: float) -> Ticket:
+        """Take who is next out of the queue, and learn how fast it moves."""
+        queue = self.queue
+        if self.is_overloaded(now):
+            ticket, _ = queue.popitem()
+        else:
+            ticket = next(iter(queue))
+            del queue[ticket]
+        passed_s = now - self.departed_at_s
+        self.departed_at_s = now
+        self.interval_s = (
+            passed_s if not self.interval_s else 0.8 * self.interval_s + 0.2 * passed_s
+        )
+        return ticket
+
+    def wait_s(self, now: float) -> float:
+        """How long a request that came now would wait, as far as the queue's speed tells."""
+        if not self.queue:
+            return 0.0
+        interval_s = max(self.interval_s, now - self.departed_at_s)  # it may have come to a halt
+        return min(RETRY_AFTER_MAX_S, interval_s * (len(self.queue) + 1))
 
     def is_crash_looping(self, now: float) -> bool:
         """Have so many boots failed in a row that the next one waits for its back-off?"""

@@ -48,6 +48,7 @@ class Hosted:
                 max_requests=manifest.max_requests,
                 workers=manifest.workers,
                 prewarm=manifest.prewarm,
+                timeout_s=manifest.timeout_s,
             ),
         )
 

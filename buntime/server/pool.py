@@ -7,6 +7,8 @@ An app's code in one state is one `Hosted`: when its manifest or, in development
 changes, the old one is dropped (its workers finish what they have) and a new one is made.
 """
 
+import math
+import os
 import random
 import signal
 from collections import deque
@@ -14,7 +16,7 @@ from collections.abc import Callable
 
 from buntime.core.app import App
 from buntime.core.environment import INHERITED_NAMES
-from buntime.core.errors import HttpError, ManifestError, ServerFault
+from buntime.core.errors import ManifestError, ServerFault
 from buntime.core.lifecycle import State
 from buntime.core.scheduler import Scheduler
 from buntime.core.settings import Settings
@@ -46,8 +48,11 @@ from buntime.wire import Message
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
 _SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
+_BOOTS_PER_CORE = 2  # of those that no request waits for
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _KIND_OF = "buntime worker"
+# Signals that say nothing against an app, as they come from operators and the kernel.
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 class _Queued:
@@ -72,7 +77,8 @@ class _Queued:
         self._pool.withdraw(self._state, exchange)
 
     def on_deadline(self, exchange: Exchange) -> None:
-        exchange.fail(_overloaded("no worker was free in time", retry_after_s=1))
+        wait_s = self._pool.wait_s(self._state)
+        exchange.fail(_overloaded("no worker was free in time", wait_s))
 
 
 class _Preparing:
@@ -123,6 +129,7 @@ class Pool:
                 ephemeral_queue_limit=settings.ephemeral_queue_limit,
                 queue_limit=_QUEUE_LIMIT,
                 spare_workers=settings.spare_workers,
+                boots_at_once=_BOOTS_PER_CORE * (os.cpu_count() or 1),
             ),
             jitter=random.random,
         )
@@ -148,7 +155,7 @@ class Pool:
         if not become_subreaper():
             self._log.debug("processes that leave their worker's group cannot be found")
         default = self._interpreters.default
-        self._carry_out(self._scheduler.keep_spares(Kit(default.executable, False)))
+        self._carry_out(self._scheduler.keep_spares(Kit(default.executable, False), self._loop.now))
         self._loop.call_later(_TICK_S, self._tick)
 
     def submit(self, exchange: Exchange, app: App) -> None:
@@ -175,6 +182,10 @@ class Pool:
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         """A queued request is over: answered for, or its client has left."""
         self._scheduler.withdraw(state, exchange)
+
+    def wait_s(self, state: AppState) -> float:
+        """How long a request that came now would wait for a worker, about."""
+        return state.wait_s(self._loop.now)
 
     def close(self, on_empty: Callable[[], None]) -> None:
         """End every worker; `on_empty` is called when the last process is gone."""
@@ -208,6 +219,10 @@ class Pool:
         return self.stats.to_json(cache_size=scheduler.size, evictions=scheduler.evictions)
 
     # Overseer: what workers tell
+
+    def on_up(self, worker: Worker) -> None:
+        if worker.number in self._scheduler.workers:
+            self._carry_out(self._scheduler.up(worker.number, self._loop.now))
 
     def on_ready(self, worker: Worker, message: Message) -> None:
         timer = self._boot_timers.pop(worker.number, None)
@@ -362,9 +377,7 @@ class Pool:
             case End(worker, was_idle):
                 self._end(worker, was_idle)
             case Refuse(ticket, retry_after_s):
-                self._give_back(ticket).fail(
-                    _overloaded("the app has more requests than it can take", retry_after_s)
-                )
+                self._refuse(self._give_back(ticket), retry_after_s)
             case Fail(ticket):
                 self._fail_boot(ticket)
             case _:
@@ -384,6 +397,21 @@ class Pool:
         exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
         exchange.place = None
         return exchange
+
+    def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
+        hosted = self._hosted.get(exchange.app.key) if exchange.app is not None else None
+        if hosted is not None and hosted.state.is_crash_looping(self._loop.now):
+            fault = self._boot_fault(hosted)
+            fault = ServerFault(
+                503,
+                fault.code,
+                f"the app could not be loaded, {hosted.state.boot_failures} times in a row",
+                detail=fault.detail,
+                headers=_retry_after(retry_after_s),
+            )
+        else:
+            fault = _overloaded("the app has more requests than it can take", retry_after_s)
+        exchange.fail(fault)
 
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
@@ -442,7 +470,7 @@ class Pool:
 
     def _refill(self) -> None:
         self._is_refilling = False
-        self._carry_out(self._scheduler.refill())
+        self._carry_out(self._scheduler.refill(self._loop.now))
 
     def _end(self, number: int, was_idle: bool) -> None:
         worker = self._workers.get(number)
@@ -497,7 +525,10 @@ class Pool:
         timer = self._boot_timers.pop(number, None)
         if timer is not None:
             timer.cancel()
-        decisions, failed_to_load = self._scheduler.died(number, self._loop.now)
+        was_killed = -returncode in _FROM_OUTSIDE and not worker.boot_error
+        decisions, failed_to_load = self._scheduler.died(
+            number, self._loop.now, was_killed=was_killed
+        )
         how = _death(returncode)
         if not was_ending:
             self.stats.worker_failed += 1
@@ -611,6 +642,9 @@ def _death(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
-def _overloaded(message: str, retry_after_s: float) -> HttpError:
-    seconds = str(max(1, round(retry_after_s)))
-    return ServerFault(503, "overloaded", message, headers=(("Retry-After", seconds),))
+def _overloaded(message: str, retry_after_s: float) -> ServerFault:
+    return ServerFault(503, "overloaded", message, headers=_retry_after(retry_after_s))
+
+
+def _retry_after(seconds: float) -> tuple[tuple[str, str], ...]:
+    return (("Retry-After", str(max(1, math.ceil(seconds)))),)

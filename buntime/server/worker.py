@@ -29,6 +29,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 class Overseer(Protocol):
     """Who is told of what a worker does: the pool."""
 
+    def on_up(self, worker: "Worker") -> None: ...
     def on_ready(self, worker: "Worker", message: wire.Message) -> None: ...
     def on_boot_error(self, worker: "Worker", message: str, stack: str) -> None: ...
     def on_request_error(
@@ -54,6 +55,7 @@ class Worker:
         self.leaving_since_s: float | None = None  # retiring, as the pool has seen it
         self.app_name = ""
         self.app_version: str | None = None
+        self.is_up = False
         self.is_loaded = False
         self.boot_error = ""  # why it cannot load its app: message and stack
         self._loop = loop
@@ -77,6 +79,7 @@ class Worker:
             wire.MESSAGE: self._on_message,
             wire.CLOSE: self._on_close,
             wire.ERROR: self._on_error,
+            wire.UP: self._on_up,
             wire.READY: self._on_ready,
         }
         loop.register(process.channel, READ, self)
@@ -311,6 +314,12 @@ class Worker:
         return True
 
     # Messages of the worker
+
+    def _on_up(self, message: wire.Message, payload: bytes) -> None:
+        if self.is_up:
+            raise ValueError("a second UP")
+        self.is_up = True
+        self._overseer.on_up(self)
 
     def _on_ready(self, message: wire.Message, payload: bytes) -> None:
         if self.is_loaded:

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from buntime.wire import ERROR, INIT, READY, TERMINATE
+from buntime.wire import ERROR, INIT, READY, TERMINATE, UP
 from buntime.worker.adoption import adopt
 from buntime.worker.channel import Channel
 from buntime.worker.entrypoint import import_entrypoint
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> NoReturn:
     _leave_signals_to_the_runtime()
     _set_up_output()
     bundle = os.path.dirname(argv[0]) if argv[0].endswith(".py") else argv[0]
+    channel.send({"type": UP})
     init, received = _wait_for_init(channel)
     begun = time.perf_counter()
     is_ready = False

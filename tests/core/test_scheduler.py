@@ -31,6 +31,7 @@ def limits(**changes: int) -> PoolLimits:
         "ephemeral_queue_limit": 3,
         "queue_limit": 4,
         "spare_workers": 1,
+        "boots_at_once": 10,
     }
     return PoolLimits(**{**values, **changes})
 
@@ -43,6 +44,7 @@ def policy(**changes: float) -> Policy:
         "max_requests": 1000,
         "workers": 1,
         "prewarm": 0,
+        "timeout_s": 30.0,
     }
     return Policy(**{**values, **changes})  # type: ignore[arg-type]  # kinds as in the dict above
 
@@ -79,14 +81,14 @@ def test_the_first_request_starts_a_worker_and_waits_for_it() -> None:
 def test_a_spare_is_adopted_before_a_process_is_started() -> None:
     """A spare of the right kit saves the start."""
     pool, app = scheduler(), AppState("a", policy())
-    assert kinds(pool.keep_spares("python")) == ["Spawn"]
+    assert kinds(pool.keep_spares("python", 0)) == ["Spawn"]
     assert kinds(pool.submit(app, "r1", 0)) == ["Adopt"]
 
 
 def test_a_spare_of_another_kit_is_not_adopted() -> None:
     """An app never runs on an interpreter that is not its own."""
     pool, app = scheduler(), AppState("a", policy(kit="other"))
-    pool.keep_spares("python")
+    pool.keep_spares("python", 0)
     assert kinds(pool.submit(app, "r1", 0)) == ["Spawn", "Adopt"]
 
 
@@ -126,7 +128,8 @@ def test_a_full_queue_refuses_the_newest() -> None:
     pool, app = scheduler(), AppState("a", policy())
     for number in range(4):
         pool.submit(app, number, 0)
-    assert pool.submit(app, 4, 0) == [Refuse(4, 1.0)]
+    assert kinds(refused := pool.submit(app, 4, 0)) == ["Refuse"]
+    assert refused == [Refuse(4, 0.0)]  # nothing is known of how fast it moves
     assert list(app.queue) == [0, 1, 2, 3]
 
 
@@ -280,6 +283,175 @@ def test_a_withdrawn_request_is_not_assigned() -> None:
     assert pool.finished(worker, 2) == []
 
 
+def assigned(decisions: Iterable[Decision]) -> list[object]:
+    return [decision.ticket for decision in decisions if isinstance(decision, Assign)]
+
+
+def test_an_overloaded_queue_serves_the_newest_first() -> None:
+    """When the oldest has used up half of its time, who came last is served: it can be in time."""
+    pool, app = scheduler(), AppState("a", policy(timeout_s=10.0))
+    worker = booted(pool, app)
+    pool.submit(app, "served", 0)
+    for second, name in enumerate(["old", "middle", "new"]):
+        pool.submit(app, name, second)
+    assert assigned(pool.finished(worker, 5)) == ["old"]  # not overloaded yet
+    assert assigned(pool.finished(worker, 6.5)) == ["new"]
+    assert assigned(pool.finished(worker, 6.5)) == ["middle"]
+
+
+def test_a_full_overloaded_queue_refuses_the_oldest() -> None:
+    """The one that would be late makes place for one that may be in time."""
+    pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))
+    booted(pool, app)
+    for name in ("served", "old", "new"):
+        pool.submit(app, name, 0)
+    decisions = pool.submit(app, "newest", 6)
+    assert [d.ticket for d in decisions if isinstance(d, Refuse)] == ["old"]
+    assert list(app.queue) == ["new", "newest"]
+
+
+def test_who_is_refused_is_told_how_long_the_queue_is() -> None:
+    """Retry-After comes from how fast the queue moves, and how many are in it."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "served", 0)
+    for name in "abcd":
+        pool.submit(app, name, 0)
+    pool.finished(worker, 2)
+    pool.submit(app, "e", 2)
+    assert pool.submit(app, "f", 2) == [Refuse("f", 10.0)]  # five of them, one each 2 s
+    assert pool.submit(app, "g", 12) == [Refuse("g", 50.0)]  # nothing has moved for 10 s
+
+
+def test_a_worker_killed_while_it_loads_is_started_again() -> None:
+    """A kill from outside says nothing against the app: who waits gets another worker."""
+    pool, app = scheduler(), AppState("a", policy())
+    first = worker_of(pool.submit(app, "r", 0))
+    decisions, failed_to_load = pool.died(first, 1, was_killed=True)
+    assert failed_to_load
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.loaded(worker_of(decisions), 1, 2) == [Assign(worker_of(decisions), "r")]
+
+
+def test_a_worker_killed_at_each_boot_fails_in_the_end() -> None:
+    """The third boot in a row that is killed (out of memory?) counts as the app's failure."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = worker_of(pool.submit(app, "r", 0))
+    for _ in range(2):
+        worker = worker_of(pool.died(worker, 0, was_killed=True)[0])
+    decisions, _ = pool.died(worker, 0, was_killed=True)
+    assert decisions == [Fail("r")]
+    assert app.retry_at_s == 4.0
+
+
+def test_a_flooded_app_gives_up_workers_to_one_that_has_none() -> None:
+    """The pool is full of one app's busy workers: one of them leaves for another app."""
+    pool = scheduler(pool_size=3)
+    loud, quiet = AppState("loud", policy(workers=3)), AppState("quiet", policy())
+    workers = []
+    for name in ("l1", "l2", "l3"):
+        worker = worker_of(pool.submit(loud, name, 0))
+        pool.loaded(worker, 1, 0)
+        workers.append(worker)
+    pool.submit(loud, "l4", 0)
+    assert pool.submit(quiet, "q", 0) == []
+    leaving = [w for w in workers if pool.workers[w].state is State.RETIRING]
+    assert len(leaving) == 1
+    assert pool.finished(leaving[0], 1) == [End(leaving[0])]
+    decisions, _ = pool.died(leaving[0], 2)
+    assert pool.workers[worker_of(decisions)].app is quiet
+
+
+def test_busy_apps_take_turns_in_a_pool_too_small_for_all() -> None:
+    """An app without a worker waits a second, then the worker that served longest leaves."""
+    pool = scheduler(pool_size=2)
+    apps = [AppState(name, policy()) for name in "abc"]
+    oldest = worker_of(pool.submit(apps[0], "a", 0))
+    pool.loaded(oldest, 1, 0)
+    newer = worker_of(pool.submit(apps[1], "b", 1))
+    pool.loaded(newer, 1, 1)
+    pool.submit(apps[2], "c", 2)
+    assert pool.tick(2.5) == []
+    assert pool.workers[oldest].state is State.BUSY
+    pool.tick(3)
+    assert pool.workers[oldest].state is State.RETIRING
+    pool.tick(3.5)
+    assert pool.workers[newer].state is State.BUSY  # one is enough
+
+
+def test_a_worker_that_becomes_idle_makes_room() -> None:
+    """Who waits for room does not wait for the next tick."""
+    pool = scheduler(pool_size=1)
+    first, second = AppState("a", policy()), AppState("b", policy())
+    worker = worker_of(pool.submit(first, "r", 0))
+    pool.loaded(worker, 1, 0)
+    pool.submit(second, "s", 0)
+    assert pool.finished(worker, 0.5) == [End(worker)]
+
+
+def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
+    """Spares and prewarmed workers start one after the other where the machine is small."""
+    pool = scheduler(boots_at_once=1, spare_workers=2)
+    decisions = pool.keep_spares("python", 0)
+    assert kinds(decisions) == ["Spawn"]
+    assert pool.tick(1) == []
+    assert kinds(pool.up(1, 2)) == ["Spawn"]
+    warm = AppState("warm", policy(prewarm=2))
+    assert pool.add_app(warm, 2) == []  # the second spare is still starting
+    assert kinds(pool.up(2, 3)) == []
+    assert kinds(pool.tick(3)) == ["Adopt"]
+    assert kinds(pool.submit(AppState("b", policy()), "r", 3)) == [
+        "Adopt"
+    ]  # this one is waited for
+
+
+def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
+    """An app with its own interpreter and ttl 0 gets spares too, while it has requests."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, kit="venv"))
+    worker = worker_of(pool.submit(app, "r", 0))
+    assert kinds(pool.refill(0)) == ["Spawn"]
+    pool.finished(worker, 1)
+    assert kinds(pool.submit(app, "s", 100)) == ["Adopt", "Assign"]
+    pool.refill(100)
+    spare = max(pool.workers)
+    assert pool.tick(399) == []
+    assert pool.tick(401) == [End(spare)]
+
+
+def test_a_broken_interpreter_is_not_started_over_and_over() -> None:
+    """Spares that die as they start are tried again after 1 s, 2 s and so on."""
+    pool = scheduler()
+    pool.keep_spares("python", 0)
+    assert pool.died(1, 0)[0] == []
+    assert pool.tick(0.5) == []
+    assert kinds(pool.tick(1)) == ["Spawn"]
+    assert pool.died(2, 1)[0] == []
+    assert pool.tick(2.5) == []
+    assert kinds(pool.tick(3)) == ["Spawn"]
+
+
+def test_an_app_is_tried_out_without_a_request() -> None:
+    """One worker loads the app; where it fails, the next try waits for its back-off."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    decisions = pool.try_out(app, 0)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.try_out(app, 0) == []
+    pool.died(worker_of(decisions), 0)
+    assert pool.try_out(app, 0.5) == []
+    decisions = pool.try_out(app, 1)
+    pool.loaded(worker_of(decisions), 1, 2)
+    assert pool.submit(app, "r", 3)[0] == Assign(worker_of(decisions), "r")
+
+
+def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
+    """An app that never loads costs one boot a back-off, not one a request."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    for number in range(5):
+        pool.died(worker_of(pool.submit(app, number, 0)), 0)
+    assert pool.submit(app, "r", 6) == [Refuse("r", 10.0)]
+    assert "Assign" in kinds(pool.submit(app, "r", 16))
+
+
 POLICIES = st.builds(
     Policy,
     kit=st.sampled_from(["python", "other"]),
@@ -288,6 +460,7 @@ POLICIES = st.builds(
     max_requests=st.integers(1, 5),
     workers=st.integers(1, 3),
     prewarm=st.integers(0, 2),
+    timeout_s=st.sampled_from([1.0, 30.0]),
 )
 
 
@@ -302,6 +475,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             ephemeral_queue_limit=st.integers(0, 4),
             queue_limit=st.integers(0, 4),
             spare_workers=st.integers(0, 2),
+            boots_at_once=st.integers(1, 4),
         ),
         policies=st.lists(POLICIES, min_size=1, max_size=3),
     )
@@ -310,11 +484,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.tickets = 0
         self.waiting: set[int] = set()
         self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
+        self.starting: set[int] = set()
         self.loading: set[int] = set()
         self.told_to_end: set[int] = set()
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
         self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
-        self.carry_out(self.scheduler.keep_spares("python"))
+        self.carry_out(self.scheduler.keep_spares("python", self.now))
         for app in self.apps:
             self.carry_out(self.scheduler.add_app(app, self.now))
 
@@ -324,6 +499,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Spawn(worker, _):
                     assert worker not in self.in_hand
                     self.in_hand[worker] = []
+                    self.starting.add(worker)
                 case Adopt(worker, app):
                     assert worker in self.in_hand
                     assert self.scheduler.workers[worker].kit == app.policy.kit
@@ -338,7 +514,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert not self.in_hand[worker]
                     self.told_to_end.add(worker)
                 case Refuse(ticket, retry_after_s):
-                    assert retry_after_s > 0
+                    assert retry_after_s >= 0
                     assert isinstance(ticket, int)
                     self.waiting.remove(ticket)
                 case Fail(ticket):
@@ -364,6 +540,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loading.remove(worker)
         self.carry_out(self.scheduler.loaded(worker, capacity, self.now))
 
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
+    def comes_up(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.starting)))
+        self.starting.remove(worker)
+        self.carry_out(self.scheduler.up(worker, self.now))
+
+    @rule(data=st.data())
+    def is_tried_out(self, data: st.DataObject) -> None:
+        app = data.draw(st.sampled_from(self.apps))
+        self.carry_out(self.scheduler.try_out(app, self.now))
+
     @precondition(lambda self: any(self.in_hand.values()))
     @rule(data=st.data())
     def finishes(self, data: st.DataObject) -> None:
@@ -379,13 +567,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.carry_out(self.scheduler.give_up(data.draw(st.sampled_from(busy)), self.now))
 
     @precondition(lambda self: self.in_hand)
-    @rule(data=st.data())
-    def dies(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), was_killed=st.booleans())
+    def dies(self, data: st.DataObject, was_killed: bool) -> None:
         worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        self.is_gone(worker, was_killed=was_killed)
+
+    def is_gone(self, worker: int, *, was_killed: bool) -> None:
         del self.in_hand[worker]
-        self.loading.discard(worker)
-        self.told_to_end.discard(worker)
-        decisions, _ = self.scheduler.died(worker, self.now)
+        for kept in (self.starting, self.loading, self.told_to_end):
+            kept.discard(worker)
+        decisions, _ = self.scheduler.died(worker, self.now, was_killed=was_killed)
         self.carry_out(decisions)
 
     @rule(data=st.data())
@@ -442,10 +633,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.in_hand[worker].pop()
                 self.carry_out(self.scheduler.finished(worker, self.now))
             for worker in sorted(self.told_to_end):
-                self.told_to_end.discard(worker)
-                del self.in_hand[worker]
-                self.loading.discard(worker)
-                self.carry_out(self.scheduler.died(worker, self.now)[0])
+                self.is_gone(worker, was_killed=False)
             self.now += 1.0
             self.carry_out(self.scheduler.tick(self.now))
         raise AssertionError(f"never served: {self.waiting}")

@@ -223,7 +223,7 @@ class Worker:
                 raise AssertionError(f"nothing came: {self.leftover()}, {self.stderr}") from None
             if not data:
                 raise EOFError(f"the worker has gone: {self.process.wait(WAIT_S)}, {self.stderr}")
-            self._received += self._decoder.feed(data)
+            self._received += [each for each in self._decoder.feed(data) if each[0]["type"] != "UP"]
 
     def take_type(self, kind: str, number: int | None = None) -> Message:
         """Wait for a message of a type."""
