@@ -16,7 +16,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     ERROR      W->R  type [id] message stack
     ACCEPT     W->R  type id subprotocol headers
     MESSAGE    both  type id kind [size] end
-    CLOSE      both  type id code reason [end]
+    CLOSE      both  type id code reason end
     IDLE       R->W  type
     TERMINATE  R->W  type
 
@@ -26,8 +26,8 @@ request, counted from its first message on, until a WINDOW grants more.
 
 A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. A
 MESSAGE carries a piece of one WebSocket message, the last one with `end`, and costs its size and
-MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes; CLOSE of the worker:
-the app has closed, and with `end` its handler is over.
+MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes, with `end` nothing
+more goes out; CLOSE of the worker: the app has closed, and with `end` its handler is over.
 
 Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
 CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.

@@ -21,11 +21,15 @@ from buntime.core.http1 import Head, RequestReader
 from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
-from buntime.wire import MAX_PAYLOAD
+from buntime.wire import DOWNLOAD_WINDOW, MAX_PAYLOAD, MESSAGE_OVERHEAD
 
 _RECEIVE_BYTES = 64 * 1024
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
+# What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
+# for it is pongs alone, of a client that pings and does not read.
+_CLOGGED_BYTES = DOWNLOAD_WINDOW + 64 * 1024
+_CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW // MESSAGE_OVERHEAD
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 # How long a refused client may go on sending: many read only when they have sent everything.
 _LINGER_MAX_S = 30.0
@@ -514,7 +518,7 @@ class Connection:
         if self._phase is _Phase.CLOSING:
             return False
         if self._link is not None and self._phase is _Phase.OPEN:
-            return self._link.wants_data
+            return self._link.wants_data and not self._is_clogged()
         buffered = self._reader.buffered_bytes
         if not buffered or self._phase is _Phase.LINGERING:
             return True
@@ -522,6 +526,12 @@ class Connection:
         if exchange is None:
             return not self._pending  # an incomplete head
         return not self._reader.body_ended and exchange.upload_credit > 0
+
+    def _is_clogged(self) -> bool:
+        pending = self._pending
+        return pending is not None and (
+            self.pending_bytes > _CLOGGED_BYTES or len(pending) > _CLOGGED_BUFFERS
+        )
 
     def _due_timer(self) -> TimeoutQueue | None:
         service = self.service

@@ -38,9 +38,6 @@ class Place(Protocol):
     def on_taken(self, exchange: "Exchange", size_bytes: int) -> None:
         """The client's side has taken so many bytes of the answer's body."""
 
-    def on_message(self, exchange: "Exchange", kind: str, data: bytes, end: bool) -> None:
-        """A piece of a WebSocket's message, within the credit that was given."""
-
     def on_detached(self, exchange: "Exchange", reason: str) -> None:
         """Nobody waits for the answer any more: "client" left, it was answered for, or its
         WebSocket has "closed"."""

@@ -165,6 +165,9 @@ class Worker:
         message = {"type": wire.MESSAGE, "id": number, "kind": kind, "size": len(data), "end": end}
         self._post(message, data)
 
+    def on_last_message(self, exchange: Exchange) -> None:
+        self._post_close(self._ids[exchange], exchange, end=False)
+
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         number = self._ids[exchange]
         self._post({"type": wire.WINDOW, "id": number, "credit": size_bytes})
@@ -262,13 +265,17 @@ class Worker:
     def _cancel(self, exchange: Exchange, reason: str) -> int:
         """Tell the worker that nobody waits for this request any more; returns its number."""
         number = self._ids.pop(exchange)
-        link = exchange.link
-        if link is None:
+        if exchange.link is None:
             self._post({"type": wire.CANCEL, "id": number, "reason": reason})
         else:
-            told = {"id": number, "code": link.code, "reason": link.reason}
-            self._post({"type": wire.CLOSE, **told})
+            self._post_close(number, exchange, end=True)
         return number
+
+    def _post_close(self, number: int, exchange: Exchange, *, end: bool) -> None:
+        link = exchange.link
+        if link is not None:
+            told = {"id": number, "code": link.code, "reason": link.reason, "end": end}
+            self._post({"type": wire.CLOSE, **told})
 
     def _drop_sent(self, sent: int) -> None:
         while sent:
@@ -381,7 +388,7 @@ class Worker:
         if exchange in self._ids:
             if exchange.upgrade is None or exchange.link is not None:
                 raise ValueError("an ACCEPT of what is no handshake")
-            link = SocketLink(exchange.connection, exchange, exchange.upgrade)
+            link = SocketLink(exchange.connection, exchange, exchange.upgrade, self)
             exchange.accept(link, message["subprotocol"], message["headers"])
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:

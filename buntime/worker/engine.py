@@ -127,8 +127,11 @@ class Engine(Generic[E]):
     def _on_close(self, head: Message, _payload: bytes) -> None:
         exchange = self.exchanges.get(head["id"])
         if exchange is not None:
-            exchange.on_close(head["code"], head["reason"])
-            self.cancel(exchange)
+            exchange.on_close(head["code"], head["reason"], head["end"])
+            if head["end"]:
+                self.cancel(exchange)
+            else:
+                self.tell(exchange)
 
     def _on_cancel(self, head: Message, _payload: bytes) -> None:
         exchange = self.exchanges.get(head["id"])

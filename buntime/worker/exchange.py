@@ -113,7 +113,7 @@ class Exchange:
         """Take a piece of a message; only a WebSocket gets any."""
         raise AssertionError(f"a MESSAGE for {self.head['target']}, which is no WebSocket")
 
-    def on_close(self, code: int, reason: str) -> None:
+    def on_close(self, code: int, reason: str, end: bool) -> None:
         """Take the news that a WebSocket is closed."""
         raise AssertionError(f"a CLOSE for {self.head['target']}, which is no WebSocket")
 

@@ -10,6 +10,7 @@ What the two engines share. As in `exchange`, nothing here waits.
     ENDED       -       -        -        -
 
 `gone` tells that the other side has closed, or left; what came before that can still be received.
+Where the other side broke the protocol, answers to that can still be sent, until it is `gone` too.
 
 Credit. A piece is paid back when the app takes it, or waits for the rest of its message: of what
 nobody receives no more than UPLOAD_WINDOW is here, and a message larger than that arrives whole.
@@ -81,10 +82,11 @@ class Socket(Exchange):
         """Take a piece of a message."""
         self._messages.append((kind, data, end))
 
-    def on_close(self, code: int, reason: str) -> None:
-        """Take the news that nothing more comes, and nothing more can be sent."""
-        self._told = (code, reason)
-        self.gone = "closed"
+    def on_close(self, code: int, reason: str, end: bool) -> None:
+        """Take the news that nothing more comes, and with `end` that nothing more can be sent."""
+        self._told = self._told or (code, reason)
+        if end:
+            self.gone = "closed"
 
     # The handler's side.
 
@@ -140,6 +142,8 @@ class Socket(Exchange):
                 data = b"".join([*self._parts, data])
                 self._parts = []
             return data.decode() if kind == "text" else data
+        if self._told:
+            raise self.departure()
         self._check_open()
         return None
 

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import select
-import socket
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.harness import Runtime, running, wait_until, write_app
+from tests.pressure import (
+    KERNEL_MAX,
+    MB,
+    has_proc,
+    held_little,
+    send_until_stopped,
+    settled,
+    small_client,
+)
 from tests.rawclient import RawClient, Reply, client_of, request
 
-MB = 1024 * 1024
 PIECE = 64 * 1024
 BIG = 300 * MB
-# By which the runtime's memory may rise, whatever the size of a body; it does by less than 1 MB.
-HELD_MAX = 4 * MB
-# What kernels keep of a body between a sender and a receiver that has stopped: both sockets'
-# buffers grow by themselves, to 10 MB together.
-KERNEL_MAX = 12 * MB
-
-has_proc = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc"
-)
-
 SYNC = """
 import hashlib, threading
 from buntime import Response
@@ -190,34 +185,6 @@ def take_body(client: RawClient) -> tuple[int, str]:
     return size, seen.hexdigest()
 
 
-def memory(runtime: Runtime, field: str) -> int:
-    """VmRSS or VmHWM, in bytes."""
-    status = Path(f"/proc/{runtime.process.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
-
-
-@contextmanager
-def held_little(runtime: Runtime) -> Iterator[None]:
-    """Fails where the runtime's memory rose by HELD_MAX or more, even for a moment."""
-    Path(f"/proc/{runtime.process.pid}/clear_refs").write_text("5")  # the peak counts from now
-    before = memory(runtime, "VmRSS")
-    yield
-    rise = memory(runtime, "VmHWM") - before
-    assert rise < HELD_MAX, f"the runtime's memory rose by {rise / MB:.1f} MB"
-
-
-@contextmanager
-def small_client(runtime: Runtime) -> Iterator[RawClient]:
-    """A client whose kernel keeps little for it; with less than some segments, it would be slow."""
-    with socket.socket() as sock:
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, 4 * PIECE)
-        sock.settimeout(30)
-        sock.connect(("127.0.0.1", runtime.port))
-        yield RawClient(sock)
-
-
 def ask(runtime: Runtime, target: str) -> Reply:
     with client_of(runtime) as client:
         return client.get(target)
@@ -319,16 +286,6 @@ def test_an_app_that_does_not_read_stops_its_client(runtime: Runtime) -> None:
         check_sunk(client, size)
 
 
-def send_until_stopped(client: RawClient, data: memoryview) -> int:
-    """Send until nothing is taken for a while; how many bytes were."""
-    client.sock.setblocking(False)
-    sent = 0
-    while sent < len(data) and select.select([], [client.sock], [], 0.5)[1]:
-        sent += client.sock.send(data[sent : sent + MB])
-    client.sock.settimeout(30)
-    return sent
-
-
 @has_proc
 def test_a_client_that_does_not_read_stops_the_app(runtime: Runtime) -> None:
     """An app is not let run ahead of its client by more than the kernels keep; when the client
@@ -359,18 +316,6 @@ def test_a_client_that_pipelines_without_reading(runtime: Runtime) -> None:
 
 def served_pages(runtime: Runtime) -> list[object]:
     return [each for each in tuple(runtime.records) if each.get("path") == "/site/page.txt"]
-
-
-def settled(read: Callable[[], int]) -> int:
-    """A count that has begun and stands still for a while."""
-    deadline = time.monotonic() + 20
-    last, since = read(), time.monotonic()
-    while not last or time.monotonic() - since < 0.4:
-        assert time.monotonic() < deadline, "it does not settle"
-        count = read()
-        if count != last:
-            last, since = count, time.monotonic()
-    return last
 
 
 @pytest.mark.parametrize(("app", "stalled"), [("s", 6), ("a", 40)])

@@ -87,9 +87,10 @@ class Peer:
         self.download_credit += credit
         self.worker.send({"type": "WINDOW", "id": self.id, "credit": credit})
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say that the client has closed."""
-        self.worker.send({"type": "CLOSE", "id": self.id, "code": code, "reason": reason})
+    def close(self, code: int = 1000, reason: str = "", *, end: bool = True) -> None:
+        """Say that the client has closed, or without `end` that it is listened to no more."""
+        told = {"code": code, "reason": reason, "end": end}
+        self.worker.send({"type": "CLOSE", "id": self.id, **told})
 
     def closed(self) -> tuple[int, str, bool]:
         """Wait until the app has closed: code, reason, and whether its handler is over."""

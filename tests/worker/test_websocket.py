@@ -332,6 +332,32 @@ async def websocket(ws):
     assert worker.stdout == "['1', '2']\n4000\n4000\n"
 
 
+def test_the_last_words_of_an_app(start_any: Start) -> None:
+    """Of a client that is listened to no more the app hears when it has answered the messages
+    that came before; those answers still go out, until the runtime says that it is over."""
+    worker = start_any(
+        """
+async def websocket(ws):
+    async for message in ws:
+        await ws.send(message)
+    await ws.send("last")
+    print("told", ws.close_code)
+    while True:
+        await ws.send("?" * 1000)
+"""
+    )
+    peer = opened(worker)
+    peer.send("a")
+    peer.send("b")
+    peer.close(1002, "no frame", end=False)
+    assert [peer.receive() for _ in range(4)] == ["a", "b", "last", "?" * 1000]
+    eventually(lambda: "told 1002\n" in worker.stdout)
+    peer.close(1002, "no frame")
+    message, _ = worker.take(lambda m: m["type"] == "CLOSE")
+    assert (message["code"], message["end"]) == (1002, True)
+    assert worker.stderr == ""
+
+
 def test_the_client_leaves_while_the_app_sends(start_any: Start) -> None:
     """A send that waits for credit hears of the close, also in the middle of a message."""
     source = """
