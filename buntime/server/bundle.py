@@ -11,9 +11,8 @@ shadow an app's own modules, and a binary holds no files at all.
 Guarantees:
 - A folder that is used is whole, byte by byte, at the time of the call. It appears by one rename,
   so any number of runtimes may start at once.
-- It, the cache folder and the folders above belong to this user or to root, and no other user can
-  write or replace them (a group may above the cache folder: many systems have one per user).
-  Else another place is taken, and the log says why.
+- It lies where no other user can write or replace it, see cachefolder.py. Else another place is
+  taken, and the log says why.
 """
 
 import atexit
@@ -21,8 +20,6 @@ import hashlib
 import os
 import py_compile
 import shutil
-import stat
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -31,15 +28,13 @@ from pathlib import Path
 from typing import Protocol
 
 from buntime.core.errors import UsageError
+from buntime.server.cachefolder import NAME, SHARED, cache_folder, distrust, prepare_cache
 
 _PACKAGE = "buntime"
 _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
 _LAUNCHER = "launch.py"
-_TRUSTED_UIDS = frozenset((0, os.geteuid()))
 # Each time another runtime may have got in between; a third time is more than bad luck.
 _ATTEMPTS = 3
-# Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
-_SHARED_CACHE = Path("/var/cache/buntime")
 
 
 class Warn(Protocol):
@@ -50,13 +45,8 @@ class Warn(Protocol):
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path | None:
     """Where a user's programs keep what they can make anew; None where that cannot be known."""
-    chosen = environ.get("XDG_CACHE_HOME", "")
-    if chosen.startswith("/"):  # the specification wants relative ones ignored
-        return Path(chosen, _PACKAGE)
-    home = environ.get("HOME", "")
-    if not home.startswith("/"):
-        return None
-    return Path(home, "Library/Caches" if sys.platform == "darwin" else ".cache", _PACKAGE)
+    folder = cache_folder(environ)
+    return None if folder is None else Path(folder)
 
 
 def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
@@ -70,7 +60,7 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
     name = f"worker-{_digest(files)}"
     for folder in _candidates(cache_dir or default_cache_dir(os.environ)):
         try:
-            reason = _prepare_cache(folder)
+            reason = prepare_cache(str(folder))
             if not reason:
                 return _ensure_in(folder / name, files)
         except OSError as exc:
@@ -91,7 +81,7 @@ def ensure_shared_bundle(*, warn: Warn) -> Path:
     name = f"worker-{_digest(files)}"
     for folder in _shared_candidates():
         try:
-            reason = _prepare_cache(folder, is_shared=True)
+            reason = prepare_cache(str(folder), is_shared=True)
             if not reason:
                 return _ensure_in(folder / name, files, is_shared=True)
         except OSError as exc:
@@ -99,7 +89,7 @@ def ensure_shared_bundle(*, warn: Warn) -> Path:
         warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
     raise UsageError(
         "there is no folder to which the worker's code can be written so that others can read it; "
-        f"make {_SHARED_CACHE} one"
+        f"make {SHARED} one"
     )
 
 
@@ -136,8 +126,8 @@ def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
     if cache_dir is not None:
         yield Path(cache_dir).absolute()
     try:
-        yield Path(tempfile.gettempdir(), f"{_PACKAGE}-{os.geteuid()}")
-        private = Path(tempfile.mkdtemp(prefix=f"{_PACKAGE}-"))
+        yield Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}")
+        private = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
     except OSError:  # no temporary folder at all; the caller tells
         return
     atexit.register(shutil.rmtree, private, ignore_errors=True)
@@ -145,54 +135,11 @@ def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
 
 
 def _shared_candidates() -> Iterator[Path]:
-    yield _SHARED_CACHE
+    yield Path(SHARED)
     try:
-        yield Path(tempfile.gettempdir(), f"{_PACKAGE}-{os.geteuid()}-shared")
+        yield Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}-shared")
     except OSError:  # no temporary folder at all; the caller tells
         return
-
-
-# Whom the folders belong to
-
-
-def _prepare_cache(folder: Path, *, is_shared: bool = False) -> str:
-    """Make the cache folder; says why it is not safe to use, or nothing."""
-    for missing in reversed((folder, *folder.parents)):  # mkdir's own way gives parents no mode
-        is_new = not os.path.lexists(missing)
-        missing.mkdir(mode=0o700, exist_ok=True)
-        if is_shared and is_new:
-            missing.chmod(0o755)  # whatever the umask is
-    real = folder.resolve(strict=True)
-    reasons = [_distrust_cache(real), *(_distrust_parent(parent) for parent in real.parents)]
-    if is_shared:
-        reasons += [_miss_access(path) for path in (real, *real.parents)]
-    return next(filter(None, reasons), "")
-
-
-def _miss_access(folder: Path) -> str:
-    """Why another user could not reach what is below `folder`."""
-    return "" if folder.stat().st_mode & stat.S_IXOTH else f"{folder} is closed to other users"
-
-
-def _distrust_cache(folder: Path) -> str:
-    state = folder.lstat()
-    if not stat.S_ISDIR(state.st_mode):
-        return f"{folder} is no folder"
-    if state.st_uid not in _TRUSTED_UIDS:
-        return f"{folder} belongs to another user"
-    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"{folder} can be written by other users"
-    return ""
-
-
-def _distrust_parent(folder: Path) -> str:
-    """Why somebody could put another folder in the place of one in `folder`."""
-    state = folder.stat()
-    if state.st_uid not in _TRUSTED_UIDS:
-        return f"{folder} belongs to another user"
-    if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
-        return f"{folder} can be written by everybody"
-    return ""
 
 
 # The bundle's own folder
@@ -202,7 +149,7 @@ def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = Fa
     for _ in range(_ATTEMPTS):
         if not os.path.lexists(target):
             _unpack(target, files, is_shared=is_shared)
-        if _distrust_cache(target) == "" and _is_whole(target, files):
+        if distrust(str(target)) == "" and _is_whole(target, files):
             return target
         _discard(target)
     raise OSError(None, "is damaged again and again", str(target))

@@ -1,0 +1,97 @@
+"""Folders for what can be made anew: where they lie, and which of them are safe to use.
+
+What a program runs from such a folder is as safe as the folder. So it, and the folders above, must
+belong to this user or to root, and no other user may write or replace them (a group may above it:
+many systems have one per user).
+
+The launchers of the .pyz and of the binary load this file by itself, before anything else of the
+runtime can be imported: it uses nothing but what each Python has loaded at its start.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NAME = "buntime"
+# Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
+SHARED = f"/var/cache/{NAME}"
+_TRUSTED_UIDS = frozenset((0, os.geteuid()))
+
+
+def cache_folder(environ: Mapping[str, str]) -> str | None:
+    """Where a user's programs keep what they can make anew; None where that cannot be known."""
+    chosen = environ.get("XDG_CACHE_HOME", "")
+    if chosen.startswith("/"):  # the specification wants relative ones ignored
+        return f"{chosen}/{NAME}"
+    service = environ.get("CACHE_DIRECTORY", "").partition(":")[0]  # systemd's CacheDirectory=
+    if service.startswith("/"):
+        return service
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        return None
+    return f"{home}/{'Library/Caches' if sys.platform == 'darwin' else '.cache'}/{NAME}"
+
+
+def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
+    """Make the cache folder; says why it is not safe to use, or nothing.
+
+    A shared one is open to all users, whatever the umask is.
+    """
+    for missing in reversed([folder, *_parents(folder)]):
+        if not os.path.isdir(missing):
+            _make(missing, is_shared)
+    real = os.path.realpath(folder)
+    reasons = [distrust(real), *map(_distrust_parent, _parents(real))]
+    if is_shared:
+        reasons += map(_miss_access, [real, *_parents(real)])
+    return next(filter(None, reasons), "")
+
+
+def distrust(folder: str) -> str:
+    """Why what lies in `folder` may be another user's, or nothing."""
+    state = os.lstat(folder)
+    if not stat.S_ISDIR(state.st_mode):
+        return f"{folder} is no folder"
+    if state.st_uid not in _TRUSTED_UIDS:
+        return f"{folder} belongs to another user"
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{folder} can be written by other users"
+    return ""
+
+
+def _distrust_parent(folder: str) -> str:
+    """Why somebody could put another folder in the place of one in `folder`."""
+    state = os.stat(folder)
+    if state.st_uid not in _TRUSTED_UIDS:
+        return f"{folder} belongs to another user"
+    if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
+        return f"{folder} can be written by everybody"
+    return ""
+
+
+def _miss_access(folder: str) -> str:
+    """Why another user could not reach what is below `folder`."""
+    return "" if os.stat(folder).st_mode & stat.S_IXOTH else f"{folder} is closed to other users"
+
+
+def _make(folder: str, is_shared: bool) -> None:
+    try:
+        os.mkdir(folder, 0o700)  # os.makedirs would give the parents another mode
+    except FileExistsError:
+        if os.path.isdir(folder):  # somebody was faster
+            return
+        raise
+    if is_shared:
+        os.chmod(folder, 0o755)
+
+
+def _parents(folder: str) -> Iterator[str]:
+    """`"/a/b"` -> `"/a"`, `"/"`"""
+    while folder != (folder := os.path.dirname(folder)):
+        yield folder
