@@ -41,10 +41,10 @@ def moved_up(descriptor: int) -> int:
     return high
 
 
-def arm(descriptor: int) -> None:
+def arm(descriptor: int) -> int:
     """Tie this process, and those it forks, to the runtime at the other end of `descriptor`.
 
-    Ends the process if the runtime is gone already.
+    Returns the pipe's number from now on. Ends the process if the runtime is gone already.
     """
     descriptor = moved_up(descriptor)
     if sys.platform == "linux":
@@ -56,6 +56,7 @@ def arm(descriptor: int) -> None:
         # SIGIO is ignored by default on macOS, and a handler in Python needs the GIL. A thread
         # needs it too, but once only; C code that holds it for ever is not covered there.
         _thread.start_new_thread(_exit_on_hangup, (descriptor,))
+    return descriptor
 
 
 def _arm_child(descriptor: int) -> None:
@@ -89,7 +90,7 @@ def _reopened(descriptor: int) -> int | None:
     """
     try:
         own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # no /proc, or not ours: a process that was root when it started
+    except OSError:  # no /proc, or the pipe is another user's
         return None
     return moved_up(own)
 

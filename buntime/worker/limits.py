@@ -24,20 +24,21 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def take_place(init: Message) -> None:
+def take_place(init: Message, lifeline: int) -> None:
     """Take on the priority and the user of INIT. Raises OSError where that is not allowed.
 
-    Before any code of the app: what it does at its import is done as that user.
+    Before any code of the app: what it does at its import is done as that user. `lifeline` becomes
+    the user's, too, since every process that the app forks opens it once more.
     """
     os.nice(init["config"].get("nice", 0))
     user = init.get("user")
     if user is not None:
-        _become(user["uid"], user["gid"], user["groups"])
+        _become(user["uid"], user["gid"], user["groups"], pipes=(1, 2, lifeline))
 
 
-def _become(uid: int, gid: int, groups: list[int]) -> None:
-    for output in (1, 2):
-        _give_away(output, uid, gid)
+def _become(uid: int, gid: int, groups: list[int], *, pipes: tuple[int, ...]) -> None:
+    for pipe in pipes:
+        _give_away(pipe, uid, gid)
     os.setgroups(groups)
     os.setgid(gid)
     os.setuid(uid)  # last: it takes away the right to do the rest, for good

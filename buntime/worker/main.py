@@ -59,7 +59,7 @@ EXIT_GRACE_S = 2.0
 
 def main(argv: list[str]) -> NoReturn:
     """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
-    arm(int(argv[2]))
+    lifeline = arm(int(argv[2]))
     offer(int(argv[3]))
     limit()
     channel = Channel(int(argv[1]))
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> NoReturn:
         )
 
     try:
-        take_place(init)
+        take_place(init, lifeline)
         adopt(init, bundle)
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):

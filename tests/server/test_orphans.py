@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,7 @@ from tests.harness import Runtime, children_of, command, is_alive, running, wait
 from tests.server.client import fetch, workers_of
 
 GONE_S = 10.0
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 
 # What a worker is doing when its runtime is killed.
 DEEDS = {
@@ -24,6 +28,7 @@ DEEDS = {
     "sleep": "time.sleep(600)",
     "sleep-in-c": "ctypes.PyDLL(None).sleep(600)",  # PyDLL: with the GIL held
     "regex": "re.match('(a+)+$', 'a' * 64 + 'b')",
+    "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
     "lock": "threading.Lock().acquire() and threading.Event().wait()",
     "swallow": "swallow()",
     "ignore-signals": "ignore_signals()",
@@ -160,6 +165,29 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
         left = [*workers, *started_by(workers)]
         assert runtime.stop(signal.SIGKILL) == -signal.SIGKILL
         wait_until(lambda: not any(map(is_alive, left)), GONE_S, f"the end of all of {left}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
+@pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
+def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
+    """Nor does one that has given up the rights of root, or a child of it that left its group."""
+    with tempfile.TemporaryDirectory(prefix="buntime-orphans-") as folder:
+        apps = Path(folder)
+        apps.chmod(0o755)  # pytest's own are private
+        user = {"user": "nobody", "python": SYSTEM_PYTHON, "ttl": 600, "timeout": 60}
+        names = ("loop", "sleep-in-c", "forked-twice", "program")
+        for name in names:
+            write_app(apps / name, {"app.py": APP.replace("DEED", DEEDS[name])}, **user)
+        with ThreadPoolExecutor() as threads, running(apps) as runtime:
+            for name in names:
+                threads.submit(fetch_until_cut, runtime, f"/{name}/")
+            for name in names:
+                runtime.wait_for_record("begun /", app=name)
+            workers = runtime.children()
+            wait_until(lambda: len(started_by(workers)) == sum(STARTED.get(n, 0) for n in names))
+            left = [*workers, *started_by(workers)]
+            assert runtime.stop(signal.SIGKILL) == -signal.SIGKILL
+            wait_until(lambda: not any(map(is_alive, left)), GONE_S, f"the end of all of {left}")
 
 
 def started_by(parents: list[int]) -> list[int]:
