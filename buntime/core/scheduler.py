@@ -140,11 +140,12 @@ class Scheduler:
         worker = self.workers[worker_id]
         worker.step(Event.LOADED)
         worker.is_loaded = worker.is_up = True
-        if worker.state is not State.IDLE or worker.app is None:
+        app = worker.app
+        if app is not None:
+            app.boot_failures = 0
+        if worker.state is not State.IDLE or app is None:
             return []
         worker.idle_since_s = now
-        app = worker.app
-        app.boot_failures = 0
         worker.capacity = 1 if app.policy.is_ephemeral else max(1, capacity)
         decisions: list[Decision] = []
         for other in tuple(app.workers.values()):

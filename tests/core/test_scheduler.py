@@ -452,6 +452,17 @@ def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
     assert "Assign" in kinds(pool.submit(app, "r", 16))
 
 
+def test_boots_that_fail_now_and_then_are_no_crash_loop() -> None:
+    """What counts is how many boots failed in a row, for a worker of one request too."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    for number in range(10):
+        worker = worker_of(pool.submit(app, number, 0))
+        if number % 2:
+            pool.loaded(worker, 1, 0)
+        pool.died(worker, 0)
+    assert app.boot_failures == 0
+
+
 POLICIES = st.builds(
     Policy,
     kit=st.sampled_from(["python", "other"]),
