@@ -224,6 +224,12 @@ class Scheduler:
         worker = self.workers[worker_id]
         return self._replace(worker, now) if self._may_replace(worker, now) else []
 
+    def recycle(self, worker_id: int, now: float) -> list[Decision]:
+        """An operator wants a fresh worker in this one's place: replaced as soon as it may be."""
+        worker = self.workers[worker_id]
+        worker.requests_max = 0  # used up: where `replace` may not start one yet, `tick` will
+        return self.replace(worker_id, now)
+
     def retire(self, worker_id: int) -> list[Decision]:
         """The worker is to leave after what it has in hand."""
         return self._retire(self.workers[worker_id])

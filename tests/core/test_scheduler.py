@@ -463,6 +463,29 @@ def test_boots_that_fail_now_and_then_are_no_crash_loop() -> None:
     assert app.boot_failures == 0
 
 
+def test_a_recycled_worker_serves_until_its_successor_has_loaded() -> None:
+    """An operator's recycling loses no request: the replacement starts first."""
+    pool, app = scheduler(), AppState("a", policy())
+    old = booted(pool, app)
+    new = worker_of(pool.recycle(old, 1))
+    assert pool.submit(app, "r", 1) == [Assign(old, "r")]
+    assert pool.loaded(new, 1, 2) == []
+    assert pool.finished(old, 3) == [End(old)]
+    assert pool.submit(app, "r2", 3) == [Assign(new, "r2")]
+
+
+def test_recycling_waits_for_its_turn() -> None:
+    """Where no boot may begin yet, the tick recycles as soon as one may."""
+    pool, app = scheduler(spare_workers=0, boots_at_once=1), AppState("a", policy(workers=2))
+    other = AppState("b", policy())
+    old = booted(pool, app)
+    booting = worker_of(pool.submit(other, "r", 1))
+    assert pool.recycle(old, 1) == []
+    assert "Adopt" not in kinds(pool.tick(1))
+    pool.loaded(booting, 1, 2)
+    assert "Adopt" in kinds(pool.tick(2))
+
+
 POLICIES = st.builds(
     Policy,
     kit=st.sampled_from(["python", "other"]),
@@ -570,6 +593,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(busy))
         self.in_hand[worker].pop()
         self.carry_out(self.scheduler.finished(worker, self.now))
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def is_recycled(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        self.carry_out(self.scheduler.recycle(worker, self.now))
 
     @precondition(lambda self: any(self.in_hand.values()))
     @rule(data=st.data())
