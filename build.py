@@ -49,12 +49,22 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS go to pytest: test -k router -x"""
+    """Run the tests; ARGS go to pytest: test -k router -x; --artifact FILE tests a built file"""
     python = environment("dev")
     os.chdir(ROOT)
+    if args[:1] == ["--artifact"]:
+        args = test_artifact(args[1:])
     # The whole suite runs on all cores, a file's tests on one of them: they share a runtime.
     args = args or ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
     become([str(python), "-m", "pytest", *args])
+
+
+def test_artifact(args: list[str]) -> list[str]:
+    """Have the end-to-end tests use a file: `["dist/buntime.pyz"]` -> the arguments of pytest."""
+    if not args or not os.access(args[0], os.X_OK):
+        raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
+    os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
+    return args[1:] or ["tests/e2e", "-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
 
 
 def check(args: list[str]) -> int:
@@ -68,6 +78,7 @@ def check(args: list[str]) -> int:
         [python, "-m", "mypy"],
         # Here buntime.py is the module `buntime`, so what imports the package is not judged again.
         [python, "-m", "mypy", "--follow-imports=silent", "buntime.py", "build.py"],
+        [python, "-m", "mypy", "--follow-imports=silent", "-p", "artifacts"],
         [python, "-m", "pytest", "-q", "tests/test_layers.py"],
     ]
     failed = [command for command in commands if show_and_run(command)]
@@ -91,13 +102,32 @@ def lock(args: list[str]) -> int:
     return max(show_and_run(command) for command in commands)
 
 
-TASKS = {"run": run, "test": test, "check": check, "lock": lock}
+def pyz(args: list[str]) -> int:
+    """Make dist/buntime.pyz, which needs nothing but Python 3.11 or newer"""
+    if args:
+        raise BuildError(f"pyz takes no arguments, got {shlex.join(args)}")
+    from artifacts.pyz import build
+
+    target = ROOT / "dist/buntime.pyz"
+    build(site_packages("runtime"), target)
+    tell_of(target)
+    return 0
+
+
+TASKS = {"run": run, "test": test, "check": check, "lock": lock, "pyz": pyz}
 
 
 def become(command: list[str]) -> NoReturn:
     """Turn this process into `command`, so that signals and the exit code are its own."""
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def tell_of(target: Path) -> None:
+    """Say what was made: size and hash."""
+    data = target.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    print(f"{target.relative_to(ROOT)}  {len(data) / 1e6:.2f} MB  sha256 {digest}")
 
 
 def show_and_run(command: list[str]) -> int:
@@ -125,6 +155,12 @@ def environment(kind: str) -> Path:
                 make_environment(folder, requirements)
                 complete.touch()
     return folder / "bin" / "python"
+
+
+def site_packages(kind: str) -> Path:
+    """Where the packages of an environment lie."""
+    lib = environment(kind).parents[1] / "lib"
+    return lib / "python{}.{}".format(*sys.version_info) / "site-packages"
 
 
 @contextlib.contextmanager

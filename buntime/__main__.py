@@ -1,4 +1,7 @@
-"""The one entry: `python -m buntime`, `buntime.py`, the zipapp and the binary."""
+"""The one entry: `python -m buntime`, `buntime.py`, the .pyz and the binary.
+
+The last two unpack this package, and the packages it needs, before they start it; see artifacts/.
+"""
 
 import sys
 
@@ -8,6 +11,7 @@ if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
 try:
+    from buntime.core.setting import Mode
     from buntime.server.cli import main as run_command
     from buntime.server.runtime import serve
 except ModuleNotFoundError as exc:
@@ -19,9 +23,9 @@ except ModuleNotFoundError as exc:
     )
 
 
-def main() -> int:
-    """Run the command line; returns the exit code."""
-    return run_command(sys.argv[1:], mode="checkout", serve=serve)
+def main(mode: Mode = "checkout") -> int:
+    """Run the command line; returns the exit code. `mode` is told by what started this."""
+    return run_command(sys.argv[1:], mode=mode, serve=serve)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST")  # dist/buntime.pyz or dist/buntime
+IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
 START_S = 20.0
 STOP_S = 20.0
 
@@ -101,16 +103,17 @@ class Runtime:
 
 def command() -> list[str]:
     """How the runtime is started: from the checkout, unless BUNTIME_UNDER_TEST names a file."""
-    named = os.environ.get("BUNTIME_UNDER_TEST")
-    if named is None:
+    if UNDER_TEST is None:
         return [sys.executable, str(ROOT / "buntime.py")]
-    return [sys.executable, named] if named.endswith(".pyz") else [named]
+    return [sys.executable, UNDER_TEST] if UNDER_TEST.endswith(".pyz") else [UNDER_TEST]
 
 
 @contextlib.contextmanager
 def running(*dirs: Path | str, env: Mapping[str, str] | None = None) -> Iterator[Runtime]:
     """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
+    environ |= {"RUNTIME_ENV": "development"} if UNDER_TEST else {}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **(env or {})}
     process = subprocess.Popen(
         [*command(), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],

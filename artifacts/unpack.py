@@ -1,0 +1,208 @@
+"""Gets what a file carries into a folder, once, and finds it there at the next start.
+
+    ~/.cache/buntime/pyz-3f2a…/   named after the contents: another version, another folder
+
+Why: Python keeps the bytecode of a module only beside a file, and would compile all of an archive
+at each start; programs can be run, and libraries loaded, from nothing but a file.
+
+- A folder appears by one rename, so any number of starts may run at once.
+- It lies where no other user can write, see cachefolder.py.
+- At each start all files must be there, with their size; else the folder is made anew.
+- A shared lock on the folder tells that it is in use, as long as the process lives. Folders of
+  other versions that nobody has locked are removed when a new one is made. systemd-tmpfiles
+  leaves alone what is locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import cachefolder  # type: ignore[import-not-found]  # buntime/server/cachefolder.py, put beside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_ATTEMPTS = 3  # each time another start may have got in between
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as Python's tempfile has them, and the binary's bootloader
+_STATES = ("RUNTIME_STATE_DIR", "STATE_DIRECTORY")  # the second is systemd's StateDirectory=
+_OLD_S = 3600  # unpacking takes seconds
+
+
+class Unusable(Exception):
+    """There is no folder that can be used; the message has a reason for each."""
+
+
+class Index:
+    """The files that are carried, as their index has them: `"0755 1234 bin/python3.11"` a line.
+
+    The first line is the name of the folder that they are unpacked to.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.name, *lines = text.splitlines()
+        self.files = [
+            (path, int(size), int(mode, 8))
+            for mode, size, path in (line.split(" ", 2) for line in lines)
+        ]
+
+
+def unpacked(
+    index: Index,
+    pieces: Callable[[], Iterator[bytes]],
+    folders: list[str],
+    *,
+    has_programs: bool = False,
+) -> str:
+    """The folder with all files of `index` below one of `folders`; locked while this process lives.
+
+    `pieces` gives the files' contents in the order of the index. Raises Unusable.
+    """
+    reasons = []
+    for folder in folders:
+        is_shared = folder == cachefolder.SHARED
+        try:
+            reason = cachefolder.prepare_cache(folder, is_shared=is_shared)
+            if not reason and has_programs and os.statvfs(folder).f_flag & os.ST_NOEXEC:
+                reason = f"{folder} is mounted noexec"
+            if not reason:
+                return _ensure(f"{folder}/{index.name}", index, pieces, is_shared)
+        except OSError as exc:
+            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
+        reasons.append(reason)
+    raise Unusable("; ".join(reasons) or "there is no folder for temporary files")
+
+
+def cache_folders(environ: Mapping[str, str], *, for_all_users: bool) -> list[str]:
+    """Where to unpack to, best first. `for_all_users`: root prefers what each user can read."""
+    own = cachefolder.cache_folder(environ)
+    found = [own] if own is not None else []
+    if for_all_users and os.geteuid() == 0 and "XDG_CACHE_HOME" not in environ:
+        found.insert(0, cachefolder.SHARED)
+    states = [environ.get(name, "").partition(":")[0] for name in _STATES]
+    found += [f"{state}/cache" for state in states if state.startswith("/")]
+    temporary = [*(environ.get(name, "") for name in _TEMPORARY), "/tmp", "/var/tmp"]
+    found += [
+        f"{folder}/{cachefolder.NAME}-{os.geteuid()}"
+        for folder in temporary
+        if folder.startswith("/") and os.access(folder, os.W_OK)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _ensure(
+    target: str, index: Index, pieces: Callable[[], Iterator[bytes]], is_shared: bool
+) -> str:
+    for _ in range(_ATTEMPTS):
+        if not os.path.lexists(target):
+            _unpack(target, index, pieces(), is_shared)
+            _remove_unused(target)
+        lock = _lock(target)
+        if cachefolder.distrust(target) == "" and _is_whole(target, index):
+            if lock is not None:
+                os.set_inheritable(lock, True)  # and is never closed: the system does it at the end
+            return target
+        if lock is not None:
+            os.close(lock)
+        _discard(target)
+    raise OSError(None, "is damaged again and again", target)
+
+
+def _is_whole(target: str, index: Index) -> bool:
+    """Whether all files are there; takes 3 us for each."""
+    try:
+        return all(os.stat(f"{target}/{path}").st_size == size for path, size, _ in index.files)
+    except OSError:
+        return False
+
+
+def _unpack(target: str, index: Index, pieces: Iterator[bytes], is_shared: bool) -> None:
+    """Write all files beside `target`, then rename; another start may have been faster."""
+    fresh = _new_folder(target)
+    folder_mode, mask = (0o755, 0o755) if is_shared else (0o700, 0o700)
+    try:
+        made = {fresh}
+        for (path, _, mode), data in zip(index.files, pieces, strict=True):
+            _make_folders(os.path.dirname(f"{fresh}/{path}"), made, folder_mode)
+            with open(f"{fresh}/{path}", "xb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode & mask)
+        os.chmod(fresh, folder_mode)
+        os.rename(fresh, target)
+    except OSError:
+        _remove(fresh)
+        if not os.path.isdir(target):
+            raise
+
+
+def _make_folders(folder: str, made: set[str], mode: int) -> None:
+    if folder not in made:
+        _make_folders(os.path.dirname(folder), made, mode)
+        os.mkdir(folder)
+        os.chmod(folder, mode)  # whatever the umask is
+        made.add(folder)
+
+
+def _new_folder(target: str) -> str:
+    folder, name = os.path.split(target)
+    fresh = f"{folder}/.{name}-{os.urandom(6).hex()}"
+    os.mkdir(fresh, 0o700)
+    return fresh
+
+
+def _lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
+    """A descriptor that holds a lock; None where it cannot be had, as on some network disks."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_unused(target: str) -> None:
+    """Remove folders of other versions, and what starts that were killed have left."""
+    folder, name = os.path.split(target)
+    kind = name.partition("-")[0] + "-"
+    now = os.stat(target).st_ctime
+    for entry in list(os.scandir(folder)):
+        is_other = entry.name.startswith(kind) and entry.name != name
+        try:
+            is_left = entry.name.startswith(f".{kind}") and now - entry.stat().st_ctime > _OLD_S
+        except FileNotFoundError:  # another start was faster
+            continue
+        if is_other or is_left:
+            lock = _lock(entry.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is not None:
+                _discard(entry.path)
+                os.close(lock)
+
+
+def _discard(target: str) -> None:
+    """Take a folder out of the way, at once, before it is deleted piece by piece."""
+    trash = (
+        f"{os.path.dirname(target)}/.{os.path.basename(target).lstrip('.')}-{os.urandom(6).hex()}"
+    )
+    try:
+        os.rename(target, trash)
+    except FileNotFoundError:
+        return  # another start was faster
+    _remove(trash)
+
+
+def _remove(path: str) -> None:
+    """Delete what lies there, as far as it can be deleted; what is left harms nobody."""
+    try:
+        if os.path.islink(path) or not os.path.isdir(path):
+            os.unlink(path)
+            return
+        for entry in list(os.scandir(path)):
+            _remove(entry.path)
+        os.rmdir(path)
+    except OSError:
+        pass
