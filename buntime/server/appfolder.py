@@ -20,6 +20,11 @@ _NOT_APPS = frozenset(("__pycache__", "node_modules"))
 # The app's key, the file to name in messages, its text or None -> manifest or ManifestError.
 Parse = Callable[[str, Path, bytes | None], Manifest]
 
+# What an App is made from: folder, entrypoint, manifest, source; and what tells that its code may
+# be another one: the folder's inode and the manifest's time of change, in ns. So a folder that is
+# moved into the place of another one counts, and `touch buntime.yaml`.
+_MadeFrom = tuple[Path, str, Manifest, Path, int, int]
+
 
 class AppFolder:
     """The folder of one version of an app, and what came of it when it was looked at last."""
@@ -35,7 +40,7 @@ class AppFolder:
         # What was parsed last and what came of it, an error as its message.
         self._parsed: tuple[Path, bytes | None] | None = None
         self._manifest: Manifest | str = ""
-        self._made_from: tuple[Path, str, Manifest, Path] | None = None  # the last App
+        self._made_from: _MadeFrom | None = None  # the last App
 
     def look(self) -> None:
         """Look at all that makes the app. `found` stays the same object while nothing changed."""
@@ -49,12 +54,12 @@ class AppFolder:
             self.found = None if is_gone(self._path) else self._fault(error)
         else:
             if not isinstance(self.found, App) or made_from != self._made_from:
-                self.found = App(self._name, self._version, *made_from)
+                self.found = App(self._name, self._version, *made_from[:4])
             self._made_from = made_from
 
-    def _read(self) -> tuple[Path, str, Manifest, Path]:
+    def _read(self) -> _MadeFrom:
         folder = _resolve(self._path)
-        source, text = _read_manifest(self._path)
+        source, text, touched_ns = _read_manifest(self._path)
         if self._parsed != (source, text):
             try:
                 self._manifest = self._parse(self._key, source, text)
@@ -64,7 +69,7 @@ class AppFolder:
         if isinstance(self._manifest, str):
             raise ManifestError(self._manifest)
         entrypoint = _find_entrypoint(self._path, folder, source, self._manifest)
-        return folder, entrypoint, self._manifest, source
+        return folder, entrypoint, self._manifest, source, folder.stat().st_ino, touched_ns
 
     def _fault(self, error: str) -> Fault:
         return Fault(self._name, self._version, self._path, error)
@@ -151,18 +156,20 @@ def _resolve(path: Path) -> Path:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from exc
 
 
-def _read_manifest(folder: Path) -> tuple[Path, bytes | None]:
-    """The manifest's path and text, else the folder and None."""
+def _read_manifest(folder: Path) -> tuple[Path, bytes | None, int]:
+    """The manifest's path, text and time of change, else the folder, None and 0."""
     for name in MANIFEST_NAMES:
         path = folder / name
         try:
             with open(path, "rb", opener=_open_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                state = os.fstat(file.fileno())
+                if not stat.S_ISREG(state.st_mode):
                     raise OSError(errno.EINVAL, "not a regular file", str(path))
-                return path, file.read(SIZE_MAX_BYTES + 1)  # the parser says if that is too much
+                text = file.read(SIZE_MAX_BYTES + 1)  # the parser says if that is too much
+                return path, text, state.st_mtime_ns
         except FileNotFoundError:
             continue
-    return folder, None
+    return folder, None, 0
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

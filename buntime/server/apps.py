@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from buntime.core.app import App, Fault, app_key
 from buntime.core.errors import ClientFault, ManifestError
@@ -37,6 +38,13 @@ CHECK_INTERVAL_S = 1.0
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
 
 Warn = Callable[[str, dict[str, object]], None]
+
+
+class Vetting(Protocol):
+    """Who knows which apps can be loaded."""
+
+    def is_proven(self, app: App) -> bool: ...
+    def choose(self, new: App, proven: App) -> App: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class _Named:
     versions: dict[str, Path] = field(default_factory=dict)
     listings: dict[Path, Listing] = field(default_factory=dict)
     folders: dict[Path, AppFolder] = field(default_factory=dict)  # of versions that were asked for
+    proven: dict[str, App] = field(default_factory=dict)  # what has served last, by version
 
 
 class Catalog:
@@ -70,12 +79,15 @@ class Catalog:
         warn: Warn,
         reserved: Iterable[str] = (),
         check_interval_s: float = CHECK_INTERVAL_S,
+        vetting: Vetting | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`reserved` are first segments of paths that never reach an app, such as "api".
 
         `warn` gets each warning once: a sentence, and the fields that belong to it.
         `check_interval_s` is for how long what was found on disk is believed.
+        `vetting` chooses between an app that has never been loaded and the one before it; None:
+        the new one serves at once.
         `wall_ns` is the clock that file times are made from.
         """
         self._body_default = body_default
@@ -84,6 +96,7 @@ class Catalog:
         self._warned: set[str] = set()
         self._reserved = frozenset(reserved)
         self._check_interval_s = check_interval_s
+        self._vetting = vetting
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._scopes: dict[Path, Listing] = {}
@@ -111,6 +124,10 @@ class Catalog:
         if len(self._warm) < _WARM_MAX:
             self._warm[name, spec] = app
         return app
+
+    def reconsider(self) -> None:
+        """Who is to serve may be another one now: the vetting is asked again."""
+        self._warm.clear()
 
     def all(self, now: float) -> list[App | Fault]:
         """Every version of every name, ordered for people; faulty folders as what is wrong."""
@@ -213,15 +230,39 @@ class Catalog:
             if version is None:
                 break
             found = self._load(name, version, named)
-            if isinstance(found, App):
-                return found
             if found is not None:
-                raise ManifestError(found.error)
+                return self._vetted(found, named, spec)
             # Its folder vanished just now, and `_load` has taken the version out.
         # In the same words whether the name or the version is unknown: an internal app is there
         # for nobody outside.
         asked = name if spec is None else f"{name}@{spec}"
         raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
+
+    def _vetted(self, found: App | Fault, named: _Named, spec: str | None) -> App:
+        """What is there now, or what served before if that has never been loaded.
+
+        Raises ManifestError where it is at fault, unless another version has served: a manifest
+        that was edited may say who is to be kept out, so the one before it does not hold on.
+        """
+        vetting = self._vetting
+        version = found.version or UNVERSIONED
+        if isinstance(found, App):
+            if vetting is None:
+                return found
+            if vetting.is_proven(found):
+                named.proven[version] = found
+                return found
+            before = named.proven.get(version) or _other(named, version, spec)
+            return found if before is None else vetting.choose(found, before)
+        other = _other(named, version, spec) if version not in named.proven else None
+        if other is None:
+            raise ManifestError(found.error)
+        self._warn_once(
+            "a version of an app is not served, as it is faulty; the one before it is",
+            app=found.key,
+            error=found.error,
+        )
+        return other
 
     def _versions(self, name: str, named: _Named) -> dict[str, Path]:
         """Version -> folder, looked up anew once in each check."""
@@ -301,6 +342,13 @@ class Catalog:
         if once not in self._warned:
             self._warned.add(once)
             self._warn(message, fields)
+
+
+def _other(named: _Named, version: str, spec: str | None) -> App | None:
+    """What has served, of the versions other than this one that `spec` allows."""
+    others = [each for each in named.versions if each in named.proven and each != version]
+    chosen = select(others, spec)
+    return None if chosen is None else named.proven[chosen]
 
 
 def _split_label(label: str) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from buntime.core.app import App
 from buntime.core.environment import worker_environment
 from buntime.core.manifest import to_config
 from buntime.core.settings import Settings
-from buntime.core.workforce import AppState, Policy
+from buntime.core.workforce import HAS_LEFT, AppState, Policy
 from buntime.server.changes import TreeWatch
 from buntime.server.interpreter import Interpreter
 from buntime.wire import INIT, Message
@@ -26,7 +26,15 @@ class Kit:
 class Hosted:
     """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
 
-    __slots__ = ("app", "boot_error", "interpreter", "state", "told_blocked", "watch")
+    __slots__ = (
+        "app",
+        "boot_error",
+        "fallback",
+        "interpreter",
+        "state",
+        "told_blocked",
+        "watch",
+    )
 
     def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
         manifest = app.manifest
@@ -35,6 +43,7 @@ class Hosted:
         self.watch = watch  # in development
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_error = ""  # message and stack of the last boot that failed
+        self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.state = AppState(
             app.key,
             Policy(
@@ -51,6 +60,10 @@ class Hosted:
                 timeout_s=manifest.timeout_s,
             ),
         )
+
+    def has_workers(self) -> bool:
+        """Whether a worker that has loaded the app serves it."""
+        return any(w.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values())
 
     def may_change(self) -> bool:
         """Whether `has_changed` is to be asked: in development, or after a boot that failed."""

@@ -42,6 +42,7 @@ from buntime.server.loop import Loop, Timer
 from buntime.server.orphans import Orphans, become_subreaper
 from buntime.server.poolstats import PoolStats
 from buntime.server.process import Process
+from buntime.server.vetting import Vetting, is_meant
 from buntime.server.worker import Worker
 from buntime.wire import Message
 
@@ -144,6 +145,7 @@ class Pool:
         self._on_empty: Callable[[], None] | None = None
         self._orphans = Orphans(log)
         self.stats = PoolStats()
+        self.vetting = Vetting(loop, self, interpreters, log)
 
     def __repr__(self) -> str:
         return f"Pool({len(self._workers)} workers, {len(self._hosted)} apps)"
@@ -231,8 +233,10 @@ class Pool:
         worker.log.debug("worker ready", kind=message["kind"], boot_ms=message["boot_ms"])
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.app is not None:
-            wanted = self._by_state[record.app].app.manifest.concurrency
-            capacity = wanted or int(message["concurrency"])
+            hosted = self._by_state[record.app]
+            hosted.boot_error = ""
+            capacity = hosted.app.manifest.concurrency or int(message["concurrency"])
+            self.vetting.loaded(hosted)
             self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
@@ -333,17 +337,39 @@ class Pool:
 
     # Apps
 
-    def _host(self, app: App, interpreter: Interpreter) -> Hosted:
-        old = self._hosted.get(app.key)
+    def hosted(self, key: str) -> Hosted | None:
+        """The app as it is served under this key."""
+        return self._hosted.get(key)
+
+    def make(self, app: App, interpreter: Interpreter) -> Hosted:
+        """The app as it will be served, or tried."""
         watch = TreeWatch(app.dir) if self._settings.is_development else None
         hosted = Hosted(app, interpreter, watch)
-        self._hosted[app.key] = hosted
         self._by_state[hosted.state] = hosted
-        now = self._loop.now
+        return hosted
+
+    def put_on(self, hosted: Hosted) -> None:
+        """Serve the app from now on, in the place of the one with the same key."""
+        app = hosted.app
+        old = self._hosted.get(app.key)
+        self._hosted[app.key] = hosted
         if old is not None:
             self._log.info("app changed", app=app.name, version=app.version)
-            self._carry_out(self._scheduler.drop_app(old.state, now))
-        self._carry_out(self._scheduler.add_app(hosted.state, now))
+            self.take_off(old)
+        self._carry_out(self._scheduler.add_app(hosted.state, self._loop.now))
+
+    def take_off(self, hosted: Hosted) -> None:
+        """The app's workers finish what they have; new ones are for what has queued."""
+        self._carry_out(self._scheduler.drop_app(hosted.state, self._loop.now))
+        self._forget(hosted.state)
+
+    def try_out(self, hosted: Hosted) -> None:
+        """Have a worker load the app, if none does."""
+        self._carry_out(self._scheduler.try_out(hosted.state, self._loop.now))
+
+    def _host(self, app: App, interpreter: Interpreter) -> Hosted:
+        hosted = self.vetting.take(app) or self.make(app, interpreter)
+        self.put_on(hosted)
         return hosted
 
     # Decisions
@@ -416,7 +442,12 @@ class Pool:
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
         hosted = self._hosted.get(exchange.app.key) if exchange.app is not None else None
-        exchange.fail(self._boot_fault(hosted))
+        fallback = hosted.fallback if hosted is not None else None
+        if fallback is not None and is_meant(fallback, exchange.head.target):
+            exchange.app = fallback
+            self.submit(exchange, fallback)
+        else:
+            exchange.fail(self._boot_fault(hosted))
 
     def _boot_fault(self, hosted: Hosted | None) -> ServerFault:
         detail = hosted.boot_error if hosted is not None else ""
@@ -536,6 +567,7 @@ class Pool:
         hosted = self._by_state.get(state) if state is not None else None
         if failed_to_load and hosted is not None:
             hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
+            self.vetting.failed(hosted)
         for exchange in left:
             self._on_worker_lost(worker, exchange, hosted, failed_to_load)
         self._carry_out(decisions)

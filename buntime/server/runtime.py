@@ -62,15 +62,6 @@ class Runtime:
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
-        self._catalog = Catalog(
-            settings.worker_dirs,
-            body_default=settings.body_size_default_bytes,
-            body_max=settings.body_size_max_bytes,
-            warn=self._warn,
-            reserved=RESERVED,
-            # Who develops wants the next request to have the change.
-            check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
-        )
         self._interpreters = Interpreters(
             settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
         )
@@ -82,6 +73,18 @@ class Runtime:
             bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
             environ=dict(os.environ),
         )
+        self._catalog = Catalog(
+            settings.worker_dirs,
+            body_default=settings.body_size_default_bytes,
+            body_max=settings.body_size_max_bytes,
+            warn=self._warn,
+            reserved=RESERVED,
+            # Who develops wants the next request to have the change.
+            check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
+            # And sees the faults of a change, rather than what was before it.
+            vetting=None if settings.is_development else self._pool.vetting,
+        )
+        self._pool.vetting.on_proven = self._catalog.reconsider
         pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
         self._service = Service(self._loop, settings, log)
         self._service.on_room = self._accept_more
