@@ -569,20 +569,22 @@ class Pool:
             hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
             self.vetting.failed(hosted)
         for exchange in left:
-            self._on_worker_lost(worker, exchange, hosted, failed_to_load)
+            # Killed from outside is no fault of the app's, unless it happens again and again.
+            is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
+            self._on_worker_lost(worker, exchange, hosted, is_broken)
         self._carry_out(decisions)
         self._forget(state)
         self._tell_if_empty()
 
     def _on_worker_lost(
-        self, worker: Worker, exchange: Exchange, hosted: Hosted | None, failed_to_load: bool
+        self, worker: Worker, exchange: Exchange, hosted: Hosted | None, is_broken: bool
     ) -> None:
-        """A request was in the hands of a worker that died."""
+        """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
         exchange.place = None
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if hosted is not None and worker.can_try_again(exchange) and not told:
             self._enqueue(exchange, self._hosted.get(hosted.app.key, hosted))
-        elif hosted is not None and failed_to_load:
+        elif hosted is not None and is_broken:
             exchange.fail(self._boot_fault(hosted))
         else:
             exchange.fail(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -324,6 +326,18 @@ def fetch(request):
 """
 )
 
+# Its import waits for a gate.
+LOADS = (
+    Gates.CODE
+    + """
+reach(f"loads-{os.getpid()}")
+pass_through("load")
+
+def fetch(request):
+    return Response("answered")
+"""
+)
+
 
 class Bystander:
     """Asks a neighbour again and again, and reads a stream of it, while apps fail beside it."""
@@ -377,6 +391,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, gates: Gates) -> Iterator[
     app("starts", STARTS, ttl=600)
     app("starts-once", STARTS)
     app("retried", RETRIED, ttl=600)
+    app("loads-once", LOADS)
     for name, (text, _) in BOOT.items():
         app(f"boot-{name}", text, ttl=600)
         app(f"boot-once-{name}", text)
@@ -476,6 +491,22 @@ def test_requests_beside_one_that_kills_their_worker(runtime: Runtime, gates: Ga
         assert get.result().body == b"answered"
     assert (gates.folder / "GET-beside").read_text() == "xx"
     assert (gates.folder / "POST-beside").read_text() == "x"
+
+
+def test_worker_that_is_killed_while_it_loads(runtime: Runtime, gates: Gates) -> None:
+    """That is not the app's fault: a GET is tried once more, a POST gets 502, as at any time."""
+    with ThreadPoolExecutor() as threads:
+        answers = {
+            method: threads.submit(fetch, runtime, "/loads-once/", method=method)
+            for method in ("GET", "POST")
+        }
+        wait_until(lambda: len(workers_of(runtime, "loads-once")) == 2)
+        for worker in workers_of(runtime, "loads-once"):
+            gates.wait_for(f"loads-{worker['pid']}")
+            os.kill(worker["pid"], signal.SIGKILL)
+        check_error(answers["POST"].result(), 502, "worker_died")
+        gates.open("load")
+        assert answers["GET"].result().body == b"answered"
 
 
 @pytest.mark.parametrize("fault", WSGI)
