@@ -15,7 +15,8 @@ its own is at the right. `Forwarded` (RFC 7239) tells all of that hop by hop; it
 is none of X-Forwarded-For, -Proto, -Host and -Port, since a proxy that sets those seldom removes a
 client's `Forwarded`. A value that is malformed is as good as none.
 
-From whoever is not trusted nothing is believed, and no such field reaches an app.
+From whoever is not trusted nothing is believed. What he sends of it is replaced: an app gets
+X-Forwarded-For, -Proto and -Host with what is true in any case.
 """
 
 import re
@@ -102,38 +103,39 @@ class Sender(NamedTuple):
         """The client for the log: "192.0.2.1", "unix"."""
         return self.client[0] if self.client else UNIX_PEER
 
-    def fields_for_app(
-        self, headers: Headers, *, base: str, request_id: str
-    ) -> list[tuple[str, str]]:
-        """The header fields that an app gets: what only we, or a trusted proxy, may tell is true.
+    def passed_fields(self, headers: Headers) -> list[tuple[str, str]]:
+        """The header fields that an app gets as they came: none that only we, or a trusted proxy,
+        may tell.
 
         Where no proxy is involved, 0.7 us more than a copy of a browser's 14 fields.
         """
-        if self.is_forwarded:
-            fields = self._retell(headers)
-        else:
-            fields = [
+        if not self.is_forwarded:
+            return [
                 pair
                 for pair in headers
                 if pair[0] not in _NEVER_PASSED
                 and (pair[0] < "x" or not pair[0].startswith(_X_FORWARDED))
             ]
-        fields.append(("x-base", base))
-        fields.append(("x-request-id", request_id))
-        return fields
-
-    def _retell(self, headers: Headers) -> list[tuple[str, str]]:
-        """What frameworks look for behind a proxy, each field once and with the value that holds.
-
-        Middleware that trusts the last proxy, or the first entry, or all, comes to the same.
-        """
-        address = self.client[0] if self.client else ""
-        true = {"host": self.host, _REAL_IP: address}
+        true = {"host": self.host, _REAL_IP: self.client[0] if self.client else ""}
         fields = [(name, true.get(name, value)) for name, value in headers if name not in _RETOLD]
         if self.host and not any(name == "host" for name, _ in fields):
             fields.append(("host", self.host))
-        told = {"for": address, "proto": self.scheme, "host": self.host}
-        fields += [(f"x-forwarded-{name}", value) for name, value in told.items() if value]
+        return fields
+
+    def told_fields(self, passed: Headers) -> list[tuple[str, str]]:
+        """What frameworks look for behind a proxy, each field once and with the value that holds.
+
+        Every app gets them, whoever sent the request: what trusts the last proxy, or the first
+        entry, or all, comes to the same, and nothing of it is a client's invention. `passed` are
+        the fields that the app gets beside these.
+        """
+        fields = [("x-forwarded-proto", self.scheme)]
+        if self.client:
+            fields.append(("x-forwarded-for", self.client[0]))
+        for name, value in passed:
+            if name == "host":
+                fields.append(("x-forwarded-host", value))
+                break
         return fields
 
 

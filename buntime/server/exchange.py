@@ -279,9 +279,11 @@ class Exchange:
     def fields_for_app(self) -> list[tuple[str, str]]:
         """The request's header fields as an app is to see them."""
         sender, headers = self.sender, self.head.headers
-        fields = sender.fields_for_app(headers, base=self.base, request_id=self.id)
-        if not sender.is_forwarded and len(fields) < len(headers) + 2:
+        fields = sender.passed_fields(headers)
+        if not sender.is_forwarded and len(fields) < len(headers):
             self.connection.service.on_fields_dropped(sender.text, headers)
+        fields += sender.told_fields(fields)
+        fields += (("x-base", self.base), ("x-request-id", self.id))
         return fields
 
     # The other way: what the connection tells

@@ -26,7 +26,7 @@ BASE = "/e"
 ECHO = """
 from buntime import Response
 
-OWN = ("x-base", "x-request-id")
+OWN = ("x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-base", "x-request-id")
 
 def fetch(request):
     return Response.json({
