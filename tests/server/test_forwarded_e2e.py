@@ -6,6 +6,7 @@ The runtime trusts 127.0.0.2, 127.0.0.3 and its unix socket; 127.0.0.1 is anybod
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from tests.harness import Runtime, running, write_app
 from tests.rawclient import RawClient, Reply, request
+from tests.rawsocket import handshake, switched
 
 FETCH = """
 from buntime import Response
@@ -51,6 +53,24 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(told).encode()})
 """
+SOCKET = """
+def websocket(ws):
+    ws.send_json({"client": ws.client, "scheme": ws.scheme, "url": ws.url, "base": ws.base})
+"""
+ASGI_SOCKET = """
+import json
+
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    told = {"client": scope["client"], "scheme": scope["scheme"], "base": scope["root_path"]}
+    host = dict(scope["headers"])[b"host"].decode()
+    told["url"] = scope["scheme"] + "://" + host + scope["path"]
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps(told)})
+    await receive()
+"""
 CLIENT = "203.0.113.7"
 BY_PROXY = (
     "X-Forwarded-For: 198.51.100.9, 203.0.113.7, 127.0.0.3",
@@ -74,6 +94,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(folder / "fetch", {"app.py": FETCH}, ttl=600)
     write_app(folder / "wsgi", {"app.py": WSGI}, ttl=600)
     write_app(folder / "asgi", {"app.py": ASGI}, ttl=600)
+    write_app(folder / "socket", {"app.py": SOCKET}, ttl=600)
+    write_app(folder / "asgi_socket", {"app.py": ASGI_SOCKET}, ttl=600)
     write_app(folder / "site", {"index.html": "<head></head>", "docs/index.html": "docs"})
     env = {
         "RUNTIME_LISTEN": f"127.0.0.1:0 unix:{folder.parent / 's'}",
@@ -140,6 +162,28 @@ def test_asgi_behind_a_proxy(runtime: Runtime) -> None:
     assert told["raw_path"] == "/tools/asgi/a%20b"
     assert told["server"] == ["127.0.0.1", runtime.port]
     assert fields_of(told, "host", "x-forwarded-proto") == ["shop.example", "https"]
+
+
+@pytest.mark.parametrize("app", ["socket", "asgi_socket"])
+@pytest.mark.parametrize(
+    ("source", "client", "base"),
+    [
+        ("127.0.0.2", [CLIENT, 0], "wss://shop.example/tools"),
+        ("unix", [CLIENT, 0], "wss://shop.example/tools"),
+        ("127.0.0.1", None, "ws://a"),
+    ],
+)
+def test_a_websocket_behind_a_proxy(
+    runtime: Runtime, app: str, source: str, client: list[object] | None, base: str
+) -> None:
+    """Behind a proxy that ends TLS a WebSocket is a wss one; of a stranger nothing is believed."""
+    with coming_from(runtime, source) as raw:
+        raw.send(handshake(f"/{app}/x", *BY_PROXY))
+        told = json.loads(switched(raw).read_text())
+    assert told["client"] == (client or [source, told["client"][1]])
+    assert told["url"] == f"{base}/{app}/x"
+    assert told["scheme"] == base.partition(":")[0]
+    assert told["base"] == (f"/tools/{app}" if client else f"/{app}")
 
 
 def test_forwarded_behind_a_proxy(runtime: Runtime) -> None:
