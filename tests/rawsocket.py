@@ -68,6 +68,10 @@ class RawSocket:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def send_slowly(self, data: bytes) -> None:
+        """One segment a byte."""
+        self._client.send_slowly(data)
+
     def send_text(self, text: str) -> None:
         self.send(write_frame(TEXT, text.encode()))
 

@@ -27,6 +27,7 @@ from buntime.core.websocket import (
     may_send_code,
 )
 from buntime.wire import MAX_PAYLOAD, MESSAGE_OVERHEAD
+from tests.corpus.cases import Case, load_cases
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
@@ -718,3 +719,23 @@ def test_it_shows_its_state() -> None:
     assert repr(ws) == "WebSocket(OPEN, Incoming(between messages, 0 bytes so far))"
     ws.receive(frame(TEXT, b"abc", fin=False), PLENTY)
     assert repr(ws) == "WebSocket(OPEN, Incoming(text, 3 bytes so far))"
+
+
+# The corpus
+
+
+@pytest.mark.parametrize("step", [PLENTY, 3, 1])
+@pytest.mark.parametrize("behind", [b"", frame(TEXT, b"behind"), closing(1000)])
+@pytest.mark.parametrize("case", load_cases("frames"), ids=str)
+def test_the_corpus(case: Case, behind: bytes, step: int) -> None:
+    """Each case ends with its code, however it is cut, and nothing behind it is looked at."""
+    code, _, offer = case.expected[0].partition(" ")
+    ws = WebSocket(agreement_of(offer) if offer else None)
+    *before, last = receive_all(ws, case.data + behind, step)
+    assert isinstance(last, PeerClosed | Failed)
+    assert last.code == int(code)
+    assert all(isinstance(event, Piece) for event in before)
+    closing_frame = ws.outgoing() or ws.close()
+    assert closing_frame[0] == 0x80 | CLOSE
+    assert closing_frame[2:4] == (b"" if code == "1005" else struct.pack("!H", int(code)))
+    assert ws.state is State.CLOSED

@@ -23,9 +23,9 @@ class Case:
 
 
 def load_cases(kind: str) -> list[Case]:
-    """All cases of a folder, "valid" or "invalid"."""
+    """All cases of a folder: "valid", "invalid", "handshake" or "frames"."""
     folder = Path(__file__).parent / kind
-    return [_load(path) for path in sorted(folder.glob("*.http"))]
+    return [_load(path) for path in sorted(folder.iterdir())]
 
 
 def _load(path: Path) -> Case:
