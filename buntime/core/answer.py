@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from http import HTTPStatus
 
-from buntime.core.http1 import HOP_BY_HOP, Head, nominations
+from buntime.core.head import HOP_BY_HOP, Head, nominations
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

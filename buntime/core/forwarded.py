@@ -27,7 +27,7 @@ from itertools import product
 from typing import NamedTuple
 
 from buntime.core.access import FORWARDING, UNIX_PEER, plain_path
-from buntime.core.http1 import HOST, Head
+from buntime.core.head import HOST, Head
 
 Headers = Sequence[tuple[str, str]]
 Address = tuple[str, int]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from buntime.core.answer import AnswerError, write_fields
 from buntime.core.deflate import Agreement, negotiate, parse_offers
 from buntime.core.errors import ClientFault
-from buntime.core.http1 import Head
+from buntime.core.head import Head
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _VERSION = "13"

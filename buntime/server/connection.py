@@ -10,6 +10,7 @@ request is begun, so a client that does not read cannot fill the memory.
 """
 
 import os
+import select
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
 from buntime.core.forwarded import Sender
-from buntime.core.http1 import Head, RequestReader
+from buntime.core.head import Head
+from buntime.core.http1 import RequestReader
 from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
@@ -33,6 +35,10 @@ _CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW // MESSAGE_OVERHEAD
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 # How long a refused client may go on sending: many read only when they have sent everything.
 _LINGER_MAX_S = 30.0
+# How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
+_HANGUP_S = 0.5
+# Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
 _GOING_AWAY = 1001  # RFC 6455 7.4.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -108,7 +114,7 @@ class Connection:
         self._sock = sock
         self._phase = _Phase.OPEN
         self._events = READ
-        self._reader = RequestReader(service.http_limits)
+        self._reader = RequestReader(service.head_parser)
         self._pending: deque[_Pending] | None = None  # made when first needed
         self.pending_bytes = 0
         self._timer: TimeoutQueue | None = None
@@ -162,7 +168,9 @@ class Connection:
             self._refuse(_too_slow("the request's head did not come in time"))
         elif timer is service.body_timeouts and self.exchange is not None:
             self.exchange.fail(_too_slow("the request's body did not come in time"))
-        else:  # idle for long enough, lingering is over, or the client takes nothing
+        elif timer is service.loop.timeouts(_HANGUP_S) and not self._has_hung_up():
+            self._settle()
+        else:  # idle for long enough, lingering is over, the client takes nothing or has left
             self.abort()
 
     # Called by the exchange
@@ -539,8 +547,12 @@ class Connection:
             return service.linger_timeouts
         if self._pending:
             return service.send_timeouts
+        if self._link is not None and self._link.is_closing:
+            return service.linger_timeouts
+        if not self._events & READ:
+            return service.loop.timeouts(_HANGUP_S)
         if self._link is not None:
-            return service.linger_timeouts if self._link.is_closing else None
+            return None
         exchange = self.exchange
         if exchange is None:
             if self._reader.buffered_bytes:
@@ -549,6 +561,12 @@ class Connection:
         if not self._reader.body_ended and exchange.upload_credit > 0:
             return service.body_timeouts
         return None
+
+    def _has_hung_up(self) -> bool:
+        """Has the client left, though it is not read?"""
+        poll = select.poll()
+        poll.register(self._sock, _HANGUP)
+        return bool(poll.poll(0))
 
     def _set_timer(self, queue: TimeoutQueue | None) -> None:
         """Only a change of what is waited for restarts the time."""

@@ -15,7 +15,7 @@ from buntime.core.errorpage import render_error
 from buntime.core.errors import ClientFault, HttpError, ServerFault
 from buntime.core.forwarded import Sender
 from buntime.core.handshake import Upgrade, accept_response
-from buntime.core.http1 import Head
+from buntime.core.head import Head
 from buntime.core.records import AccessEntry
 from buntime.server.loop import TimeoutQueue
 from buntime.server.service import Service

@@ -7,7 +7,7 @@ from buntime.core.access import bears_key
 from buntime.core.app import App, app_key
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
 from buntime.core.handshake import check_upgrade, is_websocket
-from buntime.core.router import Target, split_target
+from buntime.core.router import Target
 from buntime.core.settings import Settings
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
@@ -64,7 +64,7 @@ class Pipeline:
         if path is not None:
             self._api.answer(exchange, path)
             return
-        target = split_target(head.target)
+        target = head.named
         if target is None:
             raise _app_not_found(head.path)
         now = exchange.connection.service.loop.now

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from buntime.core.access import is_forwarding
 from buntime.core.forwarded import Headers, Proxies
-from buntime.core.http1 import Head, Limits
+from buntime.core.head import Head, HeadParser, Limits
 from buntime.core.settings import Settings
 from buntime.files import http_date
 from buntime.server.logs import Log
@@ -32,10 +32,12 @@ class Service:
     def __init__(self, loop: Loop, settings: Settings, log: Log) -> None:
         self.loop = loop
         self.log = log
-        self.http_limits = Limits(
-            request_line_max_bytes=settings.request_line_max_bytes,
-            headers_max_bytes=settings.headers_max_bytes,
-            header_fields_max=settings.header_fields_max,
+        self.head_parser = HeadParser(
+            Limits(
+                request_line_max_bytes=settings.request_line_max_bytes,
+                headers_max_bytes=settings.headers_max_bytes,
+                header_fields_max=settings.header_fields_max,
+            )
         )
         self.proxies = Proxies(settings.trusted_proxies)
         # One queue an aim, so that a connection can tell by its queue what it waited for, also

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.answer import Answer, AnswerError, Framing
-from buntime.core.http1 import HOP_BY_HOP, Head
+from buntime.core.head import HOP_BY_HOP, Head
 
 Fields = list[tuple[str, str]]
 

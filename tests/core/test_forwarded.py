@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from buntime.core.access import FORWARDING, is_forwarding
 from buntime.core.forwarded import Proxies, Sender
-from buntime.core.http1 import HOST, Head, Limits, RequestReader
+from buntime.core.head import HOST, Head, HeadParser, Limits
+from buntime.core.http1 import RequestReader
 
 PEER = ("10.0.0.1", 4000)
 CLIENT = "203.0.113.7"
@@ -473,7 +474,7 @@ def test_garbage_of_a_trusted_proxy(fields: Pairs) -> None:
 
 def test_a_client_cannot_hide_its_proxy() -> None:
     """Connection may name fields that end at this hop, but none that tells of a proxy."""
-    reader = RequestReader(Limits())
+    reader = RequestReader(HeadParser(Limits()))
     reader.receive(
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.1 p\r\nX-Other: 1\r\n"
         b"Connection: x-forwarded-for, Via, forwarded, x-other\r\n\r\n"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from buntime.core.answer import AnswerError
 from buntime.core.errors import ClientFault
 from buntime.core.handshake import Upgrade, accept_response, check_upgrade, is_websocket
-from buntime.core.http1 import Head, Limits, RequestReader
+from buntime.core.head import Head, HeadParser, Limits
+from buntime.core.http1 import RequestReader
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 1.3
 FIELDS = {
@@ -23,7 +24,7 @@ def head_of(*more: tuple[str, str], line: str = "GET /chat/ HTTP/1.1", **changed
     """A handshake's head; `Sec_WebSocket_Key=""` leaves a field out."""
     fields = FIELDS | {name.replace("_", "-"): value for name, value in changed.items()}
     pairs = [pair for pair in fields.items() if pair[1]] + list(more)
-    reader = RequestReader(Limits())
+    reader = RequestReader(HeadParser(Limits()))
     text = "".join([line, "\r\n", *(f"{name}: {value}\r\n" for name, value in pairs), "\r\n"])
     reader.receive(text.encode("latin-1"))
     head = reader.next_head()

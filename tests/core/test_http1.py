@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1 import Head, Limits, RequestReader
+from buntime.core.head import Head, HeadParser, Limits
+from buntime.core.http1 import RequestReader
 from tests.corpus.cases import Case, load_cases
 
 VALID = load_cases("valid")
@@ -19,7 +20,7 @@ INVALID = load_cases("invalid")
 
 def read_all(data: bytes, step: int) -> list[tuple[Head, bytes]]:
     """All requests of a byte stream that comes in pieces of `step` bytes."""
-    reader = RequestReader(Limits())
+    reader = RequestReader(HeadParser(Limits()))
     requests: list[tuple[Head, bytes]] = []
     is_in_body = False
     for at in range(0, len(data), step):
