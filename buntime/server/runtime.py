@@ -2,9 +2,9 @@
 
 Shutdown, at SIGTERM or SIGINT: accept no more, close idle connections, let requests end (each
 answer then closes its connection), end the workers, exit 0. What is not done after
-RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo:
-a terminal and systemd signal both the binary's bootloader and the runtime, and the bootloader passes
-on what it gets.
+RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo: a
+terminal and systemd signal both the binary's bootloader and the runtime, and the former passes on
+what it gets.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from buntime.server.stacks import ignore_stacks_signals
 from buntime.server.users import Users
 
 _LOG_FLUSH_S = 2.0
-_ECHO_S = 0.25  # people and scripts who ask twice take longer
+ECHO_S = 0.25  # people and scripts who ask twice take longer
 _WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
 
 
@@ -172,7 +172,7 @@ class Runtime:
 
     def _shut_down(self, why: str) -> None:
         if self._service.is_draining:
-            if self._loop.now - self._stopping_since < _ECHO_S:
+            if self._loop.now - self._stopping_since < ECHO_S:
                 return
             self._log.warn("stopping at once", signal=why)
             self._stop_now()
