@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from buntime.server.runtime import ECHO_S
 from tests.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
 from tests.rawclient import Cut, RawClient, client_of, request
 
@@ -23,7 +24,6 @@ SOON_S = 5.0  # far less than what the runtime would wait for if it waited
 APP = """
 import os, time
 from buntime import Response
-from buntime.server.runtime import ECHO_S
 
 def until(path):
     while not os.path.exists(path):
