@@ -97,6 +97,7 @@ def lock(args: list[str]) -> int:
     commands = [
         [*uv, "pyproject.toml", "--output-file", runtime],
         [*uv, "pyproject.toml", "--group", "dev", "--constraint", runtime, "--output-file", dev],
+        [*uv, "--group", "binary", "--output-file", "requirements/binary.txt"],
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
     ]
     return max(show_and_run(command) for command in commands)
@@ -114,7 +115,22 @@ def pyz(args: list[str]) -> int:
     return 0
 
 
-TASKS = {"run": run, "test": test, "check": check, "lock": lock, "pyz": pyz}
+def binary(args: list[str]) -> int:
+    """Make dist/buntime, which needs no Python: it carries the one that runs this"""
+    if args:
+        raise BuildError(f"binary takes no arguments, got {shlex.join(args)}")
+    missing = [name for name in ("ldd", "objcopy", "objdump", "strip") if not shutil.which(name)]
+    if sys.platform != "linux" or missing:
+        raise BuildError(f"the binary is built on Linux, with binutils; lacking: {missing}")
+    from artifacts.binary import build
+
+    target = ROOT / "dist/buntime"
+    build(site_packages("runtime"), environment("binary"), target)
+    tell_of(target)
+    return 0
+
+
+TASKS = {"run": run, "test": test, "check": check, "lock": lock, "pyz": pyz, "binary": binary}
 
 
 def become(command: list[str]) -> NoReturn:

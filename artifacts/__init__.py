@@ -1,6 +1,8 @@
 """Makes the files that users carry away: dist/buntime.pyz and dist/buntime.
 
-content.py      what both carry: the runtime, the packages it needs, the example apps
-pyz.py          the archive; pyz_main.py is what Python runs in it
-unpack.py       how what is carried gets into a cache folder; part of both files
+content.py       what both carry: the runtime, the packages it needs, the example apps
+pyz.py           the archive; pyz_main.py is what Python runs in it
+interpreter.py   a Python that runs from any folder
+binary.py        the binary, which carries one; binary_main.py unpacks, binary_start.py runs in it
+unpack.py        how what is carried gets into a cache folder; part of both files
 """

@@ -131,7 +131,7 @@ def _unpack(target: str, index: Index, pieces: Iterator[bytes], is_shared: bool)
         os.chmod(fresh, folder_mode)
         os.rename(fresh, target)
     except OSError:
-        _remove(fresh)
+        remove(fresh)
         if not os.path.isdir(target):
             raise
 
@@ -192,17 +192,17 @@ def _discard(target: str) -> None:
         os.rename(target, trash)
     except FileNotFoundError:
         return  # another start was faster
-    _remove(trash)
+    remove(trash)
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     """Delete what lies there, as far as it can be deleted; what is left harms nobody."""
     try:
         if os.path.islink(path) or not os.path.isdir(path):
             os.unlink(path)
             return
         for entry in list(os.scandir(path)):
-            _remove(entry.path)
+            remove(entry.path)
         os.rmdir(path)
     except OSError:
         pass

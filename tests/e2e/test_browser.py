@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.harness import ROOT, Runtime, running, write_app
+from tests.harness import PACKAGES, ROOT, Runtime, running, write_app
 
 # The system's own: the one that the package would download comes from where CI cannot reach.
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(folder: Path) -> Iterator[Runtime]:
-    with running(folder) as runtime:
+    with running(folder, env=PACKAGES) as runtime:
         yield runtime
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness import Runtime, running, wait_until, write_app
+from tests.harness import PACKAGES, Runtime, running, wait_until, write_app
 
 ASYNC = """
 import asyncio, time
@@ -93,7 +93,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     for name, source in {**KINDS, "polls": POLLS}.items():
         write_app(dirs / name, {"app.py": source}, ttl="1h", timeout=f"{TIMEOUT_S}s")
     write_app(dirs / "once", {"app.py": ASYNC}, ttl=0)
-    with running(dirs) as runtime:
+    with running(dirs, env=PACKAGES) as runtime:
         yield runtime
 
 

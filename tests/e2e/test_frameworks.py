@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from tests.e2e.hosting import curl, curl_command, install
-from tests.harness import Runtime, running
+from tests.harness import PACKAGES, Runtime, running
 
 UPLOAD_BYTES = 5 * 1024 * 1024
 KEPT = {"ttl": "1h"}
@@ -95,7 +95,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, http: httpx.Client) -> Ite
     install(root, "django-asgi", "django", entrypoint="mysite/asgi.py", **KEPT)
     install(root, "flask-once", "flask", ttl=0)
     install(root, "starlette-once", "starlette", ttl=0)
-    with running(root, env={"RUNTIME_ENV": "production"}) as runtime:
+    with running(root, env={"RUNTIME_ENV": "production", **PACKAGES}) as runtime:
         with ThreadPoolExecutor(4) as threads:  # loads the apps side by side
             list(threads.map(lambda label: http.get(f"{runtime.url}/{label}/"), MOUNTS))
         yield runtime

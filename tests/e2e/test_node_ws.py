@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.hosting import install
-from tests.harness import ROOT, Runtime, running
+from tests.harness import PACKAGES, ROOT, Runtime, running
 
 SOURCE = Path(__file__).parent / "node"
 LARGEST_MESSAGES = [
@@ -51,7 +51,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
     for name in ("ws_async", "ws_sync", "ws_starlette"):
         install(folder, name, ttl="1h")
-    with running(folder) as runtime:
+    with running(folder, env=PACKAGES) as runtime:
         yield runtime
 
 

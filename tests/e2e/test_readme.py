@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.e2e.hosting import curl_command
-from tests.harness import ROOT, Runtime, running, write_app
+from tests.harness import PACKAGES, ROOT, Runtime, running, write_app
 
 README = (ROOT / "README.md").read_text("utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -67,7 +67,7 @@ def first_app() -> str:
 
 @pytest.fixture(scope="module")
 def runtime(root: Path) -> Iterator[Runtime]:
-    with running(root) as runtime:
+    with running(root, env=PACKAGES) as runtime:
         yield runtime
 
 

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.hosting import install
-from tests.harness import Runtime, running, wait_until, write_app
+from tests.harness import PACKAGES, Runtime, running, wait_until, write_app
 
 ASYNC = ["ws_starlette", "ws_fastapi", "ws_quart", "ws_async"]
 ALL = [*ASYNC, "ws_sync"]
@@ -64,7 +64,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(dirs / "many", {"index.py": ECHO}, ttl="1h")
     write_app(dirs / "dies", {"index.py": DIES}, ttl="1h")
     write_app(dirs / "plain", {"index.py": PLAIN}, ttl="1h")
-    with running(dirs, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "4"}) as runtime:
+    with running(dirs, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "4", **PACKAGES}) as runtime:
         yield runtime
 
 
