@@ -1,6 +1,7 @@
 """INIT to READY, or to the ERROR that says why not."""
 
 import json
+import marshal
 
 import pytest
 
@@ -74,6 +75,48 @@ def test_bundle_may_be_run_as_a_folder(shop: Workshop) -> None:
     """`python BUNDLE` works as `python BUNDLE/__main__.py` does, only slower."""
     shop.launched = shop.bundle
     assert shop.start(DUMP).get().json["path"][-1] == str(shop.bundle)
+
+
+MODULES = """
+import importlib.util, inspect, sys
+import buntime
+from buntime import Response
+def path_of(module):
+    return str(vars(module).get("__path__"))
+def fetch(request):
+    return Response.json({
+        "modules": {
+            name: [module.__file__, module.__package__, module.__spec__.name, path_of(module)]
+            for name, module in sys.modules.items() if name.split(".")[0] == "buntime"
+        },
+        "children": sorted(name for name in vars(buntime) if name in ("worker", "wire", "message")),
+        "spec": importlib.util.find_spec("buntime").origin,
+        "source": inspect.getsource(Response)[:15],
+    })
+"""
+
+
+def test_later_workers_load_what_the_first_has_imported(shop: Workshop) -> None:
+    """The first worker writes the modules into one file; those that run it look the same."""
+    first = shop.start(MODULES).get().json
+    (cache,) = shop.bundle.glob("modules-*.bin")
+    written = cache.stat().st_mtime_ns
+    assert shop.start(MODULES).get().json == first
+    assert cache.stat().st_mtime_ns == written
+    assert first["modules"]["buntime.worker.main"][0] == str(shop.bundle / "buntime/worker/main.py")
+    assert first["source"] == "class Response:"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xe3", b"no marshal data", b"cut"])
+def test_a_damaged_file_of_modules_is_made_anew(shop: Workshop, damage: bytes) -> None:
+    """What cannot be loaded is imported, and written once more."""
+    shop.start(MODULES)
+    (cache,) = shop.bundle.glob("modules-*.bin")
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[: len(whole) // 2] if damage == b"cut" else damage)
+    assert shop.start(MODULES).get().json["source"] == "class Response:"
+    names = [name for name, _ in marshal.loads(cache.read_bytes())]
+    assert names == [name for name, _ in marshal.loads(whole)]
 
 
 def test_time_zone_is_taken(shop: Workshop) -> None:
