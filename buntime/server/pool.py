@@ -568,11 +568,12 @@ class Pool:
         if failed_to_load and hosted is not None:
             hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
             self.vetting.failed(hosted)
+        # First: what the scheduler decides on the requests below rests on what it has decided here.
+        self._carry_out(decisions)
         for exchange in left:
             # Killed from outside is no fault of the app's, unless it happens again and again.
             is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
             self._on_worker_lost(worker, exchange, hosted, is_broken)
-        self._carry_out(decisions)
         self._forget(state)
         self._tell_if_empty()
 

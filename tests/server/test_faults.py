@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -338,6 +339,9 @@ def fetch(request):
 """
 )
 
+# Each process waits for a gate of its own.
+LOADS_ALONE = LOADS.replace('"load"', 'f"load-{os.getpid()}"')
+
 
 class Bystander:
     """Asks a neighbour again and again, and reads a stream of it, while apps fail beside it."""
@@ -507,6 +511,32 @@ def test_worker_that_is_killed_while_it_loads(runtime: Runtime, gates: Gates) ->
         check_error(answers["POST"].result(), 502, "worker_died")
         gates.open("load")
         assert answers["GET"].result().body == b"answered"
+
+
+def test_retry_while_spares_are_missing(tmp_path: Path) -> None:
+    """A GET whose worker dies is served by a new process, where its death lets spares start again.
+
+    As many apps load as may at once, so there is no spare. When the first has loaded there may be
+    one, but nobody looks until the worker dies: both at once ask for the process.
+    """
+    gates = Gates(tmp_path / "gates")
+    write_app(tmp_path / "apps/retried", {"app.py": RETRIED}, ttl=600, env=gates.env)
+    write_app(tmp_path / "apps/slow", {"app.py": LOADS_ALONE}, prewarm=500, env=gates.env)
+    env = {"RUNTIME_POOL_SIZE": "500", "RUNTIME_SPARE_WORKERS": "1"}
+    with ThreadPoolExecutor() as threads, running(tmp_path / "apps", env=env) as runtime:
+        get = threads.submit(
+            fetch, runtime, "/retried/?gate=retry", headers={"x-request-id": "GET-alone"}
+        )
+        gates.wait_for("GET-alone")
+        wait_until(lambda: not workers_of(runtime, None))
+        (killed,) = workers_of(runtime, "retried")
+        loading = workers_of(runtime, "slow")[0]
+        gates.open(f"load-{loading['pid']}")
+        runtime.wait_for_record("worker ready", worker=loading["id"])
+        os.kill(killed["pid"], signal.SIGKILL)
+        gates.open("retry")
+        assert get.result().body == b"answered"
+        runtime.stop(signal.SIGKILL)  # else it would wait for those that load
 
 
 @pytest.mark.parametrize("fault", WSGI)
