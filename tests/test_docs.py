@@ -15,12 +15,15 @@ from buntime.core.environment import (
     RUNTIME_NAMES,
 )
 from buntime.core.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
+from buntime.core.meters import Cause, Cut, Drop
+from buntime.core.metrics import FAMILIES, Family
 from buntime.core.settings import SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SETTINGS_DOC = (ROOT / "docs/settings.md").read_text("utf-8")
 MANIFEST_DOC = (ROOT / "docs/manifest.md").read_text("utf-8")
+METRICS_DOC = (ROOT / "docs/metrics.md").read_text("utf-8")
 
 
 def rows(text: str) -> list[list[str]]:
@@ -73,6 +76,27 @@ def test_no_unknown_settings(page: str) -> None:
     assert {name for name in names if re.fullmatch(r"RUNTIME_\w+|PORT|HOST", name)} == known
     flags = {flag for row in rows(page) for flag in re.findall(r"^`(--[a-z-]+)`$", row[1])}
     assert flags == {s.flag for s in SETTINGS if s.flag and s.flag.startswith("--")}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_metrics(family: Family) -> None:
+    """docs/metrics.md has a row for each metric: name, kind, label and meaning."""
+    label = f"`{family.label}`" if family.label else "none"
+    assert [f"`{family.name}`", family.kind.value, label, family.meaning] in rows(METRICS_DOC)
+
+
+@pytest.mark.parametrize("value", [*Cause, *Cut, *Drop])
+def test_metric_labels(value: str) -> None:
+    """docs/metrics.md tells what each cause of a death and each reason means."""
+    label = {Cause: "cause", Cut: "by", Drop: "reason"}[type(value)]
+    assert [f"`{label}`", f"`{value}`"] in [row[:2] for row in rows(METRICS_DOC)]
+
+
+def test_no_unknown_metrics() -> None:
+    """No metric is told of that is not there."""
+    named = {row[0].strip("`") for row in rows(METRICS_DOC)}
+    known = {family.name for family in FAMILIES}
+    assert {name for name in named if name.startswith("buntime_")} == known
 
 
 def test_manifest_names() -> None:

@@ -53,6 +53,7 @@ class Settings:
     connections_max: int
     master_key: str | None = field(repr=False)
     api_prefix: str
+    metrics: Literal["operators", "public"]
     trusted_proxies: tuple[str, ...]
     log_level: LogLevel
     log_format: LogFormat

@@ -301,6 +301,14 @@ _ACCESS = (
         derive=lambda _: "",
     ),
     Setting(
+        "metrics",
+        "RUNTIME_METRICS",
+        "--metrics",
+        choice("operators", "public"),
+        "operators",
+        "who may read `/metrics`: operators, as for `/api/workers`, or the public",
+    ),
+    Setting(
         "trusted_proxies",
         "RUNTIME_TRUSTED_PROXIES",
         "--trusted-proxies",

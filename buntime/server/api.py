@@ -1,12 +1,14 @@
-"""The runtime's own pages: health, discovery, and what operators ask about workers.
+"""The runtime's own pages: health, discovery, metrics, and what operators see and do.
 
-GET /api/health  /api/health/live  /api/health/ready  /health   open
-GET /.well-known/buntime                                        open
-GET /api/workers  /api/workers/stats  /api/workers/metrics      operators
+GET  /api/health  /api/health/live  /api/health/ready  /health   open
+GET  /.well-known/buntime                                        open
+GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
+GET  /metrics                                                    as RUNTIME_METRICS says
 """
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from buntime import __version__
@@ -14,55 +16,69 @@ from buntime.core.access import operator_may
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.settings import Settings
 from buntime.server.exchange import Exchange
+from buntime.server.metrics import Metrics
 from buntime.server.pool import Pool
 
 _JSON = ("content-type", "application/json")
 _FRESH = ("cache-control", "no-store")
+_READING = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What stands at a path. `answer` gets the exchange."""
+
+    answer: Callable[[Exchange], None]
+    methods: tuple[str, ...] = _READING
+    is_open: bool = False  # to everybody
 
 
 class Api:
     """Answers the paths that no app can have."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics) -> None:
         self._settings = settings
         self._pool = pool
         self._started_s = monotonic()
-        self._open: dict[str, Callable[[Exchange], object]] = {
-            "/health": self._health,
-            "/api/health": self._health,
-            "/api/health/live": self._live,
-            "/api/health/ready": self._ready,
-            "/.well-known/buntime": self._discovery,
-        }
-        self._guarded: dict[str, Callable[[Exchange], object]] = {
-            "/api/workers": self._workers,
-            "/api/workers/stats": self._worker_stats,
-            "/api/workers/metrics": self._worker_metrics,
+        self._pages = {
+            "/health": _Page(self._health, is_open=True),
+            "/api/health": _Page(self._health, is_open=True),
+            "/api/health/live": _Page(self._live, is_open=True),
+            "/api/health/ready": _Page(self._ready, is_open=True),
+            "/.well-known/buntime": _Page(self._discovery, is_open=True),
+            "/api/workers": _Page(self._workers),
+            "/api/workers/stats": _Page(self._worker_stats),
+            "/api/workers/metrics": _Page(metrics.answer_json),
+            "/metrics": _Page(metrics.answer_text, is_open=settings.metrics == "public"),
         }
 
     def answer(self, exchange: Exchange, path: str) -> None:
         """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""
+        head = exchange.head
         path = path.rstrip("/")
-        page = self._open.get(path)
+        page = self._pages.get(path)
         if page is None:
-            page = self._guarded.get(path)
-            if page is None:
-                raise ClientFault(404, "not_found", f"there is no {path[:200]}")
+            raise ClientFault(404, "not_found", f"there is no {path[:200]}")
+        if not page.is_open:
             self._check_operator(exchange)
-        if exchange.head.method not in ("GET", "HEAD"):
+        if head.method not in page.methods:
             raise ClientFault(
                 405,
                 "method_not_allowed",
-                f"{path} answers GET and HEAD",
-                headers=(("Allow", "GET, HEAD"),),
+                f"{path[:200]} answers {' and '.join(page.methods)}",
+                headers=(("Allow", ", ".join(page.methods)),),
             )
-        body = json.dumps(page(exchange)).encode("ascii") + b"\n"
-        exchange.respond(200, [_JSON, _FRESH], body)
+        page.answer(exchange)
+
+    # Access
 
     def _check_operator(self, exchange: Exchange) -> None:
         key = self._settings.master_key
-        peer = exchange.connection.peer_text
-        if operator_may(exchange.head.headers, key=key, peer=peer):
+        if operator_may(
+            exchange.head.headers,
+            key=key,
+            peer=exchange.connection.peer_text,
+        ):
             return
         if key:
             raise ClientFault(
@@ -79,36 +95,45 @@ class Api:
 
     # Pages
 
-    def _health(self, exchange: Exchange) -> object:
-        return {
-            "status": "draining" if self._is_draining(exchange) else "ok",
-            "version": __version__,
-            "uptimeSeconds": round(monotonic() - self._started_s, 1),
-        }
+    def _health(self, exchange: Exchange) -> None:
+        _respond(
+            exchange,
+            {
+                "status": "draining" if self._is_draining(exchange) else "ok",
+                "version": __version__,
+                "uptimeSeconds": round(monotonic() - self._started_s, 1),
+            },
+        )
 
-    def _live(self, exchange: Exchange) -> object:
-        return {"status": "ok"}
+    def _live(self, exchange: Exchange) -> None:
+        _respond(exchange, {"status": "ok"})
 
-    def _ready(self, exchange: Exchange) -> object:
+    def _ready(self, exchange: Exchange) -> None:
         if self._is_draining(exchange):
             raise ServerFault(503, "draining", "the runtime is shutting down")
-        return {"status": "ok"}
+        _respond(exchange, {"status": "ok"})
 
-    def _discovery(self, exchange: Exchange) -> object:
-        return {
-            "name": "buntime",
-            "version": __version__,
-            "api": f"{exchange.sender.prefix}{self._settings.api_prefix}/api",
-        }
+    def _discovery(self, exchange: Exchange) -> None:
+        _respond(
+            exchange,
+            {
+                "name": "buntime",
+                "version": __version__,
+                "api": f"{exchange.sender.prefix}{self._settings.api_prefix}/api",
+            },
+        )
 
-    def _workers(self, exchange: Exchange) -> object:
-        return {"workers": self._pool.snapshot()}
+    def _workers(self, exchange: Exchange) -> None:
+        now = exchange.connection.service.loop.now
+        report = self._pool.report
+        _respond(exchange, {"workers": report.workers(now), "apps": report.apps(now)})
 
-    def _worker_stats(self, exchange: Exchange) -> object:
-        return self._pool.app_stats()
-
-    def _worker_metrics(self, exchange: Exchange) -> object:
-        return self._pool.metrics()
+    def _worker_stats(self, exchange: Exchange) -> None:
+        _respond(exchange, self._pool.report.app_stats())
 
     def _is_draining(self, exchange: Exchange) -> bool:
         return exchange.connection.service.is_draining
+
+
+def _respond(exchange: Exchange, told: object, status: int = 200) -> None:
+    exchange.respond(status, [_JSON, _FRESH], json.dumps(told).encode("ascii") + b"\n")

@@ -16,6 +16,7 @@ from buntime.core.errors import ClientFault, HttpError, ServerFault
 from buntime.core.forwarded import Sender
 from buntime.core.handshake import Upgrade, accept_response
 from buntime.core.head import Head
+from buntime.core.meters import Cut, Meter
 from buntime.core.records import AccessEntry
 from buntime.server.loop import TimeoutQueue
 from buntime.server.service import Service
@@ -115,6 +116,7 @@ class Exchange:
         "is_ended",
         "is_event_stream",
         "link",
+        "meter",
         "place",
         "sender",
         "sent_bytes",
@@ -136,6 +138,7 @@ class Exchange:
         # who answers
         self.place: Place | None = None
         self.app: App | None = None
+        self.meter: Meter = connection.service.meters.of_none
         self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
         self.worker_name = ""
         self.deadlines: TimeoutQueue | None = None
@@ -236,6 +239,8 @@ class Exchange:
             self.link.go_away(_INTERNAL_ERROR)
         elif not self.is_ended:
             self._detach("error")
+            self.meter.cuts[Cut.RUNTIME] += 1
+            self._close(self.status)
             self.connection.cut()
 
     def accept(self, link: Link, subprotocol: str | None, fields: Fields) -> None:
@@ -293,6 +298,8 @@ class Exchange:
         if self.is_ended:
             return
         self._detach("client")
+        if self.answer is not None and self.link is None:
+            self.meter.cuts[Cut.CLIENT] += 1
         self._close(self.status or _CLIENT_LEFT)
 
     def on_flushed(self) -> None:
@@ -387,6 +394,12 @@ class Exchange:
         self.is_ended = True
         self.stop_deadline()
         app = self.app
+        now = monotonic()
+        seconds = now - self.started_s
+        is_timed = self.link is None and not self.is_event_stream
+        self.meter.on_end(
+            status, now, seconds if is_timed else None, self.body_seen_bytes, self.sent_bytes
+        )
         self.connection.service.log.access(
             AccessEntry(
                 time=time(),
@@ -398,7 +411,7 @@ class Exchange:
                 worker=self.worker_name or None,
                 status=status,
                 bytes=self.sent_bytes,
-                ms=(monotonic() - self.started_s) * 1000,
+                ms=seconds * 1000,
                 client=self.sender.text,
             )
         )

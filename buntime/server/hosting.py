@@ -42,7 +42,7 @@ class Hosted:
         self.interpreter = interpreter
         self.watch = watch  # in development
         self.told_blocked = False  # which variables are kept from it is logged once
-        self.boot_error = ""  # message and stack of the last boot that failed
+        self.boot_error = ""  # message and stack of the last boot, where that failed
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.state = AppState(
             app.key,

@@ -59,6 +59,7 @@ class Listener:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 peer = (_plain(from_address[0]), from_address[1])
             address = self._binding.address
+            self._service.accepted += 1
             connections.add(Connection(self._service, self._handle, sock, peer, address))
 
     def abort(self) -> None:

@@ -70,6 +70,7 @@ class Pipeline:
         now = exchange.connection.service.loop.now
         app = self._catalog.find(target.name, target.spec, now)
         exchange.app = app
+        exchange.meter = exchange.connection.service.meters.of(app)
         exchange.base = exchange.sender.prefix + target.base
         if app.manifest.visibility != "public" or self._key is not None:
             self._check_access(exchange, app, target)

@@ -18,6 +18,7 @@ from buntime.core.app import App
 from buntime.core.environment import INHERITED_NAMES
 from buntime.core.errors import ManifestError, ServerFault
 from buntime.core.lifecycle import State
+from buntime.core.meters import Cause, Drop
 from buntime.core.scheduler import Scheduler
 from buntime.core.settings import Settings
 from buntime.core.units import format_size
@@ -40,6 +41,7 @@ from buntime.server.interpreter import Interpreter, Interpreters
 from buntime.server.logs import Log
 from buntime.server.loop import Loop, Timer
 from buntime.server.orphans import Orphans, become_subreaper
+from buntime.server.poolreport import PoolReport
 from buntime.server.poolstats import PoolStats
 from buntime.server.process import Process
 from buntime.server.vetting import Vetting, is_meant
@@ -75,9 +77,12 @@ class _Queued:
         raise AssertionError("a queued request is no open WebSocket")
 
     def on_detached(self, exchange: Exchange, reason: str) -> None:
+        if reason == "client":
+            exchange.meter.drops[Drop.CLIENT_LEFT] += 1
         self._pool.withdraw(self._state, exchange)
 
     def on_deadline(self, exchange: Exchange) -> None:
+        exchange.meter.drops[Drop.TIMEOUT] += 1
         wait_s = self._pool.wait_s(self._state)
         exchange.fail(_overloaded("no worker was free in time", wait_s))
 
@@ -145,6 +150,13 @@ class Pool:
         self._on_empty: Callable[[], None] | None = None
         self._orphans = Orphans(log)
         self.stats = PoolStats()
+        self.report = PoolReport(
+            self._scheduler,
+            workers=self._workers,
+            hosted=self._hosted,
+            by_state=self._by_state,
+            stats=self.stats,
+        )
         self.vetting = Vetting(loop, self, interpreters, log)
 
     def __repr__(self) -> str:
@@ -203,23 +215,6 @@ class Pool:
         for worker in self._workers.values():
             worker.process.kill()
 
-    def snapshot(self) -> list[dict[str, object]]:
-        """Each worker, for `/api/workers`."""
-        now = self._loop.now
-        return [self._describe(worker, now) for worker in self._workers.values()]
-
-    def app_stats(self) -> dict[str, object]:
-        """Each app that had a request, for `/api/workers/stats`."""
-        return {
-            key: stats.to_json(_status(self._hosted.get(key)))
-            for key, stats in self.stats.apps.items()
-        }
-
-    def metrics(self) -> dict[str, object]:
-        """The counters with the fixed names, for `/api/workers/metrics`."""
-        scheduler = self._scheduler
-        return self.stats.to_json(cache_size=scheduler.size, evictions=scheduler.evictions)
-
     # Overseer: what workers tell
 
     def on_up(self, worker: Worker) -> None:
@@ -235,6 +230,7 @@ class Pool:
         if record is not None and record.app is not None:
             hosted = self._by_state[record.app]
             hosted.boot_error = ""
+            self.stats.meters.of(hosted.app).on_boot(self._loop.now - record.born_s)
             capacity = hosted.app.manifest.concurrency or int(message["concurrency"])
             self.vetting.loaded(hosted)
             self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
@@ -263,18 +259,20 @@ class Pool:
         self.stats.on_done((self._loop.now - exchange.started_s) * 1000)
         self._carry_out(self._scheduler.finished(worker.number, self._loop.now))
         if worker.has_only_stuck():
-            worker.process.kill()
+            self._kill(worker, Cause.STUCK)
 
     def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
         worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
         self._carry_out(self._scheduler.give_up(worker.number, self._loop.now))
         if worker.has_only_stuck():
-            worker.process.kill()
+            self._kill(worker, Cause.STUCK)
 
     def on_broken(self, worker: Worker, why: str) -> None:
         """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
         worker.log.debug("worker's channel is closed", why=why)
         record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.state is not State.ENDING:
+            self.stats.on_unasked_end(worker.number)
         if record is not None and record.state in TAKES_WORK:
             self._carry_out(self._scheduler.retire(worker.number))
         worker.process.kill()
@@ -416,7 +414,8 @@ class Pool:
             exchange.place = None
             exchange.fail(ServerFault(502, "worker_died", "the app's worker could not be started"))
             return
-        self.stats.on_assign(is_hit=self._scheduler.workers[decision.worker].is_loaded)
+        is_hit = self._scheduler.workers[decision.worker].is_loaded
+        self.stats.on_assign(exchange, self._loop.now, is_hit=is_hit)
         worker.assign(exchange)
 
     def _give_back(self, ticket: object) -> Exchange:
@@ -425,6 +424,7 @@ class Pool:
         return exchange
 
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
+        exchange.meter.drops[Drop.REFUSED] += 1
         hosted = self._hosted.get(exchange.app.key) if exchange.app is not None else None
         if hosted is not None and hosted.state.is_crash_looping(self._loop.now):
             fault = self._boot_fault(hosted)
@@ -445,8 +445,10 @@ class Pool:
         fallback = hosted.fallback if hosted is not None else None
         if fallback is not None and is_meant(fallback, exchange.head.target):
             exchange.app = fallback
+            exchange.meter = self.stats.meters.of(fallback)
             self.submit(exchange, fallback)
         else:
+            exchange.meter.drops[Drop.BOOT_FAILED] += 1
             exchange.fail(self._boot_fault(hosted))
 
     def _boot_fault(self, hosted: Hosted | None) -> ServerFault:
@@ -507,13 +509,19 @@ class Pool:
         worker = self._workers.get(number)
         if worker is None:
             return
+        if was_idle:
+            self.stats.will_end(number, Cause.IDLE)
         worker.terminate(after_idle=was_idle)
         self._loop.call_later(_END_GRACE_S, lambda: self._kill_if_there(number, worker))
+
+    def _kill(self, worker: Worker, cause: Cause) -> None:
+        self.stats.will_end(worker.number, cause)
+        worker.process.kill()
 
     def _kill_if_there(self, number: int, worker: Worker) -> None:
         if self._workers.get(number) is worker:
             worker.log.warn("worker did not end when told to and is killed")
-            worker.process.kill()
+            self._kill(worker, Cause.UNRESPONSIVE)
 
     # What happens to processes
 
@@ -536,7 +544,7 @@ class Pool:
         seconds = self._settings.boot_timeout_s
         worker.boot_error = f"the app did not load in {seconds:g} s"
         worker.log.error(worker.boot_error)
-        worker.process.kill()
+        self._kill(worker, Cause.BOOT_TIMEOUT)
 
     def _on_never_started(self, number: int) -> None:
         decisions, _ = self._scheduler.died(number, self._loop.now)
@@ -548,7 +556,7 @@ class Pool:
         worker = self._workers[number]
         record = self._scheduler.workers[number]
         state = record.app
-        was_ending = record.state is State.ENDING
+        was_told = record.state is State.ENDING
         if record.state in TAKES_WORK:
             self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
         left = worker.drain()
@@ -561,11 +569,16 @@ class Pool:
             number, self._loop.now, was_killed=was_killed
         )
         how = _death(returncode)
-        if not was_ending:
-            self.stats.worker_failed += 1
-            worker.log.warn("worker died", how=how, requests=len(left))
         hosted = self._by_state.get(state) if state is not None else None
+        cause, was_told = self.stats.on_death(
+            number, returncode, was_told=was_told, failed_to_load=failed_to_load
+        )
+        meter = self.stats.meters.of(hosted.app) if hosted else self.stats.meters.of_none
+        meter.deaths[cause] += 1
+        if not was_told:
+            worker.log.warn("worker died", how=how, requests=len(left))
         if failed_to_load and hosted is not None:
+            meter.boots_failed += 1
             hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
             self.vetting.failed(hosted)
         # First: what the scheduler decides on the requests below rests on what it has decided here.
@@ -584,6 +597,7 @@ class Pool:
         exchange.place = None
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if hosted is not None and worker.can_try_again(exchange) and not told:
+            exchange.meter.retries += 1
             self._enqueue(exchange, self._hosted.get(hosted.app.key, hosted))
         elif hosted is not None and is_broken:
             exchange.fail(self._boot_fault(hosted))
@@ -630,7 +644,7 @@ class Pool:
         sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
         if size_bytes > 1.5 * limit_bytes:
             worker.log.error("worker is far above its maxMemory and is killed", **sizes)
-            worker.process.kill()
+            self._kill(worker, Cause.MEMORY)
             return
         decisions = self._scheduler.replace(worker.number, self._loop.now)
         if decisions:
@@ -641,30 +655,6 @@ class Pool:
         if self._on_empty is not None and not self._workers:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
-
-    def _describe(self, worker: Worker, now: float) -> dict[str, object]:
-        record = self._scheduler.workers[worker.number]
-        return {
-            "id": worker.name,
-            "pid": worker.process.pid,
-            "app": worker.app_name or None,
-            "version": worker.app_version,
-            "status": record.state.value,
-            "inHand": record.in_hand,
-            "requestCount": record.served,
-            "ageSeconds": round(now - record.born_s, 1) if record.app is not None else None,
-        }
-
-
-def _status(hosted: Hosted | None) -> str:
-    if hosted is None:
-        return "offline"
-    workers = hosted.state.workers.values()
-    if hosted.app.manifest.ttl_s == 0:
-        return "ephemeral"
-    if any(worker.in_hand for worker in workers):
-        return "active"
-    return "idle" if workers else "offline"
 
 
 def _death(returncode: int) -> str:

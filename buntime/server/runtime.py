@@ -28,6 +28,7 @@ from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
 from buntime.server.loop import Loop
+from buntime.server.metrics import Metrics
 from buntime.server.pipeline import RESERVED, Pipeline
 from buntime.server.pool import Pool
 from buntime.server.service import Service
@@ -88,8 +89,10 @@ class Runtime:
             vetting=None if settings.is_development else self._pool.vetting,
         )
         self._pool.vetting.on_proven = self._catalog.reconsider
-        pipeline = Pipeline(settings, self._catalog, self._pool, Api(settings, self._pool), log)
-        self._service = Service(self._loop, settings, log)
+        self._service = Service(self._loop, settings, log, self._pool.stats.meters)
+        metrics = Metrics(self._service, self._pool.report, self._catalog)
+        api = Api(settings, self._pool, metrics)
+        pipeline = Pipeline(settings, self._catalog, self._pool, api, log)
         self._service.on_room = self._accept_more
         self._stopping_since = 0.0
         self._urls = [binding.url for binding in bindings]

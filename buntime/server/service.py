@@ -9,6 +9,7 @@ from typing import Protocol
 from buntime.core.access import is_forwarding
 from buntime.core.forwarded import Headers, Proxies
 from buntime.core.head import Head, HeadParser, Limits
+from buntime.core.meters import Meter, Meters
 from buntime.core.settings import Settings
 from buntime.files import http_date
 from buntime.server.logs import Log
@@ -19,8 +20,26 @@ _LINGER_S = 2.0  # how long a refused client may be silent before its connection
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
 
+class Underway(Protocol):
+    """A request and its answer, as far as they are counted while they last."""
+
+    @property
+    def meter(self) -> Meter: ...
+    @property
+    def is_ended(self) -> bool: ...
+    @property
+    def link(self) -> object | None: ...
+    @property
+    def body_seen_bytes(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+
+
 class Connected(Protocol):
     """A connection, as far as all of them are dealt with together."""
+
+    @property
+    def exchange(self) -> Underway | None: ...
 
     def drain(self) -> None: ...
     def abort(self) -> None: ...
@@ -29,9 +48,10 @@ class Connected(Protocol):
 class Service:
     """The shared half of every connection."""
 
-    def __init__(self, loop: Loop, settings: Settings, log: Log) -> None:
+    def __init__(self, loop: Loop, settings: Settings, log: Log, meters: Meters) -> None:
         self.loop = loop
         self.log = log
+        self.meters = meters
         self.head_parser = HeadParser(
             Limits(
                 request_line_max_bytes=settings.request_line_max_bytes,
@@ -53,6 +73,7 @@ class Service:
         )
         self.linger_timeouts = loop.new_timeouts(_LINGER_S)
         self.connections: set[Connected] = set()
+        self.accepted = 0  # connections, since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed
         self._has_told_of_dropped = False

@@ -164,6 +164,7 @@ class SocketLink:
         for event in protocol.receive(data, exchange.upload_credit):
             if isinstance(event, Piece):
                 exchange.upload_credit -= len(event.data) + MESSAGE_OVERHEAD
+                exchange.body_seen_bytes += len(event.data)
                 if exchange.place is not None:
                     self._worker.on_message(exchange, event.kind, event.data, event.end)
             elif isinstance(event, PeerClosed | Failed):

@@ -187,6 +187,7 @@ class Worker:
             worker=self.name,
             timeout_s=self.deadline_s,
         )
+        exchange.meter.timeouts += 1
         exchange.place = None  # detached here, as the app is to hear why
         self.process.stacks.ask(self.log, self._late(exchange))  # before CANCEL changes them
         number = self._cancel(exchange, "deadline")

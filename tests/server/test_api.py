@@ -61,11 +61,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_metrics_have_their_fixed_names(served: Served) -> None:
-    """`/api/workers/metrics` has just these names, each with a number."""
+    """`/api/workers/metrics` has these names, each with a number, and what a scrape tells."""
     answer = fetch(served.runtime, "/api/workers/metrics")
     assert answer.headers.get_content_type() == "application/json"
     assert answer.headers["cache-control"] == "no-store"
     values = answer.json()
+    assert values.pop("apps").keys() >= {""}
+    assert values.pop("runtime").keys() >= {"connectionsOpen"}
     assert values.keys() == {
         "cacheHitRate",
         "cacheSize",
@@ -183,7 +185,8 @@ def test_other_methods_are_refused(served: Served, path: str, method: str) -> No
 @pytest.mark.parametrize(
     "path",
     ["/api", "/api/", "/api/nothing", "/api/workers/nothing", "/api/health/x", "/health/x",
-     "/.well-known", "/.well-known/other", "/metrics"],
+     "/.well-known", "/.well-known/other", "/metrics/x", "/api/workers//recycle",
+     "/api/workers/w1/x/recycle", "/api/recycle", "/api/apps", "/api/apps/recycle"],
 )  # fmt: skip
 def test_unknown_pages_are_404(served: Served, path: str) -> None:
     """What is reserved and not there is 404, as the runtime's own error."""
