@@ -122,7 +122,7 @@ def client_of(runtime: Runtime) -> Iterator[RawClient]:
 
 def request(line: str, *fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
     """`request("GET /x", "X-A: 1")` as bytes, with a Host, and a Content-Length for a body."""
-    lines = [f"{line} HTTP/{version}", "Host: a", *fields]
+    lines = [f"{line} HTTP/{version}", "Host: localhost", *fields]
     if body:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

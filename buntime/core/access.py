@@ -23,6 +23,8 @@ _FORWARDING_PREFIX = "x-forwarded"
 
 _AMBIGUOUS = frozenset("\\%?#")
 _DOTS = frozenset((".", ".."))
+_PORT = re.compile(r":[0-9]*\Z")
+_ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+(?::[0-9]+)?|\[[0-9a-f:.]+\](?::[0-9]+)?)")
 
 
 class PublicRoutes:
@@ -102,18 +104,67 @@ def bears_key(headers: Headers, key: str | None) -> bool:
     return found
 
 
-def operator_may(headers: Headers, *, key: str | None, peer: str) -> bool:
+def operator_may(
+    headers: Headers, *, key: str | None, peer: str, host: str, listening: Iterable[str] = ()
+) -> bool:
     """Whether a request may see `/api/workers` and what is below it.
 
     1. Where a key is set, it must bear the key, wherever it comes from.
     2. Else its peer must be this machine (127/8, ::1, or `UNIX_PEER`), and
-    3. it must not have come through a proxy: no forwarding header.
+    3. it must not have come through a proxy: no forwarding header, and
+    4. it must be addressed to this machine, see `names_this_machine`.
 
-    `peer` is the address the connection comes from, never one that a header tells.
+    `peer` is the address the connection comes from, never one that a header tells. `host` is what
+    the request is addressed to, `listening` are the hosts that the runtime was told to listen at.
     """
     if key:
         return bears_key(headers, key)
-    return is_loopback(peer) and not any(tells_of_proxy(name.lower()) for name, _ in headers)
+    return (
+        is_loopback(peer)
+        and not any(tells_of_proxy(name.lower()) for name, _ in headers)
+        and names_this_machine(host, listening)
+    )
+
+
+def names_this_machine(host: str, listening: Iterable[str] = ()) -> bool:
+    """Whether a Host field's value can mean no other machine: "localhost:8000", "[::1]".
+
+    A page in this machine's browser can have its own name resolve to 127.0.0.1 and then read what
+    answers there (DNS rebinding); the browser names that page's host. No page's owner can have
+    "localhost", a name below it (RFC 6761 6.3), or an address of the loopback. `listening` are
+    taken as they are: the operator has chosen them.
+    """
+    name = _PORT.sub("", host).lower().strip("[]").removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    if name != UNIX_PEER and is_loopback(name):
+        return True
+    return name in {each.lower() for each in listening}
+
+
+def is_foreign(headers: Headers, *, host: str) -> bool:
+    """Whether a browser sends the request on behalf of another site's page.
+
+    Such a request must change nothing: the browser adds what it knows of the user, and on this
+    machine its address alone opens the operator's pages. `host` is what the request is addressed
+    to, before any trusted proxy. Programs that are no browser send none of these fields.
+
+    1. Sec-Fetch-Site, where it is sent, must be "same-origin", or "none" for the user's own doing.
+    2. Origin, where it is sent, must have this host and port. The scheme is not compared: a proxy
+       that ends TLS need not tell of it.
+    """
+    for name, value in headers:
+        name = name.lower()
+        if name == "sec-fetch-site" and value.strip() not in ("same-origin", "none"):
+            return True
+        if name == "origin":
+            match = _ORIGIN.fullmatch(value.strip().lower())
+            if match is None:
+                return True
+            default = ":80" if match[1] == "http" else ":443"
+            if _with_port(match[2], default) != _with_port(host.lower(), default):
+                return True
+    return False
 
 
 def is_loopback(peer: str) -> bool:
@@ -141,6 +192,11 @@ def is_forwarding(name: str) -> bool:
     """
     name = name.replace("_", "-")
     return name in FORWARDING or name.startswith(_FORWARDING_PREFIX)
+
+
+def _with_port(host: str, default: str) -> str:
+    host = host.removesuffix(":")
+    return host if _PORT.search(host) else host + default
 
 
 def _offered_key(name: str, value: str) -> str | None:

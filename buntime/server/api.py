@@ -3,6 +3,7 @@
 GET  /api/health  /api/health/live  /api/health/ready  /health   open
 GET  /.well-known/buntime                                        open
 GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
+POST /api/workers/{id}/recycle  /api/apps/{name}/recycle         operators
 GET  /metrics                                                    as RUNTIME_METRICS says
 """
 
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from time import monotonic
 
 from buntime import __version__
-from buntime.core.access import operator_may
+from buntime.core.access import is_foreign, operator_may
+from buntime.core.endpoint import TcpEndpoint
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.router import split_target
 from buntime.core.settings import Settings
+from buntime.server.apps import Catalog
 from buntime.server.exchange import Exchange
 from buntime.server.metrics import Metrics
 from buntime.server.pool import Pool
@@ -22,6 +26,8 @@ from buntime.server.pool import Pool
 _JSON = ("content-type", "application/json")
 _FRESH = ("cache-control", "no-store")
 _READING = ("GET", "HEAD")
+_HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
+_RECYCLE = "/recycle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,13 @@ class _Page:
 class Api:
     """Answers the paths that no app can have."""
 
-    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
         self._settings = settings
         self._pool = pool
+        self._catalog = catalog
         self._started_s = monotonic()
+        endpoints = settings.endpoints
+        self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
         self._pages = {
             "/health": _Page(self._health, is_open=True),
             "/api/health": _Page(self._health, is_open=True),
@@ -55,8 +64,10 @@ class Api:
     def answer(self, exchange: Exchange, path: str) -> None:
         """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""
         head = exchange.head
+        if head.method not in _HARMLESS:
+            self._check_site(exchange)
         path = path.rstrip("/")
-        page = self._pages.get(path)
+        page = self._pages.get(path) or self._action(path)
         if page is None:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         if not page.is_open:
@@ -70,7 +81,30 @@ class Api:
             )
         page.answer(exchange)
 
+    def _action(self, path: str) -> _Page | None:
+        """What can be done to one worker or app."""
+        if not path.endswith(_RECYCLE):
+            return None
+        subject = path.removesuffix(_RECYCLE)
+        worker = subject.removeprefix("/api/workers/")
+        if worker not in ("", subject) and "/" not in worker:
+            return _Page(lambda exchange: self._recycle_worker(exchange, worker), ("POST",))
+        app = subject.removeprefix("/api/apps")
+        if app != subject and app.startswith("/"):
+            return _Page(lambda exchange: self._recycle_app(exchange, app), ("POST",))
+        return None
+
     # Access
+
+    def _check_site(self, exchange: Exchange) -> None:
+        host = exchange.sender.host or exchange.head.host
+        if is_foreign(exchange.head.headers, host=host):
+            raise ClientFault(
+                403,
+                "cross_site",
+                "a page of another site may change nothing here: Origin must be the Host, and "
+                "Sec-Fetch-Site same-origin or none, where they are sent",
+            )
 
     def _check_operator(self, exchange: Exchange) -> None:
         key = self._settings.master_key
@@ -78,6 +112,8 @@ class Api:
             exchange.head.headers,
             key=key,
             peer=exchange.connection.peer_text,
+            host=exchange.head.host,
+            listening=self._listening,
         ):
             return
         if key:
@@ -90,7 +126,8 @@ class Api:
         raise ClientFault(
             403,
             "forbidden",
-            "without RUNTIME_MASTER_KEY this page answers direct requests of this machine only",
+            "without RUNTIME_MASTER_KEY this page answers direct requests of this machine only, "
+            "addressed to localhost or to where the runtime listens",
         )
 
     # Pages
@@ -130,6 +167,22 @@ class Api:
 
     def _worker_stats(self, exchange: Exchange) -> None:
         _respond(exchange, self._pool.report.app_stats())
+
+    # Actions
+
+    def _recycle_worker(self, exchange: Exchange, name: str) -> None:
+        if not self._pool.recycle_worker(name):
+            raise ClientFault(404, "worker_not_found", f"no app has a worker {name[:200]}")
+        _respond(exchange, {"recycled": [name]}, 202)
+
+    def _recycle_app(self, exchange: Exchange, path: str) -> None:
+        """All versions that run of "/shop"; of "/shop@1.2.0" and "/shop@^1" the one it means."""
+        target = split_target(path)
+        if target is None or target.rest:
+            raise ClientFault(404, "app_not_found", f"there is no app {path[:200]}")
+        app = self._catalog.find(target.name, target.spec, exchange.connection.service.loop.now)
+        key = app.key if target.spec is not None else None
+        _respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)
 
     def _is_draining(self, exchange: Exchange) -> bool:
         return exchange.connection.service.is_draining

@@ -201,6 +201,26 @@ class Pool:
         """How long a request that came now would wait for a worker, about."""
         return state.wait_s(self._loop.now)
 
+    def recycle_worker(self, name: str) -> bool:
+        """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
+        for number, worker in self._workers.items():
+            if worker.name == name and self._scheduler.workers[number].app is not None:
+                worker.log.info("worker is recycled by an operator")
+                self._carry_out(self._scheduler.recycle(number, self._loop.now))
+                return True
+        return False
+
+    def recycle_app(self, name: str, key: str | None) -> list[str]:
+        """The same for all workers of an app, or of one version; returns their names."""
+        found = [
+            worker.name
+            for number, worker in self._workers.items()
+            if (state := self._scheduler.workers[number].app) is not None
+            and (app := self._by_state[state].app).name == name
+            and key in (None, app.key)
+        ]
+        return [each for each in found if self.recycle_worker(each)]
+
     def close(self, on_empty: Callable[[], None]) -> None:
         """End every worker; `on_empty` is called when the last process is gone."""
         self._on_empty = on_empty

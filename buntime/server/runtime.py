@@ -91,7 +91,7 @@ class Runtime:
         self._pool.vetting.on_proven = self._catalog.reconsider
         self._service = Service(self._loop, settings, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report, self._catalog)
-        api = Api(settings, self._pool, metrics)
+        api = Api(settings, self._pool, self._catalog, metrics)
         pipeline = Pipeline(settings, self._catalog, self._pool, api, log)
         self._service.on_room = self._accept_more
         self._stopping_since = 0.0

@@ -12,7 +12,9 @@ from buntime.core.access import (
     UNIX_PEER,
     PublicRoutes,
     bears_key,
+    is_foreign,
     is_loopback,
+    names_this_machine,
     operator_may,
     plain_path,
 )
@@ -292,12 +294,12 @@ def test_no_loopback(peer: str) -> None:
 
 def test_operator_on_this_machine() -> None:
     """Without a key, the operator's pages are open to this machine."""
-    assert operator_may([("host", "localhost")], key=None, peer="127.0.0.1")
+    assert operator_may([], key=None, peer="127.0.0.1", host="localhost")
 
 
 def test_operator_from_elsewhere() -> None:
     """Without a key, they are closed to all others, also with a key that is not set."""
-    assert not operator_may([("x-api-key", "")], key=None, peer="10.0.0.1")
+    assert not operator_may([("x-api-key", "")], key=None, peer="10.0.0.1", host="localhost")
 
 
 @pytest.mark.parametrize(
@@ -308,12 +310,97 @@ def test_operator_from_elsewhere() -> None:
 def test_operator_behind_a_proxy(name: str) -> None:
     """A request that a proxy on this machine passes on is not from this machine."""
     for peer in ("127.0.0.1", "::1", UNIX_PEER):
-        assert not operator_may([("host", "x"), (name, "127.0.0.1")], key=None, peer=peer)
+        assert not operator_may([(name, "127.0.0.1")], key=None, peer=peer, host="localhost")
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.1", UNIX_PEER])
 def test_operator_with_a_key(peer: str) -> None:
     """Where a key is set it is wanted from everywhere, and enough from everywhere."""
-    assert not operator_may([], key=KEY, peer=peer)
-    assert not operator_may([("x-api-key", "wrong")], key=KEY, peer=peer)
-    assert operator_may([("x-api-key", WIRE), ("via", "1.1 proxy")], key=KEY, peer=peer)
+    assert not operator_may([], key=KEY, peer=peer, host="localhost")
+    assert not operator_may([("x-api-key", "wrong")], key=KEY, peer=peer, host="localhost")
+    fields = [("x-api-key", WIRE), ("via", "1.1 proxy")]
+    assert operator_may(fields, key=KEY, peer=peer, host="apps.example.org")
+
+
+@pytest.mark.parametrize(
+    "host",
+    """localhost localhost:8000 LOCALHOST:80 localhost. shop.localhost:8000 127.0.0.1
+    127.0.0.1:8000 127.9.8.7 [::1] [::1]:8000 [::ffff:127.0.0.1]:80 [0:0:0:0:0:0:0:1]
+    0.0.0.0:8000 box.lan BOX.lan:8000""".split(),
+)
+def test_host_of_this_machine(host: str) -> None:
+    """localhost, the loopback's addresses, and where the runtime listens are this machine."""
+    assert names_this_machine(host, ["0.0.0.0", "box.lan"])
+    assert operator_may([], key=None, peer="127.0.0.1", host=host, listening=["0.0.0.0", "Box.lan"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    """evil.example evil.example:8000 localhost.evil.example 127.0.0.1.evil.example xlocalhost
+    10.0.0.1 192.168.1.5:8000 [::2] 0.0.0.0 127.1 2130706433 unix localhost..""".split(),
+)
+@pytest.mark.parametrize("peer", ["127.0.0.1", UNIX_PEER])
+def test_host_of_a_rebound_name(host: str, peer: str) -> None:
+    """Any other name may be a page's own that resolves to this machine: no pages for operators."""
+    assert not names_this_machine(host)
+    assert not names_this_machine("")
+    assert not operator_may([], key=None, peer=peer, host=host)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://localhost:8000", "localhost:8000"),
+        ("http://localhost", "localhost"),
+        ("http://localhost", "localhost:80"),
+        ("http://localhost", "localhost:"),
+        ("https://apps.example.org", "apps.example.org"),
+        ("https://apps.example.org:443", "apps.example.org"),
+        ("https://APPS.example.org", "apps.EXAMPLE.org:443"),
+        ("http://[::1]:8000", "[::1]:8000"),
+        ("http://[::1]", "[::1]:80"),
+    ],
+)
+def test_page_of_the_same_site(origin: str, host: str) -> None:
+    """A page of the very host and port may change what is there."""
+    assert not is_foreign([("origin", origin)], host=host)
+    assert not is_foreign([("Origin", origin), ("Sec-Fetch-Site", "same-origin")], host=host)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://evil.example", "localhost:8000"),
+        ("http://localhost", "localhost:8000"),
+        ("http://localhost:3000", "localhost:8000"),
+        ("https://localhost", "localhost:80"),
+        ("http://localhost:8000.evil.example", "localhost:8000"),
+        ("http://localhost:8000@evil.example", "localhost:8000"),
+        ("http://a.localhost:8000", "localhost:8000"),
+        ("null", "localhost"),
+        ("", "localhost"),
+        ("file://", "localhost"),
+        ("http://", ""),
+        ("http://localhost:8000/", "localhost:8000"),
+        ("http://[::1]:8000", "[::1]"),
+        ("chrome-extension://localhost", "localhost"),
+    ],
+)
+def test_page_of_another_site(origin: str, host: str) -> None:
+    """A page of another host or port, or of none that can be named, may not."""
+    assert is_foreign([("origin", origin)], host=host)
+    same = f"http://{host}"
+    assert is_foreign([("origin", same), ("origin", origin)], host=host)
+
+
+@pytest.mark.parametrize("said", ["cross-site", "same-site", "", "SAME-ORIGIN", "else"])
+def test_browser_says_that_the_page_is_foreign(said: str) -> None:
+    """What a browser does not call its user's doing, or the same origin's, is foreign."""
+    fields = [("sec-fetch-site", said), ("origin", "http://localhost")]
+    assert is_foreign(fields, host="localhost")
+
+
+@pytest.mark.parametrize("headers", [[], [("sec-fetch-site", "none")], [("x-origin", "null")]])
+def test_no_page_at_all(headers: list[tuple[str, str]]) -> None:
+    """A program that is no browser, and a user who typed the address, are nobody's page."""
+    assert not is_foreign(headers, host="localhost")
