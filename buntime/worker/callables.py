@@ -5,14 +5,16 @@ Without `inspect`, which costs 21 ms; it is imported for the rare callable that 
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from functools import partial
+    from types import FunctionType, MethodType
     from typing import Any
 else:
     from _functools import partial  # `functools` adds nothing to it, and 5 ms
+
+    FunctionType = type(lambda: None)  # as in `types`, which takes as long as six of our modules
+    MethodType = type(FunctionType.__get__(lambda: None, object()))
 
 # CPython's co_flags, the same from 3.9 on.
 CO_VARARGS = 0x04
