@@ -54,8 +54,10 @@ def test(args: list[str]) -> int:
     os.chdir(ROOT)
     if args[:1] == ["--artifact"]:
         args = test_artifact(args[1:])
-    # The whole suite runs on all cores, a file's tests on one of them: they share a runtime.
-    args = args or ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
+    # The whole suite runs on all cores, a file's tests on one of them: they share a runtime. In the
+    # order of their names: tests/chaos takes a minute, so it is to begin first.
+    spread = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile", "--no-loadscope-reorder"]
+    args = args or spread
     become([str(python), "-m", "pytest", *args])
 
 
@@ -65,6 +67,20 @@ def test_artifact(args: list[str]) -> list[str]:
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
     return args[1:] or ["tests/e2e", "-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
+
+
+def chaos(args: list[str]) -> int:
+    """Kill, stop, flood and redeploy under checked traffic: chaos --seconds 600 --seed 1"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.chaos", *args])
+
+
+def soak(args: list[str]) -> int:
+    """See that much recycling leaves nothing behind: soak --requests 200000"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.chaos.soak", *args])
 
 
 def check(args: list[str]) -> int:
@@ -130,7 +146,16 @@ def binary(args: list[str]) -> int:
     return 0
 
 
-TASKS = {"run": run, "test": test, "check": check, "lock": lock, "pyz": pyz, "binary": binary}
+TASKS = {
+    "run": run,
+    "test": test,
+    "chaos": chaos,
+    "soak": soak,
+    "check": check,
+    "lock": lock,
+    "pyz": pyz,
+    "binary": binary,
+}
 
 
 def become(command: list[str]) -> NoReturn:

@@ -1,0 +1,158 @@
+"""One run: apps, runtime, traffic, trouble, quiet, verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.apps import ASGI, ASYNC, SITE, SYNC, WSGI, ChaosApp, Deployer
+from tests.chaos.journal import Journal
+from tests.chaos.subject import Subject, subject
+from tests.chaos.traffic import ATTEMPT_S, Traffic
+from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
+from tests.chaos.verdict import CUT, Verdict, judge
+
+QUIET_S = 30.0  # after the last answer: time for workers that are to end
+STOPPED_IN_S = 20.0
+_CROWD = 6  # apps
+_LEFT_TIMEOUT_S = 3
+POOL = {
+    "RUNTIME_POOL_SIZE": "16",  # the apps with processes are 18, some with two workers
+    "RUNTIME_EPHEMERAL_CONCURRENCY": "4",
+    "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "20",
+}
+# Who asks what: app, kind of request, clients.
+CLIENTS = [
+    ("sync", "small", 2),
+    ("sync", "echo", 2),
+    ("sync", "upload", 1),
+    ("async", "small", 2),
+    ("async", "echo", 1),
+    ("async", "upload", 1),
+    ("async", "websocket", 2),
+    ("wsgi", "small", 2),
+    ("wsgi", "echo", 2),
+    ("wsgi", "upload", 1),
+    ("asgi", "small", 2),
+    ("asgi", "echo", 1),
+    ("asgi", "upload", 1),
+    ("asgi", "websocket", 1),
+    (WHOLE, "big", 2),
+    (WHOLE, "small", 1),
+    (CUT, "big", 1),
+    ("once", "small", 1),
+    ("once", "echo", 1),
+    ("warm", "small", 1),
+    ("warm", "echo", 1),
+    (SITE, "static", 1),
+    (LEFT, "small", 2),
+    (LEFT, "echo", 1),
+    (BREAKS, "small", 1),
+    *((name, "small", 1) for name in FLOODED),
+]
+PINNED = "@1.1.0"
+
+
+def run(folder: Path, *, seconds: float, seed: int, env: str) -> Verdict:
+    """Chaos for so many seconds, in `env` (production or development)."""
+    raise_descriptor_limit()
+    apps = folder / "apps"
+    apps.mkdir()
+    deployer = Deployer(apps, folder / "ledger")
+    write_apps(deployer)
+    with subject(apps, folder / "log", {**POOL, "RUNTIME_ENV": env}) as runtime:
+        journal = Journal()
+        traffic = Traffic(runtime.port, journal, seed)
+        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, edits=env == "development"))
+        return judge(journal, deployer.apps, runtime, folder / "ledger", end)
+
+
+def raise_descriptor_limit() -> None:
+    """A flood takes a descriptor for each of its clients."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+
+
+def write_apps(deployer: Deployer) -> None:
+    """One of each kind, some with two workers, some that are recycled often."""
+    deployer.add("sync", SYNC, ttl=30, maxRequests=150, workers=2)
+    deployer.add("async", ASYNC, ttl=30)
+    deployer.add("wsgi", WSGI, ttl=60, maxRequests=100, workers=2, concurrency=2)
+    deployer.add("asgi", ASGI, ttl=30, maxRequests=200)
+    deployer.add(WHOLE, ASYNC, ttl=40, maxRequests=100)
+    deployer.add(CUT, SYNC, ttl=60)
+    deployer.add("once", SYNC)
+    deployer.add("warm", WSGI, prewarm=1)
+    deployer.add(SITE, "")
+    quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 30, "workers": 2}
+    deployer.add(LEFT, ASYNC, **quick)
+    deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned one is never broken
+    deployer.add("flooded", SYNC, ttl=60, concurrency=2)
+    deployer.add("burst", SYNC)
+    for number in range(_CROWD):
+        deployer.add(f"crowd{number}", (SYNC, ASYNC)[number % 2], ttl=60)
+
+
+async def _drive(
+    runtime: Subject, deployer: Deployer, traffic: Traffic, seconds: float, *, edits: bool
+) -> dict[str, Any]:
+    trouble = Trouble(runtime, deployer, traffic, edits=edits)
+    apps = deployer.apps
+    wanted = [(apps[name], kind, count, "", 0.1) for name, kind, count in CLIENTS]
+    wanted += [(apps[name], "small", 1, PINNED, 0.2) for name in (BREAKS, "sync")]
+    wanted += [(app, "small", 1, "", 4.0) for app in apps.values() if _is_crowd(app)]
+    clients = [
+        asyncio.create_task(traffic.keep_asking(app, kind, number, pin=pin, pause_s=pause_s))
+        for app, kind, count, pin, pause_s in wanted
+        for number in range(count)
+    ]
+    making = asyncio.create_task(trouble.make())
+    over = asyncio.get_running_loop().call_later(seconds, traffic.is_over.set)
+    try:
+        async with asyncio.timeout(seconds + 2 * ATTEMPT_S):
+            await asyncio.gather(making, *clients)
+    finally:
+        over.cancel()
+        traffic.is_over.set()
+        trouble.close()
+    return await _come_to_rest(runtime, trouble)
+
+
+def _is_crowd(app: ChaosApp) -> bool:
+    return app.name.startswith("crowd")
+
+
+async def _come_to_rest(runtime: Subject, trouble: Trouble) -> dict[str, Any]:
+    """Without requests nothing is in hand, nothing hangs, and at the end all goes."""
+    failures = list(trouble.complaints)
+    until = time.monotonic() + QUIET_S
+    while True:
+        workers = await trouble.workers()
+        restless = [
+            worker
+            for worker in workers
+            if worker["inHand"] or worker["status"] not in ("idle", "spare")
+        ]
+        strays = sorted(set(runtime.children()) - {worker["pid"] for worker in workers})
+        if not restless and not strays:
+            break
+        if time.monotonic() > until:
+            failures.append(f"after {QUIET_S:g} s of quiet: {restless}, strays {strays}")
+            break
+        await asyncio.sleep(0.1)  # polls
+    trouble.close()
+    end = {
+        "workers at rest": len(workers),
+        "descriptors": runtime.descriptors(),
+        "threads": runtime.threads(),
+        "memory": f"{runtime.resident_bytes() >> 20} MiB",
+    }
+    children = runtime.children()
+    code, took_s = runtime.stop()
+    left = [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    if code or took_s > STOPPED_IN_S or left:
+        failures.append(f"stopping gave {code} after {took_s:.1f} s and left {left}")
+    return {**end, "stopped in": f"{took_s:.1f} s", "failures": failures}

@@ -1,0 +1,92 @@
+"""The runtime that is put through it, its log in a file that is read when all is over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.harness import children_of, command, wait_until
+
+STOP_S = 45.0
+
+
+class Subject:
+    """A started runtime."""
+
+    def __init__(self, apps: Path, log: Path, env: Mapping[str, str]) -> None:
+        environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **env}
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command(), str(apps), "--port", "0", "--host", "127.0.0.1"],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.port = 0
+        wait_until(self._is_listening, 20, "a runtime that listens")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """What it has logged so far."""
+        with self.log.open(encoding="utf-8", errors="backslashreplace") as lines:
+            for line in lines:
+                if not line.endswith("\n"):
+                    return  # it is being written
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    yield {"message": "not JSON", "level": "error", "line": line}
+
+    def children(self) -> list[int]:
+        return children_of(self.pid)
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def threads(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> tuple[int, float]:
+        """Ask it to end; its exit code, and the seconds that it took."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(STOP_S)
+        return code, time.monotonic() - started
+
+    def _is_listening(self) -> bool:
+        for record in self.records():
+            if record["message"] == "listening":
+                self.port = int(record["url"].rsplit(":", 1)[1])
+                return True
+        if self.process.poll() is not None:
+            raise AssertionError(f"the runtime did not start: {self.log.read_text()[-2000:]}")
+        return False
+
+
+@contextlib.contextmanager
+def subject(apps: Path, log: Path, env: Mapping[str, str]) -> Iterator[Subject]:
+    """A runtime that is gone afterwards, whatever happens."""
+    runtime = Subject(apps, log, env)
+    try:
+        yield runtime
+    finally:
+        if runtime.process.poll() is None:
+            runtime.process.kill()
+            runtime.process.wait()

@@ -1,0 +1,203 @@
+"""Judges what came back: what may be, what may not, and the figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.apps import ChaosApp
+from tests.chaos.journal import Asked, Deed, Journal
+from tests.chaos.subject import Subject
+from tests.chaos.traffic import SETTLED_S
+from tests.chaos.trouble import BREAKS, FLOODED, KILLS, LEFT
+
+CUT = "cut"  # the app whose workers are killed also while they stream
+_EXCERPT = 8  # records told with a failure
+_SHOWN = 20  # failures told in full
+
+
+@dataclass
+class Verdict:
+    """Failures, and what is to be printed beside them."""
+
+    failures: list[str] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        shown = self.failures[:_SHOWN]
+        left = len(self.failures) - len(shown)
+        told = [f"FAILED {failure}" for failure in shown]
+        if left:
+            told.append(f"... and {left} more")
+        return "\n".join([*self.figures, *(told or ["nothing lost, nothing wrong, nothing cut"])])
+
+
+class Judge:
+    """Knows the log, and by it which worker had which request."""
+
+    def __init__(self, journal: Journal, apps: dict[str, ChaosApp], subject: Subject) -> None:
+        self._journal = journal
+        self._apps = apps
+        self._killed = {deed.worker: deed for deed in journal.deeds if deed.what in KILLS}
+        self._left = {deed.worker for deed in journal.deeds if deed.what == "SIGSTOP for good"}
+        self.excused: Counter[str] = Counter()
+        # of what was odd alone: the log of ten minutes is long
+        targets = {asked.target for asked in journal.odd}
+        self._worker_of: dict[str, str] = {}
+        self.messages: Counter[tuple[str, str]] = Counter()
+        for record in subject.records():
+            if record["message"] == "access":
+                if record["path"] in targets:
+                    self._worker_of[record["path"]] = record["worker"]
+            elif record.get("level") in ("warn", "error") and "stream" not in record:
+                self.messages[record["level"], record["message"]] += 1
+
+    def worker_of(self, asked: Asked) -> str:
+        return self._worker_of.get(asked.target) or ""
+
+    def excuse(self, asked: Asked) -> str | None:
+        """Why it may be as it is; None where it may not."""
+        worker = self.worker_of(asked)
+        was_killed = worker in self._killed
+        may_refuse = (*FLOODED, LEFT)
+        match asked.outcome:
+            case "refused" if asked.app in may_refuse:
+                return f"{asked.app}: refused, with Retry-After"
+            case "late" if worker in self._left:
+                return "504 for what a worker had that was stopped for good"
+            case "died" | "cut" | "lost" if asked.is_post and (was_killed or worker in self._left):
+                return f"POSTs in a killed worker's hands: {asked.outcome}"
+            case "cut" if asked.kind == "websocket" and was_killed:
+                return "WebSockets of a killed worker: closed"
+            case "cut" if asked.app == CUT and was_killed:
+                return "streamed GETs that a killed worker had begun to answer: cut, seen to be"
+            case "broken" | "refused" if self._was_broken(asked):
+                return f"{asked.app}: {asked.detail.partition(',')[0]}, while its newest is broken"
+        return None
+
+    def judge(self) -> list[Asked]:
+        """What cannot be excused."""
+        failed = []
+        for asked in self._journal.odd:
+            why = self.excuse(asked)
+            if why is None:
+                failed.append(asked)
+            else:
+                self.excused[why] += 1
+        return failed
+
+    def _was_broken(self, asked: Asked) -> bool:
+        if asked.app != BREAKS or "@" in asked.target:
+            return False
+        return self._apps[BREAKS].may_be_broken(asked.started_s, asked.ended_s, SETTLED_S)
+
+    def describe(self, asked: Asked, subject: Subject) -> str:
+        """All that helps to find out why."""
+        since = asked.started_s - self._journal.begun_s
+        took = asked.ended_s - asked.started_s
+        worker = self.worker_of(asked)
+        lines = [
+            f"{asked.outcome}: {asked.kind} {asked.target}: {asked.detail}",
+            f"    begun {since:.2f} s after the start, took {took:.2f} s, worker {worker or '?'}",
+        ]
+        near = [deed for deed in self._journal.deeds if _concerns(deed, asked, worker)]
+        lines += [
+            f"    {deed.at_s - self._journal.begun_s:.2f} s: {deed.what} {deed.app} {deed.worker}"
+            for deed in near[-_EXCERPT:]
+        ]
+        records = [
+            record
+            for record in subject.records()
+            if (worker and record.get("worker") == worker and record["message"] != "access")
+            or record.get("path") == asked.target
+        ]
+        lines += [f"    {json.dumps(record)[:400]}" for record in records[-_EXCERPT:]]
+        return "\n".join(lines)
+
+
+def _concerns(deed: Deed, asked: Asked, worker: str) -> bool:
+    if worker and deed.worker == worker:
+        return True
+    return deed.app == asked.app and asked.started_s - 10 <= deed.at_s <= asked.ended_s
+
+
+def ledger_failures(ledger: Path, journal: Journal) -> tuple[list[str], int]:
+    """POSTs that ran twice, or never though they were answered, or though they were refused."""
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    runs = Counter(line.partition(" ")[0] for line in lines)
+    pids: dict[str, list[str]] = {}
+    for line in lines:
+        pids.setdefault(line.partition(" ")[0], []).append(line.partition(" ")[2])
+    failures = [
+        f"POST {name} was run {count} times, by {pids[name]}"
+        for name, count in runs.items()
+        if count > 1
+    ]
+    failures += [f"POST {name} was answered and not run" for name in journal.posted - runs.keys()]
+    failures += [f"POST {name} was refused and run" for name in journal.unrun & runs.keys()]
+    return failures, len(runs)
+
+
+def judge(
+    journal: Journal, apps: dict[str, ChaosApp], subject: Subject, ledger: Path, end: dict[str, Any]
+) -> Verdict:
+    """The verdict; `end` is what was found when the traffic was over, failures and figures."""
+    judge = Judge(journal, apps, subject)
+    failed = judge.judge()
+    verdict = Verdict([judge.describe(asked, subject) for asked in failed[:_SHOWN]])
+    verdict.failures += [asked.target for asked in failed[_SHOWN:]]
+    wrong_runs, runs = ledger_failures(ledger, journal)
+    verdict.failures += wrong_runs
+    verdict.failures += end.pop("failures")
+    verdict.failures += [
+        f"the log says {count} times: {message}"
+        for (level, message), count in judge.messages.items()
+        if message in ("internal error", "not JSON")
+    ]
+    verdict.failures += _what_did_not_happen(journal)
+    verdict.figures = [*_figures(journal, judge, failed), f"POSTs run: {runs}"]
+    verdict.figures += [f"{name}: {value}" for name, value in end.items()]
+    return verdict
+
+
+def _what_did_not_happen(journal: Journal) -> list[str]:
+    """A run in which nothing went wrong, or nobody was answered, proves nothing."""
+    deeds = {deed.what for deed in journal.deeds}
+    missing = [
+        f"no {what} was done" for what in ("SIGKILL", "SIGSTOP", "SIGTERM") if what not in deeds
+    ]
+    kinds = {kind for kind, _ in journal.counts}
+    return missing + [f"no {kind} was answered" for kind in kinds if not journal.counts[kind, "ok"]]
+
+
+def _figures(journal: Journal, judge: Judge, failed: list[Asked]) -> list[str]:
+    lines = [f"{'kind':10} {'right':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8}  odd"]
+    for kind in sorted({kind for kind, _ in journal.counts}):
+        times = sorted(journal.latencies_ms.get(kind, [0.0]))
+        odd = {
+            outcome: count
+            for (other, outcome), count in journal.counts.items()
+            if other == kind and outcome != "ok"
+        }
+        lines.append(
+            f"{kind:10} {journal.counts[kind, 'ok']:8} {statistics.median(times):8.1f} "
+            f"{times[int(0.99 * (len(times) - 1))]:8.1f} {times[-1]:8.1f}  "
+            + ", ".join(f"{count} {outcome}" for outcome, count in sorted(odd.items()))
+        )
+    lines.append(f"WebSocket messages echoed: {journal.sockets_echoed}")
+    deeds = Counter(deed.what for deed in journal.deeds)
+    lines.append("done: " + ", ".join(f"{count} {what}" for what, count in deeds.most_common()))
+    lines += [f"expected: {count} {why}" for why, count in sorted(judge.excused.items())]
+    waits = sorted(journal.retry_after_s)
+    if waits:
+        lines.append(f"Retry-After: median {statistics.median(waits):g} s, most {waits[-1]:g} s")
+    told = ", ".join(f"{count} {message!r}" for (_, message), count in judge.messages.most_common())
+    lines.append(f"log: {told}")
+    gets = [asked for asked in failed if not asked.is_post]
+    posts = len(failed) - len(gets)
+    lines.append(f"beyond that: {len(gets)} GETs or WebSockets, {posts} POSTs")
+    return lines
