@@ -320,8 +320,13 @@ class Connection:
         if self.exchange is not None and self.exchange.is_event_stream:
             self.exchange.break_off()
             return
-        if self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
+        if self._is_idle():
+            self._receive()  # what has come by now is not to be lost: it is answered, as the last
+        if self._is_idle() and not self._reader.buffered_bytes:
             self.abort()
+
+    def _is_idle(self) -> bool:
+        return self.exchange is None and not self._pending and self._phase is _Phase.OPEN
 
     # Reading
 

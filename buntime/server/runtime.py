@@ -27,7 +27,7 @@ from buntime.server.installer import Installer
 from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
-from buntime.server.loop import Loop
+from buntime.server.loop import READ, Loop
 from buntime.server.metrics import Metrics
 from buntime.server.pipeline import RESERVED, Pipeline
 from buntime.server.pool import Pool
@@ -184,6 +184,7 @@ class Runtime:
         self._log.info("stopping", signal=why, connections=len(self._service.connections))
         self._service.is_draining = True
         for listener in self._listeners:
+            listener.on_ready(READ)  # who has been let in by the kernel may have sent a request
             listener.abort()
         for connection in tuple(self._service.connections):
             connection.drain()
