@@ -24,6 +24,8 @@ from enum import Enum
 class State(Enum):
     """What a worker process is doing; the value is the word used in logs and answers."""
 
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+
     SPARE = "spare"
     LOADING = "loading"
     IDLE = "idle"
@@ -36,6 +38,8 @@ class State(Enum):
 
 class Event(Enum):
     """What happens to a worker."""
+
+    __hash__ = object.__hash__  # as above: a request's way looks up eight of them
 
     ADOPT = "adopt"
     ADOPT_ONCE = "adopt_once"
