@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from buntime.core.records import LineSplitter
 from buntime.server.loop import READ, Loop
@@ -82,8 +83,9 @@ class Process:
             _Output(loop, self._popen.stdout, "stdout", on_line),
             _Output(loop, self._popen.stderr, "stderr", on_line),
         ]
-        self.stacks = Stacks(loop, stacks, self.send_signal)
-        self._exit_watch = _watch_exit(loop, self._popen, self._on_dead)
+        # No method of this object: what ends is to be freed at once, not by the garbage collector.
+        self.stacks = Stacks(loop, stacks, partial(_signal, self._popen))
+        _watch_exit(loop, self._popen, self._on_dead)
 
     def __repr__(self) -> str:
         return f"Process({self.pid})"
@@ -95,12 +97,6 @@ class Process:
                 return int(statm.read().split()[1]) * _PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return 0
-
-    def send_signal(self, number: int) -> None:
-        """Signal the process alone, if it is still there."""
-        if self._popen.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""
@@ -118,6 +114,13 @@ class Process:
         self.stacks.abort()
         os.close(self._lifeline)
         self._on_exit(returncode)
+
+
+def _signal(popen: "subprocess.Popen[bytes]", number: int) -> None:
+    """Signal the process alone, if it is still there."""
+    if popen.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(popen.pid, number)
 
 
 class _Output:
@@ -203,9 +206,8 @@ class _PollWatch:
             self._on_dead()
 
 
-def _watch_exit(
-    loop: Loop, popen: "subprocess.Popen[bytes]", on_dead: Callable[[], None]
-) -> _PidWatch | _PollWatch:
+def _watch_exit(loop: Loop, popen: "subprocess.Popen[bytes]", on_dead: Callable[[], None]) -> None:
     if hasattr(os, "pidfd_open"):
-        return _PidWatch(loop, os.pidfd_open(popen.pid), on_dead)
-    return _PollWatch(loop, popen.pid, on_dead)
+        _PidWatch(loop, os.pidfd_open(popen.pid), on_dead)
+    else:
+        _PollWatch(loop, popen.pid, on_dead)

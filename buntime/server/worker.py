@@ -71,17 +71,6 @@ class Worker:
         self._in_hand: dict[int, Exchange] = {}
         self._ids: dict[Exchange, int] = {}  # of those that are not detached
         self._stuck: set[int] = set()
-        self._handlers: dict[str, Callable[[wire.Message, bytes], None]] = {
-            wire.RESPONSE: self._on_response,
-            wire.BODY: self._on_body,
-            wire.WINDOW: self._on_window,
-            wire.ACCEPT: self._on_accept,
-            wire.MESSAGE: self._on_message,
-            wire.CLOSE: self._on_close,
-            wire.ERROR: self._on_error,
-            wire.UP: self._on_up,
-            wire.READY: self._on_ready,
-        }
         loop.register(process.channel, READ, self)
 
     def __repr__(self) -> str:
@@ -311,10 +300,10 @@ class Worker:
             return False
         try:
             for message, payload in self._decoder.feed(data):
-                handler = self._handlers.get(message["type"])
+                handler = _HANDLERS.get(message["type"])
                 if handler is None:
                     raise wire.WireError(f"no message of a worker: {message['type']!r}")
-                handler(message, payload)
+                handler(self, message, payload)
         except (wire.WireError, KeyError, TypeError, ValueError) as exc:
             self.abort()
             self._overseer.on_broken(self, f"it sent garbage: {exc!r}")
@@ -482,3 +471,17 @@ class Worker:
             "path": exchange.head.path,
             "seconds": round(self._loop.now - exchange.started_s, 1),
         }
+
+
+# By type of message. Not of each worker: it would hold itself, and outlive its process.
+_HANDLERS: dict[str, Callable[[Worker, wire.Message, bytes], None]] = {
+    wire.RESPONSE: Worker._on_response,
+    wire.BODY: Worker._on_body,
+    wire.WINDOW: Worker._on_window,
+    wire.ACCEPT: Worker._on_accept,
+    wire.MESSAGE: Worker._on_message,
+    wire.CLOSE: Worker._on_close,
+    wire.ERROR: Worker._on_error,
+    wire.UP: Worker._on_up,
+    wire.READY: Worker._on_ready,
+}

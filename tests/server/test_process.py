@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import select
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
+from buntime.core.records import Level
+from buntime.server.logs import Log, LogSink
 from buntime.server.loop import Loop
 from buntime.server.process import Process
+from buntime.server.worker import Worker
 from tests.harness import wait_until
 
 
@@ -98,6 +103,33 @@ def _is_there(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+class Deaf:
+    """An overseer of a worker that says nothing but its end."""
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        pass
+
+
+def test_what_has_ended_is_freed_at_once(loop: Loop) -> None:
+    """A process and its worker hold no circle of references: collected late, they take memory."""
+    sink = LogSink(Level.ERROR, stream_fd=None)
+    gc.disable()
+    try:
+        codes: list[int] = []
+        process = Process(
+            loop, ["/bin/true"], {}, on_line=lambda stream, line: None, on_exit=codes.append
+        )
+        worker = Worker(1, loop, process, Deaf(), Log(sink))  # type: ignore[arg-type]
+        wait_until(lambda: loop.run_once(1.0) or codes, what="the end of the process")
+        worker.drain()
+        ended = [weakref.ref(process), weakref.ref(worker)]
+        del process, worker
+        assert [each() for each in ended] == [None, None]
+    finally:
+        gc.enable()
+        assert sink.close(10)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pidfd")
