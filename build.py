@@ -110,10 +110,12 @@ def lock(args: list[str]) -> int:
     uv += ["--universal", "--python-version", "3.11", "--generate-hashes"]
     uv += ["--custom-compile-command", "python3 build.py lock", *args]
     runtime, dev = "requirements/runtime.txt", "requirements/dev.txt"
+    peers = "requirements/bench.txt"
     commands = [
         [*uv, "pyproject.toml", "--output-file", runtime],
         [*uv, "pyproject.toml", "--group", "dev", "--constraint", runtime, "--output-file", dev],
         [*uv, "--group", "binary", "--output-file", "requirements/binary.txt"],
+        [*uv, "--group", "bench", "--constraint", runtime, "--output-file", peers],
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
     ]
     return max(show_and_run(command) for command in commands)
