@@ -65,7 +65,7 @@ def keep_mark(temporary: str) -> None:
     mark = os.open(f"{temporary}/{LOCK}", os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(mark, fcntl.LOCK_EX)
     os.write(mark, b"%d\n" % os.getpid())
-    os.set_inheritable(mark, True)  # and is never closed
+    unpack.keep_open(mark)
 
 
 def remove_dead(temporary: str) -> None:

@@ -101,12 +101,19 @@ def _ensure(
         lock = _lock(target)
         if cachefolder.distrust(target) == "" and _is_whole(target, index):
             if lock is not None:
-                os.set_inheritable(lock, True)  # and is never closed: the system does it at the end
+                keep_open(lock)
             return target
         if lock is not None:
             os.close(lock)
         _discard(target)
     raise OSError(None, "is damaged again and again", target)
+
+
+def keep_open(descriptor: int) -> None:
+    """Have a lock held for as long as this process lives, whatever program it becomes."""
+    # From 3 on, also where it was started with one of the standard descriptors closed.
+    fcntl.fcntl(descriptor, fcntl.F_DUPFD, 3)
+    os.close(descriptor)
 
 
 def _is_whole(target: str, index: Index) -> bool:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ class Runtime:
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url: str = self.wait_for_record("listening")["url"]
+        record = self.wait_for_record("listening")
+        self.url: str = record["url"]
+        self.pid: int = record["pid"]  # `process` is the bootloader where the binary is tested
 
     @property
     def port(self) -> int:
@@ -80,7 +82,7 @@ class Runtime:
 
     def children(self) -> list[int]:
         """The pids of its live child processes."""
-        return children_of(self.process.pid)
+        return children_of(self.pid)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end; returns its exit code."""
@@ -111,14 +113,19 @@ def command() -> list[str]:
 
 
 @contextlib.contextmanager
-def running(*dirs: Path | str, env: Mapping[str, str] | None = None) -> Iterator[Runtime]:
-    """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME."""
+def running(
+    *dirs: Path | str, env: Mapping[str, str] | None = None, start: Sequence[str] | None = None
+) -> Iterator[Runtime]:
+    """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME.
+
+    `start` is another command than that of what is tested.
+    """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
     environ |= {"RUNTIME_ENV": "development"} if UNDER_TEST else {}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **(env or {})}
     process = subprocess.Popen(
-        [*command(), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],
+        [*(start or command()), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, Runtime, running, wait_until, write_app
+from tests.harness import IS_BINARY, ROOT, Runtime, running, wait_until, write_app
 from tests.server.client import fetch, workers_of
 
 # The oldest that is served, and a newer one than that of most runtimes.
@@ -159,7 +159,8 @@ def test_python_of_the_manifest_runs_the_app(runtime: Runtime, kind: str, versio
 def test_app_runs_on_the_runtimes_python_by_default(runtime: Runtime) -> None:
     """Without a `python` and a .venv an app has the interpreter of the runtime."""
     told = imports(runtime, "plain", "json")
-    assert told["prefix"] == sys.prefix
+    carried = Path(f"/proc/{runtime.pid}/exe").resolve().parents[1]
+    assert told["prefix"] == (str(carried) if IS_BINARY else sys.prefix)
     assert tuple(told["version"]) == sys.version_info[:2]
 
 

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from buntime.server.runtime import ECHO_S
 from tests.harness import Runtime, children_of, command, is_alive, running, wait_until, write_app
 from tests.server.client import fetch, workers_of
 
@@ -215,6 +217,7 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
         workers = runtime.children()
         runtime.process.send_signal(signal.SIGTERM)
         runtime.wait_for_record("stopping")
+        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
         assert runtime.stop() == 0
         wait_until(lambda: not any(map(is_alive, workers)), GONE_S, f"the end of all of {workers}")
 

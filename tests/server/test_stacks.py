@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness import Runtime, running, write_app
+from tests.harness import PACKAGES, Runtime, running, write_app
 from tests.server.client import Answer, fetch
 
 MESSAGE = "stacks of a worker that took too long"
@@ -98,7 +98,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(apps / "threads", {"app.py": TWO_THREADS}, ttl=60, prewarm=1, **late)
     write_app(apps / "stopped", {"app.py": STOPPED}, **late)
     write_app(apps / "loads", {"app.py": LOADS}, **late)
-    with running(apps, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "20"}) as started:
+    with running(apps, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "20", **PACKAGES}) as started:
         yield started
 
 
