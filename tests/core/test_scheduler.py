@@ -110,6 +110,31 @@ def test_requests_beyond_the_capacity_wait_in_order() -> None:
     assert pool.finished(worker, 2) == [Assign(worker, "r4")]
 
 
+def test_what_is_open_ended_takes_no_place() -> None:
+    """An open WebSocket makes room for the next request, and its end makes no more than that."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "socket 1", 1)
+    pool.submit(app, "socket 2", 1)
+    assert pool.opened(worker, 2) == [Assign(worker, "socket 2")]
+    assert pool.opened(worker, 2) == []
+    assert pool.submit(app, "r1", 3) == [Assign(worker, "r1")]
+    assert pool.submit(app, "r2", 3) == []
+    assert pool.finished(worker, 4, was_open_ended=True) == []
+    assert pool.finished(worker, 4) == [Assign(worker, "r2")]
+
+
+def test_what_is_open_ended_is_in_hand() -> None:
+    """A worker with an open WebSocket is not idle: it is not ended before that is."""
+    pool, app = scheduler(), AppState("a", policy(idle_timeout_s=5))
+    worker = booted(pool, app)
+    pool.submit(app, "socket", 1)
+    pool.opened(worker, 1)
+    assert pool.tick(100) == []
+    assert pool.drop_app(app, 100) == []
+    assert pool.finished(worker, 200, was_open_ended=True) == [End(worker)]
+
+
 def test_the_least_loaded_worker_is_chosen() -> None:
     """With several workers, a request goes to the one with the fewest in hand."""
     pool, app = scheduler(), AppState("a", policy(workers=2))
@@ -517,6 +542,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.tickets = 0
         self.waiting: set[int] = set()
+        self.app_of: dict[int, AppState] = {}  # by ticket
         self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
         self.starting: set[int] = set()
         self.loading: set[int] = set()
@@ -541,6 +567,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Assign(worker, ticket):
                     assert isinstance(ticket, int)
                     assert worker not in self.told_to_end
+                    assert self.scheduler.workers[worker].app is self.app_of[ticket]
                     self.waiting.remove(ticket)
                     self.in_hand[worker].append(ticket)
                 case End(worker, _):
@@ -565,6 +592,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         app = data.draw(st.sampled_from(self.apps))
         self.tickets += 1
         self.waiting.add(self.tickets)
+        self.app_of[self.tickets] = app
         self.carry_out(self.scheduler.submit(app, self.tickets, self.now))
 
     @precondition(lambda self: self.loading)
@@ -591,8 +619,31 @@ class SchedulerMachine(RuleBasedStateMachine):
     def finishes(self, data: st.DataObject) -> None:
         busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
         worker = data.draw(st.sampled_from(busy))
+        open_ended = self.open_ended.get(worker, 0)
+        was_open_ended = len(self.in_hand[worker]) == open_ended or (
+            open_ended > 0 and data.draw(st.booleans())
+        )
+        self.ends(worker, was_open_ended=was_open_ended)
+
+    def ends(self, worker: int, *, was_open_ended: bool) -> None:
         self.in_hand[worker].pop()
-        self.carry_out(self.scheduler.finished(worker, self.now))
+        if was_open_ended:
+            self.open_ended[worker] -= 1
+        decisions = self.scheduler.finished(worker, self.now, was_open_ended=was_open_ended)
+        self.carry_out(decisions)
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def opens(self, data: st.DataObject) -> None:
+        some = sorted(
+            worker
+            for worker, tickets in self.in_hand.items()
+            if len(tickets) > self.open_ended.get(worker, 0)
+        )
+        if some:
+            worker = data.draw(st.sampled_from(some))
+            self.open_ended[worker] = self.open_ended.get(worker, 0) + 1
+            self.carry_out(self.scheduler.opened(worker, self.now))
 
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
@@ -614,6 +665,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def is_gone(self, worker: int, *, was_killed: bool) -> None:
         del self.in_hand[worker]
+        self.open_ended.pop(worker, None)
         for kept in (self.starting, self.loading, self.told_to_end):
             kept.discard(worker)
         decisions, _ = self.scheduler.died(worker, self.now, was_killed=was_killed)
@@ -651,7 +703,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for number, tickets in self.in_hand.items():
             worker = workers[number]
             assert worker.in_hand == len(tickets)
-            assert len(tickets) <= worker.capacity
+            assert worker.open_ended == self.open_ended.get(number, 0)
+            assert len(tickets) - worker.open_ended <= worker.capacity
             if tickets:
                 assert worker.state in (State.BUSY, State.ONCE, State.RETIRING)
         once = sum(worker.state is State.ONCE for worker in workers.values())
@@ -660,9 +713,25 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert queued == self.waiting
 
     def teardown(self) -> None:
-        """From any state, what waits is served when everybody does their work."""
-        if not hasattr(self, "scheduler"):
-            return
+        """From any state, what waits is served when everybody does their work; then all can end."""
+        if hasattr(self, "scheduler"):
+            self.serve_all()
+            self.end_all()
+
+    def end_all(self) -> None:
+        """At the close every worker is told to end, some after what they have in hand: no leak."""
+        self.carry_out(self.scheduler.close())
+        for worker, tickets in self.in_hand.items():
+            while tickets:
+                tickets.pop()
+                self.carry_out(self.scheduler.finished(worker, self.now))
+        assert self.told_to_end == self.in_hand.keys()
+        for worker in sorted(self.told_to_end):
+            self.is_gone(worker, was_killed=False)
+        assert not self.scheduler.workers
+        assert not self.in_hand
+
+    def serve_all(self) -> None:
         for _ in range(500):
             if not self.waiting:
                 return
@@ -670,8 +739,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.loading.discard(worker)
                 self.carry_out(self.scheduler.loaded(worker, 1, self.now))
             for worker in [w for w, tickets in self.in_hand.items() if tickets]:
-                self.in_hand[worker].pop()
-                self.carry_out(self.scheduler.finished(worker, self.now))
+                self.ends(worker, was_open_ended=self.open_ended.get(worker, 0) > 0)
             for worker in sorted(self.told_to_end):
                 self.is_gone(worker, was_killed=False)
             self.now += 1.0
