@@ -322,8 +322,8 @@ class Connection:
             return
         if self._is_idle():
             self._receive()  # what has come by now is not to be lost: it is answered, as the last
-        if self._is_idle() and not self._reader.buffered_bytes:
-            self.abort()
+        if self._is_idle():
+            self.abort()  # with half a head at most
 
     def _is_idle(self) -> bool:
         return self.exchange is None and not self._pending and self._phase is _Phase.OPEN
