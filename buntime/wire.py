@@ -14,7 +14,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     R->W  type id reason
     ERROR      W->R  type [id] message stack
-    ACCEPT     W->R  type id subprotocol headers
+    ACCEPT     W->R  type id subprotocol headers open_ended
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end
     IDLE       R->W  type
@@ -24,7 +24,8 @@ Credit keeps one slow body from stopping the others on the same channel: a side 
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
 request, counted from its first message on, until a WINDOW grants more.
 
-A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. A
+A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. With
+`open_ended` it does not count for the worker's concurrency any more, having no thread there. A
 MESSAGE carries a piece of one WebSocket message, the last one with `end`, and costs its size and
 MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes, with `end` nothing
 more goes out; CLOSE of the worker: the app has closed, and with `end` its handler is over.

@@ -4,7 +4,8 @@ The server tells what happened (`submit`, `loaded`, `finished`, `died`, `tick` .
 the decisions that come back, in their order. A ticket stands for one request; the scheduler only
 queues it. Invariants, tested over random sequences of events:
 
-- a worker gets work only in a state that may have it, and never more than its capacity;
+- a worker gets work only in a state that may have it, and never more than its capacity, beside
+  what is open-ended;
 - processes with an app never number more than `pool_size` (spares are counted apart);
 - every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
 
@@ -157,13 +158,28 @@ class Scheduler:
             decisions += self._pump_waiting(now)  # it may make room
         return decisions
 
-    def finished(self, worker_id: int, now: float) -> list[Decision]:
-        """One request of the worker has ended, in whatever way."""
+    def opened(self, worker_id: int, now: float) -> list[Decision]:
+        """A request of the worker may go on for ever and costs it little: it gives up its place.
+
+        The worker has it in hand still, so it is neither idle nor drained before that has ended.
+        """
+        worker = self.workers[worker_id]
+        app = worker.app
+        if app is None or worker.open_ended >= worker.in_hand:
+            raise AssertionError(f"{worker!r} opened what it did not have")
+        worker.open_ended += 1
+        return self._pump(app, now) if app.queue else []
+
+    def finished(
+        self, worker_id: int, now: float, *, was_open_ended: bool = False
+    ) -> list[Decision]:
+        """One request of the worker has ended, in whatever way; `opened` was told of it or not."""
         worker = self.workers[worker_id]
         app = worker.app
         if app is None or worker.in_hand < 1:
             raise AssertionError(f"{worker!r} finished what it did not have")
         worker.in_hand -= 1
+        worker.open_ended -= was_open_ended
         worker.served += 1
         if worker.in_hand == 0 and worker.state is not State.ENDING:
             worker.step(Event.DRAINED)

@@ -104,6 +104,7 @@ class WorkerState:
         "is_loaded",
         "is_up",
         "kit",
+        "open_ended",
         "requests_max",
         "served",
         "state",
@@ -116,6 +117,7 @@ class WorkerState:
         self.app: AppState | None = None
         self.capacity = 1  # requests at once; learned when it has loaded
         self.in_hand = 0
+        self.open_ended = 0  # of them, those that take no place: open WebSockets that are tasks
         self.served = 0
         self.requests_max = 0
         self.born_s = 0.0  # when it was adopted
@@ -131,7 +133,7 @@ class WorkerState:
         self.state = after(self.state, event)
 
     def can_take(self) -> bool:
-        return self.in_hand < self.capacity and self.state in TAKES_WORK
+        return self.in_hand - self.open_ended < self.capacity and self.state in TAKES_WORK
 
     def is_booting(self) -> bool:
         """Does it start its interpreter, or load its app?"""

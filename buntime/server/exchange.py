@@ -115,6 +115,7 @@ class Exchange:
         "id",
         "is_ended",
         "is_event_stream",
+        "is_open_ended",
         "link",
         "meter",
         "place",
@@ -157,6 +158,7 @@ class Exchange:
         # a WebSocket
         self.upgrade: Upgrade | None = None  # what the client offers, until the app has answered
         self.link: Link | None = None  # once it is open
+        self.is_open_ended = False  # takes no place of its worker any more
 
     def __repr__(self) -> str:
         return f"Exchange({self.id}, {self.head.method} {self.head.target}, status {self.status})"

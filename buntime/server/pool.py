@@ -73,9 +73,6 @@ class _Queued:
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         raise AssertionError("a queued request has no answer")
 
-    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
-        raise AssertionError("a queued request is no open WebSocket")
-
     def on_detached(self, exchange: Exchange, reason: str) -> None:
         if reason == "client":
             exchange.meter.drops[Drop.CLIENT_LEFT] += 1
@@ -95,9 +92,6 @@ class _Preparing:
 
     def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
         raise AssertionError("a request that waits has no answer")
-
-    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
-        raise AssertionError("a request that waits is no open WebSocket")
 
     def on_detached(self, exchange: Exchange, reason: str) -> None:
         """Nothing is kept of it: `_learned` passes over what has ended."""
@@ -275,9 +269,16 @@ class Pool:
         )
         exchange.fail(self._fault(500, "app_error", "the app failed at this request", stack))
 
+    def on_open_ended(self, worker: Worker) -> None:
+        self._carry_out(self._scheduler.opened(worker.number, self._loop.now))
+
     def on_finished(self, worker: Worker, exchange: Exchange) -> None:
         self.stats.on_done((self._loop.now - exchange.started_s) * 1000)
-        self._carry_out(self._scheduler.finished(worker.number, self._loop.now))
+        self._carry_out(
+            self._scheduler.finished(
+                worker.number, self._loop.now, was_open_ended=exchange.is_open_ended
+            )
+        )
         if worker.has_only_stuck():
             self._kill(worker, Cause.STUCK)
 

@@ -35,6 +35,7 @@ class Overseer(Protocol):
     def on_request_error(
         self, worker: "Worker", exchange: Exchange, message: str, stack: str
     ) -> None: ...
+    def on_open_ended(self, worker: "Worker") -> None: ...
     def on_finished(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_stuck(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_broken(self, worker: "Worker", why: str) -> None: ...
@@ -380,6 +381,9 @@ class Worker:
                 raise ValueError("an ACCEPT of what is no handshake")
             link = SocketLink(exchange.connection, exchange, exchange.upgrade, self)
             exchange.accept(link, message["subprotocol"], message["headers"])
+        if message["open_ended"]:
+            exchange.is_open_ended = True
+            self._overseer.on_open_ended(self)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         exchange = self._in_hand[message["id"]]

@@ -151,6 +151,7 @@ def async_sockets(handler: Handler, concurrency: int) -> Sockets[Any]:
 
     async def handle(socket: AsyncSocket) -> None:
         socket.threads = threads
+        socket.is_open_ended = handler.needs_loop
         try:
             if handler.needs_loop:
                 ws = websocket_of(socket, socket, AsyncWebSocket)

@@ -38,6 +38,7 @@ def asgi_sockets(app: Application, state: dict[str, Any]) -> Sockets[Any]:
     """Adapt an ASGI app to WebSockets; `state` is that of its lifespan."""
 
     async def handle(socket: AsyncSocket) -> None:
+        socket.is_open_ended = True
         call = SocketCall(socket)
         try:
             await app(scope_of_websocket(socket.head, state), call.receive, call.send)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 SYNC_CONCURRENCY = 8  # threads; more do not help code that holds the GIL
 ASYNC_CONCURRENCY = 100  # tasks
-# The same where `websocket` is exported: an open one is a request in hand, and mostly waits.
-SYNC_SOCKETS = 100
-ASYNC_SOCKETS = 1000
+# The same where a sync `websocket` is exported: an open one has a thread, and mostly waits.
+THREAD_SOCKETS = 100
 MOST_THREADS = 32  # for the sync handlers of an async app
 LOOKED_FOR = (
     "looked for fetch (a function that takes a Request), routes (a dict), "
@@ -133,7 +132,7 @@ def _with_handlers(
         return App(kind, fetch_adapter(find), _sync_concurrency(init))
     from buntime.worker.syncwebsocket import sync_sockets  # 1 ms, for an app with WebSockets
 
-    most = SYNC_CONCURRENCY if init["config"].get("lowMemory") else SYNC_SOCKETS
+    most = SYNC_CONCURRENCY if init["config"].get("lowMemory") else THREAD_SOCKETS
     app = App(kind, fetch_adapter(find), init["concurrency"] or most)
     app.sockets = sync_sockets(socket)
     return app
@@ -142,8 +141,7 @@ def _with_handlers(
 def _with_async_handlers(kind: str, find: Finder, init: Message, socket: Handler | None) -> App:
     from buntime.worker.aiofetch import AsyncFetch, Threads  # brings asyncio, 62 ms
 
-    most = ASYNC_CONCURRENCY if socket is None else ASYNC_SOCKETS
-    concurrency = init["concurrency"] or most
+    concurrency = init["concurrency"] or ASYNC_CONCURRENCY
     threads = Threads(min(concurrency, MOST_THREADS), "handler")
     app = App(kind, AsyncFetch(find, threads).handle, concurrency)
     app.is_async = True

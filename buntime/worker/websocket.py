@@ -64,6 +64,7 @@ class Socket(Exchange):
     """A WebSocket, from its handshake to the end of its handler."""
 
     is_socket = True
+    is_open_ended = False  # has no thread to itself, so others may be open beside it
     # Each is written by one side: what the runtime said, and what the app did.
     _told: Closing | None = None
     _said: Closing | None = None
@@ -124,9 +125,8 @@ class Socket(Exchange):
         for name, _ in headers:
             if name.startswith(_OURS):
                 raise ValueError(f"header {name!r} is the handshake's own; see `subprotocol`")
-        self._send_message(
-            {"type": ACCEPT, "id": self.id, "subprotocol": subprotocol, "headers": headers}, b""
-        )
+        message: Message = {"type": ACCEPT, "id": self.id, "open_ended": self.is_open_ended}
+        self._send_message(message | {"subprotocol": subprotocol, "headers": headers}, b"")
         self.stage = OPEN
 
     def take_message(self) -> str | bytes | None:

@@ -544,6 +544,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.app_of: dict[int, AppState] = {}  # by ticket
         self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
+        self.open_ended: dict[int, int] = {}  # worker -> how many of them
         self.starting: set[int] = set()
         self.loading: set[int] = set()
         self.told_to_end: set[int] = set()

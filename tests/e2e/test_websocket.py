@@ -282,6 +282,49 @@ def test_many(runtime: Runtime) -> None:
     assert asyncio.run(all_of_them()) == [True] * 300
 
 
+@pytest.mark.parametrize("app", ["ws_async", "ws_starlette"])
+def test_open_ones_take_no_place(tmp_path: Path, app: str) -> None:
+    """With a concurrency of 2, twenty WebSockets of an async app are open at once, requests are
+    answered beside them, and their end frees nothing that was not taken."""
+    install(tmp_path, app, ttl="1h", concurrency=2)
+    with running(tmp_path, env=PACKAGES) as runtime:
+        for _ in range(2):
+            with contextlib.ExitStack() as stack:
+                sockets = [stack.enter_context(client(runtime, f"/{app}/echo")) for _ in range(20)]
+                for number, ws in enumerate(sockets):
+                    ws.send(str(number))
+                    assert ws.recv(timeout=10) == str(number)
+                assert httpx.get(f"{runtime.url}/{app}/page", trust_env=False).json() == "page"
+        assert in_hand(runtime) == [0]
+
+
+def test_open_ones_with_threads_take_places(tmp_path: Path) -> None:
+    """In a sync app each has a thread, and with a concurrency of 2 the third client waits for the
+    end of another."""
+    install(tmp_path, "ws_sync", ttl="1h", concurrency=2)
+    with running(tmp_path) as runtime, client(runtime, "/ws_sync/echo") as first:
+        with client(runtime, "/ws_sync/echo"):
+            with pytest.raises(TimeoutError), client(runtime, "/ws_sync/echo", open_timeout=0.5):
+                pass
+            first.send("still open")
+            assert first.recv(timeout=10) == "still open"
+        with client(runtime, "/ws_sync/echo") as third:
+            third.send("now")
+            assert third.recv(timeout=10) == "now"
+
+
+def in_hand(runtime: Runtime) -> list[int]:
+    """Of each worker, once they are idle or do not become so."""
+
+    def counts() -> list[int]:
+        told = httpx.get(f"{runtime.url}/api/workers", trust_env=False).json()
+        return [each["inHand"] for each in told["workers"] if each["app"]]
+
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not any(counts()), timeout_s=5)
+    return counts()
+
+
 def test_a_slow_client_stops_its_app_alone(runtime: Runtime) -> None:
     """A client that does not read neither fills the memory nor holds up another client."""
     with (

@@ -551,11 +551,19 @@ async def websocket(ws):
 """
     worker = shop.boot(source)
     ready = worker.ready()
-    assert (ready["kind"], ready["is_async"], ready["concurrency"]) == ("fetch", True, 1000)
+    assert (ready["kind"], ready["is_async"], ready["concurrency"]) == ("fetch", True, 100)
     peer = opened(worker)
     peer.send("a")
     assert worker.get("/shop/b").text == "/b"
     assert peer.receive() == "a"
+
+
+def test_which_sockets_take_a_place(shop: Workshop) -> None:
+    """One of an async handler is open-ended; one of a sync handler has a thread and is not."""
+    source = "async def websocket(ws):\n    await ws.receive()\n"
+    for kind, is_open_ended in (("async", True), ("thread", False), ("sync", False)):
+        peer = Peer(shop.start(spelled(source, kind)))
+        assert peer.accepted()["open_ended"] is is_open_ended
 
 
 def test_beside_routes(shop: Workshop) -> None:
