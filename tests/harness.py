@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST")  # dist/buntime.pyz or dist/buntime
+UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
 IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
 # The binary's Python has no packages; apps that need some get the tests' own.
 PACKAGES = {"RUNTIME_PYTHON": sys.executable} if IS_BINARY else {}

@@ -155,17 +155,16 @@ class Runtime:
     def _signals(self) -> Iterator[None]:
         """Have the loop woken by signals; their handlers do nothing but enqueue."""
         ignore_stacks_signals()
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        }
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        for number in numbers:
+            signal.signal(number, self._on_signal)
         old_fd = signal.set_wakeup_fd(self._loop.wakeup_fd, warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(old_fd)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in numbers:  # a late echo would end with its own code what ends by itself
+                signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number == signal.SIGHUP:
