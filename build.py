@@ -83,6 +83,15 @@ def soak(args: list[str]) -> int:
     become([str(python), "-m", "tests.chaos.soak", *args])
 
 
+def bench(args: list[str]) -> int:
+    """Measure Buntime beside others: bench warm-noop --rounds 5; --short for CI, --list, --help"""
+    python = environment("runtime")
+    os.chdir(ROOT)
+    if not {"--short", "--report", "--list", "--help", "-h"} & {*args}:
+        os.environ["BENCH_PEERS"] = str(environment("bench"))
+    become([str(python), "-m", "bench", *args])
+
+
 def check(args: list[str]) -> int:
     """Check format, lint, types (mypy --strict) and the direction of imports"""
     if args:
@@ -95,6 +104,7 @@ def check(args: list[str]) -> int:
         # Here buntime.py is the module `buntime`, so what imports the package is not judged again.
         [python, "-m", "mypy", "--follow-imports=silent", "buntime.py", "build.py"],
         [python, "-m", "mypy", "--follow-imports=silent", "-p", "artifacts"],
+        [python, "-m", "mypy", "--follow-imports=silent", "-p", "bench"],
         [python, "-m", "pytest", "-q", "tests/test_layers.py"],
     ]
     failed = [command for command in commands if show_and_run(command)]
@@ -153,6 +163,7 @@ TASKS = {
     "test": test,
     "chaos": chaos,
     "soak": soak,
+    "bench": bench,
     "check": check,
     "lock": lock,
     "pyz": pyz,

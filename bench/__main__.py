@@ -1,0 +1,152 @@
+"""Measures Buntime beside others and prints ratios; writes results.json and results.svg."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.chart import draw
+from bench.contestants import ROOT, Kind
+from bench.errors import BenchError
+from bench.fresh import raise_descriptor_limit
+from bench.machine import BUSY_LOAD, describe
+from bench.report import fill, machine_text, scenario_text, summary
+from bench.results import Results, read_results, write_results
+from bench.rounds import run_scenario
+from bench.scenarios import SCENARIOS, Entry, Scenario
+from bench.wrk import lacks_wrk
+
+BENCH = ROOT / "bench"
+PAGE = ROOT / "docs/performance.md"
+ROUNDS, SECONDS = 3, 3.0
+SHORT_ROUNDS, SHORT_SECONDS = 2, 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured, and how long."""
+
+    scenarios: tuple[Scenario, ...]
+    rounds: int
+    seconds: float
+    is_short: bool
+
+    def entries(self, scenario: Scenario) -> list[Entry]:
+        """In the short form Buntime from the checkout, and the limits."""
+        if not self.is_short:
+            return list(scenario.entries)
+        return [e for e in scenario.entries if e.name == "buntime" or e.kind is Kind.LIMIT]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argument_parser()
+    args = parser.parse_args(argv)
+    if args.list:
+        print("\n".join(f"{one.name:<16} {one.about}" for one in SCENARIOS))
+        return 0
+    try:
+        if args.report:
+            fill(PAGE, read_results(args.output / "results.json"))
+            return 0
+        plan = planned(args)
+        if reason := lacks_wrk():
+            print(f"bench: {'skipped, since ' if plan.is_short else ''}{reason}", file=sys.stderr)
+            return 0 if plan.is_short else 2
+        return carry_out(plan, None if plan.is_short else args.output)
+    except (BenchError, FileNotFoundError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="build.py bench", description=__doc__)
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help="all, unless some are named"
+    )
+    parser.add_argument("--rounds", type=int, help=f"{ROUNDS}, with --short {SHORT_ROUNDS}")
+    parser.add_argument(
+        "--seconds", type=float, help=f"of a round: {SECONDS:g}, with --short {SHORT_SECONDS:g}"
+    )
+    parser.add_argument("--output", type=Path, default=BENCH, help="folder for the results")
+    parser.add_argument(
+        "--short", action="store_true", help="for CI: exit code 1 where half a bar is not reached"
+    )
+    parser.add_argument("--report", action="store_true", help="results.json to docs/performance.md")
+    parser.add_argument("--list", action="store_true", help="the scenarios")
+    return parser
+
+
+def planned(args: argparse.Namespace) -> Plan:
+    """What the command line asks for; raises BenchError where it cannot be meant."""
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    unknown = [name for name in args.scenarios if name not in known]
+    if unknown:
+        raise BenchError(f"no scenario {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = [known[name] for name in args.scenarios] or [
+        scenario for scenario in SCENARIOS if scenario.is_short or not args.short
+    ]
+    rounds = args.rounds if args.rounds is not None else SHORT_ROUNDS if args.short else ROUNDS
+    seconds = args.seconds
+    if seconds is None:
+        seconds = SHORT_SECONDS if args.short else SECONDS
+    if rounds < 1 or seconds <= 0:
+        raise BenchError("--rounds and --seconds are above 0")
+    return Plan(tuple(chosen), rounds, seconds, args.short)
+
+
+def carry_out(plan: Plan, output: Path | None) -> int:
+    """Measure, print, write after each scenario; 1 where a measurement failed or fell too low."""
+    raise_descriptor_limit()
+    results: Results = {
+        "begun": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": describe(),
+        "rounds": plan.rounds,
+        "seconds": plan.seconds,
+        "scenarios": [],
+    }
+    print(machine_text(results), flush=True)
+    if results["machine"]["load"] > BUSY_LOAD:
+        say(
+            f"the machine is busy, its load is {results['machine']['load']}: take no figure as true"
+        )
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for scenario in plan.scenarios:
+            result = run_scenario(
+                scenario,
+                plan.entries(scenario),
+                Path(folder),
+                rounds=plan.rounds,
+                seconds=plan.seconds,
+                say=say,
+            )
+            results["scenarios"].append(result)
+            print(scenario_text(result), flush=True)
+            if output:
+                output.mkdir(parents=True, exist_ok=True)
+                write_results(output / "results.json", results)
+                (output / "results.svg").write_text(draw(results), "utf-8")
+    print(summary(results))
+    return 1 if has_failed(results, plan.is_short) else 0
+
+
+def has_failed(results: Results, is_short: bool) -> bool:
+    """A measurement failed, or, in the short form, a bar was missed by more than half."""
+    for scenario in results["scenarios"]:
+        if scenario["failed"]:
+            return True
+        if is_short and any(bar["is_far_missed"] for bar in scenario["bars"]):
+            return True
+    return False
+
+
+def say(message: str) -> None:
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

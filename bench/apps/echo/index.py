@@ -1,0 +1,7 @@
+"""The body that came."""
+
+from buntime import Request, Response
+
+
+def fetch(request: Request) -> Response:
+    return Response(request.bytes())

@@ -1,0 +1,10 @@
+"""Two bytes, after 50 ms in which there is nothing to do."""
+
+import asyncio
+
+from buntime import AsyncRequest, Response
+
+
+async def fetch(_: AsyncRequest) -> Response:
+    await asyncio.sleep(0.05)
+    return Response(b"ok")

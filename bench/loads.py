@@ -1,0 +1,149 @@
+"""How a served contestant is checked, and then measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from bench.clients import connected, download, expect, pace, upload, worker_pids
+from bench.errors import BenchError
+from bench.figures import Sample
+from bench.servers import Server, resident_bytes
+from bench.sites import MANY, static_bytes
+from bench.sizes import ECHO_BYTES
+from bench.wrk import run_wrk
+
+
+class Load(Protocol):
+    """Something that is asked of a server."""
+
+    def check(self, server: Server) -> None:
+        """Raise BenchError where an answer is not what it has to be, status and bytes."""
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        """One round."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """A GET by wrk, on so many connections."""
+
+    path: str = "/noop/"
+    connections: int = 50
+    body: bytes = b"ok"
+    mode: str = "plain"  # or "varied": another query each time
+
+    def check(self, server: Server) -> None:
+        with connected(server.port) as client:
+            for query in "", "?n=1":
+                expect(client.get(self.path + query), self.body)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        return run_wrk(
+            server.port,
+            self.path,
+            connections=self.connections,
+            seconds=seconds,
+            mode=self.mode,
+            least=len(self.body),
+        )
+
+
+def get_static(name: str, size: int, connections: int) -> Get:
+    """A GET of a file of the app `site`."""
+    return Get(f"/site/{name}", connections, static_bytes(size))
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A POST of 1 KiB by wrk, which comes back."""
+
+    path: str = "/echo/"
+    connections: int = 50
+
+    def check(self, server: Server) -> None:
+        body = b"x" * ECHO_BYTES
+        with connected(server.port) as client:
+            client.send("POST", self.path, f"Content-Length: {ECHO_BYTES}")
+            client.sock.sendall(body)
+            expect(client.receive(), body)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        return run_wrk(
+            server.port,
+            self.path,
+            connections=self.connections,
+            seconds=seconds,
+            mode=f"post {ECHO_BYTES}",
+            least=ECHO_BYTES,
+        )
+
+
+@dataclass(frozen=True)
+class Many:
+    """A GET of one of so many apps at random, by wrk; the check has all of them loaded."""
+
+    apps: int = MANY
+    connections: int = 10
+
+    def check(self, server: Server) -> None:
+        with connected(server.port) as client:
+            for number in range(self.apps):
+                expect(client.get(f"/app-{number:03}/"), b"ok")
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        sample = run_wrk(
+            server.port,
+            "/",
+            connections=self.connections,
+            seconds=seconds,
+            mode=f"many {self.apps}",
+            least=len(b"ok"),
+        )
+        with connected(server.port) as client:
+            workers = [resident_bytes(pid) for pid in worker_pids(client)]
+        if len(workers) != self.apps:
+            raise BenchError(f"of {self.apps} apps {len(workers)} are loaded")
+        memory = {"runtime_mib": server.resident_bytes(), "worker_mib": median(workers)}
+        return sample | {key: size / 2**20 for key, size in memory.items()}
+
+
+@dataclass(frozen=True)
+class Paced:
+    """One request each 100 ms."""
+
+    path: str
+
+    def check(self, server: Server) -> None:
+        with connected(server.port) as client:
+            expect(client.get(self.path), b"ok")
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        return pace(server.port, self.path, b"ok", seconds)
+
+
+@dataclass(frozen=True)
+class Download:
+    """100 MiB through the server, one transfer at a time. Each transfer is checked."""
+
+    path: str = "/download/"
+
+    def check(self, server: Server) -> None:
+        download(server.port, self.path, seconds=0)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        return download(server.port, self.path, seconds)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """100 MiB to the server, one transfer at a time. Each transfer is checked."""
+
+    path: str = "/upload/"
+
+    def check(self, server: Server) -> None:
+        upload(server.port, self.path, seconds=0)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        return upload(server.port, self.path, seconds)

@@ -1,0 +1,305 @@
+"""What is measured, of whom, and the bars. Each scenario is one table of the report."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contestants import (
+    BARE_LOOP,
+    BARE_RELAY,
+    FORMS,
+    GRANIAN,
+    GRANIAN_WSGI,
+    GUNICORN,
+    NGINX,
+    UVICORN,
+    Contestant,
+    Kind,
+    behind_nginx,
+    buntime,
+)
+from bench.errors import BenchError
+from bench.figures import (
+    CONNECTIONS,
+    EACH,
+    P50,
+    P99,
+    RATE,
+    RUNTIME,
+    START,
+    THROUGHPUT,
+    WORKER,
+    Bar,
+    Direction,
+    Metric,
+    Sample,
+)
+from bench.fresh import at_rest, idle_connections, start_up
+from bench.limits import spawn_rate
+from bench.loads import Download, Echo, Get, Load, Many, Paced, Upload, get_static
+from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
+
+Measure = Callable[[float], Sample]  # one round of so many seconds
+ACCESS = b'"message":"access"'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a scenario; `ready` starts in a new folder what is measured, and checks it."""
+
+    name: str
+    kind: Kind
+    ready: Callable[[Path], AbstractContextManager[Measure]]
+    lacks: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Entries that are measured in turn. The first metric is the one that is drawn."""
+
+    name: str
+    about: str
+    metrics: tuple[Metric, ...]
+    entries: tuple[Entry, ...]
+    bars: tuple[Bar, ...] = ()
+    is_short: bool = False  # part of --short
+
+
+def served(contestant: Contestant, load: Load, name: str | None = None) -> Entry:
+    """A server that runs from the first round to the last."""
+
+    @contextlib.contextmanager
+    def ready(folder: Path) -> Iterator[Measure]:
+        with contestant.serve(folder) as server:
+            load.check(server)
+
+            def measure(seconds: float) -> Sample:
+                sample = load.measure(server, seconds)
+                if contestant.kind is Kind.OURS and not server.has_logged(ACCESS):
+                    raise BenchError("it has logged no access, so it did less than by default")
+                return sample
+
+            yield measure
+
+    return Entry(name or contestant.name, contestant.kind, ready, contestant.lacks)
+
+
+def fresh(contestant: Contestant, measure: Callable[[Contestant, Path, float], Sample]) -> Entry:
+    """A server that each round starts anew."""
+
+    @contextlib.contextmanager
+    def ready(folder: Path) -> Iterator[Measure]:
+        folder.mkdir(parents=True)
+
+        def measure_next(seconds: float) -> Sample:
+            return measure(contestant, folder / str(len(list(folder.iterdir()))), seconds)
+
+        yield measure_next
+
+    return Entry(contestant.name, contestant.kind, ready, contestant.lacks)
+
+
+def computed(name: str, measure: Measure) -> Entry:
+    """A limit that is no server."""
+    return Entry(name, Kind.LIMIT, lambda _: contextlib.nullcontext(measure))
+
+
+def forms(app: str, load: Load) -> tuple[Entry, ...]:
+    """Buntime from the checkout, and from what has been built of it."""
+    return tuple(served(buntime(app, name=name, form=name), load) for name in FORMS)
+
+
+def limited(load: Load) -> Entry:
+    return served(BARE_LOOP, load)
+
+
+def peers(load: Load, *contestants: Contestant) -> tuple[Entry, ...]:
+    return tuple(served(contestant, load) for contestant in contestants)
+
+
+SPAWNS = computed("bare spawns", lambda seconds: spawn_rate(2, seconds))
+SPAWN = computed("bare spawn", lambda seconds: spawn_rate(1, seconds))
+IDEAL = computed(
+    "50 connections / 50 ms", lambda _: {"rate": 1000.0, "p50_ms": 50.0, "p99_ms": 50.0}
+)
+GUNICORN_NGINX = behind_nginx(GUNICORN)
+UVICORN_NGINX = behind_nginx(UVICORN)
+ALL = (UVICORN, UVICORN_NGINX, GUNICORN_NGINX, GRANIAN)
+LEAST, MOST, ABOVE = Direction.AT_LEAST, Direction.AT_MOST, Direction.ABOVE
+TIMES = (RATE, P50, P99)
+NOOP, NOOP_1 = Get("/noop/"), Get("/noop/", connections=1)
+VARIED = Get("/noop/", mode="varied")
+SMALL = get_static("4kb.bin", STATIC_SMALL_BYTES, connections=50)
+LARGE = get_static("10mb.bin", STATIC_LARGE_BYTES, connections=10)
+FRESH = tuple(buntime("noop", name=name, form=name) for name in FORMS)
+PREWARMED = buntime("prewarmed", name="buntime, prewarm: 1")
+TRANSFER_BAR = Bar(LEAST, 0.35, THROUGHPUT, "bare relay")
+
+SCENARIOS = (
+    Scenario(
+        "warm-noop",
+        "a function that answers two bytes, 50 connections",
+        TIMES,
+        (*forms("noop", NOOP), limited(NOOP), *peers(NOOP, *ALL)),
+        (
+            Bar(LEAST, 0.80, RATE, "bare loop"),
+            Bar(ABOVE, 1.0, RATE, "uvicorn h11"),
+            Bar(LEAST, 3.0, RATE, "gunicorn behind nginx"),
+        ),
+        is_short=True,
+    ),
+    Scenario(
+        "warm-varied",
+        "the same, each request with another query: nothing can be remembered",
+        TIMES,
+        (served(buntime("noop"), VARIED), limited(VARIED), *peers(VARIED, UVICORN)),
+    ),
+    Scenario(
+        "warm-noop-1",
+        "the same as warm-noop on one connection: latency",
+        (P50, P99, RATE),
+        (*forms("noop", NOOP_1), limited(NOOP_1), *peers(NOOP_1, *ALL)),
+        (Bar(MOST, 2.2, P50, "bare loop"),),
+        is_short=True,
+    ),
+    Scenario(
+        "wsgi-noop",
+        "a WSGI app that answers two bytes, 50 connections",
+        TIMES,
+        (
+            served(buntime("wsgi"), Get("/wsgi/")),
+            limited(Get("/wsgi/")),
+            *peers(Get("/wsgi/"), GUNICORN_NGINX, GRANIAN_WSGI),
+        ),
+    ),
+    Scenario(
+        "asgi-noop",
+        "an ASGI app that answers two bytes, 50 connections",
+        TIMES,
+        (
+            served(buntime("asgi"), Get("/asgi/")),
+            limited(Get("/asgi/")),
+            *peers(Get("/asgi/"), UVICORN, UVICORN_NGINX, GRANIAN),
+        ),
+    ),
+    Scenario(
+        "echo-1kb",
+        "a function that answers the 1 KiB that it was sent, 50 connections; the bare loop's noop",
+        TIMES,
+        (served(buntime("echo"), Echo()), limited(NOOP), *peers(Echo(), *ALL)),
+        (Bar(LEAST, 0.65, RATE, "bare loop"),),
+    ),
+    Scenario(
+        "slow-50ms",
+        "an async function that waits for 50 ms, 50 connections",
+        TIMES,
+        (
+            served(buntime("slow"), Get("/slow/")),
+            IDEAL,
+            *peers(Get("/slow/"), UVICORN, GUNICORN_NGINX, GRANIAN),
+        ),
+        (Bar(LEAST, 0.95, RATE, IDEAL.name),),
+    ),
+    Scenario(
+        "ephemeral-noop",
+        "a new worker for each request, 10 connections",
+        TIMES,
+        (
+            *forms("ephemeral", Get("/ephemeral/", connections=10)),
+            served(PREWARMED, Get("/prewarmed/", connections=10)),
+            SPAWNS,
+        ),
+        (Bar(LEAST, 0.60, RATE, "bare spawns"),),
+        is_short=True,
+    ),
+    Scenario(
+        "ephemeral-1",
+        "a new worker for each request, one request each 100 ms: latency",
+        (P50, P99),
+        (
+            served(buntime("ephemeral"), Paced("/ephemeral/")),
+            served(PREWARMED, Paced("/prewarmed/")),
+            served(buntime("noop"), NOOP_1, "buntime, warm-noop-1"),
+            served(buntime("noop"), Paced("/noop/"), "buntime, warm each 100 ms"),
+        ),
+        (
+            Bar(MOST, 6.0, P50),
+            Bar(MOST, 4.0, P50, "buntime, warm-noop-1", who=PREWARMED.name),
+        ),
+    ),
+    Scenario(
+        "static-4kb",
+        "a file of 4 KiB, 50 connections; the bare loop answers two bytes",
+        TIMES,
+        (served(buntime("site"), SMALL), limited(NOOP), *peers(SMALL, NGINX)),
+        (Bar(ABOVE, 0.70, RATE, "bare loop"),),
+        is_short=True,
+    ),
+    Scenario(
+        "static-10mb",
+        "a file of 10 MiB, 10 connections",
+        (THROUGHPUT, P50, P99),
+        (served(buntime("site"), LARGE), *peers(LARGE, NGINX)),
+        (Bar(LEAST, 0.50, THROUGHPUT, "nginx"),),
+    ),
+    Scenario(
+        "download-100mb",
+        "100 MiB that a worker makes, one client",
+        (THROUGHPUT,),
+        (
+            served(buntime("download"), Download()),
+            served(BARE_RELAY, Download()),
+            *peers(Download(), *ALL),
+        ),
+        (TRANSFER_BAR,),
+    ),
+    Scenario(
+        "upload-100mb",
+        "100 MiB that a worker reads, one client",
+        (THROUGHPUT,),
+        (
+            served(buntime("upload"), Upload()),
+            served(BARE_RELAY, Upload()),
+            *peers(Upload(), *ALL),
+        ),
+        (TRANSFER_BAR,),
+    ),
+    Scenario(
+        "connections-10k",
+        "memory of idle keep-alive connections, each answered once",
+        (EACH, CONNECTIONS),
+        (fresh(FRESH[0], idle_connections), fresh(UVICORN, idle_connections)),
+        (Bar(MOST, 8.0, EACH),),
+    ),
+    Scenario(
+        "start-up",
+        "from the start of the process to the first answer of an app",
+        (START,),
+        (
+            *(fresh(contestant, start_up) for contestant in (*FRESH, UVICORN, GUNICORN, GRANIAN)),
+            SPAWN,
+        ),
+        (Bar(MOST, 20.0, START, "bare spawn"),),
+    ),
+    Scenario(
+        "many-apps",
+        "200 apps that stay loaded, one at random, and one app; 10 connections",
+        (P99, P50, RATE, RUNTIME, WORKER),
+        (
+            served(buntime("many", name="buntime, 200 apps"), Many()),
+            served(buntime("one", name="buntime, 1 app"), Many(apps=1)),
+        ),
+        (Bar(MOST, 3.0, P99, "buntime, 1 app", who="buntime, 200 apps"),),
+    ),
+    Scenario(
+        "at-rest",
+        "memory of a runtime after one request, and of the worker that answered it",
+        (RUNTIME, WORKER),
+        tuple(fresh(contestant, at_rest) for contestant in FRESH),
+        (Bar(MOST, 40.0, RUNTIME), Bar(MOST, 14.0, WORKER)),
+    ),
+)

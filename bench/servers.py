@@ -1,0 +1,132 @@
+"""Starts the processes that are measured on free ports, and ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import BenchError
+
+HOST = "127.0.0.1"
+START_S = 30.0
+STOP_S = 20.0
+LOG_BEGINNING_BYTES = 64 << 10
+POLL_S = 0.001  # short beside the 15 ms of the fastest start
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started contestant."""
+
+    name: str
+    port: int
+    pid: int
+    log: Path
+
+    def resident_bytes(self) -> int:
+        return resident_bytes(self.pid)
+
+    def has_logged(self, text: bytes) -> bool:
+        """Whether the beginning of its log has `text`."""
+        with self.log.open("rb") as log:
+            return text in log.read(LOG_BEGINNING_BYTES)
+
+    def descriptors_max(self) -> int:
+        """How many files, and so connections, the process may have open."""
+        for line in Path(f"/proc/{self.pid}/limits").read_text().splitlines():
+            if line.startswith("Max open files"):
+                return int(line.split()[3])
+        raise BenchError(f"/proc/{self.pid}/limits does not tell of open files")
+
+
+@contextlib.contextmanager
+def started(
+    name: str, command: Sequence[str], *, port: int, folder: Path, env: Mapping[str, str]
+) -> Iterator[Server]:
+    """A process that listens; `folder` is where it runs and what it prints goes."""
+    log = folder / "log"
+    with launched(name, command, folder=folder, env=env) as process:
+        wait_for_port(port, process, log)
+        yield Server(name, port, logged_pid(log) or process.pid, log)
+
+
+@contextlib.contextmanager
+def launched(
+    name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is gone afterwards, with all that it has started."""
+    environ = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    with (folder / "log").open("ab") as output:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env={**environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its own group, so that its children can be ended too
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired as exc:
+            raise BenchError(f"{name} did not end within {STOP_S:g} s of SIGTERM") from exc
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server((HOST, 0)) as sock:
+        port = sock.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return as soon as somebody accepts."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=START_S).close()
+            return
+        except ConnectionRefusedError:
+            if process.poll() is not None:
+                raise BenchError(f"it ended as it started: {tail(log)}") from None
+            if time.monotonic() > deadline:
+                raise BenchError(f"it did not listen within {START_S:g} s: {tail(log)}") from None
+        time.sleep(POLL_S)
+
+
+def tail(log: Path) -> str:
+    return log.read_text("utf-8", "backslashreplace")[-2000:]
+
+
+def logged_pid(log: Path) -> int | None:
+    """The pid that a Buntime logs: behind its binary's loader it is another than was started."""
+    with log.open("rb") as lines:
+        for line in lines:
+            if line.startswith(b"{") and b'"message":"listening"' in line:
+                return int(json.loads(line)["pid"])
+    return None
+
+
+def resident_bytes(pid: int) -> int:
+    """VmRSS of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    raise BenchError(f"process {pid} has ended")

@@ -1,0 +1,42 @@
+"""Lays out the apps of bench/apps, and what is made rather than kept, for one contestant."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
+
+APPS = Path(__file__).parent / "apps"
+MANY = 200
+COPIES = {"many": MANY, "one": 1}
+
+
+def lay_out(folder: Path, apps: tuple[str, ...]) -> Path:
+    """A folder with these apps.
+
+    `site` has the static files, `many` is app-000 to app-199, `one` is app-000.
+    """
+    root = folder / "apps"
+    for app in apps:
+        if app == "site":
+            write_site(root / app)
+        elif app in COPIES:
+            for number in range(COPIES[app]):
+                shutil.copytree(APPS / "noop", root / f"app-{number:03}")
+        else:
+            shutil.copytree(APPS / app, root / app, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def write_site(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html><title>bench</title>\n")
+    for name, size in ("4kb.bin", STATIC_SMALL_BYTES), ("10mb.bin", STATIC_LARGE_BYTES):
+        (folder / name).write_bytes(static_bytes(size))
+
+
+def static_bytes(size: int) -> bytes:
+    """The same bytes each time, which do not compress."""
+    return random.Random(size).randbytes(size)
