@@ -11,6 +11,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.handshake import Upgrade, accept_response, check_upgrade, is_websocket
 from buntime.core.head import Head, HeadParser, Limits
 from buntime.core.http1 import RequestReader
+from tests.corpus.cases import Case, load_cases
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 1.3
 FIELDS = {
@@ -269,3 +270,21 @@ def test_fields_that_cannot_be_sent(name: str, value: str) -> None:
     """A field that would split the head, or speak for the handshake, is the app's error."""
     with pytest.raises(AnswerError):
         accept(check(("Sec-WebSocket-Protocol", "a")), extra=[(name, value)])
+
+
+# The corpus; 401 and 403 are an app's answers
+
+
+@pytest.mark.parametrize("case", load_cases("handshake"), ids=str)
+def test_the_corpus(case: Case) -> None:
+    """Each handshake of the corpus is taken, or refused with its status."""
+    reader = RequestReader(HeadParser(Limits()))
+    reader.receive(case.data)
+    head = reader.next_head()
+    assert head is not None
+    if case.expected[0] in ("101", "401", "403"):
+        assert check_upgrade(head, head.upgrade).key == KEY
+    else:
+        with pytest.raises(ClientFault) as caught:
+            check_upgrade(head, head.upgrade)
+        assert str(caught.value.status) == case.expected[0]

@@ -187,9 +187,8 @@ def measure(folder: Path, sockets: int, events: int, seconds: float) -> list[Rep
     counts = {
         kind: count for kind, count in {"sockets": sockets, "events": events}.items() if count
     }
-    manifest = {"ttl": "1h", "concurrency": max(counts.values())}
-    write_app(folder / "sockets", {"index.py": SOCKET}, **manifest)
-    write_app(folder / "events", {"index.py": EVENTS}, **manifest)
+    write_app(folder / "sockets", {"index.py": SOCKET}, ttl="1h")
+    write_app(folder / "events", {"index.py": EVENTS}, ttl="1h", concurrency=max(1, events))
     env = {"RUNTIME_ENV": "production", "RUNTIME_LOG_LEVEL": "info", "RUNTIME_SPARE_WORKERS": "0"}
     with running(folder, env=env) as runtime:
         return asyncio.run(hold_open(runtime, counts, seconds))
