@@ -10,22 +10,21 @@ if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is i
 if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
-try:
-    from buntime.core.setting import Mode
-    from buntime.server.cli import main as run_command
-    from buntime.server.runtime import serve
-except ModuleNotFoundError as exc:
-    if exc.name is None or exc.name.partition(".")[0] == "buntime":
-        raise
-    sys.exit(
-        f"buntime: error: the Python package {exc.name} is missing; "
-        "`python3 build.py run` sets up all that is needed and starts"
-    )
+from buntime.commands.cli import main as run_command
+from buntime.core.setting import Mode
 
 
 def main(mode: Mode = "checkout") -> int:
     """Run the command line; returns the exit code. `mode` is told by what started this."""
-    return run_command(sys.argv[1:], mode=mode, serve=serve)
+    try:
+        return run_command(sys.argv[1:], mode=mode)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] == "buntime":
+            raise
+        sys.exit(
+            f"buntime: error: the Python package {exc.name} is missing; "
+            "`python3 build.py run` sets up all that is needed and starts"
+        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Settings:
     """What the operator decided; never changes while the runtime runs. Folders are absolute."""
 
     env: Environment
+    env_file: str
     host: str | UnixEndpoint
     port: int
     listen: tuple[Endpoint, ...]
@@ -84,17 +85,19 @@ def load_settings(
     cores: int,
     cwd: str = "",
     is_root: bool = False,
+    needs_apps: bool = True,
 ) -> Settings:
     """The settings of a start of the runtime.
 
     `args` has the flags by their field's name, None where one is not given. Folders are taken
     from `cwd`. Raises UsageError that names the variable, where it came from, and what is allowed.
+    Without `needs_apps` there may be no folder of apps.
     """
     sources = _Sources(args, environ, dotenv)
     situation = Situation(mode, cores, cwd, is_root, environ)
     situation = replace(situation, env=_read(ENV, sources, situation))
     settings = Settings(**{row.field: _read(row, sources, situation) for row in SETTINGS})
-    _check(settings)
+    _check(settings, needs_apps)
     return settings
 
 
@@ -129,9 +132,9 @@ def _read(setting: Setting, sources: _Sources, situation: Situation) -> Any:
         raise UsageError(f"{origin}: {exc}") from exc
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, needs_apps: bool) -> None:
     """What no value shows alone."""
-    if not settings.worker_dirs:
+    if needs_apps and not settings.worker_dirs:
         raise UsageError(
             "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"
         )

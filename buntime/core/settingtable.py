@@ -69,6 +69,14 @@ ENV = Setting(
 _SERVING = (
     ENV,
     Setting(
+        "env_file",
+        "RUNTIME_ENV_FILE",
+        "--env-file",
+        _PATH,
+        ".env",
+        "file with settings, read again at SIGHUP",
+    ),
+    Setting(
         "host",
         "HOST",
         "--host",

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from buntime import __version__
 from buntime.core.app import App
@@ -40,7 +40,7 @@ ECHO_S = 0.25  # people and scripts who ask twice take longer
 _WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
     with contextlib.ExitStack() as stack:
         bindings = open_bindings(settings.endpoints)

@@ -46,6 +46,7 @@ def test_the_defaults() -> None:
     """From a checkout the runtime is in development and can be reached from this machine alone."""
     assert load() == Settings(
         env="development",
+        env_file="/work/.env",
         host="127.0.0.1",
         port=8000,
         listen=(),

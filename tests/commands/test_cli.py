@@ -2,9 +2,11 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime import __version__
+from buntime.commands import serve
+from buntime.commands.arguments import Command
+from buntime.commands.cli import COMMANDS, main, parse_command
 from buntime.core.errors import UsageError
 from buntime.core.settings import SETTINGS, Setting, Settings
-from buntime.server.cli import COMMANDS, Command, main, parse_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,8 +27,9 @@ def command(line: str) -> Command:
     return parse_command(line.split())
 
 
-def given_args(args: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name: value for name, value in args.items() if value is not None}
+def given_args(command: Command) -> dict[str, str]:
+    folders = {"worker_dirs": ":".join(command.words)} if command.words else {}
+    return {name: value for name, value in command.args.items() if value is not None} | folders
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def given_args(args: Mapping[str, str | None]) -> dict[str, str | None]:
 def test_serve(line: str, args: dict[str, str]) -> None:
     """`serve` is what is meant without a command; folders and flags may be mixed."""
     asked = command(line)
-    assert (asked.name, given_args(asked.args)) == ("serve", args)
+    assert (asked.name, given_args(asked)) == ("serve", args)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,7 @@ def test_serve(line: str, args: dict[str, str]) -> None:
         ("serve apps --help --port 1", "help"),
         ("--version", "version"),
         ("-V", "version"),
+        ("demo --version", "version"),
     ],
 )
 def test_other_commands(line: str, name: str) -> None:
@@ -93,7 +99,7 @@ def test_faulty_lines(line: str, message: str) -> None:
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if (s.flag or "").startswith("--")])
 def test_every_flag(setting: Setting) -> None:
     """Each setting's flag gives its field."""
-    assert given_args(command(f"{setting.flag} x").args) == {setting.field: "x"}
+    assert given_args(command(f"{setting.flag} x")) == {setting.field: "x"}
 
 
 WORDS = st.sampled_from(
@@ -118,8 +124,9 @@ class Served:
     def __init__(self) -> None:
         self.settings: Settings | None = None
 
-    def __call__(self, settings: Settings) -> int:
+    def __call__(self, settings: Settings, read: Callable[[], Settings]) -> int:
         self.settings = settings
+        self.read = read
         return 7
 
 
@@ -134,8 +141,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
     return Served()
 
 
-def run(served: Callable[[Settings], int], line: str) -> int:
-    return main(line.split(), mode="checkout", serve=served)
+def run(served: serve.Serve, line: str) -> int:
+    instead = {"serve": partial(serve.run, serve=served)}
+    return main(line.split(), mode="checkout", instead=instead)
 
 
 def test_it_serves(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +197,23 @@ def test_errors(
     assert served.settings is None
 
 
+def test_a_file_of_settings(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--env-file` takes the place of `.env`; what is read again later is the same file, and it
+    has to be there."""
+    (tmp_path / ".env").write_text("PORT=1\n")
+    (tmp_path / "other.env").write_text("PORT=2\n")
+    assert run(served, "apps --env-file other.env") == 7
+    assert served.settings is not None
+    assert (served.settings.port, served.settings.env_file) == (2, str(tmp_path / "other.env"))
+    (tmp_path / "other.env").write_text("PORT=3\n")
+    assert served.read().port == 3
+    assert run(served, "apps --env-file missing.env") == 2
+    expected = "buntime: error: RUNTIME_ENV_FILE: missing.env cannot be read: No such file"
+    assert capsys.readouterr().err.startswith(expected)
+
+
 def test_errors_of_dotenv(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,7 +230,7 @@ def test_errors_of_dotenv(
 def test_errors_of_the_server(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """What the server finds wrong while it starts looks the same, on one line."""
 
-    def refuse(_: Settings) -> int:
+    def refuse(_: Settings, read: Callable[[], Settings]) -> int:
         raise UsageError("port 80 is in use\n\x1b[31m")
 
     assert run(refuse, "apps") == 2
@@ -234,13 +259,24 @@ def test_help(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("usage: buntime [serve] [DIR...] ")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_commands(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command is told of by the help, and has one of its own."""
+    assert main(["--help"], mode="checkout") == 0
+    assert re.search(rf"^  {name} +\S", capsys.readouterr().out, re.MULTILINE)
+    assert main([name, "--help"], mode="checkout") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: buntime " + ("[serve]" if name == "serve" else name))
+    assert max(map(len, out.splitlines())) <= 88
+
+
 def test_start_up_imports() -> None:
     """The command line needs none of the modules that are slow to import."""
     slow = {"asyncio", "difflib", "email", "http.client", "pathlib", "shutil", "yaml"}
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
-        "from buntime.server.cli import main;"
-        "main(['--help'], mode='checkout', serve=lambda _: 0);"
+        "from buntime.commands.cli import main;"
+        "main(['--help'], mode='checkout');"
         f"print({slow} & (set(sys.modules) - before))"
     )
     result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)

@@ -1,0 +1,120 @@
+"""Flags and words of a command: how a parser is made, and what is made of a line with it.
+
+The flags of settings come from the table of settings; completions are made from the same parsers.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NoReturn
+
+from buntime.core.errors import UsageError
+from buntime.core.setting import Setting
+from buntime.core.settings import SETTINGS
+from buntime.core.settingtable import GROUPS
+from buntime.core.wording import shown, suggestion
+
+WORDS = "words"  # what is no flag: folders, a name
+SEE_HELP = "see buntime --help"
+# All flags of settings take a value. These, of any command, take none.
+FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is to be done. `args` has the flags by their name, None where one is not given."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one command's line; what is wrong is a UsageError."""
+
+    def __init__(self, usage: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog="buntime",
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            # A width of its own: argparse imports shutil (10 ms) to find out the terminal's.
+            formatter_class=partial(argparse.HelpFormatter, max_help_position=30, width=88),
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.add_argument("-h", "--help", action="store_true", help="print this and end")
+        self.add_argument("-V", "--version", action="store_true", help="print the version and end")
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({SEE_HELP})")
+
+    def add_words(self, metavar: str, meaning: str) -> None:
+        """What stands between and behind the flags; how many there may be the command says."""
+        self.add_argument(WORDS, nargs="*", metavar=metavar, help=meaning)
+
+    def add_settings(self) -> None:
+        """All flags of settings, in groups."""
+        for title, settings in GROUPS:
+            group = self.add_argument_group(title)
+            for setting in settings:
+                _add_setting(group, setting)
+
+    def flags(self) -> list[str]:
+        """All flags, in the order of the help."""
+        return [flag for action in self.actions() for flag in action.option_strings]
+
+    def actions(self) -> list[argparse.Action]:
+        """What was declared: flags, and the words."""
+        return list(self._actions)
+
+
+def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
+    """The command `name` with the flags and words of `argv`; or "help" for it, or "version"."""
+    # argparse leaves words between flags among the unknown, and versions of Python differ in
+    # what they make of "--": both are settled here.
+    argv = list(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
+    known, unknown = parser.parse_known_args(argv[:end])
+    for word in unknown:
+        if word.startswith("-"):
+            flag = word.partition("=")[0]
+            meant = suggestion(flag, [each for each in parser.flags() if each.startswith("--")])
+            raise UsageError(f"unknown flag {shown(flag)}{meant} ({SEE_HELP})")
+    given = vars(known)
+    for other in ("help", "version"):
+        if given.pop(other):
+            return Command(other, words=() if name == "serve" or other == "version" else (name,))
+    for setting in SETTINGS:
+        if setting.repeats and given.get(setting.field) is not None:
+            given[setting.field] = " ".join(given[setting.field])
+    words = (*(given.pop(WORDS, None) or ()), *unknown, *argv[end + 1 :])
+    return Command(name, given, tuple(words))
+
+
+def one_word(command: Command, what: str) -> str:
+    """The only word of a command; raises UsageError where there is none, or more than one."""
+    if len(command.words) != 1:
+        raise UsageError(f"{command.name} wants {what} (see buntime {command.name} --help)")
+    return command.words[0]
+
+
+def _add_setting(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    meaning = setting.meaning.replace("`", "").replace("%", "%%")
+    if setting.flag is None:
+        group.description = f"{setting.variable}: {meaning}"
+    elif setting.flag.startswith("--"):
+        group.add_argument(
+            setting.flag,
+            dest=setting.field,
+            metavar=setting.kind.word,
+            action="append" if setting.repeats else "store",
+            help=f"{meaning} [{setting.variable}; {setting.default}]",
+        )
+
+
+def folders_meaning() -> str:
+    """What the help says of DIR..., which is a setting without a flag."""
+    [setting] = [each for each in SETTINGS if each.field == "worker_dirs"]
+    return f"{setting.meaning} [{setting.variable}; {setting.default}]"

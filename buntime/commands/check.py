@@ -1,0 +1,78 @@
+"""`buntime check DIR...`: load every app once, as it would be served, and tell what is wrong.
+
+For the CI of who writes apps: exit code 0, or 1 where an app is at fault or none is there. The
+verdicts go to stdout, what apps print while they load and warnings of the runtime to stderr.
+"""
+
+import sys
+from dataclasses import replace
+
+from buntime.commands.arguments import Command, Parser, folders_meaning
+from buntime.commands.start import read_settings
+from buntime.core.records import Level, escape
+from buntime.core.setting import Mode
+from buntime.server.logs import Log, LogSink
+from buntime.server.trial import Trial, Verdict, find_apps
+
+_STDERR = 2
+_FLUSH_S = 2.0
+
+
+class _Quiet(Log):
+    """A log without the errors of apps, which the verdicts tell."""
+
+    def child(self, /, **fields: object) -> Log:
+        return _Quiet(self._sink, self._fields | fields)
+
+    def error(self, message: str, /, **fields: object) -> None:
+        if "stack" not in fields:
+            super().error(message, **fields)
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime check [DIR...] [--FLAG VALUE...]",
+        "Check the apps in the folders DIR: their manifests, versions and entrypoints, and whether "
+        "each can be loaded by a worker. Exit code 1 if one cannot.",
+    )
+    made.add_words("DIR", folders_meaning())
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    settings = replace(read_settings(command, mode), spare_workers=0)
+    sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
+    log = _Quiet(sink)
+    faults: list[str] = []
+
+    def tell(verdict: Verdict) -> None:
+        sink.flush(_FLUSH_S)  # so that what an app printed stands before its verdict
+        sys.stdout.write(line_of(verdict))
+        sys.stdout.flush()
+        if verdict.error:
+            faults.append(verdict.key)
+
+    try:
+        apps = find_apps(settings, lambda message, fields: log.warn(message, **fields))
+        Trial(settings, log, tell).run(apps)
+    finally:
+        sink.close(_FLUSH_S)
+    if not apps:
+        sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
+        return 1
+    count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
+    sys.stdout.write(f"{count}, {len(faults) or 'none'} at fault\n")
+    return 1 if faults else 0
+
+
+def line_of(verdict: Verdict) -> str:
+    """`hello@1.0.0: ok (Python 3.11.7, 84 ms)`; an error with its stack indented below."""
+    if verdict.error:
+        first, *rest = verdict.error.rstrip().split("\n")
+        stack = "".join(f"    {escape(line)}\n" for line in rest)
+        return f"{verdict.key}: FAULT: {escape(first)}\n{stack}"
+    how = "static"
+    if verdict.python is not None:
+        how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
+    return f"{verdict.key}: ok ({how})\n"

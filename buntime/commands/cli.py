@@ -1,0 +1,114 @@
+"""The command line: finds what was asked for, runs it, and tells errors in one line.
+
+    argv -> parse_command -> Command -> the `run` of its module -> exit code
+
+A further command is a row in COMMANDS and a module of its name.
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from buntime import __version__
+from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
+from buntime.core.errors import UsageError
+from buntime.core.setting import Mode
+
+EXIT_USAGE = 2  # as argparse and most shells' own commands have it
+EXIT_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+
+COMMANDS: Mapping[str, str] = {
+    "serve": "serve the apps in DIR...; what is done where no command is named",
+    "demo": "serve the example apps that Buntime comes with",
+    "new": "write a first app",
+    "check": "load every app once and tell what is wrong, for CI",
+    "doctor": "tell what Buntime finds here, and what will hurt",
+    "health": "ask a runtime whether it takes requests, for health checks",
+    "completions": "print completions for bash, zsh or fish",
+}
+
+Run = Callable[[Command, Mode], int]
+
+
+class CommandModule(Protocol):
+    """What the module of a command has."""
+
+    def parser(self) -> Parser:
+        """Declares the flags."""
+
+    def run(self, command: Command, mode: Mode) -> int:
+        """Does it; returns the exit code."""
+
+
+def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = None) -> int:
+    """Run one command and return its exit code; `argv` is without the program's name.
+
+    `instead` has other ways to run some of the commands.
+    """
+    try:
+        command = parse_command(argv)
+        if command.name == "help":
+            sys.stdout.write(help_text(*command.words))
+            return 0
+        if command.name == "version":
+            sys.stdout.write(version_line(mode) + "\n")
+            return 0
+        return ((instead or {}).get(command.name) or module_of(command.name).run)(command, mode)
+    except UsageError as exc:
+        sys.stderr.write(f"buntime: error: {_one_line(str(exc))}\n")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def parse_command(argv: Sequence[str]) -> Command:
+    """`["serve", "apps", "--port", "80"]` -> a Command; raises UsageError.
+
+    The command is the first word that is neither a flag nor its value, so that an app folder of
+    that name is to be written `./serve`.
+    """
+    name, rest = _split_command(list(argv))
+    return parse(name, module_of(name).parser(), rest)
+
+
+def module_of(name: str) -> CommandModule:
+    """The module of a command, imported now: most starts need none but that of `serve`."""
+    return cast(CommandModule, import_module(f"buntime.commands.{name.replace('-', '_')}"))
+
+
+def help_text(name: str = "serve") -> str:
+    """What `--help` prints, of a command or of all."""
+    text = module_of(name).parser().format_help()
+    if name != "serve":
+        return text
+    width = max(map(len, COMMANDS))
+    lines = [f"  {each:{width}}  {meaning}" for each, meaning in COMMANDS.items()]
+    more = "`buntime COMMAND --help` tells of one."
+    return "\n".join([text.rstrip(), "", "Commands:", *lines, "", more, ""])
+
+
+def version_line(mode: Mode) -> str:
+    """`buntime 0.1.0 (checkout, Python 3.11.7)`"""
+    return f"buntime {__version__} ({mode}, Python {platform.python_version()})"
+
+
+def _split_command(argv: list[str]) -> tuple[str, list[str]]:
+    words = iter(enumerate(argv))
+    for index, word in words:
+        if word.startswith("-") and word != "--":
+            if word not in FLAGS_ALONE and "=" not in word:
+                next(words, None)  # its value
+        elif word in COMMANDS:
+            return word, argv[:index] + argv[index + 1 :]
+        else:
+            break
+    return "serve", argv
+
+
+def _one_line(text: str) -> str:
+    """What a value brought along cannot break the line or reach the terminal as a command."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

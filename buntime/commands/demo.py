@@ -1,0 +1,80 @@
+"""`buntime demo`: serve the example apps, from a checkout, the .pyz and the binary alike.
+
+They lie beside the runtime's own package. Where they cannot be served from there (the .pyz could
+not unpack itself, or the folder is not ours to write to, as some examples do), they are copied to
+a temporary folder, which is removed in the end.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import buntime
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.serve import Serve, runtime_serve
+from buntime.commands.start import read_settings
+from buntime.core.errors import UsageError
+from buntime.core.setting import Mode
+from buntime.core.settings import Settings
+
+_EXAMPLES = Path(buntime.__file__).parents[1] / "apps"
+_WRITTEN = shutil.ignore_patterns("data", "__pycache__")  # by examples that ran there
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime demo [--FLAG VALUE...]",
+        "Serve the example apps that Buntime comes with, for development unless --env says else.",
+    )
+    made.add_settings()
+    return made
+
+
+def run(
+    command: Command, mode: Mode, serve: Serve | None = None, examples: Path = _EXAMPLES
+) -> int:
+    if command.words:
+        raise UsageError(f"demo takes no folders; `buntime {command.words[0]}` serves that one")
+    args = {"env": _environment(), **{key: value for key, value in command.args.items() if value}}
+    # Wrong settings are told before anything is copied.
+    read_settings(Command("demo", args), mode, needs_apps=False)
+    if examples.is_dir() and os.access(examples, os.W_OK):
+        return _serve(examples, args, mode, serve)
+    with tempfile.TemporaryDirectory(prefix="buntime-demo-") as folder:
+        copy = Path(folder) / "apps"
+        copy_examples(examples, copy)
+        return _serve(copy, args, mode, serve)
+
+
+def _serve(folder: Path, args: dict[str, str | None], mode: Mode, serve: Serve | None) -> int:
+    read = partial(read_settings, Command("demo", args, (str(folder),)), mode)
+    settings: Settings = read()
+    sys.stderr.write(f"buntime: the example apps are in {folder}\n")
+    return (serve or runtime_serve())(settings, read)
+
+
+def _environment() -> str | None:
+    """Examples are looked at on one's own machine: not served to the network by default."""
+    is_set = os.environ.get("RUNTIME_ENV") or os.environ.get("NODE_ENV")
+    return None if is_set else "development"
+
+
+def copy_examples(source: Path, target: Path) -> None:
+    """Copy the examples' folder, which may lie in an archive: `/x/buntime.pyz/content/apps`."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=_WRITTEN)
+        return
+    archive = next((path for path in source.parents if path.is_file()), None)
+    if archive is None:
+        raise UsageError(f"the example apps are missing: there is no {source}")
+    inside = PurePosixPath(source.relative_to(archive))
+    with zipfile.ZipFile(archive) as members:
+        for name in members.namelist():
+            if PurePosixPath(name).is_relative_to(inside):
+                path = target / PurePosixPath(name).relative_to(inside)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(members.read(name))

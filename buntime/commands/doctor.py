@@ -1,0 +1,210 @@
+"""`buntime doctor`: what Buntime finds here, and what will hurt when it serves.
+
+Exit code 0, or 1 where something keeps it from starting.
+"""
+
+import os
+import platform
+import pwd
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from buntime.commands.arguments import Command, Parser, folders_meaning
+from buntime.commands.cli import version_line
+from buntime.commands.limits import limits
+from buntime.commands.start import cores, read_settings
+from buntime.core.app import Fault
+from buntime.core.endpoint import TcpEndpoint, UnixEndpoint
+from buntime.core.errors import UsageError
+from buntime.core.records import escape
+from buntime.core.setting import Mode
+from buntime.core.settings import SETTINGS, Settings
+from buntime.server.binding import open_bindings
+from buntime.server.bundle import default_cache_dir
+from buntime.server.cachefolder import prepare_cache
+from buntime.server.interpreter import Interpreters
+from buntime.server.trial import find_apps
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `mark` is "" for what is as it is, "warning", or "fault"."""
+
+    topic: str
+    text: str
+    mark: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime doctor [DIR...] [--FLAG VALUE...]",
+        "Tell what Buntime finds here: version, Python, settings, folders, limits; and what will "
+        "hurt when it serves. Exit code 1 if something keeps it from starting.",
+    )
+    made.add_words("DIR", folders_meaning())
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    findings = [*_here(mode), *_with_settings(command, mode)]
+    for finding in findings:
+        mark = f"{finding.mark.upper()}: " if finding.mark else ""
+        sys.stdout.write(f"{finding.topic:12}{mark}{escape(finding.text)}\n")
+    marks = [finding.mark for finding in findings]
+    faults, warnings = marks.count("fault"), marks.count("warning")
+    sys.stdout.write(f"\n{faults or 'no'} faults, {warnings or 'no'} warnings\n")
+    return 1 if faults else 0
+
+
+def _here(mode: Mode) -> Findings:
+    """What no setting changes."""
+    yield Finding("version", version_line(mode))
+    yield Finding("started as", os.path.abspath(sys.argv[0]))
+    yield Finding("python", f"{sys.executable} ({platform.python_implementation()})")
+    libc = " ".join(platform.libc_ver())
+    system = f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()
+    yield Finding("system", f"{system}, {cores()} cores")
+    yield from _user()
+    yield from _cache()
+    if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
+        text = "/proc is not mounted, so what apps leave behind cannot be found"
+        yield Finding("system", text, "warning")
+
+
+def _user() -> Findings:
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = "without a name"
+    yield Finding("user", f"{name} ({uid})")
+    if uid == 0:
+        text = "apps run as root, unless their manifest has a `user`; start this as another user"
+        yield Finding("user", text, "warning")
+
+
+def _cache() -> Findings:
+    folder = default_cache_dir(os.environ)
+    if folder is None:
+        text = "neither XDG_CACHE_HOME nor HOME is set; each start unpacks to a temporary folder"
+        yield Finding("cache", text, "warning")
+        return
+    try:
+        reason = prepare_cache(str(folder))
+    except OSError as exc:
+        reason = f"{exc.filename}: {exc.strerror}"
+    yield Finding("cache", str(folder))
+    if reason:
+        text = f"{reason}; each start unpacks to a temporary folder"
+        yield Finding("cache", text, "warning")
+
+
+def _with_settings(command: Command, mode: Mode) -> Findings:
+    try:
+        settings = read_settings(command, mode, needs_apps=False)
+        chosen = read_settings(command, mode) if _names_apps(command) else settings
+        default = Interpreters(settings.python).default
+    except UsageError as exc:
+        yield Finding("settings", str(exc), "fault")
+        return
+    yield Finding("settings", ", ".join(_origins(command, settings)) or "all are defaults")
+    yield Finding("environment", settings.env)
+    yield Finding("app python", f"{default.executable} ({default.version})")
+    yield from _places(settings)
+    yield from _apps(chosen)
+    for topic, folder in _folders(settings):
+        reason = _miss_writing(Path(folder))
+        yield Finding(topic, reason or folder, "warning" if reason else "")
+    for topic, text, mark in limits(settings):
+        yield Finding(topic, text, mark)
+
+
+def _names_apps(command: Command) -> bool:
+    return bool(command.words or os.environ.get("RUNTIME_WORKER_DIRS"))
+
+
+def _origins(command: Command, settings: Settings) -> Iterable[str]:
+    """Where settings come from, by name; values may be secrets."""
+    for setting in SETTINGS:
+        if command.args.get(setting.field) is not None:
+            yield f"{setting.flag}"
+        elif os.environ.get(setting.variable):
+            yield setting.variable
+    if os.path.isfile(settings.env_file):
+        yield settings.env_file
+
+
+def _places(settings: Settings) -> Findings:
+    is_open = False
+    for endpoint in settings.endpoints:
+        mark, text = "", str(endpoint)
+        if isinstance(endpoint, UnixEndpoint):
+            reason = _miss_writing(Path(endpoint.path).parent)
+            if reason:
+                mark, text = "fault", f"{endpoint}: {reason}"
+        else:
+            is_open = is_open or not endpoint.host.startswith(_LOOPBACK)
+            if endpoint.port:
+                mark, text = _try_place(endpoint)
+        yield Finding("listens on", text, mark)
+    if is_open and settings.is_development:
+        text = "others can reach this, and in development errors are shown with their trace"
+        yield Finding("listens on", text, "warning")
+    if is_open and settings.master_key is None:
+        text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and /api/workers and "
+        yield Finding("access", text + "/metrics answer to this machine alone", "warning")
+    if not is_open and not settings.trusted_proxies and not settings.is_development:
+        text = "only this machine can reach it; if a proxy does, name it in RUNTIME_TRUSTED_PROXIES"
+        yield Finding("access", text, "warning")
+
+
+def _try_place(endpoint: TcpEndpoint) -> tuple[str, str]:
+    try:
+        for binding in open_bindings([endpoint]):
+            binding.close()
+    except UsageError as exc:
+        is_taken = "listens there already" in str(exc)  # maybe the runtime that is asked about
+        return "warning" if is_taken else "fault", str(exc)
+    return "", f"{endpoint}, which is free"
+
+
+def _apps(settings: Settings) -> Findings:
+    if not settings.worker_dirs:
+        yield Finding("apps", "no folders are named: DIR... or RUNTIME_WORKER_DIRS", "warning")
+        return
+    warnings: list[Finding] = []
+
+    def warn(message: str, fields: dict[str, object]) -> None:
+        told = " ".join(f"{name}={value}" for name, value in fields.items())
+        warnings.append(Finding("apps", f"{message}: {told}", "warning"))
+
+    found = find_apps(settings, warn)
+    yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
+    yield from warnings
+    for app in found:
+        if isinstance(app, Fault):
+            yield Finding("apps", f"{app.key}: {app.error}", "warning")
+
+
+def _folders(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "state", settings.state_dir
+    if settings.log_file:
+        yield "log file", os.path.dirname(settings.log_file)
+
+
+def _miss_writing(folder: Path) -> str:
+    """Why nothing can be written into a folder, which may be one that is yet to be made."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return f"{folder} cannot be made: {there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"

@@ -1,0 +1,36 @@
+"""`buntime [serve] DIR...`: serve the apps in these folders."""
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import cast
+
+from buntime.commands.arguments import Command, Parser, folders_meaning
+from buntime.commands.start import read_settings
+from buntime.core.setting import Mode
+from buntime.core.settings import Settings
+
+Serve = Callable[[Settings, Callable[[], Settings]], int]
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime [serve] [DIR...] [--FLAG VALUE...]",
+        "Serve the apps in the folders DIR, each under its own name.",
+        "A flag wins over its variable in the environment, and that over a file .env in "
+        "the working folder. Durations: 500ms, 30s, 5m, 1h. Sizes: 64kb, 10mb, 1gb.",
+    )
+    made.add_words("DIR", folders_meaning())
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode, serve: Serve | None = None) -> int:
+    read = partial(read_settings, command, mode)
+    settings = read()
+    return (serve or runtime_serve())(settings, read)
+
+
+def runtime_serve() -> Serve:
+    """The server, imported now (0.1 s): a wrong flag and `--help` do not wait for that."""
+    return cast(Serve, import_module("buntime.server.runtime").serve)

@@ -1,0 +1,71 @@
+"""The settings of a start: from a command's flags, the environment, and a file such as `.env`."""
+
+import os
+from collections.abc import Sequence
+
+from buntime.commands.arguments import Command
+from buntime.core.dotenv import parse_dotenv
+from buntime.core.errors import UsageError
+from buntime.core.setting import Mode
+from buntime.core.settings import Settings, load_settings
+
+_DOTENV = ".env"
+
+
+def read_settings(command: Command, mode: Mode, *, needs_apps: bool = True) -> Settings:
+    """The settings for a command. Raises UsageError where one is wrong, or a folder of apps."""
+    folders = ":".join(command.words) if needs_apps else ""
+    settings = load_settings(
+        args={**command.args, "worker_dirs": folders or None},
+        environ=os.environ,
+        dotenv=_read_dotenv(command),
+        mode=mode,
+        cores=cores(),
+        cwd=_cwd(),
+        is_root=os.geteuid() == 0,
+        needs_apps=needs_apps,
+    )
+    if needs_apps:
+        _check_folders(settings.worker_dirs)
+    return settings
+
+
+def cores() -> int:
+    """Cores that this process may use, which are fewer than the machine's in some containers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read_dotenv(command: Command) -> dict[str, str]:
+    """The file that was named has to be there; `.env` need not."""
+    named = command.args.get("env_file") or os.environ.get("RUNTIME_ENV_FILE", "").strip()
+    path = named or _DOTENV
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, IsADirectoryError) as exc:  # some call their environment .env
+        if not named:
+            return {}
+        raise UsageError(f"RUNTIME_ENV_FILE: {path} cannot be read: {exc.strerror}") from exc
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    return parse_dotenv(data, path=path)
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError as exc:
+        raise UsageError(f"the working folder cannot be found: {exc.strerror}") from exc
+
+
+def _check_folders(folders: Sequence[str]) -> None:
+    for folder in folders:
+        try:
+            os.scandir(folder).close()
+        except OSError as exc:
+            raise UsageError(
+                f"the folder of apps {folder} cannot be read: {exc.strerror}; name another one as "
+                "DIR or in RUNTIME_WORKER_DIRS"
+            ) from exc

@@ -1,0 +1,144 @@
+"""Completions: each shell takes them, and they know what the parsers know."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from buntime.commands.cli import COMMANDS, main, module_of
+from buntime.core.settings import SETTINGS
+
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "dumb"}
+
+
+def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["completions", shell], mode="checkout") == 0
+    return capsys.readouterr().out
+
+
+def bash_completes(text: str, *words: str, cwd: Path) -> set[str]:
+    """What bash offers when Tab is pressed behind the last of `words`."""
+    line = f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _buntime; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"{text}\n{line}", "bash", *words],
+        env=ENV,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """bash offers commands, the flags of the command, choices, shells, and folders."""
+    text = script("bash", capsys)
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "file").touch()
+
+    def offered(*words: str) -> set[str]:
+        return bash_completes(text, "buntime", *words, cwd=tmp_path)
+
+    assert offered("") == {*COMMANDS, "apps"}
+    assert offered("he") == {"health"}
+    assert {"--port", "--help", "--env-file"} < offered("-")
+    assert offered("new", "--") == {"--help", "--version", "--kind"}
+    assert offered("--port", "1", "--log-f") == {
+        "--log-format", "--log-file", "--log-file-size", "--log-file-count",
+    }  # fmt: skip
+    assert offered("new", "--kind", "") == {"fetch", "wsgi", "asgi", "static"}
+    assert offered("--log-format", "") == {"pretty", "json"}
+    assert offered("completions", "") == {"bash", "zsh", "fish"}
+    assert offered("--log-file", "") == {"apps", "file"}
+    assert offered("--port", "") == set()
+    assert offered("serve", "") == {"apps"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_all_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every flag of every command is completed, by its name as the shell writes it."""
+    text = script(shell, capsys)
+    for name in COMMANDS:
+        assert name in text
+        for flag in module_of(name).parser().flags():
+            if flag.startswith("--"):
+                assert (f"-l {flag[2:]}" if shell == "fish" else flag) in text
+    assert [s.flag for s in SETTINGS if s.secret and s.flag and s.flag in text] == []
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """zsh and fish find no fault with their scripts."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell} here")
+    path = tmp_path / "script"
+    path.write_text(script(shell, capsys))
+    command = [program, "-n", str(path)]
+    done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """fish offers commands, flags with their meaning, and choices."""
+    program = shutil.which("fish")
+    if program is None:
+        pytest.skip("there is no fish here")
+    path = tmp_path / "script"
+    path.write_text(script("fish", capsys))
+
+    def offered(line: str) -> set[str]:
+        code = f"source {path}; complete -C '{line}'"
+        done = subprocess.run(
+            [program, "--no-config", "-c", code],
+            env=ENV | {"HOME": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(done.stdout.splitlines())
+
+    (tmp_path / "apps").mkdir()
+    assert f"health\t{COMMANDS['health']}" in offered("buntime ")
+    kinds = {line.partition("\t")[0] for line in offered("buntime new --kind ")}
+    assert kinds == {"fetch", "wsgi", "asgi", "static"}
+    assert any(line.startswith("--port\tport to listen on") for line in offered("buntime --po"))
+    assert any(line.startswith("--port\t") for line in offered("buntime check --po"))
+    assert not any(line.startswith("--port") for line in offered("buntime new --po"))
+
+
+def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """zsh's own _arguments takes what is declared for each command."""
+    program = shutil.which("zsh")
+    if program is None:
+        pytest.skip("there is no zsh here")
+    text = script("zsh", capsys)
+    path = tmp_path / "script"
+    # Outside of an editor's line: what would be shown is printed instead.
+    path.write_text(
+        '_arguments() { print -rl -- "$@"; }\n_describe() { print -rl -- $commands; }\n'
+        f"PREFIX=''; CURRENT=$(( $# + 2 )); words=(buntime \"$@\" '')\n{text}"
+    )
+
+    def offered(*words: str) -> list[str]:
+        command = [program, "-f", str(path), *words]
+        done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    assert f"health:{COMMANDS['health']}" in offered()
+    kind = "*--kind[fetch\\: a function, wsgi or asgi\\: as frameworks have it, static\\: a site]"
+    assert any(line.startswith(kind) for line in offered("new"))
+    assert ":value:(fetch wsgi asgi static)" in "".join(offered("new"))
+    assert "*:folder:_files -/" in offered("check")
+    assert "*--port[port to listen on; 0 takes a free one]:value:" in offered("serve")
+
+
+def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell that is not known is an error that names those that are."""
+    assert main(["completions", "tcsh"], mode="checkout") == 2
+    assert "no completions for 'tcsh'; there are bash, zsh, fish" in capsys.readouterr().err
+    assert main(["completions"], mode="checkout") == 2

@@ -1,0 +1,151 @@
+"""`buntime demo` serves the examples; `buntime health` tells whether a runtime takes requests."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buntime.commands.arguments import Command
+from buntime.commands.demo import copy_examples
+from buntime.commands.demo import run as run_demo
+from buntime.core.settings import Settings
+from tests.commands.runs import environ, run
+from tests.harness import Runtime, command, running
+
+EXAMPLES = {"chat", "clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
+
+
+@contextlib.contextmanager
+def demo(tmp_path: Path, *flags: str) -> Iterator[Runtime]:
+    with subprocess.Popen(
+        [*command(), "demo", *flags, "--port", "0", "--log-format", "json"],
+        env=environ(),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield Runtime(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The examples are served to this machine alone; `health` says so until the end."""
+    with demo(tmp_path) as runtime:
+        record = runtime.wait_for_record("listening")
+        assert (set(record["apps"]), record["env"]) == (EXAMPLES, "development")
+        assert runtime.url.startswith("http://127.0.0.1:")
+        assert "world" in httpx.get(f"{runtime.url}/hello/").text
+        assert httpx.get(f"{runtime.url}/site/").status_code == 200
+        done = run("health", runtime.url, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
+        done = run("health", cwd=tmp_path, env={"PORT": str(runtime.port)})
+        assert (done.returncode, done.stdout) == (0, "ok\n")
+        assert runtime.stop() == 0
+    done = run("health", runtime.url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"buntime: 127.0.0.1 port {runtime.port}: Connection refused\n"
+
+
+def test_demo_takes_no_folders(tmp_path: Path) -> None:
+    """A folder beside `demo` is a mistake that is told."""
+    done = run("demo", "apps", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "demo takes no folders" in done.stderr
+
+
+def test_examples_from_an_archive(tmp_path: Path) -> None:
+    """Where the examples are in the .pyz alone they are copied out of it, all of them."""
+    archive = tmp_path / "x.pyz"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("content/apps/hello/1.0.0/index.py", "a")
+        made.writestr("content/apps/site/index.html", "b")
+        made.writestr("content/buntime/__init__.py", "c")
+    copy_examples(archive / "content/apps", tmp_path / "copy")
+    assert {str(p.relative_to(tmp_path / "copy")): p.read_text()
+            for p in (tmp_path / "copy").rglob("*.*") if p.is_file()} == {
+        "hello/1.0.0/index.py": "a", "site/index.html": "b"}  # fmt: skip
+
+
+def test_demo_from_an_archive(tmp_path: Path) -> None:
+    """A copy is served for as long as it takes, and is gone in the end."""
+    archive = tmp_path / "x.pyz"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("content/apps/site/index.html", "b")
+    served: list[Path] = []
+
+    def serve(settings: Settings, read: Callable[[], Settings]) -> int:
+        served.extend(map(Path, settings.worker_dirs))
+        assert (served[0] / "site/index.html").read_text() == "b"
+        assert settings == read()
+        return 7
+
+    asked = Command("demo", {"env": "production"})
+    assert run_demo(asked, "pyz", serve, archive / "content/apps") == 7
+    assert not served[0].exists()
+
+
+def test_health_of_a_unix_socket(tmp_path: Path) -> None:
+    """Settings tell where to ask, and below which prefix; `.env` counts too."""
+    path = tmp_path / "s"
+    (tmp_path / "apps").mkdir()
+    settings = {"RUNTIME_LISTEN": f"unix:{path}", "RUNTIME_API_PREFIX": "/_"}
+    with running(tmp_path / "apps", env=settings):
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (tmp_path / ".env").write_text(lines)
+        assert run("health", cwd=tmp_path).stdout == "ok\n"
+        (tmp_path / ".env").unlink()
+        assert run("health", "--listen", f"unix:{path}", cwd=tmp_path).returncode == 1
+        done = run("health", f"unix:{path}", "--api-prefix", "/_", cwd=tmp_path)
+        assert done.stdout == "ok\n"
+    done = run("health", f"unix:{path}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"buntime: unix:{path}: No such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered /api/health/ready with 503"),
+        (b"SSH-2.0-OpenSSH\r\n", "answered /api/health/ready with no HTTP"),
+        (b"", "answered /api/health/ready with no HTTP"),
+    ],
+)
+def test_unhealthy(tmp_path: Path, answer: bytes, told: str) -> None:
+    """Whatever is no 200 is exit code 1, and what came instead."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            sock = server.accept()[0]
+            with sock:
+                sock.recv(4096)
+                sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run("health", f"http://127.0.0.1:{server.getsockname()[1]}", cwd=tmp_path)
+        thread.join()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://x", "127.0.0.1:80", "http://", "http://x:99999", "unix:"])
+def test_faulty_urls(tmp_path: Path, url: str) -> None:
+    """What cannot be asked is a wrong use, not bad health."""
+    done = run("health", url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be asked" in done.stderr

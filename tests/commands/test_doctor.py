@@ -1,0 +1,81 @@
+"""`buntime doctor` tells what is there, warns of what will hurt, and fails where nothing starts."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from buntime import __version__
+from tests.commands.runs import run
+from tests.harness import write_app
+
+FETCH = "def fetch(request): ...\n"
+
+
+def told(tmp_path: Path, *words: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+    done = run("doctor", *words, cwd=tmp_path, env=env)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_what_is_there(tmp_path: Path) -> None:
+    """Version, mode, Python, user, folders, settings by name and limits are told; secrets not."""
+    write_app(tmp_path / "apps/shop", {"app.py": FETCH})
+    (tmp_path / ".env").write_text("PORT=0\n")
+    env = {"RUNTIME_MASTER_KEY": "very-secret", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    code, text = told(tmp_path, "apps", "--state-dir", "state", env=env)
+    assert code == 0
+    assert f"version     buntime {__version__} (" in text
+    assert f"apps        1 in {tmp_path / 'apps'}\n" in text
+    assert f"cache       {tmp_path / 'cache/buntime'}\n" in text
+    assert f"state       {tmp_path / 'state'}\n" in text
+    assert f"settings    --state-dir, RUNTIME_MASTER_KEY, {tmp_path / '.env'}\n" in text
+    assert "very-secret" not in text
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert f"open files  {soft}" in text
+    assert text.endswith(" warnings\n")
+    assert "no faults" in text
+
+
+def test_what_will_hurt(tmp_path: Path) -> None:
+    """A faulty app, a port that is taken, a pool larger than the memory: all is warned of."""
+    write_app(tmp_path / "apps/shop", {"app.py": FETCH}, ttl="soon")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = ["apps", "--host", "127.0.0.1", "--port", port, "--pool-size", "99000000"]
+        code, text = told(tmp_path, *words, "--env", "production")
+    assert code == 0
+    warnings = [line for line in text.splitlines() if "WARNING: " in line]
+    for each in ("shop: ", "something listens there already", "RUNTIME_TRUSTED_PROXIES",
+                 "lower RUNTIME_POOL_SIZE", "raise the limit"):  # fmt: skip
+        assert any(each in line for line in warnings), each
+
+
+def test_an_open_door(tmp_path: Path) -> None:
+    """What others can reach wants a key, and no development mode."""
+    _, text = told(tmp_path, "--host", "0.0.0.0", "--port", "0", "--env", "development")
+    assert "others can reach this, and in development errors are shown with their trace" in text
+    assert "RUNTIME_MASTER_KEY is not set" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--port", "http"], "settings    FAULT: PORT (from --port): 'http' is not allowed"),
+        (["nowhere"], "settings    FAULT: the folder of apps {cwd}/nowhere cannot be read"),
+        (["--python", "/nowhere/python"], "settings    FAULT: RUNTIME_PYTHON: "),
+        (["--host", "203.0.113.7"], "listens on  FAULT: cannot listen on 203.0.113.7 port 8000"),
+        (["--host", "unix:file/s"], "listens on  FAULT: unix:{cwd}/file/s: "),
+    ],
+)
+def test_what_keeps_it_from_starting(tmp_path: Path, words: list[str], line: str) -> None:
+    """What would be an error of the start is a fault, and exit code 1."""
+    (tmp_path / "file").touch()
+    code, text = told(tmp_path, *words)
+    assert code == 1
+    assert line.format(cwd=tmp_path) in text
+    assert "1 faults" in text

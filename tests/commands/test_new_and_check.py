@@ -1,0 +1,131 @@
+"""`buntime new` writes apps that work as they are, and `buntime check` tells which do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buntime.commands.firstapps import KINDS
+from tests.commands.runs import run
+from tests.harness import running, write_app
+
+ANSWERS = {
+    "fetch": "<h1>Hello, Ada&lt;!</h1>\n",
+    "wsgi": "Hello from /wsgi/\n",
+    "asgi": "Hello from /asgi/\n",
+    "static": "<h1>Hello, world!</h1>",
+}
+
+
+def test_first_apps(tmp_path: Path) -> None:
+    """Each kind is written, said where to look at, passes the check, and answers."""
+    for kind in KINDS:
+        done = run("new", f"apps/{kind}", "--kind", kind, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Serve it:   buntime apps\n" in done.stdout
+        assert f"Look at it: http://localhost:8000/{kind}/\n" in done.stdout
+    done = run("check", "apps", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
+        "asgi: ok", "fetch: ok", "static: ok", "wsgi: ok", "4 apps, none at fault",
+    ]  # fmt: skip
+    with running(tmp_path / "apps") as runtime:
+        for kind, text in ANSWERS.items():
+            answer = httpx.get(f"{runtime.url}/{kind}/?name=Ada<")
+            assert (answer.status_code, text in answer.text) == (200, True)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """What is there already stays as it is, be it a folder or a file."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/index.py").write_text("mine")
+    (tmp_path / "blog").write_text("mine too")
+    for name in ("shop", "blog"):
+        done = run("new", name, cwd=tmp_path)
+        assert done.returncode == 2
+        expected = f"buntime: error: {name} is there already; take another name, or remove it\n"
+        assert done.stderr == expected
+    assert (tmp_path / "shop/index.py").read_text() == "mine"
+    assert (tmp_path / "blog").read_text() == "mine too"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "new wants the name of one app"),
+        (["a", "b"], "new wants the name of one app"),
+        (["a b"], "'a b' cannot be an app's name"),
+        ([".."], "'..' cannot be an app's name"),
+        (["shop@x"], "'x' is no version"),
+        (["shop", "--kind", "cgi"], "argument --kind: invalid choice: 'cgi'"),
+    ],
+)
+def test_names(tmp_path: Path, words: list[str], told: str) -> None:
+    """A name that no request could say is refused, and nothing is written."""
+    done = run("new", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_and_scopes(tmp_path: Path) -> None:
+    """A version and a scope may stand in the name; what is said fits them."""
+    done = run("new", "apps/@acme/shop@1.2.0", cwd=tmp_path)
+    assert "Serve it:   buntime apps\n" in done.stdout
+    assert "http://localhost:8000/@acme/shop@1.2.0/\n" in done.stdout
+    assert run("check", "apps", cwd=tmp_path).stdout.startswith("@acme/shop@1.2.0: ok")
+
+
+def test_faults(tmp_path: Path) -> None:
+    """Each fault is told with its app, and with the stack where code is at fault; exit code 1.
+    What an app prints goes to stderr, and the apps that are well are told of too."""
+    apps = tmp_path / "apps"
+    write_app(apps / "a-import", {"app.py": "import surely_not_there\n"})
+    write_app(apps / "b-manifest", {"app.py": ""}, ttl="soon")
+    write_app(apps / "c-nothing", {"app.py": "print('loud')\nprint('words')\n"})
+    write_app(apps / "d-entrypoint", {"x.txt": ""}, entrypoint="x.py")
+    write_app(apps / "e-python", {"app.py": ""}, python="/nowhere/python3")
+    write_app(apps / "f-dies", {"app.py": "import os; os._exit(3)\n"})
+    write_app(apps / "g-killed", {"app.py": "import os; os.kill(os.getpid(), 9)\n"})
+    write_app(apps / "h-warm", {"app.py": "def fetch(r): ...\n"}, ttl=60, prewarm=2)
+    write_app(apps / "i-sleeps", {"app.py": "import time; time.sleep(60)\n"})
+    done = run("check", "apps", "--boot-timeout", "1s", cwd=tmp_path)
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    for line, told in zip(
+        lines,
+        [
+            "a-import: FAULT: app.py: ModuleNotFoundError: No module named 'surely_not_there'",
+            "b-manifest: FAULT: ", "c-nothing: FAULT: ", "d-entrypoint: FAULT: ",
+            "e-python: FAULT: ", "f-dies: FAULT: the worker died while it loaded: exit code 3",
+            "g-killed: FAULT: the worker died while it loaded: killed by SIGKILL",
+            "h-warm: ok (Python ", "i-sleeps: FAULT: the app did not load in 1 s",
+            "9 apps, 8 at fault",
+        ],
+        strict=True,
+    ):  # fmt: skip
+        assert line.startswith(told)
+    assert "\n        import surely_not_there\n" in done.stdout
+    assert "loud" not in done.stdout
+
+
+def test_no_apps(tmp_path: Path) -> None:
+    """A folder without an app is no success: it is the wrong folder."""
+    (tmp_path / "apps").mkdir()
+    done = run("check", "apps", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"no apps in {tmp_path / 'apps'}\n")
+    assert run("check", "nowhere", cwd=tmp_path).returncode == 2
+
+
+def test_what_apps_print(tmp_path: Path) -> None:
+    """What an app prints to stderr while it loads, and warnings of the runtime, go to stderr."""
+    app = "import sys\nprint('careful', file=sys.stderr)\ndef fetch(request): ...\n"
+    write_app(tmp_path / "apps/loud", {"app.py": app})
+    (tmp_path / "apps/shop@one").mkdir()
+    done = run("check", "apps", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "careful" in done.stderr
+    assert "its version must be like" in done.stderr
+    assert done.stdout.count("\n") == 2
