@@ -15,19 +15,21 @@ small{{color:#666}}pre{{overflow:auto;background:#f4f4f4;padding:1rem}}</style>
 
 
 def render_error(
-    error: HttpError, request_id: str, *, accept: str
+    error: HttpError, request_id: str, *, accept: str, shows_detail: bool
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The fields and body of an error's answer; HTML where `accept` names text/html.
 
+    `shows_detail`: with the trace, which is for the app's author and for nobody else.
     JSON: {"error": {"code": "app_not_found", "message": "...", "requestId": "..."}}
     """
     fields = list(error.headers)
+    trace = error.detail if shows_detail else ""
     if "text/html" in accept.lower():
         try:
             phrase = HTTPStatus(error.status).phrase
         except ValueError:
             phrase = "Error"
-        detail = f"<pre>{escape(error.detail)}</pre>" if error.detail else ""
+        detail = f"<pre>{escape(trace)}</pre>" if trace else ""
         page = _PAGE.format(
             status=error.status,
             phrase=phrase,
@@ -38,7 +40,7 @@ def render_error(
         fields.append(("content-type", "text/html; charset=utf-8"))
         return fields, page.encode("utf-8", "backslashreplace")
     told = {"code": error.code, "message": error.message, "requestId": request_id}
-    if error.detail:
-        told["stack"] = error.detail
+    if trace:
+        told["stack"] = trace
     fields.append(("content-type", "application/json"))
     return fields, json.dumps({"error": told}).encode("ascii")

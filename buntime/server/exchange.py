@@ -232,7 +232,9 @@ class Exchange:
             return
         if error.closes:
             self.head.keep_alive = False
-        fields, body = render_error(error, self.id, accept=_field(self.head, "accept"))
+        accept = _field(self.head, "accept")
+        is_development = self.connection.service.is_development
+        fields, body = render_error(error, self.id, accept=accept, shows_detail=is_development)
         self.respond(error.status, fields, body)
 
     def cut(self) -> None:

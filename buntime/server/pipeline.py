@@ -5,10 +5,11 @@ Everything the runtime refuses ends here as an `HttpError`, and is answered as o
 
 from buntime.core.access import bears_key
 from buntime.core.app import App, app_key
-from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
+from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.handshake import check_upgrade, is_websocket
 from buntime.core.router import Target
 from buntime.core.settings import Settings
+from buntime.server import faults
 from buntime.server.api import Api
 from buntime.server.apps import Catalog
 from buntime.server.exchange import Exchange, body_too_large
@@ -45,15 +46,7 @@ class Pipeline:
             exchange.fail(error)
         except ManifestError as error:
             self._log.error("an app cannot be served", error=str(error), path=exchange.head.path)
-            detail = str(error) if self._is_development else ""
-            exchange.fail(
-                ServerFault(
-                    500,
-                    "app_misconfigured",
-                    "the app's folder or manifest is faulty; the log says how",
-                    detail=detail,
-                )
-            )
+            exchange.fail(faults.misconfigured(str(error)))
 
     def _dispatch(self, exchange: Exchange) -> None:
         head = exchange.head

@@ -211,3 +211,13 @@ def _watch_exit(loop: Loop, popen: "subprocess.Popen[bytes]", on_dead: Callable[
         _PidWatch(loop, os.pidfd_open(popen.pid), on_dead)
     else:
         _PollWatch(loop, popen.pid, on_dead)
+
+
+def describe_exit(returncode: int) -> str:
+    """`-9` -> "killed by SIGKILL"; `3` -> "exit code 3"."""
+    if returncode < 0:
+        try:
+            return f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            return f"killed by signal {-returncode}"
+    return f"exit code {returncode}"

@@ -86,9 +86,9 @@ class Runtime:
             # Who develops wants the next request to have the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
             # And sees the faults of a change, rather than what was before it.
-            vetting=None if settings.is_development else self._pool.vetting,
+            vetting=None if settings.is_development else self._pool.hosts.vetting,
         )
-        self._pool.vetting.on_proven = self._catalog.reconsider
+        self._pool.hosts.vetting.on_proven = self._catalog.reconsider
         self._service = Service(self._loop, settings, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report, self._catalog)
         api = Api(settings, self._pool, self._catalog, metrics)

@@ -51,6 +51,7 @@ class Service:
     def __init__(self, loop: Loop, settings: Settings, log: Log, meters: Meters) -> None:
         self.loop = loop
         self.log = log
+        self.is_development = settings.is_development
         self.meters = meters
         self.head_parser = HeadParser(
             Limits(

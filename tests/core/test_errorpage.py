@@ -34,7 +34,7 @@ class Text(HTMLParser):
 
 
 def rendered(error: HttpError, accept: str = "") -> tuple[dict[str, str], str]:
-    fields, body = render_error(error, "an-id", accept=accept)
+    fields, body = render_error(error, "an-id", accept=accept, shows_detail=True)
     return dict(fields), body.decode("utf-8")
 
 
@@ -73,7 +73,7 @@ def test_further_fields_are_kept() -> None:
 def test_nothing_in_a_message_becomes_markup(message: str, detail: str, accept: str) -> None:
     """Whatever a message or a trace quotes is text: the page has its own tags and no other."""
     fault = ServerFault(500, "app_error", message, detail=detail)
-    _, body = render_error(fault, "an-id", accept=accept)
+    _, body = render_error(fault, "an-id", accept=accept, shows_detail=True)
     if not accept:
         assert json.loads(body)["error"]["message"] == message
         return
