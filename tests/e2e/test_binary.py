@@ -226,7 +226,7 @@ def test_a_bare_system(bare: Path) -> None:
         assert "hello" in get(runtime, "/hello/").lower()
         assert "<base href" in get(runtime, "/site/")
         upgrade = (
-            b"GET /chat/socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            b"GET /chat/socket?room=a&name=b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         with runtime.connect() as sock:
