@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.harness import Runtime, children_of, running, write_app
-from tests.rawsocket import handshake
+from tests.rawsocket import PONG, handshake, write_frame
 
 LATE_S = 2.0
 _OPENING = 100  # connections that are opened at once
+_PING = b"\x89\0"
+_PONG = write_frame(PONG)
 
 # A message is due one second after the last, counted from the first: what is late does not make
 # those behind it late.
@@ -79,10 +81,13 @@ class Client(asyncio.Protocol):
         tally.counts.append(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self.transport = transport
-        transport.write(self._asks)  # type: ignore[attr-defined]  # it is one for writing
+        transport.write(self._asks)
 
     def data_received(self, data: bytes) -> None:
+        if _PING in data:  # which is nowhere else, as messages are ASCII
+            self.transport.write(_PONG)
         *messages, self._unread = (self._unread + data).split(b"}")
         for message in messages:
             self._take(json.loads(message[message.index(b"{") :] + b"}"))
