@@ -63,8 +63,12 @@ class Contestant:
                 upstream_port = upstream.port
                 port = free_port()
             command = self.command(Place(folder, port, upstream_port))
-            server = started(self.name, command, port=port, folder=folder, env=self.env)
-            yield stack.enter_context(server)
+            logs_pid = self.kind is Kind.OURS
+            yield stack.enter_context(
+                started(
+                    self.name, command, port=port, folder=folder, env=self.env, logs_pid=logs_pid
+                )
+            )
 
 
 # Buntime

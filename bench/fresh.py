@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.clients import Client, connected, expect, worker_pids
 from bench.contestants import CONNECTIONS_MAX, Contestant, Place
 from bench.figures import Sample
-from bench.servers import Server, free_port, launched, resident_bytes, wait_for_port
+from bench.servers import Server, blamed, free_port, launched, resident_bytes, wait_for_port
 
 IDLE_CONNECTIONS = 10_000
 SPARE_DESCRIPTORS = 500  # for all that is no idle connection
@@ -37,8 +37,11 @@ def _start(contestant: Contestant, folder: Path) -> float:
     port = free_port()
     command = contestant.command(Place(folder, port))
     begun = time.perf_counter()
-    with launched(contestant.name, command, folder=folder, env=contestant.env) as process:
-        wait_for_port(port, process, folder / "log")
+    with (
+        launched(contestant.name, command, folder=folder, env=contestant.env) as process,
+        blamed(folder / "log"),
+    ):
+        wait_for_port(port, process)
         with connected(port) as client:
             expect(client.get("/noop/"), b"ok")
             return (time.perf_counter() - begun) * 1e3
@@ -46,7 +49,11 @@ def _start(contestant: Contestant, folder: Path) -> float:
 
 def at_rest(contestant: Contestant, folder: Path, _: float) -> Sample:
     """Memory of a runtime that has answered one request, and of the worker that did it."""
-    with contestant.serve(folder) as server, connected(server.port) as client:
+    with (
+        contestant.serve(folder) as server,
+        blamed(server.log),
+        connected(server.port) as client,
+    ):
         expect(client.get("/noop/"), b"ok")
         time.sleep(REST_S)
         [worker] = worker_pids(client)
@@ -58,7 +65,11 @@ def at_rest(contestant: Contestant, folder: Path, _: float) -> Sample:
 
 def idle_connections(contestant: Contestant, folder: Path, _: float) -> Sample:
     """Memory of a connection that has been answered once and stays open."""
-    with contestant.serve(folder) as server, contextlib.ExitStack() as clients:
+    with (
+        contestant.serve(folder) as server,
+        blamed(server.log),
+        contextlib.ExitStack() as clients,
+    ):
         with connected(server.port) as client:  # what the first connection costs is no connection's
             expect(client.get("/noop/"), b"ok")
         count = connections_allowed(server)

@@ -45,7 +45,7 @@ def rows(scenario: ScenarioResult) -> list[list[str]]:
     table = [["", *(METRICS[key].label for key in keys), "spread", f"{first} : this"]]
     for entry in scenario["entries"]:
         cells = [figure(entry["median"][key]) if key in entry["median"] else "" for key in keys]
-        spread = f"{entry['spread'][keys[0]]:.0%}"
+        spread = f"{entry['spread'][keys[0]]:.0%}" if len(entry["samples"]) > 1 else ""
         table.append([entry["name"], *cells, spread, ratio(scenario, entry)])
     return table
 

@@ -41,10 +41,10 @@ from bench.figures import (
 from bench.fresh import at_rest, idle_connections, start_up
 from bench.limits import spawn_rate
 from bench.loads import Download, Echo, Get, Load, Many, Paced, Upload, get_static
+from bench.servers import blamed
 from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
 
 Measure = Callable[[float], Sample]  # one round of so many seconds
-ACCESS = b'"message":"access"'
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,13 @@ def served(contestant: Contestant, load: Load, name: str | None = None) -> Entry
     @contextlib.contextmanager
     def ready(folder: Path) -> Iterator[Measure]:
         with contestant.serve(folder) as server:
-            load.check(server)
+            with blamed(server.log):
+                load.check(server)
 
             def measure(seconds: float) -> Sample:
-                sample = load.measure(server, seconds)
-                if contestant.kind is Kind.OURS and not server.has_logged(ACCESS):
+                with blamed(server.log):
+                    sample = load.measure(server, seconds)
+                if contestant.kind is Kind.OURS and not server.logs_access():
                     raise BenchError("it has logged no access, so it did less than by default")
                 return sample
 
@@ -89,11 +91,12 @@ def served(contestant: Contestant, load: Load, name: str | None = None) -> Entry
 
 
 def fresh(contestant: Contestant, measure: Callable[[Contestant, Path, float], Sample]) -> Entry:
-    """A server that each round starts anew."""
+    """A server that each round starts anew; once before, so that all have unpacked what they do."""
 
     @contextlib.contextmanager
     def ready(folder: Path) -> Iterator[Measure]:
         folder.mkdir(parents=True)
+        start_up(contestant, folder / "check", seconds=0)
 
         def measure_next(seconds: float) -> Sample:
             return measure(contestant, folder / str(len(list(folder.iterdir()))), seconds)

@@ -18,6 +18,8 @@ from bench.errors import BenchError
 HOST = "127.0.0.1"
 START_S = 30.0
 STOP_S = 20.0
+TAIL_LINES = 10
+ACCESS = '"message":"access"'  # in Buntime's lines for requests
 LOG_BEGINNING_BYTES = 64 << 10
 POLL_S = 0.001  # short beside the 15 ms of the fastest start
 
@@ -34,10 +36,10 @@ class Server:
     def resident_bytes(self) -> int:
         return resident_bytes(self.pid)
 
-    def has_logged(self, text: bytes) -> bool:
-        """Whether the beginning of its log has `text`."""
+    def logs_access(self) -> bool:
+        """Whether the beginning of its log has a line for a request."""
         with self.log.open("rb") as log:
-            return text in log.read(LOG_BEGINNING_BYTES)
+            return ACCESS.encode() in log.read(LOG_BEGINNING_BYTES)
 
     def descriptors_max(self) -> int:
         """How many files, and so connections, the process may have open."""
@@ -48,14 +50,34 @@ class Server:
 
 
 @contextlib.contextmanager
+def blamed(log: Path) -> Iterator[None]:
+    """Add to an error what the process that it is about has logged of late."""
+    try:
+        yield
+    except (BenchError, OSError) as error:
+        raise BenchError(f"{str(error) or repr(error)}\n{tail(log)}".rstrip()) from error
+
+
+@contextlib.contextmanager
 def started(
-    name: str, command: Sequence[str], *, port: int, folder: Path, env: Mapping[str, str]
+    name: str,
+    command: Sequence[str],
+    *,
+    port: int,
+    folder: Path,
+    env: Mapping[str, str],
+    logs_pid: bool = False,
 ) -> Iterator[Server]:
-    """A process that listens; `folder` is where it runs and what it prints goes."""
+    """A process that listens; `folder` is where it runs and what it prints goes.
+
+    `logs_pid`: another process than the one that is started may serve, and tells so in its log.
+    """
     log = folder / "log"
     with launched(name, command, folder=folder, env=env) as process:
-        wait_for_port(port, process, log)
-        yield Server(name, port, logged_pid(log) or process.pid, log)
+        with blamed(log):
+            wait_for_port(port, process)
+            pid = wait_for_pid(log) if logs_pid else process.pid
+        yield Server(name, port, pid, log)
 
 
 @contextlib.contextmanager
@@ -96,7 +118,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     """Return as soon as somebody accepts."""
     deadline = time.monotonic() + START_S
     while True:
@@ -105,23 +127,27 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
             return
         except ConnectionRefusedError:
             if process.poll() is not None:
-                raise BenchError(f"it ended as it started: {tail(log)}") from None
+                raise BenchError("it ended as it started") from None
             if time.monotonic() > deadline:
-                raise BenchError(f"it did not listen within {START_S:g} s: {tail(log)}") from None
+                raise BenchError(f"it did not listen within {START_S:g} s") from None
         time.sleep(POLL_S)
 
 
 def tail(log: Path) -> str:
-    return log.read_text("utf-8", "backslashreplace")[-2000:]
+    """The last lines that tell of something else than requests."""
+    lines = log.read_text("utf-8", "backslashreplace").splitlines()
+    return "\n".join([line for line in lines if ACCESS not in line][-TAIL_LINES:])
 
 
-def logged_pid(log: Path) -> int | None:
-    """The pid that a Buntime logs: behind its binary's loader it is another than was started."""
-    with log.open("rb") as lines:
-        for line in lines:
-            if line.startswith(b"{") and b'"message":"listening"' in line:
+def wait_for_pid(log: Path) -> int:
+    """The pid in the record of Buntime's start: behind its binary's loader it is another."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        for line in log.read_bytes().splitlines(keepends=True):
+            if b'"message":"listening"' in line and line.endswith(b"\n"):
                 return int(json.loads(line)["pid"])
-    return None
+        time.sleep(POLL_S)
+    raise BenchError(f"it did not log that it listens within {START_S:g} s")
 
 
 def resident_bytes(pid: int) -> int:
