@@ -48,7 +48,7 @@ class Client:
         """Ask, and read the whole answer while the body is still being sent. Raises Cut."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = [f"{method} {target} HTTP/1.1", "Host: chaos"]
+        head = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{self._port}"]
         if is_streamed:
             head.append("Transfer-Encoding: chunked")
         elif body:

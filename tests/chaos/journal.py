@@ -53,6 +53,8 @@ class Journal:
     refused_by_app: Counter[str] = field(default_factory=Counter)
     posted: set[str] = field(default_factory=set)  # POSTs that were answered right
     unrun: set[str] = field(default_factory=set)  # POSTs that were refused and not asked again
+    # By app: how long after newer code was there a request was begun that older code answered.
+    lags_s: dict[str, float] = field(default_factory=dict)
     sockets_echoed: int = 0  # messages
 
     def begin(self, app: str, name: str) -> float:

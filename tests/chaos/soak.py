@@ -2,8 +2,8 @@
 
 Every app's workers are replaced after about 500 requests. Before and after, without a request in
 hand, the runtime's descriptors, threads, processes and memory are counted; they must agree within
-5 %. A part of the traffic comes before the first count: caches fill, and the allocator finds its
-level.
+5 %. A part of the traffic comes before the first count, with as many workers as fill the caches
+that have names of workers in them, so that the allocator has found its level.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ TOLERANCE = 0.05
 MAX_REQUESTS = 500
 QUIET_S = 30.0
 _WARM_PART = 5  # of the requests: one in so many comes before the first count
+# The log keeps the names of so many workers at hand: till then its cache grows.
+_CACHED = 1024
 _PARTS = 10  # after each of them there is a rest, and memory is looked at
 # Of a hundred requests; `once` takes a process each.
 _SHARES = {
@@ -96,8 +98,10 @@ def soak(folder: Path, *, requests: int, seed: int = 1) -> Soaked:
 async def _soak(runtime: Subject, deployer: Deployer, requests: int, seed: int) -> Soaked:
     traffic = Traffic(runtime.port, Journal(), seed, small_max=4000)
     await _ask(traffic, deployer, max(1000, requests // _WARM_PART), "warm")
+    processes = min(_CACHED, requests // 50)
+    await _ask_often(traffic, deployer, "once", "small", "fill", processes)
+    created = await _workers_created(runtime)  # before the count: it starts a thread for metrics
     before = await _count_at_rest(runtime)
-    created = await _workers_created(runtime)
     started = time.monotonic()
     memory = [before.memory_bytes]
     for part in range(_PARTS):

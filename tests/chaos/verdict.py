@@ -12,10 +12,10 @@ from typing import Any
 from tests.chaos.apps import ChaosApp
 from tests.chaos.journal import Asked, Deed, Journal
 from tests.chaos.subject import Subject
-from tests.chaos.traffic import SETTLED_S
 from tests.chaos.trouble import BREAKS, FLOODED, KILLS, LEFT
 
 CUT = "cut"  # the app whose workers are killed also while they stream
+MENDED_S = 20.0  # after a broken version has gone: till then requests of before may meet it
 _EXCERPT = 8  # records told with a failure
 _SHOWN = 20  # failures told in full
 
@@ -93,7 +93,7 @@ class Judge:
     def _was_broken(self, asked: Asked) -> bool:
         if asked.app != BREAKS or "@" in asked.target:
             return False
-        return self._apps[BREAKS].may_be_broken(asked.started_s, asked.ended_s, SETTLED_S)
+        return self._apps[BREAKS].may_be_broken(asked.started_s, asked.ended_s, MENDED_S)
 
     def describe(self, asked: Asked, subject: Subject) -> str:
         """All that helps to find out why."""
@@ -195,6 +195,8 @@ def _figures(journal: Journal, judge: Judge, failed: list[Asked]) -> list[str]:
     waits = sorted(journal.retry_after_s)
     if waits:
         lines.append(f"Retry-After: median {statistics.median(waits):g} s, most {waits[-1]:g} s")
+    slow = sorted(journal.lags_s.items(), key=lambda item: -item[1])[:3]
+    lines.append("new code took at most " + ", ".join(f"{s:.1f} s ({app})" for app, s in slow))
     told = ", ".join(f"{count} {message!r}" for (_, message), count in judge.messages.most_common())
     lines.append(f"log: {told}")
     gets = [asked for asked in failed if not asked.is_post]
