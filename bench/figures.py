@@ -115,7 +115,7 @@ def in_turn(items: Sequence[Item], rounds: int) -> list[Item]:
     So what one leaves behind, a warm cache or a hot processor, does not always meet the same other.
     """
     turns: list[Item] = []
-    for number in range(rounds):
+    for number in range(rounds if items else 0):
         first = number % len(items)
         turns += [*items[first:], *items[:first]]
     return turns

@@ -1,0 +1,190 @@
+"""The scenarios as data, the command line, and one that is carried out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import argument_parser, has_failed, main, planned
+from bench.contestants import BARE_LOOP, BARE_RELAY, Kind
+from bench.errors import BenchError
+from bench.figures import RATE, Bar, Direction
+from bench.limits import spawn_rate
+from bench.loads import Download, Echo, Get, Load, Upload
+from bench.results import Results
+from bench.rounds import run_scenario
+from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
+from bench.servers import resident_bytes
+from tests.harness import children_of, is_alive, wait_until
+
+NAMES = [scenario.name for scenario in SCENARIOS]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+def test_bars_name_entries(scenario: Scenario) -> None:
+    """A bar compares entries of its scenario, by a metric that the scenario shows."""
+    names = [entry.name for entry in scenario.entries]
+    assert len(set(names)) == len(names)
+    for bar in scenario.bars:
+        assert bar.who in names
+        assert bar.of is None or bar.of in names
+        assert bar.metric in scenario.metrics
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+def test_first_entry_is_ours(scenario: Scenario) -> None:
+    """Ratios are those of the first entry, so that is Buntime."""
+    assert scenario.entries[0].kind is Kind.OURS
+
+
+def test_short() -> None:
+    """The short form has few scenarios, and of them Buntime and the limits."""
+    plan = planned(argument_parser().parse_args(["--short"]))
+    assert [one.name for one in plan.scenarios] == [
+        "warm-noop",
+        "warm-noop-1",
+        "ephemeral-noop",
+        "static-4kb",
+    ]
+    assert (plan.rounds, plan.seconds) == (2, 1.0)
+    for scenario in plan.scenarios:
+        assert {entry.kind for entry in plan.entries(scenario)} == {Kind.OURS, Kind.LIMIT}
+
+
+def test_all_by_default() -> None:
+    """Without a name all scenarios are meant, three rounds of three seconds."""
+    plan = planned(argument_parser().parse_args([]))
+    assert (plan.scenarios, plan.rounds, plan.seconds) == (SCENARIOS, 3, 3.0)
+    assert plan.entries(SCENARIOS[0]) == list(SCENARIOS[0].entries)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["warm-nop"], "no scenario warm-nop; there are warm-noop"),
+        (["--rounds", "0"], "above 0"),
+        (["--seconds", "0"], "above 0"),
+    ],
+)
+def test_faulty_arguments(arguments: list[str], message: str) -> None:
+    """What cannot be meant is refused before anything is started."""
+    with pytest.raises(BenchError, match=message):
+        planned(argument_parser().parse_args(arguments))
+
+
+def test_without_wrk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where wrk is missing the short form is skipped, the long one fails; both say what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["--short"]) == 0
+    assert "skipped, since wrk is missing (Debian: apt install wrk)" in capsys.readouterr().err
+    assert main(["warm-noop"]) == 2
+    assert "bench: wrk is missing (Debian: apt install wrk)" in capsys.readouterr().err
+
+
+def scenario(*entries: Entry) -> Scenario:
+    bars = (Bar(Direction.AT_LEAST, 0.5, RATE, "limit", who="one"),)
+    return Scenario("made-up", "for a test", (RATE,), entries, bars)
+
+
+def test_rounds(tmp_path: Path) -> None:
+    """Entries are measured in turn, for the seconds of a round, and judged at the end."""
+    order: list[str] = []
+
+    def measured(name: str, rate: float) -> Measure:
+        def measure(seconds: float) -> dict[str, float]:
+            order.append(name)
+            return {"rate": rate * seconds}
+
+        return measure
+
+    made_up = scenario(computed("one", measured("1", 30)), computed("limit", measured("2", 40)))
+    said: list[str] = []
+    result = run_scenario(
+        made_up, made_up.entries, tmp_path, rounds=2, seconds=2.0, say=said.append
+    )
+    assert order == ["1", "2", "2", "1"]
+    assert [entry["median"] for entry in result["entries"]] == [{"rate": 60.0}, {"rate": 80.0}]
+    assert [bar["ratio"] for bar in result["bars"]] == [0.75]
+    assert len(said) == 4
+
+
+def test_failures(tmp_path: Path) -> None:
+    """Who fails, or is not there, has no figure; the others have theirs; all that began ends."""
+    ended: list[str] = []
+
+    @contextlib.contextmanager
+    def ready(_: Path) -> Iterator[Measure]:
+        def fail(_: float) -> dict[str, float]:
+            raise BenchError("an answer was wrong")
+
+        try:
+            yield fail
+        finally:
+            ended.append("one")
+
+    made_up = scenario(
+        Entry("one", Kind.OURS, ready),
+        computed("limit", lambda _: {"rate": 1.0}),
+        Entry("other", Kind.PEER, ready, lacks=lambda: "it is missing"),
+    )
+    result = run_scenario(
+        made_up, made_up.entries, tmp_path, rounds=3, seconds=1.0, say=lambda _: None
+    )
+    assert result["failed"] == {"one": "an answer was wrong"}
+    assert result["left_out"] == {"other": "it is missing"}
+    assert [entry["name"] for entry in result["entries"]] == ["limit"]
+    assert result["bars"][0]["is_met"] is None
+    assert ended == ["one"]
+    results: Results = {
+        "begun": "",
+        "machine": {},
+        "rounds": 3,
+        "seconds": 1.0,
+        "scenarios": [result],
+    }
+    assert has_failed(results, is_short=False)
+
+
+@pytest.mark.parametrize("load", [Get(), Get("/noop/", mode="varied")], ids=["plain", "varied"])
+def test_bare_loop(load: Load, tmp_path: Path) -> None:
+    """The bare loop answers what it is compared by."""
+    with BARE_LOOP.serve(tmp_path / "loop") as server:
+        load.check(server)
+
+
+def test_wrong_answers_are_noticed(tmp_path: Path) -> None:
+    """An answer with other bytes than expected keeps a contestant from being measured."""
+    with (
+        BARE_LOOP.serve(tmp_path / "loop") as server,
+        pytest.raises(BenchError, match="answered 200 with 2 bytes b'ok', not 200 with 1024 bytes"),
+    ):
+        Echo().check(server)
+
+
+def test_bare_relay(tmp_path: Path) -> None:
+    """The relay passes on as many bytes as it is asked for, in both directions."""
+    with BARE_RELAY.serve(tmp_path / "relay") as server:
+        Download().check(server)
+        Upload().check(server)
+        assert server.resident_bytes() > 0
+
+
+def test_server_ends(tmp_path: Path) -> None:
+    """A contestant, and what it has started, is gone afterwards."""
+    with BARE_RELAY.serve(tmp_path / "relay") as server:
+        pids = [server.pid, *children_of(server.pid)]
+    assert len(pids) == 2
+    wait_until(lambda: not any(map(is_alive, pids)), what="the end of both")
+
+
+def test_spawns() -> None:
+    """At least one interpreter is started by each, however little time there is."""
+    sample = spawn_rate(2, seconds=0.0)
+    assert sample["rate"] > 0
+    assert resident_bytes(os.getpid()) > 0
