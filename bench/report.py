@@ -98,6 +98,8 @@ def markdown(results: Results) -> str:
     lines = [
         f"Measured {results['begun']}: {results['rounds']} rounds of {results['seconds']:g} s.",
         f"{machine_text(results)}.",
+        "",
+        "![The same as a picture](../bench/results.svg)",
     ]
     for scenario in results["scenarios"]:
         lines += ["", f"### {scenario['name']}", "", f"{sentence(scenario['about'])}", ""]

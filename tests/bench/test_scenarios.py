@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from bench.results import Results
 from bench.rounds import run_scenario
 from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
 from bench.servers import resident_bytes
-from tests.harness import children_of, is_alive, wait_until
+from tests.harness import ROOT, children_of, is_alive, wait_until
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 
@@ -39,6 +40,18 @@ def test_bars_name_entries(scenario: Scenario) -> None:
 def test_first_entry_is_ours(scenario: Scenario) -> None:
     """Ratios are those of the first entry, so that is Buntime."""
     assert scenario.entries[0].kind is Kind.OURS
+
+
+def test_documented() -> None:
+    """docs/performance.md tells what each scenario is, and each of its bars."""
+    page = (ROOT / "docs/performance.md").read_text("utf-8")
+    method, bars = page.split("\n### Bars\n")
+    scenario_rows = [line for line in method.splitlines() if line.startswith("| `")]
+    told = {name for line in scenario_rows for name in re.findall("`(.*?)`", line.split(" | ")[0])}
+    assert told == set(NAMES)
+    judged = [line for line in bars.splitlines() if line.startswith("| `")]
+    told = {name for line in judged for name in re.findall("`(.*?)`", line.split(" | ")[0])}
+    assert told == {scenario.name for scenario in SCENARIOS if scenario.bars}
 
 
 def test_short() -> None:
