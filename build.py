@@ -158,6 +158,17 @@ def binary(args: list[str]) -> int:
     return 0
 
 
+def figures(args: list[str]) -> int:
+    """Make both files, and measure size, start-up and latency beside the checkout's"""
+    if pyz(args) or binary(args):
+        return 1
+    from artifacts.figures import table
+
+    for line in table(str(environment("runtime")), ROOT):
+        print(line, flush=True)
+    return 0
+
+
 TASKS = {
     "run": run,
     "test": test,
@@ -168,6 +179,7 @@ TASKS = {
     "lock": lock,
     "pyz": pyz,
     "binary": binary,
+    "figures": figures,
 }
 
 

@@ -4,5 +4,6 @@ content.py       what both carry: the runtime, the packages it needs, the exampl
 pyz.py           the archive; pyz_main.py is what Python runs in it
 interpreter.py   a Python that runs from any folder
 binary.py        the binary, which carries one; binary_main.py unpacks, binary_start.py runs in it
+figures.py       measures both beside the checkout
 unpack.py        how what is carried gets into a cache folder; part of both files
 """
