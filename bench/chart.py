@@ -16,6 +16,7 @@ LINE = 17
 MARGIN = 16
 COLOURS = {"ours": "#2563a8", "peer": "#a9b4c0", "limit": "#e0a53c"}
 LEGEND = {"ours": "Buntime", "peer": "others", "limit": "limits of this machine"}
+BETTER = "↑ more is better   ↓ less is better"
 MET, MISSED, QUIET, INK = "#1f7a3d", "#b3261e", "#5b6670", "#1c2126"
 STYLE = "font-family='system-ui, sans-serif' font-size='12'"
 
@@ -44,7 +45,8 @@ def scenario_block(scenario: ScenarioResult, y: float) -> tuple[list[str], float
     """One scenario's title, bars and verdicts; and where the next one begins."""
     key = scenario["metrics"][0]
     largest = max(entry["median"][key] for entry in scenario["entries"])
-    title = f"{scenario['name']}: {METRICS[key].label}"
+    metric = METRICS[key]
+    title = f"{scenario['name']}: {metric.label} {'↓' if metric.is_cost else '↑'}"
     parts = [text(MARGIN, y + 14, title, weight="bold")]
     parts.append(text(LABEL_X + 12, y + 14, scenario["about"], QUIET))
     y += 24
@@ -75,7 +77,7 @@ def legend(y: float) -> list[str]:
         parts.append(f"<rect x='{x}' y='{y - 10}' width='12' height='12' fill='{COLOURS[kind]}'/>")
         parts.append(text(x + 18, y, name))
         x += 40 + 7 * len(name)
-    return parts
+    return [*parts, text(x, y, BETTER, QUIET)]
 
 
 def text(

@@ -18,15 +18,16 @@ class Metric:
 
     key: str
     label: str
+    is_cost: bool = True  # less of it is better
 
 
-RATE = Metric("rate", "requests/s")
+RATE = Metric("rate", "requests/s", is_cost=False)
 P50 = Metric("p50_ms", "p50 ms")
 P99 = Metric("p99_ms", "p99 ms")
-THROUGHPUT = Metric("mb_per_s", "MB/s")
+THROUGHPUT = Metric("mb_per_s", "MB/s", is_cost=False)
 START = Metric("start_ms", "start ms")
 EACH = Metric("kib_each", "KiB each")
-CONNECTIONS = Metric("connections", "connections")
+CONNECTIONS = Metric("connections", "connections", is_cost=False)
 RUNTIME = Metric("runtime_mib", "runtime MiB")
 WORKER = Metric("worker_mib", "worker MiB")
 METRICS = {
