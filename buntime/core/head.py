@@ -165,7 +165,7 @@ def bad_request(message: str) -> ClientFault:
 
 
 def _parse_head(raw: bytes, limits: Limits) -> Head:
-    if len(raw) > limits.request_line_max_bytes:
+    if len(raw) > min(limits.request_line_max_bytes, limits.headers_max_bytes):
         line_end = raw.find(b"\r\n")
         if line_end > limits.request_line_max_bytes:
             raise _line_too_long(limits)

@@ -54,3 +54,14 @@ def test_refused_heads_are_refused_again() -> None:
     for _ in range(2):
         with pytest.raises(ClientFault):
             parser.parse(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_headers_smaller_than_a_line() -> None:
+    """A bound on headers that lies below that on the request line holds for a head that is
+    whole at once."""
+    limits = Limits(request_line_max_bytes=8192, headers_max_bytes=1024)
+    raw = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n"
+    assert HeadParser(limits).parse(raw % (b"x" * 990)).headers[0] == ("host", "a")
+    with pytest.raises(ClientFault) as caught:
+        HeadParser(limits).parse(raw % (b"x" * 1100))
+    assert caught.value.status == 431
