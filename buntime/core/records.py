@@ -1,4 +1,4 @@
-"""Log records, and the two forms in which they are written: JSON lines and pretty text.
+"""Log records, and the forms in which they are written: JSON lines, pretty text, the journal's.
 
 A record is written by another thread than the one that made it, so it holds values that do not
 change any more. Formatting is pure and takes any value: what a client, an app or a faulty object
@@ -172,6 +172,7 @@ _PLAIN = re.compile(r'[^\s"=\\]+')
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _RED, _GREEN, _YELLOW, _CYAN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"
 _LEVEL_COLOURS = {Level.DEBUG: _DIM, Level.INFO: _GREEN, Level.WARN: _YELLOW, Level.ERROR: _RED}
+_PRIORITIES = {Level.DEBUG: 7, Level.INFO: 6, Level.WARN: 4, Level.ERROR: 3}  # syslog(3)
 _STATUS_COLOURS = {2: _GREEN, 3: _CYAN, 4: _YELLOW, 5: _RED}
 
 
@@ -181,18 +182,40 @@ def format_pretty(record: Record, colour: bool) -> str:
     A field of several lines, such as a stack, stands indented below. The escape sequences of
     `colour` are the only ones in it.
     """
+    head = _pretty_head(record.time, record.level, colour)
+    return head + _pretty_body(record, colour)
+
+
+def format_access_pretty(entry: AccessEntry, colour: bool) -> str:
+    """`12:34:56.789 INFO  GET /hello/ 200 1.2ms 512B hello@1.0.0 w3 127.0.0.1 5f0c...`."""
+    return _pretty_head(entry.time, Level.INFO, colour) + _access_words(entry, colour)
+
+
+def format_journal(record: Record) -> str:
+    """`<4>text key=value`: what format_pretty gives, without the time, which the journal has.
+
+    Each line has its priority, as sd-daemon(3) has it: the journal takes lines one by one.
+    """
+    priority = f"<{_PRIORITIES[record.level]}>"
+    return priority + _pretty_body(record, False).replace("\n", f"\n{priority}")
+
+
+def format_access_journal(entry: AccessEntry) -> str:
+    """`<6>GET /hello/ 200 1.2ms 512B hello@1.0.0 w3 127.0.0.1 5f0c...`."""
+    return f"<{_PRIORITIES[Level.INFO]}>" + _access_words(entry, False)
+
+
+def _pretty_body(record: Record, colour: bool) -> str:
     inline, blocks = [], []
     for key, value in record.fields.items():
         if isinstance(value, str) and "\n" in value:
             blocks.append(_block(key, value, colour))
         else:
             inline.append(f" {_paint(escape(key) + '=', _DIM, colour)}{_pretty_value(value)}")
-    head = _pretty_head(record.time, record.level, colour)
-    return "".join((head, escape(record.message), *inline, *blocks))
+    return "".join((escape(record.message), *inline, *blocks))
 
 
-def format_access_pretty(entry: AccessEntry, colour: bool) -> str:
-    """`12:34:56.789 INFO  GET /hello/ 200 1.2ms 512B hello@1.0.0 w3 127.0.0.1 5f0c...`."""
+def _access_words(entry: AccessEntry, colour: bool) -> str:
     app = entry.app if entry.version is None else f"{entry.app}@{entry.version}"
     words = (
         escape(entry.method),
@@ -203,7 +226,7 @@ def format_access_pretty(entry: AccessEntry, colour: bool) -> str:
         *[escape(word) for word in (app, entry.worker, entry.client) if word is not None],
         _paint(escape(entry.request_id), _DIM, colour),
     )
-    return _pretty_head(entry.time, Level.INFO, colour) + " ".join(words)
+    return " ".join(words)
 
 
 def escape(text: str) -> str:

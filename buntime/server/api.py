@@ -43,7 +43,6 @@ class Api:
     """Answers the paths that no app can have."""
 
     def __init__(self, settings: Settings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
-        self._settings = settings
         self._pool = pool
         self._catalog = catalog
         self._started_s = monotonic()
@@ -58,8 +57,15 @@ class Api:
             "/api/workers": _Page(self._workers),
             "/api/workers/stats": _Page(self._worker_stats),
             "/api/workers/metrics": _Page(metrics.answer_json),
-            "/metrics": _Page(metrics.answer_text, is_open=settings.metrics == "public"),
         }
+        self._answer_metrics = metrics.answer_text
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later."""
+        self._settings = settings
+        is_open = settings.metrics == "public"
+        self._pages["/metrics"] = _Page(self._answer_metrics, is_open=is_open)
 
     def answer(self, exchange: Exchange, path: str) -> None:
         """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""

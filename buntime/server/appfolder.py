@@ -57,6 +57,10 @@ class AppFolder:
                 self.found = App(self._name, self._version, *made_from[:4])
             self._made_from = made_from
 
+    def outdate(self) -> None:
+        """Make another App at the next look, though nothing that is looked at has changed."""
+        self._made_from = None
+
     def _read(self) -> _MadeFrom:
         folder = _resolve(self._path)
         source, text, touched_ns = _read_manifest(self._path)

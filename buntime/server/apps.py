@@ -125,6 +125,26 @@ class Catalog:
             self._warm[name, spec] = app
         return app
 
+    def outdate(self, app: App) -> None:
+        """The app's code is another one: it is made anew when it is asked for next."""
+        named = self._names.get(app.name)
+        for folder in named.folders.values() if named is not None else ():
+            if folder.found is app:
+                folder.outdate()
+        self._warm.clear()
+        self._fresh_until = float("-inf")
+
+    def serve_from(self, worker_dirs: Sequence[str | Path]) -> None:
+        """Look into these folders from now on."""
+        known = {root.path: root for root in self._roots}
+        paths = map(Path, dict.fromkeys(worker_dirs))
+        self._roots = [known.get(path) or Listing(path, self._wall_ns) for path in paths]
+        for root in self._roots:
+            root.refresh()
+        self._index()
+        self._warm.clear()
+        self._fresh_until = float("-inf")
+
     def reconsider(self) -> None:
         """Who is to serve may be another one now: the vetting is asked again."""
         self._warm.clear()

@@ -1,4 +1,4 @@
-"""Listening sockets: opened all or none, and closed without leaving a file behind."""
+"""Listening sockets: opened all or none, or inherited; closed without leaving a file behind."""
 
 import contextlib
 import errno
@@ -9,17 +9,22 @@ from collections.abc import Iterator, Sequence
 
 from buntime.core.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.errors import UsageError
+from buntime.core.supervision import FIRST_DESCRIPTOR
 
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 _BACKLOG = 1024  # connections that the kernel keeps for us; net.core.somaxconn may lower it
 
 
 class Binding:
     """A socket that listens at an endpoint."""
 
-    __slots__ = ("_endpoint", "_inode", "address", "sock", "url")
+    __slots__ = ("_inode", "address", "endpoint", "sock", "url")
 
-    def __init__(self, endpoint: Endpoint, sock: socket.socket) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self, endpoint: Endpoint, sock: socket.socket, *, is_inherited: bool = False
+    ) -> None:
+        """Whoever has handed over an inherited socket keeps its file, and those in its backlog."""
+        self.endpoint = endpoint
         self.sock = sock
         self.address: tuple[str, int] | None = None  # None for a unix socket
         self._inode: tuple[int, int] | None = None  # of the unix socket's file
@@ -28,7 +33,7 @@ class Binding:
             self.address = host, port
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         else:
-            self._inode = _inode_at(endpoint.path)
+            self._inode = None if is_inherited else _inode_at(endpoint.path)
             self.url = str(endpoint)
 
     def __repr__(self) -> str:
@@ -40,10 +45,10 @@ class Binding:
             return
         self.sock.close()
         # Whoever has put a socket of his own there meanwhile keeps it.
-        if isinstance(self._endpoint, UnixEndpoint):
+        if isinstance(self.endpoint, UnixEndpoint) and self._inode is not None:
             with contextlib.suppress(OSError):
-                if _inode_at(self._endpoint.path) == self._inode:
-                    os.unlink(self._endpoint.path)
+                if _inode_at(self.endpoint.path) == self._inode:
+                    os.unlink(self.endpoint.path)
 
 
 def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
@@ -57,6 +62,37 @@ def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
             binding.close()
         raise
     return bindings
+
+
+def inherit_bindings(names: Sequence[str]) -> list[Binding]:
+    """Sockets that a service manager has opened: the descriptors from FIRST_DESCRIPTOR on.
+
+    Raises UsageError where one of them is nothing to take connections from.
+    """
+    return [_inherit(fd, name) for fd, name in enumerate(names, FIRST_DESCRIPTOR)]
+
+
+def _inherit(fd: int, name: str) -> Binding:
+    what = f"descriptor {fd} ({name}) from LISTEN_FDS"
+    try:
+        os.set_inheritable(fd, False)  # nobody else's business
+        sock = socket.socket(fileno=fd)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as exc:
+        raise UsageError(f"{what} is no socket: {exc.strerror}") from exc
+    is_stream = sock.type == socket.SOCK_STREAM and sock.family in _FAMILIES
+    if not (is_stream and listens):
+        raise UsageError(
+            f"{what} is no socket that takes connections; write ListenStream= and Accept=no"
+        )
+    place = sock.getsockname()
+    endpoint: Endpoint
+    if sock.family == socket.AF_UNIX:
+        path = place if isinstance(place, str) else "@" + place[1:].decode("utf-8", "replace")
+        endpoint = UnixEndpoint(path)
+    else:
+        endpoint = TcpEndpoint(place[0], place[1])
+    return Binding(endpoint, sock, is_inherited=True)
 
 
 def _open(endpoint: Endpoint, others: Sequence[Endpoint]) -> Binding:

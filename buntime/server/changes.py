@@ -18,6 +18,7 @@ from pathlib import Path
 # Seconds: three thousand files, or a few while the machine is so busy that they have to wait.
 _FREE_S = 0.025
 _REST_FACTOR = 10
+_COARSE_NS = 20_000_000  # the kernel takes file times from a clock that ticks; 10 ms at 100 Hz
 
 # Environments, caches and what tools keep for themselves; dotfolders as well.
 _SKIPPED_FOLDERS = frozenset((".venv", "venv", "node_modules", "__pycache__"))
@@ -63,6 +64,23 @@ class TreeWatch:
         if ended - started > _FREE_S:
             self._rests_until = ended + (ended - started) * _REST_FACTOR
         return snapshot
+
+
+def changed_since(folder: str | Path, wall_ns: int) -> bool:
+    """Whether a watched file below `folder` was changed, or put there, after that moment.
+
+    Its time of change counts, not that of modification, which `cp -p` and `tar` set back.
+    """
+    snapshot: _Snapshot = {}
+    _snap(str(folder), snapshot)
+    return any(_changed_ns(path) > wall_ns - _COARSE_NS for path in snapshot)
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_ctime_ns
+    except OSError:  # gone just now
+        return 0
 
 
 def _snap(top: str, snapshot: _Snapshot) -> None:

@@ -1,6 +1,7 @@
 """An app as it is served now, and what its workers are told of it."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Hosted:
         "boot_error",
         "fallback",
         "interpreter",
+        "made_ns",
         "state",
         "told_blocked",
         "watch",
@@ -41,6 +43,7 @@ class Hosted:
         self.app = app
         self.interpreter = interpreter
         self.watch = watch  # in development
+        self.made_ns = time.time_ns()  # workers have not loaded its code before that
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_error = ""  # message and stack of the last boot, where that failed
         self.fallback: App | None = None  # who answers where this one cannot be loaded

@@ -62,6 +62,11 @@ class Listener:
             self._service.accepted += 1
             connections.add(Connection(self._service, self._handle, sock, peer, address))
 
+    def allow(self, connections_max: int) -> None:
+        """Another bound, of all listeners together, on connections that come from now on."""
+        self._connections_max = connections_max
+        self.resume()
+
     def abort(self) -> None:
         """Stop accepting; who waits in the backlog is refused by the kernel."""
         self._pause()

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Literal
 
 from buntime.core.errors import UsageError
@@ -27,8 +28,10 @@ from buntime.core.records import (
     AccessEntry,
     Level,
     Record,
+    format_access_journal,
     format_access_json,
     format_access_pretty,
+    format_journal,
     format_json,
     format_pretty,
 )
@@ -130,11 +133,33 @@ class _Mark:
         self.done = threading.Event()
 
 
+class _Form(Enum):
+    JSON = "json"
+    PRETTY = "pretty"
+    COLOURED = "coloured"
+    JOURNAL = "journal"
+
+
+_FORMATTERS: Mapping[_Form, tuple[Callable[[Record], str], Callable[[AccessEntry], str]]] = {
+    _Form.JSON: (format_json, format_access_json),
+    _Form.PRETTY: (
+        partial(format_pretty, colour=False),
+        partial(format_access_pretty, colour=False),
+    ),
+    _Form.COLOURED: (
+        partial(format_pretty, colour=True),
+        partial(format_access_pretty, colour=True),
+    ),
+    _Form.JOURNAL: (format_journal, format_access_journal),
+}
+
+
 class LogSink:
     """The queue, the writer thread, and where that writes: a stream, a file, or both.
 
     `format` is "json" or "pretty"; pretty lines are in colour on a terminal, unless the environment
-    has NO_COLOR. With `stream_fd` None there is the file alone. `clock` gives seconds since the
+    has NO_COLOR; where the systemd journal reads the stream (`is_journal`) they have priorities
+    and no time. With `stream_fd` None there is the file alone. `clock` gives seconds since the
     epoch. Raises UsageError where the file cannot be opened.
     """
 
@@ -144,6 +169,7 @@ class LogSink:
         *,
         format: str = "json",  # noqa: A002  # named as the setting is
         stream_fd: int | None = 1,
+        is_journal: bool = False,
         file: str | None = None,
         file_size_bytes: int = 50 * 1024 * 1024,
         file_count: int = 5,
@@ -165,15 +191,17 @@ class LogSink:
         self._queued_chars = 0
 
         # of the writer thread
-        self._is_pretty = format == "pretty"
         self._stream = None if stream_fd is None else LogStream(stream_fd)
         self._file = LogFile(file, size_bytes=file_size_bytes, count=file_count) if file else None
-        self._has_colour = (
-            self._is_pretty
-            and self._stream is not None
-            and self._stream.is_terminal()
-            and not os.environ.get("NO_COLOR")
-        )
+        self._outputs: list[tuple[LineOutput, _Form]] = []
+        plain = _Form(format)
+        if self._stream is not None:
+            is_pretty = plain is _Form.PRETTY
+            has_colour = self._stream.is_terminal() and not os.environ.get("NO_COLOR")
+            special = _Form.JOURNAL if is_journal else _Form.COLOURED if has_colour else plain
+            self._outputs.append((self._stream, special if is_pretty else plain))
+        if self._file is not None:
+            self._outputs.append((self._file, plain))
         self._told_records = 0
         self._tell_at = 0.0
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -287,16 +315,15 @@ class LogSink:
 
     def _write(self, batch: list[Entry]) -> None:
         """Write a batch everywhere; where lines were lost before, tell how many."""
-        plain = self._lines(batch, colour=False)
-        coloured = self._lines(batch, colour=True) if self._has_colour else plain
-        for output, lines in ((self._stream, coloured), (self._file, plain)):
-            if output and output.write(lines) and output.told_lines < output.lost_lines:
-                self._tell_lost(output, colour=lines is not plain)
+        lines = {form: self._lines(batch, form) for form in {form for _, form in self._outputs}}
+        for output, form in self._outputs:
+            if output.write(lines[form]) and output.told_lines < output.lost_lines:
+                self._tell_lost(output, form)
 
-    def _tell_lost(self, output: LineOutput, *, colour: bool) -> None:
+    def _tell_lost(self, output: LineOutput, form: _Form) -> None:
         lost = output.lost_lines - output.told_lines
         text = f"lost {lost} log lines that could not be written"
-        if output.write(self._lines([Record(self.clock(), WARN, text, {})], colour=colour)):
+        if output.write(self._lines([Record(self.clock(), WARN, text, {})], form)):
             output.told_lines += lost
 
     def _tell_dropped(self, *, at_once: bool) -> None:
@@ -323,16 +350,15 @@ class LogSink:
         self._is_asleep = False
         self._wake.clear()
 
-    def _lines(self, batch: list[Entry], *, colour: bool) -> bytes:
-        return "".join([self._line(entry, colour) + "\n" for entry in batch]).encode()
+    def _lines(self, batch: list[Entry], form: _Form) -> bytes:
+        return "".join([self._line(entry, form) + "\n" for entry in batch]).encode()
 
-    def _line(self, entry: Entry, colour: bool) -> str:
+    def _line(self, entry: Entry, form: _Form) -> str:
+        format_record, format_access = _FORMATTERS[form]
         try:
             if isinstance(entry, AccessEntry):
-                if self._is_pretty:
-                    return format_access_pretty(entry, colour)
-                return format_access_json(entry)
-            return format_pretty(entry, colour) if self._is_pretty else format_json(entry)
+                return format_access(entry)
+            return format_record(entry)
         except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
             fields = {"error": exc, "record": entry}
             return format_json(Record(self.clock(), ERROR, "log record is malformed", fields))

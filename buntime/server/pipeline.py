@@ -38,6 +38,10 @@ class Pipeline:
         self._log = log
         self._sites: dict[str, tuple[App, StaticSite]] = {}  # by App.key
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later."""
+        self._key = settings.master_key
+
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
         try:

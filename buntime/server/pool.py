@@ -69,17 +69,7 @@ class Pool:
         self._log = log
         self._default_python = interpreters.default.executable
         self._is_development = settings.is_development
-        self._scheduler = Scheduler(
-            PoolLimits(
-                pool_size=settings.pool_size,
-                ephemeral_concurrency=settings.ephemeral_concurrency,
-                ephemeral_queue_limit=settings.ephemeral_queue_limit,
-                queue_limit=_QUEUE_LIMIT,
-                spare_workers=settings.spare_workers,
-                boots_at_once=_BOOTS_PER_CORE * (os.cpu_count() or 1),
-            ),
-            jitter=random.random,
-        )
+        self._scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
         self.hosts = Hosts(
             loop,
@@ -115,6 +105,11 @@ class Pool:
         return f"Pool({self._staff!r}, {self.hosts!r})"
 
     # From outside
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later. A pool that is too large now shrinks as workers end."""
+        self._scheduler.limits = _limits(settings)
+        self._staff.boot_timeout_s = settings.boot_timeout_s
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
@@ -437,3 +432,14 @@ class Pool:
         if self._on_empty is not None and not self._staff.workers:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
+
+
+def _limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        pool_size=settings.pool_size,
+        ephemeral_concurrency=settings.ephemeral_concurrency,
+        ephemeral_queue_limit=settings.ephemeral_queue_limit,
+        queue_limit=_QUEUE_LIMIT,
+        spare_workers=settings.spare_workers,
+        boots_at_once=_BOOTS_PER_CORE * (os.cpu_count() or 1),
+    )

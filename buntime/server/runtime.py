@@ -5,6 +5,9 @@ answer then closes its connection), end the workers, exit 0. What is not done af
 RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo: a
 terminal and systemd signal both the binary's bootloader and the runtime, and the former passes on
 what it gets.
+
+SIGHUP has the log's file opened anew, settings read again, and apps whose files have changed loaded
+anew; requests go on all the while.
 """
 
 import contextlib
@@ -13,15 +16,19 @@ import platform
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from buntime import __version__
 from buntime.core.app import App
+from buntime.core.errors import UsageError
 from buntime.core.records import Level
-from buntime.core.settings import Settings
+from buntime.core.settings import Settings, reloaded
+from buntime.core.supervision import Supervision, take_supervision
 from buntime.server.api import Api
 from buntime.server.apps import CHECK_INTERVAL_S, Catalog
-from buntime.server.binding import Binding, open_bindings
+from buntime.server.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.bundle import default_cache_dir, ensure_bundle
+from buntime.server.changes import changed_since
 from buntime.server.descriptors import reserve_descriptors
 from buntime.server.installer import Installer
 from buntime.server.interpreter import Interpreters
@@ -29,6 +36,7 @@ from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
 from buntime.server.loop import READ, Loop
 from buntime.server.metrics import Metrics
+from buntime.server.notifier import Notifier, is_stream
 from buntime.server.pipeline import RESERVED, Pipeline
 from buntime.server.pool import Pool
 from buntime.server.service import Service
@@ -37,35 +45,51 @@ from buntime.server.users import Users
 
 _LOG_FLUSH_S = 2.0
 ECHO_S = 0.25  # people and scripts who ask twice take longer
+_STDOUT = 1
+_SLACK_S = 5.0  # for the service manager, beyond what it may take to stop
 _WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
 
 
 def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
+    supervision = take_supervision(os.environ, pid=os.getpid(), parent=os.getppid())
     with contextlib.ExitStack() as stack:
-        bindings = open_bindings(settings.endpoints)
+        bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
         for binding in bindings:
             stack.callback(binding.close)
         sink = LogSink(
             Level.named(settings.log_level),
             format=settings.log_format,
+            is_journal=is_stream(_STDOUT, supervision.journal),
             file=settings.log_file,
             file_size_bytes=settings.log_file_size_bytes,
             file_count=settings.log_file_count,
         )
         stack.callback(sink.close, _LOG_FLUSH_S)
-        return Runtime(settings, sink, bindings).run()
+        return Runtime(settings, sink, bindings, supervision, read).run()
 
 
 class Runtime:
     """Everything that runs while apps are served."""
 
-    def __init__(self, settings: Settings, sink: LogSink, bindings: Sequence[Binding]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sink: LogSink,
+        bindings: Sequence[Binding],
+        supervision: Supervision,
+        read: Callable[[], Settings],
+    ) -> None:
+        """`read` gives the settings as they would be for a start now."""
         log = Log(sink)
+        self._asked = settings  # as it was read; `listen` may be another one's decision
+        settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
         self._settings = settings
+        self._read = read
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
+        self._notifier = Notifier(supervision, self._loop, log)
         self._interpreters = Interpreters(
             settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
         )
@@ -91,14 +115,14 @@ class Runtime:
         self._pool.hosts.vetting.on_proven = self._catalog.reconsider
         self._service = Service(self._loop, settings, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report, self._catalog)
-        api = Api(settings, self._pool, self._catalog, metrics)
-        pipeline = Pipeline(settings, self._catalog, self._pool, api, log)
+        self._api = Api(settings, self._pool, self._catalog, metrics)
+        self._pipeline = Pipeline(settings, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
         self._stopping_since = 0.0
         self._urls = [binding.url for binding in bindings]
         connections_max = self._connections_possible()
         self._listeners = [
-            Listener(self._service, pipeline.handle, binding, connections_max)
+            Listener(self._service, self._pipeline.handle, binding, connections_max)
             for binding in bindings
         ]
 
@@ -107,6 +131,8 @@ class Runtime:
         with self._signals():
             self._pool.start()
             self._announce()
+            self._notifier.start_watchdog()
+            self._notifier.ready(self._status())
             self._loop.run()
         self._pool.end_orphans()
         self._interpreters.close()
@@ -149,6 +175,57 @@ class Runtime:
             )
         return possible
 
+    def _status(self) -> str:
+        """For `systemctl status`."""
+        apps = len(self._catalog.all(self._loop.now))
+        return f"Serving {apps} apps at {', '.join(self._urls)}"
+
+    # Reload
+
+    def _reload(self) -> None:
+        self._sink.reopen()  # after logrotate has moved the file
+        if self._service.is_draining:
+            return
+        self._notifier.reloading()
+        self._read_settings()
+        # In development each request looks for changes itself.
+        hosted = [each for each in self._pool.hosts.by_key.values() if each.watch is None]
+        self._loop.run_blocking(
+            lambda: [each.app for each in hosted if changed_since(each.app.dir, each.made_ns)],
+            self._reloaded,
+        )
+
+    def _reloaded(self, outdated: list[App] | BaseException) -> None:
+        if isinstance(outdated, BaseException):
+            raise outdated
+        for app in outdated:
+            self._catalog.outdate(app)
+        self._log.info("reloaded", changed_apps=[app.key for app in outdated])
+        if not self._service.is_draining:
+            self._notifier.ready(self._status())
+
+    def _read_settings(self) -> None:
+        try:
+            self._asked, changed, late = reloaded(self._asked, self._read())
+        except UsageError as exc:
+            self._log.error("settings stay as they were", error=str(exc))
+            return
+        if late:
+            self._log.warn("changed settings need a restart", names=late)
+        if changed:
+            self._settings = replace(self._asked, listen=self._settings.listen)
+            self._apply(self._settings)
+            self._log.info("settings changed", names=changed)
+
+    def _apply(self, settings: Settings) -> None:
+        self._sink.level = Level.named(settings.log_level)
+        for part in (self._service, self._pool, self._pipeline, self._api):
+            part.reconfigure(settings)
+        self._catalog.serve_from(settings.worker_dirs)
+        connections_max = self._connections_possible()
+        for listener in self._listeners:
+            listener.allow(connections_max)
+
     # End
 
     @contextlib.contextmanager
@@ -168,7 +245,7 @@ class Runtime:
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number == signal.SIGHUP:
-            self._loop.call_threadsafe(self._sink.reopen)  # after logrotate has moved the file
+            self._loop.call_threadsafe(self._reload)
         else:
             self._loop.call_threadsafe(lambda: self._shut_down(signal.Signals(number).name))
 
@@ -180,7 +257,12 @@ class Runtime:
             self._stop_now()
             return
         self._stopping_since = self._loop.now
-        self._log.info("stopping", signal=why, connections=len(self._service.connections))
+        left = len(self._service.connections)
+        self._log.info("stopping", signal=why, connections=left)
+        within_s = self._settings.shutdown_timeout_s + max(
+            _WORKER_END_S, self._settings.shutdown_timeout_s
+        )
+        self._notifier.stopping(f"Stopping, {left} connections are left", within_s + _SLACK_S)
         self._service.is_draining = True
         for listener in self._listeners:
             listener.on_ready(READ)  # who has been let in by the kernel may have sent a request

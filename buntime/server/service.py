@@ -53,14 +53,6 @@ class Service:
         self.log = log
         self.is_development = settings.is_development
         self.meters = meters
-        self.head_parser = HeadParser(
-            Limits(
-                request_line_max_bytes=settings.request_line_max_bytes,
-                headers_max_bytes=settings.headers_max_bytes,
-                header_fields_max=settings.header_fields_max,
-            )
-        )
-        self.proxies = Proxies(settings.trusted_proxies)
         # One queue an aim, so that a connection can tell by its queue what it waited for, also
         # where two settings have the same value.
         self.head_timeouts = loop.new_timeouts(settings.head_timeout_s)
@@ -68,7 +60,6 @@ class Service:
         self.idle_timeouts = loop.new_timeouts(settings.keepalive_timeout_s)
         self.send_timeouts = loop.new_timeouts(settings.send_timeout_s)
         self.websocket_ping_s = settings.websocket_ping_s  # 0: never
-        self.websocket_message_max_bytes = settings.websocket_message_max_bytes
         self.ping_timeouts = (
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
@@ -82,6 +73,23 @@ class Service:
         self._date = ""
         self._id_prefix = os.urandom(6).hex()
         self._last_id = 0
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later: for new connections, and timeouts that start from now on."""
+        self.head_parser = HeadParser(
+            Limits(
+                request_line_max_bytes=settings.request_line_max_bytes,
+                headers_max_bytes=settings.headers_max_bytes,
+                header_fields_max=settings.header_fields_max,
+            )
+        )
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.websocket_message_max_bytes = settings.websocket_message_max_bytes
+        self.head_timeouts.duration_s = settings.head_timeout_s
+        self.body_timeouts.duration_s = settings.body_timeout_s
+        self.idle_timeouts.duration_s = settings.keepalive_timeout_s
+        self.send_timeouts.duration_s = settings.send_timeout_s
 
     def date(self) -> str:
         """The Date field's value; made once a second."""

@@ -45,6 +45,7 @@ class Staff:
         stats: PoolStats,
     ) -> None:
         self.workers: dict[int, Worker] = {}
+        self.boot_timeout_s = settings.boot_timeout_s
         self._loop = loop
         self._settings = settings
         self._log = log
@@ -103,7 +104,7 @@ class Staff:
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(init, name=app.name, version=app.version, timeout_s=app.manifest.timeout_s)
         self._boot_timers[number] = self._loop.call_later(
-            self._settings.boot_timeout_s, lambda: self._on_boot_timeout(number)
+            self.boot_timeout_s, lambda: self._on_boot_timeout(number)
         )
 
     def has_loaded(self, worker: Worker) -> None:
@@ -165,7 +166,7 @@ class Staff:
         worker = self.workers.get(number)
         if worker is None or worker.is_loaded:
             return
-        seconds = self._settings.boot_timeout_s
+        seconds = self.boot_timeout_s
         worker.boot_error = f"the app did not load in {seconds:g} s"
         worker.log.error(worker.boot_error)
         self.kill(worker, Cause.BOOT_TIMEOUT)

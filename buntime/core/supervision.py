@@ -1,0 +1,91 @@
+"""What a service manager tells a program by its environment: systemd's protocol, and its journal's.
+
+NOTIFY_SOCKET   where to tell of one's state            sd_notify(3)
+WATCHDOG_*      how often to tell that one is alive     sd_watchdog_enabled(3)
+LISTEN_*        descriptors 3, 4, ... listen already    sd_listen_fds(3)
+JOURNAL_STREAM  the journal reads the stream with this device and inode   systemd.exec(5)
+
+All of it is meant for this process alone, so it is taken out of the environment.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+
+FIRST_DESCRIPTOR = 3
+VARIABLES = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "JOURNAL_STREAM",
+)
+
+_DESCRIPTORS_MAX = 1000  # more is no sensible configuration
+_JOURNAL_STREAM = re.compile(r"([0-9]+):([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What was told. `sockets` are the names of descriptors from FIRST_DESCRIPTOR on."""
+
+    notify: str | None = None  # "/run/systemd/notify", "@abstract"
+    watchdog_s: float | None = None  # silence for so long counts as death
+    sockets: tuple[str, ...] = ()
+    journal: tuple[int, int] | None = None  # device and inode
+
+
+def take_supervision(environ: MutableMapping[str, str], *, pid: int, parent: int) -> Supervision:
+    """Read what is told to the process `pid`, and take it out of `environ`.
+
+    The watchdog may be meant for the parent: that of the binary is its bootloader.
+    """
+    told = {name: environ.pop(name) for name in VARIABLES if name in environ}
+    return Supervision(
+        notify=_socket(told.get("NOTIFY_SOCKET", "")),
+        watchdog_s=_watchdog_s(told, (pid, parent)),
+        sockets=_sockets(told, pid),
+        journal=_journal(told.get("JOURNAL_STREAM", "")),
+    )
+
+
+def message(lines: Iterable[tuple[str, object]]) -> bytes:
+    """What NOTIFY_SOCKET gets: `[("READY", 1), ("STATUS", "ok")]` -> `b"READY=1\\nSTATUS=ok"`.
+
+    A value is one line; another would be read as an assignment.
+    """
+    texts = [f"{name}={' '.join(str(value).splitlines())}" for name, value in lines]
+    return "\n".join(texts).encode("utf-8", "replace")
+
+
+def _socket(text: str) -> str | None:
+    return text if text.startswith(("/", "@")) and len(text) > 1 else None
+
+
+def _watchdog_s(told: Mapping[str, str], pids: tuple[int, ...]) -> float | None:
+    wanted = _number(told.get("WATCHDOG_USEC", ""))
+    meant = told.get("WATCHDOG_PID", "")
+    if not wanted or (meant and _number(meant) not in pids):
+        return None
+    return wanted / 1e6
+
+
+def _sockets(told: Mapping[str, str], pid: int) -> tuple[str, ...]:
+    """One name for each descriptor; where none is told, "unknown", as in libsystemd."""
+    if _number(told.get("LISTEN_PID", "")) != pid:
+        return ()
+    number = min(_number(told.get("LISTEN_FDS", "")) or 0, _DESCRIPTORS_MAX)
+    names = told.get("LISTEN_FDNAMES", "").split(":")
+    return tuple((names[n] if n < len(names) else "") or "unknown" for n in range(number))
+
+
+def _journal(text: str) -> tuple[int, int] | None:
+    match = _JOURNAL_STREAM.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
