@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BenchError, FileNotFoundError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -149,4 +152,6 @@ def say(message: str) -> None:
 
 
 if __name__ == "__main__":
+    # As at Ctrl-C: what has been started ends first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
