@@ -16,11 +16,14 @@ Guarantees:
 """
 
 import atexit
+import contextlib
 import hashlib
 import os
 import py_compile
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -35,6 +38,7 @@ _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the
 _LAUNCHER = "launch.py"
 # Each time another runtime may have got in between; a third time is more than bad luck.
 _ATTEMPTS = 3
+_FRESH_S = 6 * 3600.0  # cleaners take what nobody has used for days
 
 
 class Warn(Protocol):
@@ -91,6 +95,32 @@ def ensure_shared_bundle(*, warn: Warn) -> Path:
         "there is no folder to which the worker's code can be written so that others can read it; "
         f"make {SHARED} one"
     )
+
+
+def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
+    """Have who cleans up temporary files see that those of ours are used, however old they are.
+
+    That is for what lies in our folder in the temporary folder; caches are nobody's to clean. The
+    time of the last change stays as it is, since bytecode is held against it.
+    """
+    ours = Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}")
+    used = [folder for folder in folders if folder.is_relative_to(ours)]
+
+    def touch() -> None:
+        while True:
+            for path in (path for folder in used for path in _all_in(folder)):
+                with contextlib.suppress(OSError):  # it may just go
+                    os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
+            time.sleep(every_s)
+
+    if used:
+        threading.Thread(target=touch, name="keep-fresh", daemon=True).start()
+
+
+def _all_in(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        yield parent
+        yield from (os.path.join(parent, name) for name in names)
 
 
 def read_bundle() -> dict[str, bytes]:

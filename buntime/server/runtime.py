@@ -14,9 +14,11 @@ import contextlib
 import os
 import platform
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from buntime import __version__
 from buntime.core.app import App
@@ -27,7 +29,7 @@ from buntime.core.supervision import Supervision, take_supervision
 from buntime.server.api import Api
 from buntime.server.apps import CHECK_INTERVAL_S, Catalog
 from buntime.server.binding import Binding, inherit_bindings, open_bindings
-from buntime.server.bundle import default_cache_dir, ensure_bundle
+from buntime.server.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.changes import changed_since
 from buntime.server.descriptors import reserve_descriptors
 from buntime.server.installer import Installer
@@ -93,12 +95,14 @@ class Runtime:
         self._interpreters = Interpreters(
             settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
         )
+        bundle = ensure_bundle(default_cache_dir(os.environ), warn=log.warn)
+        keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
         self._pool = Pool(
             self._loop,
             settings,
             log,
             interpreters=self._interpreters,
-            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
+            bundle=str(bundle),
             environ=dict(os.environ),
         )
         self._catalog = Catalog(

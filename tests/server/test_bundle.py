@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from buntime.core.errors import UsageError
-from buntime.server.bundle import default_cache_dir, ensure_bundle, read_bundle
+from buntime.server.bundle import default_cache_dir, ensure_bundle, keep_fresh, read_bundle
+from tests.harness import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -276,6 +277,23 @@ def test_the_last_resort_goes_with_the_runtime(tmp_path: Path) -> None:
     assert was_there == "True"
     assert Path(path).parent.parent == temporary
     assert not Path(path).parent.exists()
+
+
+def test_what_is_used_looks_used(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """What lies in the temporary folder is touched, again and again; its age as source stays."""
+    (tmp_path / "cache").touch()
+    bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
+    stranger = temporary / "stranger"
+    stranger.touch()
+    paths = [bundle, *bundle.rglob("*"), stranger]
+    for path in paths:
+        os.utime(path, (1, 1))
+    keep_fresh(bundle, temporary, every_s=0.01)
+    for _ in range(2):
+        wait_until(lambda: all(path.stat().st_atime > 1 for path in paths[:-1]))
+        assert {path.stat().st_mtime for path in paths} == {1}
+        assert stranger.stat().st_atime == 1
+        os.utime(paths[0], (1, 1))
 
 
 def test_nowhere_to_write(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
