@@ -5,7 +5,6 @@
 A further command is a row in COMMANDS and a module of its name.
 """
 
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -27,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "tell what Buntime finds here, and what will hurt",
     "health": "ask a runtime whether it takes requests, for health checks",
     "completions": "print completions for bash, zsh or fish",
+    "install-service": "write units for systemd that start this Buntime",
 }
 
 Run = Callable[[Command, Mode], int]
@@ -91,7 +91,7 @@ def help_text(name: str = "serve") -> str:
 
 def version_line(mode: Mode) -> str:
     """`buntime 0.1.0 (checkout, Python 3.11.7)`"""
-    return f"buntime {__version__} ({mode}, Python {platform.python_version()})"
+    return f"buntime {__version__} ({mode}, Python {sys.version.partition(' ')[0]})"
 
 
 def _split_command(argv: list[str]) -> tuple[str, list[str]]:

@@ -1,7 +1,6 @@
 """The answers of the runtime itself when something is wrong: JSON, or a page for people."""
 
 import json
-from html import escape
 from http import HTTPStatus
 
 from buntime.core.errors import HttpError
@@ -25,6 +24,8 @@ def render_error(
     fields = list(error.headers)
     trace = error.detail if shows_detail else ""
     if "text/html" in accept.lower():
+        from html import escape  # brings the table of all entities, a quarter of a bare start
+
         try:
             phrase = HTTPStatus(error.status).phrase
         except ValueError:

@@ -29,13 +29,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import buntime
 from buntime.core.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.wording import shown
-from buntime.server.installer import Base, Installer
 from buntime.server.users import User, Users
+
+if TYPE_CHECKING:
+    from buntime.server.installer import Installer, Tell
 
 MINIMUM = (3, 9)
 
@@ -92,13 +95,14 @@ class Interpreters:
         *,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
-        installer: Installer | None = None,
+        tell: "Tell | None" = None,
         users: Users | None = None,
     ) -> None:
         """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""
         self._environ = environ
         self._clock = clock
-        self._installer = Installer(environ=environ) if installer is None else installer
+        self._tell = tell
+        self._installer: Installer | None = None
         self._users = Users() if users is None else users
         self._known: dict[str, _Known] = {}
         self.default = running_interpreter() if default is None else self._find_default(default)
@@ -110,7 +114,7 @@ class Interpreters:
         """
         chosen = self._known_at(self._choose(app), app)
         if chosen is not None and app.manifest.auto_install:
-            installed = self._installer.installed(app, Base(chosen.executable, chosen.version))
+            installed = self._installed(app, chosen, waits=False)
             chosen = None if installed is None else self._known_at(installed, app)
         if chosen is None or app.manifest.user is None:
             return chosen
@@ -125,15 +129,25 @@ class Interpreters:
         """
         chosen = self._find_at(self._choose(app), app)
         if app.manifest.auto_install:
-            installed = self._installer.ensure(app, Base(chosen.executable, chosen.version))
-            chosen = self._find_at(installed, app)
+            chosen = self._find_at(self._installed(app, chosen, waits=True), app)
         if app.manifest.user is None:
             return chosen
         return replace(chosen, user=self._users.find(app, chosen.executable, chosen.path))
 
     def close(self) -> None:
         """Have installations end soon; the threads that wait for them keep the program running."""
-        self._installer.close()
+        if self._installer is not None:
+            self._installer.close()
+
+    def _installed(self, app: App, chosen: Interpreter, *, waits: bool) -> str | None:
+        """The Python with the app's packages; None where it is not there and nobody `waits`."""
+        # Half as long as a bare interpreter takes to start, and few apps want it.
+        from buntime.server.installer import Base, Installer
+
+        if self._installer is None:
+            self._installer = Installer(environ=self._environ, tell=self._tell)
+        base = Base(chosen.executable, chosen.version)
+        return (self._installer.ensure if waits else self._installer.installed)(app, base)
 
     def _known_at(self, executable: str | None, app: App) -> Interpreter | None:
         if executable is None:

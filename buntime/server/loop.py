@@ -9,10 +9,12 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -174,6 +176,9 @@ class Loop:
     ) -> None:
         """Run `work` in a thread; `then` gets its result or exception, on the loop's thread."""
         if self._executor is None:
+            # Brings logging; as long as a bare interpreter takes to start.
+            from concurrent.futures import ThreadPoolExecutor
+
             self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking")
 
         def run() -> None:

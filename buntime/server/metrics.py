@@ -6,7 +6,7 @@ is imported at the first scrape (60 ms), and it takes 0.1 s to write 100 apps.
 """
 
 import json
-import platform
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ from buntime.server.poolreport import PoolReport
 from buntime.server.process import Process
 from buntime.server.service import Service
 
-_INFO = {"version": __version__, "python": platform.python_version()}
+_INFO = {"version": __version__, "python": sys.version.partition(" ")[0]}
 _FRESH = ("cache-control", "no-store")
 
 Processes = dict[Meter, list[Process]]

@@ -12,7 +12,6 @@ anew; requests go on all the while.
 
 import contextlib
 import os
-import platform
 import signal
 import sys
 import traceback
@@ -32,7 +31,6 @@ from buntime.server.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.changes import changed_since
 from buntime.server.descriptors import reserve_descriptors
-from buntime.server.installer import Installer
 from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
@@ -93,7 +91,7 @@ class Runtime:
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
         self._interpreters = Interpreters(
-            settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
+            settings.python, tell=log.info, users=Users(warn=log.warn)
         )
         bundle = ensure_bundle(default_cache_dir(os.environ), warn=log.warn)
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
@@ -161,7 +159,7 @@ class Runtime:
             url=self._urls[0],
             urls=self._urls,
             version=__version__,
-            python=platform.python_version(),
+            python=sys.version.partition(" ")[0],
             env=self._settings.env,
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],

@@ -13,7 +13,6 @@ from buntime.core.settings import Settings
 from buntime.server.apps import Catalog
 from buntime.server.bundle import default_cache_dir, ensure_bundle
 from buntime.server.hosting import Hosted
-from buntime.server.installer import Installer
 from buntime.server.interpreter import Interpreter, Interpreters
 from buntime.server.logs import Log
 from buntime.server.loop import Loop
@@ -57,7 +56,7 @@ class Trial:
         self._loop = Loop(self._on_error)
         self._failure: BaseException | None = None
         self._interpreters = Interpreters(
-            settings.python, installer=Installer(tell=log.info), users=Users(warn=log.warn)
+            settings.python, tell=log.info, users=Users(warn=log.warn)
         )
         self._pool = Pool(
             self._loop,

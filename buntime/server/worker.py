@@ -17,7 +17,6 @@ from buntime.server.exchange import Exchange
 from buntime.server.logs import Log
 from buntime.server.loop import READ, WRITE, Loop
 from buntime.server.process import Process
-from buntime.server.socketlink import SocketLink
 
 _RECEIVE_BYTES = 256 * 1024
 _BUFFERS_MAX = 256  # of one sendmsg
@@ -379,6 +378,9 @@ class Worker:
         if exchange in self._ids:
             if exchange.upgrade is None or exchange.link is not None:
                 raise ValueError("an ACCEPT of what is no handshake")
+            # A tenth of the runtime's start, with wsproto: imported by the first WebSocket.
+            from buntime.server.socketlink import SocketLink
+
             link = SocketLink(exchange.connection, exchange, exchange.upgrade, self)
             exchange.accept(link, message["subprotocol"], message["headers"])
         if message["open_ended"]:
