@@ -86,9 +86,11 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
     for other in ("help", "version"):
         if given.pop(other):
             return Command(other, words=() if name == "serve" or other == "version" else (name,))
-    for setting in SETTINGS:
-        if setting.repeats and given.get(setting.field) is not None:
-            given[setting.field] = " ".join(given[setting.field])
+    # Of a flag that repeats, the values are read like several in one.
+    given = {
+        name: " ".join(value) if isinstance(value, list) and name != WORDS else value
+        for name, value in given.items()
+    }
     words = (*(given.pop(WORDS, None) or ()), *unknown, *argv[end + 1 :])
     return Command(name, given, tuple(words))
 

@@ -1,0 +1,152 @@
+"""The units that `buntime install-service` writes; deploy/systemd/ has them with their defaults.
+
+`{name}` are filled in, see Service.
+"""
+
+from dataclasses import dataclass
+
+SERVICE = """\
+# Buntime as a service of systemd. Changes belong into a drop-in: systemctl edit buntime.service
+# docs/deployment.md tells how, and what each group of lines is for.
+
+[Unit]
+Description=Buntime, serves the web apps in folders
+After=network-online.target buntime.socket
+Wants=network-online.target
+# systemd holds the sockets: while the runtime is restarted, clients wait there.
+Requires=buntime.socket
+
+[Service]
+Type=notify
+# The binary's first process waits for its second one, which is the runtime.
+NotifyAccess=all
+ExecStart={command} --env-file {settings}
+# Reads {settings} again, loads changed apps anew, opens the log's file anew.
+ExecReload=/bin/kill -HUP $MAINPID
+# SIGTERM is for the runtime, which ends its workers itself.
+KillMode=mixed
+TimeoutStartSec=90
+TimeoutStopSec=75
+WatchdogSec=30
+Restart=on-failure
+RestartSec=1
+# A wrong setting is not mended by trying again.
+RestartPreventExitStatus=2
+
+User={user}
+Group={user}
+UMask=0027
+Environment=HOME=/var/lib/buntime
+Environment=RUNTIME_ENV=production
+Environment=RUNTIME_STATE_DIR=/var/lib/buntime
+StateDirectory=buntime
+CacheDirectory=buntime
+LimitNOFILE=65536
+TasksMax=16384
+
+# Apps can write to /var/lib/buntime, /var/cache/buntime and a /tmp of their own, and nowhere else.
+# One that writes to its own folder wants that in a drop-in: ReadWritePaths=/srv/apps/NAME/data
+ProtectSystem=strict
+ProtectHome={protect_home}
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+# /proc has to be there: the runtime finds in it what apps leave behind.
+ProtectProc=invisible
+# The manifests' key `user` takes a runtime that is root, with these and without the line above
+# ~@privileged: CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_DAC_OVERRIDE CAP_CHOWN
+CapabilityBoundingSet=
+NoNewPrivileges=yes
+KeyringMode=private
+LockPersonality=yes
+RemoveIPC=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+# Not set: MemoryDenyWriteExecute, which breaks ctypes callbacks, numba and other compilers.
+
+[Install]
+WantedBy=multi-user.target
+Also=buntime.socket
+"""
+
+SOCKET = """\
+# Where Buntime listens. Its own settings HOST, PORT and RUNTIME_LISTEN are not used then.
+
+[Unit]
+Description=Sockets of Buntime
+
+[Socket]
+{listen}
+# A proxy on this machine may take a unix socket: ListenStream=/run/buntime.sock
+FileDescriptorName=http
+Backlog=4096
+
+[Install]
+WantedBy=sockets.target
+"""
+
+SETTINGS = """\
+# Settings of Buntime, read at its start and by `systemctl reload buntime`; all: docs/settings.md
+# The file holds secrets: root's, readable for the group of the service, mode 640.
+RUNTIME_WORKER_DIRS={folders}
+RUNTIME_LOG_FORMAT=pretty
+#RUNTIME_MASTER_KEY=
+#RUNTIME_TRUSTED_PROXIES=127.0.0.1
+#RUNTIME_POOL_SIZE=50
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a service is made of. `command` is what starts it, word by word."""
+
+    command: tuple[str, ...] = ("/usr/local/bin/buntime",)
+    folders: tuple[str, ...] = ("/srv/apps",)
+    listen: tuple[str, ...] = ("8000",)
+    settings: str = "/etc/buntime/buntime.env"
+    user: str = "buntime"
+    protect_home: str = "yes"
+
+    def service_unit(self) -> str:
+        words = {
+            "{command}": " ".join(map(quote, self.command)),
+            "{settings}": quote(self.settings),
+        }
+        words |= {"{user}": self.user, "{protect_home}": self.protect_home}
+        return _filled(SERVICE, words)
+
+    def socket_unit(self) -> str:
+        lines = "\n".join(f"ListenStream={place.replace('%', '%%')}" for place in self.listen)
+        return _filled(SOCKET, {"{listen}": lines})
+
+    def settings_file(self) -> str:
+        folders = ":".join(self.folders)
+        is_plain = not set(folders) & set(" #'\"")
+        return _filled(SETTINGS, {"{folders}": folders if is_plain else f"'{folders}'"})
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    """Not by str.format: units have braces of their own."""
+    for name, value in words.items():
+        text = text.replace(name, value)
+    return text
+
+
+def quote(word: str) -> str:
+    """A word of a command line as systemd reads it, see "COMMAND LINES" in systemd.service(5)."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    if word and not set(word) & set(" \t\"'\\;"):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

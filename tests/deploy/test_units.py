@@ -1,0 +1,128 @@
+"""The units for systemd: written for what they start, hardened, and as deploy/ has them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from buntime.commands.units import Service, quote
+from tests.commands.runs import run
+from tests.harness import ROOT, command
+
+UNITS = ROOT / "deploy/systemd"
+EXPOSURE_MAX = 3.0
+
+
+def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("there is no systemd-analyze here")
+    line = [program, *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+
+
+def install(tmp_path: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    units, settings = tmp_path / "units", tmp_path / "settings.env"
+    return run("install-service", "--units", units, "--settings", settings, *words, cwd=tmp_path)
+
+
+def test_as_deployed() -> None:
+    """deploy/systemd/ has what install-service writes, with the usual places."""
+    service = Service()
+    assert (UNITS / "buntime.service").read_text() == service.service_unit()
+    assert (UNITS / "buntime.socket").read_text() == service.socket_unit()
+    assert (UNITS / "buntime.env").read_text() == service.settings_file()
+
+
+def test_exposure() -> None:
+    """systemd's own judgement of the unit stays below 3.0, which it calls OK."""
+    done = analyze("security", "--offline=true", UNITS / "buntime.service")
+    match = re.search(r"Overall exposure level for buntime\.service: ([0-9.]+)", done.stdout)
+    assert match is not None, done.stdout + done.stderr
+    assert float(match[1]) < EXPOSURE_MAX
+
+
+def test_syntax(tmp_path: Path) -> None:
+    """systemd finds no fault with the units, whatever the paths have in them."""
+    apps = tmp_path / "apps of $HOME 100%"
+    apps.mkdir()
+    assert install(tmp_path, apps, "--listen", "127.0.0.1:80,[::1]:80,/run/b.sock").returncode == 0
+    units = tmp_path / "units"
+    done = analyze("verify", "--man=no", units / "buntime.service", units / "buntime.socket")
+    ours = [line for line in done.stderr.splitlines() if "buntime" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    """The unit starts the file that it was written by; the settings name the apps and are closed
+    to others; what to run is told."""
+    done = install(tmp_path, "apps", "--user", "web", "--listen", "8080, /run/b.sock")
+    assert (done.returncode, done.stderr) == (0, "")
+    unit = (tmp_path / "units/buntime.service").read_text()
+    program = " ".join(map(quote, command()))
+    assert f"ExecStart={program} --env-file {tmp_path}/settings.env\n" in unit
+    assert "User=web\nGroup=web\n" in unit
+    socket = (tmp_path / "units/buntime.socket").read_text()
+    assert "ListenStream=8080\nListenStream=/run/b.sock\n" in socket
+    settings = tmp_path / "settings.env"
+    assert f"RUNTIME_WORKER_DIRS={tmp_path}/apps\n" in settings.read_text()
+    assert settings.stat().st_mode & 0o777 == 0o640
+    assert f"warning: {tmp_path}/apps is not there yet\n" in done.stdout
+    assert "systemctl enable --now buntime.socket buntime.service\n" in done.stdout
+    assert f"cp {tmp_path}/units/buntime.* /etc/systemd/system/\n" in done.stdout
+
+
+def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
+    """A unit that was changed is shown as a difference and stays; --force overwrites it; one that
+    is the same is no difference. Settings stay in any case."""
+    assert install(tmp_path).returncode == 0
+    assert install(tmp_path).returncode == 0
+    unit, settings = tmp_path / "units/buntime.service", tmp_path / "settings.env"
+    written = unit.read_text()
+    unit.write_text(written.replace("RestartSec=1\n", "RestartSec=9\n"))
+    settings.write_text("PORT=1\n")
+    done = install(tmp_path)
+    assert done.returncode == 1
+    assert "\n-RestartSec=9\n+RestartSec=1\n" in done.stdout
+    assert "nothing was written" in done.stdout
+    assert "RestartSec=9" in unit.read_text()
+    done = install(tmp_path, "--force")
+    assert (done.returncode, unit.read_text()) == (0, written)
+    assert "+RestartSec=1" in done.stdout
+    assert settings.read_text() == "PORT=1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--user", "a b"], "--user: 'a b' is no name of a user"),
+        (["--listen", "web:80"], "--listen: 'web:80' cannot be listened on"),
+        (["a\nb"], "has characters that no unit can have"),
+    ],
+)
+def test_what_no_unit_can_have(tmp_path: Path, words: list[str], told: str) -> None:
+    """What would break out of its line is refused, and nothing is written."""
+    done = install(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert not (tmp_path / "units").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("/usr/bin/buntime", "/usr/bin/buntime"),
+        ("/opt/my apps/b", '"/opt/my apps/b"'),
+        ("50%", "50%%"),
+        ("$HOME", "$$HOME"),
+        ('a"b\\', '"a\\"b\\\\"'),
+        ("", '""'),
+    ],
+)
+def test_quoting(word: str, expected: str) -> None:
+    """A word of a command means itself, whatever systemd has in mind for its characters."""
+    assert quote(word) == expected
