@@ -66,8 +66,10 @@ def run(folder: Path, *, seconds: float, seed: int, env: str) -> Verdict:
     with subject(apps, folder / "log", {**POOL, "RUNTIME_ENV": env}) as runtime:
         journal = Journal()
         traffic = Traffic(runtime.port, journal, seed)
-        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, edits=env == "development"))
-        return judge(journal, deployer.apps, runtime, folder / "ledger", end)
+        edits = env == "development"
+        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, edits=edits))
+        ledger = folder / "ledger"
+        return judge(journal, deployer.apps, runtime, ledger, end, shows_broken=edits)
 
 
 def raise_descriptor_limit() -> None:

@@ -28,7 +28,7 @@ from tests.chaos.traffic import Traffic
 TOLERANCE = 0.05
 MAX_REQUESTS = 500
 QUIET_S = 30.0
-_WARM_PART = 5  # of the requests: one in so many comes before the first count
+_WARM_PART = 2  # of the requests: one in so many comes before the first count
 # The log keeps the names of so many workers at hand: till then its cache grows.
 _CACHED = 1024
 _PARTS = 10  # after each of them there is a rest, and memory is looked at

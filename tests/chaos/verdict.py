@@ -39,8 +39,12 @@ class Verdict:
 class Judge:
     """Knows the log, and by it which worker had which request."""
 
-    def __init__(self, journal: Journal, apps: dict[str, ChaosApp], subject: Subject) -> None:
+    def __init__(
+        self, journal: Journal, apps: dict[str, ChaosApp], subject: Subject, *, shows_broken: bool
+    ) -> None:
+        """`shows_broken`: in development broken code answers, in production what was before it."""
         self._journal = journal
+        self._shows_broken = shows_broken
         self._apps = apps
         self._killed = {deed.worker: deed for deed in journal.deeds if deed.what in KILLS}
         self._left = {deed.worker for deed in journal.deeds if deed.what == "SIGSTOP for good"}
@@ -91,7 +95,7 @@ class Judge:
         return failed
 
     def _was_broken(self, asked: Asked) -> bool:
-        if asked.app != BREAKS or "@" in asked.target:
+        if asked.app != BREAKS or "@" in asked.target or not self._shows_broken:
             return False
         return self._apps[BREAKS].may_be_broken(asked.started_s, asked.ended_s, MENDED_S)
 
@@ -143,10 +147,16 @@ def ledger_failures(ledger: Path, journal: Journal) -> tuple[list[str], int]:
 
 
 def judge(
-    journal: Journal, apps: dict[str, ChaosApp], subject: Subject, ledger: Path, end: dict[str, Any]
+    journal: Journal,
+    apps: dict[str, ChaosApp],
+    subject: Subject,
+    ledger: Path,
+    end: dict[str, Any],
+    *,
+    shows_broken: bool,
 ) -> Verdict:
     """The verdict; `end` is what was found when the traffic was over, failures and figures."""
-    judge = Judge(journal, apps, subject)
+    judge = Judge(journal, apps, subject, shows_broken=shows_broken)
     failed = judge.judge()
     verdict = Verdict([judge.describe(asked, subject) for asked in failed[:_SHOWN]])
     verdict.failures += [asked.target for asked in failed[_SHOWN:]]
