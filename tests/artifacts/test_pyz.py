@@ -9,10 +9,11 @@ import zipfile
 from pathlib import Path
 
 import h11
+import httpx
 import pytest
 
 from artifacts.pyz import SIZE_MAX_BYTES, build
-from tests.harness import ROOT
+from tests.harness import ROOT, running, write_app
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
 SOURCES = ("LICENSE", "requirements/runtime.txt", "buntime", "apps", "artifacts")
@@ -49,6 +50,29 @@ def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
     environ = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environ)
     assert (tmp_path / "dist/other.pyz").read_bytes() == pyz.read_bytes()
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
+    """Each CPython from 3.11 on serves with it, without any package."""
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    write_app(tmp_path / "apps/site", {"index.html": "<h1>site</h1>"})
+    app = "from buntime import Response\ndef fetch(request):\n    return Response('hello')\n"
+    write_app(tmp_path / "apps/once", {"app.py": app})
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with running(tmp_path / "apps", env=env, start=[python, "-I", "-S", str(pyz)]) as runtime:
+        assert runtime.wait_for_record("listening")["python"].startswith(f"{version}.")
+        for path, text in (("/once/", "hello"), ("/site/", "<h1>site</h1>")):
+            assert text in httpx.get(runtime.url + path, trust_env=False, timeout=20).text
+
+
+def find_python(version: str) -> str | None:
+    """A Python of this version, of the system or of pyenv."""
+    found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin:/bin")
+    pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python3"))
+    return found or (str(pyenv[-1]) if pyenv else None)
 
 
 def test_what_is_in_it(pyz: Path) -> None:
