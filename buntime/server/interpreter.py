@@ -206,10 +206,8 @@ class Interpreters:
 
 
 def running_interpreter() -> Interpreter:
-    """The Python that runs this, as far as its apps are concerned; a binary has no packages."""
+    """The Python that runs this, as far as its apps are concerned; the binary's has no packages."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if getattr(sys, "frozen", False):
-        return Interpreter(sys.executable, version, (), None)
     if not sys.executable:
         raise UsageError("this Python does not know where it is; set RUNTIME_PYTHON")
     folders = site.getsitepackages()
