@@ -74,8 +74,8 @@ MAX_LINE = 1024 * 1024
 # bytes of one payload: large enough that a line's cost vanishes, small enough to share a channel.
 MAX_PAYLOAD = 64 * 1024
 # bytes of credit before the first WINDOW. The worker's first WINDOW of an upload, sent when the
-# app starts to read, adds another UPLOAD_WINDOW: at most 128 KiB are under way in each direction.
-UPLOAD_WINDOW = 64 * 1024
+# app starts to read, adds another UPLOAD_WINDOW. Half as much made an upload half as fast.
+UPLOAD_WINDOW = 128 * 1024
 DOWNLOAD_WINDOW = 128 * 1024
 # bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
 MESSAGE_OVERHEAD = 64

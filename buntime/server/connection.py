@@ -25,7 +25,7 @@ from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
 from buntime.wire import DOWNLOAD_WINDOW, MAX_PAYLOAD, MESSAGE_OVERHEAD
 
-_RECEIVE_BYTES = 64 * 1024
+_RECEIVE_BYTES = 128 * 1024
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 # What may wait for a WebSocket's client before it is no longer read: beyond what there is credit

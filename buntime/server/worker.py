@@ -94,7 +94,7 @@ class Worker:
         self._in_hand[number] = exchange
         connection = exchange.connection
         try:
-            body = connection.take_body(exchange, wire.UPLOAD_WINDOW)
+            body = connection.take_body(exchange, wire.MAX_PAYLOAD)
         except ClientFault as fault:
             exchange.place = None
             exchange.fail(fault)
@@ -136,6 +136,8 @@ class Worker:
             # With Expect, nothing may come before the app's first read; WINDOW tells of that.
             waits = head.expects_continue
             exchange.upload_credit = 0 if waits else wire.UPLOAD_WINDOW - len(body)
+            if len(body) == wire.MAX_PAYLOAD and not waits:
+                connection.grant_upload(exchange, 0)  # more may be there already
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""

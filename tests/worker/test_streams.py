@@ -2,6 +2,7 @@
 
 import pytest
 
+from buntime.wire import UPLOAD_WINDOW
 from tests.worker.harness import Worker, Workshop, eventually
 
 UPLOAD = {
@@ -114,7 +115,7 @@ def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
     """A body gets credit when the app begins to read, and back what the app has consumed."""
     worker = shop.start(UPLOAD[kind])
     number = worker.request(method="POST", body=b"a" * 1000, end=False)
-    assert worker.take_type("WINDOW", number)["credit"] == 65536
+    assert worker.take_type("WINDOW", number)["credit"] == UPLOAD_WINDOW
     total = 1000
     for _ in range(20):
         worker.body(number, b"b" * 20_000)
@@ -122,9 +123,9 @@ def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
     worker.body(number, end=True)
     assert worker.answer(number).text == str(total)
     given = windows(worker)
-    assert all(credit >= 32768 for credit in given)
+    assert all(credit >= UPLOAD_WINDOW // 2 for credit in given)
     # Nothing is given back for what was under way when the end came.
-    assert total - 2 * 65536 <= sum(given) <= total
+    assert total - 2 * UPLOAD_WINDOW <= sum(given) <= total
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
