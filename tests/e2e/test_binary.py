@@ -163,6 +163,16 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
     assert "No writable folder: set TMPDIR to one" in done.stderr
 
 
+def test_packages_of_apps(tmp_path: Path) -> None:
+    """Its Python has no packages: those of the runtime are not for apps."""
+    app = "from importlib.util import find_spec\nfrom buntime import Response\n"
+    app += "def fetch(request):\n    names = ('h11', 'yaml', 'wsproto', 'pip', 'json')\n"
+    app += "    return Response(' '.join(name for name in names if find_spec(name)))\n"
+    write_app(tmp_path / "finds", {"app.py": app})
+    with running(tmp_path) as runtime:
+        assert get(runtime, "/finds/") == "json"
+
+
 def test_another_python(apps: Path) -> None:
     """RUNTIME_PYTHON has the workers run with a Python of the system."""
     with running(apps, env={"RUNTIME_PYTHON": sys.executable}) as runtime:
@@ -226,7 +236,8 @@ def test_a_bare_system(bare: Path) -> None:
         assert "hello" in get(runtime, "/hello/").lower()
         assert "<base href" in get(runtime, "/site/")
         upgrade = (
-            b"GET /chat/socket?room=a&name=b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            b"GET /chat/socket?room=a&name=b HTTP/1.1\r\nHost: x\r\n"
+            b"Upgrade: websocket\r\nConnection: upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         with runtime.connect() as sock:

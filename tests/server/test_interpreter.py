@@ -307,12 +307,6 @@ def test_the_running_one_as_probed() -> None:
     assert running == replace(probed, path=tuple(p for p in probed.path if p != checkout))
 
 
-def test_a_binary_has_no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A binary is an interpreter without packages of its own."""
-    monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller does
-    assert running_interpreter() == Interpreter(sys.executable, VERSION, (), None)
-
-
 def test_packages_alone() -> None:
     """An installed runtime does not hide the packages that it lies among."""
     path = ["", "/app", "/std", "/packages", "/other"]
