@@ -1,0 +1,124 @@
+"""What a container is made of: the Dockerfile and compose.yaml are well-formed; and as process 1
+the runtime takes signals and reaps whatever apps leave behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.harness import ROOT, children_of, command, running, wait_until, write_app
+
+DOCKER = ROOT / "deploy/docker"
+# Leaves a process behind, twice removed, which has nothing of its worker's and ends a moment later.
+LEAVES = """
+import subprocess
+from buntime import Response
+
+def fetch(request):
+    for _ in range(5):
+        script = "(exec setsid env -i sleep 0.3) & exit 0"
+        subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, check=True)
+    return Response("left")
+"""
+
+
+def tool(name: str) -> str:
+    """A program of the environment that the tests run in, or of the system."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name} here")
+    return found
+
+
+def test_dockerfile() -> None:
+    """hadolint finds nothing; the image runs as a user, and asks for its own health."""
+    done = subprocess.run(
+        [tool("hadolint"), str(DOCKER / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    text = (DOCKER / "Dockerfile").read_text()
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert re.search(r'^HEALTHCHECK .* CMD \["buntime", "health"\]$', text, re.MULTILINE)
+
+
+def test_what_is_copied() -> None:
+    """Each file that the Dockerfile copies is there, and let through by .dockerignore."""
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--)(.*)$", (DOCKER / "Dockerfile").read_text(), re.M)
+        for word in line.split()[:-1]
+    ]
+    assert len(copied) >= 8
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert [name for name in copied if f"!/{name}" not in ignored] == []
+
+
+def test_compose() -> None:
+    """compose.yaml keeps to the schema of Compose, and mounts the apps."""
+    compose_spec = pytest.importorskip("compose_spec")
+    text = (DOCKER / "compose.yaml").read_text()
+    # What Compose fills in is not this parser's business.
+    filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    compose_spec.PyCompose.from_yaml(filled).validate()
+    service = yaml.safe_load(text)["services"]["buntime"]
+    assert "${APPS:-./apps}:/srv/apps:ro" in service["volumes"]
+    with pytest.raises(ValueError, match="pids_limits"):
+        compose_spec.PyCompose.from_yaml(filled.replace("pids_limit", "pids_limits"))
+
+
+def zombies_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text("latin-1").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] == "Z" and int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def namespace() -> list[str]:
+    """The command that gives a process numbers of its own, it being 1."""
+    program = shutil.which("unshare")
+    line = [program or "", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    done = None if program is None else subprocess.run([*line, "true"], check=False)
+    if done is None or done.returncode != 0:
+        pytest.skip("no process may have numbers of its own here")
+    return line
+
+
+def test_process_one(tmp_path: Path) -> None:
+    """As process 1 the runtime reaps orphans that are nobody's, and obeys SIGTERM."""
+    write_app(tmp_path / "apps/leaves", {"app.py": LEAVES}, ttl=60)
+    with running(tmp_path / "apps", start=[*namespace(), *command()]) as runtime:
+        [first] = children_of(runtime.process.pid)
+        assert httpx.get(f"{runtime.url}/leaves/").text == "left"
+        ours = {first, *descendants(first)}
+
+        def are_reaped() -> bool:
+            everybody = {first, *descendants(first)}
+            return not any(zombies_of(pid) for pid in everybody) and everybody <= ours
+
+        time.sleep(0.4)  # until they have ended: no event tells of processes that are nobody's
+        wait_until(are_reaped, 10, "that all orphans are reaped")
+        os.kill(first, signal.SIGTERM)
+        runtime.wait_for_record("stopped")
+        assert runtime.process.wait(20) == 0
+
+
+def descendants(pid: int) -> set[int]:
+    children = set(children_of(pid))
+    return children.union(*map(descendants, children)) if children else set()
