@@ -145,8 +145,10 @@ async def _come_to_rest(runtime: Subject, trouble: Trouble) -> dict[str, Any]:
             failures.append(f"after {QUIET_S:g} s of quiet: {restless}, strays {strays}")
             break
         await asyncio.sleep(0.1)  # polls
+    retries = await trouble.retries()
     trouble.close()
     end = {
+        "requests that the runtime tried once more": retries,
         "workers at rest": len(workers),
         "descriptors": runtime.descriptors(),
         "threads": runtime.threads(),

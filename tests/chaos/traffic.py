@@ -20,7 +20,7 @@ ATTEMPT_S = 75.0  # for one answer: more than an app's timeout in the queue and 
 STARVED_S = 120.0  # refused for so long, a request counts as lost
 # Seconds after which new code must be what answers. It is seen within a second or two, and serves
 # once it was loaded, for which a full pool may have no room for a while.
-SETTLED_S = 60.0
+SETTLED_S = 120.0
 
 SMALL_MAX = 60_000  # bytes: whole answers that the worker sends in one message
 _BIG = (200_000, 3_000_000)

@@ -74,6 +74,14 @@ class Trouble:
             reply = await self._client.ask("GET", "/api/workers")
         return json.loads(reply.body)["workers"]  # type: ignore[no-any-return]
 
+    async def retries(self) -> int:
+        """Requests that the runtime has tried once more, as `/metrics` tells."""
+        async with self._lock:
+            reply = await self._client.ask("GET", "/metrics")
+        lines = reply.body.decode().splitlines()
+        told = [line for line in lines if line.startswith("buntime_request_retries_total")]
+        return sum(int(float(line.split()[-1])) for line in told)
+
     def close(self) -> None:
         """Whatever was left stopped goes on."""
         for pid in tuple(self._stopped):
@@ -173,7 +181,10 @@ class Trouble:
 
     async def _leave_stopped(self, chance: random.Random) -> None:
         worker = await self._pick(chance, app=LEFT)
-        if worker is None or not self._signal(worker["pid"], signal.SIGSTOP):
+        # One that loads has RUNTIME_BOOT_TIMEOUT, then its app is taken for broken: another matter.
+        if worker is None or worker["status"] not in ("idle", "busy"):
+            return
+        if not self._signal(worker["pid"], signal.SIGSTOP):
             return
         pid = worker["pid"]
         self._stopped.add(pid)
