@@ -39,6 +39,7 @@ _LINGER_MAX_S = 30.0
 _HANGUP_S = 0.5
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
+_FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 _GOING_AWAY = 1001  # RFC 6455 7.4.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -79,6 +80,7 @@ class Connection:
     __slots__ = (
         "_events",
         "_handle",
+        "_is_fresh",
         "_is_proxy",
         "_is_serving",
         "_lingering_since_s",
@@ -120,6 +122,7 @@ class Connection:
         self._timer: TimeoutQueue | None = None
         self._lingering_since_s = 0.0
         self._is_serving = False
+        self._is_fresh = True  # no request of it has ended yet
         # per request
         self.exchange: Exchange | None = None
         self._link: Link | None = None  # the exchange is an open WebSocket
@@ -294,6 +297,7 @@ class Connection:
         if self._phase is not _Phase.OPEN:
             return
         self.exchange = None
+        self._is_fresh = False
         self._set_timer(None)  # what follows has a time of its own
         if not keep_alive or self.service.is_draining:
             self._phase = _Phase.CLOSING
@@ -322,6 +326,14 @@ class Connection:
             return
         if self._is_idle():
             self._receive()  # what has come by now is not to be lost: it is answered, as the last
+        if self._is_fresh and self._is_idle():
+            # Its client has connected to ask, and may just be about to. Who has an answer already
+            # knows that the connection may end at any time (RFC 9112, 9.3.1).
+            self.service.loop.call_later(_FRESH_S, self._end_if_idle)
+        else:
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
         if self._is_idle():
             self.abort()  # with half a head at most
 

@@ -224,6 +224,20 @@ def test_no_request_is_lost_to_the_shutdown(tmp_path: Path) -> None:
         assert runtime.process.wait(20) == 0
 
 
+def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
+    """A client that was connected when SIGTERM came, and asks a moment later, is answered; one that
+    never asks does not hold up the end."""
+    write_app(tmp_path / "kept", {"app.py": APP}, ttl=600)
+    with running(tmp_path) as runtime, runtime.connect() as fresh, runtime.connect() as silent:
+        assert fetch(runtime, "/kept/").status == 200  # so the two before it were accepted
+        runtime.process.send_signal(signal.SIGTERM)
+        runtime.wait_for_record("stopping")
+        fresh.sendall(b"GET /kept/ HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"HTTP/1.1 200" in read_all(fresh)
+        assert read_all(silent) == b""
+        assert runtime.process.wait(20) == 0
+
+
 def test_draining_runtime_is_not_ready(tmp_path: Path) -> None:
     """From SIGTERM on no probe finds the runtime ready, while what is in hand is finished."""
     gates = Gates(tmp_path / "gates")
