@@ -72,6 +72,7 @@ class Scheduler:
         What is still queued for it is served to its end, by workers that leave right after.
         """
         app.is_dropped = True
+        app.tried_at_s = None
         decisions: list[Decision] = []
         for worker in tuple(app.workers.values()):
             decisions += self._retire(worker)
@@ -91,10 +92,14 @@ class Scheduler:
         """See whether the app can be loaded, though no request is for it; to be called again."""
         self.apps[app] = None
         if app.is_dropped or self._closing or now < app.retry_at_s or app.has_serving_worker():
+            app.tried_at_s = None
             return []
         if self._has_room():
+            app.tried_at_s = None
             return self._take_spare(app, Event.ADOPT, now)[1]
-        return self._evict()
+        if app.tried_at_s is None:
+            app.tried_at_s = now
+        return self._wait_for_room(app, now)
 
     def submit(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
         """A request came for the app."""
@@ -340,7 +345,8 @@ class Scheduler:
         passed_over: dict[AppState, None] = {}
         for app in tuple(self._waiting):
             del self._waiting[app]
-            got = self._pump(app, now)
+            is_tried = app.tried_at_s is not None and not app.queue
+            got = self.try_out(app, now) if is_tried else self._pump(app, now)
             decisions += got
             if app in self._waiting and not any(type(decision) is Assign for decision in got):
                 passed_over[app] = None
@@ -429,7 +435,7 @@ class Scheduler:
             return []
         own = app.serving_count()
         richest = max(busy, key=_wealth)
-        waited_s = now - next(iter(app.queue.values()))
+        waited_s = now - next(iter(app.queue.values()), app.tried_at_s or now)
         if _wealth(richest) > own + 1:
             chosen = min(
                 (worker for worker in busy if worker.app is richest.app),

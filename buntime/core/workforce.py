@@ -181,6 +181,7 @@ class AppState:
         "policy",
         "queue",
         "retry_at_s",
+        "tried_at_s",
         "workers",
     )
 
@@ -195,6 +196,7 @@ class AppState:
         self.departed_at_s = float("-inf")  # when one left it, or it began to fill
         self.last_request_s = float("-inf")
         self.given_room_at_s = float("-inf")  # when a busy worker of another app had to leave
+        self.tried_at_s: float | None = None  # since when it is to be loaded without a request
         self.is_dropped = False  # its code changed or its folder went: no new workers
         self.boot_failures = 0  # in a row
         self.retry_at_s = float("-inf")  # no boot before, after one that failed
@@ -244,8 +246,8 @@ class AppState:
         """How long a request that came now would wait, as far as the queue's speed tells."""
         if not self.queue:
             return 0.0
-        interval_s = max(self.interval_s, now - self.departed_at_s)  # it may have come to a halt
-        return min(RETRY_AFTER_MAX_S, interval_s * (len(self.queue) + 1))
+        halted_s = max(0.0, now - self.departed_at_s - self.interval_s)  # a boot, a slow request
+        return min(RETRY_AFTER_MAX_S, halted_s + self.interval_s * (len(self.queue) + 1))
 
     def is_crash_looping(self, now: float) -> bool:
         """Have so many boots failed in a row that the next one waits for its back-off?"""

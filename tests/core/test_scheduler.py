@@ -345,7 +345,7 @@ def test_who_is_refused_is_told_how_long_the_queue_is() -> None:
     pool.finished(worker, 2)
     pool.submit(app, "e", 2)
     assert pool.submit(app, "f", 2) == [Refuse("f", 10.0)]  # five of them, one each 2 s
-    assert pool.submit(app, "g", 12) == [Refuse("g", 50.0)]  # nothing has moved for 10 s
+    assert pool.submit(app, "g", 12) == [Refuse("g", 18.0)]  # nothing has moved for 10 s
 
 
 def test_a_worker_killed_while_it_loads_is_started_again() -> None:
@@ -466,6 +466,29 @@ def test_an_app_is_tried_out_without_a_request() -> None:
     decisions = pool.try_out(app, 1)
     pool.loaded(worker_of(decisions), 1, 2)
     assert pool.submit(app, "r", 3)[0] == Assign(worker_of(decisions), "r")
+
+
+def test_a_boot_counts_once_in_what_a_refused_one_is_told() -> None:
+    """The time since the queue began to fill is no measure of how fast it moves."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(4):
+        pool.submit(app, number, 0)
+    assert pool.submit(app, "late", 6) == [Refuse("late", 6.0)]
+
+
+def test_an_app_that_is_tried_gets_its_turn_in_a_busy_pool() -> None:
+    """A deploy is not kept out for ever where every worker is always busy."""
+    pool = scheduler(pool_size=1)
+    busy, new = AppState("a", policy()), AppState("b", policy())
+    worker = worker_of(pool.submit(busy, "r", 0))
+    pool.loaded(worker, 1, 0)
+    pool.submit(busy, "s", 0)
+    assert pool.try_out(new, 1) == []
+    pool.tick(2)
+    assert pool.workers[worker].state is State.RETIRING
+    pool.finished(worker, 3)
+    decisions, _ = pool.died(worker, 4)
+    assert pool.workers[worker_of(decisions)].app is new
 
 
 def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
