@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -217,3 +218,16 @@ def wait_until(is_true: Any, timeout_s: float = 10.0, what: str = "it") -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true in {timeout_s} s")
         time.sleep(0.01)  # polls: a bound on the wait, not luck
+
+
+def descriptors_below(folder: Path) -> list[str]:
+    """The paths of what this process has open below a folder; other threads may have more."""
+    paths = []
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile, or no file
+            if sys.platform == "darwin":
+                path = fcntl.fcntl(int(name), fcntl.F_GETPATH, bytes(1024)).partition(b"\0")[0]
+                paths.append(os.fsdecode(path))
+            else:
+                paths.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [path for path in paths if path.startswith(f"{folder.resolve()}/")]

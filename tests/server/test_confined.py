@@ -12,6 +12,7 @@ import pytest
 
 from buntime.core.errors import ServerFault
 from buntime.server.confined import OpenFile, open_inside
+from tests.harness import descriptors_below
 
 
 @pytest.fixture
@@ -25,10 +26,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_descriptor_stays_open() -> Iterator[None]:
-    before = os.listdir("/dev/fd")
+def no_descriptor_stays_open(tmp_path: Path) -> Iterator[None]:
     yield
-    assert os.listdir("/dev/fd") == before
+    assert descriptors_below(tmp_path) == []
 
 
 def opened(folder: Path, path: str) -> OpenFile | None:

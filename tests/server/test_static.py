@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from buntime.core.errors import ClientFault, ManifestError, ServerFault
 from buntime.server.sitefile import SiteFile
 from buntime.server.static import FilePart, StaticAnswer, StaticSite
+from tests.harness import descriptors_below
 from tests.hostile import SECRET, corpus_paths, fill
 
 BIG = bytes(range(256)) * 300  # 75 KiB: not kept in memory
@@ -36,10 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_descriptor_stays_open() -> Iterator[None]:
-    before = os.listdir("/dev/fd")
+def no_descriptor_stays_open(tmp_path: Path) -> Iterator[None]:
     yield
-    assert os.listdir("/dev/fd") == before
+    assert descriptors_below(tmp_path) == []
 
 
 class Client:
