@@ -91,7 +91,7 @@ class Scheduler:
     def try_out(self, app: AppState, now: float) -> list[Decision]:
         """See whether the app can be loaded, though no request is for it; to be called again."""
         self.apps[app] = None
-        if app.is_dropped or self._closing or now < app.retry_at_s or app.has_serving_worker():
+        if app.is_dropped or self._closing or now < app.retry_at_s or app.serving_count():
             app.tried_at_s = None
             return []
         if self._has_room():

@@ -210,9 +210,6 @@ class AppState:
     def serving_count(self) -> int:
         return sum(worker.state not in HAS_LEFT for worker in self.workers.values())
 
-    def has_serving_worker(self) -> bool:
-        return any(worker.state not in HAS_LEFT for worker in self.workers.values())
-
     def is_overloaded(self, now: float) -> bool:
         """Has the oldest in the queue used up half of its time?
 

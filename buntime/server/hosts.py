@@ -79,7 +79,7 @@ class Hosts:
         """The app that answers, where the one that the request waited for cannot be loaded."""
         hosted = self.of(exchange)
         fallback = hosted.fallback if hosted is not None else None
-        return fallback if fallback and is_meant(fallback, exchange.head.target) else None
+        return fallback if fallback and is_meant(fallback, exchange.head.named) else None
 
     def forget(self, state: AppState | None) -> None:
         """A dropped app without workers or queue is nobody's business any more."""

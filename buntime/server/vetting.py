@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from buntime.core.app import App
 from buntime.core.errors import ManifestError
-from buntime.core.router import split_target
+from buntime.core.router import Target
 from buntime.core.versions import UNVERSIONED, select
 from buntime.server.hosting import Hosted
 from buntime.server.interpreter import Interpreter, Interpreters
@@ -165,9 +165,8 @@ class Vetting:
         )
 
 
-def is_meant(app: App, target: str) -> bool:
-    """Whether a request with this target asks for a range of versions that `app` is in."""
-    named = split_target(target)
+def is_meant(app: App, named: Target | None) -> bool:
+    """Whether a request for what is `named` asks for a range of versions that `app` is in."""
     return named is not None and select([app.version or UNVERSIONED], named.spec) is not None
 
 
