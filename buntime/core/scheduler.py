@@ -57,6 +57,7 @@ class Scheduler:
         self._last_id = 0
         self._kits: dict[Hashable, SpareKit] = {}  # kits to keep spares of
         self._waiting: dict[AppState, None] = {}  # apps whose queue waits for room in the pool
+        self._lacking: dict[AppState, None] = {}  # apps that may have a prewarmed worker less
         self._closing = False
 
     # What happens
@@ -236,8 +237,12 @@ class Scheduler:
         return decisions, failed_to_load
 
     def refill(self, now: float) -> list[Decision]:
-        """Start the spares that are missing."""
-        return list(self._refill(now))
+        """Start the prewarmed workers and the spares that are missing."""
+        lacking, self._lacking = self._lacking, {}
+        decisions: list[Decision] = []
+        for app in lacking:
+            decisions += self._prewarm(app, now)
+        return decisions + list(self._refill(now))
 
     def replace(self, worker_id: int, now: float) -> list[Decision]:
         """The worker is to be replaced, by its successor if it has traffic; for instance it has
@@ -369,8 +374,8 @@ class Scheduler:
             else:
                 ready.step(Event.ASSIGN_ONCE)
             ready.in_hand = 1
+            self._lacking[app] = None
             yield Assign(ready.id, app.take_next(now))
-            yield from self._prewarm(app, now)
 
     def _start(self, app: AppState, now: float) -> list[Decision]:
         """Start one more worker of a persistent app, when the pool has room for it."""

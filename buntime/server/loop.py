@@ -163,11 +163,11 @@ class Loop:
         self._flushes.append(who)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call at the start of the next turn, which then does not wait."""
+        """Call in the next turn, which then does not wait: what this one sends goes first."""
         self._calls.append(callback)
 
     def call_threadsafe(self, callback: Callable[[], None]) -> None:
-        """Call on the loop's thread, soon; from any thread or signal handler."""
+        """Call on the loop's thread, within two turns; from any thread or signal handler."""
         self._calls.append(callback)
         self._waker.wake()
 
@@ -207,6 +207,7 @@ class Loop:
 
     def run_once(self, longest_wait_s: float | None = None) -> None:
         """One turn: wait for events, call their watchers, then time, calls and flushes."""
+        calls = len(self._calls)  # those of this turn wait for the next, behind its flushes
         wait_s = self._wait_s()
         if longest_wait_s is not None:
             wait_s = min(wait_s, longest_wait_s)
@@ -225,7 +226,7 @@ class Loop:
                 queue.expire(self.now)
         while self._timers and self._timers[0][0] <= self.now:
             self.guard(heapq.heappop(self._timers)[2].fire)
-        for _ in range(len(self._calls)):
+        for _ in range(calls):
             self.guard(self._calls.popleft())
         while self._flushes:
             flushes, self._flushes = self._flushes, []

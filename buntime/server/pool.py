@@ -35,7 +35,7 @@ from buntime.server.hosting import Hosted, Kit
 from buntime.server.hosts import Hosts
 from buntime.server.interpreter import Interpreters
 from buntime.server.logs import Log
-from buntime.server.loop import Loop
+from buntime.server.loop import Loop, Timer
 from buntime.server.places import Queued
 from buntime.server.poolreport import PoolReport
 from buntime.server.poolstats import PoolStats
@@ -47,6 +47,7 @@ from buntime.wire import Message
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
 _SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
+_REFILL_S = 0.05
 _BOOTS_PER_CORE = 2  # of those that no request waits for
 # Signals that say nothing against an app, as they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -98,7 +99,7 @@ class Pool:
         )
         self._decisions: deque[Decision] = deque()
         self._is_carrying_out = False
-        self._is_refilling = False  # spares are missing, and started in the next turn
+        self._refilling: Timer | None = None  # workers have been taken, and others are to start
         self._on_empty: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -215,6 +216,10 @@ class Pool:
                 worker.number, self._loop.now, was_open_ended=exchange.is_open_ended
             )
         )
+        if self._refilling is not None:
+            self._refilling.cancel()
+            self._refilling = None
+            self._loop.call_soon(self._refill)  # the answer leaves in this turn
         if worker.has_only_stuck():
             self._staff.kill(worker, Cause.STUCK)
 
@@ -291,9 +296,11 @@ class Pool:
             exchange.place = None
             exchange.fail(faults.worker_died("the app's worker could not be started"))
             return
-        is_hit = self._scheduler.workers[decision.worker].is_loaded
-        self.stats.on_assign(exchange, self._loop.now, is_hit=is_hit)
+        record = self._scheduler.workers[decision.worker]
+        self.stats.on_assign(exchange, self._loop.now, is_hit=record.is_loaded)
         worker.assign(exchange)
+        if record.state is State.ONCE:
+            self._refill_later()
 
     def _give_back(self, ticket: object) -> Exchange:
         exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
@@ -323,13 +330,19 @@ class Pool:
 
     def _adopt(self, number: int, state: AppState) -> None:
         self._staff.adopt(number, self.hosts.by_state[state])
-        if not self._is_refilling:
-            self._is_refilling = True
-            # In the next turn: this one's REQUEST must not wait for an interpreter's start.
-            self._loop.call_soon(self._refill)
+        self._refill_later()
+
+    def _refill_later(self) -> None:
+        """Make up for a worker that was taken when its request is over, or takes long.
+
+        Starting an interpreter stops the runtime for 1 ms, and keeps a core busy for 20 more;
+        done at once that would be most of what a request waits for.
+        """
+        if self._refilling is None:
+            self._refilling = self._loop.call_later(_REFILL_S, self._refill)
 
     def _refill(self) -> None:
-        self._is_refilling = False
+        self._refilling = None
         self._carry_out(self._scheduler.refill(self._loop.now))
 
     # Employer: what happens to processes

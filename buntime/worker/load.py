@@ -129,11 +129,11 @@ def _with_handlers(
     if needs_loop or (socket is not None and socket.needs_loop):
         return _with_async_handlers(kind, find, init, socket)
     if socket is None:
-        return App(kind, fetch_adapter(find), _sync_concurrency(init))
+        return App(kind, fetch_adapter(find), _sync_concurrency(init, SYNC_CONCURRENCY))
     from buntime.worker.syncwebsocket import sync_sockets  # 1 ms, for an app with WebSockets
 
-    most = SYNC_CONCURRENCY if init["config"].get("lowMemory") else THREAD_SOCKETS
-    app = App(kind, fetch_adapter(find), init["concurrency"] or most)
+    concurrency = _sync_concurrency(init, THREAD_SOCKETS, lowest=SYNC_CONCURRENCY)
+    app = App(kind, fetch_adapter(find), concurrency)
     app.sockets = sync_sockets(socket)
     return app
 
@@ -167,7 +167,7 @@ def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App
         return app
     from buntime.worker.wsgi import wsgi_adapter  # 1 ms, which other kinds need not spend
 
-    concurrency = _sync_concurrency(init)
+    concurrency = _sync_concurrency(init, SYNC_CONCURRENCY)
     return App("wsgi", wsgi_adapter(value, init["config"], concurrency), concurrency)
 
 
@@ -201,9 +201,11 @@ def _is_asgi(app: Any, name: str) -> bool:
     )
 
 
-def _sync_concurrency(init: Message) -> int:
-    lowest = 1 if init["config"].get("lowMemory") else SYNC_CONCURRENCY
-    return init["concurrency"] or lowest
+def _sync_concurrency(init: Message, usual: int, lowest: int = 1) -> int:
+    config = init["config"]
+    if not config["ttl"]:
+        return 1  # a worker of one request: starting a second thread would hold up its answer
+    return init["concurrency"] or (lowest if config.get("lowMemory") else usual)
 
 
 def _what(value: object) -> str:

@@ -147,8 +147,9 @@ def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
 
 def _leave() -> NoReturn:
     """End as the interpreter would, without taking it apart, and in bounded time."""
-    _thread.start_new_thread(_exit_late, ())
     threading = sys.modules.get("threading")
+    if threading is not None or atexit._ncallbacks():
+        _thread.start_new_thread(_exit_late, ())
     if threading is not None:
         threading._shutdown()  # waits for threads that are no daemons, as multiprocessing does
     atexit._run_exitfuncs()

@@ -254,7 +254,10 @@ def test_prewarmed_workers_are_kept() -> None:
     worker = worker_of(decisions)
     assert pool.loaded(worker, 1, 1) == []
     assert pool.tick(1000) == []
-    assert kinds(pool.submit(app, "r", 1000)) == ["Assign", "Spawn", "Adopt"]
+    assert pool.submit(app, "r", 1000) == [Assign(worker, "r")]
+    # The next one, and a spare: interpreters of its kit are in use now.
+    assert kinds(pool.refill(1000)) == ["Spawn", "Adopt", "Spawn"]
+    assert pool.refill(1000) == []
 
 
 def test_what_waits_for_a_broken_app_fails() -> None:

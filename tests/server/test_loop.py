@@ -317,6 +317,23 @@ def test_flushes_end_the_turn(loop: Loop, ear: Ear) -> None:
     assert log == ["event", "timer", "call", "flush", "flush"]
 
 
+def test_calls_wait_for_what_is_sent(loop: Loop, ear: Ear) -> None:
+    """A call that an event asks for comes behind the flushes of that turn."""
+    log: list[str] = []
+    sender = Sender(loop, log)
+
+    def answer() -> None:
+        loop.call_soon(lambda: log.append("call"))
+        loop.flush_later(sender)
+
+    ear.also = answer
+    ear.far.send(b"x")
+    loop.run_once()
+    assert log == ["flush", "flush"]
+    loop.run_once(0)
+    assert log[2:3] == ["call"]
+
+
 # Blocking work
 
 

@@ -35,7 +35,21 @@ def test_concurrency_is_the_runtime_s(shop: Workshop) -> None:
 
 def test_low_memory_means_one_thread(shop: Workshop) -> None:
     """With lowMemory a sync app handles one request at a time."""
-    assert shop.boot(DUMP, config={"lowMemory": True}).ready()["concurrency"] == 1
+    assert shop.boot(DUMP, config={"ttl": 60, "lowMemory": True}).ready()["concurrency"] == 1
+
+
+def test_worker_of_one_request_has_one_thread(shop: Workshop) -> None:
+    """With ttl 0 no thread is started beside the handler's, whatever `concurrency` says."""
+    code = """
+    import os
+    from buntime import Response
+
+    def fetch(request):
+        return Response.json(len(os.listdir("/proc/self/task")))  # Linux
+    """
+    worker = shop.boot(code, config={"ttl": 0}, concurrency=4)
+    assert worker.ready()["concurrency"] == 1
+    assert worker.get().json == 1
 
 
 def test_async_app_takes_more(shop: Workshop) -> None:

@@ -28,7 +28,7 @@ from buntime.worker.report import BootError
 def loaded(**names: Any) -> App:
     module = ModuleType("app")
     vars(module).update(names)
-    return load(module, {"entrypoint": "app.py", "concurrency": None, "config": {}})
+    return load(module, {"entrypoint": "app.py", "concurrency": None, "config": {"ttl": 60}})
 
 
 def anything(*args: Any) -> Any: ...

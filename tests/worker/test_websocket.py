@@ -594,7 +594,7 @@ def test_alone(shop: Workshop) -> None:
 
 def test_low_memory(shop: Workshop) -> None:
     """lowMemory takes the threads of sync WebSockets down to those of requests."""
-    worker = shop.boot("def websocket(ws): ws.send('x')", config={"lowMemory": True})
+    worker = shop.boot("def websocket(ws): ws.send('x')", config={"ttl": 60, "lowMemory": True})
     assert worker.ready()["concurrency"] == 8
 
 
