@@ -20,6 +20,10 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 _THREADS = 16  # for what may block; an install of packages can hold one for minutes
+# Events between two flushes of a turn: few enough for a worker to begin while the rest is read.
+# With all of a turn in one go, 50 requests wait for the last of them, their answers come together,
+# and so do the next 50: 57 ms for what takes 50, against 53. More sends cost nothing measurable.
+_FLUSH_EVERY = 4
 _TICK_S = 0.25  # how late a TimeoutQueue may notice a deadline
 
 _T = TypeVar("_T")
@@ -45,7 +49,7 @@ class Expiring(Protocol):
 
 
 class Flushable(Protocol):
-    """What collects output during a turn of the loop and sends it at its end."""
+    """What collects output during a turn of the loop, and sends it in one go."""
 
     def flush(self) -> None: ...
 
@@ -159,7 +163,7 @@ class Loop:
     # Work; the loop's thread only, but for call_threadsafe
 
     def flush_later(self, who: Flushable) -> None:
-        """Call `who.flush()` at the end of this turn; once asked for it, once called."""
+        """Call `who.flush()` after a few more events, at the latest at the end of this turn."""
         self._flushes.append(who)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
@@ -213,13 +217,15 @@ class Loop:
             wait_s = min(wait_s, longest_wait_s)
         ready = self._selector.select(wait_s)
         self.now = monotonic()
-        for key, events in ready:
+        for done, (key, events) in enumerate(ready, 1):
             watcher = key.data
             try:
                 watcher.on_ready(events)
             except Exception as exc:  # noqa: BLE001  # the edge of an event: logged
                 self._on_error(exc)
                 self.guard(watcher.abort)
+            if not done % _FLUSH_EVERY:
+                self._flush()
         if self.now >= self._next_tick:
             self._next_tick = self.now + _TICK_S
             for queue in self._queues:
@@ -228,10 +234,7 @@ class Loop:
             self.guard(heapq.heappop(self._timers)[2].fire)
         for _ in range(calls):
             self.guard(self._calls.popleft())
-        while self._flushes:
-            flushes, self._flushes = self._flushes, []
-            for who in flushes:
-                self.guard(who.flush)
+        self._flush()
 
     def guard(self, callback: Callable[[], None]) -> None:
         """Call; an exception goes to `on_error` instead of ending the loop."""
@@ -239,6 +242,12 @@ class Loop:
             callback()
         except Exception as exc:  # noqa: BLE001  # the edge of a callback: logged
             self._on_error(exc)
+
+    def _flush(self) -> None:
+        while self._flushes:
+            flushes, self._flushes = self._flushes, []
+            for who in flushes:
+                self.guard(who.flush)
 
     def close(self) -> None:
         if self._executor is not None:

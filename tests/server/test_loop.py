@@ -317,6 +317,21 @@ def test_flushes_end_the_turn(loop: Loop, ear: Ear) -> None:
     assert log == ["event", "timer", "call", "flush", "flush"]
 
 
+def test_flushes_do_not_wait_for_a_long_turn(loop: Loop) -> None:
+    """Of many events of one turn the first ones' output is sent before the last is handled."""
+    log: list[str] = []
+    sender = Sender(loop, log)
+    ears = [Ear(loop, lambda: (log.append("event"), loop.flush_later(sender))) for _ in range(20)]
+    for ear in ears:
+        ear.far.send(b"x")
+    loop.run_once()
+    assert log.count("event") == 20
+    assert log.index("flush") <= 4
+    assert log[-1] == "flush"
+    for ear in ears:
+        ear.abort()
+
+
 def test_calls_wait_for_what_is_sent(loop: Loop, ear: Ear) -> None:
     """A call that an event asks for comes behind the flushes of that turn."""
     log: list[str] = []
