@@ -33,11 +33,14 @@ ALLOWED = {
 IN_A_WORKER = ("message", "wire", "worker")
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
+    "buntime.core.document",
     "buntime.server.exposition",
     "buntime.server.installer",
     "buntime.server.socketlink",
+    "buntime.server.unpacking",
     "concurrent.futures",
     "html",
+    "shutil",
 }
 DOES_IO = {"asyncio", "multiprocessing", "selectors", "socket", "subprocess", "threading"}
 

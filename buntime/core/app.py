@@ -7,6 +7,7 @@ the same object?" answers "has it changed?".
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from buntime.core.access import PublicRoutes
 from buntime.core.manifest import Manifest
@@ -53,8 +54,7 @@ class App:
         return self.is_static if chosen is None else chosen
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """An app's folder that cannot be served as it is, and why."""
 
     name: str

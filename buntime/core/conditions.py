@@ -6,8 +6,8 @@ repeated field are joined by ", ".
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from buntime.core.httpdate import parse_http_date
 
@@ -15,8 +15,7 @@ from buntime.core.httpdate import parse_http_date
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
-@dataclass(frozen=True, slots=True)
-class Validators:
+class Validators(NamedTuple):
     """What tells one state of a representation from another.
 
     `etag` is strong and quoted. `modified_s` is whole seconds since 1970, None where the file's

@@ -17,7 +17,7 @@ Memory of a connection, in each direction from its first compressed message on:
 
 import re
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NAME = "permessage-deflate"
 
@@ -54,16 +54,14 @@ _SERVER_BITS = "server_max_window_bits"
 _CLIENT_BITS = "client_max_window_bits"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One extension that a client offers, its parameters in order: ("server_...", "10")."""
 
     name: str
     parameters: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """How both sides compress; `answer` is the value of Sec-WebSocket-Extensions that says so."""
 
     answer: str

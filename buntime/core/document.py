@@ -6,13 +6,12 @@ the C loader descends by recursion, and 100,000 brackets would end the whole pro
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import yaml
 
 from buntime.core.wording import shown
 
-SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
 _DEPTH_MAX = 8
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -27,21 +26,22 @@ class DocumentError(Exception):
         self.line = line
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What stands behind a key: plain Python values, lists and dicts."""
 
     value: object
     line: int
 
 
-def read_document(data: bytes, *, verbatim: Collection[str] = ()) -> dict[str, Entry]:
+def read_document(
+    data: bytes, *, size_max_bytes: int, verbatim: Collection[str] = ()
+) -> dict[str, Entry]:
     """`b"ttl: 30\\n"` -> `{"ttl": Entry(30, line=1)}`; an empty file is an empty mapping.
 
     Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1.
     Raises DocumentError.
     """
-    text = _decode(data)
+    text = _decode(data, size_max_bytes)
     try:
         _check_structure(text)
         return _entries(_LOADER(text), verbatim)
@@ -55,9 +55,9 @@ def read_document(data: bytes, *, verbatim: Collection[str] = ()) -> dict[str, E
         raise DocumentError(problem, before.count("\n") + 1) from exc
 
 
-def _decode(data: bytes) -> str:
-    if len(data) > SIZE_MAX_BYTES:
-        raise DocumentError(f"the file is larger than {SIZE_MAX_BYTES // 1024} KiB")
+def _decode(data: bytes, size_max_bytes: int) -> str:
+    if len(data) > size_max_bytes:
+        raise DocumentError(f"the file is larger than {size_max_bytes // 1024} KiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:

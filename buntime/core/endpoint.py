@@ -7,7 +7,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from buntime.core.setting import Situation, parse_path
 from buntime.core.units import BadValue
@@ -25,8 +25,7 @@ _MODE = re.compile(r"mode=(0?[0-7]{3})")
 _HOW = '"127.0.0.1:8000", "[::1]:8000" or "unix:/path"'
 
 
-@dataclass(frozen=True, slots=True)
-class TcpEndpoint:
+class TcpEndpoint(NamedTuple):
     """An address of this machine, without brackets, or a name of one; port 0 takes a free one."""
 
     host: str
@@ -36,8 +35,7 @@ class TcpEndpoint:
         return f"{self.host} port {self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnixEndpoint:
+class UnixEndpoint(NamedTuple):
     """The absolute path of a unix socket, and the permissions that it gets."""
 
     path: str

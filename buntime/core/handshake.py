@@ -14,7 +14,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from buntime.core.answer import AnswerError, write_fields
 from buntime.core.deflate import Agreement, negotiate, parse_offers
@@ -28,8 +28,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PREFIX = "sec-websocket-"
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(NamedTuple):
     """A valid handshake: what the client offers, and what was agreed on about compression."""
 
     key: str

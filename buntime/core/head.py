@@ -11,7 +11,7 @@ clients that poll, load balancers, and all who send the same request again on a 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import h11
 
@@ -55,8 +55,7 @@ _NOT_NOMINATED = frozenset(
 _SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """The bounds of a head: bytes of its first line, bytes and number of its fields."""
 
     request_line_max_bytes: int = 8 * 1024

@@ -12,8 +12,7 @@ is inflated, its UTF-8 at the first byte that cannot be.
 
 import codecs
 import zlib
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed
 
@@ -25,8 +24,7 @@ Kind = Literal["text", "bytes"]
 _KINDS: dict[Opcode, Kind] = {Opcode.TEXT: "text", Opcode.BINARY: "bytes"}
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of a message, MAX_PAYLOAD bytes at most; the last one has `end`.
 
     Text is UTF-8, found valid up to here; a piece may end inside of a character.

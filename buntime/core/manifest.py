@@ -5,17 +5,20 @@ A value of the wrong kind, an unknown key, a contradiction is an error: a slip m
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from buntime.core.document import DocumentError, Entry, read_document
 from buntime.core.errors import ManifestError
 from buntime.core.manifestkeys import KEYS, Key, Routes
 from buntime.core.units import BadValue, format_duration, format_size
 from buntime.core.wording import shown, suggestion
 
+if TYPE_CHECKING:
+    from buntime.core.document import Entry
+
 __all__ = [
     "KEYS",
     "MANIFEST_NAMES",
+    "SIZE_MAX_BYTES",
     "Key",
     "Manifest",
     "default_manifest",
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 MANIFEST_NAMES = ("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml")
+SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
 
 Visibility = Literal["public", "protected", "internal"]
 
@@ -61,8 +65,12 @@ def parse_manifest(
     `path` is for messages. `body_default` and `body_max` are the runtime's, in bytes. Raises
     ManifestError that names file, line, key, what came, and what is allowed.
     """
+    # yaml is a tenth of the runtime's start: imported while the first workers start.
+    from buntime.core.document import DocumentError, read_document
+
+    verbatim = [key.name for key in KEYS if key.is_verbatim]
     try:
-        entries = read_document(text, verbatim=[key.name for key in KEYS if key.is_verbatim])
+        entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=verbatim)
     except DocumentError as exc:
         raise ManifestError(f"{_place(path, exc.line)}: {exc}") from exc
     _refuse_unknown(entries, path)
@@ -90,7 +98,7 @@ def _place(path: str, line: int) -> str:
     return f"{path}:{line}" if line else path
 
 
-def _refuse_unknown(entries: Mapping[str, Entry], path: str) -> None:
+def _refuse_unknown(entries: Mapping[str, "Entry"], path: str) -> None:
     known = [key.name for key in KEYS]
     for name, entry in entries.items():
         if name not in known:
@@ -100,7 +108,7 @@ def _refuse_unknown(entries: Mapping[str, Entry], path: str) -> None:
             )
 
 
-def _parsed(key: Key, entry: Entry, path: str) -> object:
+def _parsed(key: Key, entry: "Entry", path: str) -> object:
     """The value of a key; None where nothing stands behind it and that is its default."""
     if entry.value is None and not key.default:
         return None

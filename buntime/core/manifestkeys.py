@@ -6,9 +6,8 @@ The parser, what workers see of the manifest, the docs and their test are made f
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from buntime.core.environment import RUNTIME_NAMES, is_blocked
 from buntime.core.kinds import Parser, duration, one_of, size, whole_number, yes_or_no
@@ -18,8 +17,7 @@ from buntime.core.wording import shown, suggestion
 Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """One row of the table. `default` is what one would write in the file, None for nothing."""
 
     name: str

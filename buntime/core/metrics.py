@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from buntime.core.histogram import Histogram
 from buntime.core.lifecycle import State
@@ -36,8 +37,7 @@ class Scope(Enum):
     RUNTIME = "runtime"  # as a whole
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """One metric. `label` tells its values apart, beside `app` and `version`."""
 
     name: str
@@ -191,8 +191,7 @@ class Live:
     workers: Counter[str] = field(default_factory=Counter)  # by State.value
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The values of one version of one app; name and version are "" for what is of no app."""
 
     name: str
@@ -200,8 +199,7 @@ class Row:
     values: dict[Family, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All values at one moment."""
 
     rows: Sequence[Row]

@@ -1,7 +1,6 @@
 """One form of a file, as HTTP names it, and what is sent of it for a given request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from buntime.core.conditions import Validators, Verdict, judge, range_applies
@@ -18,8 +17,7 @@ _OF_304 = frozenset(("cache-control", "etag", "vary"))
 Fields = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(NamedTuple):
     """A file in one coding: its size in bytes, and all header fields that can be known ahead."""
 
     size: int

@@ -6,9 +6,8 @@ The parsers here take what stands in a variable or after a flag; see `core/kinds
 import os.path
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from buntime.core.access import UNIX_PEER
 from buntime.core.kinds import Parser, one_of, whole_number
@@ -18,8 +17,7 @@ from buntime.core.wording import shown
 Mode = Literal["checkout", "pyz", "binary"]
 
 
-@dataclass(frozen=True)
-class Situation:
+class Situation(NamedTuple):
     """What defaults and paths depend on. `env` is "" until that setting is read."""
 
     mode: Mode
@@ -34,16 +32,14 @@ class Situation:
         return self.environ.get("HOME", "")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A form of values: its word in `--help`, and how the text is read."""
 
     word: str
     parse: Callable[[str, Situation], Any]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One row of the table. `default` is read like any value, unless `derive` makes another."""
 
     field: str

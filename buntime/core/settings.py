@@ -6,7 +6,7 @@ variable that is set to nothing counts as not set, and hides the one in `.env`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from buntime.core.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.errors import UsageError
@@ -122,7 +122,7 @@ def load_settings(
     """
     sources = _Sources(args, environ, dotenv)
     situation = Situation(mode, cores, cwd, is_root, environ)
-    situation = replace(situation, env=_read(ENV, sources, situation))
+    situation = situation._replace(env=_read(ENV, sources, situation))
     settings = Settings(**{row.field: _read(row, sources, situation) for row in SETTINGS})
     _check(settings, needs_apps)
     return settings
@@ -140,8 +140,7 @@ def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[st
     return settings, [row.variable for row in changed], late
 
 
-@dataclass(frozen=True)
-class _Sources:
+class _Sources(NamedTuple):
     args: Mapping[str, str | None]
     environ: Mapping[str, str]
     dotenv: Mapping[str, str]

@@ -10,7 +10,7 @@ All of it is meant for this process alone, so it is taken out of the environment
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FIRST_DESCRIPTOR = 3
 VARIABLES = (
@@ -28,8 +28,7 @@ _DESCRIPTORS_MAX = 1000  # more is no sensible configuration
 _JOURNAL_STREAM = re.compile(r"([0-9]+):([0-9]+)")
 
 
-@dataclass(frozen=True)
-class Supervision:
+class Supervision(NamedTuple):
     """What was told. `sockets` are the names of descriptors from FIRST_DESCRIPTOR on."""
 
     notify: str | None = None  # "/run/systemd/notify", "@abstract"

@@ -1,15 +1,14 @@
 """What the scheduler knows of apps and workers, and the decisions it hands out."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from buntime.core.lifecycle import Event, State, after
 
 Ticket = Hashable
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
+class PoolLimits(NamedTuple):
     """The pool's bounds, all in numbers of workers or requests."""
 
     pool_size: int
@@ -20,8 +19,7 @@ class PoolLimits:
     boots_at_once: int  # that no request waits for: spares, prewarmed workers, replacements
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What an app's manifest says about its workers; `kit` names what a spare must be made of."""
 
     kit: Hashable
@@ -40,48 +38,42 @@ class Policy:
 # Decisions. A plain class each: the server looks them up by type.
 
 
-@dataclass(frozen=True, slots=True)
-class Spawn:
+class Spawn(NamedTuple):
     """Start an interpreter of this kit; it waits for INIT."""
 
     worker: int
     kit: Hashable
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(NamedTuple):
     """Send the app's INIT to the worker."""
 
     worker: int
     app: "AppState"
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(NamedTuple):
     """Send the request to the worker."""
 
     worker: int
     ticket: Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """Tell the worker to TERMINATE, after IDLE where `was_idle`."""
 
     worker: int
     was_idle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """The request finds no place: answer 503, worth another try after so many seconds."""
 
     ticket: Ticket
     retry_after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(NamedTuple):
     """The request waited for a worker that could not load its app."""
 
     ticket: Ticket

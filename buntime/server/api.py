@@ -9,8 +9,8 @@ GET  /metrics                                                    as RUNTIME_METR
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from buntime import __version__
 from buntime.core.access import is_foreign, operator_may
@@ -30,8 +30,7 @@ _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
 _RECYCLE = "/recycle"
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(NamedTuple):
     """What stands at a path. `answer` gets the exchange."""
 
     answer: Callable[[Exchange], None]

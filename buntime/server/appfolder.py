@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from buntime.core.app import DEFAULT_ENTRYPOINTS, App, Fault, app_key, is_servable
-from buntime.core.document import SIZE_MAX_BYTES
 from buntime.core.errors import ManifestError
-from buntime.core.manifest import MANIFEST_NAMES, Manifest
+from buntime.core.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
 from buntime.core.wording import shown
 
 _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from buntime.core.app import App, Fault, app_key
 from buntime.core.errors import ClientFault, ManifestError
@@ -47,8 +47,7 @@ class Vetting(Protocol):
     def choose(self, new: App, proven: App) -> App: ...
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A folder that bears an app's name. `version` is None for a bare name: app or versions."""
 
     path: Path

@@ -15,18 +15,12 @@ Guarantees:
   taken, and the log says why.
 """
 
-import atexit
 import contextlib
 import hashlib
 import os
-import py_compile
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Protocol
 
@@ -103,8 +97,8 @@ def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
     That is for what lies in our folder in the temporary folder; caches are nobody's to clean. The
     time of the last change stays as it is, since bytecode is held against it.
     """
-    ours = Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}")
-    used = [folder for folder in folders if folder.is_relative_to(ours)]
+    ours = f"{NAME}-{os.geteuid()}"
+    used = [folder for folder in folders if ours in folder.parts]
 
     def touch() -> None:
         while True:
@@ -125,7 +119,7 @@ def _all_in(folder: Path) -> Iterator[str]:
 
 def read_bundle() -> dict[str, bytes]:
     """The bundle's files by their path in it, read from wherever the runtime's code is."""
-    package = resources.files(_PACKAGE)
+    package = Path(__file__).parents[1]
     files = {
         f"{_PACKAGE}/{name}": data
         for name, data in _read_modules(package)
@@ -139,7 +133,7 @@ def read_bundle() -> dict[str, bytes]:
     return files | {f"{_PACKAGE}/worker/{name}": data for name, data in worker.items()}
 
 
-def _read_modules(folder: Traversable) -> Iterator[tuple[str, bytes]]:
+def _read_modules(folder: Path) -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         if entry.name.endswith(".py") and entry.is_file():
             yield entry.name, entry.read_bytes()
@@ -155,19 +149,23 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
     if cache_dir is not None:
         yield Path(cache_dir).absolute()
+    # Brings tempfile and shutil; few starts come here.
+    from buntime.server.unpacking import passing_folder, user_folder
+
     try:
-        yield Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}")
-        private = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+        yield user_folder()
+        yield passing_folder()
     except OSError:  # no temporary folder at all; the caller tells
         return
-    atexit.register(shutil.rmtree, private, ignore_errors=True)
-    yield private
 
 
 def _shared_candidates() -> Iterator[Path]:
     yield Path(SHARED)
+    # Brings tempfile and shutil; few starts come here.
+    from buntime.server.unpacking import user_folder
+
     try:
-        yield Path(tempfile.gettempdir(), f"{NAME}-{os.geteuid()}-shared")
+        yield user_folder().with_name(f"{NAME}-{os.geteuid()}-shared")
     except OSError:  # no temporary folder at all; the caller tells
         return
 
@@ -176,13 +174,22 @@ def _shared_candidates() -> Iterator[Path]:
 
 
 def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
+    if _can_be_used(target, files):
+        return target
+    # Brings tempfile and shutil; only the first start comes here.
+    from buntime.server.unpacking import discard, unpack
+
     for _ in range(_ATTEMPTS):
         if not os.path.lexists(target):
-            _unpack(target, files, is_shared=is_shared)
-        if distrust(str(target)) == "" and _is_whole(target, files):
+            unpack(target, files, is_shared=is_shared)
+        if _can_be_used(target, files):
             return target
-        _discard(target)
+        discard(target)
     raise OSError(None, "is damaged again and again", str(target))
+
+
+def _can_be_used(target: Path, files: Mapping[str, bytes]) -> bool:
+    return os.path.lexists(target) and distrust(str(target)) == "" and _is_whole(target, files)
 
 
 def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
@@ -190,40 +197,3 @@ def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
         return all((target / name).read_bytes() == data for name, data in files.items())
     except OSError:
         return False
-
-
-def _unpack(target: Path, files: Mapping[str, bytes], *, is_shared: bool) -> None:
-    """Write all files beside `target`, then rename; another runtime may have been faster."""
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        for name, data in files.items():
-            path = fresh / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_bytes(data)
-            if is_shared:
-                py_compile.compile(str(path), dfile=str(target / name), doraise=True)
-        if is_shared:
-            _open_to_all(fresh)
-        fresh.rename(target)
-    except OSError:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if not target.is_dir():
-            raise
-
-
-def _open_to_all(folder: Path) -> None:
-    """Let everybody read what is in `folder`, whatever the umask is."""
-    folder.chmod(0o755)
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _discard(target: Path) -> None:
-    """Take a damaged bundle out of the way, at once, before it is deleted piece by piece."""
-    trash = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        target.rename(trash / "damaged")
-    except FileNotFoundError:
-        pass  # another runtime was faster
-    finally:
-        shutil.rmtree(trash, ignore_errors=True)

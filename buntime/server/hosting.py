@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from buntime.core.app import App
 from buntime.core.environment import worker_environment
@@ -15,8 +15,7 @@ from buntime.server.interpreter import Interpreter
 from buntime.wire import INIT, Message
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
+class Kit(NamedTuple):
     """What a spare is made of: only an app that wants the same can adopt it."""
 
     executable: str

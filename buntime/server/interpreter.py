@@ -19,7 +19,6 @@ any other one.
 import json
 import os
 import re
-import shutil
 import signal
 import site
 import subprocess
@@ -27,9 +26,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import buntime
 from buntime.core.app import App
@@ -63,8 +61,7 @@ print("\\n{_MARK}" + json.dumps({{
 """
 
 
-@dataclass(frozen=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
 
     `user` is whom an app's workers become in it, None for who they are.
@@ -77,8 +74,7 @@ class Interpreter:
     user: User | None = None
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """What a probe gave, and what that depends on."""
 
     answer: Interpreter | str  # or why it is unfit
@@ -120,7 +116,7 @@ class Interpreters:
             return chosen
         if not self._users.is_known(app, chosen.executable):
             return None
-        return replace(chosen, user=self._users.get(app))
+        return chosen._replace(user=self._users.get(app))
 
     def find(self, app: App) -> Interpreter:
         """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit.
@@ -132,7 +128,7 @@ class Interpreters:
             chosen = self._find_at(self._installed(app, chosen, waits=True), app)
         if app.manifest.user is None:
             return chosen
-        return replace(chosen, user=self._users.find(app, chosen.executable, chosen.path))
+        return chosen._replace(user=self._users.find(app, chosen.executable, chosen.path))
 
     def close(self) -> None:
         """Have installations end soon; the threads that wait for them keep the program running."""
@@ -201,6 +197,8 @@ class Interpreters:
         if "/" in wanted:
             home = self._environ.get("HOME", "~")
             return os.path.normpath(folder / re.sub(r"^~(?=/)", lambda _: home, wanted))
+        import shutil  # 5 ms, for who names a Python
+
         found = shutil.which(_command(wanted), path=self._environ.get("PATH", os.defpath))
         return found and os.path.abspath(found)
 

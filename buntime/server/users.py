@@ -15,7 +15,7 @@ import pwd
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from buntime.core.app import App
@@ -54,8 +54,7 @@ print({_MARK!r} + trouble())
 """
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """A user to become. `bundle` is a folder with the worker's code that everybody can read."""
 
     name: str  # as the manifest has it
@@ -66,8 +65,7 @@ class User:
     bundle: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What came of a trial: a user, nobody else than the runtime's own, or why not."""
 
     python: str

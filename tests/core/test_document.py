@@ -1,10 +1,16 @@
 """YAML mappings with line numbers, and what is refused in them."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.document import SIZE_MAX_BYTES, DocumentError, Entry, read_document
+from buntime.core import document
+from buntime.core.document import DocumentError, Entry
+from buntime.core.manifest import SIZE_MAX_BYTES
+
+read_document = partial(document.read_document, size_max_bytes=SIZE_MAX_BYTES)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"# a comment\n", b"---\n", b"\xef\xbb\xbf", b"{}"])

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from buntime.core.document import read_document
 from buntime.core.environment import is_blocked
 from buntime.core.errors import ManifestError
-from buntime.core.manifest import KEYS, Key, Manifest, default_manifest, parse_manifest, to_config
+from buntime.core.manifest import (
+    KEYS,
+    SIZE_MAX_BYTES,
+    Key,
+    Manifest,
+    default_manifest,
+    parse_manifest,
+    to_config,
+)
 
 KB, MB = 1 << 10, 1 << 20
 DEFAULT = default_manifest(10 * MB)
@@ -336,7 +344,7 @@ def test_config_round_trip(document: dict[str, object]) -> None:
 def test_any_values(document: dict[str, object]) -> None:
     """Any values are a manifest or a ManifestError of one printable line, and nothing else."""
     data = yaml.safe_dump(document, allow_unicode=True).encode()
-    assert set(read_document(data)) == set(document)
+    assert set(read_document(data, size_max_bytes=SIZE_MAX_BYTES)) == set(document)
     try:
         parse(data)
     except ManifestError as exc:

@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,25 +155,6 @@ def test_many_at_once(tmp_path: Path) -> None:
     [bundle] = tmp_path.iterdir()
     assert outputs == {f"{bundle}\n"}
     assert content(bundle) == read_bundle()
-
-
-def test_from_a_zipapp(tmp_path: Path, warnings: Warnings) -> None:
-    """The bundle made by a .pyz is the one that the checkout makes."""
-    pyz = tmp_path / "buntime.pyz"
-    with zipfile.ZipFile(pyz, "w") as archive:
-        for path in (ROOT / "buntime").rglob("*.py"):
-            archive.write(path, path.relative_to(ROOT))
-    code = f"""
-import sys
-sys.path.insert(0, {str(pyz)!r})
-from buntime.server import bundle
-assert bundle.__file__.startswith({str(pyz)!r})
-print(bundle.ensure_bundle({str(tmp_path / "cache")!r}, warn=print))
-"""
-    command = [sys.executable, "-I", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()) == ensure_bundle(tmp_path / "cache", warn=warnings)
-    assert warnings == []
 
 
 def test_it_runs_alone(tmp_path: Path, warnings: Warnings) -> None:

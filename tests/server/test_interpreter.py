@@ -304,7 +304,7 @@ def test_the_running_one_as_probed() -> None:
     running = running_interpreter()
     assert isinstance(probed, Interpreter)
     checkout = str(Path(__file__).resolve().parents[2])
-    assert running == replace(probed, path=tuple(p for p in probed.path if p != checkout))
+    assert running == probed._replace(path=tuple(p for p in probed.path if p != checkout))
 
 
 def test_packages_alone() -> None:
