@@ -22,7 +22,8 @@ bytes follow the line. Both sides use this module; it does no I/O.
 
 Credit keeps one slow body from stopping the others on the same channel: a side may send at most
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
-request, counted from its first message on, until a WINDOW grants more.
+request, counted from its first message on, until a WINDOW grants more. The runtime widens the
+window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client takes all at once.
 
 A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. With
 `open_ended` it does not count for the worker's concurrency any more, having no thread there. A
@@ -77,6 +78,8 @@ MAX_PAYLOAD = 64 * 1024
 # app starts to read, adds another UPLOAD_WINDOW. Half as much made an upload half as fast.
 UPLOAD_WINDOW = 128 * 1024
 DOWNLOAD_WINDOW = 128 * 1024
+# bytes of credit that are out at most; the runtime widens the window of who takes all at once.
+DOWNLOAD_WINDOW_MAX = 512 * 1024
 # bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
 MESSAGE_OVERHEAD = 64
 

@@ -23,15 +23,15 @@ from buntime.core.http1 import RequestReader
 from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
-from buntime.wire import DOWNLOAD_WINDOW, MAX_PAYLOAD, MESSAGE_OVERHEAD
+from buntime.wire import DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD, MESSAGE_OVERHEAD
 
 _RECEIVE_BYTES = 128 * 1024
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 # What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
 # for it is pongs alone, of a client that pings and does not read.
-_CLOGGED_BYTES = DOWNLOAD_WINDOW + 64 * 1024
-_CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW // MESSAGE_OVERHEAD
+_CLOGGED_BYTES = DOWNLOAD_WINDOW_MAX + 64 * 1024
+_CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW_MAX // MESSAGE_OVERHEAD
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 # How long a refused client may go on sending: many read only when they have sent everything.
 _LINGER_MAX_S = 30.0

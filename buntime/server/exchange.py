@@ -20,7 +20,7 @@ from buntime.core.meters import Cut, Meter
 from buntime.core.records import AccessEntry
 from buntime.server.loop import TimeoutQueue
 from buntime.server.service import Service
-from buntime.wire import DOWNLOAD_WINDOW, MESSAGE_OVERHEAD
+from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
 _INTERNAL_ERROR = 1011  # RFC 6455 7.4.1: the app failed
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
@@ -111,6 +111,7 @@ class Exchange:
         "body_seen_bytes",
         "connection",
         "deadlines",
+        "extra_credit",
         "head",
         "id",
         "is_ended",
@@ -152,6 +153,7 @@ class Exchange:
         self.answer: Answer | None = None
         self.status = 0
         self.sent_bytes = 0  # of the body, without framing
+        self.extra_credit = 0  # bytes of it that may be untaken beyond the first window
         self.untaken_bytes = 0  # of the answer's body, for which no credit was returned
         self.is_event_stream = False  # may be silent for as long as it likes
         self.is_ended = False
@@ -315,7 +317,22 @@ class Exchange:
         if taken >= _CREDIT_STEP:
             self.untaken_bytes -= taken
             self.restart_deadline()
-            place.on_taken(self, taken)
+            credit = taken + self._widen(taken)
+            if credit:
+                place.on_taken(self, credit)
+
+    def _widen(self, taken: int) -> int:
+        """How much more credit than was taken is given now; less than 0 to get it back.
+
+        A worker that waits for each WINDOW is half as fast. So who takes all at once gets a wider
+        window by and by, and who does not the narrow one: what waits for a client is memory.
+        """
+        if self.connection.pending_bytes:
+            change = -min(self.extra_credit, taken)
+        else:
+            change = min(_CREDIT_STEP, DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW - self.extra_credit)
+        self.extra_credit += change
+        return change
 
     def on_timeout(self) -> None:
         """The app's timeout has passed. Where the client is the slow one, its own limits count."""
