@@ -54,10 +54,8 @@ def test(args: list[str]) -> int:
     os.chdir(ROOT)
     if args[:1] == ["--artifact"]:
         args = test_artifact(args[1:])
-    # The whole suite runs on all cores, a file's tests on one of them: they share a runtime. In the
-    # order of their names: tests/chaos takes a minute, so it is to begin first.
-    spread = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile", "--no-loadscope-reorder"]
-    args = args or spread
+    # In the order of their names: tests/chaos takes longest, so it is to begin first.
+    args = args or [*spread(), "--no-loadscope-reorder"]
     become([str(python), "-m", "pytest", *args])
 
 
@@ -66,7 +64,15 @@ def test_artifact(args: list[str]) -> list[str]:
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
-    return args[1:] or ["tests/e2e", "-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
+    return args[1:] or ["tests/e2e", *spread()]
+
+
+def spread() -> list[str]:
+    """The suite runs on all cores, a file's tests in one process: they share a runtime.
+
+    One process more than cores, as many tests wait for a time to pass.
+    """
+    return ["-n", str((os.cpu_count() or 2) + 1), "--dist", "loadfile"]
 
 
 def chaos(args: list[str]) -> int:
@@ -158,6 +164,23 @@ def binary(args: list[str]) -> int:
     return 0
 
 
+def image(args: list[str]) -> int:
+    """Build the container image and run it, where buildah is; says so where it is skipped"""
+    if args:
+        raise BuildError(f"image takes no arguments, got {shlex.join(args)}")
+    from artifacts.image import Faulty, Skipped, examine
+
+    try:
+        for line in examine():
+            print(line, flush=True)
+    except Skipped as reason:
+        print(f"image: skipped, nothing was built or run: {reason}")
+    except Faulty as fault:
+        say(f"the image is at fault: {fault}")
+        return 1
+    return 0
+
+
 def figures(args: list[str]) -> int:
     """Make both files, and measure size, start-up and latency beside the checkout's"""
     if pyz(args) or binary(args):
@@ -179,6 +202,7 @@ TASKS = {
     "lock": lock,
     "pyz": pyz,
     "binary": binary,
+    "image": image,
     "figures": figures,
 }
 

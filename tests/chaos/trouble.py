@@ -25,7 +25,7 @@ from tests.harness import is_alive
 # The app whose worker is left stopped until the runtime does something about it, and how long it
 # may take: timeout, a second to obey, the same for what came meanwhile, TERMINATE and its grace.
 LEFT = "left"
-LEFT_GONE_S = 30.0
+LEFT_GONE_S = 60.0
 WHOLE = "whole"  # its workers are not killed: its streamed answers must never be cut
 BREAKS = "breaks"
 FLOODED = {"flooded": 1300, "burst": 60}  # requests at once, more than the queue takes

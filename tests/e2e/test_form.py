@@ -136,7 +136,11 @@ def can_import(module: str) -> bool:
 
 
 def environ_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/environ").read_text("utf-8", "surrogateescape")
+    """Empty where the process has gone, as spare workers may at any time."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text("utf-8", "surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_version() -> None:
