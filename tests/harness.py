@@ -190,15 +190,15 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
     return data
 
 
-def children_of(pid: int) -> list[int]:
-    """The pids of a process's live children, by /proc."""
+def children_of(pid: int, *, are_zombies: bool = False) -> list[int]:
+    """The pids of a process's live children, or of those it has not reaped, by /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text("latin-1").rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == pid and fields[0] != "Z":
+        if int(fields[1]) == pid and (fields[0] == "Z") == are_zombies:
             found.append(int(stat.parent.name))
     return found
 

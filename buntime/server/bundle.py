@@ -165,7 +165,8 @@ def _shared_candidates() -> Iterator[Path]:
     from buntime.server.unpacking import user_folder
 
     try:
-        yield user_folder().with_name(f"{NAME}-{os.geteuid()}-shared")
+        ours = user_folder()
+        yield ours.with_name(f"{ours.name}-shared")
     except OSError:  # no temporary folder at all; the caller tells
         return
 

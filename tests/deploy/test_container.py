@@ -78,18 +78,6 @@ def test_compose() -> None:
         compose_spec.PyCompose.from_yaml(filled.replace("pids_limit", "pids_limits"))
 
 
-def zombies_of(pid: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text("latin-1").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] == "Z" and int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
 def namespace() -> list[str]:
     """The command that gives a process numbers of its own, it being 1."""
     program = shutil.which("unshare")
@@ -110,7 +98,10 @@ def test_process_one(tmp_path: Path) -> None:
 
         def are_reaped() -> bool:
             everybody = {first, *descendants(first)}
-            return not any(zombies_of(pid) for pid in everybody) and everybody <= ours
+            return (
+                not any(children_of(pid, are_zombies=True) for pid in everybody)
+                and everybody <= ours
+            )
 
         time.sleep(0.4)  # until they have ended: no event tells of processes that are nobody's
         wait_until(are_reaped, 10, "that all orphans are reaped")
