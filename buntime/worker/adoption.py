@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import os
+import posix  # for `os`, see main.py
 import sys
 import time
 from _sitebuiltins import Quitter, _Helper
 
 from buntime.worker.bytecode import distrust_young_files
+from buntime.worker.paths import is_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 def adopt(init: Message, bundle: str) -> None:
     """Take on the environment, folder and import path of INIT; `bundle` goes to its end."""
     _take_environment(init["env"])
-    os.chdir(init["dir"])
+    posix.chdir(init["dir"])
     _take_path(init["dir"], init["path"], bundle)
     distrust_young_files()
-    sys.argv[:] = [os.path.join(init["dir"], init["entrypoint"])]
+    sys.argv[:] = [f"{init['dir']}/{init['entrypoint']}"]
     if init["prefix"]:
         sys.prefix = sys.exec_prefix = init["prefix"]
     _take_builtins()
@@ -32,17 +33,28 @@ def adopt(init: Message, bundle: str) -> None:
 
 
 def _take_environment(env: dict[str, str]) -> None:
-    zone = os.environ.get("TZ")
-    os.environ.clear()
-    os.environ.update(env)
-    if os.environ.get("TZ") != zone:
+    """Change the environment of C and of `posix`, which `os.environ` is made of or writes to."""
+    environ = posix.environ
+    zone = environ.get(b"TZ")
+    for name in environ:
+        posix.unsetenv(name)
+    environ.clear()
+    for text, value in env.items():
+        name = _encoded(text)
+        environ[name] = _encoded(value)
+        posix.putenv(name, environ[name])
+    if environ.get(b"TZ") != zone:
         time.tzset()
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
 def _take_path(folder: str, packages: list[str], bundle: str) -> None:
     stdlib = [entry for entry in sys.path if entry != bundle]
-    vendor = os.path.join(folder, "vendor")
-    own = [folder, vendor] if os.path.isdir(vendor) else [folder]
+    vendor = f"{folder}/vendor"
+    own = [folder, vendor] if is_folder(vendor) else [folder]
     # The bundle offers `buntime` and nothing else, so that at the end it hides nothing. This
     # process needs it no more, but those do that multiprocessing spawns with a copy of the path.
     sys.path[:] = [*own, *stdlib, *packages, bundle]

@@ -6,6 +6,7 @@ Everything here runs on the loop's thread, and the socket never blocks.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 
 from buntime.worker.engine import Engine
@@ -119,8 +120,8 @@ class AsyncEngine(Engine[AsyncExchange]):
         if self._start is not None:
             await self._start()
         ready()
-        self.channel.socket.setblocking(False)
-        descriptor = self.channel.socket.fileno()
+        descriptor = self.channel.descriptor
+        os.set_blocking(descriptor, False)
         self._loop.add_reader(descriptor, self._read)
         self.take_in(received)
         await self._terminated
@@ -144,7 +145,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         await self._outlet.drain(0)
 
     def _read(self) -> None:
-        self.take_in(self.channel.receive(wait=False))
+        self.take_in(self.channel.receive())
 
     def begin(self, head: Message, payload: bytes) -> None:
         """Start a request's task."""

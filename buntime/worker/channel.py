@@ -1,13 +1,13 @@
 """The worker's end of the channel: whole messages in and out, on a socket that apps cannot spoil.
 
 Its end means the runtime is gone, and so is then this process: there is nobody left to tell.
+It is read and written as a file: `_socket` would take 3 % of a worker's start.
 """
 
 from __future__ import annotations
 
-import _socket  # `socket` adds nothing to it that is used here, and 3 ms
 import _thread
-import os
+import posix  # for `os`, see main.py
 
 from buntime.wire import MAX_LINE, MAX_PAYLOAD, Decoder, WireError, encode
 from buntime.worker.lifeline import moved_up
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from buntime.wire import Message, Received
 
 # bytes. A whole payload and its line in one go, while small enough for malloc's heap: from
-# 128 KiB on each recv would map and unmap its buffer.
+# 128 KiB on each read would map and unmap its buffer.
 RECEIVE_BYTES = MAX_PAYLOAD + 1024
-# bytes. Up to here copying payload behind line is cheaper than a second buffer in sendmsg.
+# bytes. Up to here copying payload behind line is cheaper than a second buffer in writev.
 JOIN_BYTES = 8 * 1024
 
 
@@ -30,24 +30,24 @@ class Channel:
     """Whole messages over one stream socket; sending is safe from any thread, reading is not."""
 
     def __init__(self, descriptor: int) -> None:
-        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, moved_up(descriptor))
+        self.descriptor = moved_up(descriptor)
         self._decoder = Decoder()
         self._sending = _thread.allocate_lock()
         self._is_forked = False
-        os.register_at_fork(after_in_child=self._leave)
+        posix.register_at_fork(after_in_child=self._leave)
 
-    def receive(self, *, wait: bool = True) -> list[Received]:
+    def receive(self) -> list[Received]:
         """Read once: the messages that are complete now, maybe none. Never returns at the end."""
         try:
-            data = self.socket.recv(RECEIVE_BYTES, 0 if wait else _socket.MSG_DONTWAIT)
-        except BlockingIOError:
+            data = posix.read(self.descriptor, RECEIVE_BYTES)
+        except BlockingIOError:  # asyncio's engine has it not block
             return []
         except ConnectionResetError:  # the end, with something of ours still unread
             data = b""
         except OSError as exc:
             self.quit(f"cannot read the channel to the runtime (closed by the app?): {exc}")
         if not data:
-            os._exit(0)
+            posix._exit(0)
         try:
             return self._decoder.feed(data)
         except WireError as exc:
@@ -59,15 +59,15 @@ class Channel:
         with self._sending:
             try:
                 if len(data) == 1:
-                    self.socket.sendall(data[0])
+                    self._write(data[0])
                     return
                 line, payload = data
-                sent = self.socket.sendmsg(data) - len(line)
+                sent = posix.writev(self.descriptor, data) - len(line)
                 if sent < 0:
-                    self.socket.sendall(line[sent:])
+                    self._write(line[sent:])
                     sent = 0
                 if sent < len(payload):
-                    self.socket.sendall(memoryview(payload)[sent:])
+                    self._write(memoryview(payload)[sent:])
             except OSError as exc:
                 self.quit(f"cannot write to the channel to the runtime: {exc}")
 
@@ -95,12 +95,18 @@ class Channel:
             return (line + payload,)
         return line, payload
 
+    def _write(self, data: bytes | memoryview) -> None:
+        sent = posix.write(self.descriptor, data)
+        while sent < len(data):  # a signal came in between
+            sent += posix.write(self.descriptor, memoryview(data)[sent:])
+
     def quit(self, reason: str) -> NoReturn:
         """End this process: its channel is of no more use."""
         complain(f"buntime worker: {reason}")
-        os._exit(1)
+        posix._exit(1)
 
     def _leave(self) -> None:
-        """Run in a forked child: the channel belongs to the parent."""
-        self._is_forked = True
-        self.socket.close()
+        """Run in a forked child, and in those that it forks: the channel belongs to the parent."""
+        if not self._is_forked:  # later its number may be another file's
+            self._is_forked = True
+            posix.close(self.descriptor)

@@ -21,7 +21,7 @@ looks again at the state, so a ring too many does no harm, and none is lost.
 from __future__ import annotations
 
 import _thread
-import os
+import posix  # for `os`, see main.py
 from time import perf_counter
 
 from buntime.worker.report import complain
@@ -181,7 +181,7 @@ class Crew:
                     bell.acquire()
         except BaseException as exc:  # noqa: BLE001  # the edge of a thread, without which all hangs
             complain("buntime worker: a thread of the crew failed", exc)
-            os._exit(1)
+            posix._exit(1)
 
     def _lead(self, bell: Bell) -> None:
         """Read and handle, until another thread leads and no job is left for this one."""

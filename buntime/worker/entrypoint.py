@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import _imp
-import os
 import sys
 
+from buntime.worker.paths import is_file
 from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
@@ -19,8 +19,8 @@ def import_entrypoint(folder: str, entrypoint: str) -> ModuleType:
     A name that is taken, such as `json.py`, or that is no name, such as `my-app.py`, is changed.
     Raises whatever the module raises.
     """
-    path = os.path.join(folder, entrypoint)
-    if not os.path.isfile(path):
+    path = f"{folder}/{entrypoint}"
+    if not is_file(path):
         raise BootError(f"{entrypoint}: there is no such file in {folder}")
     name = _natural_name(entrypoint)
     if name is None or not _leads_to(name, folder):
@@ -30,9 +30,9 @@ def import_entrypoint(folder: str, entrypoint: str) -> ModuleType:
 
 
 def _natural_name(entrypoint: str) -> str | None:
-    stem, extension = os.path.splitext(os.path.normpath(entrypoint))
-    parts = stem.split(os.sep)
-    if extension != ".py" or not all(part.isidentifier() for part in parts):
+    stem, dot, extension = entrypoint.rpartition(".")
+    parts = [part for part in stem.split("/") if part not in ("", ".")]
+    if dot + extension != ".py" or not all(part.isidentifier() for part in parts):
         return None
     return ".".join(parts)
 
@@ -42,12 +42,12 @@ def _leads_to(name: str, folder: str) -> bool:
     first, dot, _ = name.partition(".")
     if first in sys.modules or first in sys.builtin_module_names or _imp.is_frozen(first):
         return False
-    package = os.path.join(folder, *name.split("."))
-    if os.path.isfile(os.path.join(package, "__init__.py")):
+    if is_file(f"{folder}/{name.replace('.', '/')}/__init__.py"):
         return False
     if not dot:
         return True  # the app's folder is the first on the path
     import importlib.machinery  # 1 ms, for an entrypoint in a folder
+    import os  # for the same
 
     # A folder without __init__.py comes after any module of that name in the standard library.
     spec = importlib.machinery.PathFinder.find_spec(first)

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import _thread
 import fcntl
-import os
-import select
+import posix  # for `os`, see main.py
 import sys
 
 TYPE_CHECKING = False
@@ -35,9 +34,9 @@ def moved_up(descriptor: int) -> int:
     try:
         high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
     except OSError:
-        os.set_inheritable(descriptor, False)
+        posix.set_inheritable(descriptor, False)
         return descriptor
-    os.close(descriptor)
+    posix.close(descriptor)
     return high
 
 
@@ -48,10 +47,11 @@ def arm(descriptor: int) -> int:
     """
     descriptor = moved_up(descriptor)
     if sys.platform == "linux":
-        leads_a_group = os.getpgrp() == os.getpid()  # else it was started by hand, in a shell's
+        # Else it was started by hand, in a shell's group.
+        leads_a_group = posix.getpgrp() == posix.getpid()
         own = _reopened(descriptor)
         _signal_on_hangup(descriptor if own is None else own, is_group=leads_a_group)
-        os.register_at_fork(after_in_child=lambda: _arm_child(descriptor))
+        posix.register_at_fork(after_in_child=lambda: _arm_child(descriptor))
     else:
         # SIGIO is ignored by default on macOS, and a handler in Python needs the GIL. A thread
         # needs it too, but once only; C code that holds it for ever is not covered there.
@@ -69,16 +69,17 @@ def _arm_child(descriptor: int) -> None:
 def _signal_on_hangup(descriptor: int, *, is_group: bool) -> None:
     if sys.platform != "linux":  # for mypy, which knows F_SETSIG on Linux alone
         return
-    process = os.getpid()
+    process = posix.getpid()
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, -process if is_group else process)
     fcntl.fcntl(descriptor, fcntl.F_SETSIG, SIGKILL)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | posix.O_ASYNC | posix.O_NONBLOCK)
     # The runtime may have died before the line above; then no signal comes.
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    if poll.poll(0):
-        os._exit(1)
+    try:
+        posix.read(descriptor, 1)
+    except BlockingIOError:
+        return
+    posix._exit(1)
 
 
 def _reopened(descriptor: int) -> int | None:
@@ -88,13 +89,14 @@ def _reopened(descriptor: int) -> int | None:
     that share one (workers given the same pipe, a fork of the app) the last to arm it would be
     the only one to be killed.
     """
+    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
     try:
-        own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        own = posix.open(f"/proc/self/fd/{descriptor}", flags)
     except OSError:  # no /proc, or the pipe is another user's
         return None
     return moved_up(own)
 
 
 def _exit_on_hangup(descriptor: int) -> None:
-    os.read(descriptor, 1)
-    os._exit(1)
+    posix.read(descriptor, 1)
+    posix._exit(1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import posix  # for `os`, see main.py
 import resource  # 0.7 ms
-import stat
+from _stat import S_ISFIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def take_place(init: Message, lifeline: int) -> None:
     Before any code of the app: what it does at its import is done as that user. `lifeline` becomes
     the user's, too, since every process that the app forks opens it once more.
     """
-    os.nice(init["config"].get("nice", 0))
+    posix.nice(init["config"].get("nice", 0))
     user = init.get("user")
     if user is not None:
         _become(user["uid"], user["gid"], user["groups"], pipes=(1, 2, lifeline))
@@ -39,15 +39,15 @@ def take_place(init: Message, lifeline: int) -> None:
 def _become(uid: int, gid: int, groups: list[int], *, pipes: tuple[int, ...]) -> None:
     for pipe in pipes:
         _give_away(pipe, uid, gid)
-    os.setgroups(groups)
-    os.setgid(gid)
-    os.setuid(uid)  # last: it takes away the right to do the rest, for good
+    posix.setgroups(groups)
+    posix.setgid(gid)
+    posix.setuid(uid)  # last: it takes away the right to do the rest, for good
 
 
 def _give_away(descriptor: int, uid: int, gid: int) -> None:
     """Let the user open a pipe once more, as programs do that write to /dev/stderr."""
     try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            os.fchown(descriptor, uid, gid)
+        if S_ISFIFO(posix.fstat(descriptor).st_mode):
+            posix.fchown(descriptor, uid, gid)
     except OSError:  # closed, or a container without CAP_CHOWN: those programs say so themselves
         return

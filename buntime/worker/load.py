@@ -5,7 +5,6 @@ from __future__ import annotations
 from buntime.worker.callables import is_async, shape_of
 from buntime.worker.fetch import Handler, error_response, fetch_adapter, only
 from buntime.worker.report import BootError, complain
-from buntime.worker.routes import Fixed, Router
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ def _adapt_fetch(value: Any, name: str, init: Message, module: ModuleType) -> Ap
 def _adapt_routes(value: Any, name: str, init: Message, module: ModuleType) -> App:
     if not isinstance(value, dict) or not value:
         raise BootError(f"{name} is {_what(value)}, not a dict with entries")
+    from buntime.worker.routes import Router  # 0.3 ms, which other kinds need not spend
+
     router = Router(value)
     socket = _socket_handler(module)
     return _with_handlers("routes", router, init, socket, needs_loop=router.needs_loop)
@@ -117,6 +118,8 @@ def _socket_handler(module: ModuleType) -> Handler | None:
 
 def _require_upgrade(head: Message) -> tuple[Handler, None]:
     """Answer what is no WebSocket, where there is nothing else."""
+    from buntime.worker.routes import Fixed  # 0.3 ms, for a mistake
+
     message = "this app speaks WebSocket, and nothing else"
     response = error_response(426, "upgrade_required", message, head)
     response.headers.set("upgrade", "websocket")

@@ -10,7 +10,7 @@ import _thread
 import atexit
 import gc
 import io
-import os
+import posix  # `os` is this and what takes 6 of a worker's 45 million instructions
 import sys
 import time
 
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> NoReturn:
     channel = Channel(int(argv[1]))
     _leave_signals_to_the_runtime()
     _set_up_output()
-    bundle = os.path.dirname(argv[0]) if argv[0].endswith(".py") else argv[0]
+    bundle = argv[0].rpartition("/")[0] if argv[0].endswith(".py") else argv[0]
     channel.send({"type": UP})
     init, received = _wait_for_init(channel)
     begun = time.perf_counter()
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> NoReturn:
         if not is_ready:
             _refuse(channel, init, exc)
         complain("buntime worker failed", exc)
-        os._exit(1)
+        posix._exit(1)
     _leave()
 
 
@@ -106,7 +106,7 @@ def _wait_for_init(channel: Channel) -> tuple[Message, list[Received]]:
         received = channel.receive()
     head = received[0][0]
     if head["type"] == TERMINATE:
-        os._exit(0)
+        posix._exit(0)
     if head["type"] != INIT:
         channel.quit(f"the runtime sent {head['type']} before INIT")
     return head, received[1:]
@@ -142,7 +142,7 @@ def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
         message += " (the module called sys.exit() when it was imported)"
     channel.send({"type": ERROR, "message": message, "stack": stack})
     _flush()
-    os._exit(1)
+    posix._exit(1)
 
 
 def _leave() -> NoReturn:
@@ -154,13 +154,13 @@ def _leave() -> NoReturn:
         threading._shutdown()  # waits for threads that are no daemons, as multiprocessing does
     atexit._run_exitfuncs()
     _flush()
-    os._exit(0)
+    posix._exit(0)
 
 
 def _exit_late() -> None:
     time.sleep(EXIT_GRACE_S)
     complain(f"buntime worker: the app's threads did not end within {EXIT_GRACE_S} s")
-    os._exit(0)
+    posix._exit(0)
 
 
 def _leave_signals_to_the_runtime() -> None:
@@ -184,7 +184,7 @@ def _leave_signals_to_the_runtime() -> None:
                 signal(number, default)
         let_go()  # a signal that the child got meanwhile counts now
 
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=restore)
+    posix.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=restore)
 
 
 def _heed_not(_number: int, _frame: object) -> None:

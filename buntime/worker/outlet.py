@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix  # for `os`, see main.py
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +22,7 @@ class Outlet:
 
     def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
         self._channel = channel
-        self._socket = channel.socket
+        self._descriptor = channel.descriptor
         self._loop = loop
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
@@ -39,7 +41,7 @@ class Outlet:
                 if not rest:
                     continue
                 data = rest
-                self._loop.add_writer(self._socket.fileno(), self._go_on)
+                self._loop.add_writer(self._descriptor, self._go_on)
             self._unsent.append(data)
             self._unsent_bytes += len(data)
 
@@ -53,7 +55,7 @@ class Outlet:
     def _try(self, data: bytes | memoryview) -> bytes | memoryview:
         """Send what the kernel takes; returns the rest."""
         try:
-            sent = self._socket.send(data)
+            sent = posix.write(self._descriptor, data)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
@@ -70,7 +72,7 @@ class Outlet:
                 self._unsent.appendleft(rest)
                 break
         else:
-            self._loop.remove_writer(self._socket.fileno())
+            self._loop.remove_writer(self._descriptor)
         for waiter in self._drained:
             if not waiter.done():
                 waiter.set_result(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -14,7 +13,7 @@ MAX_MESSAGE = 8 * 1024
 MAX_STACK = 64 * 1024
 
 # Where the code of this package is, which an app's author need not see.
-_OURS = (os.path.dirname(__file__) + os.sep, "<frozen importlib")
+_OURS = (__file__.rpartition("/")[0] + "/", "<frozen importlib")
 
 
 class BootError(Exception):

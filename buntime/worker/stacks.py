@@ -13,7 +13,7 @@ Two signals ask for them, and what is told goes into a pipe to the runtime, ende
 from __future__ import annotations
 
 import faulthandler  # 0.2 ms
-import os
+import posix  # for `os`, see main.py
 import sys
 
 from buntime.wire import STACKS_END, STACKS_SIGNALS
@@ -35,7 +35,7 @@ FRAMES_MAX = 50
 def offer(descriptor: int) -> None:
     """Have both signals answered into `descriptor`, the writing end of a pipe."""
     pipe = moved_up(descriptor)
-    os.set_blocking(pipe, False)  # what a runtime does not read must not stop the app
+    posix.set_blocking(pipe, False)  # what a runtime does not read must not stop the app
     polite, blunt = STACKS_SIGNALS
     faulthandler.register(blunt, file=pipe, all_threads=True, chain=False)
     signal(polite, lambda _number, _frame: _tell(pipe))
@@ -46,7 +46,7 @@ def _tell(pipe: int) -> None:
     try:
         faulthandler.dump_traceback(file=pipe, all_threads=True)
         tasks = "".join(_tasks())
-        os.write(pipe, tasks.encode("utf-8", "backslashreplace") + STACKS_END)
+        posix.write(pipe, tasks.encode("utf-8", "backslashreplace") + STACKS_END)
     except BlockingIOError:
         return  # the pipe is full: the runtime makes do with what is in it
     except Exception as exc:  # noqa: BLE001  # it would come up in the midst of the app's code

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from buntime.core.app import App
 from buntime.core.errors import ManifestError, UsageError
@@ -292,10 +293,7 @@ print(running_interpreter())
 
 def yaml_folder() -> str:
     """Where this environment's packages are, for the runtime's own imports."""
-    spec = sys.modules["yaml"].__spec__
-    assert spec is not None
-    assert spec.origin is not None
-    return str(Path(spec.origin).parents[1])
+    return str(Path(yaml.__file__).parents[1])
 
 
 def test_the_running_one_as_probed() -> None:
