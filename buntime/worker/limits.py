@@ -30,7 +30,9 @@ def take_place(init: Message, lifeline: int) -> None:
     Before any code of the app: what it does at its import is done as that user. `lifeline` becomes
     the user's, too, since every process that the app forks opens it once more.
     """
-    posix.nice(init["config"].get("nice", 0))
+    nice = init["config"].get("nice", 0)
+    if nice:
+        posix.nice(nice)
     user = init.get("user")
     if user is not None:
         _become(user["uid"], user["gid"], user["groups"], pipes=(1, 2, lifeline))

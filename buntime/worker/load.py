@@ -35,6 +35,7 @@ class App:
         self.handle = handle  # of SyncExchange, or of AsyncExchange and then async
         self.concurrency = concurrency
         self.is_async = False
+        self.is_once = False  # the worker is for one request
         self.sockets: Sockets[Any] | None = None  # who takes WebSockets
         # hooks
         self.start: Callable[[], Any] | None = None  # an ASGI app's lifespan
@@ -46,6 +47,7 @@ class App:
 def load(module: ModuleType, init: Message) -> App:
     """Adapt what a module serves. Raises BootError where that is nothing."""
     app = _find(module, init)
+    app.is_once = not init["config"]["ttl"]
     for name in ("on_idle", "on_terminate"):
         hook = vars(module).get(name)
         if hook is None:

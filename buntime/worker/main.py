@@ -116,7 +116,9 @@ def _serve(app: App, channel: Channel, received: list[Received], ready: Callable
     """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
     if not app.is_async:
         ready()
-        SyncEngine(channel, app.handle, app.sockets, app.on_idle, app.concurrency).run(received)
+        SyncEngine(
+            channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
+        ).run(received)
         if app.on_terminate is not None:
             run_hook("on_terminate", app.on_terminate)
         return

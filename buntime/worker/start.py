@@ -3,9 +3,9 @@
 That file, `modules-<bytecode version>.bin`, is written into the bundle by the first worker:
 looking for 25 files and reading them took a tenth of a worker's start. It is a cache as .pyc files
 are, of those that lie beside it. This module's own code stands first in it.
-"""
 
-from __future__ import annotations
+Its annotations are in quotes, as `__future__` is a module like others, and would be looked for.
+"""
 
 import gc
 import marshal
@@ -23,19 +23,18 @@ if TYPE_CHECKING:
 _PACKAGE_FILE = "/__init__.py"
 
 
-def start(bundle: str, cache: str, own_code: CodeType, modules: Modules | None) -> NoReturn:
+def start(bundle: str, cache: str, own_code: "CodeType", modules: "Modules | None") -> "NoReturn":
     """Run a worker; `modules` is what `cache` holds, in the order in which they need each other.
 
     None where nothing could be read from it: all of it is imported, and written.
     """
     gc.disable()  # what is made here stays; looking through it took 6 % of a worker's start
     if bundle not in sys.path:
-        sys.path.insert(0, bundle)
+        sys.path.append(bundle)  # last, as what is looked for now is in the standard library
     if modules is None:
         _write(cache, own_code, _import_all(bundle))
     else:
-        for name, code in modules:
-            _run(name, code)
+        _run_all(modules)
     gc.freeze()
     gc.enable()
     from buntime.worker.main import main  # as `bundle` is on the path only now
@@ -43,7 +42,16 @@ def start(bundle: str, cache: str, own_code: CodeType, modules: Modules | None) 
     main(sys.argv)
 
 
-def _run(name: str, code: CodeType) -> None:
+def _run_all(modules: "Modules") -> None:
+    # All import annotations from it, of which nothing is needed once they are compiled.
+    future = sys.modules["__future__"] = type(sys)("__future__")
+    future.__dict__["annotations"] = None
+    for name, code in modules:
+        _run(name, code)
+    del sys.modules["__future__"]
+
+
+def _run(name: str, code: "CodeType") -> None:
     """Make a module of its code, as the import system would."""
     path = code.co_filename
     folders = [path[: -len(_PACKAGE_FILE)]] if path.endswith(_PACKAGE_FILE) else None
@@ -64,11 +72,11 @@ def _run(name: str, code: CodeType) -> None:
         setattr(sys.modules[parent], child, module)
 
 
-def _import_all(bundle: str) -> Modules:
+def _import_all(bundle: str) -> "Modules":
     """Import the worker; returns what that ran: each module stands behind those it needs."""
     modules = []
 
-    def watch(frame: FrameType, event: str, _arg: object) -> None:
+    def watch(frame: "FrameType", event: str, _arg: object) -> None:
         code = frame.f_code
         if event == "return" and code.co_name == "<module>" and code.co_filename.startswith(bundle):
             modules.append((frame.f_globals["__name__"], code))
@@ -80,7 +88,7 @@ def _import_all(bundle: str) -> Modules:
     return modules
 
 
-def _write(cache: str, own_code: CodeType, modules: Modules) -> None:
+def _write(cache: str, own_code: "CodeType", modules: "Modules") -> None:
     fresh = f"{cache}-{posix.getpid()}"
     try:
         with open(fresh, "wb") as file:
