@@ -340,7 +340,8 @@ def test_start_is_cheap(shop: Workshop) -> None:
     loaded = set(json.loads(shop.start(source).get().body))
     dear = """
         __future__ asyncio collections contextlib contextvars dataclasses enum functools
-        importlib.util inspect json logging os pathlib re select socket subprocess threading traceback typing urllib.parse
+        importlib.util inspect json logging os pathlib re select socket subprocess threading
+        traceback typing urllib.parse
     """
     assert loaded.isdisjoint(dear.split())
 
