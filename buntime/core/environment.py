@@ -34,20 +34,17 @@ def worker_environment(
     node_env: str,
     inherited: Mapping[str, str],
     manifest_env: Mapping[str, str],
-    worker_id: str | None = None,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """All variables of one worker, and the names of those that were blocked, sorted.
+    """The variables of an app's workers but WORKER_ID, which each has for itself; and the names
+    of those that were blocked, sorted.
 
     `inherited` is the runtime's own environment. The manifest's variables win over inherited ones
-    and `NODE_ENV`. Without a `worker_id` that one variable is left to be filled in later.
+    and `NODE_ENV`.
     """
     chosen = {name: value for name, value in inherited.items() if _is_inherited(name)}
     chosen |= {"NODE_ENV": node_env, **manifest_env}
     chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
-    if worker_id is None:
-        chosen.pop("WORKER_ID", None)
-    else:
-        chosen["WORKER_ID"] = worker_id
+    chosen.pop("WORKER_ID", None)
     environment = {name: value for name, value in chosen.items() if not is_blocked(name)}
     return environment, _blocked([*inherited, *manifest_env])
 

@@ -23,6 +23,18 @@ class Kit(NamedTuple):
     bundle: str | None = None  # where the worker's code is; None: the runtime's own
 
 
+class Init(NamedTuple):
+    """An INIT without the worker's name, and the variables that were kept from it."""
+
+    message: Message
+    blocked: tuple[str, ...]
+
+    def of(self, worker_name: str) -> Message:
+        """The INIT of one worker."""
+        env = {**self.message["env"], "WORKER_ID": worker_name}
+        return {**self.message, "env": env, "worker": worker_name}
+
+
 class Hosted:
     """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
 
@@ -30,6 +42,7 @@ class Hosted:
         "app",
         "boot_error",
         "fallback",
+        "init",
         "interpreter",
         "made_ns",
         "state",
@@ -46,6 +59,7 @@ class Hosted:
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_error = ""  # message and stack of the last boot, where that failed
         self.fallback: App | None = None  # who answers where this one cannot be loaded
+        self.init: Init | None = None  # what all of its workers are told alike
         self.state = AppState(
             app.key,
             Policy(
@@ -78,20 +92,20 @@ class Hosted:
         return self.watch is not None and self.watch.changed()
 
 
-def init_message(
-    hosted: Hosted, worker_name: str, settings: Settings, environ: Mapping[str, str]
-) -> tuple[Message, tuple[str, ...]]:
-    """The INIT of one worker, and the names of the variables that were kept from it.
+def init_of(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
+    """What the app's workers are told; `environ` is the runtime's own environment."""
+    if hosted.init is None:
+        hosted.init = _make_init(hosted, settings, environ)
+    return hosted.init
 
-    `environ` is the runtime's own environment.
-    """
+
+def _make_init(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
     app, interpreter = hosted.app, hosted.interpreter
     user = interpreter.user
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),
         entrypoint=app.entrypoint,
-        worker_id=worker_name,
         config_json=json.dumps(config),
         node_env=settings.env,
         inherited=environ if user is None else {**environ, "HOME": user.home},
@@ -109,8 +123,7 @@ def init_message(
         "path": list(interpreter.path),
         "prefix": interpreter.prefix,
         "development": settings.is_development,
-        "worker": worker_name,
         "concurrency": app.manifest.concurrency,
         "user": user and {"uid": user.uid, "gid": user.gid, "groups": user.groups},
     }
-    return message, blocked
+    return Init(message, blocked)

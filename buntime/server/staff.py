@@ -9,7 +9,7 @@ from typing import Protocol
 from buntime.core.environment import INHERITED_NAMES
 from buntime.core.meters import Cause
 from buntime.core.settings import Settings
-from buntime.server.hosting import Hosted, Kit, init_message
+from buntime.server.hosting import Hosted, Kit, init_of
 from buntime.server.logs import Log
 from buntime.server.loop import Loop, Timer
 from buntime.server.orphans import Orphans, become_subreaper
@@ -97,12 +97,17 @@ class Staff:
             return
         app = hosted.app
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
-        init, blocked = init_message(hosted, worker.name, self._settings, self._environ)
-        if blocked and not hosted.told_blocked:
+        init = init_of(hosted, self._settings, self._environ)
+        if init.blocked and not hosted.told_blocked:
             hosted.told_blocked = True
-            worker.log.info("variables kept from an app's workers", names=list(blocked))
+            worker.log.info("variables kept from an app's workers", names=list(init.blocked))
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
-        worker.adopt(init, name=app.name, version=app.version, timeout_s=app.manifest.timeout_s)
+        worker.adopt(
+            init.of(worker.name),
+            name=app.name,
+            version=app.version,
+            timeout_s=app.manifest.timeout_s,
+        )
         self._boot_timers[number] = self._loop.call_later(
             self.boot_timeout_s, lambda: self._on_boot_timeout(number)
         )

@@ -11,12 +11,10 @@ def environment(
     *,
     inherited: dict[str, str] | None = None,
     manifest_env: dict[str, str] | None = None,
-    worker_id: str | None = "w1",
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     return worker_environment(
         app_dir="/apps/shop",
         entrypoint="index.py",
-        worker_id=worker_id,
         config_json="{}",
         node_env="test",
         inherited=inherited or {},
@@ -27,7 +25,6 @@ def environment(
 OWN = {
     "APP_DIR": "/apps/shop",
     "ENTRYPOINT": "index.py",
-    "WORKER_ID": "w1",
     "WORKER_CONFIG": "{}",
     "NODE_ENV": "test",
 }
@@ -103,14 +100,8 @@ def test_manifest_env_is_filtered() -> None:
 
 @pytest.mark.parametrize("name", ["APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG"])
 def test_what_describes_the_worker_is_true(name: str) -> None:
-    """What the runtime says of a worker cannot be overruled."""
+    """What the runtime says of a worker, now or later, cannot be overruled."""
     assert environment(manifest_env={name: "x"}, inherited={name: "y"}) == (OWN, ())
-
-
-def test_worker_id_can_come_later() -> None:
-    """Without a worker id the variable is left out, so that it can be filled in."""
-    env, _ = environment(worker_id=None, manifest_env={"WORKER_ID": "x"})
-    assert env == {name: value for name, value in OWN.items() if name != "WORKER_ID"}
 
 
 NAMES = st.one_of(
