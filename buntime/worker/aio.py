@@ -13,6 +13,7 @@ from buntime.worker.engine import Engine
 from buntime.worker.exchange import ENDED, Exchange
 from buntime.worker.hooks import await_hook
 from buntime.worker.outlet import Outlet
+from buntime.worker.precision import make_precise
 from buntime.worker.report import complain
 
 TYPE_CHECKING = False
@@ -91,6 +92,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         on_terminate: Hook | None,
     ) -> None:
         self._loop = _event_loop()
+        make_precise(self._loop)
         self._outlet = Outlet(channel, self._loop)
         super().__init__(channel, self._outlet.send, sockets)
         self._handle = handle

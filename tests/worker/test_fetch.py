@@ -1,5 +1,6 @@
 """Kind fetch: a Request in, a Response out, sync and async."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -368,3 +369,22 @@ def test_answer_of_another_kind(shop: Workshop) -> None:
     """
     seen: Any = shop.start(source).get()
     assert seen.text == "<p>"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only epoll counts in milliseconds")
+@pytest.mark.parametrize("bound", ["", "LOOP = asyncio.get_event_loop_policy().get_event_loop()"])
+def test_timers_of_asyncio_are_precise(shop: Workshop, bound: str) -> None:
+    """A sleep of less than a millisecond takes less, also on the loop that the app has made."""
+    source = f"""
+    import asyncio, time
+    from buntime import Response
+    {bound}
+    async def fetch(request):
+        took_s = []
+        for _ in range(200):
+            begun = time.perf_counter()
+            await asyncio.sleep(0.0002)
+            took_s.append(time.perf_counter() - begun)
+        return Response.json(min(took_s))
+    """
+    assert 0.0002 <= shop.start(source).get().json < 0.0009
