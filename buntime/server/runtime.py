@@ -35,6 +35,7 @@ from buntime.server.interpreter import Interpreters
 from buntime.server.listener import Listener
 from buntime.server.logs import Log, LogSink
 from buntime.server.loop import READ, Loop
+from buntime.server.memory import keep_freed_memory
 from buntime.server.metrics import Metrics
 from buntime.server.notifier import Notifier, is_stream
 from buntime.server.pipeline import RESERVED, Pipeline
@@ -53,6 +54,7 @@ _WORKER_END_S = 5.0  # that workers get at the least, also when draining took al
 def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
     supervision = take_supervision(os.environ, pid=os.getpid(), parent=os.getppid())
+    keep_freed_memory()
     with contextlib.ExitStack() as stack:
         bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
         for binding in bindings:
