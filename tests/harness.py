@@ -96,14 +96,18 @@ class Runtime:
     def _read(self) -> None:
         stdout = self.process.stdout
         assert stdout is not None
-        for line in stdout:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = {"message": "not JSON", "line": line}
-            self.records.append(record)
-            self._fresh.put(record)
+        with contextlib.suppress(ValueError):  # closed, by who has ended the process
+            for line in stdout:
+                self._take(line)
         self._fresh.put(None)
+
+    def _take(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = {"message": "not JSON", "line": line}
+        self.records.append(record)
+        self._fresh.put(record)
 
 
 def command() -> list[str]:
