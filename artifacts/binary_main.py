@@ -15,7 +15,8 @@ import os
 import sys
 import time
 
-import unpack  # type: ignore[import-not-found]  # found by PyInstaller
+import cachefolder  # type: ignore[import-not-found]  # found by PyInstaller, as the next
+import unpack  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def payload(temporary: str, index: unpack.Index) -> Iterator[bytes]:
 def keep_mark(temporary: str) -> None:
     """Empty the bootloader's folder, which it removes in the end, but for a locked mark."""
     for entry in list(os.scandir(temporary)):
-        unpack.remove(entry.path)
+        cachefolder.remove(entry.path)
     mark = os.open(f"{temporary}/{LOCK}", os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(mark, fcntl.LOCK_EX)
     os.write(mark, b"%d\n" % os.getpid())
@@ -72,7 +73,7 @@ def remove_dead(temporary: str) -> None:
     """Remove what killed ones have left beside this one's folder."""
     for entry in list(os.scandir(os.path.dirname(temporary))):
         if entry.name.startswith("_MEI") and entry.path != temporary and is_dead(entry.path):
-            unpack.remove(entry.path)
+            cachefolder.remove(entry.path)
 
 
 def is_dead(folder: str) -> bool:

@@ -8,9 +8,7 @@ at each start; programs can be run, and libraries loaded, from nothing but a fil
 - A folder appears by one rename, so any number of starts may run at once.
 - It lies where no other user can write, see cachefolder.py.
 - At each start all files must be there, with their size; else the folder is made anew.
-- A shared lock on the folder tells that it is in use, as long as the process lives. Folders of
-  other versions that nobody has locked are removed when a new one is made. systemd-tmpfiles
-  leaves alone what is locked.
+- It is locked as long as the process lives; those of other versions go when nobody uses them.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3  # each time another start may have got in between
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as Python's tempfile has them, and the binary's bootloader
 _STATES = ("RUNTIME_STATE_DIR", "STATE_DIRECTORY")  # the second is systemd's StateDirectory=
-_OLD_S = 3600  # unpacking takes seconds
 
 
 class Unusable(Exception):
@@ -95,17 +92,19 @@ def _ensure(
     target: str, index: Index, pieces: Callable[[], Iterator[bytes]], is_shared: bool
 ) -> str:
     for _ in range(_ATTEMPTS):
-        if not os.path.lexists(target):
+        is_missing = not os.path.lexists(target)
+        if is_missing:
             _unpack(target, index, pieces(), is_shared)
-            _remove_unused(target)
-        lock = _lock(target)
+        lock = cachefolder.lock(target)
         if cachefolder.distrust(target) == "" and _is_whole(target, index):
             if lock is not None:
                 keep_open(lock)
+            if is_missing:
+                cachefolder.remove_unused(target)
             return target
         if lock is not None:
             os.close(lock)
-        _discard(target)
+        cachefolder.discard(target)
     raise OSError(None, "is damaged again and again", target)
 
 
@@ -138,7 +137,7 @@ def _unpack(target: str, index: Index, pieces: Iterator[bytes], is_shared: bool)
         os.chmod(fresh, folder_mode)
         os.rename(fresh, target)
     except OSError:
-        remove(fresh)
+        cachefolder.remove(fresh)
         if not os.path.isdir(target):
             raise
 
@@ -156,60 +155,3 @@ def _new_folder(target: str) -> str:
     fresh = f"{folder}/.{name}-{os.urandom(6).hex()}"
     os.mkdir(fresh, 0o700)
     return fresh
-
-
-def _lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
-    """A descriptor that holds a lock; None where it cannot be had, as on some network disks."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _remove_unused(target: str) -> None:
-    """Remove folders of other versions, and what starts that were killed have left."""
-    folder, name = os.path.split(target)
-    kind = name.partition("-")[0] + "-"
-    now = os.stat(target).st_ctime
-    for entry in list(os.scandir(folder)):
-        is_other = entry.name.startswith(kind) and entry.name != name
-        try:
-            is_left = entry.name.startswith(f".{kind}") and now - entry.stat().st_ctime > _OLD_S
-        except FileNotFoundError:  # another start was faster
-            continue
-        if is_other or is_left:
-            lock = _lock(entry.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock is not None:
-                _discard(entry.path)
-                os.close(lock)
-
-
-def _discard(target: str) -> None:
-    """Take a folder out of the way, at once, before it is deleted piece by piece."""
-    trash = (
-        f"{os.path.dirname(target)}/.{os.path.basename(target).lstrip('.')}-{os.urandom(6).hex()}"
-    )
-    try:
-        os.rename(target, trash)
-    except FileNotFoundError:
-        return  # another start was faster
-    remove(trash)
-
-
-def remove(path: str) -> None:
-    """Delete what lies there, as far as it can be deleted; what is left harms nobody."""
-    try:
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
-            return
-        for entry in list(os.scandir(path)):
-            remove(entry.path)
-        os.rmdir(path)
-    except OSError:
-        pass

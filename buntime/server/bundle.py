@@ -13,6 +13,7 @@ Guarantees:
   so any number of runtimes may start at once.
 - It lies where no other user can write or replace it, see cachefolder.py. Else another place is
   taken, and the log says why.
+- It stays as long as a runtime uses it; a new one takes away those that none uses.
 """
 
 import contextlib
@@ -25,7 +26,16 @@ from pathlib import Path
 from typing import Protocol
 
 from buntime.core.errors import UsageError
-from buntime.server.cachefolder import NAME, SHARED, cache_folder, distrust, prepare_cache
+from buntime.server.cachefolder import (
+    NAME,
+    SHARED,
+    cache_folder,
+    discard,
+    distrust,
+    lock,
+    prepare_cache,
+    remove_unused,
+)
 
 _PACKAGE = "buntime"
 _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
@@ -149,7 +159,7 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
     if cache_dir is not None:
         yield Path(cache_dir).absolute()
-    # Brings tempfile and shutil; few starts come here.
+    # Brings tempfile; few starts come here.
     from buntime.server.unpacking import passing_folder, user_folder
 
     try:
@@ -161,7 +171,7 @@ def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
 
 def _shared_candidates() -> Iterator[Path]:
     yield Path(SHARED)
-    # Brings tempfile and shutil; few starts come here.
+    # Brings tempfile; few starts come here.
     from buntime.server.unpacking import user_folder
 
     try:
@@ -175,17 +185,21 @@ def _shared_candidates() -> Iterator[Path]:
 
 
 def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
-    if _can_be_used(target, files):
-        return target
-    # Brings tempfile and shutil; only the first start comes here.
-    from buntime.server.unpacking import discard, unpack
-
     for _ in range(_ATTEMPTS):
-        if not os.path.lexists(target):
+        is_missing = not os.path.lexists(target)
+        if is_missing:
+            # Brings tempfile; only the first start comes here.
+            from buntime.server.unpacking import unpack
+
             unpack(target, files, is_shared=is_shared)
+        held = lock(str(target))  # till this process ends, where it can be used
         if _can_be_used(target, files):
+            if is_missing:
+                remove_unused(str(target))
             return target
-        discard(target)
+        if held is not None:
+            os.close(held)
+        discard(str(target))
     raise OSError(None, "is damaged again and again", str(target))
 
 

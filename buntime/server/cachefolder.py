@@ -1,8 +1,12 @@
-"""Folders for what can be made anew: where they lie, and which of them are safe to use.
+"""Folders for what can be made anew: where they lie, which are safe to use, and which are in use.
 
 What a program runs from such a folder is as safe as the folder. So it, and the folders above, must
 belong to this user or to root, and no other user may write or replace them (a group may above it:
 many systems have one per user).
+
+What is used has a shared lock on it, as long as the process that uses it lives. Folders of other
+versions that nobody has locked are removed when a new one is made. systemd-tmpfiles leaves alone
+what is locked.
 
 The launchers of the .pyz and of the binary load this file by itself, before anything else of the
 runtime can be imported: it uses nothing but what each Python has loaded at its start.
@@ -10,6 +14,7 @@ runtime can be imported: it uses nothing but what each Python has loaded at its 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import sys
@@ -22,6 +27,7 @@ NAME = "buntime"
 # Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
 SHARED = f"/var/cache/{NAME}"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
+_OLD_S = 3600  # unpacking takes seconds
 
 
 def cache_folder(environ: Mapping[str, str]) -> str | None:
@@ -95,3 +101,63 @@ def _parents(folder: str) -> Iterator[str]:
     """`"/a/b"` -> `"/a"`, `"/"`"""
     while folder != (folder := os.path.dirname(folder)):
         yield folder
+
+
+# What is in use, and what goes
+
+
+def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
+    """A descriptor that holds a lock; None where it cannot be had, as on some network disks."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def remove_unused(target: str) -> None:
+    """Remove folders of other versions, and what starts that were killed have left."""
+    folder, name = os.path.split(target)
+    kind = name.partition("-")[0] + "-"
+    now = os.stat(target).st_ctime
+    for entry in list(os.scandir(folder)):
+        is_other = entry.name.startswith(kind) and entry.name != name
+        try:
+            is_left = entry.name.startswith(f".{kind}") and now - entry.stat().st_ctime > _OLD_S
+        except FileNotFoundError:  # another start was faster
+            continue
+        if is_other or is_left:
+            held = lock(entry.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if held is not None:
+                discard(entry.path)
+                os.close(held)
+
+
+def discard(target: str) -> None:
+    """Take a folder out of the way, at once, before it is deleted piece by piece."""
+    trash = (
+        f"{os.path.dirname(target)}/.{os.path.basename(target).lstrip('.')}-{os.urandom(6).hex()}"
+    )
+    try:
+        os.rename(target, trash)
+    except FileNotFoundError:
+        return  # another start was faster
+    remove(trash)
+
+
+def remove(path: str) -> None:
+    """Delete what lies there, as far as it can be deleted; what is left harms nobody."""
+    try:
+        if os.path.islink(path) or not os.path.isdir(path):
+            os.unlink(path)
+            return
+        for entry in list(os.scandir(path)):
+            remove(entry.path)
+        os.rmdir(path)
+    except OSError:
+        pass

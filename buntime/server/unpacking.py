@@ -1,17 +1,16 @@
-"""Writes the folder of a bundle, and takes it away: what most starts need not do.
+"""Writes the folder of a bundle: what most starts need not do.
 
-Apart from bundle.py, since tempfile and shutil are a thirtieth of the runtime's start.
+Apart from bundle.py, since tempfile is a thirtieth of the runtime's start.
 """
 
 import atexit
 import os
 import py_compile
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from buntime.server.cachefolder import NAME
+from buntime.server.cachefolder import NAME, remove
 
 
 def user_folder() -> Path:
@@ -22,7 +21,7 @@ def user_folder() -> Path:
 def passing_folder() -> Path:
     """A new one there, which goes when the runtime ends. Raises OSError where there is none."""
     folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(remove, str(folder))
     return folder
 
 
@@ -40,7 +39,7 @@ def unpack(target: Path, files: Mapping[str, bytes], *, is_shared: bool) -> None
             _open_to_all(fresh)
         fresh.rename(target)
     except OSError:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove(str(fresh))
         if not target.is_dir():
             raise
 
@@ -50,14 +49,3 @@ def _open_to_all(folder: Path) -> None:
     folder.chmod(0o755)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def discard(target: Path) -> None:
-    """Take a damaged bundle out of the way, at once, before it is deleted piece by piece."""
-    trash = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        target.rename(trash / "damaged")
-    except FileNotFoundError:
-        pass  # another runtime was faster
-    finally:
-        shutil.rmtree(trash, ignore_errors=True)

@@ -12,6 +12,7 @@ import pytest
 
 from buntime.core.errors import UsageError
 from buntime.server.bundle import default_cache_dir, ensure_bundle, keep_fresh, read_bundle
+from buntime.server.cachefolder import lock, remove_unused
 from tests.harness import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +125,41 @@ def test_a_bundle_that_others_can_write(tmp_path: Path, warnings: Warnings) -> N
     bundle.chmod(0o770)
     assert ensure_bundle(tmp_path, warn=warnings) == bundle
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o700
+
+
+def test_bundles_of_other_versions_go(tmp_path: Path, warnings: Warnings) -> None:
+    """A new bundle takes the place of those that no runtime uses; what is no bundle stays."""
+    others = [tmp_path / name for name in ("worker-0123", "worker-4567", "pyz-89ab", "deps")]
+    for folder in others:
+        (folder / "buntime").mkdir(parents=True)
+    held = lock(str(others[1]))
+    assert held is not None
+    try:
+        bundle = ensure_bundle(tmp_path, warn=warnings)
+    finally:
+        os.close(held)
+    assert {*tmp_path.iterdir()} == {bundle, *others[1:]}
+
+
+def test_a_bundle_in_use_stays(tmp_path: Path, warnings: Warnings) -> None:
+    """It is locked as long as the process lives that asked for it."""
+    code = (
+        "from buntime.server.bundle import ensure_bundle\n"
+        f"print(ensure_bundle({str(tmp_path)!r}, warn=print), flush=True)\n"
+        "import sys; sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        assert process.stdout is not None
+        bundle = Path(process.stdout.readline().strip())
+        newer = tmp_path / "worker-newer"
+        newer.mkdir()
+        remove_unused(str(newer))
+        assert bundle.is_dir()
+        process.communicate()
+    remove_unused(str(newer))
+    assert not bundle.exists()
 
 
 def test_many_at_once(tmp_path: Path) -> None:
