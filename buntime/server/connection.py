@@ -9,10 +9,8 @@ Output that the kernel does not take at once waits in `_pending`. While it does,
 request is begun, so a client that does not read cannot fill the memory.
 """
 
-import os
 import select
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
@@ -20,14 +18,13 @@ from buntime.core.errors import ClientFault
 from buntime.core.forwarded import Sender
 from buntime.core.head import Head
 from buntime.core.http1 import RequestReader
+from buntime.server.backlog import Backlog
 from buntime.server.exchange import Exchange, Link, Resource, body_too_large
 from buntime.server.loop import READ, WRITE, TimeoutQueue
 from buntime.server.service import Service
 from buntime.wire import DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD, MESSAGE_OVERHEAD
 
 _RECEIVE_BYTES = 128 * 1024
-_SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
-_BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 # What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
 # for it is pongs alone, of a client that pings and does not read.
 _CLOGGED_BYTES = DOWNLOAD_WINDOW_MAX + 64 * 1024
@@ -51,29 +48,6 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-class _File:
-    """A part of a file that waits to be sent; whoever opened it closes it."""
-
-    __slots__ = ("fd", "left", "offset")
-
-    def __init__(self, fd: int, offset: int, length: int) -> None:
-        self.fd = fd
-        self.offset = offset
-        self.left = length
-
-
-class _Release:
-    """Stands behind the last part of an answer that held a resource."""
-
-    __slots__ = ("resource",)
-
-    def __init__(self, resource: Resource) -> None:
-        self.resource = resource
-
-
-_Pending = memoryview | _File | _Release
-
-
 class Connection:
     """Reads requests from a socket, hands them on, and writes what comes back."""
 
@@ -94,7 +68,6 @@ class Connection:
         "address",
         "exchange",
         "peer_text",
-        "pending_bytes",
         "service",
     )
 
@@ -117,8 +90,7 @@ class Connection:
         self._phase = _Phase.OPEN
         self._events = READ
         self._reader = RequestReader(service.head_parser)
-        self._pending: deque[_Pending] | None = None  # made when first needed
-        self.pending_bytes = 0
+        self._pending: Backlog | None = None  # made when first needed
         self._timer: TimeoutQueue | None = None
         self._lingering_since_s = 0.0
         self._is_serving = False
@@ -150,10 +122,8 @@ class Connection:
             self.service.loop.unregister(self._sock)
             self._events = 0
         pending, self._pending = self._pending, None
-        self.pending_bytes = 0
-        for item in pending or ():
-            if type(item) is _Release:
-                item.resource.close()
+        if pending is not None:
+            pending.release()
         self._sock.close()
         self.service.on_connection_closed(self)
         link, self._link = self._link, None
@@ -192,6 +162,11 @@ class Connection:
         if exchange.body_seen_bytes > exchange.body_max_bytes:
             raise body_too_large(exchange.body_max_bytes)
         return data
+
+    @property
+    def pending_bytes(self) -> int:
+        """What the client has not taken yet."""
+        return 0 if self._pending is None else self._pending.size_bytes
 
     @property
     def body_ended(self) -> bool:
@@ -257,16 +232,13 @@ class Connection:
     def write_file(self, fd: int, offset: int, length: int) -> None:
         """Send a part of a file by sendfile; see `release_later` for its descriptor."""
         if length and self._phase is _Phase.OPEN:
-            if self._pending is None:
-                self._pending = deque()
-            self._pending.append(_File(fd, offset, length))
-            self.pending_bytes += length
+            self._backlog().put_file(fd, offset, length)
             self._flush()
 
     def release_later(self, resource: Resource) -> None:
         """Close `resource` when all that was written up to now is sent, or never will be."""
         if self._pending:
-            self._pending.append(_Release(resource))
+            self._pending.put_release(resource)
         else:
             resource.close()
 
@@ -432,18 +404,19 @@ class Connection:
     # Writing
 
     def _keep(self, data: memoryview) -> None:
-        if self._phase is _Phase.CLOSED:
-            return
+        if self._phase is not _Phase.CLOSED:
+            self._backlog().put(data)
+
+    def _backlog(self) -> Backlog:
         if self._pending is None:
-            self._pending = deque()
-        self._pending.append(data)
-        self.pending_bytes += len(data)
+            self._pending = Backlog()
+        return self._pending
 
     def _flush(self) -> None:
         """Send what waits, until the kernel takes no more; then see what that allows."""
         try:
-            while self._pending and self._send_some(self._pending):
-                pass
+            if self._pending is not None:
+                self._pending.send(self._sock)
         except BlockingIOError:
             pass
         except OSError:
@@ -460,48 +433,6 @@ class Connection:
             if self.exchange is None and self._reader.buffered_bytes and not self._is_serving:
                 self._serve()
         self._settle()
-
-    def _send_some(self, pending: deque[_Pending]) -> bool:
-        """Send the first of what waits; False if the kernel did not take all of it."""
-        first = pending[0]
-        if type(first) is _File:
-            return self._send_file(first, pending)
-        if type(first) is _Release:
-            pending.popleft()
-            first.resource.close()
-            return True
-        return self._send_buffers(pending)
-
-    def _send_buffers(self, pending: deque[_Pending]) -> bool:
-        """One vectored write of the buffers in front."""
-        buffers: list[memoryview] = []
-        for item in pending:
-            if not isinstance(item, memoryview) or len(buffers) == _BUFFERS_MAX:
-                break
-            buffers.append(item)
-        sent = self._sock.sendmsg(buffers)
-        self.pending_bytes -= sent
-        for buffer in buffers:
-            if sent < len(buffer):
-                pending[0] = buffer[sent:]
-                return False
-            sent -= len(buffer)
-            pending.popleft()
-        return True
-
-    def _send_file(self, part: _File, pending: deque[_Pending]) -> bool:
-        sent = os.sendfile(
-            self._sock.fileno(), part.fd, part.offset, min(part.left, _SENDFILE_BYTES)
-        )
-        if sent == 0:  # the file has shrunk: the promised length cannot be kept
-            raise ConnectionAbortedError("a file became shorter while it was sent")
-        part.offset += sent
-        part.left -= sent
-        self.pending_bytes -= sent
-        if part.left:
-            return False
-        pending.popleft()
-        return True
 
     # Closing
 
@@ -555,7 +486,7 @@ class Connection:
     def _is_clogged(self) -> bool:
         pending = self._pending
         return pending is not None and (
-            self.pending_bytes > _CLOGGED_BYTES or len(pending) > _CLOGGED_BUFFERS
+            pending.size_bytes > _CLOGGED_BYTES or len(pending) > _CLOGGED_BUFFERS
         )
 
     def _due_timer(self) -> TimeoutQueue | None:
