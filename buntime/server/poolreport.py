@@ -1,6 +1,7 @@
 """What the pool tells of itself: its workers, its apps, what waits. Changes nothing."""
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 
 from buntime.core.app import App
 from buntime.core.lifecycle import State
@@ -105,7 +106,8 @@ def _describe_app(hosted: Hosted, now: float) -> dict[str, object]:
         "queued": len(hosted.state.queue),
         "bootFailures": hosted.state.boot_failures,
         "bootError": hosted.boot_error or None,
-        "nextBootInSeconds": round(wait_s, 1)
+        # Rounded up: after that time a boot is not too early.
+        "nextBootInSeconds": ceil(wait_s * 10) / 10
         if hosted.state.boot_failures and wait_s > 0
         else None,
     }
