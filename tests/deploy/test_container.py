@@ -18,14 +18,14 @@ import yaml
 from tests.harness import ROOT, children_of, command, running, wait_until, write_app
 
 DOCKER = ROOT / "deploy/docker"
-# Leaves processes behind, twice removed, with nothing of their worker's, that end after a second.
+# Leaves processes behind, twice removed, with nothing of their worker's, that end after seconds.
 LEAVES = """
 import subprocess
 from buntime import Response
 
 def fetch(request):
     for _ in range(5):
-        script = "(exec setsid env -i sleep 1) & exit 0"
+        script = "(exec setsid env -i sleep 3) & exit 0"
         subprocess.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, check=True)
     return Response("left")
 """
