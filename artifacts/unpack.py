@@ -22,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_ATTEMPTS = 3  # each time another start may have got in between
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as Python's tempfile has them, and the binary's bootloader
 _STATES = ("RUNTIME_STATE_DIR", "STATE_DIRECTORY")  # the second is systemd's StateDirectory=
 
@@ -91,21 +90,14 @@ def cache_folders(environ: Mapping[str, str], *, for_all_users: bool) -> list[st
 def _ensure(
     target: str, index: Index, pieces: Callable[[], Iterator[bytes]], is_shared: bool
 ) -> str:
-    for _ in range(_ATTEMPTS):
-        is_missing = not os.path.lexists(target)
-        if is_missing:
-            _unpack(target, index, pieces(), is_shared)
-        lock = cachefolder.lock(target)
-        if cachefolder.distrust(target) == "" and _is_whole(target, index):
-            if lock is not None:
-                keep_open(lock)
-            if is_missing:
-                cachefolder.remove_unused(target)
-            return target
-        if lock is not None:
-            os.close(lock)
-        cachefolder.discard(target)
-    raise OSError(None, "is damaged again and again", target)
+    lock = cachefolder.ensure(
+        target,
+        lambda: _unpack(target, index, pieces(), is_shared),
+        lambda: _is_whole(target, index),
+    )
+    if lock is not None:
+        keep_open(lock)
+    return target
 
 
 def keep_open(descriptor: int) -> None:

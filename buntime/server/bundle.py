@@ -26,22 +26,11 @@ from pathlib import Path
 from typing import Protocol
 
 from buntime.core.errors import UsageError
-from buntime.server.cachefolder import (
-    NAME,
-    SHARED,
-    cache_folder,
-    discard,
-    distrust,
-    lock,
-    prepare_cache,
-    remove_unused,
-)
+from buntime.server.cachefolder import NAME, SHARED, cache_folder, ensure, prepare_cache
 
 _PACKAGE = "buntime"
 _NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
 _LAUNCHER = "launch.py"
-# Each time another runtime may have got in between; a third time is more than bad luck.
-_ATTEMPTS = 3
 _FRESH_S = 6 * 3600.0  # cleaners take what nobody has used for days
 
 
@@ -185,26 +174,14 @@ def _shared_candidates() -> Iterator[Path]:
 
 
 def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
-    for _ in range(_ATTEMPTS):
-        is_missing = not os.path.lexists(target)
-        if is_missing:
-            # Brings tempfile; only the first start comes here.
-            from buntime.server.unpacking import unpack
+    def make() -> None:
+        # Brings tempfile; only the first start comes here.
+        from buntime.server.unpacking import unpack
 
-            unpack(target, files, is_shared=is_shared)
-        held = lock(str(target))  # till this process ends, where it can be used
-        if _can_be_used(target, files):
-            if is_missing:
-                remove_unused(str(target))
-            return target
-        if held is not None:
-            os.close(held)
-        discard(str(target))
-    raise OSError(None, "is damaged again and again", str(target))
+        unpack(target, files, is_shared=is_shared)
 
-
-def _can_be_used(target: Path, files: Mapping[str, bytes]) -> bool:
-    return os.path.lexists(target) and distrust(str(target)) == "" and _is_whole(target, files)
+    ensure(str(target), make, lambda: _is_whole(target, files))  # locked till this process ends
+    return target
 
 
 def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:

@@ -21,13 +21,15 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 NAME = "buntime"
 # Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
 SHARED = f"/var/cache/{NAME}"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
 _OLD_S = 3600  # unpacking takes seconds
+# Each time another start may have got in between; a third time is more than bad luck.
+_ATTEMPTS = 3
 
 
 def cache_folder(environ: Mapping[str, str]) -> str | None:
@@ -104,6 +106,27 @@ def _parents(folder: str) -> Iterator[str]:
 
 
 # What is in use, and what goes
+
+
+def ensure(target: str, make: Callable[[], None], is_whole: Callable[[], bool]) -> int | None:
+    """Have a folder that is whole and nobody else's, made anew if need be; returns its lock.
+
+    The lock is a descriptor to keep open while the folder is used, or None, see `lock`. `make`
+    lets it appear by one rename. Raises OSError.
+    """
+    for _ in range(_ATTEMPTS):
+        is_missing = not os.path.lexists(target)
+        if is_missing:
+            make()
+        held = lock(target)
+        if os.path.lexists(target) and distrust(target) == "" and is_whole():
+            if is_missing:
+                remove_unused(target)
+            return held
+        if held is not None:
+            os.close(held)
+        discard(target)
+    raise OSError(None, "is damaged again and again", target)
 
 
 def lock(folder: str, how: int = fcntl.LOCK_SH) -> int | None:
