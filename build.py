@@ -64,7 +64,7 @@ def test_artifact(args: list[str]) -> list[str]:
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
-    return args[1:] or ["tests/e2e", *spread()]
+    return args[1:] or ["tests/e2e/modes", *spread()]
 
 
 def spread() -> list[str]:

@@ -12,7 +12,7 @@ _SHEBANG = b"#!/usr/bin/env python3\n"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the oldest that the format knows
 _LAUNCHER = {
     "__main__.py": "artifacts/pyz_main.py",
-    "cachefolder.py": "buntime/server/cachefolder.py",
+    "cachefolder.py": "buntime/server/bundle/cachefolder.py",
     "unpack.py": "artifacts/unpack.py",
 }
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-import cachefolder  # type: ignore[import-not-found]  # buntime/server/cachefolder.py, put beside
+import cachefolder  # type: ignore[import-not-found]  # buntime/server/bundle/cachefolder.py, put beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """What an app imports: `from buntime import Request, Response`."""
 
-from buntime.message import AsyncRequest, File, Headers, Request, Response
+from buntime.sdk.request import AsyncRequest, File, Headers, Request, Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from buntime.events import Event
-    from buntime.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
+    from buntime.sdk.events import Event
+    from buntime.sdk.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,11 +25,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load what few apps need when they name it, which spares the others 0.3 ms each."""
     if name == "Event":
-        from buntime import events  # see above
+        from buntime.sdk import events  # see above
 
         return events.Event
     if name in ("AsyncWebSocket", "WebSocket", "WebSocketClosed"):
-        from buntime import websocket  # see above
+        from buntime.sdk import websocket  # see above
 
         return getattr(websocket, name)
     raise AttributeError(f"module 'buntime' has no attribute {name!r}")

@@ -11,7 +11,7 @@ if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
 from buntime.commands.cli import main as run_command
-from buntime.core.setting import Mode
+from buntime.core.settings.setting import Mode
 
 
 def main(mode: Mode = "checkout") -> int:

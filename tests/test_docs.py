@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from buntime.core.access import PublicRoutes
-from buntime.core.dotenv import parse_dotenv
-from buntime.core.environment import (
+from buntime.core.access.access import PublicRoutes
+from buntime.core.apps.environment import (
     BLOCKED_PREFIXES,
     BLOCKED_SUFFIXES,
     INHERITED_NAMES,
     INHERITED_PREFIX,
     RUNTIME_NAMES,
 )
-from buntime.core.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
-from buntime.core.meters import Cause, Cut, Drop
-from buntime.core.metrics import FAMILIES, Family
-from buntime.core.settings import SETTINGS, Setting
+from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
+from buntime.core.settings.dotenv import parse_dotenv
+from buntime.core.settings.load import SETTINGS, Setting
+from buntime.core.telemetry.meters import Cause, Cut, Drop
+from buntime.core.telemetry.metrics import FAMILIES, Family
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

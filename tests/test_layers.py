@@ -1,7 +1,8 @@
-"""Imports point one way: message <- wire <- worker, message <- wire <- core <- server <- commands.
+"""Imports point one way: sdk <- wire <- worker, sdk <- wire <- core <- server <- commands.
 
-Worker and server never meet. A worker is started with nothing but the
-standard library and the layers below it, so an import that breaks this rule breaks workers.
+Worker and server never meet. A worker is started with nothing but the standard library and the
+layers below it, so an import that breaks this rule breaks workers. Inside core and server each
+concern has a folder, and the concerns have an order too: a folder imports from those before it.
 """
 
 import ast
@@ -19,25 +20,35 @@ FILES = {
 }
 TREES = {name: ast.parse(path.read_bytes()) for name, path in FILES.items()}
 
-# Layer -> the layers it may import. What an app imports, buntime/__init__ and the modules beside
-# it, is the layer "message".
+# Layer -> the layers it may import. `buntime` itself, which apps import, belongs to the sdk.
 ALLOWED = {
-    "message": {"message"},
-    "wire": {"message", "wire"},
-    "worker": {"message", "wire", "worker"},
-    "core": {"message", "wire", "core"},
-    "server": {"message", "wire", "core", "server"},
-    "commands": {"message", "wire", "core", "server", "commands"},
-    "__main__": {"message", "wire", "core", "commands", "__main__"},
+    "sdk": {"sdk"},
+    "wire": {"sdk", "wire"},
+    "worker": {"sdk", "wire", "worker"},
+    "core": {"sdk", "wire", "core"},
+    "server": {"sdk", "wire", "core", "server"},
+    "commands": {"sdk", "wire", "core", "server", "commands"},
+    "__main__": {"sdk", "wire", "core", "commands", "__main__"},
 }
-IN_A_WORKER = ("message", "wire", "worker")
+IN_A_WORKER = ("sdk", "wire", "worker")
+# The concerns of a layer in their order: each imports from itself and from those before it.
+# What ends in .py is a module beside the folders.
+CONCERNS = {
+    "core": ("errors.py access values pool settings apps telemetry http1 sites websocket".split()),
+    "server": (
+        "loop.py bundle pythons apps telemetry sites http1 websocket pool admin "
+        "pipeline.py runtime.py"
+    ).split(),
+}
+FLAT = {"sdk", "worker", "commands"}  # layers without folders
+BESIDE = {"__init__.py", "__main__.py", "wire.py"}  # modules beside the layers
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
-    "buntime.core.document",
-    "buntime.server.exposition",
-    "buntime.server.installer",
-    "buntime.server.socketlink",
-    "buntime.server.unpacking",
+    "buntime.core.apps.document",
+    "buntime.server.admin.exposition",
+    "buntime.server.pythons.installer",
+    "buntime.server.websocket.socketlink",
+    "buntime.server.bundle.unpacking",
     "concurrent.futures",
     "html",
     "shutil",
@@ -46,9 +57,15 @@ DOES_IO = {"asyncio", "multiprocessing", "selectors", "socket", "subprocess", "t
 
 
 def layer(module: str) -> str:
-    """`"buntime.core.router"` -> `"core"`, `"buntime.message"` and `"buntime"` -> `"message"`."""
-    part = [*module.split("."), ""][1]
-    return part if part in ALLOWED else "message"
+    """`"buntime.core.apps.router"` -> `"core"`; `"buntime"`, `"buntime.sdk.files"` -> `"sdk"`."""
+    return module.split(".")[1] if "." in module else "sdk"
+
+
+def concern(module: str) -> str:
+    """`"buntime.core.apps.router"` -> `"apps"`, `"buntime.core.errors"` -> `"errors.py"`."""
+    parts = module.split(".")
+    is_package = FILES[module].name == "__init__.py"
+    return parts[2] if len(parts) > 3 or is_package else f"{parts[2]}.py"
 
 
 def imported(module: str, tree: ast.AST) -> Iterator[str]:
@@ -70,6 +87,34 @@ def test_direction(module: str) -> None:
     """A module imports from its own layer and from those below it, and from no other."""
     ours = {name for name in imported(module, TREES[module]) if name.split(".")[0] == "buntime"}
     assert [name for name in ours if layer(name) not in ALLOWED[layer(module)]] == []
+
+
+def test_each_folder_has_its_place() -> None:
+    """A folder or module that stands in no list here is a mistake, or wants its line here."""
+    package = ROOT / "buntime"
+    known = {package / name for name in BESIDE | FLAT | {*CONCERNS}}
+    for name, concerns in CONCERNS.items():
+        known |= {package / name / each for each in ["__init__.py", *concerns]}
+    layers = [package / name for name in CONCERNS]
+    found = {path for folder in (package, *layers) for path in folder.iterdir()}
+    deep = {path for folder in known if folder.is_dir() for path in folder.iterdir()}
+    found |= {path for path in deep if path.is_dir()}
+    assert {path for path in found if path.name != "__pycache__"} == known
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if name.count(".") > 1])
+def test_order_of_concerns(module: str) -> None:
+    """A concern imports from those that stand before it in its layer, never from one behind it."""
+    order = CONCERNS.get(layer(module))
+    if order is None:
+        return
+    beside = [
+        name
+        for name in imported(module, TREES[module])
+        if name in FILES and name.count(".") > 1 and layer(name) == layer(module)
+    ]
+    place = order.index(concern(module))
+    assert [name for name in beside if order.index(concern(name)) > place] == []
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if layer(name) in IN_A_WORKER])

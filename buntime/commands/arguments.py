@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, NoReturn
 
 from buntime.core.errors import UsageError
-from buntime.core.setting import Setting
-from buntime.core.settings import SETTINGS
-from buntime.core.settingtable import GROUPS
-from buntime.core.wording import shown, suggestion
+from buntime.core.settings.load import SETTINGS
+from buntime.core.settings.setting import Setting
+from buntime.core.settings.settingtable import GROUPS
+from buntime.core.values.wording import shown, suggestion
 
 WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.start import read_settings
-from buntime.core.records import Level, escape
-from buntime.core.setting import Mode
-from buntime.server.logs import Log, LogSink
-from buntime.server.trial import Trial, Verdict, find_apps
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import Level, escape
+from buntime.server.pool.trial import Trial, Verdict, find_apps
+from buntime.server.telemetry.logs import Log, LogSink
 
 _STDERR = 2
 _FLUSH_S = 2.0

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from buntime import __version__
 from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
+from buntime.core.settings.setting import Mode
 
 EXIT_USAGE = 2  # as argparse and most shells' own commands have it
 EXIT_INTERRUPTED = 130  # as shells have it: 128 + SIGINT

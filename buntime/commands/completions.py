@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from buntime.commands.arguments import WORDS, Command, Parser, one_word
 from buntime.commands.cli import COMMANDS, module_of
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
-from buntime.core.wording import shown
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown
 
 _FOLDERS = frozenset(("DIR", "DIR:DIR"))
 _FILES = frozenset(("PATH", "PROGRAM", "NAME"))

@@ -18,8 +18,8 @@ from buntime.commands.arguments import Command, Parser
 from buntime.commands.serve import Serve, runtime_serve
 from buntime.commands.start import read_settings
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
-from buntime.core.settings import Settings
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
 
 _EXAMPLES = Path(buntime.__file__).parents[1] / "apps"
 _WRITTEN = shutil.ignore_patterns("data", "__pycache__")  # by examples that ran there

@@ -13,19 +13,19 @@ from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
-from buntime.commands.limits import limits
 from buntime.commands.start import cores, read_settings
-from buntime.core.app import Fault
-from buntime.core.endpoint import TcpEndpoint, UnixEndpoint
+from buntime.commands.systemlimits import limits
+from buntime.core.apps.app import Fault
 from buntime.core.errors import UsageError
-from buntime.core.records import escape
-from buntime.core.setting import Mode
-from buntime.core.settings import SETTINGS, Settings
-from buntime.server.binding import open_bindings
-from buntime.server.bundle import default_cache_dir
-from buntime.server.cachefolder import prepare_cache
-from buntime.server.interpreter import Interpreters
-from buntime.server.trial import find_apps
+from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
+from buntime.core.settings.load import SETTINGS, Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import escape
+from buntime.server.bundle.bundle import default_cache_dir
+from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.http1.binding import open_bindings
+from buntime.server.pool.trial import find_apps
+from buntime.server.pythons.interpreter import Interpreters
 
 _LOOPBACK = ("127.", "::1", "localhost")
 

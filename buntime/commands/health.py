@@ -11,11 +11,11 @@ import time
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.start import read_settings
-from buntime.core.endpoint import UNIX, Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
-from buntime.core.settings import Settings
-from buntime.core.wording import shown
+from buntime.core.settings.endpoint import UNIX, Endpoint, TcpEndpoint, UnixEndpoint
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown
 
 _TIMEOUT_S = 5.0
 _ANSWER_MAX_BYTES = 64 << 10

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.units import Service
+from buntime.commands.systemd import Service
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
-from buntime.core.wording import shown
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown
 
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.firstapps import KINDS
+from buntime.core.apps.router import is_app_name
+from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
-from buntime.core.router import is_app_name
-from buntime.core.setting import Mode
-from buntime.core.versions import is_version
-from buntime.core.wording import shown
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown
 
 
 def parser() -> Parser:

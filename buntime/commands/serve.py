@@ -7,8 +7,8 @@ from typing import cast
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.start import read_settings
-from buntime.core.setting import Mode
-from buntime.core.settings import Settings
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
 
 Serve = Callable[[Settings, Callable[[], Settings]], int]
 

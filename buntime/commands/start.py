@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 
 from buntime.commands.arguments import Command
-from buntime.core.dotenv import parse_dotenv
 from buntime.core.errors import UsageError
-from buntime.core.setting import Mode
-from buntime.core.settings import Settings, load_settings
+from buntime.core.settings.dotenv import parse_dotenv
+from buntime.core.settings.load import Settings, load_settings
+from buntime.core.settings.setting import Mode
 
 _DOTENV = ".env"
 

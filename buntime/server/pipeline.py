@@ -3,22 +3,20 @@
 Everything the runtime refuses ends here as an `HttpError`, and is answered as one.
 """
 
-from buntime.core.access import bears_key
-from buntime.core.app import App, app_key
+from buntime.core.access.access import bears_key
+from buntime.core.apps.app import App, app_key
+from buntime.core.apps.router import RESERVED, Target
 from buntime.core.errors import ClientFault, HttpError, ManifestError
-from buntime.core.handshake import check_upgrade, is_websocket
-from buntime.core.router import Target
-from buntime.core.settings import Settings
-from buntime.server import faults
-from buntime.server.api import Api
-from buntime.server.apps import Catalog
-from buntime.server.exchange import Exchange, body_too_large
-from buntime.server.logs import Log
-from buntime.server.pool import Pool
-from buntime.server.static import FilePart, StaticAnswer, StaticSite
+from buntime.core.settings.load import Settings
+from buntime.core.websocket.handshake import check_upgrade, is_websocket
+from buntime.server.admin.api import Api
+from buntime.server.apps.catalog import Catalog
+from buntime.server.http1.exchange import Exchange, body_too_large
+from buntime.server.pool import faults
+from buntime.server.pool.pool import Pool
+from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
+from buntime.server.telemetry.logs import Log
 
-# First segments of paths that never reach an app.
-RESERVED = frozenset({"api", "health", ".well-known", "metrics"})
 # Where a client may put the runtime's key; an app has no business with it.
 _KEY_FIELDS = frozenset({"x-api-key", "authorization"})
 

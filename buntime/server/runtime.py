@@ -20,29 +20,30 @@ from dataclasses import replace
 from pathlib import Path
 
 from buntime import __version__
-from buntime.core.app import App
+from buntime.core.apps.app import App
+from buntime.core.apps.router import RESERVED
 from buntime.core.errors import UsageError
-from buntime.core.records import Level
-from buntime.core.settings import Settings, reloaded
-from buntime.core.supervision import Supervision, take_supervision
-from buntime.server.api import Api
-from buntime.server.apps import CHECK_INTERVAL_S, Catalog
-from buntime.server.binding import Binding, inherit_bindings, open_bindings
-from buntime.server.bundle import default_cache_dir, ensure_bundle, keep_fresh
-from buntime.server.changes import changed_since
-from buntime.server.descriptors import reserve_descriptors
-from buntime.server.interpreter import Interpreters
-from buntime.server.listener import Listener
-from buntime.server.logs import Log, LogSink
+from buntime.core.settings.load import Settings, reloaded
+from buntime.core.telemetry.records import Level
+from buntime.core.telemetry.supervision import Supervision, take_supervision
+from buntime.server.admin.api import Api
+from buntime.server.admin.metrics import Metrics
+from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
+from buntime.server.apps.changes import changed_since
+from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
+from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
+from buntime.server.http1.descriptors import reserve_descriptors
+from buntime.server.http1.listener import Listener
+from buntime.server.http1.memory import keep_freed_memory
+from buntime.server.http1.service import Service
 from buntime.server.loop import READ, Loop
-from buntime.server.memory import keep_freed_memory
-from buntime.server.metrics import Metrics
-from buntime.server.notifier import Notifier, is_stream
-from buntime.server.pipeline import RESERVED, Pipeline
-from buntime.server.pool import Pool
-from buntime.server.service import Service
-from buntime.server.stacks import ignore_stacks_signals
-from buntime.server.users import Users
+from buntime.server.pipeline import Pipeline
+from buntime.server.pool.pool import Pool
+from buntime.server.pool.stacks import ignore_stacks_signals
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.users import Users
+from buntime.server.telemetry.logs import Log, LogSink
+from buntime.server.telemetry.notifier import Notifier, is_stream
 
 _LOG_FLUSH_S = 2.0
 ECHO_S = 0.25  # people and scripts who ask twice take longer

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from buntime.message import AsyncRequest, BadBody
+from buntime.sdk.request import AsyncRequest, BadBody
 from buntime.worker.fetch import bad_body, checked, request_of
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any
 
-    from buntime.message import Response
+    from buntime.sdk.request import Response
     from buntime.worker.aio import AsyncExchange
     from buntime.worker.fetch import Finder, Handler
 

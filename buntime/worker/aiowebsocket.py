@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from buntime.message import BadBody
-from buntime.websocket import AsyncWebSocket, WebSocket
+from buntime.sdk.request import BadBody
+from buntime.sdk.websocket import AsyncWebSocket, WebSocket
 from buntime.worker.aio import AsyncExchange
 from buntime.worker.aiofetch import Threads, respond
 from buntime.worker.engine import Sockets
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, TypeVar
 
-    from buntime.message import Response
+    from buntime.sdk.request import Response
     from buntime.wire import Message
     from buntime.worker.exchange import Pairs, Send
     from buntime.worker.fetch import Handler

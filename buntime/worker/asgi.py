@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buntime.fields import Headers, unquote
+from buntime.sdk.fields import Headers, unquote
 from buntime.worker.exchange import ENDED, NEW, SENT, ClientGone
 from buntime.worker.lifespan import Lifespan
 

@@ -8,7 +8,7 @@ send      accept   (send)*  close
 
 from __future__ import annotations
 
-from buntime.websocket import WebSocketClosed
+from buntime.sdk.websocket import WebSocketClosed
 from buntime.worker.aiowebsocket import AsyncSocket
 from buntime.worker.asgi import Call, headers_of, scope_of
 from buntime.worker.engine import Sockets

@@ -6,7 +6,7 @@ A sync app's handlers and the bodies they return run on the thread that has the 
 
 from __future__ import annotations
 
-from buntime.message import BadBody, Request, Response
+from buntime.sdk.request import BadBody, Request, Response
 from buntime.worker.callables import is_async, shape_of, wraps_async
 from buntime.worker.report import BootError
 

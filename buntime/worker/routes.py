@@ -12,9 +12,9 @@ The most particular path wins, segment by segment: a literal before `:name` befo
 
 from __future__ import annotations
 
-from buntime.fields import is_token, unquote
-from buntime.message import Response
-from buntime.response import AsyncPieces, Pieces
+from buntime.sdk.fields import is_token, unquote
+from buntime.sdk.request import Response
+from buntime.sdk.response import AsyncPieces, Pieces
 from buntime.worker.fetch import Handler, error_response
 from buntime.worker.report import BootError
 

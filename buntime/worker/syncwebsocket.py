@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import _thread
 
-from buntime.message import BadBody
-from buntime.websocket import WebSocket
+from buntime.sdk.request import BadBody
+from buntime.sdk.websocket import WebSocket
 from buntime.worker.engine import Sockets
 from buntime.worker.fetch import respond
 from buntime.worker.sync import SyncExchange
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from buntime.message import Response
+    from buntime.sdk.request import Response
     from buntime.wire import Message
     from buntime.worker.exchange import Pairs, Send
     from buntime.worker.fetch import Handler

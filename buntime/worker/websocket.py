@@ -18,8 +18,8 @@ nobody receives no more than UPLOAD_WINDOW is here, and a message larger than th
 
 from __future__ import annotations
 
-from buntime.response import Response
-from buntime.websocket import WebSocketClosed
+from buntime.sdk.response import Response
+from buntime.sdk.websocket import WebSocketClosed
 from buntime.wire import (
     ACCEPT,
     CLOSE,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    from buntime.websocket import WebSocket
+    from buntime.sdk.websocket import WebSocket
     from buntime.wire import Message
     from buntime.worker.exchange import Pairs, Send
     from buntime.worker.fetch import Handler

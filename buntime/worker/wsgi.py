@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from buntime.fields import Headers, unquote
+from buntime.sdk.fields import Headers, unquote
 from buntime.worker.exchange import NEW
 
 TYPE_CHECKING = False

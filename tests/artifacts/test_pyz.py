@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from artifacts.pyz import SIZE_MAX_BYTES, build
-from tests.harness import ROOT, running, write_app
+from tests.support.harness import ROOT, running, write_app
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
 SOURCES = ("LICENSE", "requirements/runtime.txt", "buntime", "apps", "artifacts")
@@ -43,8 +43,8 @@ def test_the_same_elsewhere(pyz: Path, tmp_path: Path) -> None:
         else:
             shutil.copy(source, copy)
     for path in sorted((tmp_path / "buntime/core").iterdir(), reverse=True):
-        path.rename(tmp_path / path.name)  # folders list their entries in the order they came
-        (tmp_path / path.name).rename(path)
+        path.rename(tmp_path / "aside")  # folders list their entries in the order they came
+        (tmp_path / "aside").rename(path)
     code = "import sys, pathlib; from artifacts.pyz import build; "
     code += f"build(pathlib.Path({str(SITE_PACKAGES)!r}), pathlib.Path('dist/other.pyz'))"
     environ = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from buntime.server import cachefolder
+from buntime.server.bundle import cachefolder
 
 FILES = {"bin/tool": b"#!/bin/sh\n", "lib/a.py": b"a = 1\n", "lib/deep/b.py": b""}
 INDEX = "kind-0001\n0755 10 bin/tool\n0644 6 lib/a.py\n0644 0 lib/deep/b.py\n"

@@ -20,7 +20,7 @@ from bench.results import Results
 from bench.rounds import run_scenario
 from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
 from bench.servers import resident_bytes
-from tests.harness import ROOT, children_of, is_alive, wait_until
+from tests.support.harness import ROOT, children_of, is_alive, wait_until
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.harness import children_of, command, wait_until
+from tests.support.harness import children_of, command, wait_until
 
 STOP_S = 45.0
 

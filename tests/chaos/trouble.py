@@ -20,7 +20,7 @@ from tests.chaos.apps import SITE, ChaosApp, Deployer
 from tests.chaos.client import Client
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
-from tests.harness import is_alive
+from tests.support.harness import is_alive
 
 # The app whose worker is left stopped until the runtime does something about it, and how long it
 # may take: timeout, a second to obey, the same for what came meanwhile, TERMINATE and its grace.

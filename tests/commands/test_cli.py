@@ -18,7 +18,7 @@ from buntime.commands import serve
 from buntime.commands.arguments import Command
 from buntime.commands.cli import COMMANDS, main, parse_command
 from buntime.core.errors import UsageError
-from buntime.core.settings import SETTINGS, Setting, Settings
+from buntime.core.settings.load import SETTINGS, Setting, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buntime.commands.cli import COMMANDS, main, module_of
-from buntime.core.settings import SETTINGS
+from buntime.core.settings.load import SETTINGS
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "dumb"}
 

@@ -16,9 +16,9 @@ import pytest
 from buntime.commands.arguments import Command
 from buntime.commands.demo import copy_examples
 from buntime.commands.demo import run as run_demo
-from buntime.core.settings import Settings
-from tests.commands.runs import environ, run
-from tests.harness import Runtime, command, running
+from buntime.core.settings.load import Settings
+from tests.support.harness import Runtime, command, running
+from tests.support.runs import environ, run
 
 EXAMPLES = {"chat", "clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from buntime import __version__
-from tests.commands.runs import run
-from tests.harness import write_app
+from tests.support.harness import write_app
+from tests.support.runs import run
 
 FETCH = "def fetch(request): ...\n"
 

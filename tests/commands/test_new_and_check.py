@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from buntime.commands.firstapps import KINDS
-from tests.commands.runs import run
-from tests.harness import running, write_app
+from tests.support.harness import running, write_app
+from tests.support.runs import run
 
 ANSWERS = {
     "fetch": "<h1>Hello, Ada&lt;!</h1>\n",

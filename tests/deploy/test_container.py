@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.harness import ROOT, children_of, command, running, wait_until, write_app
+from tests.support.harness import ROOT, children_of, command, running, wait_until, write_app
 
 DOCKER = ROOT / "deploy/docker"
 # Leaves processes behind, twice removed, with nothing of their worker's, that end after seconds.

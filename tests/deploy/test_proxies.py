@@ -17,7 +17,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.harness import ROOT, running, wait_until, write_app
+from tests.support.harness import ROOT, running, wait_until, write_app
 
 DOC = (ROOT / "docs/proxies.md").read_text("utf-8")
 APP = """

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from buntime import __version__
-from tests.harness import ROOT
+from tests.support.harness import ROOT
 
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
 SCRIPTS = [

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from buntime.core.settings import LIVE, SETTINGS
-from tests.deploy.manager import Load, service
-from tests.harness import ROOT, Runtime, wait_until, write_app
+from buntime.core.settings.load import LIVE, SETTINGS
+from tests.support.harness import ROOT, Runtime, wait_until, write_app
+from tests.support.manager import Load, service
 
 SAY = "def fetch(request):\n    from buntime import Response\n    return Response('{}')\n"
 

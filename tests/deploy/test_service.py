@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.deploy.manager import Load, NotifySocket, notify_socket, service, start
-from tests.harness import IS_BINARY, command, write_app
-from tests.rawclient import RawClient
+from tests.support.harness import IS_BINARY, command, write_app
+from tests.support.manager import Load, NotifySocket, notify_socket, service, start
+from tests.support.rawclient import RawClient
 
 ENVIRON = """
 import json, os

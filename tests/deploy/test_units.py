@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from buntime.commands.units import Service, quote
-from tests.commands.runs import run
-from tests.harness import ROOT, command
+from buntime.commands.systemd import Service, quote
+from tests.support.harness import ROOT, command
+from tests.support.runs import run
 
 UNITS = ROOT / "deploy/systemd"
 EXPOSURE_MAX = 3.0

@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.harness import running, write_app
+from tests.support.harness import running, write_app
 
 GROUPS = "1 2 3 4 5 6 7 9 10 12 13".split()
 # Fragments of TCP decide whether an echo is seen before the end in these.

@@ -19,8 +19,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.harness import Runtime, children_of, running, write_app
-from tests.rawsocket import PONG, handshake, write_frame
+from tests.support.harness import Runtime, children_of, running, write_app
+from tests.support.rawsocket import PONG, handshake, write_frame
 
 LATE_S = 2.0
 _OPENING = 100  # connections that are opened at once

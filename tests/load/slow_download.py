@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import Runtime, running, write_app
 from tests.load.many_streams import memory_of
-from tests.rawclient import client_of, request
+from tests.support.harness import Runtime, running, write_app
+from tests.support.rawclient import client_of, request
 
 MB = 1024 * 1024
 RATE = MB  # bytes a second

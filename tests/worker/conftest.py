@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.harness import Workshop, make_bundle, workshop
+from tests.support.workshop import Workshop, make_bundle, workshop
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worker.harness import Workshop
+from tests.support.workshop import Workshop
 
 # Every fact about what an app is given, asserted by the app itself.
 STRICT = """

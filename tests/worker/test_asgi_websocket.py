@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.worker.harness import Worker, Workshop, eventually
-from tests.worker.sockets import Peer, opened
+from tests.support.peer import Peer, opened
+from tests.support.workshop import Worker, Workshop, eventually
 
 STRICT = """
 async def app(scope, receive, send):

@@ -5,7 +5,7 @@ import marshal
 
 import pytest
 
-from tests.worker.harness import Workshop
+from tests.support.workshop import Workshop
 
 DUMP = """
 import json, os, sys

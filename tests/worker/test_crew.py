@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.harness import Worker, Workshop, eventually
+from tests.support.workshop import Worker, Workshop, eventually
 
 THREADS = """
 import threading, time

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from buntime.wire import DOWNLOAD_WINDOW
-from tests.worker.harness import Worker, Workshop, eventually
+from tests.support.workshop import Worker, Workshop, eventually
 
 # The same three events, each after a file of its name is there.
 SLOW = {

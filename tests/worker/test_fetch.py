@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.harness import Workshop
+from tests.support.workshop import Workshop
 
 # The same app twice: what follows must hold for both engines.
 SYNC = """

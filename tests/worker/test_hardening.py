@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.worker.harness import Workshop, eventually
+from tests.support.workshop import Workshop, eventually
 
 BOTH = pytest.mark.parametrize("async_", ["", "async "], ids=["sync", "async"])
 

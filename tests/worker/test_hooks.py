@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worker.harness import Workshop, eventually
+from tests.support.workshop import Workshop, eventually
 
 SYNC = """
 from buntime import Response

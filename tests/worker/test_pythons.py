@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.harness import Workshop, workshop
-from tests.worker.sockets import opened
+from tests.support.peer import opened
+from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_crew import KINDS, STRESS, check, start
 from tests.worker.test_streams import DOWNLOAD, UPLOAD

@@ -9,7 +9,7 @@ from buntime import Response
 from buntime.worker.fetch import Handler
 from buntime.worker.report import BootError
 from buntime.worker.routes import Fixed, Router
-from tests.worker.harness import Workshop
+from tests.support.workshop import Workshop
 
 
 def handler(name: str) -> Any:

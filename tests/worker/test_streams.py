@@ -3,7 +3,7 @@
 import pytest
 
 from buntime.wire import UPLOAD_WINDOW
-from tests.worker.harness import Worker, Workshop, eventually
+from tests.support.workshop import Worker, Workshop, eventually
 
 UPLOAD = {
     "sync": """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from buntime.wire import DOWNLOAD_WINDOW, MESSAGE_OVERHEAD, UPLOAD_WINDOW, Message
-from tests.worker.harness import Worker, Workshop, eventually
-from tests.worker.sockets import Peer, opened
+from tests.support.peer import Peer, opened
+from tests.support.workshop import Worker, Workshop, eventually
 
 Start = Callable[..., Worker]
 

@@ -1,0 +1,78 @@
+"""What the system allows beside what the settings may need: descriptors, processes, memory."""
+
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from buntime.core.settings.load import Settings
+from buntime.core.values.units import format_size
+from buntime.server.http1.descriptors import reserve_descriptors
+
+_WORKER_BYTES = 15 << 20  # of a small app; a large one takes ten times that
+_CGROUP = Path("/sys/fs/cgroup")  # in a container this is its own
+
+Told = tuple[str, str, str]  # topic, text, "" or "warning"
+
+
+def limits(settings: Settings) -> Iterator[Told]:
+    """What is limited, and a warning where that is less than the settings allow."""
+    yield from _descriptors(settings)
+    yield from _processes(settings)
+    yield from _memory(settings)
+    folder = tempfile.gettempdir()
+    yield "temporary", folder, ""
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        yield "temporary", f"{folder} is mounted noexec: apps cannot run what they put there", ""
+
+
+def _descriptors(settings: Settings) -> Iterator[Told]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield "open files", f"{_shown(soft)}, can be raised to {_shown(hard)}", ""
+    workers = settings.pool_size + settings.spare_workers
+    possible = reserve_descriptors(connections=settings.connections_max, workers=workers)
+    if possible < settings.connections_max:
+        text = f"they allow {possible} connections, not {settings.connections_max}; raise the limit"
+        yield "open files", text, "warning"
+
+
+def _processes(settings: Settings) -> Iterator[Told]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    found = [soft] if soft != resource.RLIM_INFINITY else []
+    in_group = _number_in("pids.max")
+    if in_group is not None:
+        found.append(in_group)
+    most = min(found, default=resource.RLIM_INFINITY)
+    yield "processes", _shown(most), ""
+    # Threads count too: a worker has some, by the number of requests that it takes at once.
+    wanted = 10 * (settings.pool_size + settings.ephemeral_concurrency + settings.spare_workers)
+    if most != resource.RLIM_INFINITY and most < wanted:
+        text = f"a full pool may want {wanted} processes and threads; raise the limit (ulimit -u, "
+        yield "processes", text + "TasksMax=, pids_limit) or lower RUNTIME_POOL_SIZE", "warning"
+
+
+def _memory(settings: Settings) -> Iterator[Told]:
+    size_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    in_group = _number_in("memory.max")
+    if in_group is not None:
+        size_bytes = min(size_bytes, in_group)
+    size_mb = size_bytes >> 20
+    yield "memory", f"{size_mb} MB", ""
+    wanted_bytes = settings.pool_size * _WORKER_BYTES
+    if wanted_bytes > size_bytes:
+        text = f"a full pool of {settings.pool_size} small apps takes {format_size(wanted_bytes)}; "
+        yield "memory", text + "lower RUNTIME_POOL_SIZE", "warning"
+
+
+def _number_in(name: str) -> int | None:
+    """A limit of the control group, None where there is none."""
+    try:
+        text = (_CGROUP / name).read_text("ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _shown(number: int) -> str:
+    return "unlimited" if number == resource.RLIM_INFINITY else str(number)

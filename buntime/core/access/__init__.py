@@ -1,0 +1,1 @@
+"""Who may reach what: public routes, the runtime's key, the operators' pages."""

@@ -1,0 +1,1 @@
+"""Apps as data: manifest, name and version, the environment of their workers."""

@@ -1,0 +1,79 @@
+"""An app as the runtime knows it: one version of one name, in one folder, with one manifest.
+
+Where its files lie and whether they are there is found out by `server/apps`; this is what came of
+it. An `App` never changes: when its folder does, it is replaced by another one, so that "is it
+the same object?" answers "has it changed?".
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from buntime.core.access.access import PublicRoutes
+from buntime.core.apps.manifest import Manifest
+
+# Looked for in this order where the manifest names none. HTML first: an app of both kinds is a
+# site, its Python is for something else.
+DEFAULT_ENTRYPOINTS = ("index.html", "index.py", "app.py", "main.py", "wsgi.py", "asgi.py")
+
+_STATIC_SUFFIXES = frozenset((".html", ".htm"))
+_PYTHON_SUFFIX = ".py"
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """An app that can be served. Compares by identity, see above.
+
+    `version` is as its folder says ("1.2.0", "latest"), None where it says nothing. `dir` is
+    absolute, its links resolved; `entrypoint` is relative to it. `source` is the file to name in
+    messages about the app's settings: its manifest, else its folder, as the operator wrote it.
+    """
+
+    name: str
+    version: str | None
+    dir: Path
+    entrypoint: str
+    manifest: Manifest
+    source: Path
+
+    # What follows from the above, made once: they are asked for by each request.
+    key: str = field(init=False)  # "shop@1.2.0", "shop"
+    is_static: bool = field(init=False)
+    public_routes: PublicRoutes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the only way in a frozen class
+        set_field(self, "key", app_key(self.name, self.version))
+        set_field(self, "is_static", PurePath(self.entrypoint).suffix.lower() in _STATIC_SUFFIXES)
+        set_field(self, "public_routes", PublicRoutes(self.manifest.public_routes))
+
+    @property
+    def injects_base(self) -> bool:
+        """Whether HTML gets a `<base href>`: as the manifest says, else for static sites."""
+        chosen = self.manifest.inject_base
+        return self.is_static if chosen is None else chosen
+
+
+class Fault(NamedTuple):
+    """An app's folder that cannot be served as it is, and why."""
+
+    name: str
+    version: str | None
+    folder: Path
+    error: str
+
+    @property
+    def key(self) -> str:
+        """As of the app it would be: "shop@1.2.0"."""
+        return app_key(self.name, self.version)
+
+
+def app_key(name: str, version: str | None) -> str:
+    """`("shop", "1.2.0")` -> "shop@1.2.0": what an app is called in logs, metrics and the API."""
+    return name if version is None else f"{name}@{version}"
+
+
+def is_servable(entrypoint: str) -> bool:
+    """Whether a file of this name can be an entrypoint: Python to run, or HTML to serve."""
+    suffix = PurePath(entrypoint).suffix.lower()
+    return suffix == _PYTHON_SUFFIX or suffix in _STATIC_SUFFIXES

@@ -1,0 +1,124 @@
+"""Reads a YAML file that is one mapping, and knows the line of each key.
+
+Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
+that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
+the C loader descends by recursion, and 100,000 brackets would end the whole process.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import yaml
+
+from buntime.core.values.wording import shown
+
+_DEPTH_MAX = 8
+
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+
+
+class DocumentError(Exception):
+    """The file cannot be read; `line` counts from 1, and is 0 where no line is at fault."""
+
+    def __init__(self, problem: str, line: int = 0) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+class Entry(NamedTuple):
+    """What stands behind a key: plain Python values, lists and dicts."""
+
+    value: object
+    line: int
+
+
+def read_document(
+    data: bytes, *, size_max_bytes: int, verbatim: Collection[str] = ()
+) -> dict[str, Entry]:
+    """`b"ttl: 30\\n"` -> `{"ttl": Entry(30, line=1)}`; an empty file is an empty mapping.
+
+    Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1.
+    Raises DocumentError.
+    """
+    text = _decode(data, size_max_bytes)
+    try:
+        _check_structure(text)
+        return _entries(_LOADER(text), verbatim)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line = mark.line + 1 if mark else 0
+        raise DocumentError(f"not valid YAML: {exc.problem or exc.context}", line) from exc
+    except yaml.reader.ReaderError as exc:
+        before = text.partition(chr(exc.character))[0]
+        problem = f"the character U+{exc.character:04X} is not allowed in YAML"
+        raise DocumentError(problem, before.count("\n") + 1) from exc
+
+
+def _decode(data: bytes, size_max_bytes: int) -> str:
+    if len(data) > size_max_bytes:
+        raise DocumentError(f"the file is larger than {size_max_bytes // 1024} KiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise DocumentError("not UTF-8; save the file in this encoding", line) from exc
+
+
+def _check_structure(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            raise DocumentError("anchors and aliases are not supported", _line(event))
+        tag = getattr(event, "tag", None)
+        if tag is not None:  # PyYAML fails in many ways on "!!bool x"
+            raise DocumentError(f"tags such as {shown(tag)} are not supported", _line(event))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH_MAX:
+            raise DocumentError("nested too deeply", _line(event))
+
+
+def _entries(loader: yaml.SafeLoader, verbatim: Collection[str]) -> dict[str, Entry]:
+    root = loader.get_single_node()
+    if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise DocumentError('expected lines like "timeout: 30s"', _line(root))
+    return {
+        key.value: Entry(_value(loader, node, key.value in verbatim), _line(key))
+        for key, node in _pairs(root)
+    }
+
+
+def _pairs(mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if key.tag != f"{_TAG}str":
+            name = f"the key {key.value}" if isinstance(key, yaml.ScalarNode) else "a key"
+            raise DocumentError(f"{name} is not text; put it in quotes", _line(key))
+        if key.value in lines:
+            first = lines[key.value]
+            raise DocumentError(f"{key.value} is given twice, first on line {first}", _line(key))
+        lines[key.value] = _line(key)
+    return list(mapping.value)
+
+
+def _value(loader: yaml.SafeLoader, node: yaml.Node, is_verbatim: bool) -> object:
+    match node:
+        case yaml.MappingNode():
+            return {key.value: _value(loader, item, is_verbatim) for key, item in _pairs(node)}
+        case yaml.SequenceNode():
+            return [_value(loader, item, is_verbatim) for item in node.value]
+    if is_verbatim and node.tag != f"{_TAG}null":
+        return node.value
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
+        raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
+
+
+def _line(part: yaml.Node | yaml.Event) -> int:
+    return part.start_mark.line + 1 if part.start_mark else 0

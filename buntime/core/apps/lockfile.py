@@ -1,0 +1,112 @@
+"""Which lock files an app's packages are installed from, and what one must say.
+
+pip's format alone: every tool can write it, and every Python has what reads it. A file that leaves
+a version open is no lock: the app would be another one on each machine, and on each day.
+
+    requirements.lock, else requirements.txt:
+        flask==3.0.0 --hash=sha256:...   a version, or `name @ URL`, a URL or a path
+        --find-links wheels              pip's options, but for -r, -c and -e
+"""
+
+import re
+from collections.abc import Collection, Iterator
+
+from buntime.core.values.wording import shown
+
+LOCK_NAMES = ("requirements.lock", "requirements.txt")
+
+# What other tools call their lock files, and how these are written in pip's format.
+_EXPORTS = {
+    "uv.lock": "uv export --no-dev --no-emit-project -o requirements.lock",
+    "poetry.lock": "poetry export -o requirements.lock",
+    "pdm.lock": "pdm export --prod -o requirements.lock",
+    "Pipfile.lock": "pipenv requirements --hash > requirements.lock",
+    "pylock.toml": "uv pip compile pyproject.toml --generate-hashes -o requirements.lock",
+}
+FOREIGN_NAMES = tuple(_EXPORTS)
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")  # as pip reads it: a "#" within a word is part of a URL
+_HASH = re.compile(r"\s--hash[=\s]")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*")
+_EXACT = re.compile(r"===?\s*[^\s,*]+")
+_OTHER_FILES = ("-r", "--requirement", "-c", "--constraint")
+_EDITABLE = ("-e", "--editable")
+
+
+class BadLock(ValueError):
+    """A lock file that nothing is installed from; says why, and what to do."""
+
+
+def has_hashes(text: bytes) -> bool:
+    """Whether the lock file `text` tells the hashes of packages. Raises BadLock for what is none.
+
+    Looked at is what could make the packages others than those that were locked; all else is left
+    to pip.
+    """
+    try:
+        lines = list(_logical_lines(text.decode("utf-8-sig")))
+    except UnicodeDecodeError as exc:
+        raise BadLock("is not UTF-8; write it anew") from exc
+    for number, line in lines:
+        reason = _objection(line)
+        if reason:
+            raise BadLock(f"line {number}: {shown(line)} {reason}")
+    return any(_HASH.search(line) for _, line in lines)
+
+
+def lacking_lock(names: Collection[str]) -> str:
+    """What to say where there is no lock file, given the names in the app's folder."""
+    for name, command in _EXPORTS.items():
+        if name in names:
+            return f"{name} cannot be installed from; write it in pip's format: {command}"
+    return (
+        f"there is no lock file; looked for {' and '.join(LOCK_NAMES)}; make one, such as with "
+        "`uv pip compile`, `pip-compile`, or `pip freeze > requirements.lock`"
+    )
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    r"""The lines with their numbers, joined where they end in `\`, without comments and blanks."""
+    pieces: list[str] = []
+    first = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        first = first if pieces else number
+        # A comment ends what goes on for several lines, also if it ends in a backslash.
+        goes_on = line.endswith("\\") and not _COMMENT.match(line)
+        pieces.append(_COMMENT.sub("", line.removesuffix("\\") if goes_on else line))
+        if not goes_on:
+            yield from _non_blank(first, pieces)
+            pieces = []
+    yield from _non_blank(first, pieces)
+
+
+def _non_blank(number: int, pieces: list[str]) -> Iterator[tuple[int, str]]:
+    line = "".join(pieces).strip()
+    if line:
+        yield number, line
+
+
+def _objection(line: str) -> str:
+    """Why a line cannot stand in a lock file, or nothing."""
+    if line.startswith(_OTHER_FILES):
+        return "refers to another file; a lock file holds everything itself"
+    if line.startswith(_EDITABLE):
+        return "is an editable install; leave it out, an app imports its own folder anyway"
+    if line.startswith("-") or _is_exact(line):
+        return ""
+    return "leaves the version open; a lock file says it for each package: name==1.2.3"
+
+
+def _is_exact(requirement: str) -> bool:
+    """`"a[b]==1.0 ; python_version > '3'"`, `"a @ https://…"`, `"./a.whl"` -> True, `"a>=1"` not.
+
+    What is no name with a version is a path or a URL, or pip will say that it is neither.
+    """
+    name = _NAME.match(requirement)
+    if name is None or requirement.split(maxsplit=1)[0].endswith(".whl"):
+        return True
+    rest = requirement[name.end() :]
+    specifier = re.split(r";|(?<!\S)--", rest, maxsplit=1)[0].strip()
+    if not specifier or specifier[0] in "=<>!~(":
+        return any(_EXACT.fullmatch(part.strip()) for part in specifier.split(","))
+    return True

@@ -1,0 +1,159 @@
+"""An app's manifest, `buntime.yaml`: from its text to values, with the rules between them.
+
+A value of the wrong kind, an unknown key, a contradiction is an error: a slip must not go unseen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from buntime.core.apps.manifestkeys import KEYS, Key, Routes
+from buntime.core.errors import ManifestError
+from buntime.core.values.units import BadValue, format_duration, format_size
+from buntime.core.values.wording import shown, suggestion
+
+if TYPE_CHECKING:
+    from buntime.core.apps.document import Entry
+
+__all__ = [
+    "KEYS",
+    "MANIFEST_NAMES",
+    "SIZE_MAX_BYTES",
+    "Key",
+    "Manifest",
+    "default_manifest",
+    "parse_manifest",
+    "to_config",
+]
+
+MANIFEST_NAMES = ("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml")
+SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
+
+Visibility = Literal["public", "protected", "internal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """How an app is to be run. None stands for "by the kind of the entrypoint", or "no limit"."""
+
+    entrypoint: str | None
+    timeout_s: float
+    ttl_s: float
+    idle_timeout_s: float
+    max_requests: int
+    max_body_size_bytes: int
+    low_memory: bool
+    auto_install: bool
+    public_routes: Routes  # (method or "ALL", pattern)
+    visibility: Visibility
+    env: Mapping[str, str] = field(hash=False)  # cannot be changed
+    workers: int
+    concurrency: int | None
+    prewarm: int
+    max_memory_bytes: int | None
+    python: str | None
+    nice: int
+    user: str | None
+    inject_base: bool | None
+
+
+def parse_manifest(
+    text: bytes, *, path: str, body_default: int, body_max: int
+) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest in `text`, and warnings about what is used otherwise than it says.
+
+    `path` is for messages. `body_default` and `body_max` are the runtime's, in bytes. Raises
+    ManifestError that names file, line, key, what came, and what is allowed.
+    """
+    # yaml is a tenth of the runtime's start: imported while the first workers start.
+    from buntime.core.apps.document import DocumentError, read_document
+
+    verbatim = [key.name for key in KEYS if key.is_verbatim]
+    try:
+        entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=verbatim)
+    except DocumentError as exc:
+        raise ManifestError(f"{_place(path, exc.line)}: {exc}") from exc
+    _refuse_unknown(entries, path)
+    parsed = ((key, _parsed(key, entries[key.name], path)) for key in KEYS if key.name in entries)
+    given: dict[str, Any] = {key.field: value for key, value in parsed if value is not None}
+    manifest = replace(default_manifest(body_default), **given)
+    _check_lifetime(manifest, given, path)
+    return _bounded(manifest, given, path, body_max)
+
+
+def default_manifest(body_default: int) -> Manifest:
+    """What an app without a manifest gets. `body_default` is the runtime's, in bytes."""
+    values: dict[str, Any]
+    values = {key.field: None if key.default is None else key.parse(key.default) for key in KEYS}
+    values["max_body_size_bytes"] = body_default
+    return Manifest(**values)
+
+
+def to_config(manifest: Manifest) -> dict[str, object]:
+    """The manifest in JSON's types, by its own keys: seconds, bytes, and no blocked variable."""
+    return {key.name: _dumped(key, getattr(manifest, key.field)) for key in KEYS}
+
+
+def _place(path: str, line: int) -> str:
+    return f"{path}:{line}" if line else path
+
+
+def _refuse_unknown(entries: Mapping[str, "Entry"], path: str) -> None:
+    known = [key.name for key in KEYS]
+    for name, entry in entries.items():
+        if name not in known:
+            raise ManifestError(
+                f"{_place(path, entry.line)}: unknown key {shown(name)}{suggestion(name, known)} "
+                f"(allowed are {', '.join(known)})"
+            )
+
+
+def _parsed(key: Key, entry: "Entry", path: str) -> object:
+    """The value of a key; None where nothing stands behind it and that is its default."""
+    if entry.value is None and not key.default:
+        return None
+    try:
+        return key.parse(entry.value)
+    except BadValue as exc:
+        raise ManifestError(f"{_place(path, entry.line)}: {key.name}: {exc}") from exc
+
+
+def _dumped(key: Key, value: object) -> object:
+    return None if value is None else key.dump(value)
+
+
+def _check_lifetime(manifest: Manifest, given: Mapping[str, object], path: str) -> None:
+    """A reused worker must be allowed to live as long as one request may take."""
+    if manifest.ttl_s == 0:
+        return
+    timeout = _written("timeout", "timeout_s", manifest, given)
+    for name, field_name in (("ttl", "ttl_s"), ("idleTimeout", "idle_timeout_s")):
+        if getattr(manifest, field_name) < manifest.timeout_s:
+            ours = _written(name, field_name, manifest, given)
+            raise ManifestError(
+                f"{path}: {ours} is shorter than {timeout}; raise {name} or lower timeout"
+            )
+
+
+def _written(name: str, field_name: str, manifest: Manifest, given: Mapping[str, object]) -> str:
+    origin = "" if field_name in given else " (the default)"
+    return f"{name} {format_duration(getattr(manifest, field_name))}{origin}"
+
+
+def _bounded(
+    manifest: Manifest, given: Mapping[str, object], path: str, body_max: int
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Lower what is above its bound, with a warning where the manifest asked for it."""
+    warnings = []
+    if manifest.max_body_size_bytes > body_max:
+        asked, most = format_size(manifest.max_body_size_bytes), format_size(body_max)
+        warnings.append(
+            f"{path}: maxBodySize {asked} is above RUNTIME_BODY_SIZE_MAX; {most} is used"
+        )
+        manifest = replace(manifest, max_body_size_bytes=body_max)
+    if 0 < manifest.ttl_s < manifest.idle_timeout_s:
+        if "idle_timeout_s" in given:
+            asked, most = format_duration(manifest.idle_timeout_s), format_duration(manifest.ttl_s)
+            warnings.append(f"{path}: idleTimeout {asked} is longer than ttl; {most} is used")
+        manifest = replace(manifest, idle_timeout_s=manifest.ttl_s)
+    return manifest, tuple(warnings)

@@ -1,0 +1,297 @@
+"""The table of a manifest's keys, and how their values are read and given to workers.
+
+The parser, what workers see of the manifest, the docs and their test are made from it.
+"""
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
+from buntime.core.values.kinds import Parser, duration, one_of, size, whole_number, yes_or_no
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown, suggestion
+
+Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
+
+
+class Key(NamedTuple):
+    """One row of the table. `default` is what one would write in the file, None for nothing."""
+
+    name: str
+    field: str
+    kind: str  # in words
+    parse: Parser
+    default: object
+    meaning: str
+    default_words: str = ""  # where the value says little
+    dump: Callable[[Any], object] = lambda value: value  # to JSON, for the worker
+    is_verbatim: bool = False  # scalars stay as they are written: 3.10 is no 3.1
+
+    @property
+    def default_text(self) -> str:
+        return self.default_words or str(self.default)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise BadValue(f"{shown(value)} is not text; write a name or a path")
+    return value
+
+
+def _inner_path(value: object) -> str:
+    """A path below the app's folder as far as the text shows; links are the server's to check."""
+    path = posixpath.normpath(_text(value))
+    if path.startswith(("/", "../")) or path in (".", ".."):
+        raise BadValue(f"{shown(value)} is not a file in the app's folder; write a path below it")
+    return path
+
+
+_METHODS = ("ALL", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def _routes(value: object) -> Routes:
+    """`["/a"]` -> `(("ALL", "/a"),)`, `{"GET": ["/a"]}` -> `(("GET", "/a"),)`."""
+    by_method = value if isinstance(value, dict) else {"ALL": value}
+    routes = []
+    for word, patterns in by_method.items():
+        method = word.upper()
+        if method not in _METHODS:
+            meant = suggestion(word, _METHODS)
+            raise BadValue(f"{shown(word)} is not one of {', '.join(_METHODS)}{meant}")
+        if not isinstance(patterns, list):
+            raise BadValue(f'{shown(patterns)} is not a list; write one like ["/login", "/a/**"]')
+        routes += [(method, _pattern(pattern)) for pattern in patterns]
+    return tuple(dict.fromkeys(routes))
+
+
+def _pattern(value: object) -> str:
+    """A route as `core/access` compares it with decoded paths; refuses what can never match."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise BadValue(f'{shown(value)} is not a path; write one that begins with "/"')
+    if not value.isprintable() or re.search(r"[\\%?#]", value):
+        raise BadValue(f"{shown(value)} has a character that no plain path has, like % or ?")
+    inner = value[1:].split("/")
+    if {".", ".."} & set(inner) or "" in inner[:-1]:
+        raise BadValue(f"{shown(value)} has an empty or a dot segment, which is never public")
+    if any("**" in segment and segment != "**" for segment in inner):
+        raise BadValue(f'{shown(value)}: write "**" alone between two slashes')
+    return value
+
+
+def _user(value: object) -> str:
+    """`"nobody"`, `"1000:1000"`."""
+    name = _text(value)
+    if not re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?", name):
+        raise BadValue(f"{shown(value)} is no user; write a name, or numbers like 1000:1000")
+    return name
+
+
+def _routes_dump(routes: Routes) -> dict[str, list[str]]:
+    by_method: dict[str, list[str]] = {}
+    for method, pattern in routes:
+        by_method.setdefault(method, []).append(pattern)
+    return by_method
+
+
+def _env(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise BadValue(f"{shown(value)} is not a mapping; write lines like NAME: value below it")
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise BadValue(f"{shown(name)} is not a name; use letters, digits and underscores")
+        if name in RUNTIME_NAMES:
+            raise BadValue(f"{name} is set by the runtime; take another name")
+        if not isinstance(text, str):
+            raise BadValue(f'{name}: {shown(text)} is not text; write "" for an empty one')
+    return MappingProxyType(dict(value))
+
+
+def _env_dump(env: Mapping[str, str]) -> dict[str, str]:
+    """Without what is kept from workers: this goes to them."""
+    return {name: value for name, value in env.items() if not is_blocked(name)}
+
+
+def _seconds_dump(seconds: float) -> float | int:
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+_COUNT = whole_number(1)
+
+KEYS = (
+    Key(
+        "entrypoint",
+        "entrypoint",
+        "path",
+        _inner_path,
+        None,
+        "file that is run (.py) or served (.html), inside the app's folder, links resolved",
+        "the first of `index.html`, `index.py`, `app.py`, `main.py`, `wsgi.py`, `asgi.py`",
+    ),
+    Key(
+        "timeout",
+        "timeout_s",
+        "duration",
+        duration(),
+        "30s",
+        "until the response starts, then between two pieces of it",
+        dump=_seconds_dump,
+    ),
+    Key(
+        "ttl",
+        "ttl_s",
+        "duration",
+        duration(may_be_zero=True),
+        0,
+        "0: a new worker for each request; more: how long a worker is reused",
+        dump=_seconds_dump,
+    ),
+    Key(
+        "idleTimeout",
+        "idle_timeout_s",
+        "duration",
+        duration(),
+        "60s",
+        "a worker idle for so long ends",
+        dump=_seconds_dump,
+    ),
+    Key(
+        "maxRequests",
+        "max_requests",
+        "number",
+        _COUNT,
+        1000,
+        "after about so many requests a worker is replaced",
+    ),
+    Key(
+        "maxBodySize",
+        "max_body_size_bytes",
+        "size",
+        size(1),
+        "10mb",
+        "largest request body, more gets 413; at most `RUNTIME_BODY_SIZE_MAX`",
+        "`RUNTIME_BODY_SIZE_DEFAULT`, 10mb",
+    ),
+    Key(
+        "lowMemory",
+        "low_memory",
+        "boolean",
+        yes_or_no,
+        False,
+        "smaller arenas, one thread, garbage collection tuned for size",
+        "false",
+    ),
+    Key(
+        "autoInstall",
+        "auto_install",
+        "boolean",
+        yes_or_no,
+        False,
+        "install from a lock file before the first start",
+        "false",
+    ),
+    Key(
+        "publicRoutes",
+        "public_routes",
+        "list, or a list for each method",
+        _routes,
+        [],
+        "routes that need no key where the app needs one; `*` one segment, `**` many",
+        "none",
+        dump=_routes_dump,
+    ),
+    Key(
+        "visibility",
+        "visibility",
+        "word",
+        one_of("public", "protected", "internal"),
+        "public",
+        "public; protected: needs a key; internal: only other workers reach it",
+    ),
+    Key(
+        "env",
+        "env",
+        "mapping",
+        _env,
+        {},
+        "more environment variables, filtered",
+        "none",
+        dump=_env_dump,
+        is_verbatim=True,
+    ),
+    Key(
+        "workers",
+        "workers",
+        "number",
+        _COUNT,
+        1,
+        "most workers of an app with `ttl` above 0; state in memory wants 1",
+    ),
+    Key(
+        "concurrency",
+        "concurrency",
+        "number",
+        _COUNT,
+        None,
+        "requests at once in one worker",
+        "by the kind of app",
+    ),
+    Key(
+        "prewarm",
+        "prewarm",
+        "number",
+        whole_number(0),
+        0,
+        "so many loaded workers are kept ready, for `ttl: 0` too",
+    ),
+    Key(
+        "maxMemory",
+        "max_memory_bytes",
+        "size",
+        size(
+            16 << 20
+        ),  # a worker that has loaded nothing takes 12 MB: less would replace it forever
+        None,
+        "a worker above it is replaced, and the log says so; 16mb or more",
+        "none",
+    ),
+    Key(
+        "python",
+        "python",
+        "path, name or version",
+        _text,
+        None,
+        "interpreter of the app's workers, 3.9 or newer",
+        "the app's `.venv`, else `RUNTIME_PYTHON`, else the runtime's own",
+        is_verbatim=True,
+    ),
+    Key(
+        "nice",
+        "nice",
+        "number",
+        whole_number(0, 19),
+        0,
+        "how much the app's workers stand back for others when the processor is busy, up to 19",
+    ),
+    Key(
+        "user",
+        "user",
+        "name, or uid:gid",
+        _user,
+        None,
+        "whom the app's workers run as, where the runtime is root",
+        "the runtime's own",
+        is_verbatim=True,
+    ),
+    Key(
+        "injectBase",
+        "inject_base",
+        "boolean",
+        yes_or_no,
+        None,
+        "put `<base href>` into HTML",
+        "true for an .html entrypoint",
+    ),
+)

@@ -1,0 +1,1 @@
+"""HTTP/1.1 without sockets: heads, bodies, answers, forwarding."""

@@ -1,0 +1,129 @@
+"""Reads the requests of a connection: heads by `core/head`, bodies by `core/framing`.
+
+Bodies are not left to h11, since it accepts any bytes in a chunk extension and copies each body
+byte twice.
+
+    data -> RequestReader.receive -> next_head() -> Head
+                                  -> read_body(limit) -> bytes, until .body_ended
+                                  -> next_head() -> ...
+"""
+
+import re
+from enum import Enum, auto
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.framing import Body, ChunkedBody, LengthBody
+from buntime.core.http1.head import Head, HeadParser
+
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+
+
+class Reading(Enum):
+    """Where in a request the reader is."""
+
+    HEAD = auto()
+    BODY = auto()
+    BROKEN = auto()  # an error was raised: nothing behind it can be trusted
+
+
+class RequestReader:
+    """The requests of one connection, one after the other; bytes behind one wait for their turn."""
+
+    __slots__ = ("_body", "_buffer", "_parser", "_scanned", "_state")
+
+    def __init__(self, parser: HeadParser) -> None:
+        self._parser = parser
+        # per connection
+        self._buffer = b""
+        self._scanned = 0  # bytes of the buffer that hold no end of a head
+        self._state = Reading.HEAD
+        # per request
+        self._body: Body | None = None
+
+    def __repr__(self) -> str:
+        return f"RequestReader({self._state.name}, {len(self._buffer)} bytes buffered)"
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._buffer = self._buffer + data if self._buffer else data
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def is_broken(self) -> bool:
+        """Was something refused, so that the client may still be sending what nobody reads?"""
+        return self._state is Reading.BROKEN
+
+    @property
+    def body_ended(self) -> bool:
+        """Is the body of the current request read to its end?"""
+        return self._body is None
+
+    def next_head(self) -> Head | None:
+        """The next request's head, or None while it is incomplete.
+
+        Raises ClientFault (400, 414, 417, 431, 505), after which the connection is to be closed.
+        """
+        if not self._buffer:
+            return None
+        try:
+            raw = self._cut_head()
+            if raw is None:
+                return None
+            head = self._parser.parse(raw)
+        except ClientFault:
+            self._state = Reading.BROKEN
+            raise
+        if head.chunked:
+            self._body = ChunkedBody()
+        elif head.content_length:
+            self._body = LengthBody(head.content_length)
+        self._state = Reading.HEAD if self._body is None else Reading.BODY
+        return head
+
+    def read_body(self, limit: int) -> bytes:
+        """Up to `limit` bytes of the body that have arrived; b"" where none have.
+
+        Raises ClientFault(400) for malformed chunks, after which the connection is to be closed.
+        """
+        body = self._body
+        if body is None or not self._buffer:
+            return b""
+        try:
+            data, self._buffer = body.take(self._buffer, limit)
+        except ClientFault:
+            self._state = Reading.BROKEN
+            raise
+        if body.ended:
+            self._body = None
+            self._state = Reading.HEAD
+        return data
+
+    def take_rest(self) -> bytes:
+        """All that has come and is no request: another protocol goes on from here."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    def _cut_head(self) -> bytes | None:
+        if self._state is not Reading.HEAD:
+            raise RuntimeError(f"a head was asked for by {self!r}")
+        buffer = self._buffer
+        if buffer[:1] == b"\r":  # RFC 9112 2.2: empty lines before a request line are skipped
+            match = _EMPTY_LINES.match(buffer)
+            if match is not None and match.end():
+                buffer = self._buffer = buffer[match.end() :]
+                self._scanned = 0
+        end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
+        if end < 0:
+            self._parser.check_incomplete(buffer, self._scanned)
+            self._scanned = len(buffer)
+            return None
+        self._scanned = 0
+        end += 4
+        if end == len(buffer):
+            self._buffer = b""
+            return buffer
+        self._buffer = buffer[end:]
+        return buffer[:end]

@@ -1,0 +1,184 @@
+"""The runtime's settings, as values: what is given, checked, or else the defaults.
+
+A value comes from a flag, else from the environment, else from `.env`, else it is the default. A
+variable that is set to nothing counts as not set, and hides the one in `.env`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from buntime.core.errors import UsageError
+from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from buntime.core.settings.setting import Mode, Setting, Situation
+from buntime.core.settings.settingtable import ENV, SETTINGS
+from buntime.core.values.units import BadValue, format_size
+
+__all__ = ["LIVE", "SETTINGS", "Setting", "Settings", "load_settings", "reloaded"]
+
+# What may change while the runtime runs. For the rest things would have to be made anew that are
+# in use: sockets, the log's files, workers' environments, what apps were given.
+LIVE = frozenset(
+    (
+        "worker_dirs",
+        "shutdown_timeout_s",
+        "pool_size",
+        "ephemeral_concurrency",
+        "ephemeral_queue_limit",
+        "spare_workers",
+        "boot_timeout_s",
+        "request_line_max_bytes",
+        "headers_max_bytes",
+        "header_fields_max",
+        "head_timeout_s",
+        "body_timeout_s",
+        "send_timeout_s",
+        "keepalive_timeout_s",
+        "websocket_message_max_bytes",
+        "connections_max",
+        "master_key",
+        "metrics",
+        "trusted_proxies",
+        "log_level",
+    )
+)
+
+Environment = Literal["development", "staging", "production", "test"]
+LogLevel = Literal["debug", "info", "warn", "error"]
+LogFormat = Literal["pretty", "json"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator decided; see LIVE for what may change later. Folders are absolute."""
+
+    env: Environment
+    env_file: str
+    host: str | UnixEndpoint
+    port: int
+    listen: tuple[Endpoint, ...]
+    worker_dirs: tuple[str, ...]
+    plugin_dirs: tuple[str, ...]
+    state_dir: str
+    python: str | None
+    pool_size: int
+    ephemeral_concurrency: int
+    ephemeral_queue_limit: int
+    spare_workers: int
+    boot_timeout_s: float
+    shutdown_timeout_s: float
+    body_size_default_bytes: int
+    body_size_max_bytes: int
+    request_line_max_bytes: int
+    headers_max_bytes: int
+    header_fields_max: int
+    head_timeout_s: float
+    body_timeout_s: float
+    send_timeout_s: float
+    keepalive_timeout_s: float
+    websocket_ping_s: float
+    websocket_message_max_bytes: int
+    connections_max: int
+    master_key: str | None = field(repr=False)
+    api_prefix: str
+    metrics: Literal["operators", "public"]
+    trusted_proxies: tuple[str, ...]
+    log_level: LogLevel
+    log_format: LogFormat
+    log_file: str | None
+    log_file_size_bytes: int
+    log_file_count: int
+
+    @property
+    def is_development(self) -> bool:
+        """Whether errors are shown to clients, and changed files served at once."""
+        return self.env == "development"
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where to listen: as `listen` says, else at `host` and `port`."""
+        if self.listen:
+            return self.listen
+        host = self.host
+        return (host if isinstance(host, UnixEndpoint) else TcpEndpoint(host, self.port),)
+
+
+def load_settings(
+    *,
+    args: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    mode: Mode,
+    cores: int,
+    cwd: str = "",
+    is_root: bool = False,
+    needs_apps: bool = True,
+) -> Settings:
+    """The settings of a start of the runtime.
+
+    `args` has the flags by their field's name, None where one is not given. Folders are taken
+    from `cwd`. Raises UsageError that names the variable, where it came from, and what is allowed.
+    Without `needs_apps` there may be no folder of apps.
+    """
+    sources = _Sources(args, environ, dotenv)
+    situation = Situation(mode, cores, cwd, is_root, environ)
+    situation = situation._replace(env=_read(ENV, sources, situation))
+    settings = Settings(**{row.field: _read(row, sources, situation) for row in SETTINGS})
+    _check(settings, needs_apps)
+    return settings
+
+
+def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
+    """The settings to go on with, after `new` was read: of what differs, what is LIVE.
+
+    Also the variables that have changed, and those that would take a restart.
+    """
+    differing = [row for row in SETTINGS if getattr(old, row.field) != getattr(new, row.field)]
+    changed = [row for row in differing if row.field in LIVE]
+    settings = replace(old, **{row.field: getattr(new, row.field) for row in changed})
+    late = [row.variable for row in differing if row.field not in LIVE]
+    return settings, [row.variable for row in changed], late
+
+
+class _Sources(NamedTuple):
+    args: Mapping[str, str | None]
+    environ: Mapping[str, str]
+    dotenv: Mapping[str, str]
+
+    def find(self, setting: Setting) -> tuple[str, str] | None:
+        """The text given for a setting, and where it came from."""
+        flag = self.args.get(setting.field)
+        if flag is not None:
+            return flag, f"{setting.variable} (from {setting.flag})"
+        for variable in filter(None, (setting.variable, setting.also)):
+            text = self.environ.get(variable, self.dotenv.get(variable, ""))
+            if text.strip():
+                origin = "the environment" if variable in self.environ else ".env"
+                return text, f"{variable} (from {origin})"
+        return None
+
+
+def _read(setting: Setting, sources: _Sources, situation: Situation) -> Any:
+    given = sources.find(setting)
+    if given is None:
+        default = setting.derive(situation) if setting.derive else setting.default
+        return None if default is None else setting.kind.parse(default, situation)
+    text, origin = given
+    try:
+        return setting.kind.parse(text if setting.secret else text.strip(), situation)
+    except BadValue as exc:
+        raise UsageError(f"{origin}: {exc}") from exc
+
+
+def _check(settings: Settings, needs_apps: bool) -> None:
+    """What no value shows alone."""
+    if needs_apps and not settings.worker_dirs:
+        raise UsageError(
+            "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"
+        )
+    default, most = settings.body_size_default_bytes, settings.body_size_max_bytes
+    if default > most:
+        raise UsageError(
+            f"RUNTIME_BODY_SIZE_DEFAULT {format_size(default)} is larger than "
+            f"RUNTIME_BODY_SIZE_MAX {format_size(most)}; lower the first or raise the second"
+        )

@@ -1,0 +1,125 @@
+"""What a setting is, and how the texts of its values are read.
+
+The parsers here take what stands in a variable or after a flag; see `core/kinds` for the errors.
+"""
+
+import os.path
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any, Literal, NamedTuple
+
+from buntime.core.access.access import UNIX_PEER
+from buntime.core.values.kinds import Parser, one_of, whole_number
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown
+
+Mode = Literal["checkout", "pyz", "binary"]
+
+
+class Situation(NamedTuple):
+    """What defaults and paths depend on. `env` is "" until that setting is read."""
+
+    mode: Mode
+    cores: int
+    cwd: str
+    is_root: bool
+    environ: Mapping[str, str]
+    env: str = ""
+
+    @property
+    def home(self) -> str:
+        return self.environ.get("HOME", "")
+
+
+class Kind(NamedTuple):
+    """A form of values: its word in `--help`, and how the text is read."""
+
+    word: str
+    parse: Callable[[str, Situation], Any]
+
+
+class Setting(NamedTuple):
+    """One row of the table. `default` is read like any value, unless `derive` makes another."""
+
+    field: str
+    variable: str
+    flag: str | None
+    kind: Kind
+    default: str
+    meaning: str
+    derive: Callable[[Situation], str | None] | None = None
+    secret: bool = False
+    also: str | None = None  # a second variable, which yields to the first
+    repeats: bool = False  # the flag can be given several times, each time with more values
+
+
+def number(minimum: int, maximum: int | None = None) -> Kind:
+    check = whole_number(minimum, maximum)
+
+    def parse(text: str, _: Situation) -> int:
+        is_number = re.fullmatch(r"[0-9]{1,15}", text) is not None
+        return int(check(int(text) if is_number else text))
+
+    return Kind("NUMBER", parse)
+
+
+def plain(word: str, parse: Parser) -> Kind:
+    return Kind(word, lambda text, _: parse(text))
+
+
+def choice(*words: str) -> Kind:
+    return plain("|".join(words), one_of(*words))
+
+
+def parse_path(text: str, situation: Situation) -> str:
+    """Absolute, and `~/` stands for the home folder: in `.env` no shell has seen to that."""
+    if text.startswith("~/") and situation.home:
+        text = situation.home + text[1:]
+    if not text or text.startswith("~"):
+        raise BadValue(f"{shown(text)} is not a path; write it in full, like /srv/apps")
+    return os.path.normpath(os.path.join(situation.cwd, text))
+
+
+def parse_folders(text: str, situation: Situation) -> tuple[str, ...]:
+    folders = [parse_path(folder, situation) for folder in text.split(":") if folder]
+    return tuple(dict.fromkeys(folders))
+
+
+def parse_program(text: str, situation: Situation) -> str:
+    """A path, or a name to be looked for in PATH."""
+    return parse_path(text, situation) if "/" in text or not text else text
+
+
+def parse_prefix(text: str, _: Situation) -> str:
+    prefix = text.rstrip("/")
+    segments = prefix.split("/")[1:]
+    if prefix and not (
+        re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and {".", ".."}.isdisjoint(segments)
+    ):
+        raise BadValue(f'{shown(text)} does not begin a path; write it like "/_"')
+    return prefix
+
+
+def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
+    """Networks in one form, and `UNIX_PEER` for whoever comes by a unix socket."""
+    networks = []
+    for item in filter(None, re.split(r"[,\s]+", text)):
+        if item == UNIX_PEER:
+            networks.append(item)
+            continue
+        try:
+            networks.append(str(ip_network(item, strict=False)))
+        except ValueError as exc:
+            raise BadValue(
+                f"{shown(item)} is not an IP address or network; write them like "
+                '"10.0.0.0/8, ::1", or "unix"'
+            ) from exc
+    return tuple(networks)
+
+
+def parse_secret(text: str, _: Situation) -> str:
+    """Says nothing of what came. A header's value has neither blanks at its ends nor controls."""
+    if not text.isprintable() or text != text.strip():
+        raise BadValue("the key has blanks at an end or control characters; take another one")
+    return text

@@ -1,0 +1,1 @@
+"""What a static site answers, without files: paths, ranges, conditions, media types."""

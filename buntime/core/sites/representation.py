@@ -1,0 +1,148 @@
+"""One form of a file, as HTTP names it, and what is sent of it for a given request."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from buntime.core.errors import ClientFault
+from buntime.core.sites.conditions import Validators, Verdict, judge, range_applies
+from buntime.core.sites.fingerprint import is_content_hashed
+from buntime.core.sites.mediatypes import HTML
+from buntime.core.sites.ranges import Span, content_range, part_heads, select
+from buntime.sdk.files import http_date
+
+_YEAR_S = 365 * 24 * 3600
+# Fields of an answer that a 304 repeats (RFC 9110 15.4.5).
+_OF_304 = frozenset(("cache-control", "etag", "vary"))
+
+Fields = tuple[tuple[str, str], ...]
+
+
+class Representation(NamedTuple):
+    """A file in one coding: its size in bytes, and all header fields that can be known ahead."""
+
+    size: int
+    content_type: str
+    coding: str
+    validators: Validators
+    headers: Fields  # of a 200
+    unchanged_headers: Fields  # of a 304
+
+
+class Plan(NamedTuple):
+    """What to send: all of the body (`spans` is None), some spans of it, or nothing, ()."""
+
+    status: int
+    headers: Fields
+    spans: tuple[Span, ...] | None
+
+
+def describe(
+    *,
+    size: int,
+    content_type: str,
+    coding: str = "",
+    etag: str,
+    modified_s: int | None,
+    cache_control: str,
+    varies: bool = False,
+) -> Representation:
+    """A representation with its headers built once.
+
+    `etag` is strong and quoted, `modified_s` seconds since 1970 (None: tell no date), `coding`
+    "br", "gzip" or "". `varies` tells that the same path has other codings too.
+    """
+    validators = Validators(etag, modified_s, "" if modified_s is None else http_date(modified_s))
+    fields = [
+        ("content-type", content_type),
+        ("content-length", str(size)),
+        ("content-encoding", coding),
+        ("etag", etag),
+        ("last-modified", validators.last_modified),
+        ("cache-control", cache_control),
+        ("vary", "Accept-Encoding" if varies else ""),
+        ("accept-ranges", "bytes"),
+        ("x-content-type-options", "nosniff"),
+    ]
+    headers = tuple((name, value) for name, value in fields if value)
+    unchanged = tuple(field for field in headers if field[0] in _OF_304)
+    return Representation(size, content_type, coding, validators, headers, unchanged)
+
+
+def cache_control(name: str, content_type: str, *, private: bool) -> str:
+    """For how long the file `name` may be cached, and by whom.
+
+    - A page names the hashed files of one build, so it is asked for anew each time.
+    - A file with its content's hash in its name never changes.
+    - Any other may change with each deployment: kept, but only used after a 304.
+    `private` keeps all of it out of shared caches. A site that needs a key must say so: "public"
+    would let a cache hand its files to those without one.
+    """
+    scope = "private" if private else "public"
+    if content_type == HTML:
+        return "private, no-cache" if private else "no-cache"
+    if is_content_hashed(name):
+        return f"{scope}, max-age={_YEAR_S}, immutable"
+    return f"{scope}, max-age=0, must-revalidate"
+
+
+def plan(method: str, fields: Mapping[str, str], form: Representation) -> Plan:
+    """What a GET or HEAD with these conditional fields gets of `form`.
+
+    `fields` maps lower-case names to values, repeats joined by ", ". Raises ClientFault: 412
+    where a precondition fails, 416 where no range can be satisfied.
+    """
+    if not fields:
+        return Plan(200, form.headers, None)
+    verdict = judge(fields, form.validators)
+    if verdict is Verdict.FAILED:
+        raise ClientFault(
+            412,
+            "precondition_failed",
+            "the file is not in the state that If-Match or If-Unmodified-Since asks for",
+            headers=(("etag", form.validators.etag),),
+        )
+    if verdict is Verdict.NOT_MODIFIED:
+        return Plan(304, form.unchanged_headers, ())
+    # RFC 9110 14.2: a Range has a meaning with GET only.
+    if method == "GET" and "range" in fields and range_applies(fields, form.validators):
+        spans = select(fields["range"], form.size)
+        if spans == ():
+            raise _not_satisfiable(form.size)
+        # Several parts of a coded file: RFC 9110 leaves open whether Content-Encoding would speak
+        # of the parts or of the multipart around them, so the whole file goes out.
+        if spans is not None and (len(spans) == 1 or not form.coding):
+            return Plan(206, form.headers, spans)
+    return Plan(200, form.headers, None)
+
+
+def single_part_headers(form: Representation, span: Span) -> list[tuple[str, str]]:
+    """The fields of a 206 with one span."""
+    return _replaced(
+        form, span.length, form.content_type, [("content-range", content_range(span, form.size))]
+    )
+
+
+def multipart(
+    form: Representation, spans: tuple[Span, ...], boundary: str
+) -> tuple[list[tuple[str, str]], list[bytes], bytes]:
+    """The fields of a 206 with several spans, what goes before each of them, and what ends it."""
+    heads, tail = part_heads(spans, form.size, form.content_type, boundary)
+    length = sum(map(len, heads)) + sum(span.length for span in spans) + len(tail)
+    kind = f"multipart/byteranges; boundary={boundary}"
+    return _replaced(form, length, kind, []), heads, tail
+
+
+def _replaced(
+    form: Representation, length: int, content_type: str, more: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    changed = {"content-length": str(length), "content-type": content_type}
+    return [(name, changed.get(name, value)) for name, value in form.headers] + more
+
+
+def _not_satisfiable(size: int) -> ClientFault:
+    return ClientFault(
+        416,
+        "range_not_satisfiable",
+        f"the file has {size} bytes, and none of them is in the range asked for",
+        headers=(("content-range", f"bytes */{size}"), ("accept-ranges", "bytes")),
+    )

@@ -1,0 +1,1 @@
+"""Log records, metrics, and what a service manager is told."""

@@ -1,0 +1,258 @@
+"""What is told of the runtime to those who watch it: names, meanings, and values at one moment.
+
+`FAMILIES` is the list, in the order of `/metrics` and of docs/metrics.md. Names follow the rules of
+Prometheus: a prefix, the unit at the end, `_total` for what only grows. In JSON they are the
+same in camel case, without the prefix and `_total`: `requestDurationSeconds`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from buntime.core.pool.lifecycle import State
+from buntime.core.telemetry.histogram import Histogram
+from buntime.core.telemetry.meters import Cause, Cut, Drop, Meter
+
+Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label
+
+_PREFIX = "buntime_"
+# What a worker of an app can be at a moment; a spare has no app, and one that is gone is no more.
+_STATES_OF_APP = tuple(state.value for state in State if state not in (State.SPARE, State.GONE))
+
+
+class Kind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Scope(Enum):
+    """What a value is told for."""
+
+    APP = "app"  # each version of each app, and what belongs to none
+    WORKERS = "workers"  # the same, but for static sites, which have no workers
+    RUNTIME = "runtime"  # as a whole
+
+
+class Family(NamedTuple):
+    """One metric. `label` tells its values apart, beside `app` and `version`."""
+
+    name: str
+    kind: Kind
+    scope: Scope
+    meaning: str
+    label: str | None = None
+
+    @property
+    def json_name(self) -> str:
+        """`"buntime_queue_wait_seconds"` -> "queueWaitSeconds"."""
+        words = self.name.removeprefix(_PREFIX).removesuffix("_total")
+        return re.sub("_(.)", lambda match: match[1].upper(), words)
+
+
+REQUESTS = Family(
+    "buntime_requests_total",
+    Kind.COUNTER,
+    Scope.APP,
+    "requests that have ended, by the class of their status",
+    label="status",
+)
+DURATION = Family(
+    "buntime_request_duration_seconds",
+    Kind.HISTOGRAM,
+    Scope.APP,
+    "from a request's head to the end of its answer, but for WebSockets and event streams",
+)
+IN_PROGRESS = Family(
+    "buntime_requests_in_progress",
+    Kind.GAUGE,
+    Scope.APP,
+    "requests that have begun and not ended, WebSockets among them",
+)
+WEBSOCKETS = Family("buntime_websockets_open", Kind.GAUGE, Scope.APP, "open WebSockets")
+RECEIVED = Family(
+    "buntime_received_bytes_total",
+    Kind.COUNTER,
+    Scope.APP,
+    "bytes of requests' bodies and WebSockets' messages",
+)
+SENT = Family(
+    "buntime_sent_bytes_total",
+    Kind.COUNTER,
+    Scope.APP,
+    "bytes of answers' bodies and WebSockets' messages",
+)
+CUTS = Family(
+    "buntime_answers_cut_total",
+    Kind.COUNTER,
+    Scope.APP,
+    "answers that ended in their middle, by who ended them",
+    label="by",
+)
+QUEUE = Family(
+    "buntime_queue_requests", Kind.GAUGE, Scope.WORKERS, "requests that wait for a worker"
+)
+QUEUE_WAIT = Family(
+    "buntime_queue_wait_seconds",
+    Kind.HISTOGRAM,
+    Scope.WORKERS,
+    "from a request's head to its being given to a worker",
+)
+DROPS = Family(
+    "buntime_queue_dropped_total",
+    Kind.COUNTER,
+    Scope.WORKERS,
+    "requests that were never given to a worker, by reason",
+    label="reason",
+)
+RETRIES = Family(
+    "buntime_request_retries_total",
+    Kind.COUNTER,
+    Scope.WORKERS,
+    "requests tried once more, after the death of the worker that had them",
+)
+TIMEOUTS = Family(
+    "buntime_request_timeouts_total",
+    Kind.COUNTER,
+    Scope.WORKERS,
+    "requests for which the app took longer than its `timeout`",
+)
+WORKERS = Family(
+    "buntime_workers", Kind.GAUGE, Scope.WORKERS, "worker processes, by state", label="state"
+)
+MEMORY = Family(
+    "buntime_worker_memory_bytes",
+    Kind.GAUGE,
+    Scope.WORKERS,
+    "resident memory of all workers of the app together",
+)
+BOOTS = Family(
+    "buntime_worker_boots_total",
+    Kind.COUNTER,
+    Scope.WORKERS,
+    "times that a worker loaded the app or failed to, by outcome",
+    label="outcome",
+)
+BOOT_SECONDS = Family(
+    "buntime_worker_boot_seconds",
+    Kind.HISTOGRAM,
+    Scope.WORKERS,
+    "how long workers took to load the app",
+)
+DEATHS = Family(
+    "buntime_worker_deaths_total",
+    Kind.COUNTER,
+    Scope.WORKERS,
+    "worker processes that have ended, by cause",
+    label="cause",
+)
+STARTS = Family(
+    "buntime_worker_starts_total", Kind.COUNTER, Scope.RUNTIME, "worker processes started"
+)
+EVICTIONS = Family(
+    "buntime_worker_evictions_total",
+    Kind.COUNTER,
+    Scope.RUNTIME,
+    "idle workers ended since the pool was full and another app needed one",
+)
+CONNECTIONS = Family(
+    "buntime_connections_open",
+    Kind.GAUGE,
+    Scope.RUNTIME,
+    "open connections of clients, idle ones and WebSockets among them",
+)
+ACCEPTED = Family(
+    "buntime_connections_accepted_total",
+    Kind.COUNTER,
+    Scope.RUNTIME,
+    "connections of clients that were accepted",
+)
+
+FAMILIES = (
+    REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS,
+    QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
+    WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
+    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Live:
+    """What goes on at this moment, of one app: nothing that is counted, but looked up."""
+
+    requests: int = 0
+    websockets: int = 0
+    received_bytes: int = 0  # by the requests in progress
+    sent_bytes: int = 0
+    queued: int = 0
+    workers: Counter[str] = field(default_factory=Counter)  # by State.value
+
+
+class Row(NamedTuple):
+    """The values of one version of one app; name and version are "" for what is of no app."""
+
+    name: str
+    version: str
+    values: dict[Family, Value]
+
+
+class Snapshot(NamedTuple):
+    """All values at one moment."""
+
+    rows: Sequence[Row]
+    whole: Mapping[Family, Value]  # those of Scope.RUNTIME
+
+
+def row_of(meter: Meter, live: Live) -> Row:
+    """The values of one app. A static site has none that are about workers."""
+    values: dict[Family, Value] = {
+        REQUESTS: {f"{digit}xx": meter.requests[digit] for digit in range(1, 6)},
+        DURATION: meter.duration.copy(),
+        IN_PROGRESS: live.requests,
+        WEBSOCKETS: live.websockets,
+        RECEIVED: meter.received_bytes + live.received_bytes,
+        SENT: meter.sent_bytes + live.sent_bytes,
+        CUTS: _by_label(meter.cuts),
+    }
+    if meter.has_workers:
+        states = _STATES_OF_APP if meter.name else (State.SPARE.value, State.ENDING.value)
+        values |= {
+            QUEUE: live.queued,
+            QUEUE_WAIT: meter.queue_wait.copy(),
+            DROPS: _by_label(meter.drops),
+            RETRIES: meter.retries,
+            TIMEOUTS: meter.timeouts,
+            WORKERS: {state: live.workers[state] for state in states},
+            MEMORY: 0,  # to be measured
+            BOOTS: {"loaded": meter.boots_loaded, "failed": meter.boots_failed},
+            BOOT_SECONDS: meter.boot_seconds.copy(),
+            DEATHS: _by_label(meter.deaths),
+        }
+    return Row(meter.name, meter.version or "", values)
+
+
+def rows_to_json(rows: Iterable[Row]) -> dict[str, object]:
+    """By the app's key, "shop@1.2.0", "" for what is of no app."""
+    return {
+        f"{row.name}@{row.version}" if row.version else row.name: values_to_json(row.values)
+        for row in rows
+    }
+
+
+def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
+    return {family.json_name: _to_json(value) for family, value in values.items()}
+
+
+def _by_label(
+    counts: Mapping[Cut, int] | Mapping[Drop, int] | Mapping[Cause, int],
+) -> dict[str, float]:
+    return {str(name): count for name, count in counts.items()}
+
+
+def _to_json(value: Value) -> object:
+    if isinstance(value, Histogram):
+        return {"buckets": dict(value.buckets()), "sum": value.sum, "count": value.count}
+    return value

@@ -1,0 +1,1 @@
+"""WebSocket without sockets: handshake, frames, compression, heartbeat."""

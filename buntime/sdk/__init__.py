@@ -1,0 +1,1 @@
+"""What apps import: requests, responses, sockets, forms. Python 3.9, standard library."""

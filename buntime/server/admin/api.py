@@ -1,0 +1,197 @@
+"""The runtime's own pages: health, discovery, metrics, and what operators see and do.
+
+GET  /api/health  /api/health/live  /api/health/ready  /health   open
+GET  /.well-known/buntime                                        open
+GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
+POST /api/workers/{id}/recycle  /api/apps/{name}/recycle         operators
+GET  /metrics                                                    as RUNTIME_METRICS says
+"""
+
+import json
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+from buntime import __version__
+from buntime.core.access.access import is_foreign, operator_may
+from buntime.core.apps.router import split_target
+from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.load import Settings
+from buntime.server.admin.metrics import Metrics
+from buntime.server.apps.catalog import Catalog
+from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.pool import Pool
+
+_JSON = ("content-type", "application/json")
+_FRESH = ("cache-control", "no-store")
+_READING = ("GET", "HEAD")
+_HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
+_RECYCLE = "/recycle"
+
+
+class _Page(NamedTuple):
+    """What stands at a path. `answer` gets the exchange."""
+
+    answer: Callable[[Exchange], None]
+    methods: tuple[str, ...] = _READING
+    is_open: bool = False  # to everybody
+
+
+class Api:
+    """Answers the paths that no app can have."""
+
+    def __init__(self, settings: Settings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._started_s = monotonic()
+        endpoints = settings.endpoints
+        self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
+        self._pages = {
+            "/health": _Page(self._health, is_open=True),
+            "/api/health": _Page(self._health, is_open=True),
+            "/api/health/live": _Page(self._live, is_open=True),
+            "/api/health/ready": _Page(self._ready, is_open=True),
+            "/.well-known/buntime": _Page(self._discovery, is_open=True),
+            "/api/workers": _Page(self._workers),
+            "/api/workers/stats": _Page(self._worker_stats),
+            "/api/workers/metrics": _Page(metrics.answer_json),
+        }
+        self._answer_metrics = metrics.answer_text
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later."""
+        self._settings = settings
+        is_open = settings.metrics == "public"
+        self._pages["/metrics"] = _Page(self._answer_metrics, is_open=is_open)
+
+    def answer(self, exchange: Exchange, path: str) -> None:
+        """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""
+        head = exchange.head
+        if head.method not in _HARMLESS:
+            self._check_site(exchange)
+        path = path.rstrip("/")
+        page = self._pages.get(path) or self._action(path)
+        if page is None:
+            raise ClientFault(404, "not_found", f"there is no {path[:200]}")
+        if not page.is_open:
+            self._check_operator(exchange)
+        if head.method not in page.methods:
+            raise ClientFault(
+                405,
+                "method_not_allowed",
+                f"{path[:200]} answers {' and '.join(page.methods)}",
+                headers=(("Allow", ", ".join(page.methods)),),
+            )
+        page.answer(exchange)
+
+    def _action(self, path: str) -> _Page | None:
+        """What can be done to one worker or app."""
+        if not path.endswith(_RECYCLE):
+            return None
+        subject = path.removesuffix(_RECYCLE)
+        worker = subject.removeprefix("/api/workers/")
+        if worker not in ("", subject) and "/" not in worker:
+            return _Page(lambda exchange: self._recycle_worker(exchange, worker), ("POST",))
+        app = subject.removeprefix("/api/apps")
+        if app != subject and app.startswith("/"):
+            return _Page(lambda exchange: self._recycle_app(exchange, app), ("POST",))
+        return None
+
+    # Access
+
+    def _check_site(self, exchange: Exchange) -> None:
+        host = exchange.sender.host or exchange.head.host
+        if is_foreign(exchange.head.headers, host=host):
+            raise ClientFault(
+                403,
+                "cross_site",
+                "a page of another site may change nothing here: Origin must be the Host, and "
+                "Sec-Fetch-Site same-origin or none, where they are sent",
+            )
+
+    def _check_operator(self, exchange: Exchange) -> None:
+        key = self._settings.master_key
+        if operator_may(
+            exchange.head.headers,
+            key=key,
+            peer=exchange.connection.peer_text,
+            host=exchange.head.host,
+            listening=self._listening,
+        ):
+            return
+        if key:
+            raise ClientFault(
+                401,
+                "unauthorized",
+                "this page needs the key: send it as X-API-Key or as Authorization: Bearer",
+                headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
+            )
+        raise ClientFault(
+            403,
+            "forbidden",
+            "without RUNTIME_MASTER_KEY this page answers direct requests of this machine only, "
+            "addressed to localhost or to where the runtime listens",
+        )
+
+    # Pages
+
+    def _health(self, exchange: Exchange) -> None:
+        _respond(
+            exchange,
+            {
+                "status": "draining" if self._is_draining(exchange) else "ok",
+                "version": __version__,
+                "uptimeSeconds": round(monotonic() - self._started_s, 1),
+            },
+        )
+
+    def _live(self, exchange: Exchange) -> None:
+        _respond(exchange, {"status": "ok"})
+
+    def _ready(self, exchange: Exchange) -> None:
+        if self._is_draining(exchange):
+            raise ServerFault(503, "draining", "the runtime is shutting down")
+        _respond(exchange, {"status": "ok"})
+
+    def _discovery(self, exchange: Exchange) -> None:
+        _respond(
+            exchange,
+            {
+                "name": "buntime",
+                "version": __version__,
+                "api": f"{exchange.sender.prefix}{self._settings.api_prefix}/api",
+            },
+        )
+
+    def _workers(self, exchange: Exchange) -> None:
+        now = exchange.connection.service.loop.now
+        report = self._pool.report
+        _respond(exchange, {"workers": report.workers(now), "apps": report.apps(now)})
+
+    def _worker_stats(self, exchange: Exchange) -> None:
+        _respond(exchange, self._pool.report.app_stats())
+
+    # Actions
+
+    def _recycle_worker(self, exchange: Exchange, name: str) -> None:
+        if not self._pool.recycle_worker(name):
+            raise ClientFault(404, "worker_not_found", f"no app has a worker {name[:200]}")
+        _respond(exchange, {"recycled": [name]}, 202)
+
+    def _recycle_app(self, exchange: Exchange, path: str) -> None:
+        """All versions that run of "/shop"; of "/shop@1.2.0" and "/shop@^1" the one it means."""
+        target = split_target(path)
+        if target is None or target.rest:
+            raise ClientFault(404, "app_not_found", f"there is no app {path[:200]}")
+        app = self._catalog.find(target.name, target.spec, exchange.connection.service.loop.now)
+        key = app.key if target.spec is not None else None
+        _respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)
+
+    def _is_draining(self, exchange: Exchange) -> bool:
+        return exchange.connection.service.is_draining
+
+
+def _respond(exchange: Exchange, told: object, status: int = 200) -> None:
+    exchange.respond(status, [_JSON, _FRESH], json.dumps(told).encode("ascii") + b"\n")

@@ -1,0 +1,90 @@
+"""Writes metrics as Prometheus reads them, by the prometheus_client library.
+
+Imported at the first scrape and not before: the library takes 60 ms to import, of which most is an
+HTTP server and client that are not used here.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from buntime.core.telemetry.histogram import Histogram
+from buntime.core.telemetry.metrics import FAMILIES, Family, Kind, Scope, Snapshot, Value
+
+_PLAIN = "text/plain"
+
+
+def write(snapshot: Snapshot, accept: str, info: dict[str, str]) -> tuple[str, bytes]:
+    """The content type and the text of a scrape: OpenMetrics where `accept` asks for it.
+
+    `info` are the labels of `buntime_info`.
+    """
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        encode, content_type = choose_encoder(_PLAIN)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(snapshot, info))
+    ProcessCollector(registry=registry)
+    return content_type, encode(registry)
+
+
+class _Collector(Collector):
+    """Gives a snapshot in the library's terms."""
+
+    def __init__(self, snapshot: Snapshot, info: dict[str, str]) -> None:
+        self._snapshot = snapshot
+        self._info = info
+
+    def collect(self) -> Iterator[Metric]:
+        info = InfoMetricFamily("buntime", "what this runtime is")
+        info.add_metric([], self._info)
+        yield info
+        for family in FAMILIES:
+            metric = _new_metric(family)
+            if family.scope is Scope.RUNTIME:
+                _add(metric, [], self._snapshot.whole[family])
+            else:
+                for row in self._snapshot.rows:
+                    value = row.values.get(family)
+                    if value is not None:
+                        _add(metric, [row.name, row.version], value)
+            yield metric
+
+
+_Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
+def _new_metric(family: Family) -> _Metric:
+    labels = [] if family.scope is Scope.RUNTIME else ["app", "version"]
+    if family.label is not None:
+        labels.append(family.label)
+    match family.kind:
+        case Kind.COUNTER:
+            return CounterMetricFamily(family.name, family.meaning, labels=labels)
+        case Kind.GAUGE:
+            return GaugeMetricFamily(family.name, family.meaning, labels=labels)
+        case Kind.HISTOGRAM:
+            return HistogramMetricFamily(family.name, family.meaning, labels=labels)
+
+
+def _add(metric: _Metric, labels: list[str], value: Value) -> None:
+    if isinstance(metric, HistogramMetricFamily):
+        if not isinstance(value, Histogram):
+            raise TypeError(f"{metric.name} is a histogram, and was given {value!r}")
+        metric.add_metric(labels, list(value.buckets()), value.sum)
+    elif isinstance(value, Histogram):
+        raise TypeError(f"{metric.name} is no histogram, and was given one")
+    elif isinstance(value, float | int):
+        metric.add_metric(labels, value)
+    else:
+        for label, each in value.items():
+            metric.add_metric([*labels, label], each)

@@ -1,0 +1,1 @@
+"""App folders on disk: found, read, watched."""

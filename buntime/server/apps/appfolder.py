@@ -1,0 +1,213 @@
+"""Looks at the folders that apps are in: which there are, and what makes an app of one."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from buntime.core.apps.app import DEFAULT_ENTRYPOINTS, App, Fault, app_key, is_servable
+from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
+from buntime.core.errors import ManifestError
+from buntime.core.values.wording import shown
+
+_SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
+
+# Folders that tools leave behind. Dotfolders are skipped as well.
+_NOT_APPS = frozenset(("__pycache__", "node_modules"))
+
+# The app's key, the file to name in messages, its text or None -> manifest or ManifestError.
+Parse = Callable[[str, Path, bytes | None], Manifest]
+
+# What an App is made from: folder, entrypoint, manifest, source; and what tells that its code may
+# be another one: the folder's inode and the manifest's time of change, in ns. So a folder that is
+# moved into the place of another one counts, and `touch buntime.yaml`.
+_MadeFrom = tuple[Path, str, Manifest, Path, int, int]
+
+
+class AppFolder:
+    """The folder of one version of an app, and what came of it when it was looked at last."""
+
+    def __init__(self, name: str, version: str | None, path: Path, parse: Parse) -> None:
+        self.checked = 0  # the number of the check that looked at it last
+        self.found: App | Fault | None = None  # None: there is no such folder
+        self._name = name
+        self._version = version
+        self._key = app_key(name, version)
+        self._path = path
+        self._parse = parse
+        # What was parsed last and what came of it, an error as its message.
+        self._parsed: tuple[Path, bytes | None] | None = None
+        self._manifest: Manifest | str = ""
+        self._made_from: _MadeFrom | None = None  # the last App
+
+    def look(self) -> None:
+        """Look at all that makes the app. `found` stays the same object while nothing changed."""
+        try:
+            made_from = self._read()
+        except ManifestError as exc:
+            self.found = self._fault(str(exc))
+        except OSError as exc:
+            where = printable(exc.filename or self._path)
+            error = f"{where}: cannot be read: {exc.strerror or exc}"
+            self.found = None if is_gone(self._path) else self._fault(error)
+        else:
+            if not isinstance(self.found, App) or made_from != self._made_from:
+                self.found = App(self._name, self._version, *made_from[:4])
+            self._made_from = made_from
+
+    def outdate(self) -> None:
+        """Make another App at the next look, though nothing that is looked at has changed."""
+        self._made_from = None
+
+    def _read(self) -> _MadeFrom:
+        folder = _resolve(self._path)
+        source, text, touched_ns = _read_manifest(self._path)
+        if self._parsed != (source, text):
+            try:
+                self._manifest = self._parse(self._key, source, text)
+            except ManifestError as exc:
+                self._manifest = str(exc)
+            self._parsed = source, text
+        if isinstance(self._manifest, str):
+            raise ManifestError(self._manifest)
+        entrypoint = _find_entrypoint(self._path, folder, source, self._manifest)
+        return folder, entrypoint, self._manifest, source, folder.stat().st_ino, touched_ns
+
+    def _fault(self, error: str) -> Fault:
+        return Fault(self._name, self._version, self._path, error)
+
+
+class Listing:
+    """The names of the folders in one folder, read again only when they may have changed.
+
+    What was read is trusted only if the folder had rested for _SETTLED_NS by then: two changes
+    within one tick of the file system's clock leave the same time.
+    """
+
+    __slots__ = ("_wall_ns", "folders", "path", "signature", "trouble")
+
+    def __init__(self, path: Path, wall_ns: Callable[[], int]) -> None:
+        self.path = path
+        self.folders: tuple[str, ...] = ()
+        self.trouble = ""  # why there is no list
+        # Of the folder when it was read, None if that list is not to be trusted for long.
+        self.signature: tuple[int, int, int] | None = None
+        self._wall_ns = wall_ns
+
+    def refresh(self) -> bool:
+        """Read the folder if need be; whether its list is another one than before."""
+        before = self.folders, self.trouble
+        try:
+            self._refresh()
+        except OSError as exc:
+            self.folders, self.trouble, self.signature = (), exc.strerror or str(exc), None
+        return before != (self.folders, self.trouble)
+
+    def _refresh(self) -> None:
+        now_ns = self._wall_ns()
+        state = self.path.stat()
+        signature = (state.st_dev, state.st_ino, state.st_mtime_ns)
+        if signature == self.signature:
+            return
+        folders, has_loose_link = _list_folders(self.path)
+        self.folders, self.trouble = tuple(sorted(folders)), ""
+        # A link that leads to no folder now may lead to one later, and nothing here will tell.
+        is_settled = now_ns - state.st_mtime_ns > _SETTLED_NS and not has_loose_link
+        self.signature = signature if is_settled else None
+
+
+def _list_folders(path: Path) -> tuple[list[str], bool]:
+    """The names of the folders in `path` that may be apps, and whether a link leads to none."""
+    folders: list[str] = []
+    has_loose_link = False
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _NOT_APPS:
+                continue
+            if _is_folder(entry):
+                folders.append(entry.name)
+            elif entry.is_symlink():
+                has_loose_link = True
+    return folders, has_loose_link
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link into a folder that may not be searched, or in a circle
+        return False
+
+
+def holds_app(path: Path) -> bool:
+    """Whether a folder is an app itself, rather than one that holds versions."""
+    return any(os.path.lexists(path / name) for name in (*MANIFEST_NAMES, *DEFAULT_ENTRYPOINTS))
+
+
+def is_gone(path: Path) -> bool:
+    """Whether no folder is there, as opposed to one that cannot be read."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError as exc:
+        return exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except RuntimeError as exc:  # what pathlib made of ELOOP before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from exc
+
+
+def _read_manifest(folder: Path) -> tuple[Path, bytes | None, int]:
+    """The manifest's path, text and time of change, else the folder, None and 0."""
+    for name in MANIFEST_NAMES:
+        path = folder / name
+        try:
+            with open(path, "rb", opener=_open_without_waiting) as file:
+                state = os.fstat(file.fileno())
+                if not stat.S_ISREG(state.st_mode):
+                    raise OSError(errno.EINVAL, "not a regular file", str(path))
+                text = file.read(SIZE_MAX_BYTES + 1)  # the parser says if that is too much
+                return path, text, state.st_mtime_ns
+        except FileNotFoundError:
+            continue
+    return folder, None, 0
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """For what is not a file but a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest) -> str:
+    """The file to run or to serve, relative to `folder`, which is `path` with links resolved."""
+    wanted = manifest.entrypoint
+    names = DEFAULT_ENTRYPOINTS if wanted is None else (wanted,)
+    name = next((name for name in names if (folder / name).is_file()), None)
+    if name is None and wanted is None:
+        raise ManifestError(
+            f"{printable(path)}: no entrypoint; looked for {', '.join(names)}; "
+            f"add one of them, or name another file as `entrypoint` in {MANIFEST_NAMES[0]}"
+        )
+    if name is None:
+        raise ManifestError(
+            f"{printable(source)}: entrypoint {shown(wanted)} is no file in {printable(path)}; "
+            "add it or correct its name"
+        )
+    if not _resolve(folder / name).is_relative_to(folder):
+        raise ManifestError(
+            f"{printable(source)}: entrypoint {shown(name)} lies outside of {printable(path)}; "
+            "it must be inside, also where its links lead"
+        )
+    if not is_servable(name):
+        raise ManifestError(
+            f"{printable(source)}: entrypoint {shown(name)} is neither Python nor HTML; "
+            "its name must end in .py, .html or .htm"
+        )
+    return name
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that any log can write: bytes that are no UTF-8 are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,193 @@
+"""Unpacks what a worker's interpreter loads, once, into a folder that nobody else can write.
+
+    worker-3f2a…/             the name is made from the contents: another runtime, another folder
+      __main__.py             buntime/worker/launch.py
+      buntime/*.py            what apps import by name, and the channel's messages
+      buntime/sdk/*.py        what that is
+      buntime/worker/*.py
+
+Workers cannot run from where the runtime lies: its folder or .pyz on their `sys.path` would
+shadow an app's own modules, and a binary holds no files at all.
+
+Guarantees:
+- A folder that is used is whole, byte by byte, at the time of the call. It appears by one rename,
+  so any number of runtimes may start at once.
+- It lies where no other user can write or replace it, see cachefolder.py. Else another place is
+  taken, and the log says why.
+- It stays as long as a runtime uses it; a new one takes away those that none uses.
+"""
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from buntime.core.errors import UsageError
+from buntime.server.bundle.cachefolder import NAME, SHARED, cache_folder, ensure, prepare_cache
+
+_PACKAGE = "buntime"
+_NOT_FOR_WORKERS = frozenset(("__main__.py",))  # of the package itself, see the layers
+_LAUNCHER = "launch.py"
+_FRESH_S = 6 * 3600.0  # cleaners take what nobody has used for days
+
+
+class Warn(Protocol):
+    """`Log.warn`."""
+
+    def __call__(self, message: str, /, **fields: object) -> None: ...
+
+
+def default_cache_dir(environ: Mapping[str, str]) -> Path | None:
+    """Where a user's programs keep what they can make anew; None where that cannot be known."""
+    folder = cache_folder(environ)
+    return None if folder is None else Path(folder)
+
+
+def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
+    """The folder with the worker's code, unpacked if need be (2 ms if not).
+
+    Tried in turn: `cache_dir`, or the user's cache if it is None; a folder of this user's in the
+    temporary folder; and a new one there, which goes when the runtime ends. Raises UsageError
+    where nothing can be written.
+    """
+    files = read_bundle()
+    name = f"worker-{_digest(files)}"
+    for folder in _candidates(cache_dir or default_cache_dir(os.environ)):
+        try:
+            reason = prepare_cache(str(folder))
+            if not reason:
+                return _ensure_in(folder / name, files)
+        except OSError as exc:
+            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
+        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+    raise UsageError(
+        "there is no folder to which the worker's code can be written; "
+        "set TMPDIR to one, or mount a tmpfs at /tmp"
+    )
+
+
+def ensure_shared_bundle(*, warn: Warn) -> Path:
+    """The same for workers that are to become another user: each user can read it.
+
+    With bytecode, which such a worker could not write. Raises UsageError like `ensure_bundle`.
+    """
+    files = read_bundle()
+    name = f"worker-{_digest(files)}"
+    for folder in _shared_candidates():
+        try:
+            reason = prepare_cache(str(folder), is_shared=True)
+            if not reason:
+                return _ensure_in(folder / name, files, is_shared=True)
+        except OSError as exc:
+            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
+        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+    raise UsageError(
+        "there is no folder to which the worker's code can be written so that others can read it; "
+        f"make {SHARED} one"
+    )
+
+
+def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
+    """Have who cleans up temporary files see that those of ours are used, however old they are.
+
+    That is for what lies in our folder in the temporary folder; caches are nobody's to clean. The
+    time of the last change stays as it is, since bytecode is held against it.
+    """
+    ours = f"{NAME}-{os.geteuid()}"
+    used = [folder for folder in folders if ours in folder.parts]
+
+    def touch() -> None:
+        while True:
+            for path in (path for folder in used for path in _all_in(folder)):
+                with contextlib.suppress(OSError):  # it may just go
+                    os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
+            time.sleep(every_s)
+
+    if used:
+        threading.Thread(target=touch, name="keep-fresh", daemon=True).start()
+
+
+def _all_in(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        yield parent
+        yield from (os.path.join(parent, name) for name in names)
+
+
+def read_bundle() -> dict[str, bytes]:
+    """The bundle's files by their path in it, read from wherever the runtime's code is."""
+    package = Path(__file__).parents[2]
+    files = {
+        f"{_PACKAGE}/{name}": data
+        for name, data in _read_modules(package)
+        if name not in _NOT_FOR_WORKERS
+    }
+    files |= {f"{_PACKAGE}/sdk/{name}": data for name, data in _read_modules(package / "sdk")}
+    worker = dict(_read_modules(package / "worker"))
+    try:
+        files["__main__.py"] = worker.pop(_LAUNCHER)
+    except KeyError as exc:
+        raise RuntimeError("this build of buntime lacks the source of its workers") from exc
+    return files | {f"{_PACKAGE}/worker/{name}": data for name, data in worker.items()}
+
+
+def _read_modules(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.name.endswith(".py") and entry.is_file():
+            yield entry.name, entry.read_bytes()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    whole = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        whole.update(f"{name}\0{len(data)}\0".encode() + data)
+    return whole.hexdigest()[:16]
+
+
+def _candidates(cache_dir: str | Path | None) -> Iterator[Path]:
+    if cache_dir is not None:
+        yield Path(cache_dir).absolute()
+    # Brings tempfile; few starts come here.
+    from buntime.server.bundle.unpacking import passing_folder, user_folder
+
+    try:
+        yield user_folder()
+        yield passing_folder()
+    except OSError:  # no temporary folder at all; the caller tells
+        return
+
+
+def _shared_candidates() -> Iterator[Path]:
+    yield Path(SHARED)
+    # Brings tempfile; few starts come here.
+    from buntime.server.bundle.unpacking import user_folder
+
+    try:
+        ours = user_folder()
+        yield ours.with_name(f"{ours.name}-shared")
+    except OSError:  # no temporary folder at all; the caller tells
+        return
+
+
+# The bundle's own folder
+
+
+def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = False) -> Path:
+    def make() -> None:
+        # Brings tempfile; only the first start comes here.
+        from buntime.server.bundle.unpacking import unpack
+
+        unpack(target, files, is_shared=is_shared)
+
+    ensure(str(target), make, lambda: _is_whole(target, files))  # locked till this process ends
+    return target
+
+
+def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return all((target / name).read_bytes() == data for name, data in files.items())
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Listening sockets, connections of clients, and the exchanges on them."""

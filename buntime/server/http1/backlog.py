@@ -1,0 +1,107 @@
+"""What a client has not taken yet: buffers, parts of files, what is to be closed behind them."""
+
+import os
+import socket
+from collections import deque
+
+from buntime.server.http1.exchange import Resource
+
+_SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
+_BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
+
+
+class _File:
+    """A part of a file that waits to be sent; whoever opened it closes it."""
+
+    __slots__ = ("fd", "left", "offset")
+
+    def __init__(self, fd: int, offset: int, length: int) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.left = length
+
+
+class _Release:
+    """Stands behind the last part of an answer that held a resource."""
+
+    __slots__ = ("resource",)
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+
+class Backlog(deque[memoryview | _File | _Release]):
+    """A queue of output; it is true while anything is in it. `size_bytes` are still to be sent."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size_bytes = 0
+
+    def put(self, data: memoryview) -> None:
+        self.append(data)
+        self.size_bytes += len(data)
+
+    def put_file(self, fd: int, offset: int, length: int) -> None:
+        self.append(_File(fd, offset, length))
+        self.size_bytes += length
+
+    def put_release(self, resource: Resource) -> None:
+        self.append(_Release(resource))
+
+    def send(self, sock: socket.socket) -> None:
+        """Send until all is sent, or part of something was not taken.
+
+        Raises OSError: BlockingIOError where nothing more is taken, others at the socket's end.
+        """
+        while self and self._send_first(sock):
+            pass
+
+    def release(self) -> None:
+        """Nothing more will be sent: close what waits for that."""
+        for item in self:
+            if type(item) is _Release:
+                item.resource.close()
+        self.clear()
+        self.size_bytes = 0
+
+    def _send_first(self, sock: socket.socket) -> bool:
+        """Send the first of what waits; False if the kernel did not take all of it."""
+        first = self[0]
+        if type(first) is _File:
+            return self._send_file(first, sock)
+        if type(first) is _Release:
+            self.popleft()
+            first.resource.close()
+            return True
+        return self._send_buffers(sock)
+
+    def _send_buffers(self, sock: socket.socket) -> bool:
+        """One vectored write of the buffers in front."""
+        buffers: list[memoryview] = []
+        for item in self:
+            if not isinstance(item, memoryview) or len(buffers) == _BUFFERS_MAX:
+                break
+            buffers.append(item)
+        sent = sock.sendmsg(buffers)
+        self.size_bytes -= sent
+        for buffer in buffers:
+            if sent < len(buffer):
+                self[0] = buffer[sent:]
+                return False
+            sent -= len(buffer)
+            self.popleft()
+        return True
+
+    def _send_file(self, part: _File, sock: socket.socket) -> bool:
+        sent = os.sendfile(sock.fileno(), part.fd, part.offset, min(part.left, _SENDFILE_BYTES))
+        if sent == 0:  # the file has shrunk: the promised length cannot be kept
+            raise ConnectionAbortedError("a file became shorter while it was sent")
+        part.offset += sent
+        part.left -= sent
+        self.size_bytes -= sent
+        if part.left:
+            return False
+        self.popleft()
+        return True

@@ -1,0 +1,183 @@
+"""Listening sockets: opened all or none, or inherited; closed without leaving a file behind."""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+
+from buntime.core.errors import UsageError
+from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from buntime.core.telemetry.supervision import FIRST_DESCRIPTOR
+
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+_BACKLOG = 1024  # connections that the kernel keeps for us; net.core.somaxconn may lower it
+
+
+class Binding:
+    """A socket that listens at an endpoint."""
+
+    __slots__ = ("_inode", "address", "endpoint", "sock", "url")
+
+    def __init__(
+        self, endpoint: Endpoint, sock: socket.socket, *, is_inherited: bool = False
+    ) -> None:
+        """Whoever has handed over an inherited socket keeps its file, and those in its backlog."""
+        self.endpoint = endpoint
+        self.sock = sock
+        self.address: tuple[str, int] | None = None  # None for a unix socket
+        self._inode: tuple[int, int] | None = None  # of the unix socket's file
+        if isinstance(endpoint, TcpEndpoint):
+            host, port = sock.getsockname()[:2]
+            self.address = host, port
+            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        else:
+            self._inode = None if is_inherited else _inode_at(endpoint.path)
+            self.url = str(endpoint)
+
+    def __repr__(self) -> str:
+        return f"Binding({self.url})"
+
+    def close(self) -> None:
+        """Listen no more; who waits in the backlog is refused by the kernel. Safe to call again."""
+        if self.sock.fileno() < 0:
+            return
+        self.sock.close()
+        # Whoever has put a socket of his own there meanwhile keeps it.
+        if isinstance(self.endpoint, UnixEndpoint) and self._inode is not None:
+            with contextlib.suppress(OSError):
+                if _inode_at(self.endpoint.path) == self._inode:
+                    os.unlink(self.endpoint.path)
+
+
+def open_bindings(endpoints: Sequence[Endpoint]) -> list[Binding]:
+    """Listen at all of them. Raises UsageError that says why that cannot be, and then at none."""
+    bindings: list[Binding] = []
+    try:
+        for endpoint in endpoints:
+            bindings.append(_open(endpoint, endpoints))  # noqa: PERF401  # those are to be closed
+    except BaseException:
+        for binding in bindings:
+            binding.close()
+        raise
+    return bindings
+
+
+def inherit_bindings(names: Sequence[str]) -> list[Binding]:
+    """Sockets that a service manager has opened: the descriptors from FIRST_DESCRIPTOR on.
+
+    Raises UsageError where one of them is nothing to take connections from.
+    """
+    return [_inherit(fd, name) for fd, name in enumerate(names, FIRST_DESCRIPTOR)]
+
+
+def _inherit(fd: int, name: str) -> Binding:
+    what = f"descriptor {fd} ({name}) from LISTEN_FDS"
+    try:
+        os.set_inheritable(fd, False)  # nobody else's business
+        sock = socket.socket(fileno=fd)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as exc:
+        raise UsageError(f"{what} is no socket: {exc.strerror}") from exc
+    is_stream = sock.type == socket.SOCK_STREAM and sock.family in _FAMILIES
+    if not (is_stream and listens):
+        raise UsageError(
+            f"{what} is no socket that takes connections; write ListenStream= and Accept=no"
+        )
+    place = sock.getsockname()
+    endpoint: Endpoint
+    if sock.family == socket.AF_UNIX:
+        path = place if isinstance(place, str) else "@" + place[1:].decode("utf-8", "replace")
+        endpoint = UnixEndpoint(path)
+    else:
+        endpoint = TcpEndpoint(place[0], place[1])
+    return Binding(endpoint, sock, is_inherited=True)
+
+
+def _open(endpoint: Endpoint, others: Sequence[Endpoint]) -> Binding:
+    try:
+        if isinstance(endpoint, UnixEndpoint):
+            return _open_unix(endpoint)
+        return _open_tcp(endpoint, v6_only=_has_ipv4(others, endpoint.port))
+    except (OSError, UnicodeError) as exc:  # the latter of a name that is no host name: "a..b"
+        raise UsageError(f"cannot listen on {endpoint}: {_hint(exc, endpoint)}") from exc
+
+
+def _open_tcp(endpoint: TcpEndpoint, *, v6_only: bool) -> Binding:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    with _closed_on_error(socket.socket(family, socket.SOCK_STREAM)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
+        sock.bind((endpoint.host, endpoint.port))
+        sock.listen(_BACKLOG)
+        return Binding(endpoint, sock)
+
+
+def _has_ipv4(endpoints: Sequence[Endpoint], port: int) -> bool:
+    """Has an IPv4 address that port too? Then [::], which takes IPv4 else, must leave it alone."""
+    tcp = [endpoint for endpoint in endpoints if isinstance(endpoint, TcpEndpoint)]
+    return any(":" not in other.host and other.port == port != 0 for other in tcp)
+
+
+def _open_unix(endpoint: UnixEndpoint) -> Binding:
+    _remove_stale(endpoint.path)
+    with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        sock.bind(endpoint.path)
+        try:
+            os.chmod(endpoint.path, endpoint.mode)  # before anybody can connect
+            sock.listen(_BACKLOG)
+            return Binding(endpoint, sock)
+        except BaseException:
+            os.unlink(endpoint.path)
+            raise
+
+
+def _remove_stale(path: str) -> None:
+    """A socket that nobody listens on is left over from a runtime that was killed."""
+    if not _is_socket(path):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a backlog that is full would make us wait
+        if probe.connect_ex(path) == errno.ECONNREFUSED:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+    try:
+        yield sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _inode_at(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _hint(exc: Exception, endpoint: Endpoint) -> str:
+    number = getattr(exc, "errno", None)
+    if isinstance(endpoint, UnixEndpoint):
+        if number == errno.EADDRINUSE and not _is_socket(endpoint.path):
+            return "what is there is no socket; choose another path"
+        instead, allowed = "path", "path"
+    else:
+        instead, allowed = "PORT", "PORT above 1023"
+    if number == errno.EADDRINUSE:
+        return f"something listens there already; stop it or choose another {instead}"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"this user may not; choose another {allowed} or allow it"
+    if number == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror | UnicodeError):
+        return "this machine has no such address; set HOST to one of its own, or to 0.0.0.0"
+    return getattr(exc, "strerror", None) or str(exc)

@@ -1,0 +1,98 @@
+"""Accepts connections, up to a bound; the next ones wait in the kernel's backlog."""
+
+import socket
+from collections.abc import Callable
+
+from buntime.server.http1.binding import Binding
+from buntime.server.http1.connection import Connection
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.service import Service
+from buntime.server.loop import READ
+
+_ACCEPTS = 64  # in one go; those who are in want their turn
+_NO_DESCRIPTORS_S = 0.25  # how long to wait for one when the process has none left
+
+
+class Listener:
+    """Watches a listening socket and makes connections of those who come."""
+
+    def __init__(
+        self,
+        service: Service,
+        handle: Callable[[Exchange], None],
+        binding: Binding,
+        connections_max: int,
+    ) -> None:
+        """`connections_max` is of all listeners together."""
+        self._service = service
+        self._handle = handle
+        self._binding = binding
+        self._sock: socket.socket | None = binding.sock
+        self._connections_max = connections_max
+        self._is_watching = False
+        binding.sock.setblocking(False)
+        self.resume()
+
+    def __repr__(self) -> str:
+        return f"Listener({self._binding.url}, {'watching' if self._is_watching else 'paused'})"
+
+    def on_ready(self, events: int) -> None:
+        connections = self._service.connections
+        for _ in range(_ACCEPTS):
+            if self._sock is None:
+                return
+            if len(connections) >= self._connections_max:
+                self._pause()
+                return
+            try:
+                sock, from_address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as exc:
+                self._on_accept_error(exc)
+                return
+            sock.setblocking(False)
+            peer: tuple[str, int] | None = None
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer = (_plain(from_address[0]), from_address[1])
+            address = self._binding.address
+            self._service.accepted += 1
+            connections.add(Connection(self._service, self._handle, sock, peer, address))
+
+    def allow(self, connections_max: int) -> None:
+        """Another bound, of all listeners together, on connections that come from now on."""
+        self._connections_max = connections_max
+        self.resume()
+
+    def abort(self) -> None:
+        """Stop accepting; who waits in the backlog is refused by the kernel."""
+        self._pause()
+        self._sock = None
+        self._binding.close()
+
+    def resume(self) -> None:
+        """Accept again, if there is room."""
+        if self._is_watching or self._sock is None:
+            return
+        if len(self._service.connections) < self._connections_max:
+            self._is_watching = True
+            self._service.loop.register(self._sock, READ, self)
+
+    def _on_accept_error(self, exc: OSError) -> None:
+        """Out of descriptors or memory: those who are connected go on, others wait."""
+        self._service.log.error("cannot accept connections", error=str(exc))
+        self._pause()
+        self._service.loop.call_later(_NO_DESCRIPTORS_S, self.resume)
+
+    def _pause(self) -> None:
+        if self._is_watching and self._sock is not None:
+            self._is_watching = False
+            self._service.loop.unregister(self._sock)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 client of an IPv6 socket as IPv4: "::ffff:10.0.0.1" -> "10.0.0.1"."""
+    return address.removeprefix("::ffff:") if "." in address else address

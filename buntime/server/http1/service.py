@@ -1,0 +1,123 @@
+"""What all connections of a runtime share: the loop, the limits, the clock, the log."""
+
+import os
+import re
+from collections.abc import Callable
+from time import time
+from typing import Protocol
+
+from buntime.core.access.access import is_forwarding
+from buntime.core.http1.forwarded import Headers, Proxies
+from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.settings.load import Settings
+from buntime.core.telemetry.meters import Meter, Meters
+from buntime.sdk.files import http_date
+from buntime.server.loop import Loop
+from buntime.server.telemetry.logs import Log
+
+_LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
+# A client's own id is kept for the log where it is a plain word of some length.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
+
+
+class Underway(Protocol):
+    """A request and its answer, as far as they are counted while they last."""
+
+    @property
+    def meter(self) -> Meter: ...
+    @property
+    def is_ended(self) -> bool: ...
+    @property
+    def link(self) -> object | None: ...
+    @property
+    def body_seen_bytes(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+
+
+class Connected(Protocol):
+    """A connection, as far as all of them are dealt with together."""
+
+    @property
+    def exchange(self) -> Underway | None: ...
+
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Service:
+    """The shared half of every connection."""
+
+    def __init__(self, loop: Loop, settings: Settings, log: Log, meters: Meters) -> None:
+        self.loop = loop
+        self.log = log
+        self.is_development = settings.is_development
+        self.meters = meters
+        # One queue an aim, so that a connection can tell by its queue what it waited for, also
+        # where two settings have the same value.
+        self.head_timeouts = loop.new_timeouts(settings.head_timeout_s)
+        self.body_timeouts = loop.new_timeouts(settings.body_timeout_s)
+        self.idle_timeouts = loop.new_timeouts(settings.keepalive_timeout_s)
+        self.send_timeouts = loop.new_timeouts(settings.send_timeout_s)
+        self.websocket_ping_s = settings.websocket_ping_s  # 0: never
+        self.ping_timeouts = (
+            loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
+        )
+        self.linger_timeouts = loop.new_timeouts(_LINGER_S)
+        self.connections: set[Connected] = set()
+        self.accepted = 0  # connections, since the start
+        self.is_draining = False
+        self.on_room: Callable[[], None] | None = None  # a connection has closed
+        self._has_told_of_dropped = False
+        self._date_s = 0
+        self._date = ""
+        self._id_prefix = os.urandom(6).hex()
+        self._last_id = 0
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later: for new connections, and timeouts that start from now on."""
+        self.head_parser = HeadParser(
+            Limits(
+                request_line_max_bytes=settings.request_line_max_bytes,
+                headers_max_bytes=settings.headers_max_bytes,
+                header_fields_max=settings.header_fields_max,
+            )
+        )
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.websocket_message_max_bytes = settings.websocket_message_max_bytes
+        self.head_timeouts.duration_s = settings.head_timeout_s
+        self.body_timeouts.duration_s = settings.body_timeout_s
+        self.idle_timeouts.duration_s = settings.keepalive_timeout_s
+        self.send_timeouts.duration_s = settings.send_timeout_s
+
+    def date(self) -> str:
+        """The Date field's value; made once a second."""
+        now_s = int(time())
+        if now_s != self._date_s:
+            self._date_s = now_s
+            self._date = http_date(now_s)
+        return self._date
+
+    def request_id(self, head: Head) -> str:
+        """The client's X-Request-ID where it sent a usable one, else a new one."""
+        for name, value in head.headers:
+            if name == "x-request-id" and _REQUEST_ID.fullmatch(value):
+                return value
+        self._last_id += 1
+        return f"{self._id_prefix}-{self._last_id:x}"
+
+    def on_fields_dropped(self, client: str, headers: Headers) -> None:
+        """Said once: an operator who put a proxy before us and forgot to say so wonders."""
+        if not self._has_told_of_dropped and any(is_forwarding(name) for name, _ in headers):
+            self._has_told_of_dropped = True
+            self.log.warn(
+                "forwarding headers are not believed; if they are a proxy's, name it in "
+                "RUNTIME_TRUSTED_PROXIES",
+                client=client,
+            )
+
+    def on_connection_closed(self, connection: Connected) -> None:
+        self.connections.discard(connection)
+        if self.on_room is not None:
+            self.on_room()

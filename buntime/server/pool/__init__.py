@@ -1,0 +1,1 @@
+"""Worker processes: started, given requests, watched, ended."""

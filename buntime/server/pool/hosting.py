@@ -1,0 +1,129 @@
+"""An app as it is served now, and what its workers are told of it."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from buntime.core.apps.app import App
+from buntime.core.apps.environment import worker_environment
+from buntime.core.apps.manifest import to_config
+from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
+from buntime.core.settings.load import Settings
+from buntime.server.apps.changes import TreeWatch
+from buntime.server.pythons.interpreter import Interpreter
+from buntime.wire import INIT, Message
+
+
+class Kit(NamedTuple):
+    """What a spare is made of: only an app that wants the same can adopt it."""
+
+    executable: str
+    low_memory: bool
+    bundle: str | None = None  # where the worker's code is; None: the runtime's own
+
+
+class Init(NamedTuple):
+    """An INIT without the worker's name, and the variables that were kept from it."""
+
+    message: Message
+    blocked: tuple[str, ...]
+
+    def of(self, worker_name: str) -> Message:
+        """The INIT of one worker."""
+        env = {**self.message["env"], "WORKER_ID": worker_name}
+        return {**self.message, "env": env, "worker": worker_name}
+
+
+class Hosted:
+    """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
+
+    __slots__ = (
+        "app",
+        "boot_error",
+        "fallback",
+        "init",
+        "interpreter",
+        "made_ns",
+        "state",
+        "told_blocked",
+        "watch",
+    )
+
+    def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
+        manifest = app.manifest
+        self.app = app
+        self.interpreter = interpreter
+        self.watch = watch  # in development
+        self.made_ns = time.time_ns()  # workers have not loaded its code before that
+        self.told_blocked = False  # which variables are kept from it is logged once
+        self.boot_error = ""  # message and stack of the last boot, where that failed
+        self.fallback: App | None = None  # who answers where this one cannot be loaded
+        self.init: Init | None = None  # what all of its workers are told alike
+        self.state = AppState(
+            app.key,
+            Policy(
+                kit=Kit(
+                    interpreter.executable,
+                    manifest.low_memory,
+                    None if interpreter.user is None else interpreter.user.bundle,
+                ),
+                ttl_s=manifest.ttl_s,
+                idle_timeout_s=manifest.idle_timeout_s,
+                max_requests=manifest.max_requests,
+                workers=manifest.workers,
+                prewarm=manifest.prewarm,
+                timeout_s=manifest.timeout_s,
+            ),
+        )
+
+    def has_workers(self) -> bool:
+        """Whether a worker that has loaded the app serves it."""
+        return any(w.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values())
+
+    def may_change(self) -> bool:
+        """Whether `has_changed` is to be asked: in development, or after a boot that failed."""
+        return self.watch is not None or bool(self.boot_error)
+
+    def has_changed(self, app: App, interpreter: Interpreter) -> bool:
+        """Whether `app` on `interpreter` is to be hosted anew: a file is told of once only."""
+        if self.app is not app or self.interpreter != interpreter:
+            return True
+        return self.watch is not None and self.watch.changed()
+
+
+def init_of(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
+    """What the app's workers are told; `environ` is the runtime's own environment."""
+    if hosted.init is None:
+        hosted.init = _make_init(hosted, settings, environ)
+    return hosted.init
+
+
+def _make_init(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
+    app, interpreter = hosted.app, hosted.interpreter
+    user = interpreter.user
+    config = to_config(app.manifest)
+    env, blocked = worker_environment(
+        app_dir=str(app.dir),
+        entrypoint=app.entrypoint,
+        config_json=json.dumps(config),
+        node_env=settings.env,
+        inherited=environ if user is None else {**environ, "HOME": user.home},
+        manifest_env=app.manifest.env,
+    )
+    message: Message = {
+        "type": INIT,
+        "name": app.name,
+        "version": app.version,
+        "dir": str(app.dir),
+        "entrypoint": app.entrypoint,
+        "base": f"/{app.name}",
+        "config": config,
+        "env": env,
+        "path": list(interpreter.path),
+        "prefix": interpreter.prefix,
+        "development": settings.is_development,
+        "concurrency": app.manifest.concurrency,
+        "user": user and {"uid": user.uid, "gid": user.gid, "groups": user.groups},
+    }
+    return Init(message, blocked)

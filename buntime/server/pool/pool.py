@@ -1,0 +1,458 @@
+"""Carries out what the scheduler decides: hands requests over, starts and ends workers.
+
+submit ─> Hosts ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail] ─> Staff, Worker
+a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
+"""
+
+import os
+import random
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from buntime.core.apps.app import App
+from buntime.core.errors import ServerFault
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import (
+    TAKES_WORK,
+    Adopt,
+    AppState,
+    Assign,
+    Decision,
+    End,
+    Fail,
+    PoolLimits,
+    Refuse,
+    Spawn,
+)
+from buntime.core.settings.load import Settings
+from buntime.core.telemetry.meters import Cause, Drop
+from buntime.core.values.units import format_size
+from buntime.server.http1.exchange import Exchange
+from buntime.server.loop import Loop, Timer
+from buntime.server.pool import faults
+from buntime.server.pool.hosting import Hosted, Kit
+from buntime.server.pool.hosts import Hosts
+from buntime.server.pool.places import Queued
+from buntime.server.pool.process import describe_exit
+from buntime.server.pool.report import PoolReport
+from buntime.server.pool.staff import Staff
+from buntime.server.pool.stats import PoolStats
+from buntime.server.pool.worker import Worker
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+_QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
+_TICK_S = 0.5
+_SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
+_REFILL_S = 0.05
+_BOOTS_PER_CORE = 2  # of those that no request waits for
+# Signals that say nothing against an app, as they come from operators and the kernel.
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class Pool:
+    """All workers of the runtime."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: Settings,
+        log: Log,
+        *,
+        interpreters: Interpreters,
+        bundle: str,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._default_python = interpreters.default.executable
+        self._is_development = settings.is_development
+        self._scheduler = Scheduler(_limits(settings), jitter=random.random)
+        self.stats = PoolStats()
+        self.hosts = Hosts(
+            loop,
+            log,
+            interpreters,
+            self._scheduler,
+            is_development=settings.is_development,
+            carry_out=self._carry_out,
+            enqueue=self._take_in,
+        )
+        self._staff = Staff(
+            loop,
+            settings,
+            log,
+            bundle=bundle,
+            environ=environ,
+            employer=self,
+            stats=self.stats,
+        )
+        self.report = PoolReport(
+            self._scheduler,
+            workers=self._staff.workers,
+            hosted=self.hosts.by_key,
+            by_state=self.hosts.by_state,
+            stats=self.stats,
+        )
+        self._decisions: deque[Decision] = deque()
+        self._is_carrying_out = False
+        self._refilling: Timer | None = None  # workers have been taken, and others are to start
+        self._on_empty: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Pool({self._staff!r}, {self.hosts!r})"
+
+    # From outside
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take what may change later. A pool that is too large now shrinks as workers end."""
+        self._scheduler.limits = _limits(settings)
+        self._staff.boot_timeout_s = settings.boot_timeout_s
+
+    def start(self) -> None:
+        """Start the spares of the default interpreter, and the ticking."""
+        self._staff.start()
+        kit = Kit(self._default_python, False)
+        self._carry_out(self._scheduler.keep_spares(kit, self._loop.now))
+        self._loop.call_later(_TICK_S, self._tick)
+
+    def submit(self, exchange: Exchange, app: App) -> None:
+        """Have the request answered by a worker of the app, now or when one is free."""
+        self.hosts.submit(exchange, app)
+
+    def prepare(self, app: App) -> None:
+        """Start what the app wants to have ready before its first request (`prewarm`)."""
+        self.hosts.prepare(app)
+
+    def withdraw(self, state: AppState, exchange: Exchange) -> None:
+        """A queued request is over: answered for, or its client has left."""
+        self._scheduler.withdraw(state, exchange)
+
+    def wait_s(self, state: AppState) -> float:
+        """How long a request that came now would wait for a worker, about."""
+        return state.wait_s(self._loop.now)
+
+    def recycle_worker(self, name: str) -> bool:
+        """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
+        for number, worker in self._staff.workers.items():
+            if worker.name == name and self._scheduler.workers[number].app is not None:
+                worker.log.info("worker is recycled by an operator")
+                self._carry_out(self._scheduler.recycle(number, self._loop.now))
+                return True
+        return False
+
+    def recycle_app(self, name: str, key: str | None) -> list[str]:
+        """The same for all workers of an app, or of one version; returns their names."""
+        found = [
+            worker.name
+            for number, worker in self._staff.workers.items()
+            if (state := self._scheduler.workers[number].app) is not None
+            and (app := self.hosts.by_state[state].app).name == name
+            and key in (None, app.key)
+        ]
+        return [each for each in found if self.recycle_worker(each)]
+
+    def close(self, on_empty: Callable[[], None]) -> None:
+        """End every worker; `on_empty` is called when the last process is gone."""
+        self._on_empty = on_empty
+        self._carry_out(self._scheduler.close())
+        self._tell_if_empty()
+
+    def end_orphans(self) -> None:
+        """After the last worker: end what is left of what they have started."""
+        self._staff.end_orphans()
+
+    def kill_all(self) -> None:
+        self._staff.kill_all()
+
+    # Overseer: what workers tell
+
+    def on_up(self, worker: Worker) -> None:
+        if worker.number in self._scheduler.workers:
+            self._carry_out(self._scheduler.up(worker.number, self._loop.now))
+
+    def on_ready(self, worker: Worker, message: Message) -> None:
+        self._staff.has_loaded(worker)
+        worker.log.debug("worker ready", kind=message["kind"], boot_ms=message["boot_ms"])
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.app is not None:
+            hosted = self.hosts.by_state[record.app]
+            hosted.boot_error = ""
+            self.stats.meters.of(hosted.app).on_boot(self._loop.now - record.born_s)
+            capacity = hosted.app.manifest.concurrency or int(message["concurrency"])
+            self.hosts.vetting.loaded(hosted)
+            self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
+
+    def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
+        worker.boot_error = f"{message}\n{stack}" if stack else message
+        worker.log.error("an app cannot be loaded", error=message, stack=stack)
+
+    def on_request_error(
+        self, worker: Worker, exchange: Exchange, message: str, stack: str
+    ) -> None:
+        self._log.error(
+            "an app failed at a request",
+            error=message,
+            stack=stack,
+            request_id=exchange.id,
+            method=exchange.head.method,
+            path=exchange.head.path,
+            app=worker.app_name,
+            version=worker.app_version,
+            worker=worker.name,
+        )
+        exchange.fail(ServerFault(500, "app_error", "the app failed at this request", detail=stack))
+
+    def on_open_ended(self, worker: Worker) -> None:
+        self._carry_out(self._scheduler.opened(worker.number, self._loop.now))
+
+    def on_finished(self, worker: Worker, exchange: Exchange) -> None:
+        self.stats.on_done((self._loop.now - exchange.started_s) * 1000)
+        self._carry_out(
+            self._scheduler.finished(
+                worker.number, self._loop.now, was_open_ended=exchange.is_open_ended
+            )
+        )
+        if self._refilling is not None:
+            self._refilling.cancel()
+            self._refilling = None
+            self._loop.call_soon(self._refill)  # the answer leaves in this turn
+        if worker.has_only_stuck():
+            self._staff.kill(worker, Cause.STUCK)
+
+    def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
+        worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
+        self._carry_out(self._scheduler.give_up(worker.number, self._loop.now))
+        if worker.has_only_stuck():
+            self._staff.kill(worker, Cause.STUCK)
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
+        worker.log.debug("worker's channel is closed", why=why)
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.state is not State.ENDING:
+            self.stats.on_unasked_end(worker.number)
+        if record is not None and record.state in TAKES_WORK:
+            self._carry_out(self._scheduler.retire(worker.number))
+        worker.process.kill()
+
+    # Requests
+
+    def _take_in(self, exchange: Exchange, hosted: Hosted) -> None:
+        self.stats.on_request(hosted.app.key)
+        self._enqueue(exchange, hosted)
+
+    def _enqueue(self, exchange: Exchange, hosted: Hosted) -> None:
+        exchange.place = Queued(self, hosted.state)
+        if exchange.deadlines is None:
+            exchange.deadlines = self._loop.timeouts(hosted.app.manifest.timeout_s)
+            exchange.restart_deadline()
+        self._carry_out(self._scheduler.submit(hosted.state, exchange, self._loop.now))
+
+    # Decisions
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        """Do what was decided, in its order.
+
+        Answering one request may begin the next one of its connection, and with it more
+        decisions: they come after those that were made before.
+        """
+        self._decisions += decisions
+        if self._is_carrying_out:
+            return
+        self._is_carrying_out = True
+        try:
+            while self._decisions:
+                decision = self._decisions.popleft()
+                if type(decision) is Assign:
+                    self._assign(decision)
+                else:
+                    self._carry_out_rare(decision)
+        finally:
+            self._is_carrying_out = False
+
+    def _carry_out_rare(self, decision: Decision) -> None:
+        match decision:
+            case Spawn(worker, kit):
+                self._staff.spawn(worker, kit)  # type: ignore[arg-type]  # kits are of our making
+            case Adopt(worker, app):
+                self._adopt(worker, app)
+            case End(worker, was_idle):
+                self._staff.end(worker, was_idle=was_idle)
+            case Refuse(ticket, retry_after_s):
+                self._refuse(self._give_back(ticket), retry_after_s)
+            case Fail(ticket):
+                self._fail_boot(ticket)
+            case _:
+                raise AssertionError(f"unknown decision {decision!r}")
+
+    def _assign(self, decision: Assign) -> None:
+        exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
+        worker = self._staff.workers.get(decision.worker)
+        if worker is None:  # it could not be started, see Staff.spawn
+            exchange.place = None
+            exchange.fail(faults.worker_died("the app's worker could not be started"))
+            return
+        record = self._scheduler.workers[decision.worker]
+        self.stats.on_assign(exchange, self._loop.now, is_hit=record.is_loaded)
+        worker.assign(exchange)
+        if record.state is State.ONCE:
+            self._refill_later()
+
+    def _give_back(self, ticket: object) -> Exchange:
+        exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
+        exchange.place = None
+        return exchange
+
+    def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
+        exchange.meter.drops[Drop.REFUSED] += 1
+        hosted = self.hosts.of(exchange)
+        if hosted is not None and hosted.state.is_crash_looping(self._loop.now):
+            exchange.fail(faults.crash_looping(hosted, retry_after_s))
+        else:
+            message = "the app has more requests than it can take"
+            exchange.fail(faults.overloaded(message, retry_after_s))
+
+    def _fail_boot(self, ticket: object) -> None:
+        exchange = self._give_back(ticket)
+        fallback = self.hosts.fall_back(exchange)
+        if fallback is not None:
+            exchange.app = fallback
+            exchange.meter = self.stats.meters.of(fallback)
+            self.submit(exchange, fallback)
+            return
+        exchange.meter.drops[Drop.BOOT_FAILED] += 1
+        hosted = self.hosts.of(exchange)
+        exchange.fail(faults.worker_died() if hosted is None else faults.not_loaded(hosted))
+
+    def _adopt(self, number: int, state: AppState) -> None:
+        self._staff.adopt(number, self.hosts.by_state[state])
+        self._refill_later()
+
+    def _refill_later(self) -> None:
+        """Make up for a worker that was taken when its request is over, or takes long.
+
+        Starting an interpreter stops the runtime for 1 ms, and keeps a core busy for 20 more;
+        done at once that would be most of what a request waits for.
+        """
+        if self._refilling is None:
+            self._refilling = self._loop.call_later(_REFILL_S, self._refill)
+
+    def _refill(self) -> None:
+        self._refilling = None
+        self._carry_out(self._scheduler.refill(self._loop.now))
+
+    # Employer: what happens to processes
+
+    def on_never_started(self, number: int) -> None:
+        decisions, _ = self._scheduler.died(number, self._loop.now)
+        self.stats.worker_failed += 1
+        self._carry_out(decisions)
+        self._tell_if_empty()
+
+    def on_exit(self, number: int, returncode: int) -> None:
+        worker = self._staff.workers[number]
+        record = self._scheduler.workers[number]
+        state = record.app
+        was_told = record.state is State.ENDING
+        if record.state in TAKES_WORK:
+            self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
+        left = worker.drain()
+        self._staff.dismiss(number)
+        was_killed = -returncode in _FROM_OUTSIDE and not worker.boot_error
+        decisions, failed_to_load = self._scheduler.died(
+            number, self._loop.now, was_killed=was_killed
+        )
+        how = describe_exit(returncode)
+        hosted = self.hosts.by_state.get(state) if state is not None else None
+        cause, was_told = self.stats.on_death(
+            number, returncode, was_told=was_told, failed_to_load=failed_to_load
+        )
+        meter = self.stats.meters.of(hosted.app) if hosted else self.stats.meters.of_none
+        meter.deaths[cause] += 1
+        if not was_told:
+            worker.log.warn("worker died", how=how, requests=len(left))
+        if failed_to_load and hosted is not None:
+            meter.boots_failed += 1
+            hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
+            self.hosts.vetting.failed(hosted)
+        # First: what the scheduler decides on the requests below rests on what it has decided here.
+        self._carry_out(decisions)
+        for exchange in left:
+            # Killed from outside is no fault of the app's, unless it happens again and again.
+            is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
+            self._on_worker_lost(worker, exchange, hosted, is_broken)
+        self.hosts.forget(state)
+        self._tell_if_empty()
+
+    def _on_worker_lost(
+        self, worker: Worker, exchange: Exchange, hosted: Hosted | None, is_broken: bool
+    ) -> None:
+        """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
+        exchange.place = None
+        told = bool(worker.boot_error)  # then another worker would fail in the same way
+        if hosted is not None and worker.can_try_again(exchange) and not told:
+            exchange.meter.retries += 1
+            self._enqueue(exchange, self.hosts.by_key.get(hosted.app.key, hosted))
+        elif hosted is not None and is_broken:
+            exchange.fail(faults.not_loaded(hosted))
+        else:
+            exchange.fail(faults.worker_died())
+
+    def _tick(self) -> None:
+        self._carry_out(self._scheduler.tick(self._loop.now))
+        for worker in tuple(self._staff.workers.values()):
+            self._end_streams_of_leaving(worker)
+            if worker.memory_max_bytes:
+                self._check_memory(worker, worker.memory_max_bytes)
+        self._staff.sweep()
+        self._loop.call_later(_TICK_S, self._tick)
+
+    def _end_streams_of_leaving(self, worker: Worker) -> None:
+        """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
+
+        In development they are closed at once: their pages are to come back to the new code.
+        """
+        record = self._scheduler.workers[worker.number]
+        if record.state is not State.RETIRING or record.app is None:
+            return
+        now = self._loop.now
+        if worker.leaving_since_s is None:
+            worker.leaving_since_s = now
+        grace_s = 0.0 if self._is_development else record.app.policy.ttl_s
+        if now - worker.leaving_since_s >= grace_s:
+            worker.end_streams(_SERVICE_RESTART)
+
+    def _check_memory(self, worker: Worker, limit_bytes: int) -> None:
+        """maxMemory: above it a worker is replaced, above one and a half of it killed."""
+        size_bytes = worker.process.resident_bytes()
+        if size_bytes <= limit_bytes:
+            return
+        sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
+        if size_bytes > 1.5 * limit_bytes:
+            worker.log.error("worker is far above its maxMemory and is killed", **sizes)
+            self._staff.kill(worker, Cause.MEMORY)
+            return
+        decisions = self._scheduler.replace(worker.number, self._loop.now)
+        if decisions:
+            worker.log.warn("worker is above its maxMemory and is replaced", **sizes)
+            self._carry_out(decisions)
+
+    def _tell_if_empty(self) -> None:
+        if self._on_empty is not None and not self._staff.workers:
+            on_empty, self._on_empty = self._on_empty, None
+            on_empty()
+
+
+def _limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        pool_size=settings.pool_size,
+        ephemeral_concurrency=settings.ephemeral_concurrency,
+        ephemeral_queue_limit=settings.ephemeral_queue_limit,
+        queue_limit=_QUEUE_LIMIT,
+        spare_workers=settings.spare_workers,
+        boots_at_once=_BOOTS_PER_CORE * (os.cpu_count() or 1),
+    )

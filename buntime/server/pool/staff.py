@@ -1,0 +1,177 @@
+"""The worker processes: started, given their app, told to end, and killed where they do not.
+
+Who is to start and to end is the scheduler's to decide, see the pool.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from buntime.core.apps.environment import INHERITED_NAMES
+from buntime.core.settings.load import Settings
+from buntime.core.telemetry.meters import Cause
+from buntime.server.loop import Loop, Timer
+from buntime.server.pool.hosting import Hosted, Kit, init_of
+from buntime.server.pool.orphans import Orphans, become_subreaper
+from buntime.server.pool.process import Process
+from buntime.server.pool.stats import PoolStats
+from buntime.server.pool.worker import Overseer, Worker
+from buntime.server.telemetry.logs import Log
+
+_END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
+_KIND_OF = "buntime worker"  # whose output it is, before it has an app
+
+
+class Employer(Overseer, Protocol):
+    """Whom the workers tell what they do, and who is told what becomes of them: the pool."""
+
+    def on_exit(self, number: int, returncode: int) -> None:
+        """The process has gone, and its output is read."""
+
+    def on_never_started(self, number: int) -> None: ...
+
+
+class Staff:
+    """All worker processes, by the numbers that the scheduler gave them."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: Settings,
+        log: Log,
+        *,
+        bundle: str,
+        environ: Mapping[str, str],
+        employer: Employer,
+        stats: PoolStats,
+    ) -> None:
+        self.workers: dict[int, Worker] = {}
+        self.boot_timeout_s = settings.boot_timeout_s
+        self._loop = loop
+        self._settings = settings
+        self._log = log
+        self._bundle = bundle
+        self._environ = environ  # the runtime's own, which workers get little of
+        self._employer = employer
+        self._stats = stats
+        self._boot_timers: dict[int, Timer] = {}
+        self._orphans = Orphans(log)
+
+    def __repr__(self) -> str:
+        return f"Staff({len(self.workers)} workers)"
+
+    def start(self) -> None:
+        """Have processes come to the runtime that have lost their worker."""
+        if not become_subreaper():
+            self._log.debug("processes that leave their worker's group cannot be found")
+
+    def spawn(self, number: int, kit: Kit) -> None:
+        """Start an interpreter that waits for an app."""
+        main = f"{kit.bundle or self._bundle}/__main__.py"
+        command = [kit.executable, "-I", "-S", "-X", "utf8", main]
+        inherited = self._environ
+        environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
+        environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
+        if kit.low_memory:
+            environ["MALLOC_ARENA_MAX"] = "1"
+        log = self._log.child(worker=f"w{number}")
+        try:
+            process = Process(
+                self._loop,
+                command,
+                environ,
+                on_line=lambda stream, line: self._on_line(number, stream, line),
+                on_exit=lambda returncode: self._employer.on_exit(number, returncode),
+            )
+        except OSError as exc:
+            log.error("a worker cannot be started", python=kit.executable, error=str(exc))
+            # Told a turn later: the scheduler is still waiting for its decisions to be done.
+            self._loop.call_soon(lambda: self._employer.on_never_started(number))
+            return
+        self.workers[number] = Worker(number, self._loop, process, self._employer, log)
+        self._stats.worker_created += 1
+
+    def adopt(self, number: int, hosted: Hosted) -> None:
+        """Have the worker load the app, within the time for that."""
+        worker = self.workers.get(number)
+        if worker is None:
+            return
+        app = hosted.app
+        worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
+        init = init_of(hosted, self._settings, self._environ)
+        if init.blocked and not hosted.told_blocked:
+            hosted.told_blocked = True
+            worker.log.info("variables kept from an app's workers", names=list(init.blocked))
+        worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
+        worker.adopt(
+            init.of(worker.name),
+            name=app.name,
+            version=app.version,
+            timeout_s=app.manifest.timeout_s,
+        )
+        self._boot_timers[number] = self._loop.call_later(
+            self.boot_timeout_s, lambda: self._on_boot_timeout(number)
+        )
+
+    def has_loaded(self, worker: Worker) -> None:
+        """The app is loaded, or the worker gone: the time for it counts no more."""
+        timer = self._boot_timers.pop(worker.number, None)
+        if timer is not None:
+            timer.cancel()
+
+    def end(self, number: int, *, was_idle: bool) -> None:
+        """Have the worker end, within a bounded time."""
+        worker = self.workers.get(number)
+        if worker is None:
+            return
+        if was_idle:
+            self._stats.will_end(number, Cause.IDLE)
+        worker.terminate(after_idle=was_idle)
+        self._loop.call_later(_END_GRACE_S, lambda: self._kill_if_there(number, worker))
+
+    def kill(self, worker: Worker, cause: Cause) -> None:
+        self._stats.will_end(worker.number, cause)
+        worker.process.kill()
+
+    def kill_all(self) -> None:
+        for worker in self.workers.values():
+            worker.process.kill()
+
+    def dismiss(self, number: int) -> Worker:
+        """The worker's process has gone."""
+        worker = self.workers.pop(number)
+        self.has_loaded(worker)
+        return worker
+
+    def sweep(self) -> None:
+        """Look for processes that have left their worker's group, and outlived it."""
+        names = {worker.name: worker.process.pid for worker in self.workers.values()}
+        self._orphans.sweep(names, self._loop.now)
+
+    def end_orphans(self) -> None:
+        """After the last worker: end what is left of what they have started."""
+        self._orphans.end()
+
+    def _kill_if_there(self, number: int, worker: Worker) -> None:
+        if self.workers.get(number) is worker:
+            worker.log.warn("worker did not end when told to and is killed")
+            self.kill(worker, Cause.UNRESPONSIVE)
+
+    def _on_line(self, number: int, stream: str, line: str) -> None:
+        worker = self.workers.get(number)
+        if worker is not None:
+            self._log.app_output(
+                worker.app_name or _KIND_OF,
+                worker.app_version,
+                worker.name,
+                "stdout" if stream == "stdout" else "stderr",
+                line,
+            )
+
+    def _on_boot_timeout(self, number: int) -> None:
+        worker = self.workers.get(number)
+        if worker is None or worker.is_loaded:
+            return
+        seconds = self.boot_timeout_s
+        worker.boot_error = f"the app did not load in {seconds:g} s"
+        worker.log.error(worker.boot_error)
+        self.kill(worker, Cause.BOOT_TIMEOUT)

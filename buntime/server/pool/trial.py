@@ -1,0 +1,128 @@
+"""Loads apps in workers, each once and one after the other, and tells what came of it.
+
+The same parts as when apps are served, without a socket to listen on: what loads here loads there.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.apps.router import RESERVED
+from buntime.core.errors import ManifestError
+from buntime.core.settings.load import Settings
+from buntime.server.apps.catalog import Catalog
+from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
+from buntime.server.loop import Loop
+from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.pool import Pool
+from buntime.server.pool.stacks import ignore_stacks_signals
+from buntime.server.pythons.interpreter import Interpreter, Interpreters
+from buntime.server.pythons.users import Users
+from buntime.server.telemetry.logs import Log
+
+_LOOK_S = 0.005  # how often it is looked whether an app has loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one app; `error` is "" where it is well. A static one has no Python."""
+
+    key: str
+    error: str
+    seconds: float = 0.0
+    python: str | None = None
+
+
+def find_apps(
+    settings: Settings, warn: Callable[[str, dict[str, object]], None]
+) -> list[App | Fault]:
+    """All apps of the worker folders, and the folders that are faulty."""
+    catalog = Catalog(
+        settings.worker_dirs,
+        body_default=settings.body_size_default_bytes,
+        body_max=settings.body_size_max_bytes,
+        warn=warn,
+        reserved=RESERVED,
+    )
+    return catalog.all(0.0)
+
+
+class Trial:
+    """Loads apps; `tell` gets the verdict of each as soon as it is known."""
+
+    def __init__(self, settings: Settings, log: Log, tell: Callable[[Verdict], None]) -> None:
+        self._tell = tell
+        self._loop = Loop(self._on_error)
+        self._failure: BaseException | None = None
+        self._interpreters = Interpreters(
+            settings.python, tell=log.info, users=Users(warn=log.warn)
+        )
+        self._pool = Pool(
+            self._loop,
+            settings,
+            log,
+            interpreters=self._interpreters,
+            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
+            environ=dict(os.environ),
+        )
+        self._left: list[App | Fault] = []
+        self._began_s = 0.0  # of the app that is tried
+
+    def run(self, apps: Sequence[App | Fault]) -> None:
+        """Try them all, in their order."""
+        ignore_stacks_signals()
+        self._left = list(apps)
+        self._loop.call_soon(self._next)
+        self._loop.run()
+        self._interpreters.close()
+        self._loop.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _next(self) -> None:
+        if not self._left:
+            self._pool.close(self._loop.stop)
+            return
+        self._began_s = self._loop.now
+        found = self._left.pop(0)
+        if isinstance(found, Fault):
+            self._settle(Verdict(found.key, found.error))
+        elif found.is_static:
+            self._settle(Verdict(found.key, ""))
+        else:
+            self._loop.run_blocking(
+                lambda: self._interpreters.find(found), lambda told: self._boot(found, told)
+            )
+
+    def _boot(self, app: App, told: Interpreter | BaseException) -> None:
+        if isinstance(told, ManifestError):
+            self._settle(Verdict(app.key, str(told)))
+        elif isinstance(told, BaseException):
+            raise told
+        else:
+            self._began_s = self._loop.now
+            hosted = self._pool.hosts.make(app, told)
+            self._pool.hosts.put_on(hosted)
+            self._pool.hosts.try_out(hosted)  # `prewarm` may have had it loaded already
+            self._wait(hosted)
+
+    def _wait(self, hosted: Hosted) -> None:
+        has_failed = hosted.state.boot_failures > 0 or hosted.boot_error
+        if not has_failed and not hosted.has_workers():
+            self._loop.call_later(_LOOK_S, lambda: self._wait(hosted))
+            return
+        seconds = self._loop.now - self._began_s
+        error = hosted.boot_error or ("its worker could not be started" if has_failed else "")
+        self._pool.hosts.take_off(hosted)
+        self._settle(Verdict(hosted.app.key, error, seconds, hosted.interpreter.version))
+
+    def _settle(self, verdict: Verdict) -> None:
+        self._tell(verdict)
+        self._loop.call_soon(self._next)
+
+    def _on_error(self, exc: BaseException) -> None:
+        """A callback raised: a bug, which must not look like an app that never loads."""
+        self._failure = exc
+        self._pool.kill_all()
+        self._loop.stop()

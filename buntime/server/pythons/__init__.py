@@ -1,0 +1,1 @@
+"""Interpreters of apps, their packages, and the users they run as."""

@@ -1,0 +1,286 @@
+"""Sees to it that an app with `autoInstall: true` has its packages before its first start.
+
+    shop/requirements.lock
+    shop/.venv-3f2a81c09d4e/    the environment, named after the lock file and the Python
+        requirements.lock       what it was installed from
+        install.log             what venv and pip wrote
+        complete                written last
+    shop/.venv -> .venv-3f2a…   for people and their tools; left alone if it is no link of ours
+    shop/.venv.lock             held by whoever installs, this runtime or another one
+
+Guarantees:
+- Only a complete environment is used. One whose installation was cut short is made anew.
+- An environment is made where it stays, and never changed: what it says of its place is true, and
+  a worker goes on with the one it was started from. Of earlier ones the last two are kept for that.
+- Nothing is written for an app whose environment is there: its folder may be read-only then.
+- What failed is tried again when the lock file has changed, else not before a minute has passed.
+
+`installed` is for the loop's thread, `ensure` waits for processes and is for any other one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from buntime.core.apps.app import App
+from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_lock
+from buntime.core.errors import ManifestError
+from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
+
+_LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
+_RETRY_S = 60.0
+_POLL_S = 0.1
+_KEPT = 2  # earlier environments, which workers may still run from
+
+_COMPLETE = "complete"
+_OURS = re.compile(r"\.venv-[0-9a-f]{12}")
+
+
+class Tell(Protocol):
+    """`Log.info`."""
+
+    def __call__(self, message: str, /, **fields: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class Base:
+    """The Python to make an environment with. `version` as in "3.11.7"."""
+
+    executable: str
+    version: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The environment that an app should have."""
+
+    app: App
+    recipe: Recipe
+    lock: bytes
+
+    def is_done(self) -> bool:
+        return (self.recipe.folder / _COMPLETE).exists()
+
+
+@dataclass(frozen=True)
+class _Failure:
+    folder: Path
+    reason: str
+    at: float
+
+
+# Path, device, inode, size and time of a lock file; another one says that it may have changed.
+_Signature = tuple[str, int, int, int, int]
+
+
+class Installer:
+    """Makes the environments of apps, each at most once at a time."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        tell: Tell | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        limit_s: float = _LIMIT_S,
+    ) -> None:
+        self._environ = environ
+        self._tell = tell or _say_nothing
+        self._clock = clock
+        self._limit_s = limit_s
+        self._closed = threading.Event()
+        # by App.dir
+        self._plans: dict[Path, tuple[Base, _Signature, _Plan]] = {}
+        self._failures: dict[Path, _Failure] = {}
+
+    def installed(self, app: App, base: Base) -> str | None:
+        """The Python of the app's environment, None if `ensure` must be asked.
+
+        Costs a few `stat` calls. Raises ManifestError for what failed a short while ago.
+        """
+        known = self._plans.get(app.dir)
+        if known is None:
+            return None
+        *made_from, plan = known
+        try:
+            if made_from != [base, _find_lock(app.dir)]:
+                return None
+            if plan.is_done():
+                return plan.recipe.executable
+        except OSError:  # `ensure` will meet with it, too, and say so
+            return None
+        self._refuse_retry(plan)
+        return None
+
+    def ensure(self, app: App, base: Base) -> str:
+        """The Python of the app's environment, which is made if need be.
+
+        Waits while another one makes it. Raises ManifestError where there is no lock file, where
+        it is unfit, and where something failed, with the last lines that pip wrote.
+        """
+        try:
+            plan = self._make_plan(app, base)
+            if not plan.is_done():
+                with self._alone(app.dir):
+                    self._finish(plan)
+        except (BadLock, InstallFailed, OSError) as exc:
+            raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, app)}") from exc
+        self._point(plan)
+        return plan.recipe.executable
+
+    def close(self) -> None:
+        """End what is being installed, soon; nothing will be any more."""
+        self._closed.set()
+
+    def _make_plan(self, app: App, base: Base) -> _Plan:
+        if getattr(sys, "frozen", False) and base.executable == sys.executable:
+            raise InstallFailed(
+                "this build of buntime has no Python to make an environment with; "
+                "name one as `python` in the manifest, or as RUNTIME_PYTHON"
+            )
+        signature = _find_lock(app.dir)
+        if signature is None:
+            raise BadLock(lacking_lock(os.listdir(app.dir)))
+        path = Path(signature[0])
+        lock = path.read_bytes()
+        try:
+            checks_hashes = has_hashes(lock)
+        except BadLock as exc:
+            raise BadLock(f"{path.name}: {exc}") from exc
+        recipe = Recipe(
+            folder=app.dir / f".venv-{_digest(lock, base)}",
+            python=base.executable,
+            lock_name=path.name,
+            checks_hashes=checks_hashes,
+            working_dir=app.dir,
+        )
+        plan = _Plan(app, recipe, lock)
+        self._plans[app.dir] = base, signature, plan
+        return plan
+
+    def _finish(self, plan: _Plan) -> None:
+        """Install unless somebody else did, or tried, while the lock was waited for."""
+        if plan.is_done():
+            return
+        self._refuse_retry(plan)
+        try:
+            self._install(plan)
+        except (InstallFailed, OSError) as exc:
+            reason = _reason(exc, plan.app)
+            self._failures[plan.app.dir] = _Failure(plan.recipe.folder, reason, self._clock())
+            raise
+        self._failures.pop(plan.app.dir, None)
+
+    def _install(self, plan: _Plan) -> None:
+        recipe = plan.recipe
+        what = {"app": plan.app.key, "lock": recipe.lock_name, "python": recipe.python}
+        self._tell("installing an app's packages", **what)
+        started = time.monotonic()
+        _remove_old(plan.app.dir)
+        recipe.folder.mkdir()
+        (recipe.folder / recipe.lock_name).write_bytes(plan.lock)
+        make_environment(
+            recipe, environ=self._environ, limit_s=self._limit_s, cancelled=self._closed
+        )
+        (recipe.folder / _COMPLETE).touch()
+        seconds = round(time.monotonic() - started, 1)
+        self._tell("an app's packages are installed", **what, seconds=seconds)
+
+    def _refuse_retry(self, plan: _Plan) -> None:
+        failure = self._failures.get(plan.app.dir)
+        if failure is None or failure.folder != plan.recipe.folder:
+            return
+        if self._clock() - failure.at < _RETRY_S:
+            raise ManifestError(f"{plan.app.source}: autoInstall: {failure.reason}")
+
+    @contextlib.contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Hold the app's lock, which the system drops when the runtime dies."""
+        with (folder / ".venv.lock").open("a") as file:
+            while not _try_lock(file.fileno()):
+                if self._closed.wait(_POLL_S):
+                    raise InstallFailed("the runtime is ending")
+            yield
+
+    def _point(self, plan: _Plan) -> None:
+        """Have `.venv` lead to the environment; workers do without, so it may fail."""
+        link = plan.app.dir / ".venv"
+        fresh = plan.app.dir / f".venv-{os.getpid()}-{threading.get_ident()}"
+        try:
+            target = os.readlink(link) if link.is_symlink() else ""
+            is_theirs = os.path.lexists(link) and not _OURS.fullmatch(target)
+            if is_theirs or target == plan.recipe.folder.name:
+                return
+            fresh.symlink_to(plan.recipe.folder.name)
+            try:
+                fresh.replace(link)
+            finally:
+                fresh.unlink(missing_ok=True)
+        except OSError as exc:
+            self._tell("an app's .venv is not up to date", app=plan.app.key, error=str(exc))
+
+
+def _find_lock(folder: Path) -> _Signature | None:
+    """The app's lock file, None if there is none."""
+    for name in LOCK_NAMES:
+        path = folder / name
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue
+        return str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    return None
+
+
+def _digest(lock: bytes, base: Base) -> str:
+    """Another lock, another minor version, another Python: another environment.
+
+    A new patch release takes over the environments of the one it replaces, as does a runtime in a
+    new virtual environment, whose Python is a link.
+    """
+    minor = ".".join(base.version.split(".")[:2])
+    whole = b"\0".join((minor.encode(), os.fsencode(os.path.realpath(base.executable)), lock))
+    return hashlib.sha256(whole).hexdigest()[:12]
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove incomplete environments, and all complete ones but the last."""
+    complete: list[tuple[float, Path]] = []
+    for path in [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]:
+        try:
+            complete.append(((path / _COMPLETE).stat().st_mtime, path))
+        except FileNotFoundError:
+            shutil.rmtree(path)
+    for _, path in sorted(complete)[:-_KEPT]:
+        shutil.rmtree(path)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _reason(exc: Exception, app: App) -> str:
+    if not isinstance(exc, OSError):
+        return str(exc)
+    return (
+        f"{exc.filename or app.dir}: {exc.strerror or exc}; the runtime must be able to write to "
+        f"{app.dir} to install there"
+    )
+
+
+def _say_nothing(message: str, /, **fields: object) -> None:
+    """Where nobody wants to know."""

@@ -1,0 +1,334 @@
+"""Finds the interpreter of an app's workers, and learns from it what they may import.
+
+    manifest `python`: a path, or "3.12" for python3.12 on the PATH
+    else the app's own .venv/bin/python
+    else the default: RUNTIME_PYTHON, else the Python that runs the runtime
+
+With `autoInstall` that of the environment that the installer makes with the first or the last.
+
+A worker is started with `-I -S`, which spares it up to 40 ms and every way for its environment to
+change what it imports; so it is told what `site` would have found. To find that out, the
+interpreter is run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages
+has changed. Not done is what an import line in a .pth file does beyond `sys.path`: editable
+installs with import hooks are not seen, those with a plain path are.
+
+`known` and `Interpreters.default` are for the loop's thread, `find` waits for a process and is for
+any other one.
+"""
+
+import json
+import os
+import re
+import signal
+import site
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import buntime
+from buntime.core.apps.app import App
+from buntime.core.errors import ManifestError, UsageError
+from buntime.core.values.wording import shown
+from buntime.server.pythons.users import User, Users
+
+if TYPE_CHECKING:
+    from buntime.server.pythons.installer import Installer, Tell
+
+MINIMUM = (3, 9)
+
+_PROBE_TIMEOUT_S = 10.0  # a cold interpreter on a slow disk takes two
+_OUTPUT_MAX_BYTES = 256 * 1024  # what is no Python may never stop to write
+_RETRY_S = 5.0  # a broken interpreter is not started for each request
+_MARK = "buntime-probe:"
+_PROBE_ENV = ("PATH", "HOME", "LANG", "TZ")  # as for workers: .pth files can run code
+
+# Runs in the interpreter in question, which may be any Python that knows -I (3.4).
+_PROBE = f"""
+import json, sys
+bare = list(sys.path)
+import site
+site.main()
+print("\\n{_MARK}" + json.dumps({{
+    "executable": sys.executable,
+    "version": sys.version_info[:3],
+    "path": [p for p in sys.path if p not in bare],
+    "prefix": sys.prefix,
+}}))
+"""
+
+
+class Interpreter(NamedTuple):
+    """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
+
+    `user` is whom an app's workers become in it, None for who they are.
+    """
+
+    executable: str
+    version: str  # "3.11.7"
+    path: tuple[str, ...]
+    prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
+    user: User | None = None
+
+
+class _Known(NamedTuple):
+    """What a probe gave, and what that depends on."""
+
+    answer: Interpreter | str  # or why it is unfit
+    signature: tuple[object, ...]
+    at: float
+
+
+class Interpreters:
+    """Chooses interpreters for apps, and remembers what each of them told."""
+
+    def __init__(
+        self,
+        default: str | None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        tell: "Tell | None" = None,
+        users: Users | None = None,
+    ) -> None:
+        """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""
+        self._environ = environ
+        self._clock = clock
+        self._tell = tell
+        self._installer: Installer | None = None
+        self._users = Users() if users is None else users
+        self._known: dict[str, _Known] = {}
+        self.default = running_interpreter() if default is None else self._find_default(default)
+
+    def known(self, app: App) -> Interpreter | None:
+        """The app's interpreter, None if `find` must be asked. Raises ManifestError if it is unfit.
+
+        Costs a few `stat` calls.
+        """
+        chosen = self._known_at(self._choose(app), app)
+        if chosen is not None and app.manifest.auto_install:
+            installed = self._installed(app, chosen, waits=False)
+            chosen = None if installed is None else self._known_at(installed, app)
+        if chosen is None or app.manifest.user is None:
+            return chosen
+        if not self._users.is_known(app, chosen.executable):
+            return None
+        return chosen._replace(user=self._users.get(app))
+
+    def find(self, app: App) -> Interpreter:
+        """The app's interpreter; runs it if need be. Raises ManifestError if it is unfit.
+
+        With `autoInstall` it may take minutes, until the app's packages are installed.
+        """
+        chosen = self._find_at(self._choose(app), app)
+        if app.manifest.auto_install:
+            chosen = self._find_at(self._installed(app, chosen, waits=True), app)
+        if app.manifest.user is None:
+            return chosen
+        return chosen._replace(user=self._users.find(app, chosen.executable, chosen.path))
+
+    def close(self) -> None:
+        """Have installations end soon; the threads that wait for them keep the program running."""
+        if self._installer is not None:
+            self._installer.close()
+
+    def _installed(self, app: App, chosen: Interpreter, *, waits: bool) -> str | None:
+        """The Python with the app's packages; None where it is not there and nobody `waits`."""
+        # Half as long as a bare interpreter takes to start, and few apps want it.
+        from buntime.server.pythons.installer import Base, Installer
+
+        if self._installer is None:
+            self._installer = Installer(environ=self._environ, tell=self._tell)
+        base = Base(chosen.executable, chosen.version)
+        return (self._installer.ensure if waits else self._installer.installed)(app, base)
+
+    def _known_at(self, executable: str | None, app: App) -> Interpreter | None:
+        if executable is None:
+            return self.default
+        known = self._known.get(executable)
+        if known is None or known.signature != _signature(executable, known.answer):
+            return None
+        if isinstance(known.answer, str) and self._clock() - known.at >= _RETRY_S:
+            return None
+        return _fit(known.answer, app)
+
+    def _find_at(self, executable: str | None, app: App) -> Interpreter:
+        interpreter = self._known_at(executable, app)
+        if interpreter is not None:
+            return interpreter
+        if executable is None:
+            return self.default
+        return _fit(self._probe(executable), app)
+
+    def _probe(self, executable: str) -> Interpreter | str:
+        answer = probe(executable, self._environ)
+        self._known[executable] = _Known(answer, _signature(executable, answer), self._clock())
+        return answer
+
+    def _choose(self, app: App) -> str | None:
+        """The executable's path, None for the default one. It may not be there."""
+        wanted = app.manifest.python
+        if wanted is None:
+            own = app.dir / ".venv/bin/python"
+            has_own = not app.manifest.auto_install and os.path.lexists(own)
+            return str(own) if has_own else None
+        path = self._locate(wanted, app.dir)
+        if path is None:
+            raise ManifestError(
+                f"{app.source}: python: there is no {shown(_command(wanted))} on the PATH; "
+                "install it, or write the path of an interpreter"
+            )
+        return path
+
+    def _find_default(self, wanted: str) -> Interpreter:
+        path = self._locate(wanted, Path.cwd())
+        if path is None:
+            raise UsageError(f"RUNTIME_PYTHON: there is no {shown(_command(wanted))} on the PATH")
+        answer = self._probe(path)
+        if isinstance(answer, str):
+            raise UsageError(f"RUNTIME_PYTHON: {answer}")
+        return answer
+
+    def _locate(self, wanted: str, folder: Path) -> str | None:
+        """The path that `wanted` means; a relative one counts from `folder`."""
+        if "/" in wanted:
+            home = self._environ.get("HOME", "~")
+            return os.path.normpath(folder / re.sub(r"^~(?=/)", lambda _: home, wanted))
+        import shutil  # 5 ms, for who names a Python
+
+        found = shutil.which(_command(wanted), path=self._environ.get("PATH", os.defpath))
+        return found and os.path.abspath(found)
+
+
+def running_interpreter() -> Interpreter:
+    """The Python that runs this, as far as its apps are concerned; the binary's has no packages."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not sys.executable:
+        raise UsageError("this Python does not know where it is; set RUNTIME_PYTHON")
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    ours = str(Path(buntime.__file__).parents[1])
+    return Interpreter(sys.executable, version, package_path(sys.path, folders, ours), sys.prefix)
+
+
+def package_path(path: Iterable[str], folders: Iterable[str], ours: str) -> tuple[str, ...]:
+    """The entries of `path` that are package folders, or come from a .pth file in one.
+
+    Left out is all else that a running program may have there: the script's folder, PYTHONPATH,
+    a .pyz, and `ours`, the folder that the runtime's own package lies in, unless it is installed
+    among the packages.
+    """
+    packages = [folder for folder in folders if folder in path]
+    linked = {line for folder in packages for line in _pth_lines(Path(folder))} - {ours}
+    return tuple(dict.fromkeys(entry for entry in path if entry in packages or entry in linked))
+
+
+def _pth_lines(folder: Path) -> Iterable[str]:
+    """The folders that .pth files in `folder` add, as `site` reads them."""
+    for file in sorted(folder.glob("*.pth")):
+        try:
+            lines = file.read_text("utf-8-sig", "surrogateescape").splitlines()
+        except OSError:  # `site` passes by what it cannot read, too
+            continue
+        for line in lines:
+            if line.strip() and not line.startswith(("#", "import ", "import\t")):
+                yield os.path.abspath(os.path.join(folder, line.rstrip()))
+
+
+def probe(
+    executable: str, environ: Mapping[str, str], *, timeout_s: float = _PROBE_TIMEOUT_S
+) -> Interpreter | str:
+    """Run `executable` to see what it is; a string says why it is unfit."""
+    env = {name: environ[name] for name in _PROBE_ENV if name in environ}
+    try:
+        process = subprocess.Popen(
+            [executable, "-I", "-S", "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd="/",
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else None
+        return f"{executable} cannot be run: {reason or exc}"
+    output, is_late = _collect(process, timeout_s)
+    if is_late:
+        return f"{executable} gave no answer within {timeout_s:g} s"
+    return _read_answer(executable, output, process.returncode)
+
+
+def _collect(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[str, bool]:
+    """What a process writes, and whether it had to be stopped for taking too long."""
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.start()
+    with process:
+        assert process.stdout is not None
+        output = process.stdout.read(_OUTPUT_MAX_BYTES)
+        if len(output) == _OUTPUT_MAX_BYTES:
+            _kill(process)
+        process.wait()
+    timer.cancel()
+    return output.decode("utf-8", "replace"), stopped.is_set()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started: pyenv's python is a script that runs another."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS gives the latter for what has ended
+        pass
+
+
+def _read_answer(executable: str, output: str, returncode: int) -> Interpreter | str:
+    answers = [line for line in output.splitlines() if line.startswith(_MARK)]
+    if not answers:
+        said = output.strip().splitlines() or [f"exit code {returncode}"]
+        return f"{executable} is no Python 3: {shown(said[-1])}"
+    answer = json.loads(answers[-1].removeprefix(_MARK))
+    version = ".".join(map(str, answer["version"]))
+    if tuple(answer["version"]) < MINIMUM:
+        minimum = ".".join(map(str, MINIMUM))
+        return f"{executable} is Python {version}; {minimum} or newer is needed"
+    path = tuple(dict.fromkeys(filter(None, answer["path"])))
+    return Interpreter(answer["executable"] or executable, version, path, answer["prefix"])
+
+
+def _fit(answer: Interpreter | str, app: App) -> Interpreter:
+    if isinstance(answer, Interpreter):
+        return answer
+    raise ManifestError(
+        f"{app.source}: {answer}; name another one as `python` in the manifest, "
+        "or mend or remove the app's .venv"
+    )
+
+
+def _signature(executable: str, answer: Interpreter | str) -> tuple[object, ...]:
+    """Changes with the interpreter, with its virtual environment, with what is installed in it."""
+    folders = answer.path if isinstance(answer, Interpreter) else ()
+    paths = (executable, str(Path(executable).parent.parent / "pyvenv.cfg"), *folders)
+    return tuple(map(_stamp, paths))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_mtime_ns
+
+
+def _command(wanted: str) -> str:
+    """`"3.12"` -> "python3.12", "pypy3" -> "pypy3"."""
+    return f"python{wanted}" if re.fullmatch(r"3(\.[0-9]+)?", wanted) else wanted

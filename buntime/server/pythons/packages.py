@@ -1,0 +1,240 @@
+"""Makes a virtual environment and installs packages into it, by a Python's own venv and pip.
+
+The environment is made without pip, and the other Python's pip installs into it: on CPython 3.11
+venv takes 0.1 s without pip and 9 s with it. A Python that has no such pip may have ensurepip.
+
+Wheels alone are installed, unless the lock file itself says otherwise (`--no-binary NAME`, or the
+path or URL of a source): to build a package takes minutes and a compiler, and runs its author's
+code.
+
+venv and pip run below _GUARD, which ends them, with all that they started, when its stdin closes:
+that is when this process dies, however it dies.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import IO
+
+from buntime.core.apps.environment import is_blocked
+
+_POLL_S = 0.05
+_TOOLS_TIMEOUT_S = 10.0  # as for the first look at an interpreter
+_PIP_MINIMUM = (22, 3)  # knows --python
+_TAIL_BYTES = 8192
+_TAIL_LINES = 6  # of which a wrong hash needs all
+_LINE_CHARS = 300
+
+# What pip needs to reach an index and its own cache.
+_PASSED = frozenset(
+    "PATH HOME LANG TZ TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME XDG_CONFIG_DIRS "
+    "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE".split()
+)
+_PROXIES = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy"))  # in any case
+# PIP_* is passed as well, but for what makes pip install elsewhere than into the environment.
+_DIVERTING = frozenset(("PIP_PREFIX", "PIP_PYTHON", "PIP_ROOT", "PIP_TARGET", "PIP_USER"))
+
+_PIP_OPTIONS = "--no-input --disable-pip-version-check --progress-bar=off --only-binary=:all:"
+_ADVICE = (
+    "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python, "
+    "or name another one as `python`"
+)
+
+_GUARD = """
+import os, runpy, signal, sys, threading
+def watch():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+_TOOLS = """
+import json
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+tools = {name: find_spec(name) is not None for name in ("venv", "ensurepip", "pip")}
+try:
+    tools["pip"] = version("pip") if tools["pip"] else ""
+except PackageNotFoundError:
+    tools["pip"] = ""
+print(json.dumps(tools))
+"""
+
+
+class InstallFailed(Exception):
+    """An environment could not be made; says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An environment to make in `folder`, which is there and holds the lock file."""
+
+    folder: Path
+    python: str  # that makes it
+    lock_name: str
+    checks_hashes: bool
+    working_dir: Path  # that paths in the lock file count from
+
+    @property
+    def executable(self) -> str:
+        """The Python of the environment."""
+        return str(self.folder / "bin/python")
+
+    @property
+    def output(self) -> Path:
+        """The file for what venv and pip write."""
+        return self.folder / "install.log"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A Python module to run, and what to say if that fails."""
+
+    command: tuple[str, ...]  # interpreter, module, arguments
+    failure: str
+
+
+def make_environment(
+    recipe: Recipe, *, environ: Mapping[str, str], limit_s: float, cancelled: Event
+) -> None:
+    """Make it and install what the lock file says, in `limit_s` at most.
+
+    `environ` is the runtime's own environment, of which venv and pip get little. Raises
+    InstallFailed, and OSError where the folder cannot be written.
+    """
+    env = install_environment(environ)
+    steps = _steps(recipe, _find_tools(recipe.python, env))
+    deadline = time.monotonic() + limit_s
+    with recipe.output.open("wb") as output:
+        for step in steps:
+            problem = _run(step, recipe, env, output, deadline, cancelled)
+            if cancelled.is_set():
+                raise InstallFailed("the runtime is ending")
+            if problem:
+                tail = _tail(recipe.output)
+                raise InstallFailed(f"{problem}; {recipe.output} ends with:{tail}")
+
+
+def install_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that venv and pip get of `environ`: no secrets but those meant for pip."""
+    passed = {name: value for name, value in environ.items() if _is_passed(name)}
+    return passed | {"PIP_USER": "0"}  # a user's settings may ask for --user
+
+
+def _is_passed(name: str) -> bool:
+    if name.startswith("PIP_"):
+        return name not in _DIVERTING and not is_blocked(name)
+    return name in _PASSED or name.lower() in _PROXIES
+
+
+# What to run
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What a Python can make environments with."""
+
+    venv: bool
+    ensurepip: bool
+    pip: str  # its version, "" for none
+
+
+def _find_tools(python: str, env: Mapping[str, str]) -> _Tools:
+    try:
+        done = subprocess.run(
+            [python, "-I", "-c", _TOOLS],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_TOOLS_TIMEOUT_S,
+            env=env,
+        )
+        return _Tools(**json.loads(done.stdout))
+    except (OSError, ValueError, TypeError, subprocess.SubprocessError) as exc:
+        raise InstallFailed(f"{python} cannot be asked for venv and pip: {exc}") from exc
+
+
+def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, _Step]:
+    python = recipe.python
+    if not tools.venv:
+        raise InstallFailed(f"{python} has no venv to make an environment with; {_ADVICE}")
+    options: tuple[str, ...] = ()
+    pip: tuple[str, ...] = (recipe.executable, "pip")
+    if _knows_python_option(tools.pip):
+        options, pip = ("--without-pip",), (python, "pip", "--python", recipe.executable)
+    elif not tools.ensurepip:
+        lack = f"pip {tools.pip} and no ensurepip" if tools.pip else "neither ensurepip nor pip"
+        needed = ".".join(map(str, _PIP_MINIMUM))
+        raise InstallFailed(f"{python} has {lack}; pip {needed} can install, too; {_ADVICE}")
+    lock = str(recipe.folder / recipe.lock_name)
+    hashes = ("--require-hashes",) if recipe.checks_hashes else ()
+    return (
+        _Step(
+            (python, "venv", *options, str(recipe.folder)),
+            f"{python} cannot make an environment",
+        ),
+        _Step(
+            (*pip, "install", *_PIP_OPTIONS.split(), *hashes, "--requirement", lock),
+            f"pip cannot install {recipe.lock_name}; "
+            "correct that file, or check the network and pip's settings",
+        ),
+    )
+
+
+def _knows_python_option(version: str) -> bool:
+    """`"23.0.1"` -> True, `"22.2"`, `""` -> False."""
+    numbers = version.split(".")[:2]
+    return all(map(str.isdecimal, numbers)) and tuple(map(int, numbers)) >= _PIP_MINIMUM
+
+
+# How it is run
+
+
+def _run(
+    step: _Step,
+    recipe: Recipe,
+    env: Mapping[str, str],
+    output: IO[bytes],
+    deadline: float,
+    cancelled: Event,
+) -> str:
+    """Run to the end; gives what to say of a failure, or nothing."""
+    python, *arguments = step.command
+    with subprocess.Popen(
+        [python, "-I", "-X", "utf8", "-c", _GUARD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=recipe.working_dir,
+        env=env,
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None:
+            if cancelled.wait(_POLL_S):
+                os.killpg(process.pid, signal.SIGKILL)
+            elif time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                return f"{step.failure}; it took too long and was stopped"
+    return step.failure if process.returncode else ""
+
+
+def _tail(output: Path) -> str:
+    """What a file ends with, each line on one of its own: from pip's first error on if there is."""
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - _TAIL_BYTES))
+        text = file.read().decode("utf-8", "replace")
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if line.startswith("ERROR:")), -_TAIL_LINES)
+    return "".join(_indented(lines[first:][:_TAIL_LINES])) or " nothing"
+
+
+def _indented(lines: Iterable[str]) -> Iterable[str]:
+    return (f"\n    {line[:_LINE_CHARS]}" for line in lines)

@@ -1,0 +1,1 @@
+"""Static sites: files opened inside their folder, and sent."""

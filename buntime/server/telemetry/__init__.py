@@ -1,0 +1,1 @@
+"""Where log lines go, and what the service manager is told."""

@@ -1,0 +1,369 @@
+"""The runtime's log: the loop drops records into a queue, one thread formats and writes them.
+
+    loop, pool threads ── put ──> bounded queue ── batch ──> writer thread ──> stdout, file
+
+Guarantees:
+- Logging never waits and never raises. A log that is slower than what it is given loses the newest
+  records, and says in the log how many.
+- Records come out in the order in which they were put in.
+- A caller pays for the level check, an append and a look at a flag, not for formatting or a system
+  call: 0.3 µs for an access entry (CPython 3.11). It wakes the writer, which costs 50 µs, only if
+  that sleeps. After a write the writer looks again POLL_S later, unasked, and goes to sleep when
+  nothing came in between: above 1/POLL_S records a second nobody pays for waking it.
+- The writer holds the interpreter for a batch at most, 0.35 ms for 128 access lines, then lets go
+  of it to write. It brings out some 100,000 lines a second.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import partial
+from typing import Literal
+
+from buntime.core.errors import UsageError
+from buntime.core.telemetry.records import (
+    AccessEntry,
+    Level,
+    Record,
+    format_access_journal,
+    format_access_json,
+    format_access_pretty,
+    format_journal,
+    format_json,
+    format_pretty,
+)
+from buntime.server.telemetry.logfile import LineOutput, LogFile, LogStream
+
+# Two seconds of access lines at 10,000 requests a second; some 12 MB.
+QUEUE_RECORDS = 20_000
+# What apps print may take half of the queue: an app that floods the log loses its own lines.
+QUEUE_APP_RECORDS = QUEUE_RECORDS // 2
+# All text of queued records other than access lines: 10,000 of an app's longest lines were 160 MB.
+QUEUE_CHARS = 8 * 1024 * 1024
+BATCH_RECORDS = 128
+BATCH_CHARS = 128 * 1024
+POLL_S = 0.01
+# A log that is too slow for long says so this often.
+TELL_DROPPED_S = 1.0
+
+DEBUG, INFO, WARN, ERROR = Level
+
+Entry = Record | AccessEntry
+
+
+class Log:
+    """What code writes to: `log.warn("worker replaced", worker="w3", age_s=12.5)`.
+
+    `fields` are written with every record. Values are formatted later, on another thread: pass
+    what does not change any more.
+    """
+
+    __slots__ = ("_fields", "_sink")
+
+    def __init__(self, sink: "LogSink", fields: Mapping[str, object] | None = None) -> None:
+        self._sink = sink
+        self._fields: dict[str, object] = dict(fields or {})
+
+    def child(self, /, **fields: object) -> "Log":
+        """A log whose records bear these fields too: `log.child(app="shop", version="1.0.0")`."""
+        return Log(self._sink, self._fields | fields)
+
+    def debug(self, message: str, /, **fields: object) -> None:
+        """What helps to follow the runtime's decisions."""
+        if self._sink.level <= DEBUG:
+            self._put(DEBUG, message, fields)
+
+    def info(self, message: str, /, **fields: object) -> None:
+        """What happens by the way."""
+        if self._sink.level <= INFO:
+            self._put(INFO, message, fields)
+
+    def warn(self, message: str, /, **fields: object) -> None:
+        """What somebody should look at some day."""
+        if self._sink.level <= WARN:
+            self._put(WARN, message, fields)
+
+    def error(self, message: str, /, **fields: object) -> None:
+        """What failed; a trace goes into the field `stack`."""
+        if self._sink.level <= ERROR:
+            self._put(ERROR, message, fields)
+
+    def access(self, entry: AccessEntry) -> None:
+        """A request that was answered; the fields of this log are not written with it."""
+        if self._sink.level <= INFO:
+            self._sink.put_access(entry)
+
+    def app_output(
+        self,
+        app: str,
+        version: str | None,
+        worker: str,
+        stream: Literal["stdout", "stderr"],
+        line: str,
+    ) -> None:
+        """A line that an app printed: level info for stdout, warn for stderr."""
+        level = INFO if stream == "stdout" else WARN
+        if self._sink.level <= level:
+            fields = {"app": app, "version": version, "worker": worker, "stream": stream}
+            record = Record(self._sink.clock(), level, line, fields)
+            self._sink.put(record, limit_records=QUEUE_APP_RECORDS)
+
+    def _put(self, level: Level, message: str, fields: dict[str, object]) -> None:
+        if self._fields:
+            fields = self._fields | fields
+        self._sink.put(Record(self._sink.clock(), level, message, fields))
+
+
+class _Act(Enum):
+    FLUSH = "flush"
+    REOPEN = "reopen"
+    CLOSE = "close"
+
+
+class _Mark:
+    """An order to the writer, obeyed when all that was queued before it is written."""
+
+    __slots__ = ("act", "done")
+
+    def __init__(self, act: _Act) -> None:
+        self.act = act
+        self.done = threading.Event()
+
+
+class _Form(Enum):
+    JSON = "json"
+    PRETTY = "pretty"
+    COLOURED = "coloured"
+    JOURNAL = "journal"
+
+
+_FORMATTERS: Mapping[_Form, tuple[Callable[[Record], str], Callable[[AccessEntry], str]]] = {
+    _Form.JSON: (format_json, format_access_json),
+    _Form.PRETTY: (
+        partial(format_pretty, colour=False),
+        partial(format_access_pretty, colour=False),
+    ),
+    _Form.COLOURED: (
+        partial(format_pretty, colour=True),
+        partial(format_access_pretty, colour=True),
+    ),
+    _Form.JOURNAL: (format_journal, format_access_journal),
+}
+
+
+class LogSink:
+    """The queue, the writer thread, and where that writes: a stream, a file, or both.
+
+    `format` is "json" or "pretty"; pretty lines are in colour on a terminal, unless the environment
+    has NO_COLOR; where the systemd journal reads the stream (`is_journal`) they have priorities
+    and no time. With `stream_fd` None there is the file alone. `clock` gives seconds since the
+    epoch. Raises UsageError where the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        *,
+        format: str = "json",  # noqa: A002  # named as the setting is
+        stream_fd: int | None = 1,
+        is_journal: bool = False,
+        file: str | None = None,
+        file_size_bytes: int = 50 * 1024 * 1024,
+        file_count: int = 5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if format not in ("json", "pretty"):
+            raise UsageError(f"log format {format!r} is unknown; use json or pretty")
+        self.level = level
+        self.clock = clock
+        self.dropped_records = 0
+
+        # of all threads: single appends, pops and reads of these are atomic
+        self._queue: deque[Entry | _Mark] = deque()
+        self._limit_records = QUEUE_RECORDS
+        self._is_asleep = False
+        self._wake = threading.Event()
+        # guards the sums: `dropped_records` and `_queued_chars`; nothing waits while it is held
+        self._lock = threading.Lock()
+        self._queued_chars = 0
+
+        # of the writer thread
+        self._stream = None if stream_fd is None else LogStream(stream_fd)
+        self._file = LogFile(file, size_bytes=file_size_bytes, count=file_count) if file else None
+        self._outputs: list[tuple[LineOutput, _Form]] = []
+        plain = _Form(format)
+        if self._stream is not None:
+            is_pretty = plain is _Form.PRETTY
+            has_colour = self._stream.is_terminal() and not os.environ.get("NO_COLOR")
+            special = _Form.JOURNAL if is_journal else _Form.COLOURED if has_colour else plain
+            self._outputs.append((self._stream, special if is_pretty else plain))
+        if self._file is not None:
+            self._outputs.append((self._file, plain))
+        self._told_records = 0
+        self._tell_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        state = "open" if self._thread.is_alive() else "closed"
+        return f"LogSink({state}, {self.queued_records} queued, {self.dropped_records} dropped)"
+
+    @property
+    def queued_records(self) -> int:
+        """Records that the writer has not taken yet."""
+        return len(self._queue)
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines that could not be written: to a full disk, into a closed pipe."""
+        return sum(output.lost_lines for output in (self._stream, self._file) if output)
+
+    # --- on any thread ---
+
+    def put_access(self, entry: AccessEntry) -> None:
+        """Queue an access entry, without a lock: the one call that happens at every request."""
+        if len(self._queue) >= self._limit_records:
+            with self._lock:
+                self.dropped_records += 1
+            return
+        self._queue.append(entry)
+        if self._is_asleep:
+            self._wake_writer()
+
+    def put(self, record: Record, *, limit_records: int = QUEUE_RECORDS) -> None:
+        """Queue a record, where there are not `limit_records` and QUEUE_CHARS of text already."""
+        chars = _chars(record)
+        with self._lock:
+            if (
+                len(self._queue) >= min(limit_records, self._limit_records)
+                or self._queued_chars + chars > QUEUE_CHARS
+            ):
+                self.dropped_records += 1
+                return
+            self._queued_chars += chars
+            self._queue.append(record)
+        if self._is_asleep:
+            self._wake_writer()
+
+    def reopen(self) -> None:
+        """Have the file opened anew, after it was renamed; returns at once."""
+        self._order(_Act.REOPEN)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that is queued was written (or lost); False where it took longer."""
+        return not self._thread.is_alive() or self._order(_Act.FLUSH).done.wait(timeout_s)
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is queued and end the writer; False where it took longer.
+
+        What is logged from now on is dropped.
+        """
+        self._limit_records = 0
+        if self._thread.is_alive():
+            self._order(_Act.CLOSE)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _order(self, act: _Act) -> _Mark:
+        mark = _Mark(act)
+        self._queue.append(mark)
+        self._wake_writer()
+        return mark
+
+    def _wake_writer(self) -> None:
+        # The flag first: whoever comes in between need not wake it again. The writer clears the
+        # event before it looks into the queue, so that no record stays there unseen.
+        self._is_asleep = False
+        self._wake.set()
+
+    # --- on the writer thread ---
+
+    def _run(self) -> None:
+        mark = None
+        while mark is None or mark.act is not _Act.CLOSE:
+            batch, mark = self._take()
+            if batch:
+                self._write(batch)
+            self._tell_dropped(at_once=mark is not None)
+            if mark:
+                self._obey(mark)
+            elif not batch:
+                self._sleep()
+            elif len(self._queue) < BATCH_RECORDS:  # let some gather
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+
+    def _take(self) -> tuple[list[Entry], _Mark | None]:
+        """The next batch, and the mark that ended it."""
+        batch: list[Entry] = []
+        mark, chars = None, 0
+        while self._queue and len(batch) < BATCH_RECORDS and chars < BATCH_CHARS:
+            entry = self._queue.popleft()
+            if isinstance(entry, _Mark):
+                mark = entry
+                break
+            if isinstance(entry, Record):
+                chars += _chars(entry)
+            batch.append(entry)
+        if chars:
+            with self._lock:
+                self._queued_chars -= chars
+        return batch, mark
+
+    def _write(self, batch: list[Entry]) -> None:
+        """Write a batch everywhere; where lines were lost before, tell how many."""
+        lines = {form: self._lines(batch, form) for form in {form for _, form in self._outputs}}
+        for output, form in self._outputs:
+            if output.write(lines[form]) and output.told_lines < output.lost_lines:
+                self._tell_lost(output, form)
+
+    def _tell_lost(self, output: LineOutput, form: _Form) -> None:
+        lost = output.lost_lines - output.told_lines
+        text = f"lost {lost} log lines that could not be written"
+        if output.write(self._lines([Record(self.clock(), WARN, text, {})], form)):
+            output.told_lines += lost
+
+    def _tell_dropped(self, *, at_once: bool) -> None:
+        """Tell of dropped records; while there are ever more of them, once in TELL_DROPPED_S."""
+        dropped = self.dropped_records - self._told_records
+        now = time.monotonic()
+        if dropped and (at_once or not self._queue or now >= self._tell_at):
+            self._told_records += dropped
+            self._tell_at = now + TELL_DROPPED_S
+            text = f"dropped {dropped} log records that came faster than they could be written"
+            self._write([Record(self.clock(), WARN, text, {})])
+
+    def _obey(self, mark: _Mark) -> None:
+        if self._file and mark.act is _Act.REOPEN:
+            self._file.reopen()
+        elif self._file and mark.act is _Act.CLOSE:
+            self._file.close()
+        mark.done.set()
+
+    def _sleep(self) -> None:
+        self._is_asleep = True
+        if not self._queue:  # a record put before the flag was up has woken nobody
+            self._wake.wait()
+        self._is_asleep = False
+        self._wake.clear()
+
+    def _lines(self, batch: list[Entry], form: _Form) -> bytes:
+        return "".join([self._line(entry, form) + "\n" for entry in batch]).encode()
+
+    def _line(self, entry: Entry, form: _Form) -> str:
+        format_record, format_access = _FORMATTERS[form]
+        try:
+            if isinstance(entry, AccessEntry):
+                return format_access(entry)
+            return format_record(entry)
+        except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
+            fields = {"error": exc, "record": entry}
+            return format_json(Record(self.clock(), ERROR, "log record is malformed", fields))
+
+
+def _chars(record: Record) -> int:
+    texts = [value for value in record.fields.values() if isinstance(value, str)]
+    return len(record.message) + sum(map(len, texts))

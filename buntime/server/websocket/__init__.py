@@ -1,0 +1,1 @@
+"""Open WebSockets, between a connection and a worker."""

@@ -1,0 +1,202 @@
+"""A WebSocket on its way: between a client's connection and the worker that has accepted it.
+
+    client ──frames──> Connection -> SocketLink.on_data -> WebSocket -> MESSAGE ──> worker
+           <─frames─── Connection <- SocketLink.send    <- WebSocket <─ MESSAGE ─── worker
+
+The exchange stays what it was: it has the credit of both directions, its access line is written
+when the connection ends. Each message costs its size and MESSAGE_OVERHEAD of credit.
+
+A client that breaks the protocol has sent messages before, and the app may have answers to them on
+their way. So the worker is told of the end first, and the closing frame waits for its last words:
+until it closes too, LAST_WORDS_S at most.
+"""
+
+from typing import Protocol
+
+from buntime.core.websocket.handshake import Upgrade
+from buntime.core.websocket.heartbeat import Beat, Heartbeat
+from buntime.core.websocket.protocol import (
+    Failed,
+    Kind,
+    PeerClosed,
+    Piece,
+    State,
+    WebSocket,
+    may_send_code,
+)
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.service import Service
+from buntime.server.loop import TimeoutQueue, Timer
+from buntime.wire import MESSAGE_OVERHEAD
+
+_INTERNAL_ERROR = 1011
+_GOING_AWAY = 1001  # RFC 6455 7.4.1: a server going down
+_GONE = 1006  # never on the wire: the connection ended without a close
+LAST_WORDS_S = 1.0
+
+
+class Carrier(Protocol):
+    """The connection, as far as a link needs it."""
+
+    @property
+    def service(self) -> Service: ...
+    @property
+    def pending_bytes(self) -> int: ...
+
+    def write(self, data: bytes) -> None: ...
+    def on_link_closing(self) -> None: ...
+    def on_link_closed(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Listener(Protocol):
+    """The worker, as far as a link needs it."""
+
+    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
+        """A piece of a message, within the credit that was given."""
+
+    def on_last_message(self, exchange: Exchange) -> None:
+        """No message comes any more; what the app sends still goes out."""
+
+
+class SocketLink:
+    """One open WebSocket."""
+
+    __slots__ = (
+        "_carrier",
+        "_exchange",
+        "_heartbeat",
+        "_last_words",
+        "_pings",
+        "_protocol",
+        "_worker",
+        "code",
+        "reason",
+    )
+
+    def __init__(
+        self, carrier: Carrier, exchange: Exchange, upgrade: Upgrade, worker: Listener
+    ) -> None:
+        service = carrier.service
+        self._carrier = carrier
+        self._exchange = exchange
+        self._worker = worker
+        self._protocol = WebSocket(
+            upgrade.agreement, message_max_bytes=service.websocket_message_max_bytes
+        )
+        self._heartbeat = Heartbeat(service.websocket_ping_s, service.loop.now)
+        self._pings: TimeoutQueue | None = service.ping_timeouts
+        if self._pings is not None:
+            self._pings.start(self)
+        self._last_words: Timer | None = None
+        # What the worker is told of the end.
+        self.code = _GONE
+        self.reason = ""
+
+    def __repr__(self) -> str:
+        return f"SocketLink({self._exchange.id}, {self._protocol.state.name})"
+
+    @property
+    def wants_data(self) -> bool:
+        """Is there credit for what the client may send, and is it still listened to?"""
+        return not self._protocol.is_blocked and self._protocol.state is not State.FAILED
+
+    @property
+    def is_closing(self) -> bool:
+        """Has our closing frame been sent?"""
+        return self._protocol.state in (State.CLOSING, State.CLOSED)
+
+    # From the client
+
+    def on_data(self, data: bytes) -> None:
+        """Frames, or pieces of them."""
+        self._heartbeat.on_traffic(self._carrier.service.loop.now)
+        self._take(data)
+
+    def on_credit(self) -> None:
+        """The app has read: hand on what had to wait."""
+        self._take(b"")
+
+    def on_timeout(self) -> None:
+        """The time between pings has passed."""
+        if self._pings is None:
+            return
+        now = self._carrier.service.loop.now
+        if self._protocol.is_blocked or self._carrier.pending_bytes:
+            self._heartbeat.on_traffic(now)  # it is we who do not read, or it reads still
+        beat = self._heartbeat.due(now)
+        if beat is Beat.DEAD:
+            self._carrier.abort()
+            return
+        if beat is Beat.PING and self._protocol.state is State.OPEN:
+            self._carrier.write(self._protocol.send_ping())
+        self._pings.start(self)
+
+    def on_end(self) -> None:
+        """The connection has ended."""
+        if self._pings is not None:
+            self._pings.stop(self)
+            self._pings = None
+        self._stop_waiting()
+
+    # From the worker
+
+    def send(self, kind: Kind, data: bytes, end: bool) -> None:
+        """A piece of a message of the app."""
+        if not self.is_closing:
+            self._exchange.carry(self._protocol.send_piece(kind, data, end), len(data))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close from our side; the client has some seconds to answer.
+
+        What it sent before may have waited for credit, its own closing frame among it: no
+        message is handed on any more, so it is read now.
+        """
+        if not may_send_code(code):
+            code = _INTERNAL_ERROR
+        if not self.is_closing:
+            self._stop_waiting()
+            self._carrier.write(self._protocol.close(code, reason))
+            self._carrier.on_link_closing()
+            self._take(b"")
+
+    def go_away(self, code: int = _GOING_AWAY, reason: str = "") -> None:
+        """The runtime or the worker ends: both sides are told."""
+        if self._protocol.state is State.OPEN:  # after a failure the worker knows of that one
+            self.code, self.reason = code, reason
+        self._exchange.let_go("closed")
+        self.close(code, reason)
+
+    def _take(self, data: bytes) -> None:
+        exchange, protocol = self._exchange, self._protocol
+        for event in protocol.receive(data, exchange.upload_credit):
+            if isinstance(event, Piece):
+                exchange.upload_credit -= len(event.data) + MESSAGE_OVERHEAD
+                exchange.body_seen_bytes += len(event.data)
+                if exchange.place is not None:
+                    self._worker.on_message(exchange, event.kind, event.data, event.end)
+            elif isinstance(event, PeerClosed | Failed):
+                self.code, self.reason = event.code, event.reason
+                if protocol.state is State.FAILED:
+                    self._hear_out()
+                else:
+                    exchange.let_go("closed")
+        outgoing = protocol.outgoing()
+        if outgoing:
+            self._carrier.write(outgoing)
+        if protocol.state is State.CLOSED:
+            self._carrier.on_link_closed()
+
+    def _hear_out(self) -> None:
+        """The client is listened to no more; the app may answer what came before."""
+        if self._exchange.place is None:
+            self.close(self.code, self.reason)
+            return
+        self._worker.on_last_message(self._exchange)
+        loop = self._carrier.service.loop
+        self._last_words = loop.call_later(LAST_WORDS_S, lambda: self.go_away(self.code))
+
+    def _stop_waiting(self) -> None:
+        if self._last_words is not None:
+            self._last_words.cancel()
+            self._last_words = None

@@ -1,0 +1,142 @@
+"""What workers see of the environment."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buntime.core.apps.environment import is_blocked, worker_environment
+
+
+def environment(
+    *,
+    inherited: dict[str, str] | None = None,
+    manifest_env: dict[str, str] | None = None,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    return worker_environment(
+        app_dir="/apps/shop",
+        entrypoint="index.py",
+        config_json="{}",
+        node_env="test",
+        inherited=inherited or {},
+        manifest_env=manifest_env or {},
+    )
+
+
+OWN = {
+    "APP_DIR": "/apps/shop",
+    "ENTRYPOINT": "index.py",
+    "WORKER_CONFIG": "{}",
+    "NODE_ENV": "test",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *"DATABASE_URL DB_HOST AWS_REGION GITHUB_SHA OPENAI_BASE ANTHROPIC_X STRIPE_MODE".split(),
+        *"MY_KEY A_TOKEN THE_SECRET ROOT_PASSWORD RUNTIME_MASTER_KEY".split(),
+        *"database_url Db_Host my_key My_Token _KEY".split(),
+    ],
+)
+def test_blocked(name: str) -> None:
+    """Names of credentials are blocked in any case of letters."""
+    assert is_blocked(name)
+
+
+@pytest.mark.parametrize("name", ["PATH", "KEY", "TOKENS", "MY_DB_", "DBX", "MONKEY", "KEY_FILE"])
+def test_not_blocked(name: str) -> None:
+    """Names that merely look a little like those of credentials are not blocked."""
+    assert not is_blocked(name)
+
+
+def test_nothing_but_its_own() -> None:
+    """A worker gets what describes it, where nothing else is to be had."""
+    assert environment() == (OWN, ())
+
+
+def test_inherited() -> None:
+    """Of the runtime's own environment, four names and RUNTIME_* are passed on."""
+    passed = {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "LANG": "C",
+        "TZ": "UTC",
+        "RUNTIME_LOG_LEVEL": "info",
+    }
+    kept_back = {
+        "PYTHONPATH": "/x",
+        "LC_ALL": "C",
+        "LD_PRELOAD": "x",
+        "USER": "me",
+        "NODE_ENV": "x",
+    }
+    assert environment(inherited=passed | kept_back) == (OWN | passed, ())
+
+
+def test_secrets_of_the_runtime() -> None:
+    """RUNTIME_* does not let the runtime's own secrets through."""
+    env, blocked = environment(inherited={"RUNTIME_MASTER_KEY": "k", "RUNTIME_a_token": "t"})
+    assert env == OWN
+    assert blocked == ("RUNTIME_MASTER_KEY", "RUNTIME_a_token")
+
+
+def test_manifest_env() -> None:
+    """The manifest adds variables and wins over inherited ones."""
+    env, blocked = environment(
+        inherited={"PATH": "/bin"}, manifest_env={"PATH": "/opt", "NODE_ENV": "x", "A": "1"}
+    )
+    assert env == OWN | {"PATH": "/opt", "NODE_ENV": "x", "A": "1"}
+    assert blocked == ()
+
+
+def test_manifest_env_is_filtered() -> None:
+    """A manifest gets no blocked name through either, in whatever case."""
+    env, blocked = environment(
+        manifest_env={"db_url": "x", "Api_Key": "y", "A": "1"}, inherited={"API_KEY": "z"}
+    )
+    assert env == OWN | {"A": "1"}
+    assert blocked == ("API_KEY", "Api_Key", "db_url")
+
+
+@pytest.mark.parametrize("name", ["APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG"])
+def test_what_describes_the_worker_is_true(name: str) -> None:
+    """What the runtime says of a worker, now or later, cannot be overruled."""
+    assert environment(manifest_env={name: "x"}, inherited={name: "y"}) == (OWN, ())
+
+
+NAMES = st.one_of(
+    st.text(max_size=12),
+    st.builds(
+        lambda *parts: "".join(parts),
+        st.sampled_from(["", "RUNTIME_", "DB_", "db_", "Aws_", "GITHUB_", "x"]),
+        st.sampled_from(["", "PATH", "A", "url"]),
+        st.sampled_from(["", "_KEY", "_token", "_Secret", "_PASSWORD", "Y"]),
+    ),
+    st.sampled_from(["PATH", "HOME", "LANG", "TZ", "NODE_ENV", *OWN]),
+)
+VARIABLES = st.dictionaries(NAMES, st.text(max_size=5))
+
+
+@settings(deadline=None)
+@given(VARIABLES, VARIABLES)
+def test_no_blocked_name_gets_through(inherited: dict[str, str], manifest: dict[str, str]) -> None:
+    """No name that reaches a worker is blocked, and each blocked one is reported."""
+    env, blocked = environment(inherited=inherited, manifest_env=manifest)
+    assert not any(is_blocked(name) for name in env)
+    assert set(blocked) == {name for name in {*inherited, *manifest} if is_blocked(name)}
+    assert list(blocked) == sorted(blocked)
+
+
+@settings(deadline=None)
+@given(VARIABLES, VARIABLES)
+def test_every_variable_has_a_reason(inherited: dict[str, str], manifest: dict[str, str]) -> None:
+    """A worker gets its own variables, the manifest's, and the named few of the runtime's."""
+    env, _ = environment(inherited=inherited, manifest_env=manifest)
+    for name, value in env.items():
+        if name in OWN and name != "NODE_ENV":
+            assert value == OWN[name]
+        elif name in manifest:
+            assert value == manifest[name]
+        elif name != "NODE_ENV":
+            assert name in ("PATH", "HOME", "LANG", "TZ") or name.startswith("RUNTIME_")
+            assert value == inherited[name]

@@ -1,0 +1,354 @@
+"""The manifest: defaults, values, and what is refused."""
+
+import json
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buntime.core.apps.document import read_document
+from buntime.core.apps.environment import is_blocked
+from buntime.core.apps.manifest import (
+    KEYS,
+    SIZE_MAX_BYTES,
+    Key,
+    Manifest,
+    default_manifest,
+    parse_manifest,
+    to_config,
+)
+from buntime.core.errors import ManifestError
+
+KB, MB = 1 << 10, 1 << 20
+DEFAULT = default_manifest(10 * MB)
+
+
+def parse(text: str | bytes) -> tuple[Manifest, tuple[str, ...]]:
+    data = text.encode() if isinstance(text, str) else text
+    return parse_manifest(data, path="shop/buntime.yaml", body_default=10 * MB, body_max=100 * MB)
+
+
+def fault(text: str) -> str:
+    with pytest.raises(ManifestError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def test_the_defaults() -> None:
+    """Without a manifest an app gets a new worker for each request, and the usual limits."""
+    expected = Manifest(
+        entrypoint=None,
+        timeout_s=30.0,
+        ttl_s=0.0,
+        idle_timeout_s=60.0,
+        max_requests=1000,
+        max_body_size_bytes=10 * MB,
+        low_memory=False,
+        auto_install=False,
+        public_routes=(),
+        visibility="public",
+        env={},
+        workers=1,
+        concurrency=None,
+        prewarm=0,
+        max_memory_bytes=None,
+        python=None,
+        nice=0,
+        user=None,
+        inject_base=None,
+    )
+    assert default_manifest(10 * MB) == expected
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "entrypoint:\nenv:\npublicRoutes: ~\n"])
+def test_nothing_said(text: str) -> None:
+    """An empty file, or keys left empty whose default is none, change nothing."""
+    assert parse(text) == (DEFAULT, ())
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_default_written_out(key: Key) -> None:
+    """A key's default, written into the file, changes nothing."""
+    assert parse(yaml.safe_dump({key.name: key.default})) == (DEFAULT, ())
+
+
+def test_every_field_has_a_key() -> None:
+    """The table covers the fields of a manifest, each once, and no key comes twice."""
+    assert sorted(key.field for key in KEYS) == sorted(field.name for field in fields(Manifest))
+    assert len({key.name for key in KEYS}) == len(KEYS)
+
+
+def test_all_keys() -> None:
+    """Each key sets its field."""
+    manifest, warnings = parse("""
+        entrypoint: ./src/main.py
+        timeout: 45
+        ttl: 1h
+        idleTimeout: 10m
+        maxRequests: 50
+        maxBodySize: 64kb
+        lowMemory: true
+        autoInstall: true
+        publicRoutes: [/login, /assets/**]
+        visibility: protected
+        env: {MODE: fast, VERSION: 1.10, DEBUG: true}
+        workers: 4
+        concurrency: 8
+        prewarm: 2
+        maxMemory: 256mb
+        python: python3.9
+        nice: 5
+        user: 1000:1000
+        injectBase: false
+    """)
+    assert warnings == ()
+    assert manifest == Manifest(
+        entrypoint="src/main.py",
+        timeout_s=45.0,
+        ttl_s=3600.0,
+        idle_timeout_s=600.0,
+        max_requests=50,
+        max_body_size_bytes=64 * KB,
+        low_memory=True,
+        auto_install=True,
+        public_routes=(("ALL", "/login"), ("ALL", "/assets/**")),
+        visibility="protected",
+        env={"MODE": "fast", "VERSION": "1.10", "DEBUG": "true"},
+        workers=4,
+        concurrency=8,
+        prewarm=2,
+        max_memory_bytes=256 * MB,
+        python="python3.9",
+        nice=5,
+        user="1000:1000",
+        inject_base=False,
+    )
+
+
+def test_python_as_written() -> None:
+    """A version of Python needs no quotes: 3.10 is not the number 3.1."""
+    assert parse("python: 3.10")[0].python == "3.10"
+
+
+def test_public_routes_by_method() -> None:
+    """Public routes may be given for each method, in any case of letters."""
+    manifest, _ = parse("publicRoutes:\n  get: [/a, /b/*]\n  POST: [/a]\n  ALL: []\n")
+    assert manifest.public_routes == (("GET", "/a"), ("GET", "/b/*"), ("POST", "/a"))
+
+
+def test_it_cannot_be_changed() -> None:
+    """A manifest and its variables are values that many may hold."""
+    manifest, _ = parse("env: {A: b}")
+    with pytest.raises(FrozenInstanceError):
+        manifest.workers = 2  # type: ignore[misc]  # what is tested
+    with pytest.raises(TypeError):
+        manifest.env["A"] = "c"  # type: ignore[index]  # what is tested
+    assert {manifest: "as a key"}[replace(manifest)] == "as a key"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timeot: 5", "unknown key 'timeot'; did you mean timeout? (allowed are entrypoint, time"),
+        ("# c\n\ncolor: red", "unknown key 'color' (allowed are entrypoint, timeout, ttl, idleTi"),
+        ("timeout: soon", "timeout: 'soon' is not a duration; write seconds, or"),
+        ("timeout: 0", "timeout: 0 is too short; write more than 0s"),
+        ("timeout:", "timeout: nothing is not a duration"),
+        ("ttl: -1", "ttl: -1 is not a duration"),
+        ("ttl: [1]", "ttl: a list is not a duration"),
+        ("maxRequests: '9'", "maxRequests: '9' is not allowed; write a whole number, 1 or more"),
+        ("workers: 0", "workers: 0 is not allowed; write a whole number, 1 or more"),
+        ("prewarm: -1", "prewarm: -1 is not allowed; write a whole number, 0 or more"),
+        ("concurrency: 1.5", "concurrency: 1.5 is not allowed; write a whole number"),
+        ("maxBodySize: 0", "maxBodySize: 0 is too small; write 1b or more"),
+        ("maxMemory: 1mb", "maxMemory: '1mb' is too small; write 16mb or more"),
+        ("lowMemory: 'no'", "lowMemory: 'no' is neither true nor false"),
+        ("visibility: secret", "visibility: 'secret' is not one of public, protected or internal"),
+        ("visibility: true", "visibility: true is not one of public, protected or internal"),
+        ("python: [3.9]", "python: a list is not text"),
+        ("python: ''", "python: '' is not text"),
+        ("nice: 20", "nice: 20 is not allowed; write a whole number, from 0 to 19"),
+        ("nice: -1", "nice: -1 is not allowed; write a whole number, from 0 to 19"),
+        ("user: 1000", "user: '1000' is no user; write a name, or numbers like 1000:1000"),
+        ("user: a b", "user: 'a b' is no user; write a name, or numbers like 1000:1000"),
+        ("entrypoint: 5", "entrypoint: 5 is not text"),
+        ("entrypoint: /etc/passwd", "entrypoint: '/etc/passwd' is not a file in the app's folder"),
+        (
+            "entrypoint: a/../../b.py",
+            "entrypoint: 'a/../../b.py' is not a file in the app's folder",
+        ),
+        ("entrypoint: ..", "entrypoint: '..' is not a file in the app's folder"),
+        ("entrypoint: .", "entrypoint: '.' is not a file in the app's folder"),
+        ('entrypoint: "a\\0b"', r"entrypoint: 'a\x00b' is not text"),
+        ("publicRoutes: /a", "publicRoutes: '/a' is not a list"),
+        ("publicRoutes: {GET: /a}", "publicRoutes: '/a' is not a list"),
+        (
+            "publicRoutes: {GTE: [/a]}",
+            "publicRoutes: 'GTE' is not one of ALL, GET, HEAD, POST, PUT",
+        ),
+        ("publicRoutes: [a]", "publicRoutes: 'a' is not a path"),
+        ("publicRoutes: [[/a]]", "publicRoutes: a list is not a path"),
+        ("publicRoutes: [/a%20b]", "publicRoutes: '/a%20b' has a character that no plain path"),
+        ("publicRoutes: ['/a?b']", "publicRoutes: '/a?b' has a character that no plain path has"),
+        ("publicRoutes: [/../a]", "publicRoutes: '/../a' has an empty or a dot segment"),
+        ("publicRoutes: [/a//b]", "publicRoutes: '/a//b' has an empty or a dot segment"),
+        ("publicRoutes: [/a**]", "publicRoutes: '/a**': write \"**\" alone between two slashes"),
+        ("env: [A]", "env: a list is not a mapping"),
+        ("env: {A-B: x}", "env: 'A-B' is not a name"),
+        ("env: {A: }", 'env: A: nothing is not text; write "" for an empty one'),
+        ("env: {A: [b]}", "env: A: a list is not text"),
+        ("env: {APP_DIR: x}", "env: APP_DIR is set by the runtime; take another name"),
+        ("ttl: 60\nttl: 60", "ttl is given twice, first on line 1"),
+        ("a: b: c", "not valid YAML: mapping values are not allowed"),
+    ],
+)
+def test_faults(text: str, message: str) -> None:
+    """An error names the file, the line, the key, what came, and what is allowed."""
+    line = text.count("\n") + 1
+    assert fault(text).startswith(f"shop/buntime.yaml:{line}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "ttl: 10\ntimeout: 30",
+            "ttl 10s is shorter than timeout 30s; raise ttl or lower timeout",
+        ),
+        (
+            "ttl: 10s",
+            "ttl 10s is shorter than timeout 30s (the default); raise ttl or lower timeout",
+        ),
+        (
+            "ttl: 1h\nidleTimeout: 5s",
+            "idleTimeout 5s is shorter than timeout 30s (the default); raise idleTimeout or",
+        ),
+        (
+            "ttl: 1h\ntimeout: 2m",
+            "idleTimeout 1m (the default) is shorter than timeout 2m; raise idleTimeout or",
+        ),
+    ],
+)
+def test_a_worker_lives_as_long_as_a_request(text: str, message: str) -> None:
+    """Where workers are reused, neither ttl nor idleTimeout may be shorter than timeout."""
+    assert fault(text).startswith(f"shop/buntime.yaml: {message}")
+
+
+def test_without_ttl_no_such_rule() -> None:
+    """Where a worker serves one request, idleTimeout means nothing and may be short."""
+    manifest, warnings = parse("timeout: 2m\nidleTimeout: 1s")
+    assert (manifest.timeout_s, manifest.idle_timeout_s, warnings) == (120.0, 1.0, ())
+
+
+def test_idle_timeout_is_lowered_to_ttl() -> None:
+    """A worker cannot be idle for longer than it lives; who asks for that is warned."""
+    manifest, warnings = parse("ttl: 10m\nidleTimeout: 1h")
+    assert manifest.idle_timeout_s == 600.0
+    assert warnings == ("shop/buntime.yaml: idleTimeout 1h is longer than ttl; 10m is used",)
+
+
+def test_default_idle_timeout_is_lowered_in_silence() -> None:
+    """Nobody is warned of what they did not write."""
+    manifest, warnings = parse("ttl: 40s")
+    assert (manifest.idle_timeout_s, warnings) == (40.0, ())
+
+
+def test_body_size_is_capped() -> None:
+    """The runtime's largest body holds for every app, with a warning."""
+    manifest, warnings = parse("maxBodySize: 1gb")
+    assert manifest.max_body_size_bytes == 100 * MB
+    assert warnings == (
+        "shop/buntime.yaml: maxBodySize 1gb is above RUNTIME_BODY_SIZE_MAX; 100mb is used",
+    )
+
+
+def test_config() -> None:
+    """A worker sees the manifest by its own keys, in seconds and bytes."""
+    manifest, _ = parse("ttl: 1h\ntimeout: 500ms\npublicRoutes: {GET: [/a, /b], ALL: [/c]}\n")
+    config = to_config(manifest)
+    assert list(config) == [key.name for key in KEYS]
+    assert config["ttl"] == 3600
+    assert config["timeout"] == 0.5
+    assert config["maxBodySize"] == 10 * MB
+    assert config["publicRoutes"] == {"GET": ["/a", "/b"], "ALL": ["/c"]}
+    assert config["entrypoint"] is None
+
+
+def test_config_has_no_blocked_variable() -> None:
+    """What is kept out of the environment does not come in by the config."""
+    manifest, _ = parse("env: {A: b, DB_URL: hidden, my_token: hidden}")
+    assert to_config(manifest)["env"] == {"A": "b"}
+
+
+SECONDS = st.integers(1, 10**6).map(lambda ms: ms / 1000)
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "entrypoint": st.sampled_from(["index.html", "src/app.py"]),
+        "timeout": SECONDS,
+        "ttl": st.just(0) | SECONDS,
+        "idleTimeout": SECONDS,
+        "maxRequests": st.integers(1, 10**6),
+        "maxBodySize": st.integers(1, 200 * MB),
+        "lowMemory": st.booleans(),
+        "publicRoutes": st.dictionaries(
+            st.sampled_from(["ALL", "GET", "POST"]),
+            st.lists(st.sampled_from(["/", "/a", "/a/*", "/**"]), min_size=1, unique=True),
+        ),
+        "visibility": st.sampled_from(["public", "protected", "internal"]),
+        "env": st.dictionaries(
+            st.from_regex(r"[A-Za-z_]{1,4}(_KEY|_token)?", fullmatch=True), st.text(max_size=5)
+        ),
+        "concurrency": st.none() | st.integers(1, 100),
+        "injectBase": st.none() | st.booleans(),
+    },
+)
+
+
+def parse_or_none(document: dict[str, object]) -> Manifest | None:
+    try:
+        return parse(yaml.safe_dump(document, allow_unicode=True))[0]
+    except ManifestError:
+        return None
+
+
+@settings(deadline=None)
+@given(DOCUMENTS)
+def test_rules_hold(document: dict[str, object]) -> None:
+    """Whatever a manifest says, what comes of it keeps the rules."""
+    manifest = parse_or_none(document)
+    if manifest is None:
+        return
+    assert manifest.max_body_size_bytes <= 100 * MB
+    if manifest.ttl_s:
+        assert manifest.timeout_s <= manifest.idle_timeout_s <= manifest.ttl_s
+
+
+@settings(deadline=None)
+@given(DOCUMENTS)
+def test_config_round_trip(document: dict[str, object]) -> None:
+    """The config of a manifest is JSON, and a manifest with the same meaning."""
+    manifest = parse_or_none(document)
+    if manifest is None:
+        return
+    config = to_config(manifest)
+    again = parse_or_none(json.loads(json.dumps(config)))
+    allowed = {name: text for name, text in manifest.env.items() if not is_blocked(name)}
+    assert again == replace(manifest, env=allowed)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from([key.name for key in KEYS]), st.text() | st.integers()))
+def test_any_values(document: dict[str, object]) -> None:
+    """Any values are a manifest or a ManifestError of one printable line, and nothing else."""
+    data = yaml.safe_dump(document, allow_unicode=True).encode()
+    assert set(read_document(data, size_max_bytes=SIZE_MAX_BYTES)) == set(document)
+    try:
+        parse(data)
+    except ManifestError as exc:
+        line = str(exc)
+    else:
+        line = "fine"
+    assert line.isprintable()

@@ -1,0 +1,297 @@
+"""Answers as bytes: h11's client side reads back what was meant, and nothing else can be sent."""
+
+from __future__ import annotations
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.http1.answer import Answer, AnswerError, Framing
+from buntime.core.http1.head import HOP_BY_HOP, Head
+
+Fields = list[tuple[str, str]]
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
+OURS = HOP_BY_HOP | {"date", "x-request-id", "content-length"}
+
+NAMES = st.text(TOKEN, min_size=1, max_size=20).filter(lambda name: name.lower() not in OURS)
+VALUES = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40
+).map(lambda value: "".join(c for c in value if not 0x80 <= ord(c) < 0xA0).strip())
+PIECES = st.lists(st.binary(max_size=300), max_size=8)
+STATUSES = st.integers(200, 599)
+
+
+def answer(
+    method: str = "GET",
+    status: int = 200,
+    fields: Fields | None = None,
+    size: int | None = None,
+    *,
+    version: str = "1.1",
+    keep_alive: bool = True,
+) -> Answer:
+    return Answer(
+        Head(method, "/", version),
+        status,
+        fields or [],
+        size,
+        date=DATE,
+        request_id="an-id",
+        keep_alive=keep_alive,
+    )
+
+
+def read_back(data: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
+    """What h11's client sees: the head and the body, and nothing behind it."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    response = client.next_event()
+    assert isinstance(response, h11.Response)
+    body = b""
+    while True:
+        event = client.next_event()
+        if event is h11.NEED_DATA:  # told by the end of the connection
+            client.receive_data(b"")
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            assert isinstance(event, h11.EndOfMessage)
+            break
+    assert client.trailing_data[0] == b""
+    return response, body
+
+
+def lines(made: Answer) -> list[str]:
+    """The head's lines, without the empty ones at its end."""
+    return made.head.decode("latin-1").split("\r\n")[:-2]
+
+
+def field(made: Answer, name: str) -> list[str]:
+    """The values of a field, in order."""
+    pairs = [line.split(": ", 1) for line in lines(made)[1:]]
+    return [value for key, value in pairs if key.lower() == name]
+
+
+@given(PIECES, st.booleans(), st.sampled_from(["1.0", "1.1"]), st.booleans(), STATUSES)
+def test_any_body_is_read_back(
+    pieces: list[bytes], is_told: bool, version: str, keep_alive: bool, status: int
+) -> None:
+    """A client reads the body that was framed, however it was cut and its end is told."""
+    whole = b"".join(pieces)
+    size = len(whole) if is_told else None
+    made = answer("GET", status, None, size, version=version, keep_alive=keep_alive)
+    sent = made.head + b"".join(b"".join(made.frame(piece)) for piece in pieces)
+    if status not in (204, 304):
+        sent += made.finish()
+    response, body = read_back(sent)
+    assert response.status_code == status
+    assert body == (b"" if status in (204, 304) else whole)
+
+
+@given(PIECES, st.booleans(), st.booleans())
+def test_an_answer_to_head_has_no_body(
+    pieces: list[bytes], is_told: bool, keep_alive: bool
+) -> None:
+    """HEAD gets the head alone, whatever the app gives as a body."""
+    size = sum(map(len, pieces)) if is_told else None
+    made = answer("HEAD", 200, None, size, keep_alive=keep_alive)
+    assert [made.frame(piece) for piece in pieces] == [()] * len(pieces)
+    assert made.finish() == b""
+    assert read_back(made.head, "HEAD")[1] == b""
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=12))
+def test_fields_are_read_back(fields: Fields) -> None:
+    """An app's fields reach the client as they were, with repeats, in their order."""
+    response, _ = read_back(answer("GET", 200, fields, 0).head)
+    got = [(name.decode(), value.decode("latin-1")) for name, value in response.headers]
+    ours = {"content-length", "x-request-id", "date"}
+    assert [pair for pair in got if pair[0] not in ours] == [
+        (name.lower(), value) for name, value in fields
+    ]
+
+
+@given(st.text(max_size=12), st.text(max_size=30))
+def test_no_field_can_add_another(name: str, value: str) -> None:
+    """A field is refused, dropped or one field: no name and no value makes two of it."""
+    try:
+        made = answer("GET", 200, [(name, value)], 0)
+    except AnswerError:
+        return
+    assert len(lines(made)) in (4, 5)  # status, [the field], length, request id, date
+    assert made.head.count(b"\r\n\r\n") == 1
+    assert made.head.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f", "\x1b", "\u2028"])
+def test_control_characters_in_values_are_refused(value: str) -> None:
+    """What could end a line, or is no byte of HTTP, cannot be sent; the error names the field."""
+    with pytest.raises(AnswerError, match="'X-Bad'"):
+        answer(fields=[("X-Bad", value)])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é", "a\0", "(a)"])
+def test_names_that_are_no_tokens_are_refused(name: str) -> None:
+    """A name that is no token is no field."""
+    with pytest.raises(AnswerError, match="header name"):
+        answer(fields=[(name, "x")])
+
+
+@pytest.mark.parametrize("pair", [(1, "a"), ("a", 1), ("a", None), ("a", b"x")])
+def test_fields_of_other_types_are_refused(pair: tuple[object, object]) -> None:
+    """Names and values are text: what garbage a worker sends is an error, not a crash."""
+    with pytest.raises(AnswerError):
+        answer(fields=[pair])  # type: ignore[list-item]  # on purpose
+
+
+@pytest.mark.parametrize("fields", [5, "ab", [["a"]], [["a", "b", "c"]], [[["a"], "b"]], [5]])
+def test_fields_that_are_no_pairs_are_refused(fields: object) -> None:
+    """Each field is a pair of a name and a value."""
+    with pytest.raises(AnswerError):
+        answer(fields=fields)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("name", sorted(HOP_BY_HOP | {"date", "x-request-id"}))
+def test_what_is_the_runtimes_to_say_is_dropped(name: str) -> None:
+    """Hop-by-hop fields, the date and the request id of an app do not reach the client."""
+    made = answer(fields=[(name.title(), "of-the-app")], size=0)
+    assert "of-the-app" not in made.head.decode()
+
+
+def test_fields_named_in_connection_are_dropped() -> None:
+    """What an app's Connection names ends at this hop too, before it or behind it."""
+    fields = [
+        ("X-First", "1"),
+        ("Connection", "x-first, X-Last"),
+        ("X-Kept", "2"),
+        ("x-last", "3"),
+        ("Set-Cookie", "a=b"),
+    ]
+    made = answer(fields=fields, size=0)
+    assert [field(made, name) for name in ("x-first", "x-last")] == [[], []]
+    assert field(made, "x-kept") == ["2"]
+    assert field(made, "set-cookie") == ["a=b"]
+
+
+def test_connection_cannot_take_away_framing() -> None:
+    """Naming Content-Length in Connection does not unframe the answer."""
+    made = answer(fields=[("connection", "content-length, content-type"), ("content-type", "a/b")])
+    assert field(made, "content-type") == ["a/b"]
+    made = answer(fields=[("connection", "content-length"), ("content-length", "3")])
+    assert field(made, "content-length") == ["3"]
+
+
+@pytest.mark.parametrize("status", [199, 100, 101, 0, -1, 1000, "200", None, True, 200.0])
+def test_statuses_that_end_no_request_are_refused(status: object) -> None:
+    """A status is a whole number from 200 to 999; interim ones are not an app's to send."""
+    with pytest.raises(AnswerError, match="status"):
+        answer(status=status)  # type: ignore[arg-type]  # on purpose
+
+
+def test_unknown_statuses_have_no_phrase() -> None:
+    """A status without a name is sent with an empty phrase, which clients read."""
+    assert read_back(answer(status=299, size=0).head)[0].status_code == 299
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+1", "1.0", "0x1", "1,1", "1_0", "\u0661", "9" * 19])
+def test_lengths_that_are_no_numbers_are_refused(value: str) -> None:
+    """A Content-Length of an app is one whole number."""
+    with pytest.raises(AnswerError):
+        answer(fields=[("content-length", value)])
+
+
+def test_two_different_lengths_are_refused() -> None:
+    """Content-Length given twice is one field where both agree, and an error else."""
+    fields = [("content-length", "3"), ("Content-Length", "3")]
+    assert field(answer(fields=fields), "content-length") == ["3"]
+    with pytest.raises(AnswerError, match="twice"):
+        answer(fields=[("content-length", "3"), ("content-length", "4")])
+
+
+def test_a_whole_body_of_another_length_is_refused() -> None:
+    """Where the whole body is there, a Content-Length that lies is found before the head leaves."""
+    with pytest.raises(AnswerError, match="Content-Length is 4, but the body has 3 bytes"):
+        answer(fields=[("content-length", "4")], size=3)
+
+
+@given(st.integers(0, 50), PIECES)
+def test_a_body_is_as_long_as_it_was_said_to_be(length: int, pieces: list[bytes]) -> None:
+    """A body longer or shorter than its Content-Length is an error, at the latest at its end."""
+    made = answer(fields=[("content-length", str(length))])
+    sent = 0
+    try:
+        for piece in pieces:
+            sent += sum(map(len, made.frame(piece)))
+        made.finish()
+    except AnswerError:
+        assert sum(map(len, pieces)) != length
+    else:
+        assert sum(map(len, pieces)) == length
+    assert sent <= length  # no byte beyond it has left: it would be read as the next answer
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "fields", "size", "told"),
+    [
+        ("GET", 200, [], 5, ["5"]),
+        ("GET", 200, [], 0, ["0"]),
+        ("HEAD", 200, [], 5, ["5"]),
+        ("HEAD", 200, [], 0, []),  # the app may have left the body out by itself
+        ("HEAD", 200, [("content-length", "7")], 0, ["7"]),
+        ("HEAD", 200, [], None, []),
+        ("GET", 204, [("content-length", "0")], 0, []),  # RFC 9110 8.6: never in a 204
+        ("GET", 304, [("content-length", "7")], 0, ["7"]),
+        ("GET", 304, [], 0, []),
+    ],
+)
+def test_which_length_is_told(
+    method: str, status: int, fields: Fields, size: int | None, told: list[str]
+) -> None:
+    """Content-Length tells of the body a GET would have got, and of no other."""
+    made = answer(method, status, fields, size)
+    assert field(made, "content-length") == told
+    assert field(made, "transfer-encoding") == []
+
+
+@pytest.mark.parametrize(
+    ("version", "size", "framing", "fields"),
+    [
+        ("1.1", None, Framing.CHUNKED, {"transfer-encoding: chunked"}),
+        ("1.1", 3, Framing.LENGTH, {"content-length: 3"}),
+        ("1.0", 3, Framing.LENGTH, {"content-length: 3", "connection: keep-alive"}),
+        ("1.0", None, Framing.CLOSE, {"connection: close"}),
+    ],
+)
+def test_how_the_end_is_told(
+    version: str, size: int | None, framing: Framing, fields: set[str]
+) -> None:
+    """By length where it is known, else in chunks; HTTP/1.0 has no chunks, so by closing."""
+    made = answer(size=size, version=version)
+    assert made.framing is framing
+    assert set(lines(made)[1:]) - {"x-request-id: an-id", f"date: {DATE}"} == fields
+    assert made.keep_alive is (framing is not Framing.CLOSE)
+
+
+def test_a_closing_answer_says_so() -> None:
+    """`Connection: close` stands in the last answer of a connection, and in no other."""
+    assert field(answer(size=0, keep_alive=False), "connection") == ["close"]
+    assert field(answer(size=0), "connection") == []
+
+
+def test_an_empty_piece_ends_no_chunked_body() -> None:
+    """An empty piece sends nothing: an empty chunk would be read as the body's end."""
+    made = answer()
+    assert made.frame(b"") == ()
+    assert b"".join(made.frame(b"abc")) + made.finish() == b"3\r\nabc\r\n0\r\n\r\n"
+
+
+def test_it_shows_its_state() -> None:
+    """Its repr says how it is framed and what is left."""
+    made = answer(size=5)
+    made.frame(b"abc")
+    assert repr(made) == "Answer(LENGTH, 2 left)"

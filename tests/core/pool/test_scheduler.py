@@ -1,0 +1,778 @@
+"""The scheduler: examples, and its invariants over random sequences of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import (
+    Adopt,
+    AppState,
+    Assign,
+    Decision,
+    End,
+    Fail,
+    Policy,
+    PoolLimits,
+    Refuse,
+    Spawn,
+)
+
+
+def limits(**changes: int) -> PoolLimits:
+    values = {
+        "pool_size": 10,
+        "ephemeral_concurrency": 2,
+        "ephemeral_queue_limit": 3,
+        "queue_limit": 4,
+        "spare_workers": 1,
+        "boots_at_once": 10,
+    }
+    return PoolLimits(**{**values, **changes})
+
+
+def policy(**changes: float) -> Policy:
+    values = {
+        "kit": "python",
+        "ttl_s": 100.0,
+        "idle_timeout_s": 50.0,
+        "max_requests": 1000,
+        "workers": 1,
+        "prewarm": 0,
+        "timeout_s": 30.0,
+    }
+    return Policy(**{**values, **changes})  # type: ignore[arg-type]  # kinds as in the dict above
+
+
+def scheduler(**changes: int) -> Scheduler:
+    return Scheduler(limits(**changes), jitter=lambda: 0.5)
+
+
+def kinds(decisions: Iterable[Decision]) -> list[str]:
+    return [type(decision).__name__ for decision in decisions]
+
+
+def worker_of(decisions: Iterable[Decision]) -> int:
+    return next(d.worker for d in decisions if isinstance(d, Adopt))
+
+
+def booted(pool: Scheduler, app: AppState, capacity: int = 1, now: float = 0.0) -> int:
+    """A loaded, idle worker of the app."""
+    decisions = pool.submit(app, "first", now)
+    worker = worker_of(decisions)
+    assert kinds(pool.loaded(worker, capacity, now)) == ["Assign"]
+    pool.finished(worker, now)
+    return worker
+
+
+def test_the_first_request_starts_a_worker_and_waits_for_it() -> None:
+    """A persistent app's request is assigned when its worker has loaded."""
+    pool, app = scheduler(), AppState("a", policy())
+    decisions = pool.submit(app, "r1", 0)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.loaded(worker_of(decisions), 1, 1) == [Assign(worker_of(decisions), "r1")]
+
+
+def test_a_spare_is_adopted_before_a_process_is_started() -> None:
+    """A spare of the right kit saves the start."""
+    pool, app = scheduler(), AppState("a", policy())
+    assert kinds(pool.keep_spares("python", 0)) == ["Spawn"]
+    assert kinds(pool.submit(app, "r1", 0)) == ["Adopt"]
+
+
+def test_a_spare_of_another_kit_is_not_adopted() -> None:
+    """An app never runs on an interpreter that is not its own."""
+    pool, app = scheduler(), AppState("a", policy(kit="other"))
+    pool.keep_spares("python", 0)
+    assert kinds(pool.submit(app, "r1", 0)) == ["Spawn", "Adopt"]
+
+
+def test_a_loaded_worker_is_used_again() -> None:
+    """A request for an idle worker is assigned at once."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    assert pool.submit(app, "r2", 1) == [Assign(worker, "r2")]
+
+
+def test_requests_beyond_the_capacity_wait_in_order() -> None:
+    """What a full worker cannot take is assigned in the order of arrival."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    assert pool.submit(app, "r3", 1) == []
+    assert pool.submit(app, "r4", 1) == []
+    assert pool.finished(worker, 2) == [Assign(worker, "r3")]
+    assert pool.finished(worker, 2) == [Assign(worker, "r4")]
+
+
+def test_what_is_open_ended_takes_no_place() -> None:
+    """An open WebSocket makes room for the next request, and its end makes no more than that."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "socket 1", 1)
+    pool.submit(app, "socket 2", 1)
+    assert pool.opened(worker, 2) == [Assign(worker, "socket 2")]
+    assert pool.opened(worker, 2) == []
+    assert pool.submit(app, "r1", 3) == [Assign(worker, "r1")]
+    assert pool.submit(app, "r2", 3) == []
+    assert pool.finished(worker, 4, was_open_ended=True) == []
+    assert pool.finished(worker, 4) == [Assign(worker, "r2")]
+
+
+def test_what_is_open_ended_is_in_hand() -> None:
+    """A worker with an open WebSocket is not idle: it is not ended before that is."""
+    pool, app = scheduler(), AppState("a", policy(idle_timeout_s=5))
+    worker = booted(pool, app)
+    pool.submit(app, "socket", 1)
+    pool.opened(worker, 1)
+    assert pool.tick(100) == []
+    assert pool.drop_app(app, 100) == []
+    assert pool.finished(worker, 200, was_open_ended=True) == [End(worker)]
+
+
+def test_the_least_loaded_worker_is_chosen() -> None:
+    """With several workers, a request goes to the one with the fewest in hand."""
+    pool, app = scheduler(), AppState("a", policy(workers=2))
+    first = booted(pool, app, capacity=2)
+    pool.submit(app, "r1", 0)
+    pool.submit(app, "r2", 0)
+    second = worker_of(pool.submit(app, "r3", 0))
+    assert pool.loaded(second, 2, 1) == [Assign(second, "r3")]
+    pool.finished(first, 1)
+    pool.finished(first, 1)
+    assert pool.submit(app, "r4", 1) == [Assign(first, "r4")]
+
+
+def test_a_full_queue_refuses_the_newest() -> None:
+    """Beyond the queue's bound a request is refused; those before it keep their place."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(4):
+        pool.submit(app, number, 0)
+    assert kinds(refused := pool.submit(app, 4, 0)) == ["Refuse"]
+    assert refused == [Refuse(4, 0.0)]  # nothing is known of how fast it moves
+    assert list(app.queue) == [0, 1, 2, 3]
+
+
+def test_an_ephemeral_request_gets_a_worker_of_its_own() -> None:
+    """With ttl 0 a request is assigned without waiting, and its worker ends with it."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    decisions = pool.submit(app, "r1", 0)
+    assert kinds(decisions) == ["Spawn", "Adopt", "Assign"]
+    worker = worker_of(decisions)
+    pool.loaded(worker, 1, 0)
+    assert pool.finished(worker, 1) == [End(worker)]
+
+
+def test_ephemeral_slots_are_bounded_and_passed_on() -> None:
+    """No more than the allowed number run at once; the next starts when one has ended."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(app, "r1", 0))
+    pool.submit(app, "r2", 0)
+    assert pool.submit(app, "r3", 0) == []
+    assert kinds(pool.finished(first, 1)) == ["End", "Spawn", "Adopt", "Assign"]
+
+
+def test_ephemeral_slots_are_shared_between_apps() -> None:
+    """One app's flood does not keep another one waiting for all of it."""
+    pool = scheduler(ephemeral_concurrency=1)
+    loud, quiet = AppState("loud", policy(ttl_s=0.0)), AppState("quiet", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(loud, "l1", 0))
+    pool.submit(loud, "l2", 0)
+    pool.submit(loud, "l3", 0)
+    pool.submit(quiet, "q1", 0)
+    second = pool.finished(first, 1)
+    assert [d.ticket for d in second if isinstance(d, Assign)] == ["l2"]
+    third = pool.finished(worker_of(second), 2)
+    assert [d.ticket for d in third if isinstance(d, Assign)] == ["q1"]
+
+
+def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:
+    """Room is made by the least recently used idle worker, and used when it has gone."""
+    pool = scheduler(pool_size=2)
+    old, new, third = (AppState(name, policy()) for name in "abc")
+    worker_old = booted(pool, old, now=1)
+    booted(pool, new, now=2)
+    assert pool.submit(third, "r", 3) == [End(worker_old)]
+    decisions, _ = pool.died(worker_old, 4)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.evictions == 1
+
+
+def test_a_worker_at_its_last_request_is_replaced_first() -> None:
+    """maxRequests: the old worker serves until the new one has loaded."""
+    pool, app = scheduler(), AppState("a", policy(max_requests=2))
+    old = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    new = worker_of(pool.finished(old, 1))
+    assert pool.submit(app, "r3", 1) == [Assign(old, "r3")]
+    pool.finished(old, 1)
+    assert pool.loaded(new, 1, 2) == [End(old)]
+    assert pool.submit(app, "r4", 2) == [Assign(new, "r4")]
+
+
+def test_a_replacement_that_does_not_load_leaves_the_old_worker_serving() -> None:
+    """A broken deploy harms nobody who is served already."""
+    pool, app = scheduler(), AppState("a", policy(max_requests=2))
+    old = booted(pool, app)
+    pool.submit(app, "r2", 1)
+    new = worker_of(pool.finished(old, 1))
+    _, failed_to_load = pool.died(new, 2)
+    assert failed_to_load
+    assert pool.submit(app, "r3", 2) == [Assign(old, "r3")]
+    assert kinds(pool.finished(old, 2)) == []  # backs off
+    assert kinds(pool.tick(3.5)) == ["Spawn", "Adopt"]
+
+
+def test_an_old_worker_without_traffic_ends() -> None:
+    """ttl: nobody asked for the app lately, so nothing replaces its worker."""
+    pool, app = scheduler(), AppState("a", policy(idle_timeout_s=50.0))
+    pool.add_app(app, 0)
+    worker = booted(pool, app)
+    pool.submit(app, "r", 40)
+    assert End(worker) not in pool.tick(101)  # it is busy
+    pool.finished(worker, 101)
+    assert pool.workers[worker].state is State.ENDING
+
+
+def test_an_idle_worker_ends_after_its_time() -> None:
+    """idleTimeout: IDLE, then the end."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    assert pool.tick(49) == []
+    assert pool.tick(50) == [End(worker, was_idle=True)]
+
+
+def test_prewarmed_workers_are_kept() -> None:
+    """prewarm: ready before the first request, for ttl 0 too, and kept however idle."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, prewarm=1))
+    decisions = pool.add_app(app, 0)
+    worker = worker_of(decisions)
+    assert pool.loaded(worker, 1, 1) == []
+    assert pool.tick(1000) == []
+    assert pool.submit(app, "r", 1000) == [Assign(worker, "r")]
+    # The next one, and a spare: interpreters of its kit are in use now.
+    assert kinds(pool.refill(1000)) == ["Spawn", "Adopt", "Spawn"]
+    assert pool.refill(1000) == []
+
+
+def test_what_waits_for_a_broken_app_fails() -> None:
+    """A boot that fails fails the requests that wait for it."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = worker_of(pool.submit(app, "r1", 0))
+    pool.submit(app, "r2", 0)
+    decisions, failed_to_load = pool.died(worker, 1)
+    assert failed_to_load
+    assert decisions == [Fail("r1"), Fail("r2")]
+
+
+def test_a_crash_loop_is_refused_between_its_tries() -> None:
+    """After five failed boots in a row requests get 503 at once, and one try a back-off."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(5):
+        pool.died(worker_of(pool.submit(app, number, 0)), 0)
+    assert pool.submit(app, "r", 6) == [Refuse("r", 10.0)]
+    assert kinds(pool.submit(app, "r", 16)) == ["Spawn", "Adopt"]
+
+
+def test_who_waits_behind_a_stuck_worker_gets_another() -> None:
+    """A worker that is given up is replaced at once for those that wait, not at the next tick."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "stuck", 1)
+    pool.submit(app, "waits", 1)
+    decisions = pool.give_up(worker, 2)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.workers[worker].state is State.RETIRING
+    assert pool.loaded(worker_of(decisions), 1, 3) == [Assign(worker_of(decisions), "waits")]
+
+
+def test_a_dropped_app_finishes_what_it_has() -> None:
+    """A changed app's old worker ends after its last request, and gets no new one."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r1", 1)
+    assert pool.drop_app(app, 1) == []
+    assert pool.finished(worker, 2) == [End(worker)]
+
+
+def test_a_withdrawn_request_is_not_assigned() -> None:
+    """A request whose client left is not given to anybody."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "r1", 1)
+    pool.submit(app, "r2", 1)
+    assert pool.withdraw(app, "r2")
+    assert not pool.withdraw(app, "r2")
+    assert pool.finished(worker, 2) == []
+
+
+def assigned(decisions: Iterable[Decision]) -> list[object]:
+    return [decision.ticket for decision in decisions if isinstance(decision, Assign)]
+
+
+def test_an_overloaded_queue_serves_the_newest_first() -> None:
+    """When the oldest has used up half of its time, who came last is served: it can be in time."""
+    pool, app = scheduler(), AppState("a", policy(timeout_s=10.0))
+    worker = booted(pool, app)
+    pool.submit(app, "served", 0)
+    for second, name in enumerate(["old", "middle", "new"]):
+        pool.submit(app, name, second)
+    assert assigned(pool.finished(worker, 5)) == ["old"]  # not overloaded yet
+    assert assigned(pool.finished(worker, 6.5)) == ["new"]
+    assert assigned(pool.finished(worker, 6.5)) == ["middle"]
+
+
+def test_a_full_overloaded_queue_refuses_the_oldest() -> None:
+    """The one that would be late makes place for one that may be in time."""
+    pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))
+    booted(pool, app)
+    for name in ("served", "old", "new"):
+        pool.submit(app, name, 0)
+    decisions = pool.submit(app, "newest", 6)
+    assert [d.ticket for d in decisions if isinstance(d, Refuse)] == ["old"]
+    assert list(app.queue) == ["new", "newest"]
+
+
+def test_who_is_refused_is_told_how_long_the_queue_is() -> None:
+    """Retry-After comes from how fast the queue moves, and how many are in it."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = booted(pool, app)
+    pool.submit(app, "served", 0)
+    for name in "abcd":
+        pool.submit(app, name, 0)
+    pool.finished(worker, 2)
+    pool.submit(app, "e", 2)
+    assert pool.submit(app, "f", 2) == [Refuse("f", 10.0)]  # five of them, one each 2 s
+    assert pool.submit(app, "g", 12) == [Refuse("g", 18.0)]  # nothing has moved for 10 s
+
+
+def test_a_worker_killed_while_it_loads_is_started_again() -> None:
+    """A kill from outside says nothing against the app: who waits gets another worker."""
+    pool, app = scheduler(), AppState("a", policy())
+    first = worker_of(pool.submit(app, "r", 0))
+    decisions, failed_to_load = pool.died(first, 1, was_killed=True)
+    assert failed_to_load
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.loaded(worker_of(decisions), 1, 2) == [Assign(worker_of(decisions), "r")]
+
+
+def test_a_worker_killed_at_each_boot_fails_in_the_end() -> None:
+    """The third boot in a row that is killed (out of memory?) counts as the app's failure."""
+    pool, app = scheduler(), AppState("a", policy())
+    worker = worker_of(pool.submit(app, "r", 0))
+    for _ in range(2):
+        worker = worker_of(pool.died(worker, 0, was_killed=True)[0])
+    decisions, _ = pool.died(worker, 0, was_killed=True)
+    assert decisions == [Fail("r")]
+    assert app.retry_at_s == 4.0
+
+
+def test_a_flooded_app_gives_up_workers_to_one_that_has_none() -> None:
+    """The pool is full of one app's busy workers: one of them leaves for another app."""
+    pool = scheduler(pool_size=3)
+    loud, quiet = AppState("loud", policy(workers=3)), AppState("quiet", policy())
+    workers = []
+    for name in ("l1", "l2", "l3"):
+        worker = worker_of(pool.submit(loud, name, 0))
+        pool.loaded(worker, 1, 0)
+        workers.append(worker)
+    pool.submit(loud, "l4", 0)
+    assert pool.submit(quiet, "q", 0) == []
+    leaving = [w for w in workers if pool.workers[w].state is State.RETIRING]
+    assert len(leaving) == 1
+    assert pool.finished(leaving[0], 1) == [End(leaving[0])]
+    decisions, _ = pool.died(leaving[0], 2)
+    assert pool.workers[worker_of(decisions)].app is quiet
+
+
+def test_busy_apps_take_turns_in_a_pool_too_small_for_all() -> None:
+    """An app without a worker waits a second, then the worker that served longest leaves."""
+    pool = scheduler(pool_size=2)
+    apps = [AppState(name, policy()) for name in "abc"]
+    oldest = worker_of(pool.submit(apps[0], "a", 0))
+    pool.loaded(oldest, 1, 0)
+    newer = worker_of(pool.submit(apps[1], "b", 1))
+    pool.loaded(newer, 1, 1)
+    pool.submit(apps[2], "c", 2)
+    assert pool.tick(2.5) == []
+    assert pool.workers[oldest].state is State.BUSY
+    pool.tick(3)
+    assert pool.workers[oldest].state is State.RETIRING
+    pool.tick(3.5)
+    assert pool.workers[newer].state is State.BUSY  # one is enough
+
+
+def test_a_worker_that_becomes_idle_makes_room() -> None:
+    """Who waits for room does not wait for the next tick."""
+    pool = scheduler(pool_size=1)
+    first, second = AppState("a", policy()), AppState("b", policy())
+    worker = worker_of(pool.submit(first, "r", 0))
+    pool.loaded(worker, 1, 0)
+    pool.submit(second, "s", 0)
+    assert pool.finished(worker, 0.5) == [End(worker)]
+
+
+def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
+    """Spares and prewarmed workers start one after the other where the machine is small."""
+    pool = scheduler(boots_at_once=1, spare_workers=2)
+    decisions = pool.keep_spares("python", 0)
+    assert kinds(decisions) == ["Spawn"]
+    assert pool.tick(1) == []
+    assert kinds(pool.up(1, 2)) == ["Spawn"]
+    warm = AppState("warm", policy(prewarm=2))
+    assert pool.add_app(warm, 2) == []  # the second spare is still starting
+    assert kinds(pool.up(2, 3)) == []
+    assert kinds(pool.tick(3)) == ["Adopt"]
+    assert kinds(pool.submit(AppState("b", policy()), "r", 3)) == [
+        "Adopt"
+    ]  # this one is waited for
+
+
+def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
+    """An app with its own interpreter and ttl 0 gets spares too, while it has requests."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, kit="venv"))
+    worker = worker_of(pool.submit(app, "r", 0))
+    assert kinds(pool.refill(0)) == ["Spawn"]
+    pool.finished(worker, 1)
+    assert kinds(pool.submit(app, "s", 100)) == ["Adopt", "Assign"]
+    pool.refill(100)
+    spare = max(pool.workers)
+    assert pool.tick(399) == []
+    assert pool.tick(401) == [End(spare)]
+
+
+def test_a_broken_interpreter_is_not_started_over_and_over() -> None:
+    """Spares that die as they start are tried again after 1 s, 2 s and so on."""
+    pool = scheduler()
+    pool.keep_spares("python", 0)
+    assert pool.died(1, 0)[0] == []
+    assert pool.tick(0.5) == []
+    assert kinds(pool.tick(1)) == ["Spawn"]
+    assert pool.died(2, 1)[0] == []
+    assert pool.tick(2.5) == []
+    assert kinds(pool.tick(3)) == ["Spawn"]
+
+
+def test_an_app_is_tried_out_without_a_request() -> None:
+    """One worker loads the app; where it fails, the next try waits for its back-off."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    decisions = pool.try_out(app, 0)
+    assert kinds(decisions) == ["Spawn", "Adopt"]
+    assert pool.try_out(app, 0) == []
+    pool.died(worker_of(decisions), 0)
+    assert pool.try_out(app, 0.5) == []
+    decisions = pool.try_out(app, 1)
+    pool.loaded(worker_of(decisions), 1, 2)
+    assert pool.submit(app, "r", 3)[0] == Assign(worker_of(decisions), "r")
+
+
+def test_a_boot_counts_once_in_what_a_refused_one_is_told() -> None:
+    """The time since the queue began to fill is no measure of how fast it moves."""
+    pool, app = scheduler(), AppState("a", policy())
+    for number in range(4):
+        pool.submit(app, number, 0)
+    assert pool.submit(app, "late", 6) == [Refuse("late", 6.0)]
+
+
+def test_an_app_that_is_tried_gets_its_turn_in_a_busy_pool() -> None:
+    """A deploy is not kept out for ever where every worker is always busy."""
+    pool = scheduler(pool_size=1)
+    busy, new = AppState("a", policy()), AppState("b", policy())
+    worker = worker_of(pool.submit(busy, "r", 0))
+    pool.loaded(worker, 1, 0)
+    pool.submit(busy, "s", 0)
+    assert pool.try_out(new, 1) == []
+    pool.tick(2)
+    assert pool.workers[worker].state is State.RETIRING
+    pool.finished(worker, 3)
+    decisions, _ = pool.died(worker, 4)
+    assert pool.workers[worker_of(decisions)].app is new
+
+
+def test_a_crash_loop_of_an_ephemeral_app_is_refused() -> None:
+    """An app that never loads costs one boot a back-off, not one a request."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    for number in range(5):
+        pool.died(worker_of(pool.submit(app, number, 0)), 0)
+    assert pool.submit(app, "r", 6) == [Refuse("r", 10.0)]
+    assert "Assign" in kinds(pool.submit(app, "r", 16))
+
+
+def test_boots_that_fail_now_and_then_are_no_crash_loop() -> None:
+    """What counts is how many boots failed in a row, for a worker of one request too."""
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
+    for number in range(10):
+        worker = worker_of(pool.submit(app, number, 0))
+        if number % 2:
+            pool.loaded(worker, 1, 0)
+        pool.died(worker, 0)
+    assert app.boot_failures == 0
+
+
+def test_a_recycled_worker_serves_until_its_successor_has_loaded() -> None:
+    """An operator's recycling loses no request: the replacement starts first."""
+    pool, app = scheduler(), AppState("a", policy())
+    old = booted(pool, app)
+    new = worker_of(pool.recycle(old, 1))
+    assert pool.submit(app, "r", 1) == [Assign(old, "r")]
+    assert pool.loaded(new, 1, 2) == []
+    assert pool.finished(old, 3) == [End(old)]
+    assert pool.submit(app, "r2", 3) == [Assign(new, "r2")]
+
+
+def test_recycling_waits_for_its_turn() -> None:
+    """Where no boot may begin yet, the tick recycles as soon as one may."""
+    pool, app = scheduler(spare_workers=0, boots_at_once=1), AppState("a", policy(workers=2))
+    other = AppState("b", policy())
+    old = booted(pool, app)
+    booting = worker_of(pool.submit(other, "r", 1))
+    assert pool.recycle(old, 1) == []
+    assert "Adopt" not in kinds(pool.tick(1))
+    pool.loaded(booting, 1, 2)
+    assert "Adopt" in kinds(pool.tick(2))
+
+
+POLICIES = st.builds(
+    Policy,
+    kit=st.sampled_from(["python", "other"]),
+    ttl_s=st.sampled_from([0.0, 5.0, 50.0]),
+    idle_timeout_s=st.sampled_from([2.0, 20.0]),
+    max_requests=st.integers(1, 5),
+    workers=st.integers(1, 3),
+    prewarm=st.integers(0, 2),
+    timeout_s=st.sampled_from([1.0, 30.0]),
+)
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Plays the server: random events in any order that processes can bring about."""
+
+    @initialize(
+        pool=st.builds(
+            PoolLimits,
+            pool_size=st.integers(1, 5),
+            ephemeral_concurrency=st.integers(1, 3),
+            ephemeral_queue_limit=st.integers(0, 4),
+            queue_limit=st.integers(0, 4),
+            spare_workers=st.integers(0, 2),
+            boots_at_once=st.integers(1, 4),
+        ),
+        policies=st.lists(POLICIES, min_size=1, max_size=3),
+    )
+    def begin(self, pool: PoolLimits, policies: list[Policy]) -> None:
+        self.now = 0.0
+        self.tickets = 0
+        self.waiting: set[int] = set()
+        self.app_of: dict[int, AppState] = {}  # by ticket
+        self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
+        self.open_ended: dict[int, int] = {}  # worker -> how many of them
+        self.starting: set[int] = set()
+        self.loading: set[int] = set()
+        self.told_to_end: set[int] = set()
+        self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
+        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
+        self.carry_out(self.scheduler.keep_spares("python", self.now))
+        for app in self.apps:
+            self.carry_out(self.scheduler.add_app(app, self.now))
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Spawn(worker, _):
+                    assert worker not in self.in_hand
+                    self.in_hand[worker] = []
+                    self.starting.add(worker)
+                case Adopt(worker, app):
+                    assert worker in self.in_hand
+                    assert self.scheduler.workers[worker].kit == app.policy.kit
+                    self.loading.add(worker)
+                case Assign(worker, ticket):
+                    assert isinstance(ticket, int)
+                    assert worker not in self.told_to_end
+                    assert self.scheduler.workers[worker].app is self.app_of[ticket]
+                    self.waiting.remove(ticket)
+                    self.in_hand[worker].append(ticket)
+                case End(worker, _):
+                    assert worker not in self.told_to_end
+                    assert not self.in_hand[worker]
+                    self.told_to_end.add(worker)
+                case Refuse(ticket, retry_after_s):
+                    assert retry_after_s >= 0
+                    assert isinstance(ticket, int)
+                    self.waiting.remove(ticket)
+                case Fail(ticket):
+                    assert isinstance(ticket, int)
+                    self.waiting.remove(ticket)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.scheduler.tick(self.now))
+
+    @rule(data=st.data())
+    def request(self, data: st.DataObject) -> None:
+        app = data.draw(st.sampled_from(self.apps))
+        self.tickets += 1
+        self.waiting.add(self.tickets)
+        self.app_of[self.tickets] = app
+        self.carry_out(self.scheduler.submit(app, self.tickets, self.now))
+
+    @precondition(lambda self: self.loading)
+    @rule(data=st.data(), capacity=st.integers(1, 3))
+    def loads(self, data: st.DataObject, capacity: int) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.loading)))
+        self.loading.remove(worker)
+        self.carry_out(self.scheduler.loaded(worker, capacity, self.now))
+
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
+    def comes_up(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.starting)))
+        self.starting.remove(worker)
+        self.carry_out(self.scheduler.up(worker, self.now))
+
+    @rule(data=st.data())
+    def is_tried_out(self, data: st.DataObject) -> None:
+        app = data.draw(st.sampled_from(self.apps))
+        self.carry_out(self.scheduler.try_out(app, self.now))
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def finishes(self, data: st.DataObject) -> None:
+        busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
+        worker = data.draw(st.sampled_from(busy))
+        open_ended = self.open_ended.get(worker, 0)
+        was_open_ended = len(self.in_hand[worker]) == open_ended or (
+            open_ended > 0 and data.draw(st.booleans())
+        )
+        self.ends(worker, was_open_ended=was_open_ended)
+
+    def ends(self, worker: int, *, was_open_ended: bool) -> None:
+        self.in_hand[worker].pop()
+        if was_open_ended:
+            self.open_ended[worker] -= 1
+        decisions = self.scheduler.finished(worker, self.now, was_open_ended=was_open_ended)
+        self.carry_out(decisions)
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def opens(self, data: st.DataObject) -> None:
+        some = sorted(
+            worker
+            for worker, tickets in self.in_hand.items()
+            if len(tickets) > self.open_ended.get(worker, 0)
+        )
+        if some:
+            worker = data.draw(st.sampled_from(some))
+            self.open_ended[worker] = self.open_ended.get(worker, 0) + 1
+            self.carry_out(self.scheduler.opened(worker, self.now))
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def is_recycled(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        self.carry_out(self.scheduler.recycle(worker, self.now))
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data())
+    def is_stuck(self, data: st.DataObject) -> None:
+        busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
+        self.carry_out(self.scheduler.give_up(data.draw(st.sampled_from(busy)), self.now))
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data(), was_killed=st.booleans())
+    def dies(self, data: st.DataObject, was_killed: bool) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        self.is_gone(worker, was_killed=was_killed)
+
+    def is_gone(self, worker: int, *, was_killed: bool) -> None:
+        del self.in_hand[worker]
+        self.open_ended.pop(worker, None)
+        for kept in (self.starting, self.loading, self.told_to_end):
+            kept.discard(worker)
+        decisions, _ = self.scheduler.died(worker, self.now, was_killed=was_killed)
+        self.carry_out(decisions)
+
+    @rule(data=st.data())
+    def client_leaves(self, data: st.DataObject) -> None:
+        queued = [(app, ticket) for app in self.apps for ticket in app.queue]
+        if queued:
+            app, ticket = data.draw(st.sampled_from(queued))
+            assert self.scheduler.withdraw(app, ticket)
+            assert isinstance(ticket, int)
+            self.waiting.remove(ticket)
+
+    @rule(data=st.data())
+    def code_changes(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.apps) - 1))
+        old = self.apps[index]
+        if not old.queue:
+            self.apps[index] = AppState(old.key, old.policy)
+            self.carry_out(self.scheduler.drop_app(old, self.now))
+            self.carry_out(self.scheduler.add_app(self.apps[index], self.now))
+
+    @invariant()
+    def the_pool_holds_its_size(self) -> None:
+        if hasattr(self, "scheduler"):
+            assert self.scheduler.size <= self.scheduler.limits.pool_size
+
+    @invariant()
+    def counts_agree(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        workers = self.scheduler.workers
+        assert workers.keys() == self.in_hand.keys()
+        for number, tickets in self.in_hand.items():
+            worker = workers[number]
+            assert worker.in_hand == len(tickets)
+            assert worker.open_ended == self.open_ended.get(number, 0)
+            assert len(tickets) - worker.open_ended <= worker.capacity
+            if tickets:
+                assert worker.state in (State.BUSY, State.ONCE, State.RETIRING)
+        once = sum(worker.state is State.ONCE for worker in workers.values())
+        assert once <= self.scheduler.limits.ephemeral_concurrency
+        queued = {ticket for app in self.apps for ticket in app.queue}
+        assert queued == self.waiting
+
+    def teardown(self) -> None:
+        """From any state, what waits is served when everybody does their work; then all can end."""
+        if hasattr(self, "scheduler"):
+            self.serve_all()
+            self.end_all()
+
+    def end_all(self) -> None:
+        """At the close every worker is told to end, some after what they have in hand: no leak."""
+        self.carry_out(self.scheduler.close())
+        for worker, tickets in self.in_hand.items():
+            while tickets:
+                tickets.pop()
+                self.carry_out(self.scheduler.finished(worker, self.now))
+        assert self.told_to_end == self.in_hand.keys()
+        for worker in sorted(self.told_to_end):
+            self.is_gone(worker, was_killed=False)
+        assert not self.scheduler.workers
+        assert not self.in_hand
+
+    def serve_all(self) -> None:
+        for _ in range(500):
+            if not self.waiting:
+                return
+            for worker in sorted(self.loading):
+                self.loading.discard(worker)
+                self.carry_out(self.scheduler.loaded(worker, 1, self.now))
+            for worker in [w for w, tickets in self.in_hand.items() if tickets]:
+                self.ends(worker, was_open_ended=self.open_ended.get(worker, 0) > 0)
+            for worker in sorted(self.told_to_end):
+                self.is_gone(worker, was_killed=False)
+            self.now += 1.0
+            self.carry_out(self.scheduler.tick(self.now))
+        raise AssertionError(f"never served: {self.waiting}")
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -1,0 +1,333 @@
+"""The settings: defaults, where a value comes from, and what is refused."""
+
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from buntime.core.errors import UsageError
+from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from buntime.core.settings.load import SETTINGS, Setting, Settings, load_settings
+from buntime.core.settings.setting import Mode, Situation
+
+KB, MB = 1 << 10, 1 << 20
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    args: Mapping[str, str | None] | None = None,
+    dotenv: Mapping[str, str] | None = None,
+    mode: Mode = "checkout",
+    is_root: bool = False,
+) -> Settings:
+    """Settings with the folder /work/apps, unless something else is said."""
+    return load_settings(
+        args=args or {},
+        environ={"RUNTIME_WORKER_DIRS": "apps", "HOME": "/home/me"} | dict(environ or {}),
+        dotenv=dotenv or {},
+        mode=mode,
+        cores=4,
+        cwd="/work",
+        is_root=is_root,
+    )
+
+
+def fault(environ: Mapping[str, str]) -> str:
+    with pytest.raises(UsageError) as caught:
+        load(environ)
+    return str(caught.value)
+
+
+def test_the_defaults() -> None:
+    """From a checkout the runtime is in development and can be reached from this machine alone."""
+    assert load() == Settings(
+        env="development",
+        env_file="/work/.env",
+        host="127.0.0.1",
+        port=8000,
+        listen=(),
+        worker_dirs=("/work/apps",),
+        plugin_dirs=("/work/plugins",),
+        state_dir="/home/me/.local/state/buntime",
+        python=None,
+        pool_size=10,
+        ephemeral_concurrency=8,
+        ephemeral_queue_limit=100,
+        spare_workers=2,
+        boot_timeout_s=30.0,
+        shutdown_timeout_s=30.0,
+        body_size_default_bytes=10 * MB,
+        body_size_max_bytes=100 * MB,
+        request_line_max_bytes=8 * KB,
+        headers_max_bytes=64 * KB,
+        header_fields_max=100,
+        head_timeout_s=10.0,
+        body_timeout_s=30.0,
+        send_timeout_s=30.0,
+        keepalive_timeout_s=75.0,
+        websocket_ping_s=20.0,
+        websocket_message_max_bytes=16 * 1024 * 1024,
+        connections_max=10_000,
+        master_key=None,
+        api_prefix="",
+        metrics="operators",
+        trusted_proxies=(),
+        log_level="debug",
+        log_format="pretty",
+        log_file=None,
+        log_file_size_bytes=50 * MB,
+        log_file_count=5,
+    )
+
+
+@pytest.mark.parametrize("mode", ["pyz", "binary"])
+def test_in_production(mode: Mode) -> None:
+    """Started from one file, the runtime is in production: open to the network, JSON logs."""
+    settings = load(mode=mode)
+    assert (settings.env, settings.is_development) == ("production", False)
+    assert (settings.host, settings.log_level, settings.log_format) == ("0.0.0.0", "info", "json")
+
+
+@pytest.mark.parametrize(
+    ("env", "size"), [("development", 10), ("staging", 50), ("production", 500), ("test", 5)]
+)
+def test_pool_size(env: str, size: int) -> None:
+    """Each environment has a pool size of its own."""
+    settings = load({"RUNTIME_ENV": env})
+    assert (settings.env, settings.pool_size) == (env, size)
+    assert settings.is_development == (env == "development")
+
+
+def test_every_field_is_a_setting() -> None:
+    """The table covers the fields of Settings, and gives each a variable and a flag of its own."""
+    assert sorted(setting.field for setting in SETTINGS) == sorted(f.name for f in fields(Settings))
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS)
+    assert len({setting.flag for setting in SETTINGS}) == len(SETTINGS)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
+def test_flags_are_called_like_variables(setting: Setting) -> None:
+    """A flag is its variable in small letters; folders of apps need none, secrets have none."""
+    word = setting.variable.removeprefix("RUNTIME_").lower().replace("_", "-")
+    if setting.field == "worker_dirs":
+        assert setting.flag == "DIR..."
+    else:
+        assert setting.flag == (None if setting.secret else f"--{word}")
+
+
+EXAMPLES = {
+    "HOST": "localhost",
+    "RUNTIME_LISTEN": "127.0.0.1:80",
+    "RUNTIME_WORKER_DIRS": "/a:/b",
+    "RUNTIME_PLUGIN_DIRS": "/c",
+    "RUNTIME_ENV": "staging",
+    "RUNTIME_STATE_DIR": "/var/state",
+    "RUNTIME_PYTHON": "python3.9",
+    "RUNTIME_BODY_SIZE_MAX": "50mb",
+    "RUNTIME_MASTER_KEY": "s3cret",
+    "RUNTIME_API_PREFIX": "/_",
+    "RUNTIME_METRICS": "public",
+    "RUNTIME_TRUSTED_PROXIES": "10.0.0.1",
+    "RUNTIME_LOG_LEVEL": "error",
+    "RUNTIME_LOG_FORMAT": "json",
+    "RUNTIME_LOG_FILE": "/var/log/buntime.log",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
+def test_every_source(setting: Setting) -> None:
+    """A setting can come from a flag, a variable or `.env`, and means the same each time."""
+    text = EXAMPLES.get(setting.variable, "7kb" if setting.kind.word == "SIZE" else "7")
+    situation = Situation("checkout", 4, "/work", False, {}, "test")
+    expected = setting.kind.parse(text, situation)
+    if setting.flag:
+        assert getattr(load(args={setting.field: text}), setting.field) == expected
+    assert getattr(load({setting.variable: text}), setting.field) == expected
+    if setting.field != "worker_dirs":  # which `load` sets in the environment
+        assert getattr(load(dotenv={setting.variable: text}), setting.field) == expected
+
+
+def test_precedence() -> None:
+    """A flag wins over the environment, and the environment over `.env`."""
+    dotenv = {"PORT": "1", "RUNTIME_POOL_SIZE": "1", "RUNTIME_SPARE_WORKERS": "1"}
+    environ = {"PORT": "2", "RUNTIME_POOL_SIZE": "2"}
+    settings = load(environ, args={"port": "3", "pool_size": None}, dotenv=dotenv)
+    assert (settings.port, settings.pool_size, settings.spare_workers) == (3, 2, 1)
+
+
+def test_a_weaker_value_is_not_read() -> None:
+    """What is overruled need not be valid."""
+    assert load({"PORT": "x"}, args={"port": "1"}).port == 1
+    assert load({"PORT": "1"}, dotenv={"PORT": "x"}).port == 1
+
+
+def test_empty_is_not_set() -> None:
+    """A variable set to nothing gives the default, and hides the one in `.env`."""
+    assert load({"PORT": " "}, dotenv={"PORT": "1"}).port == 8000
+    assert load({"RUNTIME_MASTER_KEY": ""}, dotenv={"RUNTIME_MASTER_KEY": "k"}).master_key is None
+
+
+def test_node_env() -> None:
+    """NODE_ENV sets the environment too, and yields to RUNTIME_ENV, wherever that stands."""
+    assert load({"NODE_ENV": "test"}).env == "test"
+    assert load(dotenv={"NODE_ENV": "test"}).env == "test"
+    assert load({"NODE_ENV": "test"}, dotenv={"RUNTIME_ENV": "staging"}).env == "staging"
+    assert load({"NODE_ENV": "test", "RUNTIME_ENV": ""}).env == "test"
+    assert fault({"NODE_ENV": "prod"}).startswith("NODE_ENV (from the environment): 'prod' is not")
+
+
+@pytest.mark.parametrize("environ", [{"RUNTIME_WORKER_DIRS": ""}, {"RUNTIME_WORKER_DIRS": "::"}])
+def test_no_worker_dirs(environ: dict[str, str]) -> None:
+    """Without folders of apps there is nothing to do: the error tells both ways to name them."""
+    assert fault(environ) == (
+        "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"
+    )
+
+
+def test_folders() -> None:
+    """Folders are absolute, each there once, and `~/` is the home folder."""
+    settings = load({"RUNTIME_WORKER_DIRS": "apps:/srv//apps/:~/x:./apps::../y"})
+    assert settings.worker_dirs == ("/work/apps", "/srv/apps", "/home/me/x", "/y")
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_root", "folder"),
+    [
+        ({}, False, "/home/me/.local/state/buntime"),
+        ({}, True, "/var/lib/buntime"),
+        ({"HOME": ""}, False, "/var/lib/buntime"),
+        ({"XDG_STATE_HOME": "/state"}, False, "/state/buntime"),
+        ({"XDG_STATE_HOME": "/state"}, True, "/state/buntime"),
+        ({"RUNTIME_STATE_DIR": "state"}, True, "/work/state"),
+    ],
+)
+def test_state_dir(environ: dict[str, str], is_root: bool, folder: str) -> None:
+    """The state folder is the one that was set, else the platform's for this user."""
+    assert load(environ, is_root=is_root).state_dir == folder
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("127.0.0.1", TcpEndpoint("127.0.0.1", 8000)),
+        ("::", TcpEndpoint("::", 8000)),
+        ("[::1]", TcpEndpoint("::1", 8000)),
+        ("fe80::1%eth0", TcpEndpoint("fe80::1%eth0", 8000)),
+        ("my-host.example", TcpEndpoint("my-host.example", 8000)),
+        ("unix:/run/b.sock", UnixEndpoint("/run/b.sock", 0o666)),
+        ("unix:b.sock?mode=600", UnixEndpoint("/work/b.sock", 0o600)),
+    ],
+)
+def test_host(text: str, endpoint: Endpoint) -> None:
+    """The host is an address, a name, or a unix socket, which has no port."""
+    assert load({"HOST": text}).endpoints == (endpoint,)
+
+
+def test_listen() -> None:
+    """RUNTIME_LISTEN names all places to listen at; HOST and PORT are not used then."""
+    settings = load({"RUNTIME_LISTEN": "[::1]:80, unix:s", "HOST": "::", "PORT": "1"})
+    assert settings.endpoints == (TcpEndpoint("::1", 80), UnixEndpoint("/work/s"))
+
+
+def test_python() -> None:
+    """The Python of workers is a name to be looked up, or a path."""
+    assert load({"RUNTIME_PYTHON": "python3.9"}).python == "python3.9"
+    assert load({"RUNTIME_PYTHON": "venv/bin/python"}).python == "/work/venv/bin/python"
+
+
+def test_api_prefix() -> None:
+    """The prefix of the API loses its last slash; a slash alone is none."""
+    assert load({"RUNTIME_API_PREFIX": "/_/"}).api_prefix == "/_"
+    assert load({"RUNTIME_API_PREFIX": "/"}).api_prefix == ""
+
+
+def test_trusted_proxies() -> None:
+    """Proxies are addresses and networks, separated by commas or blanks, in one form."""
+    settings = load({"RUNTIME_TRUSTED_PROXIES": "10.1.2.3/8, ::1,192.168.0.1 unix"})
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128", "192.168.0.1/32", "unix")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("PORT", "http", "'http' is not allowed; write a whole number, from 0 to 65535"),
+        ("PORT", "65536", "65536 is not allowed; write a whole number, from 0 to 65535"),
+        ("PORT", "-1", "'-1' is not allowed; write a whole number, from 0 to 65535"),
+        ("PORT", "٣", "'٣' is not allowed; write a whole number, from 0 to 65535"),
+        ("PORT", "9" * 5000, "'9999"),
+        ("HOST", "localhost:80", "'localhost:80' is not an address; write an IP address or"),
+        ("HOST", "http://x", "'http://x' is not an address"),
+        ("HOST", "unix:", "'unix:' names no path; write it like"),
+        ("RUNTIME_LISTEN", "8000", "'8000' is no address with a port, nor a socket; write"),
+        ("RUNTIME_ENV", "prod", "'prod' is not one of development, staging, production or test"),
+        ("RUNTIME_LOG_LEVEL", "wran", "'wran' is not one of debug, info, warn or error; did you m"),
+        ("RUNTIME_LOG_FORMAT", "xml", "'xml' is not one of pretty or json"),
+        ("RUNTIME_WORKER_DIRS", "~you/apps", "'~you/apps' is not a path; write it in full"),
+        ("RUNTIME_POOL_SIZE", "0", "0 is not allowed; write a whole number, 1 or more"),
+        ("RUNTIME_SPARE_WORKERS", "two", "'two' is not allowed; write a whole number, 0 or more"),
+        ("RUNTIME_BOOT_TIMEOUT", "0", "'0' is too short; write more than 0s"),
+        ("RUNTIME_BODY_SIZE_MAX", "1tb", "'1tb' is not a size; write bytes, or"),
+        ("RUNTIME_REQUEST_LINE_MAX", "8", "'8' is too small; write 256b or more"),
+        ("RUNTIME_HEADERS_MAX", "1mb", "'1mb' is too large; write 128kb or less"),
+        ("RUNTIME_SHUTDOWN_TIMEOUT", "soon", "'soon' is not a duration; write seconds, or"),
+        ("RUNTIME_API_PREFIX", "api", "'api' does not begin a path; write it like \"/_\""),
+        ("RUNTIME_API_PREFIX", "/a/../b", "'/a/../b' does not begin a path"),
+        ("RUNTIME_TRUSTED_PROXIES", "::1, lo", "'lo' is not an IP address or network; write them"),
+    ],
+)
+def test_faults(variable: str, text: str, message: str) -> None:
+    """An error names the variable, where it came from, what came, and what is allowed."""
+    assert fault({variable: text}).startswith(f"{variable} (from the environment): {message}")
+
+
+def test_where_a_faulty_value_came_from() -> None:
+    """A flag's error names the flag, and one of `.env` that file."""
+    with pytest.raises(UsageError, match=r"^PORT \(from --port\): ''"):
+        load(args={"port": ""})
+    with pytest.raises(UsageError, match=r"^PORT \(from \.env\): 'x'"):
+        load(dotenv={"PORT": "x"})
+
+
+def test_body_sizes_agree() -> None:
+    """The default body size cannot be above the largest one."""
+    assert fault({"RUNTIME_BODY_SIZE_DEFAULT": "1gb"}) == (
+        "RUNTIME_BODY_SIZE_DEFAULT 1gb is larger than RUNTIME_BODY_SIZE_MAX 100mb; lower the first "
+        "or raise the second"
+    )
+
+
+@pytest.mark.parametrize("key", ["s3cret ", "s3cret\n", "s3\tcret", "s3cret\udcff"])
+def test_a_faulty_secret_is_not_shown(key: str) -> None:
+    """The error of a key that no header can carry does not tell the key."""
+    message = fault({"RUNTIME_MASTER_KEY": key})
+    assert message.startswith("RUNTIME_MASTER_KEY (from the environment): the key has blanks")
+    assert "s3" not in message
+
+
+def test_the_key_is_not_in_repr() -> None:
+    """Settings can be logged: their repr does not show the master key."""
+    settings = load({"RUNTIME_MASTER_KEY": "s3cret"})
+    assert settings.master_key == "s3cret"
+    assert "s3cret" not in repr(settings)
+
+
+def test_they_cannot_be_changed() -> None:
+    """Settings hold as long as the runtime runs."""
+    with pytest.raises(FrozenInstanceError):
+        load().port = 1  # type: ignore[misc]  # what is tested
+
+
+@examples(deadline=None)
+@given(st.dictionaries(st.sampled_from([s.variable for s in SETTINGS]), st.text(max_size=20)))
+def test_any_values(environ: dict[str, str]) -> None:
+    """Any values are settings or a UsageError, and nothing else."""
+    try:
+        settings = load(environ)
+    except UsageError:
+        return
+    assert all(folder.startswith("/") for folder in settings.worker_dirs)
+    assert settings.body_size_default_bytes <= settings.body_size_max_bytes

@@ -1,0 +1,37 @@
+"""Histograms count by bounds, as Prometheus reads them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.telemetry.histogram import Histogram
+
+BOUNDS = (0.1, 1.0, 10.0)
+
+
+def test_a_bound_belongs_to_its_bucket() -> None:
+    """A value that is just a bound is counted at it: buckets are "at most"."""
+    histogram = Histogram(BOUNDS)
+    histogram.observe(1.0)
+    assert list(histogram.buckets()) == [("0.1", 0), ("1.0", 1), ("10.0", 1), ("+Inf", 1)]
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_buckets_are_cumulative(values: list[float]) -> None:
+    """Each bucket holds all values up to its bound, the last one all there are."""
+    histogram = Histogram(BOUNDS)
+    for value in values:
+        histogram.observe(value)
+    for name, count in histogram.buckets():
+        assert count == sum(value <= float(name) for value in values)
+    assert histogram.count == len(values)
+    assert histogram.sum == sum(values)
+
+
+def test_a_copy_stays_as_it_is() -> None:
+    """What is observed after a copy was made is not in the copy."""
+    histogram = Histogram(BOUNDS)
+    histogram.observe(5)
+    copied = histogram.copy()
+    histogram.observe(5)
+    assert (copied.count, copied.sum) == (1, 5)
+    assert (histogram.count, histogram.sum) == (2, 10)

@@ -1,0 +1,414 @@
+"""Records are written as one line each, whatever is in them."""
+
+import itertools
+import json
+import re
+from datetime import datetime
+from typing import NoReturn
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buntime.core.errors import UsageError
+from buntime.core.telemetry.records import (
+    LINE_BYTES,
+    REPR_CHARS,
+    AccessEntry,
+    Level,
+    LineSplitter,
+    Record,
+    escape,
+    format_access_json,
+    format_access_pretty,
+    format_json,
+    format_pretty,
+)
+
+NOON = datetime.fromisoformat("2026-03-01T12:34:56.789+00:00").timestamp()
+ENTRY = AccessEntry(
+    time=NOON,
+    request_id="5f0c",
+    method="GET",
+    path="/hello/?token=secret",
+    app="hello",
+    version="1.0.0",
+    worker="w3",
+    status=200,
+    bytes=512,
+    ms=1.2345,
+    client="127.0.0.1",
+)
+NOT_FOUND = ENTRY._replace(app=None, version=None, worker=None, client=None, status=404)
+# A path, an app's output or a header as somebody would send it who wants to own the terminal.
+HOSTILE = 'a"b\\c\x1b]0;pwned\x07\x1b[2J\r\nfake\x9b31m\u202e\u2028\x7f\udc80é'
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Surrogate pairs in two characters would come back as one character.
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=10,
+)
+names = st.text(st.characters(codec="utf-8"))
+levels = st.sampled_from(Level)
+anything = st.text() | st.binary() | st.floats() | st.builds(object) | json_values
+
+
+class Unspeakable:
+    """An object that cannot even say what it is."""
+
+    def __repr__(self) -> NoReturn:
+        raise RuntimeError("no")
+
+
+def record(message: str = "text", level: Level = Level.INFO, **fields: object) -> Record:
+    """A record of NOON."""
+    return Record(NOON, level, message, fields)
+
+
+def parsed(line: str) -> dict[str, object]:
+    """What a line of JSON says; it is checked to be one line, of ASCII."""
+    assert line.splitlines() == [line]
+    assert line.isascii()
+    value = json.loads(line)
+    assert isinstance(value, dict)
+    return value
+
+
+def local_clock() -> str:
+    """NOON as pretty lines show it, in the time zone of this machine."""
+    return datetime.fromtimestamp(NOON).astimezone().strftime("%H:%M:%S.789")
+
+
+def test_level_words() -> None:
+    """Levels are ordered, and are named by the words of the settings."""
+    assert [Level.named(word) for word in ("debug", "info", "WARN", "error")] == sorted(Level)
+
+
+def test_level_unknown() -> None:
+    """An unknown level is the operator's error, which names those that there are."""
+    with pytest.raises(UsageError, match="'loud' is unknown; use debug, info, warn or error"):
+        Level.named("loud")
+
+
+# --- JSON ---
+
+
+def test_json_head() -> None:
+    """A JSON line starts with the time in UTC, the level and the message."""
+    line = format_json(record("worker replaced", Level.WARN, worker="w3", age_s=12.5, left=None))
+    assert line == (
+        '{"time":"2026-03-01T12:34:56.789Z","level":"warn","message":"worker replaced",'
+        '"worker":"w3","age_s":12.5,"left":null}'
+    )
+
+
+def test_json_without_fields() -> None:
+    """A record without fields has the three of its head."""
+    assert list(parsed(format_json(record()))) == ["time", "level", "message"]
+
+
+@settings(deadline=None)
+@given(levels, st.text(st.characters(codec="utf-8")), st.dictionaries(names, json_values))
+def test_json_round_trip(level: Level, message: str, fields: dict[str, object]) -> None:
+    """What JSON can say comes back from the line as it was."""
+    head = ("time", "level", "message")
+    fields = {name: value for name, value in fields.items() if name not in head}
+    value = parsed(format_json(Record(NOON, level, message, fields)))
+    assert [value.pop(name) for name in head] == ["2026-03-01T12:34:56.789Z", level.word, message]
+    assert value == fields
+
+
+@settings(deadline=None)
+@given(st.text(), st.dictionaries(st.text(), anything))
+def test_json_takes_anything(message: str, fields: dict[str, object]) -> None:
+    """Any message and any fields make one line of JSON with a value for each field."""
+    value = parsed(format_json(Record(NOON, Level.INFO, message, fields)))
+    assert len(value) == len(fields) + 3
+
+
+@pytest.mark.parametrize("name", ["time", "level", "message"])
+def test_json_head_is_safe(name: str) -> None:
+    """A field named like a part of the head is renamed, past other fields of the new name."""
+    value = parsed(format_json(Record(NOON, Level.INFO, "text", {name: 1, name + "_": 2})))
+    assert (value["time"], value["level"], value["message"]) == (
+        "2026-03-01T12:34:56.789Z",
+        "info",
+        "text",
+    )
+    assert (value[name + "_"], value[name + "__"]) == (2, 1)
+
+
+def test_json_odd_values() -> None:
+    """What JSON has no form for is written as its repr."""
+    cycle: list[object] = []
+    cycle.append(cycle)
+    line = format_json(
+        record(
+            nan=float("nan"),
+            infinite=[float("inf")],
+            data=b"\xff",
+            error=ValueError("bad"),
+            keys={(1, 2): 3},
+            cycle=cycle,
+            unspeakable=Unspeakable(),
+            inside=[Unspeakable()],
+            huge=10**5000,
+        )
+    )
+    value = parsed(line)
+    del value["time"], value["level"], value["message"]
+    assert value == {
+        "nan": "nan",
+        "infinite": "[inf]",
+        "data": "b'\\xff'",
+        "error": "ValueError('bad')",
+        "keys": "{(1, 2): 3}",
+        "cycle": "[[...]]",
+        "unspeakable": "<Unspeakable without repr>",
+        "inside": ["<Unspeakable without repr>"],
+        "huge": "<int without repr>",
+    }
+
+
+def test_json_deep_values() -> None:
+    """A value nested too deeply for JSON does not stop the log."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert parsed(format_json(record(deep=deep)))["deep"] == "<list without repr>"
+
+
+def test_json_long_repr() -> None:
+    """The repr of an unknown object is cut, an object may be large."""
+    value = parsed(format_json(record(data=b"x" * 10_000)))["data"]
+    assert isinstance(value, str)
+    assert len(value) == REPR_CHARS + len("...")
+
+
+# --- access lines ---
+
+
+def test_access_json() -> None:
+    """An access line has a fixed set of fields, and no query."""
+    assert format_access_json(ENTRY) == (
+        '{"time":"2026-03-01T12:34:56.789Z","level":"info","message":"access",'
+        '"request_id":"5f0c","method":"GET","path":"/hello/","app":"hello","version":"1.0.0",'
+        '"worker":"w3","status":200,"bytes":512,"ms":1.234,"client":"127.0.0.1"}'
+    )
+
+
+def test_access_json_without_app() -> None:
+    """What a request did not come to is null; the fields stay the same."""
+    value = parsed(format_access_json(NOT_FOUND))
+    assert list(value) == list(parsed(format_access_json(ENTRY)))
+    assert [value[name] for name in ("app", "version", "worker", "client")] == [None] * 4
+
+
+@settings(deadline=None)
+@given(*[st.text(st.characters(exclude_categories=["Cs"]))] * 7)
+def test_access_json_round_trip(
+    request_id: str, method: str, path: str, app: str, version: str, worker: str, client: str
+) -> None:
+    """Any text comes back from an access line as it was, but for the query."""
+    entry = AccessEntry(
+        NOON, request_id, method, path, app, version, worker, 200, 512, 1.25, client
+    )
+    expected = entry._asdict() | {
+        "time": "2026-03-01T12:34:56.789Z",
+        "level": "info",
+        "message": "access",
+        "path": path.partition("?")[0],
+    }
+    assert parsed(format_access_json(entry)) == expected
+
+
+def test_access_pretty() -> None:
+    """A pretty access line reads like a request and its answer, and has no query."""
+    assert format_access_pretty(ENTRY, False) == (
+        f"{local_clock()} INFO  GET /hello/ 200 1.2ms 512B hello@1.0.0 w3 127.0.0.1 5f0c"
+    )
+
+
+def test_access_pretty_without_app() -> None:
+    """A pretty access line leaves out what a request did not come to."""
+    line = format_access_pretty(NOT_FOUND, False)
+    assert line == f"{local_clock()} INFO  GET /hello/ 404 1.2ms 512B 5f0c"
+
+
+def test_access_pretty_without_version() -> None:
+    """An app without a version is shown by its name."""
+    assert " hello w3 " in format_access_pretty(ENTRY._replace(version=None), False)
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 32), (304, 36), (404, 33), (502, 31)])
+def test_access_colour(status: int, code: int) -> None:
+    """The colour of a status tells its class."""
+    line = format_access_pretty(ENTRY._replace(status=status), True)
+    assert f"\x1b[{code}m{status}\x1b[0m" in line
+
+
+def test_access_colour_of_unknown_class() -> None:
+    """A status of no known class has no colour."""
+    assert " 101 " in format_access_pretty(ENTRY._replace(status=101), True)
+
+
+def test_access_pretty_hostile() -> None:
+    """No part of a request reaches the terminal as a control character."""
+    entry = ENTRY._replace(
+        request_id=HOSTILE, method=HOSTILE, path=HOSTILE, app=HOSTILE, client=HOSTILE
+    )
+    assert format_access_pretty(entry, False).isprintable()
+
+
+# --- pretty ---
+
+
+def test_pretty() -> None:
+    """A pretty line has the local time, the level, the message and the fields."""
+    line = format_pretty(record("worker replaced", Level.WARN, worker="w3", age_s=12.5), False)
+    assert line == f"{local_clock()} WARN  worker replaced worker=w3 age_s=12.5"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("C:\\x", '"C:\\\\x"'),
+        ("tab\t", '"tab\\t"'),
+        ("café", "café"),
+        (None, "null"),
+        (True, "true"),
+        (7, "7"),
+        (["a", 1], '["a",1]'),
+        (ValueError("x"), "\"ValueError('x')\""),
+    ],
+)
+def test_pretty_values(value: object, text: str) -> None:
+    """A value is quoted where it would not be clear where it ends."""
+    assert format_pretty(record(key=value), False).endswith(f" text key={text}")
+
+
+def test_pretty_stack() -> None:
+    """A field of several lines stands indented below, behind all others in line."""
+    stack = 'Traceback:\n  File "app.py"\n\tcode\nValueError: x\n'
+    lines = format_pretty(record("app failed", stack=stack, app="shop"), False).split("\n")
+    assert lines == [
+        f"{local_clock()} INFO  app failed app=shop",
+        "    stack:",
+        "        Traceback:",
+        '          File "app.py"',
+        "            code",
+        "        ValueError: x",
+    ]
+
+
+@pytest.mark.parametrize("level", Level)
+def test_pretty_colour(level: Level) -> None:
+    """Colour adds escape sequences and nothing else."""
+    entry = record(HOSTILE, level, key="value", stack="a\nb", hostile=HOSTILE)
+    coloured = format_pretty(entry, True)
+    assert coloured != format_pretty(entry, False)
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == format_pretty(entry, False)
+
+
+@settings(deadline=None)
+@given(st.text(), st.dictionaries(st.text(), anything))
+def test_pretty_is_printable(message: str, fields: dict[str, object]) -> None:
+    """Whatever is in a record, a pretty line is printable, and what follows it is indented."""
+    head, *below = format_pretty(Record(NOON, Level.INFO, message, fields), False).split("\n")
+    assert head.isprintable()
+    assert all(line.isprintable() and line.startswith("    ") for line in below)
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain é 漢 😀", "plain é 漢 😀"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\r\nb\x00", "a\\r\\nb\\x00"),
+        ("\x9b31m\x7f", "\\x9b31m\\x7f"),
+        ("\u202e\u2028\udc80", "\\u202e\\u2028\\udc80"),
+    ],
+)
+def test_escape(text: str, escaped: str) -> None:
+    """Letters stay, and all that could move a cursor or hide text becomes visible."""
+    assert escape(text) == escaped
+
+
+# --- an app's output ---
+
+
+def test_lines_are_split() -> None:
+    """Lines end with a newline, with or without a carriage return before it."""
+    assert LineSplitter().feed(b"one\ntwo\r\n\nthree\rfour\n") == ["one", "two", "", "three\rfour"]
+
+
+def test_lines_may_come_in_pieces() -> None:
+    """A line is complete when its newline has come, also where a character was cut in two."""
+    splitter = LineSplitter()
+    assert splitter.feed("h\u00e9".encode()[:2]) == []
+    assert splitter.feed("h\u00e9".encode()[2:] + b"!") == []
+    assert splitter.feed(b"\nnext") == ["hé!"]
+    assert splitter.flush() == ["next"]
+
+
+def test_flush_empties() -> None:
+    """There is nothing to flush after a newline, nor after a flush."""
+    splitter = LineSplitter()
+    splitter.feed(b"line\nrest")
+    assert (splitter.flush(), splitter.flush()) == (["rest"], [])
+
+
+def test_lines_that_are_not_utf8() -> None:
+    """Bytes that are not UTF-8 are shown by their number."""
+    assert LineSplitter().feed(b"\xff\xe9 ok\n") == ["\\xff\\xe9 ok"]
+
+
+def test_longest_line() -> None:
+    """A line of the largest size stays whole."""
+    assert LineSplitter().feed(b"x" * LINE_BYTES + b"\n") == ["x" * LINE_BYTES]
+
+
+def test_line_above_the_largest_size() -> None:
+    """A line that does not end comes in pieces, which take no more memory than one."""
+    splitter = LineSplitter()
+    pieces = [piece for _ in range(100) for piece in splitter.feed(b"x" * 1000)]
+    assert pieces == ["x" * LINE_BYTES] * (100_000 // LINE_BYTES)
+    assert splitter.flush() == ["x" * (100_000 % LINE_BYTES)]
+
+
+@pytest.mark.parametrize("char", ["é", "漢", "😀"])
+def test_pieces_keep_characters_whole(char: str) -> None:
+    """A long line is not cut inside a character."""
+    splitter = LineSplitter()
+    text = "x" + char * LINE_BYTES
+    assert "".join(splitter.feed(text.encode()) + splitter.flush()) == text
+
+
+SOME_OUTPUT = st.lists(
+    st.sampled_from(
+        [b"\n", b"\r\n", b"\r", b"word", b"\xff", "é".encode(), "😀".encode() * 2000, b"x" * 9000]
+    )
+)
+
+
+@settings(deadline=None)
+@given(SOME_OUTPUT, st.lists(st.integers(0, 60_000)))
+def test_lines_do_not_depend_on_chunks(output: list[bytes], cuts: list[int]) -> None:
+    """However the output is cut on its way, the same lines come of it, none too long."""
+    data = b"".join(output)
+    whole, pieces = LineSplitter(), LineSplitter()
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    chunks = [data[start:end] for start, end in itertools.pairwise(edges)]
+    lines = [line for chunk in chunks for line in pieces.feed(chunk)] + pieces.flush()
+    assert lines == whole.feed(data) + whole.flush()
+    longest = max((line.replace("\\xff", "?") for line in lines), key=len, default="")
+    assert len(longest.encode()) <= LINE_BYTES

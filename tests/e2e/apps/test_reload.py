@@ -1,0 +1,284 @@
+"""Changed files of apps: in development the next request is served by the new code."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.client import Gates, fetch, workers_of
+from tests.support.harness import Runtime, running, wait_until, write_app
+
+APP = (
+    Gates.CODE
+    + """
+import template
+from parts import part
+
+def fetch(request):
+    if "gate" in request.query:
+        reach(request.query["gate"] + "-reached")
+        pass_through(request.query["gate"])
+    return Response.json({
+        "pid": os.getpid(),
+        "code": "CODE",
+        "part": part.NAME,
+        "template": template.text(),
+        "greeting": os.environ.get("GREETING"),
+    })
+"""
+)
+TEMPLATE = """
+import pathlib
+
+_text = pathlib.Path("page.html").read_text()  # once, as template engines do
+
+def text():
+    return _text
+"""
+FILES = {
+    "app.py": APP.replace("CODE", "one"),
+    "template.py": TEMPLATE,
+    "page.html": "page one",
+    "parts/__init__.py": "",
+    "parts/part.py": "NAME = 'part one'\n",
+}
+
+
+class Served(NamedTuple):
+    """A runtime, its folder of apps, and the gates that they stand at."""
+
+    runtime: Runtime
+    apps: Path
+    gates: Gates
+
+    def ask(self, app: str, query: str = "") -> dict[str, object]:
+        answer = fetch(self.runtime, f"/{app}/{query}")
+        assert answer.status == 200, answer.body
+        return answer.json()  # type: ignore[no-any-return]
+
+    def write(self, app: str, **manifest: object) -> Path:
+        return write_app(self.apps / app, FILES, env=self.gates.env, **manifest)
+
+
+def serve(folder: Path, env: str) -> Iterator[Served]:
+    apps = folder / "apps"
+    apps.mkdir()
+    with running(apps, env={"RUNTIME_ENV": env}) as runtime:
+        yield Served(runtime, apps, Gates(folder / "gates"))
+
+
+@pytest.fixture(scope="module")
+def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("development"), "development")
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("production"), "production")
+
+
+def new_app(served: Served, name: str, **manifest: object) -> Path:
+    """A new app, once it is served: a new folder may take a second to be seen."""
+    folder = served.write(name, **manifest)
+    wait_until(lambda: fetch(served.runtime, f"/{name}/").status == 200, what=f"/{name}/")
+    return folder
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Change a file as an editor does."""
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+# ---- development
+
+
+@pytest.mark.parametrize("ttl", [0, 600])
+@pytest.mark.parametrize(
+    ("file", "key", "old", "new"),
+    [
+        ("app.py", "code", "one", "two, longer"),
+        ("parts/part.py", "part", "part one", "another part"),
+        ("page.html", "template", "page one", "another page"),
+    ],
+)
+def test_change_is_served_by_the_next_request(
+    development: Served, ttl: int, file: str, key: str, old: str, new: str
+) -> None:
+    """What is changed in an entrypoint, an imported module or a template is served at once."""
+    name = f"changed-{key}-{ttl}"
+    folder = new_app(development, name, ttl=ttl)
+    assert development.ask(name)[key] == old
+    replace(folder / file, old, new)
+    assert development.ask(name)[key] == new
+
+
+def test_change_within_a_second_is_served(development: Served) -> None:
+    """A change of the same length, right after the last one, is served too.
+
+    Python takes a .pyc for fresh if its source has the same size and the same second of change.
+    """
+    folder = new_app(development, "quick", ttl=600)
+    for number in range(8):
+        name = f"part {number:02}"
+        (folder / "parts/part.py").write_text(f"NAME = '{name}'\n")
+        assert development.ask("quick")["part"] == name
+
+
+def test_new_and_removed_files_count(development: Served) -> None:
+    """A new module is found, and one that was taken away is missed."""
+    folder = new_app(development, "files", ttl=600)
+    (folder / "extra.py").write_text("NAME = 'from extra'\n")
+    replace(folder / "app.py", "from parts import part", "import extra as part")
+    assert development.ask("files")["part"] == "from extra"
+    (folder / "extra.py").unlink()
+    answer = fetch(development.runtime, "/files/")
+    assert answer.status == 500
+    assert "No module named 'extra'" in answer.error["stack"]
+
+
+def test_change_of_the_manifest_counts(development: Served) -> None:
+    """A changed manifest holds from the next request on."""
+    folder = new_app(development, "manifest", ttl=600)
+    env = {**development.gates.env, "GREETING": "hello"}
+    (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))
+    assert development.ask("manifest")["greeting"] == "hello"
+    (folder / "buntime.yaml").write_text("ttl: [")
+    answer = fetch(development.runtime, "/manifest/")
+    assert (answer.status, answer.error["code"]) == (500, "app_misconfigured")
+    assert "buntime.yaml" in answer.error["stack"]
+    (folder / "buntime.yaml").write_text(json.dumps({"env": development.gates.env}))
+    assert development.ask("manifest")["greeting"] is None
+
+
+def test_request_in_hand_is_finished_by_the_old_code(development: Served) -> None:
+    """A request under way at a change gets its answer from the code that it began with."""
+    runtime, _, gates = development
+    folder = new_app(development, "in-hand", ttl=600)
+    with ThreadPoolExecutor() as threads:
+        old = threads.submit(development.ask, "in-hand", "?gate=held")
+        gates.wait_for("held-reached")
+        replace(folder / "app.py", "one", "two, longer")
+        assert development.ask("in-hand")["code"] == "two, longer"
+        assert not old.done()
+        gates.open("held")
+        assert old.result()["code"] == "one"
+    wait_until(lambda: len(workers_of(runtime, "in-hand")) == 1)
+
+
+def test_changes_under_load_lose_no_request(development: Served) -> None:
+    """While a file is changed again and again, each of many requests gets its answer."""
+    folder = new_app(development, "load", ttl=600)
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(development.ask, "load") for _ in range(100)]
+        for number in range(1, 6):
+            (folder / "parts/part.py").write_text(f"NAME = 'part {'x' * number}'\n")
+            answers[number * 16].result()
+        parts = {each.result()["part"] for each in answers}
+    assert len(parts) > 1
+    # Not the very next one: on a machine so busy the watch may rest for a moment.
+    wait_until(lambda: development.ask("load")["part"] == "part xxxxx")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".venv/lib/module.py",
+        "venv/lib/module.py",
+        "node_modules/x/index.js",
+        "__pycache__/app.cpython-311.pyc",
+        "parts/__pycache__/x.pyc",
+        ".git/HEAD",
+        ".idea/workspace.xml",
+        "data.db",
+        "data.sqlite3-journal",
+        "out.log",
+    ],
+)
+def test_what_tools_and_apps_write_does_not_count(development: Served, path: str) -> None:
+    """Changes of environments, caches, repositories and data leave the worker alone."""
+    folder = development.apps / "quiet"
+    if not folder.exists():
+        new_app(development, "quiet", ttl=600)
+    before = development.ask("quiet")
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_text("something")
+    assert development.ask("quiet") == before
+    (folder / path).write_text("something else")
+    assert development.ask("quiet") == before
+    (folder / path).unlink()
+    assert development.ask("quiet") == before
+
+
+def test_own_imports_do_not_count(development: Served) -> None:
+    """The .pyc files that importing an app leaves do not make it look changed."""
+    new_app(development, "imports", ttl=600)
+    pids = {development.ask("imports")["pid"] for _ in range(5)}
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("ttl", [0, 600])
+def test_broken_change_tells_why_and_mended_one_works(development: Served, ttl: int) -> None:
+    """A change that cannot be loaded gives its trace each time; a mended one works at once."""
+    name = f"broken-{ttl}"
+    folder = new_app(development, name, ttl=ttl)
+    replace(folder / "app.py", '"one"', '"one" +')
+    for number in range(8):
+        answer = fetch(development.runtime, f"/{name}/")
+        if answer.status == 503:  # held for a crash loop
+            assert number >= 5
+            break
+        assert (answer.status, answer.error["code"]) == (500, "app_boot_failed")
+        assert "SyntaxError" in answer.error["stack"]
+    replace(folder / "app.py", '"one" +', '"mended"')
+    assert development.ask(name)["code"] == "mended"
+
+
+def test_prewarmed_workers_are_made_anew(development: Served) -> None:
+    """A worker that was loaded ahead of a change does not serve after it."""
+    folder = new_app(development, "warm", prewarm=1)
+    wait_until(lambda: workers_of(development.runtime, "warm", status="idle"))
+    replace(folder / "app.py", "one", "two, longer")
+    assert development.ask("warm")["code"] == "two, longer"
+
+
+# ---- production
+
+
+def test_production_keeps_the_code_it_has_loaded(production: Served) -> None:
+    """In production a changed file does not recycle a worker."""
+    folder = new_app(production, "kept", ttl=600)
+    before = production.ask("kept")
+    replace(folder / "app.py", "one", "two, longer")
+    (folder / "page.html").write_text("another page")
+    assert production.ask("kept") == before
+
+
+def test_production_takes_a_changed_manifest(production: Served) -> None:
+    """In production a changed manifest is picked up within two seconds, without a restart."""
+    folder = new_app(production, "manifest", ttl=600)
+    env = {**production.gates.env, "GREETING": "hello"}
+    (folder / "buntime.yaml").write_text(json.dumps({"ttl": 600, "env": env}))
+    wait_until(lambda: production.ask("manifest")["greeting"] == "hello", timeout_s=5)
+
+
+def test_production_takes_a_new_version(production: Served) -> None:
+    """In production a folder with a higher version serves within two seconds."""
+    new_app(production, "versions", ttl=600)
+    os.rename(production.apps / "versions", production.apps / "versions@1.0.0")
+    folder = production.write("versions@1.1.0", ttl=600)
+    replace(folder / "app.py", "one", "version 1.1")
+
+    def is_served() -> bool:
+        answer = fetch(production.runtime, "/versions/")
+        return answer.status == 200 and answer.json()["code"] == "version 1.1"
+
+    wait_until(is_served, timeout_s=5)
+    assert production.ask("versions@1.0")["code"] == "one"

@@ -1,0 +1,198 @@
+"""Clients that leave while they are not read: in the middle of an upload or of messages that the
+app does not take, so that the end of the connection stands behind what nobody wants."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.harness import Runtime, running, write_app
+from tests.support.pressure import MB, send_until_stopped, small_client
+from tests.support.rawclient import RawClient, client_of, request
+from tests.support.rawsocket import BINARY, handshake, switched, write_frame
+
+# What each kind does when it is told: it prints "left" and the name that the client gave.
+APPS = {
+    "async": """
+import asyncio
+from buntime import Response
+async def fetch(request):
+    if request.method == "GET":
+        return Response("here")
+    print("begun", request.query["name"])
+    try:
+        await asyncio.sleep(30)
+    finally:
+        print("left", request.query["name"])
+""",
+    "sync": """
+import time
+from buntime import Response
+def fetch(request):
+    if request.method == "GET":
+        return Response("here")
+    print("begun", request.query["name"])
+    while not request.is_cancelled():
+        time.sleep(0.01)
+    print("left", request.query["name"])
+    return Response("late")
+""",
+    "generator": """
+import time
+from buntime import Response
+def fetch(request):
+    if request.method == "GET":
+        return Response("here")
+    print("begun", request.query["name"])
+    return Response(pieces(request.query["name"]))
+def pieces(name):
+    try:
+        while True:
+            yield "."
+            time.sleep(0.02)
+    finally:
+        print("left", name)
+""",
+    "wsgi": """
+import time
+from urllib.parse import parse_qs
+class Pieces:
+    def __init__(self, name):
+        self.name = name
+    def __iter__(self):
+        while True:
+            yield b"."
+            time.sleep(0.02)
+    def close(self):
+        print("left", self.name)
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["REQUEST_METHOD"] == "GET":
+        return [b"here"]
+    name = parse_qs(environ["QUERY_STRING"])["name"][0]
+    print("begun", name)
+    return Pieces(name)
+""",
+    "asgi": """
+import asyncio
+from urllib.parse import parse_qs
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["method"] == "GET":
+        return await send({"type": "http.response.body", "body": b"here"})
+    name = parse_qs(scope["query_string"].decode())["name"][0]
+    print("begun", name)
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b".", "more_body": True})
+            await asyncio.sleep(0.02)
+    except OSError:
+        print("left", name)
+""",
+}
+SOCKETS = {
+    "async_socket": """
+import asyncio
+async def websocket(ws):
+    await ws.accept()
+    print("begun", ws.query["name"])
+    while ws.close_code is None:
+        await asyncio.sleep(0.01)
+    print("left", ws.query["name"], ws.close_code)
+""",
+    "sync_socket": """
+import time
+def websocket(ws):
+    ws.accept()
+    print("begun", ws.query["name"])
+    while ws.close_code is None:
+        time.sleep(0.01)
+    print("left", ws.query["name"], ws.close_code)
+""",
+}
+SIZE = 8 * MB  # what an upload is said to have; less of it is sent
+# More than runtime and worker take of what the app does not want, and less than kernels do.
+UNREAD = 140 * 1024
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("apps")
+    for name, source in (APPS | SOCKETS).items():
+        write_app(folder / name, {"app.py": source}, ttl="1h", maxBodySize="100mb")
+    with running(folder) as runtime:
+        yield runtime
+
+
+def check_told_soon(runtime: Runtime, message: str, app: str) -> None:
+    begun = time.monotonic()
+    runtime.wait_for_record(message, app=app)
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+@pytest.mark.parametrize("app", APPS)
+def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> None:
+    """The app knows within a second, though it reads nothing of the upload and so neither does
+    the runtime; its worker lives on."""
+    with small_client(runtime) as client:
+        client.send(request(f"POST /{app}/?name={how}", f"Content-Length: {SIZE}"))
+        runtime.wait_for_record(f"begun {how}", app=app)
+        leave(client, bytes(SIZE), how)
+    check_told_soon(runtime, f"left {how}", app)
+    with client_of(runtime) as other:
+        assert other.get(f"/{app}/").body == b"here"
+    records = tuple(runtime.records)
+    workers = [r["worker"] for r in records if r["message"] == "access" and r["app"] == app]
+    assert len(set(workers)) == 1
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+@pytest.mark.parametrize("app", SOCKETS)
+def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None:
+    """So does one that takes no messages from its WebSocket."""
+    messages = write_frame(BINARY, bytes(MB)) * 8
+    with small_client(runtime) as client:
+        client.send(handshake(f"/{app}/?name={how}"))
+        switched(client)
+        runtime.wait_for_record(f"begun {how}", app=app)
+        leave(client, messages, how)
+    check_told_soon(runtime, f"left {how} 1006", app)
+
+
+def leave(client: RawClient, data: bytes, how: str) -> None:
+    """Send what is not read, and leave. A close is told of behind all that was sent: by the
+    client's kernel, once the runtime's has room for that. A reset comes at once."""
+    if how == "closed":
+        client.send(data[:UNREAD])
+    else:
+        assert send_until_stopped(client, memoryview(data)) < len(data)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+
+
+def test_behind_a_request_that_waits(runtime: Runtime) -> None:
+    """A client that has sent its next request already, and leaves, has left."""
+    with client_of(runtime) as client:
+        client.send(request("POST /async/?name=next", body=b"a") + request("GET /async/"))
+        runtime.wait_for_record("begun next", app="async")
+    check_told_soon(runtime, "left next", "async")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 20971520", "Transfer-Encoding: chunked"])
+def test_an_early_answer(runtime: Runtime, framing: str) -> None:
+    """Of an app that answers without reading, the client gets the answer though it goes on
+    sending: the rest is thrown away for a while, and the connection is closed in order."""
+    piece = b"10000\r\n" + bytes(0x10000) + b"\r\n" if "chunked" in framing else bytes(0x10000)
+    with client_of(runtime) as client:
+        client.send(request("GET /async/early", framing))
+        for _ in range(SIZE // len(piece)):
+            client.send(piece)
+        reply = client.read()
+        assert (reply.status, reply.body, reply.get("connection")) == (200, b"here", "close")
+        client.expect_end()

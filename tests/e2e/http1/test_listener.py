@@ -1,0 +1,425 @@
+"""Where the runtime listens, why it does not, and how it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from buntime.server.runtime import ECHO_S
+from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
+from tests.support.rawclient import Cut, RawClient, client_of, request
+
+SOON_S = 5.0  # far less than what the runtime would wait for if it waited
+
+APP = """
+import os, time
+from buntime import Response
+
+def until(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+def wait(request):
+    open(request.query["begun"], "w").close()
+    until(request.query["go"])
+    return Response("waited")
+
+def pieces(request):
+    yield b"begun "
+    until(request.query["go"])
+    yield b"ended"
+
+def endless(request):
+    while True:
+        yield b"x" * 1000
+        time.sleep(0.005)
+
+PAGES = {
+    "/": lambda request: Response.json(request.client),
+    "/wait": wait,
+    "/pieces": lambda request: Response(pieces(request)),
+    "/endless": lambda request: Response(endless(request)),
+    "/length": lambda request: Response(str(len(request.bytes()))),
+}
+
+def fetch(request):
+    return PAGES[request.path](request)
+"""
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("apps")
+    write_app(folder / "c", {"app.py": APP}, ttl=600)
+    return folder
+
+
+@contextlib.contextmanager
+def started(
+    apps: Path,
+    host: str = "127.0.0.1",
+    env: Mapping[str, str] | None = None,
+    before: str = ":",
+) -> Iterator[Runtime]:
+    """A runtime in a session of its own, told by HOST where to listen; the shell does `before`."""
+    environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    environ |= {"RUNTIME_LOG_FORMAT": "json", "HOST": host, "PORT": "0", **(env or {})}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f'{before}; exec "$@"', "sh", *command(), str(apps)],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield Runtime(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(STOP_S)
+
+
+def refusal(*args: str, **env: str) -> str:
+    """The one line of a runtime that does not start."""
+    done = subprocess.run(
+        [*command(), *args],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("buntime: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def unix_client(path: Path) -> RawClient:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(15)
+    sock.connect(str(path))
+    return RawClient(sock)
+
+
+# Why it does not listen
+
+
+def test_port_in_use(apps: Path) -> None:
+    """A port that is taken is one line that says so, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refusal(str(apps), "--port", port, "--host", "127.0.0.1")
+    assert f"127.0.0.1 port {port}" in line
+    assert "PORT" in line
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "2001:db8::7"])
+def test_an_address_of_another_machine(apps: Path, host: str) -> None:
+    """An address that this machine does not have is one line that names it."""
+    line = refusal(str(apps), "--host", host, "--port", "0")
+    assert host in line
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["/no/such/folder"], "/no/such/folder"),
+        ([], "RUNTIME_WORKER_DIRS"),
+        ([str(ROOT / "README.md")], "README.md"),
+        ([".", "--port", "70000"], "70000"),
+        ([".", "--host", "not a host"], "not a host"),
+        ([".", "--host", "unix:"], "HOST"),
+        ([".", "--host", "unix:/no/such/folder/socket"], "/no/such/folder/socket"),
+        ([".", "--host", "unix:/tmp/" + "x" * 200], "x" * 50),
+    ],
+    ids=["folder", "no-folder", "file", "port", "host", "no-path", "path", "long-path"],
+)
+def test_what_cannot_be_served(args: list[str], named: str) -> None:
+    """A folder, a port or a host that is no good is one line that names it."""
+    assert named in refusal(*args)
+
+
+def test_a_file_is_not_taken_for_a_socket(apps: Path, tmp_path: Path) -> None:
+    """A path that holds something else is refused, and what it holds is left alone."""
+    path = tmp_path / "file"
+    path.write_text("precious")
+    assert str(path) in refusal(str(apps), "--host", f"unix:{path}")
+    assert path.read_text() == "precious"
+
+
+# Where it listens
+
+
+def test_a_unix_socket(apps: Path, tmp_path: Path) -> None:
+    """HOST=unix:/path listens there; its clients have no address; the socket goes at the end."""
+    path = tmp_path / "socket"
+    with started(apps, f"unix:{path}") as runtime:
+        assert runtime.url == f"unix:{path}"
+        client = unix_client(path)
+        reply = client.get("/c/")
+        assert (reply.status, reply.json) == (200, None)
+        assert runtime.wait_for_record("access", path="/c/")["client"] == "unix"
+        assert client.get("/api/workers").status == 200
+        client.close()
+        assert runtime.stop() == 0
+    assert not path.exists()
+
+
+def test_a_stale_socket_is_replaced(apps: Path, tmp_path: Path) -> None:
+    """A socket that a killed runtime left behind does not keep the next from starting."""
+    path = tmp_path / "socket"
+    with started(apps, f"unix:{path}") as runtime:
+        runtime.stop(signal.SIGKILL)
+    assert path.is_socket()
+    with started(apps, f"unix:{path}") as runtime:
+        client = unix_client(path)
+        assert client.get("/c/").status == 200
+        client.close()
+        assert runtime.stop() == 0
+
+
+def test_a_socket_in_use_is_left_alone(apps: Path, tmp_path: Path) -> None:
+    """A second runtime on the same path is refused, and the first is still reached by it."""
+    path = tmp_path / "socket"
+    with started(apps, f"unix:{path}"):
+        assert str(path) in refusal(str(apps), "--host", f"unix:{path}")
+        client = unix_client(path)
+        assert client.get("/c/").status == 200
+        client.close()
+
+
+def test_a_socket_whose_backlog_is_full(apps: Path, tmp_path: Path) -> None:
+    """One who listens but accepts nobody is there all the same: it is not waited for."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
+        listening.bind(str(path))
+        listening.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        assert str(path) in refusal(str(apps), "--host", f"unix:{path}")
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
+def test_ipv6(apps: Path) -> None:
+    """An IPv6 address is listened on, and stands in brackets in the URL."""
+    with started(apps, "::1") as runtime:
+        assert runtime.url == f"http://[::1]:{runtime.port}"
+        with socket.create_connection(("::1", runtime.port), timeout=15) as sock:
+            assert RawClient(sock).get("/c/").json[0] == "::1"
+
+
+# How it stops
+
+
+class Held(NamedTuple):
+    """A request that an app has in hand until it is let go."""
+
+    client: RawClient
+    go: Path
+
+    def let_go(self) -> None:
+        self.go.touch()
+
+
+@contextlib.contextmanager
+def holding(runtime: Runtime, folder: Path) -> Iterator[Held]:
+    begun, go = folder / "begun", folder / "go"
+    with client_of(runtime) as client:
+        client.send(request(f"GET /c/wait?begun={begun}&go={go}"))
+        wait_until(begun.exists, what="the request to begin")
+        yield Held(client, go)
+
+
+def begin_stopping(runtime: Runtime, number: int) -> None:
+    """Send the signal, and wait until it is heeded."""
+    runtime.process.send_signal(number)
+    runtime.wait_for_record("stopping", signal=signal.Signals(number).name)
+
+
+def ends_by_itself(runtime: Runtime) -> int:
+    """The exit code; fails if the runtime waits for something that nobody needs."""
+    return runtime.process.wait(SOON_S)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(apps: Path, tmp_path: Path, number: int) -> None:
+    """A request in hand is answered, the client told that it is the last; idle clients and new
+    ones are turned away meanwhile; then the workers end, and the runtime, with 0."""
+    with (
+        started(apps) as runtime,
+        client_of(runtime) as idle,
+        client_of(runtime) as half,
+        holding(runtime, tmp_path) as held,
+    ):
+        assert idle.get("/c/").status == 200
+        half.send(b"GET /c/ HT")
+        workers = runtime.children()
+        assert workers
+        begin_stopping(runtime, number)
+        idle.expect_end()
+        with contextlib.suppress(Cut):
+            half.expect_end()
+        with pytest.raises(ConnectionRefusedError):
+            runtime.connect()
+        assert runtime.process.poll() is None
+        held.let_go()
+        reply = held.client.read()
+        assert (reply.body, reply.get("connection")) == (b"waited", "close")
+        held.client.expect_end()
+        assert ends_by_itself(runtime) == 0
+        assert not any(map(is_alive, workers))
+        runtime.wait_for_record("stopped")
+
+
+def test_an_answer_begun_before_the_signal(apps: Path, tmp_path: Path) -> None:
+    """A stream whose head promised to keep the connection is finished, and closed all the same:
+    the runtime does not wait for a client that waits for it."""
+    go = tmp_path / "go"
+    with started(apps) as runtime, client_of(runtime) as client:
+        client.send(request(f"GET /c/pieces?go={go}"))
+        first = client.receive()
+        assert b"connection" not in first
+        begin_stopping(runtime, signal.SIGTERM)
+        go.touch()
+        rest = first
+        while data := client.receive():
+            rest += data
+        assert rest.endswith(b"5\r\nended\r\n0\r\n\r\n")
+        assert ends_by_itself(runtime) == 0
+
+
+def test_an_upload_begun_before_the_signal(apps: Path) -> None:
+    """A request is in hand once its head has come: the rest of its body is still read."""
+    with started(apps) as runtime, client_of(runtime) as client:
+        client.send(request("POST /c/length", "Expect: 100-continue", "Content-Length: 10"))
+        assert client.receive().startswith(b"HTTP/1.1 100 ")
+        begin_stopping(runtime, signal.SIGTERM)
+        client.send(b"x" * 10)
+        assert client.read().body == b"10"
+        client.expect_end()
+        assert ends_by_itself(runtime) == 0
+
+
+def test_pipelined_requests_behind_the_signal(apps: Path, tmp_path: Path) -> None:
+    """What stands behind the request in hand is not begun: its client was told of the close."""
+    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+        held.client.send(request("GET /c/"))
+        begin_stopping(runtime, signal.SIGTERM)
+        held.let_go()
+        assert held.client.read().get("connection") == "close"
+        held.client.expect_end()
+        held.client.close()
+        assert ends_by_itself(runtime) == 0
+
+
+def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
+    """A terminal signals the whole group: the workers leave it to the runtime when they go."""
+    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+        os.killpg(runtime.process.pid, signal.SIGINT)
+        runtime.wait_for_record("stopping", signal="SIGINT")
+        held.let_go()
+        assert held.client.read().body == b"waited"
+        assert ends_by_itself(runtime) == 0
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, 15)])
+def test_a_second_signal_ends_at_once(apps: Path, tmp_path: Path, numbers: tuple[int, int]) -> None:
+    """A second signal waits for nobody: the request in hand is cut, and no worker is left."""
+    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+        workers = runtime.children()
+        begin_stopping(runtime, numbers[0])
+        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
+        runtime.process.send_signal(numbers[1])
+        assert ends_by_itself(runtime) == 0
+        with pytest.raises(Cut):
+            held.client.read()
+        wait_until(lambda: not any(map(is_alive, workers)), what="the workers' end")
+
+
+def test_an_echo_is_no_second_signal(apps: Path, tmp_path: Path) -> None:
+    """Where a signal comes twice at once, the request in hand is answered all the same."""
+    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+        os.kill(runtime.process.pid, signal.SIGTERM)
+        os.kill(runtime.process.pid, signal.SIGINT)
+        runtime.wait_for_record("stopping")
+        held.let_go()
+        assert held.client.read().body == b"waited"
+        assert ends_by_itself(runtime) == 0
+
+
+def test_the_shutdown_timeout(apps: Path) -> None:
+    """Who has not come to an end when the time is over is cut; the log says how many."""
+    env = {"RUNTIME_SHUTDOWN_TIMEOUT": "300ms"}
+    with started(apps, env=env) as runtime, client_of(runtime) as client:
+        client.send(request("GET /c/endless"))
+        select.select([client.sock], [], [], 15)  # it has begun
+        begun = time.monotonic()
+        begin_stopping(runtime, signal.SIGTERM)
+        with pytest.raises(Cut):
+            client.read()
+        assert time.monotonic() - begun >= 0.3
+        assert ends_by_itself(runtime) == 0
+        runtime.wait_for_record("connections are cut at the shutdown timeout", connections=1)
+
+
+def test_a_closed_standard_input_is_no_reason_to_stop(apps: Path) -> None:
+    """The runtime runs without a descriptor 0, as under some supervisors."""
+    with started(apps, before="exec <&-") as runtime:
+        with client_of(runtime) as client:
+            assert client.get("/c/").status == 200
+        assert runtime.stop() == 0
+
+
+# Descriptors
+
+
+def test_a_soft_limit_of_descriptors_is_raised(apps: Path) -> None:
+    """The soft limit that a shell starts with does not decide how many clients there can be."""
+    with started(apps, before="ulimit -Sn 64") as runtime, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client_of(runtime)) for _ in range(200)]
+        for client in clients:
+            client.send(request("GET /c/"))
+        assert [client.read().status for client in clients] == [200] * 200
+
+
+def test_a_hard_limit_of_descriptors_is_lived_with(apps: Path) -> None:
+    """Where the hard limit is low, the runtime says so, keeps some for workers, and lets the
+    clients wait that it has none for."""
+    env = {"RUNTIME_POOL_SIZE": "2", "RUNTIME_SPARE_WORKERS": "0"}
+    with (
+        started(apps, env=env, before="ulimit -n 200") as runtime,
+        contextlib.ExitStack() as stack,
+    ):
+        possible = runtime.wait_for_record(
+            "the limit of open files allows fewer connections; raise it by `ulimit -n`",
+            connections_max=10_000,
+        )["connections"]
+        assert 50 <= possible < 200
+        clients = [stack.enter_context(client_of(runtime)) for _ in range(possible + 3)]
+        for client in clients:
+            client.send(request("GET /c/"))
+        assert [client.read().status for client in clients[:possible]] == [200] * possible
+        late = clients[possible:]
+        assert not select.select([client.sock for client in late], [], [], 0)[0]
+        for client in clients[: len(late)]:
+            client.close()
+        assert [client.read().status for client in late] == [200] * len(late)
+    assert not [each for each in runtime.records if each["level"] == "error"]

@@ -1,0 +1,158 @@
+"""A real browser, headless Chromium: WebSocket and EventSource as their users have them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.harness import PACKAGES, ROOT, Runtime, running, write_app
+
+# The system's own: the one that the package would download comes from where CI cannot reach.
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium; apt-get install chromium-headless-shell"
+)
+
+# Three events, then the end of the stream: the browser comes again, and says what it has seen.
+EVENTS = """
+from buntime import Event, Response
+
+PAGE = '''<!doctype html><link rel="icon" href="data:,"><p></p><script>
+const seen = [];
+const source = new EventSource("events");
+source.addEventListener("price", (event) => {
+  seen.push(event.lastEventId + ":" + event.data);
+  document.querySelector("p").textContent = seen.join(" ");
+});
+</script>'''
+
+async def fetch(request):
+    if request.path != "/events":
+        return Response.html(PAGE)
+    return Response.events(prices(int(request.last_event_id or 0)))
+
+async def prices(last):
+    for n in range(last + 1, last + 4):
+        yield Event({"n": n}, event="price", id=n, retry=50)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("apps")
+    for name in ("chat", "clock"):
+        shutil.copytree(ROOT / "apps" / name, folder / name)
+    write_app(folder / "events", {"index.py": EVENTS}, ttl="1h")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    with running(folder, env=PACKAGES) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Root, as in a container, has no sandbox; what is opened here is our own.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Iterator[list[Page]]:
+    """Two browsers: contexts share nothing. What a page complains of fails the test."""
+    contexts = [browser.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    errors: list[str] = []
+    for page in pages:
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+    yield pages
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def join(page: Page, runtime: Runtime, name: str, room: str) -> None:
+    page.goto(f"{runtime.url}/chat/")
+    page.fill("input[name=name]", name)
+    page.fill("input[name=room]", room)
+    page.click("text=Join")
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("input[name=text]", text)
+    page.press("input[name=text]", "Enter")
+
+
+def test_two_browsers_talk(runtime: Runtime, pages: list[Page]) -> None:
+    """What one says the other reads, both ways, as text and in order; each sees who is there."""
+    ada, bob = pages
+    join(ada, runtime, "Ada", "tea")
+    expect(ada.locator("#state")).to_have_text("tea: Ada")
+    join(bob, runtime, "Bob", "tea")
+    for page in pages:
+        expect(page.locator("#state")).to_have_text("tea: Ada, Bob")
+    say(ada, "Hello Bob \u20ac")
+    expect(bob.locator("#log")).to_contain_text("Ada Hello Bob \u20ac")
+    say(bob, "<b>Hello</b> Ada")
+    said = ["Ada has joined", "Bob has joined", "Ada Hello Bob \u20ac", "Bob <b>Hello</b> Ada"]
+    expect(ada.locator("#log li")).to_have_text(said)
+    bob.close()
+    expect(ada.locator("#state")).to_have_text("tea: Ada")
+    expect(ada.locator("#log li").last).to_have_text("Bob has left")
+
+
+def test_rooms_are_apart(runtime: Runtime, pages: list[Page]) -> None:
+    """Nobody reads what is said in another room."""
+    ada, bob = pages
+    join(ada, runtime, "Ada", "north")
+    join(bob, runtime, "Bob", "south")
+    expect(ada.locator("#state")).to_have_text("north: Ada")
+    expect(bob.locator("#state")).to_have_text("south: Bob")
+    say(ada, "in the north")
+    say(bob, "in the south")
+    expect(ada.locator("#log li")).to_have_text(["Ada has joined", "Ada in the north"])
+    expect(bob.locator("#log li")).to_have_text(["Bob has joined", "Bob in the south"])
+
+
+def test_the_page_comes_again(runtime: Runtime, folder: Path, pages: list[Page]) -> None:
+    """When the app's code changes its WebSockets are closed with 1012, and the page connects to
+    the new worker by itself."""
+    ada, _ = pages
+    join(ada, runtime, "Ada", "again")
+    expect(ada.locator("#state")).to_have_text("again: Ada")
+    code = folder / "chat" / "index.py"
+    code.write_text(code.read_text("utf-8") + "\n# changed\n", "utf-8")
+    ada.request.get(f"{runtime.url}/chat/rooms")
+    expect(ada.locator("#state")).to_have_text("Connection lost (1012), trying again \u2026")
+    expect(ada.locator("#state")).to_have_text("again: Ada")
+    say(ada, "back")
+    expect(ada.locator("#log li").last).to_have_text("Ada back")
+
+
+def test_events(runtime: Runtime, pages: list[Page]) -> None:
+    """EventSource gets events by their names, and after the end of the stream the next ones."""
+    page, _ = pages
+    page.goto(f"{runtime.url}/events/")
+    expect(page.locator("p")).to_contain_text(" ".join(f'{n}:{{"n":{n}}}' for n in range(1, 10)))
+
+
+def test_the_clock(runtime: Runtime, pages: list[Page]) -> None:
+    """The page of the clock goes on by itself."""
+    page, _ = pages
+    page.goto(f"{runtime.url}/clock/")
+    face = page.locator("time")
+    expect(face).to_have_attribute("datetime", re.compile(r"T\d\d:"))
+    first = face.get_attribute("datetime")
+    assert first is not None
+    expect(face).not_to_have_attribute("datetime", first)

@@ -1,0 +1,286 @@
+"""What holds for a checkout holds for buntime.pyz and for the binary: one suite, three forms."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buntime import __version__
+from tests.support.harness import (
+    IS_BINARY,
+    UNDER_TEST,
+    Runtime,
+    command,
+    is_alive,
+    running,
+    wait_until,
+    write_app,
+)
+
+MODE = "binary" if IS_BINARY else "pyz" if UNDER_TEST else "checkout"
+
+# Imports each public module of the standard library, and what lies in its packages. The binary
+# lacks test suites, what needs a screen, and what installs packages; others open a browser, or are
+# Windows'.
+STDLIB = """
+import importlib, os, pkgutil, sys, warnings
+from buntime import Response
+
+LEFT_OUT = {"tkinter", "turtle", "turtledemo", "idlelib", "ensurepip", "lib2to3"}
+OF_WINDOWS = {"msilib", "msvcrt", "nt", "winreg", "winsound", "asyncio.windows_events",
+    "asyncio.windows_utils", "multiprocessing.popen_spawn_win32", "ctypes.wintypes",
+    "encodings.mbcs", "encodings.oem", "distutils.command.bdist_msi", "distutils._msvccompiler",
+    "distutils.msvc9compiler", "distutils.msvccompiler"}
+SPEAKS = {"antigravity", "this"}
+
+
+def names():
+    for name in sorted(sys.stdlib_module_names - LEFT_OUT - OF_WINDOWS - SPEAKS):
+        if not name.startswith("_"):
+            yield name
+            module = sys.modules.get(name)
+            for _, deeper, _ in pkgutil.walk_packages(getattr(module, "__path__", ()), name + "."):
+                parts = deeper.split(".")
+                if not {"test", "tests", "__main__", "idle_test"} & set(parts) \\
+                        and deeper not in OF_WINDOWS:
+                    yield deeper
+
+
+def fetch(request):
+    warnings.simplefilter("ignore")
+    missing, seen = {}, []
+    for name in names():
+        try:
+            importlib.import_module(name)
+            seen.append(name)
+        except Exception as exc:
+            missing[name] = repr(exc)
+    import ssl
+    ssl.create_default_context()
+    return Response.json({"missing": missing, "seen": seen})
+"""
+
+PROCESSES = """
+import multiprocessing, os, subprocess, sys
+from buntime import Response
+import work
+
+
+def fetch(request):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        squares = pool.map(work.square, range(5))
+    code = "import sys, json, sqlite3; print(sys.executable)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    shown = subprocess.run(["env"], capture_output=True, text=True).stdout
+    return Response.json({
+        "squares": squares, "child": child.stdout.strip() or child.stderr,
+        "executable": sys.executable, "env": shown, "frozen": hasattr(sys, "frozen"),
+    })
+"""
+
+HOLD = """
+import os, time
+from buntime import Response
+
+
+def fetch(request):
+    if "go" in request.query:
+        print("begun")
+        while not os.path.exists(request.query["go"]):
+            time.sleep(0.005)
+    return Response(os.environ["APP_DIR"])
+"""
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("apps")
+    write_app(folder / "stdlib", {"app.py": STDLIB}, timeout=50)
+    work = "def square(number):\n    return number * number\n"
+    write_app(folder / "processes", {"app.py": PROCESSES, "work.py": work}, timeout=50)
+    write_app(folder / "hold", {"app.py": HOLD}, ttl=600)
+    write_app(folder / "once", {"app.py": HOLD})
+    write_app(folder / "site", {"index.html": "<h1>site</h1>"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env={"LD_LIBRARY_PATH": "/opt/mine"}) as runtime:
+        yield runtime
+
+
+def get(runtime: Runtime, path: str) -> httpx.Response:
+    return httpx.get(runtime.url + path, trust_env=False, timeout=55)
+
+
+def serves(runtime: Runtime) -> bool:
+    """Whether apps of each kind answer."""
+    answers = [get(runtime, path).status_code for path in ("/hold/", "/once/", "/site/")]
+    return answers == [200, 200, 200]
+
+
+def can_import(module: str) -> bool:
+    command = [sys.executable, "-I", "-c", f"import {module}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def environ_of(pid: int) -> str:
+    """Empty where the process has gone, as spare workers may at any time."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text("utf-8", "surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_version() -> None:
+    """`--version` tells the version, the form and the Python."""
+    done = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=True)
+    pattern = rf"buntime {re.escape(__version__)} \({MODE}, Python 3\.\d+\.\d+\)\n"
+    assert re.fullmatch(pattern, done.stdout)
+
+
+def test_environment_by_default(apps: Path) -> None:
+    """A checkout is for development, a file for production."""
+    with running(apps, env={"RUNTIME_ENV": ""}) as runtime:
+        expected = "production" if UNDER_TEST else "development"
+        assert runtime.wait_for_record("listening")["env"] == expected
+
+
+def test_the_standard_library(runtime: Runtime) -> None:
+    """An app can import all public modules of the standard library."""
+    told = get(runtime, "/stdlib/").json()
+    # A Python may have been built without some, such as dbm.gnu; then the binary lacks them too.
+    assert [name for name in told["missing"] if can_import(name)] == []
+    assert len(told["seen"]) > 550
+    assert {"sqlite3", "ssl", "ctypes", "curses", "readline", "xml.dom.minidom"} < set(told["seen"])
+
+
+def test_processes_of_apps(runtime: Runtime) -> None:
+    """An app can start its own interpreter, by subprocess and by multiprocessing."""
+    told = get(runtime, "/processes/").json()
+    assert told["squares"] == [0, 1, 4, 9, 16]
+    assert told["child"] == told["executable"]
+    assert told["frozen"] is False
+
+
+def test_nothing_of_the_packaging_is_in_the_environment(runtime: Runtime) -> None:
+    """Neither the runtime, nor apps, nor their programs have variables of a bootloader."""
+    shown = get(runtime, "/processes/").json()["env"]
+    pids = [runtime.pid, *runtime.children()]
+    for text in (shown, *map(environ_of, pids)):
+        assert "_PYI" not in text
+        assert "_MEI" not in text
+        assert "LD_LIBRARY_PATH_ORIG" not in text
+    assert "LD_LIBRARY_PATH=/opt/mine\0" in environ_of(runtime.pid)
+
+
+@pytest.mark.parametrize("how", ["the process", "the group", "both"])
+def test_an_end_in_order(apps: Path, tmp_path: Path, how: str) -> None:
+    """A signal reaches the runtime, be it sent to what was started, to its group or to both."""
+    start = ["setsid", "--wait", *command()] if how == "the group" else None
+    with running(apps, start=start) as runtime, ThreadPoolExecutor() as threads:
+        held = threads.submit(get, runtime, f"/hold/?go={tmp_path}/go")
+        runtime.wait_for_record("begun")
+        processes = [runtime.pid, *runtime.children()]
+        if how == "the group":
+            os.killpg(os.getpgid(runtime.pid), signal.SIGINT)
+        else:
+            for pid in {runtime.process.pid, *([runtime.pid] if how == "both" else [])}:
+                os.kill(pid, signal.SIGTERM)
+        runtime.wait_for_record("stopping")
+        (tmp_path / "go").touch()
+        assert held.result().status_code == 200
+        assert runtime.process.wait(20) == 0
+        wait_until(lambda: not any(map(is_alive, processes)), what="the end of all")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_is_left(apps: Path, number: int) -> None:
+    """However the process that was started ends, the runtime and its workers end too."""
+    with running(apps) as runtime:
+        assert serves(runtime)
+        processes = [runtime.pid, *runtime.children()]
+        assert len(processes) >= 2
+        runtime.process.send_signal(number)
+        wait_until(lambda: not any(map(is_alive, processes)), what="the end of all")
+
+
+def test_hup_reopens_the_log(apps: Path, tmp_path: Path) -> None:
+    """SIGHUP is passed on: the log file is opened anew."""
+    log = tmp_path / "log.json"
+    with running(apps, env={"RUNTIME_LOG_FILE": str(log)}) as runtime:
+        log.rename(tmp_path / "old.json")
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_until(log.exists, what="a new log")
+
+
+def test_no_home(apps: Path) -> None:
+    """It runs without a home folder, such as that of a service's user."""
+    with running(apps, env={"HOME": ""}) as runtime:
+        assert serves(runtime)
+
+
+def test_a_path_with_blanks_and_umlauts(apps: Path, tmp_path: Path) -> None:
+    """The file, the apps, the temporary folder and the cache may lie anywhere."""
+    folder = tmp_path / "mit Leerstelle, Übermut 'и' $(x)"
+    shutil.copytree(apps, folder / "apps")
+    start = command()
+    if UNDER_TEST:
+        start[-1] = str(shutil.copy(UNDER_TEST, folder))
+    (folder / "tmp").mkdir()
+    env = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
+    for more in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):
+        with running(folder / "apps", env=env | more, start=start) as runtime:
+            assert serves(runtime)
+            assert get(runtime, "/hold/").text == str(folder / "apps/hold")
+
+
+def test_first_starts_at_once(apps: Path, tmp_path: Path) -> None:
+    """Several first starts at the same time do not disturb each other."""
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+
+    def start(_: int) -> bool:
+        with running(apps, env=env) as runtime:
+            return serves(runtime)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(start, range(3))) == [True] * 3
+    assert not [path.name for path in (tmp_path / "buntime").iterdir() if path.name[0] == "."]
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0,
+    reason="mounts are not allowed here",
+)
+def test_a_read_only_system(apps: Path, tmp_path: Path) -> None:
+    """It is enough that one folder can be written: the one that TMPDIR names."""
+    state = tmp_path / "state"
+    state.mkdir()
+    script = (
+        "mount --make-rprivate / && mount --bind '{0}' '{0}' && mount -o remount,ro,bind / && "
+        'if touch /tmp/x 2>/dev/null; then exit 9; fi; exec "$@"'
+    )
+    start = ["unshare", "-m", "sh", "-c", script.format(state), "sh", *command()]
+    env = {"HOME": "", "TMPDIR": str(state), "PYTHONDONTWRITEBYTECODE": "1"}
+    with running(apps, env=env, start=start) as runtime:
+        assert serves(runtime)
+
+
+def test_the_command_line_is_passed_on() -> None:
+    """Arguments arrive as they are, and the exit code comes back."""
+    done = subprocess.run(
+        [*command(), "--port", "nonsense ä"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "nonsense ä" in done.stderr

@@ -1,0 +1,424 @@
+"""One shop, written with each framework as its users would, served under a name and a version.
+
+All apps of `apps/` have the same paths, so each test is asked of all of them. Three clients take
+turns: httpx, requests and curl.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+import requests
+
+from tests.support.harness import PACKAGES, Runtime, running
+from tests.support.hosting import curl, curl_command, install
+
+UPLOAD_BYTES = 5 * 1024 * 1024
+KEPT = {"ttl": "1h"}
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What differs between the apps."""
+
+    source: str
+    not_found: str = "Not Found"
+    failure: str = "Internal Server Error"
+    bad_json: int = 400
+    adds_slashes: bool = True  # redirects /folder to /folder/
+    knows_bare_base: bool = True  # answers /name as it does /name/
+    reads_chunked: bool = True  # a request's body without Content-Length
+    stream: str | None = "/stream"
+
+
+FLASK = Framework("flask")
+BOTTLE = Framework("bottle", "Error: 404", adds_slashes=False, reads_chunked=False)
+DJANGO = Framework("django", failure="Server Error (500)", reads_chunked=False)
+FASTAPI = Framework("fastapi", '{"detail":"Not Found"}', bad_json=422)
+STARLETTE = Framework("starlette")
+QUART = Framework("quart", knows_bare_base=False)
+# Django gathers a plain iterator before it sends it as ASGI; of an async one each piece is sent.
+DJANGO_ASGI = Framework(
+    "django", failure="Server Error (500)", reads_chunked=False, stream="/stream-async"
+)
+# asgiref runs all of a WSGI app's requests in one thread, so no second one can open the gate.
+FLASK_IN_ASGI = Framework("flask", reads_chunked=False, stream=None)
+
+MOUNTS = {
+    "flask": FLASK,
+    "flask@1.2.0": FLASK,
+    "django": DJANGO,
+    "django@1.2.0": DJANGO,
+    "bottle": BOTTLE,
+    "bottle@1.2.0": BOTTLE,
+    "fastapi": FASTAPI,
+    "fastapi@1.2.0": FASTAPI,
+    "starlette": STARLETTE,
+    "starlette@1.2.0": STARLETTE,
+    "quart": QUART,
+    "quart@1.2.0": QUART,
+    "django-asgi": DJANGO_ASGI,
+    "flask-in-asgi": FLASK_IN_ASGI,
+    "flask-validated": FLASK,
+    "starlette-strict": STARLETTE,
+}
+MORE_SOURCES = {
+    "flask-in-asgi": "flask_in_asgi",
+    "flask-validated": "flask_validated",
+    "starlette-strict": "asgi_strict",
+}
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory, http: httpx.Client) -> Iterator[Runtime]:
+    root = tmp_path_factory.mktemp("apps")
+    for label, framework in MOUNTS.items():
+        more = [MORE_SOURCES[label]] if label in MORE_SOURCES else []
+        install(root, label, framework.source, *more)
+    install(root, "django-asgi", "django", entrypoint="mysite/asgi.py", **KEPT)
+    install(root, "flask-once", "flask", ttl=0)
+    install(root, "starlette-once", "starlette", ttl=0)
+    with running(root, env={"RUNTIME_ENV": "production", **PACKAGES}) as runtime:
+        with ThreadPoolExecutor(4) as threads:  # loads the apps side by side
+            list(threads.map(lambda label: http.get(f"{runtime.url}/{label}/"), MOUNTS))
+        yield runtime
+
+
+class Mount:
+    """An app where it is served."""
+
+    def __init__(self, runtime: Runtime, label: str, http: httpx.Client) -> None:
+        self.runtime = runtime
+        self.base = f"/{label}"
+        self.url = runtime.url + self.base
+        self.app, _, version = label.partition("@")
+        self.version = version or None
+        self.framework = MOUNTS[label]
+        self.http = http
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(self.url + path)
+
+    def worker(self) -> str:
+        return str(self.get("/items/1").json()["worker"])
+
+
+@pytest.fixture(scope="module", params=MOUNTS)
+def mount(request: pytest.FixtureRequest, runtime: Runtime, http: httpx.Client) -> Mount:
+    return Mount(runtime, request.param, http)
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture(scope="module")
+def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("upload") / "blob.bin"
+    path.write_bytes(os.urandom(UPLOAD_BYTES))
+    return path
+
+
+def only(fits: Callable[[Framework], bool]) -> pytest.MarkDecorator:
+    """Ask a test of the apps whose framework can do it."""
+    labels = [label for label, framework in MOUNTS.items() if fits(framework)]
+    return pytest.mark.parametrize("mount", labels, indirect=True)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# Paths and links
+
+
+def test_routing(mount: Mount) -> None:
+    """A path's converter and a repeated query field arrive; a link with a host is the app's own."""
+    answer = mount.get("/items/7?a=1&a=2&b=%26").json()
+    assert answer["item"] == 7
+    assert answer["args"] == [["a", "1"], ["a", "2"], ["b", "&"]]
+    assert answer["url"] == mount.url + "/items/7"
+
+
+def test_links_stay_under_the_base(mount: Mount) -> None:
+    """Each link that the framework makes for a page begins with the base, and leads on."""
+    page = mount.get("/")
+    links = [unescape(link) for link in re.findall(r'href="([^"]+)"', page.text)]
+    assert len(links) >= 3
+    for link in links:
+        url = urljoin(str(page.url), link)
+        assert url.startswith(mount.url + "/")
+        assert mount.http.get(url).status_code == 200, url
+
+
+def test_encoded_path(mount: Mount) -> None:
+    """Percent-encoded UTF-8 in a path is decoded, once; reverse gives the same path again."""
+    answer = mount.get("/greet/Zo%C3%AB%20%26%20co").json()
+    assert answer["name"] == "Zoë & co"
+    assert httpx.URL(answer["url"]).path == mount.base + "/greet/Zoë & co"
+    assert mount.get("/greet/100%2525").json()["name"] == "100%25"
+
+
+@only(lambda framework: framework.knows_bare_base)
+def test_base_without_slash(mount: Mount) -> None:
+    """`/name` shows the same page as `/name/`, by the app's own redirect or without one."""
+    answer = mount.http.get(mount.url, follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.text == mount.get("/").text
+
+
+# Redirects
+
+
+def test_redirect(mount: Mount) -> None:
+    """The Location of a redirect by name leads to the app, and nowhere else."""
+    answer = mount.get("/old")
+    assert answer.is_redirect
+    assert urljoin(str(answer.url), answer.headers["location"]) == mount.url + "/items/7"
+
+
+def test_redirect_is_followed(mount: Mount) -> None:
+    """Curl ends up at the item."""
+    told = curl("-L", "-o", "/dev/null", "-w", "%{url_effective} %{http_code}", mount.url + "/old")
+    assert told.decode() == f"{mount.url}/items/7 200"
+
+
+@only(lambda framework: framework.adds_slashes)
+def test_added_slash(mount: Mount) -> None:
+    """The slash that a framework adds by itself comes after the base, the query is kept."""
+    answer = mount.get("/folder?x=1")
+    assert answer.is_redirect
+    assert urljoin(str(answer.url), answer.headers["location"]) == mount.url + "/folder/?x=1"
+
+
+# Cookies and sessions
+
+
+def test_cookies_are_set(mount: Mount) -> None:
+    """Two Set-Cookie fields stay two, in the app's order, with their attributes."""
+    lines = mount.http.post(mount.url + "/cookies").headers.get_list("set-cookie")
+    mount.http.cookies.clear()
+    taste, shape = (line.lower() for line in lines)
+    assert taste.startswith("taste=sweet;")
+    assert "max-age=3600" in taste
+    assert shape.startswith("shape=round;")
+    assert "httponly" in shape
+    assert f"path={mount.base}" in shape
+
+
+def test_cookies_come_back(mount: Mount, session: requests.Session) -> None:
+    """Both come back in one field, one is forgotten on request, one never leaves the app's base."""
+    session.post(mount.url + "/cookies").raise_for_status()
+    assert session.get(mount.url + "/cookies").json() == {"taste": "sweet", "shape": "round"}
+    session.delete(mount.url + "/cookies").raise_for_status()
+    assert session.get(mount.url + "/cookies").json() == {"shape": "round"}
+    prepared = session.prepare_request(requests.Request("GET", mount.runtime.url + "/other/"))
+    assert "Cookie" not in prepared.headers
+
+
+def test_session(mount: Mount) -> None:
+    """A signed session counts on as long as curl keeps its cookie, and begins anew without it."""
+    url = mount.url + "/visits"
+    told = curl("--cookie", "", "-X", "POST", url, url, url) + curl("-X", "POST", url)
+    assert re.findall(rb'{"visits": ?(\d)}', told) == [b"1", b"2", b"3", b"1"]
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("encoding", ["urlencoded", "multipart"])
+def test_form(mount: Mount, session: requests.Session, encoding: str) -> None:
+    """Text beyond ASCII and repeated fields arrive, in both encodings of a form."""
+    fields = [("name", "Zoë & Söhne"), ("color", "red"), ("color", "blue +")]
+    if encoding == "urlencoded":
+        answer = session.post(mount.url + "/form", data=fields)
+    else:
+        files = [(name, (None, value)) for name, value in fields]
+        answer = session.post(mount.url + "/form", files=files)
+    assert answer.json() == {"name": "Zoë & Söhne", "colors": ["red", "blue +"]}
+
+
+def test_upload(mount: Mount, session: requests.Session, upload: Path) -> None:
+    """A file of 5 MB arrives byte by byte as it was sent."""
+    data = upload.read_bytes()
+    files = {"file": ("a blob.bin", data, "application/octet-stream")}
+    answer = session.post(mount.url + "/upload", files=files, data={"note": "by requests"})
+    assert answer.json() == {
+        "filename": "a blob.bin",
+        "size": UPLOAD_BYTES,
+        "sha256": sha256(data),
+        "note": "by requests",
+    }
+
+
+def test_upload_by_curl(mount: Mount, upload: Path) -> None:
+    """Curl asks before it sends so much, and would not send without the 100 Continue."""
+    form = ["-F", f"file=@{upload}", "-F", "note=by curl", "--expect100-timeout", "60"]
+    told = curl(*form, "-w", "\n%{size_upload}", mount.url + "/upload").decode()
+    assert sha256(upload.read_bytes()) in told
+    assert int(told.rpartition("\n")[2]) > UPLOAD_BYTES
+
+
+@only(lambda framework: framework.reads_chunked)
+def test_chunked_request(mount: Mount, upload: Path) -> None:
+    """A body whose length nobody has told is read to its end."""
+    data = upload.read_bytes()[: 1024 * 1024]
+    pieces = (data[at : at + 10_000] for at in range(0, len(data), 10_000))
+    answer = mount.http.put(mount.url + "/raw", content=pieces)
+    assert answer.text.strip('"') == sha256(data)
+
+
+def test_json(mount: Mount) -> None:
+    """JSON goes in and out."""
+    value = {"list": [1, 2.5, None, True], "text": "Zoë \U0001f331", "nested": {"a": {}}}
+    assert mount.http.post(mount.url + "/json", json=value).json() == {"got": value}
+
+
+def test_broken_json(mount: Mount) -> None:
+    """What is not JSON is refused by the framework, not by a crash."""
+    headers = {"content-type": "application/json"}
+    answer = mount.http.post(mount.url + "/json", content=b'{"a": ', headers=headers)
+    assert answer.status_code == mount.framework.bad_json
+
+
+# Streams
+
+
+@only(lambda framework: framework.stream is not None)
+def test_stream(mount: Mount) -> None:
+    """A piece is at the client before the app makes the next, which waits for a second request."""
+    url = f"{mount.url}{mount.framework.stream}/httpx"
+    with mount.http.stream("GET", url) as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"first\n"
+        assert mount.http.post(url).is_success
+        assert b"".join(pieces) == b"second\n"
+
+
+@only(lambda framework: framework.stream is not None)
+def test_stream_to_curl(mount: Mount) -> None:
+    """The same with curl, which shows each piece as it comes."""
+    url = f"{mount.url}{mount.framework.stream}/curl"
+    with subprocess.Popen(curl_command("-N", url), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"first\n"
+        curl("-X", "POST", url)
+        assert process.stdout.read() == b"second\n"
+    assert process.returncode == 0
+
+
+# HEAD and errors
+
+
+def test_head(mount: Mount) -> None:
+    """HEAD tells the length of what GET gives, sends nothing of it, and keeps the connection."""
+    url = mount.url + "/items/7"
+    told = curl("-I", "-w", "%{num_connects}\n", url, url).decode()
+    lengths = re.findall(r"(?im)^content-length: (\d+)\r$", told)
+    assert lengths == [str(len(curl(url)))] * 2
+    assert re.findall(r"(?m)^\d$", told) == ["1", "0"]
+
+
+def test_not_found(mount: Mount) -> None:
+    """A path that the app does not know gets the framework's 404, not the runtime's."""
+    answer = mount.get("/nowhere")
+    assert answer.status_code == 404
+    assert mount.framework.not_found in answer.text
+    assert "requestId" not in answer.text
+
+
+def test_failure(mount: Mount) -> None:
+    """An exception gives the framework's 500, its trace goes to the log, the worker lives on."""
+    worker = mount.worker()
+    answer = mount.get("/fail")
+    assert answer.status_code == 500
+    assert mount.framework.failure in answer.text
+    assert "no such luck" not in answer.text
+    told = {"app": mount.app, "version": mount.version}
+    mount.runtime.wait_for_record("RuntimeError: no such luck", worker=worker, **told)
+    request_id = answer.headers["x-request-id"]
+    record = mount.runtime.wait_for_record("access", request_id=request_id)
+    assert (record["status"], record["worker"], record["app"]) == (500, worker, mount.app)
+    assert mount.worker() == worker
+
+
+# What only some have
+
+
+@pytest.mark.parametrize("label", ["django", "django@1.2.0", "django-asgi"])
+def test_django_form(runtime: Runtime, session: requests.Session, label: str) -> None:
+    """Django's protection against forged posts, its redirect after one and its messages work."""
+    url = f"{runtime.url}/{label}/guestbook/"
+    assert session.post(url, data={"name": "Ada"}).status_code == 403
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', session.get(url).text)
+    assert token is not None
+    answer = session.post(url, data={"name": "Ada", "csrfmiddlewaretoken": token[1]})
+    assert (answer.url, answer.status_code) == (url, 200)
+    assert [step.status_code for step in answer.history] == [302]
+    assert "<p>Thank you, Ada!</p>" in answer.text
+
+
+@pytest.mark.parametrize("label", ["fastapi", "fastapi@1.2.0"])
+def test_fastapi_documentation(runtime: Runtime, http: httpx.Client, label: str) -> None:
+    """FastAPI's page of its API loads the description from below the base, which tells the base."""
+    page = http.get(f"{runtime.url}/{label}/docs").text
+    assert f"'/{label}/openapi.json'" in page
+    description = http.get(f"{runtime.url}/{label}/openapi.json").json()
+    assert description["servers"] == [{"url": f"/{label}"}]
+
+
+@pytest.mark.parametrize("label", ["flask-once", "starlette-once"])
+def test_worker_for_each_request(
+    runtime: Runtime, http: httpx.Client, session: requests.Session, upload: Path, label: str
+) -> None:
+    """With ttl 0 the same app works, in a new worker each time."""
+    url = f"{runtime.url}/{label}"
+    items = [http.get(url + "/items/7").json() for _ in range(2)]
+    assert items[0]["url"] == items[1]["url"] == url + "/items/7"
+    assert items[0]["worker"] != items[1]["worker"]
+    data = upload.read_bytes()
+    files = {"file": ("blob", data)}
+    told = session.post(url + "/upload", files=files, data={"note": "once"}).json()
+    assert told["sha256"] == sha256(data)
+
+
+def test_lifespan_of_a_worker_for_one_request(runtime: Runtime, http: httpx.Client) -> None:
+    """With ttl 0 an ASGI app is started up and shut down around its one request."""
+    worker = http.get(f"{runtime.url}/starlette-once/items/7").json()["worker"]
+    runtime.wait_for_record("the shop opens", worker=worker)
+    runtime.wait_for_record("the shop closes", worker=worker)
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("flask-validated", ("AssertionError", "WSGIWarning", "garbage collected")),
+        ("starlette-strict", ("ASGI VIOLATION",)),
+    ],
+)
+def test_validators_found_nothing(runtime: Runtime, app: str, words: tuple[str, ...]) -> None:
+    """After all of the above, neither wsgiref.validate nor our ASGI checks had a complaint."""
+    of_app = [record for record in tuple(runtime.records) if record.get("app") == app]
+    assert any(record["message"] == "access" and record["status"] == 200 for record in of_app)
+    found = [record for record in of_app if any(word in str(record) for word in words)]
+    assert found == []

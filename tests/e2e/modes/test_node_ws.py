@@ -1,0 +1,122 @@
+"""WebSockets with Node's most used client, the npm package ws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.harness import PACKAGES, ROOT, Runtime, running
+from tests.support.hosting import install
+
+SOURCE = Path(__file__).parent / "node"
+LARGEST_MESSAGES = [
+    {"same": True, "isBinary": False},
+    {"same": True, "isBinary": False},
+    {"same": True, "isBinary": True},
+    {"same": True, "isBinary": True},
+]
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("node") and shutil.which("npm")), reason="there is no node with npm"
+)
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    """A folder with what package-lock.json pins, made once."""
+    lock = (SOURCE / "package-lock.json").read_bytes()
+    folder = ROOT / ".cache" / f"node-{hashlib.sha256(lock).hexdigest()[:10]}"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SOURCE / name, folder)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"npm could not install the package ws: {done.stderr[-500:]}")
+        (folder / "complete").touch()
+    return folder / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("apps")
+    for name in ("ws_async", "ws_sync", "ws_starlette"):
+        install(folder, name, ttl="1h")
+    with running(folder, env=PACKAGES) as runtime:
+        yield runtime
+
+
+@pytest.fixture(params=["ws_async", "ws_sync", "ws_starlette"])
+def app(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def play(runtime: Runtime, packages: Path, app: str, scenario: str) -> Any:
+    """What node says of a scenario of client.cjs."""
+    url = f"ws://127.0.0.1:{runtime.port}/{app}"
+    command = ["node", str(SOURCE / "client.cjs"), url, scenario]
+    env = os.environ | {"NODE_PATH": str(packages)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout, "node has ended before the scenario did"
+    return json.loads(done.stdout)
+
+
+def test_messages(runtime: Runtime, packages: Path, app: str) -> None:
+    """Text and bytes up to 16 MiB come back as they were sent."""
+    assert play(runtime, packages, app, "plain") == {
+        "extensions": "",
+        "seen": LARGEST_MESSAGES,
+        "closed": [1000, ""],
+    }
+
+
+def test_compressed_messages(runtime: Runtime, packages: Path) -> None:
+    """So they do with permessage-deflate, which ws offers."""
+    played = play(runtime, packages, "ws_async", "compressed")
+    assert played["extensions"].startswith("permessage-deflate")
+    assert played["seen"] == LARGEST_MESSAGES
+    assert played["closed"] == [1000, ""]
+
+
+def test_fragments(runtime: Runtime, packages: Path) -> None:
+    """The pieces of a message are joined."""
+    assert play(runtime, packages, "ws_async", "fragments") is True
+
+
+def test_a_ping_while_the_app_is_busy(runtime: Runtime, packages: Path) -> None:
+    """Pings are answered though the app waits for something else."""
+    assert play(runtime, packages, "ws_async", "ping") == "while the app is busy"
+
+
+def test_the_handshake(runtime: Runtime, packages: Path, app: str) -> None:
+    """Subprotocol and header fields of the app reach the client, the client's reach the app."""
+    played = play(runtime, packages, app, "subprotocol")
+    assert (played["subprotocol"], played["room"]) == ("v2", "blue")
+    assert played["scope"]["cookie"] == "d"
+    assert played["scope"]["subprotocols"] == ["v1", "v2"]
+    assert played["closed"][0] == 1000
+
+
+def test_the_app_closes(runtime: Runtime, packages: Path, app: str) -> None:
+    """Code and reason of the app reach the client."""
+    assert play(runtime, packages, app, "close") == [4001, "\u20ac"]
+
+
+def test_denial(runtime: Runtime, packages: Path, app: str) -> None:
+    """The app's response to a handshake is an HTTP answer, with its body."""
+    assert play(runtime, packages, app, "denied") == [401, "no cookie", "log in first"]
+
+
+def test_many(runtime: Runtime, packages: Path, app: str) -> None:
+    """50 at once each get their own messages."""
+    assert play(runtime, packages, app, "many") is True

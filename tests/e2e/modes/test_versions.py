@@ -1,0 +1,245 @@
+"""Names and versions as folders say them, while the runtime runs and folders come and go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.harness import Runtime, running, wait_until, write_app
+
+# Tells which folder answers, and under which base.
+INDEX = """import os
+
+from buntime import Request, Response
+
+
+def fetch(request: Request) -> Response:
+    told = {"dir": os.environ["APP_DIR"], "base": request.base, "path": request.path}
+    return Response.json(told)
+"""
+SEEN_S = 2.0  # how soon a change of the folders has to be seen
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("versions")
+    for name in (
+        *("first/shop@1.0.0", "first/shop@1.2.3", "second/shop@1.10.0", "second/shop/2.0.0"),
+        "second/shop@3.0.0-rc.1",
+        *("first/blog/1.0.0", "first/blog/2.0.0"),
+        *("first/plain", "first/plain@1.0.0"),
+        *("first/twice@1.0.0", "second/twice@1.0.0", "second/twice@1.1.0"),
+        *("first/@acme/wiki", "second/@acme/wiki@1.0.0", "second/@acme/shop@9.0.0"),
+        *("first/sound", "first/broken", "first/api", "first/odd@1.2"),
+    ):
+        app(root / name)
+    (root / "first/blog/latest").symlink_to("1.0.0")
+    (root / "first/broken/buntime.yaml").write_text("ttl: 60\ntimout: 3\n", "utf-8")
+    (root / "first/empty").mkdir()
+    write_app(root / "first/faulty", {"index.py": "import no_such_module\n"})
+    return root
+
+
+def app(folder: Path) -> Path:
+    return write_app(folder, {"index.py": INDEX}, ttl=60, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def runtime(root: Path) -> Iterator[Runtime]:
+    settings = {"RUNTIME_ENV": "production"}
+    with running(root / "first", root / "second", env=settings) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def http(runtime: Runtime) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=runtime.url, trust_env=False, timeout=20) as client:
+        yield client
+
+
+def folder(root: Path, answer: httpx.Response) -> str:
+    """Which folder has answered, seen from `root`."""
+    assert answer.status_code == 200, answer.text
+    return str(Path(answer.json()["dir"]).relative_to(root))
+
+
+# Which version
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("shop", "second/shop/2.0.0"),
+        ("shop@latest", "second/shop/2.0.0"),
+        ("shop@*", "second/shop/2.0.0"),
+        ("shop@2", "second/shop/2.0.0"),
+        ("shop@1", "second/shop@1.10.0"),
+        ("shop@1.x", "second/shop@1.10.0"),
+        ("shop@^1.0.0", "second/shop@1.10.0"),
+        ("shop@%5E1.0.0", "second/shop@1.10.0"),
+        ("shop@%3E=1.2%20%3C1.5", "first/shop@1.2.3"),
+        ("shop@~1.2.0", "first/shop@1.2.3"),
+        ("shop@1.2", "first/shop@1.2.3"),
+        ("shop@1.0.0", "first/shop@1.0.0"),
+        ("shop@3.0.0-rc.1", "second/shop@3.0.0-rc.1"),
+        ("blog", "first/blog/1.0.0"),  # where the link `latest` leads
+        ("blog@latest", "first/blog/1.0.0"),
+        ("blog@2", "first/blog/2.0.0"),
+        ("blog@1", "first/blog/1.0.0"),
+        ("plain", "first/plain"),
+        ("plain@1", "first/plain@1.0.0"),
+        ("@acme/wiki", "first/@acme/wiki"),
+        ("@acme/wiki@1", "second/@acme/wiki@1.0.0"),
+        ("@acme/shop", "second/@acme/shop@9.0.0"),
+        ("@acme/shop@^9.0.0", "second/@acme/shop@9.0.0"),
+    ],
+)
+def test_chosen_folder(root: Path, http: httpx.Client, named: str, expected: str) -> None:
+    """Folders of all directories are one app, of which a range takes the highest that fits."""
+    assert folder(root, http.get(f"/{named}/")) == expected
+
+
+@pytest.mark.parametrize("named", ["shop", "shop@1", "shop@%5E1.0.0", "@acme/wiki@1"])
+def test_base(http: httpx.Client, named: str) -> None:
+    """The base is what the client wrote, so that links stay with what it asked for."""
+    answer = http.get(f"/{named}/cart/1").json()
+    assert (answer["base"], answer["path"]) == (f"/{named}", "/cart/1")
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["nowhere", "shop@4", "shop@3", "shop@", "shop@one", "SHOP", "@acme", "@acme/none", "wiki"],
+)
+def test_unknown(http: httpx.Client, named: str) -> None:
+    """404 with the request id: as JSON for programs, as a page for people."""
+    answer = http.get(f"/{named}/")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (404, "app_not_found")
+    assert error["requestId"] == answer.headers["x-request-id"]
+    page = http.get(f"/{named}/", headers={"accept": "text/html,*/*;q=0.8"})
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["x-request-id"] in page.text
+
+
+def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) -> None:
+    """The first directory wins, with a warning that names both; other versions are not touched."""
+    assert folder(root, http.get("/twice@1.0.0/")) == "first/twice@1.0.0"
+    assert folder(root, http.get("/twice@1/")) == "second/twice@1.1.0"
+    record = runtime.wait_for_record(
+        "a folder is not served: another one has the same name and version", app="twice@1.0.0"
+    )
+    assert record["level"] == "warn"
+    assert record["served"] == str(root / "first/twice@1.0.0")
+    assert record["ignored"] == str(root / "second/twice@1.0.0")
+
+
+def test_folders_that_no_request_can_name(runtime: Runtime, root: Path) -> None:
+    """A folder called as a path of the runtime's own, or with half a version, is warned of."""
+    skipped = {
+        record["folder"]: record["message"]
+        for record in tuple(runtime.records)
+        if record["message"].startswith("a folder is skipped")
+    }
+    assert skipped.keys() == {str(root / "first/api"), str(root / "first/odd@1.2")}
+    assert "rename it" in skipped[str(root / "first/api")]
+    assert "1.2.0" in skipped[str(root / "first/odd@1.2")]
+
+
+# Folders that come and go
+
+
+def becomes(http: httpx.Client, wanted: dict[str, int | Path]) -> None:
+    """Wait until each path has this status, or is answered by this folder; fails if it is late."""
+
+    def is_so() -> bool:
+        for path, expected in wanted.items():
+            answer = http.get(path)
+            found = Path(answer.json()["dir"]) if isinstance(expected, Path) else answer.status_code
+            if found != expected:
+                return False
+        return True
+
+    wait_until(is_so, SEEN_S, f"{wanted}")
+
+
+def test_new_and_removed_apps(root: Path, http: httpx.Client) -> None:
+    """New folders are served within two seconds; once they are removed, so soon are the 404s."""
+    layouts = {
+        "/a/": "a",
+        "/b/": "b@1.0.0",
+        "/c/": "c/1.0.0",
+        "/@new/d/": "@new/d",
+        "/site/": "site",
+    }
+    assert {http.get(path).status_code for path in layouts} == {404}
+    for name in layouts.values():
+        app(root / "first" / name)
+    (root / "first/site/index.py").rename(root / "first/site/index.html")
+    becomes(http, dict.fromkeys(layouts, 200))
+    assert folder(root, http.get("/c@1/")) == "first/c/1.0.0"
+    for name in ("a", "b@1.0.0", "c", "@new", "site"):
+        shutil.rmtree(root / "first" / name)
+    becomes(http, dict.fromkeys(layouts, 404))
+
+
+def test_new_version(root: Path, http: httpx.Client) -> None:
+    """A higher version takes over the name, and gives it back when it is removed."""
+    old = app(root / "first/grows@1.0.0")
+    becomes(http, {"/grows/": 200})
+    new = app(root / "second/grows@2.0.0")
+    becomes(http, {"/grows/": new, "/grows@1/": old})
+    shutil.rmtree(new)
+    becomes(http, {"/grows/": old, "/grows@2/": 404})
+
+
+# Faulty folders
+
+
+def test_broken_manifest(root: Path, runtime: Runtime, http: httpx.Client) -> None:
+    """500 with the request id for this app alone; the log names file, key and what is allowed."""
+    answer = http.get("/broken/")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (500, "app_misconfigured")
+    assert error["requestId"] == answer.headers["x-request-id"]
+    assert "timout" not in answer.text, "what is wrong is not the client's business"
+    assert http.get("/sound/").status_code == 200
+    record = runtime.wait_for_record("an app cannot be served", path="/broken/")
+    for word in (str(root / "first/broken/buntime.yaml"), "timout", "timeout"):
+        assert word in record["error"]
+
+
+def test_mended_manifest(root: Path, http: httpx.Client) -> None:
+    """A manifest that breaks takes its app down alone, one that is mended brings it back."""
+    manifest = root / "first/broken/buntime.yaml"
+    faulty = manifest.read_text("utf-8")
+    manifest.write_text("ttl: 60\ntimeout: 3\n", "utf-8")
+    becomes(http, {"/broken/": 200})
+    manifest.write_text(faulty, "utf-8")
+    becomes(http, {"/broken/": 500})
+    assert http.get("/sound/").status_code == 200
+
+
+def test_folder_without_app(runtime: Runtime, http: httpx.Client) -> None:
+    """An empty folder's author is told in the log what was looked for."""
+    assert http.get("/empty/").status_code == 500
+    record = runtime.wait_for_record("an app cannot be served", path="/empty/")
+    for name in ("index.html", "index.py", "app.py", "main.py", "wsgi.py", "asgi.py"):
+        assert name in record["error"]
+
+
+def test_app_that_cannot_be_loaded(runtime: Runtime, http: httpx.Client) -> None:
+    """An import that fails is 500 for this app alone; the log has the trace, the answer has not."""
+    answer = http.get("/faulty/")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (500, "app_boot_failed")
+    assert error["requestId"] == answer.headers["x-request-id"]
+    assert "no_such_module" not in answer.text
+    record = runtime.wait_for_record("an app cannot be loaded", app="faulty")
+    assert "No module named 'no_such_module'" in record["error"]
+    assert 'index.py", line 1' in record["stack"]
+    assert http.get("/sound/").status_code == 200

@@ -1,0 +1,171 @@
+"""What a worker was doing when a request took too long is in the log, whatever it was doing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.client import Answer, fetch
+from tests.support.harness import PACKAGES, Runtime, running, write_app
+
+MESSAGE = "stacks of a worker that took too long"
+
+# What a handler does for longer than its timeout, and what its stack must show.
+DEEDS = {
+    "sleep": "time.sleep(600)",
+    "loop": "while True: pass",
+    "regex": "re.match('(a+)+$', 'a' * 64 + 'b')",  # in C, with the GIL held
+    "sleep-in-c": "ctypes.PyDLL(None).sleep(600)",  # the same
+    "c-without-gil": "ctypes.CDLL(None).sleep(600)",
+}
+APP = """
+import ctypes, os, re, signal, threading, time
+
+def culprit():
+    DEED
+
+def fetch(request):
+    culprit()
+"""
+TWO_THREADS = """
+import threading, time
+import flask
+
+app = flask.Flask(__name__)
+meeting = threading.Barrier(2)
+
+def first_culprit():
+    meeting.wait()
+    time.sleep(600)
+
+def second_culprit():
+    meeting.wait()
+    while True:
+        pass
+
+@app.get("/first")
+def first():
+    first_culprit()
+
+@app.get("/second")
+def second():
+    second_culprit()
+"""
+ASYNC = """
+import asyncio, time
+
+async def waits():
+    await asyncio.sleep(600)
+
+async def blocks():
+    while True:
+        pass
+
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+async def fetch(request):
+    print("begun", request.path)
+    await DEED()
+"""
+STOPPED = """
+import os, signal
+def fetch(request):
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+LOADS = "import time\ndef culprit():\n    time.sleep(600)\nculprit()"
+PATHS = [
+    *(f"/{name}/here" for name in DEEDS),
+    *("/threads/first", "/threads/second", "/waits/", "/blocks/", "/stopped/", "/loads/"),
+]
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    apps = tmp_path_factory.mktemp("apps")
+    late = {"timeout": 3}  # all are late together, on a machine that may be slow to start them
+    for name, deed in DEEDS.items():
+        write_app(apps / name, {"app.py": APP.replace("DEED", deed)}, **late)
+    for name in ("waits", "blocks", "stubborn"):
+        write_app(apps / name, {"app.py": ASYNC.replace("DEED", name)}, **late)
+    write_app(apps / "threads", {"app.py": TWO_THREADS}, ttl=60, prewarm=1, **late)
+    write_app(apps / "stopped", {"app.py": STOPPED}, **late)
+    write_app(apps / "loads", {"app.py": LOADS}, **late)
+    with running(apps, env={"RUNTIME_EPHEMERAL_CONCURRENCY": "20", **PACKAGES}) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def answers(runtime: Runtime) -> dict[str, Answer]:
+    """What all the late requests are answered, by their paths."""
+    with ThreadPoolExecutor(len(PATHS)) as threads:
+        return dict(zip(PATHS, threads.map(lambda path: fetch(runtime, path), PATHS), strict=True))
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_stacks_of_a_late_request(runtime: Runtime, answers: dict[str, Answer], name: str) -> None:
+    """The stacks of a worker show the function that took too long, and name its request."""
+    answer = answers[f"/{name}/here"]
+    assert answer.status == 504
+    record = runtime.wait_for_record(MESSAGE, app=name)
+    assert re.search(r"in culprit\n.* in fetch\n", record["stack"])
+    assert record["request_id"] == answer.headers["x-request-id"]
+    assert (record["method"], record["level"]) == ("GET", "warn")
+    assert record["path"].endswith("/here")
+    assert 3 <= record["seconds"] < 20
+
+
+def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
+    """The stacks are those of all threads, of every request that the worker has in hand."""
+    ids = {answers[path].headers["x-request-id"] for path in PATHS if "/threads/" in path}
+    record = runtime.wait_for_record(MESSAGE, app="threads")
+    assert "in first_culprit\n" in record["stack"]
+    assert "in second_culprit\n" in record["stack"]
+    assert {record["request_id"], *record.get("others", [])} <= ids
+
+
+def test_tasks(runtime: Runtime, answers: dict[str, Answer]) -> None:
+    """Of an async app that waits, the log tells what its tasks wait for."""
+    assert answers["/waits/"].status == 504
+    record = runtime.wait_for_record(MESSAGE, app="waits")
+    assert re.search(r"Task .*\n.* in sleep\n.* in waits\n.* in fetch\n", record["stack"])
+
+
+def test_a_blocked_loop(runtime: Runtime, answers: dict[str, Answer]) -> None:
+    """Of an async app that blocks its loop, the log shows where."""
+    assert answers["/blocks/"].status == 504
+    record = runtime.wait_for_record(MESSAGE, app="blocks")
+    assert re.search(r"in blocks\n.* in fetch\n", record["stack"])
+
+
+def test_a_stopped_process(runtime: Runtime, answers: dict[str, Answer]) -> None:
+    """A process that cannot answer is told of as such, and its request gets 504 all the same."""
+    assert answers["/stopped/"].status == 504
+    assert runtime.wait_for_record(MESSAGE, app="stopped")["stack"].startswith("no answer: ")
+
+
+def test_an_app_that_does_not_load(runtime: Runtime, answers: dict[str, Answer]) -> None:
+    """An import that takes too long is shown, too."""
+    assert answers["/loads/"].status == 504
+    record = runtime.wait_for_record(MESSAGE, app="loads")
+    assert re.search(r"in culprit\n.* in <module>\n", record["stack"])
+
+
+def test_a_request_whose_client_has_left(runtime: Runtime) -> None:
+    """A worker stuck in a request that nobody waits for is told of before it is replaced."""
+    with runtime.connect() as sock:
+        sock.sendall(b"GET /stubborn/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        runtime.wait_for_record("begun /", app="stubborn")
+    record = runtime.wait_for_record("worker is stuck in a request and is replaced", app="stubborn")
+    ours = [each for each in runtime.records if each.get("request_id") == record["request_id"]]
+    messages = [each["message"] for each in ours]
+    assert messages.count(MESSAGE) == 1
+    assert messages.index(MESSAGE) < messages.index(record["message"])
+    assert "in stubborn\n" in ours[messages.index(MESSAGE)]["stack"]

@@ -1,0 +1,734 @@
+"""The catalog: which folders are apps, and how soon a change of them is seen."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.errors import ClientFault, ManifestError
+from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
+
+FETCH = "def fetch(request): ...\n"
+
+
+class Fixture:
+    """Worker folders below `root`, a catalog of them, and a clock that moves when told."""
+
+    def __init__(self, root: Path, *dirs: str, reserved: tuple[str, ...] = ()) -> None:
+        self.root = root
+        self.now = 1000.0
+        self.warnings: list[tuple[str, dict[str, object]]] = []
+        self.wall_ns = 0  # long ago: no folder has ever rested, all are read each time
+        for name in dirs:
+            (root / name).mkdir(exist_ok=True)
+        self.catalog = Catalog(
+            [root / name for name in dirs],
+            body_default=1000,
+            body_max=2000,
+            warn=lambda message, fields: self.warnings.append((message, fields)),
+            reserved=reserved,
+            wall_ns=lambda: self.wall_ns,
+        )
+
+    def write(self, path: str, text: str = FETCH) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def find(self, name: str, spec: str | None = None) -> App:
+        return self.catalog.find(name, spec, self.now)
+
+    def key(self, name: str, spec: str | None = None) -> str:
+        return self.find(name, spec).key
+
+    def later(self) -> None:
+        self.now += CHECK_INTERVAL_S
+
+    def keys(self) -> list[str]:
+        return [found.key for found in self.catalog.all(self.now)]
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> Fixture:
+    return Fixture(tmp_path, "a", "b")
+
+
+def missing(apps: Fixture, name: str, spec: str | None = None) -> str:
+    with pytest.raises(ClientFault) as caught:
+        apps.find(name, spec)
+    assert (caught.value.status, caught.value.code) == (404, "app_not_found")
+    return caught.value.message
+
+
+def faulty(apps: Fixture, name: str, spec: str | None = None) -> str:
+    with pytest.raises(ManifestError) as caught:
+        apps.find(name, spec)
+    return str(caught.value)
+
+
+# Layouts
+
+
+def test_plain_folder(apps: Fixture) -> None:
+    """A folder with an entrypoint is an app of its name."""
+    apps.write("a/shop/index.py")
+    app = apps.find("shop")
+    assert (app.key, app.name, app.version) == ("shop", "shop", None)
+    assert (app.dir, app.entrypoint) == (apps.root / "a/shop", "index.py")
+    assert not app.is_static
+
+
+@pytest.mark.parametrize("layout", ["shop@1.2.0", "shop/1.2.0"])
+def test_versioned_folder(apps: Fixture, layout: str) -> None:
+    """`name@1.2.0/` and `name/1.2.0/` mean the same."""
+    apps.write(f"a/{layout}/index.py")
+    for spec in (None, "latest", "1", "1.2", "^1.0.0", "1.2.0"):
+        app = apps.find("shop", spec)
+        assert (app.key, app.version, app.dir) == ("shop@1.2.0", "1.2.0", apps.root / "a" / layout)
+
+
+@pytest.mark.parametrize("layout", ["@acme/shop", "@acme/shop@1.0.0", "@acme/shop/1.0.0"])
+def test_scoped_folder(apps: Fixture, layout: str) -> None:
+    """All layouts stand below a scope, too."""
+    apps.write(f"a/{layout}/index.py")
+    assert apps.find("@acme/shop").dir == apps.root / "a" / layout
+
+
+def test_versions_of_all_layouts_and_folders_are_one_app(apps: Fixture) -> None:
+    """Versions are chosen from all worker folders and layouts together."""
+    apps.write("a/shop@1.0.0/index.py")
+    apps.write("a/shop/1.2.0/index.py")
+    apps.write("b/shop@2.0.0/index.py")
+    apps.write("b/shop@3.0.0-rc.1/index.py")
+    assert apps.key("shop") == "shop@2.0.0"
+    assert apps.key("shop", "^1.0.0") == "shop@1.2.0"
+    assert apps.key("shop", "1.0.0") == "shop@1.0.0"
+    assert apps.key("shop", "3.0.0-rc.1") == "shop@3.0.0-rc.1"
+
+
+def test_latest_folder_is_the_default(apps: Fixture) -> None:
+    """`name/latest`, here a link as in many deployments, goes before the highest version."""
+    apps.write("a/shop/1.0.0/index.py")
+    apps.write("a/shop/2.0.0/index.py")
+    (apps.root / "a/shop/latest").symlink_to("1.0.0")
+    assert apps.key("shop") == "shop@latest"
+    assert apps.find("shop").dir == apps.root / "a/shop/1.0.0"
+    assert apps.key("shop", "*") == "shop@2.0.0"
+
+
+def test_unversioned_folder_is_the_default(apps: Fixture) -> None:
+    """A folder without a version goes before versions beside it, which can still be pinned."""
+    apps.write("a/shop/index.py")
+    apps.write("a/shop@1.0.0/index.py")
+    assert apps.key("shop") == "shop"
+    assert apps.key("shop", "latest") == "shop"
+    assert apps.key("shop", "1") == "shop@1.0.0"
+
+
+def test_what_is_below_an_app_is_its_own(apps: Fixture) -> None:
+    """A folder in an app, called like a version, is no way around the app and its manifest."""
+    apps.write("a/docs/index.html", "")
+    apps.write("a/docs/buntime.yaml", "visibility: protected")
+    apps.write("a/docs/1.0.0/index.html", "")
+    apps.write("a/docs/latest/index.html", "")
+    assert apps.keys() == ["docs"]
+    missing(apps, "docs", "1.0.0")
+
+
+def test_an_empty_folder_hides_no_version(apps: Fixture) -> None:
+    """A folder without app and versions takes nothing from versions beside it."""
+    (apps.root / "a/shop/data").mkdir(parents=True)
+    apps.write("b/shop/index.py")
+    assert apps.find("shop").dir == apps.root / "b/shop"
+
+
+def test_unknown(apps: Fixture) -> None:
+    """Unknown names, versions, and what is no range are 404, all in the same words."""
+    apps.write("a/shop@1.0.0/index.py")
+    assert missing(apps, "ship") == "there is no app /ship"
+    assert missing(apps, "ship", "1") == "there is no app /ship@1"
+    assert missing(apps, "shop", "2") == "there is no app /shop@2"
+    assert missing(apps, "shop", "beta") == "there is no app /shop@beta"
+
+
+def test_links_to_apps(apps: Fixture) -> None:
+    """A linked folder is an app, and runs where the link leads."""
+    apps.write("elsewhere/release-7/index.py")
+    (apps.root / "a/shop").symlink_to("../elsewhere/release-7")
+    assert apps.find("shop").dir == apps.root / "elsewhere/release-7"
+
+
+def test_files_and_dotfolders_are_passed_by(apps: Fixture) -> None:
+    """Files, dotfolders and what tools leave behind are no apps, and no reason to warn."""
+    apps.write("a/readme.py")
+    apps.write("a/.git/index.py")
+    apps.write("a/__pycache__/app.py")
+    apps.write("a/node_modules/x/index.html")
+    apps.write("a/shop/.venv/bin/python")
+    apps.write("a/shop/index.py")
+    assert apps.keys() == ["shop"]
+    assert apps.warnings == []
+
+
+# Warnings
+
+
+def test_the_first_of_two_is_served(apps: Fixture) -> None:
+    """Of two folders with one name and version the first serves, and one warning names both."""
+    apps.write("a/shop@1.0.0/index.py")
+    apps.write("b/shop/1.0.0/index.py")
+    for _ in range(3):
+        assert apps.find("shop").dir == apps.root / "a/shop@1.0.0"
+        apps.later()
+    [(message, fields)] = apps.warnings
+    assert "same name and version" in message
+    assert fields == {
+        "app": "shop@1.0.0",
+        "served": str(apps.root / "a/shop@1.0.0"),
+        "ignored": str(apps.root / "b/shop/1.0.0"),
+    }
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("my shop", "sh\u00f6p", "shop@1.2", "shop@v1.0.0", "shop@", "@acme/my shop", "@acme/a@b"),
+        *("@a b/shop", "shop@1.0.0@2", "a" * 201),
+    ],
+)
+def test_what_cannot_be_routed(apps: Fixture, folder: str) -> None:
+    """A folder that no request can name is skipped, with one warning."""
+    apps.write(f"a/{folder}/index.py")
+    for _ in range(2):
+        assert apps.keys() == []
+        apps.later()
+    [(message, fields)] = apps.warnings
+    assert message.startswith("a folder is skipped")
+    assert fields == {"folder": str(apps.root / "a" / folder)}
+
+
+def test_a_name_in_no_encoding(apps: Fixture) -> None:
+    """A name whose bytes are no UTF-8 is skipped, and told so that any log can write it."""
+    os.mkdir(os.fsencode(apps.root) + b"/a/sh\xffp")
+    assert apps.keys() == []
+    [(_, fields)] = apps.warnings
+    assert str(fields["folder"]).endswith(r"/sh\udcffp")
+
+
+def test_reserved_names(tmp_path: Path) -> None:
+    """An app with a name that the runtime keeps for itself is skipped, with a warning."""
+    apps = Fixture(tmp_path, "a", reserved=("api",))
+    apps.write("a/api/index.py")
+    assert apps.keys() == []
+    [(message, _)] = apps.warnings
+    assert "rename it" in message
+
+
+def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
+    """Whoever gives the app's folder instead of the one above it is told."""
+    apps.write("a/app.py")
+    apps.write("a/templates/page.html")
+    apps.keys()
+    [(message, fields)] = apps.warnings
+    assert "give the folder above it" in message
+    assert fields == {"folder": str(apps.root / "a")}
+
+
+def test_a_missing_worker_folder(apps: Fixture) -> None:
+    """A worker folder that is not there is told once; the others are served, and it may come."""
+    shutil.rmtree(apps.root / "a")
+    apps.write("b/shop/index.py")
+    assert apps.keys() == ["shop"]
+    apps.later()
+    assert apps.keys() == ["shop"]
+    [(message, fields)] = apps.warnings
+    assert "cannot be read" in message
+    assert fields == {"folder": str(apps.root / "a"), "error": "No such file or directory"}
+    apps.write("a/cart/index.py")
+    apps.later()
+    assert apps.keys() == ["cart", "shop"]
+
+
+def test_warnings_of_manifests(apps: Fixture) -> None:
+    """What a manifest's reader warns of is passed on, once for each text."""
+    apps.write("a/shop/index.py")
+    apps.write("a/shop/buntime.yaml", "maxBodySize: 3000")
+    for _ in range(3):
+        assert apps.find("shop").manifest.max_body_size_bytes == 2000
+        apps.later()
+    [(message, fields)] = apps.warnings
+    assert "maxBodySize" in message
+    assert fields == {"app": "shop"}
+
+
+# Entrypoints and manifests
+
+
+@pytest.mark.parametrize(
+    "manifest", ["buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml"]
+)
+def test_manifest_names(apps: Fixture, manifest: str) -> None:
+    """A manifest is found under each of its names, and is the source of messages."""
+    apps.write("a/shop/index.py")
+    file = apps.write(f"a/shop/{manifest}", "timeout: 7")
+    app = apps.find("shop")
+    assert (app.manifest.timeout_s, app.source) == (7, file)
+
+
+def test_without_a_manifest(apps: Fixture) -> None:
+    """Without a manifest the defaults hold, and the folder is the source of messages."""
+    apps.write("a/shop/index.py")
+    app = apps.find("shop")
+    assert (app.manifest.max_body_size_bytes, app.source) == (1000, apps.root / "a/shop")
+
+
+def test_default_entrypoints(apps: Fixture) -> None:
+    """The default entrypoints are looked for in their order, HTML first."""
+    names = ["asgi.py", "wsgi.py", "main.py", "app.py", "index.py", "index.html"]
+    for name in names:
+        apps.write(f"a/shop/{name}")
+        apps.later()
+        assert apps.find("shop").entrypoint == name
+    assert apps.find("shop").is_static
+
+
+def test_the_manifests_entrypoint(apps: Fixture) -> None:
+    """The manifest's entrypoint goes before the default ones, and may lie deeper."""
+    apps.write("a/shop/index.py")
+    apps.write("a/shop/dist/start.html")
+    apps.write("a/shop/buntime.yaml", "entrypoint: ./dist/start.html")
+    assert apps.find("shop").entrypoint == "dist/start.html"
+
+
+def test_no_entrypoint(apps: Fixture) -> None:
+    """An app without an entrypoint is told what was looked for, and where."""
+    apps.write("a/shop/buntime.yaml", "timeout: 7")
+    assert faulty(apps, "shop") == (
+        f"{apps.root}/a/shop: no entrypoint; looked for index.html, index.py, app.py, main.py, "
+        "wsgi.py, asgi.py; add one of them, or name another file as `entrypoint` in buntime.yaml"
+    )
+
+
+def test_empty_folder(apps: Fixture) -> None:
+    """A folder of its name alone is told the same: it may be meant as an app."""
+    apps.write("a/shop/server.py")
+    assert "no entrypoint; looked for index.html" in faulty(apps, "shop")
+
+
+@pytest.mark.parametrize("entrypoint", ["gone.py", "lib", "loop.py", "dangling.py"])
+def test_the_manifests_entrypoint_is_no_file(apps: Fixture, entrypoint: str) -> None:
+    """An entrypoint that is no regular file is an error that names it."""
+    apps.write("a/shop/lib/x.py")
+    (apps.root / "a/shop/loop.py").symlink_to("loop.py")
+    (apps.root / "a/shop/dangling.py").symlink_to("nowhere.py")
+    apps.write("a/shop/buntime.yaml", f"entrypoint: {entrypoint}")
+    assert f"entrypoint '{entrypoint}' is no file" in faulty(apps, "shop")
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../other/index.py", "../../secret.py"])
+def test_an_entrypoint_outside(apps: Fixture, target: str) -> None:
+    """An entrypoint must not lead out of the app's folder, named or default."""
+    apps.write("a/other/index.py")
+    apps.write("secret.py")
+    folder = apps.write("a/shop/x.txt").parent
+    (folder / "index.py").symlink_to(target)
+    assert "lies outside" in faulty(apps, "shop")
+
+
+def test_a_folder_beside_is_outside(apps: Fixture) -> None:
+    """A folder whose name begins with the app's is not inside it."""
+    apps.write("a/shop-secrets/index.py")
+    (apps.root / "a/shop").mkdir()
+    (apps.root / "a/shop/index.py").symlink_to("../shop-secrets/index.py")
+    assert "lies outside" in faulty(apps, "shop")
+
+
+def test_an_entrypoint_linked_inside(apps: Fixture) -> None:
+    """A link that stays in the folder is fine: so do mounted ConfigMaps look."""
+    apps.write("a/shop/..data/index.py")
+    (apps.root / "a/shop/index.py").symlink_to("..data/index.py")
+    assert apps.find("shop").entrypoint == "index.py"
+
+
+@pytest.mark.parametrize("entrypoint", ["app.js", "app", "app.py.txt"])
+def test_an_entrypoint_of_another_kind(apps: Fixture, entrypoint: str) -> None:
+    """An entrypoint is Python or HTML."""
+    apps.write(f"a/shop/{entrypoint}")
+    apps.write("a/shop/buntime.yaml", f"entrypoint: {entrypoint}")
+    assert "neither Python nor HTML" in faulty(apps, "shop")
+
+
+def test_a_faulty_manifest(apps: Fixture) -> None:
+    """A faulty manifest is told with its path, and takes down no other version."""
+    file = apps.write("a/shop@2.0.0/buntime.yaml", "timeout: soon")
+    apps.write("a/shop@2.0.0/index.py")
+    apps.write("a/shop@1.0.0/index.py")
+    for _ in range(2):
+        assert faulty(apps, "shop").startswith(f"{file}:1: timeout")
+        assert apps.key("shop", "1") == "shop@1.0.0"
+        apps.later()
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "dangling link"])
+def test_a_manifest_that_is_no_file(apps: Fixture, kind: str) -> None:
+    """A manifest that cannot be read is a fault, and nobody waits for it."""
+    apps.write("a/shop/index.py")
+    path = apps.root / "a/shop/buntime.yaml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    if kind == "dangling link":
+        assert apps.key("shop") == "shop"  # as if it were not there
+    else:
+        assert faulty(apps, "shop").startswith(f"{path}: cannot be read: ")
+
+
+def test_a_huge_manifest(apps: Fixture) -> None:
+    """A file that is no manifest by its size is a fault, whatever is in it."""
+    apps.write("a/shop/index.py")
+    apps.write("a/shop/buntime.yaml", "# " + "x" * 1_000_000)
+    assert "larger than" in faulty(apps, "shop")
+
+
+@contextmanager
+def without_privilege() -> Iterator[Path]:
+    """A folder to test permissions in, as a user to whom they apply."""
+    folder = Path(tempfile.mkdtemp())
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        for path in [folder, *folder.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("locked", "error"),
+    [
+        ("a/shop", "a/shop/buntime.yaml: cannot be read: Permission denied"),
+        ("a/shop/buntime.yaml", "a/shop/buntime.yaml: cannot be read: Permission denied"),
+    ],
+)
+def test_no_permission_for_an_app(locked: str, error: str) -> None:
+    """What may not be read is a fault of that app alone."""
+    with without_privilege() as root:
+        apps = Fixture(root, "a")
+        apps.write("a/shop/index.py")
+        apps.write("a/shop/buntime.yaml", "")
+        apps.write("a/cart/index.py")
+        (root / locked).chmod(0)
+        assert faulty(apps, "shop") == f"{root}/{error}"
+        assert apps.key("cart") == "cart"
+        (root / locked).chmod(0o700)
+        apps.later()
+        assert apps.key("shop") == "shop"
+
+
+def test_no_permission_for_a_worker_folder() -> None:
+    """A worker folder that may not be read is told, and the others are served."""
+    with without_privilege() as root:
+        apps = Fixture(root, "a", "b")
+        apps.write("a/shop/index.py")
+        apps.write("b/cart/index.py")
+        (root / "a").chmod(0)
+        assert apps.keys() == ["cart"]
+        [(_, fields)] = apps.warnings
+        assert fields == {"folder": str(root / "a"), "error": "Permission denied"}
+
+
+# Changes
+
+
+def test_new_folders_appear(apps: Fixture) -> None:
+    """New apps and versions are served after the next check, in every layout."""
+    missing(apps, "shop")
+    for path, key in {
+        "a/shop@1.0.0": "shop@1.0.0",
+        "b/shop/1.1.0": "shop@1.1.0",
+        "b/shop/1.2.0": "shop@1.2.0",
+        "a/shop@latest": "shop@latest",
+    }.items():
+        apps.write(f"{path}/index.py")
+        apps.later()
+        assert apps.key("shop") == key
+    apps.write("b/@acme/shop/index.py")
+    apps.later()
+    assert apps.key("@acme/shop") == "@acme/shop"
+    apps.write("b/@acme/cart/index.py")
+    apps.later()
+    assert apps.key("@acme/cart") == "@acme/cart"
+
+
+def test_removed_folders_disappear(apps: Fixture) -> None:
+    """Removed versions are not found after the next check, and the next best is."""
+    for path in ("a/shop/1.0.0", "a/shop@2.0.0", "b/shop@3.0.0", "b/@acme/shop"):
+        apps.write(f"{path}/index.py")
+    assert apps.keys() == ["@acme/shop", "shop@1.0.0", "shop@2.0.0", "shop@3.0.0"]
+    for path, key in {"b/shop@3.0.0": "shop@2.0.0", "a/shop@2.0.0": "shop@1.0.0"}.items():
+        shutil.rmtree(apps.root / path)
+        apps.later()
+        assert apps.key("shop") == key
+    shutil.rmtree(apps.root / "a/shop")
+    shutil.rmtree(apps.root / "b/@acme")
+    apps.later()
+    missing(apps, "shop")
+    missing(apps, "@acme/shop")
+    assert apps.keys() == []
+    assert apps.warnings == []
+
+
+def test_a_removed_duplicate_gives_way(apps: Fixture) -> None:
+    """When the first of two folders goes, the second serves."""
+    apps.write("elsewhere/index.py")
+    (apps.root / "a/shop").symlink_to("../elsewhere")
+    apps.write("b/shop/index.py")
+    assert apps.find("shop").dir == apps.root / "elsewhere"
+    apps.wall_ns = 2**62  # the folder with the link has rested, and is not read again
+    apps.later()
+    assert apps.find("shop").dir == apps.root / "elsewhere"
+    shutil.rmtree(apps.root / "elsewhere")
+    apps.later()
+    assert apps.find("shop").dir == apps.root / "b/shop"
+
+
+def test_a_dangling_link_comes_true(apps: Fixture) -> None:
+    """A link is an app as soon as there is something where it leads."""
+    apps.wall_ns = 2**62
+    (apps.root / "a/shop").symlink_to("../elsewhere")
+    missing(apps, "shop")
+    apps.write("elsewhere/index.py")
+    apps.later()
+    assert apps.key("shop") == "shop"
+
+
+def test_a_turned_link(apps: Fixture) -> None:
+    """A link that leads to another release makes another app, also behind a second link."""
+    apps.write("elsewhere/1/index.py")
+    apps.write("elsewhere/2/index.py")
+    current = apps.root / "elsewhere/current"
+    current.symlink_to("1")
+    (apps.root / "a/shop").symlink_to("../elsewhere/current")
+    apps.wall_ns = 2**62
+    first = apps.find("shop")
+    current.unlink()
+    current.symlink_to("2")
+    apps.later()
+    second = apps.find("shop")
+    assert [first.dir.name, second.dir.name] == ["1", "2"]
+
+
+def test_a_changed_manifest(apps: Fixture) -> None:
+    """A changed manifest makes another app, even with the time and size of the old one."""
+    apps.write("a/shop/index.py")
+    file = apps.write("a/shop/buntime.yaml", "timeout: 7")
+    before = file.stat()
+    first = apps.find("shop")
+    file.write_text("timeout: 8")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert apps.find("shop") is first
+    apps.later()
+    assert apps.find("shop").manifest.timeout_s == 8
+    file.write_text("timeout: soon")
+    apps.later()
+    faulty(apps, "shop")
+    file.unlink()
+    apps.later()
+    assert apps.find("shop").manifest.timeout_s == 30
+
+
+def test_nothing_changed(apps: Fixture) -> None:
+    """While nothing changes it stays the same object, whatever happens beside it."""
+    apps.write("a/shop@1.0.0/index.py")
+    apps.write("a/shop@1.0.0/buntime.yaml", "timeout: 7")
+    apps.write("a/cart/index.py")
+    first, cart = apps.find("shop", "1.0.0"), apps.find("cart")
+    apps.write("a/shop@1.0.0/lib/more.py")
+    apps.write("b/shop/1.1.0/index.py")
+    apps.write("b/other/index.py")
+    apps.later()
+    assert apps.key("shop") == "shop@1.1.0"
+    assert apps.find("shop", "1.0.0") is first
+    assert apps.find("cart") is cart
+
+
+def test_a_fault_mends(apps: Fixture) -> None:
+    """A folder that was copied in piece by piece is served once it is whole."""
+    apps.write("a/shop/lib/x.py")
+    faulty(apps, "shop")
+    apps.write("a/shop/index.py")
+    apps.later()
+    assert apps.key("shop") == "shop"
+
+
+def test_changes_are_seen_at_the_next_check(apps: Fixture) -> None:
+    """Between two checks the catalog answers from memory, right up to the second."""
+    missing(apps, "shop")
+    apps.write("a/shop/index.py")
+    apps.now += CHECK_INTERVAL_S * 0.99
+    missing(apps, "shop")
+    apps.now += CHECK_INTERVAL_S * 0.01
+    assert apps.key("shop") == "shop"
+
+
+def test_two_changes_in_one_tick(apps: Fixture) -> None:
+    """A change that leaves a folder's time as it was is seen, if the folder was just changed."""
+    apps.write("a/shop/index.py")
+    state = (apps.root / "a").stat()
+    apps.wall_ns = state.st_mtime_ns + 1_000_000  # the first look comes a millisecond later
+    assert apps.keys() == ["shop"]
+    apps.write("a/cart/index.py")
+    os.utime(apps.root / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
+    apps.later()
+    assert apps.keys() == ["cart", "shop"]
+
+
+def test_a_folder_that_rested_is_not_read_again(apps: Fixture) -> None:
+    """A list is trusted as long as the folder's time says that nothing has changed."""
+    apps.write("a/shop/index.py")
+    state = (apps.root / "a").stat()
+    apps.wall_ns = state.st_mtime_ns + 10_000_000_000
+    assert apps.keys() == ["shop"]
+    apps.write("a/cart/index.py")
+    os.utime(apps.root / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
+    apps.later()
+    assert apps.keys() == ["shop"]  # what nobody but a test does to a folder
+    os.utime(apps.root / "a")
+    apps.later()
+    assert apps.keys() == ["cart", "shop"]
+
+
+def test_a_folder_vanishes_while_it_is_looked_at(apps: Fixture) -> None:
+    """A version that goes between list and look is passed by for the next best one."""
+    apps.write("a/shop/1.0.0/index.py")
+    apps.write("a/shop/2.0.0/index.py")
+    apps.write("b/cart/index.py")
+    apps.key("cart")  # the folders are listed ...
+    apps.catalog._versions("shop", apps.catalog._names["shop"])  # ... and the versions ...
+    shutil.rmtree(apps.root / "a/shop/2.0.0")  # ... but no version was looked into
+    assert apps.key("shop") == "shop@1.0.0"
+    shutil.rmtree(apps.root / "a/shop/1.0.0")
+    apps.later()
+    missing(apps, "shop", "1")
+
+
+# Cost
+
+
+def system_calls(action: object) -> list[str]:
+    """The functions of the os module and of files that `action` calls."""
+    called: list[str] = []
+
+    def on_event(frame: FrameType, event: str, arg: object) -> None:
+        is_ours = getattr(arg, "__module__", None) in ("posix", "_io", "io")
+        if event == "c_call" and is_ours and arg is not os.fspath:  # fspath asks nobody
+            called.append(getattr(arg, "__qualname__", repr(arg)))
+
+    assert callable(action)
+    sys.setprofile(on_event)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+def test_a_warm_find_touches_no_disk(apps: Fixture) -> None:
+    """Within a second of the last check nothing asks the system: not for apps, faults, misses."""
+    apps.write("a/shop@1.0.0/index.py")
+    apps.write("a/shop@1.0.0/buntime.yaml", "timeout: 7")
+    apps.write("a/broken/buntime.yaml", "timeout: soon")
+
+    def look() -> None:
+        for name, spec in (("shop", None), ("shop", "^1"), ("shop", "9"), ("nothing", None)):
+            try:
+                apps.find(name, spec)
+            except ClientFault:
+                pass
+        faulty(apps, "broken")
+
+    assert system_calls(look) != []  # so the counting works
+    assert system_calls(look) == []
+    apps.now += CHECK_INTERVAL_S * 0.99
+    assert system_calls(look) == []
+    apps.later()
+    assert system_calls(look) != []
+
+
+def test_a_check_costs_what_is_asked_for(apps: Fixture) -> None:
+    """A check of one app does not look into the others."""
+    apps.wall_ns = 2**62
+    apps.write("a/shop/index.py")
+    apps.keys()
+    apps.later()
+    alone = system_calls(lambda: apps.find("shop"))
+    for number in range(50):
+        apps.write(f"a/shop{number}/index.py")
+    apps.later()
+    assert len(apps.keys()) == 51
+    apps.later()
+    assert system_calls(lambda: apps.find("shop")) == alone
+
+
+def test_memory_is_bounded(apps: Fixture) -> None:
+    """A client that asks for ever other ranges cannot fill the memory."""
+    apps.write("a/shop@1.0.0/index.py")
+    for number in range(10_000):
+        apps.find("shop", f"<={number + 1}")
+    assert len(apps.catalog._warm) <= 4096
+    apps.later()
+    apps.find("shop")
+    assert len(apps.catalog._warm) == 1
+
+
+def test_faults_raise_anew(apps: Fixture) -> None:
+    """Each request gets an error of its own: one raised again and again would grow its trace."""
+    apps.write("a/broken/buntime.yaml", "timeout: soon")
+    errors = []
+    for _ in range(2):
+        with pytest.raises(ManifestError) as caught:
+            apps.find("broken")
+        errors.append(caught.value)
+    assert errors[0] is not errors[1]
+
+
+def test_all_lists_apps_and_faults(apps: Fixture) -> None:
+    """All versions are listed in the order of names and of precedence, faulty ones as faults."""
+    for version in ("10.0.0", "9.0.0", "9.0.0-rc.1"):
+        apps.write(f"a/shop@{version}/index.py")
+    apps.write("a/cart/buntime.yaml", "timeout: soon")
+    found = apps.catalog.all(apps.now)
+    assert [entry.key for entry in found] == [
+        "cart",
+        "shop@9.0.0-rc.1",
+        "shop@9.0.0",
+        "shop@10.0.0",
+    ]
+    assert isinstance(found[0], Fault)
+    assert found[0].folder == apps.root / "a/cart"
+    assert "timeout" in found[0].error
+    assert found[3] is apps.find("shop")
+
+
+def test_repr(apps: Fixture) -> None:
+    """The catalog shows where it looks and how much it has found."""
+    apps.write("a/shop/index.py")
+    apps.keys()
+    assert repr(apps.catalog) == f"Catalog(['{apps.root}/a', '{apps.root}/b'], 1 names)"

@@ -1,0 +1,198 @@
+"""Changes of an app's files, as development mode asks for them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buntime.server.apps.changes import TreeWatch
+
+NOW_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    for path in ("app.py", "lib/deep/er.py", "templates/page.html"):
+        write(tmp_path / path, "one")
+    return tmp_path
+
+
+def write(path: Path, text: str, *, seconds: int = 0) -> Path:
+    """A file with a time of change that differs from that of others by whole seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(NOW_NS, NOW_NS + seconds * 1_000_000_000))
+    return path
+
+
+def watch(folder: Path) -> TreeWatch:
+    """A watch to which no tree is too big: its walks take no time."""
+    return TreeWatch(folder, clock=lambda: 0.0)
+
+
+def test_nothing_changed(app: Path) -> None:
+    """As long as nothing happens, nothing has changed."""
+    tree = watch(app)
+    assert [tree.changed() for _ in range(3)] == [False, False, False]
+
+
+def test_a_change_is_told_once(app: Path) -> None:
+    """A change is told by the next call, and by no later one."""
+    tree = watch(app)
+    write(app / "lib/deep/er.py", "one", seconds=1)
+    assert [tree.changed(), tree.changed()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "name", ["new.py", "new.txt", "lib/new.css", "a/b/c/new.html", ".env", "buntime.yaml", "x.dbx"]
+)
+def test_new_and_removed_files(app: Path, name: str) -> None:
+    """Any file counts, in any folder: code, templates, settings."""
+    tree = watch(app)
+    file = write(app / name, "")
+    assert tree.changed()
+    file.unlink()
+    assert tree.changed()
+    assert not tree.changed()
+
+
+def test_another_size_in_the_same_tick(app: Path) -> None:
+    """A file with an unchanged time but another size has changed."""
+    tree = watch(app)
+    write(app / "app.py", "three")
+    assert tree.changed()
+
+
+def test_a_file_put_in_place_of_another(app: Path) -> None:
+    """Editors write a new file and rename it: same time and size, another inode."""
+    tree = watch(app)
+    write(app / "app.py.new", "two").rename(app / "app.py")
+    assert tree.changed()
+
+
+def test_an_older_file_is_a_change(app: Path) -> None:
+    """A file restored from a backup is older than the one before, and still another."""
+    tree = watch(app)
+    write(app / "app.py", "one", seconds=-1000)
+    assert tree.changed()
+
+
+def test_renames(app: Path) -> None:
+    """A renamed folder changes the files in it."""
+    tree = watch(app)
+    (app / "lib").rename(app / "library")
+    assert tree.changed()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".venv/lib/x.py", "venv/lib/x.py", "node_modules/x/index.js", "lib/__pycache__/x.py"),
+        *(".git/HEAD", ".idea/x.py", "lib/.cache/x.py", ".hidden", "lib/.app.py.swp", ".env.swp"),
+        *(
+            "data.db",
+            "data.db-wal",
+            "data.db-journal",
+            "data.sqlite",
+            "data.sqlite3",
+            "x.sqlite-shm",
+        ),
+        *("x-journal", "x-wal", "x-shm", "logs/app.log", "x.pyc", "x.tmp", "app.py~", "DATA.DB"),
+    ],
+)
+def test_what_is_not_watched(app: Path, name: str) -> None:
+    """Environments, caches, dotfiles, and what an app or an editor writes are no changes."""
+    tree = watch(app)
+    write(app / name, "x")
+    assert not tree.changed()
+
+
+def test_folders_alone_are_no_change(app: Path) -> None:
+    """A folder without files means nothing."""
+    tree = watch(app)
+    (app / "uploads").mkdir()
+    assert not tree.changed()
+
+
+def test_links_to_files(app: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A linked file changes with the file that the link leads to, or when it leads elsewhere."""
+    elsewhere = write(tmp_path_factory.mktemp("shared") / "shared.py", "one")
+    link = app / "shared.py"
+    link.symlink_to(elsewhere)
+    tree = watch(app)
+    write(elsewhere, "one", seconds=1)
+    assert tree.changed()
+    link.unlink()
+    link.symlink_to("nowhere")
+    assert tree.changed()
+    assert not tree.changed()
+
+
+def test_links_to_folders(app: Path) -> None:
+    """A linked folder is not walked, so a loop has an end; that it leads elsewhere is seen."""
+    link = app / "lib/loop"
+    link.symlink_to("..")
+    tree = watch(app)
+    assert not tree.changed()
+    link.unlink()
+    link.symlink_to("../templates")
+    assert tree.changed()
+
+
+def test_a_tree_that_vanishes(app: Path) -> None:
+    """A tree that is taken away is a change, no error, and so is its return."""
+    tree = watch(app)
+    shutil.rmtree(app)
+    assert [tree.changed(), tree.changed()] == [True, False]
+    write(app / "app.py", "one")
+    assert tree.changed()
+
+
+def test_a_small_tree_is_walked_each_time(app: Path) -> None:
+    """Where a walk takes less than 25 ms, no change is missed."""
+    now = iter(range(1000))
+    tree = TreeWatch(app, clock=lambda: next(now) * 0.02)  # 20 ms between any two readings
+    for seconds in range(1, 5):
+        write(app / "app.py", "one", seconds=seconds)
+        assert tree.changed()
+
+
+def test_a_big_tree_rests(app: Path) -> None:
+    """After a walk of 40 ms the next one waits for 400 ms; then it tells what came meanwhile."""
+    times = [0.0, 0.04]  # the walk when it is made, then rest until 0.44
+    tree = TreeWatch(app, clock=lambda: times.pop(0))
+    write(app / "app.py", "two more")
+    times += [0.4]
+    assert not tree.changed()
+    times += [0.45, 0.45, 0.49]
+    assert tree.changed()
+    times += [0.5]
+    assert not tree.changed()
+    assert times == []
+
+
+def test_a_name_in_no_encoding(app: Path) -> None:
+    """A file whose name is no UTF-8 is watched like any other."""
+    tree = watch(app)
+    Path(os.fsdecode(os.fsencode(app) + b"/sh\xffp\n.py")).touch()
+    assert tree.changed()
+
+
+def test_it_runs_where_files_come_and_go(app: Path) -> None:
+    """A tree that changes while it is walked is walked to its end."""
+    churn = "import pathlib\nfor i in range(200):\n p = pathlib.Path(f'f{i}.py')\n"
+    churn += " p.touch(); p.unlink()\n"
+    tree = watch(app)
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", churn], cwd=app) as process:
+        while process.poll() is None:
+            tree.changed()
+    tree.changed()
+    assert not tree.changed()
+
+
+def test_repr(app: Path) -> None:
+    """A watch shows what it watches."""
+    assert repr(watch(app)) == f"TreeWatch({str(app)!r}, 3 files)"

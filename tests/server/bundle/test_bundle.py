@@ -1,0 +1,343 @@
+"""The worker's code in the cache: whole, private, and there whatever the home folder is like."""
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buntime.core.errors import UsageError
+from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh, read_bundle
+from buntime.server.bundle.cachefolder import lock, remove_unused
+from tests.support.harness import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Warnings(list[tuple[str, dict[str, object]]]):
+    """Collects what would go to the log."""
+
+    def __call__(self, message: str, /, **fields: object) -> None:
+        self.append((message, fields))
+
+
+@pytest.fixture
+def warnings() -> Warnings:
+    return Warnings()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[Path]:
+    """A temporary folder of our own, as safe as /tmp."""
+    before, folder = tempfile.tempdir, tmp_path / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    tempfile.tempdir = str(folder)
+    yield folder
+    tempfile.tempdir = before
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_what_is_in_it(tmp_path: Path, warnings: Warnings) -> None:
+    """The bundle holds the launcher, what apps import, and the worker; nothing of the runtime."""
+    files = content(ensure_bundle(tmp_path, warn=warnings))
+    assert files == read_bundle()
+    assert files["__main__.py"] == (ROOT / "buntime/worker/launch.py").read_bytes()
+    modules = {path.name for path in (ROOT / "buntime").glob("*.py")} - {"__main__.py"}
+    workers = {path.name for path in (ROOT / "buntime/worker").glob("*.py")} - {"launch.py"}
+    assert set(files) == (
+        {"__main__.py"}
+        | {f"buntime/{name}" for name in modules}
+        | {f"buntime/sdk/{path.name}" for path in (ROOT / "buntime/sdk").glob("*.py")}
+        | {f"buntime/worker/{name}" for name in workers}
+    )
+    assert warnings == []
+
+
+def test_it_is_private(tmp_path: Path, warnings: Warnings) -> None:
+    """The cache and the bundle are for this user alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        bundle = ensure_bundle(tmp_path / "cache/buntime", warn=warnings)
+    finally:
+        os.umask(before)
+    for folder in (bundle, bundle.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert bundle.parent == tmp_path / "cache/buntime"
+    assert warnings == []
+
+
+def identities(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Inode and time of change of all in a folder; reading may change other times."""
+    stats = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def test_it_is_unpacked_once(tmp_path: Path, warnings: Warnings) -> None:
+    """A second start uses the same folder as it is."""
+    first = ensure_bundle(tmp_path, warn=warnings)
+    before = identities(first)
+    assert ensure_bundle(tmp_path, warn=warnings) == first
+    assert identities(first) == before
+    assert list(tmp_path.iterdir()) == [first]
+
+
+@pytest.mark.parametrize("name", ["__main__.py", "buntime/wire.py", "buntime/worker/__init__.py"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "longer", "a folder"])
+def test_a_damaged_bundle_is_replaced(
+    tmp_path: Path, warnings: Warnings, name: str, damage: str
+) -> None:
+    """A bundle of which anything lacks or differs is not used but made anew."""
+    bundle = ensure_bundle(tmp_path, warn=warnings)
+    file = bundle / name
+    if damage == "longer":
+        file.write_bytes(file.read_bytes() + b"\n")
+    else:
+        file.unlink()
+    if damage == "empty":
+        file.touch()
+    if damage == "a folder":
+        file.mkdir()
+    assert ensure_bundle(tmp_path, warn=warnings) == bundle
+    assert content(bundle) == read_bundle()
+    assert list(tmp_path.iterdir()) == [bundle]
+    assert warnings == []
+
+
+def test_something_else_in_its_place(tmp_path: Path, warnings: Warnings) -> None:
+    """A file or a link where the bundle should be gives way; what a link leads to stays."""
+    bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
+    other = tmp_path / "other"
+    bundle.rename(other)
+    bundle.symlink_to(other)
+    assert ensure_bundle(tmp_path / "cache", warn=warnings) == bundle
+    assert not bundle.is_symlink()
+    assert content(other) == read_bundle()
+
+
+def test_a_bundle_that_others_can_write(tmp_path: Path, warnings: Warnings) -> None:
+    """A bundle that another user could have changed, or could yet, is made anew."""
+    bundle = ensure_bundle(tmp_path, warn=warnings)
+    bundle.chmod(0o770)
+    assert ensure_bundle(tmp_path, warn=warnings) == bundle
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o700
+
+
+def test_bundles_of_other_versions_go(tmp_path: Path, warnings: Warnings) -> None:
+    """A new bundle takes the place of those that no runtime uses; what is no bundle stays."""
+    others = [tmp_path / name for name in ("worker-0123", "worker-4567", "pyz-89ab", "deps")]
+    for folder in others:
+        (folder / "buntime").mkdir(parents=True)
+    held = lock(str(others[1]))
+    assert held is not None
+    try:
+        bundle = ensure_bundle(tmp_path, warn=warnings)
+    finally:
+        os.close(held)
+    assert {*tmp_path.iterdir()} == {bundle, *others[1:]}
+
+
+def test_a_bundle_in_use_stays(tmp_path: Path, warnings: Warnings) -> None:
+    """It is locked as long as the process lives that asked for it."""
+    code = (
+        "from buntime.server.bundle.bundle import ensure_bundle\n"
+        f"print(ensure_bundle({str(tmp_path)!r}, warn=print), flush=True)\n"
+        "import sys; sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        assert process.stdout is not None
+        bundle = Path(process.stdout.readline().strip())
+        newer = tmp_path / "worker-newer"
+        newer.mkdir()
+        remove_unused(str(newer))
+        assert bundle.is_dir()
+        process.communicate()
+    remove_unused(str(newer))
+    assert not bundle.exists()
+
+
+def test_many_at_once(tmp_path: Path) -> None:
+    """Runtimes that start at the same time end up with one and the same whole bundle."""
+    code = (
+        "from buntime.server.bundle.bundle import ensure_bundle\n"
+        "import sys; sys.stdin.read()\n"
+        f"print(ensure_bundle({str(tmp_path)!r}, warn=print))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()  # now
+    outputs = set()
+    for process in started:
+        assert process.stdout is not None
+        outputs.add(process.stdout.read())
+        process.stdout.close()
+        assert process.wait() == 0
+    [bundle] = tmp_path.iterdir()
+    assert outputs == {f"{bundle}\n"}
+    assert content(bundle) == read_bundle()
+
+
+def test_it_runs_alone(tmp_path: Path, warnings: Warnings) -> None:
+    """The worker's modules import each other from the bundle, with nothing but the stdlib."""
+    bundle = ensure_bundle(tmp_path, warn=warnings)
+    names = [name for name in read_bundle() if name not in ("__main__.py",)]
+    modules = [
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names
+    ]
+    code = f"import sys; sys.path.insert(0, {str(bundle)!r})\n"
+    code += "".join(f"import {module}\n" for module in modules)
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, cwd="/")
+
+
+# Other places
+
+
+def test_the_cache_cannot_be_made(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """Where the home folder is missing or cannot be written, the temporary folder serves."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    bundle = ensure_bundle(blocked / "cache", warn=warnings)
+    assert bundle.parent == temporary / f"buntime-{os.geteuid()}"
+    assert stat.S_IMODE(bundle.parent.stat().st_mode) == 0o700
+    [(message, fields)] = warnings
+    assert message == "a folder for the worker's code cannot be used"
+    assert fields == {"folder": str(blocked / "cache"), "reason": f"{blocked}: File exists"}
+    assert ensure_bundle(blocked / "cache", warn=warnings) == bundle
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
+def test_a_cache_that_others_can_write(
+    tmp_path: Path, temporary: Path, warnings: Warnings, mode: int
+) -> None:
+    """A cache in which another user could put a bundle is not used."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(mode)
+    assert ensure_bundle(cache, warn=warnings).is_relative_to(temporary)
+    assert warnings[0][1]["reason"] == f"{cache} can be written by other users"
+
+
+def test_a_folder_above_that_all_can_write(
+    tmp_path: Path, temporary: Path, warnings: Warnings
+) -> None:
+    """Nor is one that another user could exchange as a whole, also behind a link."""
+    above = tmp_path / "above"
+    (above / "cache").mkdir(parents=True)
+    above.chmod(0o777)
+    (tmp_path / "link").symlink_to(above / "cache")
+    for cache in (above / "cache", above / "cache/new", tmp_path / "link"):
+        assert ensure_bundle(cache, warn=warnings).is_relative_to(temporary)
+        assert warnings.pop()[1]["reason"] == f"{above} can be written by everybody"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_cache_of_another_user(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """A folder that belongs to somebody else is not used, be it the cache or the fallback."""
+    for folder in (tmp_path / "cache", temporary / "buntime-0"):
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+    bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
+    assert bundle.parent.parent == temporary
+    assert bundle.parent != temporary / "buntime-0"
+    assert [fields["reason"] for _, fields in warnings] == [
+        f"{tmp_path / 'cache'} belongs to another user",
+        f"{temporary / 'buntime-0'} belongs to another user",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_bundle_of_another_user(tmp_path: Path, warnings: Warnings) -> None:
+    """A bundle that belongs to somebody else is made anew."""
+    bundle = ensure_bundle(tmp_path, warn=warnings)
+    os.chown(bundle, 65534, 65534)
+    assert ensure_bundle(tmp_path, warn=warnings) == bundle
+    assert bundle.stat().st_uid == 0
+
+
+def test_the_last_resort_goes_with_the_runtime(tmp_path: Path) -> None:
+    """A folder made for this runtime alone is removed when it ends."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    (temporary / f"buntime-{os.geteuid()}").touch()  # in the way
+    (tmp_path / "cache").touch()
+    code = (
+        "from buntime.server.bundle.bundle import ensure_bundle\n"
+        f"bundle = ensure_bundle({str(tmp_path / 'cache')!r}, warn=lambda *a, **k: None)\n"
+        "print(bundle, (bundle / '__main__.py').is_file())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path, was_there = done.stdout.split()
+    assert was_there == "True"
+    assert Path(path).parent.parent == temporary
+    assert not Path(path).parent.exists()
+
+
+def test_what_is_used_looks_used(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """What lies in the temporary folder is touched, again and again; its age as source stays."""
+    (tmp_path / "cache").touch()
+    bundle = ensure_bundle(tmp_path / "cache", warn=warnings)
+    stranger = temporary / "stranger"
+    stranger.touch()
+    paths = [bundle, *bundle.rglob("*"), stranger]
+    for path in paths:
+        os.utime(path, (1, 1))
+    keep_fresh(bundle, temporary, every_s=0.01)
+    for _ in range(2):
+        wait_until(lambda: all(path.stat().st_atime > 1 for path in paths[:-1]))
+        assert {path.stat().st_mtime for path in paths} == {1}
+        assert stranger.stat().st_atime == 1
+        os.utime(paths[0], (1, 1))
+
+
+def test_nowhere_to_write(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """Where nothing can be written the operator is told what to do."""
+    (tmp_path / "cache").touch()
+    tempfile.tempdir = str(tmp_path / "cache")
+    with pytest.raises(UsageError, match="set TMPDIR"):
+        ensure_bundle(tmp_path / "cache", warn=warnings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/x/buntime"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/h"}, "/h/.cache/buntime"),
+        ({"XDG_CACHE_HOME": "rel", "HOME": "/h"}, "/h/.cache/buntime"),
+        ({"HOME": "rel"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "darwin", reason="caches lie elsewhere there")
+def test_default_cache(environ: dict[str, str], folder: str | None) -> None:
+    """The cache lies where the user's other caches do."""
+    assert default_cache_dir(environ) == (Path(folder) if folder else None)

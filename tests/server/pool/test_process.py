@@ -1,0 +1,150 @@
+"""A worker's process as the loop sees it: its output and its end."""
+
+from __future__ import annotations
+
+import gc
+import select
+import sys
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.core.telemetry.records import Level
+from buntime.server.loop import Loop
+from buntime.server.pool.process import Process
+from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log, LogSink
+from tests.support.harness import wait_until
+
+
+@pytest.fixture
+def errors() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def loop(errors: list[BaseException]) -> Iterator[Loop]:
+    loop = Loop(errors.append)
+    yield loop
+    loop.close()
+
+
+# Says something, waits for a byte on its channel, and is gone before its child says something.
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+print("first", flush=True)
+os.read(int(sys.argv[1]), 1)
+subprocess.Popen(["/bin/sh", "-c", "sleep 0.1; echo late"])
+os._exit(0)
+"""
+
+
+class Started:
+    """A process, and what was told of it."""
+
+    def __init__(self, loop: Loop, *command: str) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.codes: list[int] = []
+        self.loop = loop
+        self.process = Process(
+            loop,
+            command,
+            {"PATH": "/usr/bin:/bin"},
+            on_line=lambda stream, line: self.lines.append((stream, line)),
+            on_exit=self.codes.append,
+        )
+
+    def wait(self) -> None:
+        """Turn the loop until it is over."""
+        wait_until(self._is_over, what="the end of the process")
+        self.process.channel.close()
+
+    def _is_over(self) -> bool:
+        if not self.codes:
+            self.loop.run_once(1.0)
+        return bool(self.codes)
+
+
+def shell(loop: Loop, script: str) -> Started:
+    return Started(loop, "/bin/sh", "-c", script, "sh")
+
+
+def test_output_and_exit_code(loop: Loop) -> None:
+    """Each line comes with its stream, the last one also without an end, and then the exit code."""
+    started = shell(loop, "echo one; echo two >&2; printf three; exit 7")
+    started.wait()
+    assert sorted(started.lines) == [("stderr", "two"), ("stdout", "one"), ("stdout", "three")]
+    assert started.codes == [7]
+
+
+def test_all_that_was_written_is_read(loop: Loop) -> None:
+    """What a process wrote right before its end is not lost, though it is more than one read."""
+    started = shell(loop, "i=0; while [ $i -lt 9000 ]; do echo line $i; i=$((i+1)); done")
+    started.wait()
+    assert [line for _, line in started.lines] == [f"line {i}" for i in range(9000)]
+
+
+def test_kill_ends_what_it_started_too(loop: Loop) -> None:
+    """A killed process takes with it what it had started, and -9 is told."""
+    started = shell(loop, "sleep 60 & echo $!; wait")
+    wait_until(lambda: loop.run_once(0.1) or started.lines, what="the line")
+    child = int(started.lines[0][1])
+    started.process.kill()
+    started.wait()
+    assert started.codes == [-9]
+    wait_until(lambda: not _is_there(child), what="the child's end")
+    started.process.kill()  # once more is harmless
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Deaf:
+    """An overseer of a worker that says nothing but its end."""
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        pass
+
+
+def test_what_has_ended_is_freed_at_once(loop: Loop) -> None:
+    """A process and its worker hold no circle of references: collected late, they take memory."""
+    sink = LogSink(Level.ERROR, stream_fd=None)
+    gc.disable()
+    try:
+        codes: list[int] = []
+        process = Process(
+            loop, ["/bin/true"], {}, on_line=lambda stream, line: None, on_exit=codes.append
+        )
+        worker = Worker(1, loop, process, Deaf(), Log(sink))  # type: ignore[arg-type]
+        wait_until(lambda: loop.run_once(1.0) or codes, what="the end of the process")
+        worker.drain()
+        ended = [weakref.ref(process), weakref.ref(worker)]
+        del process, worker
+        assert [each() for each in ended] == [None, None]
+    finally:
+        gc.enable()
+        assert sink.close(10)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pidfd")
+def test_an_event_that_came_with_its_end(loop: Loop, errors: list[BaseException]) -> None:
+    """Output that is ready in the same turn as the end, but behind it, was read by then: its
+    descriptor is closed, and may be somebody else's already."""
+    started = Started(loop, sys.executable, "-c", LEAVES_A_CHILD)
+    wait_until(lambda: loop.run_once(0.01) or started.lines, what="the first line")
+    started.process.channel.send(b"x")
+    outputs = [key.fd for key in loop._selector.get_map().values() if _is_stdout(key.data)]
+    select.select(outputs, [], [], 10)  # now both are ready, the end for longer
+    started.wait()
+    assert errors == []
+    assert [line for _, line in started.lines] == ["first", "late"]
+
+
+def _is_stdout(watcher: object) -> bool:
+    return getattr(watcher, "_name", "") == "stdout"

@@ -1,0 +1,625 @@
+"""server/pythons: installer.py and packages.py, with a wheel made here."""
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import default_manifest
+from buntime.core.errors import ManifestError
+from buntime.server.pythons.installer import Base, Installer
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.packages import install_environment
+from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
+
+BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))
+# Without the machine's own settings of pip, and with what no installation must get to see.
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "HOME": os.environ.get("HOME", "/"),
+    "PIP_CONFIG_FILE": os.devnull,
+    "RUNTIME_MASTER_KEY": "hidden",
+    "DATABASE_URL": "hidden",
+}
+
+
+def make_wheel(folder: Path, version: str) -> str:
+    """A wheel of a package `tiny` with one value in it; gives its line for a lock file."""
+    info = f"tiny-{version}.dist-info"
+    files = {
+        "tiny.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    folder.mkdir(exist_ok=True)
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(name, text)
+    return f"tiny=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def write_lock(folder: Path, line: str, name: str = "requirements.lock") -> None:
+    (folder / name).write_text(f"--no-index\n--find-links wheels\n{line}")
+
+
+def make_app(folder: Path) -> App:
+    folder.mkdir(exist_ok=True)
+    manifest = dataclasses.replace(default_manifest(1000), auto_install=True)
+    return App("shop", None, folder, "app.py", manifest, folder / "buntime.yaml")
+
+
+def make_installer(**options: object) -> Installer:
+    return Installer(environ=ENVIRON, **options)  # type: ignore[arg-type]  # passed on as they are
+
+
+def version_seen(python: str) -> str:
+    """Which version of `tiny` a Python imports."""
+    done = subprocess.run(
+        [python, "-I", "-c", "import tiny; print(tiny.VERSION)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def environments(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".venv-*"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[App, str]:
+    """An app whose packages were installed by pip, and the Python of its environment."""
+    app = make_app(tmp_path_factory.mktemp("shared"))
+    write_lock(app.dir, make_wheel(app.dir / "wheels", "1.0"))
+    return app, make_installer().ensure(app, BASE)
+
+
+def copied(shared: tuple[App, str], folder: Path) -> App:
+    """A copy of the shared app with its environment, as when an app is deployed ready-made."""
+    folder.parent.mkdir(exist_ok=True)
+    shutil.copytree(shared[0].dir, folder, symlinks=True)
+    return make_app(folder)
+
+
+# With the real venv and pip
+
+
+def test_installed(shared: tuple[App, str]) -> None:
+    """What the lock file names can be imported by the Python of the app's environment."""
+    app, python = shared
+    assert version_seen(python) == "1.0"
+    assert Path(python).parents[2] == app.dir
+
+
+def test_link(shared: tuple[App, str]) -> None:
+    """`.venv` leads to the environment, which is named after what it was made from."""
+    app, python = shared
+    assert (app.dir / ".venv").is_symlink()
+    assert (app.dir / ".venv/bin/python").samefile(python)
+    assert environments(app.dir) == [Path(python).parents[1].name]
+
+
+def test_knows_its_place(shared: tuple[App, str]) -> None:
+    """An environment tells the place where it is, since it was made there."""
+    _, python = shared
+    code = "import sys; print(sys.prefix)"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(Path(python).parents[1])
+
+
+def test_output_is_kept(shared: tuple[App, str]) -> None:
+    """What pip wrote stays in the environment."""
+    log = Path(shared[1]).parents[1] / "install.log"
+    assert "Successfully installed tiny-1.0" in log.read_text()
+
+
+def test_moved(shared: tuple[App, str], tmp_path: Path) -> None:
+    """An environment that was copied along with its app is used as it is."""
+    app = copied(shared, tmp_path / "copy")
+    (app.dir / ".venv.lock").unlink()
+    before = sorted(os.listdir(app.dir))
+    assert version_seen(make_installer(limit_s=0).ensure(app, BASE)) == "1.0"
+    assert sorted(os.listdir(app.dir)) == before  # it may be read-only
+
+
+def test_wrong_hash(tmp_path: Path) -> None:
+    """A file that is not the one that was locked is not installed; pip's words are passed on."""
+    app = make_app(tmp_path)
+    make_wheel(app.dir / "wheels", "1.0")
+    write_lock(app.dir, f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(ManifestError) as caught:
+        make_installer().ensure(app, BASE)
+    said = str(caught.value)
+    assert f"{app.source}: autoInstall: pip cannot install requirements.lock; correct" in said
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in said
+    assert "Got " in said
+    assert not (app.dir / ".venv").exists()
+
+
+def test_ends_with_the_runtime(tmp_path: Path) -> None:
+    """pip does not outlive a runtime that is killed."""
+    app = make_app(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(20)
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/"
+        (app.dir / "requirements.lock").write_text(f"--index-url {url}\ntiny==1.0\n")
+        code = (
+            "from tests.server.pythons.test_installer import *\n"
+            "make_installer().ensure(make_app(Path(sys.argv[1])), BASE)"
+        )
+        command = [sys.executable, "-c", code, str(app.dir)]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+            connection, _ = index.accept()  # pip asks for the package, and gets no answer
+            process.kill()
+    with connection:
+        connection.settimeout(10)
+        while connection.recv(4096):
+            pass
+
+
+def test_in_a_runtime(shared: tuple[App, str], tmp_path: Path) -> None:
+    """After a change of its lock file an app is served with the new packages.
+
+    Where these cannot be installed, it is not served with the old ones instead.
+    """
+    app = copied(shared, tmp_path / "apps/shop").dir
+    code = (
+        "import tiny\nfrom buntime import Response\n"
+        "def fetch(request):\n    return Response(tiny.VERSION)\n"
+    )
+    write_app(app, {"app.py": code}, autoInstall=True, ttl=60)
+    old = (app / "requirements.lock").read_text()
+    environ = ENVIRON | {"RUNTIME_ENV": "development", "RUNTIME_PYTHON": sys.executable}
+    with running(app.parent, env=environ) as runtime, httpx.Client(timeout=30) as client:
+        assert client.get(f"{runtime.url}/shop").text == "1.0"
+        write_lock(app, make_wheel(app / "wheels", "2.0"))
+        assert client.get(f"{runtime.url}/shop").text == "2.0"
+        write_lock(app, "tiny")
+        for _ in range(2):
+            answer = client.get(f"{runtime.url}/shop")
+            assert answer.status_code == 500
+            assert "requirements.lock: line 3: 'tiny' leaves the version open" in answer.text
+        (app / "requirements.lock").write_text(old)
+        assert client.get(f"{runtime.url}/shop").text == "1.0"
+        assert len(environments(app)) == 2
+
+
+# With a stand-in for the Python, which obeys quickly
+
+FAKE = """#!{python} -IS
+import json, os, shutil, sys, time
+from pathlib import Path
+here = Path({here!r})
+arguments = sys.argv[sys.argv.index("-c") + 2 :]
+if not arguments:
+    print(json.dumps({tools!r}))
+    sys.exit()
+with (here / "runs").open("a") as runs:
+    environ = dict(os.environ)
+    runs.write(json.dumps([sys.argv[0], *arguments]) + "\\n")
+if arguments[0] == "venv":
+    (Path(arguments[-1]) / "bin").mkdir()
+    shutil.copy(sys.argv[0], Path(arguments[-1]) / "bin/python")
+    sys.exit()
+{code}
+"""
+TOOLS = {"venv": True, "ensurepip": True, "pip": "23.2.1"}
+
+
+class Fake:
+    """A Python whose venv makes a folder, and whose pip is a piece of code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.base = Base(str(folder / "python"), "3.11.7")
+        self.becomes("")
+
+    def becomes(self, code: str, **tools: object) -> None:
+        path = Path(self.base.executable)
+        text = FAKE.format(
+            python=sys.executable, here=str(self.folder), tools=TOOLS | tools, code=code
+        )
+        path.unlink(missing_ok=True)  # a program that runs cannot be written to
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def runs(self) -> list[list[str]]:
+        """The commands so far: the interpreter's path, the module, its arguments."""
+        path = self.folder / "runs"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def installs(self) -> int:
+        return sum("install" in command for command in self.runs())
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    folder = tmp_path / "fake"
+    folder.mkdir()
+    return Fake(folder)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    app = make_app(tmp_path / "shop")
+    write_lock(app.dir, "tiny==1.0\n")
+    return app
+
+
+def test_commands(app: App, fake: Fake) -> None:
+    """pip installs the lock into an environment without pip: wheels only, hashes if there are."""
+    python = make_installer().ensure(app, fake.base)
+    write_lock(app.dir, "tiny==1.0 --hash=sha256:00\n")
+    make_installer().ensure(app, fake.base)
+    venv, pip, _, hashed = fake.runs()
+    folder = str(Path(python).parents[1])
+    assert venv[1:] == ["venv", "--without-pip", folder]
+    assert pip[:5] == [fake.base.executable, "pip", "--python", python, "install"]
+    assert pip[-2:] == ["--requirement", f"{folder}/requirements.lock"]
+    assert "--only-binary=:all:" in pip
+    assert "--require-hashes" not in pip
+    assert "--require-hashes" in hashed
+
+
+@pytest.mark.parametrize("version", ["", "22.2.2", "21.0", "unknown"])
+def test_ensurepip(app: App, fake: Fake, version: str) -> None:
+    """Without a pip that can install elsewhere, the environment gets one of its own."""
+    fake.becomes("", pip=version)
+    python = make_installer().ensure(app, fake.base)
+    venv, pip = fake.runs()
+    assert venv[1:] == ["venv", str(Path(python).parents[1])]
+    assert pip[:3] == [python, "pip", "install"]
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ({"venv": False}, "has no venv to make an environment with"),
+        ({"ensurepip": False, "pip": ""}, "has neither ensurepip nor pip"),
+        ({"ensurepip": False, "pip": "21.0"}, "has pip 21.0 and no ensurepip; pip 22.3 can"),
+    ],
+)
+def test_no_tools(app: App, fake: Fake, tools: dict[str, object], said: str) -> None:
+    """What a Python lacks is named, and where to get it."""
+    fake.becomes("", **tools)
+    with pytest.raises(ManifestError, match=f"{fake.base.executable} {said}.*apt install python3"):
+        make_installer().ensure(app, fake.base)
+
+
+def test_no_python(app: App, tmp_path: Path) -> None:
+    """A Python that cannot be run is named."""
+    with pytest.raises(ManifestError, match=r"gone/python cannot be asked for venv and pip"):
+        make_installer().ensure(app, Base(str(tmp_path / "gone/python"), "3.11.7"))
+
+
+def test_binary(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that is a binary has no Python to make environments with, and says so."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ManifestError, match=r"has no Python to make .* RUNTIME_PYTHON"):
+        make_installer().ensure(app, BASE)
+
+
+def test_no_lock(app: App, fake: Fake) -> None:
+    """An app without a lock file is told how to make one, and how from the one it has."""
+    (app.dir / "requirements.lock").unlink()
+    with pytest.raises(ManifestError, match=r"buntime\.yaml: autoInstall: there is no lock file"):
+        make_installer().ensure(app, fake.base)
+    (app.dir / "uv.lock").touch()
+    with pytest.raises(ManifestError, match=r"uv\.lock cannot be installed from; .* uv export"):
+        make_installer().ensure(app, fake.base)
+
+
+def test_open_version(app: App, fake: Fake) -> None:
+    """A file that leaves versions open is refused before anything is made."""
+    write_lock(app.dir, "tiny>=1\n")
+    with pytest.raises(ManifestError, match=r"autoInstall: requirements\.lock: line 3: 'tiny>=1'"):
+        make_installer().ensure(app, fake.base)
+    assert environments(app.dir) == []
+
+
+def test_which_lock(app: App, fake: Fake) -> None:
+    """requirements.txt is installed from where there is no requirements.lock."""
+    (app.dir / "requirements.txt").write_text("tiny==3.0\n")
+    make_installer().ensure(app, fake.base)
+    (app.dir / "requirements.lock").unlink()
+    make_installer().ensure(app, fake.base)
+    assert [Path(command[-1]).name for command in fake.runs()[1::2]] == [
+        "requirements.lock",
+        "requirements.txt",
+    ]
+
+
+def test_once(app: App, fake: Fake) -> None:
+    """What is installed is not installed again, by another runtime neither."""
+    installer = make_installer()
+    python = installer.ensure(app, fake.base)
+    assert installer.ensure(app, fake.base) == python
+    assert make_installer().ensure(app, fake.base) == python
+    assert fake.installs() == 1
+
+
+def test_new_lock(app: App, fake: Fake) -> None:
+    """A changed lock gets an environment of its own, and the earlier one stays as it was."""
+    installer = make_installer()
+    before = installer.ensure(app, fake.base)
+    write_lock(app.dir, "tiny==2.0\n")
+    after = installer.ensure(app, fake.base)
+    assert Path(before).parents[1] != Path(after).parents[1]
+    assert Path(before).exists()
+    assert (app.dir / ".venv").resolve() == Path(after).parents[1]
+
+
+def test_lock_put_back(app: App, fake: Fake) -> None:
+    """With an earlier lock the app is back in its earlier environment, without installing."""
+    installer = make_installer()
+    before = installer.ensure(app, fake.base)
+    write_lock(app.dir, "tiny==2.0\n")
+    installer.ensure(app, fake.base)
+    write_lock(app.dir, "tiny==1.0\n")
+    assert installer.ensure(app, fake.base) == before
+    assert (app.dir / ".venv").resolve() == Path(before).parents[1]
+    assert fake.installs() == 2
+
+
+def test_old_environments(app: App, fake: Fake) -> None:
+    """Of earlier environments the last two are kept."""
+    installer = make_installer()
+    made = []
+    for number in range(4):
+        write_lock(app.dir, f"tiny=={number}.0\n")
+        folder = Path(installer.ensure(app, fake.base)).parents[1]
+        os.utime(folder / "complete", (number, number))  # a file system's clock may be coarse
+        made.append(folder.name)
+    assert environments(app.dir) == sorted(made[1:])
+
+
+def test_other_python(app: App, fake: Fake, tmp_path: Path) -> None:
+    """Another Python, or a new minor version in its place, gets another environment."""
+    installer = make_installer()
+    (tmp_path / "other").mkdir()
+    other = Fake(tmp_path / "other").base
+    bases = [fake.base, other, dataclasses.replace(fake.base, version="3.12.0")]
+    assert len({installer.ensure(app, base) for base in bases}) == 3
+    patched = dataclasses.replace(fake.base, version="3.11.8")
+    assert installer.ensure(app, patched) == installer.ensure(app, fake.base)
+
+
+def test_cut_short(app: App, fake: Fake) -> None:
+    """An environment that is not complete is made anew, with nothing of the old one in it."""
+    folder = Path(make_installer().ensure(app, fake.base)).parents[1]
+    (folder / "complete").unlink()
+    (folder / "half").touch()
+    make_installer().ensure(app, fake.base)
+    assert (folder / "complete").exists()
+    assert not (folder / "half").exists()
+    assert fake.installs() == 2
+
+
+def test_venv_of_theirs(app: App, fake: Fake) -> None:
+    """A `.venv` that is no link of ours is left as it is, and not used."""
+    (app.dir / ".venv").mkdir()
+    python = make_installer().ensure(app, fake.base)
+    assert list((app.dir / ".venv").iterdir()) == []
+    assert Path(python).parents[1].name.startswith(".venv-")
+
+
+def test_link_of_theirs(app: App, fake: Fake, tmp_path: Path) -> None:
+    """Neither is a link that somebody made to a place of their own."""
+    (app.dir / ".venv").symlink_to(tmp_path)
+    make_installer().ensure(app, fake.base)
+    assert (app.dir / ".venv").samefile(tmp_path)
+
+
+def test_told(app: App, fake: Fake) -> None:
+    """The log says when packages are installed, and how long it took."""
+    told: list[tuple[str, dict[str, object]]] = []
+    make_installer(tell=lambda message, **fields: told.append((message, fields))).ensure(
+        app, fake.base
+    )
+    assert [message for message, _ in told] == [
+        "installing an app's packages",
+        "an app's packages are installed",
+    ]
+    assert told[1][1].keys() == {"app", "lock", "python", "seconds"}
+
+
+def test_environment_of_pip(app: App, fake: Fake) -> None:
+    """pip is told nothing of the runtime's environment but what it needs."""
+    fake.becomes("(here / 'environ').write_text(json.dumps(environ))")
+    make_installer().ensure(app, fake.base)
+    seen = json.loads((fake.folder / "environ").read_text())
+    assert seen.keys() - {"LC_CTYPE"} == {"PATH", "HOME", "PIP_CONFIG_FILE", "PIP_USER"}
+
+
+def test_passed_variables() -> None:
+    """Passed on are proxies, certificates and pip's own settings, but no keys and no detours."""
+    passed = {
+        "TZ": "UTC",
+        "PIP_INDEX_URL": "https://user:password@index.example/simple",
+        "HTTPS_PROXY": "http://proxy.example",
+        "no_proxy": "localhost",
+        "SSL_CERT_FILE": "/etc/ssl/ours.pem",
+    }
+    kept = {
+        "RUNTIME_MASTER_KEY": "x",
+        "PIP_API_KEY": "x",
+        "PIP_TARGET": "/elsewhere",
+        "PYTHONPATH": "/elsewhere",
+        "VIRTUAL_ENV": "/elsewhere",
+        "PIP_USER": "1",
+    }
+    assert install_environment(passed | kept) == passed | {"PIP_USER": "0"}
+
+
+def test_failure_is_remembered(app: App, fake: Fake) -> None:
+    """After a failure nothing is tried for a minute, and the same is said of it."""
+    now = [0.0]
+    installer = make_installer(clock=lambda: now[0])
+    fake.becomes("print('ERROR: no network'); sys.exit(1)")
+    for now[0] in (0.0, 59.0):
+        with pytest.raises(ManifestError, match=r"install\.log ends with:\n    ERROR: no network"):
+            installer.ensure(app, fake.base)
+        with pytest.raises(ManifestError, match="ERROR: no network"):
+            installer.installed(app, fake.base)
+    assert fake.installs() == 1
+    fake.becomes("")
+    now[0] = 60.0
+    assert installer.installed(app, fake.base) is None
+    assert installer.installed(app, fake.base) is None
+    assert Path(installer.ensure(app, fake.base)).exists()
+    assert installer.installed(app, fake.base) is not None
+
+
+def test_failure_of_another_lock(app: App, fake: Fake) -> None:
+    """A new lock is tried at once, whatever came of the one before."""
+    installer = make_installer()
+    fake.becomes("sys.exit(1)")
+    with pytest.raises(ManifestError, match=r"install\.log ends with: nothing"):
+        installer.ensure(app, fake.base)
+    fake.becomes("")
+    write_lock(app.dir, "tiny==2.0\n")
+    assert installer.installed(app, fake.base) is None
+    assert Path(installer.ensure(app, fake.base)).exists()
+
+
+def test_long_output(app: App, fake: Fake) -> None:
+    """Of what pip wrote, a message has the first error and few lines, however much it was."""
+    fake.becomes("print('x' * 5000 + '\\nERROR: this' + '\\nand that' * 99); sys.exit(1)")
+    with pytest.raises(ManifestError) as caught:
+        make_installer().ensure(app, fake.base)
+    assert str(caught.value).splitlines()[1:] == ["    ERROR: this"] + ["    and that"] * 5
+
+
+def test_time_limit(app: App, fake: Fake) -> None:
+    """An installation that takes too long is ended, with the processes that it started."""
+    fake.becomes(
+        "import subprocess\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "(here / 'pids').write_text(f'{os.getpid()} {child.pid}')\n"
+        "print('still building', flush=True)\n"
+        "time.sleep(60)"
+    )
+    with pytest.raises(
+        ManifestError, match=r"it took too long and was stopped; .*\n    still buil"
+    ):
+        make_installer(limit_s=1.5).ensure(app, fake.base)
+    pids = [int(pid) for pid in (fake.folder / "pids").read_text().split()]
+    wait_until(lambda: not any(map(is_alive, pids)), what="the end of pip")
+
+
+def test_closed(app: App, fake: Fake) -> None:
+    """When the runtime ends, so does what is being installed, and who waits for that."""
+    fake.becomes("(here / 'started').touch(); time.sleep(60)")
+    installer = make_installer()
+    with ThreadPoolExecutor() as threads:
+        waiting = [threads.submit(installer.ensure, app, fake.base) for _ in range(2)]
+        wait_until((fake.folder / "started").exists)
+        installer.close()
+        for each in waiting:
+            with pytest.raises(ManifestError, match="the runtime is ending"):
+                each.result(10)
+
+
+@pytest.mark.parametrize("pip", ["", "sys.exit(1)"])
+def test_one_at_a_time(app: App, fake: Fake, pip: str) -> None:
+    """Who waits while another one installs takes what comes of it, for good or bad."""
+    fake.becomes(f"time.sleep(0.3)\n{pip}")
+    installer = make_installer()
+
+    def ensure() -> str:
+        try:
+            return installer.ensure(app, fake.base)
+        except ManifestError as exc:
+            return str(exc)
+
+    with ThreadPoolExecutor() as threads:
+        results = [each.result() for each in [threads.submit(ensure) for _ in range(4)]]
+    assert len(set(results)) == 1
+    assert fake.installs() == 1
+
+
+def test_two_runtimes(app: App, fake: Fake) -> None:
+    """While another runtime installs, this one waits, and uses what that has made."""
+    make_installer().ensure(app, fake.base)
+    (complete,) = app.dir.glob(".venv-*/complete")
+    complete.unlink()  # as if the other one were at it still
+    with (app.dir / ".venv.lock").open() as other, ThreadPoolExecutor() as threads:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = threads.submit(make_installer().ensure, app, fake.base)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        complete.touch()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        waiting.result(10)
+    assert fake.installs() == 1
+
+
+def test_cannot_write(app: App, fake: Fake) -> None:
+    """A folder that cannot be written to is named, with the system's reason."""
+    (app.dir / ".venv.lock").symlink_to(".venv.lock")
+    with pytest.raises(ManifestError, match=r"\.venv\.lock: Too many levels.* be able to write to"):
+        make_installer().ensure(app, fake.base)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only(app: App, fake: Fake) -> None:
+    """An app whose packages are there may lie in a read-only folder, but none that lacks them."""
+    app.dir.chmod(0o500)
+    with pytest.raises(ManifestError, match="Permission denied; the runtime must be able to write"):
+        make_installer().ensure(app, fake.base)
+    app.dir.chmod(0o700)
+    make_installer().ensure(app, fake.base)
+    app.dir.chmod(0o500)
+    assert make_installer().ensure(app, fake.base)
+    app.dir.chmod(0o700)
+
+
+# As `Interpreters` uses it
+
+
+def test_interpreters(shared: tuple[App, str], tmp_path: Path) -> None:
+    """An app's interpreter is that of its environment, unknown while that is not up to date."""
+    app = copied(shared, tmp_path / "copy")
+    interpreters = Interpreters(None, environ=ENVIRON)
+    assert interpreters.known(app) is None
+    found = interpreters.find(app)
+    (folder,) = app.dir.glob(".venv-*")
+    assert found.executable == str(folder / "bin/python")
+    assert found.prefix == str(folder)
+    assert [Path(entry).is_relative_to(folder) for entry in found.path] == [True]
+    assert interpreters.known(app) is found
+    write_lock(app.dir, "tiny==2.0\n")
+    assert interpreters.known(app) is None
+
+
+def test_not_asked_for(app: App) -> None:
+    """Without `autoInstall` a lock file is nobody's business."""
+    plain = dataclasses.replace(app, manifest=default_manifest(1000))
+    interpreters = Interpreters(None, environ=ENVIRON)
+    assert interpreters.known(plain) is interpreters.default
+    assert interpreters.find(plain) is interpreters.default
+    assert [path.name for path in app.dir.iterdir()] == ["requirements.lock"]
+
+
+def test_own_venv_is_not_used(app: App, tmp_path: Path) -> None:
+    """With `autoInstall` an app does not run in a `.venv` that somebody made for it."""
+    (app.dir / ".venv/bin").mkdir(parents=True)
+    (app.dir / ".venv/bin/python").symlink_to(tmp_path / "gone")
+    write_lock(app.dir, "tiny\n")
+    with pytest.raises(ManifestError, match="leaves the version open"):
+        Interpreters(None, environ=ENVIRON).find(app)

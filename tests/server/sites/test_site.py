@@ -1,0 +1,694 @@
+"""A static site over a real folder: what is served, in which form, and what never is."""
+
+import gzip
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from buntime.core.errors import ClientFault, ManifestError, ServerFault
+from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
+from buntime.server.sites.sitefile import SiteFile
+from tests.support.harness import descriptors_below
+from tests.support.hostile import SECRET, corpus_paths, fill
+
+BIG = bytes(range(256)) * 300  # 75 KiB: not kept in memory
+PAGE = "<!doctype html><html><head><title>x</title></head><body>x</body></html>"
+NAVIGATION = [("accept", "text/html,*/*;q=0.8"), ("sec-fetch-mode", "navigate")]
+LONG_AGO_NS = 784111777 * 10**9
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A site with a page, a small and a big file, and a folder with and one without an index."""
+    home = tmp_path / "site"
+    for name in ("docs", "empty-folder"):
+        (home / name).mkdir(parents=True)
+    (home / "index.html").write_text(PAGE)
+    (home / "app.js").write_text("run()")
+    (home / "big.bin").write_bytes(BIG)
+    (home / "docs" / "index.html").write_text(f"{PAGE}<!-- docs -->")
+    (home / "docs" / "guide.html").write_text(f"{PAGE}<!-- guide -->")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_stays_open(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert descriptors_below(tmp_path) == []
+
+
+class Client:
+    """Asks a site and reads the answers, at a time that only the test moves."""
+
+    def __init__(self, site: StaticSite, base: str = "/site") -> None:
+        self.site = site
+        self.base = base
+        self.now_s = 1000.0
+
+    def ask(
+        self, path: str, *fields: tuple[str, str], method: str = "GET", query: str = ""
+    ) -> StaticAnswer:
+        """The answer as it comes; its body is still to be read or closed."""
+        return self.site.answer(method, path, fields, self.base, self.now_s, query=query)
+
+    def get(self, path: str, *fields: tuple[str, str], method: str = "GET") -> "Got":
+        return Got(self.ask(path, *fields, method=method))
+
+    def outcome(self, path: str, *fields: tuple[str, str]) -> "Got | ClientFault":
+        """For paths that may be served or not; anything but these two is a bug."""
+        try:
+            return self.get(path, *fields)
+        except ClientFault as fault:
+            return fault
+
+    def fails(self, path: str, *fields: tuple[str, str], method: str = "GET") -> ClientFault:
+        with pytest.raises(ClientFault) as caught:
+            self.ask(path, *fields, method=method)
+        return caught.value
+
+    def etag(self, path: str, *fields: tuple[str, str]) -> str:
+        return self.get(path, *fields).headers["etag"]
+
+
+class Got:
+    """An answer that was read to its end and closed."""
+
+    def __init__(self, answer: StaticAnswer) -> None:
+        self.status = answer.status
+        self.headers = dict(answer.headers)
+        assert len(self.headers) == len(answer.headers)
+        parts = answer.body if isinstance(answer.body, list) else [answer.body]
+        self.body = b"".join(
+            os.pread(part.fd, part.length, part.offset) if isinstance(part, FilePart) else part
+            for part in parts
+        )
+        answer.close()
+        answer.close()  # a second time does no harm
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@pytest.fixture
+def client(folder: Path) -> Client:
+    return Client(StaticSite(str(folder)))
+
+
+def settled(folder: Path, **options: bool) -> Client:
+    """A site that takes its files for old, as those of a deployment soon are."""
+    return Client(StaticSite(str(folder), wall_clock=lambda: 4e9, **options))  # type: ignore[arg-type] # bool only
+
+
+# What is served
+
+
+def test_a_small_file(client: Client) -> None:
+    """A small file comes from memory, with all headers."""
+    answer = client.ask("/app.js")
+    assert answer.body == b"run()"
+    headers = dict(answer.headers)
+    assert re.fullmatch(r'"[0-9a-f]{24}"', headers.pop("etag"))
+    assert headers.pop("last-modified").endswith(" GMT")
+    assert headers == {
+        "content-type": "text/javascript; charset=utf-8",
+        "content-length": "5",
+        "cache-control": "public, max-age=0, must-revalidate",
+        "accept-ranges": "bytes",
+        "x-content-type-options": "nosniff",
+    }
+
+
+def test_a_big_file(client: Client) -> None:
+    """A big file comes as an open descriptor, which whoever takes the answer must close."""
+    answer = client.ask("/big.bin")
+    assert isinstance(answer.body, FilePart)
+    fd, offset, length = answer.body
+    assert (offset, length) == (0, len(BIG))
+    assert Got(answer).body == BIG
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_an_empty_file(folder: Path, client: Client) -> None:
+    """An empty file is a 200 without bytes, also where a range is asked for."""
+    (folder / "empty.txt").touch()
+    assert client.get("/empty.txt").headers["content-length"] == "0"
+    assert client.get("/empty.txt", ("range", "bytes=0-")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/app.js", "/big.bin", "/"])
+def test_head(client: Client, path: str) -> None:
+    """HEAD has the headers of GET, no body and no open file."""
+    head = client.ask(path, method="HEAD")
+    assert head.body == b""
+    assert Got(head).headers == client.get(path).headers
+
+
+def test_names_with_odd_characters(folder: Path, client: Client) -> None:
+    """A path is decoded once, as UTF-8, and is the same file however it is written."""
+    (folder / "café ☕.txt").write_text("coffee")
+    (folder / "100%.txt").write_text("all")
+    (folder / "%61pp.js").write_text("not app.js")
+    assert client.get("/caf%C3%A9%20%E2%98%95.txt").text == "coffee"
+    assert client.get("/100%25.txt").text == "all"
+    assert client.get("/%61pp.js").text == "run()"
+    assert client.get("/%2561pp.js").text == "not app.js"
+    assert client.fails("/100%.txt").status == 404
+
+
+def test_private_sites(folder: Path) -> None:
+    """What needs a key is kept out of shared caches."""
+    client = settled(folder, private=True)
+    for path in ("/", "/app.js", "/big.bin"):
+        assert client.get(path).headers["cache-control"].startswith("private, ")
+
+
+def test_other_methods(client: Client) -> None:
+    """Only GET and HEAD are answered, also for paths that are not there."""
+    assert client.fails("/app.js", method="POST").status == 405
+    assert client.fails("/missing", method="DELETE").status == 405
+
+
+# Folders and the entrypoint
+
+
+def test_folders(client: Client) -> None:
+    """A folder is its index.html, and without its slash a redirect to it."""
+    assert client.get("/docs/").text.endswith("<!-- docs -->")
+    moved = client.get("/docs")
+    assert (moved.status, moved.body) == (308, b"")
+    assert moved.headers["location"] == "/site/docs/"
+    assert moved.headers["content-length"] == "0"
+    assert client.fails("/empty-folder").status == 404
+    assert client.fails("/empty-folder/").status == 404
+
+
+def test_redirects_keep_the_query(client: Client) -> None:
+    """A query survives the redirect of a folder and of the mount itself."""
+    assert ("location", "/site/docs/?a=1") in client.ask("/docs", query="a=1").headers
+    assert ("location", "/site/?a=1") in client.ask("", query="a=1").headers
+
+
+def test_redirects_stay_on_this_host(folder: Path) -> None:
+    """No mount and no path makes a Location that a browser takes for another host."""
+    client = Client(StaticSite(str(folder)), base="")
+    (folder / "evil.example").mkdir()
+    (folder / "evil.example" / "index.html").touch()
+    assert client.get("/evil.example").headers["location"] == "/evil.example/"
+    assert client.fails("//evil.example").status == 404
+    assert client.fails("/%2fevil.example").status == 404
+    assert client.fails("/\\evil.example").status == 404
+
+
+def test_navigations_get_the_entrypoint(client: Client) -> None:
+    """A path without a file is the entrypoint's to answer, if a person goes there."""
+    page = client.get("/")
+    for path in ("/users/1", "/users/", "/docs/chapter", "/empty-folder", "/app.js/x"):
+        got = client.get(path, *NAVIGATION)
+        assert (got.status, got.body) == (200, page.body)
+        assert client.get(path, *NAVIGATION, method="HEAD").headers == page.headers
+        assert client.fails(path).status == 404
+        assert client.fails(path, ("accept", "text/html"), ("sec-fetch-mode", "cors")).status == 404
+    assert client.fails("/missing.js", *NAVIGATION).status == 404
+    assert client.get("/docs/guide.html", *NAVIGATION).text.endswith("<!-- guide -->")
+
+
+def test_an_entrypoint_below(folder: Path) -> None:
+    """With the entrypoint in dist/, the site is what lies in dist/."""
+    (folder / ".output" / "public").mkdir(parents=True)
+    (folder / ".output" / "public" / "main.html").write_text(f"{PAGE}<!-- built -->")
+    (folder / ".output" / "public" / "app.js").write_text("built()")
+    client = Client(StaticSite(str(folder), ".output/public/main.html"))
+    assert client.get("/").text.endswith("<!-- built -->")
+    assert client.get("/app.js").text == "built()"
+    assert client.get("/deep/link", *NAVIGATION).body == client.get("/main.html").body
+    assert client.fails("/index.html").status == 404
+    assert client.fails("/big.bin").status == 404
+
+
+def test_a_missing_entrypoint(folder: Path, client: Client) -> None:
+    """Without its entrypoint a site serves the rest, and no page."""
+    (folder / "index.html").unlink()
+    assert client.fails("/", *NAVIGATION).status == 404
+    assert client.fails("/users/1", *NAVIGATION).status == 404
+    assert client.get("/app.js").status == 200
+
+
+@pytest.mark.parametrize("index", ["../index.html", "/index.html", "a//b.html", "", "a/", "a/./b"])
+def test_an_entrypoint_outside(folder: Path, index: str) -> None:
+    """An entrypoint that is not a plain path inside the folder is the manifest's error."""
+    with pytest.raises(ManifestError, match="entrypoint"):
+        StaticSite(str(folder), index)
+
+
+# <base href>
+
+
+def test_the_entrypoint_gets_its_base(client: Client) -> None:
+    """The page says below which mount its links are, and its headers are those of that form."""
+    got = client.get("/")
+    assert got.text == PAGE.replace("<head>", '<head><base href="/site/">')
+    assert got.headers["content-length"] == str(len(got.body))
+    assert got.headers["cache-control"] == "no-cache"
+    assert client.get("/index.html").headers == got.headers
+
+
+def test_each_mount_is_a_page_of_its_own(folder: Path) -> None:
+    """Below another mount the page is another one, with another ETag."""
+    site = StaticSite(str(folder))
+    pages = {base: Client(site, base).get("/") for base in ("/site", "/site@1", '/"><script>')}
+    assert len({page.headers["etag"] for page in pages.values()}) == 3
+    assert '<base href="/site@1/">' in pages["/site@1"].text
+    assert '<base href="/&quot;&gt;&lt;script&gt;/">' in pages['/"><script>'].text
+    for _ in range(2):  # more mounts than are kept
+        for number in range(20):
+            assert f'"/site@{number}/"' in Client(site, f"/site@{number}").get("/").text
+
+
+def test_ranges_of_the_page(client: Client) -> None:
+    """Ranges and conditions speak of the page as it is sent."""
+    page = client.get("/")
+    part = client.get("/", ("range", "bytes=20-49"), ("if-range", page.headers["etag"]))
+    assert (part.status, part.body) == (206, page.body[20:50])
+    assert part.headers["content-range"] == f"bytes 20-49/{len(page.body)}"
+    assert client.get("/", ("if-none-match", page.headers["etag"])).status == 304
+
+
+def test_pages_that_stay_as_they_are(folder: Path, client: Client) -> None:
+    """Other pages, pages with a base, and pages beyond 2 MiB are sent unchanged."""
+    for path in ("/docs/", "/docs/guide.html"):
+        assert "<base" not in client.get(path).text
+    assert Client(StaticSite(str(folder), inject_base=False)).get("/").text == PAGE
+    for page in (PAGE.replace("<head>", "<head><base href=x>"), PAGE + "x" * 2 * 1024 * 1024):
+        (folder / "index.html").write_text(page)
+        assert Client(StaticSite(str(folder))).get("/").text == page
+    (folder / "index.html").write_text(PAGE + "x" * 1024 * 1024)
+    assert '<base href="/site/">' in Client(StaticSite(str(folder))).get("/").text
+
+
+# Conditions and ranges
+
+
+@pytest.mark.parametrize("path", ["/app.js", "/big.bin", "/"])
+def test_conditions(client: Client, path: str) -> None:
+    """A client that has the file gets a 304 without body; a failed precondition is a 412."""
+    whole = client.get(path)
+    etag, date = whole.headers["etag"], whole.headers["last-modified"]
+    for field in (("if-none-match", etag), ("if-modified-since", date)):
+        for method in ("GET", "HEAD"):
+            got = client.get(path, field, method=method)
+            assert (got.status, got.body) == (304, b"")
+            assert got.headers["etag"] == etag
+            assert "content-length" not in got.headers
+    assert client.get(path, ("if-none-match", '"x"')).body == whole.body
+    assert client.fails(path, ("if-match", '"x"')).status == 412
+    assert client.get(path, ("if-match", etag)).body == whole.body
+
+
+def test_etag_of_a_small_file_is_its_content(folder: Path) -> None:
+    """Two builds with one time and one size have two tags; a copy has the same one."""
+    tags = []
+    for text in ("one", "two", "one"):
+        (folder / "build.txt").write_text(text)
+        os.utime(folder / "build.txt", ns=(LONG_AGO_NS, LONG_AGO_NS))
+        tags.append(settled(folder).etag("/build.txt"))
+    assert tags[0] == tags[2] != tags[1]
+
+
+def test_etag_of_a_big_file(folder: Path) -> None:
+    """A big file's tag is its time and its size."""
+    os.utime(folder / "big.bin", ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert settled(folder).etag("/big.bin") == f'"{LONG_AGO_NS:x}-{len(BIG):x}"'
+    assert settled(folder).get("/big.bin").headers["last-modified"] == (
+        "Sun, 06 Nov 1994 08:49:37 GMT"
+    )
+
+
+@pytest.mark.parametrize("seconds", [-5, 4 * 10**9 + 1, 2**36])
+def test_times_that_say_nothing(folder: Path, seconds: int) -> None:
+    """A file from the future or from before 1970 has no Last-Modified."""
+    os.utime(folder / "app.js", (seconds, seconds))
+    assert "last-modified" not in settled(folder).get("/app.js").headers
+
+
+def test_if_range(client: Client) -> None:
+    """A range of a file that has changed is the whole file."""
+    etag = client.etag("/big.bin")
+    ask = ("range", "bytes=0-9")
+    assert client.get("/big.bin", ask, ("if-range", etag)).body == BIG[:10]
+    assert client.get("/big.bin", ask, ("if-range", '"old"')).body == BIG
+    assert client.get("/big.bin", ask, ("if-range", f"W/{etag}")).body == BIG
+
+
+def test_range_beyond_the_end(client: Client) -> None:
+    """A 416 says how long the file is."""
+    fault = client.fails("/big.bin", ("range", f"bytes={len(BIG)}-"))
+    assert fault.status == 416
+    assert ("content-range", f"bytes */{len(BIG)}") in fault.headers
+
+
+def test_repeated_range_fields(client: Client) -> None:
+    """Two Range fields are no Range field."""
+    fields = (("range", "bytes=0-1"), ("range", "bytes=4-5"))
+    assert client.get("/app.js", *fields).status == 200
+
+
+def parts_of(got: Got) -> list[tuple[str, bytes]]:
+    """The parts of a multipart body: (Content-Range, data)."""
+    kind, _, boundary = got.headers["content-type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    first, *pieces, last = (b"\r\n" + got.body).split(f"\r\n--{boundary}".encode())
+    assert (first, last) == (b"", b"--\r\n")
+    parts = []
+    for piece in pieces:
+        head, _, data = piece.partition(b"\r\n\r\n")
+        match = re.fullmatch(rb"\r\nContent-Type: [^\r]+\r\nContent-Range: bytes ([^\r]+)", head)
+        assert match is not None
+        parts.append((match[1].decode(), data))
+    return parts
+
+
+@pytest.mark.parametrize("path", ["/kept.bin", "/big.bin"])
+def test_several_ranges(folder: Path, client: Client, path: str) -> None:
+    """Several ranges come as parts, in the order asked for, each with its place."""
+    (folder / "kept.bin").write_bytes(BIG[:60_000])
+    data = (folder / path[1:]).read_bytes()
+    got = client.get(path, ("range", "bytes=-5, 0-9, 1000-1999"))
+    size = len(data)
+    assert got.status == 206
+    assert got.headers["content-length"] == str(len(got.body))
+    assert parts_of(got) == [
+        (f"{size - 5}-{size - 1}/{size}", data[-5:]),
+        (f"0-9/{size}", data[:10]),
+        (f"1000-1999/{size}", data[1000:2000]),
+    ]
+
+
+NUMBERS = st.integers(0, 80_000).map(str)
+SPECS = st.tuples(NUMBERS | st.just(""), NUMBERS | st.just("")).map("-".join)
+RANGES = st.lists(SPECS, max_size=20).map(lambda specs: "bytes=" + ",".join(specs)) | st.text()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(RANGES, st.sampled_from(["/app.js", "/big.bin", "/"]))
+def test_any_range(client: Client, value: str, path: str) -> None:
+    """Any Range is ignored, is a 416, or gives bytes of the file, as many as are announced."""
+    whole = client.get(path).body
+    got = client.outcome(path, ("range", value))
+    if isinstance(got, ClientFault):
+        assert got.status == 416
+        return
+    assert got.headers["content-length"] == str(len(got.body))
+    if got.status == 200:
+        assert got.body == whole
+        return
+    assert got.status == 206
+    place = got.headers.get("content-range")
+    parts = parts_of(got) if place is None else [(place.removeprefix("bytes "), got.body)]
+    for place, data in parts:
+        first, last, size = map(int, re.split("[-/]", place))
+        assert size == len(whole)
+        assert data == whole[first : last + 1] != b""
+
+
+# Compressed files beside
+
+
+@pytest.fixture
+def packed(folder: Path) -> Path:
+    """app.js, big.bin and the guide lie there compressed too."""
+    for name in ("app.js", "big.bin", "docs/guide.html", "index.html"):
+        data = (folder / name).read_bytes()
+        (folder / f"{name}.gz").write_bytes(gzip.compress(data))
+        (folder / f"{name}.br").write_bytes(b"brotli of " + data)
+    return folder
+
+
+def test_codings(packed: Path) -> None:
+    """The form is the one that the client likes best, each with its own ETag and Vary."""
+    client = settled(packed)
+    for path in ("/app.js", "/big.bin", "/docs/guide.html"):
+        plain = client.get(path)
+        br = client.get(path, ("accept-encoding", "gzip, deflate, br"))
+        gz = client.get(path, ("accept-encoding", "gzip, br;q=0.9"))
+        data = (packed / path[1:]).read_bytes()
+        assert (plain.body, br.body, gzip.decompress(gz.body)) == (data, b"brotli of " + data, data)
+        assert "content-encoding" not in plain.headers
+        assert br.headers["content-encoding"] == "br"
+        assert gz.headers["content-encoding"] == "gzip"
+        assert len({got.headers["etag"] for got in (plain, br, gz)}) == 3
+        for got in (plain, br, gz):
+            assert got.headers["vary"] == "Accept-Encoding"
+            assert got.headers["content-length"] == str(len(got.body))
+            assert got.headers["content-type"] == plain.headers["content-type"]
+    none = client.get("/app.js", ("accept-encoding", "br;q=0, gzip;q=0"))
+    assert none.text == "run()"
+
+
+def test_conditions_of_a_coded_form(packed: Path) -> None:
+    """A tag of one form says nothing of another."""
+    client = settled(packed)
+    br = ("accept-encoding", "br")
+    etag = client.etag("/app.js", br)
+    unchanged = client.get("/app.js", br, ("if-none-match", etag))
+    assert (unchanged.status, unchanged.headers["vary"]) == (304, "Accept-Encoding")
+    assert client.get("/app.js", ("if-none-match", etag)).status == 200
+    assert client.get("/app.js", br, ("range", "bytes=0-5")).body == b"brotli"
+
+
+def test_the_injected_page_is_not_compressed(packed: Path) -> None:
+    """What lies compressed beside the entrypoint has no base; without injection it is used."""
+    wants = ("accept-encoding", "br")
+    page = settled(packed).get("/", wants)
+    assert '<base href="/site/">' in page.text
+    assert "vary" not in page.headers
+    assert settled(packed, inject_base=False).get("/", wants).headers["content-encoding"] == "br"
+
+
+def test_compressed_files_that_are_no_use(packed: Path) -> None:
+    """One older than the file, an empty one, a folder or a link to the outside is not sent."""
+    wants = ("accept-encoding", "br, gzip")
+    os.utime(packed / "app.js.br", ns=(LONG_AGO_NS, LONG_AGO_NS))
+    (packed / "app.js.gz").write_bytes(b"")
+    assert "vary" not in settled(packed).get("/app.js", wants).headers
+    for name in ("big.bin.br", "big.bin.gz"):
+        (packed / name).unlink()
+    (packed / "big.bin.br").mkdir()
+    (packed.parent / "secret.br").write_text(SECRET)
+    (packed / "big.bin.gz").symlink_to("../secret.br")
+    assert settled(packed).get("/big.bin", wants).body == BIG
+
+
+def test_a_compressed_file_by_its_own_name(packed: Path) -> None:
+    """Asked for by name, an archive is an archive, and not decoded on the way."""
+    got = settled(packed).get("/app.js.gz", ("accept-encoding", "gzip"))
+    assert got.headers["content-type"] == "application/gzip"
+    assert "content-encoding" not in got.headers
+    assert gzip.decompress(got.body) == b"run()"
+
+
+# What is kept
+
+
+def test_a_warm_file_needs_no_disk(folder: Path) -> None:
+    """Within a second nothing is looked at; then a change is seen, and a file that is gone."""
+    client = settled(folder)
+    assert client.get("/app.js").text == "run()"
+    (folder / "app.js").write_text("changed()")
+    client.now_s += 0.9
+    assert client.get("/app.js").text == "run()"
+    client.now_s += 0.2
+    assert client.get("/app.js").text == "changed()"
+    (folder / "app.js").unlink()
+    assert client.get("/app.js").text == "changed()"
+    client.now_s += 1
+    assert client.fails("/app.js").status == 404
+    (folder / "app.js").write_text("again()")
+    assert client.fails("/app.js").status == 404
+    client.now_s += 1
+    assert client.get("/app.js").text == "again()"
+
+
+def test_an_old_file_is_not_read_again(folder: Path) -> None:
+    """A check that finds nothing new keeps the bytes that are there."""
+    client = settled(folder)
+    first = client.ask("/app.js").body
+    client.now_s += 5
+    assert client.ask("/app.js").body is first
+
+
+def test_a_young_file_is_read_again(folder: Path) -> None:
+    """A file that may have changed within one tick of the disk's clock is not trusted."""
+    client = Client(StaticSite(str(folder)))
+    first = client.ask("/app.js").body
+    client.now_s += 5
+    assert client.ask("/app.js").body is not first
+
+
+def test_without_a_pause_each_request_looks(folder: Path) -> None:
+    """In development the next request has the change, also of a page and of a missing file."""
+    client = Client(StaticSite(str(folder), recheck_s=0))
+    assert client.fails("/new.js").status == 404
+    assert "<title>x" in client.get("/").text
+    (folder / "new.js").write_text("new()")
+    (folder / "index.html").write_text(PAGE.replace("<title>x", "<title>y"))
+    assert client.get("/new.js").text == "new()"
+    assert "<title>y" in client.get("/").text
+
+
+def test_forget(folder: Path) -> None:
+    """What is forgotten is read anew at once."""
+    client = settled(folder)
+    assert client.get("/app.js").text == "run()"
+    assert client.fails("/new.js").status == 404
+    (folder / "app.js").write_text("changed()")
+    (folder / "new.js").write_text("new()")
+    client.site.forget()
+    assert client.get("/app.js").text == "changed()"
+    assert client.get("/new.js").text == "new()"
+
+
+def test_a_compressed_file_that_comes_later(folder: Path) -> None:
+    """A .br that is laid beside a known file is found, and one that goes is no longer sent."""
+    client = settled(folder)
+    wants = ("accept-encoding", "br")
+    assert client.get("/app.js", wants).text == "run()"
+    (folder / "app.js.br").write_text("small")
+    client.now_s += 1
+    assert client.get("/app.js", wants).text == "small"
+    (folder / "app.js.br").unlink()
+    client.now_s += 1
+    assert client.get("/app.js", wants).text == "run()"
+
+
+def test_a_big_file_that_changes(folder: Path) -> None:
+    """A big file is what it is when it is opened, with the headers of that."""
+    client = settled(folder)
+    old = client.etag("/big.bin")
+    (folder / "big.bin").write_bytes(BIG * 2)
+    got = client.get("/big.bin")
+    assert got.body == BIG * 2
+    assert got.headers["content-length"] == str(len(BIG) * 2)
+    assert got.headers["etag"] != old
+    (folder / "big.bin").write_text("small now")
+    assert client.get("/big.bin").text == "small now"
+    assert client.site._held_bytes == len("small now")
+    (folder / "big.bin").write_bytes(BIG)
+    client.now_s += 1
+    assert client.get("/big.bin").body == BIG
+    assert client.site._held_bytes == 0
+
+
+def test_a_big_file_that_goes(folder: Path) -> None:
+    """A big file that is gone is a 404 at once."""
+    client = settled(folder)
+    client.get("/big.bin")
+    (folder / "big.bin").unlink()
+    assert client.fails("/big.bin").status == 404
+
+
+def test_memory_is_bounded(folder: Path) -> None:
+    """A site keeps 8 MiB of files and 1024 names, and still serves what it has dropped."""
+    for number in range(200):
+        (folder / f"{number}.bin").write_bytes(bytes([number]) * 60_000)
+    for number in range(1200):
+        (folder / f"{number}.txt").touch()
+    client = settled(folder)
+    for number in range(200):
+        assert client.ask(f"/{number}.bin").body == bytes([number]) * 60_000
+    assert client.site._held_bytes <= 8 * 1024 * 1024
+    assert client.ask("/0.bin").body == bytes(60_000)
+    for number in range(1200):
+        client.ask(f"/{number}.txt")
+        client.fails(f"/missing-{number}")
+    assert len(client.site._files) <= 1024
+    assert len(client.site._missing) <= 1024
+    assert client.site._held_bytes == sum(file.held_bytes for file in client.site._files.values())
+
+
+def test_other_spellings_take_no_room(client: Client) -> None:
+    """All ways to encode a path share one entry."""
+    for path in ("/", "/index.html", "/%69ndex.html", "/%69%6edex.html"):
+        client.get(path)
+    assert list(client.site._files) == ["/index.html"]
+
+
+# What is never served
+
+
+@pytest.fixture
+def hostile(folder: Path) -> Path:
+    """The folder, with all that the corpus is after in it and around it."""
+    fill(folder)
+    return folder
+
+
+def test_traversal(hostile: Path) -> None:
+    """No path of the corpus is a file, and a navigation gets the entrypoint at most."""
+    paths = corpus_paths()
+    assert len(paths) > 120
+    client = Client(StaticSite(str(hostile)))
+    page = client.get("/").body
+    assert client.get("/100%25.txt").text == "all"
+    for path in paths:
+        for method in ("GET", "HEAD"):
+            assert client.fails(path, method=method).status == 404, path
+        got = client.outcome(path, *NAVIGATION)
+        assert got.status in (200, 404), path
+        assert isinstance(got, ClientFault) or got.body == page, path
+
+
+def test_what_the_corpus_is_after_is_there(hostile: Path) -> None:
+    """The corpus proves something: its secrets exist, and what is allowed beside them is served."""
+    client = Client(StaticSite(str(hostile)))
+    assert SECRET in (hostile / "link-up" / "secret.txt").read_text()
+    assert SECRET in (hostile / "link-here" / "buntime.yaml").read_text()
+    (hostile / ".well-known" / "security.txt").write_text("call us")
+    assert client.get("/.well-known/security.txt").text == "call us"
+    assert client.get("/link-here/link-here/app.js").text == "run()"
+    (hostile / "docs" / "manifest.yaml").write_text("of something else")
+    assert client.get("/docs/manifest.yaml").text == "of something else"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            "/ / / .. . %2e %2f %5c \\ % %00 secret.txt link-up link-here site .env buntime.yaml "
+            "docs index.html app.js fifo link-root etc passwd ~ + é".split()
+        ),
+        max_size=8,
+    ).map(lambda pieces: "/" + "".join(pieces))
+    | st.text().map(lambda text: "/" + text)
+)
+def test_any_path(hostile: Path, path: str) -> None:
+    """Any path is a 404, or something that may be seen."""
+    client = Client(StaticSite(str(hostile)))
+    got = client.outcome(path, *NAVIGATION)
+    assert got.status in (200, 308, 404)
+    if isinstance(got, Got):
+        assert SECRET.encode() not in got.body
+        assert b"root:" not in got.body
+
+
+class Restless(StaticSite):
+    """A site whose files change each time they were looked at."""
+
+    def _load(self, key: str) -> SiteFile | None:
+        file = super()._load(key)
+        path = os.path.join(os.fsdecode(self._folder), key[1:])
+        os.truncate(path, os.path.getsize(path) + 1)
+        return file
+
+
+def test_a_file_that_never_holds_still(folder: Path) -> None:
+    """A file that is another one at each look is given up with a 503, and nothing stays open."""
+    with pytest.raises(ServerFault) as caught:
+        Client(Restless(str(folder))).ask("/big.bin")
+    assert caught.value.status == 503

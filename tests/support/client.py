@@ -1,0 +1,101 @@
+"""A small HTTP client, and gates that hold an app's requests, for tests of a running runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.harness import Runtime, wait_until
+
+TIMEOUT_S = 20.0
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error of the runtime that this is."""
+        return self.json()["error"]  # type: ignore[no-any-return]
+
+
+def fetch(
+    runtime: Runtime,
+    path: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=TIMEOUT_S)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
+def workers_of(runtime: Runtime, app: str | None, **fields: object) -> list[dict[str, Any]]:
+    """The workers of an app (spares for None), as `/api/workers` tells, with these fields."""
+    workers = fetch(runtime, "/api/workers").json()["workers"]
+    return [
+        worker
+        for worker in workers
+        if worker["app"] == app and all(worker[name] == value for name, value in fields.items())
+    ]
+
+
+def metrics(runtime: Runtime) -> dict[str, Any]:
+    """The counters of `/api/workers/metrics`."""
+    return fetch(runtime, "/api/workers/metrics").json()  # type: ignore[no-any-return]
+
+
+class Gates:
+    """Files by which a test and its apps wait for each other; apps get the folder as `GATES`."""
+
+    # What an app puts at its beginning.
+    CODE = """
+import os, pathlib, time
+from buntime import Response
+
+def reach(name):
+    pathlib.Path(os.environ["GATES"], name).touch()
+
+def pass_through(name):
+    gate = pathlib.Path(os.environ["GATES"], name)
+    deadline = time.monotonic() + 30
+    while not gate.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(name)
+        time.sleep(0.003)
+"""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.env = {"GATES": str(folder)}
+
+    def open(self, *names: str) -> None:
+        for name in names:
+            (self.folder / name).touch()
+
+    def shut(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def is_open(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def wait_for(self, name: str) -> None:
+        """Wait until an app has reached `name`."""
+        wait_until(lambda: self.is_open(name), what=f"an app reaching {name}")

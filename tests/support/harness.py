@@ -1,0 +1,237 @@
+"""A real runtime in a process of its own, for tests that talk to it over sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
+IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
+# The binary's Python has no packages; apps that need some get the tests' own.
+PACKAGES = {"RUNTIME_PYTHON": sys.executable} if IS_BINARY else {}
+START_S = 20.0
+STOP_S = 20.0
+
+
+class Runtime:
+    """A started runtime: where it listens, and what it logs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.records: list[dict[str, Any]] = []
+        self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        record = self.wait_for_record("listening")
+        self.url: str = record["url"]
+        self.pid: int = record["pid"]  # `process` is the bootloader where the binary is tested
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    def wait_for_record(self, message: str, timeout_s: float = START_S, **fields: object) -> Any:
+        """The first log record with this message and these fields, past or to come."""
+
+        def fits(record: dict[str, Any]) -> bool:
+            return record["message"] == message and all(
+                record.get(name) == value for name, value in fields.items()
+            )
+
+        deadline = time.monotonic() + timeout_s
+        for record in tuple(self.records):
+            if fits(record):
+                return record
+        while True:
+            try:
+                record = self._fresh.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                missed = f"no record {message!r} {fields} among {self.tail()}"
+                raise AssertionError(missed) from None
+            if record is None:
+                raise AssertionError(f"the runtime ended without {message!r}: {self.tail()}")
+            if fits(record):
+                return record
+
+    def tail(self) -> str:
+        return "\n".join(json.dumps(record) for record in self.records[-30:])
+
+    def connect(self) -> socket.socket:
+        """A plain connection, for bytes that no client library would send."""
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def exchange(self, data: bytes) -> bytes:
+        """Send bytes, read to the end of the connection."""
+        with self.connect() as sock:
+            sock.sendall(data)
+            return read_all(sock)
+
+    def children(self) -> list[int]:
+        """The pids of its live child processes."""
+        return children_of(self.pid)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(STOP_S)
+        self._reader.join(STOP_S)
+        return code
+
+    def _read(self) -> None:
+        stdout = self.process.stdout
+        assert stdout is not None
+        with contextlib.suppress(ValueError):  # closed, by who has ended the process
+            for line in stdout:
+                self._take(line)
+        self._fresh.put(None)
+
+    def _take(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = {"message": "not JSON", "line": line}
+        self.records.append(record)
+        self._fresh.put(record)
+
+
+def command() -> list[str]:
+    """How the runtime is started: from the checkout, unless BUNTIME_UNDER_TEST names a file."""
+    if UNDER_TEST is None:
+        return [sys.executable, str(ROOT / "buntime.py")]
+    return [sys.executable, UNDER_TEST] if UNDER_TEST.endswith(".pyz") else [UNDER_TEST]
+
+
+@contextlib.contextmanager
+def running(
+    *dirs: Path | str, env: Mapping[str, str] | None = None, start: Sequence[str] | None = None
+) -> Iterator[Runtime]:
+    """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME.
+
+    `start` is another command than that of what is tested.
+    """
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
+    environ |= {"RUNTIME_ENV": "development"} if UNDER_TEST else {}
+    environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **(env or {})}
+    process = subprocess.Popen(
+        [*(start or command()), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+    )
+    runtime: Runtime | None = None
+    try:
+        runtime = Runtime(process)
+        yield runtime
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+        if runtime is not None:
+            runtime._reader.join(STOP_S)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def write_app(folder: Path, files: Mapping[str, str], **manifest: object) -> Path:
+    """An app's folder; keywords go into its manifest, such as `ttl=60`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    if manifest:
+        (folder / "buntime.yaml").write_text(json.dumps(manifest), "utf-8")
+    return folder
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """All bytes up to the end of the connection."""
+    pieces = []
+    while True:
+        try:
+            piece = sock.recv(65536)
+        except ConnectionResetError:
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """Bytes up to and with `end`."""
+    data = b""
+    while end not in data:
+        piece = sock.recv(65536)
+        if not piece:
+            raise AssertionError(f"the connection ended before {end!r}: {data!r}")
+        data += piece
+    return data
+
+
+def children_of(pid: int, *, are_zombies: bool = False) -> list[int]:
+    """The pids of a process's live children, or of those it has not reaped, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text("latin-1").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and (fields[0] == "Z") == are_zombies:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(is_true: Any, timeout_s: float = 10.0, what: str = "it") -> None:
+    """Wait for a condition that no event tells of; fails when it does not come in time."""
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true in {timeout_s} s")
+        time.sleep(0.01)  # polls: a bound on the wait, not luck
+
+
+def descriptors_below(folder: Path) -> list[str]:
+    """The paths of what this process has open below a folder; other threads may have more."""
+    paths = []
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile, or no file
+            if sys.platform == "darwin":
+                path = fcntl.fcntl(int(name), fcntl.F_GETPATH, bytes(1024)).partition(b"\0")[0]
+                paths.append(os.fsdecode(path))
+            else:
+                paths.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [path for path in paths if path.startswith(f"{folder.resolve()}/")]

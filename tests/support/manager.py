@@ -1,0 +1,139 @@
+"""Stands in for systemd: hears what a runtime tells, hands sockets over, reads its log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.support.harness import START_S, STOP_S, Runtime, command
+
+
+class NotifySocket:
+    """NOTIFY_SOCKET's other end: what was told, in its order."""
+
+    def __init__(self, address: str) -> None:
+        """`address` is a path, or "@name" for an abstract one."""
+        self.address = address
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind("\0" + address[1:] if address.startswith("@") else address)
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def next(self, name: str, timeout_s: float = START_S) -> dict[str, str]:
+        """The next message that assigns `name`; others are passed over."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._sock.settimeout(max(0.001, deadline - time.monotonic()))
+            text = self._sock.recv(4096).decode()
+            told = dict(line.split("=", 1) for line in text.split("\n"))
+            if name in told:
+                return told
+
+
+@contextlib.contextmanager
+def notify_socket(tmp_path: Path) -> Iterator[NotifySocket]:
+    made = NotifySocket(str(tmp_path / "notify"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def start(
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    sockets: Sequence[socket.socket] = (),
+    names: str = "",
+) -> subprocess.Popen[str]:
+    """Start a runtime as a service; `sockets` become its descriptors from 3 on."""
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_ENV": "production", **(env or {})}
+    line = list(map(str, (*command(), *words)))
+    if not sockets:
+        return _popen(line, environ, ())
+    environ |= {"LISTEN_FDS": str(len(sockets)), **({"LISTEN_FDNAMES": names} if names else {})}
+    # bash moves them to where they belong, and becomes the runtime, whose pid it can name.
+    moves = [f"{fd}<&{sock.fileno()}" for fd, sock in enumerate(sockets, 3)]
+    numbers = [sock.fileno() for sock in sockets]
+    spare = [f"{number}<&-" for number in numbers if number >= 3 + len(sockets)]
+    script = f'exec {" ".join([*moves, *spare])}; LISTEN_PID=$$ exec "$@"'
+    return _popen(["bash", "-c", script, "bash", *line], environ, tuple(numbers))
+
+
+def _popen(line: list[str], environ: dict[str, str], fds: tuple[int, ...]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        line,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        pass_fds=fds,
+    )
+
+
+@contextlib.contextmanager
+def service(
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    sockets: Sequence[socket.socket] = (),
+    names: str = "",
+) -> Iterator[Runtime]:
+    """The same, until the end of the block."""
+    with start(*words, env=env, sockets=sockets, names=names) as process:
+        runtime: Runtime | None = None
+        try:
+            runtime = Runtime(process)
+            yield runtime
+        finally:
+            process.terminate()
+            process.wait(STOP_S)
+            if runtime is not None:
+                runtime._reader.join(STOP_S)  # before the pipe is closed
+
+
+class Load:
+    """Clients that ask all the time, each time over a new connection; every answer counts."""
+
+    def __init__(self, address: tuple[str, int], path: str, clients: int = 4) -> None:
+        self.answers: list[bytes] = []
+        self.faults: list[str] = []
+        self._address = address
+        self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                self.answers.append(self._one())
+            except OSError as exc:
+                self.faults.append(repr(exc))
+                return
+
+    def _one(self) -> bytes:
+        with socket.create_connection(self._address, timeout=30) as sock:
+            sock.sendall(self._request)
+            answer = b""
+            while piece := sock.recv(65536):
+                answer += piece
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            self.faults.append(f"answered {answer[:200]!r}")
+        return answer.rpartition(b"\r\n\r\n")[2]

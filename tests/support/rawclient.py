@@ -1,0 +1,128 @@
+"""A client that sends any bytes and reads answers strictly, with h11's client side as the judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import h11
+
+from tests.support.harness import Runtime
+
+
+class Reply(NamedTuple):
+    """One answer; `interim` are the statuses of the 1xx answers before it."""
+
+    status: int
+    fields: list[tuple[str, str]]
+    body: bytes
+    interim: list[int]
+
+    def get(self, name: str) -> str | None:
+        """The first value of a field."""
+        return next((value for key, value in self.fields if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of an error of the runtime, which bears the id of its request."""
+        error = self.json["error"]
+        assert error["requestId"] == self.get("x-request-id")
+        return str(error["code"])
+
+
+class Cut(Exception):
+    """The connection ended in the middle of an answer, or before one."""
+
+
+class RawClient:
+    """A connection to the runtime."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._unread = b""
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def send_slowly(self, data: bytes) -> None:
+        """One segment a byte."""
+        for at in range(len(data)):
+            self.sock.send(data[at : at + 1])
+
+    def get(self, target: str, *fields: str) -> Reply:
+        """Ask and read the answer."""
+        self.send(request(f"GET {target}", *fields))
+        return self.read()
+
+    def read(self, method: str = "GET") -> Reply:
+        """The next answer, whole. Raises Cut where it never becomes whole."""
+        client = h11.Connection(h11.CLIENT)
+        client.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
+        client.send(h11.EndOfMessage())
+        if self._unread:  # nothing would mean the end to h11
+            client.receive_data(self._unread)
+        self._unread = b""
+        interim: list[int] = []
+        response: h11.Response | None = None
+        body: list[bytes] = []
+        while True:
+            try:
+                event = client.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise Cut(str(exc)) from exc
+            if event is h11.NEED_DATA:
+                client.receive_data(self.receive())
+            elif isinstance(event, h11.InformationalResponse):
+                interim.append(event.status_code)
+            elif isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                raise Cut("the connection ended without an answer")
+        assert response is not None
+        self._unread = client.trailing_data[0]
+        fields = [(name.decode(), value.decode("latin-1")) for name, value in response.headers]
+        return Reply(response.status_code, fields, b"".join(body), interim)
+
+    def receive(self) -> bytes:
+        """What comes next; b"" at the end. Raises Cut on a reset."""
+        try:
+            return self.sock.recv(65536)
+        except ConnectionResetError as exc:
+            raise Cut("reset") from exc
+
+    def expect_end(self) -> None:
+        """The other side closes, without another byte and without a reset."""
+        assert self._unread == b""
+        assert self.receive() == b""
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+@contextlib.contextmanager
+def client_of(runtime: Runtime) -> Iterator[RawClient]:
+    """A client that is connected."""
+    with runtime.connect() as sock:
+        yield RawClient(sock)
+
+
+def request(line: str, *fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
+    """`request("GET /x", "X-A: 1")` as bytes, with a Host, and a Content-Length for a body."""
+    lines = [f"{line} HTTP/{version}", "Host: localhost", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,33 @@
+"""Runs a command of what is tested, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.harness import command
+
+
+def environ(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a command gets of the environment, with `env`."""
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | dict(
+        env or {}
+    )
+
+
+def run(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`run("check", "apps")`: its exit code, stdout and stderr."""
+    return subprocess.run(
+        [*command(), *map(str, words)],
+        cwd=cwd,
+        env=environ(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
