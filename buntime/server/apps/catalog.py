@@ -40,7 +40,7 @@ _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a 
 Warn = Callable[[str, dict[str, object]], None]
 
 
-class Vetting(Protocol):
+class Rollout(Protocol):
     """Who knows which apps can be loaded."""
 
     def is_proven(self, app: App) -> bool: ...
@@ -78,14 +78,14 @@ class Catalog:
         warn: Warn,
         reserved: Iterable[str] = (),
         check_interval_s: float = CHECK_INTERVAL_S,
-        vetting: Vetting | None = None,
+        rollout: Rollout | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`reserved` are first segments of paths that never reach an app, such as "api".
 
         `warn` gets each warning once: a sentence, and the fields that belong to it.
         `check_interval_s` is for how long what was found on disk is believed.
-        `vetting` chooses between an app that has never been loaded and the one before it; None:
+        `rollout` chooses between an app that has never been loaded and the one before it; None:
         the new one serves at once.
         `wall_ns` is the clock that file times are made from.
         """
@@ -95,7 +95,7 @@ class Catalog:
         self._warned: set[str] = set()
         self._reserved = frozenset(reserved)
         self._check_interval_s = check_interval_s
-        self._vetting = vetting
+        self._rollout = rollout
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._scopes: dict[Path, Listing] = {}
@@ -145,7 +145,7 @@ class Catalog:
         self._fresh_until = float("-inf")
 
     def reconsider(self) -> None:
-        """Who is to serve may be another one now: the vetting is asked again."""
+        """Who is to serve may be another one now: the rollout is asked again."""
         self._warm.clear()
 
     def all(self, now: float) -> list[App | Fault]:
@@ -250,29 +250,29 @@ class Catalog:
                 break
             found = self._load(name, version, named)
             if found is not None:
-                return self._vetted(found, named, spec)
+                return self._chosen(found, named, spec)
             # Its folder vanished just now, and `_load` has taken the version out.
         # In the same words whether the name or the version is unknown: an internal app is there
         # for nobody outside.
         asked = name if spec is None else f"{name}@{spec}"
         raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
 
-    def _vetted(self, found: App | Fault, named: _Named, spec: str | None) -> App:
+    def _chosen(self, found: App | Fault, named: _Named, spec: str | None) -> App:
         """What is there now, or what served before if that has never been loaded.
 
         Raises ManifestError where it is at fault, unless another version has served: a manifest
         that was edited may say who is to be kept out, so the one before it does not hold on.
         """
-        vetting = self._vetting
+        rollout = self._rollout
         version = found.version or UNVERSIONED
         if isinstance(found, App):
-            if vetting is None:
+            if rollout is None:
                 return found
-            if vetting.is_proven(found):
+            if rollout.is_proven(found):
                 named.proven[version] = found
                 return found
             before = named.proven.get(version) or _other(named, version, spec)
-            return found if before is None else vetting.choose(found, before)
+            return found if before is None else rollout.choose(found, before)
         other = _other(named, version, spec) if version not in named.proven else None
         if other is None:
             raise ManifestError(found.error)

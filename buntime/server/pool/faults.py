@@ -3,7 +3,7 @@
 import math
 
 from buntime.core.errors import ServerFault
-from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.deployment import Deployment
 
 
 def overloaded(message: str, retry_after_s: float) -> ServerFault:
@@ -23,20 +23,20 @@ def misconfigured(detail: str) -> ServerFault:
     )
 
 
-def not_loaded(hosted: Hosted) -> ServerFault:
+def not_loaded(deployment: Deployment) -> ServerFault:
     """The boot that the request waited for has failed."""
     return ServerFault(
-        500, "app_boot_failed", "the app could not be loaded", detail=hosted.boot_error
+        500, "app_boot_failed", "the app could not be loaded", detail=deployment.boot_error
     )
 
 
-def crash_looping(hosted: Hosted, retry_after_s: float) -> ServerFault:
+def crash_looping(deployment: Deployment, retry_after_s: float) -> ServerFault:
     """Boots fail, and the next one is not due."""
     return ServerFault(
         503,
         "app_boot_failed",
-        f"the app could not be loaded, {hosted.state.boot_failures} times in a row",
-        detail=hosted.boot_error,
+        f"the app could not be loaded, {deployment.state.boot_failures} times in a row",
+        detail=deployment.boot_error,
         headers=_retry_after(retry_after_s),
     )
 

@@ -1,6 +1,6 @@
 """Which apps are served, in which state of their code, and who decides when that changes.
 
-An app's code in one state is one `Hosted`: when its manifest or, in development, a file of it
+An app's code in one state is one `Deployment`: when its manifest or, in development, a file of it
 changes, the old one is dropped (its workers finish what they have) and a new one is made.
 """
 
@@ -14,9 +14,9 @@ from buntime.server.apps.changes import TreeWatch
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
-from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.places import PREPARING
-from buntime.server.pool.vetting import Vetting, is_meant
+from buntime.server.pool.rollout import Rollout, is_meant
 from buntime.server.pythons.interpreter import Interpreter, Interpreters
 from buntime.server.telemetry.logs import Log
 
@@ -33,12 +33,12 @@ class Hosts:
         *,
         is_development: bool,
         carry_out: Callable[[list[Decision]], None],
-        enqueue: Callable[[Exchange, Hosted], None],
+        enqueue: Callable[[Exchange, Deployment], None],
     ) -> None:
-        """`enqueue` takes a request whose app is hosted; `carry_out` what the scheduler decides."""
-        self.by_key: dict[str, Hosted] = {}  # by App.key
-        self.by_state: dict[AppState, Hosted] = {}  # those that are tried or dropped as well
-        self.vetting = Vetting(loop, self, interpreters, log)
+        """`enqueue` takes a request and its deployment; `carry_out` the scheduler's decisions."""
+        self.by_key: dict[str, Deployment] = {}  # by App.key
+        self.by_state: dict[AppState, Deployment] = {}  # those that are tried or dropped as well
+        self.rollout = Rollout(loop, self, interpreters, log)
         self._loop = loop
         self._log = log
         self._interpreters = interpreters
@@ -53,15 +53,15 @@ class Hosts:
 
     def submit(self, exchange: Exchange, app: App) -> None:
         """Queue the request for the app as it is now; the app's first ones may have to wait."""
-        hosted = self.by_key.get(app.key)
-        if hosted is None or hosted.app is not app or hosted.may_change():
+        deployment = self.by_key.get(app.key)
+        if deployment is None or deployment.app is not app or deployment.may_change():
             interpreter = self._interpreters.known(app)
             if interpreter is None:
                 self._learn_interpreter(exchange, app)
                 return
-            if hosted is None or hosted.has_changed(app, interpreter):
-                hosted = self._host(app, interpreter)
-        self._enqueue(exchange, hosted)
+            if deployment is None or deployment.has_changed(app, interpreter):
+                deployment = self._host(app, interpreter)
+        self._enqueue(exchange, deployment)
 
     def prepare(self, app: App) -> None:
         """Start what the app wants to have ready before its first request (`prewarm`)."""
@@ -71,14 +71,14 @@ class Hosts:
                 lambda found: self._prepared(app, found),
             )
 
-    def of(self, exchange: Exchange) -> Hosted | None:
+    def of(self, exchange: Exchange) -> Deployment | None:
         """What the request's app is now."""
         return self.by_key.get(exchange.app.key) if exchange.app is not None else None
 
     def fall_back(self, exchange: Exchange) -> App | None:
         """The app that answers, where the one that the request waited for cannot be loaded."""
-        hosted = self.of(exchange)
-        fallback = hosted.fallback if hosted is not None else None
+        deployment = self.of(exchange)
+        fallback = deployment.fallback if deployment is not None else None
         return fallback if fallback and is_meant(fallback, exchange.head.named) else None
 
     def forget(self, state: AppState | None) -> None:
@@ -86,44 +86,44 @@ class Hosts:
         if state is not None and state.is_dropped and not state.workers and not state.queue:
             self.by_state.pop(state, None)
 
-    # Stage of the vetting
+    # Stage of the rollout
 
-    def hosted(self, key: str) -> Hosted | None:
+    def deployment(self, key: str) -> Deployment | None:
         """The app as it is served under this key."""
         return self.by_key.get(key)
 
-    def make(self, app: App, interpreter: Interpreter) -> Hosted:
+    def make(self, app: App, interpreter: Interpreter) -> Deployment:
         """The app as it will be served, or tried."""
         watch = TreeWatch(app.dir) if self._is_development else None
-        hosted = Hosted(app, interpreter, watch)
-        self.by_state[hosted.state] = hosted
-        return hosted
+        deployment = Deployment(app, interpreter, watch)
+        self.by_state[deployment.state] = deployment
+        return deployment
 
-    def put_on(self, hosted: Hosted) -> None:
+    def put_on(self, deployment: Deployment) -> None:
         """Serve the app from now on, in the place of the one with the same key."""
-        app = hosted.app
+        app = deployment.app
         old = self.by_key.get(app.key)
-        self.by_key[app.key] = hosted
+        self.by_key[app.key] = deployment
         if old is not None:
             self._log.info("app changed", app=app.name, version=app.version)
             self.take_off(old)
-        self._carry_out(self._scheduler.add_app(hosted.state, self._loop.now))
+        self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
-    def take_off(self, hosted: Hosted) -> None:
+    def take_off(self, deployment: Deployment) -> None:
         """The app's workers finish what they have; new ones are for what has queued."""
-        self._carry_out(self._scheduler.drop_app(hosted.state, self._loop.now))
-        self.forget(hosted.state)
+        self._carry_out(self._scheduler.drop_app(deployment.state, self._loop.now))
+        self.forget(deployment.state)
 
-    def try_out(self, hosted: Hosted) -> None:
+    def try_out(self, deployment: Deployment) -> None:
         """Have a worker load the app, if none does."""
-        self._carry_out(self._scheduler.try_out(hosted.state, self._loop.now))
+        self._carry_out(self._scheduler.try_out(deployment.state, self._loop.now))
 
     # How it is done
 
-    def _host(self, app: App, interpreter: Interpreter) -> Hosted:
-        hosted = self.vetting.take(app) or self.make(app, interpreter)
-        self.put_on(hosted)
-        return hosted
+    def _host(self, app: App, interpreter: Interpreter) -> Deployment:
+        deployment = self.rollout.take(app) or self.make(app, interpreter)
+        self.put_on(deployment)
+        return deployment
 
     def _learn_interpreter(self, exchange: Exchange, app: App) -> None:
         """The first requests of an app wait while its interpreter is looked at, off the loop."""

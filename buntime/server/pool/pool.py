@@ -1,6 +1,6 @@
 """Carries out what the scheduler decides: hands requests over, starts and ends workers.
 
-submit ─> Hosts ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail] ─> Staff, Worker
+submit ─> Hosts ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail] ─> Supervisor, Worker
 a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
 """
 
@@ -32,13 +32,13 @@ from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
-from buntime.server.pool.hosting import Hosted, Kit
+from buntime.server.pool.deployment import Deployment, Kit
 from buntime.server.pool.hosts import Hosts
 from buntime.server.pool.places import Queued
 from buntime.server.pool.process import describe_exit
 from buntime.server.pool.report import PoolReport
-from buntime.server.pool.staff import Staff
 from buntime.server.pool.stats import PoolStats
+from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.telemetry.logs import Log
@@ -81,19 +81,19 @@ class Pool:
             carry_out=self._carry_out,
             enqueue=self._take_in,
         )
-        self._staff = Staff(
+        self._supervisor = Supervisor(
             loop,
             settings,
             log,
             bundle=bundle,
             environ=environ,
-            employer=self,
+            events=self,
             stats=self.stats,
         )
         self.report = PoolReport(
             self._scheduler,
-            workers=self._staff.workers,
-            hosted=self.hosts.by_key,
+            workers=self._supervisor.workers,
+            deployments=self.hosts.by_key,
             by_state=self.hosts.by_state,
             stats=self.stats,
         )
@@ -103,18 +103,18 @@ class Pool:
         self._on_empty: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
-        return f"Pool({self._staff!r}, {self.hosts!r})"
+        return f"Pool({self._supervisor!r}, {self.hosts!r})"
 
     # From outside
 
     def reconfigure(self, settings: Settings) -> None:
         """Take what may change later. A pool that is too large now shrinks as workers end."""
         self._scheduler.limits = _limits(settings)
-        self._staff.boot_timeout_s = settings.boot_timeout_s
+        self._supervisor.boot_timeout_s = settings.boot_timeout_s
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
-        self._staff.start()
+        self._supervisor.start()
         kit = Kit(self._default_python, False)
         self._carry_out(self._scheduler.keep_spares(kit, self._loop.now))
         self._loop.call_later(_TICK_S, self._tick)
@@ -137,7 +137,7 @@ class Pool:
 
     def recycle_worker(self, name: str) -> bool:
         """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
-        for number, worker in self._staff.workers.items():
+        for number, worker in self._supervisor.workers.items():
             if worker.name == name and self._scheduler.workers[number].app is not None:
                 worker.log.info("worker is recycled by an operator")
                 self._carry_out(self._scheduler.recycle(number, self._loop.now))
@@ -148,7 +148,7 @@ class Pool:
         """The same for all workers of an app, or of one version; returns their names."""
         found = [
             worker.name
-            for number, worker in self._staff.workers.items()
+            for number, worker in self._supervisor.workers.items()
             if (state := self._scheduler.workers[number].app) is not None
             and (app := self.hosts.by_state[state].app).name == name
             and key in (None, app.key)
@@ -163,10 +163,10 @@ class Pool:
 
     def end_orphans(self) -> None:
         """After the last worker: end what is left of what they have started."""
-        self._staff.end_orphans()
+        self._supervisor.end_orphans()
 
     def kill_all(self) -> None:
-        self._staff.kill_all()
+        self._supervisor.kill_all()
 
     # Overseer: what workers tell
 
@@ -175,15 +175,15 @@ class Pool:
             self._carry_out(self._scheduler.up(worker.number, self._loop.now))
 
     def on_ready(self, worker: Worker, message: Message) -> None:
-        self._staff.has_loaded(worker)
+        self._supervisor.has_loaded(worker)
         worker.log.debug("worker ready", kind=message["kind"], boot_ms=message["boot_ms"])
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.app is not None:
-            hosted = self.hosts.by_state[record.app]
-            hosted.boot_error = ""
-            self.stats.meters.of(hosted.app).on_boot(self._loop.now - record.born_s)
-            capacity = hosted.app.manifest.concurrency or int(message["concurrency"])
-            self.hosts.vetting.loaded(hosted)
+            deployment = self.hosts.by_state[record.app]
+            deployment.boot_error = ""
+            self.stats.meters.of(deployment.app).on_boot(self._loop.now - record.born_s)
+            capacity = deployment.app.manifest.concurrency or int(message["concurrency"])
+            self.hosts.rollout.loaded(deployment)
             self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
@@ -221,13 +221,13 @@ class Pool:
             self._refilling = None
             self._loop.call_soon(self._refill)  # the answer leaves in this turn
         if worker.has_only_stuck():
-            self._staff.kill(worker, Cause.STUCK)
+            self._supervisor.kill(worker, Cause.STUCK)
 
     def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
         worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
         self._carry_out(self._scheduler.give_up(worker.number, self._loop.now))
         if worker.has_only_stuck():
-            self._staff.kill(worker, Cause.STUCK)
+            self._supervisor.kill(worker, Cause.STUCK)
 
     def on_broken(self, worker: Worker, why: str) -> None:
         """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
@@ -241,16 +241,16 @@ class Pool:
 
     # Requests
 
-    def _take_in(self, exchange: Exchange, hosted: Hosted) -> None:
-        self.stats.on_request(hosted.app.key)
-        self._enqueue(exchange, hosted)
+    def _take_in(self, exchange: Exchange, deployment: Deployment) -> None:
+        self.stats.on_request(deployment.app.key)
+        self._enqueue(exchange, deployment)
 
-    def _enqueue(self, exchange: Exchange, hosted: Hosted) -> None:
-        exchange.place = Queued(self, hosted.state)
+    def _enqueue(self, exchange: Exchange, deployment: Deployment) -> None:
+        exchange.place = Queued(self, deployment.state)
         if exchange.deadlines is None:
-            exchange.deadlines = self._loop.timeouts(hosted.app.manifest.timeout_s)
+            exchange.deadlines = self._loop.timeouts(deployment.app.manifest.timeout_s)
             exchange.restart_deadline()
-        self._carry_out(self._scheduler.submit(hosted.state, exchange, self._loop.now))
+        self._carry_out(self._scheduler.submit(deployment.state, exchange, self._loop.now))
 
     # Decisions
 
@@ -277,11 +277,11 @@ class Pool:
     def _carry_out_rare(self, decision: Decision) -> None:
         match decision:
             case Spawn(worker, kit):
-                self._staff.spawn(worker, kit)  # type: ignore[arg-type]  # kits are of our making
+                self._supervisor.spawn(worker, kit)  # type: ignore[arg-type]  # kits are of our making
             case Adopt(worker, app):
                 self._adopt(worker, app)
             case End(worker, was_idle):
-                self._staff.end(worker, was_idle=was_idle)
+                self._supervisor.end(worker, was_idle=was_idle)
             case Refuse(ticket, retry_after_s):
                 self._refuse(self._give_back(ticket), retry_after_s)
             case Fail(ticket):
@@ -291,8 +291,8 @@ class Pool:
 
     def _assign(self, decision: Assign) -> None:
         exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
-        worker = self._staff.workers.get(decision.worker)
-        if worker is None:  # it could not be started, see Staff.spawn
+        worker = self._supervisor.workers.get(decision.worker)
+        if worker is None:  # it could not be started, see Supervisor.spawn
             exchange.place = None
             exchange.fail(faults.worker_died("the app's worker could not be started"))
             return
@@ -309,9 +309,9 @@ class Pool:
 
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
         exchange.meter.drops[Drop.REFUSED] += 1
-        hosted = self.hosts.of(exchange)
-        if hosted is not None and hosted.state.is_crash_looping(self._loop.now):
-            exchange.fail(faults.crash_looping(hosted, retry_after_s))
+        deployment = self.hosts.of(exchange)
+        if deployment is not None and deployment.state.is_crash_looping(self._loop.now):
+            exchange.fail(faults.crash_looping(deployment, retry_after_s))
         else:
             message = "the app has more requests than it can take"
             exchange.fail(faults.overloaded(message, retry_after_s))
@@ -325,11 +325,11 @@ class Pool:
             self.submit(exchange, fallback)
             return
         exchange.meter.drops[Drop.BOOT_FAILED] += 1
-        hosted = self.hosts.of(exchange)
-        exchange.fail(faults.worker_died() if hosted is None else faults.not_loaded(hosted))
+        deployment = self.hosts.of(exchange)
+        exchange.fail(faults.worker_died() if deployment is None else faults.not_loaded(deployment))
 
     def _adopt(self, number: int, state: AppState) -> None:
-        self._staff.adopt(number, self.hosts.by_state[state])
+        self._supervisor.adopt(number, self.hosts.by_state[state])
         self._refill_later()
 
     def _refill_later(self) -> None:
@@ -345,7 +345,7 @@ class Pool:
         self._refilling = None
         self._carry_out(self._scheduler.refill(self._loop.now))
 
-    # Employer: what happens to processes
+    # PoolEvents: what happens to processes
 
     def on_never_started(self, number: int) -> None:
         decisions, _ = self._scheduler.died(number, self._loop.now)
@@ -354,61 +354,61 @@ class Pool:
         self._tell_if_empty()
 
     def on_exit(self, number: int, returncode: int) -> None:
-        worker = self._staff.workers[number]
+        worker = self._supervisor.workers[number]
         record = self._scheduler.workers[number]
         state = record.app
         was_told = record.state is State.ENDING
         if record.state in TAKES_WORK:
             self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
         left = worker.drain()
-        self._staff.dismiss(number)
+        self._supervisor.dismiss(number)
         was_killed = -returncode in _FROM_OUTSIDE and not worker.boot_error
         decisions, failed_to_load = self._scheduler.died(
             number, self._loop.now, was_killed=was_killed
         )
         how = describe_exit(returncode)
-        hosted = self.hosts.by_state.get(state) if state is not None else None
+        deployment = self.hosts.by_state.get(state) if state is not None else None
         cause, was_told = self.stats.on_death(
             number, returncode, was_told=was_told, failed_to_load=failed_to_load
         )
-        meter = self.stats.meters.of(hosted.app) if hosted else self.stats.meters.of_none
+        meter = self.stats.meters.of(deployment.app) if deployment else self.stats.meters.of_none
         meter.deaths[cause] += 1
         if not was_told:
             worker.log.warn("worker died", how=how, requests=len(left))
-        if failed_to_load and hosted is not None:
+        if failed_to_load and deployment is not None:
             meter.boots_failed += 1
-            hosted.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
-            self.hosts.vetting.failed(hosted)
+            deployment.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
+            self.hosts.rollout.failed(deployment)
         # First: what the scheduler decides on the requests below rests on what it has decided here.
         self._carry_out(decisions)
         for exchange in left:
             # Killed from outside is no fault of the app's, unless it happens again and again.
             is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
-            self._on_worker_lost(worker, exchange, hosted, is_broken)
+            self._on_worker_lost(worker, exchange, deployment, is_broken)
         self.hosts.forget(state)
         self._tell_if_empty()
 
     def _on_worker_lost(
-        self, worker: Worker, exchange: Exchange, hosted: Hosted | None, is_broken: bool
+        self, worker: Worker, exchange: Exchange, deployment: Deployment | None, is_broken: bool
     ) -> None:
         """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
         exchange.place = None
         told = bool(worker.boot_error)  # then another worker would fail in the same way
-        if hosted is not None and worker.can_try_again(exchange) and not told:
+        if deployment is not None and worker.can_try_again(exchange) and not told:
             exchange.meter.retries += 1
-            self._enqueue(exchange, self.hosts.by_key.get(hosted.app.key, hosted))
-        elif hosted is not None and is_broken:
-            exchange.fail(faults.not_loaded(hosted))
+            self._enqueue(exchange, self.hosts.by_key.get(deployment.app.key, deployment))
+        elif deployment is not None and is_broken:
+            exchange.fail(faults.not_loaded(deployment))
         else:
             exchange.fail(faults.worker_died())
 
     def _tick(self) -> None:
         self._carry_out(self._scheduler.tick(self._loop.now))
-        for worker in tuple(self._staff.workers.values()):
+        for worker in tuple(self._supervisor.workers.values()):
             self._end_streams_of_leaving(worker)
             if worker.memory_max_bytes:
                 self._check_memory(worker, worker.memory_max_bytes)
-        self._staff.sweep()
+        self._supervisor.sweep()
         self._loop.call_later(_TICK_S, self._tick)
 
     def _end_streams_of_leaving(self, worker: Worker) -> None:
@@ -434,7 +434,7 @@ class Pool:
         sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
         if size_bytes > 1.5 * limit_bytes:
             worker.log.error("worker is far above its maxMemory and is killed", **sizes)
-            self._staff.kill(worker, Cause.MEMORY)
+            self._supervisor.kill(worker, Cause.MEMORY)
             return
         decisions = self._scheduler.replace(worker.number, self._loop.now)
         if decisions:
@@ -442,7 +442,7 @@ class Pool:
             self._carry_out(decisions)
 
     def _tell_if_empty(self) -> None:
-        if self._on_empty is not None and not self._staff.workers:
+        if self._on_empty is not None and not self._supervisor.workers:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
 

@@ -7,7 +7,7 @@ from buntime.core.apps.app import App
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
-from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Worker
@@ -21,14 +21,14 @@ class PoolReport:
         scheduler: Scheduler,
         *,
         workers: Mapping[int, Worker],
-        hosted: Mapping[str, Hosted],
-        by_state: Mapping[AppState, Hosted],
+        deployments: Mapping[str, Deployment],
+        by_state: Mapping[AppState, Deployment],
         stats: PoolStats,
     ) -> None:
         self.stats = stats
         self._scheduler = scheduler
         self._workers = workers
-        self._hosted = hosted
+        self._deployments = deployments
         self._by_state = by_state
 
     def __repr__(self) -> str:
@@ -44,15 +44,15 @@ class PoolReport:
         """Each app with workers, a queue or a failed boot, for `/api/workers`."""
         apps = (each for each in self._by_state.values() if not each.state.is_dropped)
         return [
-            _describe_app(hosted, now)
-            for hosted in apps
-            if hosted.state.workers or hosted.state.queue or hosted.state.boot_failures
+            _describe_app(deployment, now)
+            for deployment in apps
+            if deployment.state.workers or deployment.state.queue or deployment.state.boot_failures
         ]
 
     def app_stats(self) -> dict[str, object]:
         """Each app that had a request, for `/api/workers/stats`."""
         return {
-            key: stats.to_json(_status(self._hosted.get(key)))
+            key: stats.to_json(_status(self._deployments.get(key)))
             for key, stats in self.stats.apps.items()
         }
 
@@ -70,14 +70,14 @@ class PoolReport:
         """Each worker: its app (None for a spare), its state, its process."""
         for number, worker in self._workers.items():
             record = self._scheduler.workers[number]
-            hosted = self._by_state.get(record.app) if record.app is not None else None
-            yield hosted.app if hosted is not None else None, record.state, worker.process
+            deployment = self._by_state.get(record.app) if record.app is not None else None
+            yield deployment.app if deployment is not None else None, record.state, worker.process
 
     def queues(self) -> Iterator[tuple[App, int]]:
         """How many requests wait for a worker of an app; an app may come twice."""
-        for state, hosted in self._by_state.items():
+        for state, deployment in self._by_state.items():
             if state.queue:
-                yield hosted.app, len(state.queue)
+                yield deployment.app, len(state.queue)
 
     # How it is done
 
@@ -95,29 +95,29 @@ class PoolReport:
         }
 
 
-def _describe_app(hosted: Hosted, now: float) -> dict[str, object]:
+def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
     """`bootError` and what is beside it tell of now: they are gone when a worker has loaded."""
-    wait_s = hosted.state.retry_at_s - now
+    wait_s = deployment.state.retry_at_s - now
     return {
-        "app": hosted.app.name,
-        "version": hosted.app.version,
-        "status": _status(hosted),
-        "workers": len(hosted.state.workers),
-        "queued": len(hosted.state.queue),
-        "bootFailures": hosted.state.boot_failures,
-        "bootError": hosted.boot_error or None,
+        "app": deployment.app.name,
+        "version": deployment.app.version,
+        "status": _status(deployment),
+        "workers": len(deployment.state.workers),
+        "queued": len(deployment.state.queue),
+        "bootFailures": deployment.state.boot_failures,
+        "bootError": deployment.boot_error or None,
         # Rounded up: after that time a boot is not too early.
         "nextBootInSeconds": ceil(wait_s * 10) / 10
-        if hosted.state.boot_failures and wait_s > 0
+        if deployment.state.boot_failures and wait_s > 0
         else None,
     }
 
 
-def _status(hosted: Hosted | None) -> str:
-    if hosted is None:
+def _status(deployment: Deployment | None) -> str:
+    if deployment is None:
         return "offline"
-    workers = hosted.state.workers.values()
-    if hosted.app.manifest.ttl_s == 0:
+    workers = deployment.state.workers.values()
+    if deployment.app.manifest.ttl_s == 0:
         return "ephemeral"
     if any(worker.in_hand for worker in workers):
         return "active"

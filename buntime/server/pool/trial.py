@@ -14,7 +14,7 @@ from buntime.core.settings.load import Settings
 from buntime.server.apps.catalog import Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.loop import Loop
-from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreter, Interpreters
@@ -102,20 +102,20 @@ class Trial:
             raise told
         else:
             self._began_s = self._loop.now
-            hosted = self._pool.hosts.make(app, told)
-            self._pool.hosts.put_on(hosted)
-            self._pool.hosts.try_out(hosted)  # `prewarm` may have had it loaded already
-            self._wait(hosted)
+            deployment = self._pool.hosts.make(app, told)
+            self._pool.hosts.put_on(deployment)
+            self._pool.hosts.try_out(deployment)  # `prewarm` may have had it loaded already
+            self._wait(deployment)
 
-    def _wait(self, hosted: Hosted) -> None:
-        has_failed = hosted.state.boot_failures > 0 or hosted.boot_error
-        if not has_failed and not hosted.has_workers():
-            self._loop.call_later(_LOOK_S, lambda: self._wait(hosted))
+    def _wait(self, deployment: Deployment) -> None:
+        has_failed = deployment.state.boot_failures > 0 or deployment.boot_error
+        if not has_failed and not deployment.has_workers():
+            self._loop.call_later(_LOOK_S, lambda: self._wait(deployment))
             return
         seconds = self._loop.now - self._began_s
-        error = hosted.boot_error or ("its worker could not be started" if has_failed else "")
-        self._pool.hosts.take_off(hosted)
-        self._settle(Verdict(hosted.app.key, error, seconds, hosted.interpreter.version))
+        error = deployment.boot_error or ("its worker could not be started" if has_failed else "")
+        self._pool.hosts.take_off(deployment)
+        self._settle(Verdict(deployment.app.key, error, seconds, deployment.interpreter.version))
 
     def _settle(self, verdict: Verdict) -> None:
         self._tell(verdict)

@@ -10,7 +10,7 @@ from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop, Timer
-from buntime.server.pool.hosting import Hosted, Kit, init_of
+from buntime.server.pool.deployment import Deployment, Kit, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
@@ -21,7 +21,7 @@ _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
-class Employer(Overseer, Protocol):
+class PoolEvents(Overseer, Protocol):
     """Whom the workers tell what they do, and who is told what becomes of them: the pool."""
 
     def on_exit(self, number: int, returncode: int) -> None:
@@ -30,7 +30,7 @@ class Employer(Overseer, Protocol):
     def on_never_started(self, number: int) -> None: ...
 
 
-class Staff:
+class Supervisor:
     """All worker processes, by the numbers that the scheduler gave them."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Staff:
         *,
         bundle: str,
         environ: Mapping[str, str],
-        employer: Employer,
+        events: PoolEvents,
         stats: PoolStats,
     ) -> None:
         self.workers: dict[int, Worker] = {}
@@ -51,13 +51,13 @@ class Staff:
         self._log = log
         self._bundle = bundle
         self._environ = environ  # the runtime's own, which workers get little of
-        self._employer = employer
+        self._events = events
         self._stats = stats
         self._boot_timers: dict[int, Timer] = {}
         self._orphans = Orphans(log)
 
     def __repr__(self) -> str:
-        return f"Staff({len(self.workers)} workers)"
+        return f"Supervisor({len(self.workers)} workers)"
 
     def start(self) -> None:
         """Have processes come to the runtime that have lost their worker."""
@@ -80,26 +80,26 @@ class Staff:
                 command,
                 environ,
                 on_line=lambda stream, line: self._on_line(number, stream, line),
-                on_exit=lambda returncode: self._employer.on_exit(number, returncode),
+                on_exit=lambda returncode: self._events.on_exit(number, returncode),
             )
         except OSError as exc:
             log.error("a worker cannot be started", python=kit.executable, error=str(exc))
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
-            self._loop.call_soon(lambda: self._employer.on_never_started(number))
+            self._loop.call_soon(lambda: self._events.on_never_started(number))
             return
-        self.workers[number] = Worker(number, self._loop, process, self._employer, log)
+        self.workers[number] = Worker(number, self._loop, process, self._events, log)
         self._stats.worker_created += 1
 
-    def adopt(self, number: int, hosted: Hosted) -> None:
+    def adopt(self, number: int, deployment: Deployment) -> None:
         """Have the worker load the app, within the time for that."""
         worker = self.workers.get(number)
         if worker is None:
             return
-        app = hosted.app
+        app = deployment.app
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
-        init = init_of(hosted, self._settings, self._environ)
-        if init.blocked and not hosted.told_blocked:
-            hosted.told_blocked = True
+        init = init_of(deployment, self._settings, self._environ)
+        if init.blocked and not deployment.told_blocked:
+            deployment.told_blocked = True
             worker.log.info("variables kept from an app's workers", names=list(init.blocked))
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(

@@ -35,7 +35,7 @@ class Init(NamedTuple):
         return {**self.message, "env": env, "worker": worker_name}
 
 
-class Hosted:
+class Deployment:
     """An app as it is served now: its state for the scheduler, and what INIT tells of it."""
 
     __slots__ = (
@@ -86,21 +86,21 @@ class Hosted:
         return self.watch is not None or bool(self.boot_error)
 
     def has_changed(self, app: App, interpreter: Interpreter) -> bool:
-        """Whether `app` on `interpreter` is to be hosted anew: a file is told of once only."""
+        """Whether `app` on `interpreter` needs a new deployment; a changed file is told once."""
         if self.app is not app or self.interpreter != interpreter:
             return True
         return self.watch is not None and self.watch.changed()
 
 
-def init_of(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
+def init_of(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
     """What the app's workers are told; `environ` is the runtime's own environment."""
-    if hosted.init is None:
-        hosted.init = _make_init(hosted, settings, environ)
-    return hosted.init
+    if deployment.init is None:
+        deployment.init = _make_init(deployment, settings, environ)
+    return deployment.init
 
 
-def _make_init(hosted: Hosted, settings: Settings, environ: Mapping[str, str]) -> Init:
-    app, interpreter = hosted.app, hosted.interpreter
+def _make_init(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
+    app, interpreter = deployment.app, deployment.interpreter
     user = interpreter.user
     config = to_config(app.manifest)
     env, blocked = worker_environment(

@@ -20,7 +20,7 @@ from buntime.core.apps.router import Target
 from buntime.core.apps.versions import UNVERSIONED, select
 from buntime.core.errors import ManifestError
 from buntime.server.loop import Loop
-from buntime.server.pool.hosting import Hosted
+from buntime.server.pool.deployment import Deployment
 from buntime.server.pythons.interpreter import Interpreter, Interpreters
 from buntime.server.telemetry.logs import Log
 
@@ -30,14 +30,14 @@ _UNFIT_S = 60.0  # until an app's interpreter is looked for again, where that fa
 class Stage(Protocol):
     """Where apps are served: the pool."""
 
-    def hosted(self, key: str) -> Hosted | None: ...
-    def make(self, app: App, interpreter: Interpreter) -> Hosted: ...
-    def put_on(self, hosted: Hosted) -> None: ...
-    def take_off(self, hosted: Hosted) -> None: ...
-    def try_out(self, hosted: Hosted) -> None: ...
+    def deployment(self, key: str) -> Deployment | None: ...
+    def make(self, app: App, interpreter: Interpreter) -> Deployment: ...
+    def put_on(self, deployment: Deployment) -> None: ...
+    def take_off(self, deployment: Deployment) -> None: ...
+    def try_out(self, deployment: Deployment) -> None: ...
 
 
-class Vetting:
+class Rollout:
     """Knows which apps have been loaded, and tries those that have not."""
 
     def __init__(self, loop: Loop, stage: Stage, interpreters: Interpreters, log: Log) -> None:
@@ -47,7 +47,7 @@ class Vetting:
         self._interpreters = interpreters
         self._log = log
         self._proven: WeakSet[App] = WeakSet()
-        self._candidates: dict[str, Hosted] = {}  # by key, beside the one that serves
+        self._candidates: dict[str, Deployment] = {}  # by key, beside the one that serves
         self._learning: WeakSet[App] = WeakSet()
         self._unfit_until: WeakKeyDictionary[App, float] = WeakKeyDictionary()
 
@@ -58,7 +58,7 @@ class Vetting:
         """Which of the two serves now: `new` has never been loaded, `proven` has."""
         if proven.is_static:
             return new
-        before = self._stage.hosted(proven.key)
+        before = self._stage.deployment(proven.key)
         is_served = before is not None and before.app is proven and before.has_workers()
         if new.key == proven.key:
             if not is_served:
@@ -70,42 +70,45 @@ class Vetting:
                 return new if not candidate.boot_error else self._try(candidate, proven)
         return proven if candidate is None else self._try(candidate, proven)
 
-    def take(self, app: App) -> Hosted | None:
+    def take(self, app: App) -> Deployment | None:
         """The candidate for this app, which is to serve although it has not been loaded."""
         candidate = self._candidates.get(app.key)
         if candidate is None or candidate.app is not app:
             return None
         return self._candidates.pop(app.key)
 
-    def loaded(self, hosted: Hosted) -> None:
+    def loaded(self, deployment: Deployment) -> None:
         """A worker has loaded the app."""
-        app = hosted.app
+        app = deployment.app
         if app in self._proven:
             return
         self._proven.add(app)
-        hosted.fallback = None
-        if self._candidates.get(app.key) is hosted:
+        deployment.fallback = None
+        if self._candidates.get(app.key) is deployment:
             del self._candidates[app.key]
-            self._stage.put_on(hosted)
+            self._stage.put_on(deployment)
         self.on_proven()
 
-    def failed(self, hosted: Hosted) -> None:
+    def failed(self, deployment: Deployment) -> None:
         """A worker could not load the app."""
-        if self._candidates.get(hosted.app.key) is hosted or hosted.fallback is not None:
+        if (
+            self._candidates.get(deployment.app.key) is deployment
+            or deployment.fallback is not None
+        ):
             self._log.error(
                 "a change of an app is not served, as it cannot be loaded; the one before it is",
-                app=hosted.app.name,
-                version=hosted.app.version,
-                failures=hosted.state.boot_failures,
-                retry_s=max(0.0, round(hosted.state.retry_at_s - self._loop.now, 1)),
+                app=deployment.app.name,
+                version=deployment.app.version,
+                failures=deployment.state.boot_failures,
+                retry_s=max(0.0, round(deployment.state.retry_at_s - self._loop.now, 1)),
             )
             self.on_proven()
 
-    def _try(self, candidate: Hosted, proven: App) -> App:
+    def _try(self, candidate: Deployment, proven: App) -> App:
         self._stage.try_out(candidate)
         return proven
 
-    def _candidate(self, new: App) -> Hosted | None:
+    def _candidate(self, new: App) -> Deployment | None:
         """`new`, beside the app of the same key that serves."""
         candidate = self._candidates.get(new.key)
         if candidate is not None and candidate.app is new:
@@ -119,18 +122,18 @@ class Vetting:
         self._candidates[new.key] = made = self._stage.make(new, interpreter)
         return made
 
-    def _version(self, new: App, proven: App) -> Hosted | None:
+    def _version(self, new: App, proven: App) -> Deployment | None:
         """`new`, a version that is on its own, with the one to answer where it cannot."""
-        hosted = self._stage.hosted(new.key)
-        if hosted is None or hosted.app is not new:
+        deployment = self._stage.deployment(new.key)
+        if deployment is None or deployment.app is not new:
             interpreter = self._interpreter(new)
             if interpreter is None:
                 return None
             self._log.info("version is tried", app=new.name, version=new.version)
-            hosted = self._stage.make(new, interpreter)
-            self._stage.put_on(hosted)
-        hosted.fallback = proven
-        return hosted
+            deployment = self._stage.make(new, interpreter)
+            self._stage.put_on(deployment)
+        deployment.fallback = proven
+        return deployment
 
     def _interpreter(self, app: App) -> Interpreter | None:
         """The app's interpreter; None while, or when, it cannot be told."""
