@@ -5,7 +5,7 @@ Everything the runtime refuses ends here as an `HttpError`, and is answered as o
 
 from buntime.core.access.access import bears_key
 from buntime.core.apps.app import App, app_key
-from buntime.core.apps.router import RESERVED, Target
+from buntime.core.apps.router import RESERVED, Target, split_target
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.settings.load import Settings
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
@@ -59,7 +59,7 @@ class Pipeline:
         if path is not None:
             self._api.answer(exchange, path)
             return
-        target = head.named
+        target = split_target(head.target)
         if target is None:
             raise _app_not_found(head.path)
         now = exchange.connection.service.loop.now
@@ -109,7 +109,7 @@ class Pipeline:
                 headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
             )
         if bears:  # the key is the runtime's secret: no app gets to see it
-            head.headers = [pair for pair in head.headers if not self._is_key_field(pair)]
+            exchange.headers = tuple(pair for pair in head.headers if not self._is_key_field(pair))
 
     def _is_key_field(self, pair: tuple[str, str]) -> bool:
         return pair[0] in _KEY_FIELDS and bears_key((pair,), self._key)
@@ -119,7 +119,7 @@ class Pipeline:
     ) -> None:
         head = exchange.head
         site = self._site(app)
-        answer = site.answer(head.method, rest, head.headers, exchange.base, now, query=query)
+        answer = site.answer(head.method, rest, exchange.headers, exchange.base, now, query=query)
         body = answer.body
         if isinstance(body, bytes):
             exchange.respond(answer.status, answer.headers, body)

@@ -24,7 +24,7 @@ _APP_NAME = re.compile(_FULL_NAME)
 # What npm ranges are written with; `versions` decides whether it is one.
 _HEAD = re.compile(rf"/({_FULL_NAME})(?:@([0-9A-Za-z.*^~<>=|+ -]+))?")
 
-_HEAD_MAX = 512  # characters of name and range; keeps what the cache holds below 1 MiB
+_HEAD_MAX = 512  # characters of name and range; keeps what each cache holds below 1 MiB
 NAME_MAX = 200  # characters; file systems end at 255 for a folder with its version
 
 
@@ -43,7 +43,14 @@ class Target(NamedTuple):
 
 
 def split_target(target: str) -> Target | None:
-    """The app that `target`, in origin form, is for; None where it can be for none (2 us)."""
+    """The app that `target`, in origin form, is for; None where it can be for none.
+
+    2 us, and 0.1 for one that was split lately.
+    """
+    return (_split_short if len(target) <= _HEAD_MAX else _split)(target)
+
+
+def _split(target: str) -> Target | None:
     path, _, query = target.partition("?")
     end = path.find("/", 1)
     if path.startswith(("/@", "/%40")):
@@ -51,6 +58,9 @@ def split_target(target: str) -> Target | None:
     base = path if end < 0 else path[:end]
     named = _read_head(base) if len(base) <= _HEAD_MAX else None
     return named and Target(named[0], named[1], base, path[len(base) :], query)
+
+
+_split_short = lru_cache(maxsize=256)(_split)
 
 
 def is_app_name(text: str) -> bool:

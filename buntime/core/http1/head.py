@@ -16,7 +16,6 @@ from typing import NamedTuple
 import h11
 
 from buntime.core.access.access import tells_of_proxy
-from buntime.core.apps.router import Target, split_target
 from buntime.core.errors import ClientFault
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -55,6 +54,9 @@ _NOT_NOMINATED = frozenset(
 _SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
 
 
+Fields = tuple[tuple[str, str], ...]  # (lower-case name, value), in the order they came
+
+
 class Limits(NamedTuple):
     """The bounds of a head: bytes of its first line, bytes and number of its fields."""
 
@@ -63,47 +65,23 @@ class Limits(NamedTuple):
     header_fields_max: int = 100
 
 
-class Head:
-    """One request's head, checked. `headers` are (lower-case name, value) without hop-by-hop."""
+class Head(NamedTuple):
+    """One request's head, checked. It never changes: requests with the same bytes share it.
 
-    __slots__ = (
-        "chunked",
-        "content_length",
-        "expects_continue",
-        "headers",
-        "host",
-        "keep_alive",
-        "method",
-        "named",
-        "target",
-        "upgrade",
-        "version",
-    )
+    A tuple, so that nobody can write to it: reading its fields costs 0.2 us more a request than
+    reading those of a class with __slots__.
+    """
 
-    def __init__(self, method: str, target: str, version: str) -> None:
-        self.method = method
-        self.target = target  # origin-form, "/shop/?q=1", or "*"
-        self.version = version  # "1.0" or "1.1"
-        self.named: Target | None = None  # the app that the target names, if it is one
-        self.headers: list[tuple[str, str]] = []  # never changed in place: heads share it
-        self.host = ""
-        self.content_length = 0
-        self.chunked = False
-        self.expects_continue = False
-        self.keep_alive = version == "1.1"
-        self.upgrade = ""  # the value of Upgrade, where Connection names it: "websocket"
-
-    def copy(self) -> "Head":
-        head = Head(self.method, self.target, self.version)
-        head.named = self.named
-        head.headers = self.headers
-        head.host = self.host
-        head.content_length = self.content_length
-        head.chunked = self.chunked
-        head.expects_continue = self.expects_continue
-        head.keep_alive = self.keep_alive
-        head.upgrade = self.upgrade
-        return head
+    method: str
+    target: str  # origin-form, "/shop/?q=1", or "*"
+    version: str  # "1.0" or "1.1"
+    headers: Fields = ()  # without hop-by-hop fields
+    host: str = ""
+    content_length: int = 0
+    chunked: bool = False
+    expects_continue: bool = False
+    keep_alive: bool = True
+    upgrade: str = ""  # the value of Upgrade, where Connection names it: "websocket"
 
     @property
     def has_body(self) -> bool:
@@ -128,18 +106,18 @@ class HeadParser:
         self._seen: dict[bytes, Head] = {}
 
     def parse(self, raw: bytes) -> Head:
-        """A complete head, "GET / HTTP/1.1\\r\\n...\\r\\n\\r\\n", as a Head of the caller's own.
+        """A complete head, "GET / HTTP/1.1\\r\\n...\\r\\n\\r\\n", as a Head.
 
         Raises ClientFault (400, 414, 417, 431, 505).
         """
         seen = self._seen.get(raw)  # 1 us instead of 60
         if seen is not None:
-            return seen.copy()
+            return seen
         head = _parse_head(raw, self.limits)
         if len(raw) <= _REMEMBERED_BYTES_MAX:
             if len(self._seen) == _REMEMBERED_MAX:
                 del self._seen[next(iter(self._seen))]
-            self._seen[raw] = head.copy()
+            self._seen[raw] = head
         return head
 
     def check_incomplete(self, buffer: bytes, scanned: int) -> None:
@@ -187,8 +165,8 @@ def _check_semantics(raw: bytes, request: h11.Request, limits: Limits) -> Head:
     version = request.http_version.decode("ascii")
     if version not in ("1.0", "1.1"):
         raise _wrong_version(version)
-    head = Head(request.method.decode("ascii"), request.target.decode("ascii"), version)
-    if len(head.method) > _METHOD_MAX:
+    method, target = request.method.decode("ascii"), request.target.decode("ascii")
+    if len(method) > _METHOD_MAX:
         raise bad_request(f"the method has more than {_METHOD_MAX} characters")
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
     if len(pairs) > limits.header_fields_max:
@@ -198,6 +176,32 @@ def _check_semantics(raw: bytes, request: h11.Request, limits: Limits) -> Head:
             f"more than {limits.header_fields_max} header fields",
             closes=True,
         )
+    special = _collect_special(pairs)
+    content_length, chunked = _settle_framing(version, special, raw)
+    options = nominations(special["connection"]) if "connection" in special else set()
+    waits = "expect" in special and _check_expect(special["expect"])
+    dropped = HOP_BY_HOP | options
+    if waits:
+        dropped = dropped | {"expect"}
+    host, target, is_absolute = _settle_target(method, target, version, special)
+    headers = tuple(pair for pair in pairs if pair[0] not in dropped)
+    if is_absolute:
+        headers = tuple(("host", host) if pair[0] == "host" else pair for pair in headers)
+    return Head(
+        method,
+        target,
+        version,
+        headers,
+        host,
+        content_length,
+        chunked,
+        expects_continue=waits and version == "1.1" and (chunked or content_length > 0),
+        keep_alive="close" not in options and (version == "1.1" or "keep-alive" in options),
+        upgrade=special.get("upgrade", "") if "upgrade" in options else "",
+    )
+
+
+def _collect_special(pairs: list[tuple[str, str]]) -> dict[str, str]:
     special: dict[str, str] = {}
     for name, value in pairs:
         if name in _SPECIAL:
@@ -206,15 +210,10 @@ def _check_semantics(raw: bytes, request: h11.Request, limits: Limits) -> Head:
                     raise bad_request("the Host field is repeated")
                 value = f"{special[name]}, {value}"
             special[name] = value
-    head.headers = pairs
-    _settle_framing(head, special, raw)
-    _settle_connection(head, special)
-    _settle_target(head, special)
-    head.named = split_target(head.target)
-    return head
+    return special
 
 
-def _settle_framing(head: Head, special: dict[str, str], raw: bytes) -> None:
+def _settle_framing(version: str, special: dict[str, str], raw: bytes) -> tuple[int, bool]:
     """RFC 9112 6: a body's length must be told in exactly one way."""
     if "content-length" in special:
         # h11 has merged repeated fields and lists; the raw head still shows them.
@@ -225,36 +224,20 @@ def _settle_framing(head: Head, special: dict[str, str], raw: bytes) -> None:
             raise bad_request("Content-Length must be one whole number")
         if "transfer-encoding" in special:
             raise bad_request("Content-Length and Transfer-Encoding exclude each other")
-        head.content_length = int(lengths[0])
-    elif "transfer-encoding" in special:
-        if head.version == "1.0":
+        return int(lengths[0]), False
+    if "transfer-encoding" in special:
+        if version == "1.0":
             raise bad_request("HTTP/1.0 has no Transfer-Encoding")
         if special["transfer-encoding"].strip().lower() != "chunked":
             raise bad_request("the only transfer coding taken is a single chunked")
-        head.chunked = True
+        return 0, True
+    return 0, False
 
 
-def _settle_connection(head: Head, special: dict[str, str]) -> None:
-    """Keep-alive, Expect, and what must not go beyond this hop (RFC 9110 7.6.1, 10.1.1)."""
-    dropped = HOP_BY_HOP
-    if "connection" in special:
-        options = nominations(special["connection"])
-        if "close" in options:
-            head.keep_alive = False
-        elif "keep-alive" in options:
-            head.keep_alive = True
-        if "upgrade" in options:
-            head.upgrade = special.get("upgrade", "")
-        dropped = HOP_BY_HOP | options
-    if "expect" in special:
-        if special["expect"].strip().lower() != "100-continue":
-            raise ClientFault(
-                417, "expectation_failed", "Expect can only be 100-continue", closes=True
-            )
-        head.expects_continue = head.version == "1.1" and head.has_body
-        dropped = dropped | {"expect"}
-    if not dropped.isdisjoint(special) or dropped is not HOP_BY_HOP:
-        head.headers = [pair for pair in head.headers if pair[0] not in dropped]
+def _check_expect(value: str) -> bool:
+    if value.strip().lower() != "100-continue":
+        raise ClientFault(417, "expectation_failed", "Expect can only be 100-continue", closes=True)
+    return True
 
 
 def nominations(connection: str) -> set[str]:
@@ -265,34 +248,34 @@ def nominations(connection: str) -> set[str]:
     }
 
 
-def _settle_target(head: Head, special: dict[str, str]) -> None:
-    """RFC 9112 3.2: origin-form, absolute-form or, for OPTIONS, the asterisk."""
+def _settle_target(
+    method: str, target: str, version: str, special: dict[str, str]
+) -> tuple[str, str, bool]:
+    """RFC 9112 3.2: origin-form, absolute-form or, for OPTIONS, the asterisk.
+
+    The host, the target, and whether the host is the target's own.
+    """
     host = special.get("host")
-    if host is None and head.version == "1.1":
+    if host is None and version == "1.1":
         raise bad_request("the Host field is missing")
     if host is not None and HOST.fullmatch(host) is None:
         raise bad_request("the Host field must be a name or address, with a port at most")
-    head.host = host or ""
-    target = head.target
-    if head.method == "CONNECT":
+    if method == "CONNECT":
         raise bad_request("CONNECT is not served: this is no proxy")
-    if target[0] != "/":
-        if target == "*":
-            if head.method != "OPTIONS":
-                raise bad_request("the target * goes with OPTIONS only")
-            return
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or HOST.fullmatch(absolute[1]) is None:
-            raise bad_request("the target must start with / or be an http URL")
-        # RFC 9112 3.2.2: the target's authority replaces the Host field.
-        head.host = absolute[1]
-        head.headers = [
-            ("host", head.host) if name == "host" else (name, value) for name, value in head.headers
-        ]
-        path = absolute[2]
-        head.target = path if path[:1] == "/" else "/" + path
-    elif "#" in target:
-        raise bad_request("a target has no fragment")
+    if target[0] == "/":
+        if "#" in target:
+            raise bad_request("a target has no fragment")
+        return host or "", target, False
+    if target == "*":
+        if method != "OPTIONS":
+            raise bad_request("the target * goes with OPTIONS only")
+        return host or "", target, False
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or HOST.fullmatch(absolute[1]) is None:
+        raise bad_request("the target must start with / or be an http URL")
+    # RFC 9112 3.2.2: the target's authority replaces the Host field.
+    path = absolute[2]
+    return absolute[1], path if path[:1] == "/" else "/" + path, True
 
 
 def _line_too_long(limits: Limits) -> ClientFault:

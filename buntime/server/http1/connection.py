@@ -148,9 +148,9 @@ class Connection:
 
     # Called by the exchange
 
-    def may_keep_alive(self, head: Head) -> bool:
+    def may_keep_alive(self) -> bool:
         """May another request follow? Not where this one's body was left unread."""
-        return head.keep_alive and self._reader.body_ended and not self.service.is_draining
+        return self._reader.body_ended and not self.service.is_draining
 
     def take_body(self, exchange: Exchange, limit: int) -> bytes:
         """Up to `limit` bytes of the body that have come; see `body_ended` afterwards.
@@ -176,8 +176,8 @@ class Connection:
         """The app reads: so many more bytes of the body may go to it."""
         if exchange is not self.exchange:
             return
-        if exchange.head.expects_continue:
-            exchange.head.expects_continue = False
+        if exchange.expects_continue:
+            exchange.expects_continue = False
             if exchange.answer is None and not self._reader.body_ended:
                 self.write(_CONTINUE)
         exchange.upload_credit += credit
@@ -379,8 +379,7 @@ class Connection:
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer to bytes that are no request."""
-        head = Head("-", "-", "1.1")
-        head.keep_alive = False
+        head = Head("-", "-", "1.1", keep_alive=False)
         self.exchange = Exchange(self, head, self.service.request_id(head), self._sender)
         self.exchange.fail(fault)
 

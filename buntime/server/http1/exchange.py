@@ -85,7 +85,7 @@ class Client(Protocol):
     @property
     def body_ended(self) -> bool: ...
 
-    def may_keep_alive(self, head: Head) -> bool: ...
+    def may_keep_alive(self) -> bool: ...
     def take_body(self, exchange: "Exchange", limit: int) -> bytes: ...
     def grant_upload(self, exchange: "Exchange", credit: int) -> None: ...
     def write(self, data: bytes) -> None: ...
@@ -111,12 +111,15 @@ class Exchange:
         "body_seen_bytes",
         "connection",
         "deadlines",
+        "expects_continue",
         "extra_credit",
         "head",
+        "headers",
         "id",
         "is_ended",
         "is_event_stream",
         "is_open_ended",
+        "keep_alive",
         "link",
         "meter",
         "place",
@@ -137,6 +140,10 @@ class Exchange:
         self.id = request_id
         self.sender = sender
         self.started_s = connection.service.loop.now
+        # what the head says, as far as this request changes it
+        self.headers = head.headers  # the key's field is taken out
+        self.expects_continue = head.expects_continue  # until 100 Continue is sent
+        self.keep_alive = head.keep_alive  # not after an error that ends the connection
         # who answers
         self.place: Place | None = None
         self.app: App | None = None
@@ -233,7 +240,7 @@ class Exchange:
             self.cut()
             return
         if error.closes:
-            self.head.keep_alive = False
+            self.keep_alive = False
         accept = _field(self.head, "accept")
         is_development = self.connection.service.is_development
         fields, body = render_error(error, self.id, accept=accept, shows_detail=is_development)
@@ -289,7 +296,7 @@ class Exchange:
 
     def fields_for_app(self) -> list[tuple[str, str]]:
         """The request's header fields as an app is to see them."""
-        sender, headers = self.sender, self.head.headers
+        sender, headers = self.sender, self.headers
         fields = sender.passed_fields(headers)
         if not sender.is_forwarded and len(fields) < len(headers):
             self.connection.service.on_fields_dropped(sender.text, headers)
@@ -369,7 +376,7 @@ class Exchange:
             size,
             date=service.date(),
             request_id=self.id,
-            keep_alive=connection.may_keep_alive(self.head),
+            keep_alive=self.keep_alive and connection.may_keep_alive(),
         )
         self.answer = answer
         self.status = status

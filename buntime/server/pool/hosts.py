@@ -7,6 +7,7 @@ changes, the old one is dropped (its workers finish what they have) and a new on
 from collections.abc import Callable
 
 from buntime.core.apps.app import App
+from buntime.core.apps.router import split_target
 from buntime.core.errors import ManifestError
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState, Decision
@@ -79,7 +80,8 @@ class Hosts:
         """The app that answers, where the one that the request waited for cannot be loaded."""
         deployment = self.of(exchange)
         fallback = deployment.fallback if deployment is not None else None
-        return fallback if fallback and is_meant(fallback, exchange.head.named) else None
+        target = split_target(exchange.head.target)
+        return fallback if fallback and is_meant(fallback, target) else None
 
     def forget(self, state: AppState | None) -> None:
         """A dropped app without workers or queue is nobody's business any more."""

@@ -134,7 +134,7 @@ class Worker:
         self._post(message, body)
         if not ended:
             # With Expect, nothing may come before the app's first read; WINDOW tells of that.
-            waits = head.expects_continue
+            waits = exchange.expects_continue
             exchange.upload_credit = 0 if waits else wire.UPLOAD_WINDOW - len(body)
             if len(body) == wire.MAX_PAYLOAD and not waits:
                 connection.grant_upload(exchange, 0)  # more may be there already

@@ -20,10 +20,8 @@ Pairs = list[tuple[str, str]]
 
 def head_of(headers: Pairs, host: str = "in.example") -> Head:
     """A head as the reader gives it: the Host field among its headers."""
-    head = Head("GET", "/shop/", "1.1")
-    head.host = host
-    head.headers = [("host", host), *headers] if host else headers
-    return head
+    fields = [("host", host), *headers] if host else headers
+    return Head("GET", "/shop/", "1.1", headers=tuple(fields), host=host)
 
 
 def trace(
@@ -43,7 +41,7 @@ def seen_by_app(
     """All that an app is told, as the connection goes about it."""
     head = head_of(headers)
     sender = proxies.trace(peer, head) if proxies.trust(peer) else Sender(peer)
-    return sender, fields_for_app(sender, head.headers)
+    return sender, fields_for_app(sender, list(head.headers))
 
 
 def fields_for_app(sender: Sender, headers: Pairs) -> Pairs:

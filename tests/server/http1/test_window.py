@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from buntime.core.http1.head import Head
 from buntime.server.http1.exchange import Exchange
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD
 
@@ -16,7 +17,7 @@ class Line:
         )
         self.connection = SimpleNamespace(service=service, pending_bytes=0)
         self.exchange = Exchange(
-            cast(Any, self.connection), cast(Any, None), "id", sender=cast(Any, None)
+            cast(Any, self.connection), Head("GET", "/", "1.1"), "id", sender=cast(Any, None)
         )
         self.exchange.place = cast(Any, self)
         self.credit = DOWNLOAD_WINDOW
