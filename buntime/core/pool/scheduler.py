@@ -35,7 +35,7 @@ from buntime.core.pool.workforce import (
     Fail,
     PoolLimits,
     Refuse,
-    SpareKit,
+    Spares,
     Spawn,
     Ticket,
     WorkerState,
@@ -55,7 +55,7 @@ class Scheduler:
         self.evictions = 0
         self._jitter = jitter
         self._last_id = 0
-        self._kits: dict[Hashable, SpareKit] = {}  # kits to keep spares of
+        self._spares: dict[Hashable, Spares] = {}  # by key, of those to keep spares of
         self._waiting: dict[AppState, None] = {}  # apps whose queue waits for room in the pool
         self._lacking: dict[AppState, None] = {}  # apps that may have a prewarmed worker less
         self._closing = False
@@ -81,12 +81,12 @@ class Scheduler:
         self._forget_if_done(app)
         return decisions
 
-    def keep_spares(self, kit: Hashable, now: float) -> list[Decision]:
-        """Keep spare interpreters of this kit for ever.
+    def keep_spares(self, key: Hashable, now: float) -> list[Decision]:
+        """Keep spare interpreters of this key for ever.
 
-        Those of other kits are kept while apps use them that need a worker for each request.
+        Those of other keys are kept while apps use them that need a worker for each request.
         """
-        self._kits[kit] = SpareKit()
+        self._spares[key] = Spares()
         return list(self._refill(now))
 
     def try_out(self, app: AppState, now: float) -> list[Decision]:
@@ -137,9 +137,9 @@ class Scheduler:
         """The worker's interpreter has started."""
         worker = self.workers[worker_id]
         worker.is_up = True
-        kit = self._kits.get(worker.kit)
-        if kit is not None:
-            kit.failures = 0
+        spares = self._spares.get(worker.spare_key)
+        if spares is not None:
+            spares.failures = 0
         return list(self._refill(now))
 
     def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
@@ -227,10 +227,10 @@ class Scheduler:
                 else:
                     decisions += self._pump(app, now)
             self._forget_if_done(app)
-        elif not worker.is_up and worker.kit in self._kits:
-            kit = self._kits[worker.kit]
-            kit.failures += 1
-            kit.retry_at_s = now + backoff_s(kit.failures)
+        elif not worker.is_up and worker.spare_key in self._spares:
+            spares = self._spares[worker.spare_key]
+            spares.failures += 1
+            spares.retry_at_s = now + backoff_s(spares.failures)
         decisions += self._pump_waiting(now)
         if not failed_to_load:  # else a broken interpreter would be started over and over
             decisions += self._refill(now)
@@ -388,15 +388,16 @@ class Scheduler:
     ) -> tuple[WorkerState, list[Decision]]:
         """A spare that becomes the app's worker; without one, a new process."""
         decisions: list[Decision] = []
-        kit = app.policy.kit
+        key = app.policy.spare_key
         if app.policy.is_ephemeral:
-            self._use_spares(kit, now)
+            self._use_spares(key, now)
         worker = next(
-            (w for w in self.workers.values() if w.state is State.SPARE and w.kit == kit), None
+            (w for w in self.workers.values() if w.state is State.SPARE and w.spare_key == key),
+            None,
         )
         if worker is None:
-            worker = self._spawn(kit)
-            decisions.append(Spawn(worker.id, kit))
+            worker = self._spawn(key)
+            decisions.append(Spawn(worker.id, key))
         worker.step(event)
         worker.app = app
         worker.born_s = worker.idle_since_s = now
@@ -406,9 +407,9 @@ class Scheduler:
         decisions.append(Adopt(worker.id, app))
         return worker, decisions
 
-    def _spawn(self, kit: Hashable) -> WorkerState:
+    def _spawn(self, key: Hashable) -> WorkerState:
         self._last_id += 1
-        worker = WorkerState(self._last_id, kit)
+        worker = WorkerState(self._last_id, key)
         self.workers[worker.id] = worker
         return worker
 
@@ -496,10 +497,10 @@ class Scheduler:
         while ready_count(app) < app.policy.prewarm and self._has_room() and self._may_boot():
             yield from self._take_spare(app, Event.ADOPT, now)[1]
 
-    def _use_spares(self, kit: Hashable, now: float) -> None:
-        spares = self._kits.get(kit)
+    def _use_spares(self, key: Hashable, now: float) -> None:
+        spares = self._spares.get(key)
         if spares is None:
-            spares = self._kits[kit] = SpareKit()
+            spares = self._spares[key] = Spares()
             spares.used_at_s = now
         elif spares.used_at_s < now:  # not one that is kept for ever
             spares.used_at_s = now
@@ -507,24 +508,24 @@ class Scheduler:
     def _refill(self, now: float) -> Iterator[Decision]:
         if self._closing:
             return
-        for kit, spares in self._kits.items():
+        for key, spares in self._spares.items():
             if now < spares.retry_at_s:
                 continue
             there = sum(
-                worker.state is State.SPARE and worker.kit == kit
+                worker.state is State.SPARE and worker.spare_key == key
                 for worker in self.workers.values()
             )
             for _ in range(self.limits.spare_workers - there):
                 if not self._may_boot():
                     return
-                yield Spawn(self._spawn(kit).id, kit)
+                yield Spawn(self._spawn(key).id, key)
 
     def _end_unused_spares(self, now: float) -> Iterator[Decision]:
-        unused = [kit for kit, its in self._kits.items() if now - its.used_at_s > SPARES_KEPT_S]
-        for kit in unused:
-            del self._kits[kit]
+        unused = [key for key, its in self._spares.items() if now - its.used_at_s > SPARES_KEPT_S]
+        for key in unused:
+            del self._spares[key]
             for worker in self.workers.values():
-                if worker.state is State.SPARE and worker.kit == kit:
+                if worker.state is State.SPARE and worker.spare_key == key:
                     yield from self._retire(worker)
 
     def _boot_failed(self, app: AppState, now: float, was_killed: bool) -> list[Decision]:

@@ -15,14 +15,18 @@ class PoolLimits(NamedTuple):
     ephemeral_concurrency: int
     ephemeral_queue_limit: int
     queue_limit: int
-    spare_workers: int  # of each kit in use
+    spare_workers: int  # of each key in use
     boots_at_once: int  # that no request waits for: spares, prewarmed workers, replacements
 
 
 class Policy(NamedTuple):
-    """What an app's manifest says about its workers; `kit` names what a spare must be made of."""
+    """What an app's manifest says about its workers.
 
-    kit: Hashable
+    `spare_key` (interpreter and flags) tells which spares the app can use: those started for an
+    equal key.
+    """
+
+    spare_key: Hashable
     ttl_s: float
     idle_timeout_s: float
     max_requests: int
@@ -39,10 +43,10 @@ class Policy(NamedTuple):
 
 
 class Spawn(NamedTuple):
-    """Start an interpreter of this kit; it waits for INIT."""
+    """Start an interpreter that waits for INIT, for an app with this `spare_key`."""
 
     worker: int
-    kit: Hashable
+    spare_key: Hashable
 
 
 class Adopt(NamedTuple):
@@ -95,16 +99,16 @@ class WorkerState:
         "is_leaving",
         "is_loaded",
         "is_up",
-        "kit",
         "open_ended",
         "requests_max",
         "served",
+        "spare_key",
         "state",
     )
 
-    def __init__(self, worker_id: int, kit: Hashable) -> None:
+    def __init__(self, worker_id: int, spare_key: Hashable) -> None:
         self.id = worker_id
-        self.kit = kit
+        self.spare_key = spare_key
         self.state = State.SPARE
         self.app: AppState | None = None
         self.capacity = 1  # requests at once; learned when it has loaded
@@ -138,7 +142,7 @@ _LOADS = frozenset({State.LOADING, State.ONCE})
 CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
 BOOT_TRIES = 3  # boots cut short from outside that a waiting request outlives, less one
 BACKOFF_MAX_S = 60.0
-SPARES_KEPT_S = 300.0  # spares of a kit, after the last request that could have used one
+SPARES_KEPT_S = 300.0  # spares of a key, after the last request that could have used one
 TURN_S = 1.0  # that an app without workers waits for another one's, where the pool is full
 RETRY_AFTER_MAX_S = 3600.0
 
@@ -148,8 +152,8 @@ def backoff_s(failures: int) -> float:
     return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
 
 
-class SpareKit:
-    """How spares of one kit fare."""
+class Spares:
+    """How spares of one key fare."""
 
     __slots__ = ("failures", "retry_at_s", "used_at_s")
 

@@ -15,8 +15,8 @@ from buntime.server.pythons.interpreter import Interpreter
 from buntime.wire import INIT, Message
 
 
-class Kit(NamedTuple):
-    """What a spare is made of: only an app that wants the same can adopt it."""
+class SpareKey(NamedTuple):
+    """Interpreter and flags of a spare: only an app with the same key can use it."""
 
     executable: str
     low_memory: bool
@@ -63,7 +63,7 @@ class Deployment:
         self.state = AppState(
             app.key,
             Policy(
-                kit=Kit(
+                spare_key=SpareKey(
                     interpreter.executable,
                     manifest.low_memory,
                     None if interpreter.user is None else interpreter.user.bundle,

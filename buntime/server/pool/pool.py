@@ -32,7 +32,7 @@ from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
-from buntime.server.pool.deployment import Deployment, Kit
+from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.hosts import Hosts
 from buntime.server.pool.places import Queued
 from buntime.server.pool.process import describe_exit
@@ -115,8 +115,8 @@ class Pool:
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
         self._supervisor.start()
-        kit = Kit(self._default_python, False)
-        self._carry_out(self._scheduler.keep_spares(kit, self._loop.now))
+        key = SpareKey(self._default_python, False)
+        self._carry_out(self._scheduler.keep_spares(key, self._loop.now))
         self._loop.call_later(_TICK_S, self._tick)
 
     def submit(self, exchange: Exchange, app: App) -> None:
@@ -276,8 +276,8 @@ class Pool:
 
     def _carry_out_rare(self, decision: Decision) -> None:
         match decision:
-            case Spawn(worker, kit):
-                self._supervisor.spawn(worker, kit)  # type: ignore[arg-type]  # kits are of our making
+            case Spawn(worker, key):
+                self._supervisor.spawn(worker, key)  # type: ignore[arg-type]  # keys are of our making
             case Adopt(worker, app):
                 self._adopt(worker, app)
             case End(worker, was_idle):

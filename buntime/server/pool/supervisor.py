@@ -10,7 +10,7 @@ from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop, Timer
-from buntime.server.pool.deployment import Deployment, Kit, init_of
+from buntime.server.pool.deployment import Deployment, SpareKey, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
@@ -64,14 +64,14 @@ class Supervisor:
         if not become_subreaper():
             self._log.debug("processes that leave their worker's group cannot be found")
 
-    def spawn(self, number: int, kit: Kit) -> None:
+    def spawn(self, number: int, key: SpareKey) -> None:
         """Start an interpreter that waits for an app."""
-        main = f"{kit.bundle or self._bundle}/__main__.py"
-        command = [kit.executable, "-I", "-S", "-X", "utf8", main]
+        main = f"{key.bundle or self._bundle}/__main__.py"
+        command = [key.executable, "-I", "-S", "-X", "utf8", main]
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
         environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
-        if kit.low_memory:
+        if key.low_memory:
             environ["MALLOC_ARENA_MAX"] = "1"
         log = self._log.child(worker=f"w{number}")
         try:
@@ -83,7 +83,7 @@ class Supervisor:
                 on_exit=lambda returncode: self._events.on_exit(number, returncode),
             )
         except OSError as exc:
-            log.error("a worker cannot be started", python=kit.executable, error=str(exc))
+            log.error("a worker cannot be started", python=key.executable, error=str(exc))
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: self._events.on_never_started(number))
             return

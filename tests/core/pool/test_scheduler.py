@@ -38,7 +38,7 @@ def limits(**changes: int) -> PoolLimits:
 
 def policy(**changes: float) -> Policy:
     values = {
-        "kit": "python",
+        "spare_key": "python",
         "ttl_s": 100.0,
         "idle_timeout_s": 50.0,
         "max_requests": 1000,
@@ -79,15 +79,15 @@ def test_the_first_request_starts_a_worker_and_waits_for_it() -> None:
 
 
 def test_a_spare_is_adopted_before_a_process_is_started() -> None:
-    """A spare of the right kit saves the start."""
+    """A spare of the right key saves the start."""
     pool, app = scheduler(), AppState("a", policy())
     assert kinds(pool.keep_spares("python", 0)) == ["Spawn"]
     assert kinds(pool.submit(app, "r1", 0)) == ["Adopt"]
 
 
-def test_a_spare_of_another_kit_is_not_adopted() -> None:
+def test_a_spare_of_another_key_is_not_adopted() -> None:
     """An app never runs on an interpreter that is not its own."""
-    pool, app = scheduler(), AppState("a", policy(kit="other"))
+    pool, app = scheduler(), AppState("a", policy(spare_key="other"))
     pool.keep_spares("python", 0)
     assert kinds(pool.submit(app, "r1", 0)) == ["Spawn", "Adopt"]
 
@@ -255,7 +255,7 @@ def test_prewarmed_workers_are_kept() -> None:
     assert pool.loaded(worker, 1, 1) == []
     assert pool.tick(1000) == []
     assert pool.submit(app, "r", 1000) == [Assign(worker, "r")]
-    # The next one, and a spare: interpreters of its kit are in use now.
+    # The next one, and a spare: interpreters with its key are in use now.
     assert kinds(pool.refill(1000)) == ["Spawn", "Adopt", "Spawn"]
     assert pool.refill(1000) == []
 
@@ -435,7 +435,7 @@ def test_boots_that_nobody_waits_for_are_few_at_a_time() -> None:
 
 def test_spares_are_kept_for_ephemeral_apps_of_other_interpreters() -> None:
     """An app with its own interpreter and ttl 0 gets spares too, while it has requests."""
-    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, kit="venv"))
+    pool, app = scheduler(), AppState("a", policy(ttl_s=0.0, spare_key="venv"))
     worker = worker_of(pool.submit(app, "r", 0))
     assert kinds(pool.refill(0)) == ["Spawn"]
     pool.finished(worker, 1)
@@ -539,7 +539,7 @@ def test_recycling_waits_for_its_turn() -> None:
 
 POLICIES = st.builds(
     Policy,
-    kit=st.sampled_from(["python", "other"]),
+    spare_key=st.sampled_from(["python", "other"]),
     ttl_s=st.sampled_from([0.0, 5.0, 50.0]),
     idle_timeout_s=st.sampled_from([2.0, 20.0]),
     max_requests=st.integers(1, 5),
@@ -589,7 +589,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     self.starting.add(worker)
                 case Adopt(worker, app):
                     assert worker in self.in_hand
-                    assert self.scheduler.workers[worker].kit == app.policy.kit
+                    assert self.scheduler.workers[worker].spare_key == app.policy.spare_key
                     self.loading.add(worker)
                 case Assign(worker, ticket):
                     assert isinstance(ticket, int)
