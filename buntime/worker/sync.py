@@ -1,10 +1,10 @@
-"""The engine of sync apps: exchanges whose handlers block, on the threads of a crew."""
+"""The engine of sync apps: exchanges whose handlers block, on threads that take turns to lead."""
 
 from __future__ import annotations
 
-from buntime.worker.crew import Crew, Job
 from buntime.worker.engine import Engine
 from buntime.worker.exchange import ENDED, Exchange
+from buntime.worker.followers import Job, LeaderFollowers
 from buntime.worker.hooks import run_hook
 
 TYPE_CHECKING = False
@@ -25,11 +25,11 @@ CLOSING_POLL_MS = 10  # how often a leaving worker looks whether its last handle
 class SyncExchange(Exchange, Job):
     """An exchange whose handler blocks its thread."""
 
-    crew: Crew
+    threads: LeaderFollowers
 
     def is_cancelled(self) -> bool:
         """Tell whether nobody waits for the response any more."""
-        self.crew.glance(self)
+        self.threads.glance(self)
         return bool(self.gone)
 
     def read(self, limit: int) -> bytes:
@@ -39,18 +39,18 @@ class SyncExchange(Exchange, Job):
             data = self.take(limit)
             if data is not None:
                 return data
-            self.crew.wait(self, seen)
+            self.threads.wait(self, seen)
 
     def write(self, body: bytes, *, end: bool = False) -> None:
         """Send a piece of the response's body; returns when the kernel has it."""
         if not end:
-            self.crew.glance(self)
+            self.threads.glance(self)
         if self.fits(body):
             self.send(body, end=end)
         else:
             seen = self.news
             for _ in self.flow(body, end=end):
-                self.crew.wait(self, seen)
+                self.threads.wait(self, seen)
                 seen = self.news
 
 
@@ -78,12 +78,12 @@ class SyncEngine(Engine[SyncExchange]):
         self._handle = handle
         self._on_idle_hook = on_idle
         self._copy_context = None if is_once else _context_copier()
-        self._crew = Crew(self._read, self._perform, concurrency)
+        self._threads = LeaderFollowers(self._read, self._perform, concurrency)
 
     def run(self, received: list[Received]) -> None:
         """Serve until TERMINATE has come and all is done; `received` came before."""
         self.take_in(received)
-        self._crew.run()
+        self._threads.run()
 
     def begin(self, head: Message, payload: bytes) -> None:
         """Queue a request for a thread."""
@@ -91,26 +91,26 @@ class SyncEngine(Engine[SyncExchange]):
         if self.sockets is not None and "upgrade" in head:
             cls = self.sockets.exchange_class
         exchange = cls(head, payload, self.send, self.exchanges.pop)
-        exchange.crew = self._crew
+        exchange.threads = self._threads
         self.exchanges[exchange.id] = exchange
-        self._crew.put(exchange)
+        self._threads.put(exchange)
 
     def tell(self, exchange: SyncExchange) -> None:
         """Wake the handler, if it waits."""
-        self._crew.tell(exchange)
+        self._threads.tell(exchange)
 
     def cancel(self, exchange: SyncExchange) -> None:
         """Wake the handler, if it waits; its next read or write raises."""
-        self._crew.tell(exchange)
+        self._threads.tell(exchange)
 
     def idle(self) -> None:
         """Queue the app's on_idle."""
         if self._on_idle_hook is not None:
-            self._crew.put(IdleJob(self._on_idle_hook))
+            self._threads.put(IdleJob(self._on_idle_hook))
 
     def close(self) -> None:
-        """Let the crew go when it is done."""
-        self._crew.close()
+        """Let the threads go when all is done."""
+        self._threads.close()
 
     def _read(self, wait: bool) -> None:
         may_block = wait and not self.is_closing

@@ -1,4 +1,4 @@
-"""`def websocket(ws)` of a sync app: each open WebSocket has a thread of the crew to itself."""
+"""`def websocket(ws)` of a sync app: each open WebSocket has a thread to itself."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class SyncSocket(Socket, SyncExchange):
                 message = self.take_message()
                 if message is not None:
                     return message
-                self.crew.wait(self, seen, gives_way=True)
+                self.threads.wait(self, seen, gives_way=True)
 
     def send_message(self, kind: str, data: bytes) -> None:
         """Send a message; returns when the kernel has it."""
-        self.crew.glance(self)
+        self.threads.glance(self)
         with self._turn:
             rest: bytes | memoryview = data
             while True:
@@ -66,7 +66,7 @@ class SyncSocket(Socket, SyncExchange):
                 with self._mutex:
                     size = self.send_some(kind, rest)
                 if size is None:
-                    self.crew.wait(self, seen, gives_way=True)
+                    self.threads.wait(self, seen, gives_way=True)
                 elif size == len(rest):
                     return
                 else:
@@ -76,7 +76,7 @@ class SyncSocket(Socket, SyncExchange):
         """Close; threads that receive or send hear of it."""
         with self._mutex:
             self.shut(code, reason)
-        self.crew.tell(self)
+        self.threads.tell(self)
 
     def finish(self) -> None:
         """End the exchange."""

@@ -10,7 +10,7 @@ import pytest
 from tests.support.peer import opened
 from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
-from tests.worker.test_crew import KINDS, STRESS, check, start
+from tests.worker.test_followers import KINDS, STRESS, check, start
 from tests.worker.test_streams import DOWNLOAD, UPLOAD
 from tests.worker.test_wsgi import ENVIRON
 
@@ -93,8 +93,8 @@ def test_validators(old_shop: Workshop) -> None:
     assert worker.stderr == ""
 
 
-def test_crew(old_shop: Workshop) -> None:
-    """The crew of threads serves any mixture there."""
+def test_threads(old_shop: Workshop) -> None:
+    """The threads of sync apps serve any mixture there."""
     for concurrency in (1, 8):
         worker = old_shop.start(STRESS, path=[], concurrency=concurrency)
         in_hand = [start(worker, kind) for kind in KINDS]

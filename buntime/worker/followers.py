@@ -1,4 +1,4 @@
-"""Threads for sync apps: one at a time leads, that is, reads the channel; others are in handlers.
+"""Leader and followers, for sync apps: one thread leads, that is, reads the channel; others handle.
 
 A request is handled by the thread that read it. Waking another thread to read on meanwhile costs
 more than a small handler takes (measured: 65 µs of CPU a request, against 25 without), so the
@@ -41,13 +41,13 @@ LONG_S = 0.0002  # a handler that takes so long on average is worth a change of 
 
 
 class Job:
-    """What a thread of the crew handles."""
+    """What a thread handles."""
 
     bell: Bell | None = None  # of the thread that is in its handler
     news = 0  # counts what came for it
 
 
-class Crew:
+class LeaderFollowers:
     """Up to `concurrency` threads in handlers, and one that reads.
 
     `read(wait)` takes in messages, and calls `put`, `tell` and `close` for them; `perform(job)`
@@ -96,7 +96,7 @@ class Crew:
             self._wake(job)
 
     def close(self) -> None:
-        """Let the crew go once no job is left."""
+        """Let the threads go once no job is left."""
         self._is_closing = True
 
     # ---- for handlers, on their threads and on others that the app started
@@ -167,10 +167,10 @@ class Crew:
                 for sleeping in [*self._sleepers.values()]:
                     self._wake(sleeping)
 
-    # ---- the crew's threads
+    # ---- the threads
 
     def _work(self, bell: Bell) -> None:
-        """Lead, watch, sleep: the life of a thread of the crew."""
+        """Lead, watch, sleep: the life of a thread."""
         try:
             while not self._is_over:
                 if self._leader is bell:
@@ -180,7 +180,7 @@ class Crew:
                 else:
                     bell.acquire()
         except BaseException as exc:  # noqa: BLE001  # the edge of a thread, without which all hangs
-            complain("buntime worker: a thread of the crew failed", exc)
+            complain("buntime worker: a thread that serves requests failed", exc)
             posix._exit(1)
 
     def _lead(self, bell: Bell) -> None:
