@@ -280,9 +280,15 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._is_skipping = False  # until the end of a line of which a part was passed over
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that this piece of output completes, without their newlines."""
+        if self._is_skipping:
+            _, end, data = data.partition(b"\n")
+            if not end:
+                return []
+            self._is_skipping = False
         *ended, rest = (self._rest + data).split(b"\n")
         lines: list[str] = []
         for line in ended:
@@ -290,6 +296,15 @@ class LineSplitter:
             lines.append(_decode(last.removesuffix(b"\r")))
         self._rest = _cut_pieces(rest, lines)
         return lines
+
+    def skip(self, data: bytes) -> int:
+        """Pass over this piece of output; returns how many lines it ends, none of them made.
+
+        What is left of a line that it cuts is passed over as well, up to that line's end.
+        """
+        self._rest = b""
+        self._is_skipping = not data.endswith(b"\n")
+        return data.count(b"\n")
 
     def flush(self) -> list[str]:
         """The last line, where it was not ended; for the end of the output."""

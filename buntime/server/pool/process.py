@@ -18,18 +18,15 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from buntime.core.telemetry.records import LineSplitter
-from buntime.server.loop import READ, Loop
+from buntime.server.loop import Loop
+from buntime.server.pool.output import Dropped, Line, Output, OutputBudget
 from buntime.server.pool.stacks import Stacks
 
 # bytes the kernel keeps in each direction of a channel: room for a window of each of a few
 # requests, so that sending a body does not alternate with waking the other side.
 _CHANNEL_BUFFER_BYTES = 256 * 1024
-_OUTPUT_BYTES = 64 * 1024  # of an app's output, read at once
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _POLL_S = 0.05  # between looks at a dying process, where the system has no pidfd
-
-Line = Callable[[str, str], None]  # (stream, text)
 
 
 class Process:
@@ -42,11 +39,13 @@ class Process:
         environ: Mapping[str, str],
         *,
         on_line: Line,
+        on_dropped: Dropped,
         on_exit: Callable[[int], None],
     ) -> None:
         """Start `command` with the numbers of channel, lifeline and stacks appended.
 
-        `on_line` gets each line of its output, `on_exit` its return code (negative for a
+        `on_line` gets each line of its output, `on_dropped` the numbers of lines and bytes of it
+        that were too many (see output.py), `on_exit` its return code (negative for a
         signal), once, on the loop's thread, when its output has been read to the end.
         Raises OSError where it cannot be started.
         """
@@ -79,9 +78,10 @@ class Process:
             on_failure.pop_all()
         self.channel.setblocking(False)
         self.pid = self._popen.pid
+        self._budget = OutputBudget(loop, on_dropped)
+        streams = (("stdout", self._popen.stdout), ("stderr", self._popen.stderr))
         self._outputs = [
-            _Output(loop, self._popen.stdout, "stdout", on_line),
-            _Output(loop, self._popen.stderr, "stderr", on_line),
+            Output(loop, pipe, name, on_line, self._budget) for name, pipe in streams if pipe
         ]
         # No method of this object: what ends is to be freed at once, not by the garbage collector.
         self.stacks = Stacks(loop, stacks, partial(_signal, self._popen))
@@ -108,12 +108,18 @@ class Process:
     def _on_dead(self) -> None:
         # Not reaped yet, so its number cannot be another group's: what it left behind goes too.
         self.kill()
-        returncode = self._popen.wait()
-        for output in self._outputs:
-            output.drain()
+        self._popen.wait()
+        for output in tuple(self._outputs):
+            output.finish(partial(self._on_output_end, output))
+
+    def _on_output_end(self, output: Output) -> None:
+        self._outputs.remove(output)
+        if self._outputs:
+            return
+        self._budget.tell()
         self.stacks.abort()
         os.close(self._lifeline)
-        self._on_exit(returncode)
+        self._on_exit(self._popen.returncode)
 
 
 def _signal(popen: "subprocess.Popen[bytes]", number: int) -> None:
@@ -121,52 +127,6 @@ def _signal(popen: "subprocess.Popen[bytes]", number: int) -> None:
     if popen.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(popen.pid, number)
-
-
-class _Output:
-    """Reads one output stream of a worker into lines."""
-
-    def __init__(self, loop: Loop, pipe: object, name: str, on_line: Line) -> None:
-        self._loop = loop
-        self._pipe = pipe
-        self._fd: int = pipe.fileno()  # type: ignore[attr-defined]  # Popen's IO[bytes] | None
-        self._name = name
-        self._on_line = on_line
-        self._lines = LineSplitter()
-        self._is_open = True
-        os.set_blocking(self._fd, False)
-        loop.register(self._fd, READ, self)
-
-    def on_ready(self, events: int) -> None:
-        if self._is_open:  # else `drain` has closed it, earlier in this turn of the loop
-            self._read()
-
-    def drain(self) -> None:
-        """The process is dead: take what it wrote last, wait for nobody who shares the pipe."""
-        while self._is_open and self._read():
-            pass
-        self.abort()
-
-    def abort(self) -> None:
-        if not self._is_open:
-            return
-        self._is_open = False
-        self._loop.unregister(self._fd)
-        self._pipe.close()  # type: ignore[attr-defined]  # see __init__
-        for line in self._lines.flush():
-            self._on_line(self._name, line)
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._fd, _OUTPUT_BYTES)
-        except BlockingIOError:
-            return False
-        if not data:
-            self.abort()
-            return False
-        for line in self._lines.feed(data):
-            self._on_line(self._name, line)
-        return True
 
 
 class _PidWatch:

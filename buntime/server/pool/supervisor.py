@@ -80,6 +80,7 @@ class Supervisor:
                 command,
                 environ,
                 on_line=lambda stream, line: self._on_line(number, stream, line),
+                on_dropped=lambda lines, size: self._on_dropped(number, lines, size),
                 on_exit=lambda returncode: self._events.on_exit(number, returncode),
             )
         except OSError as exc:
@@ -165,6 +166,15 @@ class Supervisor:
                 worker.name,
                 "stdout" if stream == "stdout" else "stderr",
                 line,
+            )
+
+    def _on_dropped(self, number: int, lines: int, size_bytes: int) -> None:
+        worker = self.workers.get(number)
+        if worker is not None:
+            worker.log.warn(
+                "app prints more than is logged; some of its output was dropped",
+                lines=lines,
+                size_bytes=size_bytes,
             )
 
     def _on_boot_timeout(self, number: int) -> None:

@@ -367,6 +367,18 @@ def test_flush_empties() -> None:
     assert (splitter.flush(), splitter.flush()) == (["rest"], [])
 
 
+def test_output_that_is_passed_over() -> None:
+    """What is skipped is counted in lines; a line that it cuts is passed over to its end."""
+    splitter = LineSplitter()
+    splitter.feed(b"begun")
+    assert splitter.skip(b" here\nand\nhalf of") == 2
+    assert splitter.feed(b" a line") == []
+    assert splitter.feed(b", its end\nwhole\n") == ["whole"]
+    assert splitter.skip(b"one\n") == 1
+    assert splitter.feed(b"two\n") == ["two"]
+    assert splitter.flush() == []
+
+
 def test_lines_that_are_not_utf8() -> None:
     """Bytes that are not UTF-8 are shown by their number."""
     assert LineSplitter().feed(b"\xff\xe9 ok\n") == ["\\xff\\xe9 ok"]

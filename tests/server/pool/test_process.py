@@ -45,6 +45,7 @@ class Started:
 
     def __init__(self, loop: Loop, *command: str) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.dropped: list[tuple[int, int]] = []
         self.codes: list[int] = []
         self.loop = loop
         self.process = Process(
@@ -52,6 +53,7 @@ class Started:
             command,
             {"PATH": "/usr/bin:/bin"},
             on_line=lambda stream, line: self.lines.append((stream, line)),
+            on_dropped=lambda lines, size: self.dropped.append((lines, size)),
             on_exit=self.codes.append,
         )
 
@@ -119,7 +121,12 @@ def test_what_has_ended_is_freed_at_once(loop: Loop) -> None:
     try:
         codes: list[int] = []
         process = Process(
-            loop, ["/bin/true"], {}, on_line=lambda stream, line: None, on_exit=codes.append
+            loop,
+            ["/bin/true"],
+            {},
+            on_line=lambda stream, line: None,
+            on_dropped=lambda lines, size: None,
+            on_exit=codes.append,
         )
         worker = Worker(1, loop, process, Deaf(), Log(sink))  # type: ignore[arg-type]
         wait_until(lambda: loop.run_once(1.0) or codes, what="the end of the process")

@@ -1,0 +1,47 @@
+"""A token bucket: so much at once, and so much a second in the long run."""
+
+
+class TokenBucket:
+    """Holds up to `burst` tokens and gains `rate` of them a second; it begins full.
+
+    >>> bucket = TokenBucket(rate=10.0, burst=100.0, now=0.0)
+    >>> bucket.take(150, now=0.0), bucket.take(1, now=0.0), bucket.take(100, now=5.0)
+    (100, 0, 50)
+    """
+
+    __slots__ = ("_at_s", "_burst", "_rate", "_tokens")
+
+    def __init__(self, *, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at_s = now
+
+    def __repr__(self) -> str:
+        return f"TokenBucket({self._tokens:.0f} of {self._burst:.0f}, {self._rate:g}/s)"
+
+    def take(self, wanted: int, now: float) -> int:
+        """Take up to `wanted` tokens; returns how many there were, in whole ones."""
+        self._refill(now)
+        taken = min(wanted, int(self._tokens))
+        self._tokens -= taken
+        return taken
+
+    def spend(self, amount: int, now: float) -> None:
+        """Take `amount` tokens, though there may be fewer: then there are none for a while.
+
+        The debt is at most one burst, so that what was spent once is not paid for ever.
+        """
+        self._refill(now)
+        self._tokens = max(self._tokens - amount, -self._burst)
+
+    def has(self, now: float) -> bool:
+        """Is there a whole token left?"""
+        self._refill(now)
+        return self._tokens >= 1
+
+    def _refill(self, now: float) -> None:
+        passed_s = now - self._at_s
+        if passed_s > 0:
+            self._at_s = now
+            self._tokens = min(self._burst, self._tokens + passed_s * self._rate)

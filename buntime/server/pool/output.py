@@ -1,0 +1,189 @@
+"""What a worker prints: read in bounded pieces, cut into lines, and counted where it is too much.
+
+An app may print without end, and children of it may hold its pipes when it has died. So a turn of
+the loop takes one piece of each stream, `_LINES_PER_TURN` lines of it at most, and what is more
+waits for the next turn while the stream is not read. In the long run a worker has a budget of
+lines and bytes; beyond it lines are counted and dropped, the stream is read a few times a second,
+and the app's writes wait as they do for any slow reader.
+"""
+
+import array
+import contextlib
+import fcntl
+import os
+import termios
+from collections import deque
+from collections.abc import Callable
+from typing import IO
+
+from buntime.core.telemetry.records import LineSplitter
+from buntime.core.values.bucket import TokenBucket
+from buntime.server.loop import READ, Loop, Timer
+
+LINES_PER_S = 1000.0  # of one worker; a line costs the loop 20 us
+LINES_BURST = 10_000.0
+BYTES_PER_S = 1024.0 * 1024
+BYTES_BURST = 8.0 * 1024 * 1024
+_LINES_PER_TURN = 100
+_READ_BYTES = 64 * 1024
+_PAUSE_S = 0.05  # between two reads of a stream beyond its budget
+_TELL_S = 5.0  # between two reports of what was dropped
+
+Line = Callable[[str, str], None]  # (stream, text)
+Dropped = Callable[[int, int], None]  # (lines, bytes)
+
+
+class OutputBudget:
+    """What one worker may print, on both of its streams together."""
+
+    def __init__(self, loop: Loop, on_dropped: Dropped) -> None:
+        """`on_dropped` gets how many lines and bytes were dropped since its last call."""
+        self._loop = loop
+        self._on_dropped = on_dropped
+        self._lines = TokenBucket(rate=LINES_PER_S, burst=LINES_BURST, now=loop.now)
+        self._bytes = TokenBucket(rate=BYTES_PER_S, burst=BYTES_BURST, now=loop.now)
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+        self._telling: Timer | None = None
+
+    def is_spent(self) -> bool:
+        now = self._loop.now
+        return not (self._lines.has(now) and self._bytes.has(now))
+
+    def take(self, lines: int, size_bytes: int) -> int:
+        """Take a piece of so many lines and bytes; returns how many of the lines are covered."""
+        now = self._loop.now
+        self._bytes.spend(size_bytes, now)
+        return self._lines.take(lines, now)
+
+    def drop(self, lines: int, size_bytes: int) -> None:
+        """Count what is not logged; it is told of soon."""
+        self._dropped_lines += lines
+        self._dropped_bytes += size_bytes
+        if self._telling is None:
+            self._telling = self._loop.call_later(_TELL_S, self.tell)
+
+    def tell(self) -> None:
+        """Report what was dropped, if anything was."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        lines, size_bytes = self._dropped_lines, self._dropped_bytes
+        self._dropped_lines = self._dropped_bytes = 0
+        if size_bytes:
+            self._on_dropped(lines, size_bytes)
+
+
+class Output:
+    """Reads one output stream of a worker into lines."""
+
+    def __init__(
+        self, loop: Loop, pipe: IO[bytes], name: str, on_line: Line, budget: OutputBudget
+    ) -> None:
+        self._loop = loop
+        self._pipe = pipe
+        self._fd = pipe.fileno()
+        self._name = name
+        self._on_line = on_line
+        self._budget = budget
+        self._splitter = LineSplitter()
+        self._lines: deque[str] = deque()  # of the last piece, not handed on yet
+        self._is_open = True
+        self._is_watched = True
+        self._is_going_on = False  # `_go_on` will be called
+        self._on_end: Callable[[], None] | None = None
+        os.set_blocking(self._fd, False)
+        loop.register(self._fd, READ, self)
+
+    def on_ready(self, events: int) -> None:
+        if self._is_watched:  # else it was closed or paused earlier in this turn of the loop
+            self._read(_READ_BYTES)
+
+    def finish(self, on_end: Callable[[], None]) -> None:
+        """The process is dead: take what is in the pipe now, hand it on, and call `on_end`.
+
+        No more than that, as who shares the pipe, such as a child of the worker, may write on for
+        ever. The lines are handed on over as many turns as they take; `on_end` may come at once.
+        """
+        self._on_end = on_end
+        left = _waiting_bytes(self._fd) if self._is_open else 0
+        while left > 0 and (taken := self._read(min(left, _READ_BYTES))):
+            left -= taken
+        self.abort()
+        self._end()
+
+    def abort(self) -> None:
+        """Read no more; the lines that wait are still handed on."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._unwatch()
+        self._pipe.close()
+        self._lines.extend(self._splitter.flush())
+        self._hand_on()
+
+    def _read(self, size_bytes: int) -> int:
+        """Take one piece of the stream; returns its size, 0 where there was none."""
+        try:
+            data = os.read(self._fd, size_bytes)
+        except BlockingIOError:
+            return 0
+        if not data:
+            self.abort()
+        elif self._budget.is_spent():
+            self._budget.drop(self._splitter.skip(data), len(data))
+            self._pause(_PAUSE_S)
+        else:
+            lines = self._splitter.feed(data)
+            covered = self._budget.take(len(lines), len(data))
+            self._lines.extend(lines[:covered])
+            if covered < len(lines):
+                beyond = lines[covered:]
+                self._budget.drop(len(beyond), sum(map(len, beyond)) + len(beyond))
+            self._hand_on()
+        return len(data)
+
+    def _hand_on(self) -> None:
+        """Hand on a turn's lines. With more of them left, nothing is read before they are gone."""
+        if self._is_going_on:
+            return
+        for _ in range(min(_LINES_PER_TURN, len(self._lines))):
+            self._on_line(self._name, self._lines.popleft())
+        if self._lines:
+            self._pause(0)
+
+    def _pause(self, seconds: float) -> None:
+        self._unwatch()
+        if not self._is_going_on:
+            self._is_going_on = True
+            if seconds:
+                self._loop.call_later(seconds, self._go_on)
+            else:
+                self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """A pause is over."""
+        self._is_going_on = False
+        self._hand_on()
+        if self._is_open and not self._is_going_on:
+            self._is_watched = True
+            self._loop.register(self._fd, READ, self)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._is_open and not self._is_going_on and self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end()
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.unregister(self._fd)
+
+
+def _waiting_bytes(fd: int) -> int:
+    """How many bytes can be read from a pipe now."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]

@@ -1,0 +1,123 @@
+"""server/pool/output.py, with real pipes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.server.loop import Loop
+from buntime.server.pool.output import LINES_BURST, Output, OutputBudget
+from tests.support.harness import wait_until
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    errors: list[BaseException] = []
+    loop = Loop(errors.append)
+    yield loop
+    loop.close()
+    assert errors == []
+
+
+class Stream:
+    """A pipe, and what was told of it."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.lines: list[str] = []
+        self.dropped_lines = 0
+        self.dropped_bytes = 0
+        reading, self.writing = os.pipe()
+        self.budget = OutputBudget(loop, self._on_dropped)
+        self.output = Output(
+            loop,
+            os.fdopen(reading, "rb"),
+            "stdout",
+            lambda _, line: self.lines.append(line),
+            self.budget,
+        )
+
+    def _on_dropped(self, lines: int, size_bytes: int) -> None:
+        self.dropped_lines += lines
+        self.dropped_bytes += size_bytes
+
+
+@pytest.fixture
+def stream(loop: Loop) -> Iterator[Stream]:
+    stream = Stream(loop)
+    yield stream
+    stream.output.abort()
+    os.close(stream.writing)
+
+
+def test_a_turn_hands_on_a_bounded_number_of_lines(loop: Loop, stream: Stream) -> None:
+    """What is more than a turn's share comes in the next turns, in order and whole."""
+    os.write(stream.writing, b"".join(b"%d\n" % number for number in range(1000)))
+    loop.run_once(1.0)
+    assert 0 < len(stream.lines) < 1000
+    wait_until(lambda: loop.run_once(0.1) or len(stream.lines) == 1000, what="all lines")
+    assert stream.lines == [str(number) for number in range(1000)]
+    assert stream.dropped_lines == 0
+
+
+def test_beyond_its_budget_lines_are_counted(loop: Loop, stream: Stream) -> None:
+    """A flood is cut to the burst; what is not logged is told by numbers that add up."""
+    os.write(stream.writing, b"\n" * 60_000)
+    ended: list[bool] = []
+    stream.output.finish(lambda: ended.append(True))
+    assert not ended  # nobody waits for ten thousand lines
+    wait_until(lambda: loop.run_once(0.1) or ended, what="the end")
+    stream.budget.tell()
+    assert len(stream.lines) == LINES_BURST
+    assert stream.dropped_lines == stream.dropped_bytes == 60_000 - LINES_BURST
+
+
+def test_a_spent_stream_is_read_seldom(loop: Loop, stream: Stream) -> None:
+    """Who is beyond his budget waits: the loop does not turn for each piece he writes."""
+    end = threading.Event()
+
+    def flood() -> None:
+        while not end.is_set():
+            try:
+                os.write(stream.writing, b"\n" * 4096)
+            except BrokenPipeError:
+                return
+
+    writer = threading.Thread(target=flood)
+    writer.start()
+    try:
+        wait_until(lambda: loop.run_once(0.1) or len(stream.lines) >= LINES_BURST, what="a burst")
+        turns, until = 0, loop.now + 0.5
+        while loop.now < until:
+            loop.run_once(0.5)
+            turns += 1
+        assert turns < 60
+    finally:
+        end.set()
+        stream.output.abort()  # the writer is not to wait for ever
+        writer.join()
+
+
+def test_drain_takes_what_is_there_and_no_more(loop: Loop, stream: Stream) -> None:
+    """A child that writes on into its dead parent's pipe holds up nobody."""
+    end = threading.Event()
+
+    def write_on() -> None:
+        while not end.is_set():
+            try:
+                os.write(stream.writing, b"y\n" * 2048)
+            except OSError:
+                return
+
+    os.write(stream.writing, b"last words\n")
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    ended: list[bool] = []
+    stream.output.finish(lambda: ended.append(True))
+    wait_until(lambda: loop.run_once(0.1) or ended, what="the end")
+    end.set()
+    writer.join()
+    assert stream.lines[0] == "last words"
