@@ -89,6 +89,13 @@ def soak(args: list[str]) -> int:
     become([str(python), "-m", "tests.chaos.soak", *args])
 
 
+def fuzz(args: list[str]) -> int:
+    """Feed the parsers what no client or worker should send: fuzz --seconds 3600 --seed 1"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.fuzz", *args])
+
+
 def bench(args: list[str]) -> int:
     """Measure Buntime beside others: bench warm-noop --rounds 5; --short for CI, --list, --help"""
     python = environment("runtime")
@@ -197,6 +204,7 @@ TASKS = {
     "test": test,
     "chaos": chaos,
     "soak": soak,
+    "fuzz": fuzz,
     "bench": bench,
     "check": check,
     "lock": lock,
