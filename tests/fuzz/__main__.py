@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz [--seconds 60] [--seed N]`: run all targets in turn, each with its seeds."""
+"""`python -m tests.fuzz [--seconds 60] [--seed N]`: run all targets in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUND = 200  # inputs of one target before the next one's turn
 
 
 def fuzz(seconds: float, seed: int) -> tuple[Counter[str], int]:
-    """Fuzz for so long; returns how many inputs each target had, and how many findings there are."""
+    """Fuzz for so long; returns the number of inputs of each target, and of findings."""
     inputs: Counter[str] = Counter()
     findings = 0
     until = time.monotonic() + seconds

@@ -5,39 +5,71 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+# One a line, each a Python escape of bytes.
 TOKENS = [
-    *[
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"\r\n\r\n",
-        b"\0",
-        b" ",
-        b"\t",
-        b"\r\n ",
-        b":",
-        b",",
-        b";",
-        b"=",
-        b'"',
-    ],
-    *[b"%", b"%00", b"%2f", b"..", b"//", b"/", b"#", b"?", b"*", b"@", b"\xff", b"\x80", b"\x7f"],
-    *[b"Content-Length: 5\r\n", b"Content-Length: +5\r\n", b"content-length:5,5\r\n"],
-    *[b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding:\tchunked\r\n", b"TE: trailers\r\n"],
-    *[b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding : chunked\r\n"],
-    *[b"Host: a\r\n", b"Host:\r\n", b"Host: a, b\r\n", b"Expect: 100-continue\r\n"],
-    *[b"Connection: close\r\n", b"Connection: keep-alive, host\r\n", b"Upgrade: websocket\r\n"],
-    *[
-        b"0\r\n\r\n",
-        b"5\r\nhello\r\n",
-        b"ffffffffffffffffff\r\n",
-        b"5;a=b\r\n",
-        b"-1\r\n",
-        b"0x5\r\n",
-    ],
-    *[b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/2.0\r\n", b"GET ", b"OPTIONS * ", b"CONNECT "],
-    *[b"http://a/", b"http://a@b/", b"https://[::1]:80/", b"{", b"}", b'{"type":"BODY"}\n'],
-    *[b'"size":', b"18446744073709551616", b"-1", b"1e9", b"NaN", b"[[[[[[[[", b"\\ud800"],
+    text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+    for text in r"""
+\r\n
+\n
+\r
+\r\n\r\n
+\x00
+\x20
+\t
+\r\n\x20
+:
+,
+;
+=
+%
+%00
+%2f
+..
+//
+#
+?
+*
+@
+\xff
+\x80
+\x7f
+Content-Length: 5\r\n
+Content-Length: +5\r\n
+content-length:5,5\r\n
+Transfer-Encoding: chunked\r\n
+Transfer-Encoding:\tchunked\r\n
+Transfer-Encoding : chunked\r\n
+Transfer-Encoding: identity\r\n
+TE: trailers\r\n
+Host: a\r\n
+Host:\r\n
+Host: a, b\r\n
+Expect: 100-continue\r\n
+Connection: close\r\n
+Connection: keep-alive, host\r\n
+Upgrade: websocket\r\n
+0\r\n\r\n
+5\r\nhello\r\n
+ffffffffffffffffff\r\n
+5;a=b\r\n
+-1\r\n
+0x5\r\n
+ HTTP/1.1\r\n
+ HTTP/1.0\r\n
+ HTTP/2.0\r\n
+OPTIONS *
+CONNECT a:1
+http://a/
+http://a@b/
+https://[::1]:80/
+{"type":"BODY"}\n
+"size":
+18446744073709551616
+1e9
+NaN
+[[[[[[[[
+\\ud800
+""".strip("\n").split("\n")
 ]
 
 
