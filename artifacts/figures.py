@@ -78,7 +78,7 @@ def _started(command: Sequence[str], work: str, env: dict[str, str]) -> Iterator
     try:
         for line in process.stdout:
             record = json.loads(line)
-            if record["message"] == "listening":
+            if record["event"] == "runtime.listening":
                 break
         else:
             raise RuntimeError(f"{command} did not start")

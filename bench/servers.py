@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 START_S = 30.0
 STOP_S = 20.0
 TAIL_LINES = 10
-ACCESS = '"message":"access"'  # in Buntime's lines for requests
+ACCESS = '"event":"request.access"'  # in Buntime's lines for requests
 LOG_BEGINNING_BYTES = 64 << 10
 POLL_S = 0.001  # short beside the 15 ms of the fastest start
 
@@ -144,7 +144,7 @@ def wait_for_pid(log: Path) -> int:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         for line in log.read_bytes().splitlines(keepends=True):
-            if b'"message":"listening"' in line and line.endswith(b"\n"):
+            if b'"event":"runtime.listening"' in line and line.endswith(b"\n"):
                 return int(json.loads(line)["pid"])
         time.sleep(POLL_S)
     raise BenchError(f"it did not log that it listens within {START_S:g} s")

@@ -1,7 +1,10 @@
 """The docs tell every setting, flag and manifest key, as the tables in the code have them."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,12 +21,14 @@ from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import SETTINGS, Setting
 from buntime.core.telemetry.meters import Cause, Cut, Drop
 from buntime.core.telemetry.metrics import FAMILIES, Family
+from buntime.core.telemetry.records import OUTPUT, Level
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SETTINGS_DOC = (ROOT / "docs/settings.md").read_text("utf-8")
 MANIFEST_DOC = (ROOT / "docs/manifest.md").read_text("utf-8")
 METRICS_DOC = (ROOT / "docs/metrics.md").read_text("utf-8")
+LOGGING_DOC = (ROOT / "docs/logging.md").read_text("utf-8")
 
 
 def rows(text: str) -> list[list[str]]:
@@ -97,6 +102,57 @@ def test_no_unknown_metrics() -> None:
     named = {row[0].strip("`") for row in rows(METRICS_DOC)}
     known = {family.name for family in FAMILIES}
     assert {name for name in named if name.startswith("buntime_")} == known
+
+
+class Logged(NamedTuple):
+    """One place in the code that logs."""
+
+    place: str
+    event: str
+    level: str
+    message: str
+
+
+# What a log's methods are called, where they are handed to code that has no log of its own.
+HANDED_ON = {"_warn": "warn", "_warn_once": "warn", "_tell": "info"}
+
+
+def logged() -> Iterator[Logged]:
+    """Each record that the runtime logs, but for access lines and what apps print."""
+    levels = {level.word: level.word for level in Level} | HANDED_ON
+    for path in sorted((ROOT / "buntime").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called in levels and len(node.args) > 1:
+                (event, message), level = node.args[:2], levels[called]
+            elif called == "Record" and len(node.args) > 1:
+                _, named, event, message, _ = node.args  # of records.Record
+                level = ast.unparse(named).lower()
+            else:
+                continue
+            place = f"{path.relative_to(ROOT)}:{node.lineno}"
+            if not isinstance(event, ast.Name):  # else passed on
+                yield Logged(place, ast.literal_eval(event), level, ast.unparse(message))
+
+
+def test_events() -> None:
+    """docs/logging.md has a row for each event, with its levels, and no others."""
+    used: dict[str, set[str]] = {"request.access": {"info"}, OUTPUT: {"info", "warn"}}
+    for each in logged():
+        used.setdefault(each.event, set()).add(each.level)
+    section = LOGGING_DOC.partition("## Events")[2].partition("\n## ")[0]
+    told = {row[0].strip("`"): set(row[1].split(", ")) for row in rows(section)[1:]}
+    assert told == used
+
+
+def test_events_have_one_meaning() -> None:
+    """A code has a form that lasts, and wherever it is used the same words stand beside it."""
+    meant: dict[str, Logged] = {}
+    for each in logged():
+        assert re.fullmatch(r"[a-z]+\.[a-z_]+", each.event), each
+        assert meant.setdefault(each.event, each).message == each.message, each
 
 
 def test_manifest_names() -> None:

@@ -24,9 +24,9 @@ class _Quiet(Log):
     def child(self, /, **fields: object) -> Log:
         return _Quiet(self._sink, self._fields | fields)
 
-    def error(self, message: str, /, **fields: object) -> None:
+    def error(self, event: str, message: str, /, **fields: object) -> None:
         if "stack" not in fields:
-            super().error(message, **fields)
+            super().error(event, message, **fields)
 
 
 def parser() -> Parser:
@@ -54,7 +54,7 @@ def run(command: Command, mode: Mode) -> int:
             faults.append(verdict.key)
 
     try:
-        apps = find_apps(settings, lambda message, fields: log.warn(message, **fields))
+        apps = find_apps(settings, log.warn)
         Trial(settings, log, tell).run(apps)
     finally:
         sink.close(_FLUSH_S)

@@ -182,7 +182,7 @@ def _apps(settings: Settings) -> Findings:
         return
     warnings: list[Finding] = []
 
-    def warn(message: str, fields: dict[str, object]) -> None:
+    def warn(_event: str, message: str, /, **fields: object) -> None:
         told = " ".join(f"{name}={value}" for name, value in fields.items())
         warnings.append(Finding("apps", f"{message}: {told}", "warning"))
 

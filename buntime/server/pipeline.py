@@ -47,7 +47,9 @@ class Pipeline:
         except HttpError as error:
             exchange.fail(error)
         except ManifestError as error:
-            self._log.error("an app cannot be served", error=str(error), path=exchange.head.path)
+            self._log.error(
+                "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path
+            )
             exchange.fail(faults.misconfigured(str(error)))
 
     def _dispatch(self, exchange: Exchange) -> None:

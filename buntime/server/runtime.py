@@ -110,7 +110,7 @@ class Runtime:
             settings.worker_dirs,
             body_default=settings.body_size_default_bytes,
             body_max=settings.body_size_max_bytes,
-            warn=self._warn,
+            warn=log.warn,
             reserved=RESERVED,
             # Who develops wants the next request to have the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
@@ -142,7 +142,7 @@ class Runtime:
         self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()
-        self._log.info("stopped")
+        self._log.info("runtime.stopped", "stopped")
         return 0
 
     # Start
@@ -154,10 +154,14 @@ class Runtime:
             if isinstance(app, App):
                 self._pool.prepare(app)
             else:
-                self._log.warn("an app cannot be served", app=app.key, error=app.error)
+                self._log.warn("app.invalid", "app cannot be served", app=app.key, error=app.error)
         if self._settings.plugin_dirs and any(map(os.path.isdir, self._settings.plugin_dirs)):
-            self._log.warn("plugins are not loaded by this version; RUNTIME_PLUGIN_DIRS is unused")
+            self._log.warn(
+                "plugins.unsupported",
+                "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
+            )
         self._log.info(
+            "runtime.listening",
             "listening",
             url=self._urls[0],
             urls=self._urls,
@@ -174,7 +178,8 @@ class Runtime:
         possible = reserve_descriptors(connections=wanted, workers=workers)
         if possible < wanted:
             self._log.warn(
-                "the limit of open files allows fewer connections; raise it by `ulimit -n`",
+                "runtime.connections_limited",
+                "limit of open files allows fewer connections; raise it with `ulimit -n`",
                 connections=possible,
                 connections_max=wanted,
             )
@@ -205,7 +210,7 @@ class Runtime:
             raise outdated
         for app in outdated:
             self._catalog.outdate(app)
-        self._log.info("reloaded", changed_apps=[app.key for app in outdated])
+        self._log.info("runtime.reloaded", "reloaded", changed_apps=[app.key for app in outdated])
         if not self._service.is_draining:
             self._notifier.ready(self._status())
 
@@ -213,14 +218,18 @@ class Runtime:
         try:
             self._asked, changed, late = reloaded(self._asked, self._read())
         except UsageError as exc:
-            self._log.error("settings stay as they were", error=str(exc))
+            self._log.error(
+                "settings.rejected",
+                "settings are invalid; keeping the current ones",
+                error=str(exc),
+            )
             return
         if late:
-            self._log.warn("changed settings need a restart", names=late)
+            self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
         if changed:
             self._settings = replace(self._asked, listen=self._settings.listen)
             self._apply(self._settings)
-            self._log.info("settings changed", names=changed)
+            self._log.info("settings.changed", "settings changed", names=changed)
 
     def _apply(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
@@ -258,12 +267,12 @@ class Runtime:
         if self._service.is_draining:
             if self._loop.now - self._stopping_since < ECHO_S:
                 return
-            self._log.warn("stopping at once", signal=why)
+            self._log.warn("runtime.stopping_now", "stopping at once", signal=why)
             self._stop_now()
             return
         self._stopping_since = self._loop.now
         left = len(self._service.connections)
-        self._log.info("stopping", signal=why, connections=left)
+        self._log.info("runtime.stopping", "stopping", signal=why, connections=left)
         within_s = self._settings.shutdown_timeout_s + max(
             _WORKER_END_S, self._settings.shutdown_timeout_s
         )
@@ -296,7 +305,11 @@ class Runtime:
         """Draining took too long: those who are left are cut."""
         left = len(self._service.connections)
         if left:
-            self._log.warn("connections are cut at the shutdown timeout", connections=left)
+            self._log.warn(
+                "runtime.connections_cut",
+                "shutdown timeout reached; closing the connections that are left",
+                connections=left,
+            )
         for connection in tuple(self._service.connections):
             connection.abort()
 
@@ -304,10 +317,7 @@ class Runtime:
         self._pool.kill_all()
         self._loop.stop()
 
-    def _warn(self, message: str, fields: dict[str, object]) -> None:
-        self._log.warn(message, **fields)
-
     def _on_error(self, exc: BaseException) -> None:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""
         stack = "".join(traceback.format_exception(exc))
-        self._log.error("internal error", error=repr(exc), stack=stack)
+        self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)

@@ -63,7 +63,7 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
     write_app(tmp_path / "apps/once", {"app.py": app})
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     with running(tmp_path / "apps", env=env, start=[python, "-I", "-S", str(pyz)]) as runtime:
-        assert runtime.wait_for_record("listening")["python"].startswith(f"{version}.")
+        assert runtime.wait_for_record("runtime.listening")["python"].startswith(f"{version}.")
         for path, text in (("/once/", "hello"), ("/site/", "<h1>site</h1>")):
             assert text in httpx.get(runtime.url + path, trust_env=False, timeout=20).text
 

@@ -48,7 +48,7 @@ class Subject:
                 try:
                     yield json.loads(line)
                 except ValueError:
-                    yield {"message": "not JSON", "level": "error", "line": line}
+                    yield {"event": "not JSON", "level": "error", "message": line}
 
     def children(self) -> list[int]:
         return children_of(self.pid)
@@ -72,7 +72,7 @@ class Subject:
 
     def _is_listening(self) -> bool:
         for record in self.records():
-            if record["message"] == "listening":
+            if record["event"] == "runtime.listening":
                 self.port = int(record["url"].rsplit(":", 1)[1])
                 return True
         if self.process.poll() is not None:

@@ -52,13 +52,13 @@ class Judge:
         # of what was odd alone: the log of ten minutes is long
         targets = {asked.target for asked in journal.odd}
         self._worker_of: dict[str, str] = {}
-        self.messages: Counter[tuple[str, str]] = Counter()
+        self.events: Counter[tuple[str, str]] = Counter()
         for record in subject.records():
-            if record["message"] == "access":
+            if record["event"] == "request.access":
                 if record["path"] in targets:
                     self._worker_of[record["path"]] = record["worker"]
             elif record.get("level") in ("warn", "error") and "stream" not in record:
-                self.messages[record["level"], record["message"]] += 1
+                self.events[record["level"], record["event"]] += 1
 
     def worker_of(self, asked: Asked) -> str:
         return self._worker_of.get(asked.target) or ""
@@ -116,7 +116,7 @@ class Judge:
         records = [
             record
             for record in subject.records()
-            if (worker and record.get("worker") == worker and record["message"] != "access")
+            if (worker and record.get("worker") == worker and record["event"] != "request.access")
             or record.get("path") == asked.target
         ]
         lines += [f"    {json.dumps(record)[:400]}" for record in records[-_EXCERPT:]]
@@ -164,9 +164,9 @@ def judge(
     verdict.failures += wrong_runs
     verdict.failures += end.pop("failures")
     verdict.failures += [
-        f"the log says {count} times: {message}"
-        for (level, message), count in judge.messages.items()
-        if message in ("internal error", "not JSON")
+        f"the log says {count} times: {event}"
+        for (_, event), count in judge.events.items()
+        if event in ("runtime.internal_error", "not JSON")
     ]
     verdict.failures += _what_did_not_happen(journal)
     verdict.figures = [*_figures(journal, judge, failed), f"POSTs run: {runs}"]
@@ -207,7 +207,7 @@ def _figures(journal: Journal, judge: Judge, failed: list[Asked]) -> list[str]:
         lines.append(f"Retry-After: median {statistics.median(waits):g} s, most {waits[-1]:g} s")
     slow = sorted(journal.lags_s.items(), key=lambda item: -item[1])[:3]
     lines.append("new code took at most " + ", ".join(f"{s:.1f} s ({app})" for app, s in slow))
-    told = ", ".join(f"{count} {message!r}" for (_, message), count in judge.messages.most_common())
+    told = ", ".join(f"{count} {event}" for (_, event), count in judge.events.most_common())
     lines.append(f"log: {told}")
     gets = [asked for asked in failed if not asked.is_post]
     posts = len(failed) - len(gets)

@@ -44,7 +44,7 @@ def demo(tmp_path: Path, *flags: str) -> Iterator[Runtime]:
 def test_demo(tmp_path: Path) -> None:
     """The examples are served to this machine alone; `health` says so until the end."""
     with demo(tmp_path) as runtime:
-        record = runtime.wait_for_record("listening")
+        record = runtime.wait_for_record("runtime.listening")
         assert (set(record["apps"]), record["env"]) == (EXAMPLES, "development")
         assert runtime.url.startswith("http://127.0.0.1:")
         assert "world" in httpx.get(f"{runtime.url}/hello/").text

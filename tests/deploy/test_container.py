@@ -96,7 +96,7 @@ def test_process_one(tmp_path: Path) -> None:
         assert len(orphans_below(first)) == 5
         wait_until(lambda: not orphans_below(first), 10, "that all orphans are reaped")
         os.kill(first, signal.SIGTERM)
-        runtime.wait_for_record("stopped")
+        runtime.wait_for_record("runtime.stopped")
         assert runtime.process.wait(20) == 0
 
 

@@ -19,11 +19,11 @@ SAY = "def fetch(request):\n    from buntime import Response\n    return Respons
 
 def reload(runtime: Runtime) -> list[str]:
     """SIGHUP, and wait for its end; returns which apps have changed."""
-    done = sum(record["message"] == "reloaded" for record in runtime.records)
+    done = sum(record["event"] == "runtime.reloaded" for record in runtime.records)
     os.kill(runtime.pid, signal.SIGHUP)
 
     def reloads() -> list[dict[str, list[str]]]:
-        return [record for record in runtime.records if record["message"] == "reloaded"]
+        return [record for record in runtime.records if record["event"] == "runtime.reloaded"]
 
     wait_until(lambda: len(reloads()) > done, what="the reload")
     return reloads()[-1]["changed_apps"]
@@ -49,16 +49,16 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
         file.write_text("RUNTIME_MASTER_KEY=k\nRUNTIME_POOL_SIZE=7\nRUNTIME_LOG_LEVEL=debug\n"
                         "RUNTIME_API_PREFIX=/_\nRUNTIME_HEADERS_MAX=1kb\n")  # fmt: skip
         assert reload(runtime) == []
-        changed = runtime.wait_for_record("settings changed")["names"]
+        changed = runtime.wait_for_record("settings.changed")["names"]
         assert changed == ["RUNTIME_POOL_SIZE", "RUNTIME_HEADERS_MAX", "RUNTIME_MASTER_KEY"]
-        late = runtime.wait_for_record("changed settings need a restart")["names"]
+        late = runtime.wait_for_record("settings.restart_needed")["names"]
         assert late == ["RUNTIME_API_PREFIX"]
         assert client.get("/secret/", headers={"x-api-key": "k"}).text == "secret"
         assert client.get("/metrics").status_code == 401
         assert httpx.get(f"{runtime.url}/one/", headers={"x": "y" * 2000}).status_code == 431
         file.write_text("RUNTIME_POOL_SIZE=many\n")
         reload(runtime)
-        assert "RUNTIME_POOL_SIZE" in runtime.wait_for_record("settings stay as they were")["error"]
+        assert "RUNTIME_POOL_SIZE" in runtime.wait_for_record("settings.rejected")["error"]
         assert client.get("/secret/", headers={"x-api-key": "k"}).text == "secret"
 
 
@@ -95,9 +95,7 @@ def test_changed_apps(apps: Path) -> None:
         (apps / "one/app.py").write_text("import surely_not_there\n")
         assert reload(runtime) == ["one"]
         assert httpx.get(f"{runtime.url}/one/").text == "changed"
-        runtime.wait_for_record(
-            "a change of an app is not served, as it cannot be loaded; the one before it is"
-        )
+        runtime.wait_for_record("app.change_boot_failed")
         assert httpx.get(f"{runtime.url}/one/").text == "changed"
 
 

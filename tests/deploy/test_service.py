@@ -89,10 +89,10 @@ def test_nobody_listens(apps: Path, tmp_path: Path) -> None:
     """A manager that has gone harms nothing; the log says so once."""
     env = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "100000"}
     with service(apps, "--port", "0", env=env) as runtime:
-        runtime.wait_for_record("the service manager cannot be told")
+        runtime.wait_for_record("supervisor.unreachable")
         assert httpx.get(f"{runtime.url}/pid/").status_code == 200
         assert runtime.stop() == 0
-    told = [r for r in runtime.records if r["message"].startswith("the service manager")]
+    told = [r for r in runtime.records if r["event"] == "supervisor.unreachable"]
     assert len(told) == 1
 
 
@@ -108,7 +108,7 @@ def test_sockets(apps: Path, tmp_path: Path, listening: socket.socket) -> None:
             apps, "--port", "1", env=env, sockets=[listening, unix], names="web:local"
         ) as runtime:
             port = listening.getsockname()[1]
-            urls = runtime.wait_for_record("listening")["urls"]
+            urls = runtime.wait_for_record("runtime.listening")["urls"]
             assert urls == [f"http://127.0.0.1:{port}", f"unix:{path}"]
             told = httpx.get(f"http://127.0.0.1:{port}/environ/").json()
             words = ("LISTEN_", "NOTIFY_", "WATCHDOG_", "JOURNAL_")
@@ -213,7 +213,7 @@ def test_the_journal(tmp_path: Path) -> None:
     lines = journal_lines(tmp_path / "apps", "--log-format", "pretty", "--log-file", str(file))
     assert lines[0].startswith("<6>listening url=http://127.0.0.1:")
     assert any(line.startswith("<6>GET /nowhere 404 ") for line in lines)
-    assert any(line.startswith("<3>an app cannot be loaded ") for line in lines)
+    assert any(line.startswith("<3>app failed to load ") for line in lines)
     assert "<3>        ZeroDivisionError: division by zero\n" in lines
     assert [line for line in lines if not line.startswith(("<6>", "<4>", "<3>"))] == []
     assert "<6>" not in file.read_text()

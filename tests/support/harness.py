@@ -35,7 +35,7 @@ class Runtime:
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        record = self.wait_for_record("listening")
+        record = self.wait_for_record("runtime.listening")
         self.url: str = record["url"]
         self.pid: int = record["pid"]  # `process` is the bootloader where the binary is tested
 
@@ -43,11 +43,15 @@ class Runtime:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def wait_for_record(self, message: str, timeout_s: float = START_S, **fields: object) -> Any:
-        """The first log record with this message and these fields, past or to come."""
+    def wait_for_line(self, line: str, timeout_s: float = START_S, **fields: object) -> Any:
+        """The record of the first line that an app printed, past or to come."""
+        return self.wait_for_record("app.output", timeout_s, message=line, **fields)
+
+    def wait_for_record(self, event: str, timeout_s: float = START_S, **fields: object) -> Any:
+        """The first log record of this event with these fields, past or to come."""
 
         def fits(record: dict[str, Any]) -> bool:
-            return record["message"] == message and all(
+            return record["event"] == event and all(
                 record.get(name) == value for name, value in fields.items()
             )
 
@@ -59,10 +63,10 @@ class Runtime:
             try:
                 record = self._fresh.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                missed = f"no record {message!r} {fields} among {self.tail()}"
+                missed = f"no record {event!r} {fields} among {self.tail()}"
                 raise AssertionError(missed) from None
             if record is None:
-                raise AssertionError(f"the runtime ended without {message!r}: {self.tail()}")
+                raise AssertionError(f"the runtime ended without {event!r}: {self.tail()}")
             if fits(record):
                 return record
 
@@ -105,7 +109,7 @@ class Runtime:
         try:
             record = json.loads(line)
         except ValueError:
-            record = {"message": "not JSON", "line": line}
+            record = {"event": "not JSON", "message": line}
         self.records.append(record)
         self._fresh.put(record)
 

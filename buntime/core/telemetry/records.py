@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from buntime.core.errors import UsageError
 
@@ -48,11 +48,22 @@ class Level(IntEnum):
         raise UsageError(f"log level {word!r} is unknown; use debug, info, warn or error")
 
 
+class Tell(Protocol):
+    """How code that has no log of its own says what happened: `Log.info`, `Log.warn`."""
+
+    def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
+
+
 class Record(NamedTuple):
-    """One thing that happened."""
+    """One thing that happened.
+
+    `event` is a code such as "worker.died" that stays as it is, for programs; `message` says the
+    same to people, in words that may change.
+    """
 
     time: float  # seconds since the epoch
     level: Level
+    event: str
     message: str
     fields: Mapping[str, object]
 
@@ -79,13 +90,15 @@ class AccessEntry(NamedTuple):
 
 # --- JSON lines -----------------------------------------------------------------------------
 
-_RESERVED = frozenset(("time", "level", "message"))
+OUTPUT = "app.output"  # a line that an app printed
+
+_RESERVED = frozenset(("time", "level", "event", "message"))
 
 
 def format_json(record: Record) -> str:
-    """One line of JSON without its newline, in ASCII: time, level, message, then the fields.
+    """One line of JSON without its newline, in ASCII: time, level, event, message, the fields.
 
-    A field named like one of the first three gets a `_` behind its name. A value that JSON has no
+    A field named like one of the first four gets a `_` behind its name. A value that JSON has no
     form for (NaN and infinities too) is written as its repr.
     """
     fields = record.fields
@@ -93,7 +106,7 @@ def format_json(record: Record) -> str:
         fields = _renamed(fields)
     head = (
         f'{{"time":"{_iso_time(record.time)}","level":"{record.level.word}",'
-        f'"message":{_quote(record.message)}'
+        f'"event":{_quote(record.event)},"message":{_quote(record.message)}'
     )
     if not fields:
         return head + "}"
@@ -108,7 +121,8 @@ def format_access_json(entry: AccessEntry) -> str:
     """
     time, request_id, method, path, app, version, worker, status, size, ms, client = entry
     return (
-        f'{{"time":"{_iso_time(time)}","level":"info","message":"access",'
+        f'{{"time":"{_iso_time(time)}","level":"info","event":"request.access",'
+        f'"message":"access",'
         f'"request_id":{_quote(request_id)},"method":{_quote(method)},'
         f'"path":{_quote(path.partition("?")[0])},'
         f"{_json_origin(app, version, worker)}"

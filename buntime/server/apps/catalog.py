@@ -31,13 +31,12 @@ from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifes
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import UNVERSIONED, is_version, select, sort_key
 from buntime.core.errors import ClientFault, ManifestError
+from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, is_gone, printable
 
 CHECK_INTERVAL_S = 1.0
 
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
-
-Warn = Callable[[str, dict[str, object]], None]
 
 
 class Rollout(Protocol):
@@ -75,7 +74,7 @@ class Catalog:
         *,
         body_default: int,
         body_max: int,
-        warn: Warn,
+        warn: Tell,
         reserved: Iterable[str] = (),
         check_interval_s: float = CHECK_INTERVAL_S,
         rollout: Rollout | None = None,
@@ -83,7 +82,7 @@ class Catalog:
     ) -> None:
         """`reserved` are first segments of paths that never reach an app, such as "api".
 
-        `warn` gets each warning once: a sentence, and the fields that belong to it.
+        `warn` gets each warning once.
         `check_interval_s` is for how long what was found on disk is believed.
         `rollout` chooses between an app that has never been loaded and the one before it; None:
         the new one serves at once.
@@ -204,19 +203,22 @@ class Catalog:
     def _can_route(self, name: str, version: str | None, path: Path) -> bool:
         if not is_app_name(name):
             self._warn_once(
-                "a folder is skipped: no request can name it; use letters, digits and ._~-",
+                "folder.unroutable",
+                "folder skipped: no request can name it; use letters, digits and ._~-",
                 folder=printable(path),
             )
             return False
         if name.partition("/")[0] in self._reserved:
             self._warn_once(
-                "a folder is skipped: requests to its name are the runtime's; rename it",
+                "folder.reserved",
+                "folder skipped: the runtime reserves its name; rename it",
                 folder=printable(path),
             )
             return False
         if version is not None and not is_version(version):
             self._warn_once(
-                'a folder is skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"',
+                "folder.bad_version",
+                'folder skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"',
                 folder=printable(path),
             )
             return False
@@ -226,15 +228,16 @@ class Catalog:
         self._tell_of_trouble(root)
         if holds_app(root.path):
             self._warn_once(
-                "a worker folder looks like an app itself; apps are the folders in it, "
-                "so give the folder above it",
+                "folder.is_app",
+                "worker folder looks like an app itself; give the folder above it",
                 folder=printable(root.path),
             )
 
     def _tell_of_trouble(self, listing: Listing) -> None:
         if listing.trouble:
             self._warn_once(
-                "a folder cannot be read, so its apps are not served",
+                "folder.unreadable",
+                "folder cannot be read; its apps are not served",
                 folder=printable(listing.path),
                 error=listing.trouble,
             )
@@ -277,7 +280,8 @@ class Catalog:
         if other is None:
             raise ManifestError(found.error)
         self._warn_once(
-            "a version of an app is not served, as it is faulty; the one before it is",
+            "app.version_invalid",
+            "new version is faulty; still serving the previous one",
             app=found.key,
             error=found.error,
         )
@@ -297,7 +301,8 @@ class Catalog:
                 served = named.versions.setdefault(version, path)
                 if served is not path:
                     self._warn_once(
-                        "a folder is not served: another one has the same name and version",
+                        "folder.duplicate",
+                        "folder skipped: another one has the same name and version",
                         app=app_key(name, version or None),
                         served=printable(served),
                         ignored=printable(path),
@@ -353,14 +358,14 @@ class Catalog:
             text, path=printable(source), body_default=self._body_default, body_max=self._body_max
         )
         for warning in warnings:
-            self._warn_once(warning, app=key)
+            self._warn_once("manifest.warning", warning, app=key)
         return manifest
 
-    def _warn_once(self, message: str, **fields: object) -> None:
+    def _warn_once(self, event: str, message: str, /, **fields: object) -> None:
         once = f"{message}\n{fields}"
         if once not in self._warned:
             self._warned.add(once)
-            self._warn(message, fields)
+            self._warn(event, message, **fields)
 
 
 def _other(named: _Named, version: str, spec: str | None) -> App | None:

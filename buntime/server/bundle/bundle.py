@@ -24,9 +24,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from buntime.core.errors import UsageError
+from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import NAME, SHARED, cache_folder, ensure, prepare_cache
 
 _PACKAGE = "buntime"
@@ -35,19 +35,13 @@ _LAUNCHER = "launch.py"
 _FRESH_S = 6 * 3600.0  # cleaners take what nobody has used for days
 
 
-class Warn(Protocol):
-    """`Log.warn`."""
-
-    def __call__(self, message: str, /, **fields: object) -> None: ...
-
-
 def default_cache_dir(environ: Mapping[str, str]) -> Path | None:
     """Where a user's programs keep what they can make anew; None where that cannot be known."""
     folder = cache_folder(environ)
     return None if folder is None else Path(folder)
 
 
-def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
+def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
     """The folder with the worker's code, unpacked if need be (2 ms if not).
 
     Tried in turn: `cache_dir`, or the user's cache if it is None; a folder of this user's in the
@@ -63,14 +57,19 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Warn) -> Path:
                 return _ensure_in(folder / name, files)
         except OSError as exc:
             reason = f"{exc.filename or folder}: {exc.strerror or exc}"
-        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+        warn(
+            "cache.unusable",
+            "cannot use a folder for the worker's code",
+            folder=str(folder),
+            reason=reason,
+        )
     raise UsageError(
         "there is no folder to which the worker's code can be written; "
         "set TMPDIR to one, or mount a tmpfs at /tmp"
     )
 
 
-def ensure_shared_bundle(*, warn: Warn) -> Path:
+def ensure_shared_bundle(*, warn: Tell) -> Path:
     """The same for workers that are to become another user: each user can read it.
 
     With bytecode, which such a worker could not write. Raises UsageError like `ensure_bundle`.
@@ -84,7 +83,12 @@ def ensure_shared_bundle(*, warn: Warn) -> Path:
                 return _ensure_in(folder / name, files, is_shared=True)
         except OSError as exc:
             reason = f"{exc.filename or folder}: {exc.strerror or exc}"
-        warn("a folder for the worker's code cannot be used", folder=str(folder), reason=reason)
+        warn(
+            "cache.unusable",
+            "cannot use a folder for the worker's code",
+            folder=str(folder),
+            reason=reason,
+        )
     raise UsageError(
         "there is no folder to which the worker's code can be written so that others can read it; "
         f"make {SHARED} one"

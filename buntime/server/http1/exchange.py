@@ -394,7 +394,8 @@ class Exchange:
     def _refuse_answer(self, exc: ValueError | AnswerError) -> None:
         """What the app answered cannot be sent: its fault, told to the log and as a 502."""
         self.connection.service.log.error(
-            "an app's answer cannot be sent",
+            "app.answer_invalid",
+            "app gave an answer that cannot be sent",
             error=str(exc),
             request_id=self.id,
             path=self.head.path,

@@ -83,7 +83,9 @@ class Listener:
 
     def _on_accept_error(self, exc: OSError) -> None:
         """Out of descriptors or memory: those who are connected go on, others wait."""
-        self._service.log.error("cannot accept connections", error=str(exc))
+        self._service.log.error(
+            "listener.accept_failed", "cannot accept connections", error=str(exc)
+        )
         self._pause()
         self._service.loop.call_later(_NO_DESCRIPTORS_S, self.resume)
 

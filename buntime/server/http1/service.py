@@ -112,8 +112,8 @@ class Service:
         if not self._has_told_of_dropped and any(is_forwarding(name) for name, _ in headers):
             self._has_told_of_dropped = True
             self.log.warn(
-                "forwarding headers are not believed; if they are a proxy's, name it in "
-                "RUNTIME_TRUSTED_PROXIES",
+                "proxy.untrusted",
+                "forwarding headers ignored; if a proxy sends them, set RUNTIME_TRUSTED_PROXIES",
                 client=client,
             )
 

@@ -107,7 +107,7 @@ class Hosts:
         old = self.by_key.get(app.key)
         self.by_key[app.key] = deployment
         if old is not None:
-            self._log.info("app changed", app=app.name, version=app.version)
+            self._log.info("app.changed", "app changed", app=app.name, version=app.version)
             self.take_off(old)
         self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
@@ -149,7 +149,7 @@ class Hosts:
             for exchange in waiting:
                 self.submit(exchange, app)
             return
-        self._log.error("an app cannot be started", app=app.key, error=str(found))
+        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(found))
         for exchange in waiting:
             exchange.fail(faults.misconfigured(str(found)))
         if not isinstance(found, ManifestError):
@@ -160,4 +160,6 @@ class Hosts:
             if app.key not in self.by_key:
                 self._host(app, found)
         else:
-            self._log.error("an app cannot be started", app=app.key, error=str(found))
+            self._log.error(
+                "app.start_failed", "app cannot be started", app=app.key, error=str(found)
+            )

@@ -92,7 +92,11 @@ class Orphans:
         if not owner or owner in workers:
             return False
         self._log.info(
-            "a process that outlived its worker is killed", pid=pid, name=name, worker=owner
+            "orphan.killed",
+            "killed a process that outlived its worker",
+            pid=pid,
+            name=name,
+            worker=owner,
         )
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL) if group == pid else os.kill(pid, signal.SIGKILL)

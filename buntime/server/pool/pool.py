@@ -139,7 +139,7 @@ class Pool:
         """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
         for number, worker in self._supervisor.workers.items():
             if worker.name == name and self._scheduler.workers[number].app is not None:
-                worker.log.info("worker is recycled by an operator")
+                worker.log.info("worker.recycled", "worker recycled by an operator")
                 self._carry_out(self._scheduler.recycle(number, self._loop.now))
                 return True
         return False
@@ -176,7 +176,9 @@ class Pool:
 
     def on_ready(self, worker: Worker, message: Message) -> None:
         self._supervisor.has_loaded(worker)
-        worker.log.debug("worker ready", kind=message["kind"], boot_ms=message["boot_ms"])
+        worker.log.debug(
+            "worker.ready", "worker ready", kind=message["kind"], boot_ms=message["boot_ms"]
+        )
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.app is not None:
             deployment = self.hosts.by_state[record.app]
@@ -188,13 +190,14 @@ class Pool:
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         worker.boot_error = f"{message}\n{stack}" if stack else message
-        worker.log.error("an app cannot be loaded", error=message, stack=stack)
+        worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
 
     def on_request_error(
         self, worker: Worker, exchange: Exchange, message: str, stack: str
     ) -> None:
         self._log.error(
-            "an app failed at a request",
+            "app.request_failed",
+            "app failed at a request",
             error=message,
             stack=stack,
             request_id=exchange.id,
@@ -224,14 +227,16 @@ class Pool:
             self._supervisor.kill(worker, Cause.STUCK)
 
     def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
-        worker.log.warn("worker is stuck in a request and is replaced", request_id=exchange.id)
+        worker.log.warn(
+            "worker.stuck", "worker is stuck in a request; replacing it", request_id=exchange.id
+        )
         self._carry_out(self._scheduler.give_up(worker.number, self._loop.now))
         if worker.has_only_stuck():
             self._supervisor.kill(worker, Cause.STUCK)
 
     def on_broken(self, worker: Worker, why: str) -> None:
         """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
-        worker.log.debug("worker's channel is closed", why=why)
+        worker.log.debug("worker.channel_closed", "channel to the worker closed", why=why)
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.state is not State.ENDING:
             self.stats.on_unasked_end(worker.number)
@@ -374,7 +379,7 @@ class Pool:
         meter = self.stats.meters.of(deployment.app) if deployment else self.stats.meters.of_none
         meter.deaths[cause] += 1
         if not was_told:
-            worker.log.warn("worker died", how=how, requests=len(left))
+            worker.log.warn("worker.died", "worker died", how=how, requests=len(left))
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             deployment.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
@@ -433,12 +438,16 @@ class Pool:
             return
         sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
         if size_bytes > 1.5 * limit_bytes:
-            worker.log.error("worker is far above its maxMemory and is killed", **sizes)
+            worker.log.error(
+                "worker.memory_killed", "worker is far above maxMemory; killing it", **sizes
+            )
             self._supervisor.kill(worker, Cause.MEMORY)
             return
         decisions = self._scheduler.replace(worker.number, self._loop.now)
         if decisions:
-            worker.log.warn("worker is above its maxMemory and is replaced", **sizes)
+            worker.log.warn(
+                "worker.memory_exceeded", "worker is above maxMemory; replacing it", **sizes
+            )
             self._carry_out(decisions)
 
     def _tell_if_empty(self) -> None:

@@ -96,7 +96,8 @@ class Rollout:
             or deployment.fallback is not None
         ):
             self._log.error(
-                "a change of an app is not served, as it cannot be loaded; the one before it is",
+                "app.change_boot_failed",
+                "new version failed to load; still serving the previous one",
                 app=deployment.app.name,
                 version=deployment.app.version,
                 failures=deployment.state.boot_failures,
@@ -118,7 +119,12 @@ class Rollout:
             return None
         if candidate is not None:
             self._stage.take_off(candidate)
-        self._log.info("app changed and is tried", app=new.name, version=new.version)
+        self._log.info(
+            "app.change_tried",
+            "app changed; loading the new code",
+            app=new.name,
+            version=new.version,
+        )
         self._candidates[new.key] = made = self._stage.make(new, interpreter)
         return made
 
@@ -129,7 +135,9 @@ class Rollout:
             interpreter = self._interpreter(new)
             if interpreter is None:
                 return None
-            self._log.info("version is tried", app=new.name, version=new.version)
+            self._log.info(
+                "app.version_tried", "loading a new version", app=new.name, version=new.version
+            )
             deployment = self._stage.make(new, interpreter)
             self._stage.put_on(deployment)
         deployment.fallback = proven
@@ -162,7 +170,8 @@ class Rollout:
     def _is_unfit(self, app: App, why: ManifestError) -> None:
         self._unfit_until[app] = self._loop.now + _UNFIT_S
         self._log.error(
-            "a change of an app is not served, as it cannot be started; the one before it is",
+            "app.change_start_failed",
+            "new version cannot be started; still serving the previous one",
             app=app.key,
             error=str(why),
         )

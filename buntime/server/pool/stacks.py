@@ -104,6 +104,8 @@ class Stacks:
         if len(late) > 1:
             fields["others"] = [each["request_id"] for each in late[1:]]
         stack = self._text.rstrip(STACKS_END).decode("utf-8", "replace").strip() or _NO_ANSWER
-        self._log.warn("stacks of a worker that took too long", **fields, stack=stack)
+        self._log.warn(
+            "worker.stacks", "stacks of a worker that took too long", **fields, stack=stack
+        )
         for call in then:
             call()

@@ -62,7 +62,10 @@ class Supervisor:
     def start(self) -> None:
         """Have processes come to the runtime that have lost their worker."""
         if not become_subreaper():
-            self._log.debug("processes that leave their worker's group cannot be found")
+            self._log.debug(
+                "orphan.unsupported",
+                "cannot find processes that leave their worker's process group",
+            )
 
     def spawn(self, number: int, key: SpareKey) -> None:
         """Start an interpreter that waits for an app."""
@@ -84,7 +87,12 @@ class Supervisor:
                 on_exit=lambda returncode: self._events.on_exit(number, returncode),
             )
         except OSError as exc:
-            log.error("a worker cannot be started", python=key.executable, error=str(exc))
+            log.error(
+                "worker.start_failed",
+                "cannot start a worker",
+                python=key.executable,
+                error=str(exc),
+            )
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: self._events.on_never_started(number))
             return
@@ -101,7 +109,11 @@ class Supervisor:
         init = init_of(deployment, self._settings, self._environ)
         if init.blocked and not deployment.told_blocked:
             deployment.told_blocked = True
-            worker.log.info("variables kept from an app's workers", names=list(init.blocked))
+            worker.log.info(
+                "app.variables_withheld",
+                "environment variables withheld from the app's workers",
+                names=list(init.blocked),
+            )
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(
             init.of(worker.name),
@@ -154,7 +166,7 @@ class Supervisor:
 
     def _kill_if_there(self, number: int, worker: Worker) -> None:
         if self.workers.get(number) is worker:
-            worker.log.warn("worker did not end when told to and is killed")
+            worker.log.warn("worker.unresponsive", "worker did not end when asked; killing it")
             self.kill(worker, Cause.UNRESPONSIVE)
 
     def _on_line(self, number: int, stream: str, line: str) -> None:
@@ -172,6 +184,7 @@ class Supervisor:
         worker = self.workers.get(number)
         if worker is not None:
             worker.log.warn(
+                "app.output_dropped",
                 "app prints more than is logged; some of its output was dropped",
                 lines=lines,
                 size_bytes=size_bytes,
@@ -183,5 +196,5 @@ class Supervisor:
             return
         seconds = self.boot_timeout_s
         worker.boot_error = f"the app did not load in {seconds:g} s"
-        worker.log.error(worker.boot_error)
+        worker.log.error("app.boot_timeout", "app did not load in time", seconds=seconds)
         self.kill(worker, Cause.BOOT_TIMEOUT)

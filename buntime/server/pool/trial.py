@@ -11,6 +11,7 @@ from buntime.core.apps.app import App, Fault
 from buntime.core.apps.router import RESERVED
 from buntime.core.errors import ManifestError
 from buntime.core.settings.load import Settings
+from buntime.core.telemetry.records import Tell
 from buntime.server.apps.catalog import Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.loop import Loop
@@ -34,9 +35,7 @@ class Verdict:
     python: str | None = None
 
 
-def find_apps(
-    settings: Settings, warn: Callable[[str, dict[str, object]], None]
-) -> list[App | Fault]:
+def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
     """All apps of the worker folders, and the folders that are faulty."""
     catalog = Catalog(
         settings.worker_dirs,

@@ -171,7 +171,8 @@ class Worker:
     def on_deadline(self, exchange: Exchange) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
         self.log.warn(
-            "an app took too long",
+            "app.timeout",
+            "app did not answer in time",
             request_id=exchange.id,
             method=exchange.head.method,
             path=exchange.head.path,

@@ -30,11 +30,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_lock
 from buntime.core.errors import ManifestError
+from buntime.core.telemetry.records import Tell
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
@@ -44,12 +44,6 @@ _KEPT = 2  # earlier environments, which workers may still run from
 
 _COMPLETE = "complete"
 _OURS = re.compile(r"\.venv-[0-9a-f]{12}")
-
-
-class Tell(Protocol):
-    """`Log.info`."""
-
-    def __call__(self, message: str, /, **fields: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -184,7 +178,7 @@ class Installer:
     def _install(self, plan: _Plan) -> None:
         recipe = plan.recipe
         what = {"app": plan.app.key, "lock": recipe.lock_name, "python": recipe.python}
-        self._tell("installing an app's packages", **what)
+        self._tell("packages.installing", "installing the app's packages", **what)
         started = time.monotonic()
         _remove_old(plan.app.dir)
         recipe.folder.mkdir()
@@ -194,7 +188,7 @@ class Installer:
         )
         (recipe.folder / _COMPLETE).touch()
         seconds = round(time.monotonic() - started, 1)
-        self._tell("an app's packages are installed", **what, seconds=seconds)
+        self._tell("packages.installed", "installed the app's packages", **what, seconds=seconds)
 
     def _refuse_retry(self, plan: _Plan) -> None:
         failure = self._failures.get(plan.app.dir)
@@ -227,7 +221,12 @@ class Installer:
             finally:
                 fresh.unlink(missing_ok=True)
         except OSError as exc:
-            self._tell("an app's .venv is not up to date", app=plan.app.key, error=str(exc))
+            self._tell(
+                "packages.link_failed",
+                "cannot update the app's .venv link",
+                app=plan.app.key,
+                error=str(exc),
+            )
 
 
 def _find_lock(folder: Path) -> _Signature | None:
@@ -282,5 +281,5 @@ def _reason(exc: Exception, app: App) -> str:
     )
 
 
-def _say_nothing(message: str, /, **fields: object) -> None:
+def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:
     """Where nobody wants to know."""

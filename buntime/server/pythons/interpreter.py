@@ -32,11 +32,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import buntime
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
+from buntime.core.telemetry.records import Tell
 from buntime.core.values.wording import shown
 from buntime.server.pythons.users import User, Users
 
 if TYPE_CHECKING:
-    from buntime.server.pythons.installer import Installer, Tell
+    from buntime.server.pythons.installer import Installer
 
 MINIMUM = (3, 9)
 
@@ -91,7 +92,7 @@ class Interpreters:
         *,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
-        tell: "Tell | None" = None,
+        tell: Tell | None = None,
         users: Users | None = None,
     ) -> None:
         """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""

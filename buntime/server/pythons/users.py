@@ -20,7 +20,8 @@ from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
-from buntime.server.bundle.bundle import Warn, ensure_shared_bundle
+from buntime.core.telemetry.records import Tell
+from buntime.server.bundle.bundle import ensure_shared_bundle
 
 _TRIAL_TIMEOUT_S = 10.0
 _RETRY_S = 5.0  # after a refusal: its reason may have been mended
@@ -73,7 +74,7 @@ class _Answer(NamedTuple):
     at: float
 
 
-def _say_nothing(message: str, /, **fields: object) -> None:
+def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:
     """For whom a warning is of no use."""
 
 
@@ -81,7 +82,7 @@ class Users:
     """Finds the users of apps, and remembers what was found."""
 
     def __init__(
-        self, *, warn: Warn = _say_nothing, clock: Callable[[], float] = time.monotonic
+        self, *, warn: Tell = _say_nothing, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._warn = warn
         self._clock = clock

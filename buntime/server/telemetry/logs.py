@@ -25,6 +25,7 @@ from typing import Literal
 
 from buntime.core.errors import UsageError
 from buntime.core.telemetry.records import (
+    OUTPUT,
     AccessEntry,
     Level,
     Record,
@@ -55,7 +56,9 @@ Entry = Record | AccessEntry
 
 
 class Log:
-    """What code writes to: `log.warn("worker replaced", worker="w3", age_s=12.5)`.
+    """What code writes to: `log.warn("worker.died", "worker died", worker="w3")`.
+
+    The first word is the event's code: docs/logging.md has a table of them.
 
     `fields` are written with every record. Values are formatted later, on another thread: pass
     what does not change any more.
@@ -71,25 +74,25 @@ class Log:
         """A log whose records bear these fields too: `log.child(app="shop", version="1.0.0")`."""
         return Log(self._sink, self._fields | fields)
 
-    def debug(self, message: str, /, **fields: object) -> None:
+    def debug(self, event: str, message: str, /, **fields: object) -> None:
         """What helps to follow the runtime's decisions."""
         if self._sink.level <= DEBUG:
-            self._put(DEBUG, message, fields)
+            self._put(DEBUG, event, message, fields)
 
-    def info(self, message: str, /, **fields: object) -> None:
+    def info(self, event: str, message: str, /, **fields: object) -> None:
         """What happens by the way."""
         if self._sink.level <= INFO:
-            self._put(INFO, message, fields)
+            self._put(INFO, event, message, fields)
 
-    def warn(self, message: str, /, **fields: object) -> None:
+    def warn(self, event: str, message: str, /, **fields: object) -> None:
         """What somebody should look at some day."""
         if self._sink.level <= WARN:
-            self._put(WARN, message, fields)
+            self._put(WARN, event, message, fields)
 
-    def error(self, message: str, /, **fields: object) -> None:
+    def error(self, event: str, message: str, /, **fields: object) -> None:
         """What failed; a trace goes into the field `stack`."""
         if self._sink.level <= ERROR:
-            self._put(ERROR, message, fields)
+            self._put(ERROR, event, message, fields)
 
     def access(self, entry: AccessEntry) -> None:
         """A request that was answered; the fields of this log are not written with it."""
@@ -108,13 +111,13 @@ class Log:
         level = INFO if stream == "stdout" else WARN
         if self._sink.level <= level:
             fields = {"app": app, "version": version, "worker": worker, "stream": stream}
-            record = Record(self._sink.clock(), level, line, fields)
+            record = Record(self._sink.clock(), level, OUTPUT, line, fields)
             self._sink.put(record, limit_records=QUEUE_APP_RECORDS)
 
-    def _put(self, level: Level, message: str, fields: dict[str, object]) -> None:
+    def _put(self, level: Level, event: str, message: str, fields: dict[str, object]) -> None:
         if self._fields:
             fields = self._fields | fields
-        self._sink.put(Record(self._sink.clock(), level, message, fields))
+        self._sink.put(Record(self._sink.clock(), level, event, message, fields))
 
 
 class _Act(Enum):
@@ -322,8 +325,10 @@ class LogSink:
 
     def _tell_lost(self, output: LineOutput, form: _Form) -> None:
         lost = output.lost_lines - output.told_lines
-        text = f"lost {lost} log lines that could not be written"
-        if output.write(self._lines([Record(self.clock(), WARN, text, {})], form)):
+        record = Record(
+            self.clock(), WARN, "log.lost", f"lost {lost} log lines that could not be written", {}
+        )
+        if output.write(self._lines([record], form)):
             output.told_lines += lost
 
     def _tell_dropped(self, *, at_once: bool) -> None:
@@ -334,7 +339,7 @@ class LogSink:
             self._told_records += dropped
             self._tell_at = now + TELL_DROPPED_S
             text = f"dropped {dropped} log records that came faster than they could be written"
-            self._write([Record(self.clock(), WARN, text, {})])
+            self._write([Record(self.clock(), WARN, "log.dropped", text, {})])
 
     def _obey(self, mark: _Mark) -> None:
         if self._file and mark.act is _Act.REOPEN:
@@ -361,7 +366,9 @@ class LogSink:
             return format_record(entry)
         except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
             fields = {"error": exc, "record": entry}
-            return format_json(Record(self.clock(), ERROR, "log record is malformed", fields))
+            return format_json(
+                Record(self.clock(), ERROR, "log.malformed", "log record is malformed", fields)
+            )
 
 
 def _chars(record: Record) -> int:

@@ -25,25 +25,25 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Requests are taken; after `reloading` too."""
-        self._tell(("READY", 1), ("STATUS", status))
+        self._send(("READY", 1), ("STATUS", status))
 
     def reloading(self) -> None:
         """Settings are read again; requests are taken all the while."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell(("RELOADING", 1), ("MONOTONIC_USEC", now_us), ("STATUS", "Reloading"))
+        self._send(("RELOADING", 1), ("MONOTONIC_USEC", now_us), ("STATUS", "Reloading"))
 
     def stopping(self, status: str, within_s: float) -> None:
         """No more requests are taken; it may take so long until those in hand are done."""
         extension_us = int(within_s * 1e6)
-        self._tell(("STOPPING", 1), ("STATUS", status), ("EXTEND_TIMEOUT_USEC", extension_us))
+        self._send(("STOPPING", 1), ("STATUS", status), ("EXTEND_TIMEOUT_USEC", extension_us))
 
     def start_watchdog(self) -> None:
         """Tell from now on that the loop turns, where that is wanted."""
         if self._watchdog_s is not None and self._address is not None:
-            self._tell(("WATCHDOG", 1))
+            self._send(("WATCHDOG", 1))
             self._loop.call_later(self._watchdog_s / _BEATS, self.start_watchdog)
 
-    def _tell(self, *lines: tuple[str, object]) -> None:
+    def _send(self, *lines: tuple[str, object]) -> None:
         if self._address is None:
             return
         try:
@@ -54,7 +54,11 @@ class Notifier:
         except OSError as exc:
             if not self._has_complained:
                 self._has_complained = True
-                self._log.warn("the service manager cannot be told", error=exc.strerror or str(exc))
+                self._log.warn(
+                    "supervisor.unreachable",
+                    "cannot reach the service manager",
+                    error=exc.strerror or str(exc),
+                )
 
 
 def is_stream(fd: int, journal: tuple[int, int] | None) -> bool:

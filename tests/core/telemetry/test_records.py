@@ -67,7 +67,7 @@ class Unspeakable:
 
 def record(message: str = "text", level: Level = Level.INFO, **fields: object) -> Record:
     """A record of NOON."""
-    return Record(NOON, level, message, fields)
+    return Record(NOON, level, "test.event", message, fields)
 
 
 def parsed(line: str) -> dict[str, object]:
@@ -99,27 +99,33 @@ def test_level_unknown() -> None:
 
 
 def test_json_head() -> None:
-    """A JSON line starts with the time in UTC, the level and the message."""
+    """A JSON line starts with the time in UTC, the level, the event and the message."""
     line = format_json(record("worker replaced", Level.WARN, worker="w3", age_s=12.5, left=None))
     assert line == (
-        '{"time":"2026-03-01T12:34:56.789Z","level":"warn","message":"worker replaced",'
+        '{"time":"2026-03-01T12:34:56.789Z","level":"warn","event":"test.event",'
+        '"message":"worker replaced",'
         '"worker":"w3","age_s":12.5,"left":null}'
     )
 
 
 def test_json_without_fields() -> None:
-    """A record without fields has the three of its head."""
-    assert list(parsed(format_json(record()))) == ["time", "level", "message"]
+    """A record without fields has the four of its head."""
+    assert list(parsed(format_json(record()))) == ["time", "level", "event", "message"]
 
 
 @settings(deadline=None)
 @given(levels, st.text(st.characters(codec="utf-8")), st.dictionaries(names, json_values))
 def test_json_round_trip(level: Level, message: str, fields: dict[str, object]) -> None:
     """What JSON can say comes back from the line as it was."""
-    head = ("time", "level", "message")
+    head = ("time", "level", "event", "message")
     fields = {name: value for name, value in fields.items() if name not in head}
-    value = parsed(format_json(Record(NOON, level, message, fields)))
-    assert [value.pop(name) for name in head] == ["2026-03-01T12:34:56.789Z", level.word, message]
+    value = parsed(format_json(Record(NOON, level, "test.event", message, fields)))
+    assert [value.pop(name) for name in head] == [
+        "2026-03-01T12:34:56.789Z",
+        level.word,
+        "test.event",
+        message,
+    ]
     assert value == fields
 
 
@@ -127,17 +133,20 @@ def test_json_round_trip(level: Level, message: str, fields: dict[str, object]) 
 @given(st.text(), st.dictionaries(st.text(), anything))
 def test_json_takes_anything(message: str, fields: dict[str, object]) -> None:
     """Any message and any fields make one line of JSON with a value for each field."""
-    value = parsed(format_json(Record(NOON, Level.INFO, message, fields)))
-    assert len(value) == len(fields) + 3
+    value = parsed(format_json(Record(NOON, Level.INFO, "test.event", message, fields)))
+    assert len(value) == len(fields) + 4
 
 
-@pytest.mark.parametrize("name", ["time", "level", "message"])
+@pytest.mark.parametrize("name", ["time", "level", "event", "message"])
 def test_json_head_is_safe(name: str) -> None:
     """A field named like a part of the head is renamed, past other fields of the new name."""
-    value = parsed(format_json(Record(NOON, Level.INFO, "text", {name: 1, name + "_": 2})))
-    assert (value["time"], value["level"], value["message"]) == (
+    value = parsed(
+        format_json(Record(NOON, Level.INFO, "test.event", "text", {name: 1, name + "_": 2}))
+    )
+    assert (value["time"], value["level"], value["event"], value["message"]) == (
         "2026-03-01T12:34:56.789Z",
         "info",
+        "test.event",
         "text",
     )
     assert (value[name + "_"], value[name + "__"]) == (2, 1)
@@ -161,7 +170,7 @@ def test_json_odd_values() -> None:
         )
     )
     value = parsed(line)
-    del value["time"], value["level"], value["message"]
+    del value["time"], value["level"], value["event"], value["message"]
     assert value == {
         "nan": "nan",
         "infinite": "[inf]",
@@ -196,7 +205,8 @@ def test_json_long_repr() -> None:
 def test_access_json() -> None:
     """An access line has a fixed set of fields, and no query."""
     assert format_access_json(ENTRY) == (
-        '{"time":"2026-03-01T12:34:56.789Z","level":"info","message":"access",'
+        '{"time":"2026-03-01T12:34:56.789Z","level":"info","event":"request.access",'
+        '"message":"access",'
         '"request_id":"5f0c","method":"GET","path":"/hello/","app":"hello","version":"1.0.0",'
         '"worker":"w3","status":200,"bytes":512,"ms":1.234,"client":"127.0.0.1"}'
     )
@@ -221,6 +231,7 @@ def test_access_json_round_trip(
     expected = entry._asdict() | {
         "time": "2026-03-01T12:34:56.789Z",
         "level": "info",
+        "event": "request.access",
         "message": "access",
         "path": path.partition("?")[0],
     }
@@ -323,7 +334,9 @@ def test_pretty_colour(level: Level) -> None:
 @given(st.text(), st.dictionaries(st.text(), anything))
 def test_pretty_is_printable(message: str, fields: dict[str, object]) -> None:
     """Whatever is in a record, a pretty line is printable, and what follows it is indented."""
-    head, *below = format_pretty(Record(NOON, Level.INFO, message, fields), False).split("\n")
+    head, *below = format_pretty(
+        Record(NOON, Level.INFO, "test.event", message, fields), False
+    ).split("\n")
     assert head.isprintable()
     assert all(line.isprintable() and line.startswith("    ") for line in below)
 

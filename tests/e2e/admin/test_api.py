@@ -231,7 +231,7 @@ def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
     with running(tmp_path) as runtime, runtime.connect() as fresh, runtime.connect() as silent:
         assert fetch(runtime, "/kept/").status == 200  # so the two before it were accepted
         runtime.process.send_signal(signal.SIGTERM)
-        runtime.wait_for_record("stopping")
+        runtime.wait_for_record("runtime.stopping")
         fresh.sendall(b"GET /kept/ HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"HTTP/1.1 200" in read_all(fresh)
         assert read_all(silent) == b""
@@ -249,7 +249,7 @@ def test_draining_runtime_is_not_ready(tmp_path: Path) -> None:
         )
         read_until(sock, b"first")
         runtime.process.send_signal(signal.SIGTERM)
-        runtime.wait_for_record("stopping")
+        runtime.wait_for_record("runtime.stopping")
         with pytest.raises(ConnectionRefusedError):
             fetch(runtime, "/api/health/ready")
         gates.open("drained")

@@ -165,9 +165,9 @@ def test_blocked_names_are_logged(runtime: Runtime) -> None:
         dump(runtime, "plain")
         dump(runtime, "configured")
     for app, names in (("plain", {*SECRETS}), ("configured", {*SECRETS, *MANIFEST_SECRETS})):
-        record = runtime.wait_for_record("variables kept from an app's workers", app=app)
+        record = runtime.wait_for_record("app.variables_withheld", app=app)
         assert record["names"] == sorted(names)
-    told = [r["app"] for r in runtime.records if r["message"].startswith("variables kept")]
+    told = [r["app"] for r in runtime.records if r["event"] == "app.variables_withheld"]
     assert sorted(told) == ["configured", "plain"]
 
 

@@ -345,7 +345,7 @@ def test_a_clients_request_id_is_kept(runtime: Runtime, client: RawClient) -> No
     assert [value for name, value in reply.json["headers"] if name == "x-request-id"] == [
         "a-client-s.id"
     ]
-    assert runtime.wait_for_record("access", request_id="a-client-s.id")["status"] == 200
+    assert runtime.wait_for_record("request.access", request_id="a-client-s.id")["status"] == 200
 
 
 @pytest.mark.parametrize("value", ["", "short", "has blanks in it", 'has"quotes', "x" * 129])
@@ -552,7 +552,7 @@ def test_a_client_that_leaves_mid_answer(runtime: Runtime, client: RawClient) ->
     client.receive()
     client.close()
     wait_until(lambda: told(runtime, "left in endless") > before, what="the app's notice")
-    record = runtime.wait_for_record("access", request_id="leaves-mid-answer")
+    record = runtime.wait_for_record("request.access", request_id="leaves-mid-answer")
     assert record["status"] == 200
     assert_unharmed(runtime)
 
@@ -566,7 +566,7 @@ def test_a_client_that_leaves_mid_upload(runtime: Runtime, framing: str) -> None
         client.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
         wait_until(lambda: busy(runtime) == 1, what="the upload to begin")
     wait_until(lambda: told(runtime, "left in upload") > before, what="the app's notice")
-    record = runtime.wait_for_record("access", request_id="leaves-mid-upload")
+    record = runtime.wait_for_record("request.access", request_id="leaves-mid-upload")
     assert record["status"] == 499
     assert_unharmed(runtime)
 
@@ -576,7 +576,7 @@ def test_a_client_that_leaves_while_waiting(runtime: Runtime, client: RawClient)
     client.send(request("GET /c/wait?id=left", "X-Request-ID: leaves-waiting"))
     wait_until(lambda: busy(runtime) == 1, what="the request to begin")
     client.close()
-    assert runtime.wait_for_record("access", request_id="leaves-waiting")["status"] == 499
+    assert runtime.wait_for_record("request.access", request_id="leaves-waiting")["status"] == 499
     with client_of(runtime) as other:
         other.get("/c/open?id=left")
     assert_unharmed(runtime)
@@ -589,7 +589,7 @@ def test_a_client_that_only_connects(runtime: Runtime) -> None:
         with client_of(runtime) as client:
             client.send(data)
     log_mark(runtime, "after-the-others")
-    ids = [each["request_id"] for each in runtime.records if each["message"] == "access"]
+    ids = [each["request_id"] for each in runtime.records if each["event"] == "request.access"]
     assert ids.index("after-the-others") == ids.index("before-the-others") + 1
 
 
@@ -597,7 +597,7 @@ def log_mark(runtime: Runtime, name: str) -> None:
     """Make a request and wait until it stands in the log."""
     with client_of(runtime) as client:
         client.get("/c/unread", f"X-Request-ID: {name}")
-    runtime.wait_for_record("access", request_id=name)
+    runtime.wait_for_record("request.access", request_id=name)
 
 
 def busy(runtime: Runtime, app: str = "c") -> int:
@@ -614,7 +614,7 @@ def assert_unharmed(runtime: Runtime) -> None:
         assert other.get("/c/unread").body == b"unread"
         workers = other.get("/api/workers").json["workers"]
     assert [each["status"] for each in workers if each["app"] == "c"] == ["idle"]
-    assert not [record for record in runtime.records if record["message"] == "internal error"]
+    assert not [record for record in runtime.records if record["event"] == "runtime.internal_error"]
 
 
 # Answers that must not be sent
@@ -636,7 +636,7 @@ def id_for(target: str) -> str:
 def assert_found_by_the_runtime(runtime: Runtime, target: str) -> None:
     """The worker let this answer of the liar through: it was the runtime that refused it."""
     if target.startswith("/liar/"):
-        runtime.wait_for_record("an app's answer cannot be sent", request_id=id_for(target))
+        runtime.wait_for_record("app.answer_invalid", request_id=id_for(target))
 
 
 @pytest.mark.parametrize(
@@ -696,9 +696,7 @@ def test_what_the_runtime_refused_is_logged(runtime: Runtime, client: RawClient)
     """A refused answer is a 502 whose id leads to the reason in the log."""
     reply = client.get("/liar/value")
     assert (reply.status, reply.code) == (502, "bad_answer")
-    record = runtime.wait_for_record(
-        "an app's answer cannot be sent", request_id=reply.get("x-request-id")
-    )
+    record = runtime.wait_for_record("app.answer_invalid", request_id=reply.get("x-request-id"))
     assert re.search("x-a.*cannot be sent", record["error"])
     assert client.get("/liar/ok").body == b"ok"  # the connection goes on
 
@@ -711,7 +709,7 @@ def test_an_app_that_fails_mid_answer(runtime: Runtime, client: RawClient, versi
     client.send(request("GET /c/broken", f"X-Request-ID: {name}", version=version))
     with pytest.raises(Cut):
         client.read()
-    assert runtime.wait_for_record("an app failed at a request", request_id=name)
+    assert runtime.wait_for_record("app.request_failed", request_id=name)
     assert_unharmed(runtime)
 
 

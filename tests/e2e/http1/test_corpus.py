@@ -127,4 +127,4 @@ def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
     with client_of(runtime) as client:
         assert client.get(BASE).status == 200
     wait_until(lambda: workers() == [(0, "idle")], what="the one worker to be idle")
-    assert not [record for record in runtime.records if record["message"] == "internal error"]
+    assert not [record for record in runtime.records if record["event"] == "runtime.internal_error"]

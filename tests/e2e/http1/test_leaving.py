@@ -129,9 +129,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield runtime
 
 
-def check_told_soon(runtime: Runtime, message: str, app: str) -> None:
+def check_told_soon(runtime: Runtime, line: str, app: str) -> None:
     begun = time.monotonic()
-    runtime.wait_for_record(message, app=app)
+    runtime.wait_for_line(line, app=app)
     assert time.monotonic() - begun < 1
 
 
@@ -142,13 +142,13 @@ def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> Non
     the runtime; its worker lives on."""
     with small_client(runtime) as client:
         client.send(request(f"POST /{app}/?name={how}", f"Content-Length: {SIZE}"))
-        runtime.wait_for_record(f"begun {how}", app=app)
+        runtime.wait_for_line(f"begun {how}", app=app)
         leave(client, bytes(SIZE), how)
     check_told_soon(runtime, f"left {how}", app)
     with client_of(runtime) as other:
         assert other.get(f"/{app}/").body == b"here"
     records = tuple(runtime.records)
-    workers = [r["worker"] for r in records if r["message"] == "access" and r["app"] == app]
+    workers = [r["worker"] for r in records if r["event"] == "request.access" and r["app"] == app]
     assert len(set(workers)) == 1
 
 
@@ -160,7 +160,7 @@ def test_in_the_middle_of_messages(runtime: Runtime, app: str, how: str) -> None
     with small_client(runtime) as client:
         client.send(handshake(f"/{app}/?name={how}"))
         switched(client)
-        runtime.wait_for_record(f"begun {how}", app=app)
+        runtime.wait_for_line(f"begun {how}", app=app)
         leave(client, messages, how)
     check_told_soon(runtime, f"left {how} 1006", app)
 
@@ -180,7 +180,7 @@ def test_behind_a_request_that_waits(runtime: Runtime) -> None:
     """A client that has sent its next request already, and leaves, has left."""
     with client_of(runtime) as client:
         client.send(request("POST /async/?name=next", body=b"a") + request("GET /async/"))
-        runtime.wait_for_record("begun next", app="async")
+        runtime.wait_for_line("begun next", app="async")
     check_told_soon(runtime, "left next", "async")
 
 

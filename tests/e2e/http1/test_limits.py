@@ -289,7 +289,7 @@ def test_send_timeout(runtime: Runtime, client: RawClient) -> None:
     client.send(request("GET /c/endless"))
     wait_until(lambda: told(runtime, "left in endless") > before, what="the app's notice")
     assert time.monotonic() - begun >= SEND_S
-    assert runtime.wait_for_record("access", path="/c/endless")["status"] == 200
+    assert runtime.wait_for_record("request.access", path="/c/endless")["status"] == 200
 
 
 @pytest.mark.parametrize("target", ["/c/megabytes?n=24", "/site/24.bin"])
@@ -426,4 +426,4 @@ def test_bad_clients_left_nothing_behind(runtime: Runtime) -> None:
             return sum(each["inHand"] for each in client.get("/api/workers").json["workers"])
 
     wait_until(lambda: in_hand() == 0, what="all workers to be idle")
-    assert not [record for record in runtime.records if record["message"] == "internal error"]
+    assert not [record for record in runtime.records if record["event"] == "runtime.internal_error"]

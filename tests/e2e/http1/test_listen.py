@@ -57,7 +57,7 @@ def client_at(url: str) -> Iterator[RawClient]:
 
 
 def urls_of(runtime: Runtime) -> list[str]:
-    return list(runtime.wait_for_record("listening")["urls"])
+    return list(runtime.wait_for_record("runtime.listening")["urls"])
 
 
 def refusal(apps: Path, *listen: str) -> str:
@@ -140,7 +140,7 @@ def test_an_ipv6_socket_takes_ipv4(apps: Path) -> None:
     with running(apps, env={"RUNTIME_LISTEN": "[::]:0"}) as runtime:
         with client_at(f"http://127.0.0.1:{runtime.port}") as client:
             assert client.get("/who/").json["client"][0] == "127.0.0.1"
-        assert runtime.wait_for_record("access", path="/who/")["client"] == "127.0.0.1"
+        assert runtime.wait_for_record("request.access", path="/who/")["client"] == "127.0.0.1"
 
 
 def test_the_mode_of_a_socket(apps: Path, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_unix_socket(apps: Path, tmp_path: Path) -> None:
         client = unix_client(path)
         reply = client.get("/c/")
         assert (reply.status, reply.json) == (200, None)
-        assert runtime.wait_for_record("access", path="/c/")["client"] == "unix"
+        assert runtime.wait_for_record("request.access", path="/c/")["client"] == "unix"
         assert client.get("/api/workers").status == 200
         client.close()
         assert runtime.stop() == 0
@@ -251,7 +251,7 @@ def holding(runtime: Runtime, folder: Path) -> Iterator[Held]:
 def begin_stopping(runtime: Runtime, number: int) -> None:
     """Send the signal, and wait until it is heeded."""
     runtime.process.send_signal(number)
-    runtime.wait_for_record("stopping", signal=signal.Signals(number).name)
+    runtime.wait_for_record("runtime.stopping", signal=signal.Signals(number).name)
 
 
 def ends_by_itself(runtime: Runtime) -> int:
@@ -286,7 +286,7 @@ def test_a_signal_drains(apps: Path, tmp_path: Path, number: int) -> None:
         held.client.expect_end()
         assert ends_by_itself(runtime) == 0
         assert not any(map(is_alive, workers))
-        runtime.wait_for_record("stopped")
+        runtime.wait_for_record("runtime.stopped")
 
 
 def test_an_answer_begun_before_the_signal(apps: Path, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
     """A terminal signals the whole group: the workers leave it to the runtime when they go."""
     with started(apps) as runtime, holding(runtime, tmp_path) as held:
         os.killpg(runtime.process.pid, signal.SIGINT)
-        runtime.wait_for_record("stopping", signal="SIGINT")
+        runtime.wait_for_record("runtime.stopping", signal="SIGINT")
         held.let_go()
         assert held.client.read().body == b"waited"
         assert ends_by_itself(runtime) == 0
@@ -359,7 +359,7 @@ def test_an_echo_is_no_second_signal(apps: Path, tmp_path: Path) -> None:
     with started(apps) as runtime, holding(runtime, tmp_path) as held:
         os.kill(runtime.process.pid, signal.SIGTERM)
         os.kill(runtime.process.pid, signal.SIGINT)
-        runtime.wait_for_record("stopping")
+        runtime.wait_for_record("runtime.stopping")
         held.let_go()
         assert held.client.read().body == b"waited"
         assert ends_by_itself(runtime) == 0
@@ -377,7 +377,7 @@ def test_the_shutdown_timeout(apps: Path) -> None:
             client.read()
         assert time.monotonic() - begun >= 0.3
         assert ends_by_itself(runtime) == 0
-        runtime.wait_for_record("connections are cut at the shutdown timeout", connections=1)
+        runtime.wait_for_record("runtime.connections_cut", connections=1)
 
 
 def test_a_closed_standard_input_is_no_reason_to_stop(apps: Path) -> None:
@@ -409,7 +409,7 @@ def test_a_hard_limit_of_descriptors_is_lived_with(apps: Path) -> None:
         contextlib.ExitStack() as stack,
     ):
         possible = runtime.wait_for_record(
-            "the limit of open files allows fewer connections; raise it by `ulimit -n`",
+            "runtime.connections_limited",
             connections_max=10_000,
         )["connections"]
         assert 50 <= possible < 200

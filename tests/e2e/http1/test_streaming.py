@@ -424,4 +424,4 @@ def test_nothing_is_left_behind(runtime: Runtime) -> None:
         return sum(each["inHand"] for each in ask(runtime, "/api/workers").json["workers"])
 
     wait_until(lambda: in_hand() == 0, what="all workers to be idle")
-    assert not [record for record in runtime.records if record["message"] == "internal error"]
+    assert not [record for record in runtime.records if record["event"] == "runtime.internal_error"]

@@ -156,12 +156,12 @@ def test_when_the_client_leaves(runtime: Runtime, kind: str) -> None:
             with http.stream("GET", url) as answer:
                 next(answer.iter_raw())
         begun = time.monotonic()
-    runtime.wait_for_record(f"closed {name}", app=kind)
+    runtime.wait_for_line(f"closed {name}", app=kind)
     assert time.monotonic() - begun < 1
     if kind not in ("polls", "once"):
         again = httpx.get(f"{runtime.url}/{kind}/?n=1&wait=0", trust_env=False)
         assert again.status_code == 200
-        workers = {r["worker"] for r in tuple(runtime.records) if r["message"] == "access"
+        workers = {r["worker"] for r in tuple(runtime.records) if r["event"] == "request.access"
                    and r["app"] == kind}  # fmt: skip
         assert len(workers) == 1
 
@@ -178,7 +178,7 @@ def test_one_slow_client(runtime: Runtime) -> None:
             assert httpx.get(f"{runtime.url}/async/?n=1&wait=0", trust_env=False).text
             latencies.append(time.monotonic() - begun)
         assert sorted(latencies)[10] < 0.5
-    runtime.wait_for_record("closed slow", app="async")
+    runtime.wait_for_line("closed slow", app="async")
 
 
 def test_shutdown(tmp_path: Path) -> None:
@@ -192,4 +192,4 @@ def test_shutdown(tmp_path: Path) -> None:
             runtime.process.terminate()
             list(pieces)  # raises where the stream is cut off
         wait_until(lambda: runtime.process.poll() is not None, 20)
-        runtime.wait_for_record("closed stopped", app="async")
+        runtime.wait_for_line("closed stopped", app="async")

@@ -46,7 +46,7 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
 
 def test_all_are_served(runtime: Runtime) -> None:
     """Each example is announced, none has anything to warn of."""
-    assert set(runtime.wait_for_record("listening")["apps"]) == NAMES
+    assert set(runtime.wait_for_record("runtime.listening")["apps"]) == NAMES
     assert [record for record in runtime.records if record["level"] in ("warn", "error")] == []
 
 
@@ -240,7 +240,7 @@ def test_site_has_no_fallback_for_programs(http: httpx.Client) -> None:
 def test_site_starts_no_worker(runtime: Runtime, http: httpx.Client) -> None:
     """The runtime serves the files itself."""
     request_id = http.get("/site/style.css").headers["x-request-id"]
-    assert runtime.wait_for_record("access", request_id=request_id)["worker"] is None
+    assert runtime.wait_for_record("request.access", request_id=request_id)["worker"] is None
 
 
 # guestbook

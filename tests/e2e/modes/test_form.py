@@ -154,7 +154,7 @@ def test_environment_by_default(apps: Path) -> None:
     """A checkout is for development, a file for production."""
     with running(apps, env={"RUNTIME_ENV": ""}) as runtime:
         expected = "production" if UNDER_TEST else "development"
-        assert runtime.wait_for_record("listening")["env"] == expected
+        assert runtime.wait_for_record("runtime.listening")["env"] == expected
 
 
 def test_the_standard_library(runtime: Runtime) -> None:
@@ -191,14 +191,14 @@ def test_an_end_in_order(apps: Path, tmp_path: Path, how: str) -> None:
     start = ["setsid", "--wait", *command()] if how == "the group" else None
     with running(apps, start=start) as runtime, ThreadPoolExecutor() as threads:
         held = threads.submit(get, runtime, f"/hold/?go={tmp_path}/go")
-        runtime.wait_for_record("begun")
+        runtime.wait_for_line("begun")
         processes = [runtime.pid, *runtime.children()]
         if how == "the group":
             os.killpg(os.getpgid(runtime.pid), signal.SIGINT)
         else:
             for pid in {runtime.process.pid, *([runtime.pid] if how == "both" else [])}:
                 os.kill(pid, signal.SIGTERM)
-        runtime.wait_for_record("stopping")
+        runtime.wait_for_record("runtime.stopping")
         (tmp_path / "go").touch()
         assert held.result().status_code == 200
         assert runtime.process.wait(20) == 0

@@ -355,9 +355,9 @@ def test_failure(mount: Mount) -> None:
     assert mount.framework.failure in answer.text
     assert "no such luck" not in answer.text
     told = {"app": mount.app, "version": mount.version}
-    mount.runtime.wait_for_record("RuntimeError: no such luck", worker=worker, **told)
+    mount.runtime.wait_for_line("RuntimeError: no such luck", worker=worker, **told)
     request_id = answer.headers["x-request-id"]
-    record = mount.runtime.wait_for_record("access", request_id=request_id)
+    record = mount.runtime.wait_for_record("request.access", request_id=request_id)
     assert (record["status"], record["worker"], record["app"]) == (500, worker, mount.app)
     assert mount.worker() == worker
 
@@ -405,8 +405,8 @@ def test_worker_for_each_request(
 def test_lifespan_of_a_worker_for_one_request(runtime: Runtime, http: httpx.Client) -> None:
     """With ttl 0 an ASGI app is started up and shut down around its one request."""
     worker = http.get(f"{runtime.url}/starlette-once/items/7").json()["worker"]
-    runtime.wait_for_record("the shop opens", worker=worker)
-    runtime.wait_for_record("the shop closes", worker=worker)
+    runtime.wait_for_line("the shop opens", worker=worker)
+    runtime.wait_for_line("the shop closes", worker=worker)
 
 
 @pytest.mark.parametrize(
@@ -419,6 +419,6 @@ def test_lifespan_of_a_worker_for_one_request(runtime: Runtime, http: httpx.Clie
 def test_validators_found_nothing(runtime: Runtime, app: str, words: tuple[str, ...]) -> None:
     """After all of the above, neither wsgiref.validate nor our ASGI checks had a complaint."""
     of_app = [record for record in tuple(runtime.records) if record.get("app") == app]
-    assert any(record["message"] == "access" and record["status"] == 200 for record in of_app)
+    assert any(record["event"] == "request.access" and record["status"] == 200 for record in of_app)
     found = [record for record in of_app if any(word in str(record) for word in words)]
     assert found == []

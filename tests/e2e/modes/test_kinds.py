@@ -85,7 +85,7 @@ class Mount:
         """The log's record of the request that failed."""
         request_id = answer.headers["x-request-id"]
         record: dict[str, Any] = self.runtime.wait_for_record(
-            "an app failed at a request", request_id=request_id
+            "app.request_failed", request_id=request_id
         )
         assert (record["app"], record["version"]) == (self.app, self.version)
         return record
@@ -409,9 +409,7 @@ def test_wrong_piece(mount: Mount, path: str) -> None:
     """A body that goes wrong on its way is cut, so that it cannot look whole."""
     with pytest.raises(CUT):
         mount.get("/wrong/" + path)
-    record = mount.runtime.wait_for_record(
-        "an app failed at a request", path=f"{mount.base}/wrong/{path}"
-    )
+    record = mount.runtime.wait_for_record("app.request_failed", path=f"{mount.base}/wrong/{path}")
     assert "gave a piece of type int; each piece must be str or bytes" in record["error"]
 
 
@@ -590,8 +588,8 @@ def test_input_methods(wsgi: Mount) -> None:
 def test_wsgi_errors(wsgi: Mount) -> None:
     """What an app writes to wsgi.errors is in the log, with its name."""
     assert wsgi.get("/complain").status_code == 204
-    wsgi.runtime.wait_for_record("a complaint", app="wsgi", stream="stderr")
-    wsgi.runtime.wait_for_record("and another", app="wsgi", stream="stderr")
+    wsgi.runtime.wait_for_line("a complaint", app="wsgi", stream="stderr")
+    wsgi.runtime.wait_for_line("and another", app="wsgi", stream="stderr")
 
 
 def test_wsgi_exceptions(wsgi: Mount) -> None:

@@ -130,9 +130,7 @@ def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) ->
     """The first directory wins, with a warning that names both; other versions are not touched."""
     assert folder(root, http.get("/twice@1.0.0/")) == "first/twice@1.0.0"
     assert folder(root, http.get("/twice@1/")) == "second/twice@1.1.0"
-    record = runtime.wait_for_record(
-        "a folder is not served: another one has the same name and version", app="twice@1.0.0"
-    )
+    record = runtime.wait_for_record("folder.duplicate", app="twice@1.0.0")
     assert record["level"] == "warn"
     assert record["served"] == str(root / "first/twice@1.0.0")
     assert record["ignored"] == str(root / "second/twice@1.0.0")
@@ -141,13 +139,13 @@ def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) ->
 def test_folders_that_no_request_can_name(runtime: Runtime, root: Path) -> None:
     """A folder called as a path of the runtime's own, or with half a version, is warned of."""
     skipped = {
-        record["folder"]: record["message"]
+        record["folder"]: record["event"]
         for record in tuple(runtime.records)
-        if record["message"].startswith("a folder is skipped")
+        if record["event"] in ("folder.reserved", "folder.bad_version", "folder.unroutable")
     }
     assert skipped.keys() == {str(root / "first/api"), str(root / "first/odd@1.2")}
-    assert "rename it" in skipped[str(root / "first/api")]
-    assert "1.2.0" in skipped[str(root / "first/odd@1.2")]
+    assert skipped[str(root / "first/api")] == "folder.reserved"
+    assert skipped[str(root / "first/odd@1.2")] == "folder.bad_version"
 
 
 # Folders that come and go
@@ -208,7 +206,7 @@ def test_broken_manifest(root: Path, runtime: Runtime, http: httpx.Client) -> No
     assert error["requestId"] == answer.headers["x-request-id"]
     assert "timout" not in answer.text, "what is wrong is not the client's business"
     assert http.get("/sound/").status_code == 200
-    record = runtime.wait_for_record("an app cannot be served", path="/broken/")
+    record = runtime.wait_for_record("app.invalid", path="/broken/")
     for word in (str(root / "first/broken/buntime.yaml"), "timout", "timeout"):
         assert word in record["error"]
 
@@ -227,7 +225,7 @@ def test_mended_manifest(root: Path, http: httpx.Client) -> None:
 def test_folder_without_app(runtime: Runtime, http: httpx.Client) -> None:
     """An empty folder's author is told in the log what was looked for."""
     assert http.get("/empty/").status_code == 500
-    record = runtime.wait_for_record("an app cannot be served", path="/empty/")
+    record = runtime.wait_for_record("app.invalid", path="/empty/")
     for name in ("index.html", "index.py", "app.py", "main.py", "wsgi.py", "asgi.py"):
         assert name in record["error"]
 
@@ -239,7 +237,7 @@ def test_app_that_cannot_be_loaded(runtime: Runtime, http: httpx.Client) -> None
     assert (answer.status_code, error["code"]) == (500, "app_boot_failed")
     assert error["requestId"] == answer.headers["x-request-id"]
     assert "no_such_module" not in answer.text
-    record = runtime.wait_for_record("an app cannot be loaded", app="faulty")
+    record = runtime.wait_for_record("app.boot_failed", app="faulty")
     assert "No module named 'no_such_module'" in record["error"]
     assert 'index.py", line 1' in record["stack"]
     assert http.get("/sound/").status_code == 200

@@ -154,7 +154,7 @@ def test_the_client_closes(runtime: Runtime, app: str) -> None:
     with client(runtime, f"/{app}/told") as ws:
         assert ws.recv(timeout=10) == "ready"
         ws.close(4002, "bye")
-    runtime.wait_for_record("told" if app == "ws_quart" else "told 4002 bye", app=app)
+    runtime.wait_for_line("told" if app == "ws_quart" else "told 4002 bye", app=app)
 
 
 @pytest.mark.parametrize("app", ALL)
@@ -167,7 +167,7 @@ def test_the_client_is_cut_off(runtime: Runtime, app: str) -> None:
         if app == "ws_quart":
             wait_until(lambda: told(runtime, app) == 2)
         else:
-            runtime.wait_for_record("told 1006 -", app=app)
+            runtime.wait_for_line("told 1006 -", app=app)
         assert time.monotonic() - begun < 1
 
 
@@ -181,7 +181,7 @@ def test_a_deaf_handler(runtime: Runtime, app: str) -> None:
     """A handler that waits for something else is cancelled when its client has left."""
     with client(runtime, f"/{app}/deaf") as ws:
         assert ws.recv(timeout=10) == "ready"
-    runtime.wait_for_record("cancelled", app=app, timeout_s=5)
+    runtime.wait_for_line("cancelled", app=app, timeout_s=5)
 
 
 @pytest.mark.parametrize("app", ALL)
@@ -208,7 +208,7 @@ def test_failures(runtime: Runtime, app: str) -> None:
         # Quart sees to its exceptions itself, and then closes as if there had been none.
         assert closed(ws)[0] == (1000 if app == "ws_quart" else 1011)
     if app != "ws_quart":
-        record = runtime.wait_for_record("an app failed at a request", app=app)
+        record = runtime.wait_for_record("app.request_failed", app=app)
         assert "failed on purpose" in record["error"]
     assert refused(runtime, f"/{app}/fail-early").status_code == 500
 
@@ -243,7 +243,7 @@ def test_ttl_0(runtime: Runtime) -> None:
         first.send("still here")
         assert first.recv(timeout=10) == "still here"
     wait_until(lambda: not pids & set(runtime.children()), what="the end of both workers")
-    runtime.wait_for_record("ended 1000", app="echo0")
+    runtime.wait_for_line("ended 1000", app="echo0")
 
 
 def test_an_app_without_websockets(runtime: Runtime) -> None:
@@ -372,7 +372,7 @@ def test_a_worker_that_dies(runtime: Runtime) -> None:
     with client(runtime, "/dies/") as ws:
         assert ws.recv(timeout=10) != pid
     # An open WebSocket is no request that another worker could be asked.
-    died = [r for r in tuple(runtime.records) if r["message"] == "worker died"]
+    died = [r for r in tuple(runtime.records) if r["event"] == "worker.died"]
     assert [(record["app"], record["how"]) for record in died] == [("dies", "exit code 3")]
 
 
@@ -386,7 +386,7 @@ def test_changed_code(tmp_path: Path) -> None:
             with client(runtime, "/app/") as other:
                 assert other.recv(timeout=10) != old
             assert closed(ws)[0] == 1012
-        runtime.wait_for_record("ended 1012", app="app")
+        runtime.wait_for_line("ended 1012", app="app")
 
 
 def test_shutdown(tmp_path: Path) -> None:
@@ -404,4 +404,4 @@ def test_shutdown(tmp_path: Path) -> None:
         assert [closed(ws)[0] for ws in sockets] == [1001, 1001]
         assert runtime.process.wait(20) == 0
         for app in ("ws_async", "ws_sync"):
-            runtime.wait_for_record("told 1001 -", app=app)
+            runtime.wait_for_line("told 1001 -", app=app)

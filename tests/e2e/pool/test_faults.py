@@ -409,7 +409,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, gates: Gates) -> Iterator[
         assert runtime.process.poll() is None
         assert bystander.answers > 0
         assert bystander.failures == []
-        assert [r for r in runtime.records if r["message"] == "internal error"] == []
+        assert [r for r in runtime.records if r["event"] == "runtime.internal_error"] == []
 
 
 @pytest.fixture(scope="module")
@@ -441,7 +441,7 @@ def test_handler_that_fails(runtime: Runtime, app: str, fault: str) -> None:
     answer = fetch(runtime, f"/{app}/{fault}")
     check_error(answer, 500, "app_error")
     record = runtime.wait_for_record(
-        "an app failed at a request", request_id=answer.headers["x-request-id"]
+        "app.request_failed", request_id=answer.headers["x-request-id"]
     )
     assert (record["app"], record["path"]) == (app, f"/{app}/{fault}")
     assert record["stack"]
@@ -469,9 +469,9 @@ def test_handler_that_takes_its_process_along(
 def test_death_is_logged_with_its_cause(runtime: Runtime) -> None:
     """The log says by what a worker died."""
     fetch(runtime, "/kept/kill", method="POST")
-    runtime.wait_for_record("worker died", app="kept", how="killed by SIGKILL", requests=1)
+    runtime.wait_for_record("worker.died", app="kept", how="killed by SIGKILL", requests=1)
     fetch(runtime, "/kept/exit-now-3", method="POST")
-    runtime.wait_for_record("worker died", app="kept", how="exit code 3", requests=1)
+    runtime.wait_for_record("worker.died", app="kept", how="exit code 3", requests=1)
 
 
 def test_requests_beside_one_that_kills_their_worker(runtime: Runtime, gates: Gates) -> None:
@@ -532,7 +532,7 @@ def test_retry_while_spares_are_missing(tmp_path: Path) -> None:
         (killed,) = workers_of(runtime, "retried")
         loading = workers_of(runtime, "slow")[0]
         gates.open(f"load-{loading['pid']}")
-        runtime.wait_for_record("worker ready", worker=loading["id"])
+        runtime.wait_for_record("worker.ready", worker=loading["id"])
         os.kill(killed["pid"], signal.SIGKILL)
         gates.open("retry")
         assert get.result().body == b"answered"
@@ -545,7 +545,7 @@ def test_wsgi_app_that_breaks_its_protocol(runtime: Runtime, fault: str) -> None
     answer = fetch(runtime, f"/wsgi/{fault}")
     check_error(answer, 500, "app_error")
     runtime.wait_for_record(
-        "an app failed at a request", request_id=answer.headers["x-request-id"], app="wsgi"
+        "app.request_failed", request_id=answer.headers["x-request-id"], app="wsgi"
     )
 
 
@@ -555,7 +555,7 @@ def test_asgi_app_that_breaks_its_protocol(runtime: Runtime, fault: str) -> None
     answer = fetch(runtime, f"/asgi/{fault}")
     check_error(answer, 500, "app_error")
     runtime.wait_for_record(
-        "an app failed at a request", request_id=answer.headers["x-request-id"], app="asgi"
+        "app.request_failed", request_id=answer.headers["x-request-id"], app="asgi"
     )
 
 
@@ -598,7 +598,7 @@ def test_stream_that_breaks_off_does_not_look_whole(runtime: Runtime, fault: str
     assert b"transfer-encoding: chunked" in data
     assert not data.endswith(b"0\r\n\r\n")
     if fault == "raise":
-        record = runtime.wait_for_record("an app failed at a request", path="/breaks/raise")
+        record = runtime.wait_for_record("app.request_failed", path="/breaks/raise")
         assert "broke off" in record["stack"]
 
 
@@ -637,7 +637,7 @@ def test_output_never_gets_into_the_answer(runtime: Runtime) -> None:
         ("unended by echo", "stdout"),
         ("no \\ud800 text \x1b[31m", "stdout"),
     ]:
-        runtime.wait_for_record(line, app="prints", stream=stream)
+        runtime.wait_for_line(line, app="prints", stream=stream)
 
 
 @pytest.mark.parametrize(
@@ -701,7 +701,7 @@ def test_production_keeps_traces_to_the_log(production: Runtime) -> None:
     assert b"mistake" not in answer.body
     assert "stack" not in answer.error
     record = production.wait_for_record(
-        "an app failed at a request", request_id=answer.headers["x-request-id"]
+        "app.request_failed", request_id=answer.headers["x-request-id"]
     )
     assert "ValueError: a mistake" in record["stack"]
 
@@ -711,7 +711,7 @@ def test_production_keeps_boot_errors_to_the_log(production: Runtime) -> None:
     answer = fetch(production, "/boot/")
     check_error(answer, 500, "app_boot_failed")
     assert b"wrong" not in answer.body
-    record = production.wait_for_record("an app cannot be loaded", app="boot")
+    record = production.wait_for_record("app.boot_failed", app="boot")
     assert "wrong from the start" in record["stack"]
 
 

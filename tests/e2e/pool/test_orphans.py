@@ -164,9 +164,9 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
         threads.submit(fetch_until_cut, runtime, "/async-blocks/blocks")
         threads.submit(fetch_until_cut, runtime, "/loads/")
         for name in [*DEEDS, "async", "once"]:
-            runtime.wait_for_record("begun /", app=name)
-        runtime.wait_for_record("begun /blocks", app="async-blocks")
-        runtime.wait_for_record("begun loading", app="loads")
+            runtime.wait_for_line("begun /", app=name)
+        runtime.wait_for_line("begun /blocks", app="async-blocks")
+        runtime.wait_for_line("begun loading", app="loads")
         wait_until(lambda: workers_of(runtime, "warm", status="idle"))
         wait_until(lambda: len(workers_of(runtime, None, status="spare")) == 2)
         workers = runtime.children()
@@ -192,7 +192,7 @@ def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
             for name in names:
                 threads.submit(fetch_until_cut, runtime, f"/{name}/")
             for name in names:
-                runtime.wait_for_record("begun /", app=name)
+                runtime.wait_for_line("begun /", app=name)
             workers = runtime.children()
             wait_until(lambda: len(started_by(workers)) == sum(STARTED.get(n, 0) for n in names))
             left = [*workers, *started_by(workers)]
@@ -220,11 +220,11 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as threads, running(tmp_path) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         threads.submit(fetch_until_cut, runtime, "/sleep/")
-        runtime.wait_for_record("begun /", app="sleep")
+        runtime.wait_for_line("begun /", app="sleep")
         wait_until(lambda: len(runtime.children()) == 4)
         workers = runtime.children()
         runtime.process.send_signal(signal.SIGTERM)
-        runtime.wait_for_record("stopping")
+        runtime.wait_for_record("runtime.stopping")
         time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
         assert runtime.stop() == 0
         wait_until(lambda: not any(map(is_alive, workers)), GONE_S, f"the end of all of {workers}")
@@ -276,11 +276,11 @@ def test_nobody_forks(watched: Runtime) -> None:
         assert fetch(runtime, f"/{app}/run").status == 200
     assert fetch(runtime, "/broken/").status == 500
     assert fetch(runtime, "/site/").status == 200
-    runtime.wait_for_record("on_terminate", app="kept")
+    runtime.wait_for_line("on_terminate", app="kept")
     assert forks(runtime) == []
     # The hook does see what there is to see.
     assert fetch(runtime, "/once/fork").status == 200
-    runtime.wait_for_record("AUDIT os.fork", app="once")
+    runtime.wait_for_line("AUDIT os.fork", app="once")
     seen = len(forks(runtime))
     assert runtime.stop() == 0
     assert len(forks(runtime)) == seen

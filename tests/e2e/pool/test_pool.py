@@ -181,7 +181,7 @@ def test_ttl_0_runs_on_terminate(pool: Pool) -> None:
     answer = fetch(pool.runtime, "/once/")
     wait_for_end(pid_of(answer))
     worker = access_of(pool.runtime, answer)["worker"]
-    pool.runtime.wait_for_record("hook on_terminate", app="once", worker=worker)
+    pool.runtime.wait_for_line("hook on_terminate", app="once", worker=worker)
     assert hooks_of(pool.runtime, worker) == ["hook on_terminate"]
 
 
@@ -197,7 +197,7 @@ def test_idle_worker_ends(pool: Pool) -> None:
     answer = served(pool.runtime, "/idler/")
     wait_for_end(pid_of(answer))
     worker = access_of(pool.runtime, answer)["worker"]
-    pool.runtime.wait_for_record("hook on_terminate", worker=worker)
+    pool.runtime.wait_for_line("hook on_terminate", worker=worker)
     assert hooks_of(pool.runtime, worker) == ["hook on_idle", "hook on_terminate"]
     assert pid_of(served(pool.runtime, "/idler/")) != pid_of(answer)
 
@@ -218,7 +218,7 @@ def test_worker_with_a_request_is_not_idle(pool: Pool) -> None:
 
 def access_of(runtime: Runtime, answer: Answer) -> dict[str, object]:
     record: dict[str, object] = runtime.wait_for_record(
-        "access", request_id=answer.headers["x-request-id"]
+        "request.access", request_id=answer.headers["x-request-id"]
     )
     return record
 
@@ -344,7 +344,9 @@ def test_queued_request_dies_with_its_client(pool: Pool) -> None:
                 b"x-request-id: left-in-the-queue\r\n\r\n"
             )
             wait_until_taken(runtime, "one-at-once", 2)
-        runtime.wait_for_record("access", request_id="left-in-the-queue", status=499, worker=None)
+        runtime.wait_for_record(
+            "request.access", request_id="left-in-the-queue", status=499, worker=None
+        )
         gates.open("left")
         assert held.result().status == 200
         assert fetch(runtime, "/one-at-once/?name=next").json()["served"] == ["held", "next"]
@@ -357,7 +359,7 @@ def test_stream_ends_when_its_client_leaves(pool: Pool) -> None:
         sock.sendall(b"GET /streams/?stream=never HTTP/1.1\r\nhost: x\r\n\r\n")
         head = read_until(sock, b"piece")
     pid = int(head.partition(b"x-pid: ")[2].split()[0])
-    runtime.wait_for_record("stream closed", app="streams")
+    runtime.wait_for_line("stream closed", app="streams")
     wait_until(lambda: workers_of(runtime, "streams", pid=pid, inHand=0))
     assert pid_of(fetch(runtime, "/streams/")) == pid
 
@@ -372,7 +374,7 @@ def test_late_request_is_answered_504(pool: Pool) -> None:
     assert time.monotonic() - began < 5
     assert (answer.status, answer.error["code"]) == (504, "app_timeout")
     assert answer.error["requestId"] == "late-once-1"
-    record = pool.runtime.wait_for_record("an app took too long", request_id="late-once-1")
+    record = pool.runtime.wait_for_record("app.timeout", request_id="late-once-1")
     assert (record["level"], record["path"]) == ("warn", "/late-once/")
 
 
@@ -420,8 +422,8 @@ def test_late_app_is_told_why_it_cannot_write(pool: Pool) -> None:
     with pool.runtime.connect() as sock:
         sock.sendall(b"GET /late-writer/on HTTP/1.1\r\nhost: x\r\n\r\n")
         read_until(sock, b"first")
-        pool.runtime.wait_for_record("an app took too long", app="late-writer")
-    pool.runtime.wait_for_record("write: the deadline of this request has passed")
+        pool.runtime.wait_for_record("app.timeout", app="late-writer")
+    pool.runtime.wait_for_line("write: the deadline of this request has passed")
 
 
 def test_obedient_worker_stays(pool: Pool) -> None:
@@ -429,7 +431,7 @@ def test_obedient_worker_stays(pool: Pool) -> None:
     runtime = pool.runtime
     pid = pid_of(served(runtime, "/late-async/"))
     assert fetch(runtime, "/late-async/slept?sleep=30").status == 504
-    runtime.wait_for_record("cancelled /slept", app="late-async")
+    runtime.wait_for_line("cancelled /slept", app="late-async")
     time.sleep(1.2)  # as long as a worker has to obey, and a little
     assert pid_of(fetch(runtime, "/late-async/")) == pid
 
@@ -570,7 +572,7 @@ def test_app_that_does_not_load_in_time_is_given_up(small: Pool) -> None:
         answers = [each.result() for each in waiting]
     for app, answer in zip(apps, answers, strict=True):
         assert (answer.status, answer.error["code"]) == (500, "app_boot_failed")
-        runtime.wait_for_record("the app did not load in 2 s", app=app, level="error")
+        runtime.wait_for_record("app.boot_timeout", app=app, level="error", seconds=2.0)
     for pid in pids:
         wait_for_end(pid)
     assert fetch(runtime, "/a/").status == 200

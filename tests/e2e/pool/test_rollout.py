@@ -47,8 +47,8 @@ class Served(NamedTuple):
         wait_until(lambda: self.ask("/shop/").status == 200, what="/shop/")
         return folder
 
-    def told(self, message: str) -> bool:
-        return any(record["message"] == message for record in self.runtime.records)
+    def told(self, event: str) -> bool:
+        return any(record["event"] == event for record in self.runtime.records)
 
     def ask(self, path: str) -> Answer:
         return fetch(self.runtime, path)
@@ -80,7 +80,7 @@ def test_a_broken_version_leaves_the_one_before_serving(served: Served, ttl: int
     """A new highest version that cannot be loaded is told of and not served, until it is mended."""
     served.begin("shop@1.0.0", code("one"), ttl=ttl)
     folder = served.deploy("shop@2.0.0", BROKEN, ttl=ttl)
-    told = "a change of an app is not served, as it cannot be loaded; the one before it is"
+    told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
     assert served.ask("/shop@2.0.0/").status in (500, 503)  # who asks for it is told
     assert served.text("/shop/") == "one"
@@ -107,7 +107,7 @@ def test_a_broken_first_request_is_answered_by_the_version_before(served: Served
     os.kill(int(worker["pid"]), 9)
     wait_until(lambda: not workers_of(served.runtime, "shop"))
     served.deploy("shop@2.0.0", BROKEN)
-    told = "a change of an app is not served, as it cannot be loaded; the one before it is"
+    told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
 
 
@@ -116,7 +116,7 @@ def test_a_touched_manifest_reloads_without_a_gap(served: Served) -> None:
     folder = served.begin("shop", code("one"))
     (folder / "app.py").write_text(BROKEN)
     os.utime(folder / "buntime.yaml")
-    told = "a change of an app is not served, as it cannot be loaded; the one before it is"
+    told = "app.change_boot_failed"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))
     (folder / "app.py").write_text(code("two"))
     served.wait_for("/shop/", "two")  # by the next try, when its back-off is over
@@ -133,5 +133,5 @@ def test_a_faulty_version_leaves_the_one_before_serving(served: Served) -> None:
     """A version without entrypoint takes nothing over."""
     served.begin("shop@1.0.0", code("one"))
     (served.apps / "shop@2.0.0").mkdir()
-    told = "a version of an app is not served, as it is faulty; the one before it is"
+    told = "app.version_invalid"
     wait_until(lambda: served.text("/shop/") == "one" and served.told(told))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.client import Answer, fetch
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 
-MESSAGE = "stacks of a worker that took too long"
+EVENT = "worker.stacks"
 
 # What a handler does for longer than its timeout, and what its stack must show.
 DEEDS = {
@@ -114,7 +114,7 @@ def test_stacks_of_a_late_request(runtime: Runtime, answers: dict[str, Answer], 
     """The stacks of a worker show the function that took too long, and name its request."""
     answer = answers[f"/{name}/here"]
     assert answer.status == 504
-    record = runtime.wait_for_record(MESSAGE, app=name)
+    record = runtime.wait_for_record(EVENT, app=name)
     assert re.search(r"in culprit\n.* in fetch\n", record["stack"])
     assert record["request_id"] == answer.headers["x-request-id"]
     assert (record["method"], record["level"]) == ("GET", "warn")
@@ -125,7 +125,7 @@ def test_stacks_of_a_late_request(runtime: Runtime, answers: dict[str, Answer], 
 def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
     """The stacks are those of all threads, of every request that the worker has in hand."""
     ids = {answers[path].headers["x-request-id"] for path in PATHS if "/threads/" in path}
-    record = runtime.wait_for_record(MESSAGE, app="threads")
+    record = runtime.wait_for_record(EVENT, app="threads")
     assert "in first_culprit\n" in record["stack"]
     assert "in second_culprit\n" in record["stack"]
     assert {record["request_id"], *record.get("others", [])} <= ids
@@ -134,27 +134,27 @@ def test_all_threads(runtime: Runtime, answers: dict[str, Answer]) -> None:
 def test_tasks(runtime: Runtime, answers: dict[str, Answer]) -> None:
     """Of an async app that waits, the log tells what its tasks wait for."""
     assert answers["/waits/"].status == 504
-    record = runtime.wait_for_record(MESSAGE, app="waits")
+    record = runtime.wait_for_record(EVENT, app="waits")
     assert re.search(r"Task .*\n.* in sleep\n.* in waits\n.* in fetch\n", record["stack"])
 
 
 def test_a_blocked_loop(runtime: Runtime, answers: dict[str, Answer]) -> None:
     """Of an async app that blocks its loop, the log shows where."""
     assert answers["/blocks/"].status == 504
-    record = runtime.wait_for_record(MESSAGE, app="blocks")
+    record = runtime.wait_for_record(EVENT, app="blocks")
     assert re.search(r"in blocks\n.* in fetch\n", record["stack"])
 
 
 def test_a_stopped_process(runtime: Runtime, answers: dict[str, Answer]) -> None:
     """A process that cannot answer is told of as such, and its request gets 504 all the same."""
     assert answers["/stopped/"].status == 504
-    assert runtime.wait_for_record(MESSAGE, app="stopped")["stack"].startswith("no answer: ")
+    assert runtime.wait_for_record(EVENT, app="stopped")["stack"].startswith("no answer: ")
 
 
 def test_an_app_that_does_not_load(runtime: Runtime, answers: dict[str, Answer]) -> None:
     """An import that takes too long is shown, too."""
     assert answers["/loads/"].status == 504
-    record = runtime.wait_for_record(MESSAGE, app="loads")
+    record = runtime.wait_for_record(EVENT, app="loads")
     assert re.search(r"in culprit\n.* in <module>\n", record["stack"])
 
 
@@ -162,10 +162,10 @@ def test_a_request_whose_client_has_left(runtime: Runtime) -> None:
     """A worker stuck in a request that nobody waits for is told of before it is replaced."""
     with runtime.connect() as sock:
         sock.sendall(b"GET /stubborn/ HTTP/1.1\r\nHost: a\r\n\r\n")
-        runtime.wait_for_record("begun /", app="stubborn")
-    record = runtime.wait_for_record("worker is stuck in a request and is replaced", app="stubborn")
+        runtime.wait_for_line("begun /", app="stubborn")
+    record = runtime.wait_for_record("worker.stuck", app="stubborn")
     ours = [each for each in runtime.records if each.get("request_id") == record["request_id"]]
-    messages = [each["message"] for each in ours]
-    assert messages.count(MESSAGE) == 1
-    assert messages.index(MESSAGE) < messages.index(record["message"])
-    assert "in stubborn\n" in ours[messages.index(MESSAGE)]["stack"]
+    events = [each["event"] for each in ours]
+    assert events.count(EVENT) == 1
+    assert events.index(EVENT) < events.index(record["event"])
+    assert "in stubborn\n" in ours[events.index(EVENT)]["stack"]

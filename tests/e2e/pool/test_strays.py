@@ -59,7 +59,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 def test_a_daemon_ends_with_its_worker(runtime: Runtime) -> None:
     """A program that was started by a double fork is killed soon after its worker has ended."""
     pid = int(fetch(runtime, "/once/").body)
-    record = runtime.wait_for_record("a process that outlived its worker is killed", pid=pid)
+    record = runtime.wait_for_record("orphan.killed", pid=pid)
     assert (record["name"], record["worker"][0]) == ("sleep", "w")
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}, reaped")
 

@@ -253,7 +253,7 @@ def test_a_big_file(runtime: Runtime, client: RawClient) -> None:
     assert hashlib.sha256(client.read().body).hexdigest() == wanted
     assert client.read().body == SCRIPT.encode()
     assert hashlib.sha256(client.read().body).hexdigest() == wanted
-    record = runtime.wait_for_record("access", request_id="the-first-big-one")
+    record = runtime.wait_for_record("request.access", request_id="the-first-big-one")
     assert (record["status"], record["bytes"]) == (200, BIG_SIZE)
 
 
@@ -306,7 +306,7 @@ def test_a_file_that_shrinks_while_it_is_sent(runtime: Runtime, folder: Path) ->
         assert 0 < taken < BIG_SIZE
     with client_of(runtime) as client:
         assert client.get("/site/app.js").status == 200
-    assert not [record for record in runtime.records if record["message"] == "internal error"]
+    assert not [record for record in runtime.records if record["event"] == "runtime.internal_error"]
 
 
 def test_stalled_downloads_do_not_slow_the_others(runtime: Runtime, client: RawClient) -> None:

@@ -82,7 +82,7 @@ def runtime(apps: Path) -> Iterator[Runtime]:
 
 
 def access_of(runtime: Runtime, request_id: str) -> dict[str, Any]:
-    record: dict[str, Any] = runtime.wait_for_record("access", request_id=request_id)
+    record: dict[str, Any] = runtime.wait_for_record("request.access", request_id=request_id)
     return record
 
 
@@ -94,16 +94,16 @@ def test_lines_of_an_app_say_where_they_come_from(runtime: Runtime) -> None:
     fetch(runtime, "/app/print")
     [worker] = workers_of(runtime, "app")
     origin = {"app": "app", "version": "1.2.0", "worker": worker["id"]}
-    runtime.wait_for_record("imported", level="info", stream="stdout", **origin)
-    record = runtime.wait_for_record("to stdout ", level="info", stream="stdout", **origin)
+    runtime.wait_for_line("imported", level="info", stream="stdout", **origin)
+    record = runtime.wait_for_line("to stdout ", level="info", stream="stdout", **origin)
     assert MOMENT.fullmatch(record["time"])
-    runtime.wait_for_record("to stderr", level="warn", stream="stderr", **origin)
+    runtime.wait_for_line("to stderr", level="warn", stream="stderr", **origin)
 
 
 def test_lines_of_an_app_without_version(runtime: Runtime) -> None:
     """An app without a version has none in the log either; a worker of one request has a name."""
     fetch(runtime, "/once/print")
-    record = runtime.wait_for_record("to stdout ", app="once")
+    record = runtime.wait_for_line("to stdout ", app="once")
     assert record["version"] is None
     assert re.fullmatch(r"w\d+", record["worker"])
 
@@ -111,7 +111,7 @@ def test_lines_of_an_app_without_version(runtime: Runtime) -> None:
 def test_lines_are_kept_apart(runtime: Runtime) -> None:
     """Each line is a record, empty ones too, in the order in which they were printed."""
     fetch(runtime, "/app/multi")
-    runtime.wait_for_record("fourth")
+    runtime.wait_for_line("fourth")
     lines = [record["message"] for record in runtime.records]
     at = lines.index("first")
     assert lines[at : at + 4] == ["first", "second", "", "fourth"]
@@ -120,7 +120,7 @@ def test_lines_are_kept_apart(runtime: Runtime) -> None:
 def test_bytes_that_are_no_text_are_escaped(runtime: Runtime) -> None:
     """Bytes that are no UTF-8 are shown as such, and no control character gets out raw."""
     fetch(runtime, "/app/bytes")
-    runtime.wait_for_record("café \\xff \x1b[31mred", app="app")
+    runtime.wait_for_line("café \\xff \x1b[31mred", app="app")
 
 
 def test_long_lines_come_in_pieces(runtime: Runtime) -> None:
@@ -137,7 +137,7 @@ def test_long_lines_come_in_pieces(runtime: Runtime) -> None:
 def test_last_line_of_a_dying_worker_is_kept(runtime: Runtime) -> None:
     """What a worker wrote last is logged, also without a newline."""
     assert fetch(runtime, "/once/unended", method="POST").status == 502
-    runtime.wait_for_record("no newline", app="once")
+    runtime.wait_for_line("no newline", app="once")
 
 
 def test_flood_of_lines_harms_nobody_else(runtime: Runtime) -> None:
@@ -160,8 +160,8 @@ def test_access_line_has_its_fields(runtime: Runtime) -> None:
     answer = fetch(runtime, "/app@1.2.0/some/path?secret=x", method="POST", body=b"1234")
     record = access_of(runtime, answer.headers["x-request-id"])
     assert list(record) == [
-        "time", "level", "message", "request_id", "method", "path", "app", "version", "worker",
-        "status", "bytes", "ms", "client",
+        "time", "level", "event", "message", "request_id", "method", "path", "app", "version",
+        "worker", "status", "bytes", "ms", "client",
     ]  # fmt: skip
     assert MOMENT.fullmatch(record["time"])
     assert 0 < record["ms"] < 60_000
@@ -262,19 +262,19 @@ def test_log_file_is_rotated(apps: Path, tmp_path: Path) -> None:
                 b"GET /app/ HTTP/1.1\r\nhost: x\r\nx-request-id: request-%05d\r\n\r\n" % number
             )
             read_until(sock, b"hello")
-        runtime.wait_for_record("access", request_id="request-00599")
+        runtime.wait_for_record("request.access", request_id="request-00599")
         sock.close()
         assert runtime.stop() == 0
-        on_stdout = [r["request_id"] for r in runtime.records if r["message"] == "access"]
+        on_stdout = [r["request_id"] for r in runtime.records if r["event"] == "request.access"]
     files = sorted(log.parent.iterdir(), reverse=True)
     assert [file.name for file in files] == ["buntime.log.2", "buntime.log.1", "buntime.log"]
     assert all(0 < file.stat().st_size <= 32 * 1024 for file in files)
     assert all(file.stat().st_size > 24 * 1024 for file in files[:2])
     records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    in_files = [r["request_id"] for r in records if r["message"] == "access"]
+    in_files = [r["request_id"] for r in records if r["event"] == "request.access"]
     assert len(on_stdout) == 600
     assert in_files == on_stdout[-len(in_files) :]
-    assert records[-1]["message"] == "stopped"
+    assert records[-1]["event"] == "runtime.stopped"
 
 
 # ---- lines for people, and readers that do not read
@@ -320,7 +320,7 @@ def test_pretty_lines(apps: Path) -> None:
     assert re.search(r"WARN  to stderr app=app ", text)
     access = rf"INFO  GET /app/print 200 [\d.]+ms 5B app@1\.2\.0 {worker[1]} 127\.0\.0\.1 "
     assert re.search(access, text), text
-    assert re.search(r"ERROR an app failed at a request ", text)
+    assert re.search(r"ERROR app failed at a request ", text)
     assert "\n    stack:\n        Traceback (most recent call last):\n" in text
     assert "\\x1b[31mnot red" in text
     assert "\n        ValueError: a mistake\n" in text

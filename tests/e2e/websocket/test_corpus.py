@@ -92,5 +92,5 @@ def test_no_case_harmed_the_worker(runtime: Runtime) -> None:
         return [(each["inHand"], each["status"]) for each in every if each["app"] == "ws"]
 
     wait_until(lambda: workers() == [(0, "idle")], what="the one worker to be idle")
-    wrong = ("internal error", "worker died", "an app failed at a request")
-    assert not [record for record in runtime.records if record["message"] in wrong]
+    wrong = ("runtime.internal_error", "worker.died", "app.request_failed")
+    assert not [record for record in runtime.records if record["event"] in wrong]

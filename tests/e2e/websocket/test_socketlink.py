@@ -54,7 +54,7 @@ def test_what_came_before_a_bad_frame_is_answered(runtime: Runtime, app: str) ->
         ws.send(BAD_FRAME + write_frame(TEXT, b"unread") + write_frame(PING))
         assert [ws.read_text() for _ in sent] == sent
         assert ws.read_close() == 1002
-    runtime.wait_for_record("told 1002 /bad", app=app)
+    runtime.wait_for_line("told 1002 /bad", app=app)
 
 
 @pytest.mark.parametrize("app", ["a", "s"])

@@ -24,7 +24,8 @@ class Fixture:
     def __init__(self, root: Path, *dirs: str, reserved: tuple[str, ...] = ()) -> None:
         self.root = root
         self.now = 1000.0
-        self.warnings: list[tuple[str, dict[str, object]]] = []
+        self.warnings: list[tuple[str, dict[str, object]]] = []  # events
+        self.messages: list[str] = []
         self.wall_ns = 0  # long ago: no folder has ever rested, all are read each time
         for name in dirs:
             (root / name).mkdir(exist_ok=True)
@@ -32,10 +33,14 @@ class Fixture:
             [root / name for name in dirs],
             body_default=1000,
             body_max=2000,
-            warn=lambda message, fields: self.warnings.append((message, fields)),
+            warn=self.warn,
             reserved=reserved,
             wall_ns=lambda: self.wall_ns,
         )
+
+    def warn(self, event: str, message: str, /, **fields: object) -> None:
+        self.warnings.append((event, fields))
+        self.messages.append(message)
 
     def write(self, path: str, text: str = FETCH) -> Path:
         file = self.root / path
@@ -188,8 +193,8 @@ def test_the_first_of_two_is_served(apps: Fixture) -> None:
     for _ in range(3):
         assert apps.find("shop").dir == apps.root / "a/shop@1.0.0"
         apps.later()
-    [(message, fields)] = apps.warnings
-    assert "same name and version" in message
+    [(event, fields)] = apps.warnings
+    assert event == "folder.duplicate"
     assert fields == {
         "app": "shop@1.0.0",
         "served": str(apps.root / "a/shop@1.0.0"),
@@ -210,8 +215,8 @@ def test_what_cannot_be_routed(apps: Fixture, folder: str) -> None:
     for _ in range(2):
         assert apps.keys() == []
         apps.later()
-    [(message, fields)] = apps.warnings
-    assert message.startswith("a folder is skipped")
+    [(event, fields)] = apps.warnings
+    assert event in ("folder.unroutable", "folder.bad_version")
     assert fields == {"folder": str(apps.root / "a" / folder)}
 
 
@@ -228,8 +233,8 @@ def test_reserved_names(tmp_path: Path) -> None:
     apps = Fixture(tmp_path, "a", reserved=("api",))
     apps.write("a/api/index.py")
     assert apps.keys() == []
-    [(message, _)] = apps.warnings
-    assert "rename it" in message
+    [(event, _)] = apps.warnings
+    assert event == "folder.reserved"
 
 
 def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
@@ -237,8 +242,8 @@ def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
     apps.write("a/app.py")
     apps.write("a/templates/page.html")
     apps.keys()
-    [(message, fields)] = apps.warnings
-    assert "give the folder above it" in message
+    [(event, fields)] = apps.warnings
+    assert event == "folder.is_app"
     assert fields == {"folder": str(apps.root / "a")}
 
 
@@ -249,8 +254,8 @@ def test_a_missing_worker_folder(apps: Fixture) -> None:
     assert apps.keys() == ["shop"]
     apps.later()
     assert apps.keys() == ["shop"]
-    [(message, fields)] = apps.warnings
-    assert "cannot be read" in message
+    [(event, fields)] = apps.warnings
+    assert event == "folder.unreadable"
     assert fields == {"folder": str(apps.root / "a"), "error": "No such file or directory"}
     apps.write("a/cart/index.py")
     apps.later()
@@ -264,8 +269,9 @@ def test_warnings_of_manifests(apps: Fixture) -> None:
     for _ in range(3):
         assert apps.find("shop").manifest.max_body_size_bytes == 2000
         apps.later()
-    [(message, fields)] = apps.warnings
-    assert "maxBodySize" in message
+    [(event, fields)] = apps.warnings
+    assert event == "manifest.warning"
+    assert "maxBodySize" in apps.messages[0]
     assert fields == {"app": "shop"}
 
 

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[3]
 class Warnings(list[tuple[str, dict[str, object]]]):
     """Collects what would go to the log."""
 
-    def __call__(self, message: str, /, **fields: object) -> None:
-        self.append((message, fields))
+    def __call__(self, event: str, message: str, /, **fields: object) -> None:
+        self.append((event, fields))
 
 
 @pytest.fixture
@@ -222,8 +222,8 @@ def test_the_cache_cannot_be_made(tmp_path: Path, temporary: Path, warnings: War
     bundle = ensure_bundle(blocked / "cache", warn=warnings)
     assert bundle.parent == temporary / f"buntime-{os.geteuid()}"
     assert stat.S_IMODE(bundle.parent.stat().st_mode) == 0o700
-    [(message, fields)] = warnings
-    assert message == "a folder for the worker's code cannot be used"
+    [(event, fields)] = warnings
+    assert event == "cache.unusable"
     assert fields == {"folder": str(blocked / "cache"), "reason": f"{blocked}: File exists"}
     assert ensure_bundle(blocked / "cache", warn=warnings) == bundle
 

@@ -428,12 +428,12 @@ def test_link_of_theirs(app: App, fake: Fake, tmp_path: Path) -> None:
 def test_told(app: App, fake: Fake) -> None:
     """The log says when packages are installed, and how long it took."""
     told: list[tuple[str, dict[str, object]]] = []
-    make_installer(tell=lambda message, **fields: told.append((message, fields))).ensure(
+    make_installer(tell=lambda event, _, **fields: told.append((event, fields))).ensure(
         app, fake.base
     )
-    assert [message for message, _ in told] == [
-        "installing an app's packages",
-        "an app's packages are installed",
+    assert [event for event, _ in told] == [
+        "packages.installing",
+        "packages.installed",
     ]
     assert told[1][1].keys() == {"app", "lock", "python", "seconds"}
 

@@ -168,7 +168,7 @@ def test_there_is_no_way_back(runtime: Runtime) -> None:
 def test_programs(runtime: Runtime) -> None:
     """Programs of the app are the user's too, and can write to the app's own stderr."""
     assert fetch(runtime, "/sync/program").body == f"{NOBODY.pw_uid}\n".encode()
-    runtime.wait_for_record("told", app="sync", stream="stderr")
+    runtime.wait_for_line("told", app="sync", stream="stderr")
 
 
 @needs_root
@@ -184,7 +184,7 @@ def test_programs(runtime: Runtime) -> None:
 def test_what_cannot_be(runtime: Runtime, public: Path, name: str, reason: str) -> None:
     """An app that its user cannot read, or whose user is unknown, gets 500; the log says why."""
     assert fetch(runtime, f"/{name}/").error["code"] == "app_misconfigured"
-    record = runtime.wait_for_record("an app cannot be started", app=name)
+    record = runtime.wait_for_record("app.start_failed", app=name)
     manifest = public / "apps" / name / "buntime.yaml"
     assert record["error"].startswith(f"{manifest}: {reason.format(apps=public / 'apps')}")
 
@@ -197,7 +197,7 @@ def test_mended(runtime: Runtime, public: Path) -> None:
     assert fetch(runtime, "/unreadable/").status == 500
     (folder / "app.py").chmod(0o644)
     (folder / "buntime.yaml").write_text(f"user: nobody\npython: {SYSTEM_PYTHON}\nnice: 1\n")
-    runtime.wait_for_record("an app cannot be started", app="unreadable")
+    runtime.wait_for_record("app.start_failed", app="unreadable")
     wait_until(lambda: fetch(runtime, "/unreadable/").status == 200)
 
 

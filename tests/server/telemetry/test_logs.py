@@ -52,7 +52,7 @@ class Pipe:
             while True:
                 os.write(self.writer, b"\n")
         os.set_blocking(self.writer, True)
-        Log(sink).error("stalled")
+        Log(sink).error("test.stalled", "stalled")
         while sink.queued_records:
             time.sleep(0.001)
 
@@ -143,13 +143,14 @@ def written(sink: LogSink, path: Path) -> list[dict[str, Any]]:
 
 
 def test_record(open_sink: OpenSink, tmp_path: Path) -> None:
-    """A record has its time, level, message and fields."""
+    """A record has its time, level, event, message and fields."""
     sink = open_sink(file=str(tmp_path / "x.log"))
-    Log(sink).warn("worker replaced", worker="w3", age_s=12.5)
+    Log(sink).warn("worker.replaced", "worker replaced", worker="w3", age_s=12.5)
     assert written(sink, tmp_path / "x.log") == [
         {
             "time": "2026-03-01T12:34:56.789Z",
             "level": "warn",
+            "event": "worker.replaced",
             "message": "worker replaced",
             "worker": "w3",
             "age_s": 12.5,
@@ -162,10 +163,10 @@ def test_levels(open_sink: OpenSink, tmp_path: Path, level: Level) -> None:
     """Records below the level are not written."""
     sink = open_sink(level, file=str(tmp_path / "x.log"))
     log = Log(sink)
-    log.debug("text")
-    log.info("text")
-    log.warn("text")
-    log.error("text")
+    log.debug("test.text", "text")
+    log.info("test.text", "text")
+    log.warn("test.text", "text")
+    log.error("test.text", "text")
     levels = [line["level"] for line in written(sink, tmp_path / "x.log")]
     assert levels == [other.word for other in Level if other >= level]
 
@@ -182,9 +183,9 @@ def test_level_may_change(open_sink: OpenSink, tmp_path: Path) -> None:
     """The level of a sink that runs can be changed."""
     sink = open_sink(Level.ERROR, file=str(tmp_path / "x.log"))
     log = Log(sink)
-    log.info("before")
+    log.info("test.before", "before")
     sink.level = Level.INFO
-    log.info("after")
+    log.info("test.after", "after")
     assert [line["message"] for line in written(sink, tmp_path / "x.log")] == ["after"]
 
 
@@ -193,8 +194,8 @@ def test_child(open_sink: OpenSink, tmp_path: Path) -> None:
     sink = open_sink(file=str(tmp_path / "x.log"))
     log = Log(sink, {"host": "a"})
     child = log.child(app="shop", version="1.0.0").child(worker="w1")
-    child.info("text", version="2.0.0", ms=3)
-    log.info("text")
+    child.info("test.text", "text", version="2.0.0", ms=3)
+    log.info("test.text", "text")
     first, second = written(sink, tmp_path / "x.log")
     assert first["host"] == second["host"] == "a"
     assert (first["app"], first["version"], first["worker"]) == ("shop", "2.0.0", "w1")
@@ -204,7 +205,7 @@ def test_child(open_sink: OpenSink, tmp_path: Path) -> None:
 def test_field_of_any_name(open_sink: OpenSink, tmp_path: Path) -> None:
     """Fields may be named like the arguments of the call."""
     sink = open_sink(file=str(tmp_path / "x.log"))
-    Log(sink).child(self="child").info("text", message="field")
+    Log(sink).child(self="child").info("test.text", "text", message="field")
     (line,) = written(sink, tmp_path / "x.log")
     assert (line["message"], line["message_"], line["self"]) == ("text", "field", "child")
 
@@ -218,6 +219,7 @@ def test_app_output(open_sink: OpenSink, tmp_path: Path, stream: Any, level: str
     del line["time"]
     assert line == {
         "level": level,
+        "event": "app.output",
         "message": "hello",
         "app": "shop",
         "version": "1.0.0",
@@ -241,7 +243,7 @@ def test_app_output_level(open_sink: OpenSink, tmp_path: Path) -> None:
 def test_stream_and_file(open_sink: OpenSink, pipe: Pipe, tmp_path: Path) -> None:
     """With a file, lines go to both, the stream and the file."""
     sink = open_sink(stream_fd=pipe.writer, file=str(tmp_path / "x.log"))
-    Log(sink).info("text")
+    Log(sink).info("test.text", "text")
     assert sink.flush(PATIENCE_S)
     assert pipe.read_line() == (tmp_path / "x.log").read_text()
 
@@ -249,7 +251,7 @@ def test_stream_and_file(open_sink: OpenSink, pipe: Pipe, tmp_path: Path) -> Non
 def test_pretty(open_sink: OpenSink, pipe: Pipe) -> None:
     """Pretty lines in a pipe have no colour."""
     sink = open_sink(format="pretty", stream_fd=pipe.writer)
-    Log(sink).info("text", key="\x1b[2J")
+    Log(sink).info("test.text", "text", key="\x1b[2J")
     Log(sink).access(entry(1))
     assert sink.flush(PATIENCE_S)
     first, second = pipe.read_line().splitlines()
@@ -280,7 +282,7 @@ def test_terminal(
         monkeypatch.setenv("NO_COLOR", no_color)
     keyboard, screen = pty.openpty()
     sink = open_sink(format=form, stream_fd=screen, file=str(tmp_path / "x.log"))
-    Log(sink).info("text")
+    Log(sink).info("test.text", "text")
     assert sink.flush(PATIENCE_S)
     assert (b"\x1b" in os.read(keyboard, 1000)) is has_colour
     assert b"\x1b" not in (tmp_path / "x.log").read_bytes()
@@ -294,7 +296,7 @@ def test_malformed_record(open_sink: OpenSink, tmp_path: Path) -> None:
     sink.put_access(entry(1)._replace(path=None))  # type: ignore[arg-type]  # wrong on purpose
     sink.put_access(entry(2))
     first, second = written(sink, tmp_path / "x.log")
-    assert (first["level"], first["message"]) == ("error", "log record is malformed")
+    assert (first["level"], first["event"]) == ("error", "log.malformed")
     assert "AttributeError" in first["error"]
     assert second["request_id"] == "2"
 
@@ -318,7 +320,7 @@ def test_written_without_asking(open_sink: OpenSink, pipe: Pipe) -> None:
     """A record is written at once, also after the writer has gone to sleep."""
     sink = open_sink(stream_fd=pipe.writer)
     for number in range(5):
-        Log(sink).info("text", number=number)
+        Log(sink).info("test.text", "text", number=number)
         assert json.loads(pipe.read_line())["number"] == number
 
 
@@ -328,8 +330,8 @@ def test_order(open_sink: OpenSink, tmp_path: Path) -> None:
     log = Log(sink)
     for number in range(0, 3000, 3):
         log.access(entry(number))
-        log.info("text", request_id=str(number + 1))
-        log.child(request_id=str(number + 2)).info("text")
+        log.info("test.text", "text", request_id=str(number + 1))
+        log.child(request_id=str(number + 2)).info("test.text", "text")
     ids = [int(line["request_id"]) for line in written(sink, tmp_path / "x.log")]
     assert ids == list(range(3000))
 
@@ -341,7 +343,7 @@ def test_many_threads(open_sink: OpenSink, tmp_path: Path) -> None:
 
     def work(thread: int) -> None:
         for number in range(500):
-            log.info("text", thread=thread, number=number)
+            log.info("test.text", "text", thread=thread, number=number)
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
     for thread in threads:
@@ -373,12 +375,12 @@ def test_reopen(open_sink: OpenSink, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     sink = open_sink(file=str(path))
     log = Log(sink)
-    log.info("first")
+    log.info("test.first", "first")
     assert sink.flush(PATIENCE_S)
     path.rename(tmp_path / "old.log")
-    log.info("second")
+    log.info("test.second", "second")
     sink.reopen()
-    log.info("third")
+    log.info("test.third", "third")
     assert [line["message"] for line in written(sink, path)] == ["third"]
     old = parsed((tmp_path / "old.log").read_bytes())
     assert [line["message"] for line in old] == ["first", "second"]
@@ -388,7 +390,7 @@ def test_reopen_without_file(open_sink: OpenSink, pipe: Pipe) -> None:
     """Reopening does nothing to a stream."""
     sink = open_sink(stream_fd=pipe.writer)
     sink.reopen()
-    Log(sink).info("text")
+    Log(sink).info("test.text", "text")
     assert json.loads(pipe.read_line())["message"] == "text"
 
 
@@ -403,15 +405,17 @@ def test_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
     assert not sink.flush(0.0)
     pipe.start_reading()
     assert sink.flush(PATIENCE_S)
-    log.info("text")
+    log.info("test.text", "text")
     assert sink.flush(PATIENCE_S)
     lines = pipe.lines()
-    assert [(line["level"], line["message"]) for line in lines if line["message"] != "access"] == [
+    assert [
+        (line["level"], line["message"]) for line in lines if line["event"] != "request.access"
+    ] == [
         ("error", "stalled"),
         ("warn", "dropped 5000 log records that came faster than they could be written"),
         ("info", "text"),
     ]
-    ids = [int(line["request_id"]) for line in lines if line["message"] == "access"]
+    ids = [int(line["request_id"]) for line in lines if line["event"] == "request.access"]
     assert ids == list(range(QUEUE_RECORDS))
 
 
@@ -424,7 +428,7 @@ def test_flooding_app(open_sink: OpenSink, pipe: Pipe) -> None:
         log.app_output("shop", "1.0.0", "w3", "stdout", "hello")
     for number in range(1000):
         log.access(entry(number))
-        log.info("text")
+        log.info("test.text", "text")
     assert sink.dropped_records == 5000
     pipe.start_reading()
 
@@ -442,7 +446,7 @@ def test_long_texts(open_sink: OpenSink, pipe: Pipe) -> None:
     assert sink.queued_records == fitting
     pipe.start_reading()
     assert sink.flush(PATIENCE_S)
-    log.error("text", stack="x" * (QUEUE_CHARS - len("text")))
+    log.error("test.text", "text", stack="x" * (QUEUE_CHARS - len("text")))
     assert sink.dropped_records == fitting + 1
 
 
@@ -453,10 +457,10 @@ def test_lost_lines(open_sink: OpenSink, tmp_path: Path, capfd: pytest.CaptureFi
     sink = open_sink(file=str(path))
     log = Log(sink)
     for _ in range(3):
-        log.info("lost")
+        log.info("test.lost", "lost")
         assert sink.flush(PATIENCE_S)
     path.unlink()
-    log.info("kept")
+    log.info("test.kept", "kept")
     lines = written(sink, path)
     assert [line["message"] for line in lines] == [
         "kept",
@@ -473,7 +477,7 @@ def test_reader_that_left(
     sink = open_sink(stream_fd=pipe.writer, file=str(tmp_path / "x.log"))
     pipe.stop_reading()
     for _ in range(3):
-        Log(sink).info("text")
+        Log(sink).info("test.text", "text")
         assert sink.flush(PATIENCE_S)
     assert len(written(sink, tmp_path / "x.log")) == 3
     assert sink.lost_lines == 3
@@ -491,7 +495,7 @@ def test_close(open_sink: OpenSink, tmp_path: Path) -> None:
         log.access(entry(number))
     assert sink.close(PATIENCE_S)
     log.access(entry(5000))
-    log.info("text")
+    log.info("test.text", "text")
     log.app_output("shop", "1.0.0", "w3", "stdout", "text")
     assert len(parsed((tmp_path / "x.log").read_bytes())) == 5000
     assert sink.dropped_records == 3
@@ -517,7 +521,7 @@ def test_close_with_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
     """Closing does not wait longer than it was told to."""
     sink = open_sink(stream_fd=pipe.writer)
     pipe.stall(sink)
-    Log(sink).info("text")
+    Log(sink).info("test.text", "text")
     assert not sink.close(0.01)
     pipe.start_reading()
     assert sink.close(PATIENCE_S)
@@ -527,5 +531,5 @@ def test_close_with_slow_reader(open_sink: OpenSink, pipe: Pipe) -> None:
 def test_put_takes_records(open_sink: OpenSink, tmp_path: Path) -> None:
     """A record may be queued as it is, with a time of its own."""
     sink = open_sink(file=str(tmp_path / "x.log"))
-    sink.put(Record(0.0, Level.INFO, "text", {}))
+    sink.put(Record(0.0, Level.INFO, "test.text", "text", {}))
     assert written(sink, tmp_path / "x.log")[0]["time"] == "1970-01-01T00:00:00.000Z"
