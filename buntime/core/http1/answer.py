@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from http import HTTPStatus
 
+from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import HOP_BY_HOP, Head, nominations
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_NAME = re.compile(TOKEN)
+_VALUE = re.compile(VALUE)
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }

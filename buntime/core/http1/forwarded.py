@@ -27,6 +27,7 @@ from itertools import product
 from typing import NamedTuple
 
 from buntime.core.access.access import FORWARDING, UNIX_PEER, plain_path
+from buntime.core.http1.grammar import TCHAR, TOKEN
 from buntime.core.http1.head import HOST, Head
 
 Headers = Sequence[tuple[str, str]]
@@ -47,10 +48,7 @@ _HAS_PORT = re.compile(r":[0-9]*\Z")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PREFIX = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+")
 # RFC 7239 4, with addresses taken without their quotes too.
-_PAIR = (
-    r"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)="
-    r"""([!#$%&'*+\-.^_`|~0-9A-Za-z:\[\]]+|"(?:[^"\\]|\\.)*+")[ \t]*"""
-)
+_PAIR = rf"""[ \t]*({TOKEN})=([{TCHAR}:\[\]]+|"(?:[^"\\]|\\.)*+")[ \t]*"""
 _PAIRS = re.compile(_PAIR)
 _ELEMENT = re.compile(rf"{_PAIR}(?:;{_PAIR})*+")
 

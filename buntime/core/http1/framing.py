@@ -14,19 +14,19 @@ from enum import Enum, auto
 from typing import Protocol
 
 from buntime.core.errors import ClientFault
+from buntime.core.http1.grammar import TOKEN_BYTES, VALUE_BYTES
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _CHUNK_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*"
-    + _TOKEN
+    + TOKEN_BYTES
     + rb"(?:[ \t]*=[ \t]*(?:"
-    + _TOKEN
+    + TOKEN_BYTES
     + rb"|"
     + _QUOTED
     + rb"))?)*"
 )
-_TRAILER_LINE = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
+_TRAILER_LINE = re.compile(TOKEN_BYTES + rb":" + VALUE_BYTES)
 
 _CHUNK_LINE_MAX = 4 * 1024  # bytes; extensions mean nothing here, so they get little room
 _TRAILERS_MAX = 16 * 1024  # bytes of all trailer lines together

@@ -17,17 +17,22 @@ import h11
 
 from buntime.core.access.access import tells_of_proxy
 from buntime.core.errors import ClientFault
+from buntime.core.http1.grammar import TOKEN_BYTES, VALUE_BYTES
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9112 3 and 5: request-line, then field lines. Names are tokens with no space before the
 # colon; a value has no control characters but HTAB; every line ends in CRLF, none is folded.
 _HEAD = re.compile(
-    TOKEN + rb" [!-~]+ HTTP/[0-9]\.[0-9]\r\n(?:" + TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
+    TOKEN_BYTES
+    + rb" [!-~]+ HTTP/[0-9]\.[0-9]\r\n(?:"
+    + TOKEN_BYTES
+    + rb":"
+    + VALUE_BYTES
+    + rb"\r\n)*\r\n"
 )
 # What can stand in no head at all: lets an incomplete head be refused before it is complete.
 _ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\n])|(?<!\r)\n")
 _FOLD = re.compile(rb"\r\n[ \t]")
-_REQUEST_LINE = re.compile(TOKEN + rb" [!-~]+ HTTP/[0-9]\.[0-9]")
+_REQUEST_LINE = re.compile(TOKEN_BYTES + rb" [!-~]+ HTTP/[0-9]\.[0-9]")
 _CONTENT_LENGTHS = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
 # RFC 9110 7.2: uri-host [":" port], without the userinfo, path or list that others let through.
 HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?")
@@ -316,7 +321,7 @@ def _malformed(raw: bytes) -> ClientFault:
     if _REQUEST_LINE.fullmatch(line) is None:
         return bad_request("the request line is not METHOD TARGET HTTP/x.y")
     for number, field in enumerate(fields.split(b"\r\n"), 1):
-        if field and re.match(TOKEN + rb":", field) is None:
+        if field and re.match(TOKEN_BYTES + rb":", field) is None:
             return bad_request(f"header line {number} is not NAME: VALUE")
     return bad_request("the request head is malformed")
 

@@ -19,6 +19,8 @@ import re
 import zlib
 from typing import NamedTuple
 
+from buntime.core.http1.grammar import TOKEN
+
 NAME = "permessage-deflate"
 
 # The window of what is sent, and what is asked of clients that let it be asked. 2^12 bytes and
@@ -39,11 +41,10 @@ _TAIL = b"\x00\x00\xff\xff"
 # copied for each piece that is taken of it.
 _STEP = 4096
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 6455 9.1: extension-token *( ";" token [ "=" ( token | quoted-string ) ] )
-_OFFER = re.compile(rf"[ \t]*({_TOKEN})[ \t]*")
+_OFFER = re.compile(rf"[ \t]*({TOKEN})[ \t]*")
 _PARAMETER = re.compile(
-    rf';[ \t]*({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?'
+    rf';[ \t]*({TOKEN})[ \t]*(?:=[ \t]*(?:({TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?'
 )
 _EMPTY = re.compile(r"[ \t,]*")  # RFC 9110 5.6.1.2: empty elements of a list are skipped
 _QUOTED_PAIR = re.compile(r"\\(.)")
@@ -104,7 +105,7 @@ def _parameter_value(found: re.Match[str]) -> str | None:
         return found[2]
     # RFC 6455 9.1: what was quoted must be a token too.
     unquoted = _QUOTED_PAIR.sub(r"\1", found[3])
-    if re.fullmatch(_TOKEN, unquoted) is None:
+    if re.fullmatch(TOKEN, unquoted) is None:
         raise ValueError(f"the extension parameter {found[1]} is no token")
     return unquoted
 

@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError, write_fields
+from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.head import Head
 from buntime.core.websocket.deflate import Agreement, negotiate, parse_offers
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _VERSION = "13"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 _PREFIX = "sec-websocket-"
 
 
