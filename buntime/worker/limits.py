@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 # files should come to know. It may raise this one itself, up to the hard limit.
 OPEN_FILES = 4096
 
+# Keys of the manifest, and the limits that they set.
+_LIMITS = (
+    ("maxAddressSpace", resource.RLIMIT_AS),
+    ("maxFileSize", resource.RLIMIT_FSIZE),
+    ("maxProcesses", resource.RLIMIT_NPROC),
+)
+
 
 def limit() -> None:
     """Set what is the same for all workers: open files, and no core dumps."""
@@ -25,17 +32,29 @@ def limit() -> None:
 
 
 def take_place(init: Message, lifeline: int) -> None:
-    """Take on the priority and the user of INIT. Raises OSError where that is not allowed.
+    """Take on priority, limits and user of INIT. Raises OSError where that is not allowed.
 
     Before any code of the app: what it does at its import is done as that user. `lifeline` becomes
     the user's, too, since every process that the app forks opens it once more.
     """
-    nice = init["config"].get("nice", 0)
+    config = init["config"]
+    nice = config.get("nice", 0)
     if nice:
         posix.nice(nice)
+    for key, number in _LIMITS:
+        most = config.get(key)
+        if most is not None:
+            _lower(number, most)
     user = init.get("user")
     if user is not None:
         _become(user["uid"], user["gid"], user["groups"], pipes=(1, 2, lifeline))
+
+
+def _lower(number: int, most: int) -> None:
+    """Set a limit that cannot be raised again, unless the system has a lower one."""
+    _, hard = resource.getrlimit(number)
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(number, (most, most))
 
 
 def _become(uid: int, gid: int, groups: list[int], *, pipes: tuple[int, ...]) -> None:

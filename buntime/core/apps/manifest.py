@@ -51,6 +51,9 @@ class Manifest:
     concurrency: int | None
     prewarm: int
     max_memory_bytes: int | None
+    max_address_space_bytes: int | None
+    max_file_size_bytes: int | None
+    max_processes: int | None
     python: str | None
     nice: int
     user: str | None

@@ -258,6 +258,33 @@ KEYS = (
         "none",
     ),
     Key(
+        "maxAddressSpace",
+        "max_address_space_bytes",
+        "size",
+        size(128 << 20),  # below that an interpreter may not even start
+        None,
+        "more memory than that, touched or not, is refused to a process; 128mb or more",
+        "none",
+    ),
+    Key(
+        "maxFileSize",
+        "max_file_size_bytes",
+        "size",
+        size(4 << 10),
+        None,
+        "a file that a worker writes cannot grow beyond it; 4kb or more",
+        "none",
+    ),
+    Key(
+        "maxProcesses",
+        "max_processes",
+        "number",
+        _COUNT,
+        None,
+        "most processes and threads of the app's `user`, in all of the system; root has no limit",
+        "none",
+    ),
+    Key(
         "python",
         "python",
         "path, name or version",

@@ -54,6 +54,9 @@ def test_the_defaults() -> None:
         concurrency=None,
         prewarm=0,
         max_memory_bytes=None,
+        max_address_space_bytes=None,
+        max_file_size_bytes=None,
+        max_processes=None,
         python=None,
         nice=0,
         user=None,
@@ -98,6 +101,9 @@ def test_all_keys() -> None:
         concurrency: 8
         prewarm: 2
         maxMemory: 256mb
+        maxAddressSpace: 2gb
+        maxFileSize: 1gb
+        maxProcesses: 64
         python: python3.9
         nice: 5
         user: 1000:1000
@@ -120,6 +126,9 @@ def test_all_keys() -> None:
         concurrency=8,
         prewarm=2,
         max_memory_bytes=256 * MB,
+        max_address_space_bytes=2048 * MB,
+        max_file_size_bytes=1024 * MB,
+        max_processes=64,
         python="python3.9",
         nice=5,
         user="1000:1000",
@@ -164,6 +173,9 @@ def test_it_cannot_be_changed() -> None:
         ("concurrency: 1.5", "concurrency: 1.5 is not allowed; write a whole number"),
         ("maxBodySize: 0", "maxBodySize: 0 is too small; write 1b or more"),
         ("maxMemory: 1mb", "maxMemory: '1mb' is too small; write 16mb or more"),
+        ("maxAddressSpace: 1mb", "maxAddressSpace: '1mb' is too small; write 128mb or more"),
+        ("maxFileSize: 1", "maxFileSize: 1 is too small; write 4kb or more"),
+        ("maxProcesses: 0", "maxProcesses: 0 is not allowed; write a whole number, 1 or more"),
         ("lowMemory: 'no'", "lowMemory: 'no' is neither true nor false"),
         ("visibility: secret", "visibility: 'secret' is not one of public, protected or internal"),
         ("visibility: true", "visibility: true is not one of public, protected or internal"),
