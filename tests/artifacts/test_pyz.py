@@ -82,8 +82,8 @@ def test_what_is_in_it(pyz: Path) -> None:
         ".py", ".typed", ".txt", ".yaml", ".html", ".css", ".js", ".svg", ".toml", "",
     }  # fmt: skip
     inside = {name.removeprefix("content/").partition("/")[0] for name in names}
-    assert {"h11", "yaml", "wsproto", "buntime", "apps", "LICENSE"} <= inside
+    assert {"h11", "yaml", "wsproto", "shtab", "buntime", "apps", "LICENSE"} <= inside
     assert not {"pip", "setuptools", "_yaml", "flask", "tests"} & inside
     licensed = {name.split("/")[2] for name in names if name.startswith("content/licenses/")}
-    assert {"h11", "PyYAML", "wsproto"} <= licensed
+    assert {"h11", "PyYAML", "wsproto", "shtab"} <= licensed
     assert not [name for name in names if "__pycache__" in name]

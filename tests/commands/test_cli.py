@@ -272,7 +272,7 @@ def test_help_of_commands(name: str, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_start_up_imports() -> None:
     """The command line needs none of the modules that are slow to import."""
-    slow = {"asyncio", "difflib", "email", "http.client", "pathlib", "shutil", "yaml"}
+    slow = {"asyncio", "difflib", "email", "http.client", "pathlib", "shtab", "shutil", "yaml"}
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
         "from buntime.commands.cli import main;"

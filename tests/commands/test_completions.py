@@ -9,6 +9,7 @@ import pytest
 from buntime.commands.cli import COMMANDS, main, module_of
 from buntime.core.settings.load import SETTINGS
 
+OFFERED = Path(__file__).with_name("offered.zsh")
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "dumb"}
 
 
@@ -19,7 +20,9 @@ def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def bash_completes(text: str, *words: str, cwd: Path) -> set[str]:
     """What bash offers when Tab is pressed behind the last of `words`."""
-    line = f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _buntime; echo "${{COMPREPLY[@]}}"'
+    line = (
+        f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _shtab_buntime; echo "${{COMPREPLY[@]}}"'
+    )
     done = subprocess.run(
         ["bash", "--norc", "-c", f"{text}\n{line}", "bash", *words],
         env=ENV,
@@ -68,24 +71,27 @@ def test_all_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [s.flag for s in SETTINGS if s.secret and s.flag and s.flag in text] == []
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """zsh and fish find no fault with their scripts."""
+def needed(shell: str) -> str:
+    """The program of a shell, or the test is skipped."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"there is no {shell} here")
+    return program
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """zsh and fish find no fault with their scripts."""
     path = tmp_path / "script"
     path.write_text(script(shell, capsys))
-    command = [program, "-n", str(path)]
+    command = [needed(shell), "-n", str(path)]
     done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """fish offers commands, flags with their meaning, and choices."""
-    program = shutil.which("fish")
-    if program is None:
-        pytest.skip("there is no fish here")
+    """fish offers commands, flags with their meaning, choices, files and folders."""
+    program = needed("fish")
     path = tmp_path / "script"
     path.write_text(script("fish", capsys))
 
@@ -99,42 +105,61 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             text=True,
             check=True,
         )
+        assert done.stderr == ""
         return set(done.stdout.splitlines())
+
+    def words(line: str) -> set[str]:
+        return {each.partition("\t")[0] for each in offered(line)}
 
     (tmp_path / "apps").mkdir()
     assert f"health\t{COMMANDS['health']}" in offered("buntime ")
-    kinds = {line.partition("\t")[0] for line in offered("buntime new --kind ")}
-    assert kinds == {"fetch", "wsgi", "asgi", "static"}
+    assert words("buntime ") == {*COMMANDS, "apps/"}
+    assert words("buntime new --kind ") == {"fetch", "wsgi", "asgi", "static"}
+    assert words("buntime completions ") == {"bash", "zsh", "fish"}
+    assert words("buntime --log-file ") == {"apps/", "script"}
+    assert words("buntime check ap") == {"apps/"}
+    assert words("buntime --port ") == set()
     assert any(line.startswith("--port\tport to listen on") for line in offered("buntime --po"))
     assert any(line.startswith("--port\t") for line in offered("buntime check --po"))
+    assert any(line.startswith("--port\t") for line in offered("buntime apps --po"))
     assert not any(line.startswith("--port") for line in offered("buntime new --po"))
 
 
 def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """zsh's own _arguments takes what is declared for each command."""
-    program = shutil.which("zsh")
-    if program is None:
-        pytest.skip("there is no zsh here")
-    text = script("zsh", capsys)
-    path = tmp_path / "script"
-    # Outside of an editor's line: what would be shown is printed instead.
-    path.write_text(
-        '_arguments() { print -rl -- "$@"; }\n_describe() { print -rl -- $commands; }\n'
-        f"PREFIX=''; CURRENT=$(( $# + 2 )); words=(buntime \"$@\" '')\n{text}"
-    )
+    """zsh offers commands, flags with their meaning, choices, files and folders."""
+    program = needed("zsh")
+    functions, folder = tmp_path / "functions", tmp_path / "here"
+    functions.mkdir()
+    (functions / "_buntime").write_text(script("zsh", capsys))
+    (folder / "apps").mkdir(parents=True)
+    (folder / "file").touch()
 
-    def offered(*words: str) -> list[str]:
-        command = [program, "-f", str(path), *words]
-        done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=True)
+    def offered(line: str) -> dict[str, str]:
+        done = subprocess.run(
+            [program, "-f", str(OFFERED), str(functions), line],
+            env=ENV,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stderr == ""
-        return done.stdout.splitlines()
+        pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
+        return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
 
-    assert f"health:{COMMANDS['health']}" in offered()
-    kind = "*--kind[fetch\\: a function, wsgi or asgi\\: as frameworks have it, static\\: a site]"
-    assert any(line.startswith(kind) for line in offered("new"))
-    assert ":value:(fetch wsgi asgi static)" in "".join(offered("new"))
-    assert "*:folder:_files -/" in offered("check")
-    assert "*--port[port to listen on; 0 takes a free one]:value:" in offered("serve")
+    every_kind = "fetch: a function, wsgi or asgi: as frameworks have it, static: a site"
+    assert {*offered("buntime ")} == {*COMMANDS, "apps"}
+    assert offered("buntime he") == {"health": COMMANDS["health"]}
+    assert offered("buntime new --k") == {"--kind": every_kind}
+    assert {*offered("buntime new --kind ")} == {"fetch", "wsgi", "asgi", "static"}
+    assert {*offered("buntime completions ")} == {"bash", "zsh", "fish"}
+    assert {*offered("buntime --log-file ")} == {"apps", "file"}
+    assert {*offered("buntime check apps ")} == {"apps"}
+    assert {*offered("buntime install-service --fo")} == {"--force"}
+    assert offered("buntime --port ") == {}
+    for line in ("buntime --por", "buntime serve --por", "buntime apps --por"):
+        assert offered(line) == {"--port": "port to listen on; 0 takes a free one"}
+    assert offered("buntime new --por") == {}
 
 
 def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,6 +150,13 @@ def test_version() -> None:
     assert re.fullmatch(pattern, done.stdout)
 
 
+def test_completions() -> None:
+    """Each form carries what writes the completions."""
+    start = [*command(), "completions", "fish"]
+    done = subprocess.run(start, capture_output=True, text=True, check=True)
+    assert "complete -c buntime " in done.stdout
+
+
 def test_environment_by_default(apps: Path) -> None:
     """A checkout is for development, a file for production."""
     with running(apps, env={"RUNTIME_ENV": ""}) as runtime:

@@ -1,0 +1,30 @@
+# Sourced by the zsh that offered.zsh starts: FOLDER, its argument, holds the completion. From
+# here on Tab offers nothing to the eye, but prints what it would offer.
+fpath=($1 $fpath)
+autoload -Uz compinit && compinit -D -u
+setopt no_list_beep no_beep
+COLUMNS=200  # meanings are cut to the width of the terminal
+
+# All that completion functions find goes through compadd.
+compadd() {
+  local given="${(j: :)argv[1,(i)--]}"
+  if [[ " $given" == *' -'[OAD]' '* ]]; then  # only a question, nothing is added
+    builtin compadd "$@"
+    return
+  fi
+  local -a found shown
+  local named=${argv[${argv[(i)-d]}+1]-}
+  [[ -n $named ]] && shown=("${(@P)named}")
+  builtin compadd -O found -D shown "$@"
+  (( $#found )) || return 1
+  (( $#shown == $#found )) || shown=("${(@)found}")
+  local index
+  for index in {1..$#found}; do print -r -- "${found[index]}"$'\t'"${shown[index]}"; done
+  builtin compadd "$@"
+}
+
+print_begin() { print -r -- '<begin>'; }
+print_end() { print -r -- '<end>'; }
+compprefuncs=(print_begin)
+comppostfuncs=(print_end)
+print -r -- '<'ready'>'
