@@ -50,6 +50,7 @@ LATE = {
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",
     "concurrent.futures",
+    "difflib",
     "html",
     "shutil",
 }
