@@ -34,7 +34,7 @@ IN_A_WORKER = ("sdk", "wire", "worker")
 # The concerns of a layer in their order: each imports from itself and from those before it.
 # What ends in .py is a module beside the folders.
 CONCERNS = {
-    "core": ("errors.py access values pool settings apps telemetry http1 sites websocket".split()),
+    "core": ("errors.py access values settings apps pool telemetry http1 sites websocket".split()),
     "server": (
         "loop.py bundle pythons apps telemetry sites http1 websocket pool admin "
         "pipeline.py runtime.py"

@@ -114,10 +114,8 @@ class Runtime:
             reserved=RESERVED,
             # Who develops wants the next request to have the change.
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
-            # And sees the faults of a change, rather than what was before it.
-            rollout=None if settings.is_development else self._pool.hosts.rollout,
+            rollout=self._pool.deployments,
         )
-        self._pool.hosts.rollout.on_proven = self._catalog.reconsider
         self._service = Service(self._loop, settings, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report, self._catalog)
         self._api = Api(settings, self._pool, self._catalog, metrics)
@@ -199,7 +197,7 @@ class Runtime:
         self._notifier.reloading()
         self._read_settings()
         # In development each request looks for changes itself.
-        deployed = [each for each in self._pool.hosts.by_key.values() if each.watch is None]
+        deployed = [each for each in self._pool.deployments.served.values() if each.watch is None]
         self._loop.run_blocking(
             lambda: [each.app for each in deployed if changed_since(each.app.dir, each.made_ns)],
             self._reloaded,

@@ -40,10 +40,29 @@ _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a 
 
 
 class Rollout(Protocol):
-    """Who knows which apps can be loaded."""
+    """Decides between an app that has never been loaded and the one that served before it."""
+
+    @property
+    def revision(self) -> int:
+        """Another number as soon as `choose` may have another answer."""
 
     def is_proven(self, app: App) -> bool: ...
     def choose(self, new: App, proven: App) -> App: ...
+
+
+class AtOnce:
+    """A rollout that serves each change at once."""
+
+    revision = 0
+
+    def is_proven(self, app: App) -> bool:
+        return False
+
+    def choose(self, new: App, proven: App) -> App:
+        return new
+
+
+_AT_ONCE = AtOnce()
 
 
 class _Place(NamedTuple):
@@ -77,15 +96,14 @@ class Catalog:
         warn: Tell,
         reserved: Iterable[str] = (),
         check_interval_s: float = CHECK_INTERVAL_S,
-        rollout: Rollout | None = None,
+        rollout: Rollout = _AT_ONCE,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`reserved` are first segments of paths that never reach an app, such as "api".
 
         `warn` gets each warning once.
         `check_interval_s` is for how long what was found on disk is believed.
-        `rollout` chooses between an app that has never been loaded and the one before it; None:
-        the new one serves at once.
+        `rollout` chooses between an app that has never been loaded and the one before it.
         `wall_ns` is the clock that file times are made from.
         """
         self._body_default = body_default
@@ -95,6 +113,7 @@ class Catalog:
         self._reserved = frozenset(reserved)
         self._check_interval_s = check_interval_s
         self._rollout = rollout
+        self._revision = rollout.revision  # of the rollout, when `_warm` was filled
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._scopes: dict[Path, Listing] = {}
@@ -112,6 +131,9 @@ class Catalog:
 
         Raises ClientFault (404) where there is none, and ManifestError where its folder is faulty.
         """
+        if self._rollout.revision != self._revision:
+            self._revision = self._rollout.revision
+            self._warm.clear()
         if now < self._fresh_until:
             app = self._warm.get((name, spec))
             if app is not None:
@@ -142,10 +164,6 @@ class Catalog:
         self._index()
         self._warm.clear()
         self._fresh_until = float("-inf")
-
-    def reconsider(self) -> None:
-        """Who is to serve may be another one now: the rollout is asked again."""
-        self._warm.clear()
 
     def all(self, now: float) -> list[App | Fault]:
         """Every version of every name, ordered for people; faulty folders as what is wrong."""
@@ -266,16 +284,13 @@ class Catalog:
         Raises ManifestError where it is at fault, unless another version has served: a manifest
         that was edited may say who is to be kept out, so the one before it does not hold on.
         """
-        rollout = self._rollout
         version = found.version or UNVERSIONED
         if isinstance(found, App):
-            if rollout is None:
-                return found
-            if rollout.is_proven(found):
+            if self._rollout.is_proven(found):
                 named.proven[version] = found
                 return found
             before = named.proven.get(version) or _other(named, version, spec)
-            return found if before is None else rollout.choose(found, before)
+            return found if before is None else self._rollout.choose(found, before)
         other = _other(named, version, spec) if version not in named.proven else None
         if other is None:
             raise ManifestError(found.error)

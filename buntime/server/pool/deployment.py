@@ -77,6 +77,11 @@ class Deployment:
             ),
         )
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last boot of one of its workers failed."""
+        return bool(self.boot_error)
+
     def has_workers(self) -> bool:
         """Whether a worker that has loaded the app serves it."""
         return any(w.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values())

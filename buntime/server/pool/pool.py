@@ -1,6 +1,7 @@
 """Carries out what the scheduler decides: hands requests over, starts and ends workers.
 
-submit ─> Hosts ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail] ─> Supervisor, Worker
+submit ─> Deployments ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, Fail]
+                                                        ─> Supervisor, Worker
 a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
 """
 
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from buntime.core.apps.app import App
+from buntime.core.apps.router import split_target
 from buntime.core.errors import ServerFault
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
@@ -33,8 +35,9 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment, SpareKey
-from buntime.server.pool.hosts import Hosts
+from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.places import Queued
+from buntime.server.pool.preparing import Preparing
 from buntime.server.pool.process import describe_exit
 from buntime.server.pool.report import PoolReport
 from buntime.server.pool.stats import PoolStats
@@ -72,15 +75,15 @@ class Pool:
         self._is_development = settings.is_development
         self._scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
-        self.hosts = Hosts(
+        self.deployments = Deployments(
             loop,
             log,
             interpreters,
             self._scheduler,
             is_development=settings.is_development,
             carry_out=self._carry_out,
-            enqueue=self._take_in,
         )
+        self._preparing = Preparing(loop, log, interpreters, submit=self.submit)
         self._supervisor = Supervisor(
             loop,
             settings,
@@ -93,8 +96,7 @@ class Pool:
         self.report = PoolReport(
             self._scheduler,
             workers=self._supervisor.workers,
-            deployments=self.hosts.by_key,
-            by_state=self.hosts.by_state,
+            deployments=self.deployments,
             stats=self.stats,
         )
         self._decisions: deque[Decision] = deque()
@@ -103,7 +105,7 @@ class Pool:
         self._on_empty: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
-        return f"Pool({self._supervisor!r}, {self.hosts!r})"
+        return f"Pool({self._supervisor!r}, {self.deployments!r})"
 
     # From outside
 
@@ -121,11 +123,16 @@ class Pool:
 
     def submit(self, exchange: Exchange, app: App) -> None:
         """Have the request answered by a worker of the app, now or when one is free."""
-        self.hosts.submit(exchange, app)
+        deployment = self.deployments.current(app)
+        if deployment is None:
+            self._preparing.add(exchange, app)
+            return
+        self.stats.on_request(app.key)
+        self._enqueue(exchange, deployment)
 
     def prepare(self, app: App) -> None:
         """Start what the app wants to have ready before its first request (`prewarm`)."""
-        self.hosts.prepare(app)
+        self.deployments.prepare(app)
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         """A queued request is over: answered for, or its client has left."""
@@ -150,7 +157,7 @@ class Pool:
             worker.name
             for number, worker in self._supervisor.workers.items()
             if (state := self._scheduler.workers[number].app) is not None
-            and (app := self.hosts.by_state[state].app).name == name
+            and (app := self.deployments.by_state[state].app).name == name
             and key in (None, app.key)
         ]
         return [each for each in found if self.recycle_worker(each)]
@@ -181,11 +188,11 @@ class Pool:
         )
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.app is not None:
-            deployment = self.hosts.by_state[record.app]
+            deployment = self.deployments.by_state[record.app]
             deployment.boot_error = ""
             self.stats.meters.of(deployment.app).on_boot(self._loop.now - record.born_s)
             capacity = deployment.app.manifest.concurrency or int(message["concurrency"])
-            self.hosts.rollout.loaded(deployment)
+            self.deployments.loaded(deployment)
             self._carry_out(self._scheduler.loaded(worker.number, capacity, self._loop.now))
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
@@ -245,10 +252,6 @@ class Pool:
         worker.process.kill()
 
     # Requests
-
-    def _take_in(self, exchange: Exchange, deployment: Deployment) -> None:
-        self.stats.on_request(deployment.app.key)
-        self._enqueue(exchange, deployment)
 
     def _enqueue(self, exchange: Exchange, deployment: Deployment) -> None:
         exchange.place = Queued(self, deployment.state)
@@ -314,7 +317,7 @@ class Pool:
 
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
         exchange.meter.drops[Drop.REFUSED] += 1
-        deployment = self.hosts.of(exchange)
+        deployment = self.deployments.serving(exchange.app)
         if deployment is not None and deployment.state.is_crash_looping(self._loop.now):
             exchange.fail(faults.crash_looping(deployment, retry_after_s))
         else:
@@ -323,18 +326,19 @@ class Pool:
 
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
-        fallback = self.hosts.fall_back(exchange)
+        target = split_target(exchange.head.target)
+        fallback = self.deployments.fallback(exchange.app, target.spec) if target else None
         if fallback is not None:
             exchange.app = fallback
             exchange.meter = self.stats.meters.of(fallback)
             self.submit(exchange, fallback)
             return
         exchange.meter.drops[Drop.BOOT_FAILED] += 1
-        deployment = self.hosts.of(exchange)
+        deployment = self.deployments.serving(exchange.app)
         exchange.fail(faults.worker_died() if deployment is None else faults.not_loaded(deployment))
 
     def _adopt(self, number: int, state: AppState) -> None:
-        self._supervisor.adopt(number, self.hosts.by_state[state])
+        self._supervisor.adopt(number, self.deployments.by_state[state])
         self._refill_later()
 
     def _refill_later(self) -> None:
@@ -372,7 +376,7 @@ class Pool:
             number, self._loop.now, was_killed=was_killed
         )
         how = describe_exit(returncode)
-        deployment = self.hosts.by_state.get(state) if state is not None else None
+        deployment = self.deployments.of(state)
         cause, was_told = self.stats.on_death(
             number, returncode, was_told=was_told, failed_to_load=failed_to_load
         )
@@ -383,14 +387,14 @@ class Pool:
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             deployment.boot_error = worker.boot_error or f"the worker died while it loaded: {how}"
-            self.hosts.rollout.failed(deployment)
+            self.deployments.failed(deployment)
         # First: what the scheduler decides on the requests below rests on what it has decided here.
         self._carry_out(decisions)
         for exchange in left:
             # Killed from outside is no fault of the app's, unless it happens again and again.
             is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
             self._on_worker_lost(worker, exchange, deployment, is_broken)
-        self.hosts.forget(state)
+        self.deployments.forget(state)
         self._tell_if_empty()
 
     def _on_worker_lost(
@@ -401,7 +405,7 @@ class Pool:
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if deployment is not None and worker.can_try_again(exchange) and not told:
             exchange.meter.retries += 1
-            self._enqueue(exchange, self.hosts.by_key.get(deployment.app.key, deployment))
+            self._enqueue(exchange, self.deployments.serving(deployment.app) or deployment)
         elif deployment is not None and is_broken:
             exchange.fail(faults.not_loaded(deployment))
         else:

@@ -6,8 +6,8 @@ from math import ceil
 from buntime.core.apps.app import App
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import AppState
 from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Worker
@@ -21,18 +21,16 @@ class PoolReport:
         scheduler: Scheduler,
         *,
         workers: Mapping[int, Worker],
-        deployments: Mapping[str, Deployment],
-        by_state: Mapping[AppState, Deployment],
+        deployments: Deployments,
         stats: PoolStats,
     ) -> None:
         self.stats = stats
         self._scheduler = scheduler
         self._workers = workers
         self._deployments = deployments
-        self._by_state = by_state
 
     def __repr__(self) -> str:
-        return f"PoolReport({len(self._workers)} workers, {len(self._by_state)} apps)"
+        return f"PoolReport({len(self._workers)} workers, {len(self._deployments.by_state)} apps)"
 
     # For JSON
 
@@ -42,7 +40,7 @@ class PoolReport:
 
     def apps(self, now: float) -> list[dict[str, object]]:
         """Each app with workers, a queue or a failed boot, for `/api/workers`."""
-        apps = (each for each in self._by_state.values() if not each.state.is_dropped)
+        apps = (each for each in self._deployments.by_state.values() if not each.state.is_dropped)
         return [
             _describe_app(deployment, now)
             for deployment in apps
@@ -52,7 +50,7 @@ class PoolReport:
     def app_stats(self) -> dict[str, object]:
         """Each app that had a request, for `/api/workers/stats`."""
         return {
-            key: stats.to_json(_status(self._deployments.get(key)))
+            key: stats.to_json(_status(self._deployments.served.get(key)))
             for key, stats in self.stats.apps.items()
         }
 
@@ -70,12 +68,14 @@ class PoolReport:
         """Each worker: its app (None for a spare), its state, its process."""
         for number, worker in self._workers.items():
             record = self._scheduler.workers[number]
-            deployment = self._by_state.get(record.app) if record.app is not None else None
+            deployment = (
+                self._deployments.by_state.get(record.app) if record.app is not None else None
+            )
             yield deployment.app if deployment is not None else None, record.state, worker.process
 
     def queues(self) -> Iterator[tuple[App, int]]:
         """How many requests wait for a worker of an app; an app may come twice."""
-        for state, deployment in self._by_state.items():
+        for state, deployment in self._deployments.by_state.items():
             if state.queue:
                 yield deployment.app, len(state.queue)
 

@@ -101,9 +101,8 @@ class Trial:
             raise told
         else:
             self._began_s = self._loop.now
-            deployment = self._pool.hosts.make(app, told)
-            self._pool.hosts.put_on(deployment)
-            self._pool.hosts.try_out(deployment)  # `prewarm` may have had it loaded already
+            deployment = self._pool.deployments.serve(app, told)
+            self._pool.deployments.try_out(deployment)  # `prewarm` may have had it loaded already
             self._wait(deployment)
 
     def _wait(self, deployment: Deployment) -> None:
@@ -113,7 +112,7 @@ class Trial:
             return
         seconds = self._loop.now - self._began_s
         error = deployment.boot_error or ("its worker could not be started" if has_failed else "")
-        self._pool.hosts.take_off(deployment)
+        self._pool.deployments.drop(deployment)
         self._settle(Verdict(deployment.app.key, error, seconds, deployment.interpreter.version))
 
     def _settle(self, verdict: Verdict) -> None:

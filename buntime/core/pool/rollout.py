@@ -1,0 +1,155 @@
+"""Which state of an app's code serves, and which change of it is tried: decisions alone.
+
+A change serves once a worker has loaded it; until then what was there before, which is *proven*,
+serves on. `choose` is asked for a new app with the one that served before it:
+
+    new and proven       proven       serves                      new
+    ------------------   ----------   -------------------------   -----------------------------
+    proven is static                  new
+    the same key         no workers   new
+    the same key         workers      proven                      is tried BESIDE it
+    another version      no workers   new, unless it has failed   is tried APART, see below
+    another version      workers      proven                      is tried APART
+
+A version apart has a folder and a key of its own, so either of the two can be started at any time,
+and requests that were let in for the new one fall back to the proven one where the boot fails.
+That takes two public apps, and a proven one that stays: in any other case the proven one serves.
+Where the code in one folder has changed, only the workers that have loaded the old code can serve
+it: once they are gone the new code serves, whatever it is.
+
+Invariants: one deployment serves under a key, and at most one is tried beside it, of another
+`App`. What is proven stays so: later failures of its boots are back-offs of the scheduler.
+
+Not modelled: development, where each change serves at once, and the interpreter of an app, without
+which it cannot be tried.
+"""
+
+from enum import Enum
+from typing import Generic, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
+
+from buntime.core.apps.app import App
+from buntime.core.apps.versions import UNVERSIONED, select
+
+
+class Deployable(Protocol):
+    """An app's code in one state, as far as the rollout needs it."""
+
+    fallback: App | None  # answers the requests of this one where its boot fails
+
+    @property
+    def app(self) -> App: ...
+    @property
+    def has_failed(self) -> bool:
+        """Whether its last boot failed."""
+
+    def has_workers(self) -> bool:
+        """Whether a worker has loaded it and serves."""
+
+
+D = TypeVar("D", bound=Deployable)
+
+
+class Trial(Enum):
+    """How a change is tried."""
+
+    BESIDE = "beside"  # under the same key; replaces the one that serves once it has loaded
+    APART = "apart"  # under a key of its own
+
+
+class Choice(NamedTuple):
+    """What serves now, and how the new app is to be tried."""
+
+    serves: App
+    trial: Trial | None = None
+
+
+class Rollout(Generic[D]):
+    """The deployments that serve and those that are tried, by `App.key`."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, D] = {}
+        self.candidates: dict[str, D] = {}  # tried beside the one that serves
+        self.revision = 0  # grows when `choose` may have another answer
+        self._proven: WeakSet[App] = WeakSet()
+
+    def __repr__(self) -> str:
+        return f"Rollout({len(self.served)} served, {len(self.candidates)} tried)"
+
+    # Questions
+
+    def is_proven(self, app: App) -> bool:
+        """Whether the app may serve without a trial."""
+        return app.is_static or app in self._proven
+
+    def choose(self, new: App, proven: App) -> Choice:
+        """Which of the two serves now; the table of the module."""
+        if proven.is_static:
+            return Choice(new)
+        before = self.served.get(proven.key)
+        is_served = before is not None and before.app is proven and before.has_workers()
+        if new.key == proven.key:
+            return Choice(proven, Trial.BESIDE) if is_served else Choice(new)
+        tried = self.tried(new, Trial.APART)
+        has_failed = tried is not None and tried.has_failed
+        starts_new = not is_served and not has_failed and _may_fall_back(new, proven)
+        return Choice(new if starts_new else proven, Trial.APART)
+
+    def tried(self, app: App, trial: Trial) -> D | None:
+        """The deployment of this very app that is tried so."""
+        there = (self.candidates if trial is Trial.BESIDE else self.served).get(app.key)
+        return there if there is not None and there.app is app else None
+
+    # What happens
+
+    def serve(self, deployment: D) -> D | None:
+        """It serves from now on; returns what served under its key until now."""
+        key = deployment.app.key
+        if self.candidates.get(key) is deployment:
+            del self.candidates[key]
+        replaced = self.served.get(key)
+        self.served[key] = deployment
+        return replaced
+
+    def try_beside(self, deployment: D) -> D | None:
+        """It is tried beside the one that serves; returns what was tried until now."""
+        key = deployment.app.key
+        replaced = self.candidates.get(key)
+        self.candidates[key] = deployment
+        return replaced
+
+    def loaded(self, deployment: D) -> bool:
+        """A worker has loaded it; returns whether it is to serve now in the place of another."""
+        app = deployment.app
+        if app in self._proven:
+            return False
+        self._proven.add(app)
+        deployment.fallback = None
+        self.revision += 1
+        return self.candidates.get(app.key) is deployment
+
+    def failed(self, deployment: D) -> bool:
+        """Its boot failed; returns whether what was there before it goes on serving."""
+        is_tried = self.candidates.get(deployment.app.key) is deployment
+        if is_tried or deployment.fallback is not None:
+            self.revision += 1
+            return True
+        return False
+
+    def reconsider(self) -> None:
+        """Something else has changed that `choose` depends on, such as a known interpreter."""
+        self.revision += 1
+
+
+def is_meant(app: App, spec: str | None) -> bool:
+    """Whether a request for the range of versions `spec` may be answered by the app."""
+    return select([app.version or UNVERSIONED], spec) is not None
+
+
+def _may_fall_back(new: App, proven: App) -> bool:
+    """May a request that was let in for `new`, and waits for it, be answered by `proven`?
+
+    Only where both let everybody in. And an ephemeral app is started for each request anyway.
+    """
+    both_public = new.manifest.visibility == proven.manifest.visibility == "public"
+    return both_public and proven.manifest.ttl_s > 0

@@ -1,0 +1,246 @@
+"""Which apps are served, in which state of their code, and which change of them is tried.
+
+An app's code in one state is one `Deployment`: when its manifest or, in development, a file of it
+changes, the old one is dropped (its workers finish what they have) and a new one is made.
+`core/pool/rollout.py` decides which one serves; this finds its interpreter and carries that out.
+"""
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary, WeakSet
+
+from buntime.core.apps.app import App
+from buntime.core.errors import ManifestError
+from buntime.core.pool.rollout import Rollout, Trial, is_meant
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import AppState, Decision
+from buntime.server.apps.changes import TreeWatch
+from buntime.server.loop import Loop
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pythons.interpreter import Interpreter, Interpreters
+from buntime.server.telemetry.logs import Log
+
+_UNFIT_S = 60.0  # until an app's interpreter is looked for again, where that failed
+
+
+class Deployments:
+    """Finds, or makes, what a request for an app is to be queued for."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        interpreters: Interpreters,
+        scheduler: Scheduler,
+        *,
+        is_development: bool,
+        carry_out: Callable[[list[Decision]], None],
+    ) -> None:
+        """`carry_out` does what the scheduler decides, at once or after what it is doing."""
+        self.by_state: dict[AppState, Deployment] = {}  # also those that are tried or dropped
+        self.rollout: Rollout[Deployment] = Rollout()
+        self.served = self.rollout.served  # by App.key
+        self._loop = loop
+        self._log = log
+        self._interpreters = interpreters
+        self._scheduler = scheduler
+        self._is_development = is_development
+        self._carry_out = carry_out
+        # Changes that cannot be tried, as there is no interpreter for them yet
+        self._learning: WeakSet[App] = WeakSet()
+        self._unfit_until: WeakKeyDictionary[App, float] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"Deployments({len(self.served)} served, {len(self.by_state)} in all)"
+
+    # For requests
+
+    def current(self, app: App) -> Deployment | None:
+        """The app as it is now; None while its interpreter is to be looked at, off the loop.
+
+        Raises ManifestError where it has none.
+        """
+        deployment = self.served.get(app.key)
+        if deployment is None or deployment.app is not app or deployment.may_change():
+            interpreter = self._interpreters.known(app)
+            if interpreter is None:
+                return None
+            if deployment is None or deployment.has_changed(app, interpreter):
+                deployment = self.serve(app, interpreter)
+        return deployment
+
+    def serving(self, app: App | None) -> Deployment | None:
+        """What serves under the key of the app now; maybe another state of its code."""
+        return self.served.get(app.key) if app is not None else None
+
+    def of(self, state: AppState | None) -> Deployment | None:
+        """The deployment that the scheduler knows by this state."""
+        return self.by_state.get(state) if state is not None else None
+
+    def fallback(self, app: App | None, spec: str | None) -> App | None:
+        """Who answers requests for versions in the range `spec`, where the app is not loaded."""
+        deployment = self.serving(app)
+        fallback = deployment.fallback if deployment is not None else None
+        return fallback if fallback is not None and is_meant(fallback, spec) else None
+
+    # Changes
+
+    def prepare(self, app: App) -> None:
+        """Start what the app wants to have ready before its first request (`prewarm`)."""
+        if app.manifest.prewarm and not app.is_static and app.key not in self.served:
+            self._loop.run_blocking(
+                lambda: self._interpreters.find(app), lambda found: self._prepared(app, found)
+            )
+
+    def serve(self, app: App, interpreter: Interpreter) -> Deployment:
+        """Serve the app from now on, in the place of what serves under its key."""
+        deployment = self.rollout.tried(app, Trial.BESIDE) or self._make(app, interpreter)
+        self._put_on(deployment)
+        return deployment
+
+    def try_out(self, deployment: Deployment) -> None:
+        """Have a worker load it, if none does."""
+        self._carry_out(self._scheduler.try_out(deployment.state, self._loop.now))
+
+    def drop(self, deployment: Deployment) -> None:
+        """Its workers finish what they have; new ones are for what has queued."""
+        self._carry_out(self._scheduler.drop_app(deployment.state, self._loop.now))
+        self.forget(deployment.state)
+
+    def forget(self, state: AppState | None) -> None:
+        """Let go of a dropped app that has neither workers nor a queue."""
+        if state is not None and state.is_dropped and not state.workers and not state.queue:
+            self.by_state.pop(state, None)
+
+    # For the catalog
+
+    @property
+    def revision(self) -> int:
+        """Another number as soon as `choose` may have another answer."""
+        return self.rollout.revision
+
+    def is_proven(self, app: App) -> bool:
+        """Whether the app may serve without a trial. In development nothing is ever tried: people
+        who edit an app want to see its faults."""
+        return not self._is_development and self.rollout.is_proven(app)
+
+    def choose(self, new: App, proven: App) -> App:
+        """Which of the two serves now: `new` has never been loaded, `proven` has."""
+        choice = self.rollout.choose(new, proven)
+        if choice.trial is None:
+            return choice.serves
+        deployment = self._tried(new, choice.trial)
+        if deployment is None:
+            return proven
+        if choice.trial is Trial.APART:
+            deployment.fallback = proven
+        if choice.serves is proven:
+            self.try_out(deployment)
+        return choice.serves
+
+    # What came of a boot
+
+    def loaded(self, deployment: Deployment) -> None:
+        """A worker has loaded it."""
+        if self.rollout.loaded(deployment):
+            self._put_on(deployment)
+
+    def failed(self, deployment: Deployment) -> None:
+        """A worker could not load it."""
+        if self.rollout.failed(deployment):
+            self._log.error(
+                "app.change_boot_failed",
+                "new version failed to load; still serving the previous one",
+                app=deployment.app.name,
+                version=deployment.app.version,
+                failures=deployment.state.boot_failures,
+                retry_s=max(0.0, round(deployment.state.retry_at_s - self._loop.now, 1)),
+            )
+
+    # How it is done
+
+    def _make(self, app: App, interpreter: Interpreter) -> Deployment:
+        watch = TreeWatch(app.dir) if self._is_development else None
+        deployment = Deployment(app, interpreter, watch)
+        self.by_state[deployment.state] = deployment
+        return deployment
+
+    def _put_on(self, deployment: Deployment) -> None:
+        replaced = self.rollout.serve(deployment)
+        if replaced is not None:
+            self._log.info(
+                "app.changed",
+                "app changed",
+                app=deployment.app.name,
+                version=deployment.app.version,
+            )
+            self.drop(replaced)
+        self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
+
+    def _tried(self, new: App, trial: Trial) -> Deployment | None:
+        """The deployment by which `new` is tried; None while its interpreter is not known."""
+        tried = self.rollout.tried(new, trial)
+        if tried is not None:
+            return tried
+        interpreter = self._interpreter(new)
+        if interpreter is None:
+            return None
+        if trial is Trial.APART:
+            self._log.info(
+                "app.version_tried", "loading a new version", app=new.name, version=new.version
+            )
+            made = self._make(new, interpreter)
+            self._put_on(made)
+            return made
+        made = self._make(new, interpreter)
+        replaced = self.rollout.try_beside(made)
+        if replaced is not None:
+            self.drop(replaced)
+        self._log.info(
+            "app.change_tried",
+            "app changed; loading the new code",
+            app=new.name,
+            version=new.version,
+        )
+        return made
+
+    def _interpreter(self, app: App) -> Interpreter | None:
+        """The interpreter of a change; None while, or when, it cannot be told."""
+        if app in self._learning or self._loop.now < self._unfit_until.get(app, 0.0):
+            return None
+        try:
+            known = self._interpreters.known(app)
+        except ManifestError as exc:
+            self._is_unfit(app, exc)
+            return None
+        if known is None:
+            self._learning.add(app)
+            self._loop.run_blocking(
+                lambda: self._interpreters.find(app), lambda found: self._learned(app, found)
+            )
+        return known
+
+    def _learned(self, app: App, found: Interpreter | BaseException) -> None:
+        self._learning.discard(app)
+        if isinstance(found, ManifestError):
+            self._is_unfit(app, found)
+        elif isinstance(found, BaseException):
+            raise found
+        self.rollout.reconsider()
+
+    def _is_unfit(self, app: App, why: ManifestError) -> None:
+        self._unfit_until[app] = self._loop.now + _UNFIT_S
+        self._log.error(
+            "app.change_start_failed",
+            "new version cannot be started; still serving the previous one",
+            app=app.key,
+            error=str(why),
+        )
+
+    def _prepared(self, app: App, found: Interpreter | BaseException) -> None:
+        if isinstance(found, Interpreter):
+            if app.key not in self.served:
+                self.serve(app, found)
+        else:
+            self._log.error(
+                "app.start_failed", "app cannot be started", app=app.key, error=str(found)
+            )

@@ -1,0 +1,216 @@
+"""Which state of an app's code serves, and which change of it is tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.pool.rollout import Choice, Rollout, Trial, is_meant
+from tests.support.apps import make_app
+
+
+@dataclass(eq=False)
+class Deployed:
+    """A deployment, as far as the rollout needs it."""
+
+    app: App
+    workers: int = 0
+    has_failed: bool = False
+    fallback: App | None = None
+
+    def has_workers(self) -> bool:
+        return self.workers > 0
+
+
+class World:
+    """A rollout in which an app serves that has been loaded."""
+
+    def __init__(self, version: str | None = None, *, workers: int = 1, **manifest: Any) -> None:
+        self.rollout: Rollout[Deployed] = Rollout()
+        self.proven = make_app(version=version, **{"ttl_s": 60.0, **manifest})
+        self.first = Deployed(self.proven, workers)
+        self.rollout.serve(self.first)
+        self.rollout.loaded(self.first)
+
+    def choose(self, new: App) -> Choice:
+        return self.rollout.choose(new, self.proven)
+
+
+def test_what_was_loaded_is_proven() -> None:
+    """An app is proven by the first worker that loads it, and stays so whatever fails later."""
+    world = World()
+    assert world.rollout.is_proven(world.proven)
+    world.rollout.failed(world.first)
+    assert world.rollout.is_proven(world.proven)
+    assert not world.rollout.is_proven(make_app())
+
+
+def test_a_static_app_needs_no_trial() -> None:
+    """There is nothing to load of a static site: it is proven as it is."""
+    rollout: Rollout[Deployed] = Rollout()
+    assert rollout.is_proven(make_app(entrypoint="index.html"))
+
+
+def test_a_change_of_a_static_app_serves_at_once() -> None:
+    """What was static before has no worker that could go on serving."""
+    rollout: Rollout[Deployed] = Rollout()
+    new = make_app()
+    assert rollout.choose(new, make_app(entrypoint="index.html")) == Choice(new)
+
+
+# The same key: the code in a folder has changed
+
+
+def test_a_change_is_tried_beside_what_serves() -> None:
+    """While workers have the old code loaded, they serve and the new one is tried."""
+    world = World()
+    assert world.choose(make_app()) == Choice(world.proven, Trial.BESIDE)
+
+
+def test_a_change_serves_where_nobody_has_the_old_code() -> None:
+    """The old code is gone from the folder: without workers that have it, the new one serves."""
+    world = World(workers=0)
+    new = make_app()
+    assert world.choose(new) == Choice(new)
+
+
+def test_a_change_serves_where_another_state_has_taken_the_place() -> None:
+    """Workers of another state of the code are no workers of the one that is asked about."""
+    world = World()
+    world.rollout.serve(Deployed(make_app(), workers=1))
+    new = make_app()
+    assert world.choose(new) == Choice(new)
+
+
+def test_a_candidate_that_has_loaded_takes_the_place() -> None:
+    """`loaded` tells once that the candidate is to serve, and `serve` tells whom it replaces."""
+    world = World()
+    candidate = Deployed(make_app())
+    assert world.rollout.try_beside(candidate) is None
+    assert world.rollout.tried(candidate.app, Trial.BESIDE) is candidate
+    assert world.rollout.loaded(candidate)
+    assert world.rollout.serve(candidate) is world.first
+    assert world.rollout.candidates == {}
+    assert not world.rollout.loaded(candidate)
+
+
+def test_a_newer_change_replaces_a_candidate() -> None:
+    """One change is tried at a time: the newest; a late success of an older one changes nothing."""
+    world = World()
+    older, newer = Deployed(make_app()), Deployed(make_app())
+    world.rollout.try_beside(older)
+    assert world.rollout.try_beside(newer) is older
+    assert world.rollout.tried(older.app, Trial.BESIDE) is None
+    assert not world.rollout.loaded(older)
+    assert world.rollout.served == {"shop": world.first}
+
+
+def test_a_failed_candidate_leaves_the_other_serving() -> None:
+    """`failed` tells that what was there before goes on, and the candidate stays to be retried."""
+    world = World()
+    candidate = Deployed(make_app())
+    world.rollout.try_beside(candidate)
+    candidate.has_failed = True
+    assert world.rollout.failed(candidate)
+    assert world.choose(candidate.app) == Choice(world.proven, Trial.BESIDE)
+    assert world.rollout.tried(candidate.app, Trial.BESIDE) is candidate
+
+
+def test_a_boot_that_fails_with_nothing_before_it() -> None:
+    """The first state of an app has nobody who could go on in its place."""
+    rollout: Rollout[Deployed] = Rollout()
+    first = Deployed(make_app())
+    rollout.serve(first)
+    assert not rollout.failed(first)
+
+
+# Another key: a version beside another one
+
+
+def test_a_new_version_serves_where_the_one_before_has_no_workers() -> None:
+    """Either of them must be started: the new one is, and the one before it stands by."""
+    world = World("1.0.0", workers=0)
+    new = make_app(version="2.0.0", ttl_s=60.0)
+    assert world.choose(new) == Choice(new, Trial.APART)
+
+
+def test_a_new_version_is_tried_while_the_one_before_has_workers() -> None:
+    """Nobody waits for the new version's boot while the one before it serves."""
+    world = World("1.0.0")
+    new = make_app(version="2.0.0", ttl_s=60.0)
+    assert world.choose(new) == Choice(world.proven, Trial.APART)
+
+
+def test_a_new_version_that_has_failed_does_not_serve() -> None:
+    """After a failed boot the version before it serves, and the new one is tried again."""
+    world = World("1.0.0", workers=0)
+    new = Deployed(make_app(version="2.0.0", ttl_s=60.0), fallback=world.proven)
+    world.rollout.serve(new)
+    assert world.choose(new.app) == Choice(new.app, Trial.APART)
+    new.has_failed = True
+    assert world.rollout.failed(new)
+    assert world.choose(new.app) == Choice(world.proven, Trial.APART)
+
+
+@pytest.mark.parametrize(
+    ("proven", "new"),
+    [({"visibility": "protected"}, {}), ({}, {"visibility": "protected"}), ({"ttl_s": 0.0}, {})],
+)
+def test_requests_that_could_not_fall_back_stay_with_the_proven(
+    proven: dict[str, Any], new: dict[str, Any]
+) -> None:
+    """Requests wait for a new version only where the one before it may answer them as well."""
+    world = World("1.0.0", workers=0, **proven)
+    choice = world.choose(make_app(version="2.0.0", **{"ttl_s": 60.0, **new}))
+    assert choice == Choice(world.proven, Trial.APART)
+
+
+def test_a_version_that_has_loaded_needs_no_fallback() -> None:
+    """What has loaded once answers for its own failures."""
+    world = World("1.0.0")
+    new = Deployed(make_app(version="2.0.0"), fallback=world.proven)
+    world.rollout.serve(new)
+    assert not world.rollout.loaded(new)
+    assert new.fallback is None
+    assert not world.rollout.failed(new)
+
+
+@pytest.mark.parametrize(
+    ("version", "spec", "expected"),
+    [("1.0.0", "^1", True), ("1.0.0", "2", False), ("1.0.0", None, True), (None, None, True)],
+)
+def test_who_may_answer_for_a_version(
+    version: str | None, spec: str | None, expected: bool
+) -> None:
+    """A request for a range of versions is answered by one of that range."""
+    assert is_meant(make_app(version=version), spec) is expected
+
+
+# The revision
+
+
+def test_the_revision_grows_with_what_choose_depends_on() -> None:
+    """Those who keep an answer of `choose` see by the revision that it may be another one."""
+    world = World()
+    seen = [world.rollout.revision]
+    candidate = Deployed(make_app())
+    world.rollout.try_beside(candidate)
+    world.rollout.failed(candidate)
+    seen.append(world.rollout.revision)
+    world.rollout.loaded(candidate)
+    seen.append(world.rollout.revision)
+    world.rollout.reconsider()
+    seen.append(world.rollout.revision)
+    assert seen == sorted(set(seen))
+
+
+def test_the_revision_rests_while_nothing_changes() -> None:
+    """Each boot of a proven app leaves it alone: it costs everybody's remembered answers."""
+    world = World()
+    before = world.rollout.revision
+    world.rollout.loaded(world.first)
+    world.rollout.failed(world.first)
+    assert world.rollout.revision == before

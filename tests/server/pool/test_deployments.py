@@ -1,0 +1,305 @@
+"""Which apps are served, in which state of their code, and what is done when that changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.errors import ManifestError
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import Adopt, Decision, End, PoolLimits
+from buntime.core.telemetry.records import Level
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.deployments import Deployments
+from tests.support.apps import make_app
+from tests.support.fakes import FakeInterpreters, FakeLoop, FakeSink, make_log
+
+UNFIT_S = 60.0
+
+
+class World:
+    """Deployments over a real scheduler, whose decisions are kept."""
+
+    def __init__(self, *, is_development: bool = False) -> None:
+        self.loop = FakeLoop()
+        self.sink = FakeSink()
+        self.interpreters = FakeInterpreters()
+        self.decisions: list[Decision] = []
+        limits = PoolLimits(10, 2, 10, 10, 0, 10)
+        self.scheduler = Scheduler(limits, jitter=lambda: 0.5)
+        self.deployments = Deployments(
+            cast(Any, self.loop),
+            make_log(self.sink),
+            cast(Any, self.interpreters),
+            self.scheduler,
+            is_development=is_development,
+            carry_out=self.decisions.extend,
+        )
+
+    def current(self, app: App) -> Deployment:
+        deployment = self.deployments.current(app)
+        assert deployment is not None
+        return deployment
+
+    def load(self, deployment: Deployment) -> int:
+        """Have a worker load it; returns the worker's number."""
+        if not deployment.state.workers:
+            self.scheduler.try_out(deployment.state, self.loop.now)
+        number = max(deployment.state.workers)
+        self.scheduler.loaded(number, 8, self.loop.now)
+        self.deployments.loaded(deployment)
+        return number
+
+    def fail(self, deployment: Deployment) -> None:
+        """Have the worker that loads it die."""
+        number = max(deployment.state.workers)
+        self.scheduler.died(number, self.loop.now)
+        deployment.boot_error = "broken"
+        self.deployments.failed(deployment)
+
+    def proven(self, version: str | None = None, **manifest: Any) -> App:
+        """An app that serves, with a worker."""
+        app = make_app(version=version, **{"ttl_s": 60.0, **manifest})
+        self.load(self.current(app))
+        self.decisions.clear()
+        return app
+
+    def adopted(self) -> list[App]:
+        """The apps that workers were started for."""
+        return [
+            self.deployments.by_state[each.app].app
+            for each in self.decisions
+            if isinstance(each, Adopt)
+        ]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# Requests
+
+
+def test_an_app_is_deployed_once(world: World) -> None:
+    """While nothing changes, each request gets the same deployment."""
+    app = make_app()
+    assert world.current(app) is world.current(app)
+    assert world.deployments.served == {"shop": world.current(app)}
+
+
+def test_another_app_of_the_same_key_takes_the_place(world: World) -> None:
+    """The workers of what served until now finish what they have."""
+    app = world.proven()
+    old = world.current(app)
+    new = make_app()
+    assert world.current(new).app is new
+    assert old.state.is_dropped
+    assert [type(each) for each in world.decisions] == [End]
+    assert "app.changed" in world.sink.events()
+
+
+def test_an_unknown_interpreter_is_to_be_looked_at(world: World) -> None:
+    """There is no deployment before the app's interpreter is known."""
+    app = make_app()
+    world.interpreters.unknown.add(app)
+    assert world.deployments.current(app) is None
+    world.interpreters.find(app)
+    assert world.current(app).app is app
+
+
+def test_an_unfit_interpreter_is_told(world: World) -> None:
+    """Who asks for an app without an interpreter gets the reason."""
+    app = make_app()
+    world.interpreters.unfit[app] = ManifestError("no python")
+    with pytest.raises(ManifestError, match="no python"):
+        world.deployments.current(app)
+
+
+def test_after_a_failed_boot_another_interpreter_counts(world: World) -> None:
+    """What was wrong may be the interpreter: it is compared again as long as boots fail."""
+    app = make_app()
+    before = world.current(app)
+    world.interpreters.chosen[app] = world.interpreters.default._replace(executable="/other")
+    assert world.current(app) is before
+    before.boot_error = "no module named flask"
+    assert world.current(app).interpreter.executable == "/other"
+
+
+def test_in_development_a_changed_file_makes_a_new_deployment(tmp_path: Path) -> None:
+    """The next request after a change of a file gets the changed code."""
+    world = World(is_development=True)
+    (tmp_path / "app.py").write_text("1")
+    app = make_app(folder=tmp_path)
+    first = world.current(app)
+    assert world.current(app) is first
+    (tmp_path / "app.py").write_text("222")
+    second = world.current(app)
+    assert second is not first
+    assert second.app is app
+
+
+def test_a_dropped_app_is_forgotten_when_its_last_worker_has_gone(world: World) -> None:
+    """What nobody serves or waits for takes no memory."""
+    app = world.proven()
+    old = world.current(app)
+    world.current(make_app())
+    assert world.deployments.of(old.state) is old
+    world.scheduler.died(max(old.state.workers), world.loop.now)
+    world.deployments.forget(old.state)
+    assert world.deployments.of(old.state) is None
+    assert world.deployments.of(None) is None
+
+
+# prewarm
+
+
+def test_prepare_starts_prewarmed_workers(world: World) -> None:
+    """An app with `prewarm` has workers before its first request."""
+    app = make_app(prewarm=1, ttl_s=60.0)
+    world.deployments.prepare(app)
+    world.loop.turn()
+    assert world.adopted() == [app]
+
+
+def test_prepare_leaves_other_apps_alone(world: World) -> None:
+    """Without `prewarm`, and for a static app, nothing is looked at."""
+    world.deployments.prepare(make_app())
+    world.deployments.prepare(make_app(entrypoint="index.html", prewarm=1))
+    assert world.loop.calls == []
+
+
+def test_a_request_that_came_first_has_prepared_the_app(world: World) -> None:
+    """What was deployed while the interpreter was looked at is not replaced."""
+    app = make_app(prewarm=1, ttl_s=60.0)
+    world.deployments.prepare(app)
+    first = world.current(app)
+    world.loop.turn()
+    assert world.current(app) is first
+
+
+def test_an_app_that_cannot_be_prepared_is_told(world: World) -> None:
+    """The log says which one, and why."""
+    app = make_app(prewarm=1)
+    world.interpreters.unfit[app] = ManifestError("no python")
+    world.deployments.prepare(app)
+    world.loop.turn()
+    assert world.sink.records[-1].fields == {"app": "shop", "error": "no python"}
+
+
+# Changes that are tried
+
+
+def test_a_change_serves_once_it_is_loaded(world: World) -> None:
+    """Until then what was there before serves, and a worker of its own loads the change."""
+    old, new = world.proven(), make_app(ttl_s=60.0)
+    assert world.deployments.choose(new, old) is old
+    assert world.adopted() == [new]
+    tried = world.deployments.rollout.candidates["shop"]
+    before = world.deployments.revision
+    world.load(tried)
+    assert world.deployments.revision != before
+    assert world.deployments.is_proven(new)
+    assert world.deployments.serving(new) is tried
+
+
+def test_a_change_that_fails_is_told(world: World) -> None:
+    """The log says that it is not served, how often it has failed and when it is tried again."""
+    old, new = world.proven(), make_app(ttl_s=60.0)
+    world.deployments.choose(new, old)
+    world.fail(world.deployments.rollout.candidates["shop"])
+    record = world.sink.records[-1]
+    assert record.level is Level.ERROR
+    assert record.fields == {"app": "shop", "version": None, "failures": 1, "retry_s": 1.0}
+    assert world.deployments.choose(new, old) is old
+    assert world.adopted() == [new]  # the next boot backs off
+    world.loop.now += 1.0
+    world.deployments.choose(new, old)
+    assert world.adopted() == [new, new]
+
+
+def test_a_newer_change_ends_the_trial_of_the_older(world: World) -> None:
+    """Only the newest change is tried."""
+    old, older, newer = world.proven(), make_app(), make_app()
+    world.deployments.choose(older, old)
+    tried = world.deployments.rollout.candidates["shop"]
+    world.deployments.choose(newer, old)
+    assert tried.state.is_dropped
+    assert world.deployments.rollout.candidates["shop"].app is newer
+
+
+def test_a_candidate_that_has_to_serve_is_not_made_twice(world: World) -> None:
+    """Where the last worker of the old code goes, the candidate serves with what it has loaded."""
+    old, new = world.proven(), make_app(ttl_s=60.0)
+    world.deployments.choose(new, old)
+    tried = world.deployments.rollout.candidates["shop"]
+    assert world.current(new) is tried
+    assert world.deployments.rollout.candidates == {}
+
+
+def test_a_version_serves_with_the_one_before_it_as_its_fallback(world: World) -> None:
+    """Where no worker serves, the new version is started, and the one before it stands by."""
+    old = world.proven("1.0.0")
+    new = make_app(version="2.0.0", ttl_s=60.0)
+    number = max(world.current(old).state.workers)
+    world.scheduler.died(number, world.loop.now)
+    assert world.deployments.choose(new, old) is new
+    assert world.deployments.fallback(new, None) is old
+    assert world.deployments.fallback(new, "1") is old
+    assert world.deployments.fallback(new, "2") is None
+    assert world.deployments.fallback(None, None) is None
+
+
+# Changes whose interpreter is not known
+
+
+def test_a_change_waits_for_its_interpreter(world: World) -> None:
+    """What was there before serves while the change's interpreter is looked at, once."""
+    old, new = world.proven(), make_app()
+    world.interpreters.unknown.add(new)
+    assert world.deployments.choose(new, old) is old
+    assert world.deployments.choose(new, old) is old
+    assert len(world.loop.calls) == 1
+    before = world.deployments.revision
+    world.loop.turn()
+    assert world.deployments.revision != before
+    world.deployments.choose(new, old)
+    assert world.adopted() == [new]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_change_without_an_interpreter_is_set_aside(world: World, *, is_known: bool) -> None:
+    """It is told once, and looked at again after a minute."""
+    old, new = world.proven(), make_app()
+    world.interpreters.unfit[new] = ManifestError("no python")
+    if not is_known:
+        world.interpreters.unknown.add(new)
+    world.deployments.choose(new, old)
+    world.loop.turn()
+    assert world.deployments.choose(new, old) is old
+    assert world.sink.events(Level.ERROR) == ["app.change_start_failed"]
+    world.loop.now += UNFIT_S
+    world.interpreters.unfit.clear()
+    world.deployments.choose(new, old)
+    assert world.adopted() == [new]
+
+
+def test_a_bug_in_the_look_is_no_fault_of_the_app(world: World) -> None:
+    """What is no ManifestError is a bug, and goes where the loop reports them."""
+    old, new = world.proven(), make_app()
+    world.interpreters.unknown.add(new)
+    world.interpreters.unfit[new] = ZeroDivisionError()
+    world.deployments.choose(new, old)
+    with pytest.raises(ZeroDivisionError):
+        world.loop.turn()
+
+
+def test_nothing_is_tried_in_development(tmp_path: Path) -> None:
+    """No app is ever proven there, so that the catalog never asks for the one before it."""
+    world = World(is_development=True)
+    app = make_app(folder=tmp_path)
+    world.load(world.current(app))
+    assert not world.deployments.is_proven(app)

@@ -1,0 +1,109 @@
+"""What stands in for a part of the server in tests of another, and how it is held to the real one.
+
+Each fake is listed in `STANDS_IN` with the class that it stands in for; tests/test_fakes.py
+compares the names and parameters of their methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from buntime.core.apps.app import App
+from buntime.core.telemetry.records import AccessEntry, Level, Record
+from buntime.server.loop import Loop
+from buntime.server.pythons.interpreter import Interpreter, Interpreters, running_interpreter
+from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
+
+
+class FakeSink:
+    """A log's sink that keeps what it gets, without a thread."""
+
+    level = Level.DEBUG
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.accesses: list[AccessEntry] = []
+
+    def clock(self) -> float:
+        return 0.0
+
+    def put(self, record: Record, *, limit_records: int = QUEUE_RECORDS) -> None:
+        self.records.append(record)
+
+    def put_access(self, entry: AccessEntry) -> None:
+        self.accesses.append(entry)
+
+    def events(self, level: Level = Level.DEBUG) -> list[str]:
+        return [record.event for record in self.records if record.level >= level]
+
+
+class FakeInterpreters:
+    """Interpreters that are known at once, as soon as they were looked at, or unfit for good."""
+
+    def __init__(self) -> None:
+        self.default = running_interpreter()
+        self.unknown: set[App] = set()  # until `find` is asked
+        self.unfit: dict[App, Exception] = {}
+        self.chosen: dict[App, Interpreter] = {}
+
+    def known(self, app: App) -> Interpreter | None:
+        return None if app in self.unknown else self._get(app)
+
+    def find(self, app: App) -> Interpreter:
+        self.unknown.discard(app)
+        return self._get(app)
+
+    def close(self) -> None:
+        pass
+
+    def _get(self, app: App) -> Interpreter:
+        if app in self.unfit:
+            raise self.unfit[app]
+        return self.chosen.get(app, self.default)
+
+
+class FakeLoop:
+    """Time that a test moves, and calls that happen when it says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.calls: list[Callable[[], None]] = []
+
+    def run_blocking(
+        self, work: Callable[[], Any], then: Callable[[Any | BaseException], None]
+    ) -> None:
+        self.calls.append(lambda: then(_result(work)))
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.calls.append(callback)
+
+    def turn(self) -> None:
+        """Make the calls that were left for later."""
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+def _result(work: Callable[[], Any]) -> Any | BaseException:
+    try:
+        return work()
+    except Exception as exc:  # as the loop does
+        return exc
+
+
+STANDS_IN: dict[type, type] = {
+    FakeInterpreters: Interpreters,
+    FakeLoop: Loop,
+    FakeSink: LogSink,
+}
+OWN = {  # methods for tests alone
+    FakeLoop: {"turn"},
+    FakeSink: {"events"},
+}
+GIVEN = {FakeSink: {"clock"}}  # what the real one is given when it is made
+
+
+def make_log(sink: FakeSink) -> Log:
+    """A real log that writes to a fake sink."""
+    return Log(sink)  # type: ignore[arg-type]
