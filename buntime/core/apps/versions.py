@@ -11,8 +11,10 @@ A folder's version is a strict semantic version ("1.2.0", "2.0.0-rc.1"), or `LAT
 Theory: a range is a choice ("||") of sets of comparators, and each short form stands for such a
 set: "^1.2" for {>=1.2.0, <2.0.0-0}. A release is in a set if it meets all of its comparators, a
 pre-release only if one of them also names a pre-release of the same major.minor.patch. That is
-what node-semver does; the tests hold its tables. semantic_version.NpmSpec was tried and differs:
-it finds 2.0.0 in "2.0.0-beta" and 2.0.0-beta in "<=1", and nothing in "~2.0.0-beta".
+what node-semver does; the tests hold its tables. Of the packages that do it, semantic_version
+differs: it finds 2.0.0 in "2.0.0-beta" and 2.0.0-beta in "<=1", and nothing in "~2.0.0-beta".
+node-semver 0.9 differs in little ("1.x.2" is no range), takes ten times as long, and seconds for
+10,000 characters.
 """
 
 import operator
