@@ -89,6 +89,13 @@ def soak(args: list[str]) -> int:
     become([str(python), "-m", "tests.chaos.soak", *args])
 
 
+def siege(args: list[str]) -> int:
+    """Attack by one client or app, and time the others: siege empty-pings --rounds 5"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.siege", *args])
+
+
 def fuzz(args: list[str]) -> int:
     """Feed the parsers what no client or worker should send: fuzz --seconds 3600 --seed 1"""
     python = environment("dev")
@@ -204,6 +211,7 @@ TASKS = {
     "test": test,
     "chaos": chaos,
     "soak": soak,
+    "siege": siege,
     "fuzz": fuzz,
     "bench": bench,
     "check": check,

@@ -1,0 +1,237 @@
+"""The attacks. Each runs until its process is ended: `python -m tests.siege.attacks NAME PORT`.
+
+It runs at the lowest priority, since an attacker has a machine of his own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from tests.support.rawsocket import PING, TEXT, handshake, write_frame
+
+Attack = Callable[[int], None]
+ATTACKS: dict[str, Attack] = {}
+_GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def attack(function: Attack) -> Attack:
+    ATTACKS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def ask(port: int, path: str) -> None:
+    """One request, whatever comes of it."""
+    with contextlib.suppress(OSError), connect(port) as sock:
+        sock.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+        while sock.recv(65536):
+            pass
+
+
+def pour(port: int, data: bytes, first: bytes = b"") -> None:
+    """Send the same bytes for ever, on one connection, and take what comes back."""
+    while True:
+        with contextlib.suppress(OSError), connect(port) as sock:
+            threading.Thread(target=_swallow, args=[sock], daemon=True).start()
+            sock.sendall(first)
+            while True:
+                sock.sendall(data)
+
+
+def _swallow(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while sock.recv(1 << 20):
+            pass
+
+
+def drip(port: int, first: bytes, piece: bytes, every_s: float, connections: int) -> None:
+    """Hold connections open, each of which sends a little from time to time."""
+    socks: list[socket.socket] = []
+    while True:
+        while len(socks) < connections:
+            with contextlib.suppress(OSError):
+                socks.append(connect(port))
+                socks[-1].sendall(first)
+        time.sleep(every_s)
+        for sock in tuple(socks):
+            try:
+                sock.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    if not sock.recv(65536):
+                        raise ConnectionError
+                sock.send(piece)
+            except OSError:
+                socks.remove(sock)
+                sock.close()
+
+
+# An app, or what it has started
+
+
+@attack
+def child_keeps_the_pipes(port: int) -> None:
+    while True:
+        ask(port, "/hostile/pipes")
+
+
+@attack
+def child_keeps_the_channel(port: int) -> None:
+    while True:
+        ask(port, "/hostile/channel")
+
+
+@attack
+def prints_newlines(port: int) -> None:
+    ask(port, "/hostile/newlines")
+    time.sleep(3600)
+
+
+@attack
+def prints_lines(port: int) -> None:
+    ask(port, "/hostile/lines")
+    time.sleep(3600)
+
+
+@attack
+def answers_in_bytes(port: int) -> None:
+    """An app that yields single bytes for ever."""
+    pour(port, b"", first=_GET % b"/hostile/pieces")
+
+
+# One client, much at once
+
+
+@attack
+def empty_pings(port: int) -> None:
+    pour(port, write_frame(PING) * 5000, first=handshake("/hostile/"))
+
+
+@attack
+def tiny_messages(port: int) -> None:
+    pour(port, write_frame(TEXT, b"x") * 5000, first=handshake("/hostile/"))
+
+
+@attack
+def fragments(port: int) -> None:
+    """One message without end, in empty pieces."""
+    first = handshake("/hostile/") + write_frame(TEXT, b"", fin=False)
+    pour(port, write_frame(0, b"", fin=False) * 5000, first=first)
+
+
+@attack
+def pipelined_health(port: int) -> None:
+    pour(port, _GET % b"/health" * 2000)
+
+
+@attack
+def pipelined_404(port: int) -> None:
+    pour(port, _GET % b"/nobody-here/x" * 2000)
+
+
+@attack
+def pipelined_files(port: int) -> None:
+    pour(port, _GET % b"/files/" * 2000)
+
+
+@attack
+def chunks_of_one_byte(port: int) -> None:
+    first = b"POST /hostile/sleep HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pour(port, b"1\r\nx\r\n" * 10000, first=first)
+
+
+@attack
+def eight_at_once(port: int) -> None:
+    """Pings, pipelined requests and short chunks by eight connections."""
+    for function in (empty_pings, pipelined_health, pipelined_404, tiny_messages) * 2:
+        threading.Thread(target=function, args=[port], daemon=True).start()
+    time.sleep(3600)
+
+
+@attack
+def connects_and_leaves(port: int) -> None:
+    while True:
+        with contextlib.suppress(OSError):
+            socks = [connect(port) for _ in range(50)]
+            for sock in socks:
+                sock.close()
+
+
+@attack
+def large_heads(port: int) -> None:
+    """60 kB of header fields, another one each time."""
+    number = 0
+    while True:
+        with contextlib.suppress(OSError), connect(port) as sock:
+            threading.Thread(target=_swallow, args=[sock], daemon=True).start()
+            while True:
+                number += 1
+                fields = b"".join(b"x-%d-%d: y\r\n" % (number, at) for at in range(90))
+                long = b"z: %s\r\n" % (b"w" * 50_000)
+                sock.sendall(b"GET /calm/ HTTP/1.1\r\nHost: a\r\n" + fields + long + b"\r\n")
+
+
+# Many clients, little at once
+
+
+@attack
+def slow_bodies(port: int) -> None:
+    """Uploads to an app of one worker a request, a byte each two seconds."""
+    first = b"POST /hostile-once/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+    drip(port, first, b"x", 2.0, connections=8)
+
+
+@attack
+def slow_bodies_at_once(port: int) -> None:
+    """The same by so many that all slots are taken several times over."""
+    first = b"POST /hostile-once/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+    drip(port, first, b"x", 0.5, connections=60)
+
+
+@attack
+def silent_connections(port: int) -> None:
+    drip(port, b"", b"", 1.0, connections=400)
+
+
+@attack
+def empty_lines(port: int) -> None:
+    """A carriage return, a pause, a line feed, and so on."""
+    drip(port, b"\r", b"\n\r", 0.5, connections=400)
+
+
+@attack
+def slow_readers(port: int) -> None:
+    """Ask for a large file, and take none of it."""
+    socks = []
+    while True:
+        with contextlib.suppress(OSError):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(_GET % b"/files/large.bin")
+            socks.append(sock)
+        time.sleep(0.01 if len(socks) < 300 else 1)
+
+
+@attack
+def hung_app(port: int) -> None:
+    """Requests whose handler sleeps for an hour, with bodies that drip."""
+    first = b"POST /hostile/sleep HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+    drip(port, first, b"x", 0.5, connections=20)
+
+
+def main() -> None:
+    os.nice(19)
+    ATTACKS[sys.argv[1]](int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Rounds of one attack, each in a runtime of its own, and what they cost the others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.chaos.subject import Subject
+from tests.siege.apps import write_apps
+from tests.siege.timing import Timing, time_answers
+from tests.support.harness import ROOT
+
+BOUND_S = 0.03  # how much later the others' 99th answer of 100 may come
+# What the attacked share: with it the attacks are quick to reach a limit, if there is one to reach.
+_SETTINGS = {"RUNTIME_CONNECTIONS_MAX": "200", "RUNTIME_EPHEMERAL_CONCURRENCY": "4"}
+_SETTINGS["RUNTIME_SHUTDOWN_TIMEOUT"] = "5"
+_VICTIMS = {"slow-bodies": "/once/", "slow-bodies-at-once": "/once/"}  # all others: "/calm/"
+_STOP_S = 15.0
+_RAMP_S = 1.0  # that an attack has to unfold, in which nothing is timed
+
+
+@dataclass(frozen=True)
+class Round:
+    """Answers without the attacker, and with."""
+
+    before: Timing
+    under: Timing
+    has_stopped: bool  # when it was told to, the attacker gone
+
+    @property
+    def cost_s(self) -> float:
+        return self.under.p99_s - self.before.p99_s
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All rounds of an attack."""
+
+    name: str
+    rounds: tuple[Round, ...]
+
+    @property
+    def cost_s(self) -> float:
+        return median(each.cost_s for each in self.rounds)
+
+    @property
+    def failures(self) -> int:
+        return sum(each.under.failures + (not each.has_stopped) for each in self.rounds)
+
+    @property
+    def is_held(self) -> bool:
+        return self.cost_s <= BOUND_S and not self.failures
+
+    def __str__(self) -> str:
+        before = median(each.before.p99_s for each in self.rounds) * 1000
+        under = median(each.under.p99_s for each in self.rounds) * 1000
+        said = "held" if self.is_held else "NOT HELD"
+        row = f"{self.name:26} p99 {before:7.1f} ms, under attack {under:8.1f} ms"
+        return f"{row}, failures {self.failures:3}  {said}"
+
+
+def besiege(folder: Path, name: str, *, rounds: int, seconds: float) -> Outcome:
+    """Run an attack; the folder must be new or empty."""
+    return Outcome(
+        name, tuple(_round(folder / str(number), name, seconds) for number in range(rounds))
+    )
+
+
+def _round(folder: Path, name: str, seconds: float) -> Round:
+    folder.mkdir(parents=True)
+    write_apps(folder / "apps")
+    path = _VICTIMS.get(name, "/calm/")
+    subject = Subject(folder / "apps", folder / "log", {**_SETTINGS, "RUNTIME_ENV": "production"})
+    try:
+        time_answers(subject.port, path, 0.5)
+        before = time_answers(subject.port, path, seconds)
+        with _attacker(name, subject.port):
+            time.sleep(_RAMP_S)
+            under = time_answers(subject.port, path, seconds)
+        subject.process.send_signal(signal.SIGTERM)
+        try:
+            has_stopped = subject.process.wait(_STOP_S) == 0
+        except subprocess.TimeoutExpired:
+            has_stopped = False
+    finally:
+        subject.process.kill()
+        subject.process.wait()
+    return Round(before, under, has_stopped)
+
+
+@contextlib.contextmanager
+def _attacker(name: str, port: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.siege.attacks", name, str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ}, start_new_session=True)
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the attacker {name} has ended with {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()

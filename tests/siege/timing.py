@@ -1,0 +1,51 @@
+"""Times answers to clients that do nothing wrong."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from dataclasses import dataclass
+
+EVERY_S = 0.01
+LATE_S = 10.0  # what does not come at all counts as much
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that answers took, and how many did not come or were wrong."""
+
+    seconds: tuple[float, ...]
+    failures: int
+
+    @property
+    def p99_s(self) -> float:
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def time_answers(port: int, path: str, seconds: float) -> Timing:
+    """Ask again and again, now on a connection that stays, now on a new one."""
+    stays = http.client.HTTPConnection("127.0.0.1", port, timeout=LATE_S)
+    taken: list[float] = []
+    failures = 0
+    until = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        fresh = http.client.HTTPConnection("127.0.0.1", port, timeout=LATE_S)
+        client = stays if number % 2 else fresh
+        begun = time.monotonic()
+        try:
+            client.request("GET", path)
+            with client.getresponse() as answer:
+                is_right = answer.status == 200 and answer.read() == b"fine"
+        except (OSError, http.client.HTTPException):
+            is_right = False
+            client.close()
+        passed = time.monotonic() - begun
+        taken.append(passed if is_right else LATE_S)
+        failures += not is_right
+        fresh.close()
+        time.sleep(max(0.0, EVERY_S - passed))
+    stays.close()
+    return Timing(tuple(taken), failures)
