@@ -10,8 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from buntime.core.apps.app import App
+from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.records import AccessEntry, Level, Record
 from buntime.server.loop import Loop
+from buntime.server.pool.process import Process
+from buntime.server.pool.supervisor import Supervisor
+from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreter, Interpreters, running_interpreter
 from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
 
@@ -85,6 +89,54 @@ class FakeLoop:
             call()
 
 
+class FakeProcess:
+    """A process of a size that a test says."""
+
+    def __init__(self, pid: int = 4711) -> None:
+        self.pid = pid
+        self.size_bytes = 0
+        self.is_killed = False
+
+    def resident_bytes(self) -> int:
+        return self.size_bytes
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+class FakeWorker:
+    """A worker whose channel nobody listens to."""
+
+    def __init__(self, number: int, log: Log, app: App | None = None) -> None:
+        self.number = number
+        self.name = f"w{number}"
+        self.log = log
+        self.process = FakeProcess()
+        self.app_name = app.name if app is not None else ""
+        self.app_version = app.version if app is not None else None
+        self.memory_max_bytes = 0
+        self.leaving_since_s: float | None = None
+        self.codes: list[int] = []  # that its streams were ended with
+
+    def end_streams(self, code: int) -> None:
+        self.codes.append(code)
+
+
+class FakeSupervisor:
+    """A supervisor that notes whom it was to kill."""
+
+    def __init__(self) -> None:
+        self.workers: dict[int, FakeWorker] = {}
+        self.killed: list[tuple[str, Cause]] = []
+        self.sweeps = 0
+
+    def kill(self, worker: FakeWorker, cause: Cause) -> None:
+        self.killed.append((worker.name, cause))
+
+    def sweep(self) -> None:
+        self.sweeps += 1
+
+
 def _result(work: Callable[[], Any]) -> Any | BaseException:
     try:
         return work()
@@ -95,7 +147,10 @@ def _result(work: Callable[[], Any]) -> Any | BaseException:
 STANDS_IN: dict[type, type] = {
     FakeInterpreters: Interpreters,
     FakeLoop: Loop,
+    FakeProcess: Process,
     FakeSink: LogSink,
+    FakeSupervisor: Supervisor,
+    FakeWorker: Worker,
 }
 OWN = {  # methods for tests alone
     FakeLoop: {"turn"},

@@ -50,18 +50,18 @@ class Deployable(Protocol):
 D = TypeVar("D", bound=Deployable)
 
 
-class Trial(Enum):
-    """How a change is tried."""
+class Placement(Enum):
+    """Where a change is tried."""
 
     BESIDE = "beside"  # under the same key; replaces the one that serves once it has loaded
     APART = "apart"  # under a key of its own
 
 
 class Choice(NamedTuple):
-    """What serves now, and how the new app is to be tried."""
+    """What serves now, and where the new app is to be tried."""
 
     serves: App
-    trial: Trial | None = None
+    placement: Placement | None = None
 
 
 class Rollout(Generic[D]):
@@ -89,15 +89,15 @@ class Rollout(Generic[D]):
         before = self.served.get(proven.key)
         is_served = before is not None and before.app is proven and before.has_workers()
         if new.key == proven.key:
-            return Choice(proven, Trial.BESIDE) if is_served else Choice(new)
-        tried = self.tried(new, Trial.APART)
+            return Choice(proven, Placement.BESIDE) if is_served else Choice(new)
+        tried = self.tried(new, Placement.APART)
         has_failed = tried is not None and tried.has_failed
         starts_new = not is_served and not has_failed and _may_fall_back(new, proven)
-        return Choice(new if starts_new else proven, Trial.APART)
+        return Choice(new if starts_new else proven, Placement.APART)
 
-    def tried(self, app: App, trial: Trial) -> D | None:
-        """The deployment of this very app that is tried so."""
-        there = (self.candidates if trial is Trial.BESIDE else self.served).get(app.key)
+    def tried(self, app: App, placement: Placement) -> D | None:
+        """The deployment of this very app that is tried there."""
+        there = (self.candidates if placement is Placement.BESIDE else self.served).get(app.key)
         return there if there is not None and there.app is app else None
 
     # What happens

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
-from buntime.core.pool.rollout import Rollout, Trial, is_meant
+from buntime.core.pool.rollout import Placement, Rollout, is_meant
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState, Decision
 from buntime.server.apps.changes import TreeWatch
@@ -93,7 +93,7 @@ class Deployments:
 
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
         """Serve the app from now on, in the place of what serves under its key."""
-        deployment = self.rollout.tried(app, Trial.BESIDE) or self._make(app, interpreter)
+        deployment = self.rollout.tried(app, Placement.BESIDE) or self._make(app, interpreter)
         self._put_on(deployment)
         return deployment
 
@@ -126,12 +126,12 @@ class Deployments:
     def choose(self, new: App, proven: App) -> App:
         """Which of the two serves now: `new` has never been loaded, `proven` has."""
         choice = self.rollout.choose(new, proven)
-        if choice.trial is None:
+        if choice.placement is None:
             return choice.serves
-        deployment = self._tried(new, choice.trial)
+        deployment = self._tried(new, choice.placement)
         if deployment is None:
             return proven
-        if choice.trial is Trial.APART:
+        if choice.placement is Placement.APART:
             deployment.fallback = proven
         if choice.serves is proven:
             self.try_out(deployment)
@@ -176,15 +176,15 @@ class Deployments:
             self.drop(replaced)
         self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
-    def _tried(self, new: App, trial: Trial) -> Deployment | None:
+    def _tried(self, new: App, placement: Placement) -> Deployment | None:
         """The deployment by which `new` is tried; None while its interpreter is not known."""
-        tried = self.rollout.tried(new, trial)
+        tried = self.rollout.tried(new, placement)
         if tried is not None:
             return tried
         interpreter = self._interpreter(new)
         if interpreter is None:
             return None
-        if trial is Trial.APART:
+        if placement is Placement.APART:
             self._log.info(
                 "app.version_tried", "loading a new version", app=new.name, version=new.version
             )

@@ -23,15 +23,19 @@ def misconfigured(detail: str) -> ServerFault:
     )
 
 
-def not_loaded(deployment: Deployment) -> ServerFault:
+def not_loaded(deployment: Deployment | None) -> ServerFault:
     """The boot that the request waited for has failed."""
+    if deployment is None:  # it was dropped meanwhile
+        return worker_died()
     return ServerFault(
         500, "app_boot_failed", "the app could not be loaded", detail=deployment.boot_error
     )
 
 
-def crash_looping(deployment: Deployment, retry_after_s: float) -> ServerFault:
-    """Boots fail, and the next one is not due."""
+def refused(deployment: Deployment | None, retry_after_s: float, now: float) -> ServerFault:
+    """A queue is full, or boots fail and the next one is not due."""
+    if deployment is None or not deployment.state.is_crash_looping(now):
+        return overloaded("the app has more requests than it can take", retry_after_s)
     return ServerFault(
         503,
         "app_boot_failed",

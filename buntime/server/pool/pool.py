@@ -30,7 +30,6 @@ from buntime.core.pool.workforce import (
 )
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause, Drop
-from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
@@ -42,6 +41,7 @@ from buntime.server.pool.process import describe_exit
 from buntime.server.pool.report import PoolReport
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
+from buntime.server.pool.upkeep import Upkeep
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.telemetry.logs import Log
@@ -49,7 +49,6 @@ from buntime.wire import Message
 
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
-_SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
 _REFILL_S = 0.05
 _BOOTS_PER_CORE = 2  # of those that no request waits for
 # Signals that say nothing against an app, as they come from operators and the kernel.
@@ -72,7 +71,6 @@ class Pool:
         self._loop = loop
         self._log = log
         self._default_python = interpreters.default.executable
-        self._is_development = settings.is_development
         self._scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
         self.deployments = Deployments(
@@ -90,8 +88,13 @@ class Pool:
             log,
             bundle=bundle,
             environ=environ,
-            events=self,
             stats=self.stats,
+        )
+        self._upkeep = Upkeep(
+            self._scheduler,
+            self._supervisor,
+            is_development=settings.is_development,
+            carry_out=self._carry_out,
         )
         self.report = PoolReport(
             self._scheduler,
@@ -285,7 +288,7 @@ class Pool:
     def _carry_out_rare(self, decision: Decision) -> None:
         match decision:
             case Spawn(worker, key):
-                self._supervisor.spawn(worker, key)  # type: ignore[arg-type]  # keys are of our making
+                self._supervisor.spawn(worker, key, self)  # type: ignore[arg-type]  # keys are of our making
             case Adopt(worker, app):
                 self._adopt(worker, app)
             case End(worker, was_idle):
@@ -318,11 +321,7 @@ class Pool:
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
         exchange.meter.drops[Drop.REFUSED] += 1
         deployment = self.deployments.serving(exchange.app)
-        if deployment is not None and deployment.state.is_crash_looping(self._loop.now):
-            exchange.fail(faults.crash_looping(deployment, retry_after_s))
-        else:
-            message = "the app has more requests than it can take"
-            exchange.fail(faults.overloaded(message, retry_after_s))
+        exchange.fail(faults.refused(deployment, retry_after_s, self._loop.now))
 
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
@@ -334,8 +333,7 @@ class Pool:
             self.submit(exchange, fallback)
             return
         exchange.meter.drops[Drop.BOOT_FAILED] += 1
-        deployment = self.deployments.serving(exchange.app)
-        exchange.fail(faults.worker_died() if deployment is None else faults.not_loaded(deployment))
+        exchange.fail(faults.not_loaded(self.deployments.serving(exchange.app)))
 
     def _adopt(self, number: int, state: AppState) -> None:
         self._supervisor.adopt(number, self.deployments.by_state[state])
@@ -406,53 +404,14 @@ class Pool:
         if deployment is not None and worker.can_try_again(exchange) and not told:
             exchange.meter.retries += 1
             self._enqueue(exchange, self.deployments.serving(deployment.app) or deployment)
-        elif deployment is not None and is_broken:
-            exchange.fail(faults.not_loaded(deployment))
         else:
-            exchange.fail(faults.worker_died())
+            fault = faults.not_loaded(deployment) if is_broken else faults.worker_died()
+            exchange.fail(fault)
 
     def _tick(self) -> None:
         self._carry_out(self._scheduler.tick(self._loop.now))
-        for worker in tuple(self._supervisor.workers.values()):
-            self._end_streams_of_leaving(worker)
-            if worker.memory_max_bytes:
-                self._check_memory(worker, worker.memory_max_bytes)
-        self._supervisor.sweep()
+        self._upkeep.look(self._loop.now)
         self._loop.call_later(_TICK_S, self._tick)
-
-    def _end_streams_of_leaving(self, worker: Worker) -> None:
-        """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
-
-        In development they are closed at once: their pages are to come back to the new code.
-        """
-        record = self._scheduler.workers[worker.number]
-        if record.state is not State.RETIRING or record.app is None:
-            return
-        now = self._loop.now
-        if worker.leaving_since_s is None:
-            worker.leaving_since_s = now
-        grace_s = 0.0 if self._is_development else record.app.policy.ttl_s
-        if now - worker.leaving_since_s >= grace_s:
-            worker.end_streams(_SERVICE_RESTART)
-
-    def _check_memory(self, worker: Worker, limit_bytes: int) -> None:
-        """maxMemory: above it a worker is replaced, above one and a half of it killed."""
-        size_bytes = worker.process.resident_bytes()
-        if size_bytes <= limit_bytes:
-            return
-        sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
-        if size_bytes > 1.5 * limit_bytes:
-            worker.log.error(
-                "worker.memory_killed", "worker is far above maxMemory; killing it", **sizes
-            )
-            self._supervisor.kill(worker, Cause.MEMORY)
-            return
-        decisions = self._scheduler.replace(worker.number, self._loop.now)
-        if decisions:
-            worker.log.warn(
-                "worker.memory_exceeded", "worker is above maxMemory; replacing it", **sizes
-            )
-            self._carry_out(decisions)
 
     def _tell_if_empty(self) -> None:
         if self._on_empty is not None and not self._supervisor.workers:

@@ -21,8 +21,8 @@ _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
-class PoolEvents(Overseer, Protocol):
-    """Whom the workers tell what they do, and who is told what becomes of them: the pool."""
+class ProcessEvents(Overseer, Protocol):
+    """Whom a worker tells what it does, and who is told what becomes of its process: the pool."""
 
     def on_exit(self, number: int, returncode: int) -> None:
         """The process has gone, and its output is read."""
@@ -41,7 +41,6 @@ class Supervisor:
         *,
         bundle: str,
         environ: Mapping[str, str],
-        events: PoolEvents,
         stats: PoolStats,
     ) -> None:
         self.workers: dict[int, Worker] = {}
@@ -51,7 +50,6 @@ class Supervisor:
         self._log = log
         self._bundle = bundle
         self._environ = environ  # the runtime's own, which workers get little of
-        self._events = events
         self._stats = stats
         self._boot_timers: dict[int, Timer] = {}
         self._orphans = Orphans(log)
@@ -67,8 +65,8 @@ class Supervisor:
                 "cannot find processes that leave their worker's process group",
             )
 
-    def spawn(self, number: int, key: SpareKey) -> None:
-        """Start an interpreter that waits for an app."""
+    def spawn(self, number: int, key: SpareKey, events: ProcessEvents) -> None:
+        """Start an interpreter that waits for an app; `events` is told of all that it does."""
         main = f"{key.bundle or self._bundle}/__main__.py"
         command = [key.executable, "-I", "-S", "-X", "utf8", main]
         inherited = self._environ
@@ -84,7 +82,7 @@ class Supervisor:
                 environ,
                 on_line=lambda stream, line: self._on_line(number, stream, line),
                 on_dropped=lambda lines, size: self._on_dropped(number, lines, size),
-                on_exit=lambda returncode: self._events.on_exit(number, returncode),
+                on_exit=lambda returncode: events.on_exit(number, returncode),
             )
         except OSError as exc:
             log.error(
@@ -94,9 +92,9 @@ class Supervisor:
                 error=str(exc),
             )
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
-            self._loop.call_soon(lambda: self._events.on_never_started(number))
+            self._loop.call_soon(lambda: events.on_never_started(number))
             return
-        self.workers[number] = Worker(number, self._loop, process, self._events, log)
+        self.workers[number] = Worker(number, self._loop, process, events, log)
         self._stats.worker_created += 1
 
     def adopt(self, number: int, deployment: Deployment) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buntime.core.apps.app import App
-from buntime.core.pool.rollout import Choice, Rollout, Trial, is_meant
+from buntime.core.pool.rollout import Choice, Placement, Rollout, is_meant
 from tests.support.apps import make_app
 
 
@@ -67,7 +67,7 @@ def test_a_change_of_a_static_app_serves_at_once() -> None:
 def test_a_change_is_tried_beside_what_serves() -> None:
     """While workers have the old code loaded, they serve and the new one is tried."""
     world = World()
-    assert world.choose(make_app()) == Choice(world.proven, Trial.BESIDE)
+    assert world.choose(make_app()) == Choice(world.proven, Placement.BESIDE)
 
 
 def test_a_change_serves_where_nobody_has_the_old_code() -> None:
@@ -90,7 +90,7 @@ def test_a_candidate_that_has_loaded_takes_the_place() -> None:
     world = World()
     candidate = Deployed(make_app())
     assert world.rollout.try_beside(candidate) is None
-    assert world.rollout.tried(candidate.app, Trial.BESIDE) is candidate
+    assert world.rollout.tried(candidate.app, Placement.BESIDE) is candidate
     assert world.rollout.loaded(candidate)
     assert world.rollout.serve(candidate) is world.first
     assert world.rollout.candidates == {}
@@ -103,7 +103,7 @@ def test_a_newer_change_replaces_a_candidate() -> None:
     older, newer = Deployed(make_app()), Deployed(make_app())
     world.rollout.try_beside(older)
     assert world.rollout.try_beside(newer) is older
-    assert world.rollout.tried(older.app, Trial.BESIDE) is None
+    assert world.rollout.tried(older.app, Placement.BESIDE) is None
     assert not world.rollout.loaded(older)
     assert world.rollout.served == {"shop": world.first}
 
@@ -115,8 +115,8 @@ def test_a_failed_candidate_leaves_the_other_serving() -> None:
     world.rollout.try_beside(candidate)
     candidate.has_failed = True
     assert world.rollout.failed(candidate)
-    assert world.choose(candidate.app) == Choice(world.proven, Trial.BESIDE)
-    assert world.rollout.tried(candidate.app, Trial.BESIDE) is candidate
+    assert world.choose(candidate.app) == Choice(world.proven, Placement.BESIDE)
+    assert world.rollout.tried(candidate.app, Placement.BESIDE) is candidate
 
 
 def test_a_boot_that_fails_with_nothing_before_it() -> None:
@@ -134,14 +134,14 @@ def test_a_new_version_serves_where_the_one_before_has_no_workers() -> None:
     """Either of them must be started: the new one is, and the one before it stands by."""
     world = World("1.0.0", workers=0)
     new = make_app(version="2.0.0", ttl_s=60.0)
-    assert world.choose(new) == Choice(new, Trial.APART)
+    assert world.choose(new) == Choice(new, Placement.APART)
 
 
 def test_a_new_version_is_tried_while_the_one_before_has_workers() -> None:
     """Nobody waits for the new version's boot while the one before it serves."""
     world = World("1.0.0")
     new = make_app(version="2.0.0", ttl_s=60.0)
-    assert world.choose(new) == Choice(world.proven, Trial.APART)
+    assert world.choose(new) == Choice(world.proven, Placement.APART)
 
 
 def test_a_new_version_that_has_failed_does_not_serve() -> None:
@@ -149,10 +149,10 @@ def test_a_new_version_that_has_failed_does_not_serve() -> None:
     world = World("1.0.0", workers=0)
     new = Deployed(make_app(version="2.0.0", ttl_s=60.0), fallback=world.proven)
     world.rollout.serve(new)
-    assert world.choose(new.app) == Choice(new.app, Trial.APART)
+    assert world.choose(new.app) == Choice(new.app, Placement.APART)
     new.has_failed = True
     assert world.rollout.failed(new)
-    assert world.choose(new.app) == Choice(world.proven, Trial.APART)
+    assert world.choose(new.app) == Choice(world.proven, Placement.APART)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_requests_that_could_not_fall_back_stay_with_the_proven(
     """Requests wait for a new version only where the one before it may answer them as well."""
     world = World("1.0.0", workers=0, **proven)
     choice = world.choose(make_app(version="2.0.0", **{"ttl_s": 60.0, **new}))
-    assert choice == Choice(world.proven, Trial.APART)
+    assert choice == Choice(world.proven, Placement.APART)
 
 
 def test_a_version_that_has_loaded_needs_no_fallback() -> None:

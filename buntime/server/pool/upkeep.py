@@ -1,0 +1,72 @@
+"""Looks at all workers twice a second: at their memory, at those that take long to leave."""
+
+from collections.abc import Callable
+
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import Decision
+from buntime.core.telemetry.meters import Cause
+from buntime.core.values.units import format_size
+from buntime.server.pool.supervisor import Supervisor
+from buntime.server.pool.worker import Worker
+
+_SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
+_KILLED_ABOVE = 1.5  # of maxMemory
+
+
+class Upkeep:
+    """Replaces workers that have grown, and ends what keeps others from leaving."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        supervisor: Supervisor,
+        *,
+        is_development: bool,
+        carry_out: Callable[[list[Decision]], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._supervisor = supervisor
+        self._is_development = is_development
+        self._carry_out = carry_out
+
+    def look(self, now: float) -> None:
+        """Look at each worker, and for processes that have left theirs."""
+        for worker in tuple(self._supervisor.workers.values()):
+            self._end_streams_of_leaving(worker, now)
+            if worker.memory_max_bytes:
+                self._check_memory(worker, worker.memory_max_bytes, now)
+        self._supervisor.sweep()
+
+    def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:
+        """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
+
+        In development they are closed at once: their pages are to come back to the new code.
+        """
+        record = self._scheduler.workers[worker.number]
+        if record.state is not State.RETIRING or record.app is None:
+            return
+        if worker.leaving_since_s is None:
+            worker.leaving_since_s = now
+        grace_s = 0.0 if self._is_development else record.app.policy.ttl_s
+        if now - worker.leaving_since_s >= grace_s:
+            worker.end_streams(_SERVICE_RESTART)
+
+    def _check_memory(self, worker: Worker, limit_bytes: int, now: float) -> None:
+        """maxMemory: above it a worker is replaced, above one and a half of it killed."""
+        size_bytes = worker.process.resident_bytes()
+        if size_bytes <= limit_bytes:
+            return
+        sizes = {"size": format_size(size_bytes), "limit": format_size(limit_bytes)}
+        if size_bytes > _KILLED_ABOVE * limit_bytes:
+            worker.log.error(
+                "worker.memory_killed", "worker is far above maxMemory; killing it", **sizes
+            )
+            self._supervisor.kill(worker, Cause.MEMORY)
+            return
+        decisions = self._scheduler.replace(worker.number, now)
+        if decisions:
+            worker.log.warn(
+                "worker.memory_exceeded", "worker is above maxMemory; replacing it", **sizes
+            )
+            self._carry_out(decisions)

@@ -1,0 +1,84 @@
+"""What the pool counts, and how it tells why a worker died."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buntime.core.telemetry.meters import Cause
+from buntime.server.pool.stats import AppStats, PoolStats
+
+
+def test_rates_of_nothing_are_zero() -> None:
+    """Before the first request there is no average and no rate."""
+    counters = PoolStats().to_json(cache_size=0, evictions=0)
+    assert (counters["cacheHitRate"], counters["avgRequestDuration"]) == (0.0, 0.0)
+
+
+def test_averages() -> None:
+    """The rate is of requests that were given to a worker, the duration of those that ended."""
+    stats = PoolStats()
+    stats.hits, stats.misses = 2, 1
+    for ms in (1.0, 2.0):
+        stats.on_done(ms)
+    counters = stats.to_json(cache_size=4, evictions=5)
+    assert (counters["cacheHitRate"], counters["avgRequestDuration"]) == (0.6667, 1.5)
+    assert (counters["cacheSize"], counters["evictionCount"]) == (4, 5)
+
+
+def test_requests_are_counted_by_app() -> None:
+    """Each app has its own count and the time of its last request."""
+    stats = PoolStats()
+    for key in ("shop", "shop", "blog@1.0.0"):
+        stats.on_request(key)
+    assert stats.requests == 3
+    assert {key: each.request_count for key, each in stats.apps.items()} == {
+        "shop": 2,
+        "blog@1.0.0": 1,
+    }
+
+
+def test_times_are_told_in_utc() -> None:
+    """An app that had no request yet has no time of its last one."""
+    app = AppStats()
+    app.created_at = 1_700_000_000.25
+    told = app.to_json("idle")
+    assert told["createdAt"] == "2023-11-14T22:13:20.250Z"
+    assert (told["lastRequest"], told["status"]) == (None, "idle")
+    app.last_request_at = 1_700_000_001.0
+    assert app.to_json("idle")["lastRequest"] == "2023-11-14T22:13:21.000Z"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "facts", "cause"),
+    [
+        (0, {"was_told": True, "failed_to_load": False}, Cause.ENDED),
+        (1, {"was_told": False, "failed_to_load": True}, Cause.BOOT),
+        (1, {"was_told": False, "failed_to_load": False}, Cause.EXIT),
+        (-11, {"was_told": False, "failed_to_load": False}, Cause.SIGNAL),
+    ],
+)
+def test_why_a_worker_died(returncode: int, facts: dict[str, Any], cause: Cause) -> None:
+    """What was not ended by the runtime is told by its state and its exit code."""
+    stats = PoolStats()
+    assert stats.on_death(1, returncode, **facts) == (cause, facts["was_told"])
+    assert stats.worker_failed == (not facts["was_told"])
+
+
+def test_the_runtimes_own_reason_counts() -> None:
+    """A worker that the runtime kills dies of what it was killed for, of the latest reason."""
+    stats = PoolStats()
+    stats.will_end(1, Cause.IDLE)
+    stats.will_end(1, Cause.UNRESPONSIVE)
+    assert stats.on_death(1, -9, was_told=True, failed_to_load=False) == (Cause.UNRESPONSIVE, True)
+    assert stats.on_death(1, -9, was_told=False, failed_to_load=False)[0] is Cause.SIGNAL
+
+
+def test_an_idle_worker_that_died_before_it_was_told() -> None:
+    """It did not die of being idle where its channel had ended unasked."""
+    stats = PoolStats()
+    stats.will_end(1, Cause.IDLE)
+    stats.on_unasked_end(1)
+    assert stats.on_death(1, 3, was_told=True, failed_to_load=False) == (Cause.EXIT, False)
+    assert stats.worker_failed == 1

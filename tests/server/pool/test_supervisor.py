@@ -1,0 +1,219 @@
+"""Worker processes: started, given an app, told to end, and killed where they do not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.telemetry.meters import Cause
+from buntime.server.loop import Loop
+from buntime.server.pool.deployment import Deployment, SpareKey
+from buntime.server.pool.stats import PoolStats
+from buntime.server.pool.supervisor import Supervisor
+from buntime.server.pool.worker import Worker
+from buntime.server.pythons.interpreter import running_interpreter
+from buntime.wire import Message
+from tests.support.apps import make_app
+from tests.support.fakes import FakeSink, make_log
+from tests.support.harness import wait_until, write_app
+from tests.support.settings import make_settings
+
+KEY = SpareKey(sys.executable, False)
+GOOD = "def fetch(request):\n    return 'hello'\n"
+
+
+class Told:
+    """Keeps what the supervisor and its workers tell."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    def on_up(self, worker: Worker) -> None:
+        self.events.append(("up", worker.number))
+
+    def on_ready(self, worker: Worker, message: Message) -> None:
+        self.events.append(("ready", message["kind"]))
+
+    def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
+        self.events.append(("boot error", message))
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        pass  # its exit follows
+
+    def on_exit(self, number: int, returncode: int) -> None:
+        self.events.append(("exit", returncode))
+
+    def on_never_started(self, number: int) -> None:
+        self.events.append(("never started", number))
+
+
+class Company:
+    """A supervisor whose processes are real."""
+
+    def __init__(self, bundle: Path, folder: Path, **variables: str) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+        self.sink = FakeSink()
+        self.told = Told()
+        self.stats = PoolStats()
+        self.folder = folder
+        self.supervisor = Supervisor(
+            self.loop,
+            make_settings(**variables),
+            make_log(self.sink),
+            bundle=str(bundle),
+            environ={"PATH": os.environ["PATH"], "SECRET_KEY": "s3cret"},
+            stats=self.stats,
+        )
+
+    def spawn(self, key: SpareKey = KEY) -> Worker:
+        self.supervisor.spawn(1, key, cast(Any, self.told))
+        return self.supervisor.workers[1]
+
+    def adopt(self, source: str, **manifest: Any) -> Deployment:
+        write_app(self.folder, {"app.py": source})
+        app = make_app(folder=self.folder, **manifest)
+        deployment = Deployment(app, running_interpreter(), None)
+        self.supervisor.adopt(1, deployment)
+        return deployment
+
+    def wait(self, fact: Callable[[], object], what: str = "it") -> None:
+        """Turn the loop until it is so."""
+
+        def turn() -> object:
+            if not fact():
+                self.loop.run_once(0.5)
+            return fact()
+
+        wait_until(turn, timeout_s=20.0, what=what)
+        assert self.errors == []
+
+    def wait_for(self, kind: str) -> Any:
+        """Turn the loop until this was told; returns what was told with it."""
+        self.wait(lambda: any(each[0] == kind for each in self.told.events), kind)
+        return next(value for each, value in self.told.events if each == kind)
+
+    def close(self) -> None:
+        self.supervisor.kill_all()
+        if self.supervisor.workers:
+            self.wait_for("exit")
+            for worker in self.supervisor.workers.values():
+                worker.drain()
+        self.loop.close()
+
+
+@pytest.fixture
+def company(bundle: Path, tmp_path: Path) -> Iterator[Company]:
+    made = Company(bundle, tmp_path / "app")
+    yield made
+    made.close()
+
+
+def test_a_spare_is_started(company: Company) -> None:
+    """Its interpreter tells that it is up, and waits for an app."""
+    worker = company.spawn()
+    assert company.wait_for("up") == 1
+    assert (worker.name, worker.app_name) == ("w1", "")
+    assert company.stats.worker_created == 1
+
+
+def test_a_worker_loads_the_app_it_is_given(company: Company) -> None:
+    """INIT may be sent before the interpreter is up; the worker tells what kind of app it found."""
+    worker = company.spawn()
+    company.adopt(GOOD, timeout_s=7.0)
+    assert company.wait_for("ready") == "fetch"
+    assert [kind for kind, _ in company.told.events] == ["up", "ready"]
+    assert (worker.app_name, worker.deadline_s) == ("shop", 7.0)
+
+
+def test_variables_that_are_withheld_are_told_once(company: Company) -> None:
+    """An app does not get the runtime's secrets, and the log names them, not their values."""
+    company.spawn()
+    deployment = company.adopt("import os\nassert 'SECRET_KEY' not in os.environ\n" + GOOD)
+    company.wait_for("ready")
+    (record,) = [each for each in company.sink.records if each.event == "app.variables_withheld"]
+    assert record.fields["names"] == ["SECRET_KEY"]
+    assert deployment.told_blocked
+
+
+def test_what_an_app_prints_is_logged_as_its_own(company: Company) -> None:
+    """Lines of stdout and stderr bear the app, the worker and the stream."""
+    company.spawn()
+    company.adopt("import sys\nprint('out')\nprint('err', file=sys.stderr)\n" + GOOD)
+    company.wait_for("ready")
+    company.wait(lambda: len(_outputs(company)) == 2, "both lines")
+    assert sorted(_outputs(company)) == [("err", "stderr", "shop"), ("out", "stdout", "shop")]
+
+
+def _outputs(company: Company) -> list[tuple[str, object, object]]:
+    return [
+        (each.message, each.fields["stream"], each.fields["app"])
+        for each in company.sink.records
+        if "stream" in each.fields
+    ]
+
+
+def test_an_app_that_cannot_be_loaded(company: Company) -> None:
+    """The worker tells why, and ends."""
+    company.spawn()
+    company.adopt("raise RuntimeError('a bad deploy')\n")
+    assert "a bad deploy" in company.wait_for("boot error")
+    assert company.wait_for("exit") == 1
+
+
+def test_a_worker_ends_when_told(company: Company) -> None:
+    """TERMINATE ends it by itself, with exit code 0; why it was told so is kept for its death."""
+    company.spawn()
+    company.adopt(GOOD)
+    company.wait_for("ready")
+    company.supervisor.end(1, was_idle=True)
+    assert company.wait_for("exit") == 0
+    assert company.stats.on_death(1, 0, was_told=True, failed_to_load=False)[0] is Cause.IDLE
+
+
+def test_a_worker_is_killed_with_a_cause(company: Company) -> None:
+    """It has no say in it."""
+    worker = company.spawn()
+    company.supervisor.kill(worker, Cause.STUCK)
+    assert company.wait_for("exit") == -9
+    assert company.stats.on_death(1, -9, was_told=False, failed_to_load=False)[0] is Cause.STUCK
+
+
+def test_an_interpreter_that_is_not_there(company: Company) -> None:
+    """It is told a turn later, as whoever asked for it is still at what it has decided."""
+    company.supervisor.spawn(1, SpareKey("/no/such/python", False), cast(Any, company.told))
+    assert company.told.events == []
+    assert company.wait_for("never started") == 1
+    assert company.supervisor.workers == {}
+    assert "worker.start_failed" in company.sink.events()
+
+
+def test_what_is_told_of_a_worker_that_is_not_there(company: Company) -> None:
+    """Decisions about a worker that could not be started are passed over."""
+    company.adopt(GOOD)
+    company.supervisor.end(1, was_idle=False)
+
+
+def test_an_app_that_takes_too_long_to_load(bundle: Path, tmp_path: Path) -> None:
+    """It is killed at RUNTIME_BOOT_TIMEOUT, and that is what its boot failed of."""
+    company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="1s")
+    worker = company.spawn()
+    company.adopt("import time\ntime.sleep(60)\n")
+    assert company.wait_for("exit") == -9
+    assert worker.boot_error == "the app did not load in 1 s"
+    assert "app.boot_timeout" in company.sink.events()
+    company.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_low_memory(company: Company) -> None:
+    """A worker for apps with lowMemory gets one malloc arena, from its start on."""
+    worker = company.spawn(KEY._replace(low_memory=True))
+    company.wait_for("up")
+    environ = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+    assert b"MALLOC_ARENA_MAX=1" in environ
