@@ -128,6 +128,11 @@ UVICORN = peer(
     *"uvicorn --http h11 --loop asyncio --no-access-log --log-level warning".split(),
     *"--timeout-keep-alive 75 --port {port} bench.peers:asgi".split(),
 )
+UVICORN_2 = peer(
+    "uvicorn h11, 2 processes",
+    *"uvicorn --http h11 --loop asyncio --workers 2 --no-access-log --log-level warning".split(),
+    *"--timeout-keep-alive 75 --port {port} bench.peers:asgi".split(),
+)
 _GRANIAN = "--workers 1 --no-access-log --log-level warning --host 127.0.0.1 --port {port}".split()
 GRANIAN = peer("granian", *"granian --interface asgi".split(), *_GRANIAN, "bench.peers:asgi")
 GRANIAN_WSGI = peer("granian", *"granian --interface wsgi".split(), *_GRANIAN, "bench.peers:wsgi")

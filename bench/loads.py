@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
@@ -13,6 +14,9 @@ from bench.servers import Server, resident_bytes
 from bench.sites import MANY, static_bytes
 from bench.sizes import ECHO_BYTES
 from bench.wrk import run_wrk
+
+LOADED_S = 120.0  # 200 workers, on a machine that has other things to do
+POLL_S = 0.1
 
 
 class Load(Protocol):
@@ -107,6 +111,60 @@ class Many:
             raise BenchError(f"of {self.apps} apps {len(workers)} are loaded")
         memory = {"runtime_mib": server.resident_bytes(), "worker_mib": median(workers)}
         return sample | {key: size / 2**20 for key, size in memory.items()}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A GET of the app `noop` by wrk, beside so many other apps, which the check has loaded."""
+
+    apps: int
+    connections: int = 10
+
+    def check(self, server: Server) -> None:
+        Many(self.apps).check(server)
+        self._get().check(server)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        sample = self._get().measure(server, seconds)
+        expect_workers(server, least=self.apps + 1, most=self.apps + 1)
+        return sample
+
+    def _get(self) -> Get:
+        return Get("/noop/", self.connections)
+
+
+@dataclass(frozen=True)
+class Among:
+    """A GET by wrk of an app that has so many workers, of which as many work as connections."""
+
+    app: str
+    workers: int
+    connections: int = 4
+
+    def check(self, server: Server) -> None:
+        deadline = time.monotonic() + LOADED_S
+        with connected(server.port) as client:
+            while len(worker_pids(client)) < self.workers and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+        self._get().check(server)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        sample = self._get().measure(server, seconds)
+        # Those that are at work may be replaced, since so many are to be ready.
+        most = self.workers + self.connections
+        expect_workers(server, least=self.workers, most=most)
+        return sample
+
+    def _get(self) -> Get:
+        return Get(f"/{self.app}/", self.connections)
+
+
+def expect_workers(server: Server, *, least: int, most: int) -> None:
+    """Raise where fewer or more workers have an app."""
+    with connected(server.port) as client:
+        found = len(worker_pids(client))
+    if not least <= found <= most:
+        raise BenchError(f"{found} workers have an app, not {least} to {most}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the apps of apps/ do, for servers of WSGI and ASGI: `bench.peers:wsgi`, `bench.peers:asgi`.
 
-The first segment of the path says which: /noop/ /wsgi/ /asgi/ /echo/ /slow/ /download/ /upload/.
+The first segment of the path says which: /noop/ /wsgi/ /asgi/ /echo/ /slow/ /cpu/ /download/
+/upload/.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bench.sizes import PIECE, TRANSFER_BYTES
 
 PIECES = TRANSFER_BYTES // len(PIECE)
 SLOW_S = 0.05
+CPU_S = 0.001
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -65,6 +67,10 @@ async def asgi(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         answer = str(sum([len(piece) async for piece in _pieces(receive)])).encode()
     elif app == "slow":
         await asyncio.sleep(SLOW_S)
+    elif app == "cpu":
+        end = time.thread_time() + CPU_S
+        while time.thread_time() < end:
+            pass
     await _send_head(send, len(answer))
     await send({"type": "http.response.body", "body": answer})
 

@@ -17,6 +17,7 @@ from bench.contestants import (
     GUNICORN,
     NGINX,
     UVICORN,
+    UVICORN_2,
     Contestant,
     Kind,
     behind_nginx,
@@ -40,8 +41,20 @@ from bench.figures import (
 )
 from bench.fresh import at_rest, idle_connections, start_up
 from bench.limits import spawn_rate
-from bench.loads import Download, Echo, Get, Load, Many, Paced, Upload, get_static
+from bench.loads import (
+    Among,
+    Beside,
+    Download,
+    Echo,
+    Get,
+    Load,
+    Many,
+    Paced,
+    Upload,
+    get_static,
+)
 from bench.servers import blamed
+from bench.sites import FEW, FOLDERS, MANY
 from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
 
 Measure = Callable[[float], Sample]  # one round of so many seconds
@@ -124,6 +137,27 @@ def peers(load: Load, *contestants: Contestant) -> tuple[Entry, ...]:
     return tuple(served(contestant, load) for contestant in contestants)
 
 
+def beside(apps: str, count: int) -> Entry:
+    """The app `noop` beside so many apps, each with its worker."""
+    contestant = buntime("noop", apps, name=f"buntime, {count} others")
+    return served(contestant, Beside(count))
+
+
+def among(app: str, count: int) -> Entry:
+    """An app that has so many workers."""
+    return served(buntime(app, name=f"buntime, {count} of its own"), Among(app, count))
+
+
+def among_folders(apps: str, count: int) -> Entry:
+    """The app `noop`, and so many folders in all; nobody asks for the others."""
+    return served(buntime("noop", apps, name=f"buntime, {count} folders"), NOOP)
+
+
+def equal_rate(who: str, of: str) -> Bar:
+    """Neither workers nor folders cost a request anything."""
+    return Bar(LEAST, 0.95, RATE, of, who=who)
+
+
 SPAWNS = computed("bare spawns", lambda seconds: spawn_rate(2, seconds))
 SPAWN = computed("bare spawn", lambda seconds: spawn_rate(1, seconds))
 IDEAL = computed(
@@ -149,7 +183,7 @@ SCENARIOS = (
         TIMES,
         (*forms("noop", NOOP), limited(NOOP), *peers(NOOP, *ALL)),
         (
-            Bar(LEAST, 0.80, RATE, "bare loop"),
+            Bar(LEAST, 1.15, RATE, "bare loop"),
             Bar(ABOVE, 1.0, RATE, "uvicorn h11"),
             Bar(LEAST, 3.0, RATE, "gunicorn behind nginx"),
         ),
@@ -160,6 +194,7 @@ SCENARIOS = (
         "the same, each request with another query: nothing can be remembered",
         TIMES,
         (served(buntime("noop"), VARIED), limited(VARIED), *peers(VARIED, UVICORN)),
+        (Bar(LEAST, 0.95, RATE, "bare loop"), Bar(LEAST, 1.3, RATE, "uvicorn h11")),
     ),
     Scenario(
         "warm-noop-1",
@@ -206,6 +241,20 @@ SCENARIOS = (
             *peers(Get("/slow/"), UVICORN, GUNICORN_NGINX, GRANIAN),
         ),
         (Bar(LEAST, 0.95, RATE, IDEAL.name),),
+    ),
+    Scenario(
+        "cpu-1ms",
+        "a function that computes for 1 ms, two workers, 50 connections",
+        TIMES,
+        (
+            served(buntime("cpu"), Get("/cpu/")),
+            served(buntime("cpu-async", name="buntime, async"), Get("/cpu-async/")),
+            *peers(Get("/cpu/"), UVICORN_2),
+        ),
+        (
+            Bar(LEAST, 0.90, RATE, UVICORN_2.name),
+            Bar(LEAST, 0.90, RATE, UVICORN_2.name, who="buntime, async"),
+        ),
     ),
     Scenario(
         "ephemeral-noop",
@@ -297,6 +346,28 @@ SCENARIOS = (
             served(buntime("one", name="buntime, 1 app"), Many(apps=1)),
         ),
         (Bar(MOST, 3.0, P99, "buntime, 1 app", who="buntime, 200 apps"),),
+    ),
+    Scenario(
+        "many-workers",
+        "warm-noop on 10 connections beside 200 idle workers, and 4 of the app's own 200 workers",
+        TIMES,
+        (
+            beside("many", MANY),
+            beside("few", FEW),
+            among("crowd", MANY),
+            among("handful", FEW),
+        ),
+        (
+            equal_rate("buntime, 200 others", "buntime, 5 others"),
+            equal_rate("buntime, 200 of its own", "buntime, 5 of its own"),
+        ),
+    ),
+    Scenario(
+        "many-folders",
+        "warm-noop where 3,000 apps are installed, and where 3 are",
+        TIMES,
+        (among_folders("folders", FOLDERS), among_folders("pair", 3)),
+        (equal_rate("buntime, 3000 folders", "buntime, 3 folders"),),
     ),
     Scenario(
         "at-rest",

@@ -10,13 +10,18 @@ from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
 
 APPS = Path(__file__).parent / "apps"
 MANY = 200
-COPIES = {"many": MANY, "one": 1}
+FOLDERS = 3000
+FEW = 5
+COPIES = {"many": MANY, "few": FEW, "pair": 2, "one": 1, "folders": FOLDERS - 1}
+# As many workers of one app, from the runtime's start on.
+CROWDS = {"crowd": MANY, "handful": FEW}
 
 
 def lay_out(folder: Path, apps: tuple[str, ...]) -> Path:
     """A folder with these apps.
 
-    `site` has the static files, `many` is app-000 to app-199, `one` is app-000.
+    `site` has the static files, `many` is app-000 to app-199, `few` app-000 to app-004 and so on.
+    `crowd` and `handful` are called so, and have many workers or few.
     """
     root = folder / "apps"
     for app in apps:
@@ -25,6 +30,10 @@ def lay_out(folder: Path, apps: tuple[str, ...]) -> Path:
         elif app in COPIES:
             for number in range(COPIES[app]):
                 shutil.copytree(APPS / "noop", root / f"app-{number:03}")
+        elif app in CROWDS:
+            shutil.copytree(APPS / "noop", root / app)
+            with (root / app / "buntime.yaml").open("a") as manifest:
+                manifest.write("workers: {0}\nprewarm: {0}\nconcurrency: 1\n".format(CROWDS[app]))
         else:
             shutil.copytree(APPS / app, root / app, ignore=shutil.ignore_patterns("__pycache__"))
     return root

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.__main__ import argument_parser, has_failed, main, planned
-from bench.contestants import BARE_LOOP, BARE_RELAY, Kind
+from bench.clients import connected, expect, worker_pids
+from bench.contestants import BARE_LOOP, BARE_RELAY, Kind, buntime
 from bench.errors import BenchError
 from bench.figures import RATE, Bar, Direction
 from bench.limits import spawn_rate
-from bench.loads import Download, Echo, Get, Load, Upload
+from bench.loads import Among, Beside, Download, Echo, Get, Load, Upload, expect_workers
+from bench.peers import asgi
 from bench.results import Results
 from bench.rounds import run_scenario
 from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
 from bench.servers import resident_bytes
+from bench.sites import FEW, FOLDERS, lay_out
 from tests.support.harness import ROOT, children_of, is_alive, wait_until
 
 NAMES = [scenario.name for scenario in SCENARIOS]
@@ -201,3 +207,62 @@ def test_spawns() -> None:
     sample = spawn_rate(2, seconds=0.0)
     assert sample["rate"] > 0
     assert resident_bytes(os.getpid()) > 0
+
+
+def test_many_folders(tmp_path: Path) -> None:
+    """Beside `noop` lie as many folders as the scenario says, each an app."""
+    folders = list(lay_out(tmp_path, ("noop", "folders")).iterdir())
+    assert len(folders) == FOLDERS
+    assert all((folder / "index.py").is_file() for folder in folders)
+
+
+def test_workers_of_other_apps(tmp_path: Path) -> None:
+    """The check has a worker of each app loaded; as many more are an error."""
+    with buntime("noop", "few").serve(tmp_path / "ours") as server:
+        Beside(FEW).check(server)
+        expect_workers(server, least=FEW + 1, most=FEW + 1)
+        with pytest.raises(BenchError, match="6 workers have an app, not 7 to 9"):
+            expect_workers(server, least=7, most=9)
+
+
+def test_workers_of_one_app(tmp_path: Path) -> None:
+    """The check waits until the app has all of its workers."""
+    with buntime("handful").serve(tmp_path / "ours") as server:
+        Among("handful", FEW).check(server)
+        expect_workers(server, least=FEW, most=FEW + 4)
+
+
+@pytest.mark.parametrize("app", ["cpu", "cpu-async"])
+def test_computing(app: str, tmp_path: Path) -> None:
+    """A worker computes for a millisecond of its own processor time, however busy the machine."""
+    requests = 50
+    with buntime(app).serve(tmp_path / "ours") as server, connected(server.port) as client:
+        expect(client.get(f"/{app}/"), b"ok")
+        [pid] = worker_pids(client)
+        before_s = cpu_seconds(pid)
+        for _ in range(requests):
+            expect(client.get(f"/{app}/"), b"ok")
+        spent_s = sum(map(cpu_seconds, worker_pids(client))) - before_s
+    assert spent_s >= 0.001 * requests * 0.8  # counted in hundredths of a second
+
+
+def test_the_peer_computes() -> None:
+    """What stands beside it computes as long."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is read")
+
+    before_s = time.thread_time()
+    asyncio.run(asgi({"type": "http", "path": "/cpu/"}, receive, send))
+    assert time.thread_time() - before_s >= 0.001
+    assert sent[-1]["body"] == b"ok"
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed, in user mode and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
