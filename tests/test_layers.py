@@ -37,7 +37,7 @@ CONCERNS = {
     "core": ("errors.py access values settings apps pool telemetry http1 sites websocket".split()),
     "server": (
         "loop.py bundle pythons apps telemetry sites http1 websocket pool admin "
-        "pipeline.py runtime.py"
+        "steps.py pipeline.py runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

@@ -1,0 +1,140 @@
+"""The steps of a request whose app is known; `pipeline` has their order.
+
+A function here makes a step for one app, or gives None where the app can do without: an app that
+is open to everybody needs no check of access. What follows from the app's manifest is found out
+when the step is made, once for an `App`, and not at each request.
+"""
+
+from collections.abc import Callable
+
+from buntime.core.access.access import bears_key
+from buntime.core.apps.app import App, app_key
+from buntime.core.apps.router import Target
+from buntime.core.errors import ClientFault
+from buntime.core.websocket.handshake import check_upgrade, is_websocket
+from buntime.server.http1.exchange import Exchange, body_too_large
+from buntime.server.pool.pool import Pool
+from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
+
+AppStep = Callable[[Exchange, App, Target], bool]
+"""Answers the request, or hands it to who does, and returns True; or passes it on.
+
+It must not hold the `App` itself: steps go when their app does.
+"""
+
+# Where a client may put the runtime's key; an app has no business with it.
+_KEY_FIELDS = frozenset({"x-api-key", "authorization"})
+
+
+def access_step(app: App, key: str | None) -> AppStep | None:
+    """Lets in who may reach the app. The key is the runtime's secret: no app gets to see it."""
+    visibility, public_routes = app.manifest.visibility, app.public_routes
+    if visibility == "public" and key is None:
+        return None
+
+    def check_access(exchange: Exchange, _: App, target: Target) -> bool:
+        head = exchange.head
+        bears = bears_key(head.headers, key)
+        if visibility == "internal":
+            raise app_not_found("/" + app_key(target.name, target.spec))
+        if visibility == "protected" and not bears:
+            if not public_routes.cover(head.method, target.rest):
+                raise _key_needed()
+        elif bears:
+            exchange.headers = tuple(pair for pair in head.headers if not _has_key(pair, key))
+        return False
+
+    return check_access
+
+
+def static_step(app: App, *, recheck_s: float) -> AppStep | None:
+    """Answers from the files of a static site. `recheck_s` is how long one may be out of date."""
+    if not app.is_static:
+        return None
+    is_private = app.manifest.visibility != "public"
+    site = StaticSite(
+        str(app.dir), app.entrypoint, app.injects_base, private=is_private, recheck_s=recheck_s
+    )
+
+    def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
+        method, rest, query = exchange.head.method, target.rest, target.query
+        now = exchange.connection.service.loop.now
+        answer = site.answer(method, rest, exchange.headers, exchange.base, now, query=query)
+        body = answer.body
+        if isinstance(body, bytes):
+            exchange.respond(answer.status, answer.headers, body)
+        else:
+            _send_parts(exchange, answer, body if isinstance(body, list) else [body])
+        return True
+
+    return answer_static
+
+
+def size_step(app: App) -> AppStep | None:
+    """Refuses a Content-Length above `maxBodySize`; other bodies are counted as they come."""
+    if app.is_static:  # reads no body
+        return None
+    limit_bytes = app.manifest.max_body_size_bytes
+
+    def check_size(exchange: Exchange, _: App, __: Target) -> bool:
+        if exchange.head.content_length > limit_bytes:
+            raise body_too_large(limit_bytes)
+        exchange.body_max_bytes = limit_bytes
+        return False
+
+    return check_size
+
+
+def upgrade_step(app: App) -> AppStep | None:
+    """Refuses a WebSocket's handshake that is wrong before the app hears of it."""
+    return None if app.is_static else _check_upgrade
+
+
+def pool_step(pool: Pool) -> AppStep:
+    """Hands the request to a worker of the app."""
+
+    def submit(exchange: Exchange, app: App, _: Target) -> bool:
+        pool.submit(exchange, app)
+        return True
+
+    return submit
+
+
+def app_not_found(shown: str) -> ClientFault:
+    """In the catalog's words, so that nobody can tell a hidden app from one that is not there."""
+    return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}")
+
+
+def _check_upgrade(exchange: Exchange, _: App, __: Target) -> bool:
+    upgrade = exchange.head.upgrade
+    if upgrade and is_websocket(upgrade):
+        exchange.upgrade = check_upgrade(exchange.head, upgrade)
+    return False
+
+
+def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | FilePart]) -> None:
+    """A body from open files; they are closed once it is sent, or nobody takes it any more."""
+    connection = exchange.connection
+    try:
+        exchange.start(answer.status, answer.headers, None)
+        for part in parts:
+            if isinstance(part, bytes):
+                exchange.send(part)
+            else:
+                exchange.send_file(part.fd, part.offset, part.length)
+    finally:
+        connection.release_later(answer)
+    exchange.finish()
+
+
+def _has_key(pair: tuple[str, str], key: str | None) -> bool:
+    return pair[0] in _KEY_FIELDS and bears_key((pair,), key)
+
+
+def _key_needed() -> ClientFault:
+    return ClientFault(
+        401,
+        "unauthorized",
+        "this app needs a key: send it as X-API-Key or as Authorization: Bearer",
+        headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
+    )
