@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from artifacts.closing import NoRoom, closing
 from artifacts.content import ROOT, content, index
 from artifacts.interpreter import carry_off
 
@@ -55,6 +56,10 @@ def _finish(made: Path, target: Path) -> None:
         if data.count(b"\0" + old + b"\0") != 1 or len(new) > len(old):
             raise RuntimeError(f"PyInstaller's bootloader has changed; it does not say {old!r}")
         data = data.replace(b"\0" + old + b"\0", b"\0" + new.ljust(len(old), b"\0") + b"\0")
+    try:
+        data = closing(data)
+    except NoRoom as exc:
+        raise RuntimeError(f"PyInstaller's bootloader has changed: {exc}") from exc
     target.parent.mkdir(exist_ok=True)
     fresh = target.with_suffix(".new")
     fresh.write_bytes(data)

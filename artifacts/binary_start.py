@@ -6,6 +6,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_DUMPABLE = 4
 
 
 def die_with(parent: int) -> None:
@@ -15,7 +16,13 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def close_process() -> None:
+    """What the runtime's protection.py does, too; here it is 20 ms earlier."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 if __name__ == "__main__":
+    close_process()
     die_with(int(sys.argv[1]))
     sys.argv = sys.argv[2:]
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

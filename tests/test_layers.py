@@ -36,8 +36,8 @@ IN_A_WORKER = ("sdk", "wire", "worker")
 CONCERNS = {
     "core": ("errors.py access values settings apps pool telemetry http1 sites websocket".split()),
     "server": (
-        "loop.py bundle pythons apps telemetry sites http1 websocket pool admin "
-        "steps.py pipeline.py runtime.py"
+        "loop.py regularfile.py protection.py exposures.py bundle pythons apps telemetry sites "
+        "http1 websocket pool admin steps.py pipeline.py runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
+from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
@@ -41,7 +42,7 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode) -> int:
-    settings = replace(read_settings(command, mode), spare_workers=0)
+    settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     log = _Quiet(sink)
     faults: list[str] = []

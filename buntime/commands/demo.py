@@ -10,11 +10,13 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import buntime
 from buntime.commands.arguments import Command, Parser
+from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.commands.serve import Serve, runtime_serve
 from buntime.commands.start import read_settings
 from buntime.core.errors import UsageError
@@ -39,27 +41,37 @@ def run(
 ) -> int:
     if command.words:
         raise UsageError(f"demo takes no folders; `buntime {command.words[0]}` serves that one")
-    args = {"env": _environment(), **{key: value for key, value in command.args.items() if value}}
+    environ = take_environ()
+    args = {
+        "env": _environment(environ),
+        **{key: value for key, value in command.args.items() if value},
+    }
     # Wrong settings are told before anything is copied.
-    read_settings(Command("demo", args), mode, needs_apps=False)
+    read_settings(Command("demo", args), mode, environ, needs_apps=False)
     if examples.is_dir() and os.access(examples, os.W_OK):
-        return _serve(examples, args, mode, serve)
+        return _serve(examples, args, mode, environ, serve)
     with tempfile.TemporaryDirectory(prefix="buntime-demo-") as folder:
         copy = Path(folder) / "apps"
         copy_examples(examples, copy)
-        return _serve(copy, args, mode, serve)
+        return _serve(copy, args, mode, environ, serve)
 
 
-def _serve(folder: Path, args: dict[str, str | None], mode: Mode, serve: Serve | None) -> int:
-    read = partial(read_settings, Command("demo", args, (str(folder),)), mode)
+def _serve(
+    folder: Path,
+    args: Mapping[str, str | None],
+    mode: Mode,
+    environ: Mapping[str, str],
+    serve: Serve | None,
+) -> int:
+    read = partial(read_all_settings, Command("demo", args, (str(folder),)), mode, environ)
     settings: Settings = read()
     sys.stderr.write(f"buntime: the example apps are in {folder}\n")
     return (serve or runtime_serve())(settings, read)
 
 
-def _environment() -> str | None:
+def _environment(environ: Mapping[str, str]) -> str | None:
     """Examples are looked at on one's own machine: not served to the network by default."""
-    is_set = os.environ.get("RUNTIME_ENV") or os.environ.get("NODE_ENV")
+    is_set = environ.get("RUNTIME_ENV") or environ.get("NODE_ENV")
     return None if is_set else "development"
 
 

@@ -7,12 +7,13 @@ import os
 import platform
 import pwd
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
+from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.start import cores, read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
@@ -23,6 +24,7 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.exposures import exposures
 from buntime.server.http1.binding import open_bindings
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
@@ -54,7 +56,8 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode) -> int:
-    findings = [*_here(mode), *_with_settings(command, mode)]
+    environ = take_environ()
+    findings = [*_here(mode), *_with_settings(command, mode, environ)]
     for finding in findings:
         mark = f"{finding.mark.upper()}: " if finding.mark else ""
         sys.stdout.write(f"{finding.topic:12}{mark}{escape(finding.text)}\n")
@@ -107,18 +110,21 @@ def _cache() -> Findings:
         yield Finding("cache", text, "warning")
 
 
-def _with_settings(command: Command, mode: Mode) -> Findings:
+def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Findings:
     try:
-        settings = read_settings(command, mode, needs_apps=False)
-        chosen = read_settings(command, mode) if _names_apps(command) else settings
+        settings = with_master_key(read_settings(command, mode, environ, needs_apps=False))
+        names_apps = command.words or environ.get("RUNTIME_WORKER_DIRS")
+        chosen = read_settings(command, mode, environ) if names_apps else settings
         default = Interpreters(settings.python).default
     except UsageError as exc:
         yield Finding("settings", str(exc), "fault")
         return
-    yield Finding("settings", ", ".join(_origins(command, settings)) or "all are defaults")
+    yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{default.executable} ({default.version})")
     yield from _places(settings)
+    for message, fields in exposures(settings, os.geteuid()):
+        yield Finding("access", f"{message}: {_told(fields)}", "warning")
     yield from _apps(chosen)
     for topic, folder in _folders(settings):
         reason = _miss_writing(Path(folder))
@@ -127,16 +133,12 @@ def _with_settings(command: Command, mode: Mode) -> Findings:
         yield Finding(topic, text, mark)
 
 
-def _names_apps(command: Command) -> bool:
-    return bool(command.words or os.environ.get("RUNTIME_WORKER_DIRS"))
-
-
-def _origins(command: Command, settings: Settings) -> Iterable[str]:
+def _origins(command: Command, settings: Settings, environ: Mapping[str, str]) -> Iterable[str]:
     """Where settings come from, by name; values may be secrets."""
     for setting in SETTINGS:
         if command.args.get(setting.field) is not None:
             yield f"{setting.flag}"
-        elif os.environ.get(setting.variable):
+        elif environ.get(setting.variable):
             yield setting.variable
     if os.path.isfile(settings.env_file):
         yield settings.env_file
@@ -183,8 +185,7 @@ def _apps(settings: Settings) -> Findings:
     warnings: list[Finding] = []
 
     def warn(_event: str, message: str, /, **fields: object) -> None:
-        told = " ".join(f"{name}={value}" for name, value in fields.items())
-        warnings.append(Finding("apps", f"{message}: {told}", "warning"))
+        warnings.append(Finding("apps", f"{message}: {_told(fields)}", "warning"))
 
     found = find_apps(settings, warn)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
@@ -192,6 +193,10 @@ def _apps(settings: Settings) -> Findings:
     for app in found:
         if isinstance(app, Fault):
             yield Finding("apps", f"{app.key}: {app.error}", "warning")
+
+
+def _told(fields: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ Asks `/api/health/ready` where the settings say that the runtime listens, which 
 those of the runtime: the same environment, `.env` or flags. Exit code 0, or 1 and why.
 """
 
+import os
 import re
 import socket
 import sys
@@ -36,7 +37,7 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode) -> int:
-    settings = read_settings(command, mode, needs_apps=False)
+    settings = read_settings(command, mode, os.environ, needs_apps=False)
     endpoint, path = _named(command) if command.words else (_configured(settings), "")
     path = path or settings.api_prefix + _READY
     try:

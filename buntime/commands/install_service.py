@@ -21,6 +21,7 @@ _TEMPORARY = ("/tmp", "/var/tmp")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _PLACE = re.compile(r"[0-9]{1,5}|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[/@][!-~]+")
 _DEFAULT = Service()
+_NEW_KEY = "echo RUNTIME_MASTER_KEY=$(head -c 24 /dev/urandom | base64)"
 
 
 def parser() -> Parser:
@@ -164,6 +165,7 @@ def _what_to_run(service: Service, units: Path) -> str:
         "Now run, as root:",
         f"  id {user} || useradd --system {home} {user}",
         f"  chgrp {user} {settings} && chmod 640 {settings}",
+        f"  test -e {service.secrets} || (umask 077; {_NEW_KEY} > {service.secrets})",
         *([] if units == place else [f"  cp {units}/buntime.* {place}/"]),
         "  systemctl daemon-reload",
         "  systemctl enable --now buntime.socket buntime.service",

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
-from buntime.commands.start import read_settings
+from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 
@@ -26,7 +26,7 @@ def parser() -> Parser:
 
 
 def run(command: Command, mode: Mode, serve: Serve | None = None) -> int:
-    read = partial(read_settings, command, mode)
+    read = partial(read_all_settings, command, mode, take_environ())
     settings = read()
     return (serve or runtime_serve())(settings, read)
 

@@ -1,7 +1,7 @@
 """The settings of a start: from a command's flags, the environment, and a file such as `.env`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
@@ -12,13 +12,15 @@ from buntime.core.settings.setting import Mode
 _DOTENV = ".env"
 
 
-def read_settings(command: Command, mode: Mode, *, needs_apps: bool = True) -> Settings:
+def read_settings(
+    command: Command, mode: Mode, environ: Mapping[str, str], *, needs_apps: bool = True
+) -> Settings:
     """The settings for a command. Raises UsageError where one is wrong, or a folder of apps."""
     folders = ":".join(command.words) if needs_apps else ""
     settings = load_settings(
         args={**command.args, "worker_dirs": folders or None},
-        environ=os.environ,
-        dotenv=_read_dotenv(command),
+        environ=environ,
+        dotenv=_read_dotenv(command, environ),
         mode=mode,
         cores=cores(),
         cwd=_cwd(),
@@ -37,9 +39,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _read_dotenv(command: Command) -> dict[str, str]:
+def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
     """The file that was named has to be there; `.env` need not."""
-    named = command.args.get("env_file") or os.environ.get("RUNTIME_ENV_FILE", "").strip()
+    named = command.args.get("env_file") or environ.get("RUNTIME_ENV_FILE", "").strip()
     path = named or _DOTENV
     try:
         with open(path, "rb") as file:

@@ -3,6 +3,7 @@
 `{name}` are filled in, see Service.
 """
 
+import os.path
 from dataclasses import dataclass
 
 SERVICE = """\
@@ -36,6 +37,8 @@ RestartPreventExitStatus=2
 User={user}
 Group={user}
 UMask=0027
+# RUNTIME_MASTER_KEY=...: systemd reads the file, so it can be closed to apps: root's, mode 600.
+EnvironmentFile=-{secrets}
 Environment=HOME=/var/lib/buntime
 Environment=RUNTIME_ENV=production
 Environment=RUNTIME_STATE_DIR=/var/lib/buntime
@@ -98,10 +101,10 @@ WantedBy=sockets.target
 
 SETTINGS = """\
 # Settings of Buntime, read at its start and by `systemctl reload buntime`; all: docs/settings.md
-# The file holds secrets: root's, readable for the group of the service, mode 640.
+# Apps run as the user of the service and can read this file: RUNTIME_MASTER_KEY belongs into
+# {secrets}, which is root's, mode 600.
 RUNTIME_WORKER_DIRS={folders}
 RUNTIME_LOG_FORMAT=pretty
-#RUNTIME_MASTER_KEY=
 #RUNTIME_TRUSTED_PROXIES=127.0.0.1
 #RUNTIME_POOL_SIZE=50
 """
@@ -118,10 +121,16 @@ class Service:
     user: str = "buntime"
     protect_home: str = "yes"
 
+    @property
+    def secrets(self) -> str:
+        """The file for what no app may read, beside that with the settings."""
+        return os.path.join(os.path.dirname(self.settings), "secrets.env")
+
     def service_unit(self) -> str:
         words = {
             "{command}": " ".join(map(quote, self.command)),
             "{settings}": quote(self.settings),
+            "{secrets}": self.secrets.replace("%", "%%"),
         }
         words |= {"{user}": self.user, "{protect_home}": self.protect_home}
         return _filled(SERVICE, words)
@@ -133,7 +142,8 @@ class Service:
     def settings_file(self) -> str:
         folders = ":".join(self.folders)
         is_plain = not set(folders) & set(" #'\"")
-        return _filled(SETTINGS, {"{folders}": folders if is_plain else f"'{folders}'"})
+        words = {"{folders}": folders if is_plain else f"'{folders}'", "{secrets}": self.secrets}
+        return _filled(SETTINGS, words)
 
 
 def _filled(text: str, words: dict[str, str]) -> str:

@@ -31,6 +31,7 @@ from buntime.server.admin.metrics import Metrics
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
+from buntime.server.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import reserve_descriptors
 from buntime.server.http1.listener import Listener
@@ -158,6 +159,7 @@ class Runtime:
                 "plugins.unsupported",
                 "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
             )
+        self._warn_of_exposures()
         self._log.info(
             "runtime.listening",
             "listening",
@@ -169,6 +171,10 @@ class Runtime:
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],
         )
+
+    def _warn_of_exposures(self) -> None:
+        for exposure in exposures(self._settings, os.geteuid()):
+            self._log.warn("secret.exposed", exposure.message, **exposure.fields)
 
     def _connections_possible(self) -> int:
         wanted = self._settings.connections_max
@@ -228,6 +234,7 @@ class Runtime:
             self._settings = replace(self._asked, listen=self._settings.listen)
             self._apply(self._settings)
             self._log.info("settings.changed", "settings changed", names=changed)
+            self._warn_of_exposures()
 
     def _apply(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)

@@ -54,7 +54,11 @@ class Subject:
         return children_of(self.pid)
 
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """How many it has open; 0 where only root can see that."""
+        try:
+            return len(os.listdir(f"/proc/{self.pid}/fd"))
+        except PermissionError:
+            return 0
 
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/task"))

@@ -86,7 +86,10 @@ def test_other_commands(line: str, name: str) -> None:
         ("--por 1", "unknown flag '--por'; did you mean --port? (see buntime --help)"),
         ("--port", "argument --port: expected one argument (see buntime --help)"),
         ("--port --env test", "argument --port: expected one argument (see buntime --help)"),
-        ("--master-key=s3cret", "unknown flag '--master-key' (see buntime --help)"),
+        (
+            "--master-key=s3cret",
+            "unknown flag '--master-key'; did you mean --master-key-file? (see buntime --help)",
+        ),
     ],
 )
 def test_faulty_lines(line: str, message: str) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
 IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
@@ -217,6 +219,17 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def look_into(pid: int) -> Path:
+    """The runtime's own folder in /proc; skips where it is closed, as to all users but root."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        os.listdir(folder / "fd")
+        os.readlink(folder / "exe")
+    except PermissionError:
+        pytest.skip("the runtime is closed to its own user; root can look into it")
+    return folder
 
 
 def wait_until(is_true: Any, timeout_s: float = 10.0, what: str = "it") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import Runtime
+from tests.support.harness import Runtime, look_into
 from tests.support.rawclient import RawClient
 
 MB = 1024 * 1024
@@ -36,7 +36,7 @@ def memory(runtime: Runtime, field: str) -> int:
 @contextmanager
 def held_little(runtime: Runtime) -> Iterator[None]:
     """Fails where the runtime's memory rose by HELD_MAX or more, even for a moment."""
-    Path(f"/proc/{runtime.process.pid}/clear_refs").write_text("5")  # the peak counts from now
+    (look_into(runtime.process.pid) / "clear_refs").write_text("5")  # the peak counts from now
     before = memory(runtime, "VmRSS")
     yield
     rise = memory(runtime, "VmHWM") - before

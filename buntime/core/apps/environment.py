@@ -7,6 +7,7 @@ RUNTIME_NAMES = ("APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
 
 INHERITED_NAMES = ("PATH", "HOME", "LANG", "TZ")
 INHERITED_PREFIX = "RUNTIME_"
+_NOT_INHERITED = frozenset(("RUNTIME_MASTER_KEY_FILE",))  # where a secret lies
 
 BLOCKED_PREFIXES = (
     "DATABASE_",
@@ -50,7 +51,8 @@ def worker_environment(
 
 
 def _is_inherited(name: str) -> bool:
-    return name in INHERITED_NAMES or name.startswith(INHERITED_PREFIX)
+    is_ours = name.startswith(INHERITED_PREFIX) and name not in _NOT_INHERITED
+    return is_ours or name in INHERITED_NAMES
 
 
 def _blocked(names: Iterable[str]) -> tuple[str, ...]:

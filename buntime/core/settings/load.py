@@ -37,6 +37,7 @@ LIVE = frozenset(
         "websocket_message_max_bytes",
         "connections_max",
         "master_key",
+        "master_key_file",
         "metrics",
         "trusted_proxies",
         "log_level",
@@ -80,6 +81,7 @@ class Settings:
     websocket_message_max_bytes: int
     connections_max: int
     master_key: str | None = field(repr=False)
+    master_key_file: str | None
     api_prefix: str
     metrics: Literal["operators", "public"]
     trusted_proxies: tuple[str, ...]

@@ -118,7 +118,7 @@ def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
     return tuple(networks)
 
 
-def parse_secret(text: str, _: Situation) -> str:
+def parse_secret(text: str) -> str:
     """Says nothing of what came. A header's value has neither blanks at its ends nor controls."""
     if not text.isprintable() or text != text.strip():
         raise BadValue("the key has blanks at an end or control characters; take another one")

@@ -14,7 +14,15 @@ import flask
 import httpx
 import pytest
 
-from tests.support.harness import IS_BINARY, ROOT, UNDER_TEST, Runtime, running, write_app
+from tests.support.harness import (
+    IS_BINARY,
+    ROOT,
+    UNDER_TEST,
+    Runtime,
+    look_into,
+    running,
+    write_app,
+)
 
 CAN_MOUNT = (
     subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
@@ -128,7 +136,7 @@ def test_noexec(apps: Path, tmp_path: Path, where: str) -> None:
     if where == "cache":
         with running(apps, env=env, start=start) as runtime:
             assert get(runtime, "/once/")
-            assert f"{folders['tmp']}/buntime-" in os.readlink(f"/proc/{runtime.pid}/exe")
+            assert f"{folders['tmp']}/buntime-" in os.readlink(look_into(runtime.pid) / "exe")
         return
     done = subprocess.run(
         [*start, "--version"], env=os.environ | env, capture_output=True, text=True, check=False

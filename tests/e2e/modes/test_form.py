@@ -22,6 +22,7 @@ from tests.support.harness import (
     Runtime,
     command,
     is_alive,
+    look_into,
     running,
     wait_until,
     write_app,
@@ -184,6 +185,7 @@ def test_processes_of_apps(runtime: Runtime) -> None:
 def test_nothing_of_the_packaging_is_in_the_environment(runtime: Runtime) -> None:
     """Neither the runtime, nor apps, nor their programs have variables of a bootloader."""
     shown = get(runtime, "/processes/").json()["env"]
+    look_into(runtime.pid)
     pids = [runtime.pid, *runtime.children()]
     for text in (shown, *map(environ_of, pids)):
         assert "_PYI" not in text

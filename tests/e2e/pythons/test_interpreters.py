@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import IS_BINARY, ROOT, Runtime, running, wait_until, write_app
+from tests.support.harness import (
+    IS_BINARY,
+    ROOT,
+    Runtime,
+    look_into,
+    running,
+    wait_until,
+    write_app,
+)
 
 # The oldest that is served, and a newer one than that of most runtimes.
 VERSIONS = ("3.9", "3.10", "3.12", "3.13")
@@ -165,7 +173,7 @@ def test_python_of_the_manifest_runs_the_app(runtime: Runtime, kind: str, versio
 def test_app_runs_on_the_runtimes_python_by_default(runtime: Runtime) -> None:
     """Without a `python` and a .venv an app has the interpreter of the runtime."""
     told = imports(runtime, "plain", "json")
-    carried = Path(f"/proc/{runtime.pid}/exe").resolve().parents[1]
+    carried = (look_into(runtime.pid) / "exe").resolve().parents[1]
     assert told["prefix"] == (str(carried) if IS_BINARY else sys.prefix)
     assert tuple(told["version"]) == sys.version_info[:2]
 

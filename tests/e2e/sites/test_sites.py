@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.harness import Runtime, look_into, running, wait_until, write_app
 from tests.support.hostile import SECRET, corpus_paths, fill
 from tests.support.rawclient import Cut, RawClient, client_of, request
 
@@ -274,7 +274,7 @@ def test_a_client_that_leaves_mid_file(runtime: Runtime) -> None:
 def open_files(runtime: Runtime) -> list[str]:
     """The regular files that the runtime has open."""
     links = []
-    for link in Path(f"/proc/{runtime.process.pid}/fd").iterdir():
+    for link in (look_into(runtime.process.pid) / "fd").iterdir():
         try:
             links.append(os.readlink(link))
         except OSError:

@@ -1,0 +1,64 @@
+"""The runtime's master key: where a start takes it from, and how apps are kept from finding it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from buntime.commands.arguments import Command
+from buntime.commands.start import read_settings
+from buntime.core.errors import UsageError
+from buntime.core.settings.load import SETTINGS, Settings
+from buntime.core.settings.setting import Mode, parse_secret
+from buntime.core.values.units import BadValue
+from buntime.server.protection import close_process, withdraw
+from buntime.server.regularfile import read_regular
+
+_KEY_MAX_BYTES = 4096
+_SECRETS = tuple(setting.variable for setting in SETTINGS if setting.secret)
+
+
+def take_environ() -> dict[str, str]:
+    """The environment of this start. From now on no app finds a secret in it, see protection.py.
+
+    For commands that run code of apps, before they read their settings.
+    """
+    close_process()
+    return withdraw(_SECRETS)
+
+
+def read_all_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Settings:
+    """The settings for what serves apps, with the master key that a file holds. Raises UsageError.
+
+    `environ` is what `take_environ` gave.
+    """
+    return with_master_key(read_settings(command, mode, environ))
+
+
+def with_master_key(settings: Settings) -> Settings:
+    """The settings, with the key that RUNTIME_MASTER_KEY_FILE holds. Raises UsageError.
+
+    A file without a key is an error: nobody means "no key" by it.
+    """
+    path = settings.master_key_file
+    if path is None:
+        return settings
+    if settings.master_key is not None:
+        raise UsageError("RUNTIME_MASTER_KEY and RUNTIME_MASTER_KEY_FILE are both set; keep one")
+    try:
+        data = read_regular(path, _KEY_MAX_BYTES).data
+        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as exc:
+        raise _bad_key_file(path, f"cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise _bad_key_file(path, "is not UTF-8") from exc
+    if len(data) > _KEY_MAX_BYTES:
+        raise _bad_key_file(path, f"is longer than {_KEY_MAX_BYTES} bytes")
+    if not text:
+        raise _bad_key_file(path, "is empty; write the key into it, or leave the setting out")
+    try:
+        return replace(settings, master_key=parse_secret(text))
+    except BadValue as exc:
+        raise _bad_key_file(path, str(exc)) from exc
+
+
+def _bad_key_file(path: str, reason: str) -> UsageError:
+    return UsageError(f"RUNTIME_MASTER_KEY_FILE: {path}: {reason}")
