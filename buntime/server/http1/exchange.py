@@ -184,7 +184,8 @@ class Exchange:
             return
         self.sent_bytes = len(body) if pieces else 0
         self.connection.write(answer.head + body if pieces else answer.head)
-        self._end()
+        if not self.is_ended:  # the write may have found the client gone
+            self._end()
 
     def start(self, status: int, fields: Fields, size: int | None, first: bytes = b"") -> None:
         """Begin an answer whose body, of `size` bytes where that is known, comes in pieces."""
