@@ -101,11 +101,8 @@ class Pipeline:
         target = split_target(head.target)
         if target is None:
             raise app_not_found(head.path)
-        service = exchange.connection.service
-        app = self._catalog.find(target.name, target.spec, service.loop.now)
-        exchange.app = app
-        exchange.meter = service.meters.of(app)
-        exchange.base = exchange.sender.prefix + target.base
+        app = self._catalog.find(target.name, target.spec, exchange.now)
+        exchange.route_to(app, base=exchange.sender.prefix + target.base)
         for step in self._made.get(app) or self._make(app):
             if step(exchange, app, target):
                 break  # the last one always does

@@ -41,7 +41,7 @@ def access_step(app: App, key: str | None) -> AppStep | None:
             if not public_routes.cover(head.method, target.rest):
                 raise _key_needed()
         elif bears:
-            exchange.headers = tuple(pair for pair in head.headers if not _has_key(pair, key))
+            exchange.withhold(lambda pair: _has_key(pair, key))
         return False
 
     return check_access
@@ -58,8 +58,8 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
 
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
         method, rest, query = exchange.head.method, target.rest, target.query
-        now = exchange.connection.service.loop.now
-        answer = site.answer(method, rest, exchange.headers, exchange.base, now, query=query)
+        headers, base, now = exchange.headers, exchange.base, exchange.now
+        answer = site.answer(method, rest, headers, base, now, query=query)
         body = answer.body
         if isinstance(body, bytes):
             exchange.respond(answer.status, answer.headers, body)
@@ -79,7 +79,7 @@ def size_step(app: App) -> AppStep | None:
     def check_size(exchange: Exchange, _: App, __: Target) -> bool:
         if exchange.head.content_length > limit_bytes:
             raise body_too_large(limit_bytes)
-        exchange.body_max_bytes = limit_bytes
+        exchange.limit_body(limit_bytes)
         return False
 
     return check_size
@@ -108,13 +108,12 @@ def app_not_found(shown: str) -> ClientFault:
 def _check_upgrade(exchange: Exchange, _: App, __: Target) -> bool:
     upgrade = exchange.head.upgrade
     if upgrade and is_websocket(upgrade):
-        exchange.upgrade = check_upgrade(exchange.head, upgrade)
+        exchange.offer_upgrade(check_upgrade(exchange.head, upgrade))
     return False
 
 
 def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | FilePart]) -> None:
     """A body from open files; they are closed once it is sent, or nobody takes it any more."""
-    connection = exchange.connection
     try:
         exchange.start(answer.status, answer.headers, None)
         for part in parts:
@@ -123,7 +122,7 @@ def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | Fi
             else:
                 exchange.send_file(part.fd, part.offset, part.length)
     finally:
-        connection.release_later(answer)
+        exchange.release_later(answer)
     exchange.finish()
 
 

@@ -1,14 +1,23 @@
-"""A request that comes from no socket, for tests of what answers requests."""
+"""Exchanges without sockets: their client, their responder, and what stands for all of one."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 from buntime.core.errors import HttpError
 from buntime.core.http1.forwarded import Sender
-from buntime.core.http1.head import Head
-from buntime.core.telemetry.meters import Meter, Meters
+from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.http1.lifecycle import State
+from buntime.core.http1.reader import RequestReader
+from buntime.core.telemetry.meters import Meters
+from buntime.core.telemetry.records import AccessEntry
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Kind, Link, Resource
+from buntime.server.http1.service import Service
+from buntime.server.loop import TimeoutQueue
 
 
 class FakeLoop:
@@ -16,6 +25,12 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self._queues: dict[float, TimeoutQueue] = {}
+
+    def timeouts(self, duration_s: float) -> TimeoutQueue:
+        if duration_s not in self._queues:
+            self._queues[duration_s] = TimeoutQueue(cast(Any, self), duration_s)
+        return self._queues[duration_s]
 
     def run_blocking(self, work: Any, then: Any) -> None:
         try:
@@ -26,26 +41,144 @@ class FakeLoop:
 
 
 class FakeService:
+    """What all connections share, with a clock that stands."""
+
     def __init__(self) -> None:
         self.loop = FakeLoop()
+        self.is_draining = False
+        self.is_development = False
         self.meters = Meters()
+        self.entries: list[AccessEntry] = []
+        self.errors: list[str] = []  # their event codes
+        self.log = SimpleNamespace(access=self.entries.append, error=self._log_error)
         self.connections: set[Any] = set()
         self.accepted = 0
-        self.is_draining = False
+
+    def date(self) -> str:
+        return "Thu, 01 Jan 1970 00:00:00 GMT"
+
+    def on_fields_dropped(self, client: str, headers: object) -> None:
+        """Nobody is told."""
+
+    def _log_error(self, event: str, message: str, **fields: object) -> None:
+        self.errors.append(event)
 
 
-class FakeConnection:
-    def __init__(self, service: FakeService, peer: str = "127.0.0.1") -> None:
-        self.service = service
+class FakeClient:
+    """A connection that keeps what is written, until `takes` says that the kernel took it.
+
+    `is_gone` is a client whose connection is found broken at the next write.
+    """
+
+    def __init__(self, service: FakeService | None = None, peer: str = "10.0.0.1") -> None:
+        self.fake_service = service or FakeService()
+        self.service = cast(Service, self.fake_service)
+        self.reader = RequestReader(HeadParser(Limits()))
         self.peer_text = peer
-        self.released: list[Any] = []
+        self.address: tuple[str, int] | None = ("10.0.0.2", 80)
+        self.pending_bytes = 0
+        self.holds = False  # does what is written stay pending?
+        self.is_gone = False
+        self.written = b""
+        self.ended: list[bool] = []  # each `on_exchange_end`, with keep_alive
+        self.cuts = 0
+        self.link: Link | None = None
+        self.released: list[Resource] = []
+        self.exchange: Exchange | None = None
 
-    def release_later(self, resource: Any) -> None:
+    def request(self, raw: bytes) -> Exchange:
+        """The exchange of a request, of which so much has come."""
+        self.reader.receive(raw)
+        head = self.reader.next_head()
+        assert head is not None
+        return self.begin(head)
+
+    def begin(self, head: Head) -> Exchange:
+        self.exchange = Exchange(self, head, "id", Sender(("10.0.0.1", 5000)))
+        return self.exchange
+
+    def write(self, data: bytes) -> None:
+        if self.is_gone:
+            self.abort()
+            return
+        self.written += data
+        if self.holds:
+            self.pending_bytes += len(data)
+
+    def write_all(self, buffers: Sequence[bytes]) -> None:
+        self.write(b"".join(buffers))
+
+    def write_file(self, fd: int, offset: int, length: int) -> None:
+        self.write(b"\0" * length)
+
+    def release_later(self, resource: Resource) -> None:
         self.released.append(resource)
+        resource.close()
+
+    def open_link(self, link: Link, head: bytes) -> None:
+        self.link = link
+        self.write(head)
+
+    def settle(self) -> None:
+        """There is no socket to watch."""
+
+    def on_link_closed(self) -> None:
+        """The connection would end."""
+
+    def on_exchange_end(self, keep_alive: bool) -> None:
+        self.exchange = None
+        self.ended.append(keep_alive)
+
+    def cut(self) -> None:
+        self.cuts += 1
+        self.abort()
+
+    def abort(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.on_client_left()
 
 
-class FakeExchange:
-    """What a step may use of an `Exchange`, and what came of it."""
+class FakeResponder:
+    """Keeps what it was told; after it was let go, nothing may come any more."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.body = b""
+        self.taken = 0
+        self.detached: list[str] = []
+        self.deadlines = 0
+
+    def on_body(self, data: bytes, ended: bool) -> None:
+        self._check()
+        self.body += data
+
+    def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
+        self._check()
+        self.body += data
+
+    def on_last_message(self) -> None:
+        self._check()
+
+    def on_taken(self, size_bytes: int) -> None:
+        self._check()
+        self.taken += size_bytes
+
+    def on_detached(self, reason: str) -> None:
+        assert self.exchange.responder is None
+        self.detached.append(reason)
+
+    def on_deadline(self) -> None:
+        self._check()
+        self.deadlines += 1
+
+    def _check(self) -> None:
+        assert self.exchange.responder is self
+        assert not self.detached
+
+
+class FakeExchange(Exchange):
+    """An exchange that keeps its answer as it was given."""
 
     def __init__(
         self,
@@ -60,34 +193,21 @@ class FakeExchange:
         content_length: int = 0,
         upgrade: str = "",
     ) -> None:
-        self.head = Head(
+        head = Head(
             method, target, "1.1", headers, host, content_length=content_length, upgrade=upgrade
         )
-        self.headers = self.head.headers
-        self.connection = FakeConnection(service or FakeService(), peer)
-        self.sender = Sender((peer, 5000), prefix=prefix)
-        self.id = "1"
-        self.app: Any = None
-        self.meter: Meter = self.connection.service.meters.of_none
-        self.base = ""
-        self.body_max_bytes = 0
-        self.body_seen_bytes = 0
-        self.sent_bytes = 0
-        self.upgrade: Any = None
-        self.link: Any = None
-        self.is_ended = False
+        super().__init__(FakeClient(service, peer), head, "1", Sender((peer, 5000), prefix=prefix))
         # what came of it
-        self.status = 0
         self.fields: dict[str, str] = {}
         self.body = b""
         self.error: HttpError | None = None
 
     def respond(self, status: int, fields: Any, body: bytes = b"") -> None:
         self.status, self.fields, self.body = status, dict(fields), body
-        self.is_ended = True
+        self.state = State.ENDED
 
     def fail(self, error: HttpError) -> None:
-        self.status, self.error, self.is_ended = error.status, error, True
+        self.status, self.error, self.state = error.status, error, State.ENDED
 
     @property
     def code(self) -> str:

@@ -116,7 +116,7 @@ class Api:
         if operator_may(
             exchange.head.headers,
             key=key,
-            peer=exchange.connection.peer_text,
+            peer=exchange.client.peer_text,
             host=exchange.head.host,
             listening=self._listening,
         ):
@@ -166,7 +166,7 @@ class Api:
         )
 
     def _workers(self, exchange: Exchange) -> None:
-        now = exchange.connection.service.loop.now
+        now = exchange.now
         report = self._pool.report
         _respond(exchange, {"workers": report.workers(now), "apps": report.apps(now)})
 
@@ -185,12 +185,12 @@ class Api:
         target = split_target(path)
         if target is None or target.rest:
             raise ClientFault(404, "app_not_found", f"there is no app {path[:200]}")
-        app = self._catalog.find(target.name, target.spec, exchange.connection.service.loop.now)
+        app = self._catalog.find(target.name, target.spec, exchange.now)
         key = app.key if target.spec is not None else None
         _respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)
 
     def _is_draining(self, exchange: Exchange) -> bool:
-        return exchange.connection.service.is_draining
+        return exchange.is_draining
 
 
 def _respond(exchange: Exchange, told: object, status: int = 200) -> None:

@@ -4,7 +4,7 @@ import os
 import socket
 from collections import deque
 
-from buntime.server.http1.exchange import Resource
+from buntime.server.http1.parties import Resource
 
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024

@@ -19,10 +19,11 @@ from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.core.http1.reader import RequestReader
 from buntime.server.http1.backlog import Backlog
-from buntime.server.http1.exchange import Exchange, Link, Resource, body_too_large
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Link, Resource
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ, WRITE, TimeoutQueue
-from buntime.wire import DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD, MESSAGE_OVERHEAD
+from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
 _RECEIVE_BYTES = 128 * 1024
 # What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
@@ -38,7 +39,6 @@ _HANGUP_S = 0.5
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 _GOING_AWAY = 1001  # RFC 6455 7.4.1
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _Phase(Enum):
@@ -61,13 +61,13 @@ class Connection:
         "_link",
         "_pending",
         "_phase",
-        "_reader",
         "_sender",
         "_sock",
         "_timer",
         "address",
         "exchange",
         "peer_text",
+        "reader",
         "service",
     )
 
@@ -89,7 +89,7 @@ class Connection:
         self._sock = sock
         self._phase = _Phase.OPEN
         self._events = READ
-        self._reader = RequestReader(service.head_parser)
+        self.reader = RequestReader(service.head_parser)
         self._pending: Backlog | None = None  # made when first needed
         self._timer: TimeoutQueue | None = None
         self._lingering_since_s = 0.0
@@ -142,50 +142,16 @@ class Connection:
         elif timer is service.body_timeouts and self.exchange is not None:
             self.exchange.fail(_too_slow("the request's body did not come in time"))
         elif timer is service.loop.timeouts(_HANGUP_S) and not self._has_hung_up():
-            self._settle()
+            self.settle()
         else:  # idle for long enough, lingering is over, the client takes nothing or has left
             self.abort()
 
     # Called by the exchange
 
-    def may_keep_alive(self) -> bool:
-        """May another request follow? Not where this one's body was left unread."""
-        return self._reader.body_ended and not self.service.is_draining
-
-    def take_body(self, exchange: Exchange, limit: int) -> bytes:
-        """Up to `limit` bytes of the body that have come; see `body_ended` afterwards.
-
-        Raises ClientFault where it is malformed, or larger than the app takes.
-        """
-        data = self._reader.read_body(limit)
-        exchange.body_seen_bytes += len(data)
-        if exchange.body_seen_bytes > exchange.body_max_bytes:
-            raise body_too_large(exchange.body_max_bytes)
-        return data
-
     @property
     def pending_bytes(self) -> int:
         """What the client has not taken yet."""
         return 0 if self._pending is None else self._pending.size_bytes
-
-    @property
-    def body_ended(self) -> bool:
-        return self._reader.body_ended
-
-    def grant_upload(self, exchange: Exchange, credit: int) -> None:
-        """The app reads: so many more bytes of the body may go to it."""
-        if exchange is not self.exchange:
-            return
-        if exchange.expects_continue:
-            exchange.expects_continue = False
-            if exchange.answer is None and not self._reader.body_ended:
-                self.write(_CONTINUE)
-        exchange.upload_credit += credit
-        if self._link is not None:
-            self._link.on_credit()
-        else:
-            self._pump_body()
-        self._settle()
 
     def write(self, data: bytes) -> None:
         """Send, or keep for when the client can take it."""
@@ -201,7 +167,7 @@ class Connection:
             return
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
-            self._settle()
+            self.settle()
 
     def write_all(self, buffers: Sequence[bytes]) -> None:
         """Send several buffers as one."""
@@ -227,7 +193,7 @@ class Connection:
             else:
                 self._keep(memoryview(buffer)[sent:])
                 sent = 0
-        self._settle()
+        self.settle()
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
         """Send a part of a file by sendfile; see `release_later` for its descriptor."""
@@ -242,20 +208,14 @@ class Connection:
         else:
             resource.close()
 
-    def open_link(self, exchange: Exchange, link: Link, head: bytes) -> None:
+    def open_link(self, link: Link, head: bytes) -> None:
         """From now on the connection is a WebSocket; `head` answers its handshake."""
-        if exchange is not self.exchange or self._phase is not _Phase.OPEN:
-            return
         self._link = link
         self.write(head)
-        early = self._reader.take_rest()
+        early = self.reader.take_rest()
         if early and self._link is not None:
             link.on_data(early)
-        self._settle()
-
-    def on_link_closing(self) -> None:
-        """Our closing frame is written: the client has some seconds to answer it."""
-        self._settle()
+        self.settle()
 
     def on_link_closed(self) -> None:
         """Both closing frames are written: the connection ends when ours is taken."""
@@ -276,9 +236,9 @@ class Connection:
             if not self._pending:
                 self._shut()
                 return
-        elif not self._is_serving and self._reader.buffered_bytes and not self._pending:
+        elif not self._is_serving and self.reader.buffered_bytes and not self._pending:
             self._serve()
-        self._settle()
+        self.settle()
 
     def cut(self) -> None:
         """End in the middle of an answer: with a reset, so that no body looks complete."""
@@ -330,24 +290,24 @@ class Connection:
             return
         if self._link is not None:
             self._link.on_data(data)
-            self._settle()
+            self.settle()
             return
-        self._reader.receive(data)
+        self.reader.receive(data)
         if self.exchange is None:
             self._serve()
-        elif not self._reader.body_ended:
+        elif not self.reader.body_ended:
             if self._timer is self.service.body_timeouts:
                 self._timer.start(self)
-            self._pump_body()
-        self._settle()
+            self.exchange.pump()
+        self.settle()
 
     def _on_eof(self) -> None:
         """The client sends no more. With a request under way this counts as having left."""
         if self.exchange is None and self._pending and self._phase is _Phase.OPEN:
             self._phase = _Phase.CLOSING  # it may still read the answers that wait
-            self._settle()
+            self.settle()
         elif self._phase is _Phase.CLOSING and self._pending:
-            self._settle()
+            self.settle()
         else:
             self.abort()
 
@@ -363,7 +323,7 @@ class Connection:
         self._is_serving = True
         try:
             while self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
-                head = self._reader.next_head()
+                head = self.reader.next_head()
                 if head is None:
                     return
                 service = self.service
@@ -382,23 +342,6 @@ class Connection:
         head = Head("-", "-", "1.1", keep_alive=False)
         self.exchange = Exchange(self, head, self.service.request_id(head), self._sender)
         self.exchange.fail(fault)
-
-    def _pump_body(self) -> None:
-        """Hand on what has come of the body, as far as credit goes."""
-        exchange = self.exchange
-        if exchange is None or exchange.place is None:
-            return
-        reader = self._reader
-        try:
-            while exchange.upload_credit and not reader.body_ended:
-                data = self.take_body(exchange, min(exchange.upload_credit, MAX_PAYLOAD))
-                if not data and not reader.body_ended:
-                    return
-                exchange.upload_credit -= len(data)
-                exchange.restart_deadline()
-                exchange.place.on_body(exchange, data, reader.body_ended)
-        except ClientFault as fault:
-            exchange.fail(fault)
 
     # Writing
 
@@ -429,15 +372,15 @@ class Connection:
             if self._phase is _Phase.CLOSING:
                 self._shut()
                 return
-            if self.exchange is None and self._reader.buffered_bytes and not self._is_serving:
+            if self.exchange is None and self.reader.buffered_bytes and not self._is_serving:
                 self._serve()
-        self._settle()
+        self.settle()
 
     # Closing
 
     def _shut(self) -> None:
         """The last answer is written. Linger where the client may still be sending."""
-        reader = self._reader
+        reader = self.reader
         is_quiet = reader.body_ended and not reader.buffered_bytes and not reader.is_broken
         if is_quiet and self._link is None:
             self.abort()
@@ -449,11 +392,11 @@ class Connection:
             return
         self._phase = _Phase.LINGERING
         self._lingering_since_s = self.service.loop.now
-        self._settle()
+        self.settle()
 
     # Interest and time
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Watch for what can be done now, and limit the time it may take."""
         if self._phase is _Phase.CLOSED:
             return
@@ -474,13 +417,13 @@ class Connection:
             return False
         if self._link is not None and self._phase is _Phase.OPEN:
             return self._link.wants_data and not self._is_clogged()
-        buffered = self._reader.buffered_bytes
+        buffered = self.reader.buffered_bytes
         if not buffered or self._phase is _Phase.LINGERING:
             return True
         exchange = self.exchange
         if exchange is None:
             return not self._pending  # an incomplete head
-        return not self._reader.body_ended and exchange.upload_credit > 0
+        return not self.reader.body_ended and exchange.upload_credit > 0
 
     def _is_clogged(self) -> bool:
         pending = self._pending
@@ -502,10 +445,10 @@ class Connection:
             return None
         exchange = self.exchange
         if exchange is None:
-            if self._reader.buffered_bytes:
+            if self.reader.buffered_bytes:
                 return service.head_timeouts
             return service.idle_timeouts
-        if not self._reader.body_ended and exchange.upload_credit > 0:
+        if not self.reader.body_ended and exchange.upload_credit > 0:
             return service.body_timeouts
         return None
 

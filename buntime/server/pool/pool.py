@@ -35,10 +35,10 @@ from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
-from buntime.server.pool.places import Queued
 from buntime.server.pool.preparing import Preparing
 from buntime.server.pool.process import describe_exit
 from buntime.server.pool.report import PoolReport
+from buntime.server.pool.responders import Queued
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
@@ -257,11 +257,9 @@ class Pool:
     # Requests
 
     def _enqueue(self, exchange: Exchange, deployment: Deployment) -> None:
-        exchange.place = Queued(self, deployment.state)
-        if exchange.deadlines is None:
-            exchange.deadlines = self._loop.timeouts(deployment.app.manifest.timeout_s)
-            exchange.restart_deadline()
-        self._carry_out(self._scheduler.submit(deployment.state, exchange, self._loop.now))
+        state = deployment.state
+        exchange.hand_over(Queued(exchange, self, state), deployment.app.manifest.timeout_s)
+        self._carry_out(self._scheduler.submit(state, exchange, self._loop.now))
 
     # Decisions
 
@@ -304,7 +302,7 @@ class Pool:
         exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
         worker = self._supervisor.workers.get(decision.worker)
         if worker is None:  # it could not be started, see Supervisor.spawn
-            exchange.place = None
+            exchange.take_back()
             exchange.fail(faults.worker_died("the app's worker could not be started"))
             return
         record = self._scheduler.workers[decision.worker]
@@ -315,7 +313,7 @@ class Pool:
 
     def _give_back(self, ticket: object) -> Exchange:
         exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
-        exchange.place = None
+        exchange.take_back()
         return exchange
 
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
@@ -328,8 +326,7 @@ class Pool:
         target = split_target(exchange.head.target)
         fallback = self.deployments.fallback(exchange.app, target.spec) if target else None
         if fallback is not None:
-            exchange.app = fallback
-            exchange.meter = self.stats.meters.of(fallback)
+            exchange.route_to(fallback, base=exchange.base)
             self.submit(exchange, fallback)
             return
         exchange.meter.drops[Drop.BOOT_FAILED] += 1
@@ -399,7 +396,7 @@ class Pool:
         self, worker: Worker, exchange: Exchange, deployment: Deployment | None, is_broken: bool
     ) -> None:
         """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
-        exchange.place = None
+        exchange.release()
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if deployment is not None and worker.can_try_again(exchange) and not told:
             exchange.meter.retries += 1

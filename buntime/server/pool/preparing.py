@@ -10,7 +10,7 @@ from buntime.core.errors import ManifestError
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
-from buntime.server.pool.places import PREPARING
+from buntime.server.pool.responders import InPreparation
 from buntime.server.pythons.interpreter import Interpreter, Interpreters
 from buntime.server.telemetry.logs import Log
 
@@ -38,9 +38,7 @@ class Preparing:
 
     def add(self, exchange: Exchange, app: App) -> None:
         """Hold the request until the app's interpreter is known, or its deadline passes."""
-        exchange.place = PREPARING
-        exchange.deadlines = self._loop.timeouts(app.manifest.timeout_s)
-        exchange.restart_deadline()
+        exchange.hand_over(InPreparation(exchange), app.manifest.timeout_s)
         waiting = self._waiting.get(app)
         if waiting is not None:
             waiting.append(exchange)
@@ -53,7 +51,7 @@ class Preparing:
     def _found(self, app: App, found: Interpreter | BaseException) -> None:
         waiting = [each for each in self._waiting.pop(app) if not each.is_ended]
         for exchange in waiting:
-            exchange.place = None
+            exchange.take_back()
         if isinstance(found, Interpreter):
             for exchange in waiting:
                 self._submit(exchange, app)

@@ -1,19 +1,20 @@
 """A worker as the runtime sees it: the channel to a process, and the requests it has in hand.
 
-It is the `Place` of each exchange that was assigned to it. An exchange nobody waits for any more
-(its client left, its time passed) is detached at once, but its number stays in `_in_hand` until
-the worker has closed it: till then the worker's slot is not free.
+Each is an `Assignment`, the responder of its exchange. An exchange nobody waits for any more (its
+client left, its time passed) is detached at once, but its assignment stays in `_in_hand` until the
+worker has closed it: till then the worker's slot is not free.
 """
 
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Kind
 from buntime.server.loop import READ, WRITE, Loop
 from buntime.server.pool.process import Process
 from buntime.server.telemetry.logs import Log
@@ -38,6 +39,56 @@ class Overseer(Protocol):
     def on_finished(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_stuck(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_broken(self, worker: "Worker", why: str) -> None: ...
+
+
+class Assignment:
+    """One request in the hands of one worker: the `Responder` of its exchange."""
+
+    __slots__ = ("exchange", "number", "worker")
+
+    def __init__(self, worker: "Worker", number: int, exchange: Exchange) -> None:
+        self.worker = worker
+        self.number = number  # in the worker's channel
+        self.exchange = exchange
+
+    @property
+    def is_live(self) -> bool:
+        """Does the exchange still wait for the worker's answer?"""
+        return self.exchange.responder is self
+
+    def on_body(self, data: bytes, ended: bool) -> None:
+        message = {"type": wire.BODY, "id": self.number, "size": len(data), "end": ended}
+        self.worker.post(message, data)
+
+    def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
+        told = {"id": self.number, "kind": kind, "size": len(data), "end": end}
+        self.worker.post({"type": wire.MESSAGE, **told}, data)
+
+    def on_last_message(self) -> None:
+        self._post_close(end=False)
+
+    def on_taken(self, size_bytes: int) -> None:
+        self.worker.post({"type": wire.WINDOW, "id": self.number, "credit": size_bytes})
+
+    def on_detached(self, reason: str) -> None:
+        self.cancel(reason)
+        self.worker.expect_close(self)
+
+    def on_deadline(self) -> None:
+        self.worker.on_deadline(self)
+
+    def cancel(self, reason: str) -> None:
+        """Tell the worker that nobody waits for this request any more."""
+        if self.exchange.link is None:
+            self.worker.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
+        else:
+            self._post_close(end=True)
+
+    def _post_close(self, *, end: bool) -> None:
+        link = self.exchange.link
+        if link is not None:
+            told = {"id": self.number, "code": link.code, "reason": link.reason, "end": end}
+            self.worker.post({"type": wire.CLOSE, **told})
 
 
 class Worker:
@@ -68,8 +119,7 @@ class Worker:
         self._backlog: deque[memoryview] = deque()
         # requests
         self._last_id = 0
-        self._in_hand: dict[int, Exchange] = {}
-        self._ids: dict[Exchange, int] = {}  # of those that are not detached
+        self._in_hand: dict[int, Assignment] = {}
         self._stuck: set[int] = set()
         loop.register(process.channel, READ, self)
 
@@ -85,91 +135,41 @@ class Worker:
         self.app_name = name
         self.app_version = version
         self.deadline_s = timeout_s
-        self._post(init)
+        self.post(init)
 
     def assign(self, exchange: Exchange) -> None:
         """Send the request, with as much of its body as has come and fits the first window."""
         self._last_id += 1
         number = self._last_id
-        self._in_hand[number] = exchange
-        connection = exchange.connection
+        self._in_hand[number] = assignment = Assignment(self, number, exchange)
         try:
-            body = connection.take_body(exchange, wire.MAX_PAYLOAD)
+            message, body = exchange.assign(assignment, self.name, number)
         except ClientFault as fault:
-            exchange.place = None
+            exchange.take_back()
             exchange.fail(fault)
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: self._pass_over(number))
             return
-        self._ids[exchange] = number
-        exchange.place = self
-        exchange.worker_name = self.name
-        exchange.tries += 1
-        if exchange.deadlines is None:
-            exchange.deadlines = self._loop.timeouts(self.deadline_s)
-        exchange.restart_deadline()
-        head = exchange.head
-        sender = exchange.sender
-        ended = connection.body_ended
-        message: dict[str, Any] = {
-            "type": wire.REQUEST,
-            "id": number,
-            "method": head.method,
-            "target": sender.prefix + head.target,
-            "base": exchange.base,
-            "scheme": sender.scheme,
-            "version": head.version,
-            "client": sender.client,
-            "server": connection.address,
-            "headers": exchange.fields_for_app(),
-            "request_id": exchange.id,
-            "end": ended,
-        }
-        if body:
-            message["size"] = len(body)
-        if exchange.upgrade is not None:
-            message["upgrade"] = "websocket"
-            message["subprotocols"] = exchange.upgrade.subprotocols
-            exchange.upload_credit = wire.UPLOAD_WINDOW
-        self._post(message, body)
-        if not ended:
-            # With Expect, nothing may come before the app's first read; WINDOW tells of that.
-            waits = exchange.expects_continue
-            exchange.upload_credit = 0 if waits else wire.UPLOAD_WINDOW - len(body)
-            if len(body) == wire.MAX_PAYLOAD and not waits:
-                connection.grant_upload(exchange, 0)  # more may be there already
+        self.post(message, body)
+        if len(body) == wire.MAX_PAYLOAD:
+            exchange.pump()  # more may be there already
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""
         if after_idle:
-            self._post({"type": wire.IDLE})
-        self._post({"type": wire.TERMINATE})
+            self.post({"type": wire.IDLE})
+        self.post({"type": wire.TERMINATE})
 
-    # Place: what an exchange tells it
+    # What an assignment tells it
 
-    def on_body(self, exchange: Exchange, data: bytes, ended: bool) -> None:
-        number = self._ids[exchange]
-        self._post({"type": wire.BODY, "id": number, "size": len(data), "end": ended}, data)
-
-    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
-        number = self._ids[exchange]
-        message = {"type": wire.MESSAGE, "id": number, "kind": kind, "size": len(data), "end": end}
-        self._post(message, data)
-
-    def on_last_message(self, exchange: Exchange) -> None:
-        self._post_close(self._ids[exchange], exchange, end=False)
-
-    def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
-        number = self._ids[exchange]
-        self._post({"type": wire.WINDOW, "id": number, "credit": size_bytes})
-
-    def on_detached(self, exchange: Exchange, reason: str) -> None:
-        number = self._cancel(exchange, reason)
-        # The worker may take its time, but not for ever.
+    def expect_close(self, assignment: Assignment) -> None:
+        """Nobody waits for this request: the worker may take its time, but not for ever."""
+        number = assignment.number
         self._loop.call_later(self.deadline_s, lambda: self._check_obeyed(number))
 
-    def on_deadline(self, exchange: Exchange) -> None:
+    def on_deadline(self, assignment: Assignment) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
+        exchange, number = assignment.exchange, assignment.number
         self.log.warn(
             "app.timeout",
             "app did not answer in time",
@@ -180,13 +180,22 @@ class Worker:
             timeout_s=self.deadline_s,
         )
         exchange.meter.timeouts += 1
-        exchange.place = None  # detached here, as the app is to hear why
+        exchange.release()  # not detached, as the app is to hear why
         self.process.stacks.ask(self.log, self._late(exchange))  # before CANCEL changes them
-        number = self._cancel(exchange, "deadline")
+        assignment.cancel("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
         exchange.fail(
             ServerFault(504, "app_timeout", f"the app did not answer in {self.deadline_s:g} s")
         )
+
+    def post(self, message: wire.Message, payload: bytes = b"") -> None:
+        """Send with all that this turn of the loop has for the worker."""
+        turn = self._turn
+        if not turn:
+            self._loop.flush_later(self)
+        turn.append(wire.encode(message))
+        if payload:
+            turn.append(payload)
 
     # The channel
 
@@ -237,8 +246,7 @@ class Worker:
         while self._sock is not None and self._receive():
             pass
         self.abort()
-        left = [self._in_hand[number] for number in self._ids.values()]
-        self._ids.clear()
+        left = [each.exchange for each in self._in_hand.values() if each.is_live]
         self._in_hand.clear()
         return left
 
@@ -255,21 +263,6 @@ class Worker:
     def has_only_stuck(self) -> bool:
         return bool(self._stuck) and not self._in_hand.keys() - self._stuck
 
-    def _cancel(self, exchange: Exchange, reason: str) -> int:
-        """Tell the worker that nobody waits for this request any more; returns its number."""
-        number = self._ids.pop(exchange)
-        if exchange.link is None:
-            self._post({"type": wire.CANCEL, "id": number, "reason": reason})
-        else:
-            self._post_close(number, exchange, end=True)
-        return number
-
-    def _post_close(self, number: int, exchange: Exchange, *, end: bool) -> None:
-        link = exchange.link
-        if link is not None:
-            told = {"id": number, "code": link.code, "reason": link.reason, "end": end}
-            self._post({"type": wire.CLOSE, **told})
-
     def _drop_sent(self, sent: int) -> None:
         while sent:
             first = self._backlog[0]
@@ -278,14 +271,6 @@ class Worker:
                 return
             sent -= len(first)
             self._backlog.popleft()
-
-    def _post(self, message: wire.Message, payload: bytes = b"") -> None:
-        turn = self._turn
-        if not turn:
-            self._loop.flush_later(self)
-        turn.append(wire.encode(message))
-        if payload:
-            turn.append(payload)
 
     def _receive(self) -> bool:
         """Read once; False when there was nothing to read."""
@@ -328,149 +313,141 @@ class Worker:
         self._overseer.on_ready(self, message)
 
     def _on_response(self, message: wire.Message, payload: bytes) -> None:
-        number = message["id"]
-        exchange = self._in_hand[number]
-        if exchange in self._ids:
+        assignment = self._in_hand[message["id"]]
+        exchange = assignment.exchange
+        if assignment.is_live:
             status, fields = message["status"], message["headers"]
             if exchange.answer is not None:
                 raise ValueError("a second RESPONSE")
             if message["end"]:
-                # Forgotten first: the exchange is over for this worker, nothing is to cancel.
-                self._close(number, exchange)
-                exchange.place = None
                 app = exchange.app
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
+                # Forgotten first: the exchange is over for this worker, nothing is to cancel.
+                self._close(assignment)
+                exchange.release()
                 exchange.respond(status, fields, payload)
                 self._overseer.on_finished(self, exchange)
                 return
-            exchange.start(status, fields, None, payload)
-            if exchange in self._ids:  # it could be sent, so the fields are pairs of text
-                self._keep_time(exchange, fields)
+            exchange.stream(status, fields, payload)
         elif message["end"]:
-            self._close(number, exchange)
-            self._overseer.on_finished(self, exchange)
+            self._finish(assignment)
 
     def _on_body(self, message: wire.Message, payload: bytes) -> None:
-        number = message["id"]
-        exchange = self._in_hand[number]
-        if exchange in self._ids:
+        assignment = self._in_hand[message["id"]]
+        exchange = assignment.exchange
+        if assignment.is_live:
             if exchange.answer is None:
                 raise ValueError("a BODY before its RESPONSE")
             exchange.restart_deadline()
             if payload:
                 exchange.send(payload)
         if message["end"]:
-            was_live = exchange in self._ids
-            self._close(number, exchange)
-            if was_live:
-                exchange.place = None
+            self._close(assignment)
+            if assignment.is_live:
+                exchange.release()
                 exchange.finish()
             self._overseer.on_finished(self, exchange)
 
     def _on_window(self, message: wire.Message, payload: bytes) -> None:
-        exchange = self._in_hand.get(message["id"])
+        assignment = self._in_hand.get(message["id"])
         credit = message["credit"]
         if type(credit) is not int or credit < 0:
             raise ValueError(f"a credit of {credit!r}")
-        if exchange is not None and exchange in self._ids:
-            exchange.connection.grant_upload(exchange, credit)
+        if assignment is not None and assignment.is_live:
+            assignment.exchange.grant_upload(credit)
 
     def _on_accept(self, message: wire.Message, payload: bytes) -> None:
-        exchange = self._in_hand[message["id"]]
-        if exchange in self._ids:
+        assignment = self._in_hand[message["id"]]
+        exchange = assignment.exchange
+        if assignment.is_live:
             if exchange.upgrade is None or exchange.link is not None:
                 raise ValueError("an ACCEPT of what is no handshake")
             # A tenth of the runtime's start, with wsproto: imported by the first WebSocket.
             from buntime.server.websocket.socketlink import SocketLink
 
-            link = SocketLink(exchange.connection, exchange, exchange.upgrade, self)
+            link = SocketLink(exchange, exchange.upgrade)
             exchange.accept(link, message["subprotocol"], message["headers"])
         if message["open_ended"]:
-            exchange.is_open_ended = True
+            exchange.open_end()
             self._overseer.on_open_ended(self)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
-        exchange = self._in_hand[message["id"]]
-        if exchange in self._ids:
-            if exchange.link is None:
+        assignment = self._in_hand[message["id"]]
+        if assignment.is_live:
+            link = assignment.exchange.link
+            if link is None:
                 raise ValueError("a MESSAGE before its ACCEPT")
-            exchange.link.send(message["kind"], payload, message["end"])
+            link.send(message["kind"], payload, message["end"])
 
     def _on_close(self, message: wire.Message, payload: bytes) -> None:
-        number = message["id"]
-        exchange = self._in_hand[number]
-        if exchange in self._ids:
+        assignment = self._in_hand[message["id"]]
+        exchange = assignment.exchange
+        if assignment.is_live:
             link = exchange.link
             if link is None:
                 raise ValueError("a CLOSE before its ACCEPT")
             if message["end"]:
-                self._close(number, exchange)
-                exchange.place = None
-                self._overseer.on_finished(self, exchange)
+                exchange.release()
+                self._finish(assignment)
             link.close(message["code"], message["reason"])
         elif message["end"]:
-            self._close(number, exchange)
-            self._overseer.on_finished(self, exchange)
+            self._finish(assignment)
 
     def _on_error(self, message: wire.Message, payload: bytes) -> None:
         text, stack = str(message["message"]), str(message["stack"])
         if "id" not in message:
             self._overseer.on_boot_error(self, text, stack)
             return
-        number = message["id"]
-        exchange = self._in_hand[number]
-        was_live = exchange in self._ids
-        self._close(number, exchange)
-        if was_live:
-            exchange.place = None
+        assignment = self._in_hand[message["id"]]
+        exchange = assignment.exchange
+        self._close(assignment)
+        if assignment.is_live:
+            exchange.release()
             self._overseer.on_request_error(self, exchange, text, stack)
         self._overseer.on_finished(self, exchange)
 
-    def _close(self, number: int, exchange: Exchange) -> None:
+    def _finish(self, assignment: Assignment) -> None:
+        self._close(assignment)
+        self._overseer.on_finished(self, assignment.exchange)
+
+    def _close(self, assignment: Assignment) -> None:
         """The worker is done with this request."""
-        del self._in_hand[number]
-        self._ids.pop(exchange, None)
-        self._stuck.discard(number)
+        del self._in_hand[assignment.number]
+        self._stuck.discard(assignment.number)
 
     def end_streams(self, code: int) -> None:
         """Close the WebSockets and event streams, which would keep it for ever."""
-        for exchange in tuple(self._ids):
+        for assignment in tuple(self._in_hand.values()):
+            exchange = assignment.exchange
+            if not assignment.is_live:
+                continue
             if exchange.link is not None:
                 exchange.link.go_away(code)
             elif exchange.is_event_stream:
                 exchange.break_off()
 
-    def _keep_time(self, exchange: Exchange, fields: list[list[str]]) -> None:
-        """An event stream may be silent for as long as it likes; others may not."""
-        for name, value in fields:
-            if name.lower() == "content-type" and value.lower().startswith("text/event-stream"):
-                exchange.is_event_stream = True
-                exchange.stop_deadline()
-                return
-        exchange.restart_deadline()
-
     def _pass_over(self, number: int) -> None:
         """A request that was found malformed or too large when it was to be sent."""
-        exchange = self._in_hand.pop(number, None)
-        if exchange is not None:
-            self._overseer.on_finished(self, exchange)
+        assignment = self._in_hand.pop(number, None)
+        if assignment is not None:
+            self._overseer.on_finished(self, assignment.exchange)
 
     def _check_obeyed(self, number: int, *, are_stacks_told: bool = False) -> None:
-        exchange = self._in_hand.get(number)
-        if exchange is None or number in self._stuck or self._sock is None:
+        assignment = self._in_hand.get(number)
+        if assignment is None or number in self._stuck or self._sock is None:
             return
         if are_stacks_told:
             self._give_up(number)
         else:
-            late = self._late(exchange)
+            late = self._late(assignment.exchange)
             self.process.stacks.ask(self.log, late, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
-        exchange = self._in_hand.get(number)
-        if exchange is not None and number not in self._stuck and self._sock is not None:
+        assignment = self._in_hand.get(number)
+        if assignment is not None and number not in self._stuck and self._sock is not None:
             self._stuck.add(number)
-            self._overseer.on_stuck(self, exchange)
+            self._overseer.on_stuck(self, assignment.exchange)
 
     def _late(self, exchange: Exchange) -> dict[str, object]:
         """What the log says of a request that took too long."""

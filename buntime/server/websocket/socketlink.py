@@ -11,8 +11,6 @@ their way. So the worker is told of the end first, and the closing frame waits f
 until it closes too, LAST_WORDS_S at most.
 """
 
-from typing import Protocol
-
 from buntime.core.websocket.handshake import Upgrade
 from buntime.core.websocket.heartbeat import Beat, Heartbeat
 from buntime.core.websocket.protocol import (
@@ -25,9 +23,7 @@ from buntime.core.websocket.protocol import (
     may_send_code,
 )
 from buntime.server.http1.exchange import Exchange
-from buntime.server.http1.service import Service
 from buntime.server.loop import TimeoutQueue, Timer
-from buntime.wire import MESSAGE_OVERHEAD
 
 _INTERNAL_ERROR = 1011
 _GOING_AWAY = 1001  # RFC 6455 7.4.1: a server going down
@@ -35,52 +31,25 @@ _GONE = 1006  # never on the wire: the connection ended without a close
 LAST_WORDS_S = 1.0
 
 
-class Carrier(Protocol):
-    """The connection, as far as a link needs it."""
-
-    @property
-    def service(self) -> Service: ...
-    @property
-    def pending_bytes(self) -> int: ...
-
-    def write(self, data: bytes) -> None: ...
-    def on_link_closing(self) -> None: ...
-    def on_link_closed(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-class Listener(Protocol):
-    """The worker, as far as a link needs it."""
-
-    def on_message(self, exchange: Exchange, kind: str, data: bytes, end: bool) -> None:
-        """A piece of a message, within the credit that was given."""
-
-    def on_last_message(self, exchange: Exchange) -> None:
-        """No message comes any more; what the app sends still goes out."""
-
-
 class SocketLink:
     """One open WebSocket."""
 
     __slots__ = (
-        "_carrier",
+        "_client",
         "_exchange",
         "_heartbeat",
         "_last_words",
         "_pings",
         "_protocol",
-        "_worker",
+        "_service",
         "code",
         "reason",
     )
 
-    def __init__(
-        self, carrier: Carrier, exchange: Exchange, upgrade: Upgrade, worker: Listener
-    ) -> None:
-        service = carrier.service
-        self._carrier = carrier
+    def __init__(self, exchange: Exchange, upgrade: Upgrade) -> None:
         self._exchange = exchange
-        self._worker = worker
+        self._client = exchange.client
+        self._service = service = exchange.client.service
         self._protocol = WebSocket(
             upgrade.agreement, message_max_bytes=service.websocket_message_max_bytes
         )
@@ -110,7 +79,7 @@ class SocketLink:
 
     def on_data(self, data: bytes) -> None:
         """Frames, or pieces of them."""
-        self._heartbeat.on_traffic(self._carrier.service.loop.now)
+        self._heartbeat.on_traffic(self._service.loop.now)
         self._take(data)
 
     def on_credit(self) -> None:
@@ -121,15 +90,15 @@ class SocketLink:
         """The time between pings has passed."""
         if self._pings is None:
             return
-        now = self._carrier.service.loop.now
-        if self._protocol.is_blocked or self._carrier.pending_bytes:
+        now = self._service.loop.now
+        if self._protocol.is_blocked or self._client.pending_bytes:
             self._heartbeat.on_traffic(now)  # it is we who do not read, or it reads still
         beat = self._heartbeat.due(now)
         if beat is Beat.DEAD:
-            self._carrier.abort()
+            self._client.abort()
             return
         if beat is Beat.PING and self._protocol.state is State.OPEN:
-            self._carrier.write(self._protocol.send_ping())
+            self._client.write(self._protocol.send_ping())
         self._pings.start(self)
 
     def on_end(self) -> None:
@@ -156,44 +125,42 @@ class SocketLink:
             code = _INTERNAL_ERROR
         if not self.is_closing:
             self._stop_waiting()
-            self._carrier.write(self._protocol.close(code, reason))
-            self._carrier.on_link_closing()
+            self._client.write(self._protocol.close(code, reason))
+            self._client.settle()
             self._take(b"")
 
     def go_away(self, code: int = _GOING_AWAY, reason: str = "") -> None:
         """The runtime or the worker ends: both sides are told."""
         if self._protocol.state is State.OPEN:  # after a failure the worker knows of that one
             self.code, self.reason = code, reason
-        self._exchange.let_go("closed")
+        self._exchange.detach("closed")
         self.close(code, reason)
 
     def _take(self, data: bytes) -> None:
         exchange, protocol = self._exchange, self._protocol
         for event in protocol.receive(data, exchange.upload_credit):
             if isinstance(event, Piece):
-                exchange.upload_credit -= len(event.data) + MESSAGE_OVERHEAD
-                exchange.body_seen_bytes += len(event.data)
-                if exchange.place is not None:
-                    self._worker.on_message(exchange, event.kind, event.data, event.end)
+                exchange.take_message(event.kind, event.data, event.end)
             elif isinstance(event, PeerClosed | Failed):
                 self.code, self.reason = event.code, event.reason
                 if protocol.state is State.FAILED:
                     self._hear_out()
                 else:
-                    exchange.let_go("closed")
+                    exchange.detach("closed")
         outgoing = protocol.outgoing()
         if outgoing:
-            self._carrier.write(outgoing)
+            self._client.write(outgoing)
         if protocol.state is State.CLOSED:
-            self._carrier.on_link_closed()
+            self._client.on_link_closed()
 
     def _hear_out(self) -> None:
         """The client is listened to no more; the app may answer what came before."""
-        if self._exchange.place is None:
+        responder = self._exchange.responder
+        if responder is None:
             self.close(self.code, self.reason)
             return
-        self._worker.on_last_message(self._exchange)
-        loop = self._carrier.service.loop
+        responder.on_last_message()
+        loop = self._service.loop
         self._last_words = loop.call_later(LAST_WORDS_S, lambda: self.go_away(self.code))
 
     def _stop_waiting(self) -> None:

@@ -1,41 +1,218 @@
-"""One request and its answer, with a client that is no socket."""
+"""One request and its answer, with a client and a responder that are no sockets."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+import ast
+from pathlib import Path
 
-from buntime.core.http1.forwarded import Sender
-from buntime.core.http1.head import Head
-from buntime.core.telemetry.meters import Meters
-from buntime.server.http1.exchange import Exchange
+import pytest
 
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import parse_manifest
+from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.http1.lifecycle import LifecycleError, State
+from buntime.wire import DOWNLOAD_WINDOW, UPLOAD_WINDOW
+from tests.support.exchanges import FakeClient, FakeResponder
 
-class Gone:
-    """A client whose connection is found broken at the first write."""
+GET = b"GET /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /shop/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n%b\r\n"
 
-    def __init__(self) -> None:
-        self.entries: list[object] = []
-        self.service = SimpleNamespace(
-            loop=SimpleNamespace(now=0.0),
-            meters=Meters(),
-            log=SimpleNamespace(access=self.entries.append),
-            date=lambda: "Thu, 01 Jan 1970 00:00:00 GMT",
-        )
-        self.exchange = Exchange(cast(Any, self), Head("GET", "/", "1.1"), "id", Sender(None))
-
-    def may_keep_alive(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> None:
-        self.exchange.on_client_left()
-
-    def on_exchange_end(self, keep_alive: bool) -> None: ...
+ROOT = Path(__file__).resolve().parents[3]
+MANIFEST, _ = parse_manifest(b"", path="buntime.yaml", body_default=1000, body_max=1000)
+SHOP = App("shop", None, Path("/apps/shop"), "app.py", MANIFEST, Path("/apps/shop"))
 
 
-def test_a_client_that_is_gone_at_the_answer_is_counted_once() -> None:
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+# Who has it
+
+
+def test_a_whole_answer_ends_it(client: FakeClient) -> None:
+    """The runtime's own answer needs no responder."""
+    exchange = client.request(GET)
+    exchange.respond(200, [], b"hello")
+    assert exchange.is_ended
+    assert client.ended == [True]
+    assert client.written.endswith(b"\r\n\r\nhello")
+    assert [entry.status for entry in client.fake_service.entries] == [200]
+
+
+def test_it_goes_from_the_queue_to_a_worker(client: FakeClient) -> None:
+    """Each hand-over replaces the responder before, which hears nothing."""
+    exchange = client.request(GET)
+    queued, worker = FakeResponder(exchange), FakeResponder(exchange)
+    exchange.hand_over(queued, 30.0)
+    message, body = exchange.assign(worker, "w1", 7)
+    assert (message["id"], message["target"], message["end"], body) == (7, "/shop/", True, b"")
+    assert exchange.responder is worker
+    assert (exchange.worker_name, exchange.tries) == ("w1", 1)
+    assert queued.detached == []
+
+
+def test_what_is_given_back_may_be_handed_over_again(client: FakeClient) -> None:
+    """A request that nobody has begun to answer waits for another responder."""
+    exchange = client.request(GET)
+    exchange.hand_over(FakeResponder(exchange), 30.0)
+    exchange.take_back()
+    assert (exchange.state, exchange.responder) == (State.WAITING, None)
+    exchange.hand_over(FakeResponder(exchange), 30.0)
+    assert exchange.state is State.HANDED_OVER
+
+
+def test_what_is_answered_is_never_handed_over(client: FakeClient) -> None:
+    """Once the client has a head, no other worker can answer."""
+    exchange = client.request(GET)
+    exchange.assign(FakeResponder(exchange), "w1", 1)
+    exchange.stream(200, [], b"first")
+    for again in (lambda: exchange.assign(FakeResponder(exchange), "w2", 1), exchange.take_back):
+        with pytest.raises(LifecycleError):
+            again()
+
+
+def test_a_client_that_leaves_is_told_to_the_responder(client: FakeClient) -> None:
+    """It is logged with 499, and the worker may stop."""
+    exchange = client.request(GET)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    client.abort()
+    assert worker.detached == ["client"]
+    assert [entry.status for entry in client.fake_service.entries] == [499]
+
+
+def test_a_client_that_is_gone_at_the_answer_is_counted_once(client: FakeClient) -> None:
     """A whole answer that finds the connection broken ends the exchange no second time."""
-    client = Gone()
-    client.exchange.respond(200, [], b"hello")
-    assert len(client.entries) == 1
-    assert client.service.meters.of_none.requests[2] == 1
+    exchange = client.request(GET)
+    client.is_gone = True
+    exchange.respond(200, [], b"hello")
+    assert len(client.fake_service.entries) == 1
+    assert client.fake_service.meters.of_none.requests[2] == 1
+
+
+# Failing
+
+
+def test_a_failure_detaches_its_responder(client: FakeClient) -> None:
+    """An error of the runtime answers in the place of whoever had the request."""
+    exchange = client.request(GET)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    exchange.fail(ServerFault(504, "app_timeout", "too slow"))
+    assert worker.detached == ["error"]
+    assert client.written.startswith(b"HTTP/1.1 504 ")
+    assert exchange.is_ended
+
+
+def test_a_failure_behind_the_head_cuts(client: FakeClient) -> None:
+    """A body that breaks off must not look whole: the connection is reset."""
+    exchange = client.request(GET)
+    exchange.assign(FakeResponder(exchange), "w1", 1)
+    exchange.stream(200, [], b"first")
+    exchange.fail(ServerFault(500, "app_error", "it raised"))
+    assert (client.cuts, exchange.is_ended) == (1, True)
+
+
+def test_an_answer_that_cannot_be_sent_is_a_502(client: FakeClient) -> None:
+    """It is the app's fault, and the log says why."""
+    exchange = client.request(GET)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    exchange.stream(200, [["x-a", "1\r\nset-cookie: evil"]], b"")
+    assert client.written.startswith(b"HTTP/1.1 502 ")
+    assert client.fake_service.errors == ["app.answer_invalid"]
+    assert worker.detached == ["error"]
+
+
+# The request's body
+
+
+def test_the_first_piece_goes_with_the_request(client: FakeClient) -> None:
+    """What has come of the body is the REQUEST's payload; the rest follows as it comes."""
+    exchange = client.request(POST % b"" + b"01234")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    worker = FakeResponder(exchange)
+    message, body = exchange.assign(worker, "w1", 1)
+    assert (message["size"], message["end"], body) == (5, False, b"01234")
+    assert exchange.upload_credit == UPLOAD_WINDOW - 5
+    client.reader.receive(b"56789")
+    exchange.pump()
+    assert worker.body == b"56789"
+
+
+def test_100_continue_waits_for_the_app(client: FakeClient) -> None:
+    """A client that asks first is told to go on when the app reads, and once."""
+    exchange = client.request(POST % b"Expect: 100-continue\r\n")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    exchange.assign(FakeResponder(exchange), "w1", 1)
+    assert (exchange.upload_credit, client.written) == (0, b"")
+    exchange.grant_upload(UPLOAD_WINDOW)
+    exchange.grant_upload(UPLOAD_WINDOW)
+    assert client.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_a_body_beyond_the_apps_limit_is_refused(client: FakeClient) -> None:
+    """At the hand-over nothing is handed over; the responder before has the request still."""
+    exchange = client.request(POST % b"" + b"0123456789")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(9)
+    queued = FakeResponder(exchange)
+    exchange.hand_over(queued, 30.0)
+    with pytest.raises(ClientFault):
+        exchange.assign(FakeResponder(exchange), "w1", 1)
+    assert exchange.responder is queued
+
+
+def test_nothing_is_granted_to_what_has_ended(client: FakeClient) -> None:
+    """A WINDOW that crossed the end gives no credit to the next request's body."""
+    exchange = client.request(GET)
+    exchange.respond(200, [], b"")
+    exchange.grant_upload(UPLOAD_WINDOW)
+    assert exchange.upload_credit == 0
+
+
+# Time
+
+
+def test_a_slow_client_does_not_cost_the_apps_time(client: FakeClient) -> None:
+    """While bytes wait for the client, the app's timeout starts anew."""
+    exchange = client.request(GET)
+    worker = FakeResponder(exchange)
+    exchange.hand_over(worker, 30.0)
+    client.pending_bytes = DOWNLOAD_WINDOW
+    exchange.on_timeout()
+    assert worker.deadlines == 0
+    client.pending_bytes = 0
+    exchange.on_timeout()
+    assert worker.deadlines == 1
+
+
+def test_an_event_stream_may_be_silent(client: FakeClient) -> None:
+    """Its time stops at its head, and it says nothing of the app's speed."""
+    exchange = client.request(GET)
+    exchange.hand_over(FakeResponder(exchange), 30.0)
+    exchange.stream(200, [["Content-Type", "text/event-stream"]], b"")
+    assert exchange.is_event_stream
+    assert len(client.service.loop.timeouts(30.0)) == 0
+    exchange.break_off()
+    assert client.written.endswith(b"0\r\n\r\n")
+    assert client.ended == [False]
+
+
+# One owner
+
+
+def test_nobody_else_writes_its_fields() -> None:
+    """What others do to an exchange is a method of it."""
+    written = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for path in (ROOT / "buntime" / "server").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store | ast.Del)
+        and ast.unparse(node.value).split(".")[-1].strip("_") == "exchange"
+    ]
+    assert written == []

@@ -1,10 +1,6 @@
 """How much of an answer may be under way between a worker and a client."""
 
-from types import SimpleNamespace
-from typing import Any, cast
-
-from buntime.core.http1.head import Head
-from buntime.server.http1.exchange import Exchange
+from buntime.core.http1.window import DownloadWindow
 from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD
 
 
@@ -12,32 +8,28 @@ class Line:
     """A worker that sends all it may, and a client that takes `takes` bytes at a time."""
 
     def __init__(self) -> None:
-        service = SimpleNamespace(
-            loop=SimpleNamespace(now=0.0), meters=SimpleNamespace(of_none=None)
-        )
-        self.connection = SimpleNamespace(service=service, pending_bytes=0)
-        self.exchange = Exchange(
-            cast(Any, self.connection), Head("GET", "/", "1.1"), "id", sender=cast(Any, None)
-        )
-        self.exchange.place = cast(Any, self)
+        self.window = DownloadWindow()
         self.credit = DOWNLOAD_WINDOW
-
-    def on_taken(self, exchange: Exchange, size_bytes: int) -> None:
-        assert size_bytes > 0
-        self.credit += size_bytes
+        self.pending_bytes = 0
+        self.unreturned_bytes = 0
 
     def pass_on(self, takes: int) -> None:
         """The worker sends a piece, as far as it may, and the client takes some of what waits."""
         size = min(self.credit, MAX_PAYLOAD)
         self.credit -= size
-        self.exchange.untaken_bytes += size
-        self.connection.pending_bytes += size
-        self.connection.pending_bytes -= min(self.connection.pending_bytes, takes)
-        self.exchange.on_flushed()
+        self.window.on_sent(size)
+        self.pending_bytes += size
+        self.unreturned_bytes += size
+        self.pending_bytes -= min(self.pending_bytes, takes)
+        credit = self.window.on_taken(self.pending_bytes)
+        if credit is not None:
+            assert credit >= 0
+            self.credit += credit
+            self.unreturned_bytes = self.pending_bytes
 
     @property
-    def window(self) -> int:
-        return self.credit + self.exchange.untaken_bytes
+    def width(self) -> int:
+        return self.credit + self.unreturned_bytes
 
 
 def test_a_client_that_takes_all_gets_a_wide_window() -> None:
@@ -46,7 +38,7 @@ def test_a_client_that_takes_all_gets_a_wide_window() -> None:
     sizes = []
     for _ in range(100):
         line.pass_on(takes=MAX_PAYLOAD)
-        sizes.append(line.window)
+        sizes.append(line.width)
     assert sizes == sorted(sizes)
     assert sizes[0] > DOWNLOAD_WINDOW
     assert sizes[-1] == DOWNLOAD_WINDOW_MAX
@@ -57,8 +49,8 @@ def test_a_slow_client_gets_a_narrow_window() -> None:
     line = Line()
     for _ in range(100):
         line.pass_on(takes=10_000)
-        assert line.window == DOWNLOAD_WINDOW
-        assert line.connection.pending_bytes <= DOWNLOAD_WINDOW
+        assert line.width == DOWNLOAD_WINDOW
+        assert line.pending_bytes <= DOWNLOAD_WINDOW
 
 
 def test_a_window_becomes_narrow_again() -> None:
@@ -68,11 +60,11 @@ def test_a_window_becomes_narrow_again() -> None:
         line.pass_on(takes=MAX_PAYLOAD)
     for _ in range(200):
         line.pass_on(takes=10_000)
-    assert line.window == DOWNLOAD_WINDOW
+    assert line.width == DOWNLOAD_WINDOW
     line.pass_on(takes=DOWNLOAD_WINDOW)
     for _ in range(100):
         line.pass_on(takes=MAX_PAYLOAD)
-    assert line.window == DOWNLOAD_WINDOW_MAX
+    assert line.width == DOWNLOAD_WINDOW_MAX
 
 
 def test_nothing_more_for_a_client_that_takes_nothing() -> None:
@@ -80,4 +72,4 @@ def test_nothing_more_for_a_client_that_takes_nothing() -> None:
     line = Line()
     for _ in range(100):
         line.pass_on(takes=0)
-    assert (line.credit, line.connection.pending_bytes) == (0, DOWNLOAD_WINDOW)
+    assert (line.credit, line.pending_bytes) == (0, DOWNLOAD_WINDOW)

@@ -1,0 +1,90 @@
+"""The life of an exchange, one request and its answer: its states and the only ways between them.
+
+    WAITING ──hand_over──> HANDED_OVER ↺ hand_over     first a queue, then a worker
+      │ ^                   │   │    │
+      │ └─take_back/release─┘   │    └─accept───> OPEN ──release──> CLOSING
+      │begin                    │begin                              │end
+      v                         v                                   v
+    ANSWERING <──release── STREAMING                              ENDED
+      │end
+      v
+    ENDED      (from WAITING too: the client left before its answer)
+
+A responder has the exchange in HANDED_OVER, STREAMING and OPEN, and in no other state; it hears
+nothing more once it was released. So an exchange that is to end is released first, and one whose
+answer has begun is never handed over again.
+
+WAITING: the runtime itself has it, or nobody. ANSWERING: nothing more comes from a responder,
+either since the runtime answers by itself, or since the last piece is there. OPEN is a WebSocket;
+CLOSING is one whose worker is done with it, while the client still has to answer our close.
+
+`take_back` is for a responder that has done nothing: the request may go to another one. `release`
+is for one that has done its part, or that is told to stop.
+
+Not modelled here: the credit of both directions, the deadline, and what the client has taken of
+the answer: an exchange ends when its last byte was written, not when it was sent.
+"""
+
+from enum import Enum, auto
+
+
+class State(Enum):
+    """Who acts on an exchange, and what the client has got of its answer."""
+
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+
+    WAITING = auto()
+    HANDED_OVER = auto()
+    ANSWERING = auto()
+    STREAMING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    ENDED = auto()
+
+
+class Event(Enum):
+    """What happens to an exchange."""
+
+    __hash__ = object.__hash__  # as above: a request's way looks up five of them
+
+    HAND_OVER = auto()
+    TAKE_BACK = auto()
+    RELEASE = auto()
+    BEGIN = auto()  # the head of its answer is made
+    ACCEPT = auto()  # the handshake of its WebSocket is answered
+    END = auto()
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.WAITING: {
+        Event.HAND_OVER: State.HANDED_OVER,
+        Event.BEGIN: State.ANSWERING,
+        Event.END: State.ENDED,
+    },
+    State.HANDED_OVER: {
+        Event.HAND_OVER: State.HANDED_OVER,
+        Event.TAKE_BACK: State.WAITING,
+        Event.RELEASE: State.WAITING,
+        Event.BEGIN: State.STREAMING,
+        Event.ACCEPT: State.OPEN,
+    },
+    State.ANSWERING: {Event.END: State.ENDED},
+    State.STREAMING: {Event.RELEASE: State.ANSWERING},
+    State.OPEN: {Event.RELEASE: State.CLOSING},
+    State.CLOSING: {Event.END: State.ENDED},
+    State.ENDED: {},
+}
+
+HELD = frozenset({State.HANDED_OVER, State.STREAMING, State.OPEN})  # a responder has it
+
+
+class LifecycleError(AssertionError):
+    """An event met a state that has no entry for it: a bug of the runtime."""
+
+
+def after(state: State, event: Event) -> State:
+    """The state behind `event`; raises LifecycleError where there is none."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise LifecycleError(f"an exchange that is {state.name} met {event.name}") from None

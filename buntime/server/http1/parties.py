@@ -1,0 +1,100 @@
+"""Who has to do with an exchange: its client, its responder, its open WebSocket.
+
+    client ──> Exchange ──> responder       on_body, on_message, on_taken, on_detached ...
+           <──          <──                 respond, stream, send, finish, fail, accept
+
+The exchange is all that the two sides see of each other.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from buntime.core.http1.reader import RequestReader
+from buntime.server.http1.service import Service
+
+Kind = Literal["text", "bytes"]  # of a WebSocket's message
+
+
+class Responder(Protocol):
+    """Has one request in hand while it is not answered: a queue's entry, then a worker's.
+
+    Hears nothing more once the exchange was taken back, released or detached.
+    """
+
+    def on_body(self, data: bytes, ended: bool) -> None:
+        """A piece of the request's body, within the credit that was given."""
+
+    def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
+        """A piece of a WebSocket's message, within the credit that was given."""
+
+    def on_last_message(self) -> None:
+        """No message comes any more; what the app sends still goes out."""
+
+    def on_taken(self, size_bytes: int) -> None:
+        """The client's side has taken so many bytes of the answer's body."""
+
+    def on_detached(self, reason: str) -> None:
+        """Nobody waits for the answer any more: the "client" left, it was answered for with an
+        "error", or its WebSocket is "closed"."""
+
+    def on_deadline(self) -> None:
+        """The app's timeout has passed without progress."""
+
+
+class Resource(Protocol):
+    """What an answer holds until it is sent, such as open files."""
+
+    def close(self) -> None: ...
+
+
+class Link(Protocol):
+    """An open WebSocket, as far as its exchange and connection need it."""
+
+    code: int
+    reason: str
+
+    @property
+    def wants_data(self) -> bool: ...
+    @property
+    def is_closing(self) -> bool: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_credit(self) -> None: ...
+    def on_end(self) -> None: ...
+    def send(self, kind: Kind, data: bytes, end: bool) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+    def go_away(self, code: int, reason: str = "") -> None: ...
+
+
+class Client(Protocol):
+    """The connection, as far as one of its exchanges needs it."""
+
+    @property
+    def service(self) -> Service: ...
+    @property
+    def reader(self) -> RequestReader:
+        """Has what has come of the body of the request that is under way."""
+
+    @property
+    def peer_text(self) -> str:
+        """Who is connected, maybe a proxy: "10.0.0.1", or "unix"."""
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where the request came in; None on a unix socket."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """What was written and is not sent yet."""
+
+    def write(self, data: bytes) -> None: ...
+    def write_all(self, buffers: Sequence[bytes]) -> None: ...
+    def write_file(self, fd: int, offset: int, length: int) -> None: ...
+    def release_later(self, resource: Resource) -> None: ...
+    def open_link(self, link: Link, head: bytes) -> None: ...
+    def settle(self) -> None:
+        """What the exchange waits for may have changed."""
+
+    def on_link_closed(self) -> None: ...
+    def on_exchange_end(self, keep_alive: bool) -> None: ...
+    def cut(self) -> None: ...
+    def abort(self) -> None: ...

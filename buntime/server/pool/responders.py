@@ -1,0 +1,70 @@
+"""Who has a request before a worker does: the queue of its app, or the look at its interpreter."""
+
+from typing import NoReturn, Protocol
+
+from buntime.core.pool.workforce import AppState
+from buntime.core.telemetry.meters import Drop
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Kind
+from buntime.server.pool import faults
+
+
+class Queues(Protocol):
+    """Who keeps the queues: the pool."""
+
+    def withdraw(self, state: AppState, exchange: Exchange) -> None: ...
+    def wait_s(self, state: AppState) -> float: ...
+
+
+class _Waiting:
+    """The worker's side of a request that no worker has: nothing comes from there."""
+
+    __slots__ = ()
+
+    def on_body(self, data: bytes, ended: bool) -> NoReturn:
+        raise AssertionError("a request that waits has no credit for a body")
+
+    def on_message(self, kind: Kind, data: bytes, end: bool) -> NoReturn:
+        raise AssertionError("a request that waits is no WebSocket yet")
+
+    def on_last_message(self) -> NoReturn:
+        raise AssertionError("a request that waits is no WebSocket yet")
+
+    def on_taken(self, size_bytes: int) -> NoReturn:
+        raise AssertionError("a request that waits has no answer")
+
+
+class Queued(_Waiting):
+    """It waits for a worker."""
+
+    __slots__ = ("_exchange", "_queues", "_state")
+
+    def __init__(self, exchange: Exchange, queues: Queues, state: AppState) -> None:
+        self._exchange = exchange
+        self._queues = queues
+        self._state = state
+
+    def on_detached(self, reason: str) -> None:
+        if reason == "client":
+            self._exchange.meter.drops[Drop.CLIENT_LEFT] += 1
+        self._queues.withdraw(self._state, self._exchange)
+
+    def on_deadline(self) -> None:
+        self._exchange.meter.drops[Drop.TIMEOUT] += 1
+        wait_s = self._queues.wait_s(self._state)
+        self._exchange.fail(faults.overloaded("no worker was free in time", wait_s))
+
+
+class InPreparation(_Waiting):
+    """Its app is being looked at for the first time."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def on_detached(self, reason: str) -> None:
+        """Nothing is kept of it: who looks at the app passes over what has ended."""
+
+    def on_deadline(self) -> None:
+        self._exchange.fail(faults.overloaded("the app is still being prepared", 5.0))
