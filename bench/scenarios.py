@@ -191,7 +191,7 @@ SCENARIOS = (
     ),
     Scenario(
         "warm-varied",
-        "the same, each request with another query: nothing can be remembered",
+        "the same, each request with another query: its line is new, its fields are known",
         TIMES,
         (served(buntime("noop"), VARIED), limited(VARIED), *peers(VARIED, UVICORN)),
         (Bar(LEAST, 0.95, RATE, "bare loop"), Bar(LEAST, 1.3, RATE, "uvicorn h11")),

@@ -13,7 +13,8 @@ import h11
 from buntime import wire
 from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import Answer, AnswerError
-from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.limits import Limits
 from buntime.core.http1.reader import RequestReader
 from buntime.core.websocket.protocol import Piece, State, WebSocket
 from tests.corpus.cases import load_cases

@@ -16,7 +16,8 @@ from enum import Enum, auto
 from http import HTTPStatus
 
 from buntime.core.http1.grammar import TOKEN, VALUE
-from buntime.core.http1.head import HOP_BY_HOP, Head, nominations
+from buntime.core.http1.head import Head
+from buntime.core.http1.section import HOP_BY_HOP, nominations
 
 _NAME = re.compile(TOKEN)
 _VALUE = re.compile(VALUE)

@@ -27,8 +27,8 @@ from itertools import product
 from typing import NamedTuple
 
 from buntime.core.access.access import FORWARDING, UNIX_PEER, plain_path
-from buntime.core.http1.grammar import TCHAR, TOKEN
-from buntime.core.http1.head import HOST, Head
+from buntime.core.http1.grammar import HOST, TCHAR, TOKEN
+from buntime.core.http1.head import Head
 
 Headers = Sequence[tuple[str, str]]
 Address = tuple[str, int]
@@ -47,6 +47,7 @@ _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A
 _HAS_PORT = re.compile(r":[0-9]*\Z")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PREFIX = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+")
+_HOST = re.compile(HOST)
 # RFC 7239 4, with addresses taken without their quotes too.
 _PAIR = rf"""[ \t]*({TOKEN})=([{TCHAR}:\[\]]+|"(?:[^"\\]|\\.)*+")[ \t]*"""
 _PAIRS = re.compile(_PAIR)
@@ -175,7 +176,7 @@ class Proxies:
         scheme = hop.get("proto") or _last(told, "x-forwarded-proto")
         scheme = _SCHEMES.get(scheme.lower(), "http")
         host = hop.get("host") or _last(told, "x-forwarded-host")
-        if HOST.fullmatch(host) is None:
+        if _HOST.fullmatch(host) is None:
             host = head.host
         host = _with_port(host, _last(told, "x-forwarded-port"), scheme)
         prefix = _read_prefix(_last(told, "x-forwarded-prefix"))

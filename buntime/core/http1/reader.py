@@ -117,7 +117,7 @@ class RequestReader:
                 self._scanned = 0
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
-            self._parser.check_incomplete(buffer, self._scanned)
+            self._parser.limits.check_incomplete(buffer, self._scanned)
             self._scanned = len(buffer)
             return None
         self._scanned = 0

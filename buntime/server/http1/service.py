@@ -8,7 +8,8 @@ from typing import Protocol
 
 from buntime.core.access.access import is_forwarding
 from buntime.core.http1.forwarded import Headers, Proxies
-from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.limits import Limits
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date

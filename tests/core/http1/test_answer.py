@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.http1.answer import Answer, AnswerError, Framing
-from buntime.core.http1.head import HOP_BY_HOP, Head
+from buntime.core.http1.head import Head
+from buntime.core.http1.section import HOP_BY_HOP
 
 Fields = list[tuple[str, str]]
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.limits import Limits
 from buntime.core.http1.reader import RequestReader
 from tests.corpus.cases import Case, load_cases
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError
-from buntime.core.http1.head import Head, HeadParser, Limits
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.limits import Limits
 from buntime.core.http1.reader import RequestReader
 from buntime.core.websocket.handshake import Upgrade, accept_response, check_upgrade, is_websocket
 from tests.corpus.cases import Case, load_cases

@@ -1,0 +1,33 @@
+"""What is answered to bytes that are no valid head; `Limits` has the faults of size."""
+
+import re
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.grammar import REQUEST_LINE, TOKEN_BYTES
+
+# What can stand in no head at all: lets an incomplete head be refused before it is complete.
+ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\n])|(?<!\r)\n")
+_FOLD = re.compile(rb"\r\n[ \t]")
+_REQUEST_LINE = re.compile(REQUEST_LINE)
+_FIELD_START = re.compile(TOKEN_BYTES + rb":")
+
+
+def bad_request(message: str) -> ClientFault:
+    """A 400 that ends its connection: what follows malformed bytes cannot be trusted."""
+    return ClientFault(400, "bad_request", message, closes=True)
+
+
+def malformed(raw: bytes) -> ClientFault:
+    """Say which rule of the grammar a head breaks; only reached once it is refused."""
+    if _FOLD.search(raw):
+        return bad_request("a field line is folded (RFC 9112 5.2)")
+    line, _, fields = raw.partition(b"\r\n")
+    illegal = ILLEGAL.search(raw)
+    if illegal is not None:
+        return bad_request(f"a control character or bare line end, byte {illegal.start()}")
+    if _REQUEST_LINE.fullmatch(line) is None:
+        return bad_request("the request line is not METHOD TARGET HTTP/x.y")
+    for number, field in enumerate(fields.split(b"\r\n"), 1):
+        if field and _FIELD_START.match(field) is None:
+            return bad_request(f"header line {number} is not NAME: VALUE")
+    return bad_request("the request head is malformed")

@@ -1,0 +1,64 @@
+"""The bounds of a head, for one that is complete and for one of which more is to come."""
+
+from typing import NamedTuple
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.faults import ILLEGAL, malformed
+
+
+class Limits(NamedTuple):
+    """The bounds of a head: bytes of its first line, bytes and number of its fields."""
+
+    request_line_max_bytes: int = 8 * 1024
+    headers_max_bytes: int = 64 * 1024
+    header_fields_max: int = 100
+
+    def check(self, raw: bytes) -> None:
+        """Refuse a complete head that is too long. Raises ClientFault (414, 431)."""
+        if len(raw) <= self.request_line_max_bytes and len(raw) <= self.headers_max_bytes:
+            return
+        line_end = raw.find(b"\r\n")
+        if line_end > self.request_line_max_bytes:
+            raise self._line_too_long()
+        if len(raw) - line_end - 4 > self.headers_max_bytes:
+            raise self._headers_too_large()
+
+    def check_incomplete(self, buffer: bytes, scanned: int) -> None:
+        """Refuse early what cannot become a valid head any more.
+
+        The first `scanned` bytes were looked at before. Raises ClientFault (400, 414, 431).
+        """
+        line_end = buffer.find(b"\r\n", 0, self.request_line_max_bytes + 2)
+        if line_end < 0 and len(buffer) > self.request_line_max_bytes + 1:  # its CR may be there
+            raise self._line_too_long()
+        if line_end >= 0 and len(buffer) - line_end > self.headers_max_bytes + 2:
+            raise self._headers_too_large()
+        illegal = ILLEGAL.search(buffer, max(0, scanned - 1))
+        if illegal is not None:
+            raise malformed(buffer)
+
+    def check_count(self, fields: int) -> None:
+        """Refuse too many fields. Raises ClientFault (431)."""
+        if fields > self.header_fields_max:
+            raise ClientFault(
+                431,
+                "too_many_headers",
+                f"more than {self.header_fields_max} header fields",
+                closes=True,
+            )
+
+    def _line_too_long(self) -> ClientFault:
+        return ClientFault(
+            414,
+            "target_too_long",
+            f"the request line is longer than {self.request_line_max_bytes} bytes",
+            closes=True,
+        )
+
+    def _headers_too_large(self) -> ClientFault:
+        return ClientFault(
+            431,
+            "headers_too_large",
+            f"the header fields take more than {self.headers_max_bytes} bytes",
+            closes=True,
+        )

@@ -1,0 +1,80 @@
+"""A head's first line: its method, target and version, and what they must be on their own.
+
+    GET /shop/?q=1 HTTP/1.1         RequestLine("GET", "/shop/?q=1", "1.1", "")
+    GET http://a:80/shop HTTP/1.1   RequestLine("GET", "/shop", "1.1", "a:80")
+
+What depends on the fields as well is checked in `head`.
+"""
+
+import re
+from typing import NamedTuple
+
+import h11
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.faults import bad_request
+from buntime.core.http1.grammar import HOST, REQUEST_LINE
+
+REQUEST_LINE_START = re.compile(REQUEST_LINE + rb"\r\n")
+_HOST = re.compile(HOST)
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_VERSIONS = {b"1.0": "1.0", b"1.1": "1.1"}
+_METHOD_MAX = 32  # characters; the longest registered method has 17
+# The fields that go with a line when h11 checks it alone; checked already, so not again.
+_NO_FIELDS = h11.Request(method="GET", target="/", headers=[], http_version="1.0").headers
+
+
+class RequestLine(NamedTuple):
+    """What stands in a request line; `authority` is the target's own, "" where it has none."""
+
+    method: str
+    target: str  # origin-form, "/shop/?q=1", or "*"
+    version: str  # "1.0" or "1.1"
+    authority: str
+
+
+def read_line(found: re.Match[bytes]) -> RequestLine:
+    """The line that `REQUEST_LINE_START` has found. Raises ClientFault (400, 505)."""
+    method_bytes, target_bytes, version_bytes = found.groups()
+    version = _VERSIONS.get(version_bytes)
+    if version is None:
+        raise _wrong_version(version_bytes.decode("ascii"))
+    try:
+        request = h11.Request(
+            method=method_bytes, target=target_bytes, headers=_NO_FIELDS, http_version=b"1.0"
+        )
+    except h11.ProtocolError as exc:
+        raise bad_request(str(exc)) from exc
+    method = request.method.decode("ascii")
+    if len(method) > _METHOD_MAX:
+        raise bad_request(f"the method has more than {_METHOD_MAX} characters")
+    if method == "CONNECT":
+        raise bad_request("CONNECT is not served: this is no proxy")
+    target = request.target.decode("ascii")
+    if target[0] != "/":
+        return _read_other_form(method, target, version)
+    if "#" in target:
+        raise bad_request("a target has no fragment")
+    return RequestLine(method, target, version, "")
+
+
+def _wrong_version(version: str) -> ClientFault:
+    return ClientFault(
+        505,
+        "version_not_supported",
+        f"HTTP/{version} is not spoken here; use HTTP/1.1",
+        closes=True,
+    )
+
+
+def _read_other_form(method: str, target: str, version: str) -> RequestLine:
+    """RFC 9112 3.2: absolute-form or, for OPTIONS, the asterisk."""
+    if target == "*":
+        if method != "OPTIONS":
+            raise bad_request("the target * goes with OPTIONS only")
+        return RequestLine(method, target, version, "")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+        raise bad_request("the target must start with / or be an http URL")
+    path = absolute[2]
+    return RequestLine(method, path if path[:1] == "/" else "/" + path, version, absolute[1])

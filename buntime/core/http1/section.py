@@ -1,0 +1,147 @@
+"""A head's field section: all behind its first line, and what it says whichever line that is.
+
+h11 checks and normalizes it on a request with a line that allows everything: HTTP/1.0 needs no
+Host. What depends on the line as well is checked in `head`.
+"""
+
+import re
+from typing import NamedTuple
+
+import h11
+
+from buntime.core.access.access import tells_of_proxy
+from buntime.core.errors import ClientFault
+from buntime.core.http1.faults import bad_request
+from buntime.core.http1.grammar import FIELD_LINE, HOST
+from buntime.core.http1.limits import Limits
+
+FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
+_HOST = re.compile(HOST)
+_LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits
+
+# RFC 9110 7.6.1, and what older specifications count among them. They end at this hop.
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    "transfer-encoding upgrade".split()
+)
+# Fields that nobody can take away from the other side by naming them in Connection; nor can a
+# client take away what shows that it came through a proxy.
+_NOT_NOMINATED = frozenset(
+    "host content-length content-type authorization cookie set-cookie x-api-key".split()
+)
+# The fields with a meaning for the connection itself; all others are passed on unread.
+_SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
+
+Fields = tuple[tuple[str, str], ...]  # (lower-case name, value), in the order they came
+
+
+class Section(NamedTuple):
+    """What a field section says. It never changes: requests with the same bytes share it."""
+
+    fields: Fields  # without those that end at this hop
+    host: str | None
+    content_length: int
+    chunked: bool
+    expects_continue: bool
+    closes: bool  # Connection says "close"
+    stays: bool  # Connection says "keep-alive"
+    upgrade: str  # the value of Upgrade, where Connection names it
+
+
+def read_section(raw: bytes, limits: Limits) -> Section:
+    """The section of which `FIELD_SECTION` has matched the whole.
+
+    Raises ClientFault (400, 417, 431).
+    """
+    pairs = _split(raw)
+    limits.check_count(len(pairs))
+    try:
+        request = h11.Request(method=b"GET", target=b"/", headers=pairs, http_version=b"1.0")
+    except h11.ProtocolError as exc:
+        raise bad_request(str(exc)) from exc
+    fields = [
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in request.headers.raw_items()
+    ]
+    special = _collect_special(fields)
+    if not special:
+        return Section(tuple(fields), None, 0, False, False, False, False, "")
+    content_length = 0
+    if "content-length" in special:
+        content_length = _read_length(pairs)
+        if "transfer-encoding" in special:
+            raise bad_request("Content-Length and Transfer-Encoding exclude each other")
+    options = nominations(special["connection"]) if "connection" in special else frozenset()
+    dropped = HOP_BY_HOP if options <= HOP_BY_HOP else HOP_BY_HOP | options
+    if "expect" in special:
+        _check_expect(special["expect"])
+        dropped |= {"expect"}
+    return Section(
+        tuple(pair for pair in fields if pair[0] not in dropped),
+        _read_host(special),
+        content_length,
+        chunked=_read_coding(special),
+        expects_continue="expect" in special,
+        closes="close" in options,
+        stays="keep-alive" in options,
+        upgrade=special.get("upgrade", "") if "upgrade" in options else "",
+    )
+
+
+def nominations(connection: str) -> frozenset[str]:
+    """What a Connection field says ends at this hop: `"close, X-A"` -> `{"close", "x-a"}`."""
+    options = {option.strip() for option in connection.lower().split(",")}
+    return frozenset(
+        option for option in options if option not in _NOT_NOMINATED and not tells_of_proxy(option)
+    )
+
+
+def _split(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """`b"Host: a\\r\\n\\r\\n"` -> `[(b"Host", b"a")]`: the grammar has left one way to do it."""
+    pairs = []
+    for line in raw.split(b"\r\n")[:-2]:
+        name, _, value = line.partition(b":")
+        pairs.append((name, value.strip(b" \t")))
+    return pairs
+
+
+def _collect_special(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """The fields that are read here, with the values of one that is repeated as a list."""
+    special: dict[str, str] = {}
+    for name, value in fields:
+        if name in _SPECIAL:
+            if name in special:
+                if name == "host":
+                    raise bad_request("the Host field is repeated")
+                value = f"{special[name]}, {value}"
+            special[name] = value
+    return special
+
+
+def _read_length(pairs: list[tuple[bytes, bytes]]) -> int:
+    """RFC 9112 6.3: one whole number, once. h11 has merged repeats and lists of one value."""
+    lengths = [value for name, value in pairs if name.lower() == b"content-length"]
+    if len(lengths) != 1:
+        raise bad_request("the Content-Length field is repeated")
+    if not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS_MAX:
+        raise bad_request("Content-Length must be one whole number")
+    return int(lengths[0])
+
+
+def _read_coding(special: dict[str, str]) -> bool:
+    coding = special.get("transfer-encoding")
+    if coding is not None and coding.strip().lower() != "chunked":
+        raise bad_request("the only transfer coding taken is a single chunked")
+    return coding is not None
+
+
+def _check_expect(value: str) -> None:
+    if value.strip().lower() != "100-continue":
+        raise ClientFault(417, "expectation_failed", "Expect can only be 100-continue", closes=True)
+
+
+def _read_host(special: dict[str, str]) -> str | None:
+    host = special.get("host")
+    if host is not None and _HOST.fullmatch(host) is None:
+        raise bad_request("the Host field must be a name or address, with a port at most")
+    return host

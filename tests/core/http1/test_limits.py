@@ -1,0 +1,57 @@
+"""The bounds of heads, whole and incomplete."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.limits import Limits
+
+LIMITS = Limits(request_line_max_bytes=20, headers_max_bytes=30, header_fields_max=2)
+LINE = b"GET /123456 HTTP/1.1"  # 20 bytes
+FIELDS = b"A: 1\r\nB: " + b"2" * 19 + b"\r\n"  # 30 bytes
+
+
+def refused(raw: bytes, *, scanned: int | None = None) -> int | None:
+    """The status that a head is refused with, if it is."""
+    try:
+        if scanned is None:
+            LIMITS.check(raw)
+        else:
+            LIMITS.check_incomplete(raw, scanned)
+    except ClientFault as fault:
+        return fault.status if fault.closes else 0
+    return None
+
+
+def test_a_head_at_its_bounds_is_taken() -> None:
+    """The bounds are the most that is allowed, not the least that is refused."""
+    assert refused(LINE + b"\r\n" + FIELDS + b"\r\n") is None
+    assert refused(LINE, scanned=0) is None
+    assert refused(LINE + b"\r", scanned=0) is None
+    assert refused(LINE + b"\r\n" + FIELDS, scanned=0) is None
+
+
+def test_a_head_beyond_its_bounds_is_refused() -> None:
+    """One byte more is refused, whether or not the head is complete."""
+    line = LINE.replace(b"/", b"/0")
+    assert refused(line + b"\r\n" + FIELDS + b"\r\n") == 414
+    assert refused(LINE + b"\r\n" + FIELDS.replace(b"1", b"11") + b"\r\n") == 431
+    assert refused(line + b"\r", scanned=0) == 414
+    assert refused(LINE + b"\r\n" + FIELDS + b"C: 3", scanned=0) == 431
+
+
+def test_an_incomplete_head_is_refused_early() -> None:
+    """A byte that no head has is not waited behind, also where it began a pair of CR and LF."""
+    assert refused(b"GET \0", scanned=0) == 400
+    assert refused(b"GET \r/", scanned=4) == 400
+    assert refused(b"GET \r/", scanned=5) == 400
+    assert refused(b"GET /\r", scanned=0) is None
+
+
+def test_fields_are_counted() -> None:
+    """As many fields as are allowed are taken, and no more."""
+    LIMITS.check_count(2)
+    with pytest.raises(ClientFault) as caught:
+        LIMITS.check_count(3)
+    assert caught.value.status == 431
