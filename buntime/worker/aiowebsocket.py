@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from buntime.sdk import closecodes
 from buntime.sdk.request import BadBody
 from buntime.sdk.websocket import AsyncWebSocket, WebSocket
 from buntime.worker.aio import AsyncExchange
 from buntime.worker.aiofetch import Threads, respond
 from buntime.worker.engine import Sockets
-from buntime.worker.websocket import BAD_MESSAGE, Socket, check_result, websocket_of
+from buntime.worker.websocket import Socket, check_result, websocket_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def async_sockets(handler: Handler, concurrency: int) -> Sockets[Any]:
             if response is not None:
                 await socket.deny(response)
         except BadBody as exc:
-            socket.shut(BAD_MESSAGE, str(exc))
+            socket.shut(closecodes.BAD_MESSAGE, str(exc))
         socket.finish()
 
     return Sockets(AsyncSocket, handle)

@@ -8,6 +8,7 @@ send      accept   (send)*  close
 
 from __future__ import annotations
 
+from buntime.sdk import closecodes
 from buntime.sdk.websocket import WebSocketClosed
 from buntime.worker.aiowebsocket import AsyncSocket
 from buntime.worker.asgi import Call, headers_of, scope_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from buntime.wire import Message
     from buntime.worker.lifespan import Application, Event, Scope
 
-_NORMAL = 1000
 # For what the app sends where it has no place.
 _WHEN = {
     NEW: "before websocket.accept",
@@ -88,7 +88,9 @@ class SocketCall:
             await socket.send_message(*_message_of(event))
         elif kind == "websocket.close" and (socket.stage in (NEW, OPEN) or socket.gone):
             code = event.get("code")
-            await socket.close(_NORMAL if code is None else code, event.get("reason") or "")
+            await socket.close(
+                closecodes.NORMAL if code is None else code, event.get("reason") or ""
+            )
         elif kind == "websocket.accept" and socket.stage is NEW:
             socket.open(event.get("subprotocol"), headers_of(event))
         elif kind.startswith("websocket.http.response.") and socket.stage in (NEW, HELD, SENT):

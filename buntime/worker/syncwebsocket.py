@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import _thread
 
+from buntime.sdk import closecodes
 from buntime.sdk.request import BadBody
 from buntime.sdk.websocket import WebSocket
 from buntime.worker.engine import Sockets
 from buntime.worker.fetch import respond
 from buntime.worker.sync import SyncExchange
-from buntime.worker.websocket import BAD_MESSAGE, Socket, check_result, websocket_of
+from buntime.worker.websocket import Socket, check_result, websocket_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def sync_sockets(handler: Handler) -> Sockets[Any]:
             if response is not None:
                 socket.deny(response)
         except BadBody as exc:
-            socket.close(BAD_MESSAGE, str(exc))
+            socket.close(closecodes.BAD_MESSAGE, str(exc))
         socket.finish()
 
     return Sockets(SyncSocket, handle)

@@ -18,6 +18,7 @@ nobody receives no more than UPLOAD_WINDOW is here, and a message larger than th
 
 from __future__ import annotations
 
+from buntime.sdk import closecodes
 from buntime.sdk.response import Response
 from buntime.sdk.websocket import WebSocketClosed
 from buntime.wire import (
@@ -51,11 +52,6 @@ CLOSED = Stage("the app has closed it")
 
 # bytes. A smaller piece of a larger message waits for credit, rather than cost one message each.
 LEAST_PIECE_BYTES = 4096
-# RFC 6455 7.4.1 and IANA's registry: 1004 has no meaning, 1005, 1006 and 1015 are never sent.
-_CODES = frozenset([*range(1000, 1004), *range(1007, 1015)])
-BAD_MESSAGE = 1007  # what the client sent is not what the app asked for
-_NORMAL = 1000
-_LOST = 1006  # the client left without a closing frame
 _FORBIDDEN = 403
 _OURS = "sec-websocket-"  # header fields of the handshake, which only the runtime writes
 
@@ -101,11 +97,11 @@ class Socket(Exchange):
         """Code and reason, once it is closed by either side."""
         if self._said or self._told:
             return self._said or self._told
-        return (_LOST, "") if self.gone else None
+        return (closecodes.LOST, "") if self.gone else None
 
     def departure(self) -> Exception:
         """Return the error that tells a handler that it is closed."""
-        code, reason = self.closing or (_LOST, "")
+        code, reason = self.closing or (closecodes.LOST, "")
         return WebSocketClosed(code, reason)
 
     def start(self, status: int, headers: Pairs) -> None:
@@ -188,7 +184,7 @@ class Socket(Exchange):
         if self.stage is NEW:
             self._refuse()
         elif self.stage is OPEN or self.stage is CLOSED:
-            self._said = self.closing or (_NORMAL, "")
+            self._said = self.closing or (closecodes.NORMAL, "")
             self._send_close(end=True)
             self._end()
         elif self.stage is not ENDED:  # in the middle of a response that denies it
@@ -269,7 +265,7 @@ def check_result(result: Any, handler: Handler) -> Response | None:
 
 
 def _check_closing(code: Any, reason: Any) -> None:
-    if not isinstance(code, int) or not (code in _CODES or 3000 <= code <= 4999):
+    if not isinstance(code, int) or not closecodes.may_send(code):
         raise ValueError(
             f"{code!r} cannot close a WebSocket; 1000 to 1014 but 1004 to 1006 can, "
             "and 3000 to 4999"

@@ -38,6 +38,7 @@ from wsproto.frame_protocol import (
 from buntime.core.websocket.deflate import Agreement, Deflater, Inflater
 from buntime.core.websocket.incoming import Incoming, Kind, Piece
 from buntime.core.websocket.outgoing import Outgoing, write_control
+from buntime.sdk import closecodes
 
 __all__ = [
     "MESSAGE_MAX_BYTES",
@@ -49,17 +50,12 @@ __all__ = [
     "Ponged",
     "State",
     "WebSocket",
-    "may_send_code",
 ]
 
 # bytes of one message, inflated. RFC 6455 10.4 leaves the bound to us.
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 
-# RFC 6455 7.4.1 and IANA's registry: 1004 has no meaning, 1005 and 1006 stand for what was never
-# sent. 1014, bad gateway, was registered too late for wsproto, which takes it for an error.
-_REGISTERED_CODES = frozenset(range(1000, 1015)) - {1004, 1005, 1006}
 _CONTROL = 0x08  # RFC 6455 5.5: this bit of an opcode
-_NO_CODE = 1005  # RFC 6455 7.1.5: what a closing frame without a code is said to have
 _REASON_MAX_BYTES = 123  # a control frame holds 125, and the code takes two
 
 
@@ -118,11 +114,6 @@ class Failed:
 
 
 Event = Piece | Ponged | PeerClosed | Failed
-
-
-def may_send_code(code: int) -> bool:
-    """May a closing frame have this code? 1000 and 4000 may, 1006 may not."""
-    return code in _REGISTERED_CODES or 3000 <= code <= 4999
 
 
 class WebSocket:
@@ -208,14 +199,14 @@ class WebSocket:
         """What to write as a ping: b"" where no answer would be read."""
         return write_control(Opcode.PING, b"") if self.state is State.OPEN else b""
 
-    def close(self, code: int = 1000, reason: str = "") -> bytes:
+    def close(self, code: int = closecodes.NORMAL, reason: str = "") -> bytes:
         """What to write to close: b"" once a closing frame is out.
 
         After Failed its code and reason are sent, whatever is asked. A `reason` beyond 123 bytes
         is cut. Then call `receive(b"", 0)`: the peer's closing frame may have waited behind
         messages that are now dropped. Raises ValueError for a code that cannot be sent.
         """
-        if not may_send_code(code):
+        if not closecodes.may_send(code):
             raise ValueError(f"{code} cannot close a WebSocket; 1000 or 3000 to 4999 can")
         if self.state is State.CLOSING or self.state is State.CLOSED:
             return b""
@@ -299,9 +290,9 @@ class _Rsv1(Extension):
 def _parse_close(payload: bytes) -> PeerClosed:
     """RFC 6455 5.5.1: nothing, or a code and a reason. Raises ParseFailed."""
     if not payload:
-        return PeerClosed(_NO_CODE, "")
+        return PeerClosed(closecodes.NO_CODE, "")
     code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not may_send_code(code):
+    if len(payload) == 1 or not closecodes.may_send(code):
         raise ParseFailed("a closing frame without a code that may be sent")
     try:
         return PeerClosed(code, payload[2:].decode())

@@ -18,6 +18,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.core.http1.reader import RequestReader
+from buntime.sdk import closecodes
 from buntime.server.http1.backlog import Backlog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Link, Resource
@@ -38,7 +39,6 @@ _HANGUP_S = 0.5
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
-_GOING_AWAY = 1001  # RFC 6455 7.4.1
 
 
 class _Phase(Enum):
@@ -251,7 +251,7 @@ class Connection:
     def drain(self) -> None:
         """The runtime shuts down: close if nothing is under way, or nothing that would end."""
         if self._link is not None:
-            self._link.go_away(_GOING_AWAY)
+            self._link.go_away(closecodes.GOING_AWAY)
             return
         if self.exchange is not None and self.exchange.is_event_stream:
             self.exchange.break_off()

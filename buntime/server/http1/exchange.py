@@ -20,6 +20,7 @@ from buntime.core.http1.window import DownloadWindow
 from buntime.core.telemetry.meters import Cut, Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.websocket.handshake import Upgrade, accept_response
+from buntime.sdk import closecodes
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
 from buntime.server.loop import TimeoutQueue
 from buntime.wire import (
@@ -30,7 +31,6 @@ from buntime.wire import (
     Message,
 )
 
-_INTERNAL_ERROR = 1011  # RFC 6455 7.4.1: the app failed
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -293,7 +293,7 @@ class Exchange:
         if self.is_ended:
             return
         if self.link is not None:
-            self.link.go_away(_INTERNAL_ERROR)
+            self.link.go_away(closecodes.INTERNAL_ERROR)
             return
         self.detach("error")
         if self.answer is not None:
@@ -309,7 +309,7 @@ class Exchange:
     def cut(self) -> None:
         """End the connection in the middle of the body, so that it cannot look whole."""
         if self.link is not None:
-            self.link.go_away(_INTERNAL_ERROR)
+            self.link.go_away(closecodes.INTERNAL_ERROR)
         elif not self.is_ended:
             self.detach("error")
             self.meter.cuts[Cut.RUNTIME] += 1

@@ -7,10 +7,10 @@ from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import Decision
 from buntime.core.telemetry.meters import Cause
 from buntime.core.values.units import format_size
+from buntime.sdk import closecodes
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 
-_SERVICE_RESTART = 1012  # IANA's registry of WebSocket close codes
 _KILLED_ABOVE = 1.5  # of maxMemory
 
 
@@ -50,7 +50,7 @@ class Upkeep:
             worker.leaving_since_s = now
         grace_s = 0.0 if self._is_development else record.app.policy.ttl_s
         if now - worker.leaving_since_s >= grace_s:
-            worker.end_streams(_SERVICE_RESTART)
+            worker.end_streams(closecodes.SERVICE_RESTART)
 
     def _check_memory(self, worker: Worker, limit_bytes: int, now: float) -> None:
         """maxMemory: above it a worker is replaced, above one and a half of it killed."""

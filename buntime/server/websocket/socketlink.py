@@ -20,14 +20,11 @@ from buntime.core.websocket.protocol import (
     Piece,
     State,
     WebSocket,
-    may_send_code,
 )
+from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import TimeoutQueue, Timer
 
-_INTERNAL_ERROR = 1011
-_GOING_AWAY = 1001  # RFC 6455 7.4.1: a server going down
-_GONE = 1006  # never on the wire: the connection ended without a close
 LAST_WORDS_S = 1.0
 
 
@@ -59,7 +56,7 @@ class SocketLink:
             self._pings.start(self)
         self._last_words: Timer | None = None
         # What the worker is told of the end.
-        self.code = _GONE
+        self.code = closecodes.LOST
         self.reason = ""
 
     def __repr__(self) -> str:
@@ -121,15 +118,15 @@ class SocketLink:
         What it sent before may have waited for credit, its own closing frame among it: no
         message is handed on any more, so it is read now.
         """
-        if not may_send_code(code):
-            code = _INTERNAL_ERROR
+        if not closecodes.may_send(code):
+            code = closecodes.INTERNAL_ERROR
         if not self.is_closing:
             self._stop_waiting()
             self._client.write(self._protocol.close(code, reason))
             self._client.settle()
             self._take(b"")
 
-    def go_away(self, code: int = _GOING_AWAY, reason: str = "") -> None:
+    def go_away(self, code: int = closecodes.GOING_AWAY, reason: str = "") -> None:
         """The runtime or the worker ends: both sides are told."""
         if self._protocol.state is State.OPEN:  # after a failure the worker knows of that one
             self.code, self.reason = code, reason

@@ -24,8 +24,8 @@ from buntime.core.websocket.protocol import (
     Ponged,
     State,
     WebSocket,
-    may_send_code,
 )
+from buntime.sdk import closecodes
 from buntime.wire import MAX_PAYLOAD, MESSAGE_OVERHEAD
 from tests.corpus.cases import Case, load_cases
 
@@ -696,7 +696,7 @@ def test_a_rule_broken_after_our_close() -> None:
 def test_codes_that_cannot_be_sent(code: int) -> None:
     """A code that no closing frame may have is the caller's error, and changes nothing."""
     ws = WebSocket()
-    assert not may_send_code(code)
+    assert not closecodes.may_send(code)
     with pytest.raises(ValueError, match=f"^{code} cannot close"):
         ws.close(code)
     assert ws.state is State.OPEN
