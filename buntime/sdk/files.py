@@ -10,6 +10,7 @@ import stat
 import time
 
 from buntime.sdk.fields import TOKEN, quote
+from buntime.sdk.mediatypes import BINARY, TEXT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,34 +19,6 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 65536
 
-# What `mimetypes` of Python 3.9 lacks or has wrong, and what is asked for most.
-_TYPES = {
-    ".avif": "image/avif",
-    ".css": "text/css",
-    ".csv": "text/csv",
-    ".gif": "image/gif",
-    ".gz": "application/gzip",
-    ".html": "text/html",
-    ".ico": "image/x-icon",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".map": "application/json",
-    ".md": "text/markdown",
-    ".mjs": "text/javascript",
-    ".mp4": "video/mp4",
-    ".pdf": "application/pdf",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-    ".webp": "image/webp",
-    ".woff": "font/woff",
-    ".woff2": "font/woff2",
-    ".zip": "application/zip",
-}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # RFC 8187 3.2.1: attr-char is a token without these three.
@@ -107,12 +80,12 @@ class FileBody:
 def type_of(path: str) -> str:
     """Tell the content type from the name: `"a/page.html"` -> `"text/html; charset=utf-8"`."""
     _, dot, extension = path.rpartition("/")[2].rpartition(".")
-    extension = (dot and dot + extension).lower()
-    known = _TYPES.get(extension)
+    extension = extension.lower() if dot else ""
+    known = TEXT.get(extension) or BINARY.get(extension)
     if known is None:
         import mimetypes  # 17 ms, for the rare types only
 
-        known = mimetypes.types_map.get(extension, "application/octet-stream")
+        known = mimetypes.types_map.get(f".{extension}", "application/octet-stream")
     return known + "; charset=utf-8" if known.startswith("text/") else known
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from buntime.core.sites import mediatypes
 from buntime.core.sites.mediatypes import content_type
+from buntime.sdk.mediatypes import BINARY, TEXT
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_types(name: str, expected: str) -> None:
 
 def test_the_table() -> None:
     """Extensions are lower case, stand once, and every text has its charset."""
-    assert not mediatypes._TEXT.keys() & mediatypes._BINARY.keys()
+    assert not TEXT.keys() & BINARY.keys()
     for extension, kind in mediatypes._BY_EXTENSION.items():
         assert extension == extension.lower()
         assert kind.endswith("; charset=utf-8") or not kind.startswith("text/")
