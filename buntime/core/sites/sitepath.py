@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from buntime.core.apps.manifest import MANIFEST_NAMES
 from buntime.core.errors import ClientFault
 from buntime.core.http1.negotiation import accepts_html
 
@@ -32,7 +33,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 # Percent signs must begin an escape, and no escape may hide a slash: proxies differ on both.
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
 # A site's settings are not part of the site. Compared in lower case: macOS opens either.
-_MANIFESTS = frozenset(("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml"))
+_MANIFESTS = frozenset(MANIFEST_NAMES)
 _QUERY = re.compile(r"[!-~]*")
 
 
