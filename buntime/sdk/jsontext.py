@@ -1,10 +1,26 @@
-"""JSON as apps send it. A module of its own, as `json` and `re` below it cost 14 ms to import."""
+"""JSON as apps send and get it. A module of its own: `json` and its `re` cost 14 ms to import."""
 
 from __future__ import annotations
 
-from json import JSONEncoder
+from json import JSONEncoder, loads
+
+from buntime.sdk.fields import BadBody
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # In ASCII: a lone surrogate that came as "\ud800" can go back as it came. One encoder for all, as
 # json.dumps with arguments makes one a call, which is 2 µs. What JSON cannot say is a TypeError,
 # NaN a ValueError.
 json_text = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def json_value(text: str | bytes, what: str) -> Any:
+    """Read what a client has sent, `what` in words. Raises BadBody."""
+    try:
+        return loads(text)
+    except RecursionError:
+        raise BadBody(f"{what} is JSON that is nested too deeply") from None
+    except ValueError as exc:
+        raise BadBody(f"{what} is not JSON: {exc}") from exc

@@ -283,11 +283,6 @@ def _form(content: bytes, headers: Headers) -> Form:
 
 
 def _json(content: bytes) -> Any:
-    import json  # 14 ms with re, unless the channel has loaded it
+    from buntime.sdk.jsontext import json_value  # 14 ms, unless the channel has loaded json
 
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise BadBody("the request's body is JSON that is nested too deeply") from None
-    except ValueError as exc:
-        raise BadBody(f"the request's body is not JSON: {exc}") from exc
+    return json_value(content, "the request's body")

@@ -48,25 +48,13 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
     temporary folder; and a new one there, which goes when the runtime ends. Raises UsageError
     where nothing can be written.
     """
-    files = read_bundle()
-    name = f"worker-{_digest(files)}"
-    for folder in _candidates(cache_dir or default_cache_dir(os.environ)):
-        try:
-            reason = prepare_cache(str(folder))
-            if not reason:
-                return _ensure_in(folder / name, files)
-        except OSError as exc:
-            reason = f"{exc.filename or folder}: {exc.strerror or exc}"
-        warn(
-            "cache.unusable",
-            "cannot use a folder for the worker's code",
-            folder=str(folder),
-            reason=reason,
+    found = _first_usable(_candidates(cache_dir or default_cache_dir(os.environ)), warn)
+    if found is None:
+        raise UsageError(
+            "there is no folder to which the worker's code can be written; "
+            "set TMPDIR to one, or mount a tmpfs at /tmp"
         )
-    raise UsageError(
-        "there is no folder to which the worker's code can be written; "
-        "set TMPDIR to one, or mount a tmpfs at /tmp"
-    )
+    return found
 
 
 def ensure_shared_bundle(*, warn: Tell) -> Path:
@@ -74,13 +62,24 @@ def ensure_shared_bundle(*, warn: Tell) -> Path:
 
     With bytecode, which such a worker could not write. Raises UsageError like `ensure_bundle`.
     """
+    found = _first_usable(_shared_candidates(), warn, is_shared=True)
+    if found is None:
+        raise UsageError(
+            "there is no folder to which the worker's code can be written so that others can read "
+            f"it; make {SHARED} one"
+        )
+    return found
+
+
+def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = False) -> Path | None:
+    """The bundle in the first folder that can be written and trusted; the others are told."""
     files = read_bundle()
     name = f"worker-{_digest(files)}"
-    for folder in _shared_candidates():
+    for folder in folders:
         try:
-            reason = prepare_cache(str(folder), is_shared=True)
+            reason = prepare_cache(str(folder), is_shared=is_shared)
             if not reason:
-                return _ensure_in(folder / name, files, is_shared=True)
+                return _ensure_in(folder / name, files, is_shared=is_shared)
         except OSError as exc:
             reason = f"{exc.filename or folder}: {exc.strerror or exc}"
         warn(
@@ -89,10 +88,7 @@ def ensure_shared_bundle(*, warn: Tell) -> Path:
             folder=str(folder),
             reason=reason,
         )
-    raise UsageError(
-        "there is no folder to which the worker's code can be written so that others can read it; "
-        f"make {SHARED} one"
-    )
+    return None
 
 
 def keep_fresh(*folders: Path, every_s: float = _FRESH_S) -> None:
