@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED, split_target
 from buntime.core.errors import HttpError, ManifestError
-from buntime.core.settings.load import Settings
+from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
@@ -40,19 +40,18 @@ class Pipeline:
     """Answers exchanges, or hands them to who does."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, pool: Pool, api: Api, log: Log
+        self, live: LiveSettings, catalog: Catalog, pool: Pool, api: Api, log: Log
     ) -> None:
-        self._key = settings.master_key
-        self._api_prefix = settings.api_prefix
+        self._api_prefix = live.now.api_prefix
         self._catalog = catalog
         self._api = api
         self._log = log
-        recheck_s = 0.0 if settings.is_development else 1.0
+        recheck_s = 0.0 if live.now.is_development else 1.0
         submit = pool_step(pool)
         # The order of a request's way: of all requests, then of those for an app.
         self._steps: tuple[Step, ...] = (self._answer_reserved, self._find_app)
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
-            lambda app: access_step(app, self._key),
+            lambda app: access_step(app, live.now.master_key),
             size_step,
             upgrade_step,
             lambda app: static_step(app, recheck_s=recheck_s),
@@ -61,11 +60,7 @@ class Pipeline:
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()
         # What the second character of a reserved target can be. Most targets have another one.
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
-
-    def reconfigure(self, settings: Settings) -> None:
-        """Take what may change later."""
-        self._key = settings.master_key
-        self._made.clear()
+        live.follow(lambda _: self._made.clear())
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""

@@ -23,6 +23,7 @@ from buntime import __version__
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
 from buntime.core.errors import UsageError
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, reloaded
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
@@ -88,7 +89,7 @@ class Runtime:
         log = Log(sink)
         self._asked = settings  # as it was read; `listen` may be another one's decision
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
-        self._settings = settings
+        self._live = live = LiveSettings(settings)
         self._read = read
         self._sink = sink
         self._log = log
@@ -101,7 +102,7 @@ class Runtime:
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
         self._pool = Pool(
             self._loop,
-            settings,
+            live,
             log,
             interpreters=self._interpreters,
             bundle=str(bundle),
@@ -117,10 +118,10 @@ class Runtime:
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
             rollout=self._pool.deployments,
         )
-        self._service = Service(self._loop, settings, log, self._pool.stats.meters)
+        self._service = Service(self._loop, live, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report, self._catalog)
-        self._api = Api(settings, self._pool, self._catalog, metrics)
-        self._pipeline = Pipeline(settings, self._catalog, self._pool, self._api, log)
+        self._api = Api(live, self._pool, self._catalog, metrics)
+        self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
         self._stopping_since = 0.0
         self._urls = [binding.url for binding in bindings]
@@ -129,6 +130,7 @@ class Runtime:
             Listener(self._service, self._pipeline.handle, binding, connections_max)
             for binding in bindings
         ]
+        live.follow(self._adopt)
 
     def run(self) -> int:
         """Serve until a signal ends it."""
@@ -154,7 +156,7 @@ class Runtime:
                 self._pool.prepare(app)
             else:
                 self._log.warn("app.invalid", "app cannot be served", app=app.key, error=app.error)
-        if self._settings.plugin_dirs and any(map(os.path.isdir, self._settings.plugin_dirs)):
+        if self._live.now.plugin_dirs and any(map(os.path.isdir, self._live.now.plugin_dirs)):
             self._log.warn(
                 "plugins.unsupported",
                 "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
@@ -167,18 +169,18 @@ class Runtime:
             urls=self._urls,
             version=__version__,
             python=sys.version.partition(" ")[0],
-            env=self._settings.env,
+            env=self._live.now.env,
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],
         )
 
     def _warn_of_exposures(self) -> None:
-        for exposure in exposures(self._settings, os.geteuid()):
+        for exposure in exposures(self._live.now, os.geteuid()):
             self._log.warn("secret.exposed", exposure.message, **exposure.fields)
 
     def _connections_possible(self) -> int:
-        wanted = self._settings.connections_max
-        workers = self._settings.pool_size + self._settings.spare_workers
+        wanted = self._live.now.connections_max
+        workers = self._live.now.pool_size + self._live.now.spare_workers
         possible = reserve_descriptors(connections=wanted, workers=workers)
         if possible < wanted:
             self._log.warn(
@@ -231,15 +233,12 @@ class Runtime:
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
         if changed:
-            self._settings = replace(self._asked, listen=self._settings.listen)
-            self._apply(self._settings)
+            self._live.replace(replace(self._asked, listen=self._live.now.listen))
             self._log.info("settings.changed", "settings changed", names=changed)
             self._warn_of_exposures()
 
-    def _apply(self, settings: Settings) -> None:
+    def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
-        for part in (self._service, self._pool, self._pipeline, self._api):
-            part.reconfigure(settings)
         self._catalog.serve_from(settings.worker_dirs)
         connections_max = self._connections_possible()
         for listener in self._listeners:
@@ -278,8 +277,8 @@ class Runtime:
         self._stopping_since = self._loop.now
         left = len(self._service.connections)
         self._log.info("runtime.stopping", "stopping", signal=why, connections=left)
-        within_s = self._settings.shutdown_timeout_s + max(
-            _WORKER_END_S, self._settings.shutdown_timeout_s
+        within_s = self._live.now.shutdown_timeout_s + max(
+            _WORKER_END_S, self._live.now.shutdown_timeout_s
         )
         self._notifier.stopping(f"Stopping, {left} connections are left", within_s + _SLACK_S)
         self._service.is_draining = True
@@ -289,7 +288,7 @@ class Runtime:
         for connection in tuple(self._service.connections):
             connection.drain()
         self._service.on_room = self._check_drained
-        self._loop.call_later(self._settings.shutdown_timeout_s, self._cut)
+        self._loop.call_later(self._live.now.shutdown_timeout_s, self._cut)
         self._check_drained()
 
     def _accept_more(self) -> None:
@@ -302,7 +301,7 @@ class Runtime:
         if not self._service.connections:
             self._service.on_room = None
             self._loop.call_later(
-                max(_WORKER_END_S, self._settings.shutdown_timeout_s), self._stop_now
+                max(_WORKER_END_S, self._live.now.shutdown_timeout_s), self._stop_now
             )
             self._pool.close(self._loop.stop)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from buntime.core.apps.router import RESERVED
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
@@ -50,12 +51,12 @@ class Way:
         self.service = FakeService()
         self.pool = FakePool()
         self.errors: list[str] = []
-        self.settings = settings_of(root, **environ)
+        self.live = LiveSettings(settings_of(root, **environ))
         self.catalog = Catalog(
             [root], body_default=1000, body_max=2000, warn=lambda *_, **__: None, reserved=RESERVED
         )
         self.pipeline = Pipeline(
-            self.settings,
+            self.live,
             self.catalog,
             self.pool,  # type: ignore[arg-type]  # a fake
             FakeApi(),  # type: ignore[arg-type]  # a fake
@@ -254,6 +255,6 @@ def test_a_new_key(way: Way, root: Path) -> None:
     """After a change of settings the next request is let in by the new ones."""
     headers = (("x-api-key", KEY),)
     assert way.ask("/secret/", headers=headers).code == "unauthorized"
-    way.pipeline.reconfigure(settings_of(root, RUNTIME_MASTER_KEY=KEY))
+    way.live.replace(settings_of(root, RUNTIME_MASTER_KEY=KEY))
     assert way.is_submitted(way.ask("/secret/", headers=headers))
     assert way.ask("/shop/", headers=headers).headers == ()

@@ -14,35 +14,7 @@ from buntime.core.settings.setting import Mode, Setting, Situation
 from buntime.core.settings.settingtable import ENV, SETTINGS
 from buntime.core.values.units import BadValue, format_size
 
-__all__ = ["LIVE", "SETTINGS", "Setting", "Settings", "load_settings", "reloaded"]
-
-# What may change while the runtime runs. For the rest things would have to be made anew that are
-# in use: sockets, the log's files, workers' environments, what apps were given.
-LIVE = frozenset(
-    (
-        "worker_dirs",
-        "shutdown_timeout_s",
-        "pool_size",
-        "ephemeral_concurrency",
-        "ephemeral_queue_limit",
-        "spare_workers",
-        "boot_timeout_s",
-        "request_line_max_bytes",
-        "headers_max_bytes",
-        "header_fields_max",
-        "head_timeout_s",
-        "body_timeout_s",
-        "send_timeout_s",
-        "keepalive_timeout_s",
-        "websocket_message_max_bytes",
-        "connections_max",
-        "master_key",
-        "master_key_file",
-        "metrics",
-        "trusted_proxies",
-        "log_level",
-    )
-)
+__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "reloaded"]
 
 Environment = Literal["development", "staging", "production", "test"]
 LogLevel = Literal["debug", "info", "warn", "error"]
@@ -51,7 +23,7 @@ LogFormat = Literal["pretty", "json"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the operator decided; see LIVE for what may change later. Folders are absolute."""
+    """What the operator decided. Folders are absolute."""
 
     env: Environment
     env_file: str
@@ -131,14 +103,14 @@ def load_settings(
 
 
 def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
-    """The settings to go on with, after `new` was read: of what differs, what is LIVE.
+    """The settings to go on with, after `new` was read: of what differs, what is live.
 
     Also the variables that have changed, and those that would take a restart.
     """
     differing = [row for row in SETTINGS if getattr(old, row.field) != getattr(new, row.field)]
-    changed = [row for row in differing if row.field in LIVE]
+    changed = [row for row in differing if row.live]
     settings = replace(old, **{row.field: getattr(new, row.field) for row in changed})
-    late = [row.variable for row in differing if row.field not in LIVE]
+    late = [row.variable for row in differing if not row.live]
     return settings, [row.variable for row in changed], late
 
 

@@ -40,7 +40,11 @@ class Kind(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One row of the table. `default` is read like any value, unless `derive` makes another."""
+    """One row of the table. `default` is read like any value, unless `derive` makes another.
+
+    A `live` one may change while the runtime runs. For the others things would have to be made
+    again that are in use: sockets, the log's files, workers' environments, what apps were given.
+    """
 
     field: str
     variable: str
@@ -51,6 +55,7 @@ class Setting(NamedTuple):
     derive: Callable[[Situation], str | None] | None = None
     secret: bool = False
     also: str | None = None  # a second variable, which yields to the first
+    live: bool = False
     repeats: bool = False  # the flag can be given several times, each time with more values
 
 

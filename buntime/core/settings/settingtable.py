@@ -106,6 +106,7 @@ _SERVING = (
         "required, here or as arguments",
         "folders that hold the apps, separated by colons; of two equal apps the first wins",
         derive=lambda _: "",
+        live=True,
     ),
     Setting(
         "plugin_dirs",
@@ -131,6 +132,7 @@ _SERVING = (
         _DURATION_OR_0,
         "30s",
         "on SIGTERM or SIGINT, how long requests in hand may take to end",
+        live=True,
     ),
 )
 
@@ -152,6 +154,7 @@ _WORKERS = (
         "10 in development, 50 in staging, 500 in production, 5 in test",
         "most workers of all persistent apps together; the one idle longest makes room",
         derive=lambda situation: _POOL_SIZES[situation.env],
+        live=True,
     ),
     Setting(
         "ephemeral_concurrency",
@@ -161,6 +164,7 @@ _WORKERS = (
         "2 x cores",
         "most workers of apps with `ttl: 0` at a time",
         derive=lambda situation: str(2 * situation.cores),
+        live=True,
     ),
     Setting(
         "ephemeral_queue_limit",
@@ -169,6 +173,7 @@ _WORKERS = (
         number(0),
         "100",
         "requests that may wait for such a worker; more get 503 with `Retry-After`",
+        live=True,
     ),
     Setting(
         "spare_workers",
@@ -177,6 +182,7 @@ _WORKERS = (
         number(0),
         "2",
         "started interpreters kept ready for the next worker of any app",
+        live=True,
     ),
     Setting(
         "boot_timeout_s",
@@ -185,6 +191,7 @@ _WORKERS = (
         _DURATION,
         "30s",
         "how long an app may take to load in a worker",
+        live=True,
     ),
 )
 
@@ -212,6 +219,7 @@ _REQUESTS = (
         plain("SIZE", _REQUEST_LINE_SIZE),
         "8kb",
         "longest request line, at most 32kb; a longer one gets 414",
+        live=True,
     ),
     Setting(
         "headers_max_bytes",
@@ -220,6 +228,7 @@ _REQUESTS = (
         plain("SIZE", _HEADERS_SIZE),
         "64kb",
         "largest header section, at most 128kb; a larger one gets 431",
+        live=True,
     ),
     Setting(
         "header_fields_max",
@@ -228,6 +237,7 @@ _REQUESTS = (
         number(1, 10_000),
         "100",
         "most header fields of a request; more get 431",
+        live=True,
     ),
     Setting(
         "head_timeout_s",
@@ -236,6 +246,7 @@ _REQUESTS = (
         _DURATION,
         "10s",
         "how long a request's head may take to arrive, then 408",
+        live=True,
     ),
     Setting(
         "body_timeout_s",
@@ -244,6 +255,7 @@ _REQUESTS = (
         _DURATION,
         "30s",
         "how long a request's body may pause, then 408",
+        live=True,
     ),
     Setting(
         "send_timeout_s",
@@ -252,6 +264,7 @@ _REQUESTS = (
         _DURATION,
         "30s",
         "how long a client may take nothing of its answer, then it is cut off",
+        live=True,
     ),
     Setting(
         "keepalive_timeout_s",
@@ -260,6 +273,7 @@ _REQUESTS = (
         _DURATION,
         "75s",
         "how long a connection may stay idle between two requests",
+        live=True,
     ),
     Setting(
         "websocket_ping_s",
@@ -277,6 +291,7 @@ _REQUESTS = (
         _SIZE,
         "16mb",
         "largest message of a WebSocket's client; a larger one closes it with 1009",
+        live=True,
     ),
     Setting(
         "connections_max",
@@ -285,6 +300,7 @@ _REQUESTS = (
         _NUMBER_FROM_1,
         "10000",
         "most connections at a time; the next ones wait until one closes",
+        live=True,
     ),
 )
 
@@ -298,6 +314,7 @@ _ACCESS = (
         "key that opens protected apps and the API; no flag, since anyone can list processes",
         derive=_none,
         secret=True,
+        live=True,
     ),
     Setting(
         "master_key_file",
@@ -307,6 +324,7 @@ _ACCESS = (
         "none",
         "file that holds the key instead, and nothing else",
         derive=_none,
+        live=True,
     ),
     Setting(
         "api_prefix",
@@ -324,6 +342,7 @@ _ACCESS = (
         choice("operators", "public"),
         "operators",
         "who may read `/metrics`: operators, as for `/api/workers`, or the public",
+        live=True,
     ),
     Setting(
         "trusted_proxies",
@@ -333,6 +352,7 @@ _ACCESS = (
         "none",
         "proxies whose forwarding headers are believed: addresses, networks, `unix`, with commas",
         derive=lambda _: "",
+        live=True,
     ),
 )
 
@@ -345,6 +365,7 @@ _LOGS = (
         "debug in development, else info",
         "least level that is logged",
         derive=_in_development("debug", "info"),
+        live=True,
     ),
     Setting(
         "log_format",

@@ -17,6 +17,7 @@ from buntime.core.access.access import is_foreign, operator_may
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.admin.metrics import Metrics
 from buntime.server.apps.catalog import Catalog
@@ -30,41 +31,47 @@ _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
 _RECYCLE = "/recycle"
 
 
+def _to_all(_: Settings) -> bool:
+    return True
+
+
+def _to_operators(_: Settings) -> bool:
+    return False
+
+
+def _as_metrics_say(settings: Settings) -> bool:
+    return settings.metrics == "public"
+
+
 class _Page(NamedTuple):
     """What stands at a path. `answer` gets the exchange."""
 
     answer: Callable[[Exchange], None]
     methods: tuple[str, ...] = _READING
-    is_open: bool = False  # to everybody
+    is_open: Callable[[Settings], bool] = _to_operators
 
 
 class Api:
     """Answers the paths that no app can have."""
 
-    def __init__(self, settings: Settings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
+    def __init__(self, live: LiveSettings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
+        self._live = live
         self._pool = pool
         self._catalog = catalog
         self._started_s = monotonic()
-        endpoints = settings.endpoints
+        endpoints = live.now.endpoints
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
         self._pages = {
-            "/health": _Page(self._health, is_open=True),
-            "/api/health": _Page(self._health, is_open=True),
-            "/api/health/live": _Page(self._live, is_open=True),
-            "/api/health/ready": _Page(self._ready, is_open=True),
-            "/.well-known/buntime": _Page(self._discovery, is_open=True),
+            "/health": _Page(self._health, is_open=_to_all),
+            "/api/health": _Page(self._health, is_open=_to_all),
+            "/api/health/live": _Page(self._alive, is_open=_to_all),
+            "/api/health/ready": _Page(self._ready, is_open=_to_all),
+            "/.well-known/buntime": _Page(self._discovery, is_open=_to_all),
             "/api/workers": _Page(self._workers),
             "/api/workers/stats": _Page(self._worker_stats),
             "/api/workers/metrics": _Page(metrics.answer_json),
+            "/metrics": _Page(metrics.answer_text, is_open=_as_metrics_say),
         }
-        self._answer_metrics = metrics.answer_text
-        self.reconfigure(settings)
-
-    def reconfigure(self, settings: Settings) -> None:
-        """Take what may change later."""
-        self._settings = settings
-        is_open = settings.metrics == "public"
-        self._pages["/metrics"] = _Page(self._answer_metrics, is_open=is_open)
 
     def answer(self, exchange: Exchange, path: str) -> None:
         """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""
@@ -75,7 +82,7 @@ class Api:
         page = self._pages.get(path) or self._action(path)
         if page is None:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
-        if not page.is_open:
+        if not page.is_open(self._live.now):
             self._check_operator(exchange)
         if head.method not in page.methods:
             raise ClientFault(
@@ -112,7 +119,7 @@ class Api:
             )
 
     def _check_operator(self, exchange: Exchange) -> None:
-        key = self._settings.master_key
+        key = self._live.now.master_key
         if operator_may(
             exchange.head.headers,
             key=key,
@@ -147,7 +154,7 @@ class Api:
             },
         )
 
-    def _live(self, exchange: Exchange) -> None:
+    def _alive(self, exchange: Exchange) -> None:
         _respond(exchange, {"status": "ok"})
 
     def _ready(self, exchange: Exchange) -> None:
@@ -161,7 +168,7 @@ class Api:
             {
                 "name": "buntime",
                 "version": __version__,
-                "api": f"{exchange.sender.prefix}{self._settings.api_prefix}/api",
+                "api": f"{exchange.sender.prefix}{self._live.now.api_prefix}/api",
             },
         )
 

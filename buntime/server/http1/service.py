@@ -10,6 +10,7 @@ from buntime.core.access.access import is_forwarding
 from buntime.core.http1.forwarded import Headers, Proxies
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
@@ -49,7 +50,8 @@ class Connected(Protocol):
 class Service:
     """The shared half of every connection."""
 
-    def __init__(self, loop: Loop, settings: Settings, log: Log, meters: Meters) -> None:
+    def __init__(self, loop: Loop, live: LiveSettings, log: Log, meters: Meters) -> None:
+        settings = live.now
         self.loop = loop
         self.log = log
         self.is_development = settings.is_development
@@ -74,10 +76,11 @@ class Service:
         self._date = ""
         self._id_prefix = os.urandom(6).hex()
         self._last_id = 0
-        self.reconfigure(settings)
+        self._adopt(settings)
+        live.follow(self._adopt)
 
-    def reconfigure(self, settings: Settings) -> None:
-        """Take what may change later: for new connections, and timeouts that start from now on."""
+    def _adopt(self, settings: Settings) -> None:
+        """These hold for new connections, and for timeouts that start from now on."""
         self.head_parser = HeadParser(
             Limits(
                 request_line_max_bytes=settings.request_line_max_bytes,

@@ -28,6 +28,7 @@ from buntime.core.pool.workforce import (
     Refuse,
     Spawn,
 )
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause, Drop
 from buntime.server.http1.exchange import Exchange
@@ -61,13 +62,14 @@ class Pool:
     def __init__(
         self,
         loop: Loop,
-        settings: Settings,
+        live: LiveSettings,
         log: Log,
         *,
         interpreters: Interpreters,
         bundle: str,
         environ: Mapping[str, str],
     ) -> None:
+        settings = live.now
         self._loop = loop
         self._log = log
         self._default_python = interpreters.default.executable
@@ -106,16 +108,12 @@ class Pool:
         self._is_carrying_out = False
         self._refilling: Timer | None = None  # workers have been taken, and others are to start
         self._on_empty: Callable[[], None] | None = None
+        live.follow(self._take_settings)
 
     def __repr__(self) -> str:
         return f"Pool({self._supervisor!r}, {self.deployments!r})"
 
     # From outside
-
-    def reconfigure(self, settings: Settings) -> None:
-        """Take what may change later. A pool that is too large now shrinks as workers end."""
-        self._scheduler.limits = _limits(settings)
-        self._supervisor.boot_timeout_s = settings.boot_timeout_s
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
@@ -414,6 +412,11 @@ class Pool:
         if self._on_empty is not None and not self._supervisor.workers:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
+
+    def _take_settings(self, settings: Settings) -> None:
+        """These hold from now on. A pool that is too large now shrinks as workers end."""
+        self._scheduler.limits = _limits(settings)
+        self._supervisor.boot_timeout_s = settings.boot_timeout_s
 
 
 def _limits(settings: Settings) -> PoolLimits:

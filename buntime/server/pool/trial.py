@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.router import RESERVED
 from buntime.core.errors import ManifestError
+from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.catalog import Catalog
@@ -59,7 +60,7 @@ class Trial:
         )
         self._pool = Pool(
             self._loop,
-            settings,
+            LiveSettings(settings),
             log,
             interpreters=self._interpreters,
             bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
