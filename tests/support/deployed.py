@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from buntime.core.apps.app import App
+from buntime.core.pool.decisions import Adopt, Decision
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import Adopt, Decision, PoolLimits
+from buntime.core.pool.workforce import PoolLimits
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments
 from tests.support.apps import make_app

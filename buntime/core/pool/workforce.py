@@ -1,11 +1,13 @@
-"""What the scheduler knows of apps and workers, and the decisions it hands out."""
+"""What the scheduler knows of a worker and of an app.
+
+`in_use`, `idle`, `resting` and the counts of an app are kept by the census, see there.
+"""
 
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from buntime.core.pool.lifecycle import Event, State, after
-
-Ticket = Hashable
+from buntime.core.pool.lifecycle import TRANSITIONS, Event, State, after
+from buntime.core.pool.requestqueue import RequestQueue
 
 
 class PoolLimits(NamedTuple):
@@ -39,51 +41,16 @@ class Policy(NamedTuple):
         return self.ttl_s == 0
 
 
-# Decisions. A plain class each: the server looks them up by type.
+TAKES_WORK = frozenset({State.IDLE, State.BUSY})
+HAS_LEFT = frozenset({State.RETIRING, State.ENDING, State.GONE})
+_LOADS = frozenset({State.LOADING, State.ONCE})
+CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
+BACKOFF_MAX_S = 60.0
 
 
-class Spawn(NamedTuple):
-    """Start an interpreter that waits for INIT, for an app with this `spare_key`."""
-
-    worker: int
-    spare_key: Hashable
-
-
-class Adopt(NamedTuple):
-    """Send the app's INIT to the worker."""
-
-    worker: int
-    app: "AppState"
-
-
-class Assign(NamedTuple):
-    """Send the request to the worker."""
-
-    worker: int
-    ticket: Ticket
-
-
-class End(NamedTuple):
-    """Tell the worker to TERMINATE, after IDLE where `was_idle`."""
-
-    worker: int
-    was_idle: bool = False
-
-
-class Refuse(NamedTuple):
-    """The request finds no place: answer 503, worth another try after so many seconds."""
-
-    ticket: Ticket
-    retry_after_s: float
-
-
-class Fail(NamedTuple):
-    """The request waited for a worker that could not load its app."""
-
-    ticket: Ticket
-
-
-Decision = Spawn | Adopt | Assign | End | Refuse | Fail
+def backoff_s(failures: int) -> float:
+    """How long after so many failures in a row the next try is made: 1 s, 2 s, ... 60 s."""
+    return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
 
 
 class WorkerState:
@@ -94,12 +61,15 @@ class WorkerState:
         "born_s",
         "capacity",
         "id",
+        "idle_fresh",
+        "idle_line",
         "idle_since_s",
         "in_hand",
         "is_leaving",
         "is_loaded",
         "is_up",
         "open_ended",
+        "place",
         "requests_max",
         "served",
         "spare_key",
@@ -121,46 +91,30 @@ class WorkerState:
         self.is_up = False  # its interpreter has started
         self.is_loaded = False
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
+        # the census'
+        self.place = -1  # where it is in its app's `open`; -1: nowhere
+        self.idle_fresh: dict[WorkerState, None] = {}  # the idle workers it joins
+        self.idle_line = self.idle_fresh  # those it is in, while it is idle
 
     def __repr__(self) -> str:
         return f"WorkerState({self.id}, {self.state.name}, {self.in_hand} in hand)"
 
     def step(self, event: Event) -> None:
-        self.state = after(self.state, event)
+        self.state = TRANSITIONS[self.state].get(event) or after(self.state, event)
 
     def can_take(self) -> bool:
         return self.in_hand - self.open_ended < self.capacity and self.state in TAKES_WORK
 
+    def is_used_up(self) -> bool:
+        """Has it had so many requests that another one is to take its place?"""
+        return self.served >= self.requests_max and self.state not in HAS_LEFT
+
+    def is_idle_for(self, seconds: float, now: float) -> bool:
+        return self.state is State.IDLE and now - self.idle_since_s >= seconds
+
     def is_booting(self) -> bool:
         """Does it start its interpreter, or load its app?"""
         return not self.is_loaded if self.state in _LOADS else not self.is_up
-
-
-TAKES_WORK = frozenset({State.IDLE, State.BUSY})
-HAS_LEFT = frozenset({State.RETIRING, State.ENDING, State.GONE})
-_LOADS = frozenset({State.LOADING, State.ONCE})
-CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
-BOOT_TRIES = 3  # boots cut short from outside that a waiting request outlives, less one
-BACKOFF_MAX_S = 60.0
-SPARES_KEPT_S = 300.0  # spares of a key, after the last request that could have used one
-TURN_S = 1.0  # that an app without workers waits for another one's, where the pool is full
-RETRY_AFTER_MAX_S = 3600.0
-
-
-def backoff_s(failures: int) -> float:
-    """How long after so many failures in a row the next try is made: 1 s, 2 s, ... 60 s."""
-    return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
-
-
-class Spares:
-    """How spares of one key fare."""
-
-    __slots__ = ("failures", "retry_at_s", "used_at_s")
-
-    def __init__(self) -> None:
-        self.used_at_s = float("inf")  # kept for ever, unless somebody writes a time
-        self.failures = 0  # interpreters that died as they started, in a row
-        self.retry_at_s = float("-inf")
 
 
 class AppState:
@@ -168,15 +122,21 @@ class AppState:
 
     __slots__ = (
         "boot_failures",
-        "departed_at_s",
         "given_room_at_s",
-        "interval_s",
+        "idle",
         "is_dropped",
+        "is_ephemeral",
+        "is_watched",
         "key",
         "last_request_s",
+        "leaving",
+        "loaded",
+        "loading",
+        "open",
         "policy",
         "queue",
         "retry_at_s",
+        "serving",
         "tried_at_s",
         "workers",
     )
@@ -184,79 +144,44 @@ class AppState:
     def __init__(self, key: str, policy: Policy) -> None:
         self.key = key
         self.policy = policy
-        self.workers: dict[int, WorkerState] = {}
-        # Ticket -> when it came, in order of arrival; a dict, to withdraw in O(1)
-        self.queue: dict[Ticket, float] = {}
-        # How fast the queue moves: the time between two requests that leave it, averaged.
-        self.interval_s = 0.0  # 0: not known
-        self.departed_at_s = float("-inf")  # when one left it, or it began to fill
+        self.is_ephemeral = policy.is_ephemeral
+        self.is_watched = policy.prewarm > 0  # to be looked at after each change of its workers
+        self.queue = RequestQueue(policy.timeout_s)
         self.last_request_s = float("-inf")
         self.given_room_at_s = float("-inf")  # when a busy worker of another app had to leave
         self.tried_at_s: float | None = None  # since when it is to be loaded without a request
         self.is_dropped = False  # its code changed or its folder went: no new workers
         self.boot_failures = 0  # in a row
         self.retry_at_s = float("-inf")  # no boot before, after one that failed
+        # the census'
+        self.workers: dict[int, WorkerState] = {}
+        self.idle: dict[WorkerState, None] = {}  # the one that was busy last at the end
+        self.open: list[WorkerState] = []  # those that can take a request
+        self.serving = 0  # workers that have not left
+        self.leaving = 0  # of them, those whose replacement loads
+        self.loading = 0
+        self.loaded = 0  # workers that have loaded the app, in whatever state
 
     def __repr__(self) -> str:
         return f"AppState({self.key}, {len(self.workers)} workers, {len(self.queue)} queued)"
 
-    def has_loaded_worker(self) -> bool:
-        return any(worker.is_loaded for worker in self.workers.values())
+    def may_have_another(self) -> bool:
+        """Are its workers fewer than the manifest allows? A replacement is counted for the old."""
+        return self.is_ephemeral or self.serving - self.leaving < self.policy.workers
 
-    def serving_count(self) -> int:
-        return sum(worker.state not in HAS_LEFT for worker in self.workers.values())
+    def lacks_ready(self) -> bool:
+        """Is a prewarmed worker to be started?"""
+        ready = len(self.idle) + self.loading
+        return ready < self.policy.prewarm and self.may_have_another() and not self.is_dropped
 
-    def is_overloaded(self, now: float) -> bool:
-        """Has the oldest in the queue used up half of its time?
-
-        Then most will be late. Who came last gets the next place, as it still has a client that
-        waits: first come, first served would answer each just when its client has given up.
-        """
-        queue = self.queue
-        return bool(queue) and now - next(iter(queue.values())) > self.policy.timeout_s / 2
-
-    def enqueue(self, ticket: Ticket, now: float) -> None:
-        if not self.queue:
-            self.departed_at_s = now
-        self.queue[ticket] = now
-
-    def take_next(self, now: float) -> Ticket:
-        """Take who is next out of the queue, and learn how fast it moves."""
-        queue = self.queue
-        if self.is_overloaded(now):
-            ticket, _ = queue.popitem()
-        else:
-            ticket = next(iter(queue))
-            del queue[ticket]
-        passed_s = now - self.departed_at_s
-        self.departed_at_s = now
-        self.interval_s = (
-            passed_s if not self.interval_s else 0.8 * self.interval_s + 0.2 * passed_s
-        )
-        return ticket
+    def has_ready_to_spare(self) -> bool:
+        """May an idle worker go, as enough others are prewarmed?"""
+        return len(self.idle) + self.loading > self.policy.prewarm
 
     def wait_s(self, now: float) -> float:
         """How long a request that came now would wait, as far as the queue's speed tells."""
-        if not self.queue:
-            return 0.0
-        halted_s = max(0.0, now - self.departed_at_s - self.interval_s)  # a boot, a slow request
-        return min(RETRY_AFTER_MAX_S, halted_s + self.interval_s * (len(self.queue) + 1))
+        return self.queue.wait_s(now)
 
     def is_crash_looping(self, now: float) -> bool:
         """Have so many boots failed in a row that the next one waits for its back-off?"""
         return self.boot_failures >= CRASH_LOOP and now < self.retry_at_s
-
-
-def least_loaded(app: AppState) -> WorkerState | None:
-    """The worker with the fewest requests in hand, of those that can take one."""
-    best: WorkerState | None = None
-    for worker in app.workers.values():
-        if worker.can_take() and (best is None or worker.in_hand < best.in_hand):
-            if worker.in_hand == 0:
-                return worker
-            best = worker
-    return best
-
-
-def ready_count(app: AppState) -> int:
-    return sum(worker.state in (State.IDLE, State.LOADING) for worker in app.workers.values())

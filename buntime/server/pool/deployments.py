@@ -10,9 +10,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
+from buntime.core.pool.decisions import Decision
 from buntime.core.pool.rollout import Placement, Rollout, is_meant
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import AppState, Decision
+from buntime.core.pool.workforce import AppState
 from buntime.server.apps.changes import TreeWatch
 from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment

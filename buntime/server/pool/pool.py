@@ -14,20 +14,10 @@ from collections.abc import Callable, Mapping
 from buntime.core.apps.app import App
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ServerFault
+from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import (
-    TAKES_WORK,
-    Adopt,
-    AppState,
-    Assign,
-    Decision,
-    End,
-    Fail,
-    PoolLimits,
-    Refuse,
-    Spawn,
-)
+from buntime.core.pool.workforce import TAKES_WORK, AppState, PoolLimits
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause, Drop

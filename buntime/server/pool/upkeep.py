@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from buntime.core.pool.decisions import Decision
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import Decision
 from buntime.core.telemetry.meters import Cause
 from buntime.core.values.units import format_size
 from buntime.sdk import closecodes

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import (
-    Adopt,
-    AppState,
-    Assign,
-    Decision,
-    End,
-    Fail,
-    Policy,
-    PoolLimits,
-    Refuse,
-    Spawn,
-)
+from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy, PoolLimits, WorkerState
+from tests.core.pool.recount import check_census
 
 
 def limits(**changes: int) -> PoolLimits:
@@ -226,6 +218,20 @@ def test_a_replacement_that_does_not_load_leaves_the_old_worker_serving() -> Non
     assert pool.submit(app, "r3", 2) == [Assign(old, "r3")]
     assert kinds(pool.finished(old, 2)) == []  # backs off
     assert kinds(pool.tick(3.5)) == ["Spawn", "Adopt"]
+
+
+def test_one_replacement_that_fails_keeps_one_old_worker() -> None:
+    """Of two that are being replaced at once, one is replaced: there is never one too many."""
+    pool, app = scheduler(), AppState("a", policy(workers=2))
+    old = [booted(pool, app)]
+    pool.submit(app, "r1", 1)
+    old.append(worker_of(pool.submit(app, "r2", 1)))
+    pool.loaded(old[1], 1, 1)
+    new = [worker_of(pool.recycle(worker, 2)) for worker in old]
+    pool.died(new[0], 3)
+    pool.loaded(new[1], 1, 4)
+    serving = [w for w in pool.workers.values() if w.state not in HAS_LEFT and not w.is_leaving]
+    assert len(serving) == 2
 
 
 def test_an_old_worker_without_traffic_ends() -> None:
@@ -537,6 +543,48 @@ def test_recycling_waits_for_its_turn() -> None:
     assert "Adopt" in kinds(pool.tick(2))
 
 
+def test_prewarm_does_not_go_beyond_workers() -> None:
+    """A persistent app whose only worker is busy gets no second one for `prewarm`: its state in
+    memory would be in two places."""
+    pool, app = scheduler(), AppState("a", policy(prewarm=1))
+    worker = worker_of(pool.add_app(app, 0))
+    pool.loaded(worker, 8, 0)
+    pool.submit(app, "r", 1)
+    assert pool.tick(1.5) == []
+    assert pool.finished(worker, 2) == []
+
+
+def test_what_prewarm_keeps_ends_when_others_are_ready() -> None:
+    """A worker kept beyond its idleTimeout as the only ready one goes once there is another."""
+    pool, app = scheduler(), AppState("a", policy(prewarm=1, workers=2, ttl_s=1000.0))
+    old = worker_of(pool.add_app(app, 0))
+    pool.loaded(old, 1, 0)
+    assert pool.tick(60) == []  # idle for longer than it may be, and kept
+    pool.submit(app, "r", 61)
+    new = worker_of(pool.tick(61.5))
+    pool.loaded(new, 1, 62)
+    pool.finished(old, 63)
+    assert pool.tick(100) == []
+    assert pool.tick(112) == [End(new, was_idle=True)]
+    assert pool.tick(200) == []
+
+
+def test_slots_of_ephemeral_apps_do_not_hold_back_others() -> None:
+    """Who waits for room in the pool is served when there is some, however many wait for slots."""
+    pool = scheduler(pool_size=2, ephemeral_concurrency=1)
+    once = AppState("once", policy(ttl_s=0.0))
+    pool.submit(once, "o1", 0)
+    pool.submit(once, "o2", 0)
+    stays, other = AppState("stays", policy()), AppState("other", policy())
+    worker = worker_of(pool.submit(stays, "s", 0))
+    pool.loaded(worker, 1, 0)
+    pool.submit(other, "x", 0)
+    pool.retire(worker)
+    assert pool.finished(worker, 1) == [End(worker)]
+    decisions, _ = pool.died(worker, 2)
+    assert pool.workers[worker_of(decisions)].app is other
+
+
 POLICIES = st.builds(
     Policy,
     spare_key=st.sampled_from(["python", "other"]),
@@ -547,6 +595,10 @@ POLICIES = st.builds(
     prewarm=st.integers(0, 2),
     timeout_s=st.sampled_from([1.0, 30.0]),
 )
+
+
+def counts_for_app(worker: WorkerState) -> bool:
+    return worker.app is not None and not worker.is_leaving and worker.state not in HAS_LEFT
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -720,6 +772,19 @@ class SchedulerMachine(RuleBasedStateMachine):
     def the_pool_holds_its_size(self) -> None:
         if hasattr(self, "scheduler"):
             assert self.scheduler.size <= self.scheduler.limits.pool_size
+
+    @invariant()
+    def no_app_has_more_workers_than_it_may(self) -> None:
+        if hasattr(self, "scheduler"):
+            by_app = Counter(w.app for w in self.scheduler.workers.values() if counts_for_app(w))
+            for app, number in by_app.items():
+                assert app is not None
+                assert app.is_ephemeral or number <= app.policy.workers
+
+    @invariant()
+    def the_census_agrees_with_a_search(self) -> None:
+        if hasattr(self, "scheduler"):
+            check_census(self.scheduler)
 
     @invariant()
     def counts_agree(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buntime.core.errors import ManifestError
-from buntime.core.pool.workforce import End
+from buntime.core.pool.decisions import End
 from buntime.core.telemetry.records import Level
 from tests.support.apps import make_app
 from tests.support.deployed import World

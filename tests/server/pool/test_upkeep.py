@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from buntime.core.pool.decisions import Adopt, Decision
 from buntime.core.pool.lifecycle import State
-from buntime.core.pool.workforce import Adopt, Decision
 from buntime.core.telemetry.meters import Cause
 from buntime.server.pool.upkeep import Upkeep
 from tests.support.deployed import World

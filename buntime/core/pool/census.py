@@ -1,0 +1,300 @@
+"""Who is doing what, among all workers: kept at each step, so that no request pays for a search.
+
+Every step of a worker goes through here. What belongs to a step that is rare (a start, a death) is
+counted by taking the worker out of all counts and putting it back as it is afterwards; the two
+steps of a warm request, IDLE -> BUSY -> IDLE, change only who is idle and who can take more.
+
+Invariant, tested after each event: a count equals what a search over all workers finds.
+"""
+
+from collections.abc import Hashable, Iterator
+
+from buntime.core.pool.lifecycle import Event, State
+from buntime.core.pool.workforce import HAS_LEFT, AppState, PoolLimits, WorkerState
+
+_BUSY, _ASSIGN, _DRAINED = State.BUSY, Event.ASSIGN, Event.DRAINED  # looked up for each request
+
+
+class IdleLine:
+    """The idle workers of all apps with the same idleTimeout, the one idle longest first.
+
+    `kept` are those idle for longer than that, whose app wants them ready (`prewarm`).
+    """
+
+    __slots__ = ("fresh", "kept", "timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.fresh: dict[WorkerState, None] = {}
+        self.kept: dict[WorkerState, None] = {}
+
+    def keep(self, worker: WorkerState) -> None:
+        del self.fresh[worker]
+        self.kept[worker] = None
+        worker.idle_line = self.kept
+
+    def expired(self, now: float) -> Iterator[tuple[WorkerState, AppState]]:
+        """Each of `fresh` that is idle for too long, with its app: to be kept or ended at once."""
+        while self.fresh:
+            worker = next(iter(self.fresh))
+            if worker.app is None or not worker.is_idle_for(self.timeout_s, now):
+                return
+            yield worker, worker.app
+
+
+class Census:
+    """All workers of the pool, and how many there may be."""
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self.limits = limits
+        self.is_closing = False  # no worker starts any more
+        self.workers: dict[int, WorkerState] = {}
+        self.size = 0  # processes that have, or had, an app
+        self.booting = 0
+        self.once = 0  # workers of one request
+        self.ending = 0
+        self.spares: dict[Hashable, dict[WorkerState, None]] = {}  # by key, oldest first
+        self.idle_lines: dict[float, IdleLine] = {}  # by idleTimeout
+        # Workers with an app that have not left, by their ttl, oldest first
+        self.by_ttl: dict[float, dict[WorkerState, None]] = {}
+        # Apps with several workers that have not left, by how many
+        self.by_serving: dict[int, dict[AppState, None]] = {}
+        self.restless: dict[AppState, None] = {}  # watched apps whose workers have changed
+
+    def watch(self, app: AppState) -> None:
+        """Look at the app at the next tick, if it is one that needs it."""
+        if app.is_watched:
+            self.restless[app] = None
+
+    # Steps that are rare
+
+    def add(self, worker: WorkerState) -> None:
+        """A spare is being started."""
+        self.workers[worker.id] = worker
+        self.spares.setdefault(worker.spare_key, {})[worker] = None
+        self._count(worker, 1)
+
+    def adopt(self, worker: WorkerState, app: AppState, event: Event, now: float) -> None:
+        """The spare becomes a worker of the app."""
+        self._leave_spares(worker)
+        self._count(worker, -1)
+        worker.app = app
+        worker.step(event)
+        worker.born_s = worker.idle_since_s = now
+        app.workers[worker.id] = worker
+        worker.idle_fresh = self._idle_line(app.policy.idle_timeout_s).fresh
+        self.by_ttl.setdefault(app.policy.ttl_s, {})[worker] = None
+        self._count(worker, 1)
+        self._rank(app, app.serving - 1)
+        self.watch(app)
+
+    def step(self, worker: WorkerState, event: Event) -> None:
+        """Any other step that a worker takes; see `begin` and `finish` for requests."""
+        before, app = worker.state, worker.app
+        if app is None:
+            self._step_without_app(worker, event)
+            return
+        serving = app.serving
+        self._count(worker, -1)
+        worker.step(event)
+        self._count(worker, 1)
+        self._settle(worker, app, before)
+        if app.serving != serving:
+            self.by_ttl[app.policy.ttl_s].pop(worker, None)
+            self._rank(app, serving)
+
+    def remove(self, worker: WorkerState) -> None:
+        """The worker's process has gone."""
+        self.step(worker, Event.DIED)
+        del self.workers[worker.id]
+        if worker.app is not None:
+            del worker.app.workers[worker.id]
+
+    def set_up(self, worker: WorkerState) -> None:
+        """The worker's interpreter has started."""
+        self._count(worker, -1)
+        worker.is_up = True
+        self._count(worker, 1)
+
+    def set_loaded(self, worker: WorkerState, capacity: int, now: float) -> None:
+        """The worker has loaded its app, and can have so many requests at once."""
+        self._count(worker, -1)
+        worker.is_loaded = worker.is_up = True
+        if worker.app is not None and not worker.app.is_ephemeral:
+            worker.capacity = max(1, capacity)
+        worker.idle_since_s = now
+        self._count(worker, 1)
+        self.step(worker, Event.LOADED)
+
+    def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
+        """The worker goes as soon as its replacement has loaded, or does no more."""
+        self._count(worker, -1)
+        worker.is_leaving = is_leaving
+        self._count(worker, 1)
+
+    # Requests
+
+    def begin(self, worker: WorkerState, app: AppState) -> None:
+        """The worker is given one more request; it is one of its app's `open`."""
+        in_hand = worker.in_hand + 1
+        if in_hand == 1:  # else BUSY stays BUSY
+            worker.step(_ASSIGN)
+            del app.idle[worker]
+            del worker.idle_line[worker]
+            if app.is_watched:
+                self.restless[app] = None
+        worker.in_hand = in_hand
+        if in_hand - worker.open_ended >= worker.capacity:
+            _close(worker, app)
+
+    def begin_once(self, worker: WorkerState) -> None:
+        """The worker is given its only request."""
+        if worker.state is State.IDLE:
+            self.step(worker, Event.ASSIGN_ONCE)
+        worker.in_hand = 1
+
+    def open_one(self, worker: WorkerState, app: AppState) -> None:
+        """One of the worker's requests takes no place any more."""
+        worker.open_ended += 1
+        _arrange(worker, app)
+
+    def finish(self, worker: WorkerState, app: AppState, now: float, was_open_ended: bool) -> None:
+        """One of the worker's requests has ended."""
+        worker.served += 1
+        worker.in_hand = in_hand = worker.in_hand - 1
+        if was_open_ended:
+            worker.open_ended -= 1
+        if not in_hand:
+            worker.idle_since_s = now
+            if worker.state is not _BUSY:
+                self.step(worker, _DRAINED)
+                return
+            worker.step(_DRAINED)
+            app.idle[worker] = None
+            worker.idle_line = worker.idle_fresh
+            worker.idle_line[worker] = None
+            if app.is_watched:
+                self.restless[app] = None
+        if worker.place < 0:
+            _arrange(worker, app)
+
+    # Questions
+
+    def has_room(self) -> bool:
+        """May one more worker have an app?"""
+        return self.size < self.limits.pool_size
+
+    def has_slot(self) -> bool:
+        """May one more request have a worker of its own?"""
+        return self.once < self.limits.ephemeral_concurrency
+
+    def may_boot(self) -> bool:
+        """May one more boot begin that no request waits for?"""
+        return self.booting < self.limits.boots_at_once
+
+    def too_old(self, now: float) -> Iterator[WorkerState]:
+        """Those whose ttl is over."""
+        for ttl_s, workers in self.by_ttl.items():
+            for worker in workers if ttl_s else ():
+                if now - worker.born_s < ttl_s:
+                    break
+                yield worker
+
+    def idle_longest(self) -> WorkerState | None:
+        fronts = [
+            next(iter(workers))
+            for line in self.idle_lines.values()
+            for workers in (line.kept, line.fresh)
+            if workers
+        ]
+        return min(fronts, key=lambda worker: worker.idle_since_s, default=None)
+
+    def busy_longest(self) -> WorkerState | None:
+        """Of the workers that have requests, the one that was adopted first."""
+        fronts = [
+            worker
+            for workers in self.by_ttl.values()
+            if (worker := next((w for w in workers if w.state is State.BUSY), None))
+        ]
+        return min(fronts, key=lambda worker: worker.born_s, default=None)
+
+    def richest(self) -> Iterator[AppState]:
+        """The apps with several workers that have not left, those with most first."""
+        for serving in sorted(self.by_serving, reverse=True):
+            yield from self.by_serving[serving]
+
+    # How it is kept
+
+    def _count(self, worker: WorkerState, by: int) -> None:
+        state, app = worker.state, worker.app
+        if state is State.GONE:
+            return
+        self.booting += by * worker.is_booting()
+        self.size += by * (state is not State.SPARE)
+        self.once += by * (state is State.ONCE)
+        self.ending += by * (state is State.ENDING)
+        if app is not None:
+            app.serving += by * (state not in HAS_LEFT)
+            app.leaving += by * (worker.is_leaving and state not in HAS_LEFT)
+            app.loading += by * (state is State.LOADING)
+            app.loaded += by * worker.is_loaded
+
+    def _step_without_app(self, worker: WorkerState, event: Event) -> None:
+        if worker.state is State.SPARE:
+            self._leave_spares(worker)
+        self._count(worker, -1)
+        worker.step(event)
+        self._count(worker, 1)
+
+    def _settle(self, worker: WorkerState, app: AppState, before: State) -> None:
+        """See to it that the worker is found where its state says."""
+        if before is State.IDLE:
+            del app.idle[worker]
+            del worker.idle_line[worker]
+        if worker.state is State.IDLE:
+            app.idle[worker] = None
+            worker.idle_line = worker.idle_fresh
+            worker.idle_line[worker] = None
+        self.watch(app)
+        _arrange(worker, app)
+
+    def _idle_line(self, timeout_s: float) -> IdleLine:
+        line = self.idle_lines.get(timeout_s)
+        if line is None:
+            line = self.idle_lines[timeout_s] = IdleLine(timeout_s)
+        return line
+
+    def _leave_spares(self, worker: WorkerState) -> None:
+        spares = self.spares[worker.spare_key]
+        del spares[worker]
+        if not spares:
+            del self.spares[worker.spare_key]
+
+    def _rank(self, app: AppState, before: int) -> None:
+        """The number of the app's workers that have not left is another than `before`."""
+        if before > 1:
+            apps = self.by_serving[before]
+            del apps[app]
+            if not apps:
+                del self.by_serving[before]
+        if app.serving > 1:
+            self.by_serving.setdefault(app.serving, {})[app] = None
+
+
+def _arrange(worker: WorkerState, app: AppState) -> None:
+    """Have the worker among those that can take a request, exactly if it can."""
+    if worker.can_take() == (worker.place >= 0):
+        return
+    if worker.place >= 0:
+        _close(worker, app)
+    else:
+        worker.place = len(app.open)
+        app.open.append(worker)
+
+
+def _close(worker: WorkerState, app: AppState) -> None:
+    last = app.open.pop()
+    if last is not worker:  # fill the gap, in O(1)
+        app.open[worker.place] = last
+        last.place = worker.place
+    worker.place = -1

@@ -1,0 +1,171 @@
+"""Gives requests that wait to workers, and has workers started where the queues need them.
+
+A queue gets another worker as soon as a request waits, one at a time. An ephemeral app gets one
+for each request, as far as there are slots. Where slots or the pool's room are used up, apps wait
+in lines, see `room`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from buntime.core.pool.census import Census
+from buntime.core.pool.choice import choose
+from buntime.core.pool.decisions import Assign, Decision, Refuse
+from buntime.core.pool.lifecycle import Event
+from buntime.core.pool.lifetimes import Lifetimes
+from buntime.core.pool.requestqueue import Ticket
+from buntime.core.pool.room import Room
+from buntime.core.pool.workforce import CRASH_LOOP, AppState
+
+
+class Dispatch:
+    """The queues of all apps. `chance()` gives a number from 0 to 1, 1 excluded."""
+
+    def __init__(
+        self, census: Census, room: Room, lifetimes: Lifetimes, chance: Callable[[], float]
+    ) -> None:
+        self._census = census
+        self._room = room
+        self._lifetimes = lifetimes
+        self._chance = chance
+        self._queued: dict[AppState, None] = {}  # apps that may have a queue
+        self._taken: dict[AppState, None] = {}  # apps that may have a prewarmed worker less
+
+    # Queues
+
+    def enqueue(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
+        """Queue the request, unless a worker can have it now, or the queue is full."""
+        app.queue.add(ticket, now)
+        self._queued[app] = None
+        return self.pump(app, now) + self._bound(app, ticket, now)
+
+    def pump(self, app: AppState, now: float) -> list[Decision]:
+        """Give queued requests to workers, and start workers where that helps."""
+        decisions: list[Decision] = []
+        if app.is_ephemeral:
+            decisions += self._pump_ephemeral(app, now)
+        else:
+            while app.queue and (worker := choose(app, self._chance)) is not None:
+                self._census.begin(worker, app)
+                decisions.append(Assign(worker.id, app.queue.take_next(now)))
+            if app.queue and self._may_start_another(app, now):
+                decisions += self._start(app, now)
+        if not app.queue:
+            self._room.leave_lines(app)
+        return decisions
+
+    def pump_queued(self, now: float) -> list[Decision]:
+        """Pump all that wait for something else than room; a back-off may be over."""
+        decisions: list[Decision] = []
+        self._queued = {app: None for app in self._queued if app.queue}
+        for app in tuple(self._queued):
+            if app not in self._room.line:
+                decisions += self.pump(app, now)
+        return decisions
+
+    def _pump_ephemeral(self, app: AppState, now: float) -> Iterator[Decision]:
+        census = self._census
+        while app.queue and not census.is_closing:
+            if not census.has_slot():
+                self._room.turns[app] = None
+                return
+            worker = next(iter(app.idle), None)
+            if worker is None:
+                if not census.has_room():
+                    yield from self._wait_for_room(app, now)
+                    return
+                worker, decisions = self._lifetimes.start(app, Event.ADOPT_ONCE, now)
+                yield from decisions
+            census.begin_once(worker)
+            self._taken[app] = None
+            yield Assign(worker.id, app.queue.take_next(now))
+
+    def _bound(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
+        """Where the queue is too long: refuse the newest, or the oldest, if that would be late."""
+        limits, queue = self._census.limits, app.queue
+        limit = limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
+        if len(queue) <= limit:
+            return []
+        if queue.is_overloaded(now):
+            ticket = queue.oldest()
+        self.withdraw(app, ticket)
+        return [Refuse(ticket, queue.wait_s(now))]
+
+    def withdraw(self, app: AppState, ticket: Ticket) -> None:
+        """Take the request out of the queue."""
+        del app.queue[ticket]
+        if not app.queue:
+            self._room.leave_lines(app)
+
+    # Starts
+
+    def try_out(self, app: AppState, now: float) -> list[Decision]:
+        """Have the app loaded by a worker, if it has none; to be called again."""
+        census = self._census
+        if app.is_dropped or census.is_closing or now < app.retry_at_s or app.serving:
+            app.tried_at_s = None
+            return []
+        if census.has_room():
+            app.tried_at_s = None
+        elif app.tried_at_s is None:
+            app.tried_at_s = now
+        return self._start(app, now)
+
+    def refill_taken(self, now: float) -> list[Decision]:
+        """Make up for the prewarmed workers that ephemeral requests have taken."""
+        taken, self._taken = self._taken, {}
+        return [each for app in taken for each in self._lifetimes.prewarm(app, now)]
+
+    def _may_start_another(self, app: AppState, now: float) -> bool:
+        """Would one more worker help the queue, and may it be started?"""
+        if self._census.is_closing or app.loading or not app.may_have_another():
+            return False
+        return now >= app.retry_at_s or (not app.loaded and app.boot_failures < CRASH_LOOP)
+
+    def _start(self, app: AppState, now: float) -> list[Decision]:
+        """Start one more worker of the app, when the pool has room for it."""
+        if self._census.has_room():
+            return self._lifetimes.start(app, Event.ADOPT, now)[1]
+        return self._wait_for_room(app, now)
+
+    # Room and slots
+
+    def serve_lines(self, now: float) -> list[Decision]:
+        """Give the room and the slots there are; who still waits then goes to the line's end."""
+        decisions: list[Decision] = []
+        line = self._room.line
+        while line and self._census.has_room():
+            app = next(iter(line))
+            del line[app]
+            is_tried = app.tried_at_s is not None and not app.queue
+            decisions += self.try_out(app, now) if is_tried else self.pump(app, now)
+        return decisions + self.take_turns(now)
+
+    def take_turns(self, now: float) -> list[Decision]:
+        """Give free slots to ephemeral apps, to each one after the other."""
+        decisions: list[Decision] = []
+        turns = self._room.turns
+        while turns and self._census.has_slot() and not self._census.is_closing:
+            app = next(iter(turns))
+            del turns[app]
+            decisions += self.pump(app, now)
+        return decisions
+
+    def claim_room(self, now: float) -> list[Decision]:
+        """For each app in the line, see whether a worker is to leave for it now."""
+        return [each for app in tuple(self._room.line) for each in self._claim(app, now)]
+
+    def evict(self) -> list[Decision]:
+        """A worker is idle, and apps wait for room."""
+        worker = None if self._room.is_promised() else self._room.evict()
+        return self._lifetimes.retire(worker) if worker is not None else []
+
+    def _wait_for_room(self, app: AppState, now: float) -> list[Decision]:
+        """Stand in line for the next worker to die, and have one end, see `room`."""
+        self._room.line[app] = None
+        return self._claim(app, now)
+
+    def _claim(self, app: AppState, now: float) -> list[Decision]:
+        if self._room.is_promised():
+            return []
+        worker = self._room.evict() or self._room.share(app, now)
+        return self._lifetimes.retire(worker) if worker is not None else []

@@ -1,0 +1,109 @@
+"""Starts and ends of workers: adopted, kept ready, replaced when used up, ended when idle."""
+
+from collections.abc import Callable, Iterator
+
+from buntime.core.pool.census import Census
+from buntime.core.pool.decisions import Adopt, Decision, End
+from buntime.core.pool.lifecycle import Event, State
+from buntime.core.pool.room import Room
+from buntime.core.pool.spares import Spares
+from buntime.core.pool.workforce import TAKES_WORK, AppState, WorkerState
+
+
+class Lifetimes:
+    """`jitter()` gives a number from 0 to 1, for replacing workers at different times."""
+
+    def __init__(
+        self, census: Census, spares: Spares, room: Room, jitter: Callable[[], float]
+    ) -> None:
+        self._census = census
+        self._spares = spares
+        self._room = room
+        self._jitter = jitter
+        self._used_up: dict[WorkerState, None] = {}  # their number of requests is reached
+
+    # Starts
+
+    def start(self, app: AppState, event: Event, now: float) -> tuple[WorkerState, list[Decision]]:
+        """A spare becomes the app's worker; where there is none, a new process."""
+        policy = app.policy
+        if app.is_ephemeral:
+            self._spares.use(policy.spare_key, now)
+        worker, spawned = self._spares.take(policy.spare_key)
+        spread = 0.9 + 0.2 * self._jitter()
+        worker.requests_max = max(1, round(policy.max_requests * spread))
+        self._census.adopt(worker, app, event, now)
+        return worker, [*spawned, Adopt(worker.id, app)]
+
+    def prewarm(self, app: AppState, now: float) -> Iterator[Decision]:
+        """Keep `prewarm` loaded workers ready, as far as the pool has room to spare."""
+        census = self._census
+        if app.is_dropped or census.is_closing or now < app.retry_at_s:
+            return
+        while app.lacks_ready() and census.has_room() and census.may_boot():
+            if self._room.is_wanted():
+                return
+            yield from self.start(app, Event.ADOPT, now)[1]
+
+    # Ends
+
+    def retire(self, worker: WorkerState) -> list[Decision]:
+        """The worker leaves after what it has in hand."""
+        before = worker.state
+        if worker.is_leaving:
+            self._census.set_leaving(worker, False)
+        self._census.step(worker, Event.RETIRE)
+        if worker.state is State.ENDING and before is not State.ENDING:
+            return [End(worker.id)]
+        return []
+
+    def use_up(self, worker: WorkerState) -> None:
+        """The worker is to have no more requests than it had: replaced as soon as it may be."""
+        worker.requests_max = 0
+        self._used_up[worker] = None
+
+    def replace(self, worker: WorkerState, now: float) -> list[Decision]:
+        """Start the worker's replacement, or end it if unused; nothing where it may not be yet."""
+        app, census = worker.app, self._census
+        if app is None or worker.is_leaving or worker.state not in TAKES_WORK:
+            return []
+        if now < app.retry_at_s or not census.may_boot():
+            return []
+        wanted = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
+        if app.is_dropped or census.is_closing or not wanted or not census.has_room():
+            return self.retire(worker)
+        census.set_leaving(worker, True)
+        return self.start(app, Event.ADOPT, now)[1]
+
+    def replace_due(self, now: float) -> list[Decision]:
+        """Replace the workers that are too old, or used up."""
+        self._used_up = {w: None for w in self._used_up if w.is_used_up()}
+        due = self._used_up | dict.fromkeys(self._census.too_old(now))
+        return [each for worker in due for each in self.replace(worker, now)]
+
+    def end_idle(self, now: float) -> Iterator[Decision]:
+        """End the workers that have been idle for too long, but for those to be kept ready."""
+        for line in self._census.idle_lines.values():
+            for worker, app in line.expired(now):
+                if app.has_ready_to_spare():
+                    yield self._end_idle(worker)
+                else:
+                    line.keep(worker)
+
+    def look_after_ready(self, now: float) -> list[Decision]:
+        """Of the apps with `prewarm` whose workers have changed: end and start some."""
+        census = self._census
+        restless, census.restless = census.restless, {}
+        decisions: list[Decision] = []
+        for app in restless:
+            for worker in tuple(app.idle):
+                if worker.is_idle_for(app.policy.idle_timeout_s, now) and app.has_ready_to_spare():
+                    decisions += [self._end_idle(worker)]
+            decisions += self.prewarm(app, now)
+            if app.lacks_ready():
+                census.restless[app] = None
+        return decisions
+
+    def _end_idle(self, worker: WorkerState) -> End:
+        self.retire(worker)
+        return End(worker.id, was_idle=True)

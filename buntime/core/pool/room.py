@@ -1,0 +1,70 @@
+"""Apps that wait: for room in a full pool, or for one of the slots of ephemeral requests.
+
+Room is made by the worker idle longest; where none is idle, by one of the app that has most, if
+that is more than a fair share; else, for an app that has no worker, by the one that has served
+longest, one a second. Slots are given in turns.
+"""
+
+from buntime.core.pool.census import Census
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.workforce import AppState, WorkerState
+
+TURN_S = 1.0  # that an app without workers waits for another one's
+
+
+class Room:
+    """Who waits, and which worker makes room."""
+
+    def __init__(self, census: Census) -> None:
+        self.line: dict[AppState, None] = {}  # for room in the pool, who comes first first
+        self.turns: dict[AppState, None] = {}  # for a slot
+        self.evictions = 0
+        self._census = census
+
+    def is_wanted(self) -> bool:
+        """Does any app wait?"""
+        return bool(self.line or self.turns)
+
+    def leave_lines(self, app: AppState) -> None:
+        """The app's queue is empty: it waits no more, unless it is to be tried."""
+        self.turns.pop(app, None)
+        if app.tried_at_s is None:
+            self.line.pop(app, None)
+
+    def is_promised(self) -> bool:
+        """Does a worker end already for each app in the line?"""
+        return self._census.ending >= len(self.line)
+
+    def evict(self) -> WorkerState | None:
+        """The worker idle longest, which is to end."""
+        worker = self._census.idle_longest()
+        if worker is not None:
+            self.evictions += 1
+        return worker
+
+    def share(self, app: AppState, now: float) -> WorkerState | None:
+        """Where nobody is idle: the busy worker that is to leave for `app`."""
+        if now - app.given_room_at_s < TURN_S:
+            return None
+        worker = self._of_the_richest(app) or self._whose_turn_is_over(app, now)
+        if worker is not None:
+            app.given_room_at_s = now
+            self.evictions += 1
+        return worker
+
+    def _of_the_richest(self, app: AppState) -> WorkerState | None:
+        """The worker with the fewest requests, of the app that has most workers."""
+        for other in self._census.richest():
+            if other.serving <= app.serving + 1:
+                break
+            busy = [worker for worker in other.workers.values() if worker.state is State.BUSY]
+            if busy:
+                return min(busy, key=lambda worker: worker.in_hand)
+        return None
+
+    def _whose_turn_is_over(self, app: AppState, now: float) -> WorkerState | None:
+        """The worker that has served longest, where `app` has none and has waited for its turn."""
+        since_s = next(iter(app.queue.values()), app.tried_at_s)
+        if app.serving or since_s is None or now - since_s < TURN_S:
+            return None
+        return self._census.busy_longest()

@@ -1,0 +1,66 @@
+"""The census, counted anew by a search over all workers."""
+
+from collections import Counter
+from collections.abc import Hashable
+
+from buntime.core.pool.census import Census
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import HAS_LEFT, TAKES_WORK, AppState, WorkerState
+
+
+def check_census(pool: Scheduler) -> None:
+    """Assert that what is counted and listed is what a search finds."""
+    census = pool._census
+    workers = list(census.workers.values())
+    by_state = Counter(worker.state for worker in workers)
+    assert census.size == len(workers) - by_state[State.SPARE]
+    assert census.booting == sum(worker.is_booting() for worker in workers)
+    assert census.once == by_state[State.ONCE]
+    assert census.ending == by_state[State.ENDING]
+    _check_spares(census, workers)
+    _check_order(census, workers)
+    apps: dict[AppState, list[WorkerState]] = {}
+    for worker in workers:
+        if worker.app is not None:
+            apps.setdefault(worker.app, []).append(worker)
+    for app, its in apps.items():
+        _check_app(app, its)
+    ranked = {(n, app) for n, ranked in census.by_serving.items() for app in ranked}
+    assert ranked == {(app.serving, app) for app in apps if app.serving > 1}
+
+
+def _check_spares(census: Census, workers: list[WorkerState]) -> None:
+    spares: dict[Hashable, list[WorkerState]] = {}
+    for worker in workers:
+        if worker.state is State.SPARE:
+            spares.setdefault(worker.spare_key, []).append(worker)
+    assert {key: list(each) for key, each in census.spares.items()} == spares
+
+
+def _check_order(census: Census, workers: list[WorkerState]) -> None:
+    """Who is idle, and who is older, and in which order."""
+    idle = [w for line in census.idle_lines.values() for w in (*line.kept, *line.fresh)]
+    assert sorted(w.id for w in idle) == [w.id for w in workers if w.state is State.IDLE]
+    for line in census.idle_lines.values():
+        since = [w.idle_since_s for w in (*line.kept, *line.fresh)]
+        assert since == sorted(since)
+    staying = [w for each in census.by_ttl.values() for w in each]
+    assert sorted(w.id for w in staying) == [
+        w.id for w in workers if w.app is not None and w.state not in HAS_LEFT
+    ]
+    for each in census.by_ttl.values():
+        assert [w.born_s for w in each] == sorted(w.born_s for w in each)
+
+
+def _check_app(app: AppState, workers: list[WorkerState]) -> None:
+    assert list(app.workers.values()) == workers or set(app.workers.values()) == set(workers)
+    staying = [worker for worker in workers if worker.state not in HAS_LEFT]
+    assert app.serving == len(staying)
+    assert app.leaving == sum(worker.is_leaving for worker in staying)
+    assert app.loading == sum(worker.state is State.LOADING for worker in workers)
+    assert app.loaded == sum(worker.is_loaded for worker in workers)
+    assert set(app.idle) == {worker for worker in workers if worker.state is State.IDLE}
+    assert set(app.open) == {worker for worker in workers if worker.can_take()}
+    assert all(app.open[worker.place] is worker for worker in app.open)
+    assert all(worker.state in TAKES_WORK for worker in app.open)
