@@ -90,7 +90,7 @@ def _user() -> Findings:
         name = "without a name"
     yield Finding("user", f"{name} ({uid})")
     if uid == 0:
-        text = "apps run as root, unless their manifest has a `user`; start this as another user"
+        text = "apps without a `user` run as root; set RUNTIME_APP_USERS, or start this as another"
         yield Finding("user", text, "warning")
 
 

@@ -96,7 +96,7 @@ class Runtime:
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
         self._interpreters = Interpreters(
-            settings.python, tell=log.info, users=Users(warn=log.warn)
+            settings.python, tell=log.info, users=Users(fixed=settings.app_users, warn=log.warn)
         )
         bundle = ensure_bundle(default_cache_dir(os.environ), warn=log.warn)
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))

@@ -16,7 +16,8 @@ from buntime.server.loop import Loop
 from buntime.server.pool.process import Process
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
-from buntime.server.pythons.interpreter import Interpreter, Interpreters, running_interpreter
+from buntime.server.pythons.interpreter import Interpreters, running_interpreter
+from buntime.server.pythons.probe import Interpreter
 from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
 
 

@@ -10,7 +10,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
-from buntime.core.values.kinds import Parser, duration, one_of, size, whole_number, yes_or_no
+from buntime.core.values.kinds import (
+    Parser,
+    duration,
+    one_of,
+    size,
+    user_name,
+    whole_number,
+    yes_or_no,
+)
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
@@ -79,14 +87,6 @@ def _pattern(value: object) -> str:
     if any("**" in segment and segment != "**" for segment in inner):
         raise BadValue(f'{shown(value)}: write "**" alone between two slashes')
     return value
-
-
-def _user(value: object) -> str:
-    """`"nobody"`, `"1000:1000"`."""
-    name = _text(value)
-    if not re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?", name):
-        raise BadValue(f"{shown(value)} is no user; write a name, or numbers like 1000:1000")
-    return name
 
 
 def _routes_dump(routes: Routes) -> dict[str, list[str]]:
@@ -306,7 +306,7 @@ KEYS = (
         "user",
         "user",
         "name, or uid:gid",
-        _user,
+        user_name,
         None,
         "whom the app's workers run as, where the runtime is root",
         "the runtime's own",

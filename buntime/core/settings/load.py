@@ -34,6 +34,7 @@ class Settings:
     plugin_dirs: tuple[str, ...]
     state_dir: str
     python: str | None
+    app_users: Mapping[str, str]
     pool_size: int
     ephemeral_concurrency: int
     ephemeral_queue_limit: int

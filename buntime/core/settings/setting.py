@@ -7,10 +7,11 @@ import os.path
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from buntime.core.access.access import UNIX_PEER
-from buntime.core.values.kinds import Parser, one_of, whole_number
+from buntime.core.values.kinds import Parser, one_of, user_name, whole_number
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
@@ -104,6 +105,21 @@ def parse_prefix(text: str, _: Situation) -> str:
     ):
         raise BadValue(f'{shown(text)} does not begin a path; write it like "/_"')
     return prefix
+
+
+def parse_app_users(text: str, _: Situation) -> Mapping[str, str]:
+    """`"shop=www-data, *=nobody"` -> the users by the names of apps, "*" for all others."""
+    users: dict[str, str] = {}
+    for item in filter(None, re.split(r"[,\s]+", text)):
+        app, equals, user = item.partition("=")
+        if not app or not equals:
+            raise BadValue(
+                f'{shown(item)} is not APP=USER; write them like "shop=www-data, *=nobody"'
+            )
+        if app in users:
+            raise BadValue(f"{shown(app)} has two users; keep one of them")
+        users[app] = user_name(user)
+    return MappingProxyType(users)
 
 
 def parse_networks(text: str, _: Situation) -> tuple[str, ...]:

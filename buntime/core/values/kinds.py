@@ -3,6 +3,7 @@
 A parser raises BadValue; whoever calls it knows which key or variable it was, and where it stands.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,14 @@ def yes_or_no(value: object) -> bool:
     """A YAML boolean; the text "true" is none."""
     if not isinstance(value, bool):
         raise BadValue(f"{shown(value)} is neither true nor false")
+    return value
+
+
+def user_name(value: object) -> str:
+    """A user of the system: `"nobody"`, `"1000:1000"`."""
+    form = r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?"
+    if not isinstance(value, str) or not re.fullmatch(form, value):
+        raise BadValue(f"{shown(value)} is no user; write a name, or numbers like 1000:1000")
     return value
 
 

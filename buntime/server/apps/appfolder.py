@@ -10,6 +10,7 @@ from buntime.core.apps.app import DEFAULT_ENTRYPOINTS, App, Fault, app_key, is_s
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
 from buntime.core.errors import ManifestError
 from buntime.core.values.wording import shown
+from buntime.server.regularfile import OutsideError, read_regular
 
 _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
 
@@ -62,7 +63,7 @@ class AppFolder:
 
     def _read(self) -> _MadeFrom:
         folder = _resolve(self._path)
-        source, text, touched_ns = _read_manifest(self._path)
+        source, text, touched_ns = _read_manifest(self._path, folder)
         if self._parsed != (source, text):
             try:
                 self._manifest = self._parse(self._key, source, text)
@@ -159,25 +160,24 @@ def _resolve(path: Path) -> Path:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from exc
 
 
-def _read_manifest(folder: Path) -> tuple[Path, bytes | None, int]:
-    """The manifest's path, text and time of change, else the folder, None and 0."""
+def _read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
+    """The manifest's path, text and time of change, else `path`, None and 0.
+
+    `folder` is `path` with links resolved. Root reads nothing else: a manifest that is a link to
+    a file of root's would have its lines told in error messages.
+    """
+    inside = str(folder) if os.geteuid() == 0 else None
     for name in MANIFEST_NAMES:
-        path = folder / name
+        source = path / name
         try:
-            with open(path, "rb", opener=_open_without_waiting) as file:
-                state = os.fstat(file.fileno())
-                if not stat.S_ISREG(state.st_mode):
-                    raise OSError(errno.EINVAL, "not a regular file", str(path))
-                text = file.read(SIZE_MAX_BYTES + 1)  # the parser says if that is too much
-                return path, text, state.st_mtime_ns
+            # The parser says if the text is too long.
+            text, state = read_regular(source, SIZE_MAX_BYTES, inside=inside)
         except FileNotFoundError:
             continue
-    return folder, None, 0
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """For what is not a file but a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
+        except OutsideError as exc:
+            raise ManifestError(f"{printable(source)}: leads out of the app's folder") from exc
+        return source, text, state.st_mtime_ns
+    return path, None, 0
 
 
 def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest) -> str:

@@ -11,7 +11,8 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.settings.load import Settings
 from buntime.server.apps.changes import TreeWatch
-from buntime.server.pythons.interpreter import Interpreter
+from buntime.server.pythons.identity import Identity
+from buntime.server.pythons.probe import Interpreter
 from buntime.wire import INIT, Message
 
 
@@ -21,6 +22,7 @@ class SpareKey(NamedTuple):
     executable: str
     low_memory: bool
     bundle: str | None = None  # where the worker's code is; None: the runtime's own
+    user: Identity | None = None  # whose it is from its start; None: the runtime's
 
 
 class Init(NamedTuple):
@@ -63,11 +65,7 @@ class Deployment:
         self.state = AppState(
             app.key,
             Policy(
-                spare_key=SpareKey(
-                    interpreter.executable,
-                    manifest.low_memory,
-                    None if interpreter.user is None else interpreter.user.bundle,
-                ),
+                spare_key=_spare_key(interpreter, manifest.low_memory),
                 ttl_s=manifest.ttl_s,
                 idle_timeout_s=manifest.idle_timeout_s,
                 max_requests=manifest.max_requests,
@@ -97,6 +95,14 @@ class Deployment:
         return self.watch is not None and self.watch.changed()
 
 
+def _spare_key(interpreter: Interpreter, low_memory: bool) -> SpareKey:
+    user = interpreter.user
+    if user is None:
+        return SpareKey(interpreter.executable, low_memory)
+    owner = user.identity if user.is_from_start else None
+    return SpareKey(interpreter.executable, low_memory, user.bundle, owner)
+
+
 def init_of(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
     """What the app's workers are told; `environ` is the runtime's own environment."""
     if deployment.init is None:
@@ -106,7 +112,8 @@ def init_of(deployment: Deployment, settings: Settings, environ: Mapping[str, st
 
 def _make_init(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
     app, interpreter = deployment.app, deployment.interpreter
-    user = interpreter.user
+    user = None if interpreter.user is None else interpreter.user.identity
+    becomes = None if _spare_key(interpreter, False).user else user  # else it is that user already
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),
@@ -129,6 +136,6 @@ def _make_init(deployment: Deployment, settings: Settings, environ: Mapping[str,
         "prefix": interpreter.prefix,
         "development": settings.is_development,
         "concurrency": app.manifest.concurrency,
-        "user": user and {"uid": user.uid, "gid": user.gid, "groups": user.groups},
+        "user": becomes and {"uid": becomes.uid, "gid": becomes.gid, "groups": becomes.groups},
     }
     return Init(message, blocked)

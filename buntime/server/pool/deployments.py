@@ -17,7 +17,8 @@ from buntime.core.pool.workforce import AppState
 from buntime.server.apps.changes import TreeWatch
 from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment
-from buntime.server.pythons.interpreter import Interpreter, Interpreters
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
 from buntime.server.telemetry.logs import Log
 
 _UNFIT_S = 60.0  # until an app's interpreter is looked for again, where that failed

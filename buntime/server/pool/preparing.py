@@ -11,7 +11,8 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.responders import InPreparation
-from buntime.server.pythons.interpreter import Interpreter, Interpreters
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
 from buntime.server.telemetry.logs import Log
 
 

@@ -21,6 +21,7 @@ from functools import partial
 from buntime.server.loop import Loop
 from buntime.server.pool.output import Dropped, Line, Output, OutputBudget
 from buntime.server.pool.stacks import Stacks
+from buntime.server.pythons.identity import Identity, options_of
 
 # bytes the kernel keeps in each direction of a channel: room for a window of each of a few
 # requests, so that sending a body does not alternate with waking the other side.
@@ -38,11 +39,12 @@ class Process:
         command: Sequence[str],
         environ: Mapping[str, str],
         *,
+        user: Identity | None = None,
         on_line: Line,
         on_dropped: Dropped,
         on_exit: Callable[[int], None],
     ) -> None:
-        """Start `command` with the numbers of channel, lifeline and stacks appended.
+        """Start `command` as `user` with the numbers of channel, lifeline and stacks appended.
 
         `on_line` gets each line of its output, `on_dropped` the numbers of lines and bytes of it
         that were too many (see output.py), `on_exit` its return code (negative for a
@@ -58,6 +60,8 @@ class Process:
             on_failure.callback(os.close, self._lifeline)
             stacks, their_stacks = os.pipe()
             on_failure.callback(os.close, stacks)
+            if user is not None:
+                _give_away(lifeline, user)  # every process of the worker opens it once more
             passed = (theirs.fileno(), lifeline, their_stacks)
             try:
                 for end in (self.channel, theirs):
@@ -70,6 +74,7 @@ class Process:
                     env=dict(environ),
                     pass_fds=passed,
                     process_group=0,
+                    **options_of(user),
                 )
             finally:
                 theirs.close()
@@ -80,6 +85,9 @@ class Process:
         self.pid = self._popen.pid
         self._budget = OutputBudget(loop, on_dropped)
         streams = (("stdout", self._popen.stdout), ("stderr", self._popen.stderr))
+        if user is not None:  # so do programs that write to /dev/stderr
+            for _, pipe in streams:
+                _give_away(pipe.fileno(), user)  # type: ignore[union-attr]  # both are pipes
         self._outputs = [
             Output(loop, pipe, name, on_line, self._budget) for name, pipe in streams if pipe
         ]
@@ -120,6 +128,12 @@ class Process:
         self.stacks.abort()
         os.close(self._lifeline)
         self._on_exit(self._popen.returncode)
+
+
+def _give_away(pipe: int, user: Identity) -> None:
+    """Make a pipe the user's, from either end. A container without CAP_CHOWN does without."""
+    with contextlib.suppress(OSError):
+        os.fchown(pipe, user.uid, user.gid)
 
 
 def _signal(popen: "subprocess.Popen[bytes]", number: int) -> None:

@@ -80,6 +80,7 @@ class Supervisor:
                 self._loop,
                 command,
                 environ,
+                user=key.user,
                 on_line=lambda stream, line: self._on_line(number, stream, line),
                 on_dropped=lambda lines, size: self._on_dropped(number, lines, size),
                 on_exit=lambda returncode: events.on_exit(number, returncode),

@@ -19,7 +19,8 @@ from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
-from buntime.server.pythons.interpreter import Interpreter, Interpreters
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
 from buntime.server.pythons.users import Users
 from buntime.server.telemetry.logs import Log
 
@@ -56,7 +57,7 @@ class Trial:
         self._loop = Loop(self._on_error)
         self._failure: BaseException | None = None
         self._interpreters = Interpreters(
-            settings.python, tell=log.info, users=Users(warn=log.warn)
+            settings.python, tell=log.info, users=Users(fixed=settings.app_users, warn=log.warn)
         )
         self._pool = Pool(
             self._loop,

@@ -8,6 +8,10 @@
     shop/.venv -> .venv-3f2a…   for people and their tools; left alone if it is no link of ours
     shop/.venv.lock             held by whoever installs, this runtime or another one
 
+Where the app has a user of its own, all of this but the lock file lies in a folder of that user's
+in the cache, and is done as that user: to build a package is to run its author's code, and who can
+write the app's folder can put links there.
+
 Guarantees:
 - Only a complete environment is used. One whose installation was cut short is made anew.
 - An environment is made where it stays, and never changed: what it says of its place is true, and
@@ -19,28 +23,36 @@ Guarantees:
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import stat
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_lock
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.units import format_size
+from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
+from buntime.server.regularfile import read_regular
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
 _RETRY_S = 60.0
 _POLL_S = 0.1
 _KEPT = 2  # earlier environments, which workers may still run from
+
+_LOCK_MAX_BYTES = 16 << 20  # a thousand packages with forty hashes each take three megabytes
 
 _COMPLETE = "complete"
 _OURS = re.compile(r"\.venv-[0-9a-f]{12}")
@@ -54,6 +66,13 @@ class Base:
     version: str
 
 
+class Owner(NamedTuple):
+    """Whose the environments are, if not the runtime's own, and a folder that is that user's."""
+
+    identity: Identity
+    folder: Path
+
+
 @dataclass(frozen=True)
 class _Plan:
     """The environment that an app should have."""
@@ -61,6 +80,7 @@ class _Plan:
     app: App
     recipe: Recipe
     lock: bytes
+    home: Path  # the folder that it lies in, with those of earlier lock files
 
     def is_done(self) -> bool:
         return (self.recipe.folder / _COMPLETE).exists()
@@ -93,21 +113,20 @@ class Installer:
         self._clock = clock
         self._limit_s = limit_s
         self._closed = threading.Event()
-        # by App.dir
-        self._plans: dict[Path, tuple[Base, _Signature, _Plan]] = {}
-        self._failures: dict[Path, _Failure] = {}
+        self._plans: dict[Path, _MadePlan] = {}  # by App.dir
+        self._failures: dict[Path, _Failure] = {}  # by App.dir
 
-    def installed(self, app: App, base: Base) -> str | None:
+    def installed(self, app: App, base: Base, user: Identity | None = None) -> str | None:
         """The Python of the app's environment, None if `ensure` must be asked.
 
         Costs a few `stat` calls. Raises ManifestError for what failed a short while ago.
         """
         known = self._plans.get(app.dir)
-        if known is None:
+        if known is None or (known.base, known.user) != (base, user):
             return None
-        *made_from, plan = known
+        plan = known.plan
         try:
-            if made_from != [base, _find_lock(app.dir)]:
+            if known.signature != _find_lock(app.dir):
                 return None
             if plan.is_done():
                 return plan.recipe.executable
@@ -116,27 +135,35 @@ class Installer:
         self._refuse_retry(plan)
         return None
 
-    def ensure(self, app: App, base: Base) -> str:
+    def ensure(self, app: App, base: Base, owner: Owner | None = None) -> str:
         """The Python of the app's environment, which is made if need be.
 
         Waits while another one makes it. Raises ManifestError where there is no lock file, where
         it is unfit, and where something failed, with the last lines that pip wrote.
         """
+        home = app.dir if owner is None else owner.folder / _label(app)
         try:
-            plan = self._make_plan(app, base)
-            if not plan.is_done():
-                with self._alone(app.dir):
-                    self._finish(plan)
-        except (BadLock, InstallFailed, OSError) as exc:
-            raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, app)}") from exc
-        self._point(plan)
+            if owner is None:
+                return self._ensure(app, base, home, None)
+            return run_as(owner.identity, lambda: self._ensure(app, base, home, owner.identity))
+        except (BadLock, CannotBecome, InstallFailed, OSError) as exc:
+            raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, home)}") from exc
+
+    def _ensure(self, app: App, base: Base, home: Path, user: Identity | None) -> str:
+        plan = self._make_plan(app, base, home, user)
+        if not plan.is_done():
+            home.mkdir(exist_ok=True)
+            with self._alone(home):
+                self._finish(plan)
+        if home == app.dir:
+            self._point(plan)
         return plan.recipe.executable
 
     def close(self) -> None:
         """End what is being installed, soon; nothing will be any more."""
         self._closed.set()
 
-    def _make_plan(self, app: App, base: Base) -> _Plan:
+    def _make_plan(self, app: App, base: Base, home: Path, user: Identity | None) -> _Plan:
         if getattr(sys, "frozen", False) and base.executable == sys.executable:
             raise InstallFailed(
                 "this build of buntime has no Python to make an environment with; "
@@ -146,20 +173,23 @@ class Installer:
         if signature is None:
             raise BadLock(lacking_lock(os.listdir(app.dir)))
         path = Path(signature[0])
-        lock = path.read_bytes()
+        lock = read_regular(path, _LOCK_MAX_BYTES).data
+        if len(lock) > _LOCK_MAX_BYTES:
+            raise BadLock(f"{path.name}: is larger than {format_size(_LOCK_MAX_BYTES)}")
         try:
             checks_hashes = has_hashes(lock)
         except BadLock as exc:
             raise BadLock(f"{path.name}: {exc}") from exc
         recipe = Recipe(
-            folder=app.dir / f".venv-{_digest(lock, base)}",
+            folder=home / f".venv-{_digest(lock, base)}",
             python=base.executable,
             lock_name=path.name,
             checks_hashes=checks_hashes,
             working_dir=app.dir,
+            user=user,
         )
-        plan = _Plan(app, recipe, lock)
-        self._plans[app.dir] = base, signature, plan
+        plan = _Plan(app, recipe, lock, home)
+        self._plans[app.dir] = _MadePlan(base, user, signature, plan)
         return plan
 
     def _finish(self, plan: _Plan) -> None:
@@ -170,7 +200,7 @@ class Installer:
         try:
             self._install(plan)
         except (InstallFailed, OSError) as exc:
-            reason = _reason(exc, plan.app)
+            reason = _reason(exc, plan.home)
             self._failures[plan.app.dir] = _Failure(plan.recipe.folder, reason, self._clock())
             raise
         self._failures.pop(plan.app.dir, None)
@@ -180,7 +210,7 @@ class Installer:
         what = {"app": plan.app.key, "lock": recipe.lock_name, "python": recipe.python}
         self._tell("packages.installing", "installing the app's packages", **what)
         started = time.monotonic()
-        _remove_old(plan.app.dir)
+        _remove_old(plan.home)
         recipe.folder.mkdir()
         (recipe.folder / recipe.lock_name).write_bytes(plan.lock)
         make_environment(
@@ -200,11 +230,14 @@ class Installer:
     @contextlib.contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
         """Hold the app's lock, which the system drops when the runtime dies."""
-        with (folder / ".venv.lock").open("a") as file:
-            while not _try_lock(file.fileno()):
+        descriptor = _open_lock(folder / ".venv.lock")
+        try:
+            while not _try_lock(descriptor):
                 if self._closed.wait(_POLL_S):
                     raise InstallFailed("the runtime is ending")
             yield
+        finally:
+            os.close(descriptor)
 
     def _point(self, plan: _Plan) -> None:
         """Have `.venv` lead to the environment; workers do without, so it may fail."""
@@ -227,6 +260,31 @@ class Installer:
                 app=plan.app.key,
                 error=str(exc),
             )
+
+
+class _MadePlan(NamedTuple):
+    """A plan, and what it was made from."""
+
+    base: Base
+    user: Identity | None
+    signature: _Signature
+    plan: _Plan
+
+
+def _label(app: App) -> str:
+    """A name for the folder of an app's environments: "shop@1.2.0-3f2a81c0"."""
+    digest = hashlib.sha256(os.fsencode(app.dir)).hexdigest()[:8]
+    return f"{app.key.replace('/', '+')}-{digest}"
+
+
+def _open_lock(path: Path) -> int:
+    """Follows no link, and waits for nobody: whoever writes the folder may have put one there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
 
 
 def _find_lock(folder: Path) -> _Signature | None:
@@ -272,13 +330,13 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _reason(exc: Exception, app: App) -> str:
+def _reason(exc: Exception, home: Path) -> str:
     if not isinstance(exc, OSError):
         return str(exc)
-    return (
-        f"{exc.filename or app.dir}: {exc.strerror or exc}; the runtime must be able to write to "
-        f"{app.dir} to install there"
-    )
+    reason = f"{exc.filename or home}: {exc.strerror or exc}"
+    if exc.errno == errno.EINVAL:  # no file, and no matter of rights
+        return reason
+    return f"{reason}; the runtime must be able to write to {home} to install there"
 
 
 def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:

@@ -6,6 +6,9 @@
 
 With `autoInstall` that of the environment that the installer makes with the first or the last.
 
+Where the runtime is root and the app has a user, all but the default are run as that user, for a
+look and for good: who deploys the app decides what they are, and what their .pth files do.
+
 A worker is started with `-I -S`, which spares it up to 40 ms and every way for its environment to
 change what it imports; so it is told what `site` would have found. To find that out, the
 interpreter is run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages
@@ -16,14 +19,10 @@ installs with import hooks are not seen, those with a plain path are.
 any other one.
 """
 
-import json
 import os
 import re
-import signal
 import site
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,45 +33,16 @@ from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.wording import shown
-from buntime.server.pythons.users import User, Users
+from buntime.server.pythons.identity import Identity
+from buntime.server.pythons.probe import Interpreter, probe
+from buntime.server.pythons.users import Users
 
 if TYPE_CHECKING:
     from buntime.server.pythons.installer import Installer
 
-MINIMUM = (3, 9)
+_Place = tuple[str, Identity | None]  # where an interpreter is, and who runs it
 
-_PROBE_TIMEOUT_S = 10.0  # a cold interpreter on a slow disk takes two
-_OUTPUT_MAX_BYTES = 256 * 1024  # what is no Python may never stop to write
 _RETRY_S = 5.0  # a broken interpreter is not started for each request
-_MARK = "buntime-probe:"
-_PROBE_ENV = ("PATH", "HOME", "LANG", "TZ")  # as for workers: .pth files can run code
-
-# Runs in the interpreter in question, which may be any Python that knows -I (3.4).
-_PROBE = f"""
-import json, sys
-bare = list(sys.path)
-import site
-site.main()
-print("\\n{_MARK}" + json.dumps({{
-    "executable": sys.executable,
-    "version": sys.version_info[:3],
-    "path": [p for p in sys.path if p not in bare],
-    "prefix": sys.prefix,
-}}))
-"""
-
-
-class Interpreter(NamedTuple):
-    """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
-
-    `user` is whom an app's workers become in it, None for who they are.
-    """
-
-    executable: str
-    version: str  # "3.11.7"
-    path: tuple[str, ...]
-    prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
-    user: User | None = None
 
 
 class _Known(NamedTuple):
@@ -101,7 +71,7 @@ class Interpreters:
         self._tell = tell
         self._installer: Installer | None = None
         self._users = Users() if users is None else users
-        self._known: dict[str, _Known] = {}
+        self._known: dict[_Place, _Known] = {}
         self.default = running_interpreter() if default is None else self._find_default(default)
 
     def known(self, app: App) -> Interpreter | None:
@@ -109,11 +79,14 @@ class Interpreters:
 
         Costs a few `stat` calls.
         """
-        chosen = self._known_at(self._choose(app), app)
+        if not self._users.is_identified(app):
+            return None
+        user = self._users.identify(app)
+        chosen = self._known_at(self._choose(app), app, user)
         if chosen is not None and app.manifest.auto_install:
-            installed = self._installed(app, chosen, waits=False)
-            chosen = None if installed is None else self._known_at(installed, app)
-        if chosen is None or app.manifest.user is None:
+            installed = self._installed(app, chosen, user, waits=False)
+            chosen = None if installed is None else self._known_at(installed, app, user)
+        if chosen is None or user is None:
             return chosen
         if not self._users.is_known(app, chosen.executable):
             return None
@@ -124,49 +97,61 @@ class Interpreters:
 
         With `autoInstall` it may take minutes, until the app's packages are installed.
         """
-        chosen = self._find_at(self._choose(app), app)
+        user = self._users.identify(app)
+        chosen = self._find_at(self._choose(app), app, user)
         if app.manifest.auto_install:
-            chosen = self._find_at(self._installed(app, chosen, waits=True), app)
-        if app.manifest.user is None:
+            chosen = self._find_at(self._installed(app, chosen, user, waits=True), app, user)
+        if user is None:
             return chosen
-        return chosen._replace(user=self._users.find(app, chosen.executable, chosen.path))
+        found = self._users.find(
+            app, chosen.executable, chosen.path, is_trusted=chosen is self.default
+        )
+        return chosen._replace(user=found)
 
     def close(self) -> None:
         """Have installations end soon; the threads that wait for them keep the program running."""
         if self._installer is not None:
             self._installer.close()
 
-    def _installed(self, app: App, chosen: Interpreter, *, waits: bool) -> str | None:
+    def _installed(
+        self, app: App, chosen: Interpreter, user: Identity | None, *, waits: bool
+    ) -> str | None:
         """The Python with the app's packages; None where it is not there and nobody `waits`."""
         # Half as long as a bare interpreter takes to start, and few apps want it.
-        from buntime.server.pythons.installer import Base, Installer
+        from buntime.server.pythons.installer import Base, Installer, Owner
 
         if self._installer is None:
             self._installer = Installer(environ=self._environ, tell=self._tell)
         base = Base(chosen.executable, chosen.version)
-        return (self._installer.ensure if waits else self._installer.installed)(app, base)
+        if not waits:
+            return self._installer.installed(app, base, user)
+        owner = None if user is None else Owner(user, self._users.environments(app, user))
+        return self._installer.ensure(app, base, owner)
 
-    def _known_at(self, executable: str | None, app: App) -> Interpreter | None:
+    def _known_at(
+        self, executable: str | None, app: App, user: Identity | None
+    ) -> Interpreter | None:
         if executable is None:
             return self.default
-        known = self._known.get(executable)
+        known = self._known.get((executable, user))
         if known is None or known.signature != _signature(executable, known.answer):
             return None
         if isinstance(known.answer, str) and self._clock() - known.at >= _RETRY_S:
             return None
         return _fit(known.answer, app)
 
-    def _find_at(self, executable: str | None, app: App) -> Interpreter:
-        interpreter = self._known_at(executable, app)
+    def _find_at(self, executable: str | None, app: App, user: Identity | None) -> Interpreter:
+        interpreter = self._known_at(executable, app, user)
         if interpreter is not None:
             return interpreter
         if executable is None:
             return self.default
-        return _fit(self._probe(executable), app)
+        return _fit(self._probe(executable, user), app)
 
-    def _probe(self, executable: str) -> Interpreter | str:
-        answer = probe(executable, self._environ)
-        self._known[executable] = _Known(answer, _signature(executable, answer), self._clock())
+    def _probe(self, executable: str, user: Identity | None) -> Interpreter | str:
+        answer = probe(executable, self._environ, user=user)
+        signature = _signature(executable, answer)
+        self._known[executable, user] = _Known(answer, signature, self._clock())
         return answer
 
     def _choose(self, app: App) -> str | None:
@@ -188,7 +173,7 @@ class Interpreters:
         path = self._locate(wanted, Path.cwd())
         if path is None:
             raise UsageError(f"RUNTIME_PYTHON: there is no {shown(_command(wanted))} on the PATH")
-        answer = self._probe(path)
+        answer = self._probe(path, None)
         if isinstance(answer, str):
             raise UsageError(f"RUNTIME_PYTHON: {answer}")
         return answer
@@ -213,7 +198,8 @@ def running_interpreter() -> Interpreter:
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
     ours = str(Path(buntime.__file__).parents[1])
-    return Interpreter(sys.executable, version, package_path(sys.path, folders, ours), sys.prefix)
+    path = package_path(sys.path, folders, ours)
+    return Interpreter(sys.executable, version, path, sys.prefix)
 
 
 def package_path(path: Iterable[str], folders: Iterable[str], ours: str) -> tuple[str, ...]:
@@ -238,72 +224,6 @@ def _pth_lines(folder: Path) -> Iterable[str]:
         for line in lines:
             if line.strip() and not line.startswith(("#", "import ", "import\t")):
                 yield os.path.abspath(os.path.join(folder, line.rstrip()))
-
-
-def probe(
-    executable: str, environ: Mapping[str, str], *, timeout_s: float = _PROBE_TIMEOUT_S
-) -> Interpreter | str:
-    """Run `executable` to see what it is; a string says why it is unfit."""
-    env = {name: environ[name] for name in _PROBE_ENV if name in environ}
-    try:
-        process = subprocess.Popen(
-            [executable, "-I", "-S", "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=env,
-            cwd="/",
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else None
-        return f"{executable} cannot be run: {reason or exc}"
-    output, is_late = _collect(process, timeout_s)
-    if is_late:
-        return f"{executable} gave no answer within {timeout_s:g} s"
-    return _read_answer(executable, output, process.returncode)
-
-
-def _collect(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[str, bool]:
-    """What a process writes, and whether it had to be stopped for taking too long."""
-    stopped = threading.Event()
-
-    def stop() -> None:
-        stopped.set()
-        _kill(process)
-
-    timer = threading.Timer(timeout_s, stop)
-    timer.start()
-    with process:
-        assert process.stdout is not None
-        output = process.stdout.read(_OUTPUT_MAX_BYTES)
-        if len(output) == _OUTPUT_MAX_BYTES:
-            _kill(process)
-        process.wait()
-    timer.cancel()
-    return output.decode("utf-8", "replace"), stopped.is_set()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started: pyenv's python is a script that runs another."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS gives the latter for what has ended
-        pass
-
-
-def _read_answer(executable: str, output: str, returncode: int) -> Interpreter | str:
-    answers = [line for line in output.splitlines() if line.startswith(_MARK)]
-    if not answers:
-        said = output.strip().splitlines() or [f"exit code {returncode}"]
-        return f"{executable} is no Python 3: {shown(said[-1])}"
-    answer = json.loads(answers[-1].removeprefix(_MARK))
-    version = ".".join(map(str, answer["version"]))
-    if tuple(answer["version"]) < MINIMUM:
-        minimum = ".".join(map(str, MINIMUM))
-        return f"{executable} is Python {version}; {minimum} or newer is needed"
-    path = tuple(dict.fromkeys(filter(None, answer["path"])))
-    return Interpreter(answer["executable"] or executable, version, path, answer["prefix"])
 
 
 def _fit(answer: Interpreter | str, app: App) -> Interpreter:

@@ -23,6 +23,7 @@ from threading import Event
 from typing import IO
 
 from buntime.core.apps.environment import is_blocked
+from buntime.server.pythons.identity import Identity, options_of
 
 _POLL_S = 0.05
 _TOOLS_TIMEOUT_S = 10.0  # as for the first look at an interpreter
@@ -36,6 +37,7 @@ _PASSED = frozenset(
     "PATH HOME LANG TZ TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME XDG_CONFIG_DIRS "
     "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE".split()
 )
+_FOLDERS = frozenset("TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME".split())
 _PROXIES = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy"))  # in any case
 # PIP_* is passed as well, but for what makes pip install elsewhere than into the environment.
 _DIVERTING = frozenset(("PIP_PREFIX", "PIP_PYTHON", "PIP_ROOT", "PIP_TARGET", "PIP_USER"))
@@ -82,6 +84,7 @@ class Recipe:
     lock_name: str
     checks_hashes: bool
     working_dir: Path  # that paths in the lock file count from
+    user: Identity | None = None  # whose it is, None for this process's own
 
     @property
     def executable(self) -> str:
@@ -110,8 +113,8 @@ def make_environment(
     `environ` is the runtime's own environment, of which venv and pip get little. Raises
     InstallFailed, and OSError where the folder cannot be written.
     """
-    env = install_environment(environ)
-    steps = _steps(recipe, _find_tools(recipe.python, env))
+    env = install_environment(environ, recipe.user)
+    steps = _steps(recipe, _find_tools(recipe, env))
     deadline = time.monotonic() + limit_s
     with recipe.output.open("wb") as output:
         for step in steps:
@@ -123,9 +126,15 @@ def make_environment(
                 raise InstallFailed(f"{problem}; {recipe.output} ends with:{tail}")
 
 
-def install_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that venv and pip get of `environ`: no secrets but those meant for pip."""
+def install_environment(environ: Mapping[str, str], user: Identity | None = None) -> dict[str, str]:
+    """The variables that venv and pip get of `environ`: no secrets but those meant for pip.
+
+    Another user gets none that name folders of this one's.
+    """
     passed = {name: value for name, value in environ.items() if _is_passed(name)}
+    if user is not None:
+        passed = {name: value for name, value in passed.items() if name not in _FOLDERS}
+        passed["HOME"] = user.home
     return passed | {"PIP_USER": "0"}  # a user's settings may ask for --user
 
 
@@ -147,7 +156,8 @@ class _Tools:
     pip: str  # its version, "" for none
 
 
-def _find_tools(python: str, env: Mapping[str, str]) -> _Tools:
+def _find_tools(recipe: Recipe, env: Mapping[str, str]) -> _Tools:
+    python = recipe.python
     try:
         done = subprocess.run(
             [python, "-I", "-c", _TOOLS],
@@ -156,6 +166,7 @@ def _find_tools(python: str, env: Mapping[str, str]) -> _Tools:
             check=True,
             timeout=_TOOLS_TIMEOUT_S,
             env=env,
+            **options_of(recipe.user),
         )
         return _Tools(**json.loads(done.stdout))
     except (OSError, ValueError, TypeError, subprocess.SubprocessError) as exc:
@@ -216,6 +227,7 @@ def _run(
         cwd=recipe.working_dir,
         env=env,
         start_new_session=True,
+        **options_of(recipe.user),
     ) as process:
         while process.poll() is None:
             if cancelled.wait(_POLL_S):

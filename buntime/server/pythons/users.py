@@ -1,80 +1,62 @@
-"""As whom an app's workers run: the manifest's `user`, looked up and tried out.
+"""As whom an app's workers run: as the operator says, else as the manifest's `user` does.
 
-Where the runtime is root a worker becomes that user at its INIT, before any code of the app. All
-that it needs after that must be readable for the user: the app, the interpreter, its packages, and
-the worker's own code, which therefore lies in a folder of its own (the bundle of the runtime's
-user is private). Whether that is so is tried once, in a process that becomes the user in the same
-way: 50 ms, when the app is asked for first.
+Where the runtime is root a worker is that user before any code of the app. All that it needs must
+be readable for the user: the app, the interpreter, its packages, and the worker's own code, which
+therefore lies in a folder of its own (the bundle of the runtime's user is private). Whether that is
+so is tried once, in a process that becomes the user in the same way: 50 ms, when the app is asked
+for first.
 
-`Users.known` is for the loop's thread; `Users.find` waits for a process and is for any other one.
+A user that a manifest names must not be able to change that manifest, or to put another one in its
+place, which could name root. RUNTIME_APP_USERS names users that no manifest changes.
+
+What `is_identified` and `is_known` announce is for the loop's thread; `identify` and `find` may
+wait, and are for any other one.
 """
 
-import json
+import contextlib
 import os
-import pwd
-import subprocess
+import stat
+import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.bundle import ensure_shared_bundle
+from buntime.server.pythons.identity import Identity, resolve
+from buntime.server.pythons.usertrial import Needs, try_out
 
-_TRIAL_TIMEOUT_S = 10.0
 _RETRY_S = 5.0  # after a refusal: its reason may have been mended
-_MARK = "buntime-trial:"
+_ANY_APP = "*"
+_ADVICE = "change the rights of the folder or choose another user"
 
-# Becomes a user, as workers do, and tells what that user cannot read. Gets JSON: uid, gid, groups,
-# paths.
-_TRIAL = f"""
-import json, os, sys
-uid, gid, groups, paths = json.loads(sys.argv[1])
-paths = [path for path in [os.__file__, *paths] if os.path.exists(path)]
-
-def trouble():
-    try:
-        os.setgroups(groups)
-        os.setgid(gid)
-        os.setuid(uid)
-    except OSError as exc:
-        return f"the runtime is not allowed to change to it ({{exc.strerror}})"
-    for path in paths:
-        parts = os.path.abspath(path).split("/")
-        folders = ["/".join(parts[:end]) or "/" for end in range(1, len(parts))]
-        for folder in folders:
-            if not os.access(folder, os.X_OK):
-                return f"cannot read {{path}}, as it may not enter {{folder}}"
-        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
-            return f"cannot read {{path}}"
-    return ""
-
-print({_MARK!r} + trouble())
-"""
+_T = TypeVar("_T")
 
 
 class User(NamedTuple):
-    """A user to become. `bundle` is a folder with the worker's code that everybody can read."""
+    """A user to become. `bundle` is a folder with the worker's code that everybody can read.
 
-    name: str  # as the manifest has it
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
+    `is_from_start`: no interpreter for it is started as root, not even one that waits for an app.
+    """
+
+    identity: Identity
     bundle: str
+    is_from_start: bool
 
 
 class _Answer(NamedTuple):
-    """What came of a trial: a user, nobody else than the runtime's own, or why not."""
+    """What was found out about an app: a value, or as a text why it cannot be."""
 
-    python: str
-    found: User | str | None
+    found: Identity | User | str | None
     at: float
+    python: str = ""
 
 
-def _say_nothing(_event: str, _message: str, /, **fields: object) -> None:
+def _say_nothing(event: str, message: str, /, **fields: object) -> None:
     """For whom a warning is of no use."""
 
 
@@ -82,97 +64,165 @@ class Users:
     """Finds the users of apps, and remembers what was found."""
 
     def __init__(
-        self, *, warn: Tell = _say_nothing, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        fixed: Mapping[str, str] | None = None,
+        warn: Tell = _say_nothing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`fixed` has users by the names of apps, under "*" that of all others."""
+        self._fixed = fixed or {}
         self._warn = warn
         self._clock = clock
+        self._identities: WeakKeyDictionary[App, _Answer] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[App, _Answer] = WeakKeyDictionary()
+
+    def has_user(self, app: App) -> bool:
+        """Whether somebody names a user for the app."""
+        return self._named(app) is not None
+
+    # Who it is
+
+    def is_identified(self, app: App) -> bool:
+        """Whether `identify` has an answer without looking."""
+        return not self.has_user(app) or self._is_fresh(self._identities.get(app))
+
+    def identify(self, app: App) -> Identity | None:
+        """The user that the app's workers become, None for the runtime's own.
+
+        Raises ManifestError where it cannot be.
+        """
+        self._find_identity(app)
+        return self._checked(app, self._identities, Identity)
+
+    # Whether it will do
 
     def is_known(self, app: App, python: str) -> bool:
         """Whether `get` has an answer; else `find` must be called first."""
-        if app.manifest.user is None:
+        if not self.has_user(app):
             return True
         answer = self._answers.get(app)
-        if answer is None or answer.python != python:
-            return False
-        return not isinstance(answer.found, str) or self._clock() - answer.at < _RETRY_S
+        return answer is not None and answer.python == python and self._is_fresh(answer)
 
     def get(self, app: App) -> User | None:
         """The user that the app's workers become, None for the runtime's own.
 
         Raises ManifestError where it cannot be.
         """
-        if app.manifest.user is None:
-            return None
-        found = self._answers[app].found
-        if isinstance(found, str):
-            raise ManifestError(f"{app.source}: user: {found}")
-        return found
+        return self._checked(app, self._answers, User)
 
-    def find(self, app: App, python: str, paths: tuple[str, ...]) -> User | None:
-        """The same, tried out if need be with the interpreter `python`, which needs `paths`."""
+    def find(
+        self, app: App, python: str, paths: tuple[str, ...], *, is_trusted: bool = True
+    ) -> User | None:
+        """The same, tried out if need be for the interpreter `python`, which needs `paths`.
+
+        Root runs `python` for that if it `is_trusted`, else its own.
+        """
         if not self.is_known(app, python):
-            found = self._look(app, python, paths)
-            self._answers[app] = _Answer(python, found, self._clock())
+            found = self._look(app, python, paths, is_trusted)
+            self._answers[app] = _Answer(found, self._clock(), python)
         return self.get(app)
 
-    def _look(self, app: App, python: str, paths: tuple[str, ...]) -> User | str | None:
-        name = app.manifest.user
-        assert name is not None
+    def environments(self, app: App, user: Identity) -> Path:
+        """A folder of the user's for the environments of its apps, made where it is missing.
+
+        Raises ManifestError where it cannot be.
+        """
         try:
-            uid, gid, groups, home = _resolve(name)
-        except KeyError:
-            return f"there is no user {name} on this machine; write another name, or uid:gid"
-        if os.geteuid() != 0:
-            if (uid, gid) == (os.geteuid(), os.getegid()):
-                return None
-            return (
-                f"the runtime is not root, so it cannot run an app as {name}; "
-                "start it as root, or as that user, or leave the key out"
-            )
+            folder = ensure_shared_bundle(warn=self._warn).parent / f"environments-{user.uid}"
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(0o700)
+                os.chown(folder, user.uid, user.gid)  # its parent can be written by nobody else
+            state = os.lstat(folder)
+        except UsageError as exc:
+            raise ManifestError(f"{app.source}: autoInstall: {exc}") from exc
+        except OSError as exc:
+            reason = f"{exc.filename}: {exc.strerror}"
+            raise ManifestError(f"{app.source}: autoInstall: {reason}") from exc
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != user.uid:
+            raise ManifestError(f"{app.source}: autoInstall: {folder} is not {user.name}'s")
+        return folder
+
+    # How
+
+    def _named(self, app: App) -> str | None:
+        return self._fixed_for(app) or app.manifest.user
+
+    def _fixed_for(self, app: App) -> str | None:
+        if not self._fixed:
+            return None
+        return self._fixed.get(app.name, self._fixed.get(_ANY_APP))
+
+    def _is_fresh(self, answer: _Answer | None) -> bool:
+        if answer is None:
+            return False
+        return not isinstance(answer.found, str) or self._clock() - answer.at < _RETRY_S
+
+    def _checked(
+        self, app: App, answers: WeakKeyDictionary[App, _Answer], kind: type[_T]
+    ) -> _T | None:
+        if not self.has_user(app):
+            return None
+        found = answers[app].found
+        if isinstance(found, str):
+            place = "RUNTIME_APP_USERS" if self._fixed_for(app) else "user"
+            raise ManifestError(f"{app.source}: {place}: {found}")
+        assert found is None or isinstance(found, kind)
+        return found
+
+    def _find_identity(self, app: App) -> Identity | str | None:
+        name = self._named(app)
+        if name is None:
+            return None
+        if not self.is_identified(app):
+            self._identities[app] = _Answer(_look_up(name), self._clock())
+        found = self._identities[app].found
+        assert not isinstance(found, User)
+        return found
+
+    def _look(
+        self, app: App, python: str, paths: tuple[str, ...], is_trusted: bool
+    ) -> User | str | None:
+        identity = self._find_identity(app)
+        if not isinstance(identity, Identity):
+            return identity
         try:
             bundle = str(ensure_shared_bundle(warn=self._warn))
         except UsageError as exc:
             return str(exc)
         entrypoint = str(app.dir / app.entrypoint)
-        needed = [str(app.dir), entrypoint, python, *paths, bundle]
-        trouble = _try_out(python, [uid, gid, groups, needed])
-        if trouble:
-            return f"{name} {trouble}; change the rights of the folder or choose another user"
-        return User(name, uid, gid, tuple(groups), home, bundle)
-
-
-def _resolve(name: str) -> tuple[int, int, list[int], str]:
-    """(uid, gid, groups, home) of "nobody" or "1000:1000". Raises KeyError for an unknown name."""
-    uid, colon, gid = name.partition(":")
-    if not colon:
-        entry = pwd.getpwnam(name)
-        groups = os.getgrouplist(name, entry.pw_gid)
-        return entry.pw_uid, entry.pw_gid, groups, entry.pw_dir
-    try:
-        home = pwd.getpwuid(int(uid)).pw_dir
-    except KeyError:  # in a container a number is often all there is
-        home = "/"
-    return int(uid), int(gid), [int(gid)], home
-
-
-def _try_out(python: str, trial: list[object]) -> str:
-    """What keeps a user from running an app; empty if nothing does."""
-    command = [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, json.dumps(trial)]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={},
-            cwd="/",
-            timeout=_TRIAL_TIMEOUT_S,
-            check=False,
+        needs = Needs(
+            readable=(str(app.dir), entrypoint, python, *paths, bundle),
+            stdlib=is_trusted,
+            guarded=() if self._fixed_for(app) else (str(app.source.absolute()),),
+            near=_folders_with_apps(app),
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        return f"could not be tried out: {exc}"
-    output = done.stdout.decode("utf-8", "replace").strip()
-    if not output.startswith(_MARK):
-        return f"could not be tried out: {output or done.returncode}"
-    return output.removeprefix(_MARK)
+        trouble = try_out(python if is_trusted else sys.executable, identity, needs)
+        if trouble:
+            return f"{identity.name} {trouble}; {_ADVICE}"
+        return User(identity, bundle, is_from_start=not is_trusted)
+
+
+def _look_up(name: str) -> Identity | str | None:
+    try:
+        identity = resolve(name)
+    except KeyError:
+        return f"there is no user {name} on this machine; write another name, or uid:gid"
+    if os.geteuid() == 0:
+        return identity
+    if (identity.uid, identity.gid) == (os.geteuid(), os.getegid()):
+        return None
+    return (
+        f"the runtime is not root, so it cannot run an app as {name}; "
+        "start it as root, or as that user, or leave the key out"
+    )
+
+
+def _folders_with_apps(app: App) -> int:
+    """How many folders above the manifest are those of apps: "apps/@acme/wiki/1.0.0" has four.
+
+    In each of them another folder would make another version, or another app.
+    """
+    names = app.name.split("/")
+    is_in_a_folder_of_versions = not app.source.parent.name.startswith(names[-1])
+    return 1 + len(names) + is_in_a_folder_of_versions

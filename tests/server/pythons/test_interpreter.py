@@ -13,13 +13,8 @@ import yaml
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
 from buntime.core.errors import ManifestError, UsageError
-from buntime.server.pythons.interpreter import (
-    Interpreter,
-    Interpreters,
-    package_path,
-    probe,
-    running_interpreter,
-)
+from buntime.server.pythons.interpreter import Interpreters, package_path, running_interpreter
+from buntime.server.pythons.probe import Interpreter, probe
 
 VERSION = ".".join(map(str, sys.version_info[:3]))
 LIB = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -202,6 +197,54 @@ def test_one_that_hangs(tmp_path: Path) -> None:
     assert probe(path, os.environ, timeout_s=0.5) == f"{path} gave no answer within 0.5 s"
     while is_running(int(pid.read_text())):
         assert time.monotonic() < deadline
+
+
+def test_one_that_leaves_a_child(tmp_path: Path) -> None:
+    """A child that has left its group, and holds its output, is not waited for."""
+    pid = tmp_path / "pid"
+    path = script(tmp_path / "leaves", f'setsid sleep 600 & echo $! > {pid}\nexec {BASE} "$@"')
+    began = time.monotonic()
+    try:
+        assert isinstance(probe(path, os.environ), Interpreter)
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(int(pid.read_text()), 9)
+
+
+@pytest.mark.parametrize("text", ["exec >/dev/null 2>&1; sleep 600", "sleep 600 | cat"])
+def test_one_that_says_nothing(tmp_path: Path, text: str) -> None:
+    """Closing the output does not make it end."""
+    path = script(tmp_path / "silent", text)
+    assert probe(path, os.environ, timeout_s=0.3) == f"{path} gave no answer within 0.3 s"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"executable": 1, "version": [3, 11, 1], "path": [], "prefix": ""}',
+        '{"executable": "", "version": "3.11", "path": [], "prefix": ""}',
+        '{"executable": "", "version": [3, "x"], "path": [], "prefix": ""}',
+        '{"executable": "", "version": [3, 11, 1], "path": 7, "prefix": ""}',
+        '{"executable": "", "version": [3, 11, 1], "path": [7], "prefix": ""}',
+        '{"executable": "", "version": [3, 11, 1], "path": ["\\u0000"], "prefix": ""}',
+        '{"executable": "", "version": [3, 11, 1], "path": ["\\ud800"], "prefix": ""}',
+        '{"executable": "", "version": [3, 11, 1], "path": [], "prefix": null}',
+        '{"executable": "", "version": [3, 11, 1], "path": [], "prefix": "", "more": 1}',
+        "[" * 100_000,
+    ],
+)
+def test_one_that_lies(tmp_path: Path, answer: str) -> None:
+    """An answer that is none is told as such."""
+    (tmp_path / "answer").write_text(f"buntime-probe:{answer}\n")
+    path = script(tmp_path / "liar", f"cat {tmp_path}/answer")
+    told = probe(path, os.environ)
+    assert isinstance(told, str)
+    assert told.startswith(f"{path} is no Python 3: ")
 
 
 def is_running(pid: int) -> bool:

@@ -209,7 +209,7 @@ def app_of(user: str, folder: Path) -> App:
         f"user: {user}".encode(), path="buntime.yaml", body_default=1, body_max=1
     )
     write_app(folder, {"app.py": ""})
-    return App("shop", None, folder, "app.py", manifest, folder / "buntime.yaml")
+    return App(folder.name, None, folder, "app.py", manifest, folder / "buntime.yaml")
 
 
 @needs_root

@@ -1,0 +1,110 @@
+"""Acting as another user: with files, in a thread of this process, and in programs it starts.
+
+Where the runtime is root and an app has a `user`, nothing that who deploys the app, or the app
+itself, can write is run or followed by root: not its interpreter, not what its packages run, not a
+link in its folder.
+
+A thread of Linux has credentials of its own. Of these `run_as` changes the ones that are about
+files (setfsuid(2)), for a thread that does one thing and ends. The others stay root's: with them
+the user could signal the whole runtime by way of that thread. Programs that it starts need
+`options`, since an exec gives them root's file credentials back.
+"""
+
+import os
+import pwd
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+try:
+    import ctypes  # for setfsuid, and setgroups for one thread
+except ImportError:  # a Python that was built without libffi
+    ctypes = None  # type: ignore[assignment]  # asked for before it is used
+
+_T = TypeVar("_T")
+# The numbers of setgroups(2) by machine, see asm/unistd.h: the C library's changes all threads.
+_SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159, "s390x": 206, "ppc64le": 81}
+_IS_64_BIT = sys.maxsize > 1 << 32
+_UNCHANGED = -1
+
+
+class CannotBecome(Exception):
+    """A user's credentials cannot be taken on; says why."""
+
+
+class Identity(NamedTuple):
+    """A user, as the kernel has it. `name` as it was written: "www-data", "1000:1000"."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of `subprocess.Popen` that have a program run as this user."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
+
+
+def resolve(name: str) -> Identity:
+    """The user "nobody" or "1000:1000". Raises KeyError for an unknown name."""
+    uid, colon, gid = name.partition(":")
+    if not colon:
+        entry = pwd.getpwnam(name)
+        groups = tuple(os.getgrouplist(name, entry.pw_gid))
+        return Identity(name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+    try:
+        home = pwd.getpwuid(int(uid)).pw_dir
+    except KeyError:  # in a container a number is often all there is
+        home = "/"
+    return Identity(name, int(uid), int(gid), (int(gid),), home)
+
+
+def options_of(identity: Identity | None) -> dict[str, Any]:
+    """The same as `Identity.options`; None is this process's own user."""
+    return {} if identity is None else identity.options()
+
+
+def run_as(identity: Identity | None, work: Callable[[], _T]) -> _T:
+    """Run `work`, whose files are opened, made and removed as that user does it; None: as we are.
+
+    It must import nothing: our own modules may be closed to the user. Raises CannotBecome, and
+    what `work` raises.
+    """
+    if identity is None:
+        return work()
+    results: list[_T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _take_on(identity)
+            results.append(work())
+        except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
+            failures.append(exc)
+
+    thread = threading.Thread(target=run, name=f"as {identity.name}")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _take_on(identity: Identity) -> None:
+    """Change this thread for good. Checked, since setfsuid does not tell of failures."""
+    number = _SETGROUPS.get(os.uname().machine)
+    is_known = sys.platform == "linux" and number is not None and _IS_64_BIT
+    if not is_known or ctypes is None:
+        raise CannotBecome("this system has no way to write files as another user")
+    assert number is not None
+    libc = ctypes.CDLL(None)
+    groups = (ctypes.c_uint32 * len(identity.groups))(*identity.groups)
+    libc.setfsuid.restype = libc.setfsgid.restype = ctypes.c_uint32
+    libc.setfsgid(identity.gid)
+    libc.syscall(number, len(identity.groups), groups)
+    libc.setfsuid(identity.uid)
+    has_ids = (libc.setfsuid(_UNCHANGED), libc.setfsgid(_UNCHANGED)) == identity[1:3]
+    if not has_ids or set(os.getgroups()) != set(identity.groups):
+        raise CannotBecome(f"the runtime is not allowed to write files as {identity.name}")

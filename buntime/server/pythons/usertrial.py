@@ -1,0 +1,115 @@
+"""Tries out a user in a process that becomes it, as a worker does.
+
+Asked are the kernel's own answers, so that access lists and read-only mounts count.
+"""
+
+import json
+import subprocess
+from typing import NamedTuple
+
+from buntime.server.pythons.identity import Identity
+
+_TIMEOUT_S = 10.0
+_MARK = "buntime-trial:"
+
+# Gets JSON: uid, gid, groups, and the fields of Needs. Knows any Python from 3.9 on.
+_TRIAL = f"""
+import json, os, stat, sys
+uid, gid, groups, needs = json.loads(sys.argv[1])
+readable = [*needs["readable"], *([os.__file__] if needs["stdlib"] else [])]
+readable = [path for path in readable if os.path.exists(path)]  # as root sees it
+
+def ancestors(path):
+    parts = os.path.abspath(path).split("/")
+    return ["/".join(parts[:end]) or "/" for end in range(1, len(parts))]
+
+def unreadable():
+    for path in readable:
+        for folder in ancestors(path):
+            if not os.access(folder, os.X_OK):
+                return f"cannot read {{path}}, as it may not enter {{folder}}"
+        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+            return f"cannot read {{path}}"
+    return ""
+
+def passed(path, depth=40):
+    # Whatever decides what a path leads to: folders, links, and the folders that those lie in.
+    for step in [*ancestors(path), os.path.abspath(path)]:
+        yield step
+        if os.path.islink(step) and depth:
+            target = os.path.join(os.path.dirname(step), os.readlink(step))
+            yield from passed(target, depth - 1)
+
+def changeable(path, may_be_sticky):
+    try:
+        state = os.lstat(path)
+    except OSError:
+        return False  # what it cannot even see
+    if stat.S_ISLNK(state.st_mode):
+        return False  # the folder that it lies in decides, and is passed as well
+    if state.st_uid == uid:
+        return True  # it can give itself the right
+    is_sticky = stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX
+    return os.access(path, os.W_OK) and not (is_sticky and may_be_sticky)
+
+def replaceable():
+    if uid == 0:
+        return ""
+    for guarded in needs["guarded"]:
+        above = ancestors(guarded)
+        near = above[-needs["near"]:]
+        near = {{*near, *map(os.path.realpath, near)}}
+        for path in passed(guarded):
+            if changeable(path, may_be_sticky=path not in near):
+                return f"can change {{path}}, and so the manifest that names it"
+    return ""
+
+def trouble():
+    try:
+        os.setgroups(groups)
+        os.setgid(gid)
+        os.setuid(uid)
+    except OSError as exc:
+        return f"is a user that the runtime is not allowed to change to ({{exc.strerror}})"
+    return unreadable() or replaceable()
+
+print({_MARK!r} + trouble())
+"""
+
+
+class Needs(NamedTuple):
+    """What the user must be able to read, and must not be able to change.
+
+    Of a path that is `guarded` the next `near` folders above may not even be such where the user
+    can make files and not remove others', as in /tmp.
+    """
+
+    readable: tuple[str, ...]
+    stdlib: bool  # of the Python that tries it out
+    guarded: tuple[str, ...] = ()
+    near: int = 0
+
+
+def try_out(python: str, identity: Identity, needs: Needs) -> str:
+    """What keeps a user from running an app, behind its name; empty if nothing does.
+
+    `python` is run with the runtime's own rights.
+    """
+    trial = json.dumps([identity.uid, identity.gid, identity.groups, needs._asdict()])
+    try:
+        done = subprocess.run(
+            [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, trial],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={},
+            cwd="/",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return f"could not be tried out: {exc}"
+    output = done.stdout.decode("utf-8", "replace").strip()
+    if not output.startswith(_MARK):
+        return f"could not be tried out: {output or done.returncode}"
+    return output.removeprefix(_MARK)

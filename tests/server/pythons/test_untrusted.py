@@ -1,0 +1,391 @@
+"""Where the runtime is root and an app has a user, root runs and follows nothing of the app's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import parse_manifest
+from buntime.core.errors import ManifestError
+from buntime.server.pythons.identity import Identity, resolve, run_as
+from buntime.server.pythons.users import Users
+from tests.support.client import fetch
+from tests.support.harness import running, write_app
+
+NOBODY = pwd.getpwnam("nobody")
+OTHER_UID = 12345
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
+PAGE = "from buntime import Response\ndef fetch(request):\n    return Response(str(VALUE))\n"
+UID = "import os\nVALUE = os.getuid()\n" + PAGE
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user"),
+    pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read"),
+]
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user can enter; those of pytest are private."""
+    folder = Path(tempfile.mkdtemp(prefix="buntime-untrusted-"))
+    folder.chmod(0o755)
+    (folder / "apps").mkdir()
+    (folder / "trace").touch()
+    (folder / "trace").chmod(0o666)
+    yield folder
+    shutil.rmtree(folder)
+    for path in Path("/var/cache/buntime").glob("environments-*/shop-*"):
+        shutil.rmtree(path)
+
+
+def traces(public: Path) -> set[int]:
+    """Who has run what the app brought along."""
+    return set(map(int, (public / "trace").read_text().split()))
+
+
+def make_venv(folder: Path) -> Path:
+    """An app's own environment; returns its folder of packages."""
+    command = [SYSTEM_PYTHON, "-m", "venv", "--without-pip", str(folder)]
+    subprocess.run(command, check=True)
+    [packages] = folder.glob("lib/python3*/site-packages")
+    return packages
+
+
+def served(public: Path, name: str = "shop", **env: str) -> bytes:
+    env = {"RUNTIME_PYTHON": SYSTEM_PYTHON, **env}
+    with running(public / "apps", env=env) as runtime:
+        answer = fetch(runtime, f"/{name}/")
+        assert answer.status == 200, answer.body
+        return answer.body
+
+
+def refusal(public: Path, name: str = "shop", **env: str) -> str:
+    env = {"RUNTIME_PYTHON": SYSTEM_PYTHON, **env}
+    with running(public / "apps", env=env) as runtime:
+        assert fetch(runtime, f"/{name}/").status == 500
+        return str(runtime.wait_for_record("app.start_failed")["error"])
+
+
+# Interpreters
+
+
+@pytest.mark.parametrize("key", ["venv", "python"])
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_an_interpreter_of_the_app(public: Path, key: str, ttl: int) -> None:
+    """A program that an app brings as its Python is run by the app's user alone."""
+    shop = public / "apps/shop"
+    name = ".venv/bin/python" if key == "venv" else "bin/mine"
+    script = f'#!/bin/sh\nid -u >> {public}/trace\nexec {SYSTEM_PYTHON} "$@"\n'
+    write_app(shop, {"app.py": UID, name: script}, user="nobody", ttl=ttl,
+              **({"python": f"./{name}"} if key == "python" else {}))  # fmt: skip
+    (shop / name).chmod(0o755)
+    assert served(public) == str(NOBODY.pw_uid).encode()
+    assert traces(public) == {NOBODY.pw_uid}
+
+
+def test_a_pth_file(public: Path) -> None:
+    """What a .pth file of the app's packages runs is run by the app's user."""
+    shop = write_app(public / "apps/shop", {"app.py": UID}, user="nobody")
+    trace = f"import os; open('{public}/trace', 'a').write(f'{{os.geteuid()}} ')"
+    (make_venv(shop / ".venv") / "trace.pth").write_text(f"{trace}\n")
+    assert served(public) == str(NOBODY.pw_uid).encode()
+    assert traces(public) == {NOBODY.pw_uid}
+
+
+def test_a_worker_that_starts_as_its_user(public: Path) -> None:
+    """It is as any worker: its programs can write to its stderr, and nothing is left behind."""
+    code = (
+        "import os, subprocess\nfrom buntime import Response\n"
+        "def fetch(request):\n"
+        "    subprocess.run('echo told > /dev/stderr', shell=True)\n"
+        "    status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
+        "    return Response.json([os.getresuid(), os.getresgid(), os.getgroups(),\n"
+        "        os.environ['HOME'], status['CapEff'].strip(), status['CapPrm'].strip()])\n"
+    )
+    write_app(public / "apps/shop", {"app.py": code}, user="nobody", ttl=60)
+    make_venv(public / "apps/shop/.venv")
+    with running(public / "apps") as runtime:
+        told = fetch(runtime, "/shop/").json()
+        runtime.wait_for_line("told", app="shop", stream="stderr")
+    uids, gids, groups, home, *capabilities = told
+    assert (uids, gids) == ([NOBODY.pw_uid] * 3, [NOBODY.pw_gid] * 3)
+    assert sorted(groups) == sorted(os.getgrouplist("nobody", NOBODY.pw_gid))
+    assert home == NOBODY.pw_dir
+    assert [int(each, 16) for each in capabilities] == [0, 0]
+
+
+# Packages
+
+
+BACKEND = """
+import os, zipfile
+with open(TRACE, "a") as trace:
+    trace.write(f"{os.geteuid()} ")
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name = "tiny-1.0-py3-none-any.whl"
+    info = "tiny-1.0.dist-info"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        wheel.writestr("tiny.py", "VALUE = 'tiny'")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
+                       "Tag: py3-none-any\\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return name
+"""
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "tiny"
+version = "1.0"
+"""
+ENV = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+TINY = "from tiny import VALUE\n" + PAGE
+
+
+def has_pip() -> bool:
+    command = [SYSTEM_PYTHON, "-c", "import pip, venv"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+needs_pip = pytest.mark.skipif(not SYSTEM_PYTHON or not has_pip(), reason="it has no pip")
+
+
+def with_package(public: Path, **manifest: object) -> Path:
+    files = {
+        "app.py": TINY,
+        "requirements.lock": "./pkg\n",
+        "pkg/pyproject.toml": PROJECT,
+        "pkg/backend.py": BACKEND.replace("TRACE", repr(f"{public}/trace")),
+    }
+    return write_app(public / "apps/shop", files, user="nobody", autoInstall=True, **manifest)
+
+
+def content(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@needs_pip
+def test_a_package_that_is_built(public: Path) -> None:
+    """What a package runs while it is built is run by the app's user, and outside of the app."""
+    shop = with_package(public)
+    before = content(shop)
+    assert served(public, **ENV) == b"tiny"
+    assert traces(public) == {NOBODY.pw_uid}
+    assert content(shop) - before <= {"__pycache__"}
+    [home] = Path("/var/cache/buntime").glob(f"environments-{NOBODY.pw_uid}/shop-*")
+    assert {path.stat().st_uid for path in [home.parent, home, *home.iterdir()]} == {NOBODY.pw_uid}
+    runs = (public / "trace").read_text()
+    assert served(public, **ENV) == b"tiny"  # another runtime finds it there
+    assert (public / "trace").read_text() == runs
+
+
+@needs_pip
+@pytest.mark.parametrize("name", [".venv.lock", ".venv", "install.log", ".venv-0123456789ab"])
+def test_links(public: Path, name: str) -> None:
+    """Links that lie where an environment would be made are not followed."""
+    shop = with_package(public)
+    secret = public / "of-root"
+    secret.mkdir(mode=0o700)
+    (secret / "there").write_text("as it was")
+    (shop / name).symlink_to(secret / "there")
+    assert served(public, **ENV) == b"tiny"
+    (shop / name).unlink()
+    (shop / name).symlink_to(secret / "not-there")
+    assert served(public, **ENV) == b"tiny"
+    assert [path.name for path in secret.iterdir()] == ["there"]
+    assert (secret / "there").read_text() == "as it was"
+
+
+@needs_pip
+def test_a_lock_file_that_leads_out(public: Path) -> None:
+    """A lock file that is a link to what the user cannot read is not read, nor told of."""
+    shop = with_package(public)
+    (public / "secret").write_text("a-secret-that-is-no-version\n")
+    (public / "secret").chmod(0o600)
+    (shop / "requirements.lock").unlink()
+    (shop / "requirements.lock").symlink_to(public / "secret")
+    message = refusal(public, **ENV)
+    assert "Permission denied" in message
+    assert "a-secret" not in message
+
+
+def test_nobody_can_signal_the_runtime_meanwhile() -> None:
+    """A thread that acts as a user is root's to all who would signal or trace it."""
+    identity = resolve("nobody")
+    attempt = (
+        "import os, sys\n"
+        "for pid in os.listdir(f'/proc/{sys.argv[1]}/task'):\n"
+        "    try:\n        os.kill(int(pid), 0)\n        print('allowed')\n"
+        "    except PermissionError:\n        print('refused')\n"
+    )
+
+    def work() -> str:
+        with pytest.raises(PermissionError):
+            Path("/etc/shadow").read_bytes()
+        done = subprocess.run(
+            [SYSTEM_PYTHON, "-c", attempt, str(os.getpid())],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            **identity.options(),
+        )
+        return done.stdout
+
+    told = set(run_as(identity, work).split())
+    assert told == {"refused"}
+    assert Path("/etc/shadow").exists()
+    Path("/etc/shadow").read_bytes()  # this thread is as it was
+
+
+def test_groups_of_a_user() -> None:
+    """A thread that acts as a user has that user's groups and no other."""
+    identity = Identity("mine", OTHER_UID, OTHER_UID, (OTHER_UID, 7), "/")
+    before = os.getgroups()
+    assert set(run_as(identity, os.getgroups)) == {OTHER_UID, 7}
+    assert os.getgroups() == before
+
+
+def test_a_manifest_that_leads_out(public: Path) -> None:
+    """Root does not read a manifest that is a link to elsewhere, and tells nothing of it."""
+    shop = write_app(public / "apps/shop", {"app.py": UID, "..data/real.yaml": "user: nobody\n"})
+    (public / "secret").write_text("a-secret: 1\n")
+    (public / "secret").chmod(0o600)
+    (shop / "buntime.yaml").symlink_to(public / "secret")
+    with running(public / "apps", env={"RUNTIME_PYTHON": SYSTEM_PYTHON}) as runtime:
+        answer = fetch(runtime, "/shop/")
+        assert answer.status == 500
+        assert "leads out of the app's folder" in str(runtime.records)
+        (shop / "buntime.yaml").unlink()
+        (shop / "buntime.yaml").symlink_to("..data/real.yaml")  # as Kubernetes mounts it
+        assert fetch(runtime, "/shop/").body == str(NOBODY.pw_uid).encode()
+        assert "a-secret" not in str(runtime.records)
+    assert b"a-secret" not in answer.body
+
+
+# Who may name a user
+
+
+def app_in(folder: Path, *, name: str = "shop", user: str = "nobody") -> App:
+    write_app(folder, {"app.py": UID}, user=user)
+    source = folder / "buntime.yaml"
+    manifest, _ = parse_manifest(source.read_bytes(), path="", body_default=1, body_max=1)
+    return App(name, None, folder.resolve(), "app.py", manifest, source)
+
+
+def verdict(app: App, **fixed: str) -> str:
+    try:
+        Users(fixed=fixed).find(app, SYSTEM_PYTHON or sys.executable, ())
+    except ManifestError as exc:
+        return str(exc).removeprefix(f"{app.source}: user: nobody ").partition(", and so")[0]
+    return ""
+
+
+def test_a_user_that_cannot_change_its_manifest(public: Path) -> None:
+    """A folder that is root's, or a third user's, has a manifest that counts."""
+    app = app_in(public / "apps/shop")
+    assert verdict(app) == ""
+    for path in (app.dir, app.source, app.dir / "app.py"):
+        os.chown(path, OTHER_UID, OTHER_UID)
+    assert verdict(app) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"apps/shop/buntime.yaml": 0o666}, "apps/shop/buntime.yaml"),
+        ({"apps/shop": 0o777}, "apps/shop"),
+        ({"apps/shop": 0o1777}, "apps/shop"),
+        ({"apps": 0o777}, "apps"),
+        ({"apps": 0o1777}, "apps"),  # where it could make a newer version of the app
+        ({"": 0o777}, ""),
+    ],
+)
+def test_a_user_that_can(public: Path, changes: dict[str, int], where: str) -> None:
+    """One that could change the manifest, or put another in its place, is refused."""
+    app = app_in(public / "apps/shop")
+    for name, mode in changes.items():
+        (public / name).chmod(mode)
+    assert verdict(app) == f"can change {(public / where)}"
+
+
+@pytest.mark.parametrize("where", ["apps/shop/buntime.yaml", "apps/shop", "apps", ""])
+def test_a_user_that_owns_it(public: Path, where: str) -> None:
+    """Who owns a folder or the manifest can give itself the right, and so can a group's member."""
+    app = app_in(public / "apps/shop")
+    os.chown(public / where, NOBODY.pw_uid, -1)
+    (public / where).chmod(0o555)
+    assert verdict(app) == f"can change {public / where}"
+    os.chown(public / where, 0, NOBODY.pw_gid)
+    assert verdict(app) == ""
+    (public / where).chmod(0o775)
+    assert verdict(app) == f"can change {public / where}"
+
+
+def test_by_way_of_links(public: Path) -> None:
+    """Links count, and the folders that they lie in and lead to."""
+    for name in ("open", "closed", "deep"):
+        (public / name).mkdir()
+    app = app_in(public / "closed/shop")
+    (public / "apps/shop").symlink_to("../open/link")
+    (public / "open/link").symlink_to(public / "closed/shop")
+    app = App("shop", None, app.dir, "app.py", app.manifest, public / "apps/shop/buntime.yaml")
+    assert verdict(app) == ""
+    (public / "open").chmod(0o777)
+    assert verdict(app) == f"can change {public}/open"
+    (public / "open").chmod(0o755)
+    (public / "closed").chmod(0o777)
+    assert verdict(app) == f"can change {public}/closed"
+
+
+def test_versions_in_a_folder(public: Path) -> None:
+    """In no folder above a version may the user make another one."""
+    app = app_in(public / "apps/@acme/wiki/1.0.0", name="@acme/wiki")
+    assert verdict(app) == ""
+    for name in ("apps/@acme/wiki", "apps/@acme", "apps"):
+        (public / name).chmod(0o1777)
+        assert verdict(app) == f"can change {public / name}"
+        (public / name).chmod(0o755)
+
+
+def test_a_user_that_is_fixed(public: Path) -> None:
+    """Who the operator names need not be kept from the manifest, and no manifest changes it."""
+    shop = write_app(public / "apps/shop", {"app.py": UID}, user="root")
+    write_app(public / "apps/other", {"app.py": UID})
+    os.chown(shop, NOBODY.pw_uid, NOBODY.pw_gid)
+    env = {"RUNTIME_PYTHON": SYSTEM_PYTHON, "RUNTIME_APP_USERS": f"shop=nobody *={OTHER_UID}:7"}
+    with running(public / "apps", env=env) as runtime:
+        assert fetch(runtime, "/shop/").body == str(NOBODY.pw_uid).encode()
+        assert fetch(runtime, "/other/").body == str(OTHER_UID).encode()
+
+
+@needs_pip
+def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
+    """Also where the user owns the app's folder, nothing in it is done by root."""
+    shop = with_package(public)
+    (public / "of-root").mkdir(mode=0o700)
+    (shop / ".venv.lock").symlink_to(public / "of-root/made")
+    for path in [shop, *shop.rglob("*")]:
+        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
+    assert served(public, **ENV, RUNTIME_APP_USERS="*=nobody") == b"tiny"
+    assert traces(public) == {NOBODY.pw_uid}
+    assert list((public / "of-root").iterdir()) == []
+
+
+def test_users_that_are_wrong(public: Path) -> None:
+    """What is no list of apps and users ends the start; an unknown user is told with its place."""
+    write_app(public / "apps/shop", {"app.py": UID})
+    message = refusal(public, RUNTIME_APP_USERS="*=no-such-user")
+    assert "RUNTIME_APP_USERS: there is no user no-such-user on this machine" in message
