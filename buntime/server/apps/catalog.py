@@ -24,11 +24,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from buntime.core.apps.app import App, Fault, app_key
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest
 from buntime.core.apps.router import is_app_name
+from buntime.core.apps.succession import AtOnce, Rollout, Succession
 from buntime.core.apps.versions import UNVERSIONED, is_version, select, sort_key
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.telemetry.records import Tell
@@ -37,29 +38,6 @@ from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, is_gone
 CHECK_INTERVAL_S = 1.0
 
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
-
-
-class Rollout(Protocol):
-    """Decides between an app that has never been loaded and the one that served before it."""
-
-    @property
-    def revision(self) -> int:
-        """Another number as soon as `choose` may have another answer."""
-
-    def is_proven(self, app: App) -> bool: ...
-    def choose(self, new: App, proven: App) -> App: ...
-
-
-class AtOnce:
-    """A rollout that serves each change at once."""
-
-    revision = 0
-
-    def is_proven(self, app: App) -> bool:
-        return False
-
-    def choose(self, new: App, proven: App) -> App:
-        return new
 
 
 _AT_ONCE = AtOnce()
@@ -76,12 +54,12 @@ class _Place(NamedTuple):
 class _Named:
     """All that is known of one name."""
 
+    succession: Succession
     places: list[_Place] = field(default_factory=list)
     checked: int = 0  # the number of the check that looked for versions last
     versions: dict[str, Path] = field(default_factory=dict)
     listings: dict[Path, Listing] = field(default_factory=dict)
     folders: dict[Path, AppFolder] = field(default_factory=dict)  # of versions that were asked for
-    proven: dict[str, App] = field(default_factory=dict)  # what has served last, by version
 
 
 class Catalog:
@@ -200,7 +178,9 @@ class Catalog:
                     places.setdefault(name, []).append(_Place(path, version))
         self._scopes = scopes
         known = self._names
-        self._names = {name: known.get(name) or _Named() for name in places}
+        self._names = {
+            name: known.get(name) or _Named(Succession(self._rollout)) for name in places
+        }
         for name, named in self._names.items():
             named.places = places[name]
 
@@ -271,27 +251,18 @@ class Catalog:
                 break
             found = self._load(name, version, named)
             if found is not None:
-                return self._chosen(found, named, spec)
+                return self._serving(found, named, spec)
             # Its folder vanished just now, and `_load` has taken the version out.
         # In the same words whether the name or the version is unknown: an internal app is there
         # for nobody outside.
         asked = name if spec is None else f"{name}@{spec}"
         raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
 
-    def _chosen(self, found: App | Fault, named: _Named, spec: str | None) -> App:
-        """What is there now, or what served before if that has never been loaded.
-
-        Raises ManifestError where it is at fault, unless another version has served: a manifest
-        that was edited may say who is to be kept out, so the one before it does not hold on.
-        """
-        version = found.version or UNVERSIONED
+    def _serving(self, found: App | Fault, named: _Named, spec: str | None) -> App:
+        """What serves of what is there now. Raises ManifestError where that is at fault."""
         if isinstance(found, App):
-            if self._rollout.is_proven(found):
-                named.proven[version] = found
-                return found
-            before = named.proven.get(version) or _other(named, version, spec)
-            return found if before is None else self._rollout.choose(found, before)
-        other = _other(named, version, spec) if version not in named.proven else None
+            return named.succession.choose(found, named.versions, spec)
+        other = named.succession.stand_in(found, named.versions, spec)
         if other is None:
             raise ManifestError(found.error)
         self._warn_once(
@@ -381,13 +352,6 @@ class Catalog:
         if once not in self._warned:
             self._warned.add(once)
             self._warn(event, message, **fields)
-
-
-def _other(named: _Named, version: str, spec: str | None) -> App | None:
-    """What has served, of the versions other than this one that `spec` allows."""
-    others = [each for each in named.versions if each in named.proven and each != version]
-    chosen = select(others, spec)
-    return None if chosen is None else named.proven[chosen]
 
 
 def _split_label(label: str) -> tuple[str, str | None]:

@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 
 from buntime.core.apps.app import App, Fault
+from buntime.core.apps.succession import AtOnce, Rollout
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 
@@ -21,7 +22,13 @@ FETCH = "def fetch(request): ...\n"
 class Fixture:
     """Worker folders below `root`, a catalog of them, and a clock that moves when told."""
 
-    def __init__(self, root: Path, *dirs: str, reserved: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *dirs: str,
+        reserved: tuple[str, ...] = (),
+        rollout: Rollout = AtOnce(),  # noqa: B008  # has no state
+    ) -> None:
         self.root = root
         self.now = 1000.0
         self.warnings: list[tuple[str, dict[str, object]]] = []  # events
@@ -35,6 +42,7 @@ class Fixture:
             body_max=2000,
             warn=self.warn,
             reserved=reserved,
+            rollout=rollout,
             wall_ns=lambda: self.wall_ns,
         )
 
@@ -738,3 +746,99 @@ def test_repr(apps: Fixture) -> None:
     apps.write("a/shop/index.py")
     apps.keys()
     assert repr(apps.catalog) == f"Catalog(['{apps.root}/a', '{apps.root}/b'], 1 names)"
+
+
+# Changes that have to be loaded before they serve
+
+
+class Cautious:
+    """A rollout that prefers whatever has been loaded."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.loaded: list[App] = []
+        self.asked: list[tuple[App, App]] = []
+
+    def load(self, app: App) -> None:
+        self.loaded.append(app)
+        self.revision += 1
+
+    def is_proven(self, app: App) -> bool:
+        return app in self.loaded
+
+    def choose(self, new: App, proven: App) -> App:
+        self.asked.append((new, proven))
+        return proven
+
+
+@pytest.fixture
+def cautious() -> Cautious:
+    return Cautious()
+
+
+@pytest.fixture
+def tried(tmp_path: Path, cautious: Cautious) -> Fixture:
+    return Fixture(tmp_path, "a", rollout=cautious)
+
+
+def test_the_first_app_of_a_name_serves_unproven(tried: Fixture, cautious: Cautious) -> None:
+    """There is nothing that could serve in its place."""
+    tried.write("a/shop/app.py")
+    assert tried.key("shop") == "shop"
+    assert cautious.asked == []
+
+
+@pytest.mark.parametrize("changed", ["a/shop@2.0.0/app.py", "a/shop@1.0.0/buntime.yaml"])
+def test_a_change_is_weighed_against_what_was_loaded(
+    tried: Fixture, cautious: Cautious, changed: str
+) -> None:
+    """Also where nobody asked between the end of the first boot and the change."""
+    tried.write("a/shop@1.0.0/app.py")
+    first = tried.find("shop")
+    cautious.load(first)
+    tried.write(changed, FETCH if changed.endswith(".py") else "ttl: 60\n")
+    tried.later()
+    assert tried.find("shop") is first
+    ((new, proven),) = cautious.asked
+    assert (new is first, proven is first) == (False, True)
+
+
+def test_a_change_of_a_change_is_weighed_against_the_latest_that_loaded(
+    tried: Fixture, cautious: Cautious
+) -> None:
+    """What was loaded meanwhile counts, and what never was does not."""
+    tried.write("a/shop/app.py")
+    first = tried.find("shop")
+    cautious.load(first)
+    for seconds in (60, 70, 80):
+        tried.write("a/shop/buntime.yaml", f"ttl: {seconds}\n")
+        tried.later()
+        assert tried.find("shop") is first
+        if seconds == 60:
+            cautious.load(second := cautious.asked[-1][0])
+            first = second
+    assert [proven for _, proven in cautious.asked][1:] == [second, second]
+
+
+def test_another_answer_counts_at_once(tried: Fixture, cautious: Cautious) -> None:
+    """A new revision of the rollout is seen before the folders are looked at again."""
+    tried.write("a/shop/app.py")
+    cautious.load(tried.find("shop"))
+    tried.write("a/shop/buntime.yaml", "ttl: 60\n")
+    tried.later()
+    tried.find("shop")
+    new, _ = cautious.asked[-1]
+    cautious.load(new)
+    assert tried.find("shop") is new
+
+
+def test_a_faulty_version_beside_one_that_was_loaded(tried: Fixture, cautious: Cautious) -> None:
+    """The one that was loaded serves, though it was not asked for since."""
+    tried.write("a/shop@1.0.0/app.py")
+    first = tried.find("shop")
+    cautious.load(first)
+    tried.write("a/shop@2.0.0/app.py")
+    tried.write("a/shop@2.0.0/buntime.yaml", "ttl: soon\n")
+    tried.later()
+    assert tried.find("shop") is first
+    assert [event for event, _ in tried.warnings] == ["app.version_invalid"]

@@ -1,0 +1,73 @@
+"""The apps of one name as they were found, one after the other, and which of them serves."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.apps.versions import UNVERSIONED, select
+
+
+class Rollout(Protocol):
+    """Decides between an app that has never been loaded and the one that served before it."""
+
+    @property
+    def revision(self) -> int:
+        """Another number as soon as `choose` may have another answer."""
+
+    def is_proven(self, app: App) -> bool: ...
+    def choose(self, new: App, proven: App) -> App: ...
+
+
+class AtOnce:
+    """A rollout that serves each change at once."""
+
+    revision = 0
+
+    def is_proven(self, app: App) -> bool:
+        return False
+
+    def choose(self, new: App, proven: App) -> App:
+        return new
+
+
+class Succession:
+    """What was found last of each version of one name, and what was loaded last."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+        self._found: dict[str, App] = {}
+        self._proven: dict[str, App] = {}  # as far as is known, see `_loaded`
+
+    def choose(self, found: App, versions: Iterable[str], spec: str | None) -> App:
+        """What is there now, or what served before if that has never been loaded.
+
+        Beside another state of the same version, those of `versions` count that `spec` allows.
+        """
+        version = found.version or UNVERSIONED
+        before = self._loaded(version)
+        self._found[version] = found
+        if self._rollout.is_proven(found):
+            return found
+        before = before or self._other(version, versions, spec)
+        return found if before is None else self._rollout.choose(found, before)
+
+    def stand_in(self, fault: Fault, versions: Iterable[str], spec: str | None) -> App | None:
+        """Another version that has served, in the place of a faulty one.
+
+        None where the faulty one has served: a manifest that was edited may say who is to be kept
+        out, so the one before it does not hold on.
+        """
+        version = fault.version or UNVERSIONED
+        return self._other(version, versions, spec) if self._loaded(version) is None else None
+
+    def _loaded(self, version: str) -> App | None:
+        """The app of a version that was loaded last: maybe only since it was found."""
+        found = self._found.get(version)
+        if found is not None and self._rollout.is_proven(found):
+            self._proven[version] = found
+        return self._proven.get(version)
+
+    def _other(self, version: str, versions: Iterable[str], spec: str | None) -> App | None:
+        loaded = {each: self._loaded(each) for each in versions if each != version}
+        chosen = select((each for each, app in loaded.items() if app is not None), spec)
+        return None if chosen is None else loaded[chosen]

@@ -1,0 +1,112 @@
+"""Which of the apps of one name serves, of those that were found one after the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.apps.succession import AtOnce, Succession
+from tests.support.apps import make_app
+
+VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
+
+
+class Cautious:
+    """A rollout that prefers whatever has been loaded."""
+
+    revision = 0
+
+    def __init__(self) -> None:
+        self.loaded: set[App] = set()
+
+    def is_proven(self, app: App) -> bool:
+        return app in self.loaded
+
+    def choose(self, new: App, proven: App) -> App:
+        return proven
+
+
+class World:
+    def __init__(self) -> None:
+        self.rollout = Cautious()
+        self.succession = Succession(self.rollout)
+
+    def find(self, app: App, spec: str | None = None) -> App:
+        return self.succession.choose(app, VERSIONS, spec)
+
+    def found_and_loaded(self, version: str) -> App:
+        app = make_app(version=version)
+        self.find(app)
+        self.rollout.loaded.add(app)
+        return app
+
+    def faulty(self, version: str, spec: str | None = None) -> App | None:
+        fault = Fault("shop", version, make_app().dir, "broken")
+        return self.succession.stand_in(fault, VERSIONS, spec)
+
+
+def test_the_first_one_serves() -> None:
+    """There is nothing that could serve in its place."""
+    app = make_app(version="1.0.0")
+    assert World().find(app) is app
+
+
+def test_what_was_loaded_after_it_was_found_counts() -> None:
+    """A boot ends later than the request that found the app, and the next one may find a change."""
+    world = World()
+    first = world.found_and_loaded("1.0.0")
+    assert world.find(make_app(version="1.0.0")) is first
+    assert world.find(make_app(version="2.0.0")) is first
+
+
+def test_what_was_never_loaded_does_not_count() -> None:
+    """Between two states that nobody has loaded, the later one serves."""
+    world = World()
+    world.find(make_app(version="1.0.0"))
+    later = make_app(version="1.0.0")
+    assert world.find(later) is later
+
+
+def test_the_same_version_comes_before_others() -> None:
+    """Another state of the same code is nearer than another version."""
+    world = World()
+    world.found_and_loaded("2.0.0")
+    first = world.found_and_loaded("1.0.0")
+    assert world.find(make_app(version="1.0.0")) is first
+
+
+def test_only_versions_that_were_asked_for() -> None:
+    """A request for a range gets nothing outside of it."""
+    world = World()
+    world.found_and_loaded("1.0.0")
+    new = make_app(version="2.0.0")
+    assert world.find(new, "^2") is new
+    assert world.find(new, ">=1").version == "1.0.0"
+
+
+def test_the_highest_that_was_loaded() -> None:
+    """Of several versions that were loaded, the one that the range means."""
+    world = World()
+    world.found_and_loaded("1.0.0")
+    second = world.found_and_loaded("2.0.0")
+    assert world.find(make_app(version="3.0.0")) is second
+
+
+def test_who_stands_in_for_a_faulty_version() -> None:
+    """Another version, unless the faulty one has served: its manifest may keep somebody out."""
+    world = World()
+    first = world.found_and_loaded("1.0.0")
+    assert world.faulty("2.0.0") is first
+    assert world.faulty("2.0.0", "2") is None
+    assert world.faulty("1.0.0") is None
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
+def test_at_once(version: str) -> None:
+    """Without trials the latest serves, and nobody stands in for what is faulty."""
+    succession = Succession(AtOnce())
+    succession.choose(make_app(version="1.0.0"), VERSIONS, None)
+    new = make_app(version=version)
+    assert succession.choose(new, VERSIONS, None) is new
+    fault = Fault("shop", "2.0.0", new.dir, "broken")
+    assert succession.stand_in(fault, VERSIONS, None) is None
