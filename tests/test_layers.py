@@ -34,7 +34,9 @@ IN_A_WORKER = ("sdk", "wire", "worker")
 # The concerns of a layer in their order: each imports from itself and from those before it.
 # What ends in .py is a module beside the folders.
 CONCERNS = {
-    "core": ("errors.py access values settings apps pool telemetry http1 sites websocket".split()),
+    "core": (
+        "errors.py access values settings sandbox apps pool telemetry http1 sites websocket".split()
+    ),
     "server": (
         "loop.py regularfile.py protection.py exposures.py bundle pythons apps telemetry sites "
         "http1 websocket pool admin steps.py pipeline.py runtime.py"

@@ -1,0 +1,185 @@
+"""Which paths an app's workers may read and write, by the level of its sandbox.
+
+Landlock only allows. So that an app can read all but what is not its business, what lies beside
+each folder on the way to that is allowed, one by one:
+
+    kept from: /srv/apps, /var/lib/buntime
+    allowed:   /bin /etc /home /usr ... /srv/www ... /var/log /var/lib/dpkg ...
+
+The folders on the way (`/`, `/srv`, `/var`, `/var/lib`) cannot be listed then, and what is made in
+them later cannot be read by workers that are running.
+
+Paths are absolute, with their links resolved: the kernel follows files, not names.
+"""
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from buntime.core.sandbox.kernel import READ, RUN, USE, WRITE, Access
+
+Level = Literal["off", "standard", "strict"]
+LEVELS: tuple[Level, ...] = ("off", "standard", "strict")
+
+# The paths in a folder, without links; empty for what cannot be listed.
+Entries = Callable[[str], Iterable[str]]
+Rules = list[tuple[Access, list[str]]]
+
+_ALL = ("/",)
+# Where programs, libraries and their data are; the last two on NixOS and Guix.
+SYSTEM_RUN = (
+    *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin"),
+    *("/nix/store", "/gnu/store"),
+)
+# Names, certificates, the loader's files, time and users. How many cores there are stands in /sys.
+SYSTEM_READ = (
+    "/proc",
+    "/sys/devices/system/cpu",
+    *(
+        f"/etc/{name}"
+        for name in (
+            *("resolv.conf", "hosts", "hostname", "host.conf", "nsswitch.conf", "gai.conf"),
+            *("services", "protocols", "networks", "mime.types"),
+            *("ssl", "pki", "ca-certificates", "ca-certificates.conf", "crypto-policies"),
+            *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload"),
+            *("ld-musl-x86_64.path", "ld-musl-aarch64.path"),
+            *("localtime", "timezone", "zoneinfo", "locale.alias", "locale.conf"),
+            *("passwd", "group", "os-release", "fonts"),
+        )
+    ),
+)
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts")
+_DEVICE_FOLDER = "/dev"
+_SHARED_MEMORY = "/dev/shm"  # for multiprocessing's locks and arrays
+# The slash has the link followed, to the worker's own process.
+_OWN_PROCESS = "/proc/self/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What there is beside an app, the same for all of them."""
+
+    apps: tuple[str, ...]  # folders that hold apps, and apps that links in them lead to
+    secrets: tuple[str, ...]  # the runtime's: its state, keys, settings
+    scratch: tuple[str, ...] = ()  # where the temporary folders of all apps are
+    # What `strict` leaves: programs and libraries, and what is only read.
+    run: tuple[str, ...] = SYSTEM_RUN
+    read: tuple[str, ...] = SYSTEM_READ
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """All of it, and the devices, of which some are allowed by name."""
+        return (*self.apps, *self.secrets, *self.scratch, _DEVICE_FOLDER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppPaths:
+    """What is an app's own."""
+
+    folder: str
+    versions: tuple[str, ...]  # folders of its other versions
+    kept: tuple[str, ...]  # its data and its temporary folder
+    wanted: tuple[str, ...]  # `write` of its manifest
+    python: tuple[str, ...]  # its interpreter, packages, and the worker's code
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is allowed, and which paths of `write` are not, or not all of what lies in them."""
+
+    rules: Rules
+    denied: tuple[str, ...]
+
+
+def plan(
+    level: Level,
+    app: AppPaths,
+    around: Surroundings,
+    entries: Entries,
+    common: Iterable[str] | None = None,
+) -> Plan:
+    """The rules for an app. `common` is `common_paths`, where it is known already."""
+    others = [path for path in around.apps if path != app.folder]
+    own = list(_inside(app.folder, (*others, *around.secrets), entries))
+    python = [inner for path in app.python for inner in _inside(path, around.closed, entries)]
+    given = {path: list(_given(path, app, around, entries)) for path in app.wanted}
+    denied = tuple(path for path, inner in given.items() if inner != [path])
+    granted = [path for inner in given.values() for path in inner]
+    devices = [path for path in granted if is_within(path, _DEVICE_FOLDER)]
+    kept = _outermost([*app.kept, *(path for path in granted if path not in devices)])
+    rules: Rules
+    if level == "strict":
+        beside = open_paths(around.run, around, entries)
+        read = open_paths(around.read, around, entries)
+        rules = [(RUN, _outermost([*beside, *own, *python])), (READ, read), (WRITE, kept)]
+    else:
+        beside = common_paths(around, entries) if common is None else list(common)
+        # All alike: a move is refused where a file would come to be allowed more.
+        rules = [
+            (RUN, _outermost([*beside, *app.versions, *python])),
+            (WRITE | Access.EXECUTE, _outermost([*own, *kept])),
+        ]
+    return Plan([*rules, *_of_devices(devices)], denied)
+
+
+def common_paths(around: Surroundings, entries: Entries) -> list[str]:
+    """What every app may read at the level "standard"."""
+    return open_paths(_ALL, around, entries)
+
+
+def open_paths(roots: Iterable[str], around: Surroundings, entries: Entries) -> list[str]:
+    """What any app may read of `roots`, as the outermost paths that hold nothing closed."""
+    closed = around.closed
+    return [
+        path
+        for root in roots
+        if not any(is_within(root, folder) for folder in closed)
+        for path in _inside(root, closed, entries)
+    ]
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it: `"/a/b"` in "/a"."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]:
+    """The outermost paths in `root` which hold nothing of `closed`; `root` where that is none."""
+    below = [path for path in closed if is_within(path, root)]
+    if root in below:
+        return
+    if not below:
+        yield root
+        return
+    for path in entries(root):
+        yield from _inside(path, below, entries)
+
+
+def _given(path: str, app: AppPaths, around: Surroundings, entries: Entries) -> Iterator[str]:
+    """What is allowed of a path of `write`: what is neither another app's nor a secret."""
+    others = () if is_within(path, app.folder) else around.apps
+    closed = (*others, *around.secrets)
+    if any(is_within(path, folder) for folder in app.kept):
+        yield path
+    elif not any(is_within(path, folder) for folder in closed):
+        is_of_devices = is_within(path, _DEVICE_FOLDER)
+        yield from _inside(path, closed if is_of_devices else (*closed, _DEVICE_FOLDER), entries)
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Without those that lie in another; an app could put a link in the place of one."""
+    kept: list[str] = []
+    for path in sorted(set(paths)):
+        if not kept or not is_within(path, kept[-1]):
+            kept.append(path)
+    return kept
+
+
+def _of_devices(wanted: list[str]) -> Rules:
+    devices = [posixpath.join(_DEVICE_FOLDER, name) for name in _DEVICES]
+    return [
+        (USE | Access.READ_DIR, [*devices, *wanted]),
+        (WRITE, [_SHARED_MEMORY]),
+        (READ | Access.WRITE_FILE | Access.TRUNCATE, [_OWN_PROCESS]),
+    ]

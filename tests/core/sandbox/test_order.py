@@ -1,0 +1,41 @@
+"""What INIT tells a worker, at each ABI."""
+
+import json
+
+import pytest
+
+from buntime.core.sandbox.kernel import RUN, USE, WRITE, Kernel, handled
+from buntime.core.sandbox.order import dropped_capabilities, make_order
+from buntime.core.sandbox.plan import Rules
+
+RULES: Rules = [(RUN, ["/usr"]), (WRITE, ["/srv/apps/shop"]), (USE, ["/dev/null"]), (RUN, [])]
+
+
+@pytest.mark.parametrize("abi", range(3, 8))
+def test_an_order_asks_for_nothing_unknown(abi: int) -> None:
+    """Rights, ports and scopes that came with a later ABI are left out; it is plain JSON."""
+    kernel = Kernel(abi)
+    made = make_order("standard", RULES, kernel, program=b"\1" * 8, capabilities=[])
+    assert json.loads(json.dumps(made)) == made
+    rules = made["rules"]
+    assert isinstance(rules, list)
+    assert [paths for _, paths in rules] == [["/usr"], ["/srv/apps/shop"], ["/dev/null"]]
+    assert all(access & ~handled(kernel) == 0 for access, _ in rules)
+    assert made["ports"] == ([0] if abi >= 4 else [])
+    assert made["filter"] == "01" * 8
+
+
+def test_without_seccomp() -> None:
+    """A kernel that has no seccomp gets no filter."""
+    kernel = Kernel(7, has_seccomp=False)
+    made = make_order("strict", [], kernel, program=b"\1" * 8, capabilities=[])
+    assert made["filter"] == ""
+
+
+def test_capabilities() -> None:
+    """With a user all go; root keeps those that reach no further than its files."""
+    assert dropped_capabilities(is_root=False, becomes_user=False) == []
+    assert dropped_capabilities(is_root=True, becomes_user=True) == list(range(64))
+    of_root = dropped_capabilities(is_root=True, becomes_user=False)
+    assert {17, 21, 27} <= set(of_root)  # SYS_RAWIO, SYS_ADMIN, MKNOD
+    assert not {0, 1, 6, 7} & set(of_root)  # CHOWN, DAC_OVERRIDE, SETGID, SETUID

@@ -1,0 +1,165 @@
+"""Which paths are allowed to an app, over a tree of folders that is a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.sandbox.kernel import RUN, WRITE, Access
+from buntime.core.sandbox.plan import AppPaths, Level, Surroundings, common_paths, is_within, plan
+
+TREE = {
+    "/": ["bin", "dev", "etc", "home", "proc", "srv", "usr", "var"],
+    "/srv": ["apps", "www", "tls"],
+    "/srv/tls": ["cert.pem", "key.pem"],
+    "/srv/apps": ["blog", "shop", "shop@1.0.0"],
+    "/srv/apps/shop": ["app.py", ".env", "uploads"],
+    "/var": ["cache", "lib", "log"],
+    "/var/lib": ["buntime", "dpkg"],
+    "/etc": ["hosts", "passwd", "shadow", "ssl"],
+}
+AROUND = Surroundings(
+    apps=("/srv/apps",),
+    secrets=("/var/lib/buntime", "/srv/tls/key.pem"),
+    scratch=("/var/lib/buntime/scratch-1",),
+)
+KEPT = ("/var/lib/buntime/data/shop", "/var/lib/buntime/scratch-1/shop")
+
+
+def entries(folder: str) -> list[str]:
+    return [f"{folder.rstrip('/')}/{name}" for name in TREE.get(folder, [])]
+
+
+def app(**changes: tuple[str, ...]) -> AppPaths:
+    paths = {
+        "versions": ("/srv/apps/shop@1.0.0",),
+        "kept": KEPT,
+        "wanted": (),
+        "python": ("/opt/python",),
+    }
+    return AppPaths(folder="/srv/apps/shop", **paths | changes)
+
+
+def allowed(level: Level, path: str, made: AppPaths, around: Surroundings = AROUND) -> Access:
+    """What the kernel would allow at a path."""
+    found = Access(0)
+    for access, paths in plan(level, made, around, entries).rules:
+        if any(is_within(path, each) for each in paths):
+            found |= access
+    return found
+
+
+def test_what_stands_beside_is_listed() -> None:
+    """All is open but what is closed; the folders on the way to that are not listed."""
+    assert common_paths(AROUND, entries) == [
+        *("/bin", "/etc", "/home", "/proc", "/srv/www", "/srv/tls/cert.pem", "/usr"),
+        *("/var/cache", "/var/lib/dpkg", "/var/log"),
+    ]
+
+
+def test_standard() -> None:
+    """An app reads its versions, writes its own folders, and sees nothing of others' or ours."""
+    made = app()
+    assert allowed("standard", "/srv/apps/shop/app.py", made) == WRITE | Access.EXECUTE
+    assert allowed("standard", "/srv/apps/shop@1.0.0/app.py", made) == RUN
+    assert allowed("standard", "/etc/shadow", made) == RUN  # as far as its user may
+    for path in KEPT:
+        assert allowed("standard", path, made) == WRITE | Access.EXECUTE
+    for path in (
+        *("/srv/apps", "/srv/apps/blog/app.py", "/var/lib/buntime/state.db", "/srv/tls/key.pem"),
+        *("/var/lib/buntime/data/blog", "/var/lib/buntime/scratch-1/blog", "/dev/sda", "/"),
+    ):
+        assert allowed("standard", path, made) == 0, path
+
+
+def test_strict() -> None:
+    """An app reads its folder and the system, and writes its data and temporary files alone."""
+    made = app()
+    assert allowed("strict", "/srv/apps/shop/app.py", made) == RUN
+    assert allowed("strict", "/usr/lib/libc.so", made) == RUN
+    assert allowed("strict", "/etc/ssl/certs", made) == Access.READ_FILE | Access.READ_DIR
+    for path in KEPT:
+        assert allowed("strict", path, made) == WRITE  # what it writes cannot be run
+    for path in ("/etc/shadow", "/home/me", "/srv/apps/shop@1.0.0", "/srv/www", "/var/log"):
+        assert allowed("strict", path, made) == 0, path
+
+
+def test_write_adds_paths() -> None:
+    """`write` opens paths at both levels, alike for moves between them."""
+    made = app(wanted=("/srv/www/files", "/srv/apps/shop/uploads"))
+    assert allowed("standard", "/srv/www/files/a", made) == WRITE | Access.EXECUTE
+    assert allowed("strict", "/srv/www/files/a", made) == WRITE
+    assert allowed("strict", "/srv/apps/shop/uploads/a", made) == RUN | WRITE
+    assert plan("strict", made, AROUND, entries).denied == ()
+
+
+def test_write_opens_no_other_s() -> None:
+    """`write` gives neither other apps' folders nor secrets; what holds some is given in part."""
+    wanted = ("/srv/apps/blog", "/var/lib/buntime/state.db", "/var", "/srv/apps/shop@1.0.0", "/")
+    made = app(wanted=wanted)
+    assert set(plan("standard", made, AROUND, entries).denied) == set(wanted)
+    assert allowed("standard", "/var/log/x", made) == RUN | WRITE
+    for path in ("/srv/apps/blog", "/var/lib/buntime/state.db", "/var/lib", "/dev/sda"):
+        assert allowed("standard", path, made) == 0, path
+    assert allowed("standard", "/srv/apps/shop@1.0.0", made) == RUN
+
+
+def test_write_of_a_device() -> None:
+    """A device that `write` names can be used."""
+    made = app(wanted=("/dev/dri",))
+    assert Access.IOCTL_DEV in allowed("strict", "/dev/dri/card0", made)
+
+
+def test_what_lies_in_what_can_be_written_has_no_rule() -> None:
+    """An app could put a link in its place, and the rule would be for what that leads to."""
+    made = app(wanted=("/srv/apps/shop/uploads", "/srv/www/a", "/srv/www"))
+    written = [
+        path
+        for access, paths in plan("standard", made, AROUND, entries).rules
+        if access == WRITE | Access.EXECUTE
+        for path in paths
+    ]
+    assert sorted(written) == sorted(["/srv/apps/shop", "/srv/www", *KEPT])
+
+
+def test_secret_in_the_app_s_folder() -> None:
+    """Of a folder that holds one of the runtime's secrets, all the rest is the app's."""
+    around = Surroundings(apps=("/srv/apps",), secrets=("/srv/apps/shop/.env",))
+    for level in ("standard", "strict"):
+        assert allowed(level, "/srv/apps/shop/.env", app(), around) == 0  # type: ignore[arg-type]
+        assert allowed(level, "/srv/apps/shop/app.py", app(), around)  # type: ignore[arg-type]
+
+
+def test_app_elsewhere() -> None:
+    """An app that a link leads to is its own there, and closed to others."""
+    around = Surroundings(apps=("/srv/apps", "/home/me/shop", "/home/me/blog"), secrets=())
+    made = AppPaths(folder="/home/me/shop", versions=(), kept=(), wanted=(), python=())
+    assert Access.WRITE_FILE in allowed("standard", "/home/me/shop/app.py", made, around)
+    assert allowed("standard", "/home/me/blog/app.py", made, around) == 0
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: "/" + "/".join(names))
+
+
+def all_entries(folder: str) -> Iterable[str]:
+    if folder.count("/") > 4:
+        return []
+    return [f"{folder.rstrip('/')}/{name}" for name in "abc"]
+
+
+@given(st.lists(PATHS, max_size=5), st.lists(PATHS, max_size=5))
+def test_closed_paths_are_in_no_rule(apps: list[str], secrets: list[str]) -> None:
+    """Whatever is closed, no common path holds it or lies in it, and all the rest is there."""
+    around = Surroundings(apps=tuple(apps), secrets=tuple(secrets))
+    found = common_paths(around, all_entries)
+    closed = around.closed
+    for path in found:
+        assert not any(is_within(path, each) or is_within(each, path) for each in closed)
+    for first in "abc":
+        for second in "abc":
+            path = f"/{first}/{second}"
+            is_closed = any(is_within(path, each) or is_within(each, path) for each in closed)
+            assert any(is_within(path, each) for each in found) != is_closed

@@ -1,0 +1,147 @@
+"""The filter of system calls, run by an interpreter of the few instructions that it has."""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+import pytest
+
+from buntime.core.sandbox.systemcalls import _NUMBERS, program, refused
+
+ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+RUNTIME = 4321
+BOTH = pytest.mark.parametrize("machine", MACHINES)
+
+
+def run(code: bytes, number: int, architecture: int, *arguments: int) -> int:
+    """What the kernel would do with a call."""
+    padded = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("=IIQ6Q", number, architecture, 0, *padded)
+    steps = list(struct.iter_unpack("=HBBI", code))
+    at = loaded = 0
+    while True:
+        kind, then, otherwise, constant = steps[at]
+        at += 1
+        if kind == 0x20:
+            [loaded] = struct.unpack_from("=I", data, constant)
+        elif kind == 0x06:
+            return int(constant)
+        else:
+            holds = {
+                0x15: loaded == constant,
+                0x35: loaded >= constant,
+                0x45: bool(loaded & constant),
+            }[kind]
+            at += then if holds else otherwise
+
+
+def call(machine: str, name: str, *arguments: int) -> int:
+    column, architecture = MACHINES[machine]
+    number = _NUMBERS[name][column]
+    assert number is not None
+    return run(program(machine, runtime_pid=RUNTIME), number, architecture, *arguments)
+
+
+@BOTH
+def test_each_number(machine: str) -> None:
+    """Calls of the list are refused, all others are allowed, clone3 does not exist."""
+    column, architecture = MACHINES[machine]
+    code = program(machine, runtime_pid=RUNTIME)
+    by_number = {numbers[column]: name for name, numbers in _NUMBERS.items()}
+    by_number.pop(None, None)
+    depends = "clone unshare ioctl prlimit64 setpriority ioprio_set".split()
+    for number in range(600):
+        name = by_number.get(number, "")
+        if name in depends or name.startswith("sched_"):
+            expected = ALLOW
+        else:
+            expected = ENOSYS if name == "clone3" else EPERM if name else ALLOW
+        assert run(code, number, architecture) == expected, (number, name)
+
+
+@BOTH
+def test_other_architectures_are_killed(machine: str) -> None:
+    """The numbers of another architecture, or of x32, mean other calls."""
+    code = program(machine, runtime_pid=RUNTIME)
+    assert run(code, 0, 0x40000003) == KILL  # i386
+    assert run(code, 0x40000000, MACHINES[machine][1]) == KILL
+
+
+@BOTH
+def test_namespaces(machine: str) -> None:
+    """Processes and threads are made, namespaces are not."""
+    assert call(machine, "clone", 0x3D0F00) == ALLOW  # a thread's flags
+    assert call(machine, "clone", 17 | 0x80) == ALLOW  # the lowest byte is a signal
+    for flag in (0x20000, 0x10000000, 0x20000000, 0x40000000):
+        assert call(machine, "clone", flag | 17) == EPERM
+        assert call(machine, "unshare", flag) == EPERM
+    assert call(machine, "unshare", 0x80) == EPERM
+    assert call(machine, "unshare", 0x400) == ALLOW  # CLONE_FILES
+
+
+@BOTH
+def test_terminals(machine: str) -> None:
+    """A terminal can be asked for its size, but nothing can be typed into it."""
+    assert call(machine, "ioctl", 0, 0x5413) == ALLOW
+    for request in (0x5412, 0x541C, 0x5412 | 1 << 32):  # the kernel looks at the lower half
+        assert call(machine, "ioctl", 0, request) == EPERM
+
+
+@BOTH
+def test_limits_of_others(machine: str) -> None:
+    """A process reads anybody's limits and sets its own."""
+    assert call(machine, "prlimit64", 0, 7, 1, 0) == ALLOW
+    assert call(machine, "prlimit64", RUNTIME, 7, 0, 1) == ALLOW
+    for limits in (1, 1 << 40):
+        assert call(machine, "prlimit64", RUNTIME, 7, limits, 0) == EPERM
+
+
+@BOTH
+def test_priorities_of_others(machine: str) -> None:
+    """A process stands back itself; it does not have others stand back."""
+    for name, user in (("setpriority", 2), ("ioprio_set", 3)):
+        assert call(machine, name, 0, 0, 5) == ALLOW
+        assert call(machine, name, 0, RUNTIME, 5) == EPERM
+        assert call(machine, name, user, 0, 5) == EPERM
+    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
+        assert call(machine, name, 0) == ALLOW
+        assert call(machine, name, RUNTIME + 1) == ALLOW  # a thread's own number
+        assert call(machine, name, RUNTIME) == EPERM
+
+
+def test_unknown_machine() -> None:
+    """There is no filter for a machine whose numbers are not known."""
+    assert program("riscv64", runtime_pid=1) == b""
+    assert refused("riscv64") == ()
+
+
+@BOTH
+def test_it_is_short(machine: str) -> None:
+    """A call runs through few of the instructions, as the kernel tries all numbers at once."""
+    assert len(program(machine, runtime_pid=1)) // 8 < 200
+    assert {"ptrace", "mount", "bpf", "keyctl"} <= set(refused(machine))
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="these machines are little endian")
+def test_numbers_are_the_headers() -> None:
+    """The numbers are those of the system's own headers, where they are installed."""
+    headers = {
+        0: "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+        1: "/usr/include/asm-generic/unistd.h",
+    }
+    for column, path in headers.items():
+        try:
+            with open(path, encoding="ascii") as file:
+                lines = [line.split() for line in file if line.startswith("#define __NR")]
+        except FileNotFoundError:
+            pytest.skip("the kernel's headers are not installed")
+        known = {
+            words[1].split("_", 3)[-1] if words[1].startswith("__NR_") else "": words[2]
+            for words in lines
+            if len(words) > 2
+        }
+        for name, numbers in _NUMBERS.items():
+            if name in known:
+                assert str(numbers[column]) == known[name], name
