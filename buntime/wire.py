@@ -4,7 +4,8 @@ A message is one line of UTF-8 JSON ending in "\\n"; where it has a `size` above
 bytes follow the line. Both sides use this module; it does no I/O.
 
     INIT       R->W  type name version dir entrypoint base config env path prefix development
-                     worker concurrency user (null, or uid gid groups to become)
+                     worker concurrency user (null, or uid gid groups to become) sandbox (null,
+                     or what to do to itself, see core/sandbox/order.py)
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms
     REQUEST    R->W  type id method target base scheme version client server headers request_id

@@ -18,6 +18,8 @@ from buntime.commands.start import cores, read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
 from buntime.core.errors import UsageError
+from buntime.core.sandbox.kernel import LEAST_ABI, acts
+from buntime.core.sandbox.systemcalls import refused
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Settings
 from buntime.core.settings.setting import Mode
@@ -28,6 +30,7 @@ from buntime.server.exposures import exposures
 from buntime.server.http1.binding import open_bindings
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.sandbox.probe import find_kernel
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -76,6 +79,7 @@ def _here(mode: Mode) -> Findings:
     system = f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()
     yield Finding("system", f"{system}, {cores()} cores")
     yield from _user()
+    yield from _sandbox()
     yield from _cache()
     if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
         text = "/proc is not mounted, so what apps leave behind cannot be found"
@@ -92,6 +96,25 @@ def _user() -> Findings:
     if uid == 0:
         text = "apps without a `user` run as root; set RUNTIME_APP_USERS, or start this as another"
         yield Finding("user", text, "warning")
+
+
+def _sandbox() -> Findings:
+    """What keeps apps apart on this kernel."""
+    kernel = find_kernel()
+    if not kernel.is_fit:
+        text = (
+            f"apps run without one: it takes Landlock of ABI {LEAST_ABI} (Linux 6.2) or later, "
+            f"and here is {f'ABI {kernel.abi}' if kernel.abi else 'none'}"
+        )
+        yield Finding("sandbox", text, "warning")
+        return
+    filters = kernel.has_seccomp and bool(refused(kernel.machine))
+    yield Finding(
+        "sandbox", f"Landlock ABI {kernel.abi}: {', '.join(acts(kernel, filters=filters))}"
+    )
+    if not filters:
+        text = f"system calls are not filtered, on {kernel.machine} or without seccomp"
+        yield Finding("sandbox", text, "warning")
 
 
 def _cache() -> Findings:

@@ -162,6 +162,7 @@ class Runtime:
                 "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
             )
         self._warn_of_exposures()
+        self._announce_sandbox()
         self._log.info(
             "runtime.listening",
             "listening",
@@ -177,6 +178,23 @@ class Runtime:
     def _warn_of_exposures(self) -> None:
         for exposure in exposures(self._live.now, os.geteuid()):
             self._log.warn("secret.exposed", exposure.message, **exposure.fields)
+
+    def _announce_sandbox(self) -> None:
+        """Say once what keeps apps apart here."""
+        kernel, acts = self._pool.sandboxes.kernel, self._pool.sandboxes.acts
+        if acts:
+            self._log.info(
+                "sandbox.available",
+                "apps can run in a sandbox",
+                landlock_abi=kernel.abi,
+                acts=acts,
+            )
+        else:
+            self._log.warn(
+                "sandbox.unavailable",
+                "apps run without a sandbox: it takes Linux 6.2 or newer with Landlock",
+                landlock_abi=kernel.abi,
+            )
 
     def _connections_possible(self) -> int:
         wanted = self._live.now.connections_max

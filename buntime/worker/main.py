@@ -23,6 +23,7 @@ from buntime.worker.lifeline import arm
 from buntime.worker.limits import limit, take_place
 from buntime.worker.load import load
 from buntime.worker.report import BootError, complain, describe
+from buntime.worker.sandbox import get_ready, restrict, shed
 from buntime.worker.stacks import offer
 from buntime.worker.sync import SyncEngine
 
@@ -58,15 +59,18 @@ EXIT_GRACE_S = 2.0
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
-    lifeline = arm(int(argv[2]))
-    offer(int(argv[3]))
+    """Run a worker: `[__main__.py, "sandbox"?, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
+    *flags, channel_fd, lifeline_fd, stacks_fd = argv[1:]
+    lifeline = arm(int(lifeline_fd))
+    offer(int(stacks_fd))
     limit()
-    channel = Channel(int(argv[1]))
+    channel = Channel(int(channel_fd))
     _leave_signals_to_the_runtime()
     _set_up_output()
     bundle = argv[0].rpartition("/")[0] if argv[0].endswith(".py") else argv[0]
     channel.send({"type": UP})
+    if flags:  # its app will have a sandbox, most likely
+        get_ready()
     init, received = _wait_for_init(channel)
     begun = time.perf_counter()
     is_ready = False
@@ -85,7 +89,12 @@ def main(argv: list[str]) -> NoReturn:
         )
 
     try:
+        order = init.get("sandbox")
+        if order:
+            shed(order)
         take_place(init, lifeline)
+        if order:
+            restrict(order)
         adopt(init, bundle)
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):

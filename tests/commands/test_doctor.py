@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from buntime import __version__
+from buntime.server.sandbox.probe import find_kernel
 from tests.support.harness import write_app
 from tests.support.runs import run
 
@@ -79,3 +80,14 @@ def test_what_keeps_it_from_starting(tmp_path: Path, words: list[str], line: str
     assert code == 1
     assert line.format(cwd=tmp_path) in text
     assert "1 faults" in text
+
+
+def test_sandbox_is_told(tmp_path: Path) -> None:
+    """What a sandbox does on this kernel, or why there is none."""
+    _, text = told(tmp_path)
+    kernel = find_kernel()
+    line = next(line for line in text.splitlines() if line.startswith("sandbox "))
+    if kernel.is_fit:
+        assert line.startswith(f"sandbox     Landlock ABI {kernel.abi}: files, processes")
+    else:
+        assert line.startswith("sandbox     WARNING: apps run without one")

@@ -115,6 +115,7 @@ class FakeWorker:
         self.process = FakeProcess()
         self.app_name = app.name if app is not None else ""
         self.app_version = app.version if app is not None else None
+        self.sandbox = "off" if app is not None else None
         self.memory_max_bytes = 0
         self.leaving_since_s: float | None = None
         self.codes: list[int] = []  # that its streams were ended with

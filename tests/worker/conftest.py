@@ -1,11 +1,16 @@
 """A bundle for the whole run, and a workshop for each test."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.workshop import Workshop, make_bundle, workshop
+
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +24,19 @@ def shop(bundle: Path, tmp_path: Path) -> Iterator[Workshop]:
     folder.mkdir()
     with workshop(bundle, folder) as made:
         yield made
+
+
+@pytest.fixture
+def open_shop() -> Iterator[Workshop]:
+    """A workshop for workers that become another user: all of it can be read by everybody."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    if SYSTEM_PYTHON is None:
+        pytest.skip("there is no Python that every user can read")
+    with tempfile.TemporaryDirectory(prefix="buntime-worker-") as name:
+        folder = Path(name)  # those of pytest are private
+        folder.chmod(0o755)
+        (folder / "app").mkdir()
+        with workshop(make_bundle(folder / "worker"), folder / "app") as made:
+            made.python = SYSTEM_PYTHON
+            yield made

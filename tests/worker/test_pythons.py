@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fence import Fence, needs_sandbox
 from tests.support.peer import opened
 from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
@@ -158,3 +159,25 @@ def test_sockets_and_events(old_shop: Workshop) -> None:
             assert peer.receive() == message
         peer.close()
         assert peer.closed()[2] is True
+
+
+@needs_sandbox
+def test_sandbox(old_shop: Workshop) -> None:
+    """A worker confines itself there, and its app does what apps do."""
+    source = """
+    import multiprocessing, os, pathlib
+    from buntime import Response
+    def fetch(request):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            counted = pool.map(len, ["ab"])
+        try:
+            open(os.environ["AROUND"] + "/other/app.py")
+        except PermissionError:
+            return Response(str(counted))
+    """
+    for level in ("standard", "strict"):
+        with Fence(old_shop) as fence:
+            init = fence.init(level)  # type: ignore[arg-type]  # a level
+            worker = old_shop.start(source, path=[], **init)
+            assert worker.get().text == "[2]"
+            assert worker.stderr == ""

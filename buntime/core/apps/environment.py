@@ -35,15 +35,16 @@ def worker_environment(
     node_env: str,
     inherited: Mapping[str, str],
     manifest_env: Mapping[str, str],
+    own: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The variables of an app's workers but WORKER_ID, which each has for itself; and the names
     of those that were blocked, sorted.
 
-    `inherited` is the runtime's own environment. The manifest's variables win over inherited ones
-    and `NODE_ENV`.
+    `inherited` is the runtime's own environment, `own` what the runtime gives this app instead.
+    The manifest's variables win over both and `NODE_ENV`.
     """
     chosen = {name: value for name, value in inherited.items() if _is_inherited(name)}
-    chosen |= {"NODE_ENV": node_env, **manifest_env}
+    chosen |= {"NODE_ENV": node_env, **(own or {}), **manifest_env}
     chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
     chosen.pop("WORKER_ID", None)
     environment = {name: value for name, value in chosen.items() if not is_blocked(name)}

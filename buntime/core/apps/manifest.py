@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from buntime.core.apps.manifestkeys import KEYS, Key, Routes
 from buntime.core.errors import ManifestError
+from buntime.core.sandbox.plan import Level
 from buntime.core.values.units import BadValue, format_duration, format_size
 from buntime.core.values.wording import shown, suggestion
 
@@ -57,6 +58,8 @@ class Manifest:
     python: str | None
     nice: int
     user: str | None
+    sandbox: Level
+    write: tuple[str, ...]
     inject_base: bool | None
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
+from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.kinds import (
     Parser,
     duration,
@@ -87,6 +88,20 @@ def _pattern(value: object) -> str:
     if any("**" in segment and segment != "**" for segment in inner):
         raise BadValue(f'{shown(value)}: write "**" alone between two slashes')
     return value
+
+
+_LEVEL = one_of(*LEVELS)
+
+
+def _level(value: object) -> object:
+    """YAML takes an `off` without quotes for false."""
+    return "off" if value is False else _LEVEL(value)
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shown(value)} is not a list; write one like [uploads, /srv/shared]")
+    return tuple(dict.fromkeys(posixpath.normpath(_text(path)) for path in value))
 
 
 def _routes_dump(routes: Routes) -> dict[str, list[str]]:
@@ -311,6 +326,25 @@ KEYS = (
         "whom the app's workers run as, where the runtime is root",
         "the runtime's own",
         is_verbatim=True,
+    ),
+    Key(
+        "sandbox",
+        "sandbox",
+        "word",
+        _level,
+        "off",
+        "what workers are kept from; standard: other apps, the runtime's secrets, writing "
+        "elsewhere; strict: all but the app, its Python and the system; off: nothing",
+    ),
+    Key(
+        "write",
+        "write",
+        "list of paths",
+        _paths,
+        [],
+        "where workers may write besides, in a sandbox; relative ones count from the app's folder",
+        "none",
+        dump=list,
     ),
     Key(
         "injectBase",

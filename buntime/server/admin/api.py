@@ -175,7 +175,14 @@ class Api:
     def _workers(self, exchange: Exchange) -> None:
         now = exchange.now
         report = self._pool.report
-        _respond(exchange, {"workers": report.workers(now), "apps": report.apps(now)})
+        _respond(
+            exchange,
+            {
+                "workers": report.workers(now),
+                "apps": report.apps(now),
+                "sandbox": self._pool.sandboxes.to_json(),
+            },
+        )
 
     def _worker_stats(self, exchange: Exchange) -> None:
         _respond(exchange, self._pool.report.app_stats())

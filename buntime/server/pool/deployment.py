@@ -31,10 +31,10 @@ class Init(NamedTuple):
     message: Message
     blocked: tuple[str, ...]
 
-    def of(self, worker_name: str) -> Message:
-        """The INIT of one worker."""
+    def of(self, worker_name: str, sandbox: Message | None) -> Message:
+        """The INIT of one worker; `sandbox` is the order for it."""
         env = {**self.message["env"], "WORKER_ID": worker_name}
-        return {**self.message, "env": env, "worker": worker_name}
+        return {**self.message, "env": env, "worker": worker_name, "sandbox": sandbox}
 
 
 class Deployment:
@@ -103,14 +103,24 @@ def _spare_key(interpreter: Interpreter, low_memory: bool) -> SpareKey:
     return SpareKey(interpreter.executable, low_memory, user.bundle, owner)
 
 
-def init_of(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
-    """What the app's workers are told; `environ` is the runtime's own environment."""
+def init_of(
+    deployment: Deployment,
+    settings: Settings,
+    environ: Mapping[str, str],
+    own: Mapping[str, str],
+) -> Init:
+    """What the app's workers are told; for `environ` and `own` see `worker_environment`."""
     if deployment.init is None:
-        deployment.init = _make_init(deployment, settings, environ)
+        deployment.init = _make_init(deployment, settings, environ, own)
     return deployment.init
 
 
-def _make_init(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> Init:
+def _make_init(
+    deployment: Deployment,
+    settings: Settings,
+    environ: Mapping[str, str],
+    own: Mapping[str, str],
+) -> Init:
     app, interpreter = deployment.app, deployment.interpreter
     user = None if interpreter.user is None else interpreter.user.identity
     becomes = None if _spare_key(interpreter, False).user else user  # else it is that user already
@@ -122,6 +132,7 @@ def _make_init(deployment: Deployment, settings: Settings, environ: Mapping[str,
         node_env=settings.env,
         inherited=environ if user is None else {**environ, "HOME": user.home},
         manifest_env=app.manifest.env,
+        own=own,
     )
     message: Message = {
         "type": INIT,

@@ -35,6 +35,8 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
@@ -65,6 +67,9 @@ class Pool:
         self._default_python = interpreters.default.executable
         self._scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
+        self.sandboxes = Sandboxes(
+            find_kernel(), live, bundle=bundle, environ=environ, warn=log.warn
+        )
         self.deployments = Deployments(
             loop,
             log,
@@ -81,6 +86,7 @@ class Pool:
             bundle=bundle,
             environ=environ,
             stats=self.stats,
+            sandboxes=self.sandboxes,
         )
         self._upkeep = Upkeep(
             self._scheduler,
@@ -160,8 +166,9 @@ class Pool:
         self._tell_if_empty()
 
     def end_orphans(self) -> None:
-        """After the last worker: end what is left of what they have started."""
+        """After the last worker: end and remove what is left of what they have made."""
         self._supervisor.end_orphans()
+        self.sandboxes.close()
 
     def kill_all(self) -> None:
         self._supervisor.kill_all()

@@ -89,6 +89,7 @@ class PoolReport:
             "app": worker.app_name or None,
             "version": worker.app_version,
             "status": record.state.value,
+            "sandbox": worker.sandbox,
             "inHand": record.in_hand,
             "requestCount": record.served,
             "ageSeconds": round(now - record.born_s, 1) if record.app is not None else None,

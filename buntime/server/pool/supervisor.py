@@ -15,6 +15,7 @@ from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Overseer, Worker
+from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
@@ -42,6 +43,7 @@ class Supervisor:
         bundle: str,
         environ: Mapping[str, str],
         stats: PoolStats,
+        sandboxes: Sandboxes,
     ) -> None:
         self.workers: dict[int, Worker] = {}
         self.boot_timeout_s = settings.boot_timeout_s
@@ -51,6 +53,7 @@ class Supervisor:
         self._bundle = bundle
         self._environ = environ  # the runtime's own, which workers get little of
         self._stats = stats
+        self._sandboxes = sandboxes
         self._boot_timers: dict[int, Timer] = {}
         self._orphans = Orphans(log)
 
@@ -69,6 +72,8 @@ class Supervisor:
         """Start an interpreter that waits for an app; `events` is told of all that it does."""
         main = f"{key.bundle or self._bundle}/__main__.py"
         command = [key.executable, "-I", "-S", "-X", "utf8", main]
+        if self._sandboxes.kernel.is_fit:
+            command.append("sandbox")  # it gets ready for one while it waits
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
         environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
@@ -103,9 +108,12 @@ class Supervisor:
         worker = self.workers.get(number)
         if worker is None:
             return
-        app = deployment.app
+        app, interpreter = deployment.app, deployment.interpreter
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
-        init = init_of(deployment, self._settings, self._environ)
+        own = self._sandboxes.variables(app, interpreter)
+        init = init_of(deployment, self._settings, self._environ, own)
+        order = self._sandboxes.order(app, interpreter, self._loop.now)
+        worker.sandbox = "off" if order is None else order["level"]
         if init.blocked and not deployment.told_blocked:
             deployment.told_blocked = True
             worker.log.info(
@@ -115,7 +123,7 @@ class Supervisor:
             )
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.adopt(
-            init.of(worker.name),
+            init.of(worker.name, order),
             name=app.name,
             version=app.version,
             timeout_s=app.manifest.timeout_s,

@@ -76,6 +76,7 @@ class Trial:
         self._left = list(apps)
         self._loop.call_soon(self._next)
         self._loop.run()
+        self._pool.sandboxes.close()
         self._interpreters.close()
         self._loop.close()
         if self._failure is not None:

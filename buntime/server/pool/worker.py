@@ -12,6 +12,7 @@ from typing import Protocol
 
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind
@@ -106,6 +107,7 @@ class Worker:
         self.leaving_since_s: float | None = None  # retiring, as the pool has seen it
         self.app_name = ""
         self.app_version: str | None = None
+        self.sandbox: Level | None = None  # once it is adopted
         self.is_up = False
         self.is_loaded = False
         self.boot_error = ""  # why it cannot load its app: message and stack

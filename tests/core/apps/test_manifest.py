@@ -60,6 +60,8 @@ def test_the_defaults() -> None:
         python=None,
         nice=0,
         user=None,
+        sandbox="off",
+        write=(),
         inject_base=None,
     )
     assert default_manifest(10 * MB) == expected
@@ -107,6 +109,8 @@ def test_all_keys() -> None:
         python: python3.9
         nice: 5
         user: 1000:1000
+        sandbox: strict
+        write: [uploads/, /srv/shared, uploads]
         injectBase: false
     """)
     assert warnings == ()
@@ -132,6 +136,8 @@ def test_all_keys() -> None:
         python="python3.9",
         nice=5,
         user="1000:1000",
+        sandbox="strict",
+        write=("uploads", "/srv/shared"),
         inject_base=False,
     )
 
@@ -139,6 +145,11 @@ def test_all_keys() -> None:
 def test_python_as_written() -> None:
     """A version of Python needs no quotes: 3.10 is not the number 3.1."""
     assert parse("python: 3.10")[0].python == "3.10"
+
+
+def test_off_as_written() -> None:
+    """`sandbox: off` needs no quotes, though YAML takes it for a boolean."""
+    assert parse("sandbox: off")[0].sandbox == parse("sandbox: 'off'")[0].sandbox == "off"
 
 
 def test_public_routes_by_method() -> None:
@@ -185,6 +196,10 @@ def test_it_cannot_be_changed() -> None:
         ("nice: -1", "nice: -1 is not allowed; write a whole number, from 0 to 19"),
         ("user: 1000", "user: '1000' is no user; write a name, or numbers like 1000:1000"),
         ("user: a b", "user: 'a b' is no user; write a name, or numbers like 1000:1000"),
+        ("sandbox: none", "sandbox: 'none' is not one of off, standard or strict"),
+        ("sandbox: on", "sandbox: true is not one of off, standard or strict"),
+        ("write: uploads", "write: 'uploads' is not a list; write one like [uploads, /srv/shared]"),
+        ("write: ['']", "write: '' is not text; write a name or a path"),
         ("entrypoint: 5", "entrypoint: 5 is not text"),
         ("entrypoint: /etc/passwd", "entrypoint: '/etc/passwd' is not a file in the app's folder"),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.sandbox.kernel import RUN, WRITE, Access
@@ -150,6 +150,7 @@ def all_entries(folder: str) -> Iterable[str]:
     return [f"{folder.rstrip('/')}/{name}" for name in "abc"]
 
 
+@settings(deadline=None)
 @given(st.lists(PATHS, max_size=5), st.lists(PATHS, max_size=5))
 def test_closed_paths_are_in_no_rule(apps: list[str], secrets: list[str]) -> None:
     """Whatever is closed, no common path holds it or lies in it, and all the rest is there."""

@@ -49,6 +49,7 @@ def test_a_worker_is_described() -> None:
             "app": "shop",
             "version": "1.0.0",
             "status": "busy",
+            "sandbox": "off",
             "inHand": 1,
             "requestCount": 0,
             "ageSeconds": 2.5,

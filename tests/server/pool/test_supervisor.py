@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from buntime.core.sandbox.kernel import Kernel
+from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment, SpareKey
@@ -17,6 +19,7 @@ from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import running_interpreter
+from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.wire import Message
 from tests.support.apps import make_app
 from tests.support.fakes import FakeSink, make_log
@@ -62,13 +65,19 @@ class Company:
         self.told = Told()
         self.stats = PoolStats()
         self.folder = folder
+        settings = make_settings(**variables)
+        environ = {"PATH": os.environ["PATH"], "SECRET_KEY": "s3cret"}
+        log = make_log(self.sink)
+        live = LiveSettings(settings)
+        sandboxes = Sandboxes(Kernel(0), live, bundle=str(bundle), environ=environ, warn=log.warn)
         self.supervisor = Supervisor(
             self.loop,
-            make_settings(**variables),
-            make_log(self.sink),
+            settings,
+            log,
             bundle=str(bundle),
-            environ={"PATH": os.environ["PATH"], "SECRET_KEY": "s3cret"},
+            environ=environ,
             stats=self.stats,
+            sandboxes=sandboxes,
         )
 
     def spawn(self, key: SpareKey = KEY) -> Worker:

@@ -1,0 +1,1 @@
+"""What the runtime does for the sandboxes of its workers: it looks, lists and makes folders."""

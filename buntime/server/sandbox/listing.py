@@ -1,0 +1,83 @@
+"""Lists folders for the plan of a sandbox, and tells whether what it listed has changed since."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+# A folder with more is left out whole: a worker makes a rule for each path at its start.
+_ENTRIES_MAX = 2000
+
+_Stamp = tuple[int, int] | None
+
+
+class _Seen(NamedTuple):
+    """A folder's names as they were at `stamp`."""
+
+    stamp: _Stamp
+    plain: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+class Listing:
+    """The folders that a plan looked at, each once."""
+
+    def __init__(self, on_crowded: Callable[[str, int], None]) -> None:
+        """`on_crowded` gets a folder that has too much in it, and how much."""
+        self._on_crowded = on_crowded
+        self._seen: dict[str, _Seen] = {}
+
+    def __repr__(self) -> str:
+        return f"Listing({len(self._seen)} folders)"
+
+    def entries(self, folder: str) -> tuple[str, ...]:
+        """The paths in a folder but links; none of what cannot be read, or is crowded."""
+        plain = self._look(folder).plain
+        if len(plain) > _ENTRIES_MAX:
+            self._on_crowded(folder, len(plain))
+            return ()
+        return tuple(os.path.join(folder, name) for name in plain)
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """All names in a folder."""
+        seen = self._look(folder)
+        return (*seen.plain, *seen.links)
+
+    def targets(self, folder: str) -> tuple[str, ...]:
+        """Where the links in a folder lead to, resolved."""
+        links = self._look(folder).links
+        return tuple(os.path.realpath(os.path.join(folder, name)) for name in links)
+
+    def has_changed(self) -> bool:
+        """Whether a folder that was listed has been changed since. Costs a `stat` for each."""
+        return any(_stamp(folder) != seen.stamp for folder, seen in self._seen.items())
+
+    def _look(self, folder: str) -> _Seen:
+        seen = self._seen.get(folder)
+        if seen is None:
+            seen = self._seen[folder] = _list(folder)
+        return seen
+
+
+def existing(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of the paths that are there, links resolved, each once."""
+    real = (os.path.realpath(path) for path in paths if os.path.exists(path))
+    return tuple(dict.fromkeys(real))
+
+
+def _list(folder: str) -> _Seen:
+    stamp = _stamp(folder)  # first: what comes meanwhile is a change
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((entry.name, entry.is_symlink()) for entry in found)
+    except OSError:
+        return _Seen(stamp, (), ())
+    plain = tuple(name for name, is_link in entries if not is_link)
+    return _Seen(stamp, plain, tuple(name for name, is_link in entries if is_link))
+
+
+def _stamp(folder: str) -> _Stamp:
+    try:
+        state = os.stat(folder)
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns

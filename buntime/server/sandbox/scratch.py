@@ -1,0 +1,111 @@
+"""Temporary folders of apps, one for each app, in which HOME and TMPDIR of its workers lead.
+
+    STATE/tmp-3f2a81c0/          of this runtime; locked, so that no other one takes it for old
+      shop/  @acme+blog/         shared by the workers and versions of an app
+      shop@1000/                 of an app with a user, whose it is
+
+They go when the runtime ends; what one that was killed has left goes when the next one starts.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+from buntime.server.bundle.cachefolder import lock, prepare_cache, remove, remove_unused
+from buntime.server.pythons.identity import Identity
+
+# Short, as the path of a unix socket is at most 108 bytes, and multiprocessing makes some in here.
+_KIND = "tmp-"
+
+
+class Scratch:
+    """Makes the folders as they are asked for."""
+
+    def __init__(self, state_dir: str, on_failure: Callable[[str, str], None]) -> None:
+        """`on_failure` gets a folder that cannot be used, and the reason."""
+        self._state_dir = state_dir
+        self._on_failure = on_failure
+        # By whether other users pass through it to theirs. None: there is no place for it.
+        self._roots: dict[bool, str | None] = {}
+        self._locks: list[int] = []
+
+    def __repr__(self) -> str:
+        return f"Scratch({', '.join(self.roots)})"
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where the folders are; real paths."""
+        return tuple(filter(None, self._roots.values()))
+
+    def folder_of(self, app_name: str, user: Identity | None) -> str | None:
+        """The app's folder, made if need be; None where there is no place for it."""
+        is_shared = user is not None
+        if is_shared not in self._roots:
+            self._roots[is_shared] = self._find_root(is_shared=is_shared)
+        root = self._roots[is_shared]
+        if root is None:
+            return None
+        name = app_name.replace("/", "+")
+        folder = f"{root}/{name}" if user is None else f"{root}/{name}@{user.uid}"
+        try:
+            os.mkdir(folder, 0o700)
+            if user is not None:
+                os.chown(folder, user.uid, user.gid)
+        except FileExistsError:
+            return folder
+        except OSError as exc:
+            self._on_failure(folder, exc.strerror or str(exc))
+            return None
+        return folder
+
+    def close(self) -> None:
+        """Remove them all; no worker may be left."""
+        for root in self.roots:
+            remove(root)
+        self._roots.clear()
+        for held in self._locks:
+            os.close(held)
+        self._locks.clear()
+
+    def _find_root(self, *, is_shared: bool) -> str | None:
+        for place in _places(self._state_dir, is_shared=is_shared):
+            try:
+                reason = _prepare(place, is_shared=is_shared)
+                if not reason:
+                    return self._make_root(place, is_shared=is_shared)
+            except OSError as exc:
+                reason = f"{exc.filename or place}: {exc.strerror or exc}"
+            self._on_failure(place, reason)
+        return None
+
+    def _make_root(self, place: str, *, is_shared: bool) -> str:
+        name = f"{_KIND}{os.urandom(4).hex()}"
+        root = os.path.join(os.path.realpath(place), name)
+        # It gets its name when it is locked: another runtime removes what is not.
+        fresh = os.path.join(place, f".{name}")
+        os.mkdir(fresh, 0o700)
+        if is_shared:
+            os.chmod(fresh, 0o711)
+        held = lock(fresh)
+        if held is not None:
+            self._locks.append(held)
+        os.rename(fresh, root)
+        remove_unused(root)
+        return root
+
+
+def _places(state_dir: str, *, is_shared: bool) -> Iterator[str]:
+    yield state_dir
+    # Brings tempfile; few starts come here.
+    from buntime.server.bundle.unpacking import user_folder
+
+    folder = str(user_folder())
+    yield f"{folder}-shared" if is_shared else folder
+
+
+def _prepare(place: str, *, is_shared: bool) -> str:
+    """Make the folder if need be. Says why nothing can be kept there, or nothing."""
+    is_new = not os.path.exists(place)
+    reason = prepare_cache(place, is_shared=is_shared)
+    if is_new and not reason:
+        os.chmod(place, 0o711)  # the state folder is one that apps' users may have to pass
+    return reason

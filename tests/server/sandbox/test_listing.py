@@ -1,0 +1,61 @@
+"""Folders as a sandbox's plan sees them, and whether they have changed."""
+
+import os
+from pathlib import Path
+
+from buntime.server.sandbox.listing import Listing, existing
+
+
+def listing(crowded: list[tuple[str, int]] | None = None) -> Listing:
+    def warn(folder: str, count: int) -> None:
+        assert crowded is not None
+        crowded.append((folder, count))
+
+    return Listing(warn)
+
+
+def test_links_are_no_entries(tmp_path: Path) -> None:
+    """A link is named, and where it leads to told, but is nothing that could be allowed."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "plain")
+    seen = listing()
+    assert seen.entries(str(tmp_path)) == (str(tmp_path / "plain"),)
+    assert sorted(seen.names(str(tmp_path))) == ["link", "plain"]
+    assert seen.targets(str(tmp_path)) == (os.path.realpath(tmp_path / "plain"),)
+
+
+def test_changes_are_seen(tmp_path: Path) -> None:
+    """What appears in a folder that was listed is a change; what appears elsewhere is none."""
+    (tmp_path / "a").mkdir()
+    seen = listing()
+    seen.entries(str(tmp_path))
+    assert not seen.has_changed()
+    (tmp_path / "a/file").touch()
+    assert not seen.has_changed()
+    (tmp_path / "b").mkdir()
+    assert seen.has_changed()
+
+
+def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
+    """A folder that is not there has no entries; that it appears is a change."""
+    seen = listing()
+    assert seen.entries(str(tmp_path / "later")) == ()
+    (tmp_path / "later").mkdir()
+    assert seen.has_changed()
+
+
+def test_crowded(tmp_path: Path) -> None:
+    """Of a folder with thousands of entries none is listed, and that is told."""
+    for number in range(2001):
+        (tmp_path / str(number)).touch()
+    told: list[tuple[str, int]] = []
+    assert listing(told).entries(str(tmp_path)) == ()
+    assert told == [(str(tmp_path), 2001)]
+
+
+def test_existing(tmp_path: Path) -> None:
+    """Paths that are there, links resolved, each once."""
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").touch()
+    paths = [str(tmp_path / name) for name in ("link", "file", "gone")]
+    assert existing(paths) == (os.path.realpath(tmp_path / "file"),)

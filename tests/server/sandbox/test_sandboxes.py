@@ -1,0 +1,164 @@
+"""Orders for apps in real folders, on kernels that are made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import parse_manifest
+from buntime.core.sandbox.kernel import Kernel
+from buntime.core.sandbox.plan import is_within
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import load_settings
+from buntime.server.pythons.probe import Interpreter
+from buntime.server.sandbox.sandboxes import Sandboxes
+
+PYTHON = Interpreter("/usr/bin/python3", "3.11.0", (), None)
+
+
+KERNEL = Kernel(7)
+
+
+class Place:
+    """Folders of apps and of the runtime, and its sandboxes."""
+
+    def __init__(self, root: Path, kernel: Kernel = KERNEL) -> None:
+        self.root = root
+        self.now = 100.0
+        self.warnings: list[tuple[str, dict[str, object]]] = []
+        settings = load_settings(
+            args={"worker_dirs": f"{root}/apps:{root}/more"},
+            environ={"RUNTIME_STATE_DIR": str(root / "state")},
+            dotenv={},
+            mode="checkout",
+            cores=2,
+            cwd=str(root / "cwd"),
+        )
+        for name in ("apps", "more", "state", "cwd", "beside"):
+            (root / name).mkdir()
+        self.sandboxes = Sandboxes(
+            kernel,
+            LiveSettings(settings),
+            bundle=str(root / "bundle"),
+            environ={"CREDENTIALS_DIRECTORY": str(root / "cwd/credentials")},
+            warn=self._warn,
+        )
+
+    def _warn(self, event: str, message: str, /, **fields: object) -> None:
+        self.warnings.append((event, fields))
+
+    def app(self, name: str, folder: str | None = None, manifest: str = "sandbox: standard") -> App:
+        path = self.root / "apps" / (folder or name)
+        path.mkdir(parents=True, exist_ok=True)
+        parsed, _ = parse_manifest(
+            manifest.encode(), path="buntime.yaml", body_default=1, body_max=1
+        )
+        return App(name, None, path.resolve(), "app.py", parsed, path)
+
+    def order(self, app: App) -> Any:
+        self.now += 2
+        return self.sandboxes.order(app, PYTHON, self.now)
+
+    def access(self, app: App, path: str) -> int:
+        """What the app may do at a path below the root."""
+        whole = str(self.root / path)
+        found = 0
+        for access, paths in self.order(app)["rules"]:
+            if any(is_within(whole, each) for each in paths):
+                found |= access
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+READ, WRITE = 1 << 2, 1 << 1
+
+
+def test_what_an_app_reaches(place: Place) -> None:
+    """Its folder and versions, what is beside; nothing of others, of the state, no setting."""
+    shop = place.app("shop")
+    for name in ("shop@1.0.0", "shopping", "@acme/shop"):
+        (place.root / "apps" / name).mkdir(parents=True)
+    (place.root / "more/shop").mkdir()
+    assert place.access(shop, "apps/shop/app.py") & WRITE
+    for path in ("apps/shop@1.0.0", "more/shop", "beside", "bundle"):
+        assert place.access(shop, path) & (READ | WRITE) == READ, path
+    for path in (
+        "apps/shopping",
+        "apps/@acme/shop",
+        "apps",
+        "state",
+        "cwd/.env",
+        "cwd/credentials",
+    ):
+        assert place.access(shop, path) == 0, path
+    assert place.access(place.app("@acme/shop"), "apps/shop") == 0
+
+
+def test_levels(place: Place) -> None:
+    """`off` has no order and keeps its HOME; the others get folders of their own."""
+    off = place.app("off", manifest="sandbox: off")
+    assert place.order(off) is None
+    assert place.sandboxes.variables(off, PYTHON) == {}
+    strict = place.app("strict", manifest="sandbox: strict")
+    assert place.order(strict)["level"] == "strict"
+    variables = place.sandboxes.variables(strict, PYTHON)
+    assert variables.keys() == {"HOME", "TMPDIR"}
+    assert Path(variables["HOME"]).is_dir()
+    place.sandboxes.close()
+
+
+@pytest.mark.parametrize("abi", range(8))
+def test_kernels(tmp_path: Path, abi: int) -> None:
+    """Below ABI 3 all apps are "off", whatever they ask for."""
+    place = Place(tmp_path, Kernel(abi))
+    app = place.app("shop", manifest="sandbox: strict")
+    assert place.sandboxes.level(app) == ("strict" if abi >= 3 else "off")
+    assert (place.order(app) is None) == (abi < 3)
+    assert bool(place.sandboxes.acts) == (abi >= 3)
+    assert place.sandboxes.to_json()["landlockAbi"] == abi
+    place.sandboxes.close()
+
+
+def test_an_order_is_kept_until_something_changes(place: Place) -> None:
+    """Workers get the same order, until a folder appears beside what is closed."""
+    app = place.app("shop")
+    first = place.order(app)
+    assert place.order(app) is first
+    (place.root / "fresh").mkdir()
+    assert place.access(app, "fresh") & READ
+    assert place.order(app) is not first
+
+
+def test_links_to_apps_are_closed(place: Place) -> None:
+    """What a link in a folder of apps leads to is another app's, and closed."""
+    target = place.root / "beside/blog"
+    target.mkdir()
+    (place.root / "apps/blog").symlink_to(target)
+    shop = place.app("shop")
+    assert place.access(shop, "beside/blog") == 0
+    blog = place.app("blog", "../beside/blog")
+    assert place.access(blog, "beside/blog") & WRITE
+
+
+def test_write(place: Place) -> None:
+    """`write` counts from the app's folder; what is another's, or not there, is told once."""
+    (place.root / "beside/files").mkdir()
+    (place.root / "apps/blog").mkdir()
+    paths = [str(place.root / "beside/files"), "../blog", "gone"]
+    app = place.app("shop", manifest=f"sandbox: standard\nwrite: {paths}")
+    assert place.access(app, "beside/files/a") & WRITE
+    assert place.access(app, "apps/blog") == 0
+    assert dict(place.warnings) == {
+        "sandbox.write_denied": {"app": "shop", "paths": [str(place.root / "apps/blog")]},
+        "sandbox.write_missing": {"app": "shop", "paths": [str(place.root / "apps/shop/gone")]},
+    }
+    (place.root / "another").mkdir()
+    place.order(app)
+    assert len(place.warnings) == 2

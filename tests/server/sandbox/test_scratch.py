@@ -1,0 +1,88 @@
+"""Temporary folders of apps."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from buntime.server.pythons.identity import Identity
+from buntime.server.sandbox.scratch import Scratch
+
+Failures = list[tuple[str, str]]
+
+
+@pytest.fixture
+def failures() -> Failures:
+    return []
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, failures: Failures) -> Scratch:
+    os.chmod(tmp_path, 0o700)
+    return Scratch(str(tmp_path / "state"), lambda *failure: failures.append(failure))
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_each_app_has_its_own(scratch: Scratch) -> None:
+    """An app's folder is its own, the same each time, and closed to other users."""
+    folder = scratch.folder_of("shop", None)
+    assert folder is not None
+    assert scratch.folder_of("shop", None) == folder
+    [root] = scratch.roots
+    assert scratch.folder_of("@acme/shop", None) == f"{root}/@acme+shop"
+    assert (mode(root), mode(folder)) == (0o700, 0o700)
+
+
+def test_it_goes(scratch: Scratch, tmp_path: Path) -> None:
+    """At the end of the runtime the folders go, with all that is in them; no link is followed."""
+    folder = scratch.folder_of("shop", None)
+    assert folder is not None
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").touch()
+    Path(folder, "link").symlink_to(tmp_path / "kept")
+    Path(folder, "file").touch()
+    scratch.close()
+    assert os.listdir(tmp_path / "state") == []
+    assert (tmp_path / "kept/file").exists()
+
+
+def test_what_was_left_goes(tmp_path: Path) -> None:
+    """What a killed runtime left goes when the next one starts; what is in use stays."""
+    made = [Scratch(str(tmp_path), lambda *_: None) for _ in range(3)]
+    for scratch in made[:2]:
+        assert scratch.folder_of("shop", None)
+    for held in made[0]._locks:  # as the kernel does at a process's end
+        os.close(held)
+    made[2].folder_of("shop", None)
+    left, used, new = [os.path.exists(root) for each in made for root in each.roots]
+    assert (left, used, new) == (False, True, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
+def test_of_a_user(scratch: Scratch, failures: Failures, tmp_path: Path) -> None:
+    """The folder of an app with a user is that user's, and lies where the user can come to it."""
+    closed = tmp_path.resolve()
+    user = Identity("nobody", 65534, 65534, (65534,), "/")
+    folder = scratch.folder_of("shop", user)
+    assert folder is not None
+    assert folder.endswith("/shop@65534")
+    assert os.stat(folder).st_uid == 65534
+    assert [mode(root) for root in scratch.roots] == [0o711]
+    scratch.close()
+    # The user could not have passed through the test's own folder.
+    assert [reason for _, reason in failures] == [f"{closed} is closed to other users"]
+
+
+def test_state_that_cannot_be_written(failures: Failures) -> None:
+    """Without a state folder, the folders are in the temporary folder; it is told."""
+    scratch = Scratch("/proc/state", lambda *failure: failures.append(failure))
+    folder = scratch.folder_of("shop", None)
+    assert folder is not None
+    assert f"/buntime-{os.geteuid()}/tmp-" in folder
+    assert [folder for folder, _ in failures] == ["/proc/state"]
+    scratch.close()
+    assert scratch.roots == ()

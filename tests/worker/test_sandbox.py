@@ -1,0 +1,441 @@
+"""What an app cannot do to others from its sandbox, and what it can do all the same."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.core.sandbox.kernel import Kernel
+from tests.support.fence import KERNEL, Fence, needs_abi, needs_sandbox
+from tests.support.workshop import Worker, Workshop
+
+pytestmark = needs_sandbox
+
+# Runs what it is posted, and answers the result, or the name of what it raises.
+RUNS = """
+import os, pathlib, sys
+from buntime import Response
+AROUND = pathlib.Path(os.environ["AROUND"])
+AT_IMPORT = None
+try:
+    (AROUND / "other/app.py").read_text()
+except OSError as exc:
+    AT_IMPORT = type(exc).__name__
+
+def fetch(request):
+    scope = {"os": os, "sys": sys, "pathlib": pathlib, "AROUND": AROUND, "AT_IMPORT": AT_IMPORT}
+    try:
+        exec(request.text(), scope)
+        return Response(str(scope.get("result")))
+    except BaseException as exc:
+        name = errno.errorcode.get(exc.errno) if isinstance(exc, OSError) else None
+        return Response(name or f"{type(exc).__name__}: {exc}")
+
+import errno
+"""
+LEVELS = pytest.mark.parametrize("level", ["standard", "strict"])
+
+
+@pytest.fixture
+def fence(shop: Workshop) -> Iterator[Fence]:
+    with Fence(shop) as made:
+        yield made
+
+
+@pytest.fixture(params=["standard", "strict"])
+def confined(request: pytest.FixtureRequest, fence: Fence) -> Worker:
+    return fence.shop.start(RUNS, **fence.init(request.param))
+
+
+def run(worker: Worker, code: str) -> str:
+    return worker.get(method="POST", body=code.encode()).text
+
+
+def result(worker: Worker, expression: str) -> str:
+    return run(worker, f"result = {expression}")
+
+
+DENIED = {
+    "another app's file": "open(AROUND / 'other/app.py')",
+    "another app's folder": "os.listdir(AROUND / 'other')",
+    "the folder of apps": "os.listdir(AROUND)",
+    "a secret": "open(AROUND / 'state/key')",
+    "a secret, truncated": "os.truncate(AROUND / 'state/key', 0)",
+    "a secret, by a link": "os.symlink(AROUND / 'state/key', AROUND / 'scratch/link')"
+    " or open(AROUND / 'scratch/link')",
+    "a secret, by its process": "open(f'/proc/self/root{AROUND}/state/key')",
+    "a secret, removed": "os.unlink(AROUND / 'state/key')",
+    "a secret, moved here": "os.rename(AROUND / 'state/key', AROUND / 'scratch/key')",
+    "another app's code": "open(AROUND / 'other/app.py', 'a')",
+    "a new file elsewhere": "open(AROUND / 'free/new', 'w')",
+    "a new folder elsewhere": "os.mkdir('/usr/mine')",
+    "a file, moved elsewhere": "open(AROUND / 'scratch/a', 'w').close()"
+    " or os.rename(AROUND / 'scratch/a', AROUND / 'other/a')",
+    "the disk": "open('/dev/vda')",
+    "the kernel's settings": "open('/proc/sys/kernel/core_pattern', 'w')",
+    "the runtime's environment": "open(f'/proc/{os.getppid()}/environ').read()",
+    "the runtime's memory": "open(f'/proc/{os.getppid()}/mem')",
+    "the runtime's files": "os.readlink(f'/proc/{os.getppid()}/fd/0')",
+    "the runtime's root": "os.listdir(f'/proc/{os.getppid()}/root/')",
+}
+REFUSED = {"EACCES", "EPERM", "EXDEV"}
+
+
+@pytest.mark.parametrize("what", DENIED)
+def test_denied(confined: Worker, fence: Fence, what: str) -> None:
+    """What is neither the app's nor everybody's is out of reach, at both levels."""
+    if what == "the disk" and not os.path.exists("/dev/vda"):
+        pytest.skip("there is no such disk")
+    assert result(confined, DENIED[what]) in REFUSED
+    assert (fence.around / "state/key").read_text() == "secret"
+    assert (fence.around / "other/app.py").read_text() == "SECRET = 1\n"
+
+
+def test_denied_before_the_app_s_first_line(confined: Worker) -> None:
+    """The sandbox is there when the app is imported."""
+    assert result(confined, "AT_IMPORT") == "PermissionError"
+
+
+def test_programs_are_confined_too(confined: Worker) -> None:
+    """What the app starts has no more rights than it has."""
+    code = """
+import subprocess
+done = subprocess.run("cat $AROUND/state/key; echo x > $AROUND/free/x; kill -0 $PPID && echo here",
+                      shell=True, capture_output=True, text=True)
+result = [done.stdout, done.stderr.count("Permission denied")]
+"""
+    assert run(confined, code) == "['here\\n', 2]"
+
+
+@needs_abi(6)
+def test_signals(confined: Worker) -> None:
+    """The app signals what it has started, not the runtime nor other workers."""
+    assert result(confined, "os.kill(os.getppid(), 0)") == "EPERM"
+    assert result(confined, "os.kill(1, 0)") == "EPERM"
+    code = """
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+child.terminate()
+result = child.wait()
+"""
+    assert run(confined, code) == "-15"
+
+
+@needs_abi(4)
+def test_ports(confined: Worker) -> None:
+    """TCP ports are the system's to choose, and connections go anywhere."""
+    code = """
+import socket
+with socket.socket() as sock, socket.socket() as client:
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    client.connect(sock.getsockname())
+    other = socket.socket()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    other.bind(("127.0.0.1", 8000))
+"""
+    assert run(confined, code) == "EACCES"
+
+
+CALLS = {
+    "ptrace": "ptrace(16, os.getppid(), None, None)",
+    "process_vm_readv": "process_vm_readv(os.getppid(), None, 0, None, 0, 0)",
+    "mount": "mount(b'none', b'/mnt', b'tmpfs', 0, None)",
+    "unshare": "unshare(0x10000000)",
+    "setns": "setns(0, 0)",
+    "a terminal's input": "ioctl(0, 0x5412, b'x')",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_system_calls(confined: Worker, call: str) -> None:
+    """System calls that reach into other processes, or the kernel, are refused."""
+    code = f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+answer = libc.{CALLS[call]}
+result = answer, ctypes.get_errno()
+"""
+    assert run(confined, code) == "(-1, 1)"
+
+
+def test_limits_of_others(confined: Worker) -> None:
+    """The app sets its own limits and priority, not the runtime's."""
+    code = "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))"
+    assert "PermissionError" in run(confined, code) or run(confined, code) == "EPERM"
+    assert result(confined, "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)") == "EPERM"
+    assert result(confined, "os.sched_setaffinity(os.getppid(), {0})") == "EPERM"
+    assert run(confined, "os.nice(1)\nos.sched_setaffinity(0, os.sched_getaffinity(0))") == "None"
+
+
+def test_no_new_privileges(confined: Worker) -> None:
+    """Programs with a setuid bit give the app nothing; one thread is as confined as another."""
+    code = """
+import threading
+found = []
+def look():
+    with open("/proc/thread-self/status") as file:
+        status = dict(line.split(":", 1) for line in file)
+    found.append((status["NoNewPrivs"].strip(), status["Seccomp"].strip()))
+thread = threading.Thread(target=look)
+thread.start()
+thread.join()
+result = found
+"""
+    assert run(confined, code) == "[('1', '2')]"
+
+
+def test_root_s_capabilities(confined: Worker) -> None:
+    """Root in a sandbox cannot read memory and disks, nor give itself what was taken away."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has capabilities")
+    code = """
+import subprocess
+def of(text):
+    status = dict(line.split(":", 1) for line in text.splitlines())
+    return [int(status[name], 16) >> 17 & 1 for name in ("CapEff", "CapPrm", "CapBnd")]
+child = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+result = of(open("/proc/self/status").read()), of(child)
+"""
+    assert run(confined, code) == "([0, 0, 0], [0, 0, 0])"
+
+
+# What works
+
+
+@LEVELS
+def test_own_folders(fence: Fence, level: str) -> None:
+    """Files move between the folders that the app writes to, whole folders too."""
+    worker = fence.shop.start(RUNS, **fence.init(level))  # type: ignore[arg-type]
+    code = """
+data, scratch = AROUND / "data", AROUND / "scratch"
+(scratch / "new").mkdir()
+(scratch / "new/file").write_text("x")
+(scratch / "new").rename(data / "new")
+(data / "new/file").rename(scratch / "file")
+os.link(scratch / "file", data / "linked")
+os.mkfifo(scratch / "fifo")
+os.truncate(data / "linked", 0)
+(data / "new").rmdir()
+result = sorted(os.listdir(data)), sorted(os.listdir(scratch))
+"""
+    assert run(worker, code) == "(['linked'], ['fifo', 'file'])"
+    code = """
+(AROUND / "scratch/file").rename("moved")
+pathlib.Path("moved").rename(AROUND / "data/moved")
+"""
+    assert run(worker, code) == ("None" if level == "standard" else "EACCES")
+
+
+@LEVELS
+def test_write(fence: Fence, level: str) -> None:
+    """`write` opens what it names."""
+    init = fence.init(level, write=(fence.around / "free",))  # type: ignore[arg-type]
+    worker = fence.shop.start(RUNS, **init)
+    assert run(worker, "(AROUND / 'free/new').write_text('x')") == "None"
+    assert (fence.around / "free/new").read_text() == "x"
+
+
+def test_strict_runs_nothing_that_it_wrote(fence: Fence) -> None:
+    """A program that the app writes runs in `standard`, and not in `strict`."""
+    code = """
+import subprocess
+program = AROUND / "scratch/program"
+program.write_text("#!/bin/sh\\necho ran")
+program.chmod(0o755)
+result = subprocess.run([program], capture_output=True, text=True).stdout
+"""
+    worker = fence.shop.start(RUNS, **fence.init("standard"))
+    assert run(worker, code) == "ran\n"
+    worker = fence.shop.start(RUNS, **fence.init("strict"))
+    assert run(worker, code) == "EACCES"
+
+
+def test_strict_reads_the_system_alone(fence: Fence) -> None:
+    """`strict` reads no home, no log, nothing of /etc but what programs need."""
+    worker = fence.shop.start(RUNS, **fence.init("strict"))
+    for path in ("/root", "/home", "/var/log", "/etc", "/"):
+        if os.path.isdir(path):
+            assert result(worker, f"os.listdir({path!r})") == "EACCES", path
+    assert result(worker, "open('/etc/shadow')") == "EACCES"
+    assert result(worker, "len(open('/etc/passwd').read()) > 9") == "True"
+    assert run(worker, "open('app.py', 'a')") == "EACCES"
+
+
+WORKS = {
+    "spawn": """
+import multiprocessing
+with multiprocessing.get_context("spawn").Pool(2) as pool:
+    result = pool.map(len, ["a", "bb"])
+""",
+    "fork": """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    result = pool.map(len, ["a", "bb"])
+""",
+    "forkserver": """
+import multiprocessing
+with multiprocessing.get_context("forkserver").Pool(2) as pool:
+    result = pool.map(len, ["a", "bb"])
+""",
+    "shared memory": """
+from multiprocessing import shared_memory
+block = shared_memory.SharedMemory(create=True, size=16)
+other = shared_memory.SharedMemory(block.name)
+block.buf[0] = 2
+result = [1, other.buf[0]]
+other.close(), block.close(), block.unlink()
+""",
+    "temporary files": """
+import shutil, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+        file.write("x")
+    os.replace(file.name, os.path.join(folder, "named"))
+    shutil.move(os.path.join(folder, "named"), tempfile.gettempdir())
+    result = [os.path.samefile(tempfile.gettempdir(), AROUND / "scratch") + 0,
+              1 + os.path.exists(AROUND / "scratch/named")]
+""",
+    "home": """
+folder = pathlib.Path.home() / ".cache/mine"
+folder.mkdir(parents=True)
+(folder / "a").write_text("x")
+result = [1, 1 + (AROUND / "scratch/.cache").samefile(folder.parent)]
+""",
+    "names and certificates": """
+import socket, ssl
+context = ssl.create_default_context()
+found = socket.getaddrinfo("localhost", 443, type=socket.SOCK_STREAM)
+result = [1, 1 + (bool(found) and context.cert_store_stats()["x509_ca"] > 0)]
+""",
+    "a shell": """
+import subprocess
+done = subprocess.run("echo a | tr a 2 > $TMPDIR/out; cat $TMPDIR/out", shell=True,
+                      capture_output=True, text=True)
+result = [1, int(done.stdout)]
+""",
+    "who it is": """
+import getpass, grp, pwd
+pwd.getpwuid(os.getuid())
+result = [1, 1 + bool(getpass.getuser())]
+""",
+    "time zones": """
+import zoneinfo
+result = [1, 1 + (len(zoneinfo.available_timezones()) > 100
+                  and zoneinfo.ZoneInfo("Europe/Berlin").key == "Europe/Berlin")]
+""",
+    "a terminal": """
+import pty
+master, slave = pty.openpty()
+result = [1, 1 + os.isatty(slave) + 0 * len(os.ttyname(slave))]
+""",
+    "devices": """
+with open("/dev/null", "w") as sink, open("/dev/urandom", "rb") as source:
+    sink.write("x")
+    result = [1, 1 + len(source.read(1))]
+""",
+    "its own process": """
+with open("/proc/self/comm", "w") as file:
+    file.write("renamed")
+with open("/proc/thread-self/comm") as file:
+    result = [1, 1 + (open("/proc/self/comm").read() == "renamed\\n")]
+""",
+    "sqlite": """
+import sqlite3
+database = sqlite3.connect(AROUND / "data/a.db")
+database.execute("pragma journal_mode=wal")
+database.execute("create table t (a)")
+database.execute("insert into t values (2)")
+database.commit()
+result = [1, database.execute("select a from t").fetchone()[0]]
+""",
+    "a unix socket": """
+import socket
+path = str(AROUND / "scratch/s")
+path = os.path.relpath(path)
+server, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+server.bind(path)
+server.listen()
+client.connect(path)
+result = [1, 2]
+""",
+}
+
+
+@pytest.mark.parametrize("what", WORKS)
+def test_works(confined: Worker, what: str) -> None:
+    """What apps commonly do goes on, at both levels."""
+    if what == "names and certificates" and not os.path.exists("/etc/ssl/certs"):
+        pytest.skip("the system has no certificates")
+    if what == "time zones" and not os.path.exists("/usr/share/zoneinfo"):
+        pytest.skip("the system has no time zones")
+    assert run(confined, WORKS[what]) == "[1, 2]"
+
+
+# Kernels, users, and what goes wrong
+
+
+@pytest.mark.parametrize("abi", range(3, 8))
+@LEVELS
+def test_older_kernels(fence: Fence, abi: int, level: str) -> None:
+    """An order for an older ABI is carried out, and denies what that ABI can."""
+    if abi > KERNEL.abi:
+        pytest.skip(f"the kernel has no Landlock of ABI {abi}")
+    kernel = Kernel(abi, KERNEL.machine)
+    init = fence.init(level, kernel=kernel)  # type: ignore[arg-type]
+    worker = fence.shop.start(RUNS, **init)
+    for what in ("another app's file", "a secret, truncated", "the runtime's environment"):
+        assert result(worker, DENIED[what]) in REFUSED
+    assert result(worker, "os.kill(os.getppid(), 0)") == ("EPERM" if abi >= 6 else "None")
+    code = "import socket\nsocket.socket().bind(('127.0.0.1', 1))"
+    assert run(worker, code) == ("EACCES" if abi >= 4 or os.geteuid() else "None")
+    assert run(worker, WORKS["temporary files"]) == "[1, 2]"
+
+
+def test_without_a_filter(fence: Fence) -> None:
+    """On a kernel without seccomp, or a machine whose calls are not known, the rest is done."""
+    init = fence.init("standard", kernel=Kernel(KERNEL.abi, "riscv64"))
+    worker = fence.shop.start(RUNS, **init)
+    assert result(worker, "open(AROUND / 'state/key')") == "EACCES"
+    assert "Seccomp:\t0" in result(worker, "open('/proc/self/status').read()")
+
+
+def test_with_a_user(open_shop: Workshop) -> None:
+    """A worker that becomes a user is confined as that user, who can get no capability again."""
+    nobody = pwd.getpwnam("nobody")
+    user = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "groups": [nobody.pw_gid]}
+    with Fence(open_shop) as fence:
+        for folder in (fence.around / "data", fence.scratch):
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        init = fence.init("standard", becomes_user=True)
+        worker = open_shop.start(RUNS, user=user, path=[], **init)
+        assert result(worker, "open(AROUND / 'other/app.py')") == "EACCES"
+        assert run(worker, "(AROUND / 'data/a').write_text('x')") == "None"
+        status = result(worker, "open('/proc/thread-self/status').read()")
+    assert "CapBnd:\t0000000000000000" in status
+    assert "CapEff:\t0000000000000000" in status
+
+
+def test_an_impossible_order_is_a_boot_error(fence: Fence) -> None:
+    """An app is not loaded without the sandbox that it should have."""
+    order = fence.order() | {"ruleset": "ff" * 24}
+    worker = fence.shop.boot(RUNS, **fence.init() | {"sandbox": order})
+    assert "the sandbox cannot be made: " in worker.boot_error()["message"]
+
+
+def test_paths_that_are_gone_are_left_out(fence: Fence) -> None:
+    """A path that went since it was listed, or became a link, gets no rule."""
+    order = fence.order()
+    os.symlink(fence.around / "state", fence.around / "link")
+    order["rules"].append([order["rules"][0][0], [str(fence.around / "link"), "/gone"]])
+    worker = fence.shop.start(RUNS, **fence.init() | {"sandbox": order})
+    assert result(worker, "open(AROUND / 'state/key')") == "EACCES"
+
+
+def test_loading_is_cheap(fence: Fence) -> None:
+    """All of ctypes would cost a worker's start a third more; it is not loaded."""
+    worker = fence.shop.start(RUNS, **fence.init())
+    assert result(worker, "('_ctypes' in sys.modules, 'ctypes' in sys.modules)") == "(True, False)"
