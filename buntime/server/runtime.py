@@ -29,6 +29,7 @@ from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.api import Api
 from buntime.server.admin.metrics import Metrics
+from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
@@ -119,7 +120,8 @@ class Runtime:
             rollout=self._pool.deployments,
         )
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
-        metrics = Metrics(self._service, self._pool.report, self._catalog)
+        metrics = Metrics(self._service, self._pool.report)
+        self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._api = Api(live, self._pool, self._catalog, metrics)
         self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
@@ -136,6 +138,7 @@ class Runtime:
         """Serve until a signal ends it."""
         with self._signals():
             self._pool.start()
+            self._sweep.start()
             self._announce()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())

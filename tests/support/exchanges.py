@@ -26,11 +26,15 @@ class FakeLoop:
     def __init__(self) -> None:
         self.now = 1000.0
         self._queues: dict[float, TimeoutQueue] = {}
+        self.later: list[tuple[float, Any]] = []  # seconds, and what is to be called then
 
     def timeouts(self, duration_s: float) -> TimeoutQueue:
         if duration_s not in self._queues:
             self._queues[duration_s] = TimeoutQueue(cast(Any, self), duration_s)
         return self._queues[duration_s]
+
+    def call_later(self, delay_s: float, callback: Any) -> None:
+        self.later.append((delay_s, callback))
 
     def run_blocking(self, work: Any, then: Any) -> None:
         try:

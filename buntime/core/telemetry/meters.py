@@ -11,7 +11,7 @@ from enum import StrEnum
 from buntime.core.apps.app import App
 from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram
 
-# An app without a request for so long is asked for at a scrape, and dropped where it is gone.
+# An app without a request for so long is asked for at a sweep, and dropped where it is gone.
 GONE_AFTER_S = 600.0
 _ASKED_MAX = 16  # in one sweep: each may cost a look at the disk
 

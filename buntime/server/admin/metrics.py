@@ -7,25 +7,22 @@ is imported at the first scrape (60 ms), and it takes 0.1 s to write 100 apps.
 
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 
 from buntime import __version__
-from buntime.core.errors import ClientFault, ManifestError, ServerFault
-from buntime.core.telemetry.meters import Meter
+from buntime.core.errors import ServerFault
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
     CONNECTIONS,
     EVICTIONS,
     MEMORY,
     STARTS,
-    Live,
     Snapshot,
     row_of,
     rows_to_json,
     values_to_json,
 )
-from buntime.server.apps.catalog import Catalog
+from buntime.server.admin.census import take_census
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
 from buntime.server.pool.process import Process
@@ -34,17 +31,15 @@ from buntime.server.pool.report import PoolReport
 _INFO = {"version": __version__, "python": sys.version.partition(" ")[0]}
 _FRESH = ("cache-control", "no-store")
 
-Processes = dict[Meter, list[Process]]
 Written = tuple[str, bytes]  # content type and body
 
 
 class Metrics:
     """The runtime's numbers."""
 
-    def __init__(self, service: Service, report: PoolReport, catalog: Catalog) -> None:
+    def __init__(self, service: Service, report: PoolReport) -> None:
         self._service = service
         self._report = report
-        self._catalog = catalog
 
     def answer_text(self, exchange: Exchange) -> None:
         """Answer a scrape, a little later."""
@@ -87,58 +82,18 @@ class Metrics:
 
         self._service.loop.run_blocking(write, answer)
 
-    # On the loop
-
     def _take(self) -> tuple[Snapshot, list[list[Process]]]:
-        """Everything but memory, and the processes of each row."""
-        live, processes = self._look_around()
-        self._drop_gone(live)
+        """Everything but memory, and the processes of each row. On the loop."""
+        live, processes = take_census(self._service, self._report)
         meters = list(self._service.meters)
         rows = [row_of(meter, live[meter]) for meter in meters]
-        stats = self._report.stats
         whole = {
-            STARTS: stats.worker_created,
+            STARTS: self._report.stats.worker_created,
             EVICTIONS: self._report.evictions,
             CONNECTIONS: len(self._service.connections),
             ACCEPTED: self._service.accepted,
         }
         return Snapshot(rows, whole), [processes[meter] for meter in meters]
-
-    def _look_around(self) -> tuple[dict[Meter, Live], Processes]:
-        """What goes on: requests, queues and workers of each app."""
-        meters = self._service.meters
-        live: dict[Meter, Live] = defaultdict(Live)
-        processes: Processes = defaultdict(list)
-        for connection in self._service.connections:
-            exchange = connection.exchange
-            if exchange is not None and not exchange.is_ended:
-                its = live[exchange.meter]
-                its.requests += 1
-                its.websockets += exchange.link is not None
-                its.received_bytes += exchange.body_seen_bytes
-                its.sent_bytes += exchange.sent_bytes
-        for app, length in self._report.queues():
-            live[meters.of(app)].queued += length
-        for owner, state, process in self._report.census():
-            meter = meters.of(owner) if owner is not None else meters.of_none
-            live[meter].workers[state.value] += 1
-            processes[meter].append(process)
-        return live, processes
-
-    def _drop_gone(self, live: dict[Meter, Live]) -> None:
-        now = self._service.loop.now
-
-        def exists(name: str, version: str | None) -> bool:
-            try:
-                return self._catalog.find(name, version, now).version == version
-            except ClientFault:
-                return False
-            except ManifestError:
-                return True  # there, and faulty
-
-        meters = self._service.meters
-        for key in meters.sweep(now, is_used=live.__contains__, exists=exists):
-            self._report.stats.apps.pop(key, None)
 
 
 # In a thread

@@ -123,6 +123,13 @@ class Catalog:
             self._warm[name, spec] = app
         return app
 
+    def holds(self, name: str, version: str | None, now: float) -> bool:
+        """Whether there is a folder for this version, be it faulty. Has nothing loaded."""
+        if now >= self._fresh_until:
+            self._look(now)
+        named = self._names.get(name)
+        return named is not None and (version or UNVERSIONED) in self._versions(name, named)
+
     def outdate(self, app: App) -> None:
         """The app's code is another one: it is made anew when it is asked for next."""
         named = self._names.get(app.name)

@@ -509,6 +509,24 @@ def test_removed_folders_disappear(apps: Fixture) -> None:
     assert apps.warnings == []
 
 
+def test_which_folders_there_are(apps: Fixture) -> None:
+    """A version is held as long as its folder is there, be it faulty, and nothing is loaded."""
+    apps.write("a/shop@1.0.0/index.py")
+    apps.write("a/cart/buntime.yaml", "ttl: no time")
+    loaded: list[object] = []
+    apps.catalog._load = loaded.append  # type: ignore[assignment,method-assign]  # must not be called
+
+    def held(*asked: tuple[str, str | None]) -> list[bool]:
+        return [apps.catalog.holds(name, version, apps.now) for name, version in asked]
+
+    asked = (("shop", "1.0.0"), ("shop", "1.0.1"), ("shop", None), ("cart", None), ("none", None))
+    assert held(*asked) == [True, False, False, True, False]
+    shutil.rmtree(apps.root / "a/shop@1.0.0")
+    apps.later()
+    assert held(*asked) == [False, False, False, True, False]
+    assert loaded == []
+
+
 def test_a_removed_duplicate_gives_way(apps: Fixture) -> None:
     """When the first of two folders goes, the second serves."""
     apps.write("elsewhere/index.py")

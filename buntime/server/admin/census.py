@@ -1,0 +1,39 @@
+"""What goes on at this moment: the requests, queues and workers of each app."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from buntime.core.telemetry.meters import Meter
+from buntime.core.telemetry.metrics import Live
+from buntime.server.http1.service import Service
+from buntime.server.pool.process import Process
+from buntime.server.pool.report import PoolReport
+
+
+class Census(NamedTuple):
+    """By the meters of apps; where nothing goes on they are missing until asked for."""
+
+    live: defaultdict[Meter, Live]
+    processes: defaultdict[Meter, list[Process]]
+
+
+def take_census(service: Service, report: PoolReport) -> Census:
+    """Look at all connections and workers, in one go so that it fits together."""
+    meters = service.meters
+    live: defaultdict[Meter, Live] = defaultdict(Live)
+    processes: defaultdict[Meter, list[Process]] = defaultdict(list)
+    for connection in service.connections:
+        exchange = connection.exchange
+        if exchange is not None and not exchange.is_ended:
+            its = live[exchange.meter]
+            its.requests += 1
+            its.websockets += exchange.link is not None
+            its.received_bytes += exchange.body_seen_bytes
+            its.sent_bytes += exchange.sent_bytes
+    for app, length in report.queues():
+        live[meters.of(app)].queued += length
+    for owner, state, process in report.census():
+        meter = meters.of(owner) if owner is not None else meters.of_none
+        live[meter].workers[state.value] += 1
+        processes[meter].append(process)
+    return Census(live, processes)
