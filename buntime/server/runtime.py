@@ -1,13 +1,7 @@
-"""Puts the parts together, runs them, and shuts them down.
+"""Puts the parts together and runs them; `shutdown` ends them.
 
-Shutdown, at SIGTERM or SIGINT: accept no more, close idle connections, let requests end (each
-answer then closes its connection), end the workers, exit 0. What is not done after
-RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo: a
-terminal and systemd signal both the binary's bootloader and the runtime, and the former passes on
-what it gets.
-
-SIGHUP has the log's file opened anew, settings read again, and apps whose files have changed loaded
-anew; requests go on all the while.
+SIGHUP has the log's file opened again, settings read again, and apps whose files have changed
+loaded again; requests go on all the while.
 """
 
 import contextlib
@@ -15,16 +9,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from buntime import __version__
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
-from buntime.core.errors import UsageError
 from buntime.core.settings.live import LiveSettings
-from buntime.core.settings.load import Settings, reloaded
+from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.api import Api
@@ -39,20 +32,20 @@ from buntime.server.http1.descriptors import reserve_descriptors
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, Loop
+from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
+from buntime.server.rereading import Rereading
+from buntime.server.shutdown import Shutdown
+from buntime.server.signals import signals_on
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 
 _LOG_FLUSH_S = 2.0
-ECHO_S = 0.25  # people and scripts who ask twice take longer
 _STDOUT = 1
-_SLACK_S = 5.0  # for the service manager, beyond what it may take to stop
-_WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
 
 
 def serve(settings: Settings, read: Callable[[], Settings]) -> int:
@@ -88,10 +81,10 @@ class Runtime:
     ) -> None:
         """`read` gives the settings as they would be for a start now."""
         log = Log(sink)
-        self._asked = settings  # as it was read; `listen` may be another one's decision
+        asked = settings
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
         self._live = live = LiveSettings(settings)
-        self._read = read
+        self._rereading = Rereading(live, asked, read, log)
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
@@ -125,18 +118,19 @@ class Runtime:
         self._api = Api(live, self._pool, self._catalog, metrics)
         self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
-        self._stopping_since = 0.0
         self._urls = [binding.url for binding in bindings]
         connections_max = self._connections_possible()
         self._listeners = [
             Listener(self._service, self._pipeline.handle, binding, connections_max)
             for binding in bindings
         ]
+        self._shutdown = Shutdown(live, self._listeners, self._service, self._pool, self._notifier)
         live.follow(self._adopt)
 
     def run(self) -> int:
         """Serve until a signal ends it."""
-        with self._signals():
+        ignore_stacks_signals()
+        with signals_on(self._loop, self._calls()):
             self._pool.start()
             self._sweep.start()
             self._announce()
@@ -148,6 +142,13 @@ class Runtime:
         self._loop.close()
         self._log.info("runtime.stopped", "stopped")
         return 0
+
+    def _calls(self) -> dict[signal.Signals, Callable[[], None]]:
+        return {
+            signal.SIGHUP: self._reload,
+            signal.SIGINT: lambda: self._shutdown.begin("SIGINT"),
+            signal.SIGTERM: lambda: self._shutdown.begin("SIGTERM"),
+        }
 
     # Start
 
@@ -224,7 +225,7 @@ class Runtime:
         if self._service.is_draining:
             return
         self._notifier.reloading()
-        self._read_settings()
+        self._rereading.reread()
         # In development each request looks for changes itself.
         deployed = [each for each in self._pool.deployments.served.values() if each.watch is None]
         self._loop.run_blocking(
@@ -241,106 +242,20 @@ class Runtime:
         if not self._service.is_draining:
             self._notifier.ready(self._status())
 
-    def _read_settings(self) -> None:
-        try:
-            self._asked, changed, late = reloaded(self._asked, self._read())
-        except UsageError as exc:
-            self._log.error(
-                "settings.rejected",
-                "settings are invalid; keeping the current ones",
-                error=str(exc),
-            )
-            return
-        if late:
-            self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
-        if changed:
-            self._live.replace(replace(self._asked, listen=self._live.now.listen))
-            self._log.info("settings.changed", "settings changed", names=changed)
-            self._warn_of_exposures()
-
     def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
         self._catalog.serve_from(settings.worker_dirs)
         connections_max = self._connections_possible()
         for listener in self._listeners:
             listener.allow(connections_max)
+        self._warn_of_exposures()
 
-    # End
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Have the loop woken by signals; their handlers do nothing but enqueue."""
-        ignore_stacks_signals()
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        for number in numbers:
-            signal.signal(number, self._on_signal)
-        old_fd = signal.set_wakeup_fd(self._loop.wakeup_fd, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(old_fd)
-            for number in numbers:  # a late echo would end with its own code what ends by itself
-                signal.signal(number, signal.SIG_IGN)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if number == signal.SIGHUP:
-            self._loop.call_threadsafe(self._reload)
-        else:
-            self._loop.call_threadsafe(lambda: self._shut_down(signal.Signals(number).name))
-
-    def _shut_down(self, why: str) -> None:
-        if self._service.is_draining:
-            if self._loop.now - self._stopping_since < ECHO_S:
-                return
-            self._log.warn("runtime.stopping_now", "stopping at once", signal=why)
-            self._stop_now()
-            return
-        self._stopping_since = self._loop.now
-        left = len(self._service.connections)
-        self._log.info("runtime.stopping", "stopping", signal=why, connections=left)
-        within_s = self._live.now.shutdown_timeout_s + max(
-            _WORKER_END_S, self._live.now.shutdown_timeout_s
-        )
-        self._notifier.stopping(f"Stopping, {left} connections are left", within_s + _SLACK_S)
-        self._service.is_draining = True
-        for listener in self._listeners:
-            listener.on_ready(READ)  # who has been let in by the kernel may have sent a request
-            listener.abort()
-        for connection in tuple(self._service.connections):
-            connection.drain()
-        self._service.on_room = self._check_drained
-        self._loop.call_later(self._live.now.shutdown_timeout_s, self._cut)
-        self._check_drained()
+    # What comes from elsewhere
 
     def _accept_more(self) -> None:
         """A connection has closed: those who wait may come."""
         for listener in self._listeners:
             listener.resume()
-
-    def _check_drained(self) -> None:
-        """The last connection has closed: the workers may go."""
-        if not self._service.connections:
-            self._service.on_room = None
-            self._loop.call_later(
-                max(_WORKER_END_S, self._live.now.shutdown_timeout_s), self._stop_now
-            )
-            self._pool.close(self._loop.stop)
-
-    def _cut(self) -> None:
-        """Draining took too long: those who are left are cut."""
-        left = len(self._service.connections)
-        if left:
-            self._log.warn(
-                "runtime.connections_cut",
-                "shutdown timeout reached; closing the connections that are left",
-                connections=left,
-            )
-        for connection in tuple(self._service.connections):
-            connection.abort()
-
-    def _stop_now(self) -> None:
-        self._pool.kill_all()
-        self._loop.stop()
 
     def _on_error(self, exc: BaseException) -> None:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""

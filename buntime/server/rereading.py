@@ -1,0 +1,40 @@
+"""Reads the settings again while the runtime runs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from buntime.core.errors import UsageError
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings, reloaded
+from buntime.server.telemetry.logs import Log
+
+
+class Rereading:
+    """Has the changed settings hold that may change, and names the others."""
+
+    def __init__(
+        self, live: LiveSettings, asked: Settings, read: Callable[[], Settings], log: Log
+    ) -> None:
+        """`asked` are the settings as they were read for the start: where `live` listens may be
+        somebody else's decision. `read` gives them as they would be for a start now."""
+        self._live = live
+        self._asked = asked
+        self._read = read
+        self._log = log
+
+    def reread(self) -> None:
+        """Take what has changed. Settings with a fault change nothing."""
+        try:
+            self._asked, changed, late = reloaded(self._asked, self._read())
+        except UsageError as exc:
+            self._log.error(
+                "settings.rejected",
+                "settings are invalid; keeping the current ones",
+                error=str(exc),
+            )
+            return
+        if late:
+            self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
+        if changed:
+            self._live.replace(replace(self._asked, listen=self._live.now.listen))
+            self._log.info("settings.changed", "settings changed", names=changed)

@@ -1,0 +1,100 @@
+"""The end of a runtime, at SIGTERM or SIGINT.
+
+Accept no more, close idle connections, let requests end (each answer then closes its connection),
+end the workers, stop the loop. What is not done after RUNTIME_SHUTDOWN_TIMEOUT is cut. A second
+signal cuts at once, unless it is the first one's echo: a terminal and systemd signal both the
+binary's bootloader and the runtime, and the former passes on what it gets.
+
+    begin --> draining --> no connection is left --> workers end --> the loop stops
+                  |  the timeout: connections are cut  ^      |  too late: workers are killed  ^
+                  +------------------------------------+      +--------------------------------+
+"""
+
+from collections.abc import Sequence
+
+from buntime.core.settings.live import LiveSettings
+from buntime.server.http1.listener import Listener
+from buntime.server.http1.service import Service
+from buntime.server.loop import READ
+from buntime.server.pool.pool import Pool
+from buntime.server.telemetry.notifier import Notifier
+
+ECHO_S = 0.25  # people and scripts who ask twice take longer
+_WORKER_END_S = 5.0  # that workers get at the least, also when draining took all the time
+_SLACK_S = 5.0  # for the service manager, beyond what it may take to stop
+
+
+class Shutdown:
+    """Ends what the runtime consists of, in this order: listeners, connections, workers, loop."""
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        listeners: Sequence[Listener],
+        service: Service,
+        pool: Pool,
+        notifier: Notifier,
+    ) -> None:
+        self._live = live
+        self._listeners = listeners
+        self._service = service
+        self._loop = service.loop
+        self._log = service.log
+        self._pool = pool
+        self._notifier = notifier
+        self._since_s = 0.0
+
+    def begin(self, why: str) -> None:
+        """A signal, `why`, asks for the end."""
+        service = self._service
+        if service.is_draining:
+            self._hurry(why)
+            return
+        self._since_s = self._loop.now
+        service.is_draining = True
+        for listener in self._listeners:
+            listener.on_ready(READ)  # who has been let in by the kernel may have sent a request
+            listener.abort()
+        self._tell(why)
+        for connection in tuple(service.connections):
+            connection.drain()
+        service.on_room = self._check_drained
+        self._loop.call_later(self._live.now.shutdown_timeout_s, self._cut)
+        self._check_drained()
+
+    def _tell(self, why: str) -> None:
+        left = len(self._service.connections)
+        within_s = self._live.now.shutdown_timeout_s + self._workers_s() + _SLACK_S
+        self._notifier.stopping(f"Stopping, {left} connections are left", within_s)
+        self._log.info("runtime.stopping", "stopping", signal=why, connections=left)
+
+    def _workers_s(self) -> float:
+        return max(_WORKER_END_S, self._live.now.shutdown_timeout_s)
+
+    def _hurry(self, why: str) -> None:
+        if self._loop.now - self._since_s >= ECHO_S:
+            self._log.warn("runtime.stopping_now", "stopping at once", signal=why)
+            self._stop_now()
+
+    def _check_drained(self) -> None:
+        """The last connection has closed: the workers may go."""
+        if not self._service.connections:
+            self._service.on_room = None
+            self._loop.call_later(self._workers_s(), self._stop_now)
+            self._pool.close(self._loop.stop)
+
+    def _cut(self) -> None:
+        """Draining took too long: the connections that are left are cut."""
+        left = tuple(self._service.connections)
+        if left:
+            self._log.warn(
+                "runtime.connections_cut",
+                "shutdown timeout reached; closing the connections that are left",
+                connections=len(left),
+            )
+        for connection in left:
+            connection.abort()
+
+    def _stop_now(self) -> None:
+        self._pool.kill_all()
+        self._loop.stop()

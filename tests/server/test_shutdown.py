@@ -1,0 +1,166 @@
+"""The end of a runtime: what ends when, and what is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import load_settings
+from buntime.server.shutdown import ECHO_S, Shutdown
+from tests.support.fakes import FakeSink, make_log
+
+TIMEOUT_S = 3.0
+
+
+class Parts:
+    """All that is ended, in one: what happened, in its order."""
+
+    def __init__(self, connections: int) -> None:
+        self.happened: list[str] = []
+        self.sink = FakeSink()
+        self.log = make_log(self.sink)
+        self.now = 1000.0
+        self.timers: list[tuple[float, Any]] = []
+        self.connections = {Connection(self) for _ in range(connections)}
+        self.is_draining = False
+        self.on_room: Any = None
+        self.within_s = 0.0
+        self.on_empty: Any = None
+        settings = load_settings(
+            args={},
+            environ={
+                "RUNTIME_WORKER_DIRS": "/srv/apps",
+                "RUNTIME_SHUTDOWN_TIMEOUT": f"{TIMEOUT_S:g}s",
+            },
+            dotenv={},
+            mode="pyz",
+            cores=2,
+        )
+        me: Any = self  # service, loop, pool, notifier and listener at once
+        self.loop = self
+        self.shutdown = Shutdown(LiveSettings(settings), [me], me, me, me)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and call what is due."""
+        self.now += seconds
+        due = [call for at_s, call in self.timers if at_s <= self.now]
+        self.timers = [each for each in self.timers if each[0] > self.now]
+        for call in due:
+            call()
+
+    # the loop
+    def call_later(self, delay_s: float, call: Any) -> None:
+        self.timers.append((self.now + delay_s, call))
+
+    def stop(self) -> None:
+        self.happened.append("loop stopped")
+
+    # a listener
+    def on_ready(self, events: int) -> None:
+        self.happened.append("last ones accepted")
+
+    def abort(self) -> None:
+        self.happened.append("listener closed")
+
+    # the notifier
+    def stopping(self, status: str, within_s: float) -> None:
+        self.happened.append(status)
+        self.within_s = within_s
+
+    # the pool
+    def close(self, on_empty: Any) -> None:
+        self.happened.append("workers told to end")
+        self.on_empty = on_empty
+
+    def kill_all(self) -> None:
+        self.happened.append("workers killed")
+
+
+class Connection:
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def drain(self) -> None:
+        self.parts.happened.append("drained")
+
+    def abort(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.parts.connections.discard(self)
+        if self.parts.on_room is not None:
+            self.parts.on_room()
+
+
+BEGUN = ["last ones accepted", "listener closed"]
+
+
+def test_nobody_is_there() -> None:
+    """Without connections the workers are told at once; the loop stops when they have ended."""
+    parts = Parts(0)
+    parts.shutdown.begin("SIGTERM")
+    assert parts.is_draining
+    assert parts.happened == [*BEGUN, "Stopping, 0 connections are left", "workers told to end"]
+    parts.on_empty()
+    assert parts.happened[-1] == "loop stopped"
+    assert parts.sink.events() == ["runtime.stopping"]
+
+
+def test_connections_are_waited_for() -> None:
+    """The workers go when the last connection has closed."""
+    parts = Parts(2)
+    first, second = parts.connections
+    parts.shutdown.begin("SIGTERM")
+    assert parts.happened == [*BEGUN, "Stopping, 2 connections are left", "drained", "drained"]
+    first.close()
+    assert parts.happened[-1] == "drained"
+    second.close()
+    assert parts.happened[-1] == "workers told to end"
+    assert parts.on_room is None
+
+
+def test_it_is_told_when_nobody_can_connect_any_more() -> None:
+    """The log says that the runtime stops once its listeners are closed, and not before."""
+    parts = Parts(1)
+    seen: list[list[str]] = []
+    parts.abort = lambda: seen.append(parts.sink.events())  # type: ignore[method-assign]  # listener
+    parts.shutdown.begin("SIGTERM")
+    assert seen == [[]]
+    assert parts.sink.records[0].fields == {"signal": "SIGTERM", "connections": 1}
+
+
+def test_the_timeout() -> None:
+    """What is left at the timeout is cut, which the log tells; then the workers have their time."""
+    parts = Parts(2)
+    parts.shutdown.begin("SIGTERM")
+    parts.wait(TIMEOUT_S - 0.1)
+    assert len(parts.connections) == 2
+    parts.wait(0.2)
+    assert parts.connections == set()
+    assert parts.happened[-1] == "workers told to end"
+    assert parts.sink.events() == ["runtime.stopping", "runtime.connections_cut"]
+    assert parts.sink.records[-1].fields == {"connections": 2}
+
+
+def test_workers_that_do_not_end() -> None:
+    """Workers get five seconds at the least, then they are killed, within what was announced."""
+    parts = Parts(0)
+    parts.shutdown.begin("SIGTERM")
+    parts.wait(4.9)
+    assert "workers killed" not in parts.happened
+    parts.wait(0.2)
+    assert parts.happened[-2:] == ["workers killed", "loop stopped"]
+    assert parts.within_s > TIMEOUT_S + 5.0
+
+
+@pytest.mark.parametrize(("after_s", "cuts"), [(0.0, False), (ECHO_S * 0.9, False), (ECHO_S, True)])
+def test_a_second_signal(after_s: float, cuts: bool) -> None:
+    """A second signal stops at once; one that comes with the first is its echo."""
+    parts = Parts(1)
+    parts.shutdown.begin("SIGINT")
+    parts.wait(after_s)
+    parts.shutdown.begin("SIGTERM")
+    assert ("loop stopped" in parts.happened) is cuts
+    assert parts.sink.events() == ["runtime.stopping", *["runtime.stopping_now"] * cuts]

@@ -1,0 +1,59 @@
+"""Signals are obeyed by the loop, not inside of their handlers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.server.loop import Loop
+from buntime.server.signals import signals_on
+
+USED = (signal.SIGHUP, signal.SIGUSR1)
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Handlers of before; what these signals do is nobody else's business."""
+    before = [(number, signal.getsignal(number)) for number in USED]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    def fail(exc: BaseException) -> None:
+        raise exc
+
+    made = Loop(fail)
+    yield made
+    made.close()
+
+
+def test_the_loop_makes_the_calls(loop: Loop) -> None:
+    """A signal wakes the loop, which makes the call of this signal and no other."""
+    called: list[str] = []
+
+    def end() -> None:
+        called.append("end")
+        loop.stop()
+
+    with signals_on(loop, {signal.SIGHUP: lambda: called.append("hup"), signal.SIGUSR1: end}):
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert called == []
+        loop.run()
+    assert called == ["hup", "hup", "end"]
+
+
+def test_late_signals_are_ignored(loop: Loop) -> None:
+    """Who ends by himself is not ended by an echo; the wake-up descriptor is given back."""
+    with signals_on(loop, {signal.SIGUSR1: loop.stop}):
+        pass
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    assert signal.set_wakeup_fd(-1) == -1
