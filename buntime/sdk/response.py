@@ -154,7 +154,10 @@ class Response:
         http_only: bool = True,
         same_site: str | None = "Lax",
     ) -> None:
-        """Append a Set-Cookie; `max_age` in seconds, None until the browser is closed."""
+        """Append a Set-Cookie; `max_age` in seconds, None until the browser is closed.
+
+        `path` counts from the app's base, unless it lies below that already: "/" is the whole app.
+        """
         line = cookie_line(
             name,
             value,

@@ -61,6 +61,7 @@ class Manifest:
     sandbox: Level
     write: tuple[str, ...]
     inject_base: bool | None
+    cookie_path: str
 
 
 def parse_manifest(

@@ -355,4 +355,12 @@ KEYS = (
         "put `<base href>` into HTML",
         "true for an .html entrypoint",
     ),
+    Key(
+        "cookiePath",
+        "cookie_path",
+        "word",
+        one_of("base", "as-is"),
+        "base",
+        "where the app's cookies go: below its base, or as-is, where its Set-Cookie says",
+    ),
 )

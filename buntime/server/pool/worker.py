@@ -17,6 +17,7 @@ from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind
 from buntime.server.loop import READ, WRITE, Loop
+from buntime.server.pool.cookiepaths import confine_cookies
 from buntime.server.pool.process import Process
 from buntime.server.telemetry.logs import Log
 
@@ -321,8 +322,10 @@ class Worker:
             status, fields = message["status"], message["headers"]
             if exchange.answer is not None:
                 raise ValueError("a second RESPONSE")
+            app = exchange.app
+            if app is not None:
+                fields = confine_cookies(fields, app, exchange.base, self.log)
             if message["end"]:
-                app = exchange.app
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
                 # Forgotten first: the exchange is over for this worker, nothing is to cancel.
@@ -369,7 +372,10 @@ class Worker:
             from buntime.server.websocket.socketlink import SocketLink
 
             link = SocketLink(exchange, exchange.upgrade)
-            exchange.accept(link, message["subprotocol"], message["headers"])
+            fields = message["headers"]
+            if exchange.app is not None:
+                fields = confine_cookies(fields, exchange.app, exchange.base, self.log)
+            exchange.accept(link, message["subprotocol"], fields)
         if message["open_ended"]:
             exchange.open_end()
             self._overseer.on_open_ended(self)

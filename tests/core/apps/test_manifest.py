@@ -63,6 +63,7 @@ def test_the_defaults() -> None:
         sandbox="off",
         write=(),
         inject_base=None,
+        cookie_path="base",
     )
     assert default_manifest(10 * MB) == expected
 
@@ -112,6 +113,7 @@ def test_all_keys() -> None:
         sandbox: strict
         write: [uploads/, /srv/shared, uploads]
         injectBase: false
+        cookiePath: as-is
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -139,6 +141,7 @@ def test_all_keys() -> None:
         sandbox="strict",
         write=("uploads", "/srv/shared"),
         inject_base=False,
+        cookie_path="as-is",
     )
 
 
@@ -330,6 +333,7 @@ DOCUMENTS = st.fixed_dictionaries(
         ),
         "concurrency": st.none() | st.integers(1, 100),
         "injectBase": st.none() | st.booleans(),
+        "cookiePath": st.sampled_from(["base", "as-is"]),
     },
 )
 
