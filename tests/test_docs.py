@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from buntime.core.access.access import PublicRoutes
+from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.apps.environment import (
     BLOCKED_PREFIXES,
     BLOCKED_SUFFIXES,

@@ -7,7 +7,7 @@ when the step is made, once for an `App`, and not at each request.
 
 from collections.abc import Callable
 
-from buntime.core.access.access import bears_key
+from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
@@ -21,9 +21,6 @@ AppStep = Callable[[Exchange, App, Target], bool]
 
 It must not hold the `App` itself: steps go when their app does.
 """
-
-# Where a client may put the runtime's key; an app has no business with it.
-_KEY_FIELDS = frozenset({"x-api-key", "authorization"})
 
 
 def access_step(app: App, key: str | None) -> AppStep | None:
@@ -41,7 +38,7 @@ def access_step(app: App, key: str | None) -> AppStep | None:
             if not public_routes.cover(head.method, target.rest):
                 raise _key_needed()
         elif bears:
-            exchange.withhold(lambda pair: _has_key(pair, key))
+            exchange.withhold(lambda pair: is_key_field(pair, key))
         return False
 
     return check_access
@@ -124,10 +121,6 @@ def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | Fi
     finally:
         exchange.release_later(answer)
     exchange.finish()
-
-
-def _has_key(pair: tuple[str, str], key: str | None) -> bool:
-    return pair[0] in _KEY_FIELDS and bears_key((pair,), key)
 
 
 def _key_needed() -> ClientFault:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from buntime.core.access.access import PublicRoutes
+from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.apps.manifest import Manifest
 
 # Looked for in this order where the manifest names none. HTML first: an app of both kinds is a

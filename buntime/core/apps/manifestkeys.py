@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from buntime.core.access.paths import has_dots, inner_path
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.kinds import (
@@ -52,8 +53,8 @@ def _text(value: object) -> str:
 
 def _inner_path(value: object) -> str:
     """A path below the app's folder as far as the text shows; links are the server's to check."""
-    path = posixpath.normpath(_text(value))
-    if path.startswith(("/", "../")) or path in (".", ".."):
+    path = inner_path(_text(value))
+    if path is None:
         raise BadValue(f"{shown(value)} is not a file in the app's folder; write a path below it")
     return path
 
@@ -83,7 +84,7 @@ def _pattern(value: object) -> str:
     if not value.isprintable() or re.search(r"[\\%?#]", value):
         raise BadValue(f"{shown(value)} has a character that no plain path has, like % or ?")
     inner = value[1:].split("/")
-    if {".", ".."} & set(inner) or "" in inner[:-1]:
+    if has_dots(inner) or "" in inner[:-1]:
         raise BadValue(f"{shown(value)} has an empty or a dot segment, which is never public")
     if any("**" in segment and segment != "**" for segment in inner):
         raise BadValue(f'{shown(value)}: write "**" alone between two slashes')

@@ -26,7 +26,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import product
 from typing import NamedTuple
 
-from buntime.core.access.access import FORWARDING, UNIX_PEER, plain_path
+from buntime.core.access.paths import plain_path
+from buntime.core.access.peers import UNIX_PEER
+from buntime.core.access.proxyfields import FORWARDING
 from buntime.core.http1.grammar import HOST, TCHAR, TOKEN
 from buntime.core.http1.head import Head
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import h11
 
-from buntime.core.access.access import tells_of_proxy
+from buntime.core.access.proxyfields import tells_of_proxy
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
 from buntime.core.http1.grammar import FIELD_LINE, HOST

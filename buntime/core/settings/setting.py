@@ -10,7 +10,8 @@ from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from buntime.core.access.access import UNIX_PEER
+from buntime.core.access.paths import has_dots
+from buntime.core.access.peers import UNIX_PEER
 from buntime.core.values.kinds import Parser, one_of, user_name, whole_number
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
@@ -100,9 +101,7 @@ def parse_program(text: str, situation: Situation) -> str:
 def parse_prefix(text: str, _: Situation) -> str:
     prefix = text.rstrip("/")
     segments = prefix.split("/")[1:]
-    if prefix and not (
-        re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and {".", ".."}.isdisjoint(segments)
-    ):
+    if prefix and not (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and not has_dots(segments)):
         raise BadValue(f'{shown(text)} does not begin a path; write it like "/_"')
     return prefix
 

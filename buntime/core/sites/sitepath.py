@@ -1,15 +1,15 @@
 """Paths of a static site: which file a raw path may name, and when the entrypoint answers instead.
 
-A path is decoded once, here, and refused as a whole where it could mean one thing to this code
-and another to the file system, a proxy or a browser. What is refused is answered like a file
-that is not there, so that nobody learns which of the two it is.
+`core/access/paths` decodes a path. What is refused, there or here, is answered like a file that is
+not there, so that nobody learns which of the two it is.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
+from buntime.core.access.paths import decode_path
 from buntime.core.apps.manifest import MANIFEST_NAMES
 from buntime.core.errors import ClientFault
 from buntime.core.http1.negotiation import accepts_html
@@ -27,11 +27,6 @@ _CONDITIONAL = frozenset(
 )
 _NEGOTIATING = frozenset(("accept", "accept-encoding", "sec-fetch-mode"))
 
-# What a path must not hold once decoded: control characters of ASCII and Latin-1 (NUL among
-# them), and the backslash, which browsers take for a slash.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
-# Percent signs must begin an escape, and no escape may hide a slash: proxies differ on both.
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
 # A site's settings are not part of the site. Compared in lower case: macOS opens either.
 _MANIFESTS = frozenset(MANIFEST_NAMES)
 _QUERY = re.compile(r"[!-~]*")
@@ -81,13 +76,8 @@ def split_path(raw: str) -> SitePath | None:
 
     "/docs/caf%C3%A9.html" -> (("docs", "café.html"), False); "/" -> ((), True).
     """
-    if raw[:1] != "/" or not raw.isascii() or _BAD_ESCAPE.search(raw) is not None:
-        return None
-    try:
-        path = unquote_to_bytes(raw).decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    if _FORBIDDEN.search(path) is not None:
+    path = decode_path(raw)
+    if path is None:
         return None
     segments = path[1:].split("/")
     is_folder = segments[-1] == ""

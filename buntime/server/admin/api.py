@@ -13,7 +13,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from buntime import __version__
-from buntime.core.access.access import is_foreign, operator_may
+from buntime.core.access.operators import operator_may
+from buntime.core.access.origins import is_foreign
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.settings.endpoint import TcpEndpoint

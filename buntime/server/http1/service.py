@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import time
 from typing import Protocol
 
-from buntime.core.access.access import is_forwarding
+from buntime.core.access.proxyfields import is_forwarding
 from buntime.core.http1.forwarded import Headers, Proxies
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from buntime.core.access.paths import inner_path
 from buntime.core.errors import ManifestError, ServerFault
 from buntime.core.sites.ranges import Span
 from buntime.core.sites.representation import multipart, plan, single_part_headers
@@ -98,7 +99,7 @@ class StaticSite:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         *above, name = index.split("/")
-        if not {"", ".", ".."}.isdisjoint((*above, name)) or "\0" in index:
+        if inner_path(index) != index or "\0" in index:
             raise ManifestError(
                 f"{folder}: entrypoint {index!r} must be a file inside the app's folder, "
                 'written like "dist/index.html"'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.access.access import FORWARDING, is_forwarding
+from buntime.core.access.proxyfields import FORWARDING, is_forwarding
 from buntime.core.http1.forwarded import Proxies, Sender
 from buntime.core.http1.grammar import HOST
 from buntime.core.http1.head import Head, HeadParser

@@ -1,0 +1,40 @@
+"""The runtime's key: which requests bear it.
+
+Fields are (name, value) as they came, in latin-1.
+"""
+
+import hmac
+from collections.abc import Iterable
+
+_KEY_FIELDS = ("x-api-key", "authorization")
+_LENGTHS = frozenset(map(len, _KEY_FIELDS))  # tell most other names without lower()
+
+
+def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
+    """Whether a request bears `key`, as `X-API-Key` or `Authorization: Bearer`.
+
+    Never true while no key is set. Takes the same time for any two values of one length.
+    """
+    if not key:
+        return False
+    secret = key.encode("utf-8", "surrogateescape")
+    found = False
+    for name, value in headers:
+        offered = _offered_key(name.lower(), value) if len(name) in _LENGTHS else None
+        if offered is not None:
+            found |= hmac.compare_digest(offered.encode("latin-1", "replace"), secret)
+    return found
+
+
+def is_key_field(field: tuple[str, str], key: str | None) -> bool:
+    """Whether this one field bears the key: no app has any business with it."""
+    return bears_key((field,), key)
+
+
+def _offered_key(name: str, value: str) -> str | None:
+    if name == "x-api-key":
+        return value.strip()
+    if name == "authorization":
+        scheme, _, credentials = value.strip().partition(" ")
+        return credentials.strip() if scheme.lower() == "bearer" else None
+    return None

@@ -1,0 +1,56 @@
+"""Who may see and do what operators see and do.
+
+Fails closed: where it is not sure that a request comes from this machine, it does not.
+"""
+
+import re
+from collections.abc import Iterable
+
+from buntime.core.access.keys import bears_key
+from buntime.core.access.peers import UNIX_PEER, is_loopback
+from buntime.core.access.proxyfields import tells_of_proxy
+
+_PORT = re.compile(r":[0-9]*\Z")
+
+
+def operator_may(
+    headers: Iterable[tuple[str, str]],
+    *,
+    key: str | None,
+    peer: str,
+    host: str,
+    listening: Iterable[str] = (),
+) -> bool:
+    """Whether a request may see `/api/workers` and what is below it.
+
+    1. Where a key is set, it must bear the key, wherever it comes from.
+    2. Else its peer must be this machine (127/8, ::1, or `UNIX_PEER`), and
+    3. it must not have come through a proxy: no forwarding header, and
+    4. it must be addressed to this machine, see `names_this_machine`.
+
+    `peer` is the address the connection comes from, never one that a header tells. `host` is what
+    the request is addressed to, `listening` are the hosts that the runtime was told to listen at.
+    """
+    if key:
+        return bears_key(headers, key)
+    return (
+        is_loopback(peer)
+        and not any(tells_of_proxy(name.lower()) for name, _ in headers)
+        and names_this_machine(host, listening)
+    )
+
+
+def names_this_machine(host: str, listening: Iterable[str] = ()) -> bool:
+    """Whether a Host field's value can mean no other machine: "localhost:8000", "[::1]".
+
+    A page in this machine's browser can have its own name resolve to 127.0.0.1 and then read what
+    answers there (DNS rebinding); the browser names that page's host. No page's owner can have
+    "localhost", a name below it (RFC 6761 6.3), or an address of the loopback. `listening` are
+    taken as they are: the operator has chosen them.
+    """
+    name = _PORT.sub("", host).lower().strip("[]").removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    if name != UNIX_PEER and is_loopback(name):
+        return True
+    return name in {each.lower() for each in listening}

@@ -1,0 +1,78 @@
+"""The routes of an app that need no key: `publicRoutes`, compiled.
+
+Fails closed: a path that can be read in two ways is not public, see `paths`.
+"""
+
+import re
+from collections.abc import Iterable
+
+from buntime.core.access.paths import plain_path
+
+
+class PublicRoutes:
+    """The routes of an app that need no key, compiled once from the manifest's `publicRoutes`.
+
+    A pattern covers the path below the app's base: `*` is one segment or a part of one, `**` any
+    number of segments. "/assets/**" covers "/assets/" and all below it, and not "/assets";
+    "/a/**/b" covers "/a/b" too. Case counts, a slash at the end counts.
+    """
+
+    __slots__ = ("_by_method", "_routes")
+
+    def __init__(self, routes: Iterable[tuple[str, str]]) -> None:
+        """`routes` are (method or "ALL", pattern)."""
+        self._routes = tuple(routes)
+        patterns: dict[str, list[str]] = {}
+        for method, pattern in self._routes:
+            patterns.setdefault(method.upper(), []).append(_translate(pattern))
+        self._by_method = {
+            method: re.compile("|".join(some), re.DOTALL) for method, some in patterns.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"PublicRoutes({self._routes!r})"
+
+    def cover(self, method: str, raw_path: str) -> bool:
+        """Whether a request is public. `raw_path` is the target below the base, still encoded.
+
+        HEAD is covered where GET is. A path with more than one reading is not, see `plain_path`.
+        """
+        if not self._by_method:
+            return False
+        path = plain_path(raw_path)
+        if path is None:
+            return False
+        methods = ("ALL", method, "GET") if method == "HEAD" else ("ALL", method)
+        patterns = (self._by_method.get(name) for name in methods)
+        return any(pattern is not None and pattern.fullmatch(path) for pattern in patterns)
+
+
+def _translate(pattern: str) -> str:
+    """`"/a/*/**"` -> a regular expression that no path makes slow.
+
+    What stands between two stars is taken at the first place where it fits and at no later one
+    (atomic groups). For globs that is enough: what matches after a later place matches after the
+    first one too, since the star that follows takes up what lies between.
+    """
+    runs: list[str] = [""]
+    for segment in pattern.lstrip("/").split("/"):
+        if segment == "**":
+            runs.append("")
+        else:
+            runs[-1] += "/" + _translate_segment(segment)
+    first, *others = runs
+    if not others:
+        return first
+    *middle, last = others
+    between = "".join(rf"(?>(?:/[^/]*+)*?{run}(?=/|\Z))" for run in middle if run)
+    return first + between + (f"(?:/[^/]*+)*{last}" if last else "(?:/[^/]*+)+")
+
+
+def _translate_segment(segment: str) -> str:
+    first, *others = [re.escape(part) for part in re.split(r"\*+", segment)]
+    if not others:
+        return first
+    *middle, last = others
+    if not (first or middle or last):
+        return "[^/]++"  # a star alone wants something to stand for
+    return first + "".join(f"(?>[^/]*?{part})" for part in middle) + f"[^/]*{last}"
