@@ -149,7 +149,7 @@ class Api:
         _respond(
             exchange,
             {
-                "status": "draining" if self._is_draining(exchange) else "ok",
+                "status": "draining" if exchange.is_draining else "ok",
                 "version": __version__,
                 "uptimeSeconds": round(monotonic() - self._started_s, 1),
             },
@@ -159,7 +159,7 @@ class Api:
         _respond(exchange, {"status": "ok"})
 
     def _ready(self, exchange: Exchange) -> None:
-        if self._is_draining(exchange):
+        if exchange.is_draining:
             raise ServerFault(503, "draining", "the runtime is shutting down")
         _respond(exchange, {"status": "ok"})
 
@@ -203,9 +203,6 @@ class Api:
         app = self._catalog.find(target.name, target.spec, exchange.now)
         key = app.key if target.spec is not None else None
         _respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)
-
-    def _is_draining(self, exchange: Exchange) -> bool:
-        return exchange.is_draining
 
 
 def _respond(exchange: Exchange, told: object, status: int = 200) -> None:

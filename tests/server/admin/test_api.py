@@ -1,0 +1,257 @@
+"""The runtime's own pages: who gets which, and what stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from buntime import __version__
+from buntime.core.errors import HttpError
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings, load_settings
+from buntime.server.admin.api import Api
+from buntime.server.apps.catalog import Catalog
+from tests.support.exchanges import FakeExchange, FakeService
+from tests.support.harness import write_app
+
+KEY = "the-operator-s-key"
+BEARS = (("x-api-key", KEY),)
+OPEN = ("/health", "/api/health", "/api/health/live", "/api/health/ready", "/.well-known/buntime")
+OPERATORS = ("/api/workers", "/api/workers/stats", "/api/workers/metrics", "/metrics")
+READ = [*OPEN, *OPERATORS]
+ACTIONS = ("/api/workers/w1/recycle", "/api/apps/shop/recycle")
+
+
+class FakePool:
+    """One worker, w1, and the report of a pool."""
+
+    def __init__(self) -> None:
+        self.report = self
+        self.sandboxes = SimpleNamespace(to_json=lambda: {"level": "off"})
+        self.recycled: list[tuple[str, str | None]] = []
+
+    def workers(self, now: float) -> list[object]:
+        return [{"id": "w1", "now": now}]
+
+    def apps(self, now: float) -> list[object]:
+        return [{"app": "shop"}]
+
+    def app_stats(self) -> dict[str, object]:
+        return {"shop": {"requestCount": 3}}
+
+    def recycle_worker(self, name: str) -> bool:
+        return name == "w1"
+
+    def recycle_app(self, name: str, key: str | None) -> list[str]:
+        self.recycled.append((name, key))
+        return ["w1"]
+
+
+class FakeMetrics:
+    def answer_text(self, exchange: FakeExchange) -> None:
+        exchange.respond(200, [], b'"text"')
+
+    def answer_json(self, exchange: FakeExchange) -> None:
+        exchange.respond(200, [], b'"json"')
+
+
+class Fixture:
+    def __init__(self, root: Path, **environ: str) -> None:
+        self.service = FakeService()
+        self.pool = FakePool()
+        self.live = LiveSettings(settings(root, **environ))
+        pool: Any = self.pool
+        metrics: Any = FakeMetrics()
+        catalog = Catalog([root], body_default=1, body_max=1, warn=lambda *_, **__: None)
+        self.api = Api(self.live, pool, catalog, metrics)
+
+    def ask(self, path: str, method: str = "GET", **more: Any) -> FakeExchange:
+        exchange = FakeExchange(path, method, service=self.service, **more)
+        try:
+            self.api.answer(exchange, path)
+        except HttpError as error:  # as the pipeline does
+            exchange.fail(error)
+        return exchange
+
+
+def settings(root: Path, **environ: str) -> Settings:
+    environ = {"RUNTIME_WORKER_DIRS": str(root), "RUNTIME_LISTEN": "10.1.2.3:8000", **environ}
+    return load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for label in ("shop@1.0.0", "shop@1.1.0", "shop@2.0.0"):
+        write_app(tmp_path / label, {"app.py": ""})
+    return tmp_path
+
+
+@pytest.fixture
+def fixture(root: Path) -> Fixture:
+    return Fixture(root)
+
+
+# Who gets which
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_open_pages(root: Path, path: str) -> None:
+    """Health and discovery are for everybody, from everywhere, with and without a key."""
+    for environ in ({}, {"RUNTIME_MASTER_KEY": KEY}):
+        answer = Fixture(root, **environ).ask(path, peer="192.0.2.1", host="apps.example.org")
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", OPERATORS)
+def test_pages_for_operators(root: Path, path: str) -> None:
+    """With a key they want it, from everywhere; without one they are for this machine alone."""
+    keyless, keyed = Fixture(root), Fixture(root, RUNTIME_MASTER_KEY=KEY)
+    assert keyless.ask(path).status == 200
+    assert keyless.ask(path, host="10.1.2.3:8000").status == 200  # where the runtime listens
+    assert keyless.ask(path, peer="192.0.2.1").code == "forbidden"
+    assert keyless.ask(path, host="rebound.example").code == "forbidden"
+    assert keyless.ask(path, headers=(("via", "1.1 proxy"),)).code == "forbidden"
+    refused = keyed.ask(path)
+    assert refused.code == "unauthorized"
+    assert refused.error is not None
+    assert refused.error.headers == (("WWW-Authenticate", 'Bearer realm="buntime"'),)
+    assert keyed.ask(path, headers=BEARS, peer="192.0.2.1", host="else").status == 200
+
+
+def test_public_metrics(fixture: Fixture, root: Path) -> None:
+    """RUNTIME_METRICS=public opens /metrics, its JSON not, from the next request on."""
+    assert fixture.ask("/metrics", peer="192.0.2.1").status == 403
+    fixture.live.replace(settings(root, RUNTIME_METRICS="public"))
+    assert fixture.ask("/metrics", peer="192.0.2.1").status == 200
+    assert fixture.ask("/api/workers/metrics", peer="192.0.2.1").status == 403
+
+
+def test_a_new_key(fixture: Fixture, root: Path) -> None:
+    """A key that is set later counts from the next request on."""
+    assert fixture.ask("/api/workers").status == 200
+    fixture.live.replace(settings(root, RUNTIME_MASTER_KEY=KEY))
+    assert fixture.ask("/api/workers").status == 401
+    assert fixture.ask("/api/workers", headers=BEARS).status == 200
+
+
+@pytest.mark.parametrize("path", [*READ, *ACTIONS, "/api/nowhere"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_pages_of_other_sites(fixture: Fixture, path: str, method: str) -> None:
+    """A browser that acts for another site's page changes nothing, wherever it asks."""
+    answer = fixture.ask(path, method, headers=(("origin", "http://evil.example"),))
+    assert answer.code == "cross_site"
+    assert fixture.pool.recycled == []
+
+
+def test_a_page_of_this_site(fixture: Fixture) -> None:
+    """A page at the host that is asked may do what operators may."""
+    headers = (("origin", "http://localhost"),)
+    assert fixture.ask(ACTIONS[1], "POST", headers=headers).status == 202
+
+
+@pytest.mark.parametrize("path", READ)
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_methods(fixture: Fixture, path: str, method: str) -> None:
+    """A page is read; other methods are 405, and the answer says which there are."""
+    answer = fixture.ask(path, method)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.error is not None
+    assert answer.error.headers == (("Allow", "GET, HEAD"),)
+    assert fixture.ask(path, "HEAD").status == 200
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_actions_are_posted(fixture: Fixture, path: str) -> None:
+    """What changes something is done by POST, by operators."""
+    assert fixture.ask(path).code == "method_not_allowed"
+    assert fixture.ask(path, "POST", peer="192.0.2.1").code == "forbidden"
+    assert fixture.pool.recycled == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    """/api /api/ /api/workersx /health/x /metrics/x /.well-known /.well-known/security.txt
+    /api/workers/w1 /api/workers//recycle /api/workers/a/b/recycle /api/recycle /api/apps/recycle
+    /api/workers/recycle""".split(),
+)
+def test_unknown_pages(fixture: Fixture, path: str) -> None:
+    """A path without a page is 404, to operators and to others."""
+    for peer in ("127.0.0.1", "192.0.2.1"):
+        for method in ("GET", "POST"):
+            answer = fixture.ask(path, method, peer=peer)
+            assert (answer.status, answer.code) == (404, "not_found")
+
+
+def test_a_long_path(fixture: Fixture) -> None:
+    """What is told of an unknown path is bounded."""
+    assert len(str(fixture.ask("/api/" + "x" * 5000).error)) < 300
+
+
+# What stands there
+
+
+def test_health(fixture: Fixture) -> None:
+    """Health has the version, and says when the runtime drains."""
+    answer = fixture.ask("/health/")
+    assert answer.fields == {"content-type": "application/json", "cache-control": "no-store"}
+    assert answer.json.keys() == {"status", "version", "uptimeSeconds"}
+    assert (answer.json["status"], answer.json["version"]) == ("ok", __version__)
+    fixture.service.is_draining = True
+    assert fixture.ask("/health").json["status"] == "draining"
+    assert fixture.ask("/api/health/live").json == {"status": "ok"}
+    ready = fixture.ask("/api/health/ready")
+    assert (ready.status, ready.code) == (503, "draining")
+
+
+def test_discovery(root: Path) -> None:
+    """Discovery tells where the API is, also below a proxy's prefix."""
+    fixture = Fixture(root, RUNTIME_API_PREFIX="/_")
+    assert fixture.ask("/.well-known/buntime", prefix="/tools").json == {
+        "name": "buntime", "version": __version__, "api": "/tools/_/api",
+    }  # fmt: skip
+
+
+def test_the_pool_s_report(fixture: Fixture) -> None:
+    """Workers, apps and statistics are the pool's own report, of now."""
+    now = fixture.service.loop.now
+    told = fixture.ask("/api/workers").json
+    assert told == {
+        "workers": [{"id": "w1", "now": now}],
+        "apps": [{"app": "shop"}],
+        "sandbox": {"level": "off"},
+    }
+    assert fixture.ask("/api/workers/stats").json == {"shop": {"requestCount": 3}}
+    assert fixture.ask("/api/workers/metrics").json == "json"
+    assert fixture.ask("/metrics").json == "text"
+
+
+def test_recycling_a_worker(fixture: Fixture) -> None:
+    """A worker is recycled by its name; one that is not there is 404."""
+    answer = fixture.ask("/api/workers/w1/recycle", "POST")
+    assert (answer.status, answer.json) == (202, {"recycled": ["w1"]})
+    assert fixture.ask("/api/workers/w2/recycle", "POST").code == "worker_not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "recycled"),
+    [
+        ("/shop", ("shop", None)),  # all versions
+        ("/shop@1.0.0", ("shop", "shop@1.0.0")),
+        ("/shop@%5E1", ("shop", "shop@1.1.0")),
+    ],
+)
+def test_recycling_an_app(fixture: Fixture, path: str, recycled: tuple[str, str | None]) -> None:
+    """A bare name means all versions, a range the one that serves it."""
+    answer = fixture.ask(f"/api/apps{path}/recycle", "POST")
+    assert (answer.status, answer.json) == (202, {"recycled": ["w1"]})
+    assert fixture.pool.recycled == [recycled]
+
+
+@pytest.mark.parametrize("path", ["/none", "/shop@3", "/shop/x", "/..", "/shop@"])
+def test_recycling_no_app(fixture: Fixture, path: str) -> None:
+    """What names no app is 404."""
+    assert fixture.ask(f"/api/apps{path}/recycle", "POST").code == "app_not_found"
+    assert fixture.pool.recycled == []
