@@ -17,6 +17,7 @@ from buntime.server.telemetry.logs import Log, LogSink
 
 _STDERR = 2
 _FLUSH_S = 2.0
+_DOUBTFUL_SHOWN = 5
 
 
 class _Quiet(Log):
@@ -73,7 +74,15 @@ def line_of(verdict: Verdict) -> str:
         first, *rest = verdict.error.rstrip().split("\n")
         stack = "".join(f"    {escape(line)}\n" for line in rest)
         return f"{verdict.key}: FAULT: {escape(first)}\n{stack}"
-    how = "static"
     if verdict.python is not None:
         how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
-    return f"{verdict.key}: ok ({how})\n"
+        return f"{verdict.key}: ok ({how})\n"
+    files, doubtful = verdict.published or (0, ())
+    told = [f"{verdict.key}: ok (static, publishes {files} {'file' if files == 1 else 'files'})\n"]
+    told += [
+        f"{verdict.key}: WARNING: everybody can read {escape(path)}; move it out of the site\n"
+        for path in doubtful[:_DOUBTFUL_SHOWN]
+    ]
+    if len(doubtful) > _DOUBTFUL_SHOWN:
+        told.append(f"{verdict.key}: WARNING: and {len(doubtful) - _DOUBTFUL_SHOWN} like these\n")
+    return "".join(told)

@@ -50,7 +50,12 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
         return None
     is_private = app.manifest.visibility != "public"
     site = StaticSite(
-        str(app.dir), app.entrypoint, app.injects_base, private=is_private, recheck_s=recheck_s
+        str(app.dir),
+        app.entrypoint,
+        app.injects_base,
+        private=is_private,
+        code=app.manifest.entrypoint is not None,
+        recheck_s=recheck_s,
     )
 
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:

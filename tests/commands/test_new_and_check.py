@@ -129,3 +129,22 @@ def test_what_apps_print(tmp_path: Path) -> None:
     assert "careful" in done.stderr
     assert "its version must be like" in done.stderr
     assert done.stdout.count("\n") == 2
+
+
+def test_what_a_site_publishes(tmp_path: Path) -> None:
+    """A site's files are counted, doubtful ones warned of, a page beside a program refused."""
+    site = write_app(tmp_path / "apps/site", {"index.html": "", "a.js": "", "users.db": ""})
+    done = run("check", "apps", cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "site: ok (static, publishes 3 files)",
+            "site: WARNING: everybody can read users.db; move it out of the site",
+            "1 app, none at fault",
+        ],
+    )
+    write_app(site, {"app.py": ""})
+    done = run("check", "apps", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "site: FAULT: " in done.stdout
+    assert "both index.html and app.py are here" in done.stdout

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.apps.manifest import Manifest
 
-# Looked for in this order where the manifest names none. HTML first: an app of both kinds is a
-# site, its Python is for something else.
-DEFAULT_ENTRYPOINTS = ("index.html", "index.py", "app.py", "main.py", "wsgi.py", "asgi.py")
+# Looked for in this order where the manifest names none. A folder with one of each kind is
+# refused: whether it is a site, which shows all its files, is not for us to guess.
+HTML_ENTRYPOINTS = ("index.html",)
+PYTHON_ENTRYPOINTS = ("index.py", "app.py", "main.py", "wsgi.py", "asgi.py")
+DEFAULT_ENTRYPOINTS = HTML_ENTRYPOINTS + PYTHON_ENTRYPOINTS
 
 _STATIC_SUFFIXES = frozenset((".html", ".htm"))
 _PYTHON_SUFFIX = ".py"

@@ -5,14 +5,14 @@ not there, so that nobody learns which of the two it is.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
 from buntime.core.access.paths import decode_path
-from buntime.core.apps.manifest import MANIFEST_NAMES
 from buntime.core.errors import ClientFault
 from buntime.core.http1.negotiation import accepts_html
+from buntime.core.sites.publishing import is_hidden, is_manifest
 
 # The header fields that have a say in an answer; all others are skipped unread.
 _CONDITIONAL = frozenset(
@@ -27,8 +27,6 @@ _CONDITIONAL = frozenset(
 )
 _NEGOTIATING = frozenset(("accept", "accept-encoding", "sec-fetch-mode"))
 
-# A site's settings are not part of the site. Compared in lower case: macOS opens either.
-_MANIFESTS = frozenset(MANIFEST_NAMES)
 _QUERY = re.compile(r"[!-~]*")
 
 
@@ -125,13 +123,5 @@ def check_method(method: str) -> None:
 
 
 def _may_be_served(segments: list[str]) -> bool:
-    for place, segment in enumerate(segments):
-        # "" is an empty segment; with a leading dot go ".", "..", .git, .env and .DS_Store.
-        if not segment or (segment[0] == "." and not (place == 0 and segment == ".well-known")):
-            return False
-    return not is_manifest(segments)
-
-
-def is_manifest(segments: Sequence[str]) -> bool:
-    """Is this the manifest in the folder that `segments` begin at?"""
-    return len(segments) > 0 and segments[0].lower() in _MANIFESTS
+    # With a leading dot go ".", "..", .git, .env and .DS_Store.
+    return "" not in segments and not is_hidden(segments) and not is_manifest(segments)

@@ -6,7 +6,15 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from buntime.core.apps.app import DEFAULT_ENTRYPOINTS, App, Fault, app_key, is_servable
+from buntime.core.apps.app import (
+    DEFAULT_ENTRYPOINTS,
+    HTML_ENTRYPOINTS,
+    PYTHON_ENTRYPOINTS,
+    App,
+    Fault,
+    app_key,
+    is_servable,
+)
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
 from buntime.core.errors import ManifestError
 from buntime.core.values.wording import shown
@@ -195,6 +203,8 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
             f"{printable(source)}: entrypoint {shown(wanted)} is no file in {printable(path)}; "
             "add it or correct its name"
         )
+    if wanted is None and name in HTML_ENTRYPOINTS:
+        _refuse_both(path, folder, name)
     if not _resolve(folder / name).is_relative_to(folder):
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} lies outside of {printable(path)}; "
@@ -206,6 +216,17 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
             "its name must end in .py, .html or .htm"
         )
     return name
+
+
+def _refuse_both(path: Path, folder: Path, name: str) -> None:
+    """A page beside a program: a site would show the program's files to everybody."""
+    other = next((each for each in PYTHON_ENTRYPOINTS if (folder / each).is_file()), None)
+    if other is not None:
+        raise ManifestError(
+            f"{printable(path)}: both {name} and {other} are here, and a site shows all files of "
+            f"its folder; say `entrypoint: {other}` or `entrypoint: {name}` in "
+            f"{MANIFEST_NAMES[0]}, or give the site a folder of its own, such as public/{name}"
+        )
 
 
 def printable(path: Path | str) -> str:

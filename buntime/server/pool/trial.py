@@ -22,6 +22,7 @@ from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.pythons.users import Users
+from buntime.server.sites.published import Published, list_published
 from buntime.server.telemetry.logs import Log
 
 _LOOK_S = 0.005  # how often it is looked whether an app has loaded
@@ -29,12 +30,16 @@ _LOOK_S = 0.005  # how often it is looked whether an app has loaded
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one app; `error` is "" where it is well. A static one has no Python."""
+    """What came of one app; `error` is "" where it is well.
+
+    A static one has no Python, and `published` says what can be seen of its folder.
+    """
 
     key: str
     error: str
     seconds: float = 0.0
     python: str | None = None
+    published: Published | None = None
 
 
 def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
@@ -91,7 +96,7 @@ class Trial:
         if isinstance(found, Fault):
             self._settle(Verdict(found.key, found.error))
         elif found.is_static:
-            self._settle(Verdict(found.key, ""))
+            self._settle(Verdict(found.key, "", published=list_published(found)))
         else:
             self._loop.run_blocking(
                 lambda: self._interpreters.find(found), lambda told: self._boot(found, told)

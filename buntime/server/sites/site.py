@@ -84,8 +84,9 @@ class StaticSite:
     is the entrypoint in it: with "dist/index.html" the site is what lies in dist/. The entrypoint
     answers for "/" and for navigations to paths without a file; it alone gets a `<base href>`,
     since the links of any other page are relative to where that page is. `private` keeps
-    answers out of shared caches (a site that needs a key). `recheck_s` is how long a file may be
-    out of date; 0 compares each time. Raises ManifestError for an `index` outside the folder.
+    answers out of shared caches (a site that needs a key). `code`: Python's files are published
+    as well, see core/sites/publishing.py. `recheck_s` is how long a file may be out of date; 0
+    compares each time. Raises ManifestError for an `index` outside the folder.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class StaticSite:
         inject_base: bool = True,
         *,
         private: bool = False,
+        code: bool = True,
         recheck_s: float = 1.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -109,6 +111,7 @@ class StaticSite:
         self._entrypoint = name
         self._inject_base = inject_base
         self._private = private
+        self._code = code
         self._recheck_s = recheck_s
         self._wall_clock = wall_clock
         # The decoded path of a file ("/docs/index.html", never "/docs/") -> what is known of it.
@@ -213,7 +216,8 @@ class StaticSite:
     def _load(self, key: str) -> SiteFile | None:
         segments = (*self._above, *(segment.encode() for segment in key[1:].split("/")))
         inject_base = self._inject_base and key == self._key("/")
-        policy = Policy(self._private, self._wall_clock())
+        site = tuple(os.fsdecode(segment) for segment in self._above)
+        policy = Policy(self._private, self._wall_clock(), site, self._code)
         return load(self._folder, segments, policy, inject_base=inject_base)
 
     def _reload(self, key: str, stale: SiteFile) -> SiteFile:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from buntime.core.http1.negotiation import CODING_SUFFIXES, wanted_codings
 from buntime.core.sites.basehref import base_tag, insertion_point
 from buntime.core.sites.mediatypes import HTML, content_type
+from buntime.core.sites.publishing import is_published
 from buntime.core.sites.representation import Representation, cache_control, describe
-from buntime.core.sites.sitepath import is_manifest
 from buntime.server.sites.confined import open_inside, unavailable
 
 # Up to here a file's bytes are kept: one send from memory costs less than open and sendfile.
@@ -39,10 +39,15 @@ class Form(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """How the files of a site are served; `wall_s` is seconds since 1970, now."""
+    """How the files of a site are served; `wall_s` is seconds since 1970, now.
+
+    `site` and `code` are as for `is_published`.
+    """
 
     private: bool
     wall_s: float
+    site: tuple[str, ...] = ()
+    code: bool = True
 
 
 class _Page(NamedTuple):
@@ -133,7 +138,8 @@ def load(
     name = segments[-1].decode()
     kind = content_type(name)
     inject_base = inject_base and kind == HTML
-    found = _read(folder, segments, PAGE_MAX_BYTES if inject_base else SMALL_MAX_BYTES)
+    limit = PAGE_MAX_BYTES if inject_base else SMALL_MAX_BYTES
+    found = _read(folder, segments, limit, policy)
     if found is None:
         return None
     caching = cache_control(name, kind, private=policy.private)
@@ -143,7 +149,8 @@ def load(
         page = None if place is None else _Page(found.data, place, caching)
     sources = {"": found}
     if page is None:
-        sources |= _coded(folder, found, {c for c, each in paths.items() if watched[each]})
+        codings = {coding for coding, each in paths.items() if watched[each]}
+        sources |= _coded(folder, found, codings, policy)
     forms = {
         coding: _form(source, coding, kind, caching, policy, varies=len(sources) > 1)
         for coding, source in sources.items()
@@ -153,12 +160,13 @@ def load(
     return SiteFile(forms, page, watched, settled)
 
 
-def _coded(folder: bytes, plain: _Read, codings: set[str]) -> dict[str, _Read]:
+def _coded(folder: bytes, plain: _Read, codings: set[str], policy: Policy) -> dict[str, _Read]:
     """The files beside `plain` that hold it in these codings, where they are of any use."""
     *above, name = plain.segments
+    names = {coding: name + CODING_SUFFIXES[coding].encode() for coding in codings}
     found = {
-        coding: _read(folder, [*above, name + CODING_SUFFIXES[coding].encode()], SMALL_MAX_BYTES)
-        for coding in codings
+        coding: _read(folder, [*above, coded], SMALL_MAX_BYTES, policy)
+        for coding, coded in names.items()
     }
     return {
         coding: coded
@@ -213,14 +221,15 @@ def _is_usable(coded: os.stat_result, plain: os.stat_result) -> bool:
     return coded.st_mtime_ns >= plain.st_mtime_ns and coded.st_size > 0
 
 
-def _read(folder: bytes, segments: Sequence[bytes], limit: int) -> _Read | None:
+def _read(folder: bytes, segments: Sequence[bytes], limit: int, policy: Policy) -> _Read | None:
     """The file's state, and its bytes where there are at most `limit`."""
     opened = open_inside(folder, segments)
     if opened is None:
         return None
     try:
-        # Behind a link like `here -> .`, the path does not tell that it is the manifest.
-        if is_manifest([segment.decode("utf-8", "replace") for segment in opened.segments]):
+        # Where it really is: behind a link the path does not tell that it is .env or a manifest.
+        real = [segment.decode("utf-8", "replace") for segment in opened.segments]
+        if not is_published(real, site=policy.site, code=policy.code):
             return None
         data = _read_up_to(opened.fd, limit) if opened.stat.st_size <= limit else None
     except OSError as exc:

@@ -305,13 +305,33 @@ def test_without_a_manifest(apps: Fixture) -> None:
 
 
 def test_default_entrypoints(apps: Fixture) -> None:
-    """The default entrypoints are looked for in their order, HTML first."""
-    names = ["asgi.py", "wsgi.py", "main.py", "app.py", "index.py", "index.html"]
+    """The default entrypoints are looked for in their order."""
+    names = ["asgi.py", "wsgi.py", "main.py", "app.py", "index.py"]
     for name in names:
         apps.write(f"a/shop/{name}")
         apps.later()
         assert apps.find("shop").entrypoint == name
+    for name in names:
+        (apps.root / "a/shop" / name).unlink()
+    apps.write("a/shop/index.html")
+    apps.later()
+    assert apps.find("shop").entrypoint == "index.html"
     assert apps.find("shop").is_static
+
+
+@pytest.mark.parametrize("name", ["index.py", "app.py", "main.py", "wsgi.py", "asgi.py"])
+def test_a_page_beside_a_program(apps: Fixture, name: str) -> None:
+    """A folder that could be a site or a program is neither until its manifest says which."""
+    apps.write("a/shop/index.html")
+    apps.write(f"a/shop/{name}")
+    assert faulty(apps, "shop").startswith(
+        f"{apps.root}/a/shop: both index.html and {name} are here, and a site shows all files of "
+        f"its folder; say `entrypoint: {name}` or `entrypoint: index.html` in buntime.yaml"
+    )
+    for chosen in ("index.html", name):
+        apps.write("a/shop/buntime.yaml", f"entrypoint: {chosen}")
+        apps.later()
+        assert apps.find("shop").entrypoint == chosen
 
 
 def test_the_manifests_entrypoint(apps: Fixture) -> None:

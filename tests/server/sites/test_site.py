@@ -692,3 +692,87 @@ def test_a_file_that_never_holds_still(folder: Path) -> None:
     with pytest.raises(ServerFault) as caught:
         Client(Restless(str(folder))).ask("/big.bin")
     assert caught.value.status == 503
+
+
+# What a folder publishes
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"at {name}")
+
+
+def test_bytecode(folder: Path) -> None:
+    """`__pycache__` is published nowhere."""
+    write(folder, "__pycache__/app.pyc", "docs/__PYCACHE__/x.txt")
+    client = Client(StaticSite(str(folder)))
+    assert client.fails("/__pycache__/app.pyc").status == 404
+    assert client.fails("/docs/__PYCACHE__/x.txt").status == 404
+
+
+@pytest.mark.parametrize("name", ["x.py", "X.PY", "lib/x.pyc", "x.pyi", "x.py~", "x.py.bak"])
+def test_sources(folder: Path, name: str) -> None:
+    """Python's files are published only where the manifest says that this is a site."""
+    write(folder, name)
+    assert Client(StaticSite(str(folder), code=False)).fails(f"/{name}").status == 404
+    assert Client(StaticSite(str(folder), code=True)).get(f"/{name}").text == f"at {name}"
+
+
+@pytest.mark.parametrize("name", ["python.js", "x.pyramid", "py", "a.py.d/x.js", "x.pyscript"])
+def test_no_sources(folder: Path, name: str) -> None:
+    """Names that only look like Python's are files as any."""
+    write(folder, name)
+    assert Client(StaticSite(str(folder), code=False)).get(f"/{name}").text == f"at {name}"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [".env", ".git/config", "docs/.hidden", "buntime.yaml", "__pycache__/x.pyc", "x.py", ".venv/x"],
+)
+def test_links_count_for_what_they_lead_to(folder: Path, target: str) -> None:
+    """A link to what is not published is not published, nor is one to a folder with it."""
+    write(folder, target)
+    (folder / "direct.txt").symlink_to(target)
+    (folder / "again.txt").symlink_to("direct.txt")
+    (folder / "whole").symlink_to(os.path.dirname(target) or ".")
+    client = Client(StaticSite(str(folder), code=False))
+    for path in ("direct.txt", "again.txt", f"whole/{os.path.basename(target)}", target):
+        assert client.fails(f"/{path}").status == 404, path
+    (folder / "direct.txt").unlink()
+    (folder / "direct.txt").symlink_to("app.js")
+    assert Client(StaticSite(str(folder))).get("/again.txt").text == "run()"
+
+
+def test_a_compressed_form_that_leads_elsewhere(folder: Path) -> None:
+    """A .gz that is a link to .env is not sent in the place of its file."""
+    write(folder, ".env")
+    (folder / "app.js.gz").symlink_to(".env")
+    os.utime(folder / ".env", (4e9, 4e9))
+    assert (
+        Client(StaticSite(str(folder))).get("/app.js", ("accept-encoding", "gzip")).text == "run()"
+    )
+
+
+def test_a_mounted_config_map(folder: Path) -> None:
+    """The links that Kubernetes makes of a mount are followed."""
+    write(folder, "..2025_01_01/config.json", "..2025_01_01/.env")
+    (folder / "..data").symlink_to("..2025_01_01")
+    for name in ("config.json", "env.txt"):
+        (folder / name).symlink_to(f"..data/{'.env' if name == 'env.txt' else name}")
+    client = Client(StaticSite(str(folder)))
+    assert client.get("/config.json").text == "at ..2025_01_01/config.json"
+    assert client.fails("/env.txt").status == 404
+    assert client.fails("/..data/config.json").status == 404
+
+
+def test_links_out_of_a_built_site(folder: Path) -> None:
+    """From dist/ a link may lead to the app's other files, but not to its manifest or .env."""
+    write(folder, "dist/index.html", "shared/logo.svg", ".env", "buntime.yaml", "dist/.x/y")
+    links = {"logo": "../shared/logo.svg", "env": "../.env", "b": "../buntime.yaml", "h": ".x/y"}
+    for name, target in links.items():
+        (folder / "dist" / name).symlink_to(target)
+    client = Client(StaticSite(str(folder), "dist/index.html"))
+    assert client.get("/logo").text == "at shared/logo.svg"
+    for path in ("/env", "/b", "/h"):
+        assert client.fails(path).status == 404, path

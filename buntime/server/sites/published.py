@@ -1,0 +1,46 @@
+"""Lists what a site publishes, for `buntime check`: how much, and what looks like a mistake."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from buntime.core.apps.app import App
+from buntime.core.sites.publishing import is_doubtful, is_hidden, is_published
+
+_FILES_MAX = 20_000  # a second's walk; who publishes more knows
+
+
+class Published(NamedTuple):
+    """The number of files that can be seen, and the paths of those that hardly should be."""
+
+    files: int
+    doubtful: tuple[str, ...]
+
+
+def list_published(app: App) -> Published:
+    """What the site of a static app publishes; folders behind links are not looked into."""
+    site = Path(app.entrypoint).parent.parts
+    files, doubtful = 0, []
+    for path in _files(app.dir.joinpath(*site)):
+        if files == _FILES_MAX:
+            break
+        shown = path.relative_to(app.dir.joinpath(*site))
+        if is_hidden(shown.parts):
+            continue
+        try:
+            real = path.resolve(strict=True).relative_to(app.dir)
+        except (OSError, RuntimeError, ValueError):  # leads nowhere, or out of the folder
+            continue
+        code = app.manifest.entrypoint is not None
+        if is_published(real.parts, site=site, code=code):
+            files += 1
+            if is_doubtful(path.name):
+                doubtful.append(shown.as_posix())
+    return Published(files, tuple(sorted(doubtful)))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden([name]) or parent == str(folder)]
+        yield from (Path(parent, name) for name in names)
