@@ -25,7 +25,7 @@ from bench.results import Results
 from bench.rounds import run_scenario
 from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
 from bench.servers import resident_bytes
-from bench.sites import FEW, FOLDERS, lay_out
+from bench.sites import COPIES, FEW, FOLDERS, lay_out
 from tests.support.harness import ROOT, children_of, is_alive, wait_until
 
 NAMES = [scenario.name for scenario in SCENARIOS]
@@ -210,10 +210,11 @@ def test_spawns() -> None:
 
 
 def test_many_folders(tmp_path: Path) -> None:
-    """Beside `noop` lie as many folders as the scenario says, each an app."""
-    folders = list(lay_out(tmp_path, ("noop", "folders")).iterdir())
-    assert len(folders) == FOLDERS
+    """Beside `noop` lie as many folders as make the number of the scenario, each an app."""
+    folders = list(lay_out(tmp_path, ("noop", "pair")).iterdir())
+    assert len(folders) == COPIES["pair"] + 1 == 3
     assert all((folder / "index.py").is_file() for folder in folders)
+    assert COPIES["folders"] + 1 == FOLDERS
 
 
 def test_workers_of_other_apps(tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ def test_workers_of_one_app(tmp_path: Path) -> None:
 @pytest.mark.parametrize("app", ["cpu", "cpu-async"])
 def test_computing(app: str, tmp_path: Path) -> None:
     """A worker computes for a millisecond of its own processor time, however busy the machine."""
-    requests = 50
+    requests = 100
     with buntime(app).serve(tmp_path / "ours") as server, connected(server.port) as client:
         expect(client.get(f"/{app}/"), b"ok")
         [pid] = worker_pids(client)
@@ -243,7 +244,7 @@ def test_computing(app: str, tmp_path: Path) -> None:
         for _ in range(requests):
             expect(client.get(f"/{app}/"), b"ok")
         spent_s = sum(map(cpu_seconds, worker_pids(client))) - before_s
-    assert spent_s >= 0.001 * requests * 0.8  # counted in hundredths of a second
+    assert spent_s > 0.001 * requests / 2  # it is counted in hundredths of a second
 
 
 def test_the_peer_computes() -> None:

@@ -1,7 +1,7 @@
 # Sourced by the zsh that offered.zsh starts: FOLDER, its argument, holds the completion. From
 # here on Tab offers nothing to the eye, but prints what it would offer.
 fpath=($1 $fpath)
-autoload -Uz compinit && compinit -D -u
+autoload -Uz compinit && compinit -u -d "$1/.zcompdump"
 setopt no_list_beep no_beep
 COLUMNS=200  # meanings are cut to the width of the terminal
 
