@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The tasks of this project: `python3 build.py TASK [ARGS...]`. Standard library only.
 
-Each task makes the environment it needs, once, under `.venv/` beside this file. To add a task,
-write a function that takes its arguments and enter it in TASKS; its docstring is its help.
+Each task makes the environment it needs, once, under `.venv/` beside this file, or in the folder
+that BUILD_ENVIRONMENTS names, for checkouts that share them. To add a task, write a function that
+takes its arguments and enter it in TASKS; its docstring is its help.
 
 Any Python 3 can read this file, so that an old one gets a sentence instead of a SyntaxError.
 """
@@ -33,7 +34,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 REQUIREMENTS = ROOT / "requirements"
-ENVIRONMENTS = ROOT / ".venv"
+ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
 
 
 class BuildError(Exception):
@@ -255,7 +256,7 @@ def environment(kind: str) -> Path:
     folder = ENVIRONMENTS / name
     complete = folder / "complete"
     if not complete.exists():
-        ENVIRONMENTS.mkdir(exist_ok=True)
+        ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
         with locked(ENVIRONMENTS / f"{name}.lock"):
             if not complete.exists():
                 make_environment(folder, requirements)
@@ -283,7 +284,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def make_environment(folder: Path, requirements: Path) -> None:
     """Make a virtual environment and install into it what the lock file pins, checked by hash."""
-    say(f"making {folder.relative_to(ROOT)}")
+    say(f"making {folder}")
     if folder.exists():
         shutil.rmtree(folder)
     pip = make_venv(folder)
