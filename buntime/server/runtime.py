@@ -166,7 +166,6 @@ class Runtime:
                 "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
             )
         self._warn_of_exposures()
-        self._announce_sandbox()
         self._log.info(
             "runtime.listening",
             "listening",
@@ -178,6 +177,7 @@ class Runtime:
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],
         )
+        self._announce_sandbox()
 
     def _warn_of_exposures(self) -> None:
         for exposure in exposures(self._live.now, os.geteuid()):
