@@ -6,7 +6,8 @@ compares the names and parameters of their methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from buntime.core.apps.app import App
@@ -14,6 +15,7 @@ from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.records import AccessEntry, Level, Record
 from buntime.server.loop import Loop
 from buntime.server.pool.process import Process
+from buntime.server.pool.stacks import Stacks
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters, running_interpreter
@@ -90,11 +92,33 @@ class FakeLoop:
             call()
 
 
-class FakeProcess:
-    """A process of a size that a test says."""
+class FakeStacks:
+    """Stacks that are asked for, and come when a test says so."""
 
-    def __init__(self, pid: int = 4711) -> None:
+    def __init__(self) -> None:
+        self.asked: list[Mapping[str, object]] = []
+        self.then: list[Callable[[], None]] = []
+
+    def ask(
+        self, log: Log, late: Mapping[str, object], then: Callable[[], None] | None = None
+    ) -> None:
+        self.asked.append(late)
+        if then is not None:
+            self.then.append(then)
+
+    def come(self) -> None:
+        then, self.then = self.then, []
+        for call in then:
+            call()
+
+
+class FakeProcess:
+    """A process of a size that a test says; its end of the channel is the test's."""
+
+    def __init__(self, pid: int = 4711, channel: socket.socket | None = None) -> None:
         self.pid = pid
+        self.channel = channel
+        self.stacks = FakeStacks()
         self.size_bytes = 0
         self.is_killed = False
 
@@ -151,12 +175,14 @@ STANDS_IN: dict[type, type] = {
     FakeLoop: Loop,
     FakeProcess: Process,
     FakeSink: LogSink,
+    FakeStacks: Stacks,
     FakeSupervisor: Supervisor,
     FakeWorker: Worker,
 }
 OWN = {  # methods for tests alone
     FakeLoop: {"turn"},
     FakeSink: {"events"},
+    FakeStacks: {"come"},
 }
 GIVEN = {FakeSink: {"clock"}}  # what the real one is given when it is made
 

@@ -173,7 +173,7 @@ class Pool:
     def kill_all(self) -> None:
         self._supervisor.kill_all()
 
-    # Overseer: what workers tell
+    # WorkerEvents: what workers tell
 
     def on_up(self, worker: Worker) -> None:
         if worker.number in self._scheduler.workers:
@@ -344,7 +344,7 @@ class Pool:
         self._refilling = None
         self._carry_out(self._scheduler.refill(self._loop.now))
 
-    # PoolEvents: what happens to processes
+    # ProcessEvents: what happens to processes
 
     def on_never_started(self, number: int) -> None:
         decisions, _ = self._scheduler.died(number, self._loop.now)
@@ -391,7 +391,6 @@ class Pool:
         self, worker: Worker, exchange: Exchange, deployment: Deployment | None, is_broken: bool
     ) -> None:
         """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
-        exchange.release()
         told = bool(worker.boot_error)  # then another worker would fail in the same way
         if deployment is not None and worker.can_try_again(exchange) and not told:
             exchange.meter.retries += 1

@@ -14,7 +14,7 @@ from buntime.server.pool.deployment import Deployment, SpareKey, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
-from buntime.server.pool.worker import Overseer, Worker
+from buntime.server.pool.worker import Worker, WorkerEvents
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
@@ -22,7 +22,7 @@ _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
-class ProcessEvents(Overseer, Protocol):
+class ProcessEvents(WorkerEvents, Protocol):
     """Whom a worker tells what it does, and who is told what becomes of its process: the pool."""
 
     def on_exit(self, number: int, returncode: int) -> None:

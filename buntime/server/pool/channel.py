@@ -1,0 +1,155 @@
+"""The runtime's end of the channel to a worker: bytes to messages, messages to bytes.
+
+What is posted in one turn of the loop is sent in one go. What the kernel does not take waits, as
+much as the credit of all requests allows; it is never copied.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from buntime.server.loop import READ, WRITE, Loop
+from buntime.wire import Decoder, Message, WireError, encode
+
+_RECEIVE_BYTES = 256 * 1024
+_BUFFERS_MAX = 256  # of one sendmsg
+_JOIN_BYTES = 16 * 1024  # copying less than this costs less than a vectored write
+
+
+class Listener(Protocol):
+    """Who gets the messages: one handler for each type, see `Channel`."""
+
+    def on_channel_closed(self, why: str) -> None:
+        """The other side has closed the channel, or broken the protocol. Told once."""
+
+
+L = TypeVar("L", bound=Listener)
+# Raises WireError, KeyError, TypeError or ValueError where the other side must not say so.
+Handler = Callable[[L, Message, bytes], None]
+
+
+class Channel(Generic[L]):
+    """One connected socket, whose descriptor it owns."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, listener: L, handlers: Mapping[str, Handler[L]]
+    ) -> None:
+        """`handlers` by type of message. They are functions of the listener's class rather than
+        its bound methods: those would hold it, and it could not be freed at once."""
+        self._loop = loop
+        self._sock: socket.socket | None = sock
+        self._listener: L | None = listener  # None once it is closed: it holds us as well
+        self._handlers = handlers
+        self._events = READ
+        self._decoder = Decoder()
+        # output of this turn, and what the kernel did not take of earlier ones
+        self._turn: list[bytes] = []
+        self._backlog: deque[memoryview] = deque()
+        loop.register(sock, READ, self)
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"Channel({state}, {sum(map(len, self._backlog))} bytes wait)"
+
+    @property
+    def is_open(self) -> bool:
+        return self._sock is not None
+
+    # Out
+
+    def post(self, message: Message, payload: bytes = b"") -> None:
+        """Send it with all that this turn of the loop has for the other side."""
+        turn = self._turn
+        if not turn:
+            self._loop.flush_later(self)
+        turn.append(encode(message))
+        if payload:
+            turn.append(payload)
+
+    def flush(self) -> None:
+        """Send what was posted in this turn."""
+        turn, self._turn = self._turn, []
+        sock = self._sock
+        if sock is None:
+            return
+        try:
+            if not self._backlog and turn:
+                total = sum(map(len, turn))
+                if total <= _JOIN_BYTES:
+                    data = turn[0] if len(turn) == 1 else b"".join(turn)
+                    sent = sock.send(data)
+                    if sent < total:
+                        self._backlog.append(memoryview(data)[sent:])
+                    turn = []
+            self._backlog.extend(map(memoryview, turn))
+            while self._backlog:
+                buffers = [self._backlog[i] for i in range(min(len(self._backlog), _BUFFERS_MAX))]
+                self._drop_sent(sock.sendmsg(buffers))
+        except BlockingIOError:
+            if not self._backlog:
+                self._backlog.extend(map(memoryview, turn))
+        except OSError:
+            return  # the worker is going; its end is told by the channel or the process
+        events = READ | WRITE if self._backlog else READ
+        if events != self._events:
+            self._events = events
+            self._loop.modify(sock, events, self)
+
+    def _drop_sent(self, sent: int) -> None:
+        while sent:
+            first = self._backlog[0]
+            if sent < len(first):
+                self._backlog[0] = first[sent:]
+                return
+            sent -= len(first)
+            self._backlog.popleft()
+
+    # In
+
+    def on_ready(self, events: int) -> None:
+        if events & READ:
+            self._receive()
+        if events & WRITE and self._sock is not None:
+            self.flush()
+
+    def drain(self) -> None:
+        """The other side has gone: take what it sent last, and close."""
+        while self._receive():
+            pass
+        self.abort()
+
+    def abort(self) -> None:
+        """Close it; the other side notices that."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self._listener = None
+            self._loop.unregister(sock)
+            sock.close()
+
+    def _receive(self) -> bool:
+        """Read once; False when there was nothing to read, or nothing more can come."""
+        sock, listener = self._sock, self._listener
+        if sock is None or listener is None:
+            return False
+        try:
+            data = sock.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.abort()
+            listener.on_channel_closed("it closed its channel")
+            return False
+        try:
+            for message, payload in self._decoder.feed(data):
+                handler = self._handlers.get(message["type"])
+                if handler is None:
+                    raise WireError(f"no message of a worker: {message['type']!r}")
+                handler(listener, message, payload)
+        except (WireError, KeyError, TypeError, ValueError) as exc:
+            self.abort()
+            listener.on_channel_closed(f"it sent garbage: {exc!r}")
+            return False
+        return True

@@ -1,0 +1,204 @@
+"""Bytes to messages and messages to bytes, over a socketpair."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.server.loop import Loop
+from buntime.server.pool.channel import Channel
+from buntime.wire import MAX_LINE, Decoder, Message, encode
+
+
+class Listener:
+    """Keeps the messages that come."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[Message, bytes]] = []
+        self.closed: list[str] = []
+
+    def on_channel_closed(self, why: str) -> None:
+        self.closed.append(why)
+
+    def on_note(self, message: Message, payload: bytes) -> None:
+        if message.get("bad"):
+            raise ValueError("it must not say so")
+        self.got.append((message, payload))
+
+
+HANDLERS = {"NOTE": Listener.on_note}
+
+
+class Ends:
+    """Both ends of a channel."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+        ours, self.theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.theirs.setblocking(False)
+        self.listener = Listener()
+        self.channel = Channel(self.loop, ours, self.listener, HANDLERS)
+
+    def say(self, data: bytes) -> None:
+        self.theirs.sendall(data)
+        self.loop.run_once(0.5)
+
+    def hear(self) -> bytes:
+        try:
+            return self.theirs.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        self.channel.abort()
+        self.theirs.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    made = Ends()
+    yield made
+    made.close()
+    assert made.errors == []
+
+
+# In
+
+
+def test_a_message_is_handled_by_its_type(ends: Ends) -> None:
+    """With its payload, once all of it is there."""
+    ends.say(encode({"type": "NOTE", "n": 1}) + encode({"type": "NOTE", "size": 3}) + b"ab")
+    assert ends.listener.got == [({"type": "NOTE", "n": 1}, b"")]
+    ends.say(b"c")
+    assert ends.listener.got[1] == ({"type": "NOTE", "size": 3}, b"abc")
+
+
+def test_bytes_may_come_one_by_one(ends: Ends) -> None:
+    """Where the kernel cuts the stream is of no matter."""
+    data = encode({"type": "NOTE", "size": 3}) + b"\n{}" + encode({"type": "NOTE"})
+    for at in range(len(data)):
+        ends.say(data[at : at + 1])
+    assert [payload for _, payload in ends.listener.got] == [b"\n{}", b""]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"hello\n",
+        b"[]\n",
+        b'{"type":5}\n',
+        b'{"type":"NOTE","size":-1}\n',
+        b'{"type":"OTHER"}\n',
+        b'{"type":"NOTE","bad":1}\n',
+        b"\xff\xfe\n",
+        b"x" * (MAX_LINE + 2),
+    ],
+    ids=["no JSON", "no object", "no type", "size", "unknown", "not allowed", "no UTF-8", "long"],
+)
+def test_garbage_closes_it(ends: Ends, garbage: bytes) -> None:
+    """What the other side must not say ends the channel, once, and nothing behind it counts."""
+    ends.theirs.setblocking(True)
+    view = memoryview(garbage + b'\n{"type":"NOTE"}\n')
+    while view and ends.channel.is_open:
+        sent = ends.theirs.send(view[:65536])
+        view = view[sent:]
+        ends.loop.run_once(0.5)
+    assert not ends.channel.is_open
+    (why,) = ends.listener.closed
+    assert why.startswith("it sent garbage")
+    assert ends.listener.got == []
+
+
+def test_messages_before_garbage_count(ends: Ends) -> None:
+    """A protocol that is broken later was kept until then."""
+    ends.say(encode({"type": "NOTE"}) + b'{"type":"OTHER"}\n')
+    assert len(ends.listener.got) == 1
+    assert not ends.channel.is_open
+
+
+def test_the_other_side_closes(ends: Ends) -> None:
+    """Its end is told once."""
+    ends.theirs.shutdown(socket.SHUT_WR)
+    ends.loop.run_once(0.5)
+    ends.loop.run_once(0.0)
+    assert ends.listener.closed == ["it closed its channel"]
+
+
+def test_drain_takes_what_was_sent_last(ends: Ends) -> None:
+    """A process that has died may have answered before."""
+    for number in range(3):
+        ends.theirs.sendall(encode({"type": "NOTE", "n": number}))
+    ends.theirs.close()
+    ends.channel.drain()
+    assert [message["n"] for message, _ in ends.listener.got] == [0, 1, 2]
+    assert not ends.channel.is_open
+    ends.channel.drain()  # once more is harmless
+
+
+# Out
+
+
+def test_what_is_posted_in_a_turn_leaves_together(ends: Ends) -> None:
+    """Nothing is sent before the turn's end, and then all in one go."""
+    ends.channel.post({"type": "ONE"})
+    ends.channel.post({"type": "TWO", "size": 2}, b"hi")
+    assert ends.hear() == b""
+    ends.loop.run_once(0.0)
+    assert ends.hear() == b'{"type":"ONE"}\n{"type":"TWO","size":2}\nhi'
+
+
+def test_what_the_kernel_does_not_take_waits(ends: Ends) -> None:
+    """Everything comes in its order, however slowly the other side reads."""
+    decoder = Decoder()
+    heard: list[tuple[Message, bytes]] = []
+    sizes = [60_000, 10, 60_000, 0, 60_000]
+    for turn in range(20):
+        for size in sizes:
+            ends.channel.post({"type": "N", "turn": turn, "size": size}, b"x" * size)
+        ends.loop.run_once(0.0)
+    assert "0 bytes wait" not in repr(ends.channel)
+    while len(heard) < 20 * len(sizes):
+        heard += decoder.feed(ends.hear())
+        ends.loop.run_once(0.0)
+    assert [(m["turn"], len(p)) for m, p in heard] == [(t, s) for t in range(20) for s in sizes]
+    assert repr(ends.channel) == "Channel(open, 0 bytes wait)"
+
+
+def test_posting_to_a_closed_channel(ends: Ends) -> None:
+    """What a worker cannot get any more is dropped: its death is told by its process."""
+    ends.channel.abort()
+    ends.channel.post({"type": "N"})
+    ends.loop.run_once(0.0)
+    assert repr(ends.channel) == "Channel(closed, 0 bytes wait)"
+
+
+def test_sending_to_a_side_that_has_gone(ends: Ends) -> None:
+    """A broken pipe raises nothing: the end is read, or told by the process."""
+    ends.channel.post({"type": "N"})
+    ends.theirs.close()
+    ends.loop.run_once(0.0)
+    ends.loop.run_once(0.0)
+    assert ends.listener.closed == ["it closed its channel"]
+
+
+def test_a_closed_channel_holds_nobody(ends: Ends) -> None:
+    """Its listener is freed at once, not by the garbage collector."""
+    gc.disable()
+    try:
+        listener = Listener()
+        ours, theirs = socket.socketpair()
+        channel = Channel(ends.loop, ours, listener, HANDLERS)
+        freed = weakref.ref(listener)
+        channel.abort()
+        theirs.close()
+        del listener
+        assert freed() is None
+    finally:
+        gc.enable()

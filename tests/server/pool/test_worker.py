@@ -1,0 +1,473 @@
+"""The runtime's side of a worker: what it is given, and what it may say of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buntime import wire
+from buntime.core.http1.lifecycle import State
+from tests.support.exchanges import FakeClient
+from tests.support.farend import GET, HEAD_OF_CHUNKED, UPGRADE, FarEnd, client_of, message
+from tests.support.harness import wait_until
+
+OK = {"status": 200, "headers": [["content-type", "text/plain"]]}
+POST = b"POST /shop/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+ACCEPT = {"subprotocol": None, "headers": [], "open_ended": False}
+
+
+@pytest.fixture
+def far() -> Iterator[FarEnd]:
+    made = FarEnd()
+    yield made
+    made.close()
+    assert made.errors == []
+
+
+def turn_until(far: FarEnd, name: str) -> None:
+    """Turn the loop until the pool was told this."""
+
+    def turn() -> bool:
+        far.loop.run_once(0.05)
+        return name in far.told.names()
+
+    wait_until(turn, what=name)
+
+
+# Its boot
+
+
+def test_a_boot(far: FarEnd) -> None:
+    """UP, then READY, each told to the pool."""
+    far.say("UP")
+    far.say("READY", kind="fetch", concurrency=8, boot_ms=1.0)
+    assert far.told.names() == ["up", "ready"]
+    assert (far.worker.is_up, far.worker.is_loaded) == (True, True)
+
+
+def test_a_boot_that_fails(far: FarEnd) -> None:
+    """An ERROR without an id is of the boot."""
+    far.say("ERROR", message="no module", stack="...")
+    assert far.told.events == [("boot error", ("no module", "..."))]
+
+
+@pytest.mark.parametrize("kind", ["UP", "READY"])
+def test_a_second_boot(far: FarEnd, kind: str) -> None:
+    """A worker starts once."""
+    for _ in range(2):
+        far.say(kind, kind="fetch", concurrency=8, boot_ms=1.0)
+    assert "a second" in far.why
+
+
+def test_what_it_is_told(far: FarEnd) -> None:
+    """INIT, then the end: with IDLE before it where it was idle for too long."""
+    far.worker.adopt({"type": "INIT"}, name="shop", version="1.0.0", timeout_s=7.0)
+    far.worker.terminate(after_idle=True)
+    assert far.kinds() == ["INIT", "IDLE", "TERMINATE"]
+    assert repr(far.worker) == "Worker(w1, shop, 0 in hand)"
+
+
+# A request and its answer
+
+
+def test_an_answer_in_one_piece(far: FarEnd) -> None:
+    """REQUEST goes out, RESPONSE with `end` comes back and ends it."""
+    exchange = far.assign()
+    ((kind, request, _),) = far.hear()
+    assert (kind, request["id"], request["method"], request["end"]) == ("REQUEST", 1, "GET", True)
+    far.say("RESPONSE", b"hello", id=1, end=True, **OK)
+    assert client_of(exchange).written.endswith(b"\r\n\r\nhello")
+    assert far.told.events == [("finished", exchange)]
+    assert (exchange.worker_name, exchange.tries, exchange.state) == ("w1", 1, State.ENDED)
+
+
+def test_an_answer_in_pieces(far: FarEnd) -> None:
+    """Each piece goes out as it comes; the one with `end` completes it."""
+    exchange = far.assign()
+    far.say("RESPONSE", b"one", id=1, end=False, **OK)
+    far.say("BODY", b"two", id=1, end=False)
+    assert exchange.state is State.STREAMING
+    assert far.told.events == []
+    far.say("BODY", b"three", id=1, end=True)
+    assert [part in client_of(exchange).written for part in (b"one", b"two", b"three")] == [
+        True
+    ] * 3
+    assert client_of(exchange).written.endswith(b"0\r\n\r\n")
+    assert far.told.events == [("finished", exchange)]
+
+
+def test_an_answer_byte_by_byte(far: FarEnd) -> None:
+    """Where the channel cuts a message is of no matter."""
+    exchange = far.assign()
+    answer = message("RESPONSE", b"one", id=1, end=False, **OK) + message(
+        "BODY", b"two", id=1, end=True
+    )
+    for at in range(len(answer)):
+        far.say_raw(answer[at : at + 1])
+    assert client_of(exchange).ended == [True]
+
+
+def test_answers_in_any_order(far: FarEnd) -> None:
+    """Several requests are in hand at once, told apart by their ids."""
+    first, second = far.assign(), far.assign()
+    far.say("RESPONSE", b"second", id=2, end=True, **OK)
+    far.say("RESPONSE", b"first", id=1, end=True, **OK)
+    assert client_of(first).written.endswith(b"first")
+    assert client_of(second).written.endswith(b"second")
+    assert far.told.events == [("finished", second), ("finished", first)]
+
+
+def test_html_gets_its_base(far: FarEnd) -> None:
+    """Where the manifest asks for it, a whole HTML answer is given `<base href>`."""
+    exchange = far.assign(inject_base=True)
+    html = {"status": 200, "headers": [["content-type", "text/html"]]}
+    far.say("RESPONSE", b"<html><head></head></html>", id=1, end=True, **html)
+    assert b'<base href="/shop/">' in client_of(exchange).written
+
+
+def test_a_handler_that_fails(far: FarEnd) -> None:
+    """ERROR ends the request, and the pool tells the log and the client."""
+    exchange = far.assign()
+    far.say("ERROR", id=1, message="ZeroDivisionError", stack="...")
+    assert far.told.events == [("request error", "ZeroDivisionError"), ("finished", exchange)]
+    assert exchange.responder is None
+
+
+# The request's body
+
+
+def test_a_body_that_has_come_goes_with_the_request(far: FarEnd) -> None:
+    """A small one costs no message of its own."""
+    far.assign(POST + b"12345")
+    ((_, request, payload),) = far.hear()
+    assert (request["end"], payload) == (True, b"12345")
+
+
+def test_the_rest_of_a_body_follows(far: FarEnd) -> None:
+    """As it comes, within the window."""
+    exchange = far.assign(POST + b"12")
+    far.hear()
+    client_of(exchange).reader.receive(b"345")
+    exchange.pump()
+    ((kind, body, payload),) = far.hear()
+    assert (kind, body["end"], payload) == ("BODY", True, b"345")
+
+
+def test_a_body_waits_for_credit(far: FarEnd) -> None:
+    """No more than the window goes out before WINDOW."""
+    size = 3 * wire.UPLOAD_WINDOW
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+    exchange = far.assign(head + b"x" * size)
+    assert sum(len(payload) for _, _, payload in far.hear()) == wire.UPLOAD_WINDOW
+    far.say("WINDOW", id=1, credit=10)
+    exchange.pump()
+    assert sum(len(payload) for _, _, payload in far.hear()) == 10
+
+
+def test_a_body_that_is_malformed_when_it_is_to_be_sent(far: FarEnd) -> None:
+    """The worker never sees the request; its slot is free a turn later."""
+    exchange = far.assign(HEAD_OF_CHUNKED + b"not a size\r\n")
+    assert b" 400 " in client_of(exchange).written
+    assert far.told.events == []
+    far.loop.run_once(0.0)
+    far.loop.run_once(0.0)
+    assert far.told.events == [("finished", exchange)]
+    assert far.kinds() == []
+
+
+# Nobody waits any more
+
+
+def test_a_client_that_leaves(far: FarEnd) -> None:
+    """CANCEL is sent; the slot is free when the worker has closed the request."""
+    exchange = far.assign()
+    far.hear()
+    client_of(exchange).abort()
+    assert far.kinds() == ["CANCEL"]
+    assert far.told.events == []
+    far.say("RESPONSE", b"for nobody", id=1, end=False, **OK)
+    far.say("BODY", b"for nobody", id=1, end=True)
+    assert far.told.events == [("finished", exchange)]
+    assert client_of(exchange).written == b""
+
+
+@pytest.mark.parametrize("kind", ["RESPONSE", "CLOSE", "ERROR"])
+def test_how_a_cancelled_request_may_end(far: FarEnd, kind: str) -> None:
+    """Whatever the worker closes it with."""
+    exchange = far.assign()
+    client_of(exchange).abort()
+    far.say(kind, id=1, end=True, **OK, code=1000, reason="", message="", stack="")
+    assert far.told.events == [("finished", exchange)]
+
+
+def test_a_deadline(far: FarEnd) -> None:
+    """504, the stacks are asked for before CANCEL, and it has a second to let go."""
+    exchange = far.assign()
+    far.hear()
+    exchange.on_timeout()
+    assert b" 504 " in client_of(exchange).written
+    assert [late["request_id"] for late in far.process.stacks.asked] == ["id"]
+    ((kind, cancel, _),) = far.hear()
+    assert (kind, cancel["reason"]) == ("CANCEL", "deadline")
+    assert far.sink.events() == ["app.timeout"]
+    assert exchange.meter.timeouts == 1
+    far.say("ERROR", id=1, message="cancelled", stack="")
+    assert far.told.names() == ["finished"]
+
+
+def test_a_request_that_ignores_cancel(far: FarEnd) -> None:
+    """After the app's timeout its stacks are logged; then it is stuck, until it ends after all."""
+    exchange = far.assign()
+    client_of(exchange).abort()
+    assert not far.worker.has_only_stuck()
+    wait_until(lambda: far.loop.run_once(0.02) or far.process.stacks.asked, what="the question")
+    assert far.told.events == []
+    far.process.stacks.come()
+    assert far.told.events == [("stuck", exchange)]
+    assert far.worker.has_only_stuck()
+    far.assign()
+    assert not far.worker.has_only_stuck()
+    far.say("RESPONSE", id=1, end=True, **OK)
+    assert not far.worker.has_only_stuck()
+    assert far.told.names() == ["stuck", "finished"]
+
+
+def test_a_request_that_ignores_its_deadline(far: FarEnd) -> None:
+    """Its stacks were logged already, so it is stuck a second later."""
+    far.assign().on_timeout()
+    turn_until(far, "stuck")
+    assert len(far.process.stacks.asked) == 1
+
+
+def test_a_request_that_ended_while_its_stacks_were_asked(far: FarEnd) -> None:
+    """It obeyed after all."""
+    client_of(far.assign()).abort()
+    wait_until(lambda: far.loop.run_once(0.02) or far.process.stacks.asked, what="the question")
+    far.say("RESPONSE", id=1, end=True, **OK)
+    far.process.stacks.come()
+    assert far.told.names() == ["finished"]
+
+
+# WebSockets
+
+
+def opened(far: FarEnd, *, open_ended: bool = False) -> Any:
+    far.service.websocket_message_max_bytes = 1 << 20  # type: ignore[attr-defined]
+    far.service.websocket_ping_s = 0.0  # type: ignore[attr-defined]
+    far.service.ping_timeouts = None  # type: ignore[attr-defined]
+    exchange = far.assign(UPGRADE)
+    far.hear()
+    far.say("ACCEPT", id=1, **{**ACCEPT, "open_ended": open_ended})
+    assert exchange.state is State.OPEN
+    return exchange
+
+
+def test_a_websocket(far: FarEnd) -> None:
+    """ACCEPT answers the handshake, MESSAGE is a frame, CLOSE with `end` frees the slot."""
+    exchange = opened(far, open_ended=True)
+    far.say("MESSAGE", b"hi", id=1, kind="text", end=True)
+    far.say("CLOSE", id=1, code=1000, reason="", end=True)
+    written = client_of(exchange).written
+    assert written.startswith(b"HTTP/1.1 101 ")
+    assert written.endswith(b"\x81\x02hi\x88\x02\x03\xe8")
+    assert far.told.names() == ["open-ended", "finished"]
+
+
+def test_streams_end_with_their_worker(far: FarEnd) -> None:
+    """WebSockets and event streams are ended, other requests are not."""
+    socket, plain, events = opened(far), far.assign(), far.assign()
+    stream = {"status": 200, "headers": [["content-type", "text/event-stream"]]}
+    far.say("RESPONSE", id=3, end=False, **stream)
+    far.hear()
+    far.worker.end_streams(1012)
+    told = {(kind, each["id"]): each for kind, each, _ in far.hear()}
+    assert set(told) == {("CLOSE", 1), ("CANCEL", 3)}
+    assert told["CLOSE", 1]["code"] == 1012
+    assert (events.is_ended, plain.is_ended, socket.responder) == (True, False, None)
+
+
+# Its end
+
+
+def test_what_is_left_when_it_dies(far: FarEnd) -> None:
+    """What it sent last counts; what it had in hand for somebody is given back, and is free."""
+    first, second, third = far.assign(), far.assign(), far.assign()
+    client_of(third).abort()
+    far.sock.sendall(message("RESPONSE", b"just in time", id=1, end=True, **OK))
+    far.sock.close()
+    assert far.worker.drain() == [second]
+    assert client_of(first).ended == [True]
+    assert second.responder is None
+    assert far.worker.drain() == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (GET, True),
+        (GET.replace(b"GET", b"HEAD"), True),
+        (GET.replace(b"GET", b"DELETE"), False),
+        (POST + b"12345", False),
+        (POST.replace(b"POST", b"GET") + b"12345", False),
+    ],
+)
+def test_what_another_worker_may_try(far: FarEnd, raw: bytes, *, expected: bool) -> None:
+    """Only what changes nothing, has no body, and has no answer yet; and once."""
+    exchange = far.assign(raw)
+    assert far.worker.can_try_again(exchange) is expected
+    far.say("RESPONSE", b"one", id=1, end=False, **OK)
+    assert not far.worker.can_try_again(exchange)
+
+
+def test_nothing_is_tried_a_third_time(far: FarEnd) -> None:
+    """A request that kills workers is not to kill them all."""
+    exchange = far.assign()
+    (left,) = far.worker.drain()
+    assert left is exchange
+    other = FarEnd()
+    other.worker.assign(exchange)
+    assert not other.worker.can_try_again(exchange)
+    other.close()
+
+
+# Hostile workers
+
+STREAM = message("RESPONSE", b"one", id=1, end=False, **OK)
+HOSTILE = {
+    "an unknown id": message("RESPONSE", id=9, end=True, **OK),
+    "an id that is a list": message("RESPONSE", id=[1], end=True, **OK),
+    "no id": message("RESPONSE", end=True, **OK),
+    "no status": message("RESPONSE", id=1, end=True, headers=[]),
+    "no end": message("RESPONSE", id=1, **OK),
+    "a second RESPONSE": STREAM + STREAM,
+    "an id twice": message("RESPONSE", id=1, end=True, **OK) * 2,
+    "BODY first": message("BODY", b"x", id=1, end=False),
+    "MESSAGE to a request": message("MESSAGE", b"x", id=1, kind="text", end=True),
+    "CLOSE of a request": message("CLOSE", id=1, code=1000, reason="", end=True),
+    "ACCEPT of a request": message("ACCEPT", id=1, **ACCEPT),
+    "a credit below zero": message("WINDOW", id=1, credit=-1),
+    "a credit that is text": message("WINDOW", id=1, credit="1"),
+    "a message of the runtime": message("REQUEST", id=1),
+    "garbage": b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("pieces", [1, 0], ids=["whole", "byte by byte"])
+def test_what_a_worker_must_not_say(far: FarEnd, said: bytes, pieces: int) -> None:
+    """It is given up: its channel is closed, and the pool is told why, once."""
+    far.assign()
+    step = len(said) if pieces else 1
+    for at in range(0, len(said), step):
+        far.say_raw(said[at : at + step])
+    assert far.told.names().count("broken") == 1
+    assert far.why.startswith("it sent garbage")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        message("ACCEPT", id=1, **ACCEPT),
+        message("RESPONSE", id=1, end=True, **OK),
+        message("RESPONSE", id=1, end=False, **OK),
+        message("BODY", b"x", id=1, end=True),
+        message("MESSAGE", b"x", id=1, kind="image", end=True),
+        message("CLOSE", id=1, code="now", reason="", end=True),
+        message("CLOSE", id=1, code=1000, reason=7, end=True),
+    ],
+)
+def test_what_a_worker_must_not_say_on_a_websocket(far: FarEnd, said: bytes) -> None:
+    """Nothing of HTTP goes out on an open WebSocket."""
+    exchange = opened(far)
+    before = client_of(exchange).written
+    far.say_raw(said)
+    assert far.why.startswith("it sent garbage")
+    assert b"HTTP/1.1" not in client_of(exchange).written[len(before) :]
+
+
+def test_accept_behind_an_answer(far: FarEnd) -> None:
+    """A handshake that is being denied cannot be accepted any more."""
+    exchange = far.assign(UPGRADE)
+    far.say("RESPONSE", b"no", id=1, end=False, **OK)
+    far.say("ACCEPT", id=1, **ACCEPT)
+    assert "behind a RESPONSE" in far.why
+    assert b" 101 " not in client_of(exchange).written
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_slot_is_given_up_once(far: FarEnd, *, leaves: bool) -> None:
+    """A worker that says over and over that a WebSocket is open-ended gets no more slots by it."""
+    exchange = opened(far, open_ended=True)
+    if leaves:
+        client_of(exchange).abort()
+    far.say("ACCEPT", id=1, **{**ACCEPT, "open_ended": True})
+    assert far.why.startswith("it sent garbage")
+    assert far.told.names().count("open-ended") == 1
+
+
+ANY = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 5000),
+    st.text(max_size=5),
+    st.lists(st.lists(st.text(max_size=8), max_size=3), max_size=2),
+)
+MESSAGES = st.builds(
+    lambda type_, payload, fields: message(type_, payload, **fields),
+    st.sampled_from(["RESPONSE", "BODY", "WINDOW", "ACCEPT", "MESSAGE", "CLOSE", "ERROR", "UP"]),
+    st.binary(max_size=20),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.one_of(st.integers(1, 4), ANY),
+            "end": st.one_of(st.booleans(), ANY),
+            "status": st.one_of(st.sampled_from([101, 200, 204, 304, 500]), ANY),
+            "headers": st.one_of(st.just([["content-type", "text/plain"]]), ANY),
+            "credit": ANY,
+            "subprotocol": ANY,
+            "open_ended": ANY,
+            "kind": st.one_of(st.sampled_from(["text", "bytes"]), ANY),
+            "code": st.one_of(st.sampled_from([1000, 1005, 3000]), ANY),
+            "reason": ANY,
+            "message": ANY,
+            "stack": ANY,
+        },
+    ),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(said=st.lists(MESSAGES, max_size=8))
+def test_whatever_a_worker_says(said: list[bytes]) -> None:
+    """Each exchange ends at most once, nothing escapes to the loop, and all is given back."""
+    far = FarEnd()
+    far.service.websocket_message_max_bytes = 1 << 20  # type: ignore[attr-defined]
+    far.service.websocket_ping_s = 0.0  # type: ignore[attr-defined]
+    far.service.ping_timeouts = None  # type: ignore[attr-defined]
+    exchanges = [far.assign(raw) for raw in (GET, UPGRADE, POST + b"12")]
+    for each in said:
+        if far.why:
+            break
+        far.say_raw(each)
+    for exchange in far.worker.drain():
+        assert exchange.responder is None
+    assert all(exchange.responder is None for exchange in exchanges)
+    assert far.told.names().count("broken") <= 1
+    finished = [exchange for name, exchange in far.told.events if name == "finished"]
+    assert len(finished) == len(set(finished))
+    far.close()
+    assert far.errors == []
+
+
+def test_a_client_that_is_gone_at_the_answer(far: FarEnd) -> None:
+    """The write finds the connection broken: the request has ended, for the worker as well."""
+    client = FakeClient(far.service)
+    exchange = far.assign(client=client)
+    client.is_gone = True
+    far.say("RESPONSE", b"hello", id=1, end=True, **OK)
+    assert far.told.events == [("finished", exchange)]
+    assert far.why == ""
