@@ -40,7 +40,7 @@ CONCERNS = {
     "server": (
         "loop.py regularfile.py protection.py exposures.py bundle pythons sandbox apps telemetry "
         "sites http1 websocket pool admin steps.py pipeline.py signals.py rereading.py shutdown.py "
-        "runtime.py"
+        "leaving.py runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

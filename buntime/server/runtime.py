@@ -32,6 +32,7 @@ from buntime.server.http1.descriptors import reserve_descriptors
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
+from buntime.server.leaving import leave, wait_for_threads
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.pool.pool import Pool
@@ -45,6 +46,7 @@ from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 
 _LOG_FLUSH_S = 2.0
+_THREADS_S = 1.0  # an installation that was told to end does so in 0.1 s
 _STDOUT = 1
 
 
@@ -65,7 +67,11 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
             file_count=settings.log_file_count,
         )
         stack.callback(sink.close, _LOG_FLUSH_S)
-        return Runtime(settings, sink, bindings, supervision, read).run()
+        runtime = Runtime(settings, sink, bindings, supervision, read)
+        code = runtime.run()
+    if runtime.threads_left:
+        leave(code)
+    return code
 
 
 class Runtime:
@@ -80,6 +86,7 @@ class Runtime:
         read: Callable[[], Settings],
     ) -> None:
         """`read` gives the settings as they would be for a start now."""
+        self.threads_left: list[str] = []  # once it has run: they would keep the process
         log = Log(sink)
         asked = settings
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
@@ -140,6 +147,13 @@ class Runtime:
         self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()
+        self.threads_left = wait_for_threads(_THREADS_S)
+        if self.threads_left:
+            self._log.warn(
+                "runtime.threads_left",
+                "leaving threads behind that still wait for a file or a program",
+                threads=self.threads_left,
+            )
         self._log.info("runtime.stopped", "stopped")
         return 0
 

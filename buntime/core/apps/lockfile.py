@@ -25,7 +25,8 @@ _EXPORTS = {
 }
 FOREIGN_NAMES = tuple(_EXPORTS)
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")  # as pip reads it: a "#" within a word is part of a URL
+# As pip reads it: a "#" within a word is part of a URL. A run of blanks is looked at once.
+_COMMENT = re.compile(r"(?:^|(?<!\s)\s++)#.*$")
 _HASH = re.compile(r"\s--hash[=\s]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*")
 _EXACT = re.compile(r"===?\s*[^\s,*]+")

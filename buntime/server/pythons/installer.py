@@ -52,7 +52,7 @@ _RETRY_S = 60.0
 _POLL_S = 0.1
 _KEPT = 2  # earlier environments, which workers may still run from
 
-_LOCK_MAX_BYTES = 16 << 20  # a thousand packages with forty hashes each take three megabytes
+_LOCK_MAX_BYTES = 4 << 20  # a thousand packages with forty hashes each take three megabytes
 
 _COMPLETE = "complete"
 _OURS = re.compile(r"\.venv-[0-9a-f]{12}")

@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import buntime
@@ -72,6 +73,7 @@ class Interpreters:
         self._installer: Installer | None = None
         self._users = Users() if users is None else users
         self._known: dict[_Place, _Known] = {}
+        self._closed = Event()
         self.default = running_interpreter() if default is None else self._find_default(default)
 
     def known(self, app: App) -> Interpreter | None:
@@ -109,7 +111,8 @@ class Interpreters:
         return chosen._replace(user=found)
 
     def close(self) -> None:
-        """Have installations end soon; the threads that wait for them keep the program running."""
+        """Have installations and looks at interpreters end soon."""
+        self._closed.set()
         if self._installer is not None:
             self._installer.close()
 
@@ -149,7 +152,7 @@ class Interpreters:
         return _fit(self._probe(executable, user), app)
 
     def _probe(self, executable: str, user: Identity | None) -> Interpreter | str:
-        answer = probe(executable, self._environ, user=user)
+        answer = probe(executable, self._environ, user=user, cancelled=self._closed)
         signature = _signature(executable, answer)
         self._known[executable, user] = _Known(answer, signature, self._clock())
         return answer

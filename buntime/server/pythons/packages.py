@@ -24,6 +24,7 @@ from typing import IO
 
 from buntime.core.apps.environment import is_blocked
 from buntime.server.pythons.identity import Identity, options_of
+from buntime.server.pythons.inquiry import ask
 
 _POLL_S = 0.05
 _TOOLS_TIMEOUT_S = 10.0  # as for the first look at an interpreter
@@ -114,7 +115,7 @@ def make_environment(
     InstallFailed, and OSError where the folder cannot be written.
     """
     env = install_environment(environ, recipe.user)
-    steps = _steps(recipe, _find_tools(recipe, env))
+    steps = _steps(recipe, _find_tools(recipe, env, cancelled))
     deadline = time.monotonic() + limit_s
     with recipe.output.open("wb") as output:
         for step in steps:
@@ -156,20 +157,21 @@ class _Tools:
     pip: str  # its version, "" for none
 
 
-def _find_tools(recipe: Recipe, env: Mapping[str, str]) -> _Tools:
+def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _Tools:
     python = recipe.python
     try:
-        done = subprocess.run(
+        said = ask(
             [python, "-I", "-c", _TOOLS],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=_TOOLS_TIMEOUT_S,
             env=env,
-            **options_of(recipe.user),
+            timeout_s=_TOOLS_TIMEOUT_S,
+            user=recipe.user,
+            cancelled=cancelled,
         )
-        return _Tools(**json.loads(done.stdout))
-    except (OSError, ValueError, TypeError, subprocess.SubprocessError) as exc:
+        if said.is_late or said.returncode:
+            raise ValueError(said.text.strip() or "it gave no answer")
+        *_, told = ("", *(line for line in said.text.splitlines() if line.startswith("{")))
+        return _Tools(**json.loads(told))
+    except (OSError, ValueError, TypeError, RecursionError) as exc:
         raise InstallFailed(f"{python} cannot be asked for venv and pip: {exc}") from exc
 
 

@@ -4,10 +4,10 @@ Asked are the kernel's own answers, so that access lists and read-only mounts co
 """
 
 import json
-import subprocess
 from typing import NamedTuple
 
 from buntime.server.pythons.identity import Identity
+from buntime.server.pythons.inquiry import ask
 
 _TIMEOUT_S = 10.0
 _MARK = "buntime-trial:"
@@ -97,19 +97,11 @@ def try_out(python: str, identity: Identity, needs: Needs) -> str:
     """
     trial = json.dumps([identity.uid, identity.gid, identity.groups, needs._asdict()])
     try:
-        done = subprocess.run(
-            [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, trial],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={},
-            cwd="/",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
+        command = [python, "-I", "-S", "-X", "utf8", "-c", _TRIAL, trial]
+        said = ask(command, env={}, timeout_s=_TIMEOUT_S)
+    except OSError as exc:
         return f"could not be tried out: {exc}"
-    output = done.stdout.decode("utf-8", "replace").strip()
-    if not output.startswith(_MARK):
-        return f"could not be tried out: {output or done.returncode}"
+    output = said.text.strip()
+    if said.is_late or not output.startswith(_MARK):
+        return f"could not be tried out: {output or said.returncode}"
     return output.removeprefix(_MARK)

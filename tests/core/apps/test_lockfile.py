@@ -1,5 +1,8 @@
 """buntime/core/apps/lockfile.py"""
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,3 +122,15 @@ def test_no_lock() -> None:
     said = lacking_lock(["app.py"])
     assert "requirements.lock and requirements.txt" in said
     assert "pip freeze" in said
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "\t#", "\\\n", "[", "==", ",==", " --", ";", "@", "a @ ", " --hash", "'"]
+)
+def test_no_text_is_slow(text: str) -> None:
+    """A lock file of 200 kB takes a moment whatever it says: the time grows with its length."""
+    for start in (b"", b"a", b"a==1 "):
+        began = time.process_time()
+        with contextlib.suppress(BadLock):
+            has_hashes(start + text.encode() * (200_000 // len(text)) + b"x")
+        assert time.process_time() - began < 1

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from buntime.core.errors import ManifestError
 from buntime.server.pythons.installer import Base, Installer
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.packages import install_environment
+from buntime.server.shutdown import ECHO_S
 from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
 
 BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))
@@ -623,3 +625,58 @@ def test_own_venv_is_not_used(app: App, tmp_path: Path) -> None:
     write_lock(app.dir, "tiny\n")
     with pytest.raises(ManifestError, match="leaves the version open"):
         Interpreters(None, environ=ENVIRON).find(app)
+
+
+# What lies where a file should be
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", ".venv.lock"])
+def test_no_file(app: App, fake: Fake, name: str) -> None:
+    """A FIFO, a device or a socket in the place of a file is refused at once."""
+    (app.dir / name).unlink(missing_ok=True)
+    os.mkfifo(app.dir / name)
+    with pytest.raises(ManifestError, match=f"{name}: not a regular file"):
+        make_installer().ensure(app, fake.base)
+    (app.dir / name).unlink()
+    (app.dir / name).symlink_to("/dev/zero")
+    with pytest.raises(ManifestError, match=f"{name}: (not a regular file|Too many levels)"):
+        make_installer().ensure(app, fake.base)
+
+
+def test_a_large_lock(app: App, fake: Fake) -> None:
+    """A lock file of a terabyte is not read."""
+    with (app.dir / "requirements.lock").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ManifestError, match=r"requirements\.lock: is larger than 4mb"):
+        make_installer().ensure(app, fake.base)
+
+
+def test_a_runtime_with_a_fifo(tmp_path: Path) -> None:
+    """The app answers 500, the others answer, and the runtime ends when it is told to."""
+    shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, autoInstall=True)
+    write_app(tmp_path / "apps/site", {"index.html": "hello"})
+    os.mkfifo(shop / "requirements.lock")
+    with running(shop.parent) as runtime, httpx.Client(timeout=10, trust_env=False) as client:
+        assert client.get(f"{runtime.url}/shop").status_code == 500
+        assert client.get(f"{runtime.url}/site/").status_code == 200
+        began = time.monotonic()
+        assert runtime.stop() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_runtime_that_ends_meanwhile(tmp_path: Path) -> None:
+    """Neither an interpreter that hangs nor one that leaves a child keeps the runtime."""
+    shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, python="./python")
+    pid = tmp_path / "pid"
+    (shop / "python").write_text(f"#!/bin/sh\necho $$ > {pid}.new; mv {pid}.new {pid}\nsleep 600\n")
+    (shop / "python").chmod(0o755)
+    with running(shop.parent) as runtime, ThreadPoolExecutor() as threads:
+        asked = threads.submit(httpx.get, f"{runtime.url}/shop", timeout=20, trust_env=False)
+        wait_until(pid.exists)
+        runtime.process.terminate()
+        time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
+        began = time.monotonic()
+        assert runtime.stop() == 0
+        assert time.monotonic() - began < 5
+        assert asked.exception() or asked.result().status_code
+    wait_until(lambda: not is_alive(int(pid.read_text())))

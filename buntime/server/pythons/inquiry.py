@@ -1,0 +1,93 @@
+"""Runs a program for what it says, in bounded time and space, whatever program that is.
+
+It may hang, write without end, or leave a child behind that holds its output. All that stays in its
+process group is killed in the end.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import NamedTuple
+
+from buntime.server.pythons.identity import Identity, options_of
+
+_POLL_S = 0.05
+_END_POLL_S = 0.002  # who has closed its output ends soon
+_OUTPUT_MAX_BYTES = 256 * 1024
+_NEVER = Event()
+
+
+class Said(NamedTuple):
+    """What it wrote, to both streams, and how it ended; `is_late`: it had to be stopped."""
+
+    text: str
+    returncode: int
+    is_late: bool
+
+
+def ask(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout_s: float,
+    user: Identity | None = None,
+    cancelled: Event = _NEVER,
+) -> Said:
+    """Run `command` as `user` until it ends, time is up, it is `cancelled` or it says too much.
+
+    Raises OSError and ValueError where it cannot be started.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(env),
+        cwd="/",
+        start_new_session=True,
+        **options_of(user),
+    )
+    deadline = time.monotonic() + timeout_s
+
+    def has_time() -> bool:
+        return time.monotonic() < deadline and not cancelled.is_set()
+
+    output, has_ended = b"", False
+    with process, selectors.DefaultSelector() as selector:
+        assert process.stdout is not None
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(output) < _OUTPUT_MAX_BYTES and has_time():
+            has_ended = _has_ended(process)  # before the look: then nothing more comes
+            if selector.select(_POLL_S):
+                piece = os.read(process.stdout.fileno(), _OUTPUT_MAX_BYTES - len(output))
+                if not piece:
+                    break
+                output += piece
+            elif has_ended:
+                break
+        while len(output) < _OUTPUT_MAX_BYTES and has_time():
+            has_ended = _has_ended(process)
+            if has_ended:
+                break
+            time.sleep(_END_POLL_S)
+        _kill(process)
+    is_late = not has_ended and len(output) < _OUTPUT_MAX_BYTES
+    return Said(output.decode("utf-8", "replace"), process.returncode, is_late)
+
+
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Without reaping it: while it is there, its number is that of its group and no other's."""
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, options) is not None
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and what it started: pyenv's python is a script that runs another."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS gives the latter for what has ended
+        pass
