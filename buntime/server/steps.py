@@ -11,8 +11,9 @@ from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
+from buntime.core.http1.window import body_too_large
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
-from buntime.server.http1.exchange import Exchange, body_too_large
+from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.pool import Pool
 from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
 

@@ -128,6 +128,14 @@ class Answer:
         return b"0\r\n\r\n" if self.framing is Framing.CHUNKED else b""
 
 
+def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
+    """Is this an answer that may be silent for as long as it likes?"""
+    return any(
+        name.lower() == "content-type" and value.lower().startswith("text/event-stream")
+        for name, value in fields
+    )
+
+
 def _told_length(method: str, status: int, declared: int | None, size: int | None) -> int | None:
     """The Content-Length of an answer without a body: that of the GET it stands for, if known."""
     if status == 204:

@@ -27,6 +27,8 @@ the answer: an exchange ends when its last byte was written, not when it was sen
 
 from enum import Enum, auto
 
+from buntime.core.values.ways import Ways
+
 
 class State(Enum):
     """Who acts on an exchange, and what the client has got of its answer."""
@@ -78,13 +80,10 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 HELD = frozenset({State.HANDED_OVER, State.STREAMING, State.OPEN})  # a responder has it
 
 
-class LifecycleError(AssertionError):
-    """An event met a state that has no entry for it: a bug of the runtime."""
-
-
-def after(state: State, event: Event) -> State:
-    """The state behind `event`; raises LifecycleError where there is none."""
-    try:
-        return TRANSITIONS[state][event]
-    except KeyError:
-        raise LifecycleError(f"an exchange that is {state.name} met {event.name}") from None
+_WHAT = "an exchange"
+HAND_OVER = Ways(TRANSITIONS, Event.HAND_OVER, _WHAT)
+TAKE_BACK = Ways(TRANSITIONS, Event.TAKE_BACK, _WHAT)
+RELEASE = Ways(TRANSITIONS, Event.RELEASE, _WHAT)
+BEGIN = Ways(TRANSITIONS, Event.BEGIN, _WHAT)
+ACCEPT = Ways(TRANSITIONS, Event.ACCEPT, _WHAT)
+END = Ways(TRANSITIONS, Event.END, _WHAT)

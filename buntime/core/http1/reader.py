@@ -29,44 +29,36 @@ class Reading(Enum):
 class RequestReader:
     """The requests of one connection, one after the other; bytes behind one wait for their turn."""
 
-    __slots__ = ("_body", "_buffer", "_parser", "_scanned", "_state")
+    __slots__ = ("_body", "_parser", "_scanned", "_state", "body_ended", "buffer")
 
     def __init__(self, parser: HeadParser) -> None:
         self._parser = parser
         # per connection
-        self._buffer = b""
+        self.buffer = b""  # what has come and was not taken
         self._scanned = 0  # bytes of the buffer that hold no end of a head
         self._state = Reading.HEAD
         # per request
         self._body: Body | None = None
+        self.body_ended = True  # is the body of the current request read to its end?
 
     def __repr__(self) -> str:
-        return f"RequestReader({self._state.name}, {len(self._buffer)} bytes buffered)"
+        return f"RequestReader({self._state.name}, {len(self.buffer)} bytes buffered)"
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent."""
-        self._buffer = self._buffer + data if self._buffer else data
-
-    @property
-    def buffered_bytes(self) -> int:
-        return len(self._buffer)
+        self.buffer = self.buffer + data if self.buffer else data
 
     @property
     def is_broken(self) -> bool:
         """Was something refused, so that the client may still be sending what nobody reads?"""
         return self._state is Reading.BROKEN
 
-    @property
-    def body_ended(self) -> bool:
-        """Is the body of the current request read to its end?"""
-        return self._body is None
-
     def next_head(self) -> Head | None:
         """The next request's head, or None while it is incomplete.
 
         Raises ClientFault (400, 414, 417, 431, 505), after which the connection is to be closed.
         """
-        if not self._buffer:
+        if not self.buffer:
             return None
         try:
             raw = self._cut_head()
@@ -80,7 +72,9 @@ class RequestReader:
             self._body = ChunkedBody()
         elif head.content_length:
             self._body = LengthBody(head.content_length)
-        self._state = Reading.HEAD if self._body is None else Reading.BODY
+        if self._body is not None:
+            self.body_ended = False
+            self._state = Reading.BODY
         return head
 
     def read_body(self, limit: int) -> bytes:
@@ -89,31 +83,32 @@ class RequestReader:
         Raises ClientFault(400) for malformed chunks, after which the connection is to be closed.
         """
         body = self._body
-        if body is None or not self._buffer:
+        if body is None or not self.buffer:
             return b""
         try:
-            data, self._buffer = body.take(self._buffer, limit)
+            data, self.buffer = body.take(self.buffer, limit)
         except ClientFault:
             self._state = Reading.BROKEN
             raise
         if body.ended:
             self._body = None
+            self.body_ended = True
             self._state = Reading.HEAD
         return data
 
     def take_rest(self) -> bytes:
         """All that has come and is no request: another protocol goes on from here."""
-        rest, self._buffer = self._buffer, b""
+        rest, self.buffer = self.buffer, b""
         return rest
 
     def _cut_head(self) -> bytes | None:
         if self._state is not Reading.HEAD:
             raise RuntimeError(f"a head was asked for by {self!r}")
-        buffer = self._buffer
+        buffer = self.buffer
         if buffer[:1] == b"\r":  # RFC 9112 2.2: empty lines before a request line are skipped
             match = _EMPTY_LINES.match(buffer)
             if match is not None and match.end():
-                buffer = self._buffer = buffer[match.end() :]
+                buffer = self.buffer = buffer[match.end() :]
                 self._scanned = 0
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
@@ -123,7 +118,7 @@ class RequestReader:
         self._scanned = 0
         end += 4
         if end == len(buffer):
-            self._buffer = b""
+            self.buffer = b""
             return buffer
-        self._buffer = buffer[end:]
+        self.buffer = buffer[end:]
         return buffer[:end]

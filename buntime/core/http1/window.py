@@ -1,14 +1,25 @@
-"""How much of an answer may be under way between its worker and its client.
+"""How much of a body may be under way between a client and a worker, in either direction.
 
-The worker has DOWNLOAD_WINDOW of credit to begin with, and gets as much again as the client takes.
-A worker that waits for each WINDOW is half as fast. So who takes all at once gets a wider window by
-and by, up to DOWNLOAD_WINDOW_MAX, and who does not the narrow one: what waits for a client is
-memory. At any time
+Of a request's body, and of a WebSocket's messages, the worker says how much it takes: it grants
+credit, and nothing is handed on beyond it.
+
+Of an answer the worker has DOWNLOAD_WINDOW of credit to begin with, and gets as much again as the
+client takes. A worker that waits for each WINDOW is half as fast. So a client that takes all at
+once gets a wider window by and by, up to DOWNLOAD_WINDOW_MAX, and any other the narrow one: what
+waits for a client is memory. At any time
 
     credit of the worker + untaken bytes = DOWNLOAD_WINDOW + extra bytes
 """
 
-from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX
+from buntime.core.errors import ClientFault
+from buntime.core.http1.reader import RequestReader
+from buntime.wire import (
+    DOWNLOAD_WINDOW,
+    DOWNLOAD_WINDOW_MAX,
+    MAX_PAYLOAD,
+    MESSAGE_OVERHEAD,
+    UPLOAD_WINDOW,
+)
 
 # Credit goes back to the worker in pieces of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
@@ -46,3 +57,78 @@ class DownloadWindow:
         self._extra_bytes += change
         self._untaken_bytes -= taken
         return taken + change
+
+
+class UploadWindow:
+    """A request's body on its way to a worker, or the messages of a WebSocket's client."""
+
+    __slots__ = ("_awaits_continue", "_max_bytes", "_reader", "credit_bytes", "seen_bytes")
+
+    def __init__(self, reader: RequestReader, max_bytes: int, *, awaits_continue: bool) -> None:
+        """`awaits_continue`: the client sends nothing before it is told to go on."""
+        self._reader = reader
+        self._max_bytes = max_bytes
+        self._awaits_continue = awaits_continue
+        self.credit_bytes = 0
+        self.seen_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"UploadWindow({self.seen_bytes} seen, {self.credit_bytes} of credit)"
+
+    @property
+    def has_ended(self) -> bool:
+        """Is the whole body handed on?"""
+        return self._reader.body_ended
+
+    @property
+    def wants_data(self) -> bool:
+        """May more of the body go on as soon as it comes?"""
+        return self.credit_bytes > 0 and not self._reader.body_ended
+
+    def open(self) -> bytes:
+        """The piece that goes with the request itself; the rest of the first window is credit.
+
+        A client that waits for 100 Continue gets it at the app's first read, so there is no credit
+        before that. Raises ClientFault as `next_piece` does.
+        """
+        data = self._take(MAX_PAYLOAD)
+        self.credit_bytes = 0 if self._awaits_continue else UPLOAD_WINDOW - len(data)
+        return data
+
+    def grant(self, credit_bytes: int) -> bool:
+        """The worker takes so much more; returns whether the client is to be told to go on."""
+        self.credit_bytes += credit_bytes
+        awaits, self._awaits_continue = self._awaits_continue, False
+        return awaits and not self._reader.body_ended
+
+    def next_piece(self) -> bytes | None:
+        """What may go on now; None where nothing has come, or may go.
+
+        An empty piece is the end of a body in chunks. Raises ClientFault where the body is
+        malformed, or larger than the app takes.
+        """
+        if not self.credit_bytes or self._reader.body_ended:
+            return None
+        data = self._take(min(self.credit_bytes, MAX_PAYLOAD))
+        if not data and not self._reader.body_ended:
+            return None
+        self.credit_bytes -= len(data)
+        return data
+
+    def on_message(self, size_bytes: int) -> None:
+        """A piece of a message goes on, which its protocol has cut to fit the credit."""
+        self.credit_bytes -= size_bytes + MESSAGE_OVERHEAD
+        self.seen_bytes += size_bytes
+
+    def _take(self, limit: int) -> bytes:
+        data = self._reader.read_body(limit)
+        self.seen_bytes += len(data)
+        if self.seen_bytes > self._max_bytes:
+            raise body_too_large(self._max_bytes)
+        return data
+
+
+def body_too_large(limit_bytes: int) -> ClientFault:
+    return ClientFault(
+        413, "body_too_large", f"the body is larger than {limit_bytes} bytes", closes=True
+    )

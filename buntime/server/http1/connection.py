@@ -236,7 +236,7 @@ class Connection:
             if not self._pending:
                 self._shut()
                 return
-        elif not self._is_serving and self.reader.buffered_bytes and not self._pending:
+        elif not self._is_serving and self.reader.buffer and not self._pending:
             self._serve()
         self.settle()
 
@@ -372,7 +372,7 @@ class Connection:
             if self._phase is _Phase.CLOSING:
                 self._shut()
                 return
-            if self.exchange is None and self.reader.buffered_bytes and not self._is_serving:
+            if self.exchange is None and self.reader.buffer and not self._is_serving:
                 self._serve()
         self.settle()
 
@@ -381,7 +381,7 @@ class Connection:
     def _shut(self) -> None:
         """The last answer is written. Linger where the client may still be sending."""
         reader = self.reader
-        is_quiet = reader.body_ended and not reader.buffered_bytes and not reader.is_broken
+        is_quiet = reader.body_ended and not reader.buffer and not reader.is_broken
         if is_quiet and self._link is None:
             self.abort()
             return
@@ -417,13 +417,13 @@ class Connection:
             return False
         if self._link is not None and self._phase is _Phase.OPEN:
             return self._link.wants_data and not self._is_clogged()
-        buffered = self.reader.buffered_bytes
+        buffered = self.reader.buffer
         if not buffered or self._phase is _Phase.LINGERING:
             return True
         exchange = self.exchange
         if exchange is None:
             return not self._pending  # an incomplete head
-        return not self.reader.body_ended and exchange.upload_credit > 0
+        return exchange.wants_body
 
     def _is_clogged(self) -> bool:
         pending = self._pending
@@ -445,10 +445,10 @@ class Connection:
             return None
         exchange = self.exchange
         if exchange is None:
-            if self.reader.buffered_bytes:
+            if self.reader.buffer:
                 return service.head_timeouts
             return service.idle_timeouts
-        if not self.reader.body_ended and exchange.upload_credit > 0:
+        if exchange.wants_body:
             return service.body_timeouts
         return None
 

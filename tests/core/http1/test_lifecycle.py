@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from buntime.core.http1.lifecycle import HELD, TRANSITIONS, Event, LifecycleError, State, after
+from buntime.core.http1.lifecycle import HAND_OVER, HELD, TRANSITIONS, Event, State
+from buntime.core.values.ways import LifecycleError
 
 
 def test_an_event_without_an_entry_raises() -> None:
     """An event that a state does not know is a bug, and is told with both."""
     with pytest.raises(LifecycleError, match="an exchange that is STREAMING met HAND_OVER"):
-        after(State.STREAMING, Event.HAND_OVER)
+        _ = HAND_OVER[State.STREAMING]
 
 
 def test_it_ends_once() -> None:

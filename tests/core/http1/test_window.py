@@ -1,7 +1,18 @@
-"""How much of an answer may be under way between a worker and a client."""
+"""How much of a body may be under way between a client and a worker."""
 
-from buntime.core.http1.window import DownloadWindow
-from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD
+from itertools import zip_longest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.head import HeadParser, Limits
+from buntime.core.http1.reader import RequestReader
+from buntime.core.http1.window import DownloadWindow, UploadWindow
+from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD, UPLOAD_WINDOW
+
+# Of an answer
 
 
 class Line:
@@ -73,3 +84,81 @@ def test_nothing_more_for_a_client_that_takes_nothing() -> None:
     for _ in range(100):
         line.pass_on(takes=0)
     assert (line.credit, line.pending_bytes) == (0, DOWNLOAD_WINDOW)
+
+
+# Of a request
+
+
+def reader_of(body: bytes, framing: str) -> RequestReader:
+    """A reader that has read this request's head."""
+    reader = RequestReader(HeadParser(Limits()))
+    reader.receive(f"POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode() + body)
+    assert reader.next_head() is not None
+    return reader
+
+
+def test_the_first_piece_costs_credit() -> None:
+    """What goes with the request is part of the first window."""
+    upload = UploadWindow(reader_of(b"01234", "Content-Length: 10"), 10, awaits_continue=False)
+    assert (upload.open(), upload.credit_bytes) == (b"01234", UPLOAD_WINDOW - 5)
+    assert upload.wants_data
+    assert upload.next_piece() is None
+
+
+def test_a_client_that_asks_first_is_told_once() -> None:
+    """There is no credit before the worker's first grant, which is when the client may go on."""
+    upload = UploadWindow(reader_of(b"", "Content-Length: 10"), 10, awaits_continue=True)
+    assert (upload.open(), upload.wants_data) == (b"", False)
+    assert [upload.grant(100), upload.grant(100)] == [True, False]
+    assert upload.wants_data
+
+
+def test_a_body_that_has_come_unasked_needs_no_continue() -> None:
+    """Nothing is left to go on with."""
+    upload = UploadWindow(reader_of(b"0123456789", "Content-Length: 10"), 10, awaits_continue=True)
+    assert (upload.open(), upload.has_ended) == (b"0123456789", True)
+    assert not upload.grant(100)
+
+
+def test_the_end_of_chunks_is_an_empty_piece() -> None:
+    """A body in chunks may end behind its last byte, which is to be told too."""
+    reader = reader_of(b"5\r\n01234\r\n", "Transfer-Encoding: chunked")
+    upload = UploadWindow(reader, 10, awaits_continue=False)
+    upload.open()
+    reader.receive(b"0\r\n\r\n")
+    assert (upload.next_piece(), upload.has_ended) == (b"", True)
+    assert upload.next_piece() is None
+
+
+def test_a_body_beyond_its_limit_is_refused() -> None:
+    """Bytes are counted as they come, where no length was told."""
+    reader = reader_of(b"5\r\n01234\r\n", "Transfer-Encoding: chunked")
+    upload = UploadWindow(reader, 9, awaits_continue=False)
+    upload.open()
+    reader.receive(b"5\r\n56789\r\n")
+    with pytest.raises(ClientFault, match="larger than 9 bytes"):
+        upload.next_piece()
+
+
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=200_000), max_size=5),
+    grants=st.lists(st.integers(0, 200_000), max_size=10),
+)
+def test_nothing_goes_beyond_the_credit(pieces: list[bytes], grants: list[int]) -> None:
+    """Whatever comes and whatever is granted, in order and whole, and never more than granted."""
+    body = b"".join(pieces)
+    reader = reader_of(b"", f"Content-Length: {len(body) + 1}")
+    upload = UploadWindow(reader, len(body) + 1, awaits_continue=False)
+    passed, granted = upload.open(), UPLOAD_WINDOW
+    for piece, credit in zip_longest(pieces, grants, fillvalue=None):
+        if piece is not None:
+            reader.receive(piece)
+        if credit is not None:
+            upload.grant(credit)
+            granted += credit
+        while (data := upload.next_piece()) is not None:
+            assert len(data) <= MAX_PAYLOAD
+            passed += data
+        assert upload.credit_bytes == granted - len(passed) >= 0
+    assert passed == body[:granted]
+    assert upload.seen_bytes == len(passed)

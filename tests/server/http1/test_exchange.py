@@ -10,7 +10,8 @@ import pytest
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ClientFault, ServerFault
-from buntime.core.http1.lifecycle import LifecycleError, State
+from buntime.core.http1.lifecycle import State
+from buntime.core.values.ways import LifecycleError
 from buntime.wire import DOWNLOAD_WINDOW, UPLOAD_WINDOW
 from tests.support.exchanges import FakeClient, FakeResponder
 

@@ -1,0 +1,162 @@
+"""What a client asks, who it is, and which app answers: what is known before there is an answer.
+
+The steps of the pipeline fill it in; `Exchange` adds the answer.
+"""
+
+from collections.abc import Callable, Iterable
+from time import time
+
+from buntime.core.apps.app import App
+from buntime.core.errors import HttpError
+from buntime.core.http1.errorpage import render_error
+from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.head import Head
+from buntime.core.telemetry.meters import Meter
+from buntime.core.telemetry.records import AccessEntry
+from buntime.core.websocket.handshake import Upgrade, accept_response
+from buntime.server.http1.parties import Client
+from buntime.wire import REQUEST, Message
+
+Fields = Iterable[tuple[str, str] | list[str]]
+
+
+class ClientRequest:
+    """A request, as far as steps before its answer have found out about it."""
+
+    __slots__ = (
+        "_service",
+        "app",
+        "base",
+        "body_max_bytes",
+        "client",
+        "head",
+        "headers",
+        "id",
+        "meter",
+        "sender",
+        "started_s",
+        "upgrade",
+        "worker_name",
+    )
+
+    def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
+        self.client = client
+        self._service = service = client.service
+        self.head = head
+        self.id = request_id
+        self.sender = sender
+        self.started_s = service.loop.now
+        self.headers = head.headers  # without the runtime's key
+        self.app: App | None = None
+        self.meter: Meter = service.meters.of_none
+        self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
+        self.body_max_bytes = 0  # 0 while nobody reads it
+        self.worker_name = ""  # the last that had it
+        self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
+
+    @property
+    def now(self) -> float:
+        """The loop's time, in monotonic seconds."""
+        return self._service.loop.now
+
+    @property
+    def is_draining(self) -> bool:
+        """Does the runtime shut down?"""
+        return self._service.is_draining
+
+    def route_to(self, app: App, *, base: str) -> None:
+        """This app answers, at `base`."""
+        self.app = app
+        self.meter = self._service.meters.of(app)
+        self.base = base
+
+    def limit_body(self, max_bytes: int) -> None:
+        """Refuse a body that turns out to be larger."""
+        self.body_max_bytes = max_bytes
+
+    def offer_upgrade(self, upgrade: Upgrade) -> None:
+        """The client offers a WebSocket."""
+        self.upgrade = upgrade
+
+    def withhold(self, is_secret: Callable[[tuple[str, str]], bool]) -> None:
+        """Take these fields of the request away from whoever answers."""
+        self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
+
+    def to_message(self, number: int, body: bytes, *, ended: bool) -> Message:
+        """The REQUEST for a worker in whose channel it has this number; `body` is its payload."""
+        head, sender, upgrade = self.head, self.sender, self.upgrade
+        message: Message = {
+            "type": REQUEST,
+            "id": number,
+            "method": head.method,
+            "target": sender.prefix + head.target,
+            "base": self.base,
+            "scheme": sender.scheme,
+            "version": head.version,
+            "client": sender.client,
+            "server": self.client.address,
+            "headers": self._fields_for_app(),
+            "request_id": self.id,
+            "end": ended,
+        }
+        if body:
+            message["size"] = len(body)
+        if upgrade is not None:
+            message["upgrade"] = "websocket"
+            message["subprotocols"] = upgrade.subprotocols
+        return message
+
+    def _render(self, error: HttpError) -> tuple[Fields, bytes]:
+        """An error of the runtime as the fields and the body of an answer."""
+        accept = next((value for name, value in self.head.headers if name == "accept"), "")
+        is_development = self._service.is_development
+        return render_error(error, self.id, accept=accept, shows_detail=is_development)
+
+    def _shake_hands(self, subprotocol: str | None, fields: Fields) -> bytes:
+        """The head that opens the WebSocket; raises as `accept_response` does."""
+        if self.upgrade is None:
+            raise AssertionError("a handshake of a request that is no WebSocket")
+        date = self._service.date()
+        return accept_response(self.upgrade, subprotocol, fields, date=date, request_id=self.id)
+
+    def _log_access(self, status: int, sent_bytes: int, seconds: float) -> None:
+        """Its line in the access log: it has ended."""
+        app = self.app
+        self._service.log.access(
+            AccessEntry(
+                time=time(),
+                request_id=self.id,
+                method=self.head.method,
+                path=self.head.target,
+                app=app.name if app is not None else None,
+                version=app.version if app is not None else None,
+                worker=self.worker_name or None,
+                status=status,
+                bytes=sent_bytes,
+                ms=seconds * 1000,
+                client=self.sender.text,
+            )
+        )
+
+    def _log_bad_answer(self, error: str) -> None:
+        app = self.app
+        self._service.log.error(
+            "app.answer_invalid",
+            "app gave an answer that cannot be sent",
+            error=error,
+            request_id=self.id,
+            path=self.head.path,
+            app=app.name if app is not None else None,
+            version=app.version if app is not None else None,
+            worker=self.worker_name or None,
+        )
+
+    def _fields_for_app(self) -> list[tuple[str, str]]:
+        """The request's header fields as an app is to see them."""
+        sender, headers = self.sender, self.headers
+        fields = sender.passed_fields(headers)
+        if not sender.is_forwarded and len(fields) < len(headers):
+            self._service.on_fields_dropped(sender.text, headers)
+        fields += sender.told_fields(fields)
+        fields += (("x-base", self.base), ("x-request-id", self.id))
+        return fields
