@@ -3,11 +3,17 @@
 import os
 import socket
 from collections import deque
+from collections.abc import Sequence
 
 from buntime.server.http1.parties import Resource
+from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
+# What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
+# for it is pongs alone, of a client that pings and does not read.
+_CLOGGED_BYTES = DOWNLOAD_WINDOW_MAX + 64 * 1024
+_CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW_MAX // MESSAGE_OVERHEAD
 
 
 class _File:
@@ -39,9 +45,20 @@ class Backlog(deque[memoryview | _File | _Release]):
         super().__init__()
         self.size_bytes = 0
 
-    def put(self, data: memoryview) -> None:
-        self.append(data)
-        self.size_bytes += len(data)
+    @property
+    def is_clogged(self) -> bool:
+        """Is there more than a WebSocket's client may leave untaken?"""
+        return self.size_bytes > _CLOGGED_BYTES or len(self) > _CLOGGED_BUFFERS
+
+    def put_unsent(self, buffers: Sequence[bytes], sent: int) -> None:
+        """What is left of these when the first `sent` bytes are gone."""
+        for buffer in buffers:
+            if sent >= len(buffer):
+                sent -= len(buffer)
+            else:
+                self.append(memoryview(buffer)[sent:])
+                self.size_bytes += len(buffer) - sent
+                sent = 0
 
     def put_file(self, fd: int, offset: int, length: int) -> None:
         self.append(_File(fd, offset, length))

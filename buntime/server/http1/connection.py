@@ -1,69 +1,54 @@
 """One client's connection: its socket, its requests one after the other, its output.
 
-States, told by `_phase`: OPEN serves requests; CLOSING has written its last answer and waits for
-the client to take it; LINGERING has shut its side and throws away what still comes, since closing
-with unread bytes would make the kernel reset the connection and lose the answer on its way
-(RFC 9112 9.6); CLOSED is over.
-
-Output that the kernel does not take at once waits in `_pending`. While it does, no further
-request is begun, so a client that does not read cannot fill the memory.
+core/http1/connection.py says what is to be done; here it is done to a socket. Output that the
+kernel does not take at once waits in `_pending`.
 """
 
 import select
 import socket
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
+from buntime.core.http1.connection import Due, Phase, ServerConnection, Step, too_slow
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
-from buntime.core.http1.reader import RequestReader
 from buntime.sdk import closecodes
 from buntime.server.http1.backlog import Backlog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Link, Resource
 from buntime.server.http1.service import Service
-from buntime.server.loop import READ, WRITE, TimeoutQueue
-from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
+from buntime.server.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
-# What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
-# for it is pongs alone, of a client that pings and does not read.
-_CLOGGED_BYTES = DOWNLOAD_WINDOW_MAX + 64 * 1024
-_CLOGGED_BUFFERS = 2 * DOWNLOAD_WINDOW_MAX // MESSAGE_OVERHEAD
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
-# How long a refused client may go on sending: many read only when they have sent everything.
-_LINGER_MAX_S = 30.0
-# How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
-_HANGUP_S = 0.5
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
+_RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
-
-
-class _Phase(Enum):
-    OPEN = auto()
-    CLOSING = auto()
-    LINGERING = auto()
-    CLOSED = auto()
+# What each request needs: a member of an Enum costs more to look up than a call.
+_SERVE = Step.SERVE
+_NOTHING = Step.NOTHING
+_NOTHING_DUE = Due.NOTHING
+_HEAD = Phase.HEAD
+_EXCHANGE = Phase.EXCHANGE
+_CLOSED = Phase.CLOSED
 
 
 class Connection:
     """Reads requests from a socket, hands them on, and writes what comes back."""
 
     __slots__ = (
+        "_due",
         "_events",
         "_handle",
+        "_http",
         "_is_fresh",
         "_is_proxy",
         "_is_serving",
-        "_lingering_since_s",
         "_link",
         "_pending",
-        "_phase",
         "_sender",
         "_sock",
-        "_timer",
         "address",
         "exchange",
         "peer_text",
@@ -87,37 +72,37 @@ class Connection:
         self.peer_text = self._sender.text
         self.address = address  # where it came in; None on a unix socket
         self._sock = sock
-        self._phase = _Phase.OPEN
-        self._events = READ
-        self.reader = RequestReader(service.head_parser)
+        self._http = ServerConnection(service.head_parser)
+        self.reader = self._http.reader
         self._pending: Backlog | None = None  # made when first needed
-        self._timer: TimeoutQueue | None = None
-        self._lingering_since_s = 0.0
         self._is_serving = False
         self._is_fresh = True  # no request of it has ended yet
         # per request
         self.exchange: Exchange | None = None
         self._link: Link | None = None  # the exchange is an open WebSocket
+        # what is waited for
+        self._events = READ
+        self._due = Due.NOTHING
         service.loop.register(sock, READ, self)
-        self._set_timer(service.idle_timeouts)
+        self.settle()
 
     def __repr__(self) -> str:
-        return f"Connection({self.peer_text}, {self._phase.name}, {self.exchange!r})"
+        return f"Connection({self.peer_text}, {self._http.phase.name}, {self.exchange!r})"
 
     # Called by the loop
 
     def on_ready(self, events: int) -> None:
         if events & WRITE:
             self._flush()
-        if events & READ and self._phase is not _Phase.CLOSED:
+        if events & READ and self._http.phase is not _CLOSED:
             self._receive()
 
     def abort(self) -> None:
         """Close at once; the client notices a cut."""
-        if self._phase is _Phase.CLOSED:
+        if self._http.phase is _CLOSED:
             return
-        self._phase = _Phase.CLOSED
-        self._set_timer(None)
+        self._http.end()
+        self._wait_for(Due.NOTHING)
         if self._events:
             self.service.loop.unregister(self._sock)
             self._events = 0
@@ -134,17 +119,12 @@ class Connection:
             exchange.on_client_left()
 
     def on_timeout(self) -> None:
-        """The time of `_timer` has passed; which one it was tells what to do."""
-        timer, self._timer = self._timer, None
-        service = self.service
-        if timer is service.head_timeouts and self.exchange is None:
-            self._refuse(_too_slow("the request's head did not come in time"))
-        elif timer is service.body_timeouts and self.exchange is not None:
-            self.exchange.fail(_too_slow("the request's body did not come in time"))
-        elif timer is service.loop.timeouts(_HANGUP_S) and not self._has_hung_up():
+        """The time for what is due has passed."""
+        due, self._due = self._due, Due.NOTHING
+        if due is Due.HANGUP and not self._has_hung_up():
             self.settle()
-        else:  # idle for long enough, lingering is over, the client takes nothing or has left
-            self.abort()
+        else:
+            self._do(self._http.on_due(due))
 
     # Called by the exchange
 
@@ -156,7 +136,7 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Send, or keep for when the client can take it."""
         if self._pending:
-            self._keep(memoryview(data))
+            self._keep((data,), 0)
             return
         try:
             sent = self._sock.send(data)
@@ -166,7 +146,7 @@ class Connection:
             self.abort()
             return
         if sent < len(data):
-            self._keep(memoryview(data)[sent:])
+            self._keep((data,), sent)
             self.settle()
 
     def write_all(self, buffers: Sequence[bytes]) -> None:
@@ -187,17 +167,12 @@ class Connection:
                 return
             if sent == size:
                 return
-        for buffer in buffers:
-            if sent >= len(buffer):
-                sent -= len(buffer)
-            else:
-                self._keep(memoryview(buffer)[sent:])
-                sent = 0
+        self._keep(buffers, sent)
         self.settle()
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
         """Send a part of a file by sendfile; see `release_later` for its descriptor."""
-        if length and self._phase is _Phase.OPEN:
+        if length and self._http.phase is not _CLOSED:
             self._backlog().put_file(fd, offset, length)
             self._flush()
 
@@ -211,45 +186,40 @@ class Connection:
     def open_link(self, link: Link, head: bytes) -> None:
         """From now on the connection is a WebSocket; `head` answers its handshake."""
         self._link = link
+        early = self._http.on_linked()
         self.write(head)
-        early = self.reader.take_rest()
         if early and self._link is not None:
             link.on_data(early)
         self.settle()
 
     def on_link_closed(self) -> None:
         """Both closing frames are written: the connection ends when ours is taken."""
-        if self._phase is _Phase.OPEN:
-            self._phase = _Phase.CLOSING
-            if not self._pending:
-                self._shut()
+        if self._http.phase is Phase.LINKED:
+            self._do(self._http.on_last(bool(self._pending), self.service.loop.now))
 
     def on_exchange_end(self, keep_alive: bool) -> None:
         """The answer is written; go on with the next request, or close."""
-        if self._phase is not _Phase.OPEN:
+        if self._http.phase is not _EXCHANGE:
             return
         self.exchange = None
         self._is_fresh = False
-        self._set_timer(None)  # what follows has a time of its own
-        if not keep_alive or self.service.is_draining:
-            self._phase = _Phase.CLOSING
-            if not self._pending:
-                self._shut()
-                return
-        elif not self._is_serving and self.reader.buffer and not self._pending:
-            self._serve()
-        self.settle()
+        self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
+        service = self.service
+        keep_alive = keep_alive and not service.is_draining
+        step = self._http.on_answered(keep_alive, bool(self._pending), service.loop.now)
+        if not self._is_serving or step is Step.ABORT or step is Step.SHUT:
+            self._do(step)  # else whoever serves goes on, and settles
 
     def cut(self) -> None:
         """End in the middle of an answer: with a reset, so that no body looks complete."""
-        exchange = self.exchange
-        if exchange is not None and self._phase is _Phase.OPEN:
-            linger = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
-            self._sock.setsockopt(socket.SOL_SOCKET, *linger)
+        if self.exchange is not None and self._http.phase is _EXCHANGE:
+            self._sock.setsockopt(socket.SOL_SOCKET, *_RESET)
             self.abort()
 
+    # The runtime shuts down
+
     def drain(self) -> None:
-        """The runtime shuts down: close if nothing is under way, or nothing that would end."""
+        """Close if nothing is under way, or nothing that would end."""
         if self._link is not None:
             self._link.go_away(closecodes.GOING_AWAY)
             return
@@ -270,7 +240,7 @@ class Connection:
             self.abort()  # with half a head at most
 
     def _is_idle(self) -> bool:
-        return self.exchange is None and not self._pending and self._phase is _Phase.OPEN
+        return self._http.phase is _HEAD and not self._pending
 
     # Reading
 
@@ -283,50 +253,33 @@ class Connection:
             self.abort()
             return
         if not data:
-            self._on_eof()
+            self._do(self._http.receive_end(bool(self._pending)))
             return
-        if self._phase is not _Phase.OPEN:
-            self._discard()
-            return
-        if self._link is not None:
-            self._link.on_data(data)
-            self.settle()
-            return
-        self.reader.receive(data)
-        if self.exchange is None:
+        step = self._http.receive(data, self.service.loop.now)
+        if step is _SERVE:
             self._serve()
-        elif not self.reader.body_ended:
-            if self._timer is self.service.body_timeouts:
-                self._timer.start(self)
+        elif step is _NOTHING:
+            if self._due is Due.SILENCE:
+                self._restart()
+        elif step is Step.PUMP and self.exchange is not None:
+            if self._due is Due.BODY:
+                self._restart()
             self.exchange.pump()
-        self.settle()
-
-    def _on_eof(self) -> None:
-        """The client sends no more. With a request under way this counts as having left."""
-        if self.exchange is None and self._pending and self._phase is _Phase.OPEN:
-            self._phase = _Phase.CLOSING  # it may still read the answers that wait
-            self.settle()
-        elif self._phase is _Phase.CLOSING and self._pending:
-            self.settle()
+        elif step is Step.CARRY and self._link is not None:
+            self._link.on_data(data)
         else:
             self.abort()
-
-    def _discard(self) -> None:
-        """The client still sends what nobody wants: give it time to come to its answer."""
-        if self.service.loop.now - self._lingering_since_s > _LINGER_MAX_S:
-            self.abort()
-        elif self._timer is not None:
-            self._timer.start(self)
+        self.settle()
 
     def _serve(self) -> None:
         """Begin requests until one is not answered at once, or no complete one is there."""
+        http, service = self._http, self.service
         self._is_serving = True
         try:
-            while self.exchange is None and not self._pending and self._phase is _Phase.OPEN:
-                head = self.reader.next_head()
+            while http.phase is _HEAD and not self._pending:
+                head = http.next_head()
                 if head is None:
                     return
-                service = self.service
                 sender = self._sender
                 if self._is_proxy:
                     sender = service.proxies.trace(sender.client, head)
@@ -345,9 +298,9 @@ class Connection:
 
     # Writing
 
-    def _keep(self, data: memoryview) -> None:
-        if self._phase is not _Phase.CLOSED:
-            self._backlog().put(data)
+    def _keep(self, buffers: Sequence[bytes], sent: int) -> None:
+        if self._http.phase is not _CLOSED:
+            self._backlog().put_unsent(buffers, sent)
 
     def _backlog(self) -> Backlog:
         if self._pending is None:
@@ -366,108 +319,79 @@ class Connection:
             return
         if self.exchange is not None:
             self.exchange.on_flushed()
-        if self._timer is self.service.send_timeouts:
-            self._timer.start(self)
-        if not self._pending:
-            if self._phase is _Phase.CLOSING:
-                self._shut()
-                return
-            if self.exchange is None and self.reader.buffer and not self._is_serving:
+        if self._due is Due.SENT:
+            self._restart()
+        self._do(_NOTHING if self._pending else self._http.on_sent(self.service.loop.now))
+
+    # What is to be done, and waited for
+
+    def _do(self, step: Step) -> None:
+        """Take a step that no bytes go with."""
+        if step is _SERVE:
+            if not self._is_serving:
                 self._serve()
+        elif step is not _NOTHING:
+            self._do_rare(step)
         self.settle()
 
-    # Closing
-
-    def _shut(self) -> None:
-        """The last answer is written. Linger where the client may still be sending."""
-        reader = self.reader
-        is_quiet = reader.body_ended and not reader.buffer and not reader.is_broken
-        if is_quiet and self._link is None:
+    def _do_rare(self, step: Step) -> None:
+        if step is Step.ABORT:
             self.abort()
-            return
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.abort()
-            return
-        self._phase = _Phase.LINGERING
-        self._lingering_since_s = self.service.loop.now
-        self.settle()
-
-    # Interest and time
+        elif step is Step.REFUSE:
+            self._refuse(too_slow("head"))
+        elif step is Step.FAIL and self.exchange is not None:
+            self.exchange.fail(too_slow("body"))
+        elif step is Step.SHUT:
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.abort()
 
     def settle(self) -> None:
         """Watch for what can be done now, and limit the time it may take."""
-        if self._phase is _Phase.CLOSED:
+        if self._http.phase is _CLOSED:
             return
-        events = (READ if self._wants_read() else 0) | (WRITE if self._pending else 0)
+        pending, link, exchange = self._pending, self._link, self.exchange
+        takes_data = is_closing = False
+        if link is not None:
+            takes_data = link.wants_data and not (pending and pending.is_clogged)
+            is_closing = link.is_closing
+        elif exchange is not None and not self.reader.body_ended:
+            takes_data = exchange.wants_body
+        reads, due = self._http.wanted(bool(pending), takes_data, is_closing)
+        events = READ if reads else 0
+        if pending:
+            events |= WRITE
         if events != self._events:
-            loop = self.service.loop
-            if not self._events:
-                loop.register(self._sock, events, self)
-            elif events:
-                loop.modify(self._sock, events, self)
-            else:
-                loop.unregister(self._sock)
-            self._events = events
-        self._set_timer(self._due_timer())
+            self._watch_for(events)
+        if due is not self._due:
+            self._wait_for(due)
 
-    def _wants_read(self) -> bool:
-        if self._phase is _Phase.CLOSING:
-            return False
-        if self._link is not None and self._phase is _Phase.OPEN:
-            return self._link.wants_data and not self._is_clogged()
-        buffered = self.reader.buffer
-        if not buffered or self._phase is _Phase.LINGERING:
-            return True
-        exchange = self.exchange
-        if exchange is None:
-            return not self._pending  # an incomplete head
-        return exchange.wants_body
+    def _watch_for(self, events: int) -> None:
+        loop = self.service.loop
+        if not self._events:
+            loop.register(self._sock, events, self)
+        elif events:
+            loop.modify(self._sock, events, self)
+        else:
+            loop.unregister(self._sock)
+        self._events = events
 
-    def _is_clogged(self) -> bool:
-        pending = self._pending
-        return pending is not None and (
-            pending.size_bytes > _CLOGGED_BYTES or len(pending) > _CLOGGED_BUFFERS
-        )
+    def _wait_for(self, due: Due) -> None:
+        """Only a change of what is waited for restarts the time."""
+        timeouts = self.service.timeouts
+        if self._due is not _NOTHING_DUE:
+            timeouts[self._due].stop(self)
+        self._due = due
+        if due is not _NOTHING_DUE:
+            timeouts[due].start(self)
 
-    def _due_timer(self) -> TimeoutQueue | None:
-        service = self.service
-        if self._phase is _Phase.LINGERING:
-            return service.linger_timeouts
-        if self._pending:
-            return service.send_timeouts
-        if self._link is not None and self._link.is_closing:
-            return service.linger_timeouts
-        if not self._events & READ:
-            return service.loop.timeouts(_HANGUP_S)
-        if self._link is not None:
-            return None
-        exchange = self.exchange
-        if exchange is None:
-            if self.reader.buffer:
-                return service.head_timeouts
-            return service.idle_timeouts
-        if exchange.wants_body:
-            return service.body_timeouts
-        return None
+    def _restart(self) -> None:
+        """There was progress."""
+        self.service.timeouts[self._due].start(self)
 
     def _has_hung_up(self) -> bool:
         """Has the client left, though it is not read?"""
         poll = select.poll()
         poll.register(self._sock, _HANGUP)
         return bool(poll.poll(0))
-
-    def _set_timer(self, queue: TimeoutQueue | None) -> None:
-        """Only a change of what is waited for restarts the time."""
-        if queue is self._timer:
-            return
-        if self._timer is not None:
-            self._timer.stop(self)
-        self._timer = queue
-        if queue is not None:
-            queue.start(self)
-
-
-def _too_slow(message: str) -> ClientFault:
-    return ClientFault(408, "request_timeout", message, closes=True)

@@ -7,6 +7,7 @@ from time import time
 from typing import Protocol
 
 from buntime.core.access.proxyfields import is_forwarding
+from buntime.core.http1.connection import Due
 from buntime.core.http1.forwarded import Headers, Proxies
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits
@@ -14,10 +15,12 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
-from buntime.server.loop import Loop
+from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
 _LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
+# How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
+_HANGUP_S = 0.5
 # A client's own id is kept for the log where it is a plain word of some length.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
@@ -56,17 +59,17 @@ class Service:
         self.log = log
         self.is_development = settings.is_development
         self.meters = meters
-        # One queue an aim, so that a connection can tell by its queue what it waited for, also
-        # where two settings have the same value.
-        self.head_timeouts = loop.new_timeouts(settings.head_timeout_s)
-        self.body_timeouts = loop.new_timeouts(settings.body_timeout_s)
-        self.idle_timeouts = loop.new_timeouts(settings.keepalive_timeout_s)
-        self.send_timeouts = loop.new_timeouts(settings.send_timeout_s)
+        # One queue for each, also where two settings have the same value. What others have the
+        # time of needs none.
+        self.timeouts: dict[Due, TimeoutQueue] = {
+            due: loop.new_timeouts(0.0) for due in Due if due is not Due.NOTHING
+        }
+        self.timeouts[Due.SILENCE].duration_s = _LINGER_S
+        self.timeouts[Due.HANGUP].duration_s = _HANGUP_S
         self.websocket_ping_s = settings.websocket_ping_s  # 0: never
         self.ping_timeouts = (
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
-        self.linger_timeouts = loop.new_timeouts(_LINGER_S)
         self.connections: set[Connected] = set()
         self.accepted = 0  # connections, since the start
         self.is_draining = False
@@ -90,10 +93,10 @@ class Service:
         )
         self.proxies = Proxies(settings.trusted_proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
-        self.head_timeouts.duration_s = settings.head_timeout_s
-        self.body_timeouts.duration_s = settings.body_timeout_s
-        self.idle_timeouts.duration_s = settings.keepalive_timeout_s
-        self.send_timeouts.duration_s = settings.send_timeout_s
+        self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
+        self.timeouts[Due.BODY].duration_s = settings.body_timeout_s
+        self.timeouts[Due.REQUEST].duration_s = settings.keepalive_timeout_s
+        self.timeouts[Due.SENT].duration_s = settings.send_timeout_s
 
     def date(self) -> str:
         """The Date field's value; made once a second."""

@@ -1,0 +1,264 @@
+"""A connection of HTTP/1.1 without its socket: what it does, what it waits for, and for how long.
+
+    HEAD <──next─── EXCHANGE ──link──> LINKED
+     │  ──request──>   │last              │last
+     │last             v                  │
+     └──────────> CLOSING <───────────────┘
+                     │shut
+                     v
+                 LINGERING               end: from each to CLOSED
+
+HEAD is between two requests, or in the middle of a head. EXCHANGE has a request under way, begun or
+refused; whether its body has come to its end is the reader's to say. LINKED is a WebSocket. CLOSING
+has written its last answer and waits for the client to take it. LINGERING has shut its side and
+throws away what still comes, since closing with unread bytes would make the kernel reset the
+connection and lose the answer on its way (RFC 9112 9.6).
+
+While output waits for the client no further request is begun, so a client that does not read cannot
+fill the memory. Whoever owns the socket tells what has come, what has passed and what was written,
+is told in a `Step` what to do, and asks `wanted` when it is done.
+
+Not modelled here: what waits to be sent, and what the requests are about.
+"""
+
+from enum import Enum, auto
+
+from buntime.core.errors import ClientFault
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.reader import RequestReader
+from buntime.core.values.ways import Ways
+
+# How long a refused client may go on sending: many read only when they have sent everything.
+LINGER_MAX_S = 30.0
+
+
+class Phase(Enum):
+    """What a connection is doing."""
+
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+
+    HEAD = auto()
+    EXCHANGE = auto()
+    LINKED = auto()
+    CLOSING = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+class Event(Enum):
+    """What happens to a connection."""
+
+    __hash__ = object.__hash__
+
+    REQUEST = auto()  # a head is complete, or refused
+    NEXT = auto()  # the answer is written, and another request may follow
+    LINK = auto()
+    LAST = auto()  # nothing more will be written
+    SHUT = auto()
+    END = auto()
+
+
+TRANSITIONS: dict[Phase, dict[Event, Phase]] = {
+    Phase.HEAD: {
+        Event.REQUEST: Phase.EXCHANGE,
+        Event.LAST: Phase.CLOSING,
+        Event.END: Phase.CLOSED,
+    },
+    Phase.EXCHANGE: {
+        Event.NEXT: Phase.HEAD,
+        Event.LINK: Phase.LINKED,
+        Event.LAST: Phase.CLOSING,
+        Event.END: Phase.CLOSED,
+    },
+    Phase.LINKED: {Event.LAST: Phase.CLOSING, Event.END: Phase.CLOSED},
+    Phase.CLOSING: {Event.SHUT: Phase.LINGERING, Event.END: Phase.CLOSED},
+    Phase.LINGERING: {Event.END: Phase.CLOSED},
+    Phase.CLOSED: {},
+}
+
+_WHAT = "a connection"
+REQUEST = Ways(TRANSITIONS, Event.REQUEST, _WHAT)
+NEXT = Ways(TRANSITIONS, Event.NEXT, _WHAT)
+LINK = Ways(TRANSITIONS, Event.LINK, _WHAT)
+LAST = Ways(TRANSITIONS, Event.LAST, _WHAT)
+SHUT = Ways(TRANSITIONS, Event.SHUT, _WHAT)
+END = Ways(TRANSITIONS, Event.END, _WHAT)
+
+
+class Step(Enum):
+    """What whoever owns the socket is to do now."""
+
+    NOTHING = auto()
+    SERVE = auto()  # ask for the next head, until there is none
+    PUMP = auto()  # hand on what has come of the body
+    CARRY = auto()  # the bytes are the WebSocket's
+    REFUSE = auto()  # answer that the head did not come in time
+    FAIL = auto()  # answer that the body did not come in time
+    SHUT = auto()  # say that nothing more will be sent, and read on
+    ABORT = auto()  # close
+
+
+class Due(Enum):
+    """What a connection waits for, for a limited time; one thing at a time."""
+
+    __hash__ = object.__hash__
+
+    NOTHING = auto()  # others have the time: the app's timeout, a WebSocket's pings
+    REQUEST = auto()  # the first byte of the next one
+    HEAD = auto()
+    BODY = auto()
+    SENT = auto()  # the client takes what waits
+    SILENCE = auto()  # the client has stopped sending
+    HANGUP = auto()  # nothing is read, so leaving is not noticed: look if it has left
+
+
+# What each request needs: a member of an Enum costs more to look up than a call.
+_HEAD = Phase.HEAD
+_EXCHANGE = Phase.EXCHANGE
+_NOTHING = Step.NOTHING
+_SERVE = Step.SERVE
+_DUE_NOTHING = Due.NOTHING
+_DUE_REQUEST = Due.REQUEST
+
+
+class ServerConnection:
+    """One client's connection, as far as it can be told without a socket."""
+
+    __slots__ = ("_lingering_since_s", "_was_linked", "phase", "reader")
+
+    def __init__(self, parser: HeadParser) -> None:
+        self.phase = _HEAD
+        self.reader = RequestReader(parser)
+        self._was_linked = False
+        self._lingering_since_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"ServerConnection({self.phase.name}, {self.reader!r})"
+
+    # What has come
+
+    def receive(self, data: bytes, now: float) -> Step:
+        """The client has sent `data`, which is not empty."""
+        phase = self.phase
+        if phase is _HEAD:
+            self.reader.receive(data)
+            return _SERVE
+        if phase is _EXCHANGE:
+            self.reader.receive(data)
+            return _NOTHING if self.reader.body_ended else Step.PUMP
+        if phase is Phase.LINKED:
+            return Step.CARRY
+        # Nobody wants it: the client has time to come to its answer.
+        if phase is Phase.LINGERING and now - self._lingering_since_s > LINGER_MAX_S:
+            return Step.ABORT
+        return _NOTHING
+
+    def receive_end(self, has_output: bool) -> Step:
+        """The client sends no more. With a request under way this counts as having left."""
+        if has_output:
+            if self.phase is _HEAD:
+                self.phase = LAST[self.phase]  # it may still read the answers that wait
+                return _NOTHING
+            if self.phase is Phase.CLOSING:
+                return _NOTHING
+        return Step.ABORT
+
+    def next_head(self) -> Head | None:
+        """The head of the next request, which is under way then; None while it is incomplete.
+
+        Raises ClientFault, which is to be answered: then that is what is under way.
+        """
+        try:
+            head = self.reader.next_head()
+        except ClientFault:
+            self.phase = REQUEST[self.phase]
+            raise
+        if head is not None:
+            self.phase = REQUEST[self.phase]
+        return head
+
+    def on_due(self, due: Due) -> Step:
+        """The time for this has passed. A client that was looked for has left."""
+        if due is Due.HEAD and self.phase is _HEAD:
+            self.phase = REQUEST[self.phase]
+            return Step.REFUSE
+        if due is Due.BODY and self.phase is _EXCHANGE:
+            return Step.FAIL
+        return Step.ABORT
+
+    # What was written
+
+    def on_answered(self, keep_alive: bool, has_output: bool, now: float) -> Step:
+        """The answer is written, though maybe not sent; may another request follow?"""
+        if not keep_alive:
+            return self.on_last(has_output, now)
+        self.phase = NEXT[self.phase]
+        return _SERVE if self.reader.buffer and not has_output else _NOTHING
+
+    def on_linked(self) -> bytes:
+        """The handshake is answered: returns what has come behind it, the WebSocket's first."""
+        self.phase = LINK[self.phase]
+        self._was_linked = True
+        return self.reader.take_rest()
+
+    def on_last(self, has_output: bool, now: float) -> Step:
+        """Nothing more will be written."""
+        self.phase = LAST[self.phase]
+        return _NOTHING if has_output else self._shut(now)
+
+    def on_sent(self, now: float) -> Step:
+        """All that was written is sent."""
+        if self.phase is Phase.CLOSING:
+            return self._shut(now)
+        return _SERVE if self.phase is _HEAD and self.reader.buffer else _NOTHING
+
+    def end(self) -> None:
+        """The socket is closed."""
+        self.phase = END[self.phase]
+
+    def _shut(self, now: float) -> Step:
+        """Linger where the client may still be sending."""
+        reader = self.reader
+        is_quiet = reader.body_ended and not reader.buffer and not reader.is_broken
+        if is_quiet and not self._was_linked:
+            return Step.ABORT
+        self.phase = SHUT[self.phase]
+        self._lingering_since_s = now
+        return Step.SHUT
+
+    # What it waits for
+
+    def wanted(self, has_output: bool, takes_data: bool, is_closing: bool) -> tuple[bool, Due]:
+        """Whether to read, and what is waited for, where so much is known:
+
+        `has_output`: something waits to be sent. `takes_data`: there is credit for the body of the
+        request under way, or for a WebSocket's messages. `is_closing`: our closing frame is
+        written, and the client has some time to answer it.
+        """
+        phase, due = self.phase, _DUE_NOTHING
+        if phase is _EXCHANGE:
+            reads = not self.reader.buffer
+            if takes_data and not self.reader.body_ended:
+                reads, due = True, Due.BODY
+        elif phase is _HEAD:
+            if self.reader.buffer:
+                reads, due = not has_output, Due.HEAD
+            else:
+                reads, due = True, _DUE_REQUEST
+        elif phase is Phase.LINGERING:
+            return True, Due.SILENCE
+        else:
+            reads = phase is Phase.LINKED and takes_data
+        if has_output:
+            due = Due.SENT
+        elif is_closing:
+            due = Due.SILENCE
+        elif not reads:
+            due = Due.HANGUP
+        return reads, due
+
+
+def too_slow(what: str) -> ClientFault:
+    """The answer to a client whose "head" or "body" did not come in time."""
+    message = f"the request's {what} did not come in time"
+    return ClientFault(408, "request_timeout", message, closes=True)
