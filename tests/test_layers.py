@@ -86,10 +86,13 @@ def imported(module: str, tree: ast.AST) -> Iterator[str]:
                 yield deeper if deeper in FILES else base
 
 
+IMPORTS = {name: list(imported(name, tree)) for name, tree in TREES.items()}
+
+
 @pytest.mark.parametrize("module", FILES)
 def test_direction(module: str) -> None:
     """A module imports from its own layer and from those below it, and from no other."""
-    ours = {name for name in imported(module, TREES[module]) if name.split(".")[0] == "buntime"}
+    ours = {name for name in IMPORTS[module] if name.split(".")[0] == "buntime"}
     assert [name for name in ours if layer(name) not in ALLOWED[layer(module)]] == []
 
 
@@ -114,7 +117,7 @@ def test_order_of_concerns(module: str) -> None:
         return
     beside = [
         name
-        for name in imported(module, TREES[module])
+        for name in IMPORTS[module]
         if name in FILES and name.count(".") > 1 and layer(name) == layer(module)
     ]
     place = order.index(concern(module))
@@ -124,19 +127,19 @@ def test_order_of_concerns(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in FILES if layer(name) in IN_A_WORKER])
 def test_workers_need_no_packages(module: str) -> None:
     """What a worker loads imports the standard library and `buntime`, nothing else."""
-    roots = {name.split(".")[0] for name in imported(module, TREES[module])}
+    roots = {name.split(".")[0] for name in IMPORTS[module]}
     assert roots - sys.stdlib_module_names - {"buntime"} == set()
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if layer(name) == "core"])
 def test_core_does_no_io(module: str) -> None:
     """Core decides and leaves sockets, threads and processes to the server."""
-    assert DOES_IO.isdisjoint(imported(module, TREES[module]))
+    assert DOES_IO.isdisjoint(IMPORTS[module])
 
 
 def test_no_cycles() -> None:
     """No module imports itself by way of others."""
-    graph = {name: set(imported(name, tree)) - {name} for name, tree in TREES.items()}
+    graph = {name: {*names} - {name} for name, names in IMPORTS.items()}
     graphlib.TopologicalSorter(graph).prepare()
 
 
