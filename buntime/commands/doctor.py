@@ -14,7 +14,7 @@ from pathlib import Path
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
 from buntime.commands.masterkey import take_environ, with_master_key
-from buntime.commands.start import cores, read_settings
+from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
 from buntime.core.errors import UsageError
@@ -28,6 +28,7 @@ from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.exposures import exposures
 from buntime.server.http1.binding import open_bindings
+from buntime.server.pool.cores import cores
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.probe import find_kernel

@@ -8,6 +8,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings, load_settings
 from buntime.core.settings.setting import Mode
+from buntime.server.pool.cores import cores
 
 _DOTENV = ".env"
 
@@ -30,13 +31,6 @@ def read_settings(
     if needs_apps:
         _check_folders(settings.worker_dirs)
     return settings
-
-
-def cores() -> int:
-    """Cores that this process may use, which are fewer than the machine's in some containers."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from buntime.core.apps.manifestkeys import KEYS, Key, Routes
+from buntime.core.apps.manifestkeys import KEYS, Key, Routes, Workers
 from buntime.core.errors import ManifestError
 from buntime.core.sandbox.plan import Level
 from buntime.core.values.units import BadValue, format_duration, format_size
@@ -48,7 +48,7 @@ class Manifest:
     public_routes: Routes  # (method or "ALL", pattern)
     visibility: Visibility
     env: Mapping[str, str] = field(hash=False)  # cannot be changed
-    workers: int
+    workers: Workers
     concurrency: int | None
     prewarm: int
     max_memory_bytes: int | None

@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from buntime.core.access.paths import has_dots, inner_path
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
@@ -24,6 +24,7 @@ from buntime.core.values.kinds import (
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
+Workers = int | Literal["auto"]  # auto: one for each core
 Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
 
 
@@ -136,6 +137,17 @@ def _seconds_dump(seconds: float) -> float | int:
 
 _COUNT = whole_number(1)
 
+
+def _workers(value: object) -> Workers:
+    if value == "auto":
+        return "auto"
+    try:
+        count: int = _COUNT(value)
+    except BadValue as exc:
+        raise BadValue(f"{exc}, or auto") from None
+    return count
+
+
 KEYS = (
     Key(
         "entrypoint",
@@ -240,10 +252,11 @@ KEYS = (
     Key(
         "workers",
         "workers",
-        "number",
-        _COUNT,
+        "number, or auto",
+        _workers,
         1,
-        "most workers of an app with `ttl` above 0; state in memory wants 1",
+        "most workers of an app with `ttl` above 0; auto: one for each core; "
+        "state in memory wants 1",
     ),
     Key(
         "concurrency",

@@ -11,6 +11,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.settings.load import Settings
 from buntime.server.apps.changes import TreeWatch
+from buntime.server.pool.cores import cores
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.probe import Interpreter
 from buntime.wire import INIT, Message
@@ -69,7 +70,7 @@ class Deployment:
                 ttl_s=manifest.ttl_s,
                 idle_timeout_s=manifest.idle_timeout_s,
                 max_requests=manifest.max_requests,
-                workers=manifest.workers,
+                workers=cores() if manifest.workers == "auto" else manifest.workers,
                 prewarm=manifest.prewarm,
                 timeout_s=manifest.timeout_s,
             ),

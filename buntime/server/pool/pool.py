@@ -5,7 +5,6 @@ submit ─> Deployments ─> Scheduler ─> [Spawn, Adopt, Assign, End, Refuse, 
 a worker's READY, ERROR, end of request, death ─> Scheduler ─> ...
 """
 
-import os
 import random
 import signal
 from collections import deque
@@ -24,6 +23,7 @@ from buntime.core.telemetry.meters import Cause, Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
+from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.preparing import Preparing
@@ -422,5 +422,5 @@ def _limits(settings: Settings) -> PoolLimits:
         ephemeral_queue_limit=settings.ephemeral_queue_limit,
         queue_limit=_QUEUE_LIMIT,
         spare_workers=settings.spare_workers,
-        boots_at_once=_BOOTS_PER_CORE * (os.cpu_count() or 1),
+        boots_at_once=_BOOTS_PER_CORE * cores(),
     )

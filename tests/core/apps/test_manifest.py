@@ -155,6 +155,13 @@ def test_off_as_written() -> None:
     assert parse("sandbox: off")[0].sandbox == parse("sandbox: 'off'")[0].sandbox == "off"
 
 
+def test_as_many_workers_as_cores() -> None:
+    """`workers: auto` stays a word: how many cores there are is the server's to find out."""
+    manifest, _ = parse("workers: auto")
+    assert manifest.workers == "auto"
+    assert to_config(manifest)["workers"] == "auto"
+
+
 def test_public_routes_by_method() -> None:
     """Public routes may be given for each method, in any case of letters."""
     manifest, _ = parse("publicRoutes:\n  get: [/a, /b/*]\n  POST: [/a]\n  ALL: []\n")
@@ -182,7 +189,7 @@ def test_it_cannot_be_changed() -> None:
         ("ttl: -1", "ttl: -1 is not a duration"),
         ("ttl: [1]", "ttl: a list is not a duration"),
         ("maxRequests: '9'", "maxRequests: '9' is not allowed; write a whole number, 1 or more"),
-        ("workers: 0", "workers: 0 is not allowed; write a whole number, 1 or more"),
+        ("workers: 0", "workers: 0 is not allowed; write a whole number, 1 or more, or auto"),
         ("prewarm: -1", "prewarm: -1 is not allowed; write a whole number, 0 or more"),
         ("concurrency: 1.5", "concurrency: 1.5 is not allowed; write a whole number"),
         ("maxBodySize: 0", "maxBodySize: 0 is too small; write 1b or more"),
