@@ -5,7 +5,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
 
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
-                     or what to do to itself, see core/sandbox/order.py)
+                     or what to do to itself, see core/sandbox/order.py) tells_busy
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms
     REQUEST    R->W  type id method target base scheme version client server headers request_id
@@ -18,6 +18,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     ACCEPT     W->R  type id subprotocol headers open_ended
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end
+    BUSY       W->R  type share
     IDLE       R->W  type
     TERMINATE  R->W  type
 
@@ -31,6 +32,10 @@ A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE 
 MESSAGE carries a piece of one WebSocket message, the last one with `end`, and costs its size and
 MESSAGE_OVERHEAD of the same credit. CLOSE of the runtime: nothing more comes, with `end` nothing
 more goes out; CLOSE of the worker: the app has closed, and with `end` its handler is over.
+
+BUSY tells, from 0 to 1, for what share of the last tenth of a second the worker was busy: its event
+loop or, of a sync app, its processor. With `tells_busy` it comes every tenth of a second while the
+worker has something in hand, and a last time when all has become quiet.
 
 Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
 CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.
@@ -68,6 +73,7 @@ ERROR = "ERROR"
 ACCEPT = "ACCEPT"
 MESSAGE = "MESSAGE"
 CLOSE = "CLOSE"
+BUSY = "BUSY"
 IDLE = "IDLE"
 TERMINATE = "TERMINATE"
 

@@ -91,9 +91,9 @@ class AsyncEngine(Engine[AsyncExchange]):
         on_idle: Hook | None,
         on_terminate: Hook | None,
     ) -> None:
-        self._loop = _event_loop()
-        make_precise(self._loop)
-        self._outlet = Outlet(channel, self._loop)
+        self.loop = _event_loop()
+        make_precise(self.loop)
+        self._outlet = Outlet(channel, self.loop)
         super().__init__(channel, self._outlet.send, sockets)
         self._handle = handle
         self._start = start
@@ -101,17 +101,17 @@ class AsyncEngine(Engine[AsyncExchange]):
         self._on_idle_hook = on_idle
         self._on_terminate_hook = on_terminate
         self._tasks: set[asyncio.Task[None]] = set()
-        self._terminated = self._loop.create_future()
+        self._terminated = self.loop.create_future()
 
     def run(self, received: list[Received], ready: Callable[[], None]) -> None:
         """Start the app, call `ready`, and serve until TERMINATE has come and all is done.
 
         Raises what the app raises when it starts.
         """
-        main = self._loop.create_task(self._main(received, ready))
+        main = self.loop.create_task(self._main(received, ready))
         while True:
             try:
-                return self._loop.run_until_complete(main)
+                return self.loop.run_until_complete(main)
             except (SystemExit, KeyboardInterrupt) as exc:
                 # asyncio lets these through from any task of the app; they end that task alone.
                 if main.done():
@@ -124,12 +124,12 @@ class AsyncEngine(Engine[AsyncExchange]):
         ready()
         descriptor = self.channel.descriptor
         os.set_blocking(descriptor, False)
-        self._loop.add_reader(descriptor, self._read)
+        self.loop.add_reader(descriptor, self._read)
         self.take_in(received)
         await self._terminated
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._loop.remove_reader(descriptor)
+        self.loop.remove_reader(descriptor)
         await self._wind_up()
 
     async def _wind_up(self) -> None:
@@ -143,7 +143,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         for result in await asyncio.gather(*others, return_exceptions=True):
             if isinstance(result, Exception):
                 complain("a task of the app failed when it was cancelled", result)
-        await self._loop.shutdown_asyncgens()
+        await self.loop.shutdown_asyncgens()
         await self._outlet.drain(0)
 
     def _read(self) -> None:
@@ -155,10 +155,10 @@ class AsyncEngine(Engine[AsyncExchange]):
         if self.sockets is not None and "upgrade" in head:
             cls = self.sockets.exchange_class
         exchange = cls(head, payload, self.send, self.exchanges.pop)
-        exchange.loop = self._loop
+        exchange.loop = self.loop
         exchange.outlet = self._outlet
         self.exchanges[exchange.id] = exchange
-        exchange.task = self._loop.create_task(self._answer(exchange))
+        exchange.task = self.loop.create_task(self._answer(exchange))
         self._tasks.add(exchange.task)
 
     def tell(self, exchange: AsyncExchange) -> None:
@@ -169,14 +169,14 @@ class AsyncEngine(Engine[AsyncExchange]):
         """Wake the handler to hear of it, and cancel its task, at once or after its grace."""
         exchange.tell()
         if exchange.cancel_after_s:
-            self._loop.call_later(exchange.cancel_after_s, self._give_up, exchange)
+            self.loop.call_later(exchange.cancel_after_s, self._give_up, exchange)
         else:
             self._give_up(exchange)
 
     def idle(self) -> None:
         """Run the app's on_idle beside what else is in hand."""
         if self._on_idle_hook is not None:
-            task = self._loop.create_task(await_hook("on_idle", self._on_idle_hook))
+            task = self.loop.create_task(await_hook("on_idle", self._on_idle_hook))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -190,7 +190,7 @@ class AsyncEngine(Engine[AsyncExchange]):
             return
         spare_s = exchange.spare_s()
         if spare_s:
-            self._loop.call_later(spare_s, self._give_up, exchange)
+            self.loop.call_later(spare_s, self._give_up, exchange)
             return
         exchange.task.add_done_callback(lambda _: self._see_to_the_end(exchange))
         exchange.task.cancel()

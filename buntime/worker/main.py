@@ -99,7 +99,7 @@ def main(argv: list[str]) -> NoReturn:
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):
             _save_memory()
-        _serve(app, channel, received, ready)
+        _serve(app, init, channel, received, ready)
     except BaseException as exc:  # noqa: BLE001  # the edge of the app, and of the process
         if not is_ready:
             _refuse(channel, init, exc)
@@ -121,19 +121,32 @@ def _wait_for_init(channel: Channel) -> tuple[Message, list[Received]]:
     return head, received[1:]
 
 
-def _serve(app: App, channel: Channel, received: list[Received], ready: Callable[[], None]) -> None:
+def _serve(
+    app: App, init: Message, channel: Channel, received: list[Received], ready: Callable[[], None]
+) -> None:
     """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
-    if not app.is_async:
-        ready()
-        SyncEngine(
-            channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
-        ).run(received)
-        if app.on_terminate is not None:
-            run_hook("on_terminate", app.on_terminate)
+    if app.is_async:
+        _serve_async(app, init, channel, received, ready)
         return
+    ready()
+    engine = SyncEngine(
+        channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
+    )
+    if init.get("tells_busy"):
+        from buntime.worker.meter import ThreadMeter  # few apps may have several workers
+
+        ThreadMeter(engine)
+    engine.run(received)
+    if app.on_terminate is not None:
+        run_hook("on_terminate", app.on_terminate)
+
+
+def _serve_async(
+    app: App, init: Message, channel: Channel, received: list[Received], ready: Callable[[], None]
+) -> None:
     from buntime.worker.aio import AsyncEngine  # brings asyncio, 62 ms
 
-    AsyncEngine(
+    engine = AsyncEngine(
         channel,
         app.handle,
         app.sockets,
@@ -141,7 +154,12 @@ def _serve(app: App, channel: Channel, received: list[Received], ready: Callable
         stop=app.stop,
         on_idle=app.on_idle,
         on_terminate=app.on_terminate,
-    ).run(received, ready)
+    )
+    if init.get("tells_busy"):
+        from buntime.worker.meter import LoopMeter  # few apps may have several workers
+
+        LoopMeter(engine)
+    engine.run(received, ready)
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:

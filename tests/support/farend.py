@@ -49,6 +49,9 @@ class Told:
     def on_open_ended(self, worker: Worker) -> None:
         self.events.append(("open-ended", None))
 
+    def on_busy(self, worker: Worker, share: float) -> None:
+        self.events.append(("busy", share))
+
     def on_finished(self, worker: Worker, exchange: Exchange) -> None:
         self.events.append(("finished", exchange))
 

@@ -12,6 +12,7 @@ from tests.support.peer import opened
 from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_followers import KINDS, STRESS, check, start
+from tests.worker.test_meter import ASYNC, SYNC, tells
 from tests.worker.test_streams import DOWNLOAD, UPLOAD
 from tests.worker.test_wsgi import ENVIRON
 
@@ -102,6 +103,15 @@ def test_threads(old_shop: Workshop) -> None:
         for kind, number in in_hand:
             check(worker, kind, number)
         assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize("source", [ASYNC, SYNC], ids=["async", "sync"])
+def test_busy_shares(old_shop: Workshop, source: str) -> None:
+    """A worker that computes tells so there."""
+    worker = old_shop.start(source, path=[], tells_busy=True)
+    number = worker.request("/shop/compute-0.8")
+    tells(worker, lambda share: share > 0.7, "while it computes")
+    assert worker.answer(number).text == "done"
 
 
 def test_faults(old_shop: Workshop) -> None:

@@ -255,7 +255,7 @@ KEYS = (
         "number, or auto",
         _workers,
         1,
-        "most workers of an app with `ttl` above 0; auto: one for each core; "
+        "most workers of an app with `ttl` above 0, used as it computes; auto: one for each core; "
         "state in memory wants 1",
     ),
     Key(

@@ -10,7 +10,7 @@ Invariant, tested after each event: a count equals what a search over all worker
 from collections.abc import Hashable, Iterator
 
 from buntime.core.pool.lifecycle import Event, State
-from buntime.core.pool.workforce import HAS_LEFT, AppState, PoolLimits, WorkerState
+from buntime.core.pool.workforce import BUSY_SHARE, HAS_LEFT, AppState, PoolLimits, WorkerState
 
 _BUSY, _ASSIGN, _DRAINED = State.BUSY, Event.ASSIGN, Event.DRAINED  # looked up for each request
 
@@ -132,9 +132,30 @@ class Census:
         worker.is_leaving = is_leaving
         self._count(worker, 1)
 
+    def set_busy(self, worker: WorkerState, share: float, now: float) -> None:
+        """The worker is so busy."""
+        self._count(worker, -1)
+        worker.busy_share = share
+        worker.told_at_s = now
+        self._count(worker, 1)
+
+    def set_resting(self, worker: WorkerState, app: AppState, is_resting: bool) -> None:
+        """The worker gets nothing new, or may again."""
+        self._count(worker, -1)
+        worker.is_resting = is_resting
+        self._count(worker, 1)
+        if is_resting:
+            app.resting[worker] = None
+            app.idle.pop(worker, None)
+        else:
+            del app.resting[worker]
+            if worker.state is State.IDLE:
+                app.idle[worker] = None
+        _arrange(worker, app)
+
     # Requests
 
-    def begin(self, worker: WorkerState, app: AppState) -> None:
+    def begin(self, worker: WorkerState, app: AppState, now: float) -> None:
         """The worker is given one more request; it is one of its app's `open`."""
         in_hand = worker.in_hand + 1
         if in_hand == 1:  # else BUSY stays BUSY
@@ -142,6 +163,7 @@ class Census:
             del app.idle[worker]
             del worker.idle_line[worker]
             if app.is_watched:
+                worker.told_at_s = now
                 self.restless[app] = None
         worker.in_hand = in_hand
         if in_hand - worker.open_ended >= worker.capacity:
@@ -170,7 +192,8 @@ class Census:
                 self.step(worker, _DRAINED)
                 return
             worker.step(_DRAINED)
-            app.idle[worker] = None
+            if not worker.is_resting:
+                app.idle[worker] = None
             worker.idle_line = worker.idle_fresh
             worker.idle_line[worker] = None
             if app.is_watched:
@@ -238,6 +261,8 @@ class Census:
             app.leaving += by * (worker.is_leaving and state not in HAS_LEFT)
             app.loading += by * (state is State.LOADING)
             app.loaded += by * worker.is_loaded
+            app.used += by * worker.is_used()
+            app.busy += by * (worker.is_used() and worker.busy_share >= BUSY_SHARE)
 
     def _step_without_app(self, worker: WorkerState, event: Event) -> None:
         if worker.state is State.SPARE:
@@ -249,8 +274,11 @@ class Census:
     def _settle(self, worker: WorkerState, app: AppState, before: State) -> None:
         """See to it that the worker is found where its state says."""
         if before is State.IDLE:
-            del app.idle[worker]
+            app.idle.pop(worker, None)
             del worker.idle_line[worker]
+        if worker.is_resting and worker.state in HAS_LEFT:
+            worker.is_resting = False
+            del app.resting[worker]
         if worker.state is State.IDLE:
             app.idle[worker] = None
             worker.idle_line = worker.idle_fresh
@@ -283,7 +311,7 @@ class Census:
 
 def _arrange(worker: WorkerState, app: AppState) -> None:
     """Have the worker among those that can take a request, exactly if it can."""
-    if worker.can_take() == (worker.place >= 0):
+    if (worker.can_take() and not worker.is_resting) == (worker.place >= 0):
         return
     if worker.place >= 0:
         _close(worker, app)

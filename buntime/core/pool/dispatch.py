@@ -14,7 +14,7 @@ from buntime.core.pool.lifecycle import Event
 from buntime.core.pool.lifetimes import Lifetimes
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.room import Room
-from buntime.core.pool.workforce import CRASH_LOOP, AppState
+from buntime.core.pool.workforce import CRASH_LOOP, AppState, WorkerState
 
 
 class Dispatch:
@@ -44,14 +44,22 @@ class Dispatch:
         if app.is_ephemeral:
             decisions += self._pump_ephemeral(app, now)
         else:
-            while app.queue and (worker := choose(app, self._chance)) is not None:
-                self._census.begin(worker, app)
+            while app.queue and (worker := self._choose(app)) is not None:
+                self._census.begin(worker, app, now)
                 decisions.append(Assign(worker.id, app.queue.take_next(now)))
             if app.queue and self._may_start_another(app, now):
                 decisions += self._start(app, now)
         if not app.queue:
             self._room.leave_lines(app)
         return decisions
+
+    def _choose(self, app: AppState) -> WorkerState | None:
+        """A worker for the next request; one that rests is used before a request waits."""
+        worker = choose(app, self._chance)
+        while worker is None and app.resting:
+            self._census.set_resting(next(reversed(app.resting)), app, False)
+            worker = choose(app, self._chance)
+        return worker
 
     def pump_queued(self, now: float) -> list[Decision]:
         """Pump all that wait for something else than room; a back-off may be over."""

@@ -90,19 +90,14 @@ class Lifetimes:
                 else:
                     line.keep(worker)
 
-    def look_after_ready(self, now: float) -> list[Decision]:
-        """Of the apps with `prewarm` whose workers have changed: end and start some."""
-        census = self._census
-        restless, census.restless = census.restless, {}
-        decisions: list[Decision] = []
-        for app in restless:
-            for worker in tuple(app.idle):
-                if worker.is_idle_for(app.policy.idle_timeout_s, now) and app.has_ready_to_spare():
-                    decisions += [self._end_idle(worker)]
-            decisions += self.prewarm(app, now)
-            if app.lacks_ready():
-                census.restless[app] = None
-        return decisions
+    def keep_ready(self, app: AppState, now: float) -> list[Decision]:
+        """The app's workers have changed: end those beyond `prewarm`, and start what is missing."""
+        ended: list[Decision] = [
+            self._end_idle(worker)
+            for worker in (*app.idle, *app.resting)
+            if worker.is_idle_for(app.policy.idle_timeout_s, now) and app.has_ready_to_spare()
+        ]
+        return [*ended, *self.prewarm(app, now)]
 
     def _end_idle(self, worker: WorkerState) -> End:
         self.retire(worker)

@@ -35,6 +35,10 @@ class Room:
         """Does a worker end already for each app in the line?"""
         return self._census.ending >= len(self.line)
 
+    def may_be_made(self) -> bool:
+        """May a worker be ended for an app that can do without? Nobody waits, and none ends yet."""
+        return not self.line and not self._census.ending
+
     def evict(self) -> WorkerState | None:
         """The worker idle longest, which is to end."""
         worker = self._census.idle_longest()

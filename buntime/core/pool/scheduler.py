@@ -29,6 +29,7 @@ from buntime.core.pool.lifetimes import Lifetimes
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.room import Room
 from buntime.core.pool.spares import Spares
+from buntime.core.pool.spreading import Spreading
 from buntime.core.pool.workforce import (
     HAS_LEFT,
     AppState,
@@ -50,6 +51,7 @@ class Scheduler:
         self._room = Room(self._census)
         self._spares = Spares(self._census)
         self._lifetimes = Lifetimes(self._census, self._spares, self._room, jitter)
+        self._spreading = Spreading(self._census, self._lifetimes, self._room)
         self._dispatch = Dispatch(self._census, self._room, self._lifetimes, jitter)
 
     # Apps
@@ -83,7 +85,7 @@ class Scheduler:
         if not app.queue and not app.is_ephemeral:
             worker = choose(app, self._chance)
             if worker is not None:  # the usual case: no queue, a worker with room
-                self._census.begin(worker, app)
+                self._census.begin(worker, app, now)
                 return [Assign(worker.id, ticket)]
         if app.is_crash_looping(now) and not app.workers:
             return [Refuse(ticket, app.retry_at_s - now)]
@@ -155,6 +157,7 @@ class Scheduler:
         if app is None:
             return []
         app.boot_failures = 0
+        app.pressed_since_s = None  # with one more to take requests
         if worker.state is not State.IDLE:
             return []
         decisions: list[Decision] = []
@@ -191,6 +194,14 @@ class Scheduler:
             decisions += self._spares.refill(now)
         return decisions, failed_to_load
 
+    def told_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
+        """The worker has told what share of the time it has been busy, from 0 to 1."""
+        worker = self.workers[worker_id]
+        app = worker.app
+        if app is None or not app.spreads:
+            return []
+        return self._spreading.told(worker, app, share, now)
+
     def replace(self, worker_id: int, now: float) -> list[Decision]:
         """The worker is to be replaced, by its successor if it has traffic; for instance it has
         grown too large."""
@@ -221,7 +232,7 @@ class Scheduler:
         lifetimes, dispatch = self._lifetimes, self._dispatch
         decisions = [*lifetimes.replace_due(now), *lifetimes.end_idle(now)]
         decisions += dispatch.serve_lines(now) + dispatch.claim_room(now)
-        decisions += lifetimes.look_after_ready(now) + dispatch.pump_queued(now)
+        decisions += self._look_at_restless(now) + dispatch.pump_queued(now)
         for worker in self._spares.drop_unused(now):
             decisions += lifetimes.retire(worker)
         return [*decisions, *self._spares.refill(now)]
@@ -253,6 +264,18 @@ class Scheduler:
     def evictions(self) -> int:
         """Workers that had to leave as the pool was full."""
         return self._room.evictions
+
+    def _look_at_restless(self, now: float) -> list[Decision]:
+        """Of the apps that have `prewarm` or several workers, those whose workers have changed."""
+        restless, self._census.restless = self._census.restless, {}
+        decisions: list[Decision] = []
+        for app in restless:
+            decisions += self._lifetimes.keep_ready(app, now)
+            if app.spreads:
+                decisions += self._spreading.look_at(app, now)
+            if app.lacks_ready() or (app.spreads and not self._spreading.is_quiet(app)):
+                self._census.restless[app] = None
+        return decisions
 
     # Ends
 

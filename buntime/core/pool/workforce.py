@@ -44,6 +44,7 @@ class Policy(NamedTuple):
 TAKES_WORK = frozenset({State.IDLE, State.BUSY})
 HAS_LEFT = frozenset({State.RETIRING, State.ENDING, State.GONE})
 _LOADS = frozenset({State.LOADING, State.ONCE})
+BUSY_SHARE = 0.7  # a worker above it is busy: queueing begins
 CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
 BACKOFF_MAX_S = 60.0
 
@@ -59,6 +60,7 @@ class WorkerState:
     __slots__ = (
         "app",
         "born_s",
+        "busy_share",
         "capacity",
         "id",
         "idle_fresh",
@@ -67,6 +69,7 @@ class WorkerState:
         "in_hand",
         "is_leaving",
         "is_loaded",
+        "is_resting",
         "is_up",
         "open_ended",
         "place",
@@ -74,6 +77,7 @@ class WorkerState:
         "served",
         "spare_key",
         "state",
+        "told_at_s",
     )
 
     def __init__(self, worker_id: int, spare_key: Hashable) -> None:
@@ -91,6 +95,10 @@ class WorkerState:
         self.is_up = False  # its interpreter has started
         self.is_loaded = False
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
+        # where its app may have several workers, see `spreading`
+        self.busy_share = 0.0  # of the last tenth of a second
+        self.told_at_s = 0.0  # when that was told, or its first request came after it was idle
+        self.is_resting = False  # gets nothing new
         # the census'
         self.place = -1  # where it is in its app's `open`; -1: nowhere
         self.idle_fresh: dict[WorkerState, None] = {}  # the idle workers it joins
@@ -104,6 +112,10 @@ class WorkerState:
 
     def can_take(self) -> bool:
         return self.in_hand - self.open_ended < self.capacity and self.state in TAKES_WORK
+
+    def is_used(self) -> bool:
+        """May it get requests?"""
+        return self.state in TAKES_WORK and not self.is_resting
 
     def is_used_up(self) -> bool:
         """Has it had so many requests that another one is to take its place?"""
@@ -122,6 +134,7 @@ class AppState:
 
     __slots__ = (
         "boot_failures",
+        "busy",
         "given_room_at_s",
         "idle",
         "is_dropped",
@@ -134,10 +147,14 @@ class AppState:
         "loading",
         "open",
         "policy",
+        "pressed_since_s",
         "queue",
+        "resting",
         "retry_at_s",
         "serving",
+        "spreads",
         "tried_at_s",
+        "used",
         "workers",
     )
 
@@ -145,7 +162,9 @@ class AppState:
         self.key = key
         self.policy = policy
         self.is_ephemeral = policy.is_ephemeral
-        self.is_watched = policy.prewarm > 0  # to be looked at after each change of its workers
+        self.spreads = policy.workers > 1 and not policy.is_ephemeral
+        # To be looked at by the tick after its workers have changed
+        self.is_watched = policy.prewarm > 0 or self.spreads
         self.queue = RequestQueue(policy.timeout_s)
         self.last_request_s = float("-inf")
         self.given_room_at_s = float("-inf")  # when a busy worker of another app had to leave
@@ -156,11 +175,15 @@ class AppState:
         # the census'
         self.workers: dict[int, WorkerState] = {}
         self.idle: dict[WorkerState, None] = {}  # the one that was busy last at the end
-        self.open: list[WorkerState] = []  # those that can take a request
+        self.open: list[WorkerState] = []  # those that can take a request, and do not rest
+        self.resting: dict[WorkerState, None] = {}  # not among `idle` and `open`
         self.serving = 0  # workers that have not left
         self.leaving = 0  # of them, those whose replacement loads
         self.loading = 0
         self.loaded = 0  # workers that have loaded the app, in whatever state
+        self.used = 0  # workers that may get requests
+        self.busy = 0  # of them, those with a busy share above BUSY_SHARE
+        self.pressed_since_s: float | None = None  # since when these are all of them
 
     def __repr__(self) -> str:
         return f"AppState({self.key}, {len(self.workers)} workers, {len(self.queue)} queued)"
@@ -171,12 +194,17 @@ class AppState:
 
     def lacks_ready(self) -> bool:
         """Is a prewarmed worker to be started?"""
-        ready = len(self.idle) + self.loading
-        return ready < self.policy.prewarm and self.may_have_another() and not self.is_dropped
+        is_short = self._ready() < self.policy.prewarm
+        return is_short and self.may_have_another() and not self.is_dropped
 
     def has_ready_to_spare(self) -> bool:
         """May an idle worker go, as enough others are prewarmed?"""
-        return len(self.idle) + self.loading > self.policy.prewarm
+        return self._ready() > self.policy.prewarm
+
+    def _ready(self) -> int:
+        """How many workers are idle, or will be soon."""
+        idle = sum(worker.state is State.IDLE for worker in self.resting)
+        return len(self.idle) + idle + self.loading
 
     def wait_s(self, now: float) -> float:
         """How long a request that came now would wait, as far as the queue's speed tells."""

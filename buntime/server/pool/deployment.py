@@ -148,6 +148,7 @@ def _make_init(
         "prefix": interpreter.prefix,
         "development": settings.is_development,
         "concurrency": app.manifest.concurrency,
+        "tells_busy": deployment.state.spreads,
         "user": becomes and {"uid": becomes.uid, "gid": becomes.gid, "groups": becomes.groups},
     }
     return Init(message, blocked)

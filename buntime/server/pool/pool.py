@@ -217,6 +217,10 @@ class Pool:
     def on_open_ended(self, worker: Worker) -> None:
         self._carry_out(self._scheduler.opened(worker.number, self._loop.now))
 
+    def on_busy(self, worker: Worker, share: float) -> None:
+        if worker.number in self._scheduler.workers:
+            self._carry_out(self._scheduler.told_busy(worker.number, share, self._loop.now))
+
     def on_finished(self, worker: Worker, exchange: Exchange) -> None:
         self.stats.on_done((self._loop.now - exchange.started_s) * 1000)
         self._carry_out(

@@ -91,6 +91,7 @@ class PoolReport:
             "status": record.state.value,
             "sandbox": worker.sandbox,
             "inHand": record.in_hand,
+            "busy": record.busy_share if record.app is not None and record.app.spreads else None,
             "requestCount": record.served,
             "ageSeconds": round(now - record.born_s, 1) if record.app is not None else None,
         }

@@ -34,6 +34,7 @@ class WorkerEvents(Protocol):
         self, worker: "Worker", exchange: Exchange, message: str, stack: str
     ) -> None: ...
     def on_open_ended(self, worker: "Worker") -> None: ...
+    def on_busy(self, worker: "Worker", share: float) -> None: ...
     def on_finished(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_stuck(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_broken(self, worker: "Worker", why: str) -> None: ...
@@ -243,6 +244,12 @@ class Worker:
             exchange.open_end()
             self._events.on_open_ended(self)
 
+    def _on_busy(self, message: wire.Message, payload: bytes) -> None:
+        share = message["share"]
+        if type(share) not in (int, float) or not 0 <= share <= 1:
+            raise ValueError(f"a busy share of {share!r}")
+        self._events.on_busy(self, share)
+
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         if assignment.state is State.LIVE:
@@ -346,6 +353,7 @@ _HANDLERS: dict[str, Handler[Worker]] = {
     wire.ACCEPT: Worker._on_accept,
     wire.MESSAGE: Worker._on_message,
     wire.CLOSE: Worker._on_close,
+    wire.BUSY: Worker._on_busy,
     wire.ERROR: Worker._on_error,
     wire.UP: Worker._on_up,
     wire.READY: Worker._on_ready,

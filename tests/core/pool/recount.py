@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from buntime.core.pool.census import Census
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import HAS_LEFT, TAKES_WORK, AppState, WorkerState
+from buntime.core.pool.workforce import BUSY_SHARE, HAS_LEFT, TAKES_WORK, AppState, WorkerState
 
 
 def check_census(pool: Scheduler) -> None:
@@ -60,7 +60,12 @@ def _check_app(app: AppState, workers: list[WorkerState]) -> None:
     assert app.leaving == sum(worker.is_leaving for worker in staying)
     assert app.loading == sum(worker.state is State.LOADING for worker in workers)
     assert app.loaded == sum(worker.is_loaded for worker in workers)
-    assert set(app.idle) == {worker for worker in workers if worker.state is State.IDLE}
-    assert set(app.open) == {worker for worker in workers if worker.can_take()}
+    used = [worker for worker in workers if worker.is_used()]
+    assert set(app.idle) == {worker for worker in used if worker.state is State.IDLE}
+    assert set(app.open) == {worker for worker in used if worker.can_take()}
+    assert set(app.resting) == {worker for worker in workers if worker.is_resting}
+    assert all(worker.state in TAKES_WORK for worker in app.resting)
+    assert app.used == len(used)
+    assert app.busy == sum(worker.busy_share >= BUSY_SHARE for worker in used)
     assert all(app.open[worker.place] is worker for worker in app.open)
     assert all(worker.state in TAKES_WORK for worker in app.open)

@@ -661,7 +661,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert isinstance(ticket, int)
                     self.waiting.remove(ticket)
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0]))
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.carry_out(self.scheduler.tick(self.now))
@@ -725,6 +725,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.carry_out(self.scheduler.opened(worker, self.now))
 
     @precondition(lambda self: self.in_hand)
+    @rule(data=st.data(), share=st.sampled_from([0.0, 0.2, 0.8, 1.0]))
+    def tells_how_busy_it_is(self, data: st.DataObject, share: float) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        self.carry_out(self.scheduler.told_busy(worker, share, self.now))
+
+    @precondition(lambda self: self.in_hand)
     @rule(data=st.data())
     def is_recycled(self, data: st.DataObject) -> None:
         worker = data.draw(st.sampled_from(sorted(self.in_hand)))
@@ -780,6 +786,13 @@ class SchedulerMachine(RuleBasedStateMachine):
             for app, number in by_app.items():
                 assert app is not None
                 assert app.is_ephemeral or number <= app.policy.workers
+
+    @invariant()
+    def nobody_waits_beside_a_worker_that_can_take_more(self) -> None:
+        if hasattr(self, "scheduler"):
+            for app in self.apps:
+                if app.queue and not app.is_ephemeral:
+                    assert not any(worker.can_take() for worker in app.workers.values())
 
     @invariant()
     def the_census_agrees_with_a_search(self) -> None:

@@ -51,6 +51,7 @@ def test_a_worker_is_described() -> None:
             "status": "busy",
             "sandbox": "off",
             "inHand": 1,
+            "busy": None,
             "requestCount": 0,
             "ageSeconds": 2.5,
         }

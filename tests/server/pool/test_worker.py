@@ -63,6 +63,13 @@ def test_a_second_boot(far: FarEnd, kind: str) -> None:
     assert "a second" in far.why
 
 
+def test_how_busy_it_is(far: FarEnd) -> None:
+    """It may tell at any time; whether that matters is for the pool to say."""
+    far.say("BUSY", share=0.75)
+    far.say("BUSY", share=0)
+    assert far.told.events == [("busy", 0.75), ("busy", 0)]
+
+
 def test_what_it_is_told(far: FarEnd) -> None:
     """INIT, then the end: with IDLE before it where it was idle for too long."""
     far.worker.adopt({"type": "INIT"}, name="shop", version="1.0.0", timeout_s=7.0)
@@ -351,6 +358,9 @@ HOSTILE = {
     "ACCEPT of a request": message("ACCEPT", id=1, **ACCEPT),
     "a credit below zero": message("WINDOW", id=1, credit=-1),
     "a credit that is text": message("WINDOW", id=1, credit="1"),
+    "a busy share above 1": message("BUSY", share=1.5),
+    "a busy share that is true": message("BUSY", share=True),
+    "a busy share that is no number": b'{"type":"BUSY","share":NaN}\n',
     "a message of the runtime": message("REQUEST", id=1),
     "garbage": b"GET / HTTP/1.1\r\n\r\n",
 }

@@ -1,0 +1,104 @@
+"""How many of an app's workers are started and used: as many as their busy shares ask for.
+
+The workers of an app that may have several tell how busy they are, every tenth of a second while
+they have something in hand: the share of time in which their processor or event loop was in use. A
+worker that has requests and does not tell is computing with all else held up: it counts as busy.
+
+- Where the least busy one has been above `PRESSED_SHARE` for `PRESSED_S`, and one that has two
+  requests in hand tells so, further workers are started; as many as there are, so that the number
+  doubles. Nobody is started for a single client who sends one request after the other.
+- Where fewer would be enough, one worker *rests*: it finishes what it has and gets nothing new. So
+  it is idle, and ends after idleTimeout. It is used again before another one is started, and where
+  the others can take no more.
+
+An app that computes so comes to use all workers that it may have, one that waits for a database
+keeps one, however many requests it holds.
+"""
+
+from buntime.core.pool.census import Census
+from buntime.core.pool.decisions import Decision
+from buntime.core.pool.lifecycle import Event
+from buntime.core.pool.lifetimes import Lifetimes
+from buntime.core.pool.room import Room
+from buntime.core.pool.workforce import AppState, WorkerState
+
+PRESSED_S = 0.2
+SILENT_S = 0.4  # four times what is between two tellings
+REST_SHARE = 0.5  # those that stay are less busy than that, on average
+REST_FILL = 0.5  # and have less than that of their capacity in hand
+
+
+class Spreading:
+    """Of the apps with `workers` above 1."""
+
+    def __init__(self, census: Census, lifetimes: Lifetimes, room: Room) -> None:
+        self._census = census
+        self._lifetimes = lifetimes
+        self._room = room
+
+    def told(self, worker: WorkerState, app: AppState, share: float, now: float) -> list[Decision]:
+        """The worker has told how busy it is, from 0 to 1."""
+        self._census.set_busy(worker, share, now)
+        if self._is_pressed(app, now) and worker.in_hand > 1:
+            return self._use_more(app, now)
+        return []
+
+    def look_at(self, app: AppState, now: float) -> list[Decision]:
+        """Judge those that do not tell; then start, or have one rest. Called at each tick."""
+        used = [worker for worker in app.workers.values() if worker.is_used()]
+        for worker in used:
+            if now - worker.told_at_s > SILENT_S:
+                self._census.set_busy(worker, float(worker.in_hand > worker.open_ended), now)
+        if self._is_pressed(app, now):
+            if any(worker.in_hand > 1 for worker in used):
+                return self._use_more(app, now)
+        elif _can_spare_one(used):
+            youngest_first = reversed(used)
+            unused = min(youngest_first, key=lambda worker: worker.in_hand)
+            self._census.set_resting(unused, app, True)
+        return []
+
+    def is_quiet(self, app: AppState) -> bool:
+        """Is there nothing to look at before the next request?"""
+        return len(app.idle) == app.used < 2
+
+    def _is_pressed(self, app: AppState, now: float) -> bool:
+        """Has even the least busy one been busy for long enough?"""
+        if app.busy < app.used:
+            app.pressed_since_s = None
+            return False
+        if app.pressed_since_s is None:
+            app.pressed_since_s = now
+        return now - app.pressed_since_s >= PRESSED_S
+
+    def _use_more(self, app: AppState, now: float) -> list[Decision]:
+        if app.resting:
+            self._census.set_resting(next(reversed(app.resting)), app, False)
+            return []
+        census = self._census
+        if app.is_dropped or census.is_closing or app.loading or now < app.retry_at_s:
+            return []
+        decisions: list[Decision] = []
+        for _ in range(app.used):
+            if not app.may_have_another() or not census.may_boot():
+                break
+            if not census.has_room():
+                return decisions + self._make_room()
+            decisions += self._lifetimes.start(app, Event.ADOPT, now)[1]
+        return decisions
+
+    def _make_room(self) -> list[Decision]:
+        """End the worker idle longest, for the next time; nobody busy has to leave for this."""
+        worker = self._room.evict() if self._room.may_be_made() else None
+        return self._lifetimes.retire(worker) if worker is not None else []
+
+
+def _can_spare_one(used: list[WorkerState]) -> bool:
+    """Would one fewer of these workers be enough, by far?"""
+    others = len(used) - 1
+    if others < 1:
+        return False
+    load = sum(worker.busy_share for worker in used)
+    in_hand = sum(worker.in_hand - worker.open_ended for worker in used)
+    capacity = min(worker.capacity for worker in used)
+    return load <= REST_SHARE * others and in_hand <= REST_FILL * capacity * others

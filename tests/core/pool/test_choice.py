@@ -1,0 +1,63 @@
+"""Which worker gets the next request."""
+
+from buntime.core.pool.choice import choose
+from tests.core.pool.stage import Stage
+
+
+def middle() -> float:
+    return 0.5
+
+
+def test_an_idle_worker_is_chosen_first() -> None:
+    """Of the idle ones it is the one that was busy last, so that others may end."""
+    stage = Stage()
+    app = stage.app(workers=3)
+    first, second, third = stage.boot(app, 3, capacity=8)
+    for worker in (third, first):
+        stage.finish(worker)
+    chosen = choose(app, middle)
+    assert chosen is stage.worker(first)
+    stage.pool.told_busy(second, 0.0, stage.now)
+    assert choose(app, middle) is stage.worker(first)
+
+
+def test_the_number_in_hand_decides_between_the_equally_busy() -> None:
+    """Among workers that compute, it is the queue in which the request would stand."""
+    stage = Stage()
+    app = stage.app(workers=2)
+    first, second = stage.boot(app, 2, capacity=8)
+    stage.give(first, 2)
+    for worker, share in ((first, 0.8), (second, 1.0)):
+        stage.pool.told_busy(worker, share, stage.now)
+    assert choose(app, middle) is stage.worker(second)
+
+
+def test_the_less_busy_is_chosen_however_much_it_has_in_hand() -> None:
+    """Requests that wait for a database hold nobody up, one that computes does."""
+    stage = Stage()
+    app = stage.app(workers=2)
+    waits, computes = stage.boot(app, 2, capacity=100)
+    stage.give(waits, 50)
+    stage.pool.told_busy(waits, 0.1, stage.now)
+    stage.pool.told_busy(computes, 1.0, stage.now)
+    assert choose(app, middle) is stage.worker(waits)
+
+
+def test_of_many_workers_two_are_compared() -> None:
+    """By chance, two different ones; each of them may be chosen."""
+    stage = Stage()
+    app = stage.app(workers=10)
+    workers = stage.boot(app, 10, capacity=8)
+    for worker in workers[:-1]:
+        stage.give(worker, 1)
+    numbers = [each / 10 for each in range(10)]
+    chosen = {choose(app, iter([one, other]).__next__) for one in numbers for other in numbers}
+    assert {worker.id for worker in chosen if worker is not None} == set(workers)
+
+
+def test_nobody_is_chosen_where_all_are_full() -> None:
+    """Then the request waits."""
+    stage = Stage()
+    app = stage.app(workers=2)
+    stage.boot(app, 2)
+    assert choose(app, middle) is None
