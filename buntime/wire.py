@@ -100,6 +100,10 @@ else:
 STACKS_END = b"\0"
 
 
+# Pieces of one message that are kept before they are joined; each takes 34 bytes beside its own.
+_PIECES_MAX = 1024
+
+
 class WireError(Exception):
     """The other side broke the protocol; the channel cannot be used further."""
 
@@ -140,20 +144,29 @@ class Decoder:
     """Turns the bytes of one direction of a channel into messages."""
 
     def __init__(self) -> None:
-        self._rest = b""  # bytes that do not make a whole message yet
+        self.has_more = False  # the last `feed` has left out complete messages
+        self._pieces: list[bytes] = []  # what does not make a whole message yet
+        self._held = 0  # bytes of them
         self._head: Message | None = None  # a parsed line whose payload is still incomplete
 
-    def feed(self, data: bytes) -> list[Received]:
+    def feed(self, data: bytes, most: int = sys.maxsize) -> list[Received]:
         """The messages that `data` completes, each with its payload (b"" where it has none).
 
+        At most so many at once; with `has_more`, `feed(b"")` gives the next ones.
         Raises WireError for a line that is too long, not JSON, no object or without a type, and
         for a `size` that is no whole number from 0 to MAX_PAYLOAD.
         """
-        if self._rest:
-            data = self._rest + data
+        if self._pieces:
+            if data:
+                self._pieces.append(data)
+                self._held += len(data)
+            if not self.has_more and not self._may_complete(data):
+                return []
+            data = b"".join(self._pieces)
+            self._pieces.clear()
         messages: list[Received] = []
         at = 0
-        while True:
+        while len(messages) < most:
             head = self._head
             if head is None:
                 end = data.find(b"\n", at)
@@ -173,8 +186,26 @@ class Decoder:
             else:
                 messages.append((head, b""))
             self._head = None
-        self._rest = data[at:]
+        self.has_more = len(messages) == most
+        if at < len(data):
+            self._pieces.append(data[at:])
+        self._held = len(data) - at
         return messages
+
+    def _may_complete(self, data: bytes) -> bool:
+        """Whether a message can be complete now: so what comes in bits is not joined at each.
+
+        Raises WireError for a line that is too long.
+        """
+        if self._head is not None:
+            return self._held >= int(self._head["size"])
+        if b"\n" in data:
+            return True
+        if self._held > MAX_LINE:
+            raise WireError(f"a line of over {MAX_LINE} bytes")
+        if len(self._pieces) > _PIECES_MAX:
+            self._pieces[:] = [b"".join(self._pieces)]
+        return False
 
 
 def _parse(line: bytes) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,29 @@ def test_an_endless_line_is_refused_before_it_fills_the_memory() -> None:
     decoder.feed(b"x" * wire.MAX_LINE)
     with pytest.raises(wire.WireError):
         decoder.feed(b"x")
+
+
+def test_a_bounded_number_at_once() -> None:
+    """With `most`, the messages beyond it come with the next calls, none lost, in order."""
+    decoder = wire.Decoder()
+    lines = b"".join(wire.encode({"type": "A", "at": at}) for at in range(7))
+    got = [decoder.feed(lines, 3)]
+    while decoder.has_more:
+        got.append(decoder.feed(b"", 3))
+    assert [[message["at"] for message, _ in some] for some in got] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_large_message_in_bits_is_joined_once(step: int) -> None:
+    """What comes byte by byte costs a copy of it now and then, not one at each byte."""
+    line = wire.encode({"type": "A", "text": "x" * 500_000})
+    data = line + wire.encode({"type": "B", "size": 60_000}) + b"y" * 60_000
+    decoder = wire.Decoder()
+    begun = time.process_time()
+    got = [each for at in range(0, len(data), step) for each in decoder.feed(data[at : at + step])]
+    assert [message["type"] for message, _ in got] == ["A", "B"]
+    assert got[1][1] == b"y" * 60_000
+    assert time.process_time() - begun < 3.0  # 14 s where each byte makes a copy
 
 
 def test_surrogates_pass() -> None:

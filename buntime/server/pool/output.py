@@ -7,11 +7,7 @@ lines and bytes; beyond it lines are counted and dropped, the stream is read a f
 and the app's writes wait as they do for any slow reader.
 """
 
-import array
-import contextlib
-import fcntl
 import os
-import termios
 from collections import deque
 from collections.abc import Callable
 from typing import IO
@@ -19,6 +15,7 @@ from typing import IO
 from buntime.core.telemetry.records import LineSplitter
 from buntime.core.values.bucket import TokenBucket
 from buntime.server.loop import READ, Loop, Timer
+from buntime.server.pool.unread import unread_bytes
 
 LINES_PER_S = 1000.0  # of one worker; a line costs the loop 20 us
 LINES_BURST = 10_000.0
@@ -106,7 +103,7 @@ class Output:
         ever. The lines are handed on over as many turns as they take; `on_end` may come at once.
         """
         self._on_end = on_end
-        left = _waiting_bytes(self._fd) if self._is_open else 0
+        left = unread_bytes(self._fd) if self._is_open else 0
         while left > 0 and (taken := self._read(min(left, _READ_BYTES))):
             left -= taken
         self.abort()
@@ -179,11 +176,3 @@ class Output:
         if self._is_watched:
             self._is_watched = False
             self._loop.unregister(self._fd)
-
-
-def _waiting_bytes(fd: int) -> int:
-    """How many bytes can be read from a pipe now."""
-    count = array.array("i", [0])
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(fd, termios.FIONREAD, count)
-    return count[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,21 @@ from tests.support.client import fetch
 from tests.support.harness import Runtime, running, wait_until, write_app
 
 CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
-FLOODS = """
-import os, subprocess, threading, time
+FLOODS = '''
+import os, subprocess, sys, threading, time
 from buntime import Response
+
+WINDOWS = """
+import os, sys
+while True:
+    os.write(int(sys.argv[1]), (b'{"type":"WINDOW","id":1,"credit":1}' + bytes([10])) * 500)
+"""
+
+def is_socket(fd):
+    try:
+        return os.readlink("/proc/self/fd/" + fd).startswith("socket:")
+    except OSError:
+        return False
 
 def newlines():
     while True:
@@ -25,10 +38,14 @@ def fetch(request):
     if request.path == "/thread":
         threading.Thread(target=newlines, daemon=True).start()
         return Response("writing")
-    subprocess.Popen(["setsid", "yes"])
-    time.sleep(0.1)
+    if request.path == "/channel":
+        [fd] = [int(fd) for fd in os.listdir("/proc/self/fd") if is_socket(fd)]
+        subprocess.Popen(["setsid", sys.executable, "-c", WINDOWS, str(fd)], pass_fds=[fd])
+    else:
+        subprocess.Popen(["setsid", "yes"])
+    time.sleep(0.2)
     os._exit(1)
-"""
+'''
 
 
 @pytest.fixture
@@ -49,9 +66,11 @@ def asked(runtime: Runtime) -> float:
     return time.monotonic() - begun
 
 
-def test_a_child_that_keeps_the_pipes_of_a_dead_worker(runtime: Runtime) -> None:
-    """Its worker's death is noticed and answered for; the child's output holds up nobody."""
-    assert fetch(runtime, "/floods/exit").status == 502
+@pytest.mark.skipif(sys.platform != "linux", reason="the app looks into /proc")
+@pytest.mark.parametrize("path", ["/floods/pipes", "/floods/channel"])
+def test_a_child_that_keeps_what_was_a_dead_worker_s(runtime: Runtime, path: str) -> None:
+    """Its worker's death is noticed and answered for; what the child writes holds up nobody."""
+    assert fetch(runtime, path).status == 502
     assert median(asked(runtime) for _ in range(20)) < 0.25
     assert runtime.stop() == 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -143,6 +145,38 @@ def test_drain_takes_what_was_sent_last(ends: Ends) -> None:
 
 
 # Out
+
+
+def test_a_turn_takes_a_bounded_number_of_messages(ends: Ends) -> None:
+    """Who writes much at once lets others have their turn; all of it comes, in order."""
+    ends.theirs.setblocking(True)
+    sent = b"".join(encode({"type": "NOTE", "at": at}) for at in range(2000))
+    ends.say(sent)
+    assert 0 < len(ends.listener.got) < 1000
+    for _ in range(20):
+        ends.loop.run_once(0)
+    assert [message["at"] for message, _ in ends.listener.got] == [*range(2000)]
+
+
+def test_drain_takes_no_more_than_is_there(ends: Ends) -> None:
+    """Who else holds the other end, and writes on, holds up nobody."""
+    ends.theirs.setblocking(True)
+    begun, ended = threading.Event(), threading.Event()
+
+    def write_on() -> None:
+        with contextlib.suppress(OSError):
+            while not ended.is_set():
+                ends.theirs.sendall(encode({"type": "NOTE"}) * 100)
+                begun.set()
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    assert begun.wait(10)
+    ends.channel.drain()
+    ended.set()
+    writer.join()
+    assert not ends.channel.is_open
+    assert len(ends.listener.got) <= 1000
 
 
 def test_what_is_posted_in_a_turn_leaves_together(ends: Ends) -> None:
