@@ -29,6 +29,7 @@ _CHUNK_LINE = re.compile(
 _TRAILER_LINE = re.compile(TOKEN_BYTES + rb":" + VALUE_BYTES)
 
 _CHUNK_LINE_MAX = 4 * 1024  # bytes; extensions mean nothing here, so they get little room
+_LINES_AT_ONCE = 200  # framing lines of one `take`: a body in chunks of a byte is dear to read
 _TRAILERS_MAX = 16 * 1024  # bytes of all trailer lines together
 
 
@@ -82,7 +83,8 @@ class ChunkedBody:
     def take(self, buffer: bytes, limit: int) -> tuple[bytes, bytes]:
         pieces: list[bytes] = []
         position = 0
-        while not self.ended:
+        lines = 0
+        while not self.ended and not (pieces and lines > _LINES_AT_ONCE):
             if self._at is _At.DATA:
                 piece = buffer[position : position + min(self._chunk_left, limit)]
                 if not piece:
@@ -98,6 +100,7 @@ class ChunkedBody:
                 if after is None:
                     break
                 position = after
+                lines += 1
         return b"".join(pieces), buffer[position:]
 
     def _take_line(self, buffer: bytes, start: int) -> int | None:

@@ -55,6 +55,7 @@ __all__ = [
 # bytes of one message, inflated. RFC 6455 10.4 leaves the bound to us.
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 
+_FRAMES_AT_ONCE = 64
 _CONTROL = 0x08  # RFC 6455 5.5: this bit of an opcode
 _REASON_MAX_BYTES = 123  # a control frame holds 125, and the code takes two
 
@@ -126,6 +127,7 @@ class WebSocket:
         "_outgoing",
         "_rsv1",
         "_unsent",
+        "has_more",
         "is_blocked",
         "state",
     )
@@ -144,6 +146,7 @@ class WebSocket:
             )
         self.state = State.OPEN
         self.is_blocked = False  # more would be handed on, had there been credit
+        self.has_more = False  # frames wait that were too many for one `receive`
         self._incoming = Incoming(inflater, message_max_bytes)
         self._outgoing = Outgoing(deflater)
         # wsproto tells RSV1 to extensions alone, and refuses it where there is none.
@@ -159,7 +162,8 @@ class WebSocket:
         """Take what the peer sent, and hand on what may be.
 
         The pieces cost at most `credit` together, each its size and MESSAGE_OVERHEAD. While
-        `is_blocked`, read no more from the peer; call with b"" once there is credit.
+        `is_blocked`, read no more from the peer; call with b"" once there is credit. The same
+        with `has_more`, once others have had their turn: frames that hand on nothing are many.
         """
         if self.state is State.FAILED or self.state is State.CLOSED:
             return []
@@ -221,9 +225,12 @@ class WebSocket:
     def _read_frames(self, events: list[Event]) -> None:
         if self.is_blocked and not self._incoming.hand_on():
             return
-        self.is_blocked = False
+        self.is_blocked = self.has_more = False
         decoder = self._decoder
-        while (frame := decoder.process_buffer()) is not None:
+        for _ in range(_FRAMES_AT_ONCE):
+            frame = decoder.process_buffer()
+            if frame is None:
+                return
             if frame.opcode & _CONTROL:
                 if self._is_last(frame, events):
                     return
@@ -237,6 +244,7 @@ class WebSocket:
             if not self._incoming.hand_on():
                 self.is_blocked = True
                 return
+        self.has_more = True
 
     def _is_last(self, frame: Frame, events: list[Event]) -> bool:
         """Carry out a control frame, between any two others; says if it was the closing one."""

@@ -24,6 +24,7 @@ _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored writ
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
+_REQUESTS_PER_TURN = 16  # of a client that sends many at once; 16 more follow in the next turn
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 # What each request needs: a member of an Enum costs more to look up than a call.
 _SERVE = Step.SERVE
@@ -41,6 +42,7 @@ class Connection:
         "_due",
         "_events",
         "_handle",
+        "_has_more",
         "_http",
         "_is_fresh",
         "_is_proxy",
@@ -76,6 +78,7 @@ class Connection:
         self.reader = self._http.reader
         self._pending: Backlog | None = None  # made when first needed
         self._is_serving = False
+        self._has_more = False  # requests that have come wait for the next turn of the loop
         self._is_fresh = True  # no request of it has ended yet
         # per request
         self.exchange: Exchange | None = None
@@ -272,11 +275,18 @@ class Connection:
         self.settle()
 
     def _serve(self) -> None:
-        """Begin requests until one is not answered at once, or no complete one is there."""
+        """Begin requests until one is not answered at once, or no complete one is there.
+
+        Not more than a turn's share of them: until the next turn nothing else is read.
+        """
+        if self._has_more:
+            return
         http, service = self._http, self.service
         self._is_serving = True
         try:
-            while http.phase is _HEAD and not self._pending:
+            for _ in range(_REQUESTS_PER_TURN):
+                if http.phase is not _HEAD or self._pending:
+                    return
                 head = http.next_head()
                 if head is None:
                     return
@@ -287,8 +297,18 @@ class Connection:
                 self._handle(self.exchange)
         except ClientFault as fault:
             self._refuse(fault)
+            return
         finally:
             self._is_serving = False
+        if http.phase is _HEAD and self.reader.buffer:
+            self._has_more = True
+            service.loop.call_soon(self._serve_on)
+
+    def _serve_on(self) -> None:
+        self._has_more = False
+        if self._http.phase is _HEAD and not self._pending:
+            self._serve()
+        self.settle()
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer to bytes that are no request."""
@@ -357,9 +377,9 @@ class Connection:
             takes_data = link.wants_data and not (pending and pending.is_clogged)
             is_closing = link.is_closing
         elif exchange is not None and not self.reader.body_ended:
-            takes_data = exchange.wants_body
+            takes_data = exchange.wants_body and not exchange.has_more
         reads, due = self._http.wanted(bool(pending), takes_data, is_closing)
-        events = READ if reads else 0
+        events = READ if reads and not self._has_more else 0
         if pending:
             events |= WRITE
         if events != self._events:

@@ -24,6 +24,7 @@ from buntime.wire import MESSAGE_OVERHEAD, Message
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A member of an Enum costs more to look up than a call.
+_PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
 _WAITING = State.WAITING
 _ENDED = State.ENDED
 
@@ -37,6 +38,7 @@ class Exchange(ClientRequest):
         "_reader",
         "_upload",
         "answer",
+        "has_more",
         "is_event_stream",
         "is_open_ended",
         "keep_alive",
@@ -58,6 +60,7 @@ class Exchange(ClientRequest):
         self._deadlines: TimeoutQueue | None = None
         # the request's body, once a worker has it, and what a WebSocket's client sends
         self._upload: UploadWindow | None = None
+        self.has_more = False  # pieces of it that have come wait for the next turn of the loop
         # the answer
         self.keep_alive = head.keep_alive  # not after an error that ends the connection
         self.answer: Answer | None = None
@@ -304,11 +307,23 @@ class Exchange(ClientRequest):
         if responder is None or upload is None:
             return
         try:
-            while (data := upload.next_piece()) is not None:
+            for _ in range(_PIECES_PER_TURN):
+                data = upload.next_piece()
+                if data is None:
+                    return
                 self.restart_deadline()
                 responder.on_body(data, upload.has_ended)
         except ClientFault as fault:
             self.fail(fault)
+            return
+        if not self.has_more:
+            self.has_more = True
+            self.client.service.loop.call_soon(self._pump_on)
+
+    def _pump_on(self) -> None:
+        self.has_more = False
+        self.pump()
+        self.client.settle()
 
     # What the connection tells
 

@@ -96,7 +96,7 @@ class Worker:
             self._loop.call_soon(lambda: self._pass_over(number))
             return
         self.post(message, body)
-        if len(body) == wire.MAX_PAYLOAD:
+        if not message["end"]:
             exchange.pump()  # more may be there already
 
     def terminate(self, *, after_idle: bool) -> None:

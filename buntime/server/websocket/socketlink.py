@@ -34,7 +34,9 @@ class SocketLink:
     __slots__ = (
         "_client",
         "_exchange",
+        "_has_ended",
         "_heartbeat",
+        "_is_going_on",
         "_last_words",
         "_pings",
         "_protocol",
@@ -55,6 +57,8 @@ class SocketLink:
         if self._pings is not None:
             self._pings.start(self)
         self._last_words: Timer | None = None
+        self._has_ended = False  # the connection has
+        self._is_going_on = False  # `_go_on` will be called
         # What the worker is told of the end.
         self.code = closecodes.LOST
         self.reason = ""
@@ -65,7 +69,8 @@ class SocketLink:
     @property
     def wants_data(self) -> bool:
         """Is there credit for what the client may send, and is it still listened to?"""
-        return not self._protocol.is_blocked and self._protocol.state is not State.FAILED
+        protocol = self._protocol
+        return not (protocol.is_blocked or protocol.has_more or protocol.state is State.FAILED)
 
     @property
     def is_closing(self) -> bool:
@@ -103,6 +108,7 @@ class SocketLink:
         if self._pings is not None:
             self._pings.stop(self)
             self._pings = None
+        self._has_ended = True
         self._stop_waiting()
 
     # From the worker
@@ -149,6 +155,16 @@ class SocketLink:
             self._client.write(outgoing)
         if protocol.state is State.CLOSED:
             self._client.on_link_closed()
+        elif protocol.has_more and not self._is_going_on:
+            self._is_going_on = True
+            self._service.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """A turn has passed: more of the frames that have come."""
+        self._is_going_on = False
+        if not self._has_ended:
+            self._take(b"")
+            self._client.settle()
 
     def _hear_out(self) -> None:
         """The client is listened to no more; the app may answer what came before."""

@@ -180,3 +180,16 @@ def test_it_shows_its_state() -> None:
     body = ChunkedBody()
     body.take(b"a\r\nxyz", 100)
     assert repr(body) == "ChunkedBody(DATA, 7 left)"
+
+
+def test_tiny_chunks_are_read_a_bounded_number_at_once() -> None:
+    """A body in chunks of a byte comes in several takes, whole; others have their turn between."""
+    body = ChunkedBody()
+    rest = b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
+    takes = []
+    while not body.ended:
+        data, rest = body.take(rest, 10**6)
+        takes.append(len(data))
+    assert sum(takes) == 2000
+    assert max(takes) < 500
+    assert rest == b""

@@ -739,3 +739,19 @@ def test_the_corpus(case: Case, behind: bytes, step: int) -> None:
     assert closing_frame[0] == 0x80 | CLOSE
     assert closing_frame[2:4] == (b"" if code == "1005" else struct.pack("!H", int(code)))
     assert ws.state is State.CLOSED
+
+
+def test_a_flood_of_frames_is_read_a_bounded_number_at_once() -> None:
+    """Pings cost no credit; so many are answered in a turn, the others in the next ones."""
+    socket = WebSocket()
+    pings = b"\x89\x80\0\0\0\0" * 1000
+    socket.receive(pings, 10**6)
+    turns, pongs = 1, len(socket.outgoing()) // 2
+    assert socket.has_more
+    assert pongs < 200
+    while socket.has_more:
+        socket.receive(b"", 10**6)
+        pongs += len(socket.outgoing()) // 2
+        turns += 1
+    assert pongs == 1000
+    assert turns > 5

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -12,6 +15,8 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.rawclient import RawClient, client_of, request
+from tests.support.rawsocket import PING, handshake, write_frame
 
 CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
 FLOODS = '''
@@ -38,6 +43,9 @@ def fetch(request):
     if request.path == "/thread":
         threading.Thread(target=newlines, daemon=True).start()
         return Response("writing")
+    if request.path == "/sleep":
+        time.sleep(3)
+        return Response("slept")
     if request.path == "/channel":
         [fd] = [int(fd) for fd in os.listdir("/proc/self/fd") if is_socket(fd)]
         subprocess.Popen(["setsid", sys.executable, "-c", WINDOWS, str(fd)], pass_fds=[fd])
@@ -45,6 +53,10 @@ def fetch(request):
         subprocess.Popen(["setsid", "yes"])
     time.sleep(0.2)
     os._exit(1)
+
+def websocket(ws):
+    for message in ws:
+        ws.send(message)
 '''
 
 
@@ -83,3 +95,46 @@ def test_a_thread_that_prints_without_end(runtime: Runtime) -> None:
     assert record["lines"] > 10_000
     wait_until(lambda: asked(runtime) < 0.25, what="a quick answer")
     assert runtime.stop() == 0
+
+
+def in_background(act: Callable[[], object]) -> threading.Thread:
+    """Do something with a connection that may end meanwhile."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def swallow(client: RawClient) -> None:
+    while client.sock.recv(1 << 20):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("first", "flood"),
+    [
+        (b"", request("GET /health") * 2000),
+        (b"", request("GET /nobody/here") * 2000),
+        (handshake("/floods/socket"), write_frame(PING) * 20_000),
+        (
+            request("POST /floods/sleep", "Transfer-Encoding: chunked"),
+            b"1\r\nx\r\n" * 20_000,
+        ),
+    ],
+    ids=["pipelined", "pipelined 404", "pings", "tiny chunks"],
+)
+def test_much_at_once_on_one_connection(runtime: Runtime, first: bytes, flood: bytes) -> None:
+    """Who sends much in little time waits for turns of the loop; others hardly notice."""
+    with client_of(runtime) as client:
+        threads = [
+            in_background(lambda: swallow(client)),
+            in_background(lambda: client.send(first + flood)),
+        ]
+        assert median(asked(runtime) for _ in range(20)) < 0.25
+        client.sock.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
