@@ -6,16 +6,20 @@ import ast
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ClientFault, ServerFault
-from buntime.core.http1.lifecycle import State
+from buntime.core.http1.lifecycle import HELD, State
 from buntime.core.values.ways import LifecycleError
 from buntime.wire import DOWNLOAD_WINDOW, UPLOAD_WINDOW
 from tests.support.exchanges import FakeClient, FakeResponder
 
 GET = b"GET /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 POST = b"POST /shop/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n%b\r\n"
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -217,3 +221,139 @@ def test_nobody_else_writes_its_fields() -> None:
         and ast.unparse(node.value).split(".")[-1].strip("_") == "exchange"
     ]
     assert written == []
+
+
+# Whatever happens
+
+
+class Life(RuleBasedStateMachine):
+    """An exchange whose pipeline, queue, workers and client do what they may, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = FakeClient()
+        self.client.holds = True
+        self.responders: list[FakeResponder] = []
+        self.exchange = self.client.request(b"POST /shop/ HTTP/1.1\r\nHost: a\r\n" + CHUNKED)
+        self.exchange.route_to(SHOP, base="/shop")
+        self.exchange.limit_body(100_000)
+
+    def is_in(self, *states: State) -> bool:
+        return self.exchange.state in states
+
+    def responder(self) -> FakeResponder:
+        self.responders.append(FakeResponder(self.exchange))
+        return self.responders[-1]
+
+    # Who has it
+
+    @precondition(lambda self: self.is_in(State.WAITING, State.HANDED_OVER))
+    @rule()
+    def hand_over(self) -> None:
+        self.exchange.hand_over(self.responder(), 30.0)
+
+    @precondition(lambda self: self.is_in(State.WAITING, State.HANDED_OVER))
+    @rule()
+    def assign(self) -> None:
+        try:
+            self.exchange.assign(self.responder(), "w1", 1)
+        except ClientFault as fault:
+            self.exchange.fail(fault)
+
+    @precondition(lambda self: self.is_in(State.HANDED_OVER))
+    @rule()
+    def take_back(self) -> None:
+        self.exchange.take_back()
+
+    @precondition(lambda self: self.is_in(State.HANDED_OVER, State.STREAMING))
+    @rule()
+    def release(self) -> None:
+        self.exchange.release()
+
+    # The answer
+
+    @precondition(lambda self: self.is_in(State.WAITING))
+    @rule(body=st.binary(max_size=10))
+    def respond(self, body: bytes) -> None:
+        self.exchange.respond(200, [], body)
+
+    @precondition(lambda self: self.is_in(State.HANDED_OVER))
+    @rule(fields=st.sampled_from(([], [["content-length", "4"]], [["x-a", "\n"]])))
+    def stream(self, fields: list[list[str]]) -> None:
+        self.exchange.stream(200, fields, b"ab")
+
+    @rule(size=st.sampled_from([1, 2, 100_000]))
+    def send(self, size: int) -> None:
+        self.exchange.send(b"x" * size)
+
+    @precondition(lambda self: not self.is_in(State.STREAMING))
+    @rule()
+    def finish(self) -> None:
+        self.exchange.finish()
+
+    @rule()
+    def fail(self) -> None:
+        self.exchange.fail(ServerFault(500, "app_error", "it raised"))
+
+    @rule()
+    def cut(self) -> None:
+        self.exchange.cut()
+
+    # The client
+
+    @rule(data=st.sampled_from([b"5\r\n01234\r\n", b"0\r\n\r\n", b"no chunk", b"9000\r\n"]))
+    def receive(self, data: bytes) -> None:
+        self.client.reader.receive(data)
+        self.exchange.pump()
+
+    @rule(credit=st.integers(0, 200_000))
+    def grant(self, credit: int) -> None:
+        self.exchange.grant_upload(credit)
+
+    @rule(takes=st.sampled_from([1, 50_000, 1_000_000]))
+    def flushed(self, takes: int) -> None:
+        self.client.pending_bytes = max(0, self.client.pending_bytes - takes)
+        self.exchange.on_flushed()
+
+    @rule()
+    def leave(self) -> None:
+        self.client.abort()
+
+    @rule()
+    def breaks(self) -> None:
+        """The next write will find the connection broken."""
+        self.client.is_gone = True
+
+    @rule()
+    def time_passes(self) -> None:
+        self.exchange.on_timeout()
+
+    # Laws
+
+    @invariant()
+    def it_ends_once(self) -> None:
+        assert len(self.client.fake_service.entries) == self.exchange.is_ended
+        assert len(self.client.ended) <= 1
+
+    @invariant()
+    def a_responder_has_it_in_some_states_alone(self) -> None:
+        assert (self.exchange.responder is not None) is (self.exchange.state in HELD)
+
+    @invariant()
+    def each_is_detached_once_at_most(self) -> None:
+        """And hears nothing behind it, see FakeResponder."""
+        assert all(len(each.detached) <= 1 for each in self.responders)
+
+    @invariant()
+    def credit_is_never_negative(self) -> None:
+        assert self.exchange.upload_credit >= 0
+        assert all(each.taken >= 0 for each in self.responders)
+
+    @invariant()
+    def no_deadline_is_left_behind(self) -> None:
+        if self.exchange.is_ended:
+            assert len(self.client.service.loop.timeouts(30.0)) == 0
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
