@@ -111,8 +111,7 @@ class Exchange(ClientRequest):
         Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
         Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
         """
-        body = b""
-        ended = self._reader.body_ended
+        body, ended = b"", self._reader.body_ended
         if not ended or self.upgrade is not None:
             awaits = self.head.expects_continue
             self._upload = UploadWindow(self._reader, self.body_max_bytes, awaits_continue=awaits)
@@ -124,6 +123,8 @@ class Exchange(ClientRequest):
         self.tries += 1
         if self._deadlines is not None:
             self._deadlines.start(self)
+        if not ended:
+            self.client.settle()  # the rest is waited for from now on
         return self.to_message(number, body, ended=ended), body
 
     def take_back(self) -> None:
@@ -409,7 +410,6 @@ class Exchange(ClientRequest):
         self._stop_deadline()
         now = monotonic()
         seconds = now - self.started_s
-        is_timed = self.link is None and not self.is_event_stream
-        timed_s = seconds if is_timed else None
+        timed_s = seconds if self.link is None and not self.is_event_stream else None
         self.meter.on_end(status, now, timed_s, self.body_seen_bytes, self.sent_bytes)
         self._log_access(status, self.sent_bytes, seconds)

@@ -1,0 +1,492 @@
+"""A connection and its loop over a real pair of sockets, with no worker behind it."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import time
+
+import pytest
+
+from buntime.core.errors import ServerFault
+from buntime.core.http1.connection import Due
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import load_settings
+from buntime.core.telemetry.meters import Meters
+from buntime.server.http1.connection import Connection
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.service import Service
+from buntime.server.loop import Loop
+from tests.support.exchanges import FakeResponder
+from tests.support.fakes import FakeSink, make_log
+from tests.support.rawclient import Cut, RawClient, Reply, request
+
+MB = 1024 * 1024
+
+
+class World:
+    """One connection, whose requests wait in `asked` unless `answer` has them at once."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+        self.sink = FakeSink()
+        environ = {"RUNTIME_WORKER_DIRS": "/apps"}
+        read = load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2)
+        self.service = Service(self.loop, LiveSettings(read), make_log(self.sink), Meters())
+        self.asked: list[Exchange] = []
+        self.responders: list[FakeResponder] = []
+        self.answer: Callable[[Exchange], None] | None = None
+        sock.setblocking(False)
+        self.connection = Connection(self.service, self._handle, sock, None, None)
+        self.service.connections.add(self.connection)
+
+    def turn(self) -> None:
+        """Let the loop do all that there is to do."""
+        for _ in range(5):
+            self.loop.run_once(0)
+        assert self.errors == []
+
+    def timers(self) -> list[Due]:
+        """What the connection waits for."""
+        return [due for due, queue in self.service.timeouts.items() if len(queue)]
+
+    def let_pass(self, due: Due) -> None:
+        """The time for what the connection waits for is over."""
+        assert self.timers() == [due]
+        self.service.timeouts[due].stop(self.connection)
+        self.connection.on_timeout()
+
+    def statuses(self) -> list[int]:
+        return [entry.status for entry in self.sink.accesses]
+
+    def assign(self, exchange: Exchange) -> bytes:
+        """Give the request to a worker; returns the first piece of its body."""
+        exchange.limit_body(MB)
+        self.responders.append(FakeResponder(exchange))
+        return exchange.assign(self.responders[-1], "w1", 1)[1]
+
+    def _handle(self, exchange: Exchange) -> None:
+        self.asked.append(exchange)
+        if self.answer is not None:
+            self.answer(exchange)
+
+
+class Client(RawClient):
+    """A client that has the loop turn before it looks."""
+
+    def __init__(self, sock: socket.socket, world: World) -> None:
+        super().__init__(sock)
+        self._world = world
+
+    def ask(self, line: str, *fields: str, body: bytes = b"", version: str = "1.1") -> Exchange:
+        """Send a request; what the runtime has of it."""
+        self.send(request(line, *fields, body=body, version=version))
+        self._world.turn()
+        return self._world.asked[-1]
+
+    def read(self, method: str = "GET") -> Reply:
+        self._world.turn()
+        return super().read(method)
+
+    def expect_end(self) -> None:
+        self._world.turn()
+        super().expect_end()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.settimeout(5)
+        yield ours, theirs
+
+
+@pytest.fixture
+def world(pair: tuple[socket.socket, socket.socket]) -> Iterator[World]:
+    world = World(pair[0])
+    yield world
+    world.connection.abort()
+    world.loop.close()
+
+
+@pytest.fixture
+def client(pair: tuple[socket.socket, socket.socket], world: World) -> Client:
+    return Client(pair[1], world)
+
+
+def say_hello(exchange: Exchange) -> None:
+    exchange.respond(200, [], b"hello")
+
+
+# Keep-alive and order
+
+
+def test_close_is_heeded(world: World, client: Client) -> None:
+    """A client that says close gets a last answer, and the end."""
+    say_hello(client.ask("GET /", "Connection: close"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+    assert world.service.connections == set()
+
+
+def test_http10_closes(client: Client) -> None:
+    """An HTTP/1.0 connection ends after one answer unless the client asks otherwise."""
+    say_hello(client.ask("GET /", version="1.0"))
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_http10_keeps_alive_where_asked(client: Client) -> None:
+    """An HTTP/1.0 client that asks for keep-alive gets it, and is told so."""
+    for _ in range(2):
+        say_hello(client.ask("GET /", "Connection: keep-alive", version="1.0"))
+        assert client.read().get("connection") == "keep-alive"
+
+
+def test_http10_gets_no_chunks(client: Client) -> None:
+    """A body of unknown length ends with an HTTP/1.0 connection, also where keep-alive is asked."""
+    exchange = client.ask("GET /", "Connection: keep-alive", version="1.0")
+    exchange.start(200, [], None, b"one ")
+    exchange.send(b"two")
+    exchange.finish()
+    reply = client.read()
+    assert (reply.body, reply.get("connection")) == (b"one two", "close")
+    assert reply.get("transfer-encoding") is None
+    client.expect_end()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_requests_in_a_row_are_answered_in_order(
+    world: World, client: Client, at_once: bool
+) -> None:
+    """The next is begun behind the answer, whether answers come at once or later."""
+    if at_once:
+        world.answer = say_hello
+    client.send(b"".join(request(f"GET /{number}") for number in range(1000)))
+    for number in range(1000):
+        world.turn()
+        if not at_once:
+            assert len(world.asked) == number + 1
+            say_hello(world.asked[-1])
+        assert client.read().body == b"hello"
+        assert world.asked[number].head.target == f"/{number}"
+
+
+def test_what_follows_a_last_request_is_not_served(world: World, client: Client) -> None:
+    """Behind a request that closes, nothing is begun."""
+    world.answer = say_hello
+    client.send(request("GET /", "Connection: close") + request("GET /"))
+    assert client.read().body == b"hello"
+    client.expect_end()
+    assert len(world.asked) == 1
+
+
+def test_empty_lines_between_requests_are_skipped(world: World, client: Client) -> None:
+    """Old clients send a line end behind a body: it begins no request."""
+    world.answer = say_hello
+    client.send(request("GET /a") + b"\r\n" + request("GET /b"))
+    assert [client.read().status for _ in range(2)] == [200, 200]
+
+
+# Answers
+
+
+def test_head_of_an_error_has_no_body(client: Client) -> None:
+    """An error of the runtime to a HEAD has no body, which would be the next answer."""
+    for _ in range(2):
+        client.ask("HEAD /").fail(ServerFault(503, "overloaded", "too much"))
+        assert client.read("HEAD").status == 503
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_a_body_are_not_framed(client: Client, status: int) -> None:
+    """204 and 304 end with their head: nothing tells of a body."""
+    client.ask("GET /").respond(status, [])
+    reply = client.read()
+    assert (reply.status, reply.body) == (status, b"")
+    assert (reply.get("transfer-encoding"), reply.get("content-length")) == (None, None)
+    say_hello(client.ask("GET /"))
+    assert client.read().status == 200
+
+
+def test_each_answer_is_dated_and_bears_its_id(client: Client) -> None:
+    """Both are there once; an app's own do not come beside them."""
+    own = [["date", "yesterday"], ["x-request-id", "of the app"]]
+    ids = set()
+    for _ in range(3):
+        client.ask("GET /").respond(200, own)
+        reply = client.read()
+        (date,), (request_id,) = reply.all("date"), reply.all("x-request-id")
+        assert abs(parsedate_to_datetime(date).timestamp() - time()) < 5
+        ids.add(request_id)
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("value", ["", "short", "has blanks in it", 'has"quotes', "x" * 129])
+def test_an_unusable_request_id_is_replaced(client: Client, value: str) -> None:
+    """What could confuse a log is no id: the runtime makes its own."""
+    exchange = client.ask("GET /", f"X-Request-ID: {value}")
+    say_hello(exchange)
+    assert client.read().all("x-request-id") == [exchange.id]
+    assert exchange.id not in ("", value)
+
+
+# Bodies
+
+
+def test_continue_is_sent_at_the_apps_first_read(world: World, client: Client) -> None:
+    """And not before; then the body comes."""
+    exchange = client.ask("POST /", "Expect: 100-continue", "Content-Length: 5")
+    assert world.assign(exchange) == b""
+    assert not select.select([client.sock], [], [], 0)[0]
+    exchange.grant_upload(100)
+    assert client.receive() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"hello")
+    world.turn()
+    assert world.responders[0].body == b"hello"
+
+
+def test_http10_knows_no_continue(world: World, client: Client) -> None:
+    """It could not read an interim answer, so its body is just waited for."""
+    exchange = client.ask("POST /", "Expect: 100-continue", "Content-Length: 3", version="1.0")
+    world.assign(exchange)
+    exchange.grant_upload(100)
+    client.send(b"abc")
+    world.turn()
+    assert world.responders[0].body == b"abc"
+
+
+def test_a_body_is_read_as_the_app_reads(world: World, client: Client) -> None:
+    """Beyond its credit at most one read of the runtime is taken from the kernel."""
+    client.sock.setblocking(False)
+    exchange = client.ask("POST /", f"Content-Length: {MB}")
+    world.assign(exchange)
+    sent = 0
+    for _ in range(20):
+        try:
+            sent += client.sock.send(b"x" * (MB - sent))
+        except BlockingIOError:
+            pass
+        world.turn()
+    assert sent < MB
+    while sent < MB:
+        exchange.grant_upload(64 * 1024)
+        world.turn()
+        try:
+            sent += client.sock.send(b"x" * (MB - sent))
+        except BlockingIOError:
+            pass
+    exchange.grant_upload(MB)
+    world.turn()
+    assert len(world.responders[0].body) == MB
+
+
+# A client that is slow
+
+
+def test_nothing_is_begun_while_an_answer_waits(world: World, client: Client) -> None:
+    """A client that does not read costs one answer's memory."""
+    world.answer = lambda exchange: exchange.respond(200, [], b"x" * 4 * MB)
+    client.send(request("GET /a") + request("GET /b"))
+    world.turn()
+    assert len(world.asked) == 1
+    assert world.timers() == [Due.SENT]
+    for _ in range(2):
+        assert len(read_whole(world, client)) == 4 * MB
+    assert world.connection.pending_bytes == 0
+
+
+def read_whole(world: World, client: Client) -> bytes:
+    """The body of an answer with a length, taken as it comes."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        world.turn()
+        data += client.receive()
+    head, _, body = data.partition(b"\r\n\r\n")
+    (length,) = [int(line[15:]) for line in head.split(b"\r\n") if line[:15] == b"content-length:"]
+    while len(body) < length:
+        world.turn()
+        body += client.sock.recv(length - len(body))
+    return body
+
+
+def test_a_file_is_sent_and_closed(world: World, client: Client, tmp_path: Path) -> None:
+    """By sendfile, in as many turns as its client needs."""
+    (tmp_path / "file").write_bytes(b"x" * 4 * MB)
+    with (tmp_path / "file").open("rb") as file:
+        exchange = client.ask("GET /")
+        exchange.start(200, [("content-length", str(4 * MB))], None)
+        exchange.send_file(file.fileno(), 0, 4 * MB)
+        exchange.release_later(file)
+        exchange.finish()
+        assert not file.closed
+        assert len(read_whole(world, client)) == 4 * MB
+        assert file.closed
+    assert world.timers() == [Due.REQUEST]
+
+
+# The end
+
+
+def test_an_upload_that_is_not_read_gets_its_answer(world: World, client: Client) -> None:
+    """The client is still sending: it is not cut off before it has come to its answer."""
+    client.sock.setblocking(False)
+    say_hello(client.ask("POST /", f"Content-Length: {9 * MB}"))
+    sent = 0
+    while sent < 9 * MB:
+        world.turn()
+        try:
+            sent += client.sock.send(b"x" * (9 * MB - sent))
+        except BlockingIOError:
+            pass
+    client.sock.settimeout(5)
+    reply = client.read()
+    assert (reply.body, reply.get("connection")) == (b"hello", "close")
+    assert world.timers() == [Due.SILENCE]
+    client.expect_end()
+
+
+def test_bytes_that_are_no_request_are_answered(world: World, client: Client) -> None:
+    """And logged; the connection ends, as nothing behind them can be trusted."""
+    client.send(b"no request\r\n\r\n")
+    assert client.read().status == 400
+    client.expect_end()
+    assert world.statuses() == [400]
+    assert world.asked == []
+
+
+def test_a_client_that_is_too_slow_is_told(world: World, client: Client) -> None:
+    """With a head, and with a body that somebody waits for."""
+    client.send(b"GET /")
+    world.turn()
+    assert world.timers() == [Due.HEAD]
+    world.let_pass(Due.HEAD)
+    assert client.read().status == 408
+    client.expect_end()
+
+
+def test_a_body_that_does_not_come(world: World, client: Client) -> None:
+    """Its request is answered for, and its worker hears of it; also where it waited for one."""
+    world.assign(client.ask("POST /", "Content-Length: 5"))
+    assert world.timers() == [Due.BODY]
+    world.let_pass(Due.BODY)
+    assert client.read().status == 408
+    assert world.responders[0].detached == ["error"]
+
+
+def test_a_body_of_what_waited_for_a_worker_is_read_on(world: World, client: Client) -> None:
+    """Nothing is read while nobody wants it; the worker that gets the request wants it."""
+    exchange = client.ask("POST /", "Content-Length: 10")
+    client.send(b"01234")
+    world.turn()
+    assert world.timers() == [Due.HANGUP]
+    assert world.assign(exchange) == b"01234"
+    client.send(b"56789")
+    world.turn()
+    assert world.responders[0].body == b"56789"
+
+
+def test_an_idle_client_is_closed_without_a_word(world: World, client: Client) -> None:
+    """Nobody asked for anything."""
+    say_hello(client.ask("GET /"))
+    assert client.read().status == 200
+    world.let_pass(Due.REQUEST)
+    client.expect_end()
+    assert world.statuses() == [200]
+
+
+def test_a_client_that_leaves_is_noticed(world: World, client: Client) -> None:
+    """While its request is under way: whoever has it is told."""
+    world.assign(client.ask("GET /"))
+    client.close()
+    world.turn()
+    assert world.responders[0].detached == ["client"]
+    assert world.statuses() == [499]
+
+
+def test_a_client_that_leaves_unread_is_noticed(world: World, client: Client) -> None:
+    """Its body is not read, as nobody wants it; so it is looked for now and then."""
+    client.ask("POST /", f"Content-Length: {MB}").limit_body(MB)
+    client.send(b"x" * 1000)
+    world.turn()
+    assert world.timers() == [Due.HANGUP]
+    world.let_pass(Due.HANGUP)
+    assert world.timers() == [Due.HANGUP]  # it stands
+    client.close()
+    world.let_pass(Due.HANGUP)
+    assert world.statuses() == [499]
+
+
+def test_a_body_that_breaks_off_ends_in_a_reset() -> None:
+    """So that it cannot look whole, also where its end is that of the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = socket.create_connection(listening.getsockname(), timeout=5)
+        world = World(listening.accept()[0])
+        with theirs:
+            client = Client(theirs, world)
+            exchange = client.ask("GET /", version="1.0")
+            exchange.start(200, [], None, b"first")
+            exchange.fail(ServerFault(500, "app_error", "it raised"))
+            with pytest.raises(Cut):
+                client.read()
+        world.loop.close()
+
+
+def test_a_reset_client_is_counted_once() -> None:
+    """An answer whose write finds the connection broken is logged once, with its status."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = socket.create_connection(listening.getsockname(), timeout=5)
+        world = World(listening.accept()[0])
+        exchange = Client(theirs, world).ask("GET /")
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        say_hello(exchange)
+        assert world.statuses() == [200]
+        assert exchange.is_ended
+        world.loop.close()
+
+
+# The shutdown
+
+
+def test_an_idle_connection_is_closed(world: World, client: Client) -> None:
+    """One that has had its answer knows that it may end at any time."""
+    say_hello(client.ask("GET /"))
+    client.read()
+    world.connection.drain()
+    client.expect_end()
+
+
+def test_a_request_under_way_is_answered(world: World, client: Client) -> None:
+    """As the last one of its connection."""
+    exchange = client.ask("GET /")
+    world.service.is_draining = True
+    world.connection.drain()
+    say_hello(exchange)
+    assert client.read().get("connection") == "close"
+    client.expect_end()
+
+
+def test_a_request_that_has_just_come_is_answered(world: World, client: Client) -> None:
+    """What is in the kernel when the shutdown begins is not lost."""
+    world.answer = say_hello
+    client.send(request("GET /"))
+    world.service.is_draining = True
+    world.connection.drain()
+    assert client.read().get("connection") == "close"
+
+
+def test_an_event_stream_is_broken_off(world: World, client: Client) -> None:
+    """It would never end by itself; its client comes back."""
+    exchange = client.ask("GET /")
+    world.assign(exchange)
+    exchange.stream(200, [["content-type", "text/event-stream"]], b"data: 1\n\n")
+    world.connection.drain()
+    assert client.read().body == b"data: 1\n\n"
+    assert world.responders[0].detached == ["client"]
+    client.expect_end()
