@@ -1,4 +1,7 @@
-"""One client's connection to a running runtime: what HTTP/1.1 promises, byte for byte."""
+"""One client's connection to a running runtime, with an app behind it.
+
+What needs no worker is proven in tests/server/http1/test_connection.py.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ import re
 import select
 import socket
 import struct
-import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -91,12 +92,9 @@ def broken(request):
     yield b"first"
     raise RuntimeError("in the middle")
 
-def answer(request):
-    return Response(None, int(request.query["status"]))
-
 PAGES = {
     "/echo": echo, "/length": length, "/unread": unread, "/wait": wait, "/open": opened,
-    "/pieces": pieces, "/cookies": cookies, "/hops": hops, "/upload": upload, "/status": answer,
+    "/pieces": pieces, "/cookies": cookies, "/hops": hops, "/upload": upload,
     "/endless": lambda request: Response(endless(request)),
     "/broken": lambda request: Response(broken(request)),
     "/told": lambda request: Response.json(told),
@@ -214,36 +212,6 @@ def test_a_connection_serves_many_requests(client: RawClient) -> None:
         assert (reply.status, reply.body, reply.get("connection")) == (200, b"unread", None)
 
 
-def test_close_is_heeded(client: RawClient) -> None:
-    """A client that says close gets a last answer, and the end."""
-    assert client.get("/c/unread", "Connection: close").get("connection") == "close"
-    client.expect_end()
-
-
-def test_http10_closes(client: RawClient) -> None:
-    """An HTTP/1.0 connection ends after one answer unless the client asks otherwise."""
-    client.send(request("GET /c/unread", version="1.0"))
-    reply = client.read()
-    assert (reply.body, reply.get("connection")) == (b"unread", "close")
-    client.expect_end()
-
-
-def test_http10_keeps_alive_where_asked(client: RawClient) -> None:
-    """An HTTP/1.0 client that asks for keep-alive gets it, and is told so."""
-    for _ in range(2):
-        client.send(request("GET /c/unread", "Connection: keep-alive", version="1.0"))
-        assert client.read().get("connection") == "keep-alive"
-
-
-def test_http10_gets_no_chunks(client: RawClient) -> None:
-    """A body of unknown length ends with an HTTP/1.0 connection, also where keep-alive is asked."""
-    client.send(request("GET /c/pieces", "Connection: keep-alive", version="1.0"))
-    reply = client.read()
-    assert (reply.body, reply.get("connection")) == (b"one two three", "close")
-    assert reply.get("transfer-encoding") is None
-    client.expect_end()
-
-
 def test_pipelined_requests_are_answered_in_order(runtime: Runtime, client: RawClient) -> None:
     """Requests sent at once are answered one after the other, also behind a slow first one, a
     body and an error."""
@@ -273,19 +241,6 @@ def test_many_pipelined_requests(client: RawClient) -> None:
         assert ["x-number", str(i)] in client.read().json["headers"]
 
 
-def test_what_follows_a_last_request_is_not_served(client: RawClient) -> None:
-    """Behind a request that closes, nothing is begun."""
-    client.send(request("GET /c/unread", "Connection: close") + request("GET /c/unread"))
-    assert client.read().body == b"unread"
-    client.expect_end()
-
-
-def test_empty_lines_between_requests_are_skipped(client: RawClient) -> None:
-    """Old clients send a line end behind a body: it begins no request."""
-    client.send(request("POST /c/echo", body=b"a") + b"\r\n" + request("GET /c/unread"))
-    assert [client.read().status for _ in range(2)] == [200, 200]
-
-
 # Heads
 
 
@@ -306,38 +261,6 @@ def test_head_ends_an_endless_answer(runtime: Runtime, client: RawClient) -> Non
     wait_until(lambda: busy(runtime, "a") == 0, what="the worker to be idle")
 
 
-def test_head_of_an_error_has_no_body(client: RawClient) -> None:
-    """An error of the runtime to a HEAD has no body either, which would be the next answer."""
-    client.send(request("HEAD /missing/") + request("GET /c/unread"))
-    assert client.read("HEAD").status == 404
-    assert client.read().status == 200
-
-
-@pytest.mark.parametrize("status", [204, 304])
-def test_answers_without_a_body_are_not_framed(client: RawClient, status: int) -> None:
-    """204 and 304 end with their head: nothing tells of a body."""
-    reply = client.get(f"/c/status?status={status}")
-    assert (reply.status, reply.body) == (status, b"")
-    assert (reply.get("transfer-encoding"), reply.get("content-length")) == (None, None)
-    assert client.get("/c/unread").status == 200
-
-
-def test_each_answer_is_dated(client: RawClient) -> None:
-    """Date is there once, in GMT, and now; an app's own does not come beside it."""
-    for target in ("/c/unread", "/c/hops", "/missing/", "/api/health"):
-        (date,) = client.get(target).all("date")
-        assert date.endswith(" GMT")
-        assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 5
-
-
-def test_each_answer_bears_the_id_of_its_request(client: RawClient) -> None:
-    """x-request-id is in each answer, once, and differs from answer to answer."""
-    targets = ("/c/unread", "/c/hops", "/missing/", "/api/health")
-    ids = [client.get(target).all("x-request-id") for target in targets]
-    assert {len(each) for each in ids} == {1}
-    assert len({each[0] for each in ids}) == len(targets)
-
-
 def test_a_clients_request_id_is_kept(runtime: Runtime, client: RawClient) -> None:
     """A client's own id is passed on, answered with and logged."""
     reply = client.get("/c/echo", "X-Request-ID: a-client-s.id")
@@ -346,16 +269,6 @@ def test_a_clients_request_id_is_kept(runtime: Runtime, client: RawClient) -> No
         "a-client-s.id"
     ]
     assert runtime.wait_for_record("request.access", request_id="a-client-s.id")["status"] == 200
-
-
-@pytest.mark.parametrize("value", ["", "short", "has blanks in it", 'has"quotes', "x" * 129])
-def test_an_unusable_request_id_is_replaced(client: RawClient, value: str) -> None:
-    """What could confuse a log is no id: the runtime makes its own, and the app sees that alone."""
-    reply = client.get("/c/echo", f"X-Request-ID: {value}")
-    own = reply.get("x-request-id")
-    assert own
-    assert own != value
-    assert [pair[1] for pair in reply.json["headers"] if pair[0] == "x-request-id"] == [own]
 
 
 def test_nobody_else_tells_an_app_its_base(client: RawClient) -> None:
@@ -492,15 +405,6 @@ def test_a_body_may_come_unasked(client: RawClient) -> None:
         assert client.read().body == str(len(body)).encode()
 
 
-def test_http10_knows_no_continue(client: RawClient) -> None:
-    """Expect of an HTTP/1.0 client is passed over: it could not read an interim answer."""
-    head = request("POST /c/length", "Expect: 100-continue", "Content-Length: 3", version="1.0")
-    client.send(head)
-    client.send(b"abc")
-    reply = client.read()
-    assert (reply.body, reply.interim) == (b"3", [])
-
-
 # The end of a connection
 
 
@@ -525,15 +429,6 @@ def test_a_body_behind_a_refused_head(client: RawClient) -> None:
     for _ in range(20):
         client.send(b"x" * MB)
     assert client.read().status == 400
-    client.expect_end()
-
-
-def test_an_unread_upload_gets_its_answer(client: RawClient) -> None:
-    """An app that answers without reading is heard, though the body is still being sent."""
-    client.send(request("POST /c/unread", f"Content-Length: {9 * MB}"))
-    for _ in range(9):
-        client.send(b"x" * MB)
-    assert client.read().body == b"unread"
     client.expect_end()
 
 

@@ -1,0 +1,157 @@
+"""What a client has not taken yet, over a real pair of sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.server.http1.backlog import Backlog
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+class Held:
+    """An open file of an answer, which is to be closed behind it."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """The runtime's socket, and its client's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "file").write_bytes(bytes(range(256)) * 4096)
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def take(sock: socket.socket) -> bytes:
+    """What has come."""
+    pieces: list[bytes] = []
+    while True:
+        try:
+            pieces.append(sock.recv(1 << 20))
+        except BlockingIOError:
+            return b"".join(pieces)
+
+
+def pump(backlog: Backlog, pair: Pair) -> bytes:
+    """Send all of it to a client that takes whatever has come, as often as it is full."""
+    got: list[bytes] = []
+    while backlog:
+        try:
+            backlog.send(pair[0])
+        except BlockingIOError:
+            pass
+        got.append(take(pair[1]))
+    return b"".join(got)
+
+
+def test_buffers_leave_in_their_order(pair: Pair) -> None:
+    """More of them than one vectored write takes, the first of which was sent in part."""
+    buffers = [b"%d," % number for number in range(500)]
+    backlog = Backlog()
+    backlog.put_unsent(buffers, 5)
+    assert backlog.size_bytes == len(b"".join(buffers)) - 5
+    assert pump(backlog, pair) == b"".join(buffers)[5:]
+    assert (len(backlog), backlog.size_bytes) == (0, 0)
+
+
+@given(st.lists(st.binary(max_size=4)), st.data())
+def test_what_is_unsent_is_the_rest(buffers: list[bytes], data: st.DataObject) -> None:
+    """Wherever the kernel has stopped, in or between two of them."""
+    whole = b"".join(buffers)
+    sent = data.draw(st.integers(0, len(whole)))
+    backlog = Backlog()
+    backlog.put_unsent(buffers, sent)
+    assert b"".join(each for each in backlog if isinstance(each, memoryview)) == whole[sent:]
+    assert backlog.size_bytes == len(whole) - sent
+
+
+def test_a_client_that_takes_nothing_stops_it(pair: Pair) -> None:
+    """What the kernel does not take stays, and its size is told."""
+    data = os.urandom(4_000_000)
+    backlog = Backlog()
+    backlog.put_unsent([data], 0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            backlog.send(pair[0])
+    got = take(pair[1])
+    assert backlog.size_bytes == len(data) - len(got)
+    assert got + pump(backlog, pair) == data
+
+
+def test_files_and_buffers_keep_their_order(pair: Pair, fd: int) -> None:
+    """A part of a file stands between what was written before and behind it."""
+    backlog = Backlog()
+    backlog.put_unsent([b"head"], 0)
+    backlog.put_file(fd, 1, 3)
+    backlog.put_unsent([b"between"], 0)
+    backlog.put_file(fd, 0, 1_048_576)
+    whole = b"head\1\2\3between" + bytes(range(256)) * 4096
+    assert backlog.size_bytes == len(whole)
+    assert pump(backlog, pair) == whole
+
+
+def test_a_file_that_became_shorter_breaks_the_connection(pair: Pair, fd: int) -> None:
+    """Its length was promised, so nothing else may follow in its place."""
+    backlog = Backlog()
+    backlog.put_file(fd, 1_048_570, 100)
+    with pytest.raises(ConnectionAbortedError):
+        pump(backlog, pair)
+
+
+def test_a_file_is_closed_behind_its_last_byte(pair: Pair, fd: int) -> None:
+    """Not while the client still has some of it to come."""
+    held = Held()
+    backlog = Backlog()
+    backlog.put_file(fd, 0, 1_048_576)
+    backlog.put_release(held)
+    with pytest.raises(BlockingIOError):
+        while True:
+            backlog.send(pair[0])
+    assert held.closed == 0
+    pump(backlog, pair)
+    assert held.closed == 1
+
+
+def test_what_is_given_up_is_closed(fd: int) -> None:
+    """The connection has ended: each file is closed, once."""
+    held = [Held(), Held()]
+    backlog = Backlog()
+    for each in held:
+        backlog.put_file(fd, 0, 100)
+        backlog.put_release(each)
+    backlog.release()
+    assert [each.closed for each in held] == [1, 1]
+    assert (len(backlog), backlog.size_bytes) == (0, 0)
+
+
+def test_pongs_of_a_client_that_does_not_read_are_bounded() -> None:
+    """By their bytes, and by their number, as each costs more than its bytes."""
+    large, many = Backlog(), Backlog()
+    large.put_unsent([b"x" * 1_000_000], 0)
+    assert large.is_clogged
+    many.put_unsent([b"x"] * 100_000, 0)
+    assert many.is_clogged
+    large.release()
+    assert not large.is_clogged
