@@ -50,8 +50,8 @@ class World:
     def fail(self, deployment: Deployment) -> None:
         """Have the worker that loads it die."""
         number = max(deployment.state.workers)
+        self.scheduler.boot_failed(number, "broken")
         self.scheduler.died(number, self.loop.now)
-        deployment.boot_error = "broken"
         self.deployments.failed(deployment)
 
     def proven(self, version: str | None = None, **manifest: Any) -> App:

@@ -13,6 +13,7 @@ from typing import Any
 from buntime.core.apps.app import App
 from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.records import AccessEntry, Level, Record
+from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool.process import Process
 from buntime.server.pool.stacks import Stacks
@@ -143,6 +144,17 @@ class FakeWorker:
         self.memory_max_bytes = 0
         self.leaving_since_s: float | None = None
         self.codes: list[int] = []  # that its streams were ended with
+        self.left: list[Exchange] = []  # what it has in hand for somebody
+        self.is_only_stuck = False
+
+    def can_try_again(self, exchange: Exchange) -> bool:
+        return exchange.head.method == "GET"
+
+    def drain(self) -> list[Exchange]:
+        return self.left
+
+    def has_only_stuck(self) -> bool:
+        return self.is_only_stuck
 
     def end_streams(self, code: int) -> None:
         self.codes.append(code)
@@ -154,7 +166,14 @@ class FakeSupervisor:
     def __init__(self) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.killed: list[tuple[str, Cause]] = []
+        self.stopped: list[int] = []  # whose boot has no time any more
         self.sweeps = 0
+
+    def dismiss(self, number: int) -> FakeWorker:
+        return self.workers.pop(number)
+
+    def stop_boot_timer(self, number: int) -> None:
+        self.stopped.append(number)
 
     def kill(self, worker: FakeWorker, cause: Cause) -> None:
         self.killed.append((worker.name, cause))

@@ -40,6 +40,9 @@ class Told:
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         self.events.append(("boot error", (message, stack)))
 
+    def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
+        self.events.append(("boot timeout", seconds))
+
     def on_request_error(
         self, worker: Worker, exchange: Exchange, message: str, stack: str
     ) -> None:

@@ -9,6 +9,7 @@ Invariant, tested after each event: a count equals what a search over all worker
 
 from collections.abc import Hashable, Iterator
 
+from buntime.core.pool.boot import Step
 from buntime.core.pool.lifecycle import Event, State
 from buntime.core.pool.workforce import BUSY_SHARE, HAS_LEFT, AppState, PoolLimits, WorkerState
 
@@ -81,6 +82,7 @@ class Census:
         worker.app = app
         worker.step(event)
         worker.born_s = worker.idle_since_s = now
+        worker.boot.step(Step.ADOPT)
         app.workers[worker.id] = worker
         worker.idle_fresh = self._idle_line(app.policy.idle_timeout_s).fresh
         self.by_ttl.setdefault(app.policy.ttl_s, {})[worker] = None
@@ -112,19 +114,22 @@ class Census:
 
     def set_up(self, worker: WorkerState) -> None:
         """The worker's interpreter has started."""
-        self._count(worker, -1)
-        worker.is_up = True
-        self._count(worker, 1)
+        self._boot(worker, Step.UP)
 
     def set_loaded(self, worker: WorkerState, capacity: int, now: float) -> None:
         """The worker has loaded its app, and can have so many requests at once."""
-        self._count(worker, -1)
-        worker.is_loaded = worker.is_up = True
+        self._boot(worker, Step.LOADED)
         if worker.app is not None and not worker.app.is_ephemeral:
             worker.capacity = max(1, capacity)
         worker.idle_since_s = now
-        self._count(worker, 1)
         self.step(worker, Event.LOADED)
+
+    def set_failed(self, worker: WorkerState, why: str) -> None:
+        """The worker cannot load its app, or took too long; it is about to die."""
+        worker.boot.after(Step.FAIL)
+        self._count(worker, -1)
+        worker.boot.fail(why)
+        self._count(worker, 1)
 
     def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
         """The worker goes as soon as its replacement has loaded, or does no more."""
@@ -260,9 +265,15 @@ class Census:
             app.serving += by * (state not in HAS_LEFT)
             app.leaving += by * (worker.is_leaving and state not in HAS_LEFT)
             app.loading += by * (state is State.LOADING)
-            app.loaded += by * worker.is_loaded
+            app.loaded += by * worker.boot.is_loaded
             app.used += by * worker.is_used()
             app.busy += by * (worker.is_used() and worker.busy_share >= BUSY_SHARE)
+
+    def _boot(self, worker: WorkerState, step: Step) -> None:
+        worker.boot.after(step)  # raises before anything is counted
+        self._count(worker, -1)
+        worker.boot.step(step)
+        self._count(worker, 1)
 
     def _step_without_app(self, worker: WorkerState, event: Event) -> None:
         if worker.state is State.SPARE:

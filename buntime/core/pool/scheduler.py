@@ -143,20 +143,26 @@ class Scheduler:
         return [*self._spares.refill(now)]
 
     def up(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker's interpreter has started."""
+        """The worker's interpreter has started. Raises BootError where it had already."""
         worker = self.workers[worker_id]
         self._census.set_up(worker)
         self._spares.has_started(worker.spare_key)
         return [*self._spares.refill(now)]
 
     def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
-        """The worker has loaded its app and can have `capacity` requests at once."""
+        """The worker has loaded its app and can have `capacity` requests at once.
+
+        Raises BootError where it had none to load, or said so before.
+        """
         worker = self.workers[worker_id]
         app = worker.app
+        if worker.boot.has_failed:
+            return []  # it is being killed, and this crossed with that
         self._census.set_loaded(worker, capacity, now)
         if app is None:
-            return []
+            raise AssertionError(f"{worker!r} loaded what it did not have")
         app.boot_failures = 0
+        app.boot_error = ""
         app.pressed_since_s = None  # with one more to take requests
         if worker.state is not State.IDLE:
             return []
@@ -169,25 +175,35 @@ class Scheduler:
             decisions += self._dispatch.evict()
         return decisions
 
+    def boot_failed(self, worker_id: int, why: str) -> None:
+        """The worker told why it cannot load its app, or is killed for taking too long.
+
+        Its death follows. Raises BootError where it is not loading one.
+        """
+        self._census.set_failed(self.workers[worker_id], why)
+
     def died(
-        self, worker_id: int, now: float, *, was_killed: bool = False
+        self, worker_id: int, now: float, *, was_killed: bool = False, how: str = ""
     ) -> tuple[list[Decision], bool]:
         """The worker's process has gone. Also tells whether it died before it had loaded.
 
-        `was_killed`: from outside, so nothing is known against its app. The tickets it had in
-        hand are the server's to answer, or to submit once more.
+        `was_killed`: from outside, so nothing is known against its app. `how` it died counts as
+        the reason where it told none. The tickets it had in hand are the server's to answer, or
+        to submit once more.
         """
         worker = self.workers[worker_id]
         app = worker.app
-        was_loading = worker.state in (State.LOADING, State.ONCE) and not worker.is_loaded
+        was_loading = worker.state in (State.LOADING, State.ONCE) and not worker.boot.is_loaded
         failed_to_load = app is not None and was_loading
         self._census.remove(worker)
         decisions: list[Decision] = []
         if app is not None:
             if failed_to_load:
-                decisions += self._boot_failed(app, now, was_killed)
+                app.boot_error = worker.boot.error or how
+                was_cut = was_killed and not worker.boot.has_failed
+                decisions += self._boot_failed(app, now, was_cut)
             decisions += self._go_on_after_death(app, now)
-        elif not worker.is_up:
+        elif not worker.boot.is_up:
             self._spares.has_not_started(worker.spare_key, now)
         decisions += self._dispatch.serve_lines(now)
         if not failed_to_load:  # else a broken interpreter would be started over and over
@@ -300,13 +316,13 @@ class Scheduler:
             return []
         return self._dispatch.pump(app, now)
 
-    def _boot_failed(self, app: AppState, now: float, was_killed: bool) -> list[Decision]:
+    def _boot_failed(self, app: AppState, now: float, was_cut: bool) -> list[Decision]:
         """Back off; who would be replaced by it stays; what waits for nothing else has failed."""
         app.boot_failures += 1
         for worker in app.workers.values() if app.leaving else ():
             if worker.is_leaving and app.leaving > app.loading:
                 self._census.set_leaving(worker, False)
-        if was_killed and app.boot_failures < BOOT_TRIES:
+        if was_cut and app.boot_failures < BOOT_TRIES:
             return []  # the next one starts at once, for those that wait
         app.retry_at_s = now + backoff_s(app.boot_failures)
         if app.is_ephemeral or app.loaded:

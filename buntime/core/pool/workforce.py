@@ -6,6 +6,7 @@
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from buntime.core.pool.boot import Boot
 from buntime.core.pool.lifecycle import TRANSITIONS, Event, State, after
 from buntime.core.pool.requestqueue import RequestQueue
 
@@ -59,6 +60,7 @@ class WorkerState:
 
     __slots__ = (
         "app",
+        "boot",
         "born_s",
         "busy_share",
         "capacity",
@@ -68,9 +70,7 @@ class WorkerState:
         "idle_since_s",
         "in_hand",
         "is_leaving",
-        "is_loaded",
         "is_resting",
-        "is_up",
         "open_ended",
         "place",
         "requests_max",
@@ -92,8 +92,7 @@ class WorkerState:
         self.requests_max = 0
         self.born_s = 0.0  # when it was adopted
         self.idle_since_s = 0.0
-        self.is_up = False  # its interpreter has started
-        self.is_loaded = False
+        self.boot = Boot()
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
         # where its app may have several workers, see `spreading`
         self.busy_share = 0.0  # of the last tenth of a second
@@ -126,13 +125,14 @@ class WorkerState:
 
     def is_booting(self) -> bool:
         """Does it start its interpreter, or load its app?"""
-        return not self.is_loaded if self.state in _LOADS else not self.is_up
+        return not self.boot.is_loaded if self.state in _LOADS else not self.boot.is_up
 
 
 class AppState:
     """One version of an app, in one state of its code, with its workers and its queue."""
 
     __slots__ = (
+        "boot_error",
         "boot_failures",
         "busy",
         "given_room_at_s",
@@ -171,6 +171,7 @@ class AppState:
         self.tried_at_s: float | None = None  # since when it is to be loaded without a request
         self.is_dropped = False  # its code changed or its folder went: no new workers
         self.boot_failures = 0  # in a row
+        self.boot_error = ""  # what the last of them failed of: a message, lines of a stack
         self.retry_at_s = float("-inf")  # no boot before, after one that failed
         # the census'
         self.workers: dict[int, WorkerState] = {}

@@ -43,7 +43,6 @@ class Deployment:
 
     __slots__ = (
         "app",
-        "boot_error",
         "fallback",
         "init",
         "interpreter",
@@ -60,7 +59,6 @@ class Deployment:
         self.watch = watch  # in development
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
         self.told_blocked = False  # which variables are kept from it is logged once
-        self.boot_error = ""  # message and stack of the last boot, where that failed
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.init: Init | None = None  # what all of its workers are told alike
         self.state = AppState(
@@ -79,15 +77,17 @@ class Deployment:
     @property
     def has_failed(self) -> bool:
         """Whether the last boot of one of its workers failed."""
-        return bool(self.boot_error)
+        return bool(self.state.boot_error)
 
     def has_workers(self) -> bool:
         """Whether a worker that has loaded the app serves it."""
-        return any(w.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values())
+        return any(
+            w.boot.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values()
+        )
 
     def may_change(self) -> bool:
         """Whether `has_changed` is to be asked: in development, or after a boot that failed."""
-        return self.watch is not None or bool(self.boot_error)
+        return self.watch is not None or bool(self.state.boot_error)
 
     def has_changed(self, app: App, interpreter: Interpreter) -> bool:
         """Whether `app` on `interpreter` needs a new deployment; a changed file is told once."""

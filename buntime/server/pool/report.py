@@ -107,7 +107,7 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "workers": len(deployment.state.workers),
         "queued": len(deployment.state.queue),
         "bootFailures": deployment.state.boot_failures,
-        "bootError": deployment.boot_error or None,
+        "bootError": deployment.state.boot_error or None,
         # Rounded up: after that time a boot is not too early.
         "nextBootInSeconds": ceil(wait_s * 10) / 10
         if deployment.state.boot_failures and wait_s > 0

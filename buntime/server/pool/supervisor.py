@@ -128,13 +128,14 @@ class Supervisor:
             version=app.version,
             timeout_s=app.manifest.timeout_s,
         )
+        seconds = self.boot_timeout_s
         self._boot_timers[number] = self._loop.call_later(
-            self.boot_timeout_s, lambda: self._on_boot_timeout(number)
+            seconds, lambda: worker.on_boot_timeout(seconds)
         )
 
-    def has_loaded(self, worker: Worker) -> None:
-        """The app is loaded, or the worker gone: the time for it counts no more."""
-        timer = self._boot_timers.pop(worker.number, None)
+    def stop_boot_timer(self, number: int) -> None:
+        """The worker has loaded its app, or has gone: its time for that counts no more."""
+        timer = self._boot_timers.pop(number, None)
         if timer is not None:
             timer.cancel()
 
@@ -159,7 +160,7 @@ class Supervisor:
     def dismiss(self, number: int) -> Worker:
         """The worker's process has gone."""
         worker = self.workers.pop(number)
-        self.has_loaded(worker)
+        self.stop_boot_timer(number)
         return worker
 
     def sweep(self) -> None:
@@ -196,12 +197,3 @@ class Supervisor:
                 lines=lines,
                 size_bytes=size_bytes,
             )
-
-    def _on_boot_timeout(self, number: int) -> None:
-        worker = self.workers.get(number)
-        if worker is None or worker.is_loaded:
-            return
-        seconds = self.boot_timeout_s
-        worker.boot_error = f"the app did not load in {seconds:g} s"
-        worker.log.error("app.boot_timeout", "app did not load in time", seconds=seconds)
-        self.kill(worker, Cause.BOOT_TIMEOUT)

@@ -114,12 +114,11 @@ class Trial:
             self._wait(deployment)
 
     def _wait(self, deployment: Deployment) -> None:
-        has_failed = deployment.state.boot_failures > 0 or deployment.boot_error
-        if not has_failed and not deployment.has_workers():
+        if not deployment.has_failed and not deployment.has_workers():
             self._loop.call_later(_LOOK_S, lambda: self._wait(deployment))
             return
         seconds = self._loop.now - self._began_s
-        error = deployment.boot_error or ("its worker could not be started" if has_failed else "")
+        error = deployment.state.boot_error
         self._pool.deployments.drop(deployment)
         self._settle(Verdict(deployment.app.key, error, seconds, deployment.interpreter.version))
 

@@ -30,6 +30,7 @@ class WorkerEvents(Protocol):
     def on_up(self, worker: "Worker") -> None: ...
     def on_ready(self, worker: "Worker", message: wire.Message) -> None: ...
     def on_boot_error(self, worker: "Worker", message: str, stack: str) -> None: ...
+    def on_boot_timeout(self, worker: "Worker", seconds: float) -> None: ...
     def on_request_error(
         self, worker: "Worker", exchange: Exchange, message: str, stack: str
     ) -> None: ...
@@ -56,9 +57,6 @@ class Worker:
         self.app_name = ""
         self.app_version: str | None = None
         self.sandbox: Level | None = None  # once it is adopted
-        self.is_up = False
-        self.is_loaded = False
-        self.boot_error = ""  # why it cannot load its app: message and stack
         self._loop = loop
         self._events = events
         self._channel = Channel(loop, process.channel, self, _HANDLERS)
@@ -104,6 +102,10 @@ class Worker:
         if after_idle:
             self.post({"type": wire.IDLE})
         self.post({"type": wire.TERMINATE})
+
+    def on_boot_timeout(self, seconds: float) -> None:
+        """The app was not loaded in its time."""
+        self._events.on_boot_timeout(self, seconds)
 
     # Holder: what an assignment tells it
 
@@ -167,15 +169,9 @@ class Worker:
     # Messages of the worker
 
     def _on_up(self, message: wire.Message, payload: bytes) -> None:
-        if self.is_up:
-            raise ValueError("a second UP")
-        self.is_up = True
         self._events.on_up(self)
 
     def _on_ready(self, message: wire.Message, payload: bytes) -> None:
-        if self.is_loaded:
-            raise ValueError("a second READY")
-        self.is_loaded = True
         self._events.on_ready(self, message)
 
     def _on_response(self, message: wire.Message, payload: bytes) -> None:

@@ -59,7 +59,7 @@ def _check_app(app: AppState, workers: list[WorkerState]) -> None:
     assert app.serving == len(staying)
     assert app.leaving == sum(worker.is_leaving for worker in staying)
     assert app.loading == sum(worker.state is State.LOADING for worker in workers)
-    assert app.loaded == sum(worker.is_loaded for worker in workers)
+    assert app.loaded == sum(worker.boot.is_loaded for worker in workers)
     used = [worker for worker in workers if worker.is_used()]
     assert set(app.idle) == {worker for worker in used if worker.state is State.IDLE}
     assert set(app.open) == {worker for worker in used if worker.can_take()}

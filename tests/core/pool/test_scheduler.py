@@ -625,6 +625,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.open_ended: dict[int, int] = {}  # worker -> how many of them
         self.starting: set[int] = set()
         self.loading: set[int] = set()
+        self.failed: set[int] = set()  # told that they cannot load, and not dead yet
         self.told_to_end: set[int] = set()
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
         self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
@@ -679,7 +680,18 @@ class SchedulerMachine(RuleBasedStateMachine):
     def loads(self, data: st.DataObject, capacity: int) -> None:
         worker = data.draw(st.sampled_from(sorted(self.loading)))
         self.loading.remove(worker)
+        self.starting.discard(worker)  # so it was up
         self.carry_out(self.scheduler.loaded(worker, capacity, self.now))
+
+    @precondition(lambda self: self.loading)
+    @rule(data=st.data(), crosses=st.booleans())
+    def cannot_load(self, data: st.DataObject, crosses: bool) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.loading)))
+        self.loading.remove(worker)
+        self.failed.add(worker)
+        self.scheduler.boot_failed(worker, "why")
+        if crosses:  # it was killed for its time, and loaded just then
+            assert self.scheduler.loaded(worker, 1, self.now) == []
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())
@@ -751,7 +763,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def is_gone(self, worker: int, *, was_killed: bool) -> None:
         del self.in_hand[worker]
         self.open_ended.pop(worker, None)
-        for kept in (self.starting, self.loading, self.told_to_end):
+        for kept in (self.starting, self.loading, self.failed, self.told_to_end):
             kept.discard(worker)
         decisions, _ = self.scheduler.died(worker, self.now, was_killed=was_killed)
         self.carry_out(decisions)
@@ -840,6 +852,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for _ in range(500):
             if not self.waiting:
                 return
+            for worker in sorted(self.failed):
+                self.is_gone(worker, was_killed=False)
             for worker in sorted(self.loading):
                 self.loading.discard(worker)
                 self.carry_out(self.scheduler.loaded(worker, 1, self.now))

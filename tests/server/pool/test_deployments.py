@@ -64,7 +64,7 @@ def test_after_a_failed_boot_another_interpreter_counts(world: World) -> None:
     before = world.current(app)
     world.interpreters.chosen[app] = world.interpreters.default._replace(executable="/other")
     assert world.current(app) is before
-    before.boot_error = "no module named flask"
+    before.state.boot_error = "no module named flask"
     assert world.current(app).interpreter.executable == "/other"
 
 

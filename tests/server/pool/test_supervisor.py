@@ -45,6 +45,9 @@ class Told:
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         self.events.append(("boot error", message))
 
+    def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
+        self.events.append(("boot timeout", seconds))
+
     def on_broken(self, worker: Worker, why: str) -> None:
         pass  # its exit follows
 
@@ -209,13 +212,25 @@ def test_what_is_told_of_a_worker_that_is_not_there(company: Company) -> None:
 
 
 def test_an_app_that_takes_too_long_to_load(bundle: Path, tmp_path: Path) -> None:
-    """It is killed at RUNTIME_BOOT_TIMEOUT, and that is what its boot failed of."""
-    company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="1s")
-    worker = company.spawn()
+    """Its time, RUNTIME_BOOT_TIMEOUT, is told once it has passed."""
+    company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="0.2s")
+    company.spawn()
     company.adopt("import time\ntime.sleep(60)\n")
-    assert company.wait_for("exit") == -9
-    assert worker.boot_error == "the app did not load in 1 s"
-    assert "app.boot_timeout" in company.sink.events()
+    assert company.wait_for("boot timeout") == 0.2
+    company.close()
+
+
+def test_the_time_of_a_boot_ends_with_it(bundle: Path, tmp_path: Path) -> None:
+    """Nothing is told of a worker that has loaded its app."""
+    company = Company(bundle, tmp_path / "app", RUNTIME_BOOT_TIMEOUT="1s")
+    company.spawn()
+    company.adopt(GOOD)
+    company.wait_for("ready")
+    company.supervisor.stop_boot_timer(1)
+    company.supervisor.stop_boot_timer(1)  # once more is harmless
+    company.loop.call_later(1.1, lambda: company.told.events.append(("later", None)))
+    company.wait_for("later")
+    assert "boot timeout" not in [kind for kind, _ in company.told.events]
     company.close()
 
 

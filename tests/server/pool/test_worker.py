@@ -46,7 +46,6 @@ def test_a_boot(far: FarEnd) -> None:
     far.say("UP")
     far.say("READY", kind="fetch", concurrency=8, boot_ms=1.0)
     assert far.told.names() == ["up", "ready"]
-    assert (far.worker.is_up, far.worker.is_loaded) == (True, True)
 
 
 def test_a_boot_that_fails(far: FarEnd) -> None:
@@ -55,12 +54,10 @@ def test_a_boot_that_fails(far: FarEnd) -> None:
     assert far.told.events == [("boot error", ("no module", "..."))]
 
 
-@pytest.mark.parametrize("kind", ["UP", "READY"])
-def test_a_second_boot(far: FarEnd, kind: str) -> None:
-    """A worker starts once."""
-    for _ in range(2):
-        far.say(kind, kind="fetch", concurrency=8, boot_ms=1.0)
-    assert "a second" in far.why
+def test_a_boot_that_takes_too_long(far: FarEnd) -> None:
+    """Who watches the time tells the worker, and that the pool."""
+    far.worker.on_boot_timeout(30.0)
+    assert far.told.events == [("boot timeout", 30.0)]
 
 
 def test_how_busy_it_is(far: FarEnd) -> None:

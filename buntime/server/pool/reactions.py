@@ -1,0 +1,201 @@
+"""What workers and their processes do, told to the scheduler; what it decides is for the pool.
+
+a worker's READY, ERROR, end of a request, death ─> Scheduler ─> decisions ─> Acts
+"""
+
+import signal
+from typing import Protocol
+
+from buntime.core.errors import ServerFault
+from buntime.core.pool.decisions import Decision
+from buntime.core.pool.lifecycle import State
+from buntime.core.pool.scheduler import Scheduler
+from buntime.core.pool.workforce import TAKES_WORK
+from buntime.core.telemetry.meters import Cause
+from buntime.server.http1.exchange import Exchange
+from buntime.server.loop import Loop
+from buntime.server.pool import faults
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.deployments import Deployments
+from buntime.server.pool.process import describe_exit
+from buntime.server.pool.stats import PoolStats
+from buntime.server.pool.supervisor import Supervisor
+from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+# Signals that say nothing against an app, as they come from operators and the kernel.
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class Acts(Protocol):
+    """What follows from what workers do: the pool's to do."""
+
+    def carry_out(self, decisions: list[Decision]) -> None: ...
+    def enqueue(self, exchange: Exchange, deployment: Deployment) -> None: ...
+    def on_request_over(self) -> None: ...
+    def on_worker_gone(self) -> None: ...
+
+
+class Reactions:
+    """Who is told of all that workers do, see `ProcessEvents`."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        *,
+        scheduler: Scheduler,
+        supervisor: Supervisor,
+        deployments: Deployments,
+        stats: PoolStats,
+        acts: Acts,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._scheduler = scheduler
+        self._supervisor = supervisor
+        self._deployments = deployments
+        self._stats = stats
+        self._acts = acts
+
+    # WorkerEvents: what workers tell
+
+    def on_up(self, worker: Worker) -> None:
+        self._acts.carry_out(self._scheduler.up(worker.number, self._loop.now))
+
+    def on_ready(self, worker: Worker, message: Message) -> None:
+        kind, boot_ms = message["kind"], message["boot_ms"]
+        record, now = self._scheduler.workers[worker.number], self._loop.now
+        deployment = self._deployments.of(record.app)
+        asked = deployment.app.manifest.concurrency if deployment is not None else None
+        capacity = asked or int(message["concurrency"])
+        decisions = self._scheduler.loaded(worker.number, capacity, now)
+        if deployment is None or not record.boot.is_loaded:
+            return
+        self._supervisor.stop_boot_timer(worker.number)
+        worker.log.debug("worker.ready", "worker ready", kind=kind, boot_ms=boot_ms)
+        self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
+        self._acts.carry_out(decisions)
+        self._deployments.loaded(deployment)
+
+    def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
+        self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
+        worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
+
+    def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
+        self._scheduler.boot_failed(worker.number, f"the app did not load in {seconds:g} s")
+        worker.log.error("app.boot_timeout", "app did not load in time", seconds=seconds)
+        self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)
+
+    def on_request_error(
+        self, worker: Worker, exchange: Exchange, message: str, stack: str
+    ) -> None:
+        self._log.error(
+            "app.request_failed",
+            "app failed at a request",
+            error=message,
+            stack=stack,
+            request_id=exchange.id,
+            method=exchange.head.method,
+            path=exchange.head.path,
+            app=worker.app_name,
+            version=worker.app_version,
+            worker=worker.name,
+        )
+        exchange.fail(ServerFault(500, "app_error", "the app failed at this request", detail=stack))
+
+    def on_open_ended(self, worker: Worker) -> None:
+        self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
+
+    def on_busy(self, worker: Worker, share: float) -> None:
+        self._acts.carry_out(self._scheduler.told_busy(worker.number, share, self._loop.now))
+
+    def on_finished(self, worker: Worker, exchange: Exchange) -> None:
+        self._stats.on_done((self._loop.now - exchange.started_s) * 1000)
+        self._acts.carry_out(
+            self._scheduler.finished(
+                worker.number, self._loop.now, was_open_ended=exchange.is_open_ended
+            )
+        )
+        self._acts.on_request_over()
+        if worker.has_only_stuck():
+            self._supervisor.kill(worker, Cause.STUCK)
+
+    def on_stuck(self, worker: Worker, exchange: Exchange) -> None:
+        worker.log.warn(
+            "worker.stuck", "worker is stuck in a request; replacing it", request_id=exchange.id
+        )
+        self._acts.carry_out(self._scheduler.give_up(worker.number, self._loop.now))
+        if worker.has_only_stuck():
+            self._supervisor.kill(worker, Cause.STUCK)
+
+    def on_broken(self, worker: Worker, why: str) -> None:
+        """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
+        worker.log.debug("worker.channel_closed", "channel to the worker closed", why=why)
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.state is not State.ENDING:
+            self._stats.on_unasked_end(worker.number)
+        if record is not None and record.state in TAKES_WORK:
+            self._acts.carry_out(self._scheduler.retire(worker.number))
+        worker.process.kill()
+
+    # ProcessEvents: what happens to processes
+
+    def on_never_started(self, number: int) -> None:
+        deployment = self._deployments.of(self._scheduler.workers[number].app)
+        decisions, _ = self._scheduler.died(
+            number, self._loop.now, how="its worker could not be started"
+        )
+        self._stats.worker_failed += 1
+        if deployment is not None:
+            self._deployments.failed(deployment)
+        self._acts.carry_out(decisions)
+        self._acts.on_worker_gone()
+
+    def on_exit(self, number: int, returncode: int) -> None:
+        worker = self._supervisor.workers[number]
+        record = self._scheduler.workers[number]
+        was_told = record.state is State.ENDING
+        if record.state in TAKES_WORK:
+            self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
+        left = worker.drain()
+        self._supervisor.dismiss(number)
+        how = describe_exit(returncode)
+        was_killed = -returncode in _FROM_OUTSIDE and not record.boot.has_failed
+        decisions, failed_to_load = self._scheduler.died(
+            number,
+            self._loop.now,
+            was_killed=was_killed,
+            how=f"the worker died while it loaded: {how}",
+        )
+        deployment = self._deployments.of(record.app)
+        cause, was_told = self._stats.on_death(
+            number, returncode, was_told=was_told, failed_to_load=failed_to_load
+        )
+        meter = self._stats.meters.of(deployment.app) if deployment else self._stats.meters.of_none
+        meter.deaths[cause] += 1
+        if not was_told:
+            worker.log.warn("worker.died", "worker died", how=how, requests=len(left))
+        if failed_to_load and deployment is not None:
+            meter.boots_failed += 1
+            self._deployments.failed(deployment)
+        # First: what the scheduler decides on the requests below rests on what it has decided here.
+        self._acts.carry_out(decisions)
+        for exchange in left:
+            # Killed from outside is no fault of the app's, unless it happens again and again.
+            is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
+            may_retry = worker.can_try_again(exchange) and not record.boot.has_failed
+            self._on_worker_lost(exchange, deployment, may_retry=may_retry, is_broken=is_broken)
+        self._deployments.forget(record.app)
+        self._acts.on_worker_gone()
+
+    def _on_worker_lost(
+        self, exchange: Exchange, deployment: Deployment | None, *, may_retry: bool, is_broken: bool
+    ) -> None:
+        """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
+        if deployment is not None and may_retry:
+            exchange.meter.retries += 1
+            self._acts.enqueue(exchange, self._deployments.serving(deployment.app) or deployment)
+        else:
+            exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died())

@@ -1,0 +1,308 @@
+"""What follows from what workers and their processes do."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.pool.boot import BootError
+from buntime.core.pool.decisions import Decision, End
+from buntime.core.pool.lifecycle import State
+from buntime.core.telemetry.meters import Cause
+from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.reactions import Reactions
+from buntime.server.pool.stats import PoolStats
+from tests.support.apps import make_app
+from tests.support.deployed import World
+from tests.support.exchanges import FakeClient, FakeResponder
+from tests.support.fakes import FakeSupervisor, FakeWorker, make_log
+
+GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+READY = {"kind": "fetch", "concurrency": 8, "boot_ms": 5.0}
+
+
+class Acts:
+    """Keeps what was to be done."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+        self.queued: list[tuple[Exchange, Deployment]] = []
+        self.calls: list[str] = []
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        self.decisions += decisions
+
+    def enqueue(self, exchange: Exchange, deployment: Deployment) -> None:
+        self.queued.append((exchange, deployment))
+
+    def on_request_over(self) -> None:
+        self.calls.append("request over")
+
+    def on_worker_gone(self) -> None:
+        self.calls.append("worker gone")
+
+
+class Pool:
+    """Reactions in a world where one app was given a worker, which is a fake."""
+
+    def __init__(self, **manifest: Any) -> None:
+        self.world = World()
+        self.acts = Acts()
+        self.stats = PoolStats()
+        self.supervisor = FakeSupervisor()
+        self.reactions = Reactions(
+            cast(Any, self.world.loop),
+            make_log(self.world.sink),
+            scheduler=self.world.scheduler,
+            supervisor=cast(Any, self.supervisor),
+            deployments=self.world.deployments,
+            stats=self.stats,
+            acts=self.acts,
+        )
+        self.app = make_app(**{"ttl_s": 60.0, **manifest})
+        self.deployment = self.world.current(self.app)
+        self.worker = self.boot()
+        self.world.sink.records.clear()
+
+    @property
+    def now(self) -> float:
+        return self.world.loop.now
+
+    @property
+    def number(self) -> int:
+        return self.worker.number
+
+    @property
+    def record(self) -> Any:
+        return self.world.scheduler.workers[self.number]
+
+    @property
+    def meter(self) -> Any:
+        return self.stats.meters.of(self.app)
+
+    def boot(self) -> FakeWorker:
+        """Start to load the app in a worker."""
+        self.world.scheduler.try_out(self.deployment.state, self.now)
+        number = max(self.deployment.state.workers)
+        worker = FakeWorker(number, make_log(self.world.sink), self.app)
+        self.supervisor.workers[number] = worker
+        return worker
+
+    def ready(self, **changes: Any) -> None:
+        self.reactions.on_ready(cast(Any, self.worker), {**READY, **changes})
+
+    def give(self, raw: bytes = GET) -> Exchange:
+        """A request that the worker has in hand."""
+        exchange = FakeClient().request(raw)
+        exchange.route_to(self.app, base="/shop")
+        exchange.hand_over(FakeResponder(exchange), 30.0)
+        exchange.tries = 1
+        self.worker.left.append(exchange)
+        self.world.scheduler.submit(self.deployment.state, exchange, self.now)
+        return exchange
+
+    def exit(self, returncode: int) -> None:
+        for exchange in self.worker.left:
+            exchange.release()
+        self.reactions.on_exit(self.number, returncode)
+
+    def event(self, event: str) -> Any:
+        return next(each for each in self.world.sink.records if each.event == event)
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool()
+
+
+# Boots
+
+
+def test_a_worker_that_has_loaded(pool: Pool) -> None:
+    """Its time is stopped, its boot counted, and it may have as many requests as it said."""
+    pool.ready()
+    assert (pool.record.state, pool.record.capacity) == (State.IDLE, 8)
+    assert pool.supervisor.stopped == [pool.number]
+    assert pool.meter.boots_loaded == 1
+    assert pool.world.deployments.is_proven(pool.app)
+    assert pool.event("worker.ready").fields == {"kind": "fetch", "boot_ms": 5.0}
+
+
+def test_the_manifest_has_the_last_word(pool: Pool) -> None:
+    """Its `concurrency` counts, whatever kind of app the worker found."""
+    pool = Pool(concurrency=3)
+    pool.ready()
+    assert pool.record.capacity == 3
+
+
+@pytest.mark.parametrize("missing", READY)
+def test_a_ready_without_its_fields(pool: Pool, missing: str) -> None:
+    """Nothing has happened by it: the worker is given up, as it sent garbage."""
+    message = {key: value for key, value in READY.items() if key != missing}
+    with pytest.raises(KeyError):
+        pool.reactions.on_ready(cast(Any, pool.worker), message)
+    assert pool.record.state is State.LOADING
+    assert pool.supervisor.stopped == []
+
+
+def test_a_second_ready_or_up(pool: Pool) -> None:
+    """A worker starts once and loads once."""
+    pool.reactions.on_up(cast(Any, pool.worker))
+    pool.ready()
+    with pytest.raises(BootError):
+        pool.ready()
+    with pytest.raises(BootError):
+        pool.reactions.on_up(cast(Any, pool.worker))
+    with pytest.raises(BootError):
+        pool.reactions.on_boot_error(cast(Any, pool.worker), "a lie", "")
+    assert pool.meter.boots_loaded == 1
+
+
+def test_an_app_that_cannot_be_loaded(pool: Pool) -> None:
+    """What the worker told is the reason, and its exit code says nothing more."""
+    pool.reactions.on_boot_error(cast(Any, pool.worker), "no module", "line 1")
+    pool.exit(1)
+    assert pool.deployment.state.boot_error == "no module\nline 1"
+    assert (pool.meter.boots_failed, pool.meter.deaths[Cause.BOOT]) == (1, 1)
+
+
+def test_an_app_that_dies_as_it_is_loaded(pool: Pool) -> None:
+    """Where the worker told nothing, how it died is the reason."""
+    pool.exit(3)
+    assert pool.deployment.state.boot_error == "the worker died while it loaded: exit code 3"
+
+
+def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
+    """It is killed for that, which is not a kill from outside; a READY that crossed is late."""
+    pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
+    assert pool.supervisor.killed == [(pool.worker.name, Cause.BOOT_TIMEOUT)]
+    pool.ready()
+    assert pool.record.state is State.LOADING
+    pool.exit(-9)
+    assert pool.deployment.state.boot_error == "the app did not load in 30 s"
+    assert pool.deployment.state.retry_at_s > pool.now
+
+
+def test_a_kill_from_outside_says_nothing_against_an_app(pool: Pool) -> None:
+    """The next boot begins at once."""
+    pool.exit(-signal.SIGKILL)
+    assert pool.deployment.state.boot_failures == 1
+    assert pool.deployment.state.retry_at_s < pool.now
+
+
+def test_a_worker_that_could_not_be_started(pool: Pool) -> None:
+    """That is told as what the boot failed of, and a change that needs it stays untried."""
+    pool.reactions.on_never_started(pool.number)
+    assert pool.deployment.state.boot_error == "its worker could not be started"
+    assert pool.deployment.may_change()
+    assert pool.stats.worker_failed == 1
+    assert pool.acts.calls == ["worker gone"]
+
+
+def test_a_boot_that_succeeds_clears_the_error(pool: Pool) -> None:
+    """What is told of a failed boot is told of the last one."""
+    pool.exit(3)
+    pool.world.loop.now = pool.deployment.state.retry_at_s
+    pool.worker = pool.boot()
+    pool.ready()
+    assert not pool.deployment.has_failed
+
+
+# Requests
+
+
+def test_a_request_that_has_ended(pool: Pool) -> None:
+    """It is counted, the worker is free, and what was put off for it may be done."""
+    pool.ready()
+    exchange = pool.give()
+    pool.reactions.on_finished(cast(Any, pool.worker), exchange)
+    assert (pool.record.state, pool.stats.finished) == (State.IDLE, 1)
+    assert pool.acts.calls == ["request over"]
+
+
+def test_a_handler_that_failed(pool: Pool) -> None:
+    """500, and the log has the stack, the request and the worker."""
+    pool.ready()
+    exchange = pool.give()
+    exchange.release()
+    pool.reactions.on_request_error(cast(Any, pool.worker), exchange, "KeyError", "line 1")
+    assert exchange.status == 500
+    fields = pool.event("app.request_failed").fields
+    assert (fields["stack"], fields["request_id"], fields["worker"]) == (
+        "line 1",
+        exchange.id,
+        pool.worker.name,
+    )
+
+
+def test_a_stuck_worker_is_killed_when_all_it_has_is_stuck(pool: Pool) -> None:
+    """Until then it finishes what it has, and gets nothing new."""
+    pool.ready()
+    exchange = pool.give()
+    pool.reactions.on_stuck(cast(Any, pool.worker), exchange)
+    assert (pool.record.state, pool.supervisor.killed) == (State.RETIRING, [])
+    pool.worker.is_only_stuck = True
+    pool.reactions.on_stuck(cast(Any, pool.worker), exchange)
+    assert pool.supervisor.killed == [(pool.worker.name, Cause.STUCK)]
+
+
+# Deaths
+
+
+def test_a_worker_that_ends_as_told(pool: Pool) -> None:
+    """It is counted as that and nothing is logged."""
+    pool.ready()
+    pool.world.scheduler.retire(pool.number)
+    pool.exit(0)
+    assert (pool.meter.deaths[Cause.ENDED], pool.stats.worker_failed) == (1, 0)
+    assert "worker.died" not in pool.world.sink.events()
+    assert pool.acts.calls == ["worker gone"]
+
+
+def test_a_worker_that_breaks_its_channel(pool: Pool) -> None:
+    """It is of no use any more, so it is killed; and that was not asked for."""
+    pool.ready()
+    pool.reactions.on_broken(cast(Any, pool.worker), "it sent garbage")
+    assert pool.worker.process.is_killed
+    assert pool.acts.decisions == [End(pool.number)]
+    pool.exit(-9)
+    assert (pool.meter.deaths[Cause.SIGNAL], pool.stats.worker_failed) == (1, 1)
+
+
+def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
+    """It goes to the deployment that serves now."""
+    pool.ready()
+    exchange = pool.give()
+    newer = pool.world.current(make_app(ttl_s=60.0))
+    pool.exit(-11)
+    assert pool.acts.queued == [(exchange, newer)]
+    assert exchange.meter.retries == 1
+    assert pool.event("worker.died").fields == {"how": "killed by SIGSEGV", "requests": 1}
+
+
+def test_a_request_that_may_have_changed_something_is_not(pool: Pool) -> None:
+    """502: nobody knows how far it came."""
+    pool.ready()
+    exchange = pool.give(GET.replace(b"GET", b"POST"))
+    pool.exit(-11)
+    assert (pool.acts.queued, exchange.status) == ([], 502)
+
+
+def test_requests_of_an_app_that_cannot_be_loaded(pool: Pool) -> None:
+    """Another worker would fail in the same way: 500 at once, with the reason."""
+    pool = Pool(ttl_s=0.0)
+    exchange = pool.give()
+    pool.reactions.on_boot_error(cast(Any, pool.worker), "no module", "")
+    pool.exit(1)
+    assert (pool.acts.queued, exchange.status) == ([], 500)
+
+
+def test_the_last_worker_of_a_dropped_app(pool: Pool) -> None:
+    """Nothing is kept of what nobody serves."""
+    pool.ready()
+    pool.world.current(make_app(ttl_s=60.0))
+    pool.exit(0)
+    assert pool.world.deployments.of(pool.deployment.state) is None
