@@ -31,6 +31,10 @@ _OURS = HOP_BY_HOP | {"date", "x-request-id"}
 # name as an app wrote it -> (lower-case name, "Name: "), for names that were found valid.
 _known_names: dict[str, tuple[str, str]] = {}
 _KNOWN_NAMES_MAX = 1024  # an app that invents names must not fill the memory
+# (name, value) -> (lower-case name, the line that is sent), for fields that an app repeats.
+_known_lines: dict[tuple[str, str], tuple[str, str]] = {}
+_KNOWN_LINES_MAX = 512  # with what they are found by, 512 KiB
+_KNOWN_LINE_MAX_CHARS = 256
 
 
 class AnswerError(Exception):
@@ -44,6 +48,9 @@ class Framing(Enum):
     LENGTH = auto()
     CHUNKED = auto()
     CLOSE = auto()  # by the end of the connection: HTTP/1.0 without a length
+
+
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing  # finding a member by its name takes 0.1 us
 
 
 class Answer:
@@ -82,19 +89,19 @@ class Answer:
         self.keep_alive = keep_alive
         self.left = 0
         if bodiless:
-            self.framing = Framing.NONE
+            self.framing = _NONE
             told = _told_length(request.method, status, declared, size)
             if told is not None:
                 lines.append(f"content-length: {told}\r\n")
         elif length is not None:
-            self.framing = Framing.LENGTH
+            self.framing = _LENGTH
             self.left = length
             lines.append(f"content-length: {length}\r\n")
         elif request.version == "1.1":
-            self.framing = Framing.CHUNKED
+            self.framing = _CHUNKED
             lines.append("transfer-encoding: chunked\r\n")
         else:
-            self.framing = Framing.CLOSE
+            self.framing = _CLOSE
             self.keep_alive = False
         if not self.keep_alive:
             lines.append("connection: close\r\n")
@@ -110,22 +117,22 @@ class Answer:
         """The buffers that carry a piece of the body; none where the answer has no body."""
         if not data:
             return ()
-        if self.framing is Framing.LENGTH:
+        if self.framing is _LENGTH:
             if len(data) > self.left:
                 raise AnswerError("the body is longer than its Content-Length")
             self.left -= len(data)
             return (data,)
-        if self.framing is Framing.CHUNKED:
+        if self.framing is _CHUNKED:
             return (b"%x\r\n" % len(data), data, b"\r\n")
-        if self.framing is Framing.CLOSE:
+        if self.framing is _CLOSE:
             return (data,)
         return ()
 
     def finish(self) -> bytes:
         """What ends the body. Raises AnswerError where bytes are missing."""
-        if self.framing is Framing.LENGTH and self.left:
+        if self.framing is _LENGTH and self.left:
             raise AnswerError(f"the body ended {self.left} bytes before its Content-Length")
-        return b"0\r\n\r\n" if self.framing is Framing.CHUNKED else b""
+        return b"0\r\n\r\n" if self.framing is _CHUNKED else b""
 
 
 def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
@@ -152,16 +159,11 @@ def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]
     nominated: set[str] | None = None
     try:
         for name, value in fields:
-            known = _known_names.get(name)
-            if known is None:
-                known = _learn_name(name)
-            lower = known[0]
-            if type(value) is not str or _VALUE.fullmatch(value) is None:
-                raise AnswerError(f"the value of header {name!r} has what cannot be sent")
-            if lower == "content-length":
+            lower, line = _known_lines.get((name, value)) or _make_line(name, value)
+            if line:
+                lines.append(line)
+            elif lower == "content-length":
                 declared = _merge_length(declared, value)
-            elif lower not in _OURS:
-                lines.append(f"{known[1]}{value}\r\n")
             elif lower == "connection":
                 nominated = (nominated or set()) | nominations(value)
     except (TypeError, ValueError) as exc:
@@ -169,6 +171,22 @@ def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]
     if nominated:
         lines[1:] = [line for line in lines[1:] if line.partition(":")[0].lower() not in nominated]
     return declared
+
+
+def _make_line(name: str, value: str) -> tuple[str, str]:
+    """A field's lower-case name, and its line, "" where it is not sent as the app has it."""
+    lower, start = _known_names.get(name) or _learn_name(name)
+    if type(value) is not str or _VALUE.fullmatch(value) is None:
+        raise AnswerError(f"the value of header {name!r} has what cannot be sent")
+    if lower == "content-length" or lower in _OURS:
+        return lower, ""
+    made = lower, f"{start}{value}\r\n"
+    # A cookie is mostly for one client, and a secret.
+    if lower != "set-cookie" and len(made[1]) <= _KNOWN_LINE_MAX_CHARS:
+        if len(_known_lines) >= _KNOWN_LINES_MAX:
+            del _known_lines[next(iter(_known_lines))]
+        _known_lines[name, value] = made
+    return made
 
 
 def _learn_name(name: str) -> tuple[str, str]:

@@ -9,7 +9,6 @@ byte twice.
 """
 
 import re
-from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.framing import Body, ChunkedBody, LengthBody
@@ -18,40 +17,29 @@ from buntime.core.http1.head import Head, HeadParser
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
-class Reading(Enum):
-    """Where in a request the reader is."""
-
-    HEAD = auto()
-    BODY = auto()
-    BROKEN = auto()  # an error was raised: nothing behind it can be trusted
-
-
 class RequestReader:
     """The requests of one connection, one after the other; bytes behind one wait for their turn."""
 
-    __slots__ = ("_body", "_parser", "_scanned", "_state", "body_ended", "buffer")
+    __slots__ = ("_body", "_parser", "_scanned", "body_ended", "buffer", "is_broken")
 
     def __init__(self, parser: HeadParser) -> None:
         self._parser = parser
         # per connection
         self.buffer = b""  # what has come and was not taken
         self._scanned = 0  # bytes of the buffer that hold no end of a head
-        self._state = Reading.HEAD
+        # Was something refused? Nothing behind it can be trusted; the client may still send it.
+        self.is_broken = False
         # per request
         self._body: Body | None = None
         self.body_ended = True  # is the body of the current request read to its end?
 
     def __repr__(self) -> str:
-        return f"RequestReader({self._state.name}, {len(self.buffer)} bytes buffered)"
+        state = "broken" if self.is_broken else "at a head" if self.body_ended else "in a body"
+        return f"RequestReader({state}, {len(self.buffer)} bytes buffered)"
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent."""
         self.buffer = self.buffer + data if self.buffer else data
-
-    @property
-    def is_broken(self) -> bool:
-        """Was something refused, so that the client may still be sending what nobody reads?"""
-        return self._state is Reading.BROKEN
 
     def next_head(self) -> Head | None:
         """The next request's head, or None while it is incomplete.
@@ -66,15 +54,14 @@ class RequestReader:
                 return None
             head = self._parser.parse(raw)
         except ClientFault:
-            self._state = Reading.BROKEN
+            self.is_broken = True
             raise
         if head.chunked:
             self._body = ChunkedBody()
+            self.body_ended = False
         elif head.content_length:
             self._body = LengthBody(head.content_length)
-        if self._body is not None:
             self.body_ended = False
-            self._state = Reading.BODY
         return head
 
     def read_body(self, limit: int) -> bytes:
@@ -88,12 +75,11 @@ class RequestReader:
         try:
             data, self.buffer = body.take(self.buffer, limit)
         except ClientFault:
-            self._state = Reading.BROKEN
+            self.is_broken = True
             raise
         if body.ended:
             self._body = None
             self.body_ended = True
-            self._state = Reading.HEAD
         return data
 
     def take_rest(self) -> bytes:
@@ -102,7 +88,7 @@ class RequestReader:
         return rest
 
     def _cut_head(self) -> bytes | None:
-        if self._state is not Reading.HEAD:
+        if self.is_broken or not self.body_ended:
             raise RuntimeError(f"a head was asked for by {self!r}")
         buffer = self.buffer
         if buffer[:1] == b"\r":  # RFC 9112 2.2: empty lines before a request line are skipped

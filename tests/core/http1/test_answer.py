@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.http1.answer import Answer, AnswerError, Framing
+from buntime.core.http1.answer import (
+    Answer,
+    AnswerError,
+    Framing,
+    _known_lines,
+    _known_names,
+)
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import HOP_BY_HOP
 
@@ -143,7 +149,7 @@ def test_names_that_are_no_tokens_are_refused(name: str) -> None:
         answer(fields=[(name, "x")])
 
 
-@pytest.mark.parametrize("pair", [(1, "a"), ("a", 1), ("a", None), ("a", b"x")])
+@pytest.mark.parametrize("pair", [(1, "a"), ("a", 1), ("a", None), ("a", b"x"), ("a", [])])
 def test_fields_of_other_types_are_refused(pair: tuple[object, object]) -> None:
     """Names and values are text: what garbage a worker sends is an error, not a crash."""
     with pytest.raises(AnswerError):
@@ -204,6 +210,28 @@ def test_lengths_that_are_no_numbers_are_refused(value: str) -> None:
     """A Content-Length of an app is one whole number."""
     with pytest.raises(AnswerError):
         answer(fields=[("content-length", value)])
+
+
+def test_fields_sent_before_are_sent_alike() -> None:
+    """A field that was written before is written as then; each spelling of its name is its own."""
+    fields = [("X-Kept", "1"), ("x-kept", "1"), ("X-Kept", "2"), ("Connection", "x-other")]
+    first = answer(fields=[*fields, ("X-Other", "1")], size=0)
+    again = answer(fields=[list(field) for field in [*fields, ("X-Other", "1")]], size=0)
+    assert again.head == first.head
+    assert lines(first)[1:4] == ["X-Kept: 1", "x-kept: 1", "X-Kept: 2"]
+    assert field(first, "x-other") == []
+
+
+def test_few_and_small_fields_are_remembered() -> None:
+    """An app that varies its fields, or makes them large, does not fill the memory; nor do cookies
+    stay there."""
+    for number in range(2000):
+        answer(fields=[(f"X-{number}", "1"), ("Content-Length", "0"), ("Date", str(number))])
+    answer(fields=[("X-Large", "x" * 300), ("Set-Cookie", "session=secret")])
+    assert len(_known_lines) == 512
+    assert len(_known_names) <= 1024
+    assert ("X-1999", "1") in _known_lines
+    assert {name for name, _ in _known_lines}.isdisjoint({"X-Large", "Set-Cookie", "Date"})
 
 
 def test_two_different_lengths_are_refused() -> None:
