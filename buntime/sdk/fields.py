@@ -33,6 +33,7 @@ TOKEN = "!#$%&'*+-.^_`|~" + _DIGITS + _LETTERS
 # What a header's value must not hold; tab and obs-text (0x80 to 0xff) may stand, RFC 9110 5.5.
 _CONTROLS = frozenset(map(chr, [*range(9), *range(10, 32), 127]))
 _HEX = b"0123456789abcdefABCDEF"
+_SHORT_BYTES = 16 * 1024  # what is longer is a form's field: no request line has so many by default
 # What may stand in a URI as it is, RFC 3986 2.2 and 2.3; "%" too, as it may be encoded already.
 URI = "-._~:/?#[]@!$&'()*+,;=%" + _DIGITS + _LETTERS
 
@@ -256,6 +257,10 @@ def unquote(raw: bytes) -> bytes:
     """Decode percent-encoding: `b"a%20b"` -> `b"a b"`. What is malformed stays as it is."""
     if b"%" not in raw:
         return raw
+    if len(raw) > _SHORT_BYTES:
+        from buntime.sdk.escapes import unquote_long  # brings re, 12 ms, which few requests need
+
+        return unquote_long(raw)
     head, *rest = raw.split(b"%")
     pieces = [head]
     for piece in rest:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from buntime.core.access.paths import has_dots, inner_path
+from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, costly
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.kinds import (
@@ -75,6 +76,12 @@ def _routes(value: object) -> Routes:
         if not isinstance(patterns, list):
             raise BadValue(f'{shown(patterns)} is not a list; write one like ["/login", "/a/**"]')
         routes += [(method, _pattern(pattern)) for pattern in patterns]
+    special = sum(map(len, costly(pattern for _, pattern in routes)))
+    if special > GLOBS_MAX_CHARS:
+        raise BadValue(
+            f"its patterns with stars have {special} characters, allowed are {GLOBS_MAX_CHARS}; "
+            'those that end in "/**" and have no other star do not count'
+        )
     return tuple(dict.fromkeys(routes))
 
 

@@ -7,8 +7,10 @@ from functools import lru_cache
 CODING_SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
 _WEIGHT = re.compile(r"[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*", re.IGNORECASE)
-# Browsers send some 30 characters. What is much longer is not worth a place in the cache.
-_VALUE_MAX_CHARS = 256
+# Browsers send some 30 characters of codings, and 140 of types. What is much longer is made to be
+# slow: it is not read, and asks for nothing.
+_CODINGS_MAX_CHARS = 256
+_TYPES_MAX_CHARS = 1024
 
 
 def wanted_codings(accept_encoding: str) -> tuple[str, ...]:
@@ -16,14 +18,14 @@ def wanted_codings(accept_encoding: str) -> tuple[str, ...]:
 
     "gzip, deflate, br" -> ("br", "gzip"); "gzip;q=1, br;q=0.5" -> ("gzip", "br").
     """
-    if len(accept_encoding) > _VALUE_MAX_CHARS:
+    if len(accept_encoding) > _CODINGS_MAX_CHARS:
         return ()
     return _ranked(accept_encoding)
 
 
 def accepts_html(accept: str) -> bool:
     """Is text/html itself on the list, as in a browser's navigation? "*/*" alone is not that."""
-    return _weights(accept).get("text/html", 0.0) > 0
+    return len(accept) <= _TYPES_MAX_CHARS and _weights(accept).get("text/html", 0.0) > 0
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from buntime.core.http1.httpdate import parse_http_date
 
 # entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 8.8.3)
+# Caches send a few tags of some 40 characters. A list that is longer matches nothing.
+_TAGS_MAX_CHARS = 4096
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
@@ -72,6 +74,8 @@ def _matches(tags: str, etag: str, *, weakly: bool) -> bool:
     """Is `etag` on a list like `W/"a", "b"`, or is the list `*`?"""
     if tags.strip(" \t") == "*":
         return True
+    if len(tags) > _TAGS_MAX_CHARS or etag not in tags:
+        return False
     return any(tag == etag and (weakly or not weak) for weak, tag in _ENTITY_TAG.findall(tags))
 
 

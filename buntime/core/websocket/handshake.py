@@ -27,6 +27,7 @@ _VERSION = "13"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = re.compile(TOKEN)
 _PREFIX = "sec-websocket-"
+_LIST_MAX_CHARS = 2048  # of extensions, or of subprotocols; browsers send 45, and some tokens
 
 
 class Upgrade(NamedTuple):
@@ -60,8 +61,11 @@ def check_upgrade(head: Head, upgrade: str, *, compress: bool = True) -> Upgrade
     keys = fields.get("key", [])
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         raise _malformed("Sec-WebSocket-Key must be 16 bytes in base64, once")
+    extensions = ", ".join(fields.get("extensions", []))
+    if len(extensions) > _LIST_MAX_CHARS:
+        raise _malformed("Sec-WebSocket-Extensions is too long")
     try:
-        offers = parse_offers(", ".join(fields.get("extensions", [])))
+        offers = parse_offers(extensions)
     except ValueError as exc:
         raise _malformed(f"Sec-WebSocket-Extensions has {exc}") from exc
     return Upgrade(
@@ -124,7 +128,10 @@ def _collect(head: Head) -> dict[str, list[str]]:
 
 def _parse_subprotocols(values: list[str]) -> tuple[str, ...]:
     """RFC 6455 4.1, item 10: tokens, each at most once."""
-    stripped = [element.strip(" \t") for element in ",".join(values).split(",")]
+    listed = ",".join(values)
+    if len(listed) > _LIST_MAX_CHARS:
+        raise _malformed("Sec-WebSocket-Protocol is too long")
+    stripped = [element.strip(" \t") for element in listed.split(",")]
     names = [name for name in stripped if name]  # RFC 9110 5.6.1.2: empty elements are skipped
     for name in names:
         if _TOKEN.fullmatch(name) is None:

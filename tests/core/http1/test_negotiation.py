@@ -65,3 +65,10 @@ def test_garbage(value: str) -> None:
 def test_accepts_html(value: str, accepts: bool) -> None:
     """Only who names text/html is taken for a browser's navigation."""
     assert accepts_html(value) is accepts
+
+
+def test_what_is_too_long() -> None:
+    """A field that no browser sends is not read, and asks for nothing."""
+    assert accepts_html("text/html," + "a/b," * 200)
+    assert not accepts_html("text/html," + "," * 60_000)
+    assert wanted_codings("gzip," + "," * 60_000) == ()

@@ -122,3 +122,12 @@ def test_garbage(fields: dict[str, str]) -> None:
     """No value raises."""
     assert judge(fields, FILE) in Verdict
     assert range_applies(fields, FILE) in (True, False)
+
+
+def test_a_list_that_is_too_long() -> None:
+    """A list of tags that no cache sends matches nothing."""
+    validators = Validators('"a"', None, "")
+    assert judge({"if-none-match": '"b", "a"'}, validators) is Verdict.NOT_MODIFIED
+    long = '"a", ' + '"b", ' * 1000
+    assert judge({"if-none-match": long}, validators) is Verdict.SEND
+    assert judge({"if-match": long}, validators) is Verdict.FAILED

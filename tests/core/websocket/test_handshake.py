@@ -289,3 +289,12 @@ def test_the_corpus(case: Case) -> None:
         with pytest.raises(ClientFault) as caught:
             check_upgrade(head, head.upgrade)
         assert str(caught.value.status) == case.expected[0]
+
+
+@pytest.mark.parametrize("name", ["Sec_WebSocket_Extensions", "Sec_WebSocket_Protocol"])
+def test_a_list_that_is_too_long(name: str) -> None:
+    """A list that no client sends is refused unread."""
+    for text in (",", "a,", "a;"):
+        with pytest.raises(ClientFault, match="is too long"):
+            check(**{name: text * 30_000})
+    assert check(**{name: ", ".join(f"x{number}" for number in range(300))}).key
