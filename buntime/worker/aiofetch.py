@@ -88,7 +88,7 @@ async def _stream(
         async for piece in pieces:
             await exchange.write(piece, end=exchange.ends_with(piece))
         return
-    from buntime.worker.pulse import LoopPulse  # 1 ms, for an app with events
+    from buntime.worker.eventkeepalive import LoopPulse  # 1 ms, for an app with events
 
     pulse = LoopPulse(exchange, heartbeat_s)
     try:

@@ -100,7 +100,7 @@ def _stream(exchange: SyncExchange, body: Any) -> None:
         for piece in body:
             exchange.write(piece, end=exchange.ends_with(piece))
         return
-    from buntime.worker.pulse import ThreadPulse  # 1 ms, for an app with events
+    from buntime.worker.eventkeepalive import ThreadPulse  # 1 ms, for an app with events
 
     pulse = ThreadPulse(exchange, heartbeat_s)
     try:

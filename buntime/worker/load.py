@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from buntime.worker.callables import is_async, shape_of
+from buntime.worker.appkind import is_asgi, what_is
+from buntime.worker.callables import shape_of
 from buntime.worker.fetch import Handler, error_response, fetch_adapter, only
 from buntime.worker.report import BootError, complain
 
@@ -85,7 +86,7 @@ def _tell_of_others(module: ModuleType, chosen: str, entrypoint: str) -> None:
 
 def _adapt_fetch(value: Any, name: str, init: Message, module: ModuleType) -> App:
     if not callable(value):
-        raise BootError(f"{name} is {_what(value)}, which cannot be called")
+        raise BootError(f"{name} is {what_is(value)}, which cannot be called")
     handler = Handler(value, name)
     socket = _socket_handler(module)
     return _with_handlers("fetch", only(handler), init, socket, needs_loop=handler.needs_loop)
@@ -93,7 +94,7 @@ def _adapt_fetch(value: Any, name: str, init: Message, module: ModuleType) -> Ap
 
 def _adapt_routes(value: Any, name: str, init: Message, module: ModuleType) -> App:
     if not isinstance(value, dict) or not value:
-        raise BootError(f"{name} is {_what(value)}, not a dict with entries")
+        raise BootError(f"{name} is {what_is(value)}, not a dict with entries")
     from buntime.worker.routes import Router  # 0.3 ms, which other kinds need not spend
 
     router = Router(value)
@@ -114,7 +115,7 @@ def _socket_handler(module: ModuleType) -> Handler | None:
     if value is None or isinstance(value, type(module)):  # that of a package, imported
         return None
     if not callable(value):
-        raise BootError(f"websocket is {_what(value)}, which cannot be called")
+        raise BootError(f"websocket is {what_is(value)}, which cannot be called")
     return Handler(value, "websocket", "the WebSocket")
 
 
@@ -159,8 +160,8 @@ def _with_async_handlers(kind: str, find: Finder, init: Message, socket: Handler
 
 def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App:
     if not callable(value):
-        raise BootError(f"{name} is {_what(value)}, which cannot be called")
-    if _is_asgi(value, name):
+        raise BootError(f"{name} is {what_is(value)}, which cannot be called")
+    if is_asgi(value, name):
         from buntime.worker.asgi import AsgiApp  # brings asyncio, 62 ms
         from buntime.worker.asgiwebsocket import asgi_sockets  # 2 ms
 
@@ -176,46 +177,11 @@ def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App
     return App("wsgi", wsgi_adapter(value, init["config"], concurrency), concurrency)
 
 
-def _is_asgi(app: Any, name: str) -> bool:
-    """Tell an ASGI app from a WSGI one by its signature."""
-    shape = shape_of(app)
-    names = shape.names if shape is not None else ()
-    if is_async(app):
-        if shape is not None and not shape.takes(3):
-            raise BootError(
-                f"{name} is async but takes ({', '.join(names)}); an ASGI app takes "
-                "(scope, receive, send), and a function of one request is to be called fetch"
-            )
-        return True
-    if {"scope", "receive", "send"} <= set(names):
-        return True
-    if "start_response" in names:
-        return False
-    if shape is not None and not shape.more and shape.required in (2, 3):
-        return shape.required == 3
-    if shape is not None and shape.more and shape.takes(2):
-        return False  # such as what wsgiref.validate makes; of ASGI one would be async
-    if shape is not None and not shape.more and shape.required == 1:
-        raise BootError(
-            f"{name} takes one argument ({names[0]}): ASGI 2 apps are not served; "
-            "wrap it with asgiref.compatibility.guarantee_single_callable"
-        )
-    raise BootError(
-        f"{name} is {_what(app)} whose arguments do not tell whether it is ASGI "
-        "(scope, receive, send) or WSGI (environ, start_response)"
-    )
-
-
 def _sync_concurrency(init: Message, usual: int, lowest: int = 1) -> int:
     config = init["config"]
     if not config["ttl"]:
         return 1  # a worker of one request: starting a second thread would hold up its answer
     return init["concurrency"] or (lowest if config.get("lowMemory") else usual)
-
-
-def _what(value: object) -> str:
-    kind = type(value).__name__
-    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
 _KINDS: dict[str, Callable[[Any, str, Message, ModuleType], App]] = {

@@ -149,7 +149,7 @@ from buntime import Response
 {prefix}def fetch(request):
     if request.path == "/events":
         return Response.events(events(), heartbeat=30)
-    pulse = sys.modules["buntime.worker.pulse"]
+    pulse = sys.modules["buntime.worker.eventkeepalive"]
     loop = {"None" if kind == "sync" else "asyncio.get_running_loop()"}
     beats = [] if loop is None else [t for t in loop._scheduled if not t.cancelled()]
     return Response.json([len(pulse._beats._pulses), len(beats)])

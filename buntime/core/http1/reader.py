@@ -1,4 +1,4 @@
-"""Reads the requests of a connection: heads by `core/head`, bodies by `core/framing`.
+"""Reads the requests of a connection: heads by `core/head`, bodies by `framing` and `chunks`.
 
 Bodies are not left to h11, since it accepts any bytes in a chunk extension and copies each body
 byte twice.
@@ -11,7 +11,8 @@ byte twice.
 import re
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.framing import Body, ChunkedBody, LengthBody
+from buntime.core.http1.chunks import ChunkedBody
+from buntime.core.http1.framing import Body, LengthBody
 from buntime.core.http1.head import Head, HeadParser
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")

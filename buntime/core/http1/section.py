@@ -12,12 +12,12 @@ import h11
 from buntime.core.access.proxyfields import tells_of_proxy
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
+from buntime.core.http1.framing import read_framing
 from buntime.core.http1.grammar import FIELD_LINE, HOST
 from buntime.core.http1.limits import Limits
 
 FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
 _HOST = re.compile(HOST)
-_LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits
 
 # RFC 9110 7.6.1, and what older specifications count among them. They end at this hop.
 HOP_BY_HOP = frozenset(
@@ -66,11 +66,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
     special = _collect_special(fields)
     if not special:
         return Section(tuple(fields), None, 0, False, False, False, False, "")
-    content_length = 0
-    if "content-length" in special:
-        content_length = _read_length(pairs)
-        if "transfer-encoding" in special:
-            raise bad_request("Content-Length and Transfer-Encoding exclude each other")
+    content_length, chunked = read_framing(pairs, special)
     options = nominations(special["connection"]) if "connection" in special else frozenset()
     dropped = HOP_BY_HOP if options <= HOP_BY_HOP else HOP_BY_HOP | options
     if "expect" in special:
@@ -80,7 +76,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
         tuple(pair for pair in fields if pair[0] not in dropped),
         _read_host(special),
         content_length,
-        chunked=_read_coding(special),
+        chunked=chunked,
         expects_continue="expect" in special,
         closes="close" in options,
         stays="keep-alive" in options,
@@ -116,23 +112,6 @@ def _collect_special(fields: list[tuple[str, str]]) -> dict[str, str]:
                 value = f"{special[name]}, {value}"
             special[name] = value
     return special
-
-
-def _read_length(pairs: list[tuple[bytes, bytes]]) -> int:
-    """RFC 9112 6.3: one whole number, once. h11 has merged repeats and lists of one value."""
-    lengths = [value for name, value in pairs if name.lower() == b"content-length"]
-    if len(lengths) != 1:
-        raise bad_request("the Content-Length field is repeated")
-    if not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS_MAX:
-        raise bad_request("Content-Length must be one whole number")
-    return int(lengths[0])
-
-
-def _read_coding(special: dict[str, str]) -> bool:
-    coding = special.get("transfer-encoding")
-    if coding is not None and coding.strip().lower() != "chunked":
-        raise bad_request("the only transfer coding taken is a single chunked")
-    return coding is not None
 
 
 def _check_expect(value: str) -> None:

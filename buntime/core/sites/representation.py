@@ -5,12 +5,9 @@ from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.sites.conditions import Validators, Verdict, judge, range_applies
-from buntime.core.sites.fingerprint import is_content_hashed
-from buntime.core.sites.mediatypes import HTML
 from buntime.core.sites.ranges import Span, content_range, part_heads, select
 from buntime.sdk.files import http_date
 
-_YEAR_S = 365 * 24 * 3600
 # Fields of an answer that a 304 repeats (RFC 9110 15.4.5).
 _OF_304 = frozenset(("cache-control", "etag", "vary"))
 
@@ -66,23 +63,6 @@ def describe(
     headers = tuple((name, value) for name, value in fields if value)
     unchanged = tuple(field for field in headers if field[0] in _OF_304)
     return Representation(size, content_type, coding, validators, headers, unchanged)
-
-
-def cache_control(name: str, content_type: str, *, private: bool) -> str:
-    """For how long the file `name` may be cached, and by whom.
-
-    - A page names the hashed files of one build, so it is asked for anew each time.
-    - A file with its content's hash in its name never changes.
-    - Any other may change with each deployment: kept, but only used after a 304.
-    `private` keeps all of it out of shared caches. A site that needs a key must say so: "public"
-    would let a cache hand its files to those without one.
-    """
-    scope = "private" if private else "public"
-    if content_type == HTML:
-        return "private, no-cache" if private else "no-cache"
-    if is_content_hashed(name):
-        return f"{scope}, max-age={_YEAR_S}, immutable"
-    return f"{scope}, max-age=0, must-revalidate"
 
 
 def plan(method: str, fields: Mapping[str, str], form: Representation) -> Plan:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from buntime.core.http1.negotiation import CODING_SUFFIXES, wanted_codings
 from buntime.core.sites.basehref import base_tag, insertion_point
+from buntime.core.sites.cachecontrol import cache_control
 from buntime.core.sites.mediatypes import HTML, content_type
 from buntime.core.sites.publishing import is_published
-from buntime.core.sites.representation import Representation, cache_control, describe
+from buntime.core.sites.representation import Representation, describe
 from buntime.server.sites.confined import open_inside, unavailable
 
 # Up to here a file's bytes are kept: one send from memory costs less than open and sendfile.

@@ -5,11 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
-from buntime.core.sites.mediatypes import HTML
 from buntime.core.sites.ranges import Span
 from buntime.core.sites.representation import (
     Representation,
-    cache_control,
     describe,
     multipart,
     plan,
@@ -127,20 +125,3 @@ def test_multipart_length(spans: list[Span]) -> None:
     assert dict(headers)["content-length"] == str(length)
     assert dict(headers)["content-type"] == "multipart/byteranges; boundary=B"
     assert all(f"Content-Type: {TEXT}\r\n".encode() in head for head in heads)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "private", "expected"),
-    [
-        ("index.html", HTML, False, "no-cache"),
-        ("index.3f9a1c2b.html", HTML, False, "no-cache"),
-        ("app.3f9a1c2b.js", TEXT, False, "public, max-age=31536000, immutable"),
-        ("app.js", TEXT, False, "public, max-age=0, must-revalidate"),
-        ("index.html", HTML, True, "private, no-cache"),
-        ("app.3f9a1c2b.js", TEXT, True, "private, max-age=31536000, immutable"),
-        ("app.js", TEXT, True, "private, max-age=0, must-revalidate"),
-    ],
-)
-def test_cache_control(name: str, kind: str, private: bool, expected: str) -> None:
-    """Hashed names are kept for good, all else is asked for anew; pages are never immutable."""
-    assert cache_control(name, kind, private=private) == expected

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.framing import Body, ChunkedBody, LengthBody
+from buntime.core.http1.chunks import ChunkedBody
+from buntime.core.http1.framing import Body, LengthBody
 
 TOKENS = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=6)
 QUOTED = st.lists(

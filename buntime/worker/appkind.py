@@ -1,0 +1,46 @@
+"""Tells what kind of app an object is: ASGI, WSGI, or neither and then why."""
+
+from __future__ import annotations
+
+from buntime.worker.callables import is_async, shape_of
+from buntime.worker.report import BootError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def is_asgi(app: Any, name: str) -> bool:
+    """Tell an ASGI app from a WSGI one by its signature."""
+    shape = shape_of(app)
+    names = shape.names if shape is not None else ()
+    if is_async(app):
+        if shape is not None and not shape.takes(3):
+            raise BootError(
+                f"{name} is async but takes ({', '.join(names)}); an ASGI app takes "
+                "(scope, receive, send), and a function of one request is to be called fetch"
+            )
+        return True
+    if {"scope", "receive", "send"} <= set(names):
+        return True
+    if "start_response" in names:
+        return False
+    if shape is not None and not shape.more and shape.required in (2, 3):
+        return shape.required == 3
+    if shape is not None and shape.more and shape.takes(2):
+        return False  # such as what wsgiref.validate makes; of ASGI one would be async
+    if shape is not None and not shape.more and shape.required == 1:
+        raise BootError(
+            f"{name} takes one argument ({names[0]}): ASGI 2 apps are not served; "
+            "wrap it with asgiref.compatibility.guarantee_single_callable"
+        )
+    raise BootError(
+        f"{name} is {what_is(app)} whose arguments do not tell whether it is ASGI "
+        "(scope, receive, send) or WSGI (environ, start_response)"
+    )
+
+
+def what_is(value: object) -> str:
+    """For messages: `"a list"`, `"an int"`."""
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
