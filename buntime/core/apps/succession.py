@@ -37,18 +37,24 @@ class Succession:
         self._rollout = rollout
         self._found: dict[str, App] = {}
         self._proven: dict[str, App] = {}  # as far as is known, see `_loaded`
+        self._known: frozenset[str] | None = None  # versions, at the last look
+        self._added: frozenset[str] = frozenset()  # those that came after the first look
 
     def choose(self, found: App, versions: Iterable[str], spec: str | None) -> App:
         """What is there now, or what served before if that has never been loaded.
 
-        Beside another state of the same version, those of `versions` count that `spec` allows.
+        Beside another state of the same version, those of `versions` count that `spec` allows,
+        where `found` was added beside them: of versions that were there together none was before.
         """
+        versions = frozenset(versions)
+        self._look_at(versions)
         version = found.version or UNVERSIONED
         before = self._loaded(version)
         self._found[version] = found
         if self._rollout.is_proven(found):
             return found
-        before = before or self._other(version, versions, spec)
+        if before is None and version in self._added:
+            before = self._other(version, versions, spec)
         return found if before is None else self._rollout.choose(found, before)
 
     def stand_in(self, fault: Fault, versions: Iterable[str], spec: str | None) -> App | None:
@@ -59,6 +65,11 @@ class Succession:
         """
         version = fault.version or UNVERSIONED
         return self._other(version, versions, spec) if self._loaded(version) is None else None
+
+    def _look_at(self, versions: frozenset[str]) -> None:
+        if self._known is not None:
+            self._added = (self._added | (versions - self._known)) & versions
+        self._known = versions
 
     def _loaded(self, version: str) -> App | None:
         """The app of a version that was loaded last: maybe only since it was found."""

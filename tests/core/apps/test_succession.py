@@ -27,12 +27,16 @@ class Cautious:
 
 
 class World:
+    """Versions that are added one after the other, each when it is first found."""
+
     def __init__(self) -> None:
+        self.versions: set[str] = set()
         self.rollout = Cautious()
         self.succession = Succession(self.rollout)
 
     def find(self, app: App, spec: str | None = None) -> App:
-        return self.succession.choose(app, VERSIONS, spec)
+        self.versions.add(app.version or "")
+        return self.succession.choose(app, self.versions, spec)
 
     def found_and_loaded(self, version: str) -> App:
         app = make_app(version=version)
@@ -82,6 +86,20 @@ def test_only_versions_that_were_asked_for() -> None:
     new = make_app(version="2.0.0")
     assert world.find(new, "^2") is new
     assert world.find(new, ">=1").version == "1.0.0"
+
+
+def test_versions_that_were_there_together() -> None:
+    """A pinned version that was loaded first is not what served before a higher one beside it."""
+    world = World()
+    world.versions = {"1.0.0", "1.1.0"}
+    pinned = make_app(version="1.0.0")
+    assert world.find(pinned, "1.0.0") is pinned
+    world.rollout.loaded.add(pinned)
+    higher = make_app(version="1.1.0")
+    assert world.find(higher, "1") is higher
+    world.versions.remove("1.1.0")
+    world.find(pinned, "1")
+    assert world.find(make_app(version="1.1.0"), "1") is pinned  # now it is added
 
 
 def test_the_highest_that_was_loaded() -> None:
