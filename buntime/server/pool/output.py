@@ -137,7 +137,9 @@ class Output:
             if covered < len(lines):
                 beyond = lines[covered:]
                 self._budget.drop(len(beyond), sum(map(len, beyond)) + len(beyond))
-            self._hand_on()
+                self._pause(_PAUSE_S)  # else it would be read again for each token that comes in
+            else:
+                self._hand_on()
         return len(data)
 
     def _hand_on(self) -> None:
