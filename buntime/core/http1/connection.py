@@ -15,8 +15,9 @@ throws away what still comes, since closing with unread bytes would make the ker
 connection and lose the answer on its way (RFC 9112 9.6).
 
 While output waits for the client no further request is begun, so a client that does not read cannot
-fill the memory. Whoever owns the socket tells what has come, what has passed and what was written,
-is told in a `Step` what to do, and asks `wanted` when it is done.
+fill the memory. Of requests that come many at once a share is begun in each turn of the loop, so
+that others have their turn. Whoever owns the socket tells what has come, what has passed and what
+was written, is told in a `Step` what to do, and asks `wanted` when it is done.
 
 Not modelled here: what waits to be sent, and what the requests are about.
 """
@@ -28,6 +29,8 @@ from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.reader import RequestReader
 from buntime.core.values.ways import Ways
 
+# Of a client that sends many at once; as many more follow in the next turn of the loop.
+PER_TURN = 16
 # How long a refused client may go on sending: many read only when they have sent everything.
 LINGER_MAX_S = 30.0
 
@@ -124,11 +127,12 @@ _DUE_REQUEST = Due.REQUEST
 class ServerConnection:
     """One client's connection, as far as it can be told without a socket."""
 
-    __slots__ = ("_lingering_since_s", "_was_linked", "phase", "reader")
+    __slots__ = ("_lingering_since_s", "_was_linked", "has_more", "phase", "reader")
 
     def __init__(self, parser: HeadParser) -> None:
         self.phase = _HEAD
         self.reader = RequestReader(parser)
+        self.has_more = False  # requests that have come wait for the next turn
         self._was_linked = False
         self._lingering_since_s = 0.0
 
@@ -177,6 +181,16 @@ class ServerConnection:
             self.phase = REQUEST[self.phase]
         return head
 
+    def put_off(self) -> bool:
+        """A turn's share of requests is begun; is there more, to go on with in the next turn?"""
+        self.has_more = self.phase is _HEAD and bool(self.reader.buffer)
+        return self.has_more
+
+    def go_on(self, has_output: bool) -> Step:
+        """Others have had their turn."""
+        self.has_more = False
+        return self._next(has_output)
+
     def on_due(self, due: Due) -> Step:
         """The time for this has passed. A client that was looked for has left."""
         if due is Due.HEAD and self.phase is _HEAD:
@@ -193,7 +207,7 @@ class ServerConnection:
         if not keep_alive:
             return self.on_last(has_output, now)
         self.phase = NEXT[self.phase]
-        return _SERVE if self.reader.buffer and not has_output else _NOTHING
+        return self._next(has_output)
 
     def on_linked(self) -> bytes:
         """The handshake is answered: returns what has come behind it, the WebSocket's first."""
@@ -210,11 +224,17 @@ class ServerConnection:
         """All that was written is sent."""
         if self.phase is Phase.CLOSING:
             return self._shut(now)
-        return _SERVE if self.phase is _HEAD and self.reader.buffer else _NOTHING
+        return self._next(False)
 
     def end(self) -> None:
         """The socket is closed."""
         self.phase = END[self.phase]
+
+    def _next(self, has_output: bool) -> Step:
+        """Begin another request, if bytes of one are there and its turn has come."""
+        if self.phase is not _HEAD or not self.reader.buffer or has_output or self.has_more:
+            return _NOTHING
+        return _SERVE
 
     def _shut(self, now: float) -> Step:
         """Linger where the client may still be sending."""
@@ -242,7 +262,7 @@ class ServerConnection:
                 reads, due = True, Due.BODY
         elif phase is _HEAD:
             if self.reader.buffer:
-                reads, due = not has_output, Due.HEAD
+                reads, due = not (has_output or self.has_more), Due.HEAD
             else:
                 reads, due = True, _DUE_REQUEST
         elif phase is Phase.LINGERING:
@@ -253,7 +273,7 @@ class ServerConnection:
             due = Due.SENT
         elif is_closing:
             due = Due.SILENCE
-        elif not reads:
+        elif not reads and not self.has_more:
             due = Due.HANGUP
         return reads, due
 

@@ -11,6 +11,8 @@ waits for a client is memory. At any time
     credit of the worker + untaken bytes = DOWNLOAD_WINDOW + extra bytes
 """
 
+from collections.abc import Callable
+
 from buntime.core.errors import ClientFault
 from buntime.core.http1.reader import RequestReader
 from buntime.wire import (
@@ -21,6 +23,7 @@ from buntime.wire import (
     UPLOAD_WINDOW,
 )
 
+PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
 # Credit goes back to the worker in pieces of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
 _EXTRA_MAX = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
@@ -62,7 +65,14 @@ class DownloadWindow:
 class UploadWindow:
     """A request's body on its way to a worker, or the messages of a WebSocket's client."""
 
-    __slots__ = ("_awaits_continue", "_max_bytes", "_reader", "credit_bytes", "seen_bytes")
+    __slots__ = (
+        "_awaits_continue",
+        "_max_bytes",
+        "_reader",
+        "credit_bytes",
+        "has_more",
+        "seen_bytes",
+    )
 
     def __init__(self, reader: RequestReader, max_bytes: int, *, awaits_continue: bool) -> None:
         """`awaits_continue`: the client sends nothing before it is told to go on."""
@@ -71,6 +81,7 @@ class UploadWindow:
         self._awaits_continue = awaits_continue
         self.credit_bytes = 0
         self.seen_bytes = 0
+        self.has_more = False  # pieces that have come wait for the next turn of the loop
 
     def __repr__(self) -> str:
         return f"UploadWindow({self.seen_bytes} seen, {self.credit_bytes} of credit)"
@@ -83,7 +94,7 @@ class UploadWindow:
     @property
     def wants_data(self) -> bool:
         """May more of the body go on as soon as it comes?"""
-        return self.credit_bytes > 0 and not self._reader.body_ended
+        return self.credit_bytes > 0 and not self._reader.body_ended and not self.has_more
 
     def open(self) -> bytes:
         """The piece that goes with the request itself; the rest of the first window is credit.
@@ -114,6 +125,18 @@ class UploadWindow:
             return None
         self.credit_bytes -= len(data)
         return data
+
+    def hand_on(self, take: Callable[[bytes, bool], None]) -> int:
+        """Have `take` get this turn's pieces, each with whether it is the last; how many.
+
+        After PIECES_PER_TURN of them there may be more. Raises as `next_piece` does.
+        """
+        for count in range(PIECES_PER_TURN):
+            data = self.next_piece()
+            if data is None:
+                return count
+            take(data, self._reader.body_ended)
+        return PIECES_PER_TURN
 
     def on_message(self, size_bytes: int) -> None:
         """A piece of a message goes on, which its protocol has cut to fit the credit."""

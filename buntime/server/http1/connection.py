@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.connection import Due, Phase, ServerConnection, Step, too_slow
+from buntime.core.http1.connection import PER_TURN, Due, Phase, ServerConnection, Step, too_slow
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.sdk import closecodes
@@ -24,7 +24,6 @@ _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored writ
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
-_REQUESTS_PER_TURN = 16  # of a client that sends many at once; 16 more follow in the next turn
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 # What each request needs: a member of an Enum costs more to look up than a call.
 _SERVE = Step.SERVE
@@ -42,7 +41,6 @@ class Connection:
         "_due",
         "_events",
         "_handle",
-        "_has_more",
         "_http",
         "_is_fresh",
         "_is_proxy",
@@ -78,7 +76,6 @@ class Connection:
         self.reader = self._http.reader
         self._pending: Backlog | None = None  # made when first needed
         self._is_serving = False
-        self._has_more = False  # requests that have come wait for the next turn of the loop
         self._is_fresh = True  # no request of it has ended yet
         # per request
         self.exchange: Exchange | None = None
@@ -139,7 +136,7 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Send, or keep for when the client can take it."""
         if self._pending:
-            self._keep((data,), 0)
+            self._pending.put_unsent((data,), 0)
             return
         try:
             sent = self._sock.send(data)
@@ -149,7 +146,7 @@ class Connection:
             self.abort()
             return
         if sent < len(data):
-            self._keep((data,), sent)
+            self._backlog().put_unsent((data,), sent)
             self.settle()
 
     def write_all(self, buffers: Sequence[bytes]) -> None:
@@ -170,7 +167,7 @@ class Connection:
                 return
             if sent == size:
                 return
-        self._keep(buffers, sent)
+        self._backlog().put_unsent(buffers, sent)
         self.settle()
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
@@ -207,9 +204,8 @@ class Connection:
         self.exchange = None
         self._is_fresh = False
         self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
-        service = self.service
-        keep_alive = keep_alive and not service.is_draining
-        step = self._http.on_answered(keep_alive, bool(self._pending), service.loop.now)
+        may_follow = keep_alive and not self.service.is_draining
+        step = self._http.on_answered(may_follow, bool(self._pending), self.service.loop.now)
         if not self._is_serving or step is Step.ABORT or step is Step.SHUT:
             self._do(step)  # else whoever serves goes on, and settles
 
@@ -243,7 +239,7 @@ class Connection:
             self.abort()  # with half a head at most
 
     def _is_idle(self) -> bool:
-        return self._http.phase is _HEAD and not self._pending
+        return self._http.phase is _HEAD and not self._pending and not self._http.has_more
 
     # Reading
 
@@ -275,16 +271,11 @@ class Connection:
         self.settle()
 
     def _serve(self) -> None:
-        """Begin requests until one is not answered at once, or no complete one is there.
-
-        Not more than a turn's share of them: until the next turn nothing else is read.
-        """
-        if self._has_more:
-            return
+        """Begin requests until one is not answered at once, or a turn's share of them is done."""
         http, service = self._http, self.service
         self._is_serving = True
         try:
-            for _ in range(_REQUESTS_PER_TURN):
+            for _ in range(PER_TURN):
                 if http.phase is not _HEAD or self._pending:
                     return
                 head = http.next_head()
@@ -295,20 +286,16 @@ class Connection:
                     sender = service.proxies.trace(sender.client, head)
                 self.exchange = Exchange(self, head, service.request_id(head), sender)
                 self._handle(self.exchange)
+            if http.put_off():
+                service.loop.call_soon(self._serve_on)
         except ClientFault as fault:
             self._refuse(fault)
-            return
         finally:
             self._is_serving = False
-        if http.phase is _HEAD and self.reader.buffer:
-            self._has_more = True
-            service.loop.call_soon(self._serve_on)
 
     def _serve_on(self) -> None:
-        self._has_more = False
-        if self._http.phase is _HEAD and not self._pending:
-            self._serve()
-        self.settle()
+        """Others have had their turn."""
+        self._do(self._http.go_on(bool(self._pending)))
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer to bytes that are no request."""
@@ -317,10 +304,6 @@ class Connection:
         self.exchange.fail(fault)
 
     # Writing
-
-    def _keep(self, buffers: Sequence[bytes], sent: int) -> None:
-        if self._http.phase is not _CLOSED:
-            self._backlog().put_unsent(buffers, sent)
 
     def _backlog(self) -> Backlog:
         if self._pending is None:
@@ -377,9 +360,9 @@ class Connection:
             takes_data = link.wants_data and not (pending and pending.is_clogged)
             is_closing = link.is_closing
         elif exchange is not None and not self.reader.body_ended:
-            takes_data = exchange.wants_body and not exchange.has_more
+            takes_data = exchange.wants_body
         reads, due = self._http.wanted(bool(pending), takes_data, is_closing)
-        events = READ if reads and not self._has_more else 0
+        events = READ if reads else 0
         if pending:
             events |= WRITE
         if events != self._events:

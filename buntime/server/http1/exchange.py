@@ -13,7 +13,7 @@ from buntime.core.http1.answer import Answer, AnswerError, Framing, is_event_str
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.core.http1.lifecycle import ACCEPT, BEGIN, END, HAND_OVER, RELEASE, TAKE_BACK, State
-from buntime.core.http1.window import DownloadWindow, UploadWindow
+from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
 from buntime.core.telemetry.meters import Cut
 from buntime.sdk import closecodes
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
@@ -24,7 +24,6 @@ from buntime.wire import MESSAGE_OVERHEAD, Message
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A member of an Enum costs more to look up than a call.
-_PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
 _WAITING = State.WAITING
 _ENDED = State.ENDED
 
@@ -35,10 +34,7 @@ class Exchange(ClientRequest):
     __slots__ = (
         "_deadlines",
         "_download",
-        "_reader",
-        "_upload",
         "answer",
-        "has_more",
         "is_event_stream",
         "is_open_ended",
         "keep_alive",
@@ -52,15 +48,11 @@ class Exchange(ClientRequest):
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
         super().__init__(client, head, request_id, sender)
-        self._reader = client.reader
         self.state = _WAITING
         # who answers
         self.responder: Responder | None = None  # in the states of HELD
         self.tries = 0  # workers that were given it
         self._deadlines: TimeoutQueue | None = None
-        # the request's body, once a worker has it, and what a WebSocket's client sends
-        self._upload: UploadWindow | None = None
-        self.has_more = False  # pieces of it that have come wait for the next turn of the loop
         # the answer
         self.keep_alive = head.keep_alive  # not after an error that ends the connection
         self.answer: Answer | None = None
@@ -80,21 +72,6 @@ class Exchange(ClientRequest):
     def is_ended(self) -> bool:
         return self.state is _ENDED
 
-    @property
-    def body_seen_bytes(self) -> int:
-        """What has come of the request's body, and was wanted."""
-        return 0 if self._upload is None else self._upload.seen_bytes
-
-    @property
-    def upload_credit(self) -> int:
-        """How many bytes more the worker takes."""
-        return 0 if self._upload is None else self._upload.credit_bytes
-
-    @property
-    def wants_body(self) -> bool:
-        """Is somebody waiting for more of the request's body?"""
-        return self._upload is not None and self._upload.wants_data
-
     # Who answers
 
     def hand_over(self, responder: Responder, timeout_s: float) -> None:
@@ -111,12 +88,7 @@ class Exchange(ClientRequest):
         Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
         Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
         """
-        body, ended = b"", self._reader.body_ended
-        if not ended or self.upgrade is not None:
-            awaits = self.head.expects_continue
-            self._upload = UploadWindow(self._reader, self.body_max_bytes, awaits_continue=awaits)
-            body = self._upload.open()
-            ended = self._reader.body_ended
+        body, ended = self._open_body()
         self.state = HAND_OVER[self.state]
         self.responder = responder
         self.worker_name = worker_name
@@ -308,21 +280,19 @@ class Exchange(ClientRequest):
         if responder is None or upload is None:
             return
         try:
-            for _ in range(_PIECES_PER_TURN):
-                data = upload.next_piece()
-                if data is None:
-                    return
-                self.restart_deadline()
-                responder.on_body(data, upload.has_ended)
+            count = upload.hand_on(responder.on_body)
         except ClientFault as fault:
             self.fail(fault)
             return
-        if not self.has_more:
-            self.has_more = True
-            self.client.service.loop.call_soon(self._pump_on)
+        if count:
+            self.restart_deadline()
+        if count == PIECES_PER_TURN and not upload.has_more:
+            upload.has_more = True
+            self._service.loop.call_soon(self._pump_on)
 
     def _pump_on(self) -> None:
-        self.has_more = False
+        if self._upload is not None:
+            self._upload.has_more = False
         self.pump()
         self.client.settle()
 

@@ -11,6 +11,7 @@ from buntime.core.errors import HttpError
 from buntime.core.http1.errorpage import render_error
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
+from buntime.core.http1.window import UploadWindow
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.websocket.handshake import Upgrade, accept_response
@@ -24,7 +25,9 @@ class ClientRequest:
     """A request, as far as steps before its answer have found out about it."""
 
     __slots__ = (
+        "_reader",
         "_service",
+        "_upload",
         "app",
         "base",
         "body_max_bytes",
@@ -42,6 +45,7 @@ class ClientRequest:
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
         self.client = client
         self._service = service = client.service
+        self._reader = client.reader
         self.head = head
         self.id = request_id
         self.sender = sender
@@ -51,6 +55,8 @@ class ClientRequest:
         self.meter: Meter = service.meters.of_none
         self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
         self.body_max_bytes = 0  # 0 while nobody reads it
+        # the body, once a worker has it, and what a WebSocket's client sends
+        self._upload: UploadWindow | None = None
         self.worker_name = ""  # the last that had it
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
@@ -63,6 +69,21 @@ class ClientRequest:
     def is_draining(self) -> bool:
         """Does the runtime shut down?"""
         return self._service.is_draining
+
+    @property
+    def body_seen_bytes(self) -> int:
+        """What has come of the request's body, and was wanted."""
+        return 0 if self._upload is None else self._upload.seen_bytes
+
+    @property
+    def upload_credit(self) -> int:
+        """How many bytes more the worker takes."""
+        return 0 if self._upload is None else self._upload.credit_bytes
+
+    @property
+    def wants_body(self) -> bool:
+        """Is somebody waiting for more of the request's body?"""
+        return self._upload is not None and self._upload.wants_data
 
     def route_to(self, app: App, *, base: str) -> None:
         """This app answers, at `base`."""
@@ -150,6 +171,16 @@ class ClientRequest:
             version=app.version if app is not None else None,
             worker=self.worker_name or None,
         )
+
+    def _open_body(self) -> tuple[bytes, bool]:
+        """The piece of the body that goes with the request, and whether that is all of it."""
+        reader = self._reader
+        if reader.body_ended and self.upgrade is None:
+            return b"", True
+        awaits = self.head.expects_continue
+        self._upload = UploadWindow(reader, self.body_max_bytes, awaits_continue=awaits)
+        data = self._upload.open()
+        return data, reader.body_ended
 
     def _fields_for_app(self) -> list[tuple[str, str]]:
         """The request's header fields as an app is to see them."""

@@ -158,6 +158,25 @@ def test_a_client_may_send_while_output_waits() -> None:
     assert wanted(connection, has_output=True) == (True, Due.SENT)
 
 
+def test_a_turn_has_a_share_of_requests() -> None:
+    """What is beyond it waits for the next turn, and nothing more is read before."""
+    connection = begun(GET + GET)
+    assert connection.on_answered(True, False, 0.0) is Step.SERVE
+    assert connection.put_off()
+    assert wanted(connection) == (False, Due.HEAD)
+    assert connection.on_sent(0.0) is Step.NOTHING
+    assert connection.go_on(True) is Step.NOTHING
+    assert connection.go_on(False) is Step.SERVE
+
+
+def test_nothing_is_put_off_where_nothing_is_left() -> None:
+    """The last of a share may have been the last of all, or is not answered yet."""
+    assert not begun(GET + GET).put_off()
+    connection = begun()
+    connection.on_answered(True, False, 0.0)
+    assert not connection.put_off()
+
+
 # The end
 
 
@@ -301,6 +320,16 @@ class Socket(RuleBasedStateMachine):
         self.has_output = False
         self.do(self.connection.on_sent(0.0))
 
+    @rule()
+    def put_off(self) -> None:
+        """Whoever serves has had enough; the next turn comes by itself."""
+        self.connection.put_off()
+
+    @precondition(lambda self: self.connection.has_more)
+    @rule()
+    def go_on(self) -> None:
+        self.do(self.connection.go_on(self.has_output))
+
     @precondition(lambda self: self.connection.phase is not Phase.CLOSED)
     @rule(takes_data=st.booleans())
     def time_passes(self, takes_data: bool) -> None:
@@ -321,7 +350,7 @@ class Socket(RuleBasedStateMachine):
         if self.connection.phase is not Phase.CLOSED:
             for takes_data in (False, True):
                 reads, due = self.connection.wanted(self.has_output, takes_data, False)
-                assert reads or due is not Due.NOTHING
+                assert reads or due is not Due.NOTHING or self.connection.has_more
                 assert (due is Due.SENT) is (
                     self.has_output and self.connection.phase is not Phase.LINGERING
                 )

@@ -13,7 +13,7 @@ from time import time
 import pytest
 
 from buntime.core.errors import ServerFault
-from buntime.core.http1.connection import Due
+from buntime.core.http1.connection import PER_TURN, Due
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
@@ -479,6 +479,20 @@ def test_a_request_that_has_just_come_is_answered(world: World, client: Client) 
     world.service.is_draining = True
     world.connection.drain()
     assert client.read().get("connection") == "close"
+
+
+def test_requests_that_wait_for_their_turn_are_not_dropped(world: World, client: Client) -> None:
+    """Of many that have come at once the next one is answered, as the last."""
+    world.answer = say_hello
+    client.send(b"".join(request("GET /") for _ in range(PER_TURN + 10)))
+    world.loop.run_once(0)
+    assert len(world.asked) == PER_TURN
+    world.service.is_draining = True
+    world.connection.drain()
+    for _ in range(PER_TURN):
+        assert client.read().get("connection") is None
+    assert client.read().get("connection") == "close"
+    client.expect_end()
 
 
 def test_an_event_stream_is_broken_off(world: World, client: Client) -> None:
