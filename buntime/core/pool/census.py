@@ -151,11 +151,14 @@ class Census:
         self._count(worker, 1)
         if is_resting:
             app.resting[worker] = None
-            app.idle.pop(worker, None)
         else:
             del app.resting[worker]
-            if worker.state is State.IDLE:
-                app.idle[worker] = None
+        if worker.state is State.IDLE:
+            before, after = app.idle, app.idle_resting
+            if not is_resting:
+                before, after = after, before
+            del before[worker]
+            after[worker] = None
         _arrange(worker, app)
 
     # Requests
@@ -197,8 +200,7 @@ class Census:
                 self.step(worker, _DRAINED)
                 return
             worker.step(_DRAINED)
-            if not worker.is_resting:
-                app.idle[worker] = None
+            (app.idle_resting if worker.is_resting else app.idle)[worker] = None
             worker.idle_line = worker.idle_fresh
             worker.idle_line[worker] = None
             if app.is_watched:
@@ -285,7 +287,7 @@ class Census:
     def _settle(self, worker: WorkerState, app: AppState, before: State) -> None:
         """See to it that the worker is found where its state says."""
         if before is State.IDLE:
-            app.idle.pop(worker, None)
+            del (app.idle_resting if worker.is_resting else app.idle)[worker]
             del worker.idle_line[worker]
         if worker.is_resting and worker.state in HAS_LEFT:
             worker.is_resting = False

@@ -94,7 +94,7 @@ class Lifetimes:
         """The app's workers have changed: end those beyond `prewarm`, and start what is missing."""
         ended: list[Decision] = [
             self._end_idle(worker)
-            for worker in (*app.idle, *app.resting)
+            for worker in (*app.idle, *app.idle_resting)
             if worker.is_idle_for(app.policy.idle_timeout_s, now) and app.has_ready_to_spare()
         ]
         return [*ended, *self.prewarm(app, now)]

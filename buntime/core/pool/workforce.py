@@ -1,6 +1,6 @@
 """What the scheduler knows of a worker and of an app.
 
-`in_use`, `idle`, `resting` and the counts of an app are kept by the census, see there.
+`open`, `idle`, `resting` and the counts of an app are kept by the census, see there.
 """
 
 from collections.abc import Hashable
@@ -137,6 +137,7 @@ class AppState:
         "busy",
         "given_room_at_s",
         "idle",
+        "idle_resting",
         "is_dropped",
         "is_ephemeral",
         "is_watched",
@@ -178,6 +179,7 @@ class AppState:
         self.idle: dict[WorkerState, None] = {}  # the one that was busy last at the end
         self.open: list[WorkerState] = []  # those that can take a request, and do not rest
         self.resting: dict[WorkerState, None] = {}  # not among `idle` and `open`
+        self.idle_resting: dict[WorkerState, None] = {}  # of them
         self.serving = 0  # workers that have not left
         self.leaving = 0  # of them, those whose replacement loads
         self.loading = 0
@@ -204,8 +206,7 @@ class AppState:
 
     def _ready(self) -> int:
         """How many workers are idle, or will be soon."""
-        idle = sum(worker.state is State.IDLE for worker in self.resting)
-        return len(self.idle) + idle + self.loading
+        return len(self.idle) + len(self.idle_resting) + self.loading
 
     def wait_s(self, now: float) -> float:
         """How long a request that came now would wait, as far as the queue's speed tells."""

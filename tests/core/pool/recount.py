@@ -65,6 +65,7 @@ def _check_app(app: AppState, workers: list[WorkerState]) -> None:
     assert set(app.open) == {worker for worker in used if worker.can_take()}
     assert set(app.resting) == {worker for worker in workers if worker.is_resting}
     assert all(worker.state in TAKES_WORK for worker in app.resting)
+    assert set(app.idle_resting) == {w for w in app.resting if w.state is State.IDLE}
     assert app.used == len(used)
     assert app.busy == sum(worker.busy_share >= BUSY_SHARE for worker in used)
     assert all(app.open[worker.place] is worker for worker in app.open)
