@@ -6,7 +6,7 @@ core/pool/assignment.py has its states.
 from typing import Protocol
 
 from buntime import wire
-from buntime.core.pool.assignment import Event, State, after
+from buntime.core.pool.assignment import TRANSITIONS, Event, State, after
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind
 
@@ -14,7 +14,6 @@ from buntime.server.http1.parties import Kind
 class Holder(Protocol):
     """The worker that has it in hand."""
 
-    def post(self, message: wire.Message, payload: bytes = b"") -> None: ...
     def on_let_go(self, assignment: "Assignment") -> None:
         """Nobody waits for it any more, and the worker was told."""
 
@@ -22,13 +21,20 @@ class Holder(Protocol):
         """The app has made no progress for its timeout."""
 
 
+class Postable(Protocol):
+    """The channel to that worker."""
+
+    def post(self, message: wire.Message, payload: bytes = b"") -> None: ...
+
+
 class Assignment:
     """The `Responder` of an exchange that a worker was given."""
 
-    __slots__ = ("_holder", "exchange", "number", "state")
+    __slots__ = ("_channel", "_holder", "exchange", "number", "state")
 
-    def __init__(self, holder: Holder, number: int, exchange: Exchange) -> None:
+    def __init__(self, holder: Holder, channel: Postable, number: int, exchange: Exchange) -> None:
         self._holder = holder
+        self._channel = channel
         self.number = number  # in the worker's channel
         self.exchange = exchange
         self.state = State.LIVE
@@ -37,13 +43,13 @@ class Assignment:
         return f"Assignment({self.number}, {self.state.name}, {self.exchange!r})"
 
     def step(self, event: Event) -> None:
-        self.state = after(self.state, event)
+        self.state = TRANSITIONS[self.state].get(event) or after(self.state, event)
 
     def let_go(self, reason: str) -> None:
         """Tell the worker that nobody waits for this request any more."""
         self.step(Event.DETACH)
         if self.exchange.link is None:
-            self._holder.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
+            self._channel.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
         else:
             self._post_close(end=True)
 
@@ -51,17 +57,17 @@ class Assignment:
 
     def on_body(self, data: bytes, ended: bool) -> None:
         message = {"type": wire.BODY, "id": self.number, "size": len(data), "end": ended}
-        self._holder.post(message, data)
+        self._channel.post(message, data)
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
         told = {"id": self.number, "kind": kind, "size": len(data), "end": end}
-        self._holder.post({"type": wire.MESSAGE, **told}, data)
+        self._channel.post({"type": wire.MESSAGE, **told}, data)
 
     def on_last_message(self) -> None:
         self._post_close(end=False)
 
     def on_taken(self, size_bytes: int) -> None:
-        self._holder.post({"type": wire.WINDOW, "id": self.number, "credit": size_bytes})
+        self._channel.post({"type": wire.WINDOW, "id": self.number, "credit": size_bytes})
 
     def on_detached(self, reason: str) -> None:
         self.let_go(reason)
@@ -74,4 +80,4 @@ class Assignment:
         link = self.exchange.link
         if link is not None:
             told = {"id": self.number, "code": link.code, "reason": link.reason, "end": end}
-            self._holder.post({"type": wire.CLOSE, **told})
+            self._channel.post({"type": wire.CLOSE, **told})

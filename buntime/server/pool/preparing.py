@@ -53,12 +53,17 @@ class Preparing:
         waiting = [each for each in self._waiting.pop(app) if not each.is_ended]
         for exchange in waiting:
             exchange.take_back()
-        if isinstance(found, Interpreter):
-            for exchange in waiting:
-                self._submit(exchange, app)
+        error = None if isinstance(found, Interpreter) else found
+        while waiting and error is None:
+            try:
+                self._submit(waiting[0], app)
+                del waiting[0]
+            except ManifestError as exc:  # it has changed since it was looked at
+                error = exc
+        if error is None:
             return
-        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(found))
+        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(error))
         for exchange in waiting:
-            exchange.fail(faults.misconfigured(str(found)))
-        if not isinstance(found, ManifestError):
-            raise found
+            exchange.fail(faults.misconfigured(str(error)))
+        if not isinstance(error, ManifestError):
+            raise error

@@ -77,13 +77,14 @@ class Worker:
         self.app_name = name
         self.app_version = version
         self.deadline_s = timeout_s
-        self.post(init)
+        self._channel.post(init)
 
     def assign(self, exchange: Exchange) -> None:
         """Send the request, with as much of its body as has come and fits the first window."""
         self._last_id += 1
         number = self._last_id
-        self._in_hand[number] = assignment = Assignment(self, number, exchange)
+        assignment = Assignment(self, self._channel, number, exchange)
+        self._in_hand[number] = assignment
         try:
             message, body = exchange.assign(assignment, self.name, number)
         except ClientFault as fault:
@@ -93,24 +94,21 @@ class Worker:
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: self._pass_over(number))
             return
-        self.post(message, body)
+        self._channel.post(message, body)
         if not message["end"]:
             exchange.pump()  # more may be there already
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""
         if after_idle:
-            self.post({"type": wire.IDLE})
-        self.post({"type": wire.TERMINATE})
+            self._channel.post({"type": wire.IDLE})
+        self._channel.post({"type": wire.TERMINATE})
 
     def on_boot_timeout(self, seconds: float) -> None:
         """The app was not loaded in its time."""
         self._events.on_boot_timeout(self, seconds)
 
     # Holder: what an assignment tells it
-
-    def post(self, message: wire.Message, payload: bytes = b"") -> None:
-        self._channel.post(message, payload)
 
     def on_let_go(self, assignment: Assignment) -> None:
         """The worker may take its time to stop, but not for ever."""

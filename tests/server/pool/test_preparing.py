@@ -1,0 +1,109 @@
+"""Requests that wait while the interpreter of their app is looked at."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.errors import ManifestError
+from buntime.core.http1.lifecycle import State
+from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.preparing import Preparing
+from tests.support.apps import make_app
+from tests.support.exchanges import FakeClient, FakeResponder
+from tests.support.fakes import FakeInterpreters, FakeLoop, FakeSink, make_log
+
+GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class World:
+    """Interpreters that are not known yet, and requests that need one."""
+
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.sink = FakeSink()
+        self.interpreters = FakeInterpreters()
+        self.app = make_app()
+        self.interpreters.unknown.add(self.app)
+        self.submitted: list[Exchange] = []
+        self.refuses: Exception | None = None
+        self.preparing = Preparing(
+            cast(Any, self.loop),
+            make_log(self.sink),
+            cast(Any, self.interpreters),
+            submit=self.submit,
+        )
+
+    def submit(self, exchange: Exchange, app: App) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        exchange.hand_over(FakeResponder(exchange), 30.0)
+        self.submitted.append(exchange)
+
+    def add(self) -> Exchange:
+        exchange = FakeClient().request(GET)
+        exchange.route_to(self.app, base="/shop")
+        self.preparing.add(exchange, self.app)
+        return exchange
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_requests_share_one_look(world: World) -> None:
+    """They are submitted in their order once it is over."""
+    exchanges = [world.add() for _ in range(3)]
+    assert len(world.loop.calls) == 1
+    assert repr(world.preparing) == "Preparing(['shop'])"
+    world.loop.turn()
+    assert world.submitted == exchanges
+    assert repr(world.preparing) == "Preparing([])"
+
+
+def test_a_client_that_leaves_meanwhile(world: World) -> None:
+    """Nothing is kept of its request."""
+    first, second = world.add(), world.add()
+    cast(FakeClient, first.client).abort()
+    world.loop.turn()
+    assert world.submitted == [second]
+
+
+def test_a_look_that_takes_too_long(world: World) -> None:
+    """The app's timeout holds here too: 503, and the client may come back."""
+    exchange = world.add()
+    exchange.on_timeout()
+    assert exchange.status == 503
+    world.loop.turn()
+    assert world.submitted == []
+
+
+def test_an_app_without_an_interpreter(world: World) -> None:
+    """All that wait get 500, and the log says once why."""
+    world.interpreters.unfit[world.app] = ManifestError("no python")
+    exchanges = [world.add(), world.add()]
+    world.loop.turn()
+    assert [each.status for each in exchanges] == [500, 500]
+    (record,) = world.sink.records
+    assert (record.event, record.fields["error"]) == ("app.start_failed", "no python")
+
+
+def test_an_interpreter_that_is_gone_again(world: World) -> None:
+    """Between the look and the request it may have been removed: nobody is left waiting."""
+    exchanges = [world.add(), world.add()]
+    world.refuses = ManifestError("no python any more")
+    world.loop.turn()
+    assert [each.status for each in exchanges] == [500, 500]
+    assert [each.state for each in exchanges] == [State.ENDED, State.ENDED]
+
+
+def test_a_bug_in_the_look(world: World) -> None:
+    """Requests are answered, and it goes where the loop reports bugs."""
+    world.interpreters.unfit[world.app] = ZeroDivisionError("a bug")
+    exchange = world.add()
+    with pytest.raises(ZeroDivisionError):
+        world.loop.turn()
+    assert exchange.status == 500

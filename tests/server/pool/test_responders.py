@@ -1,0 +1,72 @@
+"""Who has a request before a worker does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buntime.core.pool.workforce import AppState
+from buntime.core.telemetry.meters import Drop
+from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.responders import InPreparation, Queued
+from tests.support.deployed import World
+from tests.support.exchanges import FakeClient
+
+GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Queues:
+    """Notes who was withdrawn."""
+
+    def __init__(self) -> None:
+        self.withdrawn: list[Exchange] = []
+
+    def withdraw(self, state: AppState, exchange: Exchange) -> None:
+        self.withdrawn.append(exchange)
+
+    def wait_s(self, state: AppState) -> float:
+        return 6.5
+
+
+@pytest.fixture
+def queued() -> tuple[Exchange, Queues]:
+    world, queues = World(), Queues()
+    app = world.proven()
+    exchange = FakeClient().request(GET)
+    exchange.route_to(app, base="/shop")
+    exchange.hand_over(Queued(exchange, queues, world.current(app).state), 30.0)
+    return exchange, queues
+
+
+def test_a_client_that_leaves_the_queue(queued: tuple[Exchange, Queues]) -> None:
+    """Its request is withdrawn, and counted as given up."""
+    exchange, queues = queued
+    exchange.on_client_left()
+    assert queues.withdrawn == [exchange]
+    assert exchange.meter.drops[Drop.CLIENT_LEFT] == 1
+
+
+def test_a_request_that_waits_too_long(queued: tuple[Exchange, Queues]) -> None:
+    """503 with what the queue's speed says of the next try; the queue forgets it."""
+    exchange, queues = queued
+    exchange.on_timeout()
+    assert exchange.status == 503
+    assert b"\r\nretry-after: 7\r\n" in exchange.client.written.lower()  # type: ignore[attr-defined]
+    assert queues.withdrawn == [exchange]
+    assert exchange.meter.drops == {**dict.fromkeys(Drop, 0), Drop.TIMEOUT: 1}
+
+
+@pytest.mark.parametrize("kind", ["queued", "prepared"])
+def test_nothing_comes_of_what_only_workers_do(queued: tuple[Exchange, Queues], kind: str) -> None:
+    """A request that waits has no credit, no answer and no WebSocket: such a call is a bug."""
+    exchange, _ = queued
+    waits: Any = exchange.responder if kind == "queued" else InPreparation(exchange)
+    for call in (
+        lambda: waits.on_body(b"", True),
+        lambda: waits.on_message("text", b"", True),
+        waits.on_last_message,
+        lambda: waits.on_taken(1),
+    ):
+        with pytest.raises(AssertionError, match="a request that waits"):
+            call()
