@@ -55,25 +55,23 @@ class Pool:
         bundle: str,
         environ: Mapping[str, str],
     ) -> None:
-        settings = live.now
+        settings, is_development = live.now, live.now.is_development
         self._loop = loop
-        self._log = log
         self._default_python = interpreters.default.executable
-        self._scheduler = Scheduler(_limits(settings), jitter=random.random)
+        self._scheduler = scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
-        self.sandboxes = Sandboxes(
-            find_kernel(), live, bundle=bundle, environ=environ, warn=log.warn
-        )
+        kernel = find_kernel()
+        self.sandboxes = Sandboxes(kernel, live, bundle=bundle, environ=environ, warn=log.warn)
         self.deployments = Deployments(
             loop,
             log,
             interpreters,
             self._scheduler,
-            is_development=settings.is_development,
+            is_development=is_development,
             carry_out=self.carry_out,
         )
         self._preparing = Preparing(loop, log, interpreters, submit=self.submit)
-        self._supervisor = Supervisor(
+        self._supervisor = supervisor = Supervisor(
             loop,
             settings,
             log,
@@ -83,10 +81,7 @@ class Pool:
             sandboxes=self.sandboxes,
         )
         self._upkeep = Upkeep(
-            self._scheduler,
-            self._supervisor,
-            is_development=settings.is_development,
-            carry_out=self.carry_out,
+            scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )
         self.report = PoolReport(
             self._scheduler,
