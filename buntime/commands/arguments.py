@@ -98,7 +98,7 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
 def one_word(command: Command, what: str) -> str:
     """The only word of a command; raises UsageError where there is none, or more than one."""
     if len(command.words) != 1:
-        raise UsageError(f"{command.name} wants {what} (see buntime {command.name} --help)")
+        raise UsageError(f"{command.name} needs {what} (see buntime {command.name} --help)")
     return command.words[0]
 
 

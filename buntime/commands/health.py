@@ -98,7 +98,9 @@ def _named(command: Command) -> tuple[Endpoint, str]:
         return UnixEndpoint(url.removeprefix(UNIX)), ""
     match = _URL.fullmatch(url)
     if match is None or not 0 < int(match[2] or 80) <= 65535:
-        raise UsageError(f'{shown(url)} cannot be asked; write "http://HOST:PORT" or "unix:/path"')
+        raise UsageError(
+            f'{shown(url)} is not an address to ask; write "http://HOST:PORT" or "unix:/path"'
+        )
     return TcpEndpoint(match[1].strip("[]"), int(match[2] or 80)), (match[3] or "").rstrip("/")
 
 
@@ -107,5 +109,5 @@ def _configured(settings: Settings) -> Endpoint:
     if isinstance(endpoint, UnixEndpoint):
         return endpoint
     if endpoint.port == 0:
-        raise UsageError("PORT is 0, so nobody knows where the runtime listens; name its URL")
+        raise UsageError("PORT is 0, so the port is not known; give the runtime's URL")
     return TcpEndpoint(_ANYWHERE.get(endpoint.host, endpoint.host), endpoint.port)

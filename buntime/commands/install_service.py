@@ -84,19 +84,19 @@ def run(command: Command, mode: Mode) -> int:
 def _service(command: Command, mode: Mode) -> Service:
     args = command.args
     if not _USER.fullmatch(args["user"]):
-        raise UsageError(f"--user: {shown(args['user'])} is no name of a user")
+        raise UsageError(f"--user: {shown(args['user'])} is not a user name")
     listen = tuple(filter(None, re.split(r"[,\s]+", args["listen"])))
     for place in listen:
         if not _PLACE.fullmatch(place):
             raise UsageError(
-                f"--listen: {shown(place)} cannot be listened on; write PORT, ADDRESS:PORT, "
-                "[IPV6]:PORT or /path"
+                f"--listen: {shown(place)} is not an address to listen on; write PORT, "
+                "ADDRESS:PORT, [IPV6]:PORT or /path"
             )
     started = _started(mode)
     folders = tuple(map(os.path.abspath, command.words)) or _DEFAULT.folders
     for path in (*started, *folders, args["settings"]):
         if not path.isprintable():
-            raise UsageError(f"{shown(path)} has characters that no unit can have")
+            raise UsageError(f"{shown(path)} has characters that a unit file cannot hold")
     return Service(
         command=started,
         folders=folders,

@@ -37,7 +37,7 @@ def run(command: Command, mode: Mode) -> int:
             with open(folder / file, "x", encoding="utf-8") as new:
                 new.write(text)
     except FileExistsError as exc:
-        raise UsageError(f"{folder} is there already; take another name, or remove it") from exc
+        raise UsageError(f"{folder} already exists; choose another name, or remove it") from exc
     except OSError as exc:
         raise UsageError(f"{exc.filename or folder} cannot be written: {exc.strerror}") from exc
     above = folder.resolve().parent.parent if "/" in name else folder.resolve().parent
@@ -58,11 +58,11 @@ def _check_name(folder: Path) -> str:
     name, version = (label, None) if at < 0 else (label[:at], label[at + 1 :])
     if not is_app_name(name):
         raise UsageError(
-            f"{shown(name)} cannot be an app's name, as no request could name it; "
+            f"{shown(name)} is not an app name: no request could reach it; "
             "use letters, digits and ._~-"
         )
     if version is not None and not is_version(version):
-        raise UsageError(f'{shown(version)} is no version; write one like 1.2.0, or "latest"')
+        raise UsageError(f'{shown(version)} is not a version; write one like 1.2.0, or "latest"')
     return label
 
 

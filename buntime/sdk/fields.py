@@ -178,7 +178,7 @@ class Headers(Fields[str]):
     """Header fields: names in any case, order and repeats kept, everything checked when set.
 
     `Headers({"Accept": "*/*"})`, `Headers([("set-cookie", "a=1"), ("set-cookie", "b=2")])`.
-    A name that is no token, or a value with control characters or with characters that no header
+    A name that is not a token, or a value with control characters or with characters that no header
     can carry (above U+00FF), is a ValueError that names the header.
     """
 

@@ -291,6 +291,8 @@ def _declared(headers: Pairs) -> int | None:
     for name, value in headers:
         if name == "content-length":
             if not (value.isascii() and value.isdigit()):
-                raise ValueError(f"the response's Content-Length is {value!r}, which is no number")
+                raise ValueError(
+                    f"the response's Content-Length is {value!r}, which is not a number"
+                )
             return int(value)
     return None

@@ -57,7 +57,7 @@ def _run(name: str, code: "CodeType") -> None:
     folders = [path[: -len(_PACKAGE_FILE)]] if path.endswith(_PACKAGE_FILE) else None
     spec = spec_from_file_location(name, path, submodule_search_locations=folders)
     if spec is None:
-        raise ImportError(f"{path} is no module")
+        raise ImportError(f"{path} is not a module")
     module = type(sys)(name)
     module.__spec__ = spec
     module.__loader__ = spec.loader

@@ -120,7 +120,7 @@ class Socket(Exchange):
             raise ValueError(f"the client did not offer {subprotocol!r}; it offers: {names}")
         for name, _ in headers:
             if name.startswith(_OURS):
-                raise ValueError(f"header {name!r} is the handshake's own; see `subprotocol`")
+                raise ValueError(f"header {name!r} belongs to the handshake; use `subprotocol`")
         message: Message = {"type": ACCEPT, "id": self.id, "open_ended": self.is_open_ended}
         self._send_message(message | {"subprotocol": subprotocol, "headers": headers}, b"")
         self.stage = OPEN

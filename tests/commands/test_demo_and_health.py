@@ -148,4 +148,4 @@ def test_faulty_urls(tmp_path: Path, url: str) -> None:
     """What cannot be asked is a wrong use, not bad health."""
     done = run("health", url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "cannot be asked" in done.stderr
+    assert "is not an address to ask" in done.stderr

@@ -45,7 +45,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     for name in ("shop", "blog"):
         done = run("new", name, cwd=tmp_path)
         assert done.returncode == 2
-        expected = f"buntime: error: {name} is there already; take another name, or remove it\n"
+        expected = f"buntime: error: {name} already exists; choose another name, or remove it\n"
         assert done.stderr == expected
     assert (tmp_path / "shop/index.py").read_text() == "mine"
     assert (tmp_path / "blog").read_text() == "mine too"
@@ -54,11 +54,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "new wants the name of one app"),
-        (["a", "b"], "new wants the name of one app"),
-        (["a b"], "'a b' cannot be an app's name"),
-        ([".."], "'..' cannot be an app's name"),
-        (["shop@x"], "'x' is no version"),
+        ([], "new needs the name of one app"),
+        (["a", "b"], "new needs the name of one app"),
+        (["a b"], "'a b' is not an app name"),
+        ([".."], "'..' is not an app name"),
+        (["shop@x"], "'x' is not a version"),
         (["shop", "--kind", "cgi"], "argument --kind: invalid choice: 'cgi'"),
     ],
 )

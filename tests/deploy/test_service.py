@@ -130,7 +130,7 @@ def test_what_cannot_be_listened_on(apps: Path) -> None:
         with start(apps, sockets=[sock], names="dns") as process:
             output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert "descriptor 3 (dns) from LISTEN_FDS is no socket that takes connections" in output
+    assert "descriptor 3 (dns) from LISTEN_FDS is not a socket that accepts connections" in output
 
 
 @pytest.mark.skipif(IS_BINARY, reason="its bootloader hands LISTEN_PID on as its child's")

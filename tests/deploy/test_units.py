@@ -99,9 +99,9 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--user", "a b"], "--user: 'a b' is no name of a user"),
-        (["--listen", "web:80"], "--listen: 'web:80' cannot be listened on"),
-        (["a\nb"], "has characters that no unit can have"),
+        (["--user", "a b"], "--user: 'a b' is not a user name"),
+        (["--listen", "web:80"], "--listen: 'web:80' is not an address to listen on"),
+        (["a\nb"], "has characters that a unit file cannot hold"),
     ],
 )
 def test_what_no_unit_can_have(tmp_path: Path, words: list[str], told: str) -> None:

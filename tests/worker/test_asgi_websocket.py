@@ -151,7 +151,7 @@ def test_denial(shop: Workshop, script: list[object], status: int, body: bytes) 
         ([ACCEPT, {"type": "http.response.start"}], "the app sent http.response.start"),
         ([{**ACCEPT, "subprotocol": "z"}], "did not offer 'z'"),
         ([{**ACCEPT, "headers": [("a", "b")]}], "must be bytes"),
-        ([{**ACCEPT, "headers": [(b"sec-websocket-protocol", b"a")]}], "the handshake's own"),
+        ([{**ACCEPT, "headers": [(b"sec-websocket-protocol", b"a")]}], "belongs to the handshake"),
     ],
 )
 def test_events_out_of_place(shop: Workshop, script: list[object], error: str) -> None:

@@ -278,7 +278,7 @@ def test_codes(shop: Workshop) -> None:
     ("accept", "error"),
     [
         ("'c'", "the client did not offer 'c'; it offers: a, b"),
-        ("headers={'Sec-WebSocket-Protocol': 'a'}", "the handshake's own"),
+        ("headers={'Sec-WebSocket-Protocol': 'a'}", "belongs to the handshake"),
         ("headers={'x y': 'a'}", "not a token"),
     ],
 )

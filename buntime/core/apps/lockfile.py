@@ -47,7 +47,7 @@ def has_hashes(text: bytes) -> bool:
     try:
         lines = list(_logical_lines(text.decode("utf-8-sig")))
     except UnicodeDecodeError as exc:
-        raise BadLock("is not UTF-8; write it anew") from exc
+        raise BadLock("is not UTF-8; generate it again") from exc
     for number, line in lines:
         reason = _objection(line)
         if reason:

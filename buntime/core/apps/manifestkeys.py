@@ -127,7 +127,7 @@ def _env(value: object) -> Mapping[str, str]:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise BadValue(f"{shown(name)} is not a name; use letters, digits and underscores")
         if name in RUNTIME_NAMES:
-            raise BadValue(f"{name} is set by the runtime; take another name")
+            raise BadValue(f"{name} is set by the runtime; choose another name")
         if not isinstance(text, str):
             raise BadValue(f'{name}: {shown(text)} is not text; write "" for an empty one')
     return MappingProxyType(dict(value))

@@ -177,7 +177,7 @@ def _make_line(name: str, value: str) -> tuple[str, str]:
     """A field's lower-case name, and its line, "" where it is not sent as the app has it."""
     lower, start = _known_names.get(name) or _learn_name(name)
     if type(value) is not str or _VALUE.fullmatch(value) is None:
-        raise AnswerError(f"the value of header {name!r} has what cannot be sent")
+        raise AnswerError(f"the value of header {name!r} has characters that cannot be sent")
     if lower == "content-length" or lower in _OURS:
         return lower, ""
     made = lower, f"{start}{value}\r\n"
@@ -191,7 +191,7 @@ def _make_line(name: str, value: str) -> tuple[str, str]:
 
 def _learn_name(name: str) -> tuple[str, str]:
     if type(name) is not str or _NAME.fullmatch(name) is None:
-        raise AnswerError(f"{name!r} is no header name")
+        raise AnswerError(f"{name!r} is not a header name")
     known = (name.lower(), f"{name}: ")
     if len(_known_names) < _KNOWN_NAMES_MAX:
         _known_names[name] = known

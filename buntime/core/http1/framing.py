@@ -67,5 +67,5 @@ def _read_length(pairs: Sequence[tuple[bytes, bytes]]) -> int:
 def _read_coding(special: Mapping[str, str]) -> bool:
     coding = special.get("transfer-encoding")
     if coding is not None and coding.strip().lower() != "chunked":
-        raise bad_request("the only transfer coding taken is a single chunked")
+        raise bad_request("Transfer-Encoding must be chunked, once")
     return coding is not None

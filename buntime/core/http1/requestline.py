@@ -49,12 +49,12 @@ def read_line(found: re.Match[bytes]) -> RequestLine:
     if len(method) > _METHOD_MAX:
         raise bad_request(f"the method has more than {_METHOD_MAX} characters")
     if method == "CONNECT":
-        raise bad_request("CONNECT is not served: this is no proxy")
+        raise bad_request("CONNECT is not supported: this is not a proxy")
     target = request.target.decode("ascii")
     if target[0] != "/":
         return _read_other_form(method, target, version)
     if "#" in target:
-        raise bad_request("a target has no fragment")
+        raise bad_request("the target must not have a fragment")
     return RequestLine(method, target, version, "")
 
 
@@ -62,7 +62,7 @@ def _wrong_version(version: str) -> ClientFault:
     return ClientFault(
         505,
         "version_not_supported",
-        f"HTTP/{version} is not spoken here; use HTTP/1.1",
+        f"HTTP/{version} is not supported; use HTTP/1.1",
         closes=True,
     )
 
@@ -71,7 +71,7 @@ def _read_other_form(method: str, target: str, version: str) -> RequestLine:
     """RFC 9112 3.2: absolute-form or, for OPTIONS, the asterisk."""
     if target == "*":
         if method != "OPTIONS":
-            raise bad_request("the target * goes with OPTIONS only")
+            raise bad_request("the target * is for OPTIONS only")
         return RequestLine(method, target, version, "")
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute[1]) is None:

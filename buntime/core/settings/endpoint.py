@@ -79,11 +79,13 @@ def _parse_endpoint(text: str, situation: Situation) -> Endpoint:
         return _parse_unix(text, situation)
     match = _WITH_PORT.fullmatch(text)
     if match is None:
-        raise BadValue(f"{shown(text)} is no address with a port, nor a socket; write {_HOW}")
+        raise BadValue(
+            f"{shown(text)} is neither an address with a port nor a socket; write {_HOW}"
+        )
     host, port = match[1].strip("[]"), int(match[2])
     is_name = ":" not in host
     if is_name == match[1].startswith("[") or not _HOST_NAME.fullmatch(host) or port > 65535:
-        raise BadValue(f"{shown(text)} cannot be listened on; write {_HOW}")
+        raise BadValue(f"{shown(text)} is not an address to listen on; write {_HOW}")
     return TcpEndpoint(host, port)
 
 

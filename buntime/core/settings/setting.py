@@ -102,7 +102,7 @@ def parse_prefix(text: str, _: Situation) -> str:
     prefix = text.rstrip("/")
     segments = prefix.split("/")[1:]
     if prefix and not (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and not has_dots(segments)):
-        raise BadValue(f'{shown(text)} does not begin a path; write it like "/_"')
+        raise BadValue(f'{shown(text)} is not the beginning of a path; write it like "/_"')
     return prefix
 
 
@@ -141,5 +141,5 @@ def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
 def parse_secret(text: str) -> str:
     """Says nothing of what came. A header's value has neither blanks at its ends nor controls."""
     if not text.isprintable() or text != text.strip():
-        raise BadValue("the key has blanks at an end or control characters; take another one")
+        raise BadValue("the key has spaces at an end, or control characters; choose another one")
     return text

@@ -78,7 +78,7 @@ def plan(method: str, fields: Mapping[str, str], form: Representation) -> Plan:
         raise ClientFault(
             412,
             "precondition_failed",
-            "the file is not in the state that If-Match or If-Unmodified-Since asks for",
+            "the file does not match If-Match or If-Unmodified-Since",
             headers=(("etag", form.validators.etag),),
         )
     if verdict is Verdict.NOT_MODIFIED:
@@ -123,6 +123,6 @@ def _not_satisfiable(size: int) -> ClientFault:
     return ClientFault(
         416,
         "range_not_satisfiable",
-        f"the file has {size} bytes, and none of them is in the range asked for",
+        f"the file has {size} bytes, none of which is in the range",
         headers=(("content-range", f"bytes */{size}"), ("accept-ranges", "bytes")),
     )

@@ -71,7 +71,7 @@ def user_name(value: object) -> str:
     """A user of the system: `"nobody"`, `"1000:1000"`."""
     form = r"[0-9]{1,9}:[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]*\$?"
     if not isinstance(value, str) or not re.fullmatch(form, value):
-        raise BadValue(f"{shown(value)} is no user; write a name, or numbers like 1000:1000")
+        raise BadValue(f"{shown(value)} is not a user; write a name, or numbers like 1000:1000")
     return value
 
 

@@ -106,7 +106,7 @@ def _parameter_value(found: re.Match[str]) -> str | None:
     # RFC 6455 9.1: what was quoted must be a token too.
     unquoted = _QUOTED_PAIR.sub(r"\1", found[3])
     if re.fullmatch(TOKEN, unquoted) is None:
-        raise ValueError(f"the extension parameter {found[1]} is no token")
+        raise ValueError(f"the extension parameter {found[1]} is not a token")
     return unquoted
 
 

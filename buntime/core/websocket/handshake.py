@@ -99,7 +99,7 @@ def accept_response(
     write_fields(lines, extra)  # a Content-Length among them goes unsent, RFC 9110 8.6
     for name, _ in extra:
         if name.lower().startswith(_PREFIX):
-            raise AnswerError(f"header {name!r} is the handshake's own; see `subprotocol`")
+            raise AnswerError(f"header {name!r} belongs to the handshake; use `subprotocol`")
     if subprotocol is not None:
         if subprotocol not in upgrade.subprotocols:
             offered = ", ".join(upgrade.subprotocols) or "none"
@@ -135,7 +135,7 @@ def _parse_subprotocols(values: list[str]) -> tuple[str, ...]:
     names = [name for name in stripped if name]  # RFC 9110 5.6.1.2: empty elements are skipped
     for name in names:
         if _TOKEN.fullmatch(name) is None:
-            raise _malformed(f"the subprotocol {name!r} is no token")
+            raise _malformed(f"the subprotocol {name!r} is not a token")
     if len(set(names)) < len(names):
         raise _malformed("Sec-WebSocket-Protocol names a subprotocol twice")
     return tuple(names)

@@ -115,8 +115,8 @@ class Api:
             raise ClientFault(
                 403,
                 "cross_site",
-                "a page of another site may change nothing here: Origin must be the Host, and "
-                "Sec-Fetch-Site same-origin or none, where they are sent",
+                "a page of another site must not change anything here: if sent, Origin must match "
+                "Host, and Sec-Fetch-Site must be same-origin or none",
             )
 
     def _check_operator(self, exchange: Exchange) -> None:
@@ -139,8 +139,8 @@ class Api:
         raise ClientFault(
             403,
             "forbidden",
-            "without RUNTIME_MASTER_KEY this page answers direct requests of this machine only, "
-            "addressed to localhost or to where the runtime listens",
+            "without RUNTIME_MASTER_KEY this page answers only direct requests from this machine, "
+            "addressed to localhost or to an address that the runtime listens on",
         )
 
     # Pages
@@ -192,7 +192,7 @@ class Api:
 
     def _recycle_worker(self, exchange: Exchange, name: str) -> None:
         if not self._pool.recycle_worker(name):
-            raise ClientFault(404, "worker_not_found", f"no app has a worker {name[:200]}")
+            raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
         _respond(exchange, {"recycled": [name]}, 202)
 
     def _recycle_app(self, exchange: Exchange, path: str) -> None:

@@ -183,7 +183,7 @@ def _read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
         except FileNotFoundError:
             continue
         except OutsideError as exc:
-            raise ManifestError(f"{printable(source)}: leads out of the app's folder") from exc
+            raise ManifestError(f"{printable(source)}: leads outside the app's folder") from exc
         return source, text, state.st_mtime_ns
     return path, None, 0
 
@@ -200,7 +200,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         )
     if name is None:
         raise ManifestError(
-            f"{printable(source)}: entrypoint {shown(wanted)} is no file in {printable(path)}; "
+            f"{printable(source)}: entrypoint {shown(wanted)} is not a file in {printable(path)}; "
             "add it or correct its name"
         )
     if wanted is None and name in HTML_ENTRYPOINTS:

@@ -51,8 +51,8 @@ def ensure_bundle(cache_dir: str | Path | None = None, *, warn: Tell) -> Path:
     found = _first_usable(_candidates(cache_dir or default_cache_dir(os.environ)), warn)
     if found is None:
         raise UsageError(
-            "there is no folder to which the worker's code can be written; "
-            "set TMPDIR to one, or mount a tmpfs at /tmp"
+            "no folder can hold the worker's code; set TMPDIR to a writable one, or mount a tmpfs "
+            "at /tmp"
         )
     return found
 
@@ -65,8 +65,7 @@ def ensure_shared_bundle(*, warn: Tell) -> Path:
     found = _first_usable(_shared_candidates(), warn, is_shared=True)
     if found is None:
         raise UsageError(
-            "there is no folder to which the worker's code can be written so that others can read "
-            f"it; make {SHARED} one"
+            f"no folder can hold the worker's code so that other users can read it; create {SHARED}"
         )
     return found
 

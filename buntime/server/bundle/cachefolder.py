@@ -65,7 +65,7 @@ def distrust(folder: str) -> str:
     """Why what lies in `folder` may be another user's, or nothing."""
     state = os.lstat(folder)
     if not stat.S_ISDIR(state.st_mode):
-        return f"{folder} is no folder"
+        return f"{folder} is not a folder"
     if state.st_uid not in _TRUSTED_UIDS:
         return f"{folder} belongs to another user"
     if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

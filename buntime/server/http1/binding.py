@@ -79,11 +79,11 @@ def _inherit(fd: int, name: str) -> Binding:
         sock = socket.socket(fileno=fd)
         listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as exc:
-        raise UsageError(f"{what} is no socket: {exc.strerror}") from exc
+        raise UsageError(f"{what} is not a socket: {exc.strerror}") from exc
     is_stream = sock.type == socket.SOCK_STREAM and sock.family in _FAMILIES
     if not (is_stream and listens):
         raise UsageError(
-            f"{what} is no socket that takes connections; write ListenStream= and Accept=no"
+            f"{what} is not a socket that accepts connections; write ListenStream= and Accept=no"
         )
     place = sock.getsockname()
     endpoint: Endpoint
@@ -170,7 +170,7 @@ def _hint(exc: Exception, endpoint: Endpoint) -> str:
     number = getattr(exc, "errno", None)
     if isinstance(endpoint, UnixEndpoint):
         if number == errno.EADDRINUSE and not _is_socket(endpoint.path):
-            return "what is there is no socket; choose another path"
+            return "what is there is not a socket; choose another path"
         instead, allowed = "path", "path"
     else:
         instead, allowed = "PORT", "PORT above 1023"

@@ -196,7 +196,7 @@ def running_interpreter() -> Interpreter:
     """The Python that runs this, as far as its apps are concerned; the binary's has no packages."""
     version = ".".join(map(str, sys.version_info[:3]))
     if not sys.executable:
-        raise UsageError("this Python does not know where it is; set RUNTIME_PYTHON")
+        raise UsageError("this Python does not know its own path; set RUNTIME_PYTHON")
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
@@ -234,7 +234,7 @@ def _fit(answer: Interpreter | str, app: App) -> Interpreter:
         return answer
     raise ManifestError(
         f"{app.source}: {answer}; name another one as `python` in the manifest, "
-        "or mend or remove the app's .venv"
+        "or repair or remove the app's .venv"
     )
 
 

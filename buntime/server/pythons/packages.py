@@ -172,7 +172,7 @@ def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _To
         *_, told = ("", *(line for line in said.text.splitlines() if line.startswith("{")))
         return _Tools(**json.loads(told))
     except (OSError, ValueError, TypeError, RecursionError) as exc:
-        raise InstallFailed(f"{python} cannot be asked for venv and pip: {exc}") from exc
+        raise InstallFailed(f"{python} cannot be checked for venv and pip: {exc}") from exc
 
 
 def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, _Step]:

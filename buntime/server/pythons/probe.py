@@ -77,7 +77,7 @@ def _read_answer(executable: str, output: str, returncode: int) -> Interpreter |
     answers = [line for line in output.splitlines() if line.startswith(_MARK)]
     if not answers:
         said = output.strip().splitlines() or [f"exit code {returncode}"]
-        return f"{executable} is no Python 3: {shown(said[-1])}"
+        return f"{executable} is not a Python 3: {shown(said[-1])}"
     try:
         answer = _Answer(**json.loads(answers[-1].removeprefix(_MARK)))
         numbers = tuple(map(int, answer.version))
@@ -85,7 +85,7 @@ def _read_answer(executable: str, output: str, returncode: int) -> Interpreter |
         found = _path(answer.executable or executable)
         prefix = _path(answer.prefix)
     except (ValueError, TypeError, RecursionError):
-        return f"{executable} is no Python 3: {shown(answers[-1])}"
+        return f"{executable} is not a Python 3: {shown(answers[-1])}"
     version = ".".join(map(str, numbers))
     if len(path) > _PATH_MAX:
         return f"{executable} has {len(path)} folders of packages; {_PATH_MAX} are allowed"

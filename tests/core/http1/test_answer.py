@@ -144,7 +144,7 @@ def test_control_characters_in_values_are_refused(value: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "é", "a\0", "(a)"])
 def test_names_that_are_no_tokens_are_refused(name: str) -> None:
-    """A name that is no token is no field."""
+    """A name that is not a token is no field."""
     with pytest.raises(AnswerError, match="header name"):
         answer(fields=[(name, "x")])
 

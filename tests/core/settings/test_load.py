@@ -266,7 +266,7 @@ def test_trusted_proxies() -> None:
         ("HOST", "localhost:80", "'localhost:80' is not an address; write an IP address or"),
         ("HOST", "http://x", "'http://x' is not an address"),
         ("HOST", "unix:", "'unix:' names no path; write it like"),
-        ("RUNTIME_LISTEN", "8000", "'8000' is no address with a port, nor a socket; write"),
+        ("RUNTIME_LISTEN", "8000", "'8000' is neither an address with a port nor a socket; write"),
         ("RUNTIME_ENV", "prod", "'prod' is not one of development, staging, production or test"),
         ("RUNTIME_LOG_LEVEL", "wran", "'wran' is not one of debug, info, warn or error; did you m"),
         ("RUNTIME_LOG_FORMAT", "xml", "'xml' is not one of pretty or json"),
@@ -278,8 +278,8 @@ def test_trusted_proxies() -> None:
         ("RUNTIME_REQUEST_LINE_MAX", "8", "'8' is too small; write 256b or more"),
         ("RUNTIME_HEADERS_MAX", "1mb", "'1mb' is too large; write 128kb or less"),
         ("RUNTIME_SHUTDOWN_TIMEOUT", "soon", "'soon' is not a duration; write seconds, or"),
-        ("RUNTIME_API_PREFIX", "api", "'api' does not begin a path; write it like \"/_\""),
-        ("RUNTIME_API_PREFIX", "/a/../b", "'/a/../b' does not begin a path"),
+        ("RUNTIME_API_PREFIX", "api", "'api' is not the beginning of a path; write it like \"/_\""),
+        ("RUNTIME_API_PREFIX", "/a/../b", "'/a/../b' is not the beginning of a path"),
         ("RUNTIME_TRUSTED_PROXIES", "::1, lo", "'lo' is not an IP address or network; write them"),
     ],
 )
@@ -308,7 +308,7 @@ def test_body_sizes_agree() -> None:
 def test_a_faulty_secret_is_not_shown(key: str) -> None:
     """The error of a key that no header can carry does not tell the key."""
     message = fault({"RUNTIME_MASTER_KEY": key})
-    assert message.startswith("RUNTIME_MASTER_KEY (from the environment): the key has blanks")
+    assert message.startswith("RUNTIME_MASTER_KEY (from the environment): the key has spaces")
     assert "s3" not in message
 
 

@@ -151,8 +151,8 @@ def test_subprotocols_are_offered_in_order() -> None:
 
 @pytest.mark.parametrize("value", ["a b", "chat, ch/at", '"chat"', "chat;q=1", "caf\xe9"])
 def test_a_subprotocol_that_is_no_token(value: str) -> None:
-    """A subprotocol that is no token gets 400."""
-    with pytest.raises(ClientFault, match="no token") as caught:
+    """A subprotocol that is not a token gets 400."""
+    with pytest.raises(ClientFault, match="not a token") as caught:
         check(("Sec-WebSocket-Protocol", value))
     assert caught.value.status == 400
 

@@ -198,7 +198,7 @@ def test_a_start_that_fails_later(apps: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "named"),
     [
-        ("8000", "RUNTIME_LISTEN (from --listen): '8000' is no address with a port"),
+        ("8000", "RUNTIME_LISTEN (from --listen): '8000' is neither an address with a port"),
         ("unix:/b?mode=rw", "has an unknown option"),
         ("a..b:80", "cannot listen on a..b port 80: this machine has no such address"),
         ("unix:/no/such/folder/s", "cannot listen on unix:/no/such/folder/s: No such file"),
@@ -219,7 +219,7 @@ def test_what_is_no_socket(apps: Path, tmp_path: Path, kind: str) -> None:
         path.write_text("precious")
     else:
         path.symlink_to("nowhere")
-    assert "what is there is no socket; choose another path" in refusal(apps, f"unix:{path}")
+    assert "what is there is not a socket; choose another path" in refusal(apps, f"unix:{path}")
     assert os.path.lexists(path)
 
 

@@ -182,7 +182,7 @@ def test_app_runs_on_the_runtimes_python_by_default(runtime: Runtime) -> None:
     ("app", "why"),
     [
         ("missing", 'there is no "python3.99" on the PATH'),
-        ("no-python", "/bin/true is no Python 3"),
+        ("no-python", "/bin/true is not a Python 3"),
         ("nowhere", "no-such-file cannot be run"),
     ],
 )

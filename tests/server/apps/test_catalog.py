@@ -364,7 +364,7 @@ def test_the_manifests_entrypoint_is_no_file(apps: Fixture, entrypoint: str) -> 
     (apps.root / "a/shop/loop.py").symlink_to("loop.py")
     (apps.root / "a/shop/dangling.py").symlink_to("nowhere.py")
     apps.write("a/shop/buntime.yaml", f"entrypoint: {entrypoint}")
-    assert f"entrypoint '{entrypoint}' is no file" in faulty(apps, "shop")
+    assert f"entrypoint '{entrypoint}' is not a file" in faulty(apps, "shop")
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../other/index.py", "../../secret.py"])

@@ -305,7 +305,7 @@ def test_no_tools(app: App, fake: Fake, tools: dict[str, object], said: str) -> 
 
 def test_no_python(app: App, tmp_path: Path) -> None:
     """A Python that cannot be run is named."""
-    with pytest.raises(ManifestError, match=r"gone/python cannot be asked for venv and pip"):
+    with pytest.raises(ManifestError, match=r"gone/python cannot be checked for venv and pip"):
         make_installer().ensure(app, Base(str(tmp_path / "gone/python"), "3.11.7"))
 
 

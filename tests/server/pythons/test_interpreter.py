@@ -164,9 +164,9 @@ def test_a_broken_venv(tmp_path: Path, interpreters: Interpreters) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("echo some text; echo 'last words'", "is no Python 3: 'last words'"),
-        ("exit 3", "is no Python 3: 'exit code 3'"),
-        ("exec yes", "is no Python 3: 'y'"),
+        ("echo some text; echo 'last words'", "is not a Python 3: 'last words'"),
+        ("exit 3", "is not a Python 3: 'exit code 3'"),
+        ("exec yes", "is not a Python 3: 'y'"),
         (
             """echo 'buntime-probe:{"executable":"x","version":[3,8,1],"path":[],"prefix":"/"}'""",
             "is Python 3.8.1; 3.9 or newer is needed",
@@ -244,7 +244,7 @@ def test_one_that_lies(tmp_path: Path, answer: str) -> None:
     path = script(tmp_path / "liar", f"cat {tmp_path}/answer")
     told = probe(path, os.environ)
     assert isinstance(told, str)
-    assert told.startswith(f"{path} is no Python 3: ")
+    assert told.startswith(f"{path} is not a Python 3: ")
 
 
 def is_running(pid: int) -> bool:

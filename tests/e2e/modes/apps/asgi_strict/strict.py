@@ -175,7 +175,7 @@ def check_headers(headers):
         check(len(pair) == 2, f"a header is {pair!r}")
         name, value = pair
         check(type(name) is bytes and type(value) is bytes, f"header {pair!r} is not of bytes")
-        check(TOKEN.fullmatch(name), f"header {name!r} is no token in lower case")
+        check(TOKEN.fullmatch(name), f"header {name!r} is not a token in lower case")
         check(value == value.strip(b" \t"), f"header {name!r} has space around {value!r}")
         check(not set(value) & {0, 10, 13}, f"header {name!r} has {value!r}")
         names.append(name)
@@ -197,4 +197,4 @@ def check_response(event):
     check(type(event.get("status")) is int, f"the app's status is {event.get('status')!r}")
     for name, value in event.get("headers", ()):
         check(type(name) is bytes and type(value) is bytes, f"the app's header is {name!r}")
-        check(TOKEN.fullmatch(name), f"the app's header {name!r} is no token in lower case")
+        check(TOKEN.fullmatch(name), f"the app's header {name!r} is not a token in lower case")
