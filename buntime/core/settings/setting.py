@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from buntime.core.access.paths import has_dots
 from buntime.core.access.peers import UNIX_PEER
-from buntime.core.values.kinds import Parser, one_of, user_name, whole_number
+from buntime.core.values.kinds import Parser, duration, one_of, size, user_name, whole_number
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
@@ -143,3 +143,15 @@ def parse_secret(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise BadValue("the key has spaces at an end, or control characters; choose another one")
     return text
+
+
+def unset(_: Situation) -> None:
+    """Derives a default: there is no such thing unless it is set."""
+
+
+NUMBER_FROM_1 = number(1)
+DURATION = plain("DURATION", duration())
+DURATION_OR_0 = plain("DURATION", duration(may_be_zero=True))
+SIZE = plain("SIZE", size(1))
+PATH = Kind("PATH", parse_path)
+FOLDERS = Kind("DIR:DIR", parse_folders)
