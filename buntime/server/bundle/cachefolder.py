@@ -1,8 +1,8 @@
 """Folders for what can be made anew: where they lie, which are safe to use, and which are in use.
 
-What a program runs from such a folder is as safe as the folder. So it, and the folders above, must
-belong to this user or to root, and no other user may write or replace them (a group may above it:
-many systems have one per user).
+What a program runs from such a folder is as safe as the folder. So it, the folders above, and the
+links that lead to it must belong to this user or to root, and no other user may write or replace
+them (a group may above it: many systems have one per user).
 
 What is used has a shared lock on it, as long as the process that uses it lives. Folders of other
 versions that nobody has locked are removed when a new one is made. systemd-tmpfiles leaves alone
@@ -14,6 +14,7 @@ runtime can be imported: it uses nothing but what each Python has loaded at its 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -27,6 +28,7 @@ NAME = "buntime"
 # Where root keeps what every user may read, see the Filesystem Hierarchy Standard.
 SHARED = f"/var/cache/{NAME}"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
+_LINKS_MAX = 40  # as Linux has it
 _OLD_S = 3600  # unpacking takes seconds
 # Each time another start may have got in between; a third time is more than bad luck.
 _ATTEMPTS = 3
@@ -51,14 +53,23 @@ def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
 
     A shared one is open to all users, whatever the umask is.
     """
+    reason = _judge(folder)  # before anything is made in what may be another user's
+    if reason:
+        return reason
     for missing in reversed([folder, *_parents(folder)]):
         if not os.path.isdir(missing):
             _make(missing, is_shared)
-    real = os.path.realpath(folder)
-    reasons = [distrust(real), *map(_distrust_parent, _parents(real))]
+    reasons = [_judge(folder)]
     if is_shared:
+        real = os.path.realpath(folder)
         reasons += map(_miss_access, [real, *_parents(real)])
     return next(filter(None, reasons), "")
+
+
+def _judge(folder: str) -> str:
+    real = os.path.realpath(folder)
+    own = distrust(real) if os.path.isdir(real) else ""
+    return own or _distrust_way(folder)
 
 
 def distrust(folder: str) -> str:
@@ -73,14 +84,49 @@ def distrust(folder: str) -> str:
     return ""
 
 
-def _distrust_parent(folder: str) -> str:
-    """Why somebody could put another folder in the place of one in `folder`."""
-    state = os.stat(folder)
+def _distrust_way(path: str) -> str:
+    """Why somebody could have `path` lead elsewhere, now or later.
+
+    Judged is all that the kernel passes on its way: folders, links, and the folders on the way to
+    what these lead to. So a path that is safe can be used by its name, again and again.
+    """
+    return next(filter(None, map(_distrust_step, _steps(path))), "")
+
+
+def _distrust_step(step: str) -> str:
+    try:
+        state = os.lstat(step)
+    except (FileNotFoundError, NotADirectoryError):  # it is yet to be made, or cannot be
+        return ""
     if state.st_uid not in _TRUSTED_UIDS:
-        return f"{folder} belongs to another user"
-    if state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
-        return f"{folder} can be written by everybody"
+        kind = "is a link of" if stat.S_ISLNK(state.st_mode) else "belongs to"
+        return f"{step} {kind} another user"
+    is_open = stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_IWOTH
+    if is_open and not state.st_mode & stat.S_ISVTX:
+        return f"{step} can be written by everybody"
     return ""
+
+
+def _steps(path: str) -> Iterator[str]:
+    """The folders and links that `path` leads through, and what it leads to. Raises OSError."""
+    here, left, links = "/", path.split("/")[::-1], 0
+    yield here
+    while left:
+        part = left.pop()
+        if part == "..":
+            here = os.path.dirname(here)
+        elif part not in ("", "."):
+            step = f"{here.rstrip('/')}/{part}"
+            yield step
+            if not os.path.islink(step):
+                here = step
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            target = os.readlink(step)
+            here = "/" if target.startswith("/") else here
+            left += target.split("/")[::-1]
 
 
 def _miss_access(folder: str) -> str:

@@ -268,6 +268,55 @@ def test_a_cache_of_another_user(tmp_path: Path, temporary: Path, warnings: Warn
     ]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to somebody else")
+@pytest.mark.parametrize("where", ["cache", "above/cache", "cache/new", "first", "dots/../cache"])
+def test_a_link_of_another_user(
+    tmp_path: Path, temporary: Path, warnings: Warnings, where: str
+) -> None:
+    """A way that another user can have lead elsewhere later is not taken, wherever it leads now."""
+    (tmp_path / "safe/cache").mkdir(parents=True)
+    (tmp_path / "dots").mkdir()
+    links = {"cache": "safe/cache", "above": "safe", "second": "safe/cache", "first": "second"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    theirs = {"above/cache": "above", "first": "second"}.get(where, "cache")
+    os.chown(tmp_path / theirs, 65534, 65534, follow_symlinks=False)
+    assert ensure_bundle(str(tmp_path / where), warn=warnings).is_relative_to(temporary)
+    assert warnings[0][1]["reason"] == f"{tmp_path / theirs} is a link of another user"
+    assert not (tmp_path / "safe/cache/new").exists()
+
+
+def test_a_link_in_an_open_folder(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """Our own link is no good where somebody else can put another in its place."""
+    (tmp_path / "safe").mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open/link").symlink_to(tmp_path / "safe")
+    assert ensure_bundle(tmp_path / "open/link", warn=warnings).parent == tmp_path / "open/link"
+    (tmp_path / "open").chmod(0o1777)  # nobody else can rename or remove there
+    assert ensure_bundle(tmp_path / "open/link", warn=warnings).parent == tmp_path / "open/link"
+    assert warnings == []
+    (tmp_path / "open").chmod(0o777)
+    assert ensure_bundle(tmp_path / "open/link", warn=warnings).is_relative_to(temporary)
+    assert warnings[0][1]["reason"] == f"{tmp_path / 'open'} can be written by everybody"
+
+
+def test_links_without_end(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """A link that leads to itself is no folder."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert ensure_bundle(tmp_path / "loop/cache", warn=warnings).is_relative_to(temporary)
+    assert "loop" in str(warnings[0][1]["reason"])
+
+
+def test_nothing_is_made_on_a_way_that_is_not_safe(
+    tmp_path: Path, temporary: Path, warnings: Warnings
+) -> None:
+    """In a folder that everybody can write no folder is made: it could be swapped for a link."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    ensure_bundle(tmp_path / "open/a/b", warn=warnings)
+    assert list((tmp_path / "open").iterdir()) == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_a_bundle_of_another_user(tmp_path: Path, warnings: Warnings) -> None:
     """A bundle that belongs to somebody else is made anew."""
