@@ -99,6 +99,16 @@ else:
     STACKS_SIGNALS = (int(signal.SIGRTMAX) - 1, int(signal.SIGRTMAX) - 2)
 STACKS_END = b"\0"
 
+# The limit by which the runtime knows what a worker has started: RLIMIT_LOCKS. Linux has not
+# enforced it since 2.4.25, and who is not root cannot raise it.
+MARK_LIMIT = 10
+_MARK_TOP = 1 << 40
+
+
+def mark_ceiling(hard: int) -> int:
+    """What a worker's number is taken from, given the limit of the runtime, -1 for none."""
+    return _MARK_TOP if hard < 0 else hard
+
 
 # Pieces of one message that are kept before they are joined; each takes 34 bytes beside its own.
 _PIECES_MAX = 1024

@@ -61,8 +61,7 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 # /proc has to be there: the runtime finds in it what apps leave behind.
 ProtectProc=invisible
-# The manifests' key `user` takes a runtime that is root, with these and without the line above
-# ~@privileged: CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_DAC_OVERRIDE CAP_CHOWN
+# The manifests' key `user` takes a runtime that is root: docs/deployment.md has the drop-in.
 CapabilityBoundingSet=
 NoNewPrivileges=yes
 KeyringMode=private

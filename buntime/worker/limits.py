@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import posix  # for `os`, see main.py
 import resource  # 0.7 ms
+import sys
 from _stat import S_ISFIFO
+
+from buntime.wire import MARK_LIMIT, mark_ceiling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +32,16 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     # A dump holds all that the app had in memory, and takes as much of the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _mark()
+
+
+def _mark() -> None:
+    """Have all that comes from this worker bear its number, see the runtime's orphans.py."""
+    name = posix.environ.get(b"WORKER_ID", b"")[1:]
+    if sys.platform == "linux" and name.isdigit():
+        mark = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1]) - int(name)
+        if mark >= 0:
+            resource.setrlimit(MARK_LIMIT, (mark, mark))
 
 
 def take_place(init: Message, lifeline: int) -> None:

@@ -1,26 +1,59 @@
-"""Starts programs that cannot see into others, as in a container, or as any user but root.
-
-With these capabilities the kernel lets a process see into all others, and tests that are run by
-root would not meet with what keeps an app of the same user out.
-"""
+"""Starts programs with fewer rights than the tests, which root may run, have themselves."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+
+from tests.support.harness import ROOT
+
+# As in linux/capability.h. What can look into all other processes, root or not:
+SIGHT = {"CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38}
+KNOWN = SIGHT | {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+}
+_LAST = 63
 
 _DROP = """
 import ctypes, os, sys
-PR_CAPBSET_DROP = 24
-CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON = 19, 21, 38
+PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP = 38, 24
 drop = ctypes.CDLL(None).prctl
-drop(PR_CAPBSET_DROP, CAP_PERFMON, 0, 0, 0)  # since Linux 5.8
-if any(drop(PR_CAPBSET_DROP, number, 0, 0, 0) for number in (CAP_SYS_PTRACE, CAP_SYS_ADMIN)):
+for number in map(int, sys.argv[1].split(",")):
+    drop(PR_CAPBSET_DROP, number, 0, 0, 0)  # fails for those that this kernel does not have
+if drop(PR_CAPBSET_DROP, 21, 0, 0, 0):
     sys.exit("capabilities cannot be dropped")
-os.execv(sys.argv[1], sys.argv[1:])
+drop(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
 def without_sight(command: list[str]) -> list[str]:
-    """The command that runs `command` so; its first word is a path."""
-    return [sys.executable, "-c", _DROP, *command] if os.geteuid() == 0 else command
+    """The command that runs `command` as in a container, or as any user but root.
+
+    With some capabilities the kernel lets a process see into all others, and what keeps an app of
+    the same user out would not be met with. The first word is a path.
+    """
+    return _without(set(SIGHT.values()), command)
+
+
+def with_only(names: list[str], command: list[str]) -> list[str]:
+    """The command that runs `command` as root with these capabilities, by their names, alone."""
+    return _without(set(range(_LAST + 1)) - {KNOWN[name] for name in names}, command)
+
+
+def drop_in() -> list[str]:
+    """The capabilities of the drop-in for `user` in the docs."""
+    text = (ROOT / "docs/deployment.md").read_text("utf-8")
+    [names] = re.findall(r"^CapabilityBoundingSet=(CAP_SETUID .*)$", text, re.MULTILINE)
+    return names.split()
+
+
+def _without(numbers: set[int], command: list[str]) -> list[str]:
+    if os.geteuid() != 0:
+        return command
+    return [sys.executable, "-c", _DROP, ",".join(map(str, sorted(numbers))), *command]

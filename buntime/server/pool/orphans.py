@@ -2,10 +2,18 @@
 
 A worker's process group dies with it. A process that has left the group (a double fork, a daemon)
 does not; but the kernel gives it to the runtime when its parent has died, as the runtime is a
-"child subreaper" or process 1 of a container. There it is found among the runtime's children, by
-its environment, where `WORKER_ID` tells whose it is, and killed once there is no such worker.
+"child subreaper" or process 1 of a container. There it is found among the runtime's children, and
+killed once there is no worker that it can come from.
 
-- Not found is what was started with an environment that lacks `WORKER_ID`.
+Whose it is tells a limit of its own, which each worker sets before its app is loaded: RLIMIT_LOCKS,
+of which Linux takes no notice, lower by the worker's number than the runtime's. A process inherits
+it, whatever its environment, session, group and user are, and can but lower it further: what it
+then pretends to come from is a later worker, or one that there never was. Anybody may read it, so
+that a root without CAP_SYS_PTRACE knows orphans of other users.
+
+- Without that limit (a program that `docker exec` has started) it is not ours, unless its
+  environment says so in WORKER_ID.
+- Not found is what forks faster than it is looked at. Limits for that are the service manager's.
 - What has ended is reaped; without that a container's process table would fill up. A zombie that
   was not recognised while it lived waits for 2 s, in case it belongs to a thread of the runtime.
 - Only the children of the main thread are looked at: orphans come to it, and programs that other
@@ -15,12 +23,14 @@ its environment, where `WORKER_ID` tells whose it is, and killed once there is n
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Mapping
 
 from buntime.server.telemetry.logs import Log
+from buntime.wire import MARK_LIMIT, mark_ceiling
 
 try:
     import ctypes  # 7 ms: prctl is to be had in no other way
@@ -32,6 +42,7 @@ _END_S = 1.0  # for those that are left when the runtime ends
 _END_POLL_S = 0.01
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _OWNER = b"WORKER_ID="
+_LIMIT_LINE = b"Max file locks"  # of RLIMIT_LOCKS in /proc/PID/limits: the name, soft, hard, a unit
 
 
 def become_subreaper() -> bool:
@@ -49,8 +60,10 @@ class Orphans:
         self._log = log
         self._path = f"/proc/self/task/{os.getpid()}/children"
         self._not_ours = environ.get("WORKER_ID", "").encode()
+        self._ceiling = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1])
         self._owners: dict[int, str] = {}  # by pid; "" where nothing tells of a worker
         self._zombies: dict[int, float] = {}  # since when
+        self._has_told = False  # that some cannot be seen
 
     def sweep(self, workers: Mapping[str, int], now: float) -> bool:
         """Kill orphans whose worker is not among `workers` (name -> pid), and reap the dead.
@@ -81,7 +94,8 @@ class Orphans:
         try:
             name, state, group = _status(pid)
         except OSError:
-            return False  # reaped by whoever it belongs to
+            self._judge_unseen(pid, now)
+            return False
         owner = self._owners.get(pid, "")
         if state == "Z":
             if owner or now - self._zombies.setdefault(pid, now) >= _PATIENCE_S:
@@ -102,8 +116,28 @@ class Orphans:
             os.killpg(pid, signal.SIGKILL) if group == pid else os.kill(pid, signal.SIGKILL)
         return True
 
+    def _judge_unseen(self, pid: int, now: float) -> None:
+        """Reap it if it is dead: reaped by whoever it belongs to, or hidden (`hidepid`)."""
+        try:
+            is_dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return
+        if is_dead:
+            if now - self._zombies.setdefault(pid, now) >= _PATIENCE_S:
+                _reap(pid)
+        elif not self._has_told:
+            self._has_told = True
+            self._log.warn(
+                "orphan.hidden",
+                "cannot see what apps of other users leave behind; /proc hides it (ProtectProc)",
+                pid=pid,
+            )
+
     def _owner(self, pid: int) -> str:
         """The worker that a process comes from, empty if it does not tell."""
+        mark = _mark(pid)
+        if mark is not None and 0 <= mark < self._ceiling:
+            return f"w{self._ceiling - mark}"
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 entries = file.read().split(b"\0")
@@ -111,6 +145,19 @@ class Orphans:
             return ""
         owners = [entry.removeprefix(_OWNER) for entry in entries if entry.startswith(_OWNER)]
         return owners[0].decode("latin-1") if owners and owners[0] != self._not_ours else ""
+
+
+def _mark(pid: int) -> int | None:
+    """The limit that tells whose it is; None where it has none, or that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as limits:
+            for line in limits:
+                if line.startswith(_LIMIT_LINE):
+                    hard = line.removeprefix(_LIMIT_LINE).split()[1]
+                    return int(hard) if hard.isdigit() else None
+    except (OSError, IndexError):
+        pass
+    return None
 
 
 def _status(pid: int) -> tuple[str, str, int]:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import Runtime, is_alive, running, wait_until, write_app
+from tests.support.confined import drop_in, with_only
+from tests.support.harness import (
+    Runtime,
+    command,
+    is_alive,
+    running,
+    wait_until,
+    write_app,
+)
 
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
+CAN_MOUNT = (
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no subreaper")
 
 APP = """
@@ -96,3 +113,113 @@ def test_they_end_with_the_runtime(tmp_path: Path) -> None:
         assert all(map(is_alive, pids))
         assert runtime.stop() == 0
         assert not any(map(is_alive, pids))
+
+
+# Whatever they do to be unknown
+
+# Leaves its worker's group, session and environment, and says which process it then is.
+FLEES = """
+import os, resource, subprocess, sys
+from buntime import Response
+
+FLIGHT = '''
+import os, sys
+os.fork() and os._exit(0)
+os.setsid()
+os.fork() and os._exit(0)
+LIMIT
+print(os.getpid(), flush=True)
+os.dup2(0, 1)
+os.execve("/bin/sleep", ["sleep", "600"], {"WORKER_ID": "NAME"} if "NAME" else {})
+'''
+
+def fetch(request):
+    code = FLIGHT.replace("NAME", request.query.get("name", ""))
+    code = code.replace("LIMIT", request.query.get("limit", ""))
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return Response(subprocess.run(command, stdout=subprocess.PIPE, env={}).stdout)
+"""
+LOWER = "import resource; resource.setrlimit(10, (LEFT, LEFT))"
+
+
+def flown(runtime: Runtime, app: str, query: str = "") -> int:
+    return int(fetch(runtime, f"/{app}/?{query}").body)
+
+
+@pytest.mark.parametrize("name", ["", "w1", "w999"])
+def test_without_its_environment(tmp_path: Path, name: str) -> None:
+    """It is known without WORKER_ID, and by whatever name it gives, and only its worker counts."""
+    write_app(tmp_path / "once", {"app.py": FLEES})
+    write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
+    with running(tmp_path) as runtime:
+        stays = flown(runtime, "stays", f"name={name}")
+        once = flown(runtime, "once", f"name={name}")
+        wait_until(lambda: not is_alive(once))
+        assert is_alive(stays)
+        [worker] = workers_of(runtime, "stays")
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_until(lambda: not is_alive(stays))
+
+
+@pytest.mark.parametrize("left", ["0", "1", "1000"])
+def test_with_another_limit(tmp_path: Path, left: str) -> None:
+    """Who lowers the limit that it is known by is nobody's, and goes at once."""
+    write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
+    with running(tmp_path) as runtime:
+        limit = quote(LOWER.replace("LEFT", left))
+        pid = flown(runtime, "stays", f"limit={limit}")
+        wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can raise each limit")
+def test_the_limit_cannot_be_raised(tmp_path: Path) -> None:
+    """So nobody can pretend to have been started by somebody else than a worker."""
+    write_app(tmp_path / "stays", {"app.py": FLEES}, ttl=600)
+    with running(tmp_path) as runtime:
+        limit = quote("import resource; resource.setrlimit(10, (-1, -1))")
+        assert fetch(runtime, f"/stays/?limit={limit}").body == b""
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not SYSTEM_PYTHON, reason="only root can change to another user"
+)
+
+
+@contextlib.contextmanager
+def of_nobody(start: list[str]) -> Iterator[Runtime]:
+    """A root runtime with the rights of the documented drop-in, whose apps run as nobody."""
+    with tempfile.TemporaryDirectory(prefix="buntime-strays-") as folder:
+        os.chmod(folder, 0o755)  # pytest's own are private
+        apps = Path(folder, "apps")
+        nobody = {"user": "nobody", "python": SYSTEM_PYTHON}
+        write_app(apps / "once", {"app.py": FLEES}, **nobody)
+        write_app(apps / "stays", {"app.py": FLEES}, ttl=600, **nobody)
+        with running(apps, start=start) as runtime:
+            yield runtime
+
+
+@needs_root
+def test_of_another_user() -> None:
+    """With the rights of the drop-in a daemon of another user is known, and ended."""
+    assert "CAP_SYS_PTRACE" not in drop_in()
+    with of_nobody(with_only(drop_in(), command())) as runtime:
+        stays, once = flown(runtime, "stays"), flown(runtime, "once")
+        wait_until(lambda: not is_alive(once))
+        assert is_alive(stays)
+        assert runtime.stop() == 0
+        assert not is_alive(stays)
+
+
+@needs_root
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounts are not allowed here")
+@pytest.mark.parametrize(("gid", "is_hidden"), [("0", False), ("4242", True)])
+def test_of_another_user_that_is_hidden(gid: str, is_hidden: bool) -> None:
+    """ProtectProc= hides it from who is not in root's group: then the log says so."""
+    script = f'mount -t proc -o hidepid=invisible,gid={gid} proc /proc && exec "$@"'
+    start = ["unshare", "-m", "sh", "-c", script, "sh", *with_only(drop_in(), command())]
+    with of_nobody(start) as runtime:
+        pid = flown(runtime, "once")
+        if is_hidden:
+            assert runtime.wait_for_record("orphan.hidden")["pid"] == pid
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="its being reaped")

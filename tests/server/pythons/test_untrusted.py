@@ -19,7 +19,8 @@ from buntime.core.errors import ManifestError
 from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
 from tests.support.client import fetch
-from tests.support.harness import running, write_app
+from tests.support.confined import drop_in, with_only
+from tests.support.harness import command, running, write_app
 
 NOBODY = pwd.getpwnam("nobody")
 OTHER_UID = 12345
@@ -220,6 +221,22 @@ def test_a_lock_file_that_leads_out(public: Path) -> None:
     message = refusal(public, **ENV)
     assert "Permission denied" in message
     assert "a-secret" not in message
+
+
+@needs_pip
+def test_with_the_rights_of_the_drop_in(public: Path) -> None:
+    """The capabilities that the docs give a root runtime are enough for all of it."""
+    shop = with_package(public, ttl=60)
+    write_app(public / "apps/own", {"app.py": UID}, user="nobody")
+    make_venv(public / "apps/own/.venv")
+    write_app(public / "apps/plain", {"app.py": UID}, user="12345:23456")
+    os.chown(shop, OTHER_UID, OTHER_UID)
+    env = {"RUNTIME_PYTHON": SYSTEM_PYTHON, **ENV}
+    start = with_only(drop_in(), command())
+    with running(public / "apps", env=env, start=start) as runtime:
+        told = [fetch(runtime, f"/{name}/").body for name in ("shop", "own", "plain")]
+    assert told == [b"tiny", str(NOBODY.pw_uid).encode(), str(OTHER_UID).encode()]
+    assert traces(public) == {NOBODY.pw_uid}
 
 
 def test_nobody_can_signal_the_runtime_meanwhile() -> None:
