@@ -10,6 +10,7 @@ LOST = 1006  # never sent: the connection ended without a closing frame
 BAD_MESSAGE = 1007  # what came is not what it should be
 INTERNAL_ERROR = 1011  # the app failed
 SERVICE_RESTART = 1012  # the worker is replaced
+TRY_AGAIN_LATER = 1013  # there is no room now
 
 # 1004 has no meaning; 1005, 1006 and 1015 stand for what was never sent.
 _REGISTERED = frozenset([*range(1000, 1004), *range(1007, 1015)])

@@ -57,6 +57,11 @@ def load(module: ModuleType, init: Message) -> App:
         if not callable(hook) or (shape is not None and not shape.takes(0)):
             raise BootError(f"{init['entrypoint']}: {name} must be a function without arguments")
         setattr(app, name, hook)
+    if app.sockets is not None and "message_max" in init:
+        # Loaded already, by what takes WebSockets; others need not.
+        from buntime.worker.unfinished import UNFINISHED
+
+        UNFINISHED.largest_bytes = init["message_max"]
     return app
 
 

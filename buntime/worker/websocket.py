@@ -30,6 +30,7 @@ from buntime.wire import (
 )
 from buntime.worker.exchange import ENDED, NEW, RETURN_BYTES, Exchange, Stage
 from buntime.worker.report import complain
+from buntime.worker.unfinished import UNFINISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,11 +133,11 @@ class Socket(Exchange):
             kind, data, end = messages.popleft()
             self._pay_back(len(data) + MESSAGE_OVERHEAD)
             if not end:
-                self._parts.append(data)
+                self._keep(data)
                 continue
             if self._parts:
                 data = b"".join([*self._parts, data])
-                self._parts = []
+                self._drop()
             return data.decode() if kind == "text" else data
         if self._told:
             raise self.departure()
@@ -198,6 +199,24 @@ class Socket(Exchange):
         if not _tells_of_closing(exc):
             complain(f"{self.head['target']}, after its WebSocket was closed:", exc)
         self.finish()
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a piece of a message that is not complete, if there is room for it."""
+        if UNFINISHED.may_add(self.id, len(data) + MESSAGE_OVERHEAD):
+            self._parts.append(data)
+            return
+        self._drop()
+        self._messages.clear()
+        complain(f"{self.head['target']}: closed a WebSocket: unfinished messages take too much")
+        self.shut(closecodes.TRY_AGAIN_LATER, "too many large messages at once")
+
+    def _drop(self) -> None:
+        self._parts = []
+        UNFINISHED.drop(self.id)
+
+    def _end(self) -> None:
+        self._drop()
+        super()._end()
 
     def _check_new(self) -> None:
         if self.stage is not NEW:

@@ -31,6 +31,7 @@ _OURS = HOP_BY_HOP | {"date", "x-request-id"}
 # name as an app wrote it -> (lower-case name, "Name: "), for names that were found valid.
 _known_names: dict[str, tuple[str, str]] = {}
 _KNOWN_NAMES_MAX = 1024  # an app that invents names must not fill the memory
+_KNOWN_NAME_MAX_CHARS = 64
 # (name, value) -> (lower-case name, the line that is sent), for fields that an app repeats.
 _known_lines: dict[tuple[str, str], tuple[str, str]] = {}
 _KNOWN_LINES_MAX = 512  # with what they are found by, 512 KiB
@@ -193,7 +194,9 @@ def _learn_name(name: str) -> tuple[str, str]:
     if type(name) is not str or _NAME.fullmatch(name) is None:
         raise AnswerError(f"{name!r} is not a header name")
     known = (name.lower(), f"{name}: ")
-    if len(_known_names) < _KNOWN_NAMES_MAX:
+    if len(name) <= _KNOWN_NAME_MAX_CHARS:
+        if len(_known_names) >= _KNOWN_NAMES_MAX:  # those of all others are still of use
+            del _known_names[next(iter(_known_names))]
         _known_names[name] = known
     return known
 

@@ -38,6 +38,7 @@ Address = tuple[str, int]
 _HOPS_MAX = 32  # proxies in a row; more are somebody's attempt to keep us busy
 _ELEMENT_MAX = 512  # characters of one element of Forwarded
 _PREFIX_MAX = 200  # characters
+_NODE_MAX = 64  # characters of an address with its port; a quoted one has 49
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -267,9 +268,13 @@ def _read_element(text: str) -> dict[str, str] | None:
     return element
 
 
-@lru_cache(maxsize=1024)
 def _read_node(text: str) -> Node | None:
     """An address, with its port or without; None for "unknown", "_hidden" and what is malformed."""
+    return _read_short_node(text) if len(text) <= _NODE_MAX else None
+
+
+@lru_cache(maxsize=1024)
+def _read_short_node(text: str) -> Node | None:
     if text in (UNIX_PEER, "unix:"):  # the latter is nginx's word
         return Node(None, 0)
     match = _NODE.fullmatch(text)

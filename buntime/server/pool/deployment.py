@@ -146,6 +146,7 @@ def _make_init(
         "env": env,
         "path": list(interpreter.path),
         "prefix": interpreter.prefix,
+        "message_max": settings.websocket_message_max_bytes,
         "development": settings.is_development,
         "concurrency": app.manifest.concurrency,
         "tells_busy": deployment.state.spreads,

@@ -39,6 +39,7 @@ from buntime.server.sites.sitefile import Form, Policy, SiteFile, load, signatur
 _FILES_MAX = 1024
 _HELD_MAX_BYTES = 8 * 1024 * 1024
 _MISSING_MAX = 1024
+_MISSING_MAX_CHARS = 256  # what is longer is looked for each time: nobody asks for it twice
 # How often a file may change between being looked at and being opened, until we give up.
 _ATTEMPTS = 3
 _FOLDER_INDEX = "index.html"
@@ -210,7 +211,8 @@ class StaticSite:
         else:
             if len(self._missing) >= _MISSING_MAX:
                 self._missing.clear()
-            self._missing[key] = now_s
+            if len(key) <= _MISSING_MAX_CHARS:
+                self._missing[key] = now_s
         return file
 
     def _load(self, key: str) -> SiteFile | None:

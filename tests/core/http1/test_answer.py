@@ -13,6 +13,7 @@ from buntime.core.http1.answer import (
     Framing,
     _known_lines,
     _known_names,
+    write_fields,
 )
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import HOP_BY_HOP
@@ -324,3 +325,12 @@ def test_it_shows_its_state() -> None:
     made = answer(size=5)
     made.frame(b"abc")
     assert repr(made) == "Answer(LENGTH, 2 left)"
+
+
+def test_names_that_an_app_invents() -> None:
+    """Neither many names nor long ones stay in the memory, and usual ones are known again."""
+    for name in ("x" * 900_000, *(f"x-{number}" for number in range(3000)), "x-usual"):
+        write_fields([], [(name, "")])
+    assert len(_known_names) <= 1024
+    assert sum(map(len, _known_names)) <= 1024 * 64
+    assert "x-usual" in _known_names

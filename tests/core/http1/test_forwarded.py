@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.access.proxyfields import FORWARDING, is_forwarding
-from buntime.core.http1.forwarded import Proxies, Sender
+from buntime.core.http1.forwarded import Proxies, Sender, _read_node, _read_short_node
 from buntime.core.http1.grammar import HOST
 from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.limits import Limits
@@ -483,3 +483,12 @@ def test_a_client_cannot_hide_its_proxy() -> None:
     head = reader.next_head()
     assert head is not None
     assert [name for name, _ in head.headers] == ["host", "x-forwarded-for", "via"]
+
+
+def test_what_is_no_address_is_not_remembered() -> None:
+    """What is longer than any address is none, and takes no place in the cache."""
+    before = _read_short_node.cache_info().currsize
+    assert _read_node("1" * 60_000) is None
+    assert _read_short_node.cache_info().currsize == before
+    longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+    assert _read_node(longest) is not None

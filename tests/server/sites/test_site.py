@@ -609,6 +609,8 @@ def test_memory_is_bounded(folder: Path) -> None:
         client.fails(f"/missing-{number}")
     assert len(client.site._files) <= 1024
     assert len(client.site._missing) <= 1024
+    client.fails("/" + "x" * 8000)
+    assert max(map(len, client.site._missing)) < 1000
     assert client.site._held_bytes == sum(file.held_bytes for file in client.site._files.values())
 
 
