@@ -141,6 +141,9 @@ _make_chunks = make_encoder(
 )
 
 
+quote = encode_basestring_ascii  # a string as JSON, for lines that are written by hand
+
+
 def encode(message: Message) -> bytes:
     """The line of a message, newline included; its payload is sent behind it, unchanged.
 

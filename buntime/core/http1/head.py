@@ -49,6 +49,7 @@ class Head(NamedTuple):
     expects_continue: bool = False
     keep_alive: bool = True
     upgrade: str = ""  # the value of Upgrade, where Connection names it: "websocket"
+    fields_bytes: int = 0  # of all fields, as they came; with the target's host, where it has one
 
     @property
     def has_body(self) -> bool:
@@ -112,7 +113,7 @@ def _remember(known: dict[bytes, _T], raw: bytes, made: _T) -> None:
 def _join(line: RequestLine, section: Section) -> Head:
     """All that a line and a section mean together."""
     method, target, version, authority = line
-    headers, host, content_length, chunked, expects_continue, closes, stays, upgrade = section
+    headers, host, content_length, chunked, expects_continue, closes, stays, upgrade, size = section
     is_current = version == "1.1"
     if not is_current and chunked:
         raise bad_request("HTTP/1.0 has no Transfer-Encoding")
@@ -132,4 +133,5 @@ def _join(line: RequestLine, section: Section) -> Head:
         expects_continue and is_current and (chunked or content_length > 0),
         not closes and (is_current or stays),
         upgrade,
+        size + len(authority),
     )

@@ -46,6 +46,7 @@ class Section(NamedTuple):
     closes: bool  # Connection says "close"
     stays: bool  # Connection says "keep-alive"
     upgrade: str  # the value of Upgrade, where Connection names it
+    size_bytes: int  # as it came
 
 
 def read_section(raw: bytes, limits: Limits) -> Section:
@@ -65,7 +66,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
     ]
     special = _collect_special(fields)
     if not special:
-        return Section(tuple(fields), None, 0, False, False, False, False, "")
+        return Section(tuple(fields), None, 0, False, False, False, False, "", len(raw))
     content_length, chunked = read_framing(pairs, special)
     options = nominations(special["connection"]) if "connection" in special else frozenset()
     dropped = HOP_BY_HOP if options <= HOP_BY_HOP else HOP_BY_HOP | options
@@ -81,6 +82,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
         closes="close" in options,
         stays="keep-alive" in options,
         upgrade=special.get("upgrade", "") if "upgrade" in options else "",
+        size_bytes=len(raw),
     )
 
 

@@ -19,7 +19,7 @@ from buntime.sdk import closecodes
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
 from buntime.server.http1.request import ClientRequest, Fields
 from buntime.server.loop import TimeoutQueue
-from buntime.wire import MESSAGE_OVERHEAD, Message
+from buntime.wire import MESSAGE_OVERHEAD
 
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -82,7 +82,7 @@ class Exchange(ClientRequest):
             self._deadlines = self._service.loop.timeouts(timeout_s)
             self._deadlines.start(self)
 
-    def assign(self, responder: Responder, worker_name: str, number: int) -> tuple[Message, bytes]:
+    def assign(self, responder: Responder, worker_name: str, number: int) -> tuple[bytes, bytes]:
         """Give the request to a worker, in whose channel it has this number.
 
         Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
@@ -97,7 +97,7 @@ class Exchange(ClientRequest):
             self._deadlines.start(self)
         if not ended:
             self.client.settle()  # the rest is waited for from now on
-        return self.to_message(number, body, ended=ended), body
+        return self.to_line(number, body, ended=ended), body
 
     def take_back(self) -> None:
         """Its responder has not begun, and gives it back: another one may get it."""

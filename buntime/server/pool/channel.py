@@ -64,10 +64,14 @@ class Channel(Generic[L]):
 
     def post(self, message: Message, payload: bytes = b"") -> None:
         """Send it with all that this turn of the loop has for the other side."""
+        self.post_line(encode(message), payload)
+
+    def post_line(self, line: bytes, payload: bytes = b"") -> None:
+        """The same for a message that is encoded already."""
         turn = self._turn
         if not turn:
             self._loop.flush_later(self)
-        turn.append(encode(message))
+        turn.append(line)
         if payload:
             turn.append(payload)
 

@@ -86,7 +86,7 @@ class Worker:
         assignment = Assignment(self, self._channel, number, exchange)
         self._in_hand[number] = assignment
         try:
-            message, body = exchange.assign(assignment, self.name, number)
+            line, body = exchange.assign(assignment, self.name, number)
         except ClientFault as fault:
             assignment.step(Event.DETACH)
             exchange.take_back()
@@ -94,9 +94,8 @@ class Worker:
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: self._pass_over(number))
             return
-        self._channel.post(message, body)
-        if not message["end"]:
-            exchange.pump()  # more may be there already
+        self._channel.post_line(line, body)
+        exchange.pump()  # more of the body may be there already
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""

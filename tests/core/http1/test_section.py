@@ -17,7 +17,7 @@ def read(*lines: bytes, limits: Limits = Limits()) -> Section:  # noqa: B008  # 
 
 def test_an_empty_section_says_nothing() -> None:
     """Without fields there is no host and no body; the line decides whether that is enough."""
-    assert read() == Section((), None, 0, False, False, False, False, "")
+    assert read() == Section((), None, 0, False, False, False, False, "", 2)
 
 
 def test_fields_keep_their_order_and_bytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def test_it_goes_from_the_queue_to_a_worker(client: FakeClient) -> None:
     exchange = client.request(GET)
     queued, worker = FakeResponder(exchange), FakeResponder(exchange)
     exchange.hand_over(queued, 30.0)
-    message, body = exchange.assign(worker, "w1", 7)
+    line, body = exchange.assign(worker, "w1", 7)
+    message = json.loads(line)
     assert (message["id"], message["target"], message["end"], body) == (7, "/shop/", True, b"")
     assert exchange.responder is worker
     assert (exchange.worker_name, exchange.tries) == ("w1", 1)
@@ -139,7 +141,8 @@ def test_the_first_piece_goes_with_the_request(client: FakeClient) -> None:
     exchange.route_to(SHOP, base="/shop")
     exchange.limit_body(10)
     worker = FakeResponder(exchange)
-    message, body = exchange.assign(worker, "w1", 1)
+    line, body = exchange.assign(worker, "w1", 1)
+    message = json.loads(line)
     assert (message["size"], message["end"], body) == (5, False, b"01234")
     assert exchange.upload_credit == UPLOAD_WINDOW - 5
     client.reader.receive(b"56789")

@@ -1,0 +1,67 @@
+"""The header fields that an app gets, as the JSON of its REQUEST (see `wire`).
+
+    Host: a              ["host","a"],["x-forwarded-proto","http"],
+    X-Forwarded-For: b   ["x-forwarded-for","192.0.2.1"],["x-forwarded-host","a"],
+
+What is made of the fields that came depends on nothing else where no proxy is involved, and
+clients repeat them, so it is remembered. Encoding a REQUEST was the dearest single thing of a small
+request: 44,000 of 300,000 instructions.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.head import Head
+from buntime.core.http1.section import Fields
+from buntime.wire import quote
+
+_SMALL_BYTES = 2048  # of a field section; 256 of them take 5 MiB, where all has to be escaped
+
+
+class Passed(NamedTuple):
+    """Fields as JSON, each with a comma behind it, and whether some that came are not among them
+    since only a proxy may tell them."""
+
+    text: str
+    is_less: bool
+
+
+class _Direct(NamedTuple):
+    """What is made of fields that came without a proxy."""
+
+    passed: str
+    host: str  # X-Forwarded-Host, where there is a Host
+    is_less: bool
+
+
+def write_fields_for_app(head: Head, headers: Fields, sender: Sender) -> Passed:
+    """The fields of a request as an app is to see them; `headers` are those of `head`, or fewer."""
+    if sender.is_forwarded:
+        fields = sender.passed_fields(headers)
+        return Passed(_write(fields + sender.told_fields(fields)), is_less=False)
+    direct = (_known if head.fields_bytes <= _SMALL_BYTES else _make)(headers)
+    told = _told_fields(sender.scheme, sender.client[0] if sender.client else "")
+    return Passed(direct.passed + told + direct.host, direct.is_less)
+
+
+def _make(headers: Fields) -> _Direct:
+    fields = Sender(None).passed_fields(headers)
+    told = Sender(None).told_fields(fields)
+    host = [pair for pair in told if pair[0] == "x-forwarded-host"]
+    return _Direct(_write(fields), _write(host), len(fields) < len(headers))
+
+
+_known = lru_cache(maxsize=256)(_make)
+
+
+@lru_cache(maxsize=1024)
+def _told_fields(scheme: str, address: str) -> str:
+    return _write(
+        [("x-forwarded-proto", scheme), ("x-forwarded-for", address)][: 1 + bool(address)]
+    )
+
+
+def _write(fields: Iterable[tuple[str, str]]) -> str:
+    return "".join([f"[{quote(name)},{quote(value)}]," for name, value in fields])
