@@ -38,9 +38,8 @@ CONCERNS = {
         "errors.py access values settings sandbox apps pool telemetry http1 sites websocket".split()
     ),
     "server": (
-        "loop.py regularfile.py protection.py exposures.py bundle pythons sandbox apps telemetry "
-        "sites http1 websocket pool admin steps.py pipeline.py signals.py rereading.py shutdown.py "
-        "leaving.py runtime.py"
+        "loop.py defence bundle pythons sandbox apps telemetry "
+        "sites http1 websocket pool admin steps.py pipeline.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

@@ -26,7 +26,7 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
-from buntime.server.exposures import exposures
+from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import open_bindings
 from buntime.server.pool.cores import cores
 from buntime.server.pool.trial import find_apps

@@ -9,8 +9,8 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.load import SETTINGS, Settings
 from buntime.core.settings.setting import Mode, parse_secret
 from buntime.core.values.units import BadValue
-from buntime.server.protection import close_process, withdraw
-from buntime.server.regularfile import read_regular
+from buntime.server.defence.protection import close_process, withdraw
+from buntime.server.defence.regularfile import read_regular
 
 _KEY_MAX_BYTES = 4096
 _SECRETS = tuple(setting.variable for setting in SETTINGS if setting.secret)

@@ -26,22 +26,22 @@ from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
-from buntime.server.exposures import exposures
+from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import reserve_descriptors
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
-from buntime.server.leaving import leave, wait_for_threads
+from buntime.server.lifetime.leaving import leave, wait_for_threads
+from buntime.server.lifetime.rereading import Rereading
+from buntime.server.lifetime.shutdown import Shutdown
+from buntime.server.lifetime.signals import signals_on
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
-from buntime.server.rereading import Rereading
-from buntime.server.shutdown import Shutdown
-from buntime.server.signals import signals_on
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 

@@ -18,7 +18,7 @@ from buntime.core.apps.app import (
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
 from buntime.core.errors import ManifestError
 from buntime.core.values.wording import shown
-from buntime.server.regularfile import OutsideError, read_regular
+from buntime.server.defence.regularfile import OutsideError, read_regular
 
 _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
 

@@ -43,9 +43,9 @@ from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.units import format_size
+from buntime.server.defence.regularfile import read_regular
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
-from buntime.server.regularfile import read_regular
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
 _RETRY_S = 60.0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from buntime.server.shutdown import ECHO_S
+from buntime.server.lifetime.shutdown import ECHO_S
 from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
 from tests.support.rawclient import Cut, RawClient, client_of, request
 

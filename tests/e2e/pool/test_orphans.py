@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.shutdown import ECHO_S
+from buntime.server.lifetime.shutdown import ECHO_S
 from tests.support.client import fetch, workers_of
 from tests.support.harness import (
     Runtime,

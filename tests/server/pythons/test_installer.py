@@ -20,10 +20,10 @@ import pytest
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
 from buntime.core.errors import ManifestError
+from buntime.server.lifetime.shutdown import ECHO_S
 from buntime.server.pythons.installer import Base, Installer
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.packages import install_environment
-from buntime.server.shutdown import ECHO_S
 from tests.support.harness import ROOT, is_alive, running, wait_until, write_app
 
 BASE = Base(sys.executable, ".".join(map(str, sys.version_info[:3])))

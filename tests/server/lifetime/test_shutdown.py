@@ -8,7 +8,7 @@ import pytest
 
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
-from buntime.server.shutdown import ECHO_S, Shutdown
+from buntime.server.lifetime.shutdown import ECHO_S, Shutdown
 from tests.support.fakes import FakeSink, make_log
 
 TIMEOUT_S = 3.0

@@ -14,7 +14,7 @@ from tests.support.harness import ROOT
 WITHDRAWS = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from buntime.server.protection import close_process, is_closed, withdraw
+from buntime.server.defence.protection import close_process, is_closed, withdraw
 environ = withdraw(["A_KEY", "NOT_SET"])
 print(environ["A_KEY"], environ["OTHER"], "NOT_SET" in environ)
 print(repr(os.environ["A_KEY"]), os.environ["OTHER"], "NOT_SET" in os.environ)
@@ -81,7 +81,7 @@ def test_a_program_that_it_starts_is_open() -> None:
     code = f"""
 import subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})
-from buntime.server.protection import close_process
+from buntime.server.defence.protection import close_process
 close_process()
 code = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
 subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buntime.core.settings.load import Settings, load_settings
-from buntime.server.exposures import exposures
+from buntime.server.defence.exposures import exposures
 from tests.support.harness import ROOT
 
 ROOT_UID = 0
@@ -70,7 +70,7 @@ import subprocess, sys
 child = \"\"\"
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.server.test_exposures import found, settings_with
+from tests.server.defence.test_exposures import found, settings_with
 print(found(settings_with({{'RUNTIME_MASTER_KEY': 'sesame'}}), uid=1000))
 \"\"\"
 subprocess.run([sys.executable, "-c", child], env={{}}, check=True)

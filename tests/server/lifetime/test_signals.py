@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from buntime.server.lifetime.signals import signals_on
 from buntime.server.loop import Loop
-from buntime.server.signals import signals_on
 
 USED = (signal.SIGHUP, signal.SIGUSR1)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings
-from buntime.server.protection import is_closed
-from buntime.server.regularfile import read_regular
+from buntime.server.defence.protection import is_closed
+from buntime.server.defence.regularfile import read_regular
 
 MASTER_KEY = "RUNTIME_MASTER_KEY"
 _ADVICE = "docs/security.md tells how to keep it from them"

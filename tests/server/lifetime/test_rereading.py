@@ -10,7 +10,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
-from buntime.server.rereading import Rereading
+from buntime.server.lifetime.rereading import Rereading
 from tests.support.fakes import FakeSink, make_log
 
 

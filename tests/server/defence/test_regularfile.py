@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.regularfile import read_regular
+from buntime.server.defence.regularfile import read_regular
 
 
 def test_a_file(tmp_path: Path) -> None:

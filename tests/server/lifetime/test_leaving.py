@@ -10,7 +10,7 @@ from tests.support.harness import ROOT
 CODE = f"""
 import atexit, sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
-from buntime.server.leaving import leave, wait_for_threads
+from buntime.server.lifetime.leaving import leave, wait_for_threads
 atexit.register(print, "at exit")
 threading.Thread(target=time.sleep, args=(0.05,), name="soon").start()
 threading.Thread(target=time.sleep, args=(600,), name="a daemon", daemon=True).start()

@@ -1,0 +1,1 @@
+"""How a running runtime is told things and ends: signals, settings read again, shutdown."""
