@@ -12,6 +12,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
                      [size] end
     BODY       both  type id size end
     WINDOW     both  type id credit
+    WAITS      W->R  type id read
     RESPONSE   W->R  type id status headers [size] end
     CANCEL     R->W  type id reason
     ERROR      W->R  type [id] message stack
@@ -26,6 +27,10 @@ Credit keeps one slow body from stopping the others on the same channel: a side 
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
 request, counted from its first message on, until a WINDOW grants more. The runtime widens the
 window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client takes all at once.
+
+WAITS tells that the app has read so many bytes of a request's body, and does nothing but wait for
+more: so the runtime can tell a client that is slow from an app that hangs. There is none at the end
+of a body, and one at most between two BODY.
 
 A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. With
 `open_ended` it does not count for the worker's concurrency any more, having no thread there. A
@@ -68,6 +73,7 @@ REQUEST = "REQUEST"
 RESPONSE = "RESPONSE"
 BODY = "BODY"
 WINDOW = "WINDOW"
+WAITS = "WAITS"
 CANCEL = "CANCEL"
 ERROR = "ERROR"
 ACCEPT = "ACCEPT"

@@ -23,6 +23,7 @@ from buntime.wire import (
     MAX_PAYLOAD,
     RESPONSE,
     UPLOAD_WINDOW,
+    WAITS,
     WINDOW,
 )
 from buntime.worker.report import complain, describe
@@ -78,6 +79,8 @@ class Exchange:
     # on the way in
     _offset = 0  # into the first piece
     _consumed = 0
+    _read = 0
+    _told_read = -1  # with the last WAITS
     _is_asked = False
     # on the way out
     _status = 0
@@ -150,11 +153,17 @@ class Exchange:
         if self._pieces:
             data = self._next_bytes(limit)
             self._consumed += len(data)
+            self._read += len(data)
             if self._consumed >= RETURN_BYTES and not is_complete:
                 self._grant(self._consumed)
                 self._consumed = 0
             return data
-        return b"" if is_complete else None
+        if is_complete:
+            return b""
+        if self._told_read != self._read:
+            self._told_read = self._read
+            self._send_message({"type": WAITS, "id": self.id, "read": self._read}, b"")
+        return None
 
     def _next_bytes(self, limit: int) -> bytes:
         piece = self._pieces[0]

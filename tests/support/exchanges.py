@@ -36,6 +36,9 @@ class FakeLoop:
     def call_later(self, delay_s: float, callback: Any) -> None:
         self.later.append((delay_s, callback))
 
+    def guard(self, callback: Any) -> None:
+        callback()
+
     def run_blocking(self, work: Any, then: Any) -> None:
         try:
             result = work()

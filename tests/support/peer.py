@@ -105,7 +105,9 @@ class Peer:
         return message
 
     def _take(self) -> tuple[Message, bytes]:
-        return self.worker.take(lambda m: m.get("id") == self.id and m["type"] != "WINDOW")
+        return self.worker.take(
+            lambda m: m.get("id") == self.id and m["type"] not in ("WINDOW", "WAITS")
+        )
 
 
 def opened(worker: Worker, target: str = "/shop/", *subprotocols: str, **head: Any) -> Peer:

@@ -187,7 +187,9 @@ class Worker:
         """Wait for the end of an answer; `grants` returns credit as its pieces come."""
         messages = []
         while True:
-            message, payload = self.take(lambda m: m.get("id") == number and m["type"] != "WINDOW")
+            message, payload = self.take(
+                lambda m: m.get("id") == number and m["type"] not in ("WINDOW", "WAITS")
+            )
             messages.append((message, payload))
             if message["type"] == "ERROR" or message["end"]:
                 return Answer(messages)

@@ -129,6 +129,20 @@ def test_uploads_by_credit(shop: Workshop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", UPLOAD)
+def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
+    """Once for each time that it has read all, with how much that was; not at the end."""
+    worker = shop.start(UPLOAD[kind])
+    number = worker.request(method="POST", end=False)
+    assert worker.take_type("WAITS", number)["read"] == 0
+    for read in (10, 20, 30):
+        worker.body(number, b"a" * 10)
+        assert worker.take_type("WAITS", number)["read"] == read
+    worker.body(number, b"a" * 10, end=True)
+    assert worker.answer(number).text == "40"
+    assert [each["type"] for each in worker.leftover() if each["type"] != "WINDOW"] == []
+
+
+@pytest.mark.parametrize("kind", UPLOAD)
 def test_ignored_upload_gets_no_credit(shop: Workshop, kind: str) -> None:
     """A body that the app does not read is not asked for, and what comes of it is dropped."""
     worker = shop.start(UPLOAD[kind])

@@ -9,6 +9,9 @@ once gets a wider window by and by, up to DOWNLOAD_WINDOW_MAX, and any other the
 waits for a client is memory. At any time
 
     credit of the worker + untaken bytes = DOWNLOAD_WINDOW + extra bytes
+
+They also tell who is waited for, the client or the app: an app waits for its client only where its
+credit for the answer is used up, or where it has taken all that came of the body and asks for more.
 """
 
 from collections.abc import Callable
@@ -41,6 +44,11 @@ class DownloadWindow:
     def __repr__(self) -> str:
         return f"DownloadWindow({self._untaken_bytes} untaken, {self._extra_bytes} extra)"
 
+    @property
+    def is_full(self) -> bool:
+        """Is all credit spent, so that the worker waits for the client?"""
+        return self._untaken_bytes >= DOWNLOAD_WINDOW + self._extra_bytes
+
     def on_sent(self, size_bytes: int) -> None:
         """The worker has spent so much credit."""
         self._untaken_bytes += size_bytes
@@ -68,6 +76,7 @@ class UploadWindow:
     __slots__ = (
         "_awaits_continue",
         "_max_bytes",
+        "_read_bytes",
         "_reader",
         "credit_bytes",
         "has_more",
@@ -79,6 +88,7 @@ class UploadWindow:
         self._reader = reader
         self._max_bytes = max_bytes
         self._awaits_continue = awaits_continue
+        self._read_bytes = -1  # by the app, when it last told that it waits
         self.credit_bytes = 0
         self.seen_bytes = 0
         self.has_more = False  # pieces that have come wait for the next turn of the loop
@@ -96,6 +106,11 @@ class UploadWindow:
         """May more of the body go on as soon as it comes?"""
         return self.credit_bytes > 0 and not self._reader.body_ended and not self.has_more
 
+    @property
+    def is_awaited(self) -> bool:
+        """Has the app read all that was handed on, and asks for more, which has not come?"""
+        return self._read_bytes == self.seen_bytes and self.wants_data
+
     def open(self) -> bytes:
         """The piece that goes with the request itself; the rest of the first window is credit.
 
@@ -111,6 +126,10 @@ class UploadWindow:
         self.credit_bytes += credit_bytes
         awaits, self._awaits_continue = self._awaits_continue, False
         return awaits and not self._reader.body_ended
+
+    def on_waits(self, read_bytes: int) -> None:
+        """The app has read so much of the body, and waits for more."""
+        self._read_bytes = read_bytes
 
     def next_piece(self) -> bytes | None:
         """What may go on now; None where nothing has come, or may go.

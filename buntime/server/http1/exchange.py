@@ -266,6 +266,7 @@ class Exchange(ClientRequest):
         upload = self._upload
         if upload is None or self.is_ended:
             return
+        self.restart_deadline()  # the app reads
         if upload.grant(credit) and self.answer is None:
             self.client.write(_CONTINUE)
         if self.link is not None:
@@ -274,17 +275,24 @@ class Exchange(ClientRequest):
             self.pump()
         self.client.settle()
 
+    def on_waits(self, read_bytes: int) -> None:
+        """The app has read so many bytes of the body, and waits for more."""
+        if self._upload is not None and not self.is_ended:
+            self._upload.on_waits(read_bytes)
+            self.restart_deadline()
+
     def pump(self) -> None:
         """Hand on what has come of the body, as far as credit goes."""
         responder, upload = self.responder, self._upload
         if responder is None or upload is None:
             return
+        was_awaited = upload.is_awaited
         try:
             count = upload.hand_on(responder.on_body)
         except ClientFault as fault:
             self.fail(fault)
             return
-        if count:
+        if count and was_awaited:
             self.restart_deadline()
         if count == PIECES_PER_TURN and not upload.has_more:
             upload.has_more = True
@@ -312,17 +320,20 @@ class Exchange(ClientRequest):
         responder, window = self.responder, self._download
         if responder is None or window is None:
             return
+        was_full = window.is_full
         credit = window.on_taken(self.client.pending_bytes)
-        if credit is not None:
-            self.restart_deadline()
-            if credit:
-                responder.on_taken(credit)
+        if credit:
+            if was_full:
+                self.restart_deadline()
+            responder.on_taken(credit)
 
     # Time
 
     def on_timeout(self) -> None:
-        """The app's timeout has passed. Where the client is the slow one, its own limits count."""
-        if self.client.pending_bytes > 0 or self.wants_body:
+        """The app's timeout has passed. While it waits for the client, that one's limits count."""
+        upload, download = self._upload, self._download
+        is_awaited = upload is not None and upload.is_awaited
+        if is_awaited or (download is not None and download.is_full):
             self.restart_deadline()
         elif self.responder is not None:
             self.responder.on_deadline()

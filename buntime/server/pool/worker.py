@@ -217,6 +217,14 @@ class Worker:
         if assignment is not None and assignment.state is State.LIVE:
             assignment.exchange.grant_upload(credit)
 
+    def _on_waits(self, message: wire.Message, payload: bytes) -> None:
+        assignment = self._in_hand.get(message["id"])
+        read_bytes = message["read"]
+        if type(read_bytes) is not int:
+            raise ValueError(f"{read_bytes!r} bytes that were read")
+        if assignment is not None and assignment.state is State.LIVE:
+            assignment.exchange.on_waits(read_bytes)
+
     def _on_accept(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         exchange = assignment.exchange
@@ -343,6 +351,7 @@ _HANDLERS: dict[str, Handler[Worker]] = {
     wire.RESPONSE: Worker._on_response,
     wire.BODY: Worker._on_body,
     wire.WINDOW: Worker._on_window,
+    wire.WAITS: Worker._on_waits,
     wire.ACCEPT: Worker._on_accept,
     wire.MESSAGE: Worker._on_message,
     wire.CLOSE: Worker._on_close,

@@ -86,6 +86,21 @@ def test_nothing_more_for_a_client_that_takes_nothing() -> None:
     assert (line.credit, line.pending_bytes) == (0, DOWNLOAD_WINDOW)
 
 
+@given(steps=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 100_000)), max_size=40))
+def test_a_worker_waits_for_its_client_where_it_has_no_credit(steps: list[tuple[int, int]]) -> None:
+    """Whatever the worker sends and the client takes: the window is full exactly then."""
+    line = Line()
+    for sends, takes in steps:
+        size = min(line.credit, sends)
+        line.credit -= size
+        line.window.on_sent(size)
+        line.pending_bytes += size
+        line.pending_bytes -= min(line.pending_bytes, takes)
+        assert line.window.is_full == (line.credit == 0)
+        line.credit += line.window.on_taken(line.pending_bytes) or 0
+        assert line.window.is_full == (line.credit == 0)
+
+
 # Of a request
 
 
@@ -162,3 +177,54 @@ def test_nothing_goes_beyond_the_credit(pieces: list[bytes], grants: list[int]) 
         assert upload.credit_bytes == granted - len(passed) >= 0
     assert passed == body[:granted]
     assert upload.seen_bytes == len(passed)
+
+
+class App:
+    """A worker that reads as `worker/exchange.py` does."""
+
+    def __init__(self, upload: UploadWindow, first: bytes) -> None:
+        self.upload = upload
+        self.untaken = len(first)
+        self.consumed = 0
+        self.read = 0
+        self.is_asked = False
+        self.waits = False
+
+    def on_body(self, data: bytes, end: bool) -> None:
+        self.untaken += len(data)
+        self.waits = False
+
+    def take(self, limit: int) -> None:
+        """Read once; with nothing there it waits, and does nothing else before there is."""
+        if not self.is_asked:
+            self.is_asked = True
+            self.upload.grant(UPLOAD_WINDOW)
+        size = min(limit, self.untaken)
+        self.untaken -= size
+        self.consumed += size
+        self.waits = size == 0
+        self.read += size
+        if self.consumed >= UPLOAD_WINDOW // 2:
+            self.upload.grant(self.consumed)
+            self.consumed = 0
+        if self.waits:
+            self.upload.on_waits(self.read)
+
+
+@given(
+    first=st.integers(0, 70_000),
+    steps=st.lists(st.tuples(st.booleans(), st.integers(1, 100_000)), max_size=40),
+)
+def test_a_client_is_awaited_where_the_app_waits(first: int, steps: list[tuple[bool, int]]) -> None:
+    """An app that reads nothing, or reads some and does something else, is not the client's."""
+    reader = reader_of(b"x" * first, "Content-Length: 10000000")
+    upload = UploadWindow(reader, 10_000_000, awaits_continue=False)
+    app = App(upload, upload.open())
+    for is_sent, size in steps:
+        if is_sent:
+            reader.receive(b"x" * size)
+        elif not app.waits:
+            app.take(size)
+        while upload.hand_on(app.on_body):
+            pass
+        assert upload.is_awaited == app.waits

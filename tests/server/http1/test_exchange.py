@@ -186,15 +186,70 @@ def test_nothing_is_granted_to_what_has_ended(client: FakeClient) -> None:
 
 
 def test_a_slow_client_does_not_cost_the_apps_time(client: FakeClient) -> None:
-    """While bytes wait for the client, the app's timeout starts anew."""
+    """While the app has sent all that it may, its timeout starts anew."""
     exchange = client.request(GET)
     worker = FakeResponder(exchange)
-    exchange.hand_over(worker, 30.0)
-    client.pending_bytes = DOWNLOAD_WINDOW
+    exchange.assign(worker, "w1", 1)
+    client.holds = True
+    exchange.stream(200, [], b"x" * (DOWNLOAD_WINDOW - 1))
+    exchange.send(b"x")
     exchange.on_timeout()
     assert worker.deadlines == 0
     client.pending_bytes = 0
+    exchange.on_flushed()
     exchange.on_timeout()
+    assert worker.deadlines == 1
+
+
+def test_a_slow_client_hides_no_app_that_sends_nothing(client: FakeClient) -> None:
+    """Bytes wait for the client, and the app might send more: it is the late one."""
+    exchange = client.request(GET)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    client.holds = True
+    exchange.stream(200, [], b"x" * (DOWNLOAD_WINDOW - 1))
+    exchange.on_timeout()
+    assert worker.deadlines == 1
+
+
+def test_an_app_that_waits_for_the_body_is_not_late(client: FakeClient) -> None:
+    """Not before it has begun to read, and only while it has read all that came."""
+    exchange = client.request(POST % b"" + b"01")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    deadlines = []
+    for step in (
+        lambda: None,
+        lambda: exchange.grant_upload(UPLOAD_WINDOW),
+        lambda: exchange.on_waits(2),
+        lambda: client.reader.receive(b"34"),
+        lambda: exchange.on_waits(3),
+        lambda: exchange.on_waits(4),
+        lambda: client.reader.receive(b"56789x"),
+    ):
+        step()
+        exchange.pump()
+        before = worker.deadlines
+        exchange.on_timeout()
+        deadlines.append(worker.deadlines - before)
+    assert deadlines == [1, 1, 0, 1, 1, 0, 1]
+
+
+def test_only_what_the_app_waited_for_gives_it_time(client: FakeClient) -> None:
+    """A body that drips to an app that does not read leaves its deadline where it is."""
+    exchange = client.request(POST % b"")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    worker = FakeResponder(exchange)
+    exchange.hand_over(FakeResponder(exchange), 30.0)
+    exchange.assign(worker, "w1", 1)
+    loop = client.fake_service.loop
+    loop.now += 31
+    client.reader.receive(b"0")
+    exchange.pump()
+    loop.timeouts(30.0).expire(loop.now)
     assert worker.deadlines == 1
 
 
