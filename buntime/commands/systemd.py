@@ -72,7 +72,8 @@ RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
+# Those of Landlock, for apps' sandboxes, are in no set of older versions of systemd.
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 # Not set: MemoryDenyWriteExecute, which breaks ctypes callbacks, numba and other compilers.

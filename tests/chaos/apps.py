@@ -238,6 +238,7 @@ class Deployer:
         self._pause_ms = pause_ms
         self._folder = folder
         self._ledger = ledger
+        ledger.touch()  # a sandbox opens what is there
 
     def add(self, name: str, code: str, **manifest: object) -> ChaosApp:
         """A new app, in its first version."""
@@ -321,7 +322,8 @@ class Deployer:
             "PAUSE_MS": str(self._pause_ms),
             "TOUCHED": str(app.touches),
         }
-        _replace(folder / "buntime.yaml", json.dumps({**app.manifest, "env": env}).encode())
+        manifest = {**app.manifest, "env": env, "write": [str(self._ledger)]}
+        _replace(folder / "buntime.yaml", json.dumps(manifest).encode())
 
     def _remove_old(self, app: ChaosApp) -> None:
         """Of old versions the first stays, for those who pin it, and the last three."""

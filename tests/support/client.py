@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +15,7 @@ from typing import Any, NamedTuple
 from tests.support.harness import Runtime, wait_until
 
 TIMEOUT_S = 20.0
+SHARED = Path("/dev/shm")
 
 
 class Answer(NamedTuple):
@@ -62,7 +66,11 @@ def metrics(runtime: Runtime) -> dict[str, Any]:
 
 
 class Gates:
-    """Files by which a test and its apps wait for each other; apps get the folder as `GATES`."""
+    """Files by which a test and its apps wait for each other; apps get the folder as `GATES`.
+
+    They are in shared memory where there is such a thing: all apps may write there, also those in
+    a sandbox.
+    """
 
     # What an app puts at its beginning.
     CODE = """
@@ -81,10 +89,12 @@ def pass_through(name):
         time.sleep(0.003)
 """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        self.env = {"GATES": str(folder)}
+    def __init__(self) -> None:
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="gates-", dir=SHARED if SHARED.is_dir() else None)
+        )
+        weakref.finalize(self, shutil.rmtree, self.folder)
+        self.env = {"GATES": str(self.folder)}
 
     def open(self, *names: str) -> None:
         for name in names:

@@ -353,7 +353,7 @@ KEYS = (
         "sandbox",
         "word",
         _level,
-        "off",
+        "standard",
         "what workers are kept from; standard: other apps, the runtime's secrets, writing "
         "elsewhere; strict: all but the app, its Python and the system; off: nothing",
     ),

@@ -110,10 +110,10 @@ class Sandboxes:
         level = self.level(app)
         if level == "off":
             return None
-        scratch = self._scratch.folder_of(app.name, _identity(interpreter))  # the first is a change
-        basis = self._look(now)
         made = self._made.get(app)
-        if made is None or made.basis is not basis or made.interpreter != interpreter:
+        if made is None or made.basis is not self._look(now) or made.interpreter != interpreter:
+            scratch = self._scratch.folder_of(app.name, _identity(interpreter))
+            basis = self._look(now)  # the first such folder changes it
             paths = self._paths(app, interpreter, basis.listing, scratch)
             order = self._make(app, interpreter, paths, basis)
             made = self._made[app] = _Made(basis, interpreter, order)

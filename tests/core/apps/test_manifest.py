@@ -60,7 +60,7 @@ def test_the_defaults() -> None:
         python=None,
         nice=0,
         user=None,
-        sandbox="off",
+        sandbox="standard",
         write=(),
         inject_base=None,
         cookie_path="base",

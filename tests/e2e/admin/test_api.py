@@ -47,7 +47,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("api")
-    gates = Gates(folder / "gates")
+    gates = Gates()
     apps = folder / "apps"
     write_app(apps / "kept@1.2.0", {"app.py": APP}, ttl=600, env=gates.env)
     write_app(apps / "brief", {"app.py": APP}, ttl=60, timeout=0.3, idleTimeout=0.3, env=gates.env)
@@ -240,7 +240,7 @@ def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
 
 def test_draining_runtime_is_not_ready(tmp_path: Path) -> None:
     """From SIGTERM on no probe finds the runtime ready, while what is in hand is finished."""
-    gates = Gates(tmp_path / "gates")
+    gates = Gates()
     write_app(tmp_path / "apps/kept", {"app.py": APP}, ttl=600, env=gates.env)
     with running(tmp_path / "apps") as runtime, runtime.connect() as sock:
         sock.sendall(

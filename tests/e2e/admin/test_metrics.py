@@ -95,7 +95,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("metrics")
-    gates = Gates(folder / "gates")
+    gates = Gates()
     apps = folder / "apps"
     write_app(
         apps / "kept", {"app.py": APP}, ttl=600, idleTimeout=600, concurrency=2, env=gates.env

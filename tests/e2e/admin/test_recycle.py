@@ -23,7 +23,7 @@ def fetch(request):
 
 @pytest.fixture(scope="module")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Gates:
-    return Gates(tmp_path_factory.mktemp("gates"))
+    return Gates()
 
 
 @pytest.fixture(scope="module")

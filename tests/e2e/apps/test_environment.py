@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch
+from tests.support.fence import KERNEL
 from tests.support.harness import Runtime, running, write_app
 
 SECRET = "s3cr3t-value"  # in each value that must never be seen
@@ -112,6 +113,11 @@ def test_environment_is_exactly_what_is_allowed(runtime: Runtime) -> None:
     assert environ.pop("WORKER_ID")
     config = json.loads(environ.pop("WORKER_CONFIG"))
     assert (config["ttl"], config["timeout"]) == (0, 30)
+    if KERNEL.is_fit:  # a sandbox has a home of its own
+        home = environ.pop("HOME")
+        assert environ.pop("TMPDIR") == home
+        assert home.endswith("/plain")
+        environ["HOME"] = os.environ["HOME"]
     assert environ == {
         "ENTRYPOINT": "index.py",
         "NODE_ENV": "production",

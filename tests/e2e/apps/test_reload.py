@@ -70,7 +70,7 @@ def serve(folder: Path, env: str) -> Iterator[Served]:
     apps = folder / "apps"
     apps.mkdir()
     with running(apps, env={"RUNTIME_ENV": env}) as runtime:
-        yield Served(runtime, apps, Gates(folder / "gates"))
+        yield Served(runtime, apps, Gates())
 
 
 @pytest.fixture(scope="module")

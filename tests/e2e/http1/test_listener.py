@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from buntime.server.lifetime.shutdown import ECHO_S
+from tests.support.client import Gates
 from tests.support.harness import ROOT, STOP_S, Runtime, command, is_alive, wait_until, write_app
 from tests.support.rawclient import Cut, RawClient, client_of, request
 
@@ -240,8 +241,9 @@ class Held(NamedTuple):
 
 
 @contextlib.contextmanager
-def holding(runtime: Runtime, folder: Path) -> Iterator[Held]:
-    begun, go = folder / "begun", folder / "go"
+def holding(runtime: Runtime) -> Iterator[Held]:
+    gates = Gates()
+    begun, go = gates.folder / "begun", gates.folder / "go"
     with client_of(runtime) as client:
         client.send(request(f"GET /c/wait?begun={begun}&go={go}"))
         wait_until(begun.exists, what="the request to begin")
@@ -267,7 +269,7 @@ def test_a_signal_drains(apps: Path, tmp_path: Path, number: int) -> None:
         started(apps) as runtime,
         client_of(runtime) as idle,
         client_of(runtime) as half,
-        holding(runtime, tmp_path) as held,
+        holding(runtime) as held,
     ):
         assert idle.get("/c/").status == 200
         half.send(b"GET /c/ HT")
@@ -320,7 +322,7 @@ def test_an_upload_begun_before_the_signal(apps: Path) -> None:
 
 def test_pipelined_requests_behind_the_signal(apps: Path, tmp_path: Path) -> None:
     """What stands behind the request in hand is not begun: its client was told of the close."""
-    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+    with started(apps) as runtime, holding(runtime) as held:
         held.client.send(request("GET /c/"))
         begin_stopping(runtime, signal.SIGTERM)
         held.let_go()
@@ -332,7 +334,7 @@ def test_pipelined_requests_behind_the_signal(apps: Path, tmp_path: Path) -> Non
 
 def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
     """A terminal signals the whole group: the workers leave it to the runtime when they go."""
-    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+    with started(apps) as runtime, holding(runtime) as held:
         os.killpg(runtime.process.pid, signal.SIGINT)
         runtime.wait_for_record("runtime.stopping", signal="SIGINT")
         held.let_go()
@@ -343,7 +345,7 @@ def test_ctrl_c_reaches_the_runtime_alone(apps: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, 15)])
 def test_a_second_signal_ends_at_once(apps: Path, tmp_path: Path, numbers: tuple[int, int]) -> None:
     """A second signal waits for nobody: the request in hand is cut, and no worker is left."""
-    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+    with started(apps) as runtime, holding(runtime) as held:
         workers = runtime.children()
         begin_stopping(runtime, numbers[0])
         time.sleep(ECHO_S * 1.5)  # one that comes at once is taken for the first one's echo
@@ -356,7 +358,7 @@ def test_a_second_signal_ends_at_once(apps: Path, tmp_path: Path, numbers: tuple
 
 def test_an_echo_is_no_second_signal(apps: Path, tmp_path: Path) -> None:
     """Where a signal comes twice at once, the request in hand is answered all the same."""
-    with started(apps) as runtime, holding(runtime, tmp_path) as held:
+    with started(apps) as runtime, holding(runtime) as held:
         os.kill(runtime.process.pid, signal.SIGTERM)
         os.kill(runtime.process.pid, signal.SIGINT)
         runtime.wait_for_record("runtime.stopping")

@@ -372,7 +372,7 @@ class Bystander:
 
 @pytest.fixture(scope="module")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Gates:
-    return Gates(tmp_path_factory.mktemp("gates"))
+    return Gates()
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +519,7 @@ def test_retry_while_spares_are_missing(tmp_path: Path) -> None:
     As many apps load as may at once, so there is no spare. When the first has loaded there may be
     one, but nobody looks until the worker dies: both at once ask for the process.
     """
-    gates = Gates(tmp_path / "gates")
+    gates = Gates()
     write_app(tmp_path / "apps/retried", {"app.py": RETRIED}, ttl=600, env=gates.env)
     write_app(tmp_path / "apps/slow", {"app.py": LOADS_ALONE}, prewarm=500, env=gates.env)
     env = {"RUNTIME_POOL_SIZE": "500", "RUNTIME_SPARE_WORKERS": "1"}

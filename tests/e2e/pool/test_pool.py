@@ -101,7 +101,7 @@ class Pool(NamedTuple):
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     folder = tmp_path_factory.mktemp("pool")
-    gates = Gates(folder / "gates")
+    gates = Gates()
     apps = folder / "apps"
 
     def app(name: str, text: str = APP, **manifest: Any) -> None:
@@ -475,7 +475,7 @@ def test_spares_are_kept_ready(pool: Pool) -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A runtime with room for two workers, one of them for apps with ttl 0."""
     folder = tmp_path_factory.mktemp("small")
-    gates = Gates(folder / "gates")
+    gates = Gates()
     apps = folder / "apps"
     for name in ("a", "b", "c"):
         write_app(apps / name, {"app.py": APP}, ttl=60, env=gates.env)

@@ -68,7 +68,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     apps = tmp_path / "apps"
     apps.mkdir()
     with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
-        yield Served(runtime, apps, Gates(tmp_path / "gates"))
+        yield Served(runtime, apps, Gates())
 
 
 def code(which: str, source: str = APP) -> str:

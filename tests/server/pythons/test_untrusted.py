@@ -20,6 +20,7 @@ from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
 from tests.support.client import fetch
 from tests.support.confined import drop_in, with_only
+from tests.support.fence import KERNEL
 from tests.support.harness import command, running, write_app
 
 NOBODY = pwd.getpwnam("nobody")
@@ -120,7 +121,7 @@ def test_a_worker_that_starts_as_its_user(public: Path) -> None:
     uids, gids, groups, home, *capabilities = told
     assert (uids, gids) == ([NOBODY.pw_uid] * 3, [NOBODY.pw_gid] * 3)
     assert sorted(groups) == sorted(os.getgrouplist("nobody", NOBODY.pw_gid))
-    assert home == NOBODY.pw_dir
+    assert home.endswith(f"/shop@{NOBODY.pw_uid}") if KERNEL.is_fit else home == NOBODY.pw_dir
     assert [int(each, 16) for each in capabilities] == [0, 0]
 
 

@@ -20,6 +20,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.users import User, Users
 from tests.support.client import fetch
+from tests.support.fence import KERNEL
 from tests.support.harness import Runtime, running, wait_until, write_app
 
 IS_ROOT = os.geteuid() == 0
@@ -103,6 +104,7 @@ def runtime(public: Path) -> Iterator[Runtime]:
     write_app(apps / "once", {"app.py": SYNC}, **nobody)
     write_app(apps / "async", {"app.py": ASYNC}, ttl=60, **nobody)
     write_app(apps / "wsgi", {"app.py": WSGI}, ttl=60, **nobody)
+    write_app(apps / "open", {"app.py": SYNC}, sandbox="off", **nobody)
     write_app(apps / "numbers", {"app.py": SYNC}, user="12345:23456", python=SYSTEM_PYTHON)
     write_app(apps / "closed", {"app.py": SYNC}, **nobody).chmod(0o700)
     write_app(apps / "unreadable", {"app.py": SYNC}, **nobody)
@@ -143,7 +145,10 @@ def test_another_user(runtime: Runtime, name: str) -> None:
         assert told["at_import"] == told["uids"] == [NOBODY.pw_uid] * 3
         assert told["gids"] == [NOBODY.pw_gid] * 3
         assert told["groups"] == sorted(os.getgrouplist("nobody", NOBODY.pw_gid))
-        assert told["home"] == NOBODY.pw_dir
+        if KERNEL.is_fit:
+            assert told["home"].endswith(f"/{name}@{NOBODY.pw_uid}")
+        else:
+            assert told["home"] == NOBODY.pw_dir
         assert int(told["capabilities"], 16) == 0
 
 
@@ -153,7 +158,15 @@ def test_numbers(runtime: Runtime) -> None:
     """A user may be given by numbers that no name belongs to."""
     told = facts(runtime, "numbers")
     assert (told["uids"], told["gids"]) == ([12345] * 3, [23456] * 3)
-    assert (told["groups"], told["home"]) == ([23456], "/")
+    assert told["groups"] == [23456]
+    assert told["home"].endswith("/numbers@12345") if KERNEL.is_fit else told["home"] == "/"
+
+
+@needs_root
+@needs_system_python
+def test_home(runtime: Runtime) -> None:
+    """Without a sandbox HOME is that of the user."""
+    assert facts(runtime, "open")["home"] == NOBODY.pw_dir
 
 
 @needs_root
