@@ -19,6 +19,10 @@ fill the memory. Of requests that come many at once a share is begun in each tur
 that others have their turn. Whoever owns the socket tells what has come, what has passed and what
 was written, is told in a `Step` what to do, and asks `wanted` when it is done.
 
+A head has its time from the first byte of it on, and the first head of a connection from the
+beginning. Nothing begins that time anew, neither pieces of the head nor empty lines before it, so
+a connection without a request lives for a keep-alive timeout and a head timeout at most.
+
 Not modelled here: what waits to be sent, and what the requests are about.
 """
 
@@ -115,6 +119,8 @@ class Due(Enum):
     HANGUP = auto()  # nothing is read, so leaving is not noticed: look if it has left
 
 
+# Where no head has begun: an empty line may stand before one (RFC 9112 2.2), and "\r" become one.
+_NO_HEAD_YET = (b"", b"\r")
 # What each request needs: a member of an Enum costs more to look up than a call.
 _HEAD = Phase.HEAD
 _EXCHANGE = Phase.EXCHANGE
@@ -127,12 +133,20 @@ _DUE_REQUEST = Due.REQUEST
 class ServerConnection:
     """One client's connection, as far as it can be told without a socket."""
 
-    __slots__ = ("_lingering_since_s", "_was_linked", "has_more", "phase", "reader")
+    __slots__ = (
+        "_has_head_begun",
+        "_lingering_since_s",
+        "_was_linked",
+        "has_more",
+        "phase",
+        "reader",
+    )
 
     def __init__(self, parser: HeadParser) -> None:
         self.phase = _HEAD
         self.reader = RequestReader(parser)
         self.has_more = False  # requests that have come wait for the next turn
+        self._has_head_begun = True  # does the time for a head run? For the first one at once
         self._was_linked = False
         self._lingering_since_s = 0.0
 
@@ -179,6 +193,8 @@ class ServerConnection:
             raise
         if head is not None:
             self.phase = REQUEST[self.phase]
+        elif self.reader.buffer not in _NO_HEAD_YET:
+            self._has_head_begun = True
         return head
 
     def put_off(self) -> bool:
@@ -193,7 +209,7 @@ class ServerConnection:
 
     def on_due(self, due: Due) -> Step:
         """The time for this has passed. A client that was looked for has left."""
-        if due is Due.HEAD and self.phase is _HEAD:
+        if due is Due.HEAD and self.phase is _HEAD and self.reader.buffer:
             self.phase = REQUEST[self.phase]
             return Step.REFUSE
         if due is Due.BODY and self.phase is _EXCHANGE:
@@ -207,6 +223,7 @@ class ServerConnection:
         if not keep_alive:
             return self.on_last(has_output, now)
         self.phase = NEXT[self.phase]
+        self._has_head_begun = False
         return self._next(has_output)
 
     def on_linked(self) -> bytes:
@@ -261,10 +278,8 @@ class ServerConnection:
             if takes_data and not self.reader.body_ended:
                 reads, due = True, Due.BODY
         elif phase is _HEAD:
-            if self.reader.buffer:
-                reads, due = not (has_output or self.has_more), Due.HEAD
-            else:
-                reads, due = True, _DUE_REQUEST
+            reads = not (self.reader.buffer and (has_output or self.has_more))
+            due = Due.HEAD if self._has_head_begun or self.has_more else _DUE_REQUEST
         elif phase is Phase.LINGERING:
             return True, Due.SILENCE
         else:

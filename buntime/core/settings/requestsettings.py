@@ -73,7 +73,8 @@ REQUESTS = (
         "--head-timeout",
         DURATION,
         "10s",
-        "how long a request's head may take to arrive, then 408",
+        "how long a request's head may take to arrive, the first one of a connection from its "
+        "beginning, then 408",
         live=True,
     ),
     Setting(

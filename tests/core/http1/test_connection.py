@@ -64,9 +64,9 @@ def test_every_phase_but_closed_can_end() -> None:
 
 
 def test_a_head_may_come_in_pieces() -> None:
-    """Nothing is begun before the empty line; from the first byte on a head is waited for."""
+    """Nothing is begun before the empty line; the first head is waited for from the beginning."""
     connection = fresh()
-    assert wanted(connection) == (True, Due.REQUEST)
+    assert wanted(connection) == (True, Due.HEAD)
     for index in range(len(GET) - 1):
         assert connection.receive(GET[index : index + 1], 0.0) is Step.SERVE
         assert connection.next_head() is None
@@ -97,8 +97,47 @@ def test_a_late_head_is_answered() -> None:
 
 
 def test_an_idle_client_is_not_answered() -> None:
-    """Nobody asked: the connection just ends."""
-    assert fresh().on_due(Due.REQUEST) is Step.ABORT
+    """Nobody asked: the connection just ends, its first or a later time."""
+    assert fresh().on_due(Due.HEAD) is Step.ABORT
+    connection = begun()
+    connection.on_answered(True, False, 0.0)
+    assert connection.on_due(Due.REQUEST) is Step.ABORT
+
+
+def test_a_later_head_is_waited_for_from_its_first_byte_on() -> None:
+    """Between two requests a client may be silent for longer than within one."""
+    connection = begun()
+    connection.on_answered(True, False, 0.0)
+    assert wanted(connection) == (True, Due.REQUEST)
+    connection.receive(b"G", 0.0)
+    assert connection.next_head() is None
+    assert wanted(connection) == (True, Due.HEAD)
+
+
+@pytest.mark.parametrize("pieces", [[b"\r", b"\n"], [b"\r\n"], [b"\r\n\r", b"\n\r", b"\n"]])
+@pytest.mark.parametrize("answers", [0, 1])
+def test_empty_lines_renew_nothing(pieces: list[bytes], answers: int) -> None:
+    """What is waited for stays the same, however often they come; a head behind them begins."""
+    connection = fresh()
+    for _ in range(answers):
+        connection = begun()
+        connection.on_answered(True, False, 0.0)
+    due = wanted(connection)[1]
+    for piece in pieces * 3:
+        connection.receive(piece, 0.0)
+        assert connection.next_head() is None
+        assert wanted(connection) == (True, due)
+    connection.receive(b"GE", 0.0)
+    assert connection.next_head() is None
+    assert wanted(connection) == (True, Due.HEAD)
+
+
+def test_empty_lines_behind_a_request_are_no_head() -> None:
+    """Nor is what came with the request before, once it is looked at."""
+    connection = begun(GET + b"\r\n\r\n")
+    assert connection.on_answered(True, False, 0.0) is Step.SERVE
+    assert connection.next_head() is None
+    assert wanted(connection) == (True, Due.REQUEST)
 
 
 # A body

@@ -6,7 +6,10 @@ that long, and fails where the other side does not stay silent meanwhile.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import select
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,13 +17,14 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.harness import Runtime, running, wait_until, write_app
-from tests.support.rawclient import RawClient, Reply, client_of, request
+from tests.support.rawclient import Cut, RawClient, Reply, client_of, request
 
 KB = 1024
 HEAD_S = 0.3
 IDLE_S = 0.4
 BODY_S = 0.8
 SEND_S = 0.8
+SOON_S = 1.5  # deadlines are looked at four times a second, and the machine may be busy
 APP_S = 0.25  # the app's own timeout, shorter than a client may take
 
 SETTINGS = {
@@ -264,14 +268,56 @@ def test_a_body_that_the_app_lets_wait(runtime: Runtime, client: RawClient) -> N
     assert (reply.interim, reply.body) == ([100], b"3000")
 
 
-@pytest.mark.parametrize("requests", [0, 1])
-def test_keepalive_timeout(client: RawClient, requests: int) -> None:
-    """A connection without a request is closed after its time, without a word."""
+@pytest.mark.parametrize(("requests", "limit_s"), [(0, HEAD_S), (1, IDLE_S)])
+def test_a_silent_connection(client: RawClient, requests: int, limit_s: float) -> None:
+    """A connection without a request is closed after its time, without a word: the time for a head
+    at its beginning, the keep-alive timeout between two requests."""
     for _ in range(requests):
         assert client.get("/c/").status == 200
     begun = time.monotonic()
     client.expect_end()
-    assert time.monotonic() - begun >= IDLE_S * 0.9
+    assert time.monotonic() - begun >= limit_s * 0.9
+
+
+TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+# What is sent for ever, piece by piece, and never becomes a request.
+NEVER_A_REQUEST = {
+    "carriage return, line feed": [b"\r", b"\n"],
+    "empty lines": [b"\r\n\r\n"],
+    "request line": [b"G"],
+    "fields": [b"GET / HTTP/1.1\r\nHost: a\r\n", *[b"X: y\r\n"] * 5],
+    "TLS": [TLS_HELLO],
+    "handshake": [
+        b"GET /c/ HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+        *[b"Sec-WebSocket-Version: 13\r\n"] * 3,
+        *[b"Sec-WebSocket-Key: "] * 20,
+    ],
+}
+
+
+@pytest.mark.parametrize("requests", [0, 1])
+@pytest.mark.parametrize("what", NEVER_A_REQUEST)
+def test_what_never_becomes_a_request(client: RawClient, what: str, requests: int) -> None:
+    """Whatever trickles in does not keep a connection: it ends within the times of idleness and
+    of a head, with 408 or 400 where a request had begun."""
+    for _ in range(requests):
+        assert client.get("/c/").status == 200
+    begun = time.monotonic()
+    pieces = itertools.cycle(NEVER_A_REQUEST[what])
+    while not select.select([client.sock], [], [], 0.02)[0]:
+        assert time.monotonic() - begun < HEAD_S + requests * IDLE_S + SOON_S
+        client.send(next(pieces))
+    if what in ("carriage return, line feed", "empty lines"):
+        with contextlib.suppress(Cut):  # reset by the line feed that was on its way
+            assert client.receive() == b""
+    else:
+        assert client.read().status in (400, 408, 431)
+
+
+def test_a_client_that_half_closes(client: RawClient) -> None:
+    """A client that will send no request is gone at once."""
+    client.sock.shutdown(socket.SHUT_WR)
+    client.expect_end()
 
 
 def test_requests_prolong_a_connection(client: RawClient) -> None:
