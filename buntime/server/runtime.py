@@ -16,6 +16,7 @@ from pathlib import Path
 from buntime import __version__
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
+from buntime.core.pool.workforce import workers_beside
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Level
@@ -216,7 +217,8 @@ class Runtime:
 
     def _connections_possible(self) -> int:
         wanted = self._live.now.connections_max
-        workers = self._live.now.pool_size + self._live.now.spare_workers
+        pool_size = self._live.now.pool_size
+        workers = pool_size + workers_beside(pool_size) + self._live.now.spare_workers
         possible = reserve_descriptors(connections=wanted, workers=workers)
         if possible < wanted:
             self._log.warn(

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.support.harness import write_app
 
 _CALM = "from buntime import Response\ndef fetch(request):\n    return Response('fine')\n"
+_ENDS_LATE = _CALM + "import time\ndef on_terminate():\n    time.sleep(60)\n"
 
 _HOSTILE = '''
 import os, subprocess, sys, threading, time
@@ -66,5 +67,6 @@ def write_apps(folder: Path) -> None:
     write_app(folder / "once", {"app.py": _CALM}, ttl=0)
     write_app(folder / "hostile", {"app.py": _HOSTILE}, ttl=3600, timeout=5, concurrency=20)
     write_app(folder / "hostile-once", {"app.py": _HOSTILE}, ttl=0, timeout=30)
+    write_app(folder / "ends-late", {"app.py": _ENDS_LATE}, ttl=0)
     write_app(folder / "files", {"index.html": "<p>fine</p>"})
     (folder / "files" / "large.bin").write_bytes(bytes(32 * 1024 * 1024))

@@ -107,6 +107,19 @@ def answers_in_bytes(port: int) -> None:
     pour(port, b"", first=_GET % b"/hostile/pieces")
 
 
+@attack
+def ends_late(port: int) -> None:
+    """Workers that do not end when they are told to, more than the pool has room for."""
+    for _ in range(4):
+        threading.Thread(target=_ask_for_ever, args=[port, "/ends-late/"], daemon=True).start()
+    time.sleep(3600)
+
+
+def _ask_for_ever(port: int, path: str) -> None:
+    while True:
+        ask(port, path)
+
+
 # One client, much at once
 
 

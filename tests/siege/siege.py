@@ -21,8 +21,8 @@ from tests.support.harness import ROOT
 BOUND_S = 0.03  # how much later the others' 99th answer of 100 may come
 # What the attacked share: with it the attacks are quick to reach a limit, if there is one to reach.
 _SETTINGS = {"RUNTIME_CONNECTIONS_MAX": "200", "RUNTIME_EPHEMERAL_CONCURRENCY": "4"}
-_SETTINGS["RUNTIME_SHUTDOWN_TIMEOUT"] = "5"
-_VICTIMS = {"slow-bodies": "/once/", "slow-bodies-at-once": "/once/"}  # all others: "/calm/"
+_SETTINGS |= {"RUNTIME_SHUTDOWN_TIMEOUT": "5", "RUNTIME_POOL_SIZE": "12"}
+_VICTIMS = dict.fromkeys(("slow-bodies", "slow-bodies-at-once", "ends-late"), "/once/")
 _STOP_S = 15.0
 _RAMP_S = 1.0  # that an attack has to unfold, in which nothing is timed
 
@@ -77,7 +77,7 @@ def besiege(folder: Path, name: str, *, rounds: int, seconds: float) -> Outcome:
 def _round(folder: Path, name: str, seconds: float) -> Round:
     folder.mkdir(parents=True)
     write_apps(folder / "apps")
-    path = _VICTIMS.get(name, "/calm/")
+    path = _VICTIMS.get(name, "/calm/")  # of an app whose worker stays
     subject = Subject(folder / "apps", folder / "log", {**_SETTINGS, "RUNTIME_ENV": "production"})
     try:
         time_answers(subject.port, path, 0.5)

@@ -52,6 +52,9 @@ class Told:
     def on_open_ended(self, worker: Worker) -> None:
         self.events.append(("open-ended", None))
 
+    def on_overdue(self, worker: Worker) -> None:
+        self.events.append(("overdue", None))
+
     def on_busy(self, worker: Worker, share: float) -> None:
         self.events.append(("busy", share))
 

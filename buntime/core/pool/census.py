@@ -53,7 +53,8 @@ class Census:
         self.size = 0  # processes that have, or had, an app
         self.booting = 0
         self.once = 0  # workers of one request
-        self.ending = 0
+        self.ending = 0  # workers that were told to end a moment ago
+        self.overdue = 0  # those that take longer; see `has_room`
         self.spares: dict[Hashable, dict[WorkerState, None]] = {}  # by key, oldest first
         self.idle_lines: dict[float, IdleLine] = {}  # by idleTimeout
         # Workers with an app that have not left, by their ttl, oldest first
@@ -129,6 +130,12 @@ class Census:
         worker.boot.after(Step.FAIL)
         self._count(worker, -1)
         worker.boot.fail(why)
+        self._count(worker, 1)
+
+    def set_overdue(self, worker: WorkerState) -> None:
+        """The worker was told to end, and has not in the moment that most take."""
+        self._count(worker, -1)
+        worker.is_overdue = True
         self._count(worker, 1)
 
     def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
@@ -211,8 +218,17 @@ class Census:
     # Questions
 
     def has_room(self) -> bool:
-        """May one more worker have an app?"""
-        return self.size < self.limits.pool_size
+        """May one more worker have an app? Some that take long to end are counted no more."""
+        limits = self.limits
+        return self.size - min(self.overdue, limits.beside) < limits.pool_size
+
+    def overdue_within(self) -> int:
+        """How many of those that take long to end are counted still."""
+        return max(0, self.overdue - self.limits.beside)
+
+    def may_grow(self, app: AppState) -> bool:
+        """May the app have one more, or are too many of the pool its own that do not end?"""
+        return app.overdue <= self.limits.overdue_of_an_app
 
     def has_slot(self) -> bool:
         """May one more request have a worker of its own?"""
@@ -262,8 +278,10 @@ class Census:
         self.booting += by * worker.is_booting()
         self.size += by * (state is not State.SPARE)
         self.once += by * (state is State.ONCE)
-        self.ending += by * (state is State.ENDING)
+        self.ending += by * (state is State.ENDING and not worker.is_overdue)
+        self.overdue += by * worker.is_overdue
         if app is not None:
+            app.overdue += by * worker.is_overdue
             app.serving += by * (state not in HAS_LEFT)
             app.leaving += by * (worker.is_leaving and state not in HAS_LEFT)
             app.loading += by * (state is State.LOADING)

@@ -78,6 +78,8 @@ class Dispatch:
                 return
             worker = next(iter(app.idle), None)
             if worker is None:
+                if not census.may_grow(app):
+                    return
                 if not census.has_room():
                     yield from self._wait_for_room(app, now)
                     return
@@ -112,6 +114,8 @@ class Dispatch:
         if app.is_dropped or census.is_closing or now < app.retry_at_s or app.serving:
             app.tried_at_s = None
             return []
+        if not census.may_grow(app):
+            return []
         if census.has_room():
             app.tried_at_s = None
         elif app.tried_at_s is None:
@@ -125,7 +129,10 @@ class Dispatch:
 
     def _may_start_another(self, app: AppState, now: float) -> bool:
         """Would one more worker help the queue, and may it be started?"""
-        if self._census.is_closing or app.loading or not app.may_have_another():
+        census = self._census
+        if census.is_closing or app.loading or not app.may_have_another():
+            return False
+        if not census.may_grow(app):
             return False
         return now >= app.retry_at_s or (not app.loaded and app.boot_failures < CRASH_LOOP)
 

@@ -41,7 +41,7 @@ class Lifetimes:
         if app.is_dropped or census.is_closing or now < app.retry_at_s:
             return
         while app.lacks_ready() and census.has_room() and census.may_boot():
-            if self._room.is_wanted():
+            if self._room.is_wanted() or not census.may_grow(app):
                 return
             yield from self.start(app, Event.ADOPT, now)[1]
 
@@ -67,7 +67,7 @@ class Lifetimes:
         app, census = worker.app, self._census
         if app is None or worker.is_leaving or worker.state not in TAKES_WORK:
             return []
-        if now < app.retry_at_s or not census.may_boot():
+        if now < app.retry_at_s or not census.may_boot() or not census.may_grow(app):
             return []
         wanted = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
         if app.is_dropped or census.is_closing or not wanted or not census.has_room():

@@ -3,6 +3,11 @@
 Room is made by the worker idle longest; where none is idle, by one of the app that has most, if
 that is more than a fair share; else, for an app that has no worker, by the one that has served
 longest, one a second. Slots are given in turns.
+
+A worker that was told to end makes room when it is gone, or after a moment, though it is still
+there (`Scheduler.overdue`): its hooks may take long, and others need not wait for them. To bound
+the processes only a few are beside the pool's size; where there are more, another worker is to end.
+An app that has many of them gets no further worker before some have gone: others find room.
 """
 
 from buntime.core.pool.census import Census
@@ -32,8 +37,13 @@ class Room:
             self.line.pop(app, None)
 
     def is_promised(self) -> bool:
-        """Does a worker end already for each app in the line?"""
-        return self._census.ending >= len(self.line)
+        """Will a worker end any moment for each app in the line?
+
+        Of those that take long and are counted still, two stand for one: else a single app could
+        have all the others' workers end, one after the other, where all of them take long.
+        """
+        census = self._census
+        return census.ending + census.overdue_within() // 2 >= len(self.line)
 
     def may_be_made(self) -> bool:
         """May a worker be ended for an app that can do without? Nobody waits, and none ends yet."""

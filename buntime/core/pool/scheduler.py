@@ -6,7 +6,8 @@ queues it. Invariants, tested over random sequences of events:
 
 - a worker gets work only in a state that may have it, and never more than its capacity, beside
   what is open-ended;
-- processes with an app never number more than `pool_size` (spares are counted apart);
+- processes with an app never number more than `pool_size` (spares are counted apart), but for a few
+  (`PoolLimits.beside`) that were told to end and take longer than a moment;
 - an app with `ttl` above 0 never has more workers than `workers`, beside those that leave and
   those that are being replaced;
 - every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
@@ -241,6 +242,14 @@ class Scheduler:
             decisions += self._dispatch.pump(worker.app, now)
         return decisions
 
+    def overdue(self, worker_id: int, now: float) -> list[Decision]:
+        """The worker was told to end a moment ago and is still there: nobody waits for it."""
+        worker = self.workers[worker_id]
+        if worker.state is not State.ENDING or worker.is_overdue:
+            return []
+        self._census.set_overdue(worker)
+        return self._dispatch.serve_lines(now) + self._dispatch.claim_room(now)
+
     # All
 
     def tick(self, now: float) -> list[Decision]:
@@ -309,10 +318,11 @@ class Scheduler:
 
     def _go_on_after_death(self, app: AppState, now: float) -> list[Decision]:
         """A worker of the app has died: who waits needs another one."""
-        if not app.queue or app.is_ephemeral:
+        room = self._room
+        if not app.queue or app in room.line or app in room.turns:
             return []
-        if self._room.line:
-            self._room.line.setdefault(app)  # others come first to the room there is now
+        if room.line:
+            room.line.setdefault(app)  # others come first to the room there is now
             return []
         return self._dispatch.pump(app, now)
 

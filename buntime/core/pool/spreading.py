@@ -80,7 +80,7 @@ class Spreading:
             return []
         decisions: list[Decision] = []
         for _ in range(app.used):
-            if not app.may_have_another() or not census.may_boot():
+            if not app.may_have_another() or not census.may_boot() or not census.may_grow(app):
                 break
             if not census.has_room():
                 return decisions + self._make_room()

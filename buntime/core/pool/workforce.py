@@ -11,6 +11,11 @@ from buntime.core.pool.lifecycle import TRANSITIONS, Event, State, after
 from buntime.core.pool.requestqueue import RequestQueue
 
 
+def workers_beside(pool_size: int) -> int:
+    """Of a pool of this size, those that take long to end and are not counted any more."""
+    return max(1, pool_size // 4)
+
+
 class PoolLimits(NamedTuple):
     """The pool's bounds, all in numbers of workers or requests."""
 
@@ -20,6 +25,16 @@ class PoolLimits(NamedTuple):
     queue_limit: int
     spare_workers: int  # of each key in use
     boots_at_once: int  # that no request waits for: spares, prewarmed workers, replacements
+
+    @property
+    def beside(self) -> int:
+        """How many workers that take long to end may be there beside `pool_size`."""
+        return workers_beside(self.pool_size)
+
+    @property
+    def overdue_of_an_app(self) -> int:
+        """With more of them an app gets no further worker, so that others find room."""
+        return max(1, self.pool_size // 2)
 
 
 class Policy(NamedTuple):
@@ -70,6 +85,7 @@ class WorkerState:
         "idle_since_s",
         "in_hand",
         "is_leaving",
+        "is_overdue",
         "is_resting",
         "open_ended",
         "place",
@@ -93,6 +109,7 @@ class WorkerState:
         self.born_s = 0.0  # when it was adopted
         self.idle_since_s = 0.0
         self.boot = Boot()
+        self.is_overdue = False  # told to end, and takes longer than a moment
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
         # where its app may have several workers, see `spreading`
         self.busy_share = 0.0  # of the last tenth of a second
@@ -147,6 +164,7 @@ class AppState:
         "loaded",
         "loading",
         "open",
+        "overdue",
         "policy",
         "pressed_since_s",
         "queue",
@@ -184,6 +202,7 @@ class AppState:
         self.leaving = 0  # of them, those whose replacement loads
         self.loading = 0
         self.loaded = 0  # workers that have loaded the app, in whatever state
+        self.overdue = 0  # workers that take long to end
         self.used = 0  # workers that may get requests
         self.busy = 0  # of them, those with a busy share above BUSY_SHARE
         self.pressed_since_s: float | None = None  # since when these are all of them

@@ -108,6 +108,9 @@ class Reactions:
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
 
+    def on_overdue(self, worker: Worker) -> None:
+        self._acts.carry_out(self._scheduler.overdue(worker.number, self._loop.now))
+
     def on_busy(self, worker: Worker, share: float) -> None:
         self._acts.carry_out(self._scheduler.told_busy(worker.number, share, self._loop.now))
 

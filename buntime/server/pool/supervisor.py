@@ -19,6 +19,7 @@ from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
+_MOMENT_S = 0.15  # in which most have ended; nobody waits longer for a worker's room
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
@@ -147,7 +148,7 @@ class Supervisor:
         if was_idle:
             self._stats.will_end(number, Cause.IDLE)
         worker.terminate(after_idle=was_idle)
-        self._loop.call_later(_END_GRACE_S, lambda: self._kill_if_there(number, worker))
+        self._loop.call_later(_MOMENT_S, lambda: self._look_if_there(number, worker))
 
     def kill(self, worker: Worker, cause: Cause) -> None:
         self._stats.will_end(worker.number, cause)
@@ -171,6 +172,12 @@ class Supervisor:
     def end_orphans(self) -> None:
         """After the last worker: end what is left of what they have started."""
         self._orphans.end()
+
+    def _look_if_there(self, number: int, worker: Worker) -> None:
+        if self.workers.get(number) is worker:
+            seconds = _END_GRACE_S - _MOMENT_S
+            self._loop.call_later(seconds, lambda: self._kill_if_there(number, worker))
+            worker.on_overdue()
 
     def _kill_if_there(self, number: int, worker: Worker) -> None:
         if self.workers.get(number) is worker:

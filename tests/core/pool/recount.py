@@ -17,7 +17,9 @@ def check_census(pool: Scheduler) -> None:
     assert census.size == len(workers) - by_state[State.SPARE]
     assert census.booting == sum(worker.is_booting() for worker in workers)
     assert census.once == by_state[State.ONCE]
-    assert census.ending == by_state[State.ENDING]
+    overdue = sum(worker.is_overdue for worker in workers)
+    assert (census.ending, census.overdue) == (by_state[State.ENDING] - overdue, overdue)
+    assert all(worker.state is State.ENDING for worker in workers if worker.is_overdue)
     _check_spares(census, workers)
     _check_order(census, workers)
     apps: dict[AppState, list[WorkerState]] = {}
@@ -57,6 +59,7 @@ def _check_app(app: AppState, workers: list[WorkerState]) -> None:
     assert list(app.workers.values()) == workers or set(app.workers.values()) == set(workers)
     staying = [worker for worker in workers if worker.state not in HAS_LEFT]
     assert app.serving == len(staying)
+    assert app.overdue == sum(worker.is_overdue for worker in workers)
     assert app.leaving == sum(worker.is_leaving for worker in staying)
     assert app.loading == sum(worker.state is State.LOADING for worker in workers)
     assert app.loaded == sum(worker.boot.is_loaded for worker in workers)

@@ -755,6 +755,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.carry_out(self.scheduler.give_up(data.draw(st.sampled_from(busy)), self.now))
 
     @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def takes_long_to_end(self, data: st.DataObject) -> None:
+        """Told of each that was to end, a moment later."""
+        late = sorted(self.told_to_end)
+        if late:
+            worker = data.draw(st.sampled_from(late))
+            self.carry_out(self.scheduler.overdue(worker, self.now))
+
+    @precondition(lambda self: self.in_hand)
     @rule(data=st.data(), was_killed=st.booleans())
     def dies(self, data: st.DataObject, was_killed: bool) -> None:
         worker = data.draw(st.sampled_from(sorted(self.in_hand)))
@@ -789,7 +798,16 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def the_pool_holds_its_size(self) -> None:
         if hasattr(self, "scheduler"):
-            assert self.scheduler.size <= self.scheduler.limits.pool_size
+            limits = self.scheduler.limits
+            late = sum(worker.is_overdue for worker in self.scheduler.workers.values())
+            assert self.scheduler.size <= limits.pool_size + min(late, limits.beside)
+
+    @invariant()
+    def nobody_waits_for_what_is_overdue(self) -> None:
+        """Where one more process may be, an app has to wait for its own workers alone."""
+        if hasattr(self, "scheduler"):
+            census = self.scheduler._census
+            assert not self.scheduler._room.line or not census.has_room()
 
     @invariant()
     def no_app_has_more_workers_than_it_may(self) -> None:
