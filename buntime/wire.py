@@ -26,7 +26,8 @@ bytes follow the line. Both sides use this module; it does no I/O.
 Credit keeps one slow body from stopping the others on the same channel: a side may send at most
 `UPLOAD_WINDOW` (runtime to worker) or `DOWNLOAD_WINDOW` (worker to runtime) body bytes of a
 request, counted from its first message on, until a WINDOW grants more. The runtime widens the
-window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client takes all at once.
+window of an answer, to at most `DOWNLOAD_WINDOW_MAX`, while its client takes all at once. A worker
+that sends more than its credit has broken the protocol, and is ended.
 
 WAITS tells that the app has read so many bytes of a request's body, and does nothing but wait for
 more: so the runtime can tell a client that is slow from an app that hangs. There is none at the end
@@ -90,6 +91,8 @@ MAX_PAYLOAD = 64 * 1024
 # bytes of credit before the first WINDOW. The worker's first WINDOW of an upload, sent when the
 # app starts to read, adds another UPLOAD_WINDOW. Half as much made an upload half as fast.
 UPLOAD_WINDOW = 128 * 1024
+# bytes of credit that a worker has out at most; the runtime takes no more for granted.
+UPLOAD_WINDOW_MAX = 2 * UPLOAD_WINDOW
 DOWNLOAD_WINDOW = 128 * 1024
 # bytes of credit that are out at most; the runtime widens the window of who takes all at once.
 DOWNLOAD_WINDOW_MAX = 512 * 1024

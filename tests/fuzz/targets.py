@@ -19,6 +19,7 @@ from buntime.core.http1.reader import RequestReader
 from buntime.core.websocket.protocol import Piece, State, WebSocket
 from tests.corpus.cases import load_cases
 from tests.fuzz.mutate import mutate, pieces
+from tests.fuzz.said import say_anything
 
 REQUESTS = [case.data for kind in ("valid", "invalid", "handshake") for case in load_cases(kind)]
 FRAMES = [case.data for case in load_cases("frames")]
@@ -169,6 +170,23 @@ def channel(chance: random.Random) -> None:
         raise Finding(f"{data!r}: {whole} or {cut}")
 
 
+def worker(chance: random.Random) -> None:
+    """Whatever a worker says, nothing goes wrong inside; each request ends once, or waits for its
+    process to end."""
+    far = say_anything(chance)
+    try:
+        assignments = far.worker.drain()
+        finished = [exchange for name, exchange in far.told.events if name == "finished"]
+        if far.errors:
+            raise Finding(f"{far.errors!r}") from far.errors[0]
+        if len(finished) != len(set(finished)) or far.told.names().count("broken") > 1:
+            raise Finding(f"told twice: {far.told.events!r}")
+        if set(assignments) & set(finished):
+            raise Finding(f"finished, and in hand: {assignments!r}")
+    finally:
+        far.close()
+
+
 def _decode(parts: list[bytes]) -> list[str]:
     decoder = wire.Decoder()
     found: list[str] = []
@@ -195,4 +213,4 @@ def _timed(data: bytes, run: Callable[[], Any]) -> Any:
     return result
 
 
-TARGETS = (requests, answers, frames, channel)
+TARGETS = (requests, answers, frames, channel, worker)

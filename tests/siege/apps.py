@@ -29,6 +29,17 @@ def channel():
         except OSError:
             pass
 
+def say_for_ever(first, again):
+    """Write to the channel, whatever its protocol says."""
+    fd = channel()
+    os.write(fd, first)
+    while True:
+        os.write(fd, again)
+
+HEAD = b'{"type":"RESPONSE","id":1,"status":200,"headers":[],"end":false}' + bytes([10])
+BODY = b'{"type":"BODY","id":1,"size":65536,"end":false}' + bytes([10]) + bytes(65536)
+BUSY = (b'{"type":"BUSY","share":0.5}' + bytes([10])) * 1000
+
 def print_for_ever(data):
     while True:
         os.write(1, data)
@@ -49,6 +60,10 @@ def fetch(request):
         threading.Thread(target=print_for_ever, args=[bytes([10]) * 65536], daemon=True).start()
     elif what == "lines":
         threading.Thread(target=print_for_ever, args=[b"y" * 15 + bytes([10])], daemon=True).start()
+    elif what == "bodies":
+        say_for_ever(HEAD, BODY)
+    elif what == "busy":
+        say_for_ever(b"", BUSY)
     elif what == "sleep":
         time.sleep(3600)
     elif what == "pieces":

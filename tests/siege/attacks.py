@@ -90,6 +90,22 @@ def child_keeps_the_channel(port: int) -> None:
 
 
 @attack
+def ignores_its_window(port: int) -> None:
+    """A worker that sends a body without credit; its client reads none of it."""
+    while True:
+        with contextlib.suppress(OSError), connect(port) as sock:
+            sock.sendall(_GET % b"/hostile/bodies")
+            time.sleep(0.5)
+
+
+@attack
+def talks_without_end(port: int) -> None:
+    """A worker that tells over and over how busy it is."""
+    while True:
+        ask(port, "/hostile/busy")
+
+
+@attack
 def prints_newlines(port: int) -> None:
     ask(port, "/hostile/newlines")
     time.sleep(3600)

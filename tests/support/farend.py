@@ -67,6 +67,9 @@ class Told:
     def on_broken(self, worker: Worker, why: str) -> None:
         self.events.append(("broken", why))
 
+    def on_breach(self, worker: Worker, why: str) -> None:
+        self.events.append(("broken", why))
+
 
 class FarEnd:
     """A worker that a test plays; `worker` is the runtime's side of it."""

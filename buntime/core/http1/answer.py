@@ -18,6 +18,7 @@ from http import HTTPStatus
 from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import HOP_BY_HOP, nominations
+from buntime.core.values.wording import shown
 
 _NAME = re.compile(TOKEN)
 _VALUE = re.compile(VALUE)
@@ -75,7 +76,7 @@ class Answer:
         Raises AnswerError for a status, a field or a length that cannot be sent.
         """
         if type(status) is not int or not 200 <= status <= 999:
-            raise AnswerError(f"the status must be a number from 200 to 999, not {status!r}")
+            raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
         declared = write_fields(lines, fields)
         bodiless = request.method == "HEAD" or status in _BODILESS
@@ -178,7 +179,7 @@ def _make_line(name: str, value: str) -> tuple[str, str]:
     """A field's lower-case name, and its line, "" where it is not sent as the app has it."""
     lower, start = _known_names.get(name) or _learn_name(name)
     if type(value) is not str or _VALUE.fullmatch(value) is None:
-        raise AnswerError(f"the value of header {name!r} has characters that cannot be sent")
+        raise AnswerError(f"the value of header {shown(name)} has characters that cannot be sent")
     if lower == "content-length" or lower in _OURS:
         return lower, ""
     made = lower, f"{start}{value}\r\n"
@@ -192,7 +193,7 @@ def _make_line(name: str, value: str) -> tuple[str, str]:
 
 def _learn_name(name: str) -> tuple[str, str]:
     if type(name) is not str or _NAME.fullmatch(name) is None:
-        raise AnswerError(f"{name!r} is not a header name")
+        raise AnswerError(f"{shown(name)} is not a header name")
     known = (name.lower(), f"{name}: ")
     if len(name) <= _KNOWN_NAME_MAX_CHARS:
         if len(_known_names) >= _KNOWN_NAMES_MAX:  # those of all others are still of use
@@ -203,7 +204,7 @@ def _learn_name(name: str) -> tuple[str, str]:
 
 def _merge_length(declared: int | None, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise AnswerError(f"Content-Length must be one whole number, not {value!r}")
+        raise AnswerError(f"Content-Length must be one whole number, not {shown(value)}")
     if declared is not None and declared != int(value):
         raise AnswerError("Content-Length is given twice, with different values")
     return int(value)

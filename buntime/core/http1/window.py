@@ -12,6 +12,10 @@ waits for a client is memory. At any time
 
 They also tell who is waited for, the client or the app: an app waits for its client only where its
 credit for the answer is used up, or where it has taken all that came of the body and asks for more.
+
+Neither rests on what a worker claims. One that sends more than its credit has broken the protocol:
+what it sent is refused before it is held. Of the credit that it grants, no more counts than
+UPLOAD_WINDOW_MAX, which is the most that a worker has out.
 """
 
 from collections.abc import Callable
@@ -24,6 +28,7 @@ from buntime.wire import (
     MAX_PAYLOAD,
     MESSAGE_OVERHEAD,
     UPLOAD_WINDOW,
+    UPLOAD_WINDOW_MAX,
 )
 
 PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
@@ -50,8 +55,12 @@ class DownloadWindow:
         return self._untaken_bytes >= DOWNLOAD_WINDOW + self._extra_bytes
 
     def on_sent(self, size_bytes: int) -> None:
-        """The worker has spent so much credit."""
-        self._untaken_bytes += size_bytes
+        """The worker has spent so much credit. Raises ValueError where it had less."""
+        untaken_bytes = self._untaken_bytes + size_bytes
+        if untaken_bytes > DOWNLOAD_WINDOW + self._extra_bytes:
+            over = untaken_bytes - DOWNLOAD_WINDOW - self._extra_bytes
+            raise ValueError(f"{over} bytes beyond its credit")
+        self._untaken_bytes = untaken_bytes
 
     def on_taken(self, pending_bytes: int) -> int | None:
         """The client has taken all but `pending_bytes`: the credit to return, maybe 0.
@@ -102,6 +111,11 @@ class UploadWindow:
         return self._reader.body_ended
 
     @property
+    def is_wide_open(self) -> bool:
+        """Has the worker granted all that it can?"""
+        return self.credit_bytes >= UPLOAD_WINDOW_MAX
+
+    @property
     def wants_data(self) -> bool:
         """May more of the body go on as soon as it comes?"""
         return self.credit_bytes > 0 and not self._reader.body_ended and not self.has_more
@@ -123,13 +137,19 @@ class UploadWindow:
 
     def grant(self, credit_bytes: int) -> bool:
         """The worker takes so much more; returns whether the client is to be told to go on."""
-        self.credit_bytes += credit_bytes
+        self.credit_bytes = min(self.credit_bytes + credit_bytes, UPLOAD_WINDOW_MAX)
         awaits, self._awaits_continue = self._awaits_continue, False
         return awaits and not self._reader.body_ended
 
-    def on_waits(self, read_bytes: int) -> None:
-        """The app has read so much of the body, and waits for more."""
+    def on_waits(self, read_bytes: int) -> bool:
+        """The app has read so much of the body, and waits for more.
+
+        False where that is no news, or cannot be: then it changes nothing.
+        """
+        if not self._read_bytes < read_bytes <= self.seen_bytes:
+            return False
         self._read_bytes = read_bytes
+        return True
 
     def next_piece(self) -> bytes | None:
         """What may go on now; None where nothing has come, or may go.

@@ -46,14 +46,17 @@ def with_base(
 ) -> tuple[list[Sequence[str]], bytes]:
     """An app's whole answer with a `<base>` tag in its page, if it is one that can take it.
 
-    `fields` are (name, value). A Content-Length goes, for it is no longer true.
+    `fields` are (name, value). A Content-Length goes, for it is no longer true. Those that
+    are no texts are left for the answer to refuse.
     """
-    told = {str(name).lower(): str(value).lower() for name, value in fields}
+    if not all(type(name) is type(value) is str for name, value in fields):
+        return list(fields), body
+    told = {name.lower(): value.lower() for name, value in fields}
     is_page = told.get("content-type", "").startswith("text/html")
     at = insertion_point(body) if is_page and body and "content-encoding" not in told else None
     if at is None:
         return list(fields), body
-    kept = [field for field in fields if str(field[0]).lower() != "content-length"]
+    kept = [field for field in fields if field[0].lower() != "content-length"]
     return kept, body[:at] + base_tag(base) + body[at:]
 
 

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     BOOT_TIMEOUT = "boot_timeout"  # killed: it took too long to load
     STUCK = "stuck"  # killed: a request's time passed, and it did not let go
     MEMORY = "memory"  # killed: far above its maxMemory
+    PROTOCOL = "protocol"  # killed: it said what no worker says, or more than it may
     UNRESPONSIVE = "unresponsive"  # killed: it did not end when told to
     EXIT = "exit"  # it ended by itself
     SIGNAL = "signal"  # killed: by the kernel, by a crash in C, by someone; its channel broke

@@ -20,6 +20,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError, write_fields
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.head import Head
+from buntime.core.values.wording import shown
 from buntime.core.websocket.deflate import Agreement, negotiate, parse_offers
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
@@ -99,11 +100,13 @@ def accept_response(
     write_fields(lines, extra)  # a Content-Length among them goes unsent, RFC 9110 8.6
     for name, _ in extra:
         if name.lower().startswith(_PREFIX):
-            raise AnswerError(f"header {name!r} belongs to the handshake; use `subprotocol`")
+            raise AnswerError(f"header {shown(name)} belongs to the handshake; use `subprotocol`")
     if subprotocol is not None:
         if subprotocol not in upgrade.subprotocols:
             offered = ", ".join(upgrade.subprotocols) or "none"
-            raise ValueError(f"subprotocol {subprotocol!r} was not offered; offered: {offered}")
+            raise ValueError(
+                f"subprotocol {shown(subprotocol)} was not offered; offered: {offered}"
+            )
         lines.append(f"sec-websocket-protocol: {subprotocol}\r\n")
     if upgrade.agreement is not None:
         lines.append(f"sec-websocket-extensions: {upgrade.agreement.answer}\r\n")

@@ -8,6 +8,7 @@ import struct
 
 from wsproto.frame_protocol import Opcode
 
+from buntime.core.values.wording import shown
 from buntime.core.websocket.deflate import Deflater
 from buntime.core.websocket.incoming import Kind
 
@@ -55,14 +56,15 @@ class Outgoing:
         """
         if self._kind is None:
             if kind not in _OPCODES:
-                raise ValueError(f"a message is text or bytes, not {kind!r}")
+                raise ValueError(f"a message is text or bytes, not {shown(kind)}")
             self._kind = kind
             self._opcode = _OPCODES[kind]
             if self._deflater is not None and not (end and len(data) < COMPRESSED_MIN_BYTES):
                 self._compresses = self._deflater
                 self._opcode |= _RSV1
         elif kind != self._kind:
-            raise ValueError(f"a piece of {kind} inside of a message of {self._kind}")
+            told = kind if kind in _OPCODES else shown(kind)
+            raise ValueError(f"a piece of {told} inside of a message of {self._kind}")
         if self._compresses is not None:
             data = self._compresses.compress(data, end)
         if end:

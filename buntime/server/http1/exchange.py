@@ -159,7 +159,7 @@ class Exchange(ClientRequest):
             self.restart_deadline()
 
     def send(self, data: bytes) -> None:
-        """The next piece of the body."""
+        """The next piece of the body. Raises ValueError where a responder has no credit for it."""
         if self.answer is None or self.state is _ENDED:
             return
         try:
@@ -252,20 +252,20 @@ class Exchange(ClientRequest):
             self.responder.on_message(kind, data, end)
 
     def carry(self, frame: bytes, size_bytes: int) -> None:
-        """Send a frame that costs credit; `size_bytes` is of the message's piece in it."""
-        self.sent_bytes += size_bytes
+        """Send a frame, as `send` does; `size_bytes` is of the message's piece in it."""
         if self._download is not None:
             self._download.on_sent(size_bytes + MESSAGE_OVERHEAD)
+        self.sent_bytes += size_bytes
         self.client.write(frame)
         self.on_flushed()
 
     # The request's body
 
-    def grant_upload(self, credit: int) -> None:
-        """The app reads: so many more bytes of the body may go to it."""
+    def grant_upload(self, credit: int) -> bool:
+        """The app reads: so many more bytes of the body may go to it. Did that change anything?"""
         upload = self._upload
-        if upload is None or self.is_ended:
-            return
+        if upload is None or upload.is_wide_open or self.is_ended:
+            return False
         self.restart_deadline()  # the app reads
         if upload.grant(credit) and self.answer is None:
             self.client.write(_CONTINUE)
@@ -274,12 +274,15 @@ class Exchange(ClientRequest):
         else:
             self.pump()
         self.client.settle()
+        return True
 
-    def on_waits(self, read_bytes: int) -> None:
-        """The app has read so many bytes of the body, and waits for more."""
-        if self._upload is not None and not self.is_ended:
-            self._upload.on_waits(read_bytes)
-            self.restart_deadline()
+    def on_waits(self, read_bytes: int) -> bool:
+        """The app has read so many bytes of the body, and waits for more. Is that news?"""
+        upload = self._upload
+        if upload is None or self.is_ended or not upload.on_waits(read_bytes):
+            return False
+        self.restart_deadline()
+        return True
 
     def pump(self) -> None:
         """Hand on what has come of the body, as far as credit goes."""
@@ -364,9 +367,9 @@ class Exchange(ClientRequest):
         return answer
 
     def _write(self, buffers: Sequence[bytes], size_bytes: int) -> None:
-        self.sent_bytes += size_bytes
         if self._download is not None:
             self._download.on_sent(size_bytes)
+        self.sent_bytes += size_bytes
         if len(buffers) == 1:
             self.client.write(buffers[0])
         elif buffers:

@@ -30,7 +30,7 @@ class Postable(Protocol):
 class Assignment:
     """The `Responder` of an exchange that a worker was given."""
 
-    __slots__ = ("_channel", "_holder", "exchange", "number", "state")
+    __slots__ = ("_channel", "_holder", "_late_bytes", "exchange", "number", "state")
 
     def __init__(self, holder: Holder, channel: Postable, number: int, exchange: Exchange) -> None:
         self._holder = holder
@@ -38,6 +38,7 @@ class Assignment:
         self.number = number  # in the worker's channel
         self.exchange = exchange
         self.state = State.LIVE
+        self._late_bytes = 0
 
     def __repr__(self) -> str:
         return f"Assignment({self.number}, {self.state.name}, {self.exchange!r})"
@@ -52,6 +53,15 @@ class Assignment:
             self._channel.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
         else:
             self._post_close(end=True)
+
+    def on_late(self, size_bytes: int) -> None:
+        """The worker goes on with what nobody waits for, as it does till it has heard of that.
+
+        It has credit for so much, and gets no more. Raises ValueError beyond that.
+        """
+        self._late_bytes += size_bytes
+        if self._late_bytes > wire.DOWNLOAD_WINDOW_MAX:
+            raise ValueError("a body beyond its credit, for nobody")
 
     # Responder: what the exchange tells
 

@@ -17,6 +17,7 @@ _RECEIVE_BYTES = 256 * 1024
 _MESSAGES_PER_TURN = 200  # the others want their turn; a message costs 5 to 50 us
 _LAST_MESSAGES_MAX = 1000  # that are taken of a worker that has died
 _BUFFERS_MAX = 256  # of one sendmsg
+_WHY_MAX_CHARS = 300  # of what the other side sent, in what is told of it
 _JOIN_BYTES = 16 * 1024  # copying less than this costs less than a vectored write
 
 
@@ -24,7 +25,10 @@ class Listener(Protocol):
     """Who gets the messages: one handler for each type, see `Channel`."""
 
     def on_channel_closed(self, why: str) -> None:
-        """The other side has closed the channel, or broken the protocol. Told once."""
+        """The other side has closed the channel. Told once, of this and the next."""
+
+    def on_channel_broken(self, why: str) -> None:
+        """The other side has broken the protocol; the channel is closed."""
 
 
 L = TypeVar("L", bound=Listener)
@@ -177,7 +181,7 @@ class Channel(Generic[L]):
                 handler(listener, message, payload)
         except (WireError, KeyError, TypeError, ValueError) as exc:
             self.abort()
-            listener.on_channel_closed(f"it sent garbage: {exc!r}")
+            listener.on_channel_broken(f"it sent garbage: {exc!r:.{_WHY_MAX_CHARS}}")
             return 0
         if self._decoder.has_more and self._sock is not None:
             self._is_going_on = True

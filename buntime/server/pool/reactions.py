@@ -7,6 +7,7 @@ import signal
 from typing import Protocol
 
 from buntime.core.errors import ServerFault
+from buntime.core.pool import claims
 from buntime.core.pool.decisions import Decision
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
@@ -65,21 +66,22 @@ class Reactions:
         self._acts.carry_out(self._scheduler.up(worker.number, self._loop.now))
 
     def on_ready(self, worker: Worker, message: Message) -> None:
-        kind, boot_ms = message["kind"], message["boot_ms"]
+        said = claims.ready(message)
         record, now = self._scheduler.workers[worker.number], self._loop.now
         deployment = self._deployments.of(record.app)
         asked = deployment.app.manifest.concurrency if deployment is not None else None
-        capacity = asked or int(message["concurrency"])
-        decisions = self._scheduler.loaded(worker.number, capacity, now)
+        decisions = self._scheduler.loaded(worker.number, asked or said.concurrency, now)
         if deployment is None or not record.boot.is_loaded:
             return
         self._supervisor.stop_boot_timer(worker.number)
-        worker.log.debug("worker.ready", "worker ready", kind=kind, boot_ms=boot_ms)
+        worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
         self._acts.carry_out(decisions)
         self._deployments.loaded(deployment)
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
+        if self._scheduler.workers[worker.number].boot.has_failed:
+            return  # it is being killed for that, and this crossed with it, or it says so twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
 
@@ -136,6 +138,23 @@ class Reactions:
     def on_broken(self, worker: Worker, why: str) -> None:
         """Without its channel a worker is of no use; where it is not dying yet, it is ended."""
         worker.log.debug("worker.channel_closed", "channel to the worker closed", why=why)
+        self._give_up(worker)
+
+    def on_breach(self, worker: Worker, why: str) -> None:
+        """It said what no worker says: nothing more of it is heard, and what it has in hand is
+        answered for when its process is gone."""
+        worker.log.error(
+            "worker.protocol_broken",
+            "a worker has broken the protocol of its channel, maybe by code of its app; killing it",
+            why=why,
+        )
+        record = self._scheduler.workers.get(worker.number)
+        if record is not None and record.app is not None and not record.boot.is_loaded:
+            self._scheduler.boot_failed(worker.number, f"its worker broke the protocol: {why}")
+        self._stats.will_end(worker.number, Cause.PROTOCOL)
+        self._give_up(worker)
+
+    def _give_up(self, worker: Worker) -> None:
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.state is not State.ENDING:
             self._stats.on_unasked_end(worker.number)

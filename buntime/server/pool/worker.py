@@ -9,7 +9,9 @@ from typing import Protocol
 
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.pool import claims
 from buntime.core.pool.assignment import Event, State
+from buntime.core.pool.smalltalk import SmallTalk
 from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
@@ -40,6 +42,7 @@ class WorkerEvents(Protocol):
     def on_finished(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_stuck(self, worker: "Worker", exchange: Exchange) -> None: ...
     def on_broken(self, worker: "Worker", why: str) -> None: ...
+    def on_breach(self, worker: "Worker", why: str) -> None: ...
 
 
 class Worker:
@@ -65,6 +68,7 @@ class Worker:
         self._last_id = 0
         self._in_hand: dict[int, Assignment] = {}
         self._stuck = 0  # of those in hand
+        self._talk = SmallTalk(loop.now)
 
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
@@ -145,6 +149,9 @@ class Worker:
     def on_channel_closed(self, why: str) -> None:
         self._events.on_broken(self, why)
 
+    def on_channel_broken(self, why: str) -> None:
+        self._events.on_breach(self, why)
+
     def drain(self) -> list[Exchange]:
         """The process has died: take what it sent last, then give up what it has in hand."""
         self._channel.drain()
@@ -171,14 +178,17 @@ class Worker:
     # Messages of the worker
 
     def _on_up(self, message: wire.Message, payload: bytes) -> None:
+        self._talk.put_up(self._last_id)
         self._events.on_up(self)
 
     def _on_ready(self, message: wire.Message, payload: bytes) -> None:
+        self._talk.put_up(self._last_id)
         self._events.on_ready(self, message)
 
     def _on_response(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         exchange = assignment.exchange
+        end = claims.flag(message["end"])
         if assignment.state is State.LIVE:
             status, fields = message["status"], message["headers"]
             if exchange.answer is not None or exchange.link is not None:
@@ -186,7 +196,7 @@ class Worker:
             app = exchange.app
             if app is not None:
                 fields = confine_cookies(fields, app, exchange.base, self.log)
-            if message["end"]:
+            if end:
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
                 # Forgotten first: the exchange is over for this worker, nothing is to cancel.
@@ -196,43 +206,54 @@ class Worker:
                 self._events.on_finished(self, exchange)
                 return
             exchange.stream(status, fields, payload)
-        elif message["end"]:
+        elif end:
             self._finish(assignment)
+        else:
+            self._talk.put_up(self._last_id)
+            assignment.on_late(len(payload))
 
     def _on_body(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         exchange = assignment.exchange
+        end = claims.flag(message["end"])
+        if not payload and not end:
+            raise ValueError("an empty BODY that ends nothing")
         if assignment.state is State.LIVE:
             if exchange.answer is None:
                 raise ValueError("a BODY before its RESPONSE")
             exchange.restart_deadline()
             if payload:
                 exchange.send(payload)
-        if message["end"]:
+        else:
+            assignment.on_late(len(payload))
+        if end:
             if self._close(assignment):
                 exchange.release()
                 exchange.finish()
             self._events.on_finished(self, exchange)
 
     def _on_window(self, message: wire.Message, payload: bytes) -> None:
-        assignment = self._in_hand.get(message["id"])
-        credit = message["credit"]
-        if type(credit) is not int or credit < 0:
-            raise ValueError(f"a credit of {credit!r}")
-        if assignment is not None and assignment.state is State.LIVE:
-            assignment.exchange.grant_upload(credit)
+        number, credit = message["id"], claims.whole(message["credit"], 1)
+        assignment = self._in_hand.get(number)
+        if assignment is None:
+            claims.whole(number, 1, self._last_id)  # one that has ended
+            self._talk.put_up(self._last_id)
+        elif assignment.state is not State.LIVE or not assignment.exchange.grant_upload(credit):
+            self._talk.put_up(self._last_id)
 
     def _on_waits(self, message: wire.Message, payload: bytes) -> None:
-        assignment = self._in_hand.get(message["id"])
-        read_bytes = message["read"]
-        if type(read_bytes) is not int:
-            raise ValueError(f"{read_bytes!r} bytes that were read")
-        if assignment is not None and assignment.state is State.LIVE:
-            assignment.exchange.on_waits(read_bytes)
+        number, read_bytes = message["id"], claims.whole(message["read"], 0)
+        assignment = self._in_hand.get(number)
+        if assignment is None:
+            claims.whole(number, 1, self._last_id)  # one that has ended
+            self._talk.put_up(self._last_id)
+        elif assignment.state is not State.LIVE or not assignment.exchange.on_waits(read_bytes):
+            self._talk.put_up(self._last_id)
 
     def _on_accept(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         exchange = assignment.exchange
+        is_open_ended = claims.flag(message["open_ended"])
         if exchange.upgrade is None or exchange.is_open_ended:
             raise ValueError("an ACCEPT of what is no handshake")
         if assignment.state is State.LIVE:
@@ -246,45 +267,57 @@ class Worker:
             if exchange.app is not None:
                 fields = confine_cookies(fields, exchange.app, exchange.base, self.log)
             exchange.accept(link, message["subprotocol"], fields)
-        if message["open_ended"]:
+        else:
+            self._talk.put_up(self._last_id)
+        if is_open_ended:
             exchange.open_end()
             self._events.on_open_ended(self)
 
     def _on_busy(self, message: wire.Message, payload: bytes) -> None:
-        share = message["share"]
-        if type(share) not in (int, float) or not 0 <= share <= 1:
-            raise ValueError(f"a busy share of {share!r}")
-        self._events.on_busy(self, share)
+        share = claims.share(message["share"])
+        if self._talk.may_tell(self._loop.now):
+            self._events.on_busy(self, share)
+        else:
+            self._talk.put_up(self._last_id)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
-        if assignment.state is State.LIVE:
-            link = assignment.exchange.link
-            if link is None:
-                raise ValueError("a MESSAGE before its ACCEPT")
-            link.send(message["kind"], payload, message["end"])
+        end = claims.flag(message["end"])
+        link = assignment.exchange.link
+        if assignment.state is not State.LIVE:
+            assignment.on_late(len(payload) + wire.MESSAGE_OVERHEAD)
+        elif link is None:
+            raise ValueError("a MESSAGE before its ACCEPT")
+        elif link.is_closing:
+            assignment.on_late(len(payload) + wire.MESSAGE_OVERHEAD)
+        else:
+            link.send(message["kind"], payload, end)
 
     def _on_close(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
         exchange = assignment.exchange
+        end = claims.flag(message["end"])
         if assignment.state is State.LIVE:
             link = exchange.link
             if link is None:
                 raise ValueError("a CLOSE before its ACCEPT")
-            code, reason = message["code"], message["reason"]
-            if type(code) is not int or type(reason) is not str:
-                raise ValueError(f"a CLOSE for {code!r}, {reason!r}")
-            if message["end"]:
+            code, reason = claims.whole(message["code"], 0), claims.text(message["reason"])
+            if end:
                 self._close(assignment)
                 exchange.release()
                 self._events.on_finished(self, exchange)
+            elif link.is_closing:
+                self._talk.put_up(self._last_id)
             link.close(code, reason)
-        elif message["end"]:
+        elif end:
             self._finish(assignment)
+        else:
+            self._talk.put_up(self._last_id)
 
     def _on_error(self, message: wire.Message, payload: bytes) -> None:
-        text, stack = str(message["message"]), str(message["stack"])
+        text, stack = claims.error(message)
         if "id" not in message:
+            self._talk.put_up(self._last_id)
             self._events.on_boot_error(self, text, stack)
             return
         assignment = self._in_hand[message["id"]]

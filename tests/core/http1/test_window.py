@@ -10,7 +10,13 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.head import HeadParser, Limits
 from buntime.core.http1.reader import RequestReader
 from buntime.core.http1.window import DownloadWindow, UploadWindow
-from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, MAX_PAYLOAD, UPLOAD_WINDOW
+from buntime.wire import (
+    DOWNLOAD_WINDOW,
+    DOWNLOAD_WINDOW_MAX,
+    MAX_PAYLOAD,
+    UPLOAD_WINDOW,
+    UPLOAD_WINDOW_MAX,
+)
 
 # Of an answer
 
@@ -53,6 +59,17 @@ def test_a_client_that_takes_all_gets_a_wide_window() -> None:
     assert sizes == sorted(sizes)
     assert sizes[0] > DOWNLOAD_WINDOW
     assert sizes[-1] == DOWNLOAD_WINDOW_MAX
+
+
+def test_a_worker_that_sends_more_than_its_credit() -> None:
+    """It is refused before it counts, by one byte and by many."""
+    for over in (1, 10**12):
+        window = DownloadWindow()
+        window.on_sent(DOWNLOAD_WINDOW)
+        with pytest.raises(ValueError, match=f"^{over} bytes beyond its credit"):
+            window.on_sent(over)
+        assert window.on_taken(0) is not None
+        window.on_sent(DOWNLOAD_WINDOW)
 
 
 def test_a_slow_client_gets_a_narrow_window() -> None:
@@ -160,7 +177,10 @@ def test_a_body_beyond_its_limit_is_refused() -> None:
     grants=st.lists(st.integers(0, 200_000), max_size=10),
 )
 def test_nothing_goes_beyond_the_credit(pieces: list[bytes], grants: list[int]) -> None:
-    """Whatever comes and whatever is granted, in order and whole, and never more than granted."""
+    """Whatever comes and whatever is granted, in order and whole, and never more than granted.
+
+    Of what is granted at once no more counts than a worker may.
+    """
     body = b"".join(pieces)
     reader = reader_of(b"", f"Content-Length: {len(body) + 1}")
     upload = UploadWindow(reader, len(body) + 1, awaits_continue=False)
@@ -170,7 +190,7 @@ def test_nothing_goes_beyond_the_credit(pieces: list[bytes], grants: list[int]) 
             reader.receive(piece)
         if credit is not None:
             upload.grant(credit)
-            granted += credit
+            granted = min(granted + credit, len(passed) + UPLOAD_WINDOW_MAX)
         while (data := upload.next_piece()) is not None:
             assert len(data) <= MAX_PAYLOAD
             passed += data

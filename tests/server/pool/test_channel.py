@@ -26,6 +26,9 @@ class Listener:
     def on_channel_closed(self, why: str) -> None:
         self.closed.append(why)
 
+    def on_channel_broken(self, why: str) -> None:
+        self.closed.append(why)
+
     def on_note(self, message: Message, payload: bytes) -> None:
         if message.get("bad"):
             raise ValueError("it must not say so")

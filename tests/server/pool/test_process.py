@@ -110,6 +110,9 @@ def _is_there(pid: int) -> bool:
 class Deaf:
     """An overseer of a worker that says nothing but its end."""
 
+    def on_breach(self, worker: Worker, why: str) -> None:
+        raise AssertionError(why)
+
     def on_broken(self, worker: Worker, why: str) -> None:
         pass
 

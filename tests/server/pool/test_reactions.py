@@ -272,6 +272,41 @@ def test_a_worker_that_breaks_its_channel(pool: Pool) -> None:
     assert (pool.meter.deaths[Cause.SIGNAL], pool.stats.worker_failed) == (1, 1)
 
 
+def test_a_worker_that_breaks_the_protocol(pool: Pool) -> None:
+    """It is killed, the log says why, and its death is counted as that."""
+    pool.ready()
+    pool.reactions.on_breach(cast(Any, pool.worker), "it sent garbage")
+    assert pool.worker.process.is_killed
+    assert pool.acts.decisions == [End(pool.number)]
+    assert pool.event("worker.protocol_broken").fields == {"why": "it sent garbage"}
+    pool.exit(0)
+    assert (pool.meter.deaths[Cause.PROTOCOL], pool.stats.worker_failed) == (1, 1)
+
+
+def test_a_worker_that_breaks_the_protocol_while_it_boots(pool: Pool) -> None:
+    """That is the app's fault: its boot has failed, and of what."""
+    pool.reactions.on_breach(cast(Any, pool.worker), "it sent garbage")
+    assert "it sent garbage" in pool.record.boot.error
+    pool.exit(-9)
+    assert pool.meter.boots_failed == 1
+
+
+def test_a_boot_that_fails_over_and_over(pool: Pool) -> None:
+    """The first reason is logged, and no other."""
+    for number in range(3):
+        pool.reactions.on_boot_error(cast(Any, pool.worker), f"no {number}", "")
+    assert pool.world.sink.events().count("app.boot_failed") == 1
+    assert pool.record.boot.error == "no 0"
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 10**15, 1e999, "8", None, True])
+def test_a_concurrency_that_is_none(pool: Pool, concurrency: object) -> None:
+    """A READY is refused, and the worker has not loaded."""
+    with pytest.raises(ValueError, match="where a number"):
+        pool.ready(concurrency=concurrency)
+    assert not pool.record.boot.is_loaded
+
+
 def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
     """It goes to the deployment that serves now."""
     pool.ready()

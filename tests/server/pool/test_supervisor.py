@@ -48,6 +48,9 @@ class Told:
     def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
         self.events.append(("boot timeout", seconds))
 
+    def on_breach(self, worker: Worker, why: str) -> None:
+        raise AssertionError(why)
+
     def on_broken(self, worker: Worker, why: str) -> None:
         pass  # its exit follows
 

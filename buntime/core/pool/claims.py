@@ -1,0 +1,70 @@
+"""What a worker claims in a message: whole numbers, texts, yes or no. Nothing of it is trusted.
+
+Apps share their worker's process, so what comes on the channel can be anything that JSON can say.
+Each check raises ValueError, with a short text whatever the value: one that is nested deeply cannot
+even be shown.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from buntime.core.values.wording import shown
+from buntime.wire import Message
+
+_CONCURRENCY_MAX = 100_000  # far above what any kind of app has
+_KIND_MAX_CHARS = 32
+_BOOT_MAX_MS = 10**9  # twelve days
+# characters. `worker/report` cuts them shorter.
+_ERROR_MAX_CHARS = 32 * 1024
+_STACK_MAX_CHARS = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a worker says of the app that it has loaded."""
+
+    kind: str
+    concurrency: int  # requests at once
+    boot_ms: float
+
+
+def flag(value: Any) -> bool:
+    """`end` and its like: true or false, not what Python takes for it."""
+    if value is True or value is False:
+        return value
+    raise ValueError(f"{shown(value)} where true or false should be")
+
+
+def whole(value: Any, least: int, most: int | None = None) -> int:
+    """A whole number in these bounds; true and 1.0 are none."""
+    if type(value) is int and value >= least and (most is None or value <= most):
+        return value
+    raise ValueError(f"{shown(value)} where a number from {least} on should be")
+
+
+def text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise ValueError(f"{shown(value)} where a text should be")
+
+
+def share(value: Any) -> float:
+    """A part of one: from 0 to 1."""
+    if type(value) in (int, float) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f"a busy share of {shown(value)}")
+
+
+def ready(message: Message) -> Ready:
+    """What a READY says."""
+    boot_ms = message["boot_ms"]
+    if type(boot_ms) not in (int, float) or not 0 <= boot_ms <= _BOOT_MAX_MS:
+        raise ValueError(f"a boot that took {shown(boot_ms)} ms")
+    concurrency = whole(message["concurrency"], 1, _CONCURRENCY_MAX)
+    return Ready(text(message["kind"])[:_KIND_MAX_CHARS], concurrency, boot_ms)
+
+
+def error(message: Message) -> tuple[str, str]:
+    """Message and stack of an ERROR, cut where they are longer than a worker makes them."""
+    said, stack = text(message["message"]), text(message["stack"])
+    return said[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]
