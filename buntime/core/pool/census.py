@@ -50,13 +50,15 @@ class Census:
         self.limits = limits
         self.is_closing = False  # no worker starts any more
         self.workers: dict[int, WorkerState] = {}
-        self.size = 0  # processes that have, or had, an app
+        self.size = 0  # processes that have, or had, an app that is not exempt
+        self.exempt = 0  # the others
         self.booting = 0
         self.once = 0  # workers of one request
         self.ending = 0  # workers that were told to end a moment ago
         self.overdue = 0  # those that take longer; see `has_room`
         self.spares: dict[Hashable, dict[WorkerState, None]] = {}  # by key, oldest first
         self.idle_lines: dict[float, IdleLine] = {}  # by idleTimeout
+        self.idle_exempt: dict[WorkerState, None] = {}  # never idle for too long
         # Workers with an app that have not left, by their ttl, oldest first
         self.by_ttl: dict[float, dict[WorkerState, None]] = {}
         # Apps with several workers that have not left, by how many
@@ -85,7 +87,10 @@ class Census:
         worker.born_s = worker.idle_since_s = now
         worker.boot.step(Step.ADOPT)
         app.workers[worker.id] = worker
-        worker.idle_fresh = self._idle_line(app.policy.idle_timeout_s).fresh
+        if app.is_exempt:
+            worker.idle_fresh = self.idle_exempt
+        else:
+            worker.idle_fresh = self._idle_line(app.policy.idle_timeout_s).fresh
         self.by_ttl.setdefault(app.policy.ttl_s, {})[worker] = None
         self._count(worker, 1)
         self._rank(app, app.serving - 1)
@@ -217,6 +222,10 @@ class Census:
 
     # Questions
 
+    def may_adopt(self, app: AppState) -> bool:
+        """May the app have one more worker, as far as the pool's size goes?"""
+        return app.is_exempt or self.has_room()
+
     def has_room(self) -> bool:
         """May one more worker have an app? Some that take long to end are counted no more."""
         limits = self.limits
@@ -260,7 +269,7 @@ class Census:
         fronts = [
             worker
             for workers in self.by_ttl.values()
-            if (worker := next((w for w in workers if w.state is State.BUSY), None))
+            if (worker := next(filter(_is_in_the_way, workers), None))
         ]
         return min(fronts, key=lambda worker: worker.born_s, default=None)
 
@@ -276,10 +285,13 @@ class Census:
         if state is State.GONE:
             return
         self.booting += by * worker.is_booting()
-        self.size += by * (state is not State.SPARE)
         self.once += by * (state is State.ONCE)
-        self.ending += by * (state is State.ENDING and not worker.is_overdue)
-        self.overdue += by * worker.is_overdue
+        if app is not None and app.is_exempt:
+            self.exempt += by
+        else:
+            self.size += by * (state is not State.SPARE)
+            self.ending += by * (state is State.ENDING and not worker.is_overdue)
+            self.overdue += by * worker.is_overdue
         if app is not None:
             app.overdue += by * worker.is_overdue
             app.serving += by * (state not in HAS_LEFT)
@@ -331,6 +343,8 @@ class Census:
 
     def _rank(self, app: AppState, before: int) -> None:
         """The number of the app's workers that have not left is another than `before`."""
+        if app.is_exempt:
+            return
         if before > 1:
             apps = self.by_serving[before]
             del apps[app]
@@ -338,6 +352,11 @@ class Census:
                 del self.by_serving[before]
         if app.serving > 1:
             self.by_serving.setdefault(app.serving, {})[app] = None
+
+
+def _is_in_the_way(worker: WorkerState) -> bool:
+    """Is it a busy worker that takes room in the pool?"""
+    return worker.state is State.BUSY and worker.app is not None and not worker.app.is_exempt
 
 
 def _arrange(worker: WorkerState, app: AppState) -> None:

@@ -116,7 +116,7 @@ class Dispatch:
             return []
         if not census.may_grow(app):
             return []
-        if census.has_room():
+        if census.may_adopt(app):
             app.tried_at_s = None
         elif app.tried_at_s is None:
             app.tried_at_s = now
@@ -138,7 +138,7 @@ class Dispatch:
 
     def _start(self, app: AppState, now: float) -> list[Decision]:
         """Start one more worker of the app, when the pool has room for it."""
-        if self._census.has_room():
+        if self._census.may_adopt(app):
             return self._lifetimes.start(app, Event.ADOPT, now)[1]
         return self._wait_for_room(app, now)
 

@@ -40,8 +40,9 @@ class Lifetimes:
         census = self._census
         if app.is_dropped or census.is_closing or now < app.retry_at_s:
             return
-        while app.lacks_ready() and census.has_room() and census.may_boot():
-            if self._room.is_wanted() or not census.may_grow(app):
+        while app.lacks_ready() and census.may_adopt(app) and census.may_boot():
+            is_contested = self._room.is_wanted() and not app.is_exempt
+            if is_contested or not census.may_grow(app):
                 return
             yield from self.start(app, Event.ADOPT, now)[1]
 
@@ -69,8 +70,9 @@ class Lifetimes:
             return []
         if now < app.retry_at_s or not census.may_boot() or not census.may_grow(app):
             return []
-        wanted = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
-        if app.is_dropped or census.is_closing or not wanted or not census.has_room():
+        is_used = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
+        wanted = is_used or app.is_exempt
+        if app.is_dropped or census.is_closing or not wanted or not census.may_adopt(app):
             return self.retire(worker)
         census.set_leaving(worker, True)
         return self.start(app, Event.ADOPT, now)[1]

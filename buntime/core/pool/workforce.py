@@ -41,7 +41,8 @@ class Policy(NamedTuple):
     """What an app's manifest says about its workers.
 
     `spare_key` (interpreter and flags) tells which spares the app can use: those started for an
-    equal key.
+    equal key. The workers of an exempt app, a plugin, count beside the pool's size, and are never
+    ended since they are idle or to make room for others.
     """
 
     spare_key: Hashable
@@ -51,6 +52,7 @@ class Policy(NamedTuple):
     workers: int
     prewarm: int
     timeout_s: float
+    is_exempt: bool = False
 
     @property
     def is_ephemeral(self) -> bool:
@@ -157,6 +159,7 @@ class AppState:
         "idle_resting",
         "is_dropped",
         "is_ephemeral",
+        "is_exempt",
         "is_watched",
         "key",
         "last_request_s",
@@ -181,6 +184,7 @@ class AppState:
         self.key = key
         self.policy = policy
         self.is_ephemeral = policy.is_ephemeral
+        self.is_exempt = policy.is_exempt
         self.spreads = policy.workers > 1 and not policy.is_ephemeral
         # To be looked at by the tick after its workers have changed
         self.is_watched = policy.prewarm > 0 or self.spreads

@@ -14,11 +14,15 @@ def check_census(pool: Scheduler) -> None:
     census = pool._census
     workers = list(census.workers.values())
     by_state = Counter(worker.state for worker in workers)
-    assert census.size == len(workers) - by_state[State.SPARE]
+    exempt = [worker for worker in workers if worker.app is not None and worker.app.is_exempt]
+    counted = [worker for worker in workers if worker not in exempt]
+    assert census.exempt == len(exempt)
+    assert census.size == len(counted) - by_state[State.SPARE]
     assert census.booting == sum(worker.is_booting() for worker in workers)
     assert census.once == by_state[State.ONCE]
-    overdue = sum(worker.is_overdue for worker in workers)
-    assert (census.ending, census.overdue) == (by_state[State.ENDING] - overdue, overdue)
+    overdue = sum(worker.is_overdue for worker in counted)
+    ending = sum(worker.state is State.ENDING for worker in counted)
+    assert (census.ending, census.overdue) == (ending - overdue, overdue)
     assert all(worker.state is State.ENDING for worker in workers if worker.is_overdue)
     _check_spares(census, workers)
     _check_order(census, workers)
@@ -29,7 +33,7 @@ def check_census(pool: Scheduler) -> None:
     for app, its in apps.items():
         _check_app(app, its)
     ranked = {(n, app) for n, ranked in census.by_serving.items() for app in ranked}
-    assert ranked == {(app.serving, app) for app in apps if app.serving > 1}
+    assert ranked == {(app.serving, app) for app in apps if app.serving > 1 and not app.is_exempt}
 
 
 def _check_spares(census: Census, workers: list[WorkerState]) -> None:
@@ -43,6 +47,8 @@ def _check_spares(census: Census, workers: list[WorkerState]) -> None:
 def _check_order(census: Census, workers: list[WorkerState]) -> None:
     """Who is idle, and who is older, and in which order."""
     idle = [w for line in census.idle_lines.values() for w in (*line.kept, *line.fresh)]
+    assert not any(w.app.is_exempt for w in idle if w.app is not None)
+    idle += census.idle_exempt
     assert sorted(w.id for w in idle) == [w.id for w in workers if w.state is State.IDLE]
     for line in census.idle_lines.values():
         since = [w.idle_since_s for w in (*line.kept, *line.fresh)]

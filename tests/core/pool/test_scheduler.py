@@ -595,6 +595,17 @@ POLICIES = st.builds(
     prewarm=st.integers(0, 2),
     timeout_s=st.sampled_from([1.0, 30.0]),
 )
+EXEMPT = st.builds(
+    Policy,
+    spare_key=st.just("python"),
+    ttl_s=st.just(float("inf")),
+    idle_timeout_s=st.just(float("inf")),
+    max_requests=st.integers(1, 5),
+    workers=st.just(1),
+    prewarm=st.integers(0, 1),
+    timeout_s=st.just(30.0),
+    is_exempt=st.just(True),
+)
 
 
 def counts_for_app(worker: WorkerState) -> bool:
@@ -615,8 +626,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             boots_at_once=st.integers(1, 4),
         ),
         policies=st.lists(POLICIES, min_size=1, max_size=3),
+        exempt=st.lists(EXEMPT, max_size=2),
     )
-    def begin(self, pool: PoolLimits, policies: list[Policy]) -> None:
+    def begin(self, pool: PoolLimits, policies: list[Policy], exempt: list[Policy]) -> None:
         self.now = 0.0
         self.tickets = 0
         self.waiting: set[int] = set()
@@ -628,7 +640,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.failed: set[int] = set()  # told that they cannot load, and not dead yet
         self.told_to_end: set[int] = set()
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
-        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
+        all_policies = [*policies, *exempt]
+        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(all_policies)]
         self.carry_out(self.scheduler.keep_spares("python", self.now))
         for app in self.apps:
             self.carry_out(self.scheduler.add_app(app, self.now))
