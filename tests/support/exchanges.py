@@ -26,12 +26,22 @@ class FakeLoop:
     def __init__(self) -> None:
         self.now = 1000.0
         self._queues: dict[float, TimeoutQueue] = {}
+        self._own: list[TimeoutQueue] = []
         self.later: list[tuple[float, Any]] = []  # seconds, and what is to be called then
 
     def timeouts(self, duration_s: float) -> TimeoutQueue:
         if duration_s not in self._queues:
             self._queues[duration_s] = TimeoutQueue(cast(Any, self), duration_s)
         return self._queues[duration_s]
+
+    def new_timeouts(self, duration_s: float) -> TimeoutQueue:
+        self._own.append(TimeoutQueue(cast(Any, self), duration_s))
+        return self._own[-1]
+
+    def expire(self) -> None:
+        """What is due in queues that somebody has for himself."""
+        for queue in self._own:
+            queue.expire(self.now)
 
     def call_later(self, delay_s: float, callback: Any) -> None:
         self.later.append((delay_s, callback))

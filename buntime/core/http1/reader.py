@@ -21,7 +21,15 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 class RequestReader:
     """The requests of one connection, one after the other; bytes behind one wait for their turn."""
 
-    __slots__ = ("_body", "_parser", "_scanned", "body_ended", "buffer", "is_broken")
+    __slots__ = (
+        "_body",
+        "_gathered",
+        "_parser",
+        "_scanned",
+        "body_ended",
+        "buffer",
+        "is_broken",
+    )
 
     def __init__(self, parser: HeadParser) -> None:
         self._parser = parser
@@ -32,6 +40,7 @@ class RequestReader:
         self.is_broken = False
         # per request
         self._body: Body | None = None
+        self._gathered = b""  # of the body, for `read_body`
         self.body_ended = True  # is the body of the current request read to its end?
 
     def __repr__(self) -> str:
@@ -65,11 +74,42 @@ class RequestReader:
             self.body_ended = False
         return head
 
+    @property
+    def gathered_bytes(self) -> int:
+        """What `gather` has kept of the body."""
+        return len(self._gathered)
+
+    @property
+    def body_has_come(self) -> bool:
+        """Is all of the body here, read or not?"""
+        return self._body is None
+
+    def gather(self, limit: int) -> bool:
+        """Keep some of the body that has arrived for `read_body`; False where there is no more.
+
+        At most `limit` bytes are kept. Raises as `read_body` does.
+        """
+        data = self._take(limit - len(self._gathered))
+        self._gathered += data
+        self.body_ended = self._body is None and not self._gathered
+        return bool(data)
+
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the body that have arrived; b"" where none have.
 
         Raises ClientFault(400) for malformed chunks, after which the connection is to be closed.
         """
+        gathered = self._gathered
+        if gathered:
+            self._gathered = gathered[limit:]
+            self.body_ended = self._body is None and not self._gathered
+            return gathered[:limit]
+        data = self._take(limit)
+        if self._body is None:
+            self.body_ended = True
+        return data
+
+    def _take(self, limit: int) -> bytes:
         body = self._body
         if body is None or not self.buffer:
             return b""
@@ -80,7 +120,6 @@ class RequestReader:
             raise
         if body.ended:
             self._body = None
-            self.body_ended = True
         return data
 
     def take_rest(self) -> bytes:

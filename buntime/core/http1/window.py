@@ -84,6 +84,7 @@ class UploadWindow:
 
     __slots__ = (
         "_awaits_continue",
+        "_gathers",
         "_max_bytes",
         "_read_bytes",
         "_reader",
@@ -97,6 +98,7 @@ class UploadWindow:
         self._reader = reader
         self._max_bytes = max_bytes
         self._awaits_continue = awaits_continue
+        self._gathers = False
         self._read_bytes = -1  # by the app, when it last told that it waits
         self.credit_bytes = 0
         self.seen_bytes = 0
@@ -118,12 +120,31 @@ class UploadWindow:
     @property
     def wants_data(self) -> bool:
         """May more of the body go on as soon as it comes?"""
-        return self.credit_bytes > 0 and not self._reader.body_ended and not self.has_more
+        return self.credit_bytes > 0 and not self._reader.body_has_come and not self.has_more
 
     @property
     def is_awaited(self) -> bool:
-        """Has the app read all that was handed on, and asks for more, which has not come?"""
-        return self._read_bytes == self.seen_bytes and self.wants_data
+        """Is the client waited for, and not the app?
+
+        The app has read all that was handed on and asks for more, or has not got the request yet.
+        """
+        return self._gathers or (self._read_bytes == self.seen_bytes and self.wants_data)
+
+    @property
+    def is_gathered(self) -> bool:
+        """Is so much of the body here as goes to a worker before it reads?"""
+        return self._reader.body_has_come or self._reader.gathered_bytes >= UPLOAD_WINDOW
+
+    def begin_gathering(self) -> None:
+        """From now on what comes is kept, and `hand_on` tells that more has come."""
+        self._gathers = True
+        self._awaits_continue = False
+        self.credit_bytes = UPLOAD_WINDOW
+
+    def end_gathering(self) -> None:
+        """What is kept goes to a worker with `open`, and the rest as it comes."""
+        self._gathers = False
+        self.credit_bytes = 0
 
     def open(self) -> bytes:
         """The piece that goes with the request itself; the rest of the first window is credit.
@@ -170,6 +191,8 @@ class UploadWindow:
 
         After PIECES_PER_TURN of them there may be more. Raises as `next_piece` does.
         """
+        if self._gathers:
+            return self._gather(take)
         for count in range(PIECES_PER_TURN):
             data = self.next_piece()
             if data is None:
@@ -181,6 +204,19 @@ class UploadWindow:
         """A piece of a message goes on, which its protocol has cut to fit the credit."""
         self.credit_bytes -= size_bytes + MESSAGE_OVERHEAD
         self.seen_bytes += size_bytes
+
+    def _gather(self, tell: Callable[[bytes, bool], None]) -> int:
+        """Keep a turn's share of what has come, and tell of it and whether that is enough."""
+        reader = self._reader
+        count = 0
+        while count < PIECES_PER_TURN and reader.gather(UPLOAD_WINDOW):
+            count += 1
+        if reader.gathered_bytes > self._max_bytes:
+            raise body_too_large(self._max_bytes)
+        self.credit_bytes = UPLOAD_WINDOW - reader.gathered_bytes
+        if count or self.is_gathered:
+            tell(b"", self.is_gathered)
+        return count
 
     def _take(self, limit: int) -> bytes:
         data = self._reader.read_body(limit)

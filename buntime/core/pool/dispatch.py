@@ -89,11 +89,20 @@ class Dispatch:
             self._taken[app] = None
             yield Assign(worker.id, app.queue.take_next(now))
 
+    def refuses(self, app: AppState, now: float) -> float | None:
+        """Is the queue full, and if so, for how long about?"""
+        queue = app.queue
+        is_free = not queue and self._census.has_slot()
+        return None if is_free or len(queue) < self._limit(app) else queue.wait_s(now)
+
+    def _limit(self, app: AppState) -> int:
+        limits = self._census.limits
+        return limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
+
     def _bound(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
         """Where the queue is too long: refuse the newest, or the oldest, if that would be late."""
-        limits, queue = self._census.limits, app.queue
-        limit = limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
-        if len(queue) <= limit:
+        queue = app.queue
+        if len(queue) <= self._limit(app):
             return []
         if queue.is_overloaded(now):
             ticket = queue.oldest()

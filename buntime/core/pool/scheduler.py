@@ -92,6 +92,12 @@ class Scheduler:
             return [Refuse(ticket, app.retry_at_s - now)]
         return self._dispatch.enqueue(app, ticket, now)
 
+    def refuses(self, app: AppState, now: float) -> float | None:
+        """Would a request be refused that came now? If so, when it is worth another try."""
+        if app.is_crash_looping(now) and not app.workers:
+            return app.retry_at_s - now
+        return self._dispatch.refuses(app, now)
+
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
         """The request waits no more (its client left, its time passed); False if it did not."""
         if ticket not in app.queue:

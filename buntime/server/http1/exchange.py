@@ -8,42 +8,35 @@ exactly once. core/http1/lifecycle.py has its states. Others read its fields, an
 from collections.abc import Sequence
 from time import monotonic
 
-from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.errors import HttpError, ServerFault
 from buntime.core.http1.answer import Answer, AnswerError, Framing, is_event_stream
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
-from buntime.core.http1.lifecycle import ACCEPT, BEGIN, END, HAND_OVER, RELEASE, TAKE_BACK, State
-from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
+from buntime.core.http1.lifecycle import ACCEPT, BEGIN, END, State
+from buntime.core.http1.window import DownloadWindow
 from buntime.core.telemetry.meters import Cut
 from buntime.sdk import closecodes
+from buntime.server.http1.heldrequest import HeldRequest
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
-from buntime.server.http1.request import ClientRequest, Fields
+from buntime.server.http1.request import Fields
 from buntime.server.loop import TimeoutQueue
 from buntime.wire import MESSAGE_OVERHEAD
 
 _CLIENT_LEFT = 499  # nginx's number for the log: no status was sent
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A member of an Enum costs more to look up than a call.
 _WAITING = State.WAITING
 _ENDED = State.ENDED
 
 
-class Exchange(ClientRequest):
+class Exchange(HeldRequest):
     """One request on a connection and the answer to it."""
 
     __slots__ = (
-        "_deadlines",
-        "_download",
-        "answer",
         "is_event_stream",
         "is_open_ended",
         "keep_alive",
-        "link",
-        "responder",
         "sent_bytes",
-        "state",
         "status",
-        "tries",
     )
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
@@ -67,54 +60,6 @@ class Exchange(ClientRequest):
     def __repr__(self) -> str:
         head = self.head
         return f"Exchange({self.id}, {head.method} {head.target}, {self.state.name}, {self.status})"
-
-    @property
-    def is_ended(self) -> bool:
-        return self.state is _ENDED
-
-    # Who answers
-
-    def hand_over(self, responder: Responder, timeout_s: float) -> None:
-        """Give the request to a responder; the first one starts the app's timeout."""
-        self.state = HAND_OVER[self.state]
-        self.responder = responder
-        if self._deadlines is None:
-            self._deadlines = self._service.loop.timeouts(timeout_s)
-            self._deadlines.start(self)
-
-    def assign(self, responder: Responder, worker_name: str, number: int) -> tuple[bytes, bytes]:
-        """Give the request to a worker, in whose channel it has this number.
-
-        Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
-        Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
-        """
-        body, ended = self._open_body()
-        self.state = HAND_OVER[self.state]
-        self.responder = responder
-        self.worker_name = worker_name
-        self.tries += 1
-        if self._deadlines is not None:
-            self._deadlines.start(self)
-        if not ended:
-            self.client.settle()  # the rest is waited for from now on
-        return self.to_line(number, body, ended=ended), body
-
-    def take_back(self) -> None:
-        """Its responder has not begun, and gives it back: another one may get it."""
-        self.state = TAKE_BACK[self.state]
-        self.responder = None
-
-    def release(self) -> None:
-        """Its responder has done its part, and wants to hear nothing more."""
-        self.state = RELEASE[self.state]
-        self.responder = None
-
-    def detach(self, reason: str) -> None:
-        """Nobody waits for its responder any more, if there is one: tell it why."""
-        responder = self.responder
-        if responder is not None:
-            self.release()
-            responder.on_detached(reason)
 
     # Answering
 
@@ -259,54 +204,6 @@ class Exchange(ClientRequest):
         self.client.write(frame)
         self.on_flushed()
 
-    # The request's body
-
-    def grant_upload(self, credit: int) -> bool:
-        """The app reads: so many more bytes of the body may go to it. Did that change anything?"""
-        upload = self._upload
-        if upload is None or upload.is_wide_open or self.is_ended:
-            return False
-        self.restart_deadline()  # the app reads
-        if upload.grant(credit) and self.answer is None:
-            self.client.write(_CONTINUE)
-        if self.link is not None:
-            self.link.on_credit()
-        else:
-            self.pump()
-        self.client.settle()
-        return True
-
-    def on_waits(self, read_bytes: int) -> bool:
-        """The app has read so many bytes of the body, and waits for more. Is that news?"""
-        upload = self._upload
-        if upload is None or self.is_ended or not upload.on_waits(read_bytes):
-            return False
-        self.restart_deadline()
-        return True
-
-    def pump(self) -> None:
-        """Hand on what has come of the body, as far as credit goes."""
-        responder, upload = self.responder, self._upload
-        if responder is None or upload is None:
-            return
-        was_awaited = upload.is_awaited
-        try:
-            count = upload.hand_on(responder.on_body)
-        except ClientFault as fault:
-            self.fail(fault)
-            return
-        if count and was_awaited:
-            self.restart_deadline()
-        if count == PIECES_PER_TURN and not upload.has_more:
-            upload.has_more = True
-            self._service.loop.call_soon(self._pump_on)
-
-    def _pump_on(self) -> None:
-        if self._upload is not None:
-            self._upload.has_more = False
-        self.pump()
-        self.client.settle()
-
     # What the connection tells
 
     def on_client_left(self) -> None:
@@ -329,27 +226,6 @@ class Exchange(ClientRequest):
             if was_full:
                 self.restart_deadline()
             responder.on_taken(credit)
-
-    # Time
-
-    def on_timeout(self) -> None:
-        """The app's timeout has passed. While it waits for the client, that one's limits count."""
-        upload, download = self._upload, self._download
-        is_awaited = upload is not None and upload.is_awaited
-        if is_awaited or (download is not None and download.is_full):
-            self.restart_deadline()
-        elif self.responder is not None:
-            self.responder.on_deadline()
-
-    def restart_deadline(self) -> None:
-        """There was progress: the app's timeout starts anew."""
-        if self._deadlines is not None:
-            self._deadlines.start(self)
-
-    def _stop_deadline(self) -> None:
-        if self._deadlines is not None:
-            self._deadlines.stop(self)
-            self._deadlines = None
 
     # How it is done
 

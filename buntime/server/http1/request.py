@@ -78,6 +78,21 @@ class ClientRequest:
         return 0 if self._upload is None else self._upload.seen_bytes
 
     @property
+    def may_gather(self) -> bool:
+        """Is there a body that is still to come, and was not waited for?"""
+        return self._upload is None and self.upgrade is None and not self._reader.body_ended
+
+    @property
+    def gathered_bytes(self) -> int:
+        """What has come of the body that no worker has got."""
+        return self._reader.gathered_bytes
+
+    @property
+    def lacks_body(self) -> bool:
+        """Is more of the body to come?"""
+        return not self._reader.body_has_come
+
+    @property
     def upload_credit(self) -> int:
         """How many bytes more the worker takes."""
         return 0 if self._upload is None else self._upload.credit_bytes
@@ -180,10 +195,15 @@ class ClientRequest:
         reader = self._reader
         if reader.body_ended and self.upgrade is None:
             return b"", True
-        awaits = self.head.expects_continue
-        self._upload = UploadWindow(reader, self.body_max_bytes, awaits_continue=awaits)
-        data = self._upload.open()
+        upload = self._upload or self._make_upload()
+        data = upload.open()
         return data, reader.body_ended
+
+    def _make_upload(self) -> UploadWindow:
+        awaits = self.head.expects_continue
+        upload = UploadWindow(self._reader, self.body_max_bytes, awaits_continue=awaits)
+        self._upload = upload
+        return upload
 
 
 @lru_cache(maxsize=1024)

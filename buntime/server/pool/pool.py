@@ -24,6 +24,7 @@ from buntime.server.pool import faults
 from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
+from buntime.server.pool.gatherers import Gatherers
 from buntime.server.pool.preparing import Preparing
 from buntime.server.pool.reactions import Reactions
 from buntime.server.pool.report import PoolReport
@@ -98,6 +99,11 @@ class Pool:
             stats=self.stats,
             acts=self,
         )
+        self._gatherers = Gatherers(
+            loop,
+            slots=lambda: self._scheduler.limits.ephemeral_concurrency,
+            submit=self.submit,
+        )
         self._decisions: deque[Decision] = deque()
         self._is_carrying_out = False
         self._refilling: Timer | None = None  # workers have been taken, and others are to start
@@ -121,6 +127,9 @@ class Pool:
         deployment = self.deployments.current(app)
         if deployment is None:
             self._preparing.add(exchange, app)
+            return
+        if deployment.state.is_ephemeral and exchange.may_gather:
+            self._gather(exchange, deployment)
             return
         self.stats.on_request(app.key)
         self.enqueue(exchange, deployment)
@@ -246,6 +255,15 @@ class Pool:
         exchange: Exchange = ticket  # type: ignore[assignment]  # tickets are exchanges
         exchange.take_back()
         return exchange
+
+    def _gather(self, exchange: Exchange, deployment: Deployment) -> None:
+        """Have the body come first, unless there is no worker to be had: then say so at once."""
+        wait_s = self._scheduler.refuses(deployment.state, self._loop.now)
+        if wait_s is None:
+            self._gatherers.add(exchange, deployment.app)
+        else:
+            self.stats.on_request(deployment.app.key)
+            self._refuse(exchange, wait_s)
 
     def _refuse(self, exchange: Exchange, retry_after_s: float) -> None:
         exchange.meter.drops[Drop.REFUSED] += 1

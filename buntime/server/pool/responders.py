@@ -16,12 +16,12 @@ class Queues(Protocol):
     def wait_s(self, state: AppState) -> float: ...
 
 
-class _Waiting:
+class Waiting:
     """The worker's side of a request that no worker has: nothing comes from there."""
 
     __slots__ = ()
 
-    def on_body(self, data: bytes, ended: bool) -> NoReturn:
+    def on_body(self, data: bytes, ended: bool) -> None:
         raise AssertionError("a request that waits has no credit for a body")
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> NoReturn:
@@ -34,7 +34,7 @@ class _Waiting:
         raise AssertionError("a request that waits has no answer")
 
 
-class Queued(_Waiting):
+class Queued(Waiting):
     """It waits for a worker."""
 
     __slots__ = ("_exchange", "_queues", "_state")
@@ -55,7 +55,7 @@ class Queued(_Waiting):
         self._exchange.fail(faults.overloaded("no worker was free in time", wait_s))
 
 
-class InPreparation(_Waiting):
+class InPreparation(Waiting):
     """Its app is being looked at for the first time."""
 
     __slots__ = ("_exchange",)

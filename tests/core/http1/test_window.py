@@ -1,6 +1,6 @@
 """How much of a body may be under way between a client and a worker."""
 
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import pytest
 from hypothesis import given
@@ -248,3 +248,68 @@ def test_a_client_is_awaited_where_the_app_waits(first: int, steps: list[tuple[b
         while upload.hand_on(app.on_body):
             pass
         assert upload.is_awaited == app.waits
+
+
+# Before a worker has the request
+
+
+def gathering(body: bytes, framing: str, max_bytes: int = 1_000_000) -> UploadWindow:
+    upload = UploadWindow(reader_of(body, framing), max_bytes, awaits_continue=True)
+    upload.begin_gathering()
+    return upload
+
+
+@given(
+    body=st.binary(max_size=300_000),
+    cuts=st.lists(st.integers(0, 400_000), max_size=6),
+    is_chunked=st.booleans(),
+)
+def test_what_was_gathered_is_handed_on(body: bytes, cuts: list[int], is_chunked: bool) -> None:
+    """Whole and in order, a window of it at most, and the rest as it comes."""
+    framing, raw = f"Content-Length: {len(body)}", body
+    if is_chunked:
+        framing, raw = "Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        raw = raw if body else b"0\r\n\r\n"
+    if not raw:
+        return
+    reader = reader_of(b"", framing)
+    upload = UploadWindow(reader, len(body), awaits_continue=True)
+    upload.begin_gathering()
+    told: list[bool] = []
+    edges = [0, *sorted(min(each, len(raw)) for each in cuts), len(raw)]
+    pieces = [raw[start:end] for start, end in pairwise(edges)]
+    while pieces and not upload.is_gathered:
+        reader.receive(pieces.pop(0))
+        assert upload.is_awaited
+        while upload.hand_on(lambda data, enough: told.append(enough)):
+            pass
+        assert reader.gathered_bytes <= UPLOAD_WINDOW
+        assert upload.wants_data == (not upload.is_gathered)
+    assert upload.is_gathered == (told[-1] if told else False)
+    upload.end_gathering()
+    assert not upload.wants_data
+    passed = [upload.open()]
+    upload.grant(1_000_000)
+    while True:
+        if pieces:
+            reader.receive(pieces.pop(0))
+        while upload.hand_on(lambda data, _: passed.append(data)):
+            pass
+        if not pieces:
+            break
+    assert b"".join(passed) == body
+    assert (upload.has_ended, upload.seen_bytes) == (True, len(body))
+
+
+def test_a_body_too_large_is_refused_while_it_is_gathered() -> None:
+    """Nothing of it goes to a worker."""
+    upload = gathering(b"5\r\n01234\r\n", "Transfer-Encoding: chunked", max_bytes=4)
+    with pytest.raises(ClientFault, match="larger than 4 bytes"):
+        upload.hand_on(lambda data, enough: None)
+
+
+def test_tiny_chunks_are_gathered_in_turns() -> None:
+    """Many at once are a share of a turn each, as those that are handed on."""
+    upload = gathering(b"1\r\nx\r\n" * 10_000, "Transfer-Encoding: chunked")
+    counts = [upload.hand_on(lambda data, enough: None) for _ in range(3)]
+    assert counts == [8, 8, 8]

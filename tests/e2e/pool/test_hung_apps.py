@@ -125,6 +125,7 @@ def dripping(sock: socket.socket, piece: bytes) -> Iterator[None]:
 
 
 LENGTH = b"Content-Length: 100000\r\n"
+LARGE = b"Content-Length: 1000000\r\n"  # with `ttl: 0` a worker has it when 128 KiB have come
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 ASKS = b"Content-Length: 100000\r\nExpect: 100-continue\r\n"
 
@@ -141,7 +142,7 @@ def post(path: str, framing: bytes) -> bytes:
         ("/fetch/sleep", ASKS, b"", b"x"),
         ("/fetch/read-once", LENGTH, b"", b"x"),
         ("/fetch/read-once", CHUNKED, b"1\r\nx\r\n", b"1\r\nx\r\n"),
-        ("/once/sleep", LENGTH, b"x", b"x"),
+        ("/once/sleep", LARGE, b"x" * 131_072, b"x"),
         ("/asgi/sleep", LENGTH, b"", b"x"),
         ("/asgi/read-once", CHUNKED, b"", b"1\r\nx\r\n"),
         ("/asgi/block", LENGTH, b"", b"x"),

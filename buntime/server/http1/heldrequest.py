@@ -1,0 +1,171 @@
+"""A request in somebody's hands: whose, what of its body goes there, and how long that may take.
+
+First a queue has it, then a worker; before both, where workers are few, who waits for its body.
+core/http1/lifecycle.py has the states.
+"""
+
+from buntime.core.errors import ClientFault, HttpError
+from buntime.core.http1.answer import Answer
+from buntime.core.http1.lifecycle import HAND_OVER, RELEASE, TAKE_BACK, State
+from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
+from buntime.server.http1.parties import Link, Responder
+from buntime.server.http1.request import ClientRequest
+from buntime.server.loop import TimeoutQueue
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ENDED = State.ENDED  # a member of an Enum costs more to look up than a call
+
+
+class HeldRequest(ClientRequest):
+    """A request and its responder, without the answer; `Exchange` makes and ends it."""
+
+    __slots__ = ("_deadlines", "_download", "answer", "link", "responder", "state", "tries")
+
+    state: State
+    responder: Responder | None
+    tries: int
+    answer: Answer | None
+    link: Link | None
+    _deadlines: TimeoutQueue | None
+    _download: DownloadWindow | None
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state is _ENDED
+
+    # Who answers
+
+    def hand_over(self, responder: Responder, timeout_s: float) -> None:
+        """Give the request to a responder; the first one starts the app's timeout."""
+        self.state = HAND_OVER[self.state]
+        self.responder = responder
+        if self._deadlines is None:
+            self._deadlines = self._service.loop.timeouts(timeout_s)
+            self._deadlines.start(self)
+
+    def gather(self, responder: Responder, timeout_s: float) -> None:
+        """Have the body come, or enough of it, of which the responder is told by `on_body`.
+
+        A client that waits for 100 Continue is told to go on.
+        """
+        self._make_upload().begin_gathering()
+        self.hand_over(responder, timeout_s)
+        if self.head.expects_continue:
+            self.client.write(_CONTINUE)
+        self.pump()
+        self.client.settle()
+
+    def end_gathering(self) -> None:
+        """Enough has come: the request is free for another responder, the app's time starts."""
+        self.take_back()
+        if self._upload is not None:
+            self._upload.end_gathering()
+        self.restart_deadline()
+        self.client.settle()
+
+    def assign(self, responder: Responder, worker_name: str, number: int) -> tuple[bytes, bytes]:
+        """Give the request to a worker, in whose channel it has this number.
+
+        Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
+        Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
+        """
+        body, ended = self._open_body()
+        self.state = HAND_OVER[self.state]
+        self.responder = responder
+        self.worker_name = worker_name
+        self.tries += 1
+        if self._deadlines is not None:
+            self._deadlines.start(self)
+        if not ended:
+            self.client.settle()  # the rest is waited for from now on
+        return self.to_line(number, body, ended=ended), body
+
+    def take_back(self) -> None:
+        """Its responder has not begun, and gives it back: another one may get it."""
+        self.state = TAKE_BACK[self.state]
+        self.responder = None
+
+    def release(self) -> None:
+        """Its responder has done its part, and wants to hear nothing more."""
+        self.state = RELEASE[self.state]
+        self.responder = None
+
+    def detach(self, reason: str) -> None:
+        """Nobody waits for its responder any more, if there is one: tell it why."""
+        responder = self.responder
+        if responder is not None:
+            self.release()
+            responder.on_detached(reason)
+
+    # The request's body
+
+    def grant_upload(self, credit: int) -> bool:
+        """The app reads: so many more bytes of the body may go to it. Did that change anything?"""
+        upload = self._upload
+        if upload is None or upload.is_wide_open or self.is_ended:
+            return False
+        self.restart_deadline()  # the app reads
+        if upload.grant(credit) and self.answer is None:
+            self.client.write(_CONTINUE)
+        if self.link is not None:
+            self.link.on_credit()
+        else:
+            self.pump()
+        self.client.settle()
+        return True
+
+    def on_waits(self, read_bytes: int) -> bool:
+        """The app has read so many bytes of the body, and waits for more. Is that news?"""
+        upload = self._upload
+        if upload is None or self.is_ended or not upload.on_waits(read_bytes):
+            return False
+        self.restart_deadline()
+        return True
+
+    def pump(self) -> None:
+        """Hand on what has come of the body, as far as credit goes."""
+        responder, upload = self.responder, self._upload
+        if responder is None or upload is None:
+            return
+        was_awaited = upload.is_awaited
+        try:
+            count = upload.hand_on(responder.on_body)
+        except ClientFault as fault:
+            self.fail(fault)
+            return
+        if count and was_awaited:
+            self.restart_deadline()
+        if count == PIECES_PER_TURN and not upload.has_more:
+            upload.has_more = True
+            self._service.loop.call_soon(self._pump_on)
+
+    def _pump_on(self) -> None:
+        if self._upload is not None:
+            self._upload.has_more = False
+        self.pump()
+        self.client.settle()
+
+    # Time
+
+    def on_timeout(self) -> None:
+        """The app's timeout has passed. While it waits for the client, that one's limits count."""
+        upload, download = self._upload, self._download
+        is_awaited = upload is not None and upload.is_awaited
+        if is_awaited or (download is not None and download.is_full):
+            self.restart_deadline()
+        elif self.responder is not None:
+            self.responder.on_deadline()
+
+    def restart_deadline(self) -> None:
+        """There was progress: the app's timeout starts anew."""
+        if self._deadlines is not None:
+            self._deadlines.start(self)
+
+    def _stop_deadline(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.stop(self)
+            self._deadlines = None
+
+    def fail(self, error: HttpError) -> None:
+        """Answer with an error of the runtime; once an answer has begun, cut it."""
+        raise NotImplementedError
