@@ -6,20 +6,30 @@ bytes follow the line. Both sides use this module; it does no I/O.
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
                      or what to do to itself, see core/sandbox/order.py) tells_busy
+                     [uses] [plugin]
     UP         W->R  type
-    READY      W->R  type kind concurrency is_async boot_ms
+    READY      W->R  type kind concurrency is_async boot_ms [hooks services]
     REQUEST    R->W  type id method target base scheme version client server headers request_id
                      [size] end
     BODY       both  type id size end
     WINDOW     both  type id credit
     WAITS      W->R  type id read
     RESPONSE   W->R  type id status headers [size] end
-    CANCEL     R->W  type id reason
+    CANCEL     both  type id reason
     ERROR      W->R  type [id] message stack
     ACCEPT     W->R  type id subprotocol headers open_ended
     MESSAGE    both  type id kind [size] end
     CLOSE      both  type id code reason end
     BUSY       W->R  type share
+    HOOK       R->W  type id hook request [response] timeout_ms [size] [end]
+    VERDICT    W->R  type id action, and by action: headers path app identity cacheS vary anyPath
+                     tags until; status headers end [size]; error traceback
+    NOTICE     R->W  type notice data [dropped]
+               W->R  type notice tag
+    CALL       both  type id service method (args kwargs, or text total) [caller]
+                     [timeout_ms] [size]
+    RESULT     both  type id ok (value, or text total, or stream, or error) [size]
+    ITEM       both  type id [text total] [size] [end] [error]
     IDLE       R->W  type
     TERMINATE  R->W  type
 
@@ -45,6 +55,41 @@ worker has something in hand, and a last time when all has become quiet.
 
 Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
 CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.
+
+Plugins. INIT has `plugin` for the process of one: name, config (its options), runtime (version,
+api, environment), uses; for an app that calls services it has `uses`, their names. READY tells
+which `hooks` the module has, and its `services`: {name: [exposed methods]}.
+
+HOOK asks a plugin, `id` being of the counter of REQUEST. `hook` is on_request, on_response,
+on_server_start or on_shutdown; on_init runs before READY, unasked, and its failure is an ERROR of
+the start. `request` has method, path (below the base, decoded), query, headers, client, scheme,
+host, app, version, base, identity, isPublic, isWebSocket, requestId; for on_response `response`
+has status and headers. A body, where the manifest asks for it, is the payload, and with `end`
+false goes on in BODY as that of a REQUEST does. CANCEL with the id gives a hook up.
+Each HOOK is ended by exactly one VERDICT, or by the last BODY behind one; `action` is
+
+    continue   headers {name: value, or null to take it out}, path, app, identity (an object),
+               cacheS, vary, anyPath, tags, until (seconds since 1970); each may be missing
+    respond    status, headers [[name, value]...], end: a response with its body, as in RESPONSE
+    change     on_response: status and all headers, in the place of those that it saw
+    done       on_server_start, on_shutdown
+    failed     error, traceback: it raised, or returned what is no verdict
+
+NOTICE tells a plugin of what has happened (on_worker_spawn, on_worker_terminate, on_apps_changed,
+on_plugins_changed), and is not answered; `dropped` counts those left out before it. NOTICE of a
+plugin: `forget`, with the `tag` of verdicts that are to be dropped.
+
+CALL calls a method of a service; who is called answers RESULT. A worker numbers its calls -1, -2
+and so on, the runtime its own by the counter of REQUEST, so of ITEM, WINDOW and CANCEL the sign
+tells whose call it is. The runtime sets `caller`. `args`, `kwargs` and `value` are JSON, in which
+{"$bytes": n} stands for n bytes of the payload, in their order; an object whose one key is that,
+with any number of $ in front, gets a $ more. Where the JSON or the bytes are above MAX_PAYLOAD
+they follow by ITEM: `text` is the JSON's size, `total` that and of all bytes, in as many payloads
+as it takes. RESULT with `stream` begins a stream: each value by ITEM, the first message of it with
+`text` and `total`, and an ITEM with `end` at last, which has an `error` where it broke off. An
+error is {code, message}. ITEM costs its size and MESSAGE_OVERHEAD of credit, and nothing where it
+has no payload: CALL_WINDOW to begin with, for each direction of each call, and WINDOW for more.
+CANCEL of who calls: it waits no more; a RESULT, or the end of its stream, comes all the same.
 """
 
 from __future__ import annotations
@@ -81,6 +126,12 @@ ACCEPT = "ACCEPT"
 MESSAGE = "MESSAGE"
 CLOSE = "CLOSE"
 BUSY = "BUSY"
+HOOK = "HOOK"
+VERDICT = "VERDICT"
+NOTICE = "NOTICE"
+CALL = "CALL"
+RESULT = "RESULT"
+ITEM = "ITEM"
 IDLE = "IDLE"
 TERMINATE = "TERMINATE"
 
@@ -98,6 +149,10 @@ DOWNLOAD_WINDOW = 128 * 1024
 DOWNLOAD_WINDOW_MAX = 512 * 1024
 # bytes of credit that a MESSAGE costs beside its payload: empty ones take memory too.
 MESSAGE_OVERHEAD = 64
+# bytes of credit that each direction of a call begins with.
+CALL_WINDOW = 128 * 1024
+# bytes of one argument list, result or item of a stream: who gets it holds all of it at once.
+CONTENT_MAX = 16 * 1024 * 1024
 
 # By these the runtime asks a worker for its stacks, see worker/stacks: real-time signals that
 # hardly any program uses (the last is valgrind's), or what macOS, which has none, has instead.
