@@ -97,7 +97,7 @@ def pool_step(pool: Pool) -> AppStep:
     """Hands the request to a worker of the app."""
 
     def submit(exchange: Exchange, app: App, _: Target) -> bool:
-        pool.submit(exchange, app)
+        pool.submit(exchange, app.code)
         return True
 
     return submit

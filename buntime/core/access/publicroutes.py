@@ -50,6 +50,22 @@ class PublicRoutes:
         return any(some is not None and some.cover(path) for some in patterns)
 
 
+class BothPublic:
+    """What is public by each of several: of two manifests, say."""
+
+    __slots__ = ("_routes",)
+
+    def __init__(self, *routes: "PublicRoutes | BothPublic") -> None:
+        self._routes = routes
+
+    def __repr__(self) -> str:
+        return f"BothPublic{self._routes!r}"
+
+    def cover(self, method: str, raw_path: str) -> bool:
+        """As `PublicRoutes.cover`."""
+        return all(each.cover(method, raw_path) for each in self._routes)
+
+
 def costly(patterns: Iterable[str]) -> list[str]:
     """Those patterns that take a regular expression: `"/a/*"`, `"/**/b"`, not `"/a"`, `"/a/**"`.
 

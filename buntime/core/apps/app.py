@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from buntime.core.access.publicroutes import PublicRoutes
+from buntime.core.access.publicroutes import BothPublic, PublicRoutes
 from buntime.core.apps.manifest import Manifest
 
 # Looked for in this order where the manifest names none. A folder with one of each kind is
@@ -37,17 +37,26 @@ class App:
     entrypoint: str
     manifest: Manifest
     source: Path
+    # Where it is another app's code with less access, see `stricter.py`.
+    runs: "App | None" = field(default=None, repr=False)
+    routes: BothPublic | None = field(default=None, repr=False)
 
     # What follows from the above, made once: they are asked for by each request.
     key: str = field(init=False)  # "shop@1.2.0", "shop"
     is_static: bool = field(init=False)
-    public_routes: PublicRoutes = field(init=False, repr=False)
+    public_routes: PublicRoutes | BothPublic = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the only way in a frozen class
         set_field(self, "key", app_key(self.name, self.version))
         set_field(self, "is_static", PurePath(self.entrypoint).suffix.lower() in _STATIC_SUFFIXES)
-        set_field(self, "public_routes", PublicRoutes(self.manifest.public_routes))
+        routes = self.routes or PublicRoutes(self.manifest.public_routes)
+        set_field(self, "public_routes", routes)
+
+    @property
+    def code(self) -> "App":
+        """The app whose workers answer: itself, but for one whose access was tightened."""
+        return self.runs or self
 
     @property
     def injects_base(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from buntime.core.apps.app import App, Fault
+from buntime.core.apps.stricter import tightened
 from buntime.core.apps.versions import UNVERSIONED, select
 
 
@@ -37,6 +38,8 @@ class Succession:
         self._rollout = rollout
         self._found: dict[str, App] = {}
         self._proven: dict[str, App] = {}  # as far as is known, see `_loaded`
+        # What was made of the one that serves and the newer one, by their keys.
+        self._last_tightened: dict[tuple[str, str], tuple[App, App, App]] = {}
         self._known: frozenset[str] | None = None  # versions, at the last look
         self._added: frozenset[str] = frozenset()  # those that came after the first look
 
@@ -52,19 +55,35 @@ class Succession:
         before = self._loaded(version)
         self._found[version] = found
         if self._rollout.is_proven(found):
+            self._last_tightened.clear()
             return found
         if before is None and version in self._added:
             before = self._other(version, versions, spec)
-        return found if before is None else self._rollout.choose(found, before)
+        if before is None:
+            return found
+        chosen = self._rollout.choose(found, before)
+        return found if chosen is found else self._tightened(chosen, found)
 
     def stand_in(self, fault: Fault, versions: Iterable[str], spec: str | None) -> App | None:
         """Another version that has served, in the place of a faulty one.
 
         None where the faulty one has served: a manifest that was edited may say who is to be kept
-        out, so the one before it does not hold on.
+        out, so the one before it does not hold on. Where it could be read before, and has not
+        served, it keeps out whom it kept out then.
         """
         version = fault.version or UNVERSIONED
-        return self._other(version, versions, spec) if self._loaded(version) is None else None
+        if self._loaded(version) is not None:
+            return None
+        other, read = self._other(version, versions, spec), self._found.get(version)
+        return other if other is None or read is None else self._tightened(other, read)
+
+    def _tightened(self, served: App, newer: App) -> App:
+        """The app that serves, and the access that the newer one leaves it: the same each time."""
+        where = served.key, newer.key
+        last = self._last_tightened.get(where)
+        if last is None or last[0] is not served or last[1] is not newer:
+            last = self._last_tightened[where] = served, newer, tightened(served, newer)
+        return last[2]
 
     def _look_at(self, versions: frozenset[str]) -> None:
         if self._known is not None:

@@ -63,6 +63,39 @@ def test_what_was_loaded_after_it_was_found_counts() -> None:
     assert world.find(make_app(version="2.0.0")) is first
 
 
+def test_a_change_that_keeps_out_holds_at_once() -> None:
+    """The code waits for its proof, the access does not; and it is the same app each time."""
+    world = World()
+    first = world.found_and_loaded("1.0.0")
+    changed = make_app(version="1.0.0", visibility="protected")
+    served = world.find(changed)
+    assert (served.code, served.manifest.visibility) == (first, "protected")
+    assert world.find(changed) is served
+    assert world.find(make_app(version="1.0.0")) is first
+    world.rollout.loaded.add(changed)
+    assert world.find(changed) is changed
+
+
+def test_a_new_version_that_keeps_out() -> None:
+    """Whom it keeps out does not get in by the version that still serves in its place."""
+    world = World()
+    first = world.found_and_loaded("1.0.0")
+    second = make_app(version="2.0.0", visibility="internal")
+    assert world.find(second).manifest.visibility == "internal"
+    assert world.find(first, "1") is first
+
+
+def test_a_version_that_cannot_be_read_any_more() -> None:
+    """It keeps out whom it kept out when it could be read."""
+    world = World()
+    first = world.found_and_loaded("1.0.0")
+    world.find(make_app(version="2.0.0", visibility="protected"))
+    other = world.faulty("2.0.0")
+    assert other is not None
+    assert (other.code, other.manifest.visibility) == (first, "protected")
+    assert world.faulty("3.0.0") is first
+
+
 def test_what_was_never_loaded_does_not_count() -> None:
     """Between two states that nobody has loaded, the later one serves."""
     world = World()

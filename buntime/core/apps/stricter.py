@@ -1,0 +1,74 @@
+"""What of a changed manifest holds at once, while the code before the change still serves.
+
+A change serves once its code has loaded (`core/pool/rollout.py`). Who says in the manifest that an
+app needs a key does not mean "as soon as the code loads": what keeps somebody or something out
+holds at once. What lets in waits for the code that it was written for. So of each key that is about
+access the stricter of the two counts, and all others are as the code had them that serves.
+
+`KEYS_ABOUT_ACCESS` and `KEYS_ABOUT_CODE` are one table: each key of a manifest stands in one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from buntime.core.access.publicroutes import BothPublic
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import KEYS, Manifest
+
+_OPENNESS = ("internal", "protected", "public")
+_COOKIE_FREEDOM = ("base", "as-is")
+
+
+def _by_rank(ranks: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+    """The one of two words that stands first."""
+    return lambda one, other: min(one, other, key=ranks.index)
+
+
+# By name of the key: which of two values is the stricter one.
+KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "visibility": _by_rank(_OPENNESS),
+    # Patterns have no order: what either keeps closed is closed, see `tightened`.
+    "publicRoutes": lambda served, _: served,
+    "maxBodySize": min,
+    "cookiePath": _by_rank(_COOKIE_FREEDOM),
+}
+# How the code is found, started and ended, and as whom it runs: workers that run keep theirs.
+KEYS_ABOUT_CODE = frozenset(
+    """
+    entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
+    prewarm maxMemory maxAddressSpace maxFileSize maxProcesses python nice user sandbox write
+    injectBase
+    """.split()
+)
+_FIELDS = {key.name: key.field for key in KEYS}
+
+
+def tightened(served: App, newer: App) -> App:
+    """`served` with the access that `newer` leaves it: the same object where that is no less.
+
+    Its code is that of `served`, see `App.code`.
+    """
+    mine, theirs = served.manifest, newer.manifest
+    changed = {
+        _FIELDS[name]: stricter(getattr(mine, _FIELDS[name]), getattr(theirs, _FIELDS[name]))
+        for name, stricter in KEYS_ABOUT_ACCESS.items()
+    }
+    manifest = replace(mine, **changed)
+    if manifest == mine and (_lets_all_in(theirs) or mine.public_routes == theirs.public_routes):
+        return served
+    routes = [each.public_routes for each in (served, newer) if not _lets_all_in(each.manifest)]
+    return App(
+        served.name,
+        served.version,
+        served.dir,
+        served.entrypoint,
+        manifest,
+        served.source,
+        runs=served.code,
+        routes=BothPublic(*routes) if routes else None,
+    )
+
+
+def _lets_all_in(manifest: Manifest) -> bool:
+    return manifest.visibility == "public"

@@ -1,0 +1,106 @@
+"""What of a changed manifest holds at once, while the code before the change still serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import KEYS
+from buntime.core.apps.stricter import KEYS_ABOUT_ACCESS, KEYS_ABOUT_CODE, tightened
+from tests.support.apps import make_app
+
+# For each key another value than the default, as its field has it.
+OTHERS: dict[str, Any] = {
+    "entrypoint": "other.py",
+    "timeout": 7.0,
+    "ttl": 90.0,
+    "idleTimeout": 80.0,
+    "maxRequests": 5,
+    "lowMemory": True,
+    "autoInstall": True,
+    "env": {"A": "b"},
+    "workers": 3,
+    "concurrency": 4,
+    "prewarm": 2,
+    "maxMemory": 1 << 30,
+    "maxAddressSpace": 1 << 30,
+    "maxFileSize": 1 << 20,
+    "maxProcesses": 9,
+    "python": "3.12",
+    "nice": 3,
+    "user": "nobody",
+    "sandbox": "off",
+    "write": ("uploads",),
+    "injectBase": True,
+}
+
+
+def routes(*paths: str) -> tuple[tuple[str, str], ...]:
+    return tuple(("ALL", path) for path in paths)
+
+
+def protected(*paths: str, **manifest: object) -> App:
+    return make_app(visibility="protected", public_routes=routes(*paths), **manifest)
+
+
+def test_each_key_is_about_access_or_about_code() -> None:
+    """A new key needs its place in the table: does it hold at once, or with the code?"""
+    assert KEYS_ABOUT_ACCESS.keys() | KEYS_ABOUT_CODE == {key.name for key in KEYS}
+    assert KEYS_ABOUT_ACCESS.keys() & KEYS_ABOUT_CODE == set()
+    assert OTHERS.keys() == KEYS_ABOUT_CODE
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_keys_about_code(name: str) -> None:
+    """They wait for it: the app stays the very same."""
+    served = make_app()
+    (field,) = (key.field for key in KEYS if key.name == name)
+    assert tightened(served, make_app(**{field: OTHERS[name]})) is served
+
+
+@pytest.mark.parametrize(
+    ("field", "strict", "free"),
+    [
+        ("visibility", "protected", "public"),
+        ("visibility", "internal", "public"),
+        ("visibility", "internal", "protected"),
+        ("max_body_size_bytes", 10, 11),
+        ("cookie_path", "base", "as-is"),
+    ],
+)
+def test_the_stricter_of_two(field: str, strict: object, free: object) -> None:
+    """What keeps out holds at once; what lets in waits for the code that it was written for."""
+    served = make_app(**{field: free})
+    made = tightened(served, make_app(**{field: strict}))
+    assert getattr(made.manifest, field) == strict
+    assert made.code is served
+    assert made.key == served.key
+    kept = make_app(**{field: strict})
+    assert tightened(kept, make_app(**{field: free})) is kept
+
+
+def test_a_route_that_is_public_no_more() -> None:
+    """Of two manifests only what is public by both is."""
+    made = tightened(protected("/a", "/b"), protected("/b", "/c"))
+    assert [path for path in ("/a", "/b", "/c") if made.public_routes.cover("GET", path)] == ["/b"]
+
+
+def test_public_routes_of_an_app_that_was_public() -> None:
+    """All was public, so the newer ones count."""
+    made = tightened(make_app(public_routes=routes("/a")), protected("/b"))
+    assert [path for path in ("/a", "/b") if made.public_routes.cover("GET", path)] == ["/b"]
+
+
+def test_an_app_that_becomes_public() -> None:
+    """Not before its code has loaded: the one before it was written to be protected."""
+    served = protected("/a")
+    assert tightened(served, make_app(public_routes=routes("/b"))) is served
+
+
+def test_the_code_serves_as_it_was() -> None:
+    """What is no access is of the app that serves."""
+    served = make_app(version="1.0.0", ttl_s=60.0, timeout_s=5.0)
+    made = tightened(served, protected(ttl_s=90.0, entrypoint="other.py"))
+    assert (made.manifest.ttl_s, made.entrypoint, made.version) == (60.0, "app.py", "1.0.0")

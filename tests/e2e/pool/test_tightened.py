@@ -1,0 +1,135 @@
+"""In production: who may reach an app is decided by its newest manifest, whatever its code does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Answer, fetch
+from tests.support.harness import Runtime, running, wait_until, write_app
+
+APP = "from buntime import Response\ndef fetch(request):\n    return Response('in')\n"
+BROKEN = "raise RuntimeError('a bad deploy')\n"
+KEY = {"X-API-Key": "the-key-of-the-runtime"}
+
+
+class Served:
+    """An app that was asked, and so its code is loaded."""
+
+    def __init__(self, runtime: Runtime, folder: Path) -> None:
+        self.runtime = runtime
+        self.folder = folder
+
+    def ask(self, path: str = "/shop/", **more: object) -> Answer:
+        return fetch(self.runtime, path, **more)  # type: ignore[arg-type]
+
+    def begin(self, label: str = "shop", **manifest: object) -> None:
+        write_app(self.folder / label, {"app.py": APP}, ttl=600, **manifest)
+        wait_until(lambda: self.ask(headers=KEY).status == 200, what="the app")
+
+    def change(self, label: str = "shop", **manifest: object) -> None:
+        """Another manifest, and code that cannot be loaded."""
+        aside = self.folder.parent / "aside"
+        write_app(aside, {"app.py": BROKEN}, ttl=600, **manifest)
+        (self.folder / label).mkdir(exist_ok=True)
+        for name in ("app.py", "buntime.yaml"):
+            (aside / name).replace(self.folder / label / name)
+
+    def told(self, event: str) -> bool:
+        return any(record["event"] == event for record in self.runtime.records)
+
+    def wait_for(self, status: int, **more: object) -> None:
+        wait_until(lambda: self.ask(**more).status == status, what=f"a {status}")
+
+    def stays(self, status: int, **more: object) -> None:
+        """Also once the change has been tried."""
+        wait_until(lambda: self.ask() and self.told("app.change_boot_failed"), what="the trial")
+        assert {self.ask(**more).status for _ in range(5)} == {status}
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    apps = tmp_path / "apps"
+    apps.mkdir()
+    env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": KEY["X-API-Key"]}
+    with running(apps, env=env) as runtime:
+        yield Served(runtime, apps)
+
+
+def test_a_public_app_that_is_to_be_protected(served: Served) -> None:
+    """At once, though its new code fails; with the key, the old code answers."""
+    served.begin()
+    assert served.ask().status == 200
+    served.change(visibility="protected")
+    served.wait_for(401)
+    served.stays(401)
+    assert served.ask(headers=KEY).body == b"in"
+
+
+def test_an_app_that_is_to_be_internal(served: Served) -> None:
+    """Not even a key opens it."""
+    served.begin()
+    served.change(visibility="internal")
+    served.wait_for(404, headers=KEY)
+    served.stays(404, headers=KEY)
+
+
+def test_a_route_that_is_to_be_closed(served: Served) -> None:
+    """It needs the key at once."""
+    served.begin(visibility="protected", publicRoutes=["/", "/login"])
+    assert served.ask().status == 200
+    served.change(visibility="protected", publicRoutes=["/login"])
+    served.wait_for(401)
+    served.stays(401)
+    assert served.ask("/shop/login").status == 200
+
+
+def test_a_body_that_is_to_be_smaller(served: Served) -> None:
+    """413 at once."""
+    served.begin()
+    served.change(maxBodySize=10)
+    served.wait_for(413, method="POST", body=b"x" * 11)
+    served.stays(413, method="POST", body=b"x" * 11)
+
+
+def test_an_app_that_is_to_be_public(served: Served) -> None:
+    """Not before its code has loaded."""
+    served.begin(visibility="protected")
+    served.change()
+    wait_until(lambda: served.ask(headers=KEY).status == 200)
+    served.stays(401)
+    (served.folder / "shop" / "app.py").write_text(APP)
+    served.wait_for(200)
+
+
+def test_a_manifest_that_cannot_be_read(served: Served) -> None:
+    """It lets nobody in: what it says may be whom to keep out."""
+    served.begin()
+    served.change()
+    (served.folder / "shop" / "buntime.yaml").write_text("visibility: protecte\n")
+    served.wait_for(500, headers=KEY)
+    assert served.ask().status == 500
+
+
+def test_a_new_version_that_keeps_out(served: Served) -> None:
+    """While the version before it answers, and also once its manifest cannot be read."""
+    served.begin("shop@1.0.0")
+    served.change("shop@2.0.0", visibility="protected")
+    served.wait_for(401)
+    served.stays(401)
+    assert served.ask(headers=KEY).body == b"in"
+    assert served.ask("/shop@1.0.0/").status == 200
+    (served.folder / "shop@2.0.0" / "buntime.yaml").write_text(json.dumps({"visibilty": "no"}))
+    wait_until(lambda: served.ask() and served.told("app.version_invalid"), what="the fault")
+    assert {served.ask().status for _ in range(5)} == {401}
+
+
+def test_an_app_that_is_removed(served: Served) -> None:
+    """Its workers could still answer; nobody reaches them."""
+    served.begin()
+    shutil.move(str(served.folder / "shop"), str(served.folder.parent / "removed"))
+    served.wait_for(404)
