@@ -93,6 +93,14 @@ class TimeoutQueue:
     def stop(self, who: Expiring) -> None:
         self._deadlines.pop(who, None)
 
+    def oldest(self) -> Expiring:
+        """Whose time was started first. There must be somebody."""
+        return next(iter(self._deadlines))
+
+    def oldest_s(self) -> float:
+        """When that was, in the loop's seconds."""
+        return self._deadlines[self.oldest()] - self.duration_s
+
     def expire(self, now: float) -> None:
         """Call whoever is due, the earliest first."""
         while self._deadlines:
@@ -236,12 +244,14 @@ class Loop:
             self.guard(self._calls.popleft())
         self._flush()
 
-    def guard(self, callback: Callable[[], None]) -> None:
-        """Call; an exception goes to `on_error` instead of ending the loop."""
+    def guard(self, callback: Callable[[], None]) -> bool:
+        """Call; an exception goes to `on_error` instead of ending the loop, and returns False."""
         try:
             callback()
         except Exception as exc:  # noqa: BLE001  # the edge of a callback: logged
             self._on_error(exc)
+            return False
+        return True
 
     def _flush(self) -> None:
         while self._flushes:

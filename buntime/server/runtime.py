@@ -127,10 +127,9 @@ class Runtime:
         self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
-        connections_max = self._connections_possible()
+        self._service.admission.connections_max = self._connections_possible()
         self._listeners = [
-            Listener(self._service, self._pipeline.handle, binding, connections_max)
-            for binding in bindings
+            Listener(self._service, self._pipeline.handle, binding) for binding in bindings
         ]
         self._shutdown = Shutdown(live, self._listeners, self._service, self._pool, self._notifier)
         live.follow(self._adopt)
@@ -261,15 +260,14 @@ class Runtime:
     def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
         self._catalog.serve_from(settings.worker_dirs)
-        connections_max = self._connections_possible()
-        for listener in self._listeners:
-            listener.allow(connections_max)
+        self._service.admission.connections_max = self._connections_possible()
+        self._accept_more()
         self._warn_of_exposures()
 
     # What comes from elsewhere
 
     def _accept_more(self) -> None:
-        """A connection has closed: those who wait may come."""
+        """There may be room again: those who wait may come."""
         for listener in self._listeners:
             listener.resume()
 

@@ -237,6 +237,19 @@ def empty_lines(port: int) -> None:
 
 
 @attack
+def half_heads(port: int) -> None:
+    """A header field, and another one, without end."""
+    drip(port, b"GET / HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n", 0.5, connections=400)
+
+
+@attack
+def lingering(port: int) -> None:
+    """Bodies that are refused, and go on all the same."""
+    first = b"POST /calm/ HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n"
+    drip(port, first, b"x", 0.5, connections=400)
+
+
+@attack
 def slow_readers(port: int) -> None:
     """Ask for a large file, and take none of it."""
     socks = []

@@ -14,6 +14,7 @@ from buntime.core.http1.lifecycle import State
 from buntime.core.http1.reader import RequestReader
 from buntime.core.telemetry.meters import Meters
 from buntime.core.telemetry.records import AccessEntry
+from buntime.core.values.tally import Tally
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind, Link, Resource
 from buntime.server.http1.service import Service
@@ -46,8 +47,9 @@ class FakeLoop:
     def call_later(self, delay_s: float, callback: Any) -> None:
         self.later.append((delay_s, callback))
 
-    def guard(self, callback: Any) -> None:
+    def guard(self, callback: Any) -> bool:
         callback()
+        return True
 
     def run_blocking(self, work: Any, then: Any) -> None:
         try:
@@ -70,6 +72,7 @@ class FakeService:
         self.log = SimpleNamespace(access=self.entries.append, error=self._log_error)
         self.connections: set[Any] = set()
         self.accepted = 0
+        self.admission = SimpleNamespace(is_crowded=False, displaced=Tally(every_s=60.0))
 
     def date(self) -> str:
         return "Thu, 01 Jan 1970 00:00:00 GMT"

@@ -128,7 +128,7 @@ REQUESTS = (
         "--connections-max",
         NUMBER_FROM_1,
         "10000",
-        "most connections at a time; the next ones wait until one closes",
+        "most connections at a time; for a new one the one that was idle the longest is closed",
         live=True,
     ),
 )

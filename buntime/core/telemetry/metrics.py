@@ -170,12 +170,18 @@ ACCEPTED = Family(
     Scope.RUNTIME,
     "connections of clients that were accepted",
 )
+DISPLACED = Family(
+    "buntime_connections_displaced_total",
+    Kind.COUNTER,
+    Scope.RUNTIME,
+    "connections without a request that were closed for new ones, at the limit",
+)
 
 FAMILIES = (
     REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
-    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED,
+    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from buntime.core.errors import ServerFault
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
     CONNECTIONS,
+    DISPLACED,
     EVICTIONS,
     MEMORY,
     STARTS,
@@ -92,6 +93,7 @@ class Metrics:
             EVICTIONS: self._report.evictions,
             CONNECTIONS: len(self._service.connections),
             ACCEPTED: self._service.accepted,
+            DISPLACED: self._service.admission.displaced.total,
         }
         return Snapshot(rows, whole), [processes[meter] for meter in meters]
 

@@ -4,7 +4,6 @@ core/http1/connection.py says what is to be done; here it is done to a socket. O
 kernel does not take at once waits in `_pending`.
 """
 
-import select
 import socket
 from collections.abc import Callable, Sequence
 
@@ -14,6 +13,7 @@ from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.sdk import closecodes
 from buntime.server.http1.backlog import Backlog
+from buntime.server.http1.ending import has_hung_up, reset_at_close
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Link, Resource
 from buntime.server.http1.service import Service
@@ -21,9 +21,6 @@ from buntime.server.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
 _JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
-# Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
-_HANGUP = getattr(select, "POLLRDHUP", 0)
-_RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 # What each request needs: a member of an Enum costs more to look up than a call.
 _SERVE = Step.SERVE
@@ -121,7 +118,7 @@ class Connection:
     def on_timeout(self) -> None:
         """The time for what is due has passed."""
         due, self._due = self._due, Due.NOTHING
-        if due is Due.HANGUP and not self._has_hung_up():
+        if due is Due.HANGUP and not has_hung_up(self._sock):
             self.settle()
         else:
             self._do(self._http.on_due(due))
@@ -204,7 +201,8 @@ class Connection:
         self.exchange = None
         self._is_fresh = False
         self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
-        may_follow = keep_alive and not self.service.is_draining
+        service = self.service
+        may_follow = keep_alive and not (service.is_draining or service.admission.is_crowded)
         step = self._http.on_answered(may_follow, bool(self._pending), self.service.loop.now)
         if not self._is_serving or step is Step.ABORT or step is Step.SHUT:
             self._do(step)  # else whoever serves goes on, and settles
@@ -212,10 +210,15 @@ class Connection:
     def cut(self) -> None:
         """End in the middle of an answer: with a reset, so that no body looks complete."""
         if self.exchange is not None and self._http.phase is _EXCHANGE:
-            self._sock.setsockopt(socket.SOL_SOCKET, *_RESET)
+            reset_at_close(self._sock)
             self.abort()
 
-    # The runtime shuts down
+    # Others come, or the runtime shuts down
+
+    def read_ahead(self) -> None:
+        """What has come by now is not to be lost."""
+        if self._is_idle():
+            self._receive()
 
     def drain(self) -> None:
         """Close if nothing is under way, or nothing that would end."""
@@ -225,18 +228,18 @@ class Connection:
         if self.exchange is not None and self.exchange.is_event_stream:
             self.exchange.break_off()
             return
-        if self._is_idle():
-            self._receive()  # what has come by now is not to be lost: it is answered, as the last
+        self.read_ahead()
         if self._is_fresh and self._is_idle():
             # Its client has connected to ask, and may just be about to. Who has an answer already
             # knows that the connection may end at any time (RFC 9112, 9.3.1).
-            self.service.loop.call_later(_FRESH_S, self._end_if_idle)
+            self.service.loop.call_later(_FRESH_S, self.end_if_idle)
         else:
-            self._end_if_idle()
+            self.end_if_idle()
 
-    def _end_if_idle(self) -> None:
+    def end_if_idle(self) -> None:
+        """Close if there is no request, but half a head at most."""
         if self._is_idle():
-            self.abort()  # with half a head at most
+            self.abort()
 
     def _is_idle(self) -> bool:
         return self._http.phase is _HEAD and not self._pending and not self._http.has_more
@@ -392,9 +395,3 @@ class Connection:
     def _restart(self) -> None:
         """There was progress."""
         self.service.timeouts[self._due].start(self)
-
-    def _has_hung_up(self) -> bool:
-        """Has the client left, though it is not read?"""
-        poll = select.poll()
-        poll.register(self._sock, _HANGUP)
-        return bool(poll.poll(0))

@@ -232,7 +232,9 @@ class Exchange(HeldRequest):
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
         service = self._service
         # No further request may follow where this one's body was left unread.
-        keep_alive = self.keep_alive and self._reader.body_ended and not service.is_draining
+        keep_alive = self.keep_alive and self._reader.body_ended
+        if service.is_draining or service.admission.is_crowded:
+            keep_alive = False
         date, head = service.date(), self.head
         answer = Answer(
             head, status, fields, size, date=date, request_id=self.id, keep_alive=keep_alive

@@ -1,5 +1,6 @@
 """Accepts connections, up to a bound; the next ones wait in the kernel's backlog."""
 
+import select
 import socket
 from collections.abc import Callable
 
@@ -11,38 +12,33 @@ from buntime.server.loop import READ
 
 _ACCEPTS = 64  # in one go; those who are in want their turn
 _NO_DESCRIPTORS_S = 0.25  # how long to wait for one when the process has none left
+_NOBODY_GOES_S = 0.02  # how long to wait for somebody to become idle, or to close
 
 
 class Listener:
     """Watches a listening socket and makes connections of those who come."""
 
     def __init__(
-        self,
-        service: Service,
-        handle: Callable[[Exchange], None],
-        binding: Binding,
-        connections_max: int,
+        self, service: Service, handle: Callable[[Exchange], None], binding: Binding
     ) -> None:
-        """`connections_max` is of all listeners together."""
         self._service = service
+        self._admission = service.admission
         self._handle = handle
         self._binding = binding
         self._sock: socket.socket | None = binding.sock
-        self._connections_max = connections_max
         self._is_watching = False
+        self._is_looking_again = False
         binding.sock.setblocking(False)
+        self._backlog = select.poll()
+        self._backlog.register(binding.sock, select.POLLIN)
         self.resume()
 
     def __repr__(self) -> str:
         return f"Listener({self._binding.url}, {'watching' if self._is_watching else 'paused'})"
 
     def on_ready(self, events: int) -> None:
-        connections = self._service.connections
         for _ in range(_ACCEPTS):
-            if self._sock is None:
-                return
-            if len(connections) >= self._connections_max:
-                self._pause()
+            if self._sock is None or not self._find_room():
                 return
             try:
                 sock, from_address = self._sock.accept()
@@ -58,28 +54,43 @@ class Listener:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 peer = (_plain(from_address[0]), from_address[1])
-            address = self._binding.address
             self._service.accepted += 1
-            connections.add(Connection(self._service, self._handle, sock, peer, address))
-
-    def allow(self, connections_max: int) -> None:
-        """Another bound, of all listeners together, on connections that come from now on."""
-        self._connections_max = connections_max
-        self.resume()
+            address = self._binding.address
+            self._service.connections.add(
+                Connection(self._service, self._handle, sock, peer, address)
+            )
 
     def abort(self) -> None:
         """Stop accepting; who waits in the backlog is refused by the kernel."""
         self._pause()
+        self._admission.go_on(self)
         self._sock = None
         self._binding.close()
 
     def resume(self) -> None:
         """Accept again, if there is room."""
-        if self._is_watching or self._sock is None:
-            return
-        if len(self._service.connections) < self._connections_max:
-            self._is_watching = True
-            self._service.loop.register(self._sock, READ, self)
+        if self._admission.has_room:
+            self._watch()
+
+    def _find_room(self) -> bool:
+        """Whether to accept the next one, for whom another one may have to go."""
+        admission = self._admission
+        if admission.has_room:
+            return True
+        if not self._backlog.poll(0):  # nobody goes for nobody
+            return False
+        if admission.make_room():
+            return True
+        self._pause()
+        admission.wait(self)
+        if not self._is_looking_again:
+            self._is_looking_again = True
+            self._service.loop.call_later(_NOBODY_GOES_S, self._look_again)
+        return False
+
+    def _look_again(self) -> None:
+        self._is_looking_again = False
+        self._watch()
 
     def _on_accept_error(self, exc: OSError) -> None:
         """Out of descriptors or memory: those who are connected go on, others wait."""
@@ -87,7 +98,13 @@ class Listener:
             "listener.accept_failed", "cannot accept connections", error=str(exc)
         )
         self._pause()
-        self._service.loop.call_later(_NO_DESCRIPTORS_S, self.resume)
+        self._service.loop.call_later(_NO_DESCRIPTORS_S, self._watch)
+
+    def _watch(self) -> None:
+        if not self._is_watching and self._sock is not None:
+            self._admission.go_on(self)
+            self._is_watching = True
+            self._service.loop.register(self._sock, READ, self)
 
     def _pause(self) -> None:
         if self._is_watching and self._sock is not None:

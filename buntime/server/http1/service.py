@@ -15,6 +15,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
+from buntime.server.http1.admission import Admission
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
@@ -71,6 +72,7 @@ class Service:
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
         self.connections: set[Connected] = set()
+        self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.accepted = 0  # connections, since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed

@@ -10,8 +10,9 @@ import contextlib
 import itertools
 import select
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -433,23 +434,126 @@ def test_max_body_size_while_the_app_reads(runtime: Runtime, client: RawClient) 
 # Connections
 
 
-def test_connections_max(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Beyond the limit, clients wait in the backlog, and are served when somebody leaves."""
+FEW = 3
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """A runtime that takes few connections, with no other limit low."""
     folder = tmp_path_factory.mktemp("apps")
-    write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
-    with running(folder, env={"RUNTIME_CONNECTIONS_MAX": "3"}) as runtime, ExitStack() as stack:
-        inside = [stack.enter_context(client_of(runtime)) for _ in range(3)]
-        for client in inside:
-            assert client.get("/c/").status == 200
-        waiting = [stack.enter_context(client_of(runtime)) for _ in range(3)]
+    write_app(
+        folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6, maxBodySize=5, concurrency=9
+    )
+    with running(folder, env={"RUNTIME_CONNECTIONS_MAX": str(FEW)}) as runtime:
+        wait_until(lambda: is_served(runtime, "c"), what="the app")
+        yield runtime
+
+
+@contextlib.contextmanager
+def pouring(client: RawClient, data: bytes) -> Iterator[None]:
+    """Send the same for ever, and take what comes back."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client.send(data)
+
+    def take() -> None:
+        with contextlib.suppress(OSError, Cut):
+            while client.receive():
+                pass
+
+    threads = [threading.Thread(target=each) for each in (send, take)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            client.sock.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+def linger(client: RawClient) -> None:
+    """Send more than is taken; the answer has come, and the runtime waits for the rest."""
+    client.send(request("POST /c/length", "Content-Length: 1000000") + b"x")
+    assert client.read().status == 413
+    client.expect_end()
+
+
+# How a client holds a connection without a request under way.
+HOLDS: dict[str, Callable[[RawClient], object]] = {
+    "silence": lambda client: None,
+    "keep-alive": lambda client: client.get("/c/"),
+    "carriage return": lambda client: client.send(b"\r"),
+    "half a line": lambda client: client.send(b"GET / HT"),
+    "half a head": lambda client: client.send(b"GET / HTTP/1.1\r\nHost: a\r\n"),
+    "half a handshake": lambda client: client.send(
+        b"GET /c/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    ),
+    "TLS": lambda client: client.send(TLS_HELLO),
+    "lingering": linger,
+}
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_connections_max(narrow: Runtime, how: str) -> None:
+    """At the limit the connection goes that has been without a request for the longest; whoever
+    comes is served at once."""
+    with ExitStack() as stack:
+        holding = []
+        for _ in range(FEW):
+            holding.append(stack.enter_context(client_of(narrow)))
+            HOLDS[how](holding[-1])
+        for longest in holding:
+            begun = time.monotonic()
+            coming = stack.enter_context(client_of(narrow))
+            assert coming.get("/health").status == 200
+            assert time.monotonic() - begun < SOON_S
+            with contextlib.suppress(Cut):
+                while longest.receive():
+                    pass
+            HOLDS[how](coming)
+
+
+def test_connections_max_of_those_who_are_busy(narrow: Runtime) -> None:
+    """Whoever has a request under way stays; newcomers wait, and come when one is answered or
+    leaves. The answer says that it is the last."""
+    with ExitStack() as stack:
+        busy = [stack.enter_context(client_of(narrow)) for _ in range(FEW)]
+        for client in busy:
+            client.send(request("POST /c/length", "Expect: 100-continue", "Content-Length: 2"))
+            assert client.receive().startswith(b"HTTP/1.1 100 ")
+        waiting = [stack.enter_context(client_of(narrow)) for _ in range(FEW)]
         for client in waiting:
-            client.send(request("GET /c/"))
-        for client in inside:  # the others still are served, so the loop has turned
-            assert client.get("/c/").status == 200
+            client.send(request("POST /c/length", "Expect: 100-continue", "Content-Length: 2"))
+        narrow.wait_for_record("connections.full", connections_max=FEW)
         assert not select.select([client.sock for client in waiting], [], [], 0)[0]
-        for leaving, coming in zip(inside, waiting, strict=True):
-            leaving.close()
-            assert coming.read().status == 200
+        for leaving, coming in zip(busy, waiting, strict=True):
+            if leaving is busy[0]:
+                leaving.close()
+            else:
+                leaving.send(b"xx")
+                check_last(leaving, leaving.read())
+            assert coming.receive().startswith(b"HTTP/1.1 100 ")
+        for client in waiting:
+            client.send(b"xx")
+            assert client.read().status == 200
+
+
+def test_connections_max_of_those_who_send_in_a_row(narrow: Runtime) -> None:
+    """Who has always sent the next request already does not stay for ever either."""
+    many = request("GET /health") * 500
+    with ExitStack() as stack:
+        busy = [stack.enter_context(client_of(narrow)) for _ in range(FEW)]
+        for client in busy:
+            stack.enter_context(pouring(client, many))
+        for _ in range(FEW):
+            begun = time.monotonic()
+            with client_of(narrow) as coming:
+                assert coming.get("/health").status == 200
+            assert time.monotonic() - begun < 2 * SOON_S
 
 
 def test_many_connections(tmp_path_factory: pytest.TempPathFactory) -> None:

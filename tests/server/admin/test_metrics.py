@@ -86,6 +86,7 @@ def test_what_goes_on(fixture: Fixture) -> None:
     fixture.connect(SHOP, sent_bytes=11)
     fixture.connect(SITE)
     fixture.service.accepted = 9
+    fixture.service.admission.displaced.add(now=0.0)
     told = fixture.json()
     shop, site = told["apps"]["shop@1.0.0"], told["apps"]["site"]
     assert (shop["requestsInProgress"], shop["queueRequests"], shop["sentBytes"]) == (
@@ -99,7 +100,7 @@ def test_what_goes_on(fixture: Fixture) -> None:
     assert told["apps"][""]["workers"]["spare"] == 1
     assert told["runtime"] == {
         "workerStarts": 7, "workerEvictions": 4,
-        "connectionsOpen": 4, "connectionsAccepted": 9,
+        "connectionsOpen": 4, "connectionsAccepted": 9, "connectionsDisplaced": 1,
     }  # fmt: skip
     assert told["hitCount"] == 5
 

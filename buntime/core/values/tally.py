@@ -1,0 +1,30 @@
+"""Counts what may happen often, and has it told seldom."""
+
+
+class Tally:
+    """A number that only grows, and how much of it has not been told of.
+
+    >>> tally = Tally(every_s=60.0)
+    >>> tally.add(now=5.0), tally.add(now=6.0), tally.add(now=7.0), tally.add(now=66.0), tally.total
+    (1, 0, 0, 3, 4)
+    """
+
+    __slots__ = ("_every_s", "_told", "_told_s", "total")
+
+    def __init__(self, *, every_s: float) -> None:
+        """It is told at once, and then again `every_s` at the earliest."""
+        self.total = 0
+        self._every_s = every_s
+        self._told = 0
+        self._told_s: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Tally({self.total}, {self.total - self._told} untold)"
+
+    def add(self, now: float) -> int:
+        """It has happened once more; returns how many to tell of now, 0 where it is too early."""
+        self.total += 1
+        if self._told_s is not None and now - self._told_s < self._every_s:
+            return 0
+        untold, self._told, self._told_s = self.total - self._told, self.total, now
+        return untold

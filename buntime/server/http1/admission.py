@@ -1,0 +1,121 @@
+"""Room for another client: as many connections as there may be, and who goes for a new one.
+
+At the limit the connection goes that has been without a request for the longest: between two
+requests, in the middle of a head, or answered for the last time and still sending. Whoever has a
+request under way stays. So nobody keeps others out by doing nothing.
+
+Where all have one, newcomers wait in the kernel's backlog, and the next answer is the last one of
+its connection, whatever its client has sent behind that request: those who wait come next.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from buntime.core.http1.connection import Due
+from buntime.core.values.tally import Tally
+from buntime.server.loop import Loop, TimeoutQueue
+from buntime.server.telemetry.logs import Log
+
+# What a client may need to send its first bytes in. Else many who connect at once would push out
+# one another before any of them is read.
+_GRACE_S = 0.01
+_TRIES = 8  # of those who are found to have sent a request just now
+_TELL_S = 60.0  # between two records of the same kind
+
+
+class Displaceable(Protocol):
+    """A connection, as far as it can go for another one."""
+
+    def read_ahead(self) -> None:
+        """Take what has come of a request and was not read yet."""
+
+    def end_if_idle(self) -> None:
+        """Close, unless there is a request."""
+
+    def abort(self) -> None: ...
+
+
+class Admission:
+    """Says whether another connection may be accepted."""
+
+    def __init__(
+        self, loop: Loop, log: Log, timeouts: Mapping[Due, TimeoutQueue], count: Callable[[], int]
+    ) -> None:
+        """`timeouts` have the connections by what they wait for; `count` says how many they are."""
+        self._loop = loop
+        self._log = log
+        self._silent = timeouts[Due.SILENCE]
+        self._idle = timeouts[Due.REQUEST]
+        self._heads = timeouts[Due.HEAD]
+        self._count = count
+        self.connections_max = 1
+        self.displaced = Tally(every_s=_TELL_S)
+        self._full = Tally(every_s=_TELL_S)
+        self._waiting: set[object] = set()
+        self.is_crowded = False  # does somebody wait for whom nobody could go?
+
+    def __repr__(self) -> str:
+        return f"Admission({self._count()} of {self.connections_max})"
+
+    @property
+    def has_room(self) -> bool:
+        return self._count() < self.connections_max
+
+    def make_room(self) -> bool:
+        """Close the one that was idle the longest; returns whether another one may come."""
+        for _ in range(_TRIES):
+            queue = self._queue_of_longest()
+            if queue is None:
+                break
+            count = self._count()
+            self._have_give_way(_first(queue), queue)
+            if self._count() < count:
+                self._tell_of_displaced()
+            if self.has_room:
+                return True
+        return False
+
+    def _have_give_way(self, who: Displaceable, queue: TimeoutQueue) -> None:
+        """Close it, unless it turns out to have a request, or to have had one meanwhile."""
+        if queue is self._silent or not self._loop.guard(who.read_ahead):
+            self._loop.guard(who.abort)
+        elif queue and _first(queue) is who:
+            self._loop.guard(who.end_if_idle)
+
+    def wait(self, listener: object) -> None:
+        """Somebody waits at this listener, and nobody can go."""
+        self._waiting.add(listener)
+        self.is_crowded = True
+        if self._full.add(self._loop.now):
+            self._log.warn(
+                "connections.full",
+                "all connections have a request under way; new clients wait",
+                connections_max=self.connections_max,
+            )
+
+    def go_on(self, listener: object) -> None:
+        """It looks again."""
+        self._waiting.discard(listener)
+        self.is_crowded = bool(self._waiting)
+
+    def _queue_of_longest(self) -> TimeoutQueue | None:
+        """Where the one stands that is idle the longest, as the first."""
+        young_s = self._loop.now - _GRACE_S
+        queues = [queue for queue in (self._silent, self._idle) if queue]
+        if self._heads and self._heads.oldest_s() <= young_s:
+            queues.append(self._heads)
+        return min(queues, key=TimeoutQueue.oldest_s, default=None)
+
+    def _tell_of_displaced(self) -> None:
+        count = self.displaced.add(self._loop.now)
+        if count:
+            self._log.warn(
+                "connections.displaced",
+                "there are as many connections as there may be; idle ones are closed for new ones",
+                connections_max=self.connections_max,
+                closed=count,
+            )
+
+
+def _first(queue: TimeoutQueue) -> Displaceable:
+    return cast(Displaceable, queue.oldest())  # what stands in these queues are connections

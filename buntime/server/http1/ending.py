@@ -1,0 +1,20 @@
+"""How a client's socket ends: has its other side left, and a close that nobody overlooks."""
+
+import select
+import socket
+
+# Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
+_RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
+
+
+def has_hung_up(sock: socket.socket) -> bool:
+    """Has the other side left, though it is not read?"""
+    poll = select.poll()
+    poll.register(sock, _HANGUP)
+    return bool(poll.poll(0))
+
+
+def reset_at_close(sock: socket.socket) -> None:
+    """Its close shall be a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, *_RESET)

@@ -1,0 +1,262 @@
+"""Who goes for a new client, over real sockets, with no worker behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from buntime.core.http1.connection import PER_TURN
+from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import load_settings
+from buntime.core.telemetry.meters import Meters
+from buntime.server.http1.binding import open_bindings
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.listener import Listener
+from buntime.server.http1.service import Service
+from buntime.server.loop import READ, Loop
+from tests.support.fakes import FakeSink, make_log
+from tests.support.harness import wait_until
+from tests.support.rawclient import Cut, RawClient, request
+
+MOST = 2
+
+
+def hello(exchange: Exchange) -> None:
+    exchange.respond(200, [], b"hello")
+
+
+class House:
+    """Two listeners with room for MOST clients together."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+        self.sink = FakeSink()
+        environ = {"RUNTIME_WORKER_DIRS": "/apps"}
+        read = load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2)
+        self.service = Service(self.loop, LiveSettings(read), make_log(self.sink), Meters())
+        self.service.admission.connections_max = MOST
+        self.asked: list[Exchange] = []
+        self.answer: Callable[[Exchange], None] = hello
+        places = (TcpEndpoint("127.0.0.1", 0), TcpEndpoint("127.0.0.1", 0))
+        self.bindings = open_bindings(places)
+        self.listeners = [
+            Listener(self.service, self._handle, binding) for binding in self.bindings
+        ]
+        self.service.on_room = self._on_room
+        self.socks: list[socket.socket] = []
+
+    def come(self, data: bytes = b"", at: int = 0) -> RawClient:
+        """Connect to one of the listeners, and send."""
+        address = self.bindings[at].address
+        assert address is not None
+        sock = socket.create_connection(address, timeout=5)
+        self.socks.append(sock)
+        sock.sendall(data)
+        return RawClient(sock)
+
+    def turn_until(self, is_true: Callable[[], bool]) -> None:
+        def look() -> bool:
+            self.loop.run_once(0)
+            return is_true()
+
+        wait_until(look, what="the loop's work")
+
+    def settle(self, client: RawClient) -> None:
+        """Until this client has its answer."""
+        self.turn_until(lambda: has_come(client))
+        assert client.read().status == 200
+
+    def events(self) -> list[str]:
+        return [event for event in self.sink.events() if event.startswith("connections.")]
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.abort()
+        for connection in tuple(self.service.connections):
+            connection.abort()
+        for sock in self.socks:
+            sock.close()
+        self.loop.close()
+
+    def _handle(self, exchange: Exchange) -> None:
+        self.asked.append(exchange)
+        self.answer(exchange)
+
+    def _on_room(self) -> None:
+        for listener in self.listeners:
+            listener.resume()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.close()
+    assert house.errors == []
+
+
+def has_come(client: RawClient) -> bool:
+    """Has anything, or the end?"""
+    client.sock.setblocking(False)
+    try:
+        client.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        client.sock.settimeout(5)
+    return True
+
+
+def is_closed(client: RawClient) -> bool:
+    try:
+        return client.receive() == b""
+    except Cut:
+        return True
+
+
+def test_the_one_that_was_idle_the_longest_goes(house: House) -> None:
+    """By the end of its last answer, not by its age."""
+    first, second = house.come(request("GET /")), house.come(request("GET /"))
+    house.settle(first)
+    house.settle(second)
+    first.send(request("GET /again"))
+    house.settle(first)
+    third = house.come(request("GET /"))
+    house.settle(third)
+    assert is_closed(second)
+    assert not has_come(first)
+    assert house.service.admission.displaced.total == 1
+    assert house.events() == ["connections.displaced"]
+
+
+def test_nobody_goes_for_nobody(house: House) -> None:
+    """At the limit all stay as long as no other client comes."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+    house.listeners[0].on_ready(READ)
+    assert len(house.service.connections) == MOST
+    assert house.events() == []
+
+
+def test_one_goes_for_one(house: House) -> None:
+    """The newcomer takes the place of one, and the others stay."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+    house.settle(house.come(request("GET /")))
+    for _ in range(10):
+        house.loop.run_once(0)
+    assert [has_come(client) for client in clients] == [True, False]
+    assert len(house.service.connections) == MOST
+
+
+def test_a_request_that_has_just_come_is_answered(house: House) -> None:
+    """Though its connection was the one to go, and was not read yet."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+    clients[0].send(request("GET /again"))
+    house.come()
+    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.listeners[0].on_ready(READ)
+    assert clients[0].read().status == 200
+    assert is_closed(clients[1])
+
+
+def test_half_a_head_goes_whatever_has_come_of_it(house: House) -> None:
+    """Its bytes are read first, and make no request."""
+    clients = [house.come(b"GET / HTTP/1.1\r\nX-A: ") for _ in range(MOST)]
+    house.turn_until(lambda: len(house.service.connections) == MOST)
+    clients[0].send(b"more of it")
+    house.settle(house.come(request("GET /")))
+    assert is_closed(clients[0])
+    assert not has_come(clients[1])
+
+
+def test_busy_ones_stay(house: House) -> None:
+    """Whoever comes waits; it is told once. Both listeners are open again when one has gone."""
+    house.answer = lambda exchange: None
+    busy = [house.come(request("GET /")) for _ in range(MOST)]
+    house.turn_until(lambda: len(house.asked) == MOST)
+    waiting = [house.come(request("GET /"), at) for at in (0, 1)]
+    house.turn_until(lambda: house.service.admission.is_crowded)
+    for _ in range(3):
+        house.turn_until(lambda: not house.service.admission.is_crowded)
+        house.turn_until(lambda: house.service.admission.is_crowded)
+    assert house.events() == ["connections.full"]
+    assert len(house.service.connections) == MOST
+    for client, exchange in zip(busy, tuple(house.asked), strict=True):
+        hello(exchange)
+        reply = client.read()
+        assert (reply.status, reply.get("connection")) == (200, "close")
+        client.expect_end()
+        count = len(house.asked)
+        house.turn_until(lambda count=count: len(house.asked) > count)
+    for exchange in house.asked[MOST:]:
+        hello(exchange)
+    assert [client.read().get("connection") for client in waiting] == [None, None]
+    assert not house.service.admission.is_crowded
+
+
+def test_requests_in_a_row_end_where_others_wait(house: House) -> None:
+    """Of many that have come at once the next one is the last."""
+    house.answer = lambda exchange: None
+    busy = [house.come(request("GET /") * 3 * PER_TURN) for _ in range(MOST)]
+    house.turn_until(lambda: len(house.asked) == MOST)
+    waiting = house.come(request("GET /"))
+    house.turn_until(lambda: house.service.admission.is_crowded)
+    hello(house.asked[0])
+    assert busy[0].read().get("connection") == "close"
+    house.answer = hello
+    house.settle(waiting)
+
+
+def test_a_handler_that_raises_harms_nobody_else(house: House) -> None:
+    """A fault at a request that comes when its connection should go ends that connection alone."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+
+    def fail(exchange: Exchange) -> None:
+        house.answer = hello
+        raise RuntimeError("a fault")
+
+    house.answer = fail
+    clients[0].send(request("GET /again"))
+    coming = house.come(request("GET /"))
+    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.listeners[0].on_ready(READ)
+    house.settle(coming)
+    assert is_closed(clients[0])
+    assert not has_come(clients[1])
+    assert [str(error) for error in house.errors] == ["a fault"]
+    house.errors.clear()
+
+
+def test_who_has_just_come_has_a_moment(house: House) -> None:
+    """Many who connect at once do not push out one another before they are read."""
+    clients = [house.come() for _ in range(MOST)]
+    house.turn_until(lambda: len(house.service.connections) == MOST)
+    late = house.come(request("GET /"))
+    for client in clients:
+        client.send(request("GET /"))
+        house.settle(client)
+    house.settle(late)
+
+
+def test_a_limit_that_was_lowered_is_reached(house: House) -> None:
+    """Idle ones go when somebody comes, until there are as few as there may be."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+    house.service.admission.connections_max = 1
+    house.settle(house.come(request("GET /")))
+    assert len(house.service.connections) == 1
+    assert all(map(is_closed, clients))
