@@ -3,11 +3,12 @@
 A value of the wrong kind, an unknown key, a contradiction is an error: a slip must not go unseen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from buntime.core.apps.manifestkeys import KEYS, Key, Routes, Workers
+from buntime.core.apps.manifestkeys import KEYS, Key
+from buntime.core.apps.manifestvalues import Routes, Workers
 from buntime.core.errors import ManifestError
 from buntime.core.sandbox.plan import Level
 from buntime.core.values.units import BadValue, format_duration, format_size
@@ -23,7 +24,10 @@ __all__ = [
     "Key",
     "Manifest",
     "default_manifest",
+    "manifest_from",
     "parse_manifest",
+    "read_entries",
+    "read_values",
     "to_config",
 ]
 
@@ -62,6 +66,7 @@ class Manifest:
     write: tuple[str, ...]
     inject_base: bool | None
     cookie_path: str
+    uses: tuple[str, ...]  # services
 
 
 def parse_manifest(
@@ -72,18 +77,49 @@ def parse_manifest(
     `path` is for messages. `body_default` and `body_max` are the runtime's, in bytes. Raises
     ManifestError that names file, line, key, what came, and what is allowed.
     """
+    entries = read_entries(text, KEYS, path)
+    return manifest_from(
+        read_values(KEYS, entries, path),
+        path=path,
+        default=default_manifest(body_default),
+        body_max=body_max,
+    )
+
+
+def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "Entry"]:
+    """What stands behind each key of a manifest; none that is not of `keys`.
+
+    Raises ManifestError.
+    """
     # yaml is a tenth of the runtime's start: imported while the first workers start.
     from buntime.core.apps.document import DocumentError, read_document
 
-    verbatim = [key.name for key in KEYS if key.is_verbatim]
+    verbatim = [key.name for key in keys if key.is_verbatim]
     try:
         entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=verbatim)
     except DocumentError as exc:
         raise ManifestError(f"{_place(path, exc.line)}: {exc}") from exc
-    _refuse_unknown(entries, path)
-    parsed = ((key, _parsed(key, entries[key.name], path)) for key in KEYS if key.name in entries)
-    given: dict[str, Any] = {key.field: value for key, value in parsed if value is not None}
-    manifest = replace(default_manifest(body_default), **given)
+    _refuse_unknown(entries, [key.name for key in keys], path)
+    return entries
+
+
+def read_values(keys: Iterable[Key], entries: Mapping[str, "Entry"], path: str) -> dict[str, Any]:
+    """The values that `entries` give for those `keys` that stand among them, by field.
+
+    Raises ManifestError.
+    """
+    parsed = ((key, _parsed(key, entries[key.name], path)) for key in keys if key.name in entries)
+    return {key.field: value for key, value in parsed if value is not None}
+
+
+def manifest_from(
+    given: Mapping[str, Any], *, path: str, default: Manifest, body_max: int
+) -> tuple[Manifest, tuple[str, ...]]:
+    """`default` with the values that are given, as far as they go together; and warnings.
+
+    Raises ManifestError.
+    """
+    manifest = replace(default, **given)
     _check_lifetime(manifest, given, path)
     return _bounded(manifest, given, path, body_max)
 
@@ -105,8 +141,7 @@ def _place(path: str, line: int) -> str:
     return f"{path}:{line}" if line else path
 
 
-def _refuse_unknown(entries: Mapping[str, "Entry"], path: str) -> None:
-    known = [key.name for key in KEYS]
+def _refuse_unknown(entries: Mapping[str, "Entry"], known: list[str], path: str) -> None:
     for name, entry in entries.items():
         if name not in known:
             raise ManifestError(

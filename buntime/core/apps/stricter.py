@@ -32,6 +32,7 @@ KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
     "publicRoutes": lambda served, _: served,
     "maxBodySize": min,
     "cookiePath": _by_rank(_COOKIE_FREEDOM),
+    "uses": lambda served, newer: tuple(name for name in served if name in newer),
 }
 # How the code is found, started and ended, and as whom it runs: workers that run keep theirs.
 KEYS_ABOUT_CODE = frozenset(

@@ -78,6 +78,11 @@ def is_version(text: str) -> bool:
     return text == LATEST or _parse_version(text) is not None
 
 
+def is_range(text: str) -> bool:
+    """Whether `text` is a range: "^1.2 || 3" and "*" yes, "latest" and "abc" no."""
+    return _parse_range(text) is not None
+
+
 def select(versions: Iterable[str], spec: str | None) -> str | None:
     """The one of `versions` that `spec` means, or None where none does or `spec` is no range.
 

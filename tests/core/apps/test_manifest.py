@@ -64,6 +64,7 @@ def test_the_defaults() -> None:
         write=(),
         inject_base=None,
         cookie_path="base",
+        uses=(),
     )
     assert default_manifest(10 * MB) == expected
 
@@ -114,6 +115,7 @@ def test_all_keys() -> None:
         write: [uploads/, /srv/shared, uploads]
         injectBase: false
         cookiePath: as-is
+        uses: [kv, mail, kv]
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -142,6 +144,7 @@ def test_all_keys() -> None:
         write=("uploads", "/srv/shared"),
         inject_base=False,
         cookie_path="as-is",
+        uses=("kv", "mail"),
     )
 
 
@@ -232,6 +235,8 @@ def test_it_cannot_be_changed() -> None:
         ("publicRoutes: [/../a]", "publicRoutes: '/../a' has an empty or a dot segment"),
         ("publicRoutes: [/a//b]", "publicRoutes: '/a//b' has an empty or a dot segment"),
         ("publicRoutes: [/a**]", "publicRoutes: '/a**': write \"**\" alone between two slashes"),
+        ("uses: kv", "uses: 'kv' is not a list; write one like [kv, mail]"),
+        ("uses: [k/v]", "uses: 'k/v' is not a service; begin with a letter"),
         ("env: [A]", "env: a list is not a mapping"),
         ("env: {A-B: x}", "env: 'A-B' is not a name"),
         ("env: {A: }", 'env: A: nothing is not text; write "" for an empty one'),
@@ -341,6 +346,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "concurrency": st.none() | st.integers(1, 100),
         "injectBase": st.none() | st.booleans(),
         "cookiePath": st.sampled_from(["base", "as-is"]),
+        "uses": st.lists(st.sampled_from(["kv", "mail"])),
     },
 )
 

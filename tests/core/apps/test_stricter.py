@@ -68,6 +68,8 @@ def test_keys_about_code(name: str) -> None:
         ("visibility", "internal", "protected"),
         ("max_body_size_bytes", 10, 11),
         ("cookie_path", "base", "as-is"),
+        ("uses", ("kv",), ("mail", "kv")),
+        ("uses", (), ("kv",)),
     ],
 )
 def test_the_stricter_of_two(field: str, strict: object, free: object) -> None:

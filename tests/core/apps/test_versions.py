@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.apps.versions import LATEST, UNVERSIONED, is_version, select, sort_key
+from buntime.core.apps.versions import LATEST, UNVERSIONED, is_range, is_version, select, sort_key
 
 SHOP = ("0.9.0", "1.0.0", "1.2.0", "1.2.3", "1.10.0", "2.0.0-beta.1", "2.0.0", "3.0.0-rc.1")
 
@@ -120,6 +120,13 @@ def test_a_range_may_be_empty(spec: str) -> None:
 def test_what_is_no_range_means_no_version(spec: str) -> None:
     """A client's nonsense is answered like an unknown version, it raises nothing."""
     assert select(SHOP, spec) is None
+    assert not is_range(spec)
+
+
+@pytest.mark.parametrize("spec", ["9", "~1.2", "*", ">=1 <3", "1.0.0 - 2", "1 || 3", ""])
+def test_ranges(spec: str) -> None:
+    """What npm takes for a range is one, whether or not a version lies in it."""
+    assert is_range(spec)
 
 
 @pytest.mark.parametrize("spec", [None, LATEST])

@@ -1,0 +1,151 @@
+"""How the values of a manifest's keys are read, beyond the kinds of values that settings have too.
+
+Each takes what YAML made of the file and raises BadValue. A plugin's manifest is read by them too.
+"""
+
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from buntime.core.access.paths import has_dots, inner_path
+from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, costly
+from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
+from buntime.core.sandbox.plan import LEVELS
+from buntime.core.values.kinds import one_of, whole_number
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown, suggestion
+
+Workers = int | Literal["auto"]  # auto: one for each core
+Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
+
+
+def plain_text(value: object) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise BadValue(f"{shown(value)} is not text; write a name or a path")
+    return value
+
+
+def file_below(value: object) -> str:
+    """A path below the app's folder as far as the text shows; links are the server's to check."""
+    path = inner_path(plain_text(value))
+    if path is None:
+        raise BadValue(f"{shown(value)} is not a file in the app's folder; write a path below it")
+    return path
+
+
+_METHODS = ("ALL", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def routes(value: object) -> Routes:
+    """`["/a"]` -> `(("ALL", "/a"),)`, `{"GET": ["/a"]}` -> `(("GET", "/a"),)`."""
+    by_method = value if isinstance(value, dict) else {"ALL": value}
+    found = []
+    for word, patterns in by_method.items():
+        method = word.upper()
+        if method not in _METHODS:
+            meant = suggestion(word, _METHODS)
+            raise BadValue(f"{shown(word)} is not one of {', '.join(_METHODS)}{meant}")
+        if not isinstance(patterns, list):
+            raise BadValue(f'{shown(patterns)} is not a list; write one like ["/login", "/a/**"]')
+        found += [(method, route_pattern(pattern)) for pattern in patterns]
+    special = sum(map(len, costly(pattern for _, pattern in found)))
+    if special > GLOBS_MAX_CHARS:
+        raise BadValue(
+            f"its patterns with stars have {special} characters, allowed are {GLOBS_MAX_CHARS}; "
+            'those that end in "/**" and have no other star do not count'
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def route_pattern(value: object) -> str:
+    """A route as `core/access` compares it with decoded paths; refuses what can never match."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise BadValue(f'{shown(value)} is not a path; write one that begins with "/"')
+    if not value.isprintable() or re.search(r"[\\%?#]", value):
+        raise BadValue(f"{shown(value)} has a character that no plain path has, like % or ?")
+    inner = value[1:].split("/")
+    if has_dots(inner) or "" in inner[:-1]:
+        raise BadValue(f"{shown(value)} has an empty or a dot segment, which no plain path has")
+    if any("**" in segment and segment != "**" for segment in inner):
+        raise BadValue(f'{shown(value)}: write "**" alone between two slashes')
+    return value
+
+
+_LEVEL = one_of(*LEVELS)
+
+
+def sandbox_level(value: object) -> object:
+    """YAML takes an `off` without quotes for false."""
+    return "off" if value is False else _LEVEL(value)
+
+
+def paths(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shown(value)} is not a list; write one like [uploads, /srv/shared]")
+    return tuple(dict.fromkeys(posixpath.normpath(plain_text(path)) for path in value))
+
+
+def routes_dump(routes: Routes) -> dict[str, list[str]]:
+    by_method: dict[str, list[str]] = {}
+    for method, pattern in routes:
+        by_method.setdefault(method, []).append(pattern)
+    return by_method
+
+
+def variables(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise BadValue(f"{shown(value)} is not a mapping; write lines like NAME: value below it")
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise BadValue(f"{shown(name)} is not a name; use letters, digits and underscores")
+        if name in RUNTIME_NAMES:
+            raise BadValue(f"{name} is set by the runtime; choose another name")
+        if not isinstance(text, str):
+            raise BadValue(f'{name}: {shown(text)} is not text; write "" for an empty one')
+    return MappingProxyType(dict(value))
+
+
+def variables_dump(env: Mapping[str, str]) -> dict[str, str]:
+    """Without what is kept from workers: this goes to them."""
+    return {name: value for name, value in env.items() if not is_blocked(name)}
+
+
+def seconds_dump(seconds: float) -> float | int | None:
+    """A duration for JSON, which has no infinity: 30.0 -> 30, inf -> None."""
+    if seconds == math.inf:
+        return None
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+_COUNT = whole_number(1)
+
+
+def workers(value: object) -> Workers:
+    if value == "auto":
+        return "auto"
+    try:
+        count: int = _COUNT(value)
+    except BadValue as exc:
+        raise BadValue(f"{exc}, or auto") from None
+    return count
+
+
+SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+def service_name(value: object) -> str:
+    """What a plugin calls a service of its own: `"kv"`."""
+    if not isinstance(value, str) or not SERVICE_NAME.fullmatch(value):
+        raise BadValue(
+            f"{shown(value)} is not a service; begin with a letter, then letters, digits, _ . -"
+        )
+    return value
+
+
+def service_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shown(value)} is not a list; write one like [kv, mail]")
+    return tuple(dict.fromkeys(map(service_name, value)))
