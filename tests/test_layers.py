@@ -35,8 +35,8 @@ IN_A_WORKER = ("sdk", "wire", "worker")
 # What ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
-        "errors.py access values settings sandbox apps pool telemetry http1 sites websocket".split()
-    ),
+        "errors.py access values settings sandbox apps pool telemetry http1 plugins sites websocket"
+    ).split(),
     "server": (
         "loop.py defence bundle pythons sandbox apps telemetry "
         "sites http1 websocket pool admin steps.py pipeline.py lifetime runtime.py"

@@ -4,11 +4,11 @@ Fails closed: a path that can be read in two ways is not public, see `paths`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from buntime.core.access.paths import plain_path
 
-# A longer path is covered by patterns without stars, and by those that end in "/**", alone.
+# Of a longer path only patterns without stars, and those that end in "/**", can tell.
 _GLOB_PATH_MAX_CHARS = 2048
 # What the patterns of an app with other stars may have together: compiled in 20 ms, matched in 5.
 GLOBS_MAX_CHARS = 4096
@@ -30,7 +30,7 @@ class PublicRoutes:
         patterns: dict[str, list[str]] = {}
         for method, pattern in self._routes:
             patterns.setdefault(method.upper(), []).append(pattern)
-        self._by_method = {method: _Patterns(some) for method, some in patterns.items()}
+        self._by_method = {method: Patterns(some) for method, some in patterns.items()}
 
     def __repr__(self) -> str:
         return f"PublicRoutes({self._routes!r})"
@@ -80,12 +80,12 @@ def _literal(pattern: str) -> str:
     return whole.removesuffix("**") if whole.endswith("/**") else whole
 
 
-class _Patterns:
-    """The patterns of one method."""
+class Patterns:
+    """Some patterns for decoded paths, as `plain_path` gives them."""
 
     __slots__ = ("_globs", "_paths", "_prefixes")
 
-    def __init__(self, patterns: list[str]) -> None:
+    def __init__(self, patterns: Sequence[str]) -> None:
         special = dict.fromkeys(costly(patterns))
         plain = [pattern for pattern in patterns if pattern not in special]
         self._paths = frozenset(_literal(each) for each in plain if not each.endswith("**"))
@@ -94,10 +94,20 @@ class _Patterns:
         self._globs = re.compile(whole, re.DOTALL) if special else None
 
     def cover(self, path: str) -> bool:
+        """Whether a path is surely covered: what opens asks this."""
+        return self._cover(path, if_too_long=False)
+
+    def may_cover(self, path: str) -> bool:
+        """Whether a path is covered, or too long to tell: what closes asks this."""
+        return self._cover(path, if_too_long=True)
+
+    def _cover(self, path: str, *, if_too_long: bool) -> bool:
         if path in self._paths or path.startswith(self._prefixes):
             return True
-        if self._globs is None or len(path) > _GLOB_PATH_MAX_CHARS:
+        if self._globs is None:
             return False
+        if len(path) > _GLOB_PATH_MAX_CHARS:
+            return if_too_long
         return self._globs.fullmatch(path) is not None
 
 

@@ -1,0 +1,1 @@
+"""Plugins: apps with hooks. Their manifests, order, plan, verdicts, services and lives."""

@@ -1,0 +1,102 @@
+"""The entries that a plugin puts into the shell's menu: `menus` in its manifest.
+
+menus:
+  - {title: {en: Queues, de: Warteschlangen}, icon: icons/q.svg, path: /queues, order: 20}
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from buntime.core.apps.manifestvalues import file_below, plain_text, route_pattern
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown, suggestion
+
+_ENTRIES_MAX = 50  # a list, and of each entry's items
+_TITLE_MAX_CHARS = 80
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_ORDER_MAX = 10**9
+_ANY = ""  # language of a title that is one text
+
+
+class Menu(NamedTuple):
+    """One entry; those of `items` stand below it and have none of their own."""
+
+    title: Mapping[str, str]  # by language, "" for any
+    path: str  # below the plugin's base
+    icon: str | None  # an SVG file in the plugin's folder
+    order: float
+    items: tuple["Menu", ...] = ()
+
+    def dump(self) -> dict[str, object]:
+        """As JSON, by the manifest's keys."""
+        title: object = self.title.get(_ANY) or dict(self.title)
+        items = [item.dump() for item in self.items]
+        return {**self._asdict(), "title": title, "items": items}
+
+
+def parse_menus(value: object) -> tuple[Menu, ...]:
+    """`menus` as a manifest has it, in the order in which they are shown. Raises BadValue."""
+    return _menus(value, may_nest=True)
+
+
+def _menus(value: object, *, may_nest: bool) -> tuple[Menu, ...]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shown(value)} is not a list; write one like [{{title: Keys, path: /}}]")
+    if len(value) > _ENTRIES_MAX:
+        raise BadValue(f"{len(value)} entries are too many; write {_ENTRIES_MAX} at most")
+    return tuple(sorted((_menu(each, may_nest) for each in value), key=lambda menu: menu.order))
+
+
+def _menu(value: object, may_nest: bool) -> Menu:
+    known = [name for name in Menu._fields if may_nest or name != "items"]
+    if not isinstance(value, dict):
+        raise BadValue(f"{shown(value)} is not a mapping; write one like {{title: Keys, path: /}}")
+    for key in value:
+        if key not in known:
+            meant = suggestion(key, known)
+            raise BadValue(f"unknown key {shown(key)}{meant} (allowed are {', '.join(known)})")
+    for key in ("title", "path"):
+        if key not in value:
+            raise BadValue(f"{key} is missing; a menu entry needs title and path")
+    return Menu(
+        title=_title(value["title"]),
+        path=route_pattern(value["path"]),
+        icon=_icon(value["icon"]) if value.get("icon") is not None else None,
+        order=parse_order(value.get("order", 0)),
+        items=_menus(value.get("items", []), may_nest=False),
+    )
+
+
+def parse_order(value: Any) -> float:
+    """A place among others, the lowest first: any number. Raises BadValue."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and abs(value) <= _ORDER_MAX:  # neither infinity nor NaN
+        return float(value)
+    raise BadValue(f"{shown(value)} is not a place; write a number, the lowest comes first")
+
+
+def _title(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        return MappingProxyType({_ANY: _words(value)})
+    if not value:
+        raise BadValue("title has no language; write one like {en: Keys}")
+    for language in value:
+        if not _LANGUAGE.fullmatch(language):
+            raise BadValue(f"{shown(language)} is not a language; write one like en or pt-BR")
+    return MappingProxyType({language: _words(text) for language, text in value.items()})
+
+
+def _words(value: object) -> str:
+    text = plain_text(value)
+    if len(text) > _TITLE_MAX_CHARS:
+        raise BadValue(f"{shown(text)} is too long; write {_TITLE_MAX_CHARS} characters at most")
+    return text
+
+
+def _icon(value: object) -> str:
+    path = file_below(value)
+    if not path.lower().endswith(".svg"):
+        raise BadValue(f"{shown(value)} is not an SVG file; write one like icon.svg")
+    return path
