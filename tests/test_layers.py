@@ -1,8 +1,9 @@
 """Imports point one way: sdk <- wire <- worker, sdk <- wire <- core <- server <- commands.
 
-Worker and server never meet. A worker is started with nothing but the standard library and the
-layers below it, so an import that breaks this rule breaks workers. Inside core and server each
-concern has a folder, and the concerns have an order too: a folder imports from those before it.
+Worker and server never meet; what both do lies below them, in `wire` and `confine`. A worker is
+started with nothing but the standard library and the layers below it, so an import that breaks this
+rule breaks workers. Inside core and server each concern has a folder, and the concerns have an
+order too: a folder imports from those before it.
 """
 
 import ast
@@ -24,13 +25,14 @@ TREES = {name: ast.parse(path.read_bytes()) for name, path in FILES.items()}
 ALLOWED = {
     "sdk": {"sdk"},
     "wire": {"sdk", "wire"},
-    "worker": {"sdk", "wire", "worker"},
+    "confine": {"sdk", "wire", "confine"},
+    "worker": {"sdk", "wire", "confine", "worker"},
     "core": {"sdk", "wire", "core"},
-    "server": {"sdk", "wire", "core", "server"},
-    "commands": {"sdk", "wire", "core", "server", "commands"},
+    "server": {"sdk", "wire", "confine", "core", "server"},
+    "commands": {"sdk", "wire", "confine", "core", "server", "commands"},
     "__main__": {"sdk", "wire", "core", "commands", "__main__"},
 }
-IN_A_WORKER = ("sdk", "wire", "worker")
+IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 # The concerns of a layer in their order: each imports from itself and from those before it.
 # What ends in .py is a module beside the folders.
 CONCERNS = {
@@ -43,7 +45,7 @@ CONCERNS = {
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
-BESIDE = {"__init__.py", "__main__.py", "wire.py"}  # modules beside the layers
+BESIDE = {"__init__.py", "__main__.py", "wire.py", "confine.py"}  # modules beside the layers
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
     "buntime.core.apps.document",

@@ -43,6 +43,8 @@ from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 
@@ -97,18 +99,26 @@ class Runtime:
         self._log = log
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
-        self._interpreters = Interpreters(
-            settings.python, tell=log.info, users=Users(fixed=settings.app_users, warn=log.warn)
-        )
         bundle = ensure_bundle(default_cache_dir(os.environ), warn=log.warn)
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
+        environ = dict(os.environ)
+        sandboxes = Sandboxes(
+            find_kernel(), live, bundle=str(bundle), environ=environ, warn=log.warn
+        )
+        self._interpreters = Interpreters(
+            settings.python,
+            tell=log.info,
+            users=Users(fixed=settings.app_users, warn=log.warn),
+            confinement=sandboxes.starts,
+        )
         self._pool = Pool(
             self._loop,
             live,
             log,
             interpreters=self._interpreters,
+            sandboxes=sandboxes,
             bundle=str(bundle),
-            environ=dict(os.environ),
+            environ=environ,
         )
         self._catalog = Catalog(
             settings.worker_dirs,

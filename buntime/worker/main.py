@@ -14,6 +14,7 @@ import posix  # `os` is this and what takes 6 of a worker's 45 million instructi
 import sys
 import time
 
+from buntime.confine import NotConfined, get_ready, restrict, shed
 from buntime.wire import ERROR, INIT, READY, TERMINATE, UP
 from buntime.worker.adoption import adopt
 from buntime.worker.channel import Channel
@@ -23,7 +24,6 @@ from buntime.worker.lifeline import arm
 from buntime.worker.limits import limit, take_place
 from buntime.worker.load import load
 from buntime.worker.report import BootError, complain, describe
-from buntime.worker.sandbox import get_ready, restrict, shed
 from buntime.worker.stacks import offer
 from buntime.worker.sync import SyncEngine
 
@@ -89,12 +89,7 @@ def main(argv: list[str]) -> NoReturn:
         )
 
     try:
-        order = init.get("sandbox")
-        if order:
-            shed(order)
-        take_place(init, lifeline)
-        if order:
-            restrict(order)
+        _settle(init, lifeline)
         adopt(init, bundle)
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):
@@ -119,6 +114,20 @@ def _wait_for_init(channel: Channel) -> tuple[Message, list[Received]]:
     if head["type"] != INIT:
         channel.quit(f"the runtime sent {head['type']} before INIT")
     return head, received[1:]
+
+
+def _settle(init: Message, lifeline: int) -> None:
+    """Take on limits, user and sandbox, before any code of the app."""
+    order = init.get("sandbox")
+    if not order:
+        take_place(init, lifeline)
+        return
+    try:
+        shed(order)
+        take_place(init, lifeline)
+        restrict(order)
+    except NotConfined as exc:
+        raise BootError(str(exc)) from exc
 
 
 def _serve(

@@ -6,11 +6,14 @@
  "files": 32775,                what a rule for a file may bear
  "ports": [0],                  TCP ports that may be bound; 0: any free one
  "filter": "2000000004...",     the program for seccomp, in hex; empty for none
- "capabilities": [16, 17, ...]} to be dropped
+ "capabilities": [16, 17, ...], that no program gets again
+ "own": [16, 17, ...]}          to be dropped by who is root
 """
 
+from typing import Any
+
 from buntime.core.sandbox.kernel import OF_FILES, Kernel, binds_are_ruled, handled, ruleset
-from buntime.core.sandbox.plan import Level, Rules
+from buntime.core.sandbox.plan import OWN_PROCESS, Level, Rules
 
 # Of linux/capability.h. With these, root reads memory and disks past all files, changes what it may
 # not write, hears others' traffic, or takes its limits back.
@@ -47,8 +50,13 @@ def dropped_capabilities(*, is_root: bool, becomes_user: bool) -> list[int]:
 
 
 def make_order(
-    level: Level, rules: Rules, kernel: Kernel, *, program: bytes, capabilities: list[int]
-) -> dict[str, object]:
+    level: Level,
+    rules: Rules,
+    kernel: Kernel,
+    *,
+    program: bytes,
+    capabilities: list[int],
+) -> dict[str, Any]:
     """The `sandbox` of INIT: only what this kernel knows stands in it."""
     known = handled(kernel)
     return {
@@ -59,4 +67,19 @@ def make_order(
         "ports": [0] if binds_are_ruled(kernel) else [],
         "filter": program.hex() if kernel.has_seccomp else "",
         "capabilities": capabilities,
+        "own": capabilities,
+    }
+
+
+def at_start(order: dict[str, Any], *, is_root: bool, becomes_user: bool) -> dict[str, Any]:
+    """The same for a thread of the runtime that starts a program, which then becomes a user.
+
+    Until then it has the capabilities that this takes; after that it has none.
+    """
+    capabilities = dropped_capabilities(is_root=is_root, becomes_user=becomes_user)
+    return {
+        **order,
+        "rules": [[access, paths] for access, paths in order["rules"] if paths != [OWN_PROCESS]],
+        "capabilities": capabilities,
+        "own": [] if becomes_user else capabilities,
     }

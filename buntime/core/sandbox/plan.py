@@ -45,15 +45,19 @@ SYSTEM_READ = (
             *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload"),
             *("ld-musl-x86_64.path", "ld-musl-aarch64.path"),
             *("localtime", "timezone", "zoneinfo", "locale.alias", "locale.conf"),
-            *("passwd", "group", "os-release", "fonts"),
+            *("passwd", "group", "fonts"),
+            # Which system it is; pip asks.
+            *("os-release", "lsb-release", "system-release", "debian_version", "alpine-release"),
+            *("arch-release", "centos-release", "fedora-release", "redhat-release"),
         )
     ),
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts")
 _DEVICE_FOLDER = "/dev"
 _SHARED_MEMORY = "/dev/shm"  # for multiprocessing's locks and arrays
-# The slash has the link followed, to the worker's own process.
-_OWN_PROCESS = "/proc/self/"
+# The slash has the link followed, to the worker's own process. A thread of the runtime gets no rule
+# for it: there it is the runtime's.
+OWN_PROCESS = "/proc/self/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,9 @@ class AppPaths:
     kept: tuple[str, ...]  # its data and its temporary folder
     wanted: tuple[str, ...]  # `write` of its manifest
     python: tuple[str, ...]  # its interpreter, packages, and the worker's code
+    told: tuple[str, ...] = ()  # more of them, as the app says
+    read: tuple[str, ...] = ()  # what may be read besides
+    is_built: bool = False  # what is in `kept` is run, too, also at the level "strict"
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,9 @@ def plan(
     """The rules for an app. `common` is `common_paths`, where it is known already."""
     others = [path for path in around.apps if path != app.folder]
     own = list(_inside(app.folder, (*others, *around.secrets), entries))
-    python = [inner for path in app.python for inner in _inside(path, around.closed, entries)]
+    read = [inner for path in app.read for inner in _inside(path, around.closed, entries)]
+    needed = (*app.python, *_believed(app, around))
+    python = [inner for path in needed for inner in _inside(path, around.closed, entries)]
     given = {path: list(_given(path, app, around, entries)) for path in app.wanted}
     denied = tuple(path for path, inner in given.items() if inner != [path])
     granted = [path for inner in given.values() for path in inner]
@@ -111,13 +120,18 @@ def plan(
     rules: Rules
     if level == "strict":
         beside = open_paths(around.run, around, entries)
-        read = open_paths(around.read, around, entries)
-        rules = [(RUN, _outermost([*beside, *own, *python])), (READ, read), (WRITE, kept)]
+        read += open_paths(around.read, around, entries)
+        written = WRITE | Access.EXECUTE if app.is_built else WRITE
+        rules = [
+            (RUN, _outermost([*beside, *own, *python])),
+            (READ, _outermost(read)),
+            (written, kept),
+        ]
     else:
         beside = common_paths(around, entries) if common is None else list(common)
         # All alike: a move is refused where a file would come to be allowed more.
         rules = [
-            (RUN, _outermost([*beside, *app.versions, *python])),
+            (RUN, _outermost([*beside, *app.versions, *python, *read])),
             (WRITE | Access.EXECUTE, _outermost([*own, *kept])),
         ]
     return Plan([*rules, *_of_devices(devices)], denied)
@@ -156,6 +170,15 @@ def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]
         yield from _inside(path, below, entries)
 
 
+def _believed(app: AppPaths, around: Surroundings) -> Iterator[str]:
+    """Of what an app tells, what is its own, or closed to nobody."""
+    own = (app.folder, *app.versions, *app.kept, *app.python)
+    for path in app.told:
+        is_own = any(is_within(path, folder) for folder in own)
+        if is_own or not any(is_within(path, folder) for folder in around.closed):
+            yield path
+
+
 def _given(path: str, app: AppPaths, around: Surroundings, entries: Entries) -> Iterator[str]:
     """What is allowed of a path of `write`: what is neither another app's nor a secret."""
     others = () if is_within(path, app.folder) else around.apps
@@ -181,5 +204,5 @@ def _of_devices(wanted: list[str]) -> Rules:
     return [
         (USE | Access.READ_DIR, [*devices, *wanted]),
         (WRITE, [_SHARED_MEMORY]),
-        (READ | Access.WRITE_FILE | Access.TRUNCATE, [_OWN_PROCESS]),
+        (READ | Access.WRITE_FILE | Access.TRUNCATE, [OWN_PROCESS]),
     ]

@@ -17,6 +17,13 @@ from buntime.server.pythons.probe import Interpreter
 from buntime.wire import INIT, Message
 
 
+class Own(NamedTuple):
+    """An app, and the interpreter that it decides about."""
+
+    app: App
+    interpreter: Interpreter
+
+
 class SpareKey(NamedTuple):
     """Interpreter and flags of a spare: only an app with the same key can use it."""
 
@@ -24,6 +31,7 @@ class SpareKey(NamedTuple):
     low_memory: bool
     bundle: str | None = None  # where the worker's code is; None: the runtime's own
     user: Identity | None = None  # whose it is from its start; None: the runtime's
+    own: Own | None = None  # in whose sandbox it starts; None: in none
 
 
 class Init(NamedTuple):
@@ -64,7 +72,7 @@ class Deployment:
         self.state = AppState(
             app.key,
             Policy(
-                spare_key=_spare_key(interpreter, manifest.low_memory),
+                spare_key=_spare_key(app, interpreter),
                 ttl_s=manifest.ttl_s,
                 idle_timeout_s=manifest.idle_timeout_s,
                 max_requests=manifest.max_requests,
@@ -96,12 +104,15 @@ class Deployment:
         return self.watch is not None and self.watch.changed()
 
 
-def _spare_key(interpreter: Interpreter, low_memory: bool) -> SpareKey:
+def _spare_key(app: App, interpreter: Interpreter) -> SpareKey:
     user = interpreter.user
-    if user is None:
-        return SpareKey(interpreter.executable, low_memory)
-    owner = user.identity if user.is_from_start else None
-    return SpareKey(interpreter.executable, low_memory, user.bundle, owner)
+    return SpareKey(
+        interpreter.executable,
+        app.manifest.low_memory,
+        user and user.bundle,
+        user.identity if user and user.is_from_start else None,
+        Own(app, interpreter) if interpreter.is_own else None,
+    )
 
 
 def init_of(
@@ -124,7 +135,7 @@ def _make_init(
 ) -> Init:
     app, interpreter = deployment.app, deployment.interpreter
     user = None if interpreter.user is None else interpreter.user.identity
-    becomes = None if _spare_key(interpreter, False).user else user  # else it is that user already
+    becomes = None if _spare_key(app, interpreter).user else user  # else it is that user already
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),

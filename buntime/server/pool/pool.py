@@ -33,7 +33,6 @@ from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
 from buntime.server.pythons.interpreter import Interpreters
-from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
@@ -53,6 +52,7 @@ class Pool:
         log: Log,
         *,
         interpreters: Interpreters,
+        sandboxes: Sandboxes,
         bundle: str,
         environ: Mapping[str, str],
     ) -> None:
@@ -61,8 +61,7 @@ class Pool:
         self._default_python = interpreters.default.executable
         self._scheduler = scheduler = Scheduler(_limits(settings), jitter=random.random)
         self.stats = PoolStats()
-        kernel = find_kernel()
-        self.sandboxes = Sandboxes(kernel, live, bundle=bundle, environ=environ, warn=log.warn)
+        self.sandboxes = sandboxes
         self.deployments = Deployments(
             loop,
             log,
@@ -79,7 +78,7 @@ class Pool:
             bundle=bundle,
             environ=environ,
             stats=self.stats,
-            sandboxes=self.sandboxes,
+            sandboxes=sandboxes,
         )
         self._upkeep = Upkeep(
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out

@@ -18,10 +18,12 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from buntime.server.defence.ownthread import confined
 from buntime.server.loop import Loop
 from buntime.server.pool.output import Dropped, Line, Output, OutputBudget
 from buntime.server.pool.stacks import Stacks
 from buntime.server.pythons.identity import Identity, options_of
+from buntime.wire import Message
 
 # bytes the kernel keeps in each direction of a channel: room for a window of each of a few
 # requests, so that sending a body does not alternate with waking the other side.
@@ -40,16 +42,18 @@ class Process:
         environ: Mapping[str, str],
         *,
         user: Identity | None = None,
+        sandbox: Message | None = None,
         on_line: Line,
         on_dropped: Dropped,
         on_exit: Callable[[int], None],
     ) -> None:
         """Start `command` as `user` with the numbers of channel, lifeline and stacks appended.
 
+        In a `sandbox` from the start, where there is an order for one.
         `on_line` gets each line of its output, `on_dropped` the numbers of lines and bytes of it
         that were too many (see output.py), `on_exit` its return code (negative for a
         signal), once, on the loop's thread, when its output has been read to the end.
-        Raises OSError where it cannot be started.
+        Raises OSError and NotConfined where it cannot be started.
         """
         self._loop = loop
         self._on_exit = on_exit
@@ -66,15 +70,18 @@ class Process:
             try:
                 for end in (self.channel, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
-                self._popen = subprocess.Popen(
-                    [*command, *map(str, passed)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=dict(environ),
-                    pass_fds=passed,
-                    process_group=0,
-                    **options_of(user),
+                self._popen = confined(
+                    sandbox,
+                    lambda: subprocess.Popen(
+                        [*command, *map(str, passed)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        env=dict(environ),
+                        pass_fds=passed,
+                        process_group=0,
+                        **options_of(user),
+                    ),
                 )
             finally:
                 theirs.close()

@@ -6,6 +6,7 @@ Who is to start and to end is the scheduler's to decide, see the pool.
 from collections.abc import Mapping
 from typing import Protocol
 
+from buntime.confine import NotConfined
 from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
@@ -87,11 +88,12 @@ class Supervisor:
                 command,
                 environ,
                 user=key.user,
+                sandbox=key.own and self._sandboxes.order_at_start(*key.own, self._loop.now),
                 on_line=lambda stream, line: self._on_line(number, stream, line),
                 on_dropped=lambda lines, size: self._on_dropped(number, lines, size),
                 on_exit=lambda returncode: events.on_exit(number, returncode),
             )
-        except OSError as exc:
+        except (NotConfined, OSError) as exc:
             log.error(
                 "worker.start_failed",
                 "cannot start a worker",

@@ -22,6 +22,8 @@ from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.pythons.users import Users
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.sites.published import Published, list_published
 from buntime.server.telemetry.logs import Log
 
@@ -61,16 +63,23 @@ class Trial:
         self._tell = tell
         self._loop = Loop(self._on_error)
         self._failure: BaseException | None = None
+        live, environ = LiveSettings(settings), dict(os.environ)
+        bundle = str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn))
+        sandboxes = Sandboxes(find_kernel(), live, bundle=bundle, environ=environ, warn=log.warn)
         self._interpreters = Interpreters(
-            settings.python, tell=log.info, users=Users(fixed=settings.app_users, warn=log.warn)
+            settings.python,
+            tell=log.info,
+            users=Users(fixed=settings.app_users, warn=log.warn),
+            confinement=sandboxes.starts,
         )
         self._pool = Pool(
             self._loop,
-            LiveSettings(settings),
+            live,
             log,
             interpreters=self._interpreters,
-            bundle=str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn)),
-            environ=dict(os.environ),
+            sandboxes=sandboxes,
+            bundle=bundle,
+            environ=environ,
         )
         self._left: list[App | Fault] = []
         self._began_s = 0.0  # of the app that is tried

@@ -13,9 +13,10 @@ the user could signal the whole runtime by way of that thread. Programs that it 
 import os
 import pwd
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
+
+from buntime.server.defence.ownthread import in_own_thread
 
 try:
     import ctypes  # for setfsuid, and setgroups for one thread
@@ -74,22 +75,7 @@ def run_as(identity: Identity | None, work: Callable[[], _T]) -> _T:
     """
     if identity is None:
         return work()
-    results: list[_T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            _take_on(identity)
-            results.append(work())
-        except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
-            failures.append(exc)
-
-    thread = threading.Thread(target=run, name=f"as {identity.name}")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+    return in_own_thread(lambda: _take_on(identity), work, name=f"as {identity.name}")
 
 
 def _take_on(identity: Identity) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import NamedTuple
 
+from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.identity import Identity, options_of
+from buntime.wire import Message
 
 _POLL_S = 0.05
 _END_POLL_S = 0.002  # who has closed its output ends soon
@@ -35,21 +37,26 @@ def ask(
     env: Mapping[str, str],
     timeout_s: float,
     user: Identity | None = None,
+    sandbox: Message | None = None,
     cancelled: Event = _NEVER,
 ) -> Said:
     """Run `command` as `user` until it ends, time is up, it is `cancelled` or it says too much.
 
-    Raises OSError and ValueError where it cannot be started.
+    In a `sandbox`, where there is an order for one. Raises OSError, ValueError and NotConfined
+    where it cannot be started.
     """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(env),
-        cwd="/",
-        start_new_session=True,
-        **options_of(user),
+    process = confined(
+        sandbox,
+        lambda: subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            cwd="/",
+            start_new_session=True,
+            **options_of(user),
+        ),
     )
     deadline = time.monotonic() + timeout_s
 

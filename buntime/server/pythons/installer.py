@@ -12,6 +12,9 @@ Where the app has a user of its own, all of this but the lock file lies in a fol
 in the cache, and is done as that user: to build a package is to run its author's code, and who can
 write the app's folder can put links there.
 
+venv, pip and what they build run in the app's sandbox, where they may write to the environment and
+to temporary files of the app.
+
 Guarantees:
 - Only a complete environment is used. One whose installation was cut short is made anew.
 - An environment is made where it stays, and never changed: what it says of its place is true, and
@@ -38,12 +41,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_lock
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.units import format_size
+from buntime.server.defence.ownthread import confined
 from buntime.server.defence.regularfile import read_regular
+from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
 
@@ -107,11 +113,13 @@ class Installer:
         tell: Tell | None = None,
         clock: Callable[[], float] = time.monotonic,
         limit_s: float = _LIMIT_S,
+        confinement: Confinement | None = None,
     ) -> None:
         self._environ = environ
         self._tell = tell or _say_nothing
         self._clock = clock
         self._limit_s = limit_s
+        self._confinement = Unconfined() if confinement is None else confinement
         self._closed = threading.Event()
         self._plans: dict[Path, _MadePlan] = {}  # by App.dir
         self._failures: dict[Path, _Failure] = {}  # by App.dir
@@ -142,15 +150,15 @@ class Installer:
         it is unfit, and where something failed, with the last lines that pip wrote.
         """
         home = app.dir if owner is None else owner.folder / _label(app)
+        user = None if owner is None else owner.identity
+        workshop = self._confinement.for_install(app, base.executable, home, user)
         try:
-            if owner is None:
-                return self._ensure(app, base, home, None)
-            return run_as(owner.identity, lambda: self._ensure(app, base, home, owner.identity))
-        except (BadLock, CannotBecome, InstallFailed, OSError) as exc:
+            return run_as(user, lambda: self._ensure(app, base, home, workshop))
+        except (BadLock, CannotBecome, InstallFailed, NotConfined, OSError) as exc:
             raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, home)}") from exc
 
-    def _ensure(self, app: App, base: Base, home: Path, user: Identity | None) -> str:
-        plan = self._make_plan(app, base, home, user)
+    def _ensure(self, app: App, base: Base, home: Path, workshop: Workshop) -> str:
+        plan = self._make_plan(app, base, home, workshop)
         if not plan.is_done():
             home.mkdir(exist_ok=True)
             with self._alone(home):
@@ -163,7 +171,7 @@ class Installer:
         """End what is being installed, soon; nothing will be any more."""
         self._closed.set()
 
-    def _make_plan(self, app: App, base: Base, home: Path, user: Identity | None) -> _Plan:
+    def _make_plan(self, app: App, base: Base, home: Path, workshop: Workshop) -> _Plan:
         if getattr(sys, "frozen", False) and base.executable == sys.executable:
             raise InstallFailed(
                 "this build of buntime has no Python to make an environment with; "
@@ -186,10 +194,10 @@ class Installer:
             lock_name=path.name,
             checks_hashes=checks_hashes,
             working_dir=app.dir,
-            user=user,
+            workshop=workshop,
         )
         plan = _Plan(app, recipe, lock, home)
-        self._plans[app.dir] = _MadePlan(base, user, signature, plan)
+        self._plans[app.dir] = _MadePlan(base, workshop.user, signature, plan)
         return plan
 
     def _finish(self, plan: _Plan) -> None:
@@ -199,7 +207,7 @@ class Installer:
         self._refuse_retry(plan)
         try:
             self._install(plan)
-        except (InstallFailed, OSError) as exc:
+        except (InstallFailed, NotConfined, OSError) as exc:
             reason = _reason(exc, plan.home)
             self._failures[plan.app.dir] = _Failure(plan.recipe.folder, reason, self._clock())
             raise
@@ -213,8 +221,11 @@ class Installer:
         _remove_old(plan.home)
         recipe.folder.mkdir()
         (recipe.folder / recipe.lock_name).write_bytes(plan.lock)
-        make_environment(
-            recipe, environ=self._environ, limit_s=self._limit_s, cancelled=self._closed
+        confined(
+            recipe.workshop.order,
+            lambda: make_environment(
+                recipe, environ=self._environ, limit_s=self._limit_s, cancelled=self._closed
+            ),
         )
         (recipe.folder / _COMPLETE).touch()
         seconds = round(time.monotonic() - started, 1)

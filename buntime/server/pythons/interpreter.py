@@ -12,7 +12,8 @@ look and for good: who deploys the app decides what they are, and what their .pt
 A worker is started with `-I -S`, which spares it up to 40 ms and every way for its environment to
 change what it imports; so it is told what `site` would have found. To find that out, the
 interpreter is run once (30 ms), and again when it, its pyvenv.cfg or a folder of its packages
-has changed. Not done is what an import line in a .pth file does beyond `sys.path`: editable
+has changed. One that apps decide about is run in the app's sandbox, for the look as for workers.
+Not done is what an import line in a .pth file does beyond `sys.path`: editable
 installs with import hooks are not seen, those with a plain path are.
 
 `known` and `Interpreters.default` are for the loop's thread, `find` waits for a process and is for
@@ -34,14 +35,17 @@ from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.wording import shown
+from buntime.server.pythons.confinement import Confinement, Unconfined
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.probe import Interpreter, probe
 from buntime.server.pythons.users import Users
+from buntime.wire import Message
 
 if TYPE_CHECKING:
     from buntime.server.pythons.installer import Installer
 
-_Place = tuple[str, Identity | None]  # where an interpreter is, and who runs it
+# Where an interpreter is, who runs it, and the folder of the app that decides what it is.
+_Place = tuple[str, Identity | None, Path | None]
 
 _RETRY_S = 5.0  # a broken interpreter is not started for each request
 
@@ -65,6 +69,7 @@ class Interpreters:
         clock: Callable[[], float] = time.monotonic,
         tell: Tell | None = None,
         users: Users | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         """`default` is RUNTIME_PYTHON: a path, a name, "3.12". Raises UsageError if it is unfit."""
         self._environ = environ
@@ -72,6 +77,7 @@ class Interpreters:
         self._tell = tell
         self._installer: Installer | None = None
         self._users = Users() if users is None else users
+        self._confinement = Unconfined() if confinement is None else confinement
         self._known: dict[_Place, _Known] = {}
         self._closed = Event()
         self.default = running_interpreter() if default is None else self._find_default(default)
@@ -87,7 +93,9 @@ class Interpreters:
         chosen = self._known_at(self._choose(app), app, user)
         if chosen is not None and app.manifest.auto_install:
             installed = self._installed(app, chosen, user, waits=False)
-            chosen = None if installed is None else self._known_at(installed, app, user)
+            chosen = None
+            if installed is not None:
+                chosen = self._known_at(installed, app, user, is_own=True)
         if chosen is None or user is None:
             return chosen
         if not self._users.is_known(app, chosen.executable):
@@ -102,7 +110,8 @@ class Interpreters:
         user = self._users.identify(app)
         chosen = self._find_at(self._choose(app), app, user)
         if app.manifest.auto_install:
-            chosen = self._find_at(self._installed(app, chosen, user, waits=True), app, user)
+            installed = self._installed(app, chosen, user, waits=True)
+            chosen = self._find_at(installed, app, user, is_own=True)
         if user is None:
             return chosen
         found = self._users.find(
@@ -124,7 +133,9 @@ class Interpreters:
         from buntime.server.pythons.installer import Base, Installer, Owner
 
         if self._installer is None:
-            self._installer = Installer(environ=self._environ, tell=self._tell)
+            self._installer = Installer(
+                environ=self._environ, tell=self._tell, confinement=self._confinement
+            )
         base = Base(chosen.executable, chosen.version)
         if not waits:
             return self._installer.installed(app, base, user)
@@ -132,29 +143,41 @@ class Interpreters:
         return self._installer.ensure(app, base, owner)
 
     def _known_at(
-        self, executable: str | None, app: App, user: Identity | None
+        self, executable: str | None, app: App, user: Identity | None, *, is_own: bool = False
     ) -> Interpreter | None:
         if executable is None:
             return self.default
-        known = self._known.get((executable, user))
+        known = self._known.get(self._place(executable, app, user, is_own=is_own))
         if known is None or known.signature != _signature(executable, known.answer):
             return None
         if isinstance(known.answer, str) and self._clock() - known.at >= _RETRY_S:
             return None
         return _fit(known.answer, app)
 
-    def _find_at(self, executable: str | None, app: App, user: Identity | None) -> Interpreter:
-        interpreter = self._known_at(executable, app, user)
+    def _find_at(
+        self, executable: str | None, app: App, user: Identity | None, *, is_own: bool = False
+    ) -> Interpreter:
+        interpreter = self._known_at(executable, app, user, is_own=is_own)
         if interpreter is not None:
             return interpreter
         if executable is None:
             return self.default
-        return _fit(self._probe(executable, user), app)
+        place = self._place(executable, app, user, is_own=is_own)
+        order = self._confinement.for_look(app, executable, user) if place[2] else None
+        return _fit(self._probe(place, order), app)
 
-    def _probe(self, executable: str, user: Identity | None) -> Interpreter | str:
-        answer = probe(executable, self._environ, user=user, cancelled=self._closed)
+    def _place(self, executable: str, app: App, user: Identity | None, *, is_own: bool) -> _Place:
+        """What an app's own Python says counts for that app alone."""
+        is_own = is_own or self._confinement.is_own(app, executable)
+        return executable, user, app.dir if is_own else None
+
+    def _probe(self, place: _Place, order: Message | None) -> Interpreter | str:
+        executable, user, owner = place
+        answer = probe(executable, self._environ, user=user, sandbox=order, cancelled=self._closed)
+        if isinstance(answer, Interpreter):
+            answer = answer._replace(is_own=owner is not None)
         signature = _signature(executable, answer)
-        self._known[executable, user] = _Known(answer, signature, self._clock())
+        self._known[place] = _Known(answer, signature, self._clock())
         return answer
 
     def _choose(self, app: App) -> str | None:
@@ -176,7 +199,7 @@ class Interpreters:
         path = self._locate(wanted, Path.cwd())
         if path is None:
             raise UsageError(f"RUNTIME_PYTHON: there is no {shown(_command(wanted))} on the PATH")
-        answer = self._probe(path, None)
+        answer = self._probe((path, None, None), None)
         if isinstance(answer, str):
             raise UsageError(f"RUNTIME_PYTHON: {answer}")
         return answer

@@ -7,6 +7,8 @@ Wheels alone are installed, unless the lock file itself says otherwise (`--no-bi
 path or URL of a source): to build a package takes minutes and a compiler, and runs its author's
 code.
 
+All of it is done by a thread in the app's sandbox, see `Installer`.
+
 venv and pip run below _GUARD, which ends them, with all that they started, when its stdin closes:
 that is when this process dies, however it dies.
 """
@@ -23,7 +25,8 @@ from threading import Event
 from typing import IO
 
 from buntime.core.apps.environment import is_blocked
-from buntime.server.pythons.identity import Identity, options_of
+from buntime.server.pythons.confinement import Workshop
+from buntime.server.pythons.identity import options_of
 from buntime.server.pythons.inquiry import ask
 
 _POLL_S = 0.05
@@ -85,7 +88,7 @@ class Recipe:
     lock_name: str
     checks_hashes: bool
     working_dir: Path  # that paths in the lock file count from
-    user: Identity | None = None  # whose it is, None for this process's own
+    workshop: Workshop  # by whom and where it is made
 
     @property
     def executable(self) -> str:
@@ -114,7 +117,7 @@ def make_environment(
     `environ` is the runtime's own environment, of which venv and pip get little. Raises
     InstallFailed, and OSError where the folder cannot be written.
     """
-    env = install_environment(environ, recipe.user)
+    env = install_environment(environ, recipe.workshop)
     steps = _steps(recipe, _find_tools(recipe, env, cancelled))
     deadline = time.monotonic() + limit_s
     with recipe.output.open("wb") as output:
@@ -127,15 +130,19 @@ def make_environment(
                 raise InstallFailed(f"{problem}; {recipe.output} ends with:{tail}")
 
 
-def install_environment(environ: Mapping[str, str], user: Identity | None = None) -> dict[str, str]:
+def install_environment(environ: Mapping[str, str], workshop: Workshop) -> dict[str, str]:
     """The variables that venv and pip get of `environ`: no secrets but those meant for pip.
 
-    Another user gets none that name folders of this one's.
+    Another user gets none that name folders of this one's. In a sandbox pip has a cache of the
+    app's: one that apps share could hold what another one has put there.
     """
+    user, scratch = workshop.user, workshop.scratch
     passed = {name: value for name, value in environ.items() if _is_passed(name)}
     if user is not None:
         passed = {name: value for name, value in passed.items() if name not in _FOLDERS}
         passed["HOME"] = user.home
+    if scratch is not None:
+        passed |= {"TMPDIR": scratch, "PIP_CACHE_DIR": f"{scratch}/pip"}
     return passed | {"PIP_USER": "0"}  # a user's settings may ask for --user
 
 
@@ -164,7 +171,7 @@ def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _To
             [python, "-I", "-c", _TOOLS],
             env=env,
             timeout_s=_TOOLS_TIMEOUT_S,
-            user=recipe.user,
+            user=recipe.workshop.user,
             cancelled=cancelled,
         )
         if said.is_late or said.returncode:
@@ -229,7 +236,7 @@ def _run(
         cwd=recipe.working_dir,
         env=env,
         start_new_session=True,
-        **options_of(recipe.user),
+        **options_of(recipe.workshop.user),
     ) as process:
         while process.poll() is None:
             if cancelled.wait(_POLL_S):

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from threading import Event
 from typing import Any, NamedTuple
 
+from buntime.confine import NotConfined
 from buntime.core.values.wording import shown
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.inquiry import ask
 from buntime.server.pythons.users import User
+from buntime.wire import Message
 
 MINIMUM = (3, 9)
 
@@ -40,7 +42,8 @@ print("\\n{_MARK}" + json.dumps({{
 class Interpreter(NamedTuple):
     """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
 
-    `user` is whom an app's workers become in it, None for who they are.
+    `user` is whom an app's workers become in it, None for who they are. `is_own`: an app decides
+    what it is, so that it is started in that app's sandbox.
     """
 
     executable: str
@@ -48,6 +51,7 @@ class Interpreter(NamedTuple):
     path: tuple[str, ...]
     prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
     user: User | None = None
+    is_own: bool = False
 
 
 def probe(
@@ -55,17 +59,25 @@ def probe(
     environ: Mapping[str, str],
     *,
     user: Identity | None = None,
+    sandbox: Message | None = None,
     timeout_s: float = _TIMEOUT_S,
     cancelled: Event | None = None,
 ) -> Interpreter | str:
-    """Run `executable` as `user` to see what it is; a string says why it is unfit."""
+    """Run `executable` as `user`, in its sandbox, to see what it is; a string: why it is unfit."""
     env = {name: environ[name] for name in _ENV if name in environ}
     if user is not None:
         env["HOME"] = user.home
     command = [executable, "-I", "-S", "-c", _PROBE]
     try:
-        said = ask(command, env=env, timeout_s=timeout_s, user=user, cancelled=cancelled or Event())
-    except (OSError, ValueError) as exc:
+        said = ask(
+            command,
+            env=env,
+            timeout_s=timeout_s,
+            user=user,
+            sandbox=sandbox,
+            cancelled=cancelled or Event(),
+        )
+    except (OSError, ValueError, NotConfined) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else None
         return f"{executable} cannot be run: {reason or exc}"
     if said.is_late:

@@ -7,10 +7,8 @@ from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.sandbox.kernel import Kernel, acts
-from buntime.core.sandbox.order import dropped_capabilities, make_order
+from buntime.core.sandbox.order import at_start, dropped_capabilities, make_order
 from buntime.core.sandbox.plan import (
-    SYSTEM_READ,
-    SYSTEM_RUN,
     AppPaths,
     Level,
     Surroundings,
@@ -23,18 +21,13 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.probe import Interpreter
-from buntime.server.sandbox.listing import Listing, existing
+from buntime.server.sandbox.around import Around, python_paths, wanted
+from buntime.server.sandbox.listing import Listing
 from buntime.server.sandbox.scratch import Scratch
+from buntime.server.sandbox.starts import Starts
 from buntime.wire import Message
 
 _LOOK_S = 1.0  # how often the folders that were listed are looked at
-# Variables of the runtime's environment that tell where secrets are.
-_SECRET_VARIABLES = (
-    "CREDENTIALS_DIRECTORY",
-    "RUNTIME_CONFIG",
-    "RUNTIME_SECRETS_DIR",
-    "RUNTIME_TLS_KEY",
-)
 
 
 class _Basis(NamedTuple):
@@ -67,12 +60,13 @@ class Sandboxes:
     ) -> None:
         self.kernel = kernel
         self._live = live
+        self._around = Around(live, environ)
         self._bundle = bundle
-        self._environ = environ
         self._warn = warn
         self._warned: set[tuple[str, ...]] = set()
         self._scratch = Scratch(live.now.state_dir, self._on_no_scratch)
         self._program = program(kernel.machine, runtime_pid=os.getpid())
+        self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None
         self._looked_s = 0.0
         self._made: WeakKeyDictionary[App, _Made] = WeakKeyDictionary()
@@ -119,6 +113,17 @@ class Sandboxes:
             made = self._made[app] = _Made(basis, interpreter, order)
         return made.order
 
+    def order_at_start(self, app: App, interpreter: Interpreter, now: float) -> Message | None:
+        """What a thread gives up that starts a worker whose Python is the app's own.
+
+        The worker gives up the same again at INIT, and with it to write to its /proc/self.
+        """
+        order = self.order(app, interpreter, now)
+        if order is None:
+            return None
+        becomes_user = interpreter.user is not None
+        return at_start(order, is_root=os.geteuid() == 0, becomes_user=becomes_user)
+
     # What there is around
 
     def _forget(self, _: Settings) -> None:
@@ -134,34 +139,9 @@ class Sandboxes:
             self._basis = None
         if self._basis is None:
             listing = Listing(self._on_crowded)
-            around = self._surroundings(listing)
+            around = self._around.surroundings(listing, self._scratch.roots)
             self._basis = _Basis(around, listing, common_paths(around, listing.entries))
         return self._basis
-
-    def _surroundings(self, listing: Listing) -> Surroundings:
-        settings = self._live.now
-        folders = list(map(os.path.realpath, settings.worker_dirs))
-        scopes = [
-            os.path.join(folder, name)
-            for folder in folders
-            for name in listing.names(folder)
-            if name.startswith("@")
-        ]
-        targets = [path for folder in (*folders, *scopes) for path in listing.targets(folder)]
-        secrets = [settings.state_dir, settings.env_file]
-        if settings.master_key_file:
-            secrets.append(settings.master_key_file)
-        if settings.log_file:
-            older = range(1, settings.log_file_count + 1)
-            secrets += [settings.log_file, *(f"{settings.log_file}.{number}" for number in older)]
-        secrets += [self._environ[name] for name in _SECRET_VARIABLES if self._environ.get(name)]
-        return Surroundings(
-            apps=(*folders, *targets),
-            secrets=tuple(map(os.path.realpath, secrets)),
-            scratch=self._scratch.roots,
-            run=existing(SYSTEM_RUN),
-            read=existing(SYSTEM_READ),
-        )
 
     # The order of an app
 
@@ -190,8 +170,8 @@ class Sandboxes:
     def _paths(
         self, app: App, interpreter: Interpreter, listing: Listing, scratch: str | None
     ) -> AppPaths:
-        wanted = tuple(os.path.realpath(os.path.join(app.dir, path)) for path in app.manifest.write)
-        missing = [path for path in wanted if not os.path.exists(path)]
+        writes = wanted(app)
+        missing = [path for path in writes if not os.path.exists(path)]
         if missing:
             self._warn_once(
                 "sandbox.write_missing",
@@ -199,25 +179,15 @@ class Sandboxes:
                 app=app.key,
                 paths=missing,
             )
-        data = os.path.join(os.path.realpath(self._live.now.state_dir), "data", app.name)
+        python, told = python_paths(app, interpreter, self._bundle)
         return AppPaths(
             folder=str(app.dir),
-            versions=tuple(self._versions(app.name, listing)),
-            kept=tuple(filter(None, (data, scratch))),
-            wanted=wanted,
-            python=tuple(_python_paths(interpreter, self._bundle)),
+            versions=tuple(self._around.versions(app.name, listing)),
+            kept=tuple(filter(None, (self._around.data(app.name), scratch))),
+            wanted=writes,
+            python=tuple(python),
+            told=tuple(told),
         )
-
-    def _versions(self, name: str, listing: Listing) -> list[str]:
-        """`apps/shop`, which may hold versions, and `apps/shop@1.0.0`, links resolved."""
-        scope, _, last = name.rpartition("/")
-        folders = [os.path.join(folder, scope) for folder in self._live.now.worker_dirs]
-        return [
-            os.path.realpath(os.path.join(folder, entry))
-            for folder in folders
-            for entry in listing.names(os.path.realpath(folder))
-            if entry == last or entry.startswith(f"{last}@")
-        ]
 
     # What goes wrong
 
@@ -247,14 +217,3 @@ class Sandboxes:
 
 def _identity(interpreter: Interpreter) -> Identity | None:
     return interpreter.user and interpreter.user.identity
-
-
-def _python_paths(interpreter: Interpreter, bundle: str) -> list[str]:
-    """What a worker needs of its Python: the real one, its environment, packages, our code."""
-    executable = interpreter.executable
-    own = interpreter.user.bundle if interpreter.user else bundle
-    prefixes = [os.path.dirname(os.path.dirname(os.path.realpath(executable)))]
-    if interpreter.prefix is not None:
-        prefixes.append(interpreter.prefix)
-    paths = [*prefixes, os.path.dirname(executable), *interpreter.path, own]
-    return sorted({real for real in map(os.path.realpath, paths) if real != "/"})

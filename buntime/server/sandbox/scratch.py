@@ -8,6 +8,7 @@ They go when the runtime ends; what one that was killed has left goes when the n
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 
 from buntime.server.bundle.cachefolder import lock, prepare_cache, remove, remove_unused
@@ -27,6 +28,7 @@ class Scratch:
         # By whether other users pass through it to theirs. None: there is no place for it.
         self._roots: dict[bool, str | None] = {}
         self._locks: list[int] = []
+        self._making = threading.Lock()  # held for two folders; installations are in threads
 
     def __repr__(self) -> str:
         return f"Scratch({', '.join(self.roots)})"
@@ -39,8 +41,9 @@ class Scratch:
     def folder_of(self, app_name: str, user: Identity | None) -> str | None:
         """The app's folder, made if need be; None where there is no place for it."""
         is_shared = user is not None
-        if is_shared not in self._roots:
-            self._roots[is_shared] = self._find_root(is_shared=is_shared)
+        with self._making:
+            if is_shared not in self._roots:
+                self._roots[is_shared] = self._find_root(is_shared=is_shared)
         root = self._roots[is_shared]
         if root is None:
             return None

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from buntime.core.sandbox.kernel import RUN, USE, WRITE, Kernel, handled
-from buntime.core.sandbox.order import dropped_capabilities, make_order
-from buntime.core.sandbox.plan import Rules
+from buntime.core.sandbox.order import at_start, dropped_capabilities, make_order
+from buntime.core.sandbox.plan import OWN_PROCESS, Rules
 
 RULES: Rules = [(RUN, ["/usr"]), (WRITE, ["/srv/apps/shop"]), (USE, ["/dev/null"]), (RUN, [])]
 
@@ -39,3 +39,26 @@ def test_capabilities() -> None:
     of_root = dropped_capabilities(is_root=True, becomes_user=False)
     assert {17, 21, 27} <= set(of_root)  # SYS_RAWIO, SYS_ADMIN, MKNOD
     assert not {0, 1, 6, 7} & set(of_root)  # CHOWN, DAC_OVERRIDE, SETGID, SETUID
+
+
+def test_at_the_start_of_a_program() -> None:
+    """For a thread of the runtime /proc/self is no rule: there it is the runtime's."""
+    rules: Rules = [*RULES, (USE, [OWN_PROCESS])]
+    made = make_order("standard", rules, Kernel(7), program=b"", capabilities=[])
+    started = at_start(made, is_root=False, becomes_user=False)
+    assert [paths for _, paths in made["rules"]][-1] == [OWN_PROCESS]
+    assert started["rules"] == made["rules"][:-1]
+    assert (started["capabilities"], started["own"]) == ([], [])
+
+
+def test_capabilities_at_the_start_of_a_program() -> None:
+    """Who starts a program of another user keeps what that takes; the program can get none."""
+    made = make_order("standard", RULES, Kernel(7), program=b"", capabilities=[])
+    started = at_start(made, is_root=True, becomes_user=True)
+    assert (started["capabilities"], started["own"]) == (list(range(64)), [])
+    started = at_start(made, is_root=True, becomes_user=False)
+    assert (
+        started["capabilities"]
+        == started["own"]
+        == dropped_capabilities(is_root=True, becomes_user=False)
+    )

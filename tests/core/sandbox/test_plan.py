@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.sandbox.kernel import RUN, WRITE, Access
+from buntime.core.sandbox.kernel import READ, RUN, WRITE, Access
 from buntime.core.sandbox.plan import AppPaths, Level, Surroundings, common_paths, is_within, plan
 
 TREE = {
@@ -164,3 +166,36 @@ def test_closed_paths_are_in_no_rule(apps: list[str], secrets: list[str]) -> Non
             path = f"/{first}/{second}"
             is_closed = any(is_within(path, each) or is_within(each, path) for each in closed)
             assert any(is_within(path, each) for each in found) != is_closed
+
+
+def told(*paths: str) -> AppPaths:
+    return replace(app(), told=paths)
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+@pytest.mark.parametrize(
+    "path",
+    ["/srv/apps/blog", "/srv/apps", "/srv", "/", "/var/lib/buntime", "/var/lib/buntime/data/blog"],
+)
+def test_an_app_s_own_python_opens_nothing_closed(level: Level, path: str) -> None:
+    """What an app says of its Python opens neither other apps nor secrets, nor what holds them."""
+    for closed in ("/srv/apps/blog", "/var/lib/buntime", "/var/lib/buntime/data/blog"):
+        assert allowed(level, closed, told(path)) == 0
+
+
+def test_what_an_app_s_own_python_opens() -> None:
+    """What is closed to nobody is opened, and what is the app's is anyway."""
+    assert allowed("strict", "/opt/more/lib", told("/opt/more")) == RUN
+    assert (
+        allowed("strict", "/srv/apps/shop@1.0.0/.venv", told("/srv/apps/shop@1.0.0/.venv")) == RUN
+    )
+    assert allowed("strict", "/srv/apps/shop/.venv", told("/srv/apps/shop/.venv")) == RUN
+
+
+def test_what_is_built() -> None:
+    """An installation runs what it has built; besides, it reads what it is told to."""
+    made = replace(app(), is_built=True, read=("/etc/pip.conf", "/var/lib/buntime"))
+    assert allowed("strict", KEPT[0], made) == WRITE | Access.EXECUTE
+    assert allowed("strict", "/etc/pip.conf", made) == READ
+    assert allowed("strict", "/var/lib/buntime/key", made) == 0
+    assert allowed("strict", "/etc/shadow", made) == 0

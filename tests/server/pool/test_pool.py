@@ -16,6 +16,8 @@ from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool.pool import Pool
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.sandbox.sandboxes import Sandboxes
 from tests.support.apps import make_app
 from tests.support.exchanges import FakeClient, FakeService
 from tests.support.fakes import FakeInterpreters, FakeSink, make_log
@@ -39,11 +41,15 @@ class World:
         self.service = FakeService()
         self.service.loop = cast(Any, self.loop)
         self.live = LiveSettings(make_settings(apps, RUNTIME_SPARE_WORKERS="0", **variables))
+        self.log = make_log(self.sink)
         self.pool = Pool(
             self.loop,
             self.live,
-            make_log(self.sink),
+            self.log,
             interpreters=cast(Any, self.interpreters),
+            sandboxes=Sandboxes(
+                find_kernel(), self.live, bundle=str(bundle), environ={}, warn=self.log.warn
+            ),
             bundle=str(bundle),
             environ={},
         )

@@ -21,6 +21,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
 from buntime.core.errors import ManifestError
 from buntime.server.lifetime.shutdown import ECHO_S
+from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.installer import Base, Installer
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.packages import install_environment
@@ -465,7 +466,7 @@ def test_passed_variables() -> None:
         "VIRTUAL_ENV": "/elsewhere",
         "PIP_USER": "1",
     }
-    assert install_environment(passed | kept) == passed | {"PIP_USER": "0"}
+    assert install_environment(passed | kept, Workshop()) == passed | {"PIP_USER": "0"}
 
 
 def test_failure_is_remembered(app: App, fake: Fake) -> None:
@@ -667,7 +668,7 @@ def test_a_runtime_with_a_fifo(tmp_path: Path) -> None:
 def test_a_runtime_that_ends_meanwhile(tmp_path: Path) -> None:
     """Neither an interpreter that hangs nor one that leaves a child keeps the runtime."""
     shop = write_app(tmp_path / "apps/shop", {"app.py": ""}, python="./python")
-    pid = tmp_path / "pid"
+    pid = shop / "pid"
     (shop / "python").write_text(f"#!/bin/sh\necho $$ > {pid}.new; mv {pid}.new {pid}\nsleep 600\n")
     (shop / "python").chmod(0o755)
     with running(shop.parent) as runtime, ThreadPoolExecutor() as threads:

@@ -18,7 +18,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
-from tests.support.client import fetch
+from tests.support.client import SHARED, fetch
 from tests.support.confined import drop_in, with_only
 from tests.support.fence import KERNEL
 from tests.support.harness import command, running, write_app
@@ -41,10 +41,13 @@ def public() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="buntime-untrusted-"))
     folder.chmod(0o755)
     (folder / "apps").mkdir()
-    (folder / "trace").touch()
-    (folder / "trace").chmod(0o666)
+    trace = SHARED / f"{folder.name}-trace"  # what an app runs may write there from its sandbox
+    trace.touch()
+    trace.chmod(0o666)
+    (folder / "trace").symlink_to(trace)
     yield folder
     shutil.rmtree(folder)
+    trace.unlink()
     for path in Path("/var/cache/buntime").glob("environments-*/shop-*"):
         shutil.rmtree(path)
 

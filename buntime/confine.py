@@ -1,8 +1,11 @@
-"""Gives up rights, for good and for all that this process starts: Landlock, seccomp, capabilities.
+"""Gives up rights, for good and for all that this thread starts: Landlock, seccomp, capabilities.
 
-What is given up, the runtime decides; INIT has it as `sandbox`. A spare loads what that takes while
-it waits. `restrict` comes when the worker has become its user and before any code of the app, while
-this thread is the only one: others would keep the rights that they have.
+What is given up, the runtime decides, see core/sandbox/order.py. Who gives up:
+
+- a worker, at INIT: when it has become its user and before any code of the app, while its thread is
+  the only one, as others would keep the rights that they have. A spare has loaded what that takes;
+- a thread of the runtime, which then starts one program and ends: the rights are a thread's, and
+  what it starts gets them with its exec.
 
 The standard library has no such calls, so they are made by `_ctypes`: loading it takes 1.1 million
 instructions, where all of `ctypes` takes 16. Numbers go as C's int, bytes as their address.
@@ -10,10 +13,8 @@ instructions, where all of `ctypes` takes 16. Numbers go as C's int, bytes as th
 
 from __future__ import annotations
 
-import posix  # for `os`, see main.py
+import posix  # for `os`, see worker/main.py
 import sys
-
-from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +30,17 @@ _SET_SECCOMP, _DROP_BOUNDING, _SET_NO_NEW_PRIVS = 22, 24, 38
 _BY_FILTER = 2
 _INSTRUCTION_BYTES = 8
 _CAPABILITY_VERSION = 0x20080522
-_PATH_ONLY = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_PATH_ONLY = getattr(posix, "O_PATH", 0) | posix.O_NOFOLLOW | posix.O_CLOEXEC  # no macOS has it
 
 _ctypes: Any = None  # and what is made of it by get_ready
 _function: Any
 _library: Any
 _syscall: Callable[..., int]
 _prctl: Callable[..., int]
+
+
+class NotConfined(Exception):
+    """The rights cannot be given up; says why, and what to do."""
 
 
 def get_ready() -> None:
@@ -54,12 +59,12 @@ def get_ready() -> None:
 def shed(order: Message) -> None:
     """Have no program that is started from now on get certain capabilities.
 
-    Before the worker becomes its user, who may not do it. Raises BootError like `restrict`.
+    Before a worker becomes its user, who may not do it. Raises NotConfined like `restrict`.
     """
     if _ctypes is None:
         get_ready()
     if _ctypes is None:
-        raise BootError(
+        raise NotConfined(
             f"the sandbox needs Python's _ctypes, and {sys.executable} was built without it (and "
             "without libffi); take another Python, or write `sandbox: off`"
         )
@@ -68,9 +73,9 @@ def shed(order: Message) -> None:
 
 
 def restrict(order: Message) -> None:
-    """Give up all that the app is not to have. Raises BootError where that fails."""
-    if order["capabilities"] and posix.geteuid() == 0:
-        _drop_own(order["capabilities"])
+    """Give up all that an app is not to have. Raises NotConfined where that fails."""
+    if order["own"] and posix.geteuid() == 0:
+        _drop_own(order["own"])
     attributes = bytes.fromhex(order["ruleset"])
     rules = _checked(_syscall(_CREATE_RULESET, attributes, len(attributes), 0), "Landlock")
     for access, paths in order["rules"]:
@@ -112,8 +117,8 @@ def _filter_calls(program: bytes) -> None:
 
 
 def _drop_own(capabilities: list[int]) -> None:
-    """Take capabilities from this process, which is root's."""
-    status = posix.open("/proc/self/status", posix.O_RDONLY | posix.O_CLOEXEC)
+    """Take capabilities from this thread, which is root's."""
+    status = posix.open("/proc/thread-self/status", posix.O_RDONLY | posix.O_CLOEXEC)
     _, _, found = posix.read(status, 4096).partition(b"CapPrm:")
     posix.close(status)
     kept = int(found.split()[0], 16) & ~sum([1 << capability for capability in capabilities])
@@ -133,8 +138,8 @@ def _words(*numbers: int) -> bytes:
 
 
 def _checked(result: int, what: str) -> int:
-    """A call's result. Raises BootError where it failed."""
+    """A call's result. Raises NotConfined where it failed."""
     if result < 0:
         reason = posix.strerror(_ctypes.get_errno())
-        raise BootError(f"the sandbox cannot be made: {what}: {reason}")
+        raise NotConfined(f"the sandbox cannot be made: {what}: {reason}")
     return result

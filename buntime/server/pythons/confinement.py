@@ -1,0 +1,45 @@
+"""What has programs of apps start in the app's sandbox; server/sandbox/ has it for the runtime.
+
+An app that can change its interpreter, or what that imports, decides what it does at its start.
+"""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from buntime.core.apps.app import App
+from buntime.server.pythons.identity import Identity
+from buntime.wire import Message
+
+
+class Workshop(NamedTuple):
+    """How packages are installed."""
+
+    user: Identity | None = None  # by whom, None: the runtime's own
+    order: Message | None = None  # in which sandbox
+    scratch: str | None = None  # a folder for temporary files, None: the system's
+
+
+class Confinement(Protocol):
+    """Called by any thread."""
+
+    def is_own(self, app: App, executable: str) -> bool:
+        """Whether apps decide what the Python at `executable` is."""
+
+    def for_look(self, app: App, executable: str, user: Identity | None) -> Message | None:
+        """The order for a first look at an app's own Python."""
+
+    def for_install(self, app: App, python: str, home: Path, user: Identity | None) -> Workshop:
+        """For an installation into `home` by a Python."""
+
+
+class Unconfined:
+    """Where there are no sandboxes."""
+
+    def is_own(self, app: App, executable: str) -> bool:
+        return False
+
+    def for_look(self, app: App, executable: str, user: Identity | None) -> Message | None:
+        return None
+
+    def for_install(self, app: App, python: str, home: Path, user: Identity | None) -> Workshop:
+        return Workshop(user)

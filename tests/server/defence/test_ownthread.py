@@ -1,0 +1,106 @@
+"""A thread that changes itself for a piece of work, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.confine import NotConfined
+from buntime.core.sandbox.kernel import READ, RUN, WRITE
+from buntime.core.sandbox.order import at_start, make_order
+from buntime.core.sandbox.systemcalls import program
+from buntime.server.defence.ownthread import confined, in_own_thread
+from tests.support.fence import KERNEL, needs_sandbox
+
+SYSTEM = ["/usr", "/lib", "/lib64", "/bin"]
+
+
+def order(folder: Path, *, becomes_user: bool = False) -> dict[str, Any]:
+    rules = [(RUN, SYSTEM), (READ, ["/proc", "/etc", "/dev"]), (WRITE, [str(folder)])]
+    filtered = program(KERNEL.machine, runtime_pid=os.getpid())
+    made = make_order("strict", rules, KERNEL, program=filtered, capabilities=[])
+    return at_start(made, is_root=os.geteuid() == 0, becomes_user=becomes_user)
+
+
+def shell(command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", command], check=False, text=True, capture_output=True, **options
+    )
+
+
+@needs_sandbox
+def test_a_program_is_confined_and_nobody_else(tmp_path: Path) -> None:
+    """The program has the sandbox from its start; this process, and its next threads, have none."""
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    inner.mkdir()
+    command = (
+        f"echo 1 > {inner}/a; echo 1 > {outer}; grep -E 'Seccomp:|NoNewPrivs' /proc/self/status"
+    )
+    said = confined(order(inner), lambda: shell(command)).stdout.split()
+    assert said == ["NoNewPrivs:", "1", "Seccomp:", "2"]
+    assert ((inner / "a").exists(), outer.exists()) == (True, False)
+    assert in_own_thread(lambda: None, lambda: shell(command), name="free").stdout.split() == [
+        *("NoNewPrivs:", "0", "Seccomp:", "0"),
+    ]
+    assert outer.exists()
+
+
+@needs_sandbox
+def test_root_becomes_a_user(tmp_path: Path) -> None:
+    """A program becomes its user behind the sandbox, and has no capability, nor can get one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can change to another user")
+    made = order(tmp_path, becomes_user=True)
+    done = confined(
+        made, lambda: shell("id -u; grep Cap /proc/self/status", user=65534, group=65534)
+    )
+    uid, *capabilities = done.stdout.split()
+    assert uid == "65534"
+    assert {int(each, 16) for each in capabilities[1::2]} == {0}
+
+
+@needs_sandbox
+def test_root_loses_what_reaches_past_files(tmp_path: Path) -> None:
+    """Root without a user starts a program without the capabilities of INIT's order."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has capabilities")
+    done = confined(order(tmp_path), lambda: shell("grep -E 'CapEff|CapBnd' /proc/self/status"))
+    for each in done.stdout.split()[1::2]:
+        assert int(each, 16) >> 21 & 1 == 0  # SYS_ADMIN
+
+
+@needs_sandbox
+def test_the_program_outlives_its_thread(tmp_path: Path) -> None:
+    """It is this process's child, and is waited for by any of its threads."""
+    made = confined(order(tmp_path), lambda: subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE))
+    assert made.poll() is None
+    assert made.stdin is not None
+    made.stdin.close()
+    assert made.wait(10) == 0
+
+
+@needs_sandbox
+def test_an_impossible_order(tmp_path: Path) -> None:
+    """Nothing is started without the sandbox that it should have."""
+    made = order(tmp_path) | {"ruleset": "ff" * 24}
+    with pytest.raises(NotConfined, match="the sandbox cannot be made: Landlock"):
+        confined(made, lambda: shell(f"echo 1 > {tmp_path}/a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_an_order() -> None:
+    """Then there is no thread."""
+    assert confined(None, threading.get_ident) == threading.get_ident()
+
+
+def test_what_the_work_raises() -> None:
+    """It is raised by whoever waits."""
+    with pytest.raises(ZeroDivisionError):
+        in_own_thread(lambda: None, lambda: 1 // 0, name="fails")
+    with pytest.raises(FileNotFoundError):
+        in_own_thread(lambda: os.stat("/gone"), lambda: None, name="fails")  # type: ignore[arg-type, return-value]
