@@ -73,6 +73,7 @@ class FakeService:
         self.connections: set[Any] = set()
         self.accepted = 0
         self.admission = SimpleNamespace(is_crowded=False, displaced=Tally(every_s=60.0))
+        self.client_limit = SimpleNamespace(refused=Tally(every_s=60.0))
 
     def date(self) -> str:
         return "Thu, 01 Jan 1970 00:00:00 GMT"

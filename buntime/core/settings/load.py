@@ -53,6 +53,7 @@ class Settings:
     websocket_ping_s: float
     websocket_message_max_bytes: int
     connections_max: int
+    connections_per_address: int
     master_key: str | None = field(repr=False)
     master_key_file: str | None
     api_prefix: str

@@ -3,6 +3,7 @@
 from buntime.core.settings.setting import (
     DURATION,
     DURATION_OR_0,
+    NUMBER_FROM_0,
     NUMBER_FROM_1,
     PATH,
     SIZE,
@@ -129,6 +130,16 @@ REQUESTS = (
         NUMBER_FROM_1,
         "10000",
         "most connections at a time; for a new one the one that was idle the longest is closed",
+        live=True,
+    ),
+    Setting(
+        "connections_per_address",
+        "RUNTIME_CONNECTIONS_PER_ADDRESS",
+        "--connections-per-address",
+        NUMBER_FROM_0,
+        "0",
+        "most connections of one client, by its IPv4 address or /64 of IPv6, 0 for any number; "
+        "more get 429; trusted proxies and unix sockets are exempt",
         live=True,
     ),
 )

@@ -149,6 +149,7 @@ def unset(_: Situation) -> None:
     """Derives a default: there is no such thing unless it is set."""
 
 
+NUMBER_FROM_0 = number(0)
 NUMBER_FROM_1 = number(1)
 DURATION = plain("DURATION", duration())
 DURATION_OR_0 = plain("DURATION", duration(may_be_zero=True))

@@ -176,12 +176,18 @@ DISPLACED = Family(
     Scope.RUNTIME,
     "connections without a request that were closed for new ones, at the limit",
 )
+REFUSED = Family(
+    "buntime_connections_refused_total",
+    Kind.COUNTER,
+    Scope.RUNTIME,
+    "connections of clients that had too many, answered 429",
+)
 
 FAMILIES = (
     REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
-    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED,
+    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from buntime.core.telemetry.metrics import (
     DISPLACED,
     EVICTIONS,
     MEMORY,
+    REFUSED,
     STARTS,
     Snapshot,
     row_of,
@@ -94,6 +95,7 @@ class Metrics:
             CONNECTIONS: len(self._service.connections),
             ACCEPTED: self._service.accepted,
             DISPLACED: self._service.admission.displaced.total,
+            REFUSED: self._service.client_limit.refused.total,
         }
         return Snapshot(rows, whole), [processes[meter] for meter in meters]
 

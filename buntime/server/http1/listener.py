@@ -1,10 +1,13 @@
 """Accepts connections, up to a bound; the next ones wait in the kernel's backlog."""
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
 
+from buntime.core.http1.forwarded import Address
 from buntime.server.http1.binding import Binding
+from buntime.server.http1.clientlimit import NO_REQUEST
 from buntime.server.http1.connection import Connection
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
@@ -50,15 +53,15 @@ class Listener:
                 self._on_accept_error(exc)
                 return
             sock.setblocking(False)
-            peer: tuple[str, int] | None = None
+            peer: Address | None = None
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 peer = (_plain(from_address[0]), from_address[1])
             self._service.accepted += 1
-            address = self._binding.address
-            self._service.connections.add(
-                Connection(self._service, self._handle, sock, peer, address)
-            )
+            if peer is None or self._service.client_limit.takes(peer):
+                self._connect(sock, peer)
+            else:
+                self._turn_away(sock, peer)
 
     def abort(self) -> None:
         """Stop accepting; who waits in the backlog is refused by the kernel."""
@@ -71,6 +74,22 @@ class Listener:
         """Accept again, if there is room."""
         if self._admission.has_room:
             self._watch()
+
+    def _connect(self, sock: socket.socket, peer: Address | None) -> None:
+        service = self._service
+        connection = Connection(service, self._handle, sock, peer, self._binding.address)
+        service.connections.add(connection)
+        service.client_limit.add(connection, peer)
+
+    def _turn_away(self, sock: socket.socket, peer: Address) -> None:
+        """Answer before anything is read, and close: who has too many is not waited for."""
+        service = self._service
+        request_id = service.request_id(NO_REQUEST)
+        data = service.client_limit.refuse(
+            peer, service.loop.now, request_id=request_id, date=service.date()
+        )
+        with sock, contextlib.suppress(OSError):
+            sock.send(data)
 
     def _find_room(self) -> bool:
         """Whether to accept the next one, for whom another one may have to go."""

@@ -16,6 +16,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
 from buntime.server.http1.admission import Admission
+from buntime.server.http1.clientlimit import ClientLimit
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
@@ -73,6 +74,7 @@ class Service:
         )
         self.connections: set[Connected] = set()
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
+        self.client_limit = ClientLimit(log)
         self.accepted = 0  # connections, since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed
@@ -94,6 +96,7 @@ class Service:
             )
         )
         self.proxies = Proxies(settings.trusted_proxies)
+        self.client_limit.adopt(settings.connections_per_address, self.proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
         self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s
         self.timeouts[Due.BODY].duration_s = settings.body_timeout_s
@@ -128,5 +131,6 @@ class Service:
 
     def on_connection_closed(self, connection: Connected) -> None:
         self.connections.discard(connection)
+        self.client_limit.discard(connection)
         if self.on_room is not None:
             self.on_room()

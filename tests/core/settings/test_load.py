@@ -73,6 +73,7 @@ def test_the_defaults() -> None:
         websocket_ping_s=20.0,
         websocket_message_max_bytes=16 * 1024 * 1024,
         connections_max=10_000,
+        connections_per_address=0,
         master_key=None,
         master_key_file=None,
         api_prefix="",

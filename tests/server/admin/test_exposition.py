@@ -16,6 +16,7 @@ from buntime.core.telemetry.metrics import (
     DISPLACED,
     EVICTIONS,
     FAMILIES,
+    REFUSED,
     REQUESTS,
     STARTS,
     Kind,
@@ -27,7 +28,7 @@ from buntime.core.telemetry.metrics import (
 )
 from buntime.server.admin.exposition import write
 
-WHOLE = {STARTS: 1, EVICTIONS: 2, CONNECTIONS: 3, ACCEPTED: 4, DISPLACED: 5}
+WHOLE = {STARTS: 1, EVICTIONS: 2, CONNECTIONS: 3, ACCEPTED: 4, DISPLACED: 5, REFUSED: 6}
 INFO = {"version": "1.2.3", "python": "3.11.7"}
 NEW = "application/openmetrics-text; version=1.0.0"
 Key = tuple[str, frozenset[tuple[str, str]]]

@@ -87,6 +87,8 @@ def test_what_goes_on(fixture: Fixture) -> None:
     fixture.connect(SITE)
     fixture.service.accepted = 9
     fixture.service.admission.displaced.add(now=0.0)
+    for _ in range(2):
+        fixture.service.client_limit.refused.add(now=0.0)
     told = fixture.json()
     shop, site = told["apps"]["shop@1.0.0"], told["apps"]["site"]
     assert (shop["requestsInProgress"], shop["queueRequests"], shop["sentBytes"]) == (
@@ -101,6 +103,7 @@ def test_what_goes_on(fixture: Fixture) -> None:
     assert told["runtime"] == {
         "workerStarts": 7, "workerEvictions": 4,
         "connectionsOpen": 4, "connectionsAccepted": 9, "connectionsDisplaced": 1,
+        "connectionsRefused": 2,
     }  # fmt: skip
     assert told["hitCount"] == 5
 

@@ -1,0 +1,60 @@
+"""Connections are counted by client, and no count outlives the last of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.http1.addresses import AddressCounts, client_network
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::7", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+    ],
+)
+def test_what_is_one_client(address: str, network: str) -> None:
+    """An IPv4 address, or a network of IPv6: who has one of its addresses has all of them."""
+    assert client_network(address) == network
+
+
+def test_neighbours_share_a_count() -> None:
+    """Addresses of one network of IPv6 do, others do not."""
+    counts = AddressCounts()
+    for number, address in enumerate(["2001:db8::1", "2001:db8::2", "203.0.113.7"]):
+        counts.add(number, address)
+    assert counts.count("2001:db8::3") == 2
+    assert counts.count("203.0.113.7") == 1
+    assert counts.count("203.0.113.8") == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 5), st.sampled_from(["10.0.0.1", "::1", "::2"]))
+    )
+)
+def test_counts_agree_with_who_is_there(steps: list[tuple[bool, int, str]]) -> None:
+    """Whatever comes and goes, and goes again; nothing is kept of who has gone."""
+    counts, there = AddressCounts(), dict[int, str]()
+    for comes, who, address in steps:
+        if comes and who not in there:
+            there[who] = address
+            counts.add(who, address)
+        elif not comes:
+            there.pop(who, None)
+            counts.discard(who)
+        for each in ("10.0.0.1", "::1"):
+            network = client_network(each)
+            assert counts.count(each) == sum(
+                client_network(held) == network for held in there.values()
+            )
+    for who in tuple(there):
+        counts.discard(who)
+    assert repr(counts) == "AddressCounts(0 of 0 clients)"
