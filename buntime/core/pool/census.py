@@ -237,7 +237,7 @@ class Census:
 
     def may_grow(self, app: AppState) -> bool:
         """May the app have one more, or are too many of the pool its own that do not end?"""
-        return app.overdue <= self.limits.overdue_of_an_app
+        return app.ending <= self.limits.ending_of_an_app
 
     def has_slot(self) -> bool:
         """May one more request have a worker of its own?"""
@@ -293,7 +293,7 @@ class Census:
             self.ending += by * (state is State.ENDING and not worker.is_overdue)
             self.overdue += by * worker.is_overdue
         if app is not None:
-            app.overdue += by * worker.is_overdue
+            app.ending += by * (state is State.ENDING)
             app.serving += by * (state not in HAS_LEFT)
             app.leaving += by * (worker.is_leaving and state not in HAS_LEFT)
             app.loading += by * (state is State.LOADING)

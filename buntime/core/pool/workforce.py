@@ -32,8 +32,8 @@ class PoolLimits(NamedTuple):
         return workers_beside(self.pool_size)
 
     @property
-    def overdue_of_an_app(self) -> int:
-        """With more of them an app gets no further worker, so that others find room."""
+    def ending_of_an_app(self) -> int:
+        """With more workers that end an app gets no further one, so that others find room."""
         return max(1, self.pool_size // 2)
 
 
@@ -154,6 +154,7 @@ class AppState:
         "boot_error",
         "boot_failures",
         "busy",
+        "ending",
         "given_room_at_s",
         "idle",
         "idle_resting",
@@ -167,7 +168,6 @@ class AppState:
         "loaded",
         "loading",
         "open",
-        "overdue",
         "policy",
         "pressed_since_s",
         "queue",
@@ -206,7 +206,7 @@ class AppState:
         self.leaving = 0  # of them, those whose replacement loads
         self.loading = 0
         self.loaded = 0  # workers that have loaded the app, in whatever state
-        self.overdue = 0  # workers that take long to end
+        self.ending = 0  # workers that were told to end, and are still there
         self.used = 0  # workers that may get requests
         self.busy = 0  # of them, those with a busy share above BUSY_SHARE
         self.pressed_since_s: float | None = None  # since when these are all of them

@@ -65,7 +65,7 @@ def _check_app(app: AppState, workers: list[WorkerState]) -> None:
     assert list(app.workers.values()) == workers or set(app.workers.values()) == set(workers)
     staying = [worker for worker in workers if worker.state not in HAS_LEFT]
     assert app.serving == len(staying)
-    assert app.overdue == sum(worker.is_overdue for worker in workers)
+    assert app.ending == sum(worker.state is State.ENDING for worker in workers)
     assert app.leaving == sum(worker.is_leaving for worker in staying)
     assert app.loading == sum(worker.state is State.LOADING for worker in workers)
     assert app.loaded == sum(worker.boot.is_loaded for worker in workers)

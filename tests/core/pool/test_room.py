@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from buntime.core.pool.decisions import Adopt, Assign, Decision, End
 from buntime.core.pool.workforce import AppState
 from tests.core.pool.stage import Stage
@@ -72,23 +74,25 @@ def test_a_worker_that_ends_in_a_moment_counts_till_then() -> None:
     assert stage.pool.size == 2
 
 
-def once(stage: Stage, app: AppState) -> int | None:
-    """A request of an app with a worker for each; the worker takes long to end after it."""
+def once(stage: Stage, app: AppState, *, is_overdue: bool) -> int | None:
+    """A request of an app with a worker for each, which is told to end after it."""
     decisions = stage.pool.submit(app, object(), stage.now)
     worker = next((each.worker for each in decisions if isinstance(each, Assign)), None)
     if worker is not None:
         stage.pool.loaded(worker, 1, stage.now)
         stage.pool.finished(worker, stage.now)
-        stage.pool.overdue(worker, stage.now)
+        if is_overdue:
+            stage.pool.overdue(worker, stage.now)
     return worker
 
 
-def test_an_app_whose_workers_do_not_end_leaves_room_to_others() -> None:
+@pytest.mark.parametrize("is_overdue", [True, False], ids=["a moment later", "at once"])
+def test_an_app_whose_workers_do_not_end_leaves_room_to_others(is_overdue: bool) -> None:
     """It waits for its own, and has nobody else's end; the next of its requests goes on then."""
     stage = Stage(pool_size=8)
     hog = stage.app("hog", ttl_s=0.0)
     late = []
-    while (worker := once(stage, hog)) is not None:
+    while (worker := once(stage, hog, is_overdue=is_overdue)) is not None:
         late.append(worker)
     assert len(late) == 5  # more than half
     assert not stage.pool._room.line
