@@ -16,6 +16,7 @@ from pathlib import Path
 from buntime import __version__
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
+from buntime.core.http1.leastrate import Shortage, is_short
 from buntime.core.pool.workforce import workers_beside
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
@@ -33,6 +34,7 @@ from buntime.server.http1.descriptors import reserve_descriptors
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
+from buntime.server.http1.slowclients import SlowClients
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shutdown import Shutdown
@@ -133,6 +135,7 @@ class Runtime:
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
         metrics = Metrics(self._service, self._pool.report)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
+        self._slow_clients = SlowClients(self._service, self._shortage)
         self._api = Api(live, self._pool, self._catalog, metrics)
         self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
         self._service.on_room = self._accept_more
@@ -150,6 +153,7 @@ class Runtime:
         with signals_on(self._loop, self._calls()):
             self._pool.start()
             self._sweep.start()
+            self._slow_clients.start()
             self._announce()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
@@ -275,6 +279,14 @@ class Runtime:
         self._warn_of_exposures()
 
     # What comes from elsewhere
+
+    def _shortage(self) -> Shortage:
+        settings, pool = self._live.now, self._pool
+        return Shortage(
+            of_connections=is_short(len(self._service.connections), settings.connections_max),
+            of_memory=pool.is_short_of_memory,
+            of_slots=is_short(pool.slots_taken, settings.ephemeral_concurrency),
+        )
 
     def _accept_more(self) -> None:
         """There may be room again: those who wait may come."""

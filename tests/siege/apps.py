@@ -68,6 +68,8 @@ def fetch(request):
         time.sleep(3600)
     elif what == "pieces":
         return Response(b"x" for _ in range(10**9))
+    elif what == "large":
+        return Response(b"x" * 50_000 for _ in range(10**6))
     return Response("done")
 
 def websocket(ws):

@@ -264,6 +264,20 @@ def slow_readers(port: int) -> None:
 
 
 @attack
+def slow_answers(port: int) -> None:
+    """The same of apps with a worker for each request: more than half of the slots."""
+    socks: list[socket.socket] = []
+    while True:
+        with contextlib.suppress(OSError):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(_GET % b"/hostile-once/large")
+            socks.append(sock)
+        time.sleep(0.1 if len(socks) < 3 else 1)
+
+
+@attack
 def hung_app(port: int) -> None:
     """Requests whose handler sleeps for an hour, with bodies that drip."""
     first = b"POST /hostile/sleep HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"

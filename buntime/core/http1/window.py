@@ -131,6 +131,11 @@ class UploadWindow:
         return self._gathers or (self._read_bytes == self.seen_bytes and self.wants_data)
 
     @property
+    def is_gathering(self) -> bool:
+        """Does no worker have the request yet?"""
+        return self._gathers
+
+    @property
     def is_gathered(self) -> bool:
         """Is so much of the body here as goes to a worker before it reads?"""
         return self._reader.body_has_come or self._reader.gathered_bytes >= UPLOAD_WINDOW

@@ -292,6 +292,11 @@ class Scheduler:
         return self._census.size
 
     @property
+    def slots_taken(self) -> int:
+        """Requests that have a worker of their own."""
+        return self._census.once
+
+    @property
     def evictions(self) -> int:
         """Workers that had to leave as the pool was full."""
         return self._room.evictions

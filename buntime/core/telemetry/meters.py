@@ -47,6 +47,13 @@ class Cut(StrEnum):
     RUNTIME = "runtime"
 
 
+class Slow(StrEnum):
+    """What a client was too slow with, while what it took was short."""
+
+    BODY = "body"
+    ANSWER = "answer"
+
+
 class Meter:
     """The counters of one version of an app; the one without a name is of what is of no app."""
 
@@ -66,6 +73,7 @@ class Meter:
         "requests",
         "retries",
         "sent_bytes",
+        "slow",
         "timeouts",
         "version",
     )
@@ -79,6 +87,7 @@ class Meter:
         self.requests = [0] * 10  # by the first digit of their status
         self.duration = Histogram(DURATION_BOUNDS)
         self.cuts = dict.fromkeys(Cut, 0)
+        self.slow = dict.fromkeys(Slow, 0)
         self.received_bytes = 0  # of requests that have ended
         self.sent_bytes = 0
         # their way through the pool

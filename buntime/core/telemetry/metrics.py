@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from buntime.core.pool.lifecycle import State
 from buntime.core.telemetry.histogram import Histogram
-from buntime.core.telemetry.meters import Cause, Cut, Drop, Meter
+from buntime.core.telemetry.meters import Cause, Cut, Drop, Meter, Slow
 
 Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label
 
@@ -91,6 +91,13 @@ CUTS = Family(
     Scope.APP,
     "answers that ended in their middle, by who ended them",
     label="by",
+)
+SLOW = Family(
+    "buntime_slow_clients_total",
+    Kind.COUNTER,
+    Scope.APP,
+    "clients that were ended as they were too slow while others found no room, by what with",
+    label="with",
 )
 QUEUE = Family(
     "buntime_queue_requests", Kind.GAUGE, Scope.WORKERS, "requests that wait for a worker"
@@ -184,7 +191,7 @@ REFUSED = Family(
 )
 
 FAMILIES = (
-    REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS,
+    REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS, SLOW,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
     STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED,
@@ -228,6 +235,7 @@ def row_of(meter: Meter, live: Live) -> Row:
         RECEIVED: meter.received_bytes + live.received_bytes,
         SENT: meter.sent_bytes + live.sent_bytes,
         CUTS: _by_label(meter.cuts),
+        SLOW: _by_label(meter.slow),
     }
     if meter.has_workers:
         states = _STATES_OF_APP if meter.name else (State.SPARE.value, State.ENDING.value)
@@ -259,7 +267,7 @@ def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
 
 
 def _by_label(
-    counts: Mapping[Cut, int] | Mapping[Drop, int] | Mapping[Cause, int],
+    counts: Mapping[Cut, int] | Mapping[Slow, int] | Mapping[Drop, int] | Mapping[Cause, int],
 ) -> dict[str, float]:
     return {str(name): count for name, count in counts.items()}
 

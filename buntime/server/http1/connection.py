@@ -130,6 +130,11 @@ class Connection:
         """What the client has not taken yet."""
         return 0 if self._pending is None else self._pending.size_bytes
 
+    @property
+    def taken_bytes(self) -> int:
+        """What the client has taken of all that had to wait for it."""
+        return 0 if self._pending is None else self._pending.sent_bytes
+
     def write(self, data: bytes) -> None:
         """Send, or keep for when the client can take it."""
         if self._pending:

@@ -88,6 +88,22 @@ class ClientRequest:
         return self._reader.gathered_bytes
 
     @property
+    def body_come_bytes(self) -> int:
+        """What has come of the body, as far as it was wanted."""
+        return self.body_seen_bytes + self._reader.gathered_bytes
+
+    @property
+    def is_gathering(self) -> bool:
+        """Is its body waited for, and kept meanwhile?"""
+        return self._upload is not None and self._upload.is_gathering
+
+    @property
+    def holds_slot(self) -> bool:
+        """Has it a worker of its own?"""
+        app = self.app
+        return bool(self.worker_name) and app is not None and app.manifest.ttl_s == 0
+
+    @property
     def lacks_body(self) -> bool:
         """Is more of the body to come?"""
         return not self._reader.body_has_come

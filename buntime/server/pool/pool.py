@@ -141,6 +141,16 @@ class Pool:
         """A queued request is over: answered for, or its client has left."""
         self._scheduler.withdraw(state, exchange)
 
+    @property
+    def slots_taken(self) -> int:
+        """Requests that have a worker of their own."""
+        return self._scheduler.slots_taken
+
+    @property
+    def is_short_of_memory(self) -> bool:
+        """Do bodies that are waited for take more than half of what they may?"""
+        return self._gatherers.is_pressed
+
     def wait_s(self, state: AppState) -> float:
         """How long a request that came now would wait for a worker, about."""
         return state.wait_s(self._loop.now)

@@ -1,0 +1,119 @@
+"""Clients that take slots for long, and what becomes of them while others wait for one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch, workers_of
+from tests.support.harness import Runtime, read_until, running, wait_until, write_app
+
+APP = """
+from buntime import Event, Response
+
+def events():
+    yield Event("first")
+    while True:
+        yield Event("x" * 50_000)
+
+def fetch(request):
+    if request.path == "/large":
+        return Response(b"x" * 50_000 for _ in range(10**6))
+    if request.path == "/events":
+        return Response.events(events())
+    if request.path == "/body":
+        return Response(str(sum(map(len, request.stream()))))
+    return Response("fine")
+"""
+SLOTS = 4
+ENDED_S = 12.0  # a period, a look, and a slow machine
+LARGE = b"POST /once/body HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 140_000
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0, timeout=60)
+    env = {
+        "RUNTIME_EPHEMERAL_CONCURRENCY": str(SLOTS),
+        "RUNTIME_SEND_TIMEOUT": "60s",
+        "RUNTIME_BODY_TIMEOUT": "60s",
+        "RUNTIME_SHUTDOWN_TIMEOUT": "1",
+    }
+    with running(tmp_path / "apps", env=env) as started:
+        yield started
+
+
+def connect(runtime: Runtime) -> socket.socket:
+    """A client that takes little at a time."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(30)
+    sock.connect(("127.0.0.1", runtime.port))
+    return sock
+
+
+@contextlib.contextmanager
+def slow(runtime: Runtime, number: int, first: bytes) -> Iterator[list[socket.socket]]:
+    """So many clients, each with a slot; each moves a few bytes from time to time."""
+    stop = threading.Event()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(connect(runtime)) for _ in range(number)]
+        for sock in socks:
+            sock.sendall(first)
+        wait_until(lambda: len(workers_of(runtime, "once", status="once")) == number)
+
+        def drip() -> None:
+            while not stop.wait(0.3):
+                for sock in socks:
+                    with contextlib.suppress(OSError):
+                        if first.startswith(b"GET"):
+                            sock.recv(20)
+                        else:
+                            sock.send(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield socks
+        finally:
+            stop.set()
+            thread.join()
+
+
+def get(path: str) -> bytes:
+    return b"GET /once%s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "count"), [(get("/large"), "answers"), (LARGE, "bodies")], ids=["answers", "bodies"]
+)
+def test_all_slots_taken_by_slow_clients(runtime: Runtime, first: bytes, count: str) -> None:
+    """They are ended after a period, and who waits for a slot is answered."""
+    with slow(runtime, SLOTS, first) as socks:
+        begun = time.monotonic()
+        assert fetch(runtime, "/once/").body == b"fine"
+        assert time.monotonic() - begun < ENDED_S
+        assert runtime.wait_for_record("client.too_slow")[count] > 0
+        if first is LARGE:
+            assert read_until(socks[0], b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
+
+
+def test_half_of_the_slots_may_be_slow(runtime: Runtime) -> None:
+    """With room for others the timeouts alone hold: longer than a period, and nobody is ended."""
+    with slow(runtime, SLOTS // 2, get("/large")):
+        time.sleep(8)  # the pace of the slow ones
+        assert len(workers_of(runtime, "once", status="once")) == SLOTS // 2
+    assert not [each for each in runtime.records if each["event"] == "client.too_slow"]
+
+
+def test_event_streams_may_be_slow(runtime: Runtime) -> None:
+    """Whatever is short."""
+    with slow(runtime, SLOTS, get("/events")):
+        time.sleep(8)  # the pace of the slow ones
+        assert len(workers_of(runtime, "once", status="once")) == SLOTS

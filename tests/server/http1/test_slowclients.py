@@ -1,0 +1,216 @@
+"""Who is ended for being slow, while what all share is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.errors import HttpError
+from buntime.core.http1.leastrate import LEAST_BYTES_PER_S, PERIOD_S, Shortage
+from buntime.core.telemetry.meters import Meters, Slow
+from buntime.server.http1.slowclients import SlowClients
+from tests.support.fakes import FakeSink, make_log
+
+NOTHING = Shortage(of_connections=False, of_memory=False, of_slots=False)
+SLOTS = NOTHING._replace(of_slots=True)
+MEMORY = NOTHING._replace(of_memory=True)
+CONNECTIONS = NOTHING._replace(of_connections=True)
+
+
+class FakeLoop:
+    """Time that a test moves, and the calls of the next turns."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.soon: list[Callable[[], None]] = []
+        self.looks = 0
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.looks += 1
+
+
+class FakeSlot:
+    """An exchange that has a worker of its own, as far as it matters here."""
+
+    def __init__(self, meters: Meters, **changes: Any) -> None:
+        self.meter = meters.of_none
+        self.link: object | None = None
+        self.is_event_stream = False
+        self.is_gathering = False
+        self.holds_slot = True
+        self.wants_body = True
+        self.body_come_bytes = 0
+        self.errors: list[HttpError] = []
+        self.cuts = 0
+        self.__dict__.update(changes)
+
+    def fail(self, error: HttpError) -> None:
+        self.errors.append(error)
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+
+class FakeConnection:
+    def __init__(self, exchange: FakeSlot | None, pending_bytes: int = 0) -> None:
+        self.exchange = exchange
+        self.pending_bytes = pending_bytes
+        self.taken_bytes = 0
+        self.aborts = 0
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+
+class World:
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.sink = FakeSink()
+        self.meters = Meters()
+        self.connections: set[FakeConnection] = set()
+        service = SimpleNamespace(
+            loop=self.loop,
+            log=make_log(self.sink),
+            meters=self.meters,
+            connections=self.connections,
+        )
+        self.shortage = SLOTS
+        self.slow = SlowClients(cast(Any, service), lambda: self.shortage)
+
+    def connect(self, pending_bytes: int = 0, **changes: Any) -> FakeConnection:
+        connection = FakeConnection(FakeSlot(self.meters, **changes), pending_bytes)
+        self.connections.add(connection)
+        return connection
+
+    def look(self) -> int:
+        """One look; how many turns it takes."""
+        self.slow.look()
+        turns = 1
+        while self.loop.soon:
+            self.loop.soon.pop()()
+            turns += 1
+        return turns
+
+    def look_twice(self) -> None:
+        """A period lies between."""
+        self.look()
+        self.loop.now += PERIOD_S
+        self.look()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def exchange_of(connection: FakeConnection) -> FakeSlot:
+    assert connection.exchange is not None
+    return connection.exchange
+
+
+def test_a_body_that_is_too_slow(world: World) -> None:
+    """408, counted, and the log says so."""
+    connection = world.connect()
+    world.look_twice()
+    [error] = exchange_of(connection).errors
+    assert error.status == 408
+    assert world.meters.of_none.slow == {Slow.BODY: 1, Slow.ANSWER: 0}
+    world.look()
+    assert world.sink.events() == ["client.too_slow"]
+
+
+def test_an_answer_that_is_taken_too_slowly(world: World) -> None:
+    """It is cut; and where all of it is written, its connection ends."""
+    connection = world.connect(pending_bytes=10, wants_body=False)
+    world.shortage = CONNECTIONS
+    rest = FakeConnection(None, pending_bytes=10)
+    world.connections.add(rest)
+    world.look_twice()
+    assert (exchange_of(connection).cuts, rest.aborts) == (1, 1)
+    assert world.meters.of_none.slow == {Slow.BODY: 0, Slow.ANSWER: 2}
+
+
+def test_who_is_fast_enough_is_left_alone(world: World) -> None:
+    """In either direction."""
+    body = world.connect()
+    answer = world.connect(pending_bytes=10, wants_body=False)
+    for _ in range(10):
+        world.look()
+        world.loop.now += 1
+        exchange_of(body).body_come_bytes += LEAST_BYTES_PER_S
+        answer.taken_bytes += LEAST_BYTES_PER_S
+    assert (exchange_of(body).errors, exchange_of(answer).cuts) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("shortage", "changes"),
+    [
+        (NOTHING, {}),
+        (SLOTS, {"holds_slot": False}),
+        (MEMORY, {"is_gathering": False}),
+        (CONNECTIONS, {"link": object()}),
+        (SLOTS, {"link": object()}),
+        (CONNECTIONS, {"is_event_stream": True}),
+        (SLOTS, {"wants_body": False}),
+    ],
+)
+def test_who_may_be_slow(world: World, shortage: Shortage, changes: dict[str, Any]) -> None:
+    """Who takes nothing of what is short; a WebSocket, an event stream; who waits for the app."""
+    world.shortage = shortage
+    connection = world.connect(**changes)
+    world.look_twice()
+    assert exchange_of(connection).errors == []
+
+
+@pytest.mark.parametrize(
+    ("shortage", "changes"),
+    [
+        (CONNECTIONS, {"holds_slot": False}),
+        (MEMORY, {"is_gathering": True, "holds_slot": False}),
+    ],
+)
+def test_who_takes_of_what_is_short(
+    world: World, shortage: Shortage, changes: dict[str, Any]
+) -> None:
+    world.shortage = shortage
+    connection = world.connect(**changes)
+    world.look_twice()
+    assert len(exchange_of(connection).errors) == 1
+
+
+def test_a_shortage_that_has_passed_is_forgotten(world: World) -> None:
+    """The next one gives each client a period of its own."""
+    connection = world.connect()
+    world.look()
+    world.shortage = NOTHING
+    world.loop.now += PERIOD_S
+    world.look()
+    world.shortage = SLOTS
+    world.look()
+    assert exchange_of(connection).errors == []
+
+
+def test_many_are_looked_at_in_turns(world: World) -> None:
+    """And the next look comes after the last of them."""
+    for _ in range(1000):
+        world.connect()
+    assert world.look() == 6
+    assert world.loop.looks == 1
+
+
+def test_the_log_has_one_line_for_many(world: World) -> None:
+    """At most one each ten seconds, with how many there were."""
+    for _ in range(3):
+        world.connect()
+    for _ in range(5):
+        world.look()
+        world.loop.now += PERIOD_S
+    world.look()
+    told = [record.fields for record in world.sink.records]
+    assert [each["bodies"] for each in told] == [3, 6]
