@@ -25,7 +25,7 @@ from buntime.core.http1.section import FIELD_SECTION, Fields, Section, read_sect
 # How many heads, and how many sections, are remembered. What is made of one takes twice its bytes,
 # and 160 more a field: 4 MiB all together, where somebody makes them for that.
 _REMEMBERED_MAX = 256
-_HEAD_MAX_BYTES = 1024
+HEAD_MAX_BYTES = 1024
 _SECTION_MAX_BYTES = 2048
 _FIELDS_MAX = 24  # of each; browsers send some 15
 
@@ -50,6 +50,7 @@ class Head(NamedTuple):
     keep_alive: bool = True
     upgrade: str = ""  # the value of Upgrade, where Connection names it: "websocket"
     fields_bytes: int = 0  # of all fields, as they came; with the target's host, where it has one
+    request_id: str = ""  # the client's own, where it is a plain word
 
     @property
     def has_body(self) -> bool:
@@ -65,13 +66,18 @@ class Head(NamedTuple):
 
 
 class HeadParser:
-    """Makes heads of bytes, and remembers what it made of those it has seen lately."""
+    """Makes heads of bytes, and remembers what it made of those it has seen lately.
 
-    __slots__ = ("_heads", "_sections", "limits")
+    `recall(raw)` is the head that was made of these bytes, or None: most of what a connection
+    sends is one head as a whole, so this needs no look for its end.
+    """
+
+    __slots__ = ("_heads", "_sections", "limits", "recall")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._heads: dict[bytes, Head] = {}
+        self.recall = self._heads.get
         self._sections: dict[bytes, Section] = {}
 
     def parse(self, raw: bytes) -> Head:
@@ -79,10 +85,10 @@ class HeadParser:
 
         Raises ClientFault (400, 414, 417, 431, 505).
         """
-        head = self._heads.get(raw)
+        head = self.recall(raw)
         if head is None:
             head = self._read(raw)
-            if len(raw) <= _HEAD_MAX_BYTES and len(head.headers) <= _FIELDS_MAX:
+            if len(raw) <= HEAD_MAX_BYTES and len(head.headers) <= _FIELDS_MAX:
                 _remember(self._heads, raw, head)
         return head
 
@@ -113,7 +119,7 @@ def _remember(known: dict[bytes, _T], raw: bytes, made: _T) -> None:
 def _join(line: RequestLine, section: Section) -> Head:
     """All that a line and a section mean together."""
     method, target, version, authority = line
-    headers, host, content_length, chunked, expects_continue, closes, stays, upgrade, size = section
+    headers, host, length, chunked, expects, closes, stays, upgrade, size, own_id = section
     is_current = version == "1.1"
     if not is_current and chunked:
         raise bad_request("HTTP/1.0 has no Transfer-Encoding")
@@ -128,10 +134,11 @@ def _join(line: RequestLine, section: Section) -> Head:
         version,
         headers,
         host or "",
-        content_length,
+        length,
         chunked,
-        expects_continue and is_current and (chunked or content_length > 0),
+        expects and is_current and (chunked or length > 0),
         not closes and (is_current or stays),
         upgrade,
         size + len(authority),
+        own_id,
     )

@@ -13,7 +13,7 @@ import re
 from buntime.core.errors import ClientFault
 from buntime.core.http1.chunks import ChunkedBody
 from buntime.core.http1.framing import Body, LengthBody
-from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.head import HEAD_MAX_BYTES, Head, HeadParser
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
@@ -56,16 +56,24 @@ class RequestReader:
 
         Raises ClientFault (400, 414, 417, 431, 505), after which the connection is to be closed.
         """
-        if not self.buffer:
+        buffer = self.buffer
+        if not buffer:
             return None
-        try:
-            raw = self._cut_head()
-            if raw is None:
-                return None
-            head = self._parser.parse(raw)
-        except ClientFault:
-            self.is_broken = True
-            raise
+        if self.is_broken or not self.body_ended:
+            raise RuntimeError(f"a head was asked for by {self!r}")
+        head = self._parser.recall(buffer) if len(buffer) <= HEAD_MAX_BYTES else None
+        if head is not None:
+            self.buffer = b""
+            self._scanned = 0
+        else:
+            try:
+                raw = self._cut_head(buffer)
+                if raw is None:
+                    return None
+                head = self._parser.parse(raw)
+            except ClientFault:
+                self.is_broken = True
+                raise
         if head.chunked:
             self._body = ChunkedBody()
             self.body_ended = False
@@ -127,10 +135,7 @@ class RequestReader:
         rest, self.buffer = self.buffer, b""
         return rest
 
-    def _cut_head(self) -> bytes | None:
-        if self.is_broken or not self.body_ended:
-            raise RuntimeError(f"a head was asked for by {self!r}")
-        buffer = self.buffer
+    def _cut_head(self, buffer: bytes) -> bytes | None:
         if buffer[:1] == b"\r":  # RFC 9112 2.2: empty lines before a request line are skipped
             match = _EMPTY_LINES.match(buffer)
             if match is not None and match.end():

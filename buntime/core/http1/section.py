@@ -5,6 +5,7 @@ Host. What depends on the line as well is checked in `head`.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import h11
@@ -18,6 +19,8 @@ from buntime.core.http1.limits import Limits
 
 FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
 _HOST = re.compile(HOST)
+# A client's own id is kept for the log where it is a plain word of some length.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
 # RFC 9110 7.6.1, and what older specifications count among them. They end at this hop.
 HOP_BY_HOP = frozenset(
@@ -47,6 +50,7 @@ class Section(NamedTuple):
     stays: bool  # Connection says "keep-alive"
     upgrade: str  # the value of Upgrade, where Connection names it
     size_bytes: int  # as it came
+    request_id: str = ""  # the client's own for its request, where it is of use
 
 
 def read_section(raw: bytes, limits: Limits) -> Section:
@@ -66,15 +70,17 @@ def read_section(raw: bytes, limits: Limits) -> Section:
     ]
     special = _collect_special(fields)
     if not special:
-        return Section(tuple(fields), None, 0, False, False, False, False, "", len(raw))
+        request_id = _read_request_id(fields)
+        return Section(tuple(fields), None, 0, False, False, False, False, "", len(raw), request_id)
     content_length, chunked = read_framing(pairs, special)
     options = nominations(special["connection"]) if "connection" in special else frozenset()
     dropped = HOP_BY_HOP if options <= HOP_BY_HOP else HOP_BY_HOP | options
     if "expect" in special:
         _check_expect(special["expect"])
         dropped |= {"expect"}
+    passed = tuple(pair for pair in fields if pair[0] not in dropped)
     return Section(
-        tuple(pair for pair in fields if pair[0] not in dropped),
+        passed,
         _read_host(special),
         content_length,
         chunked=chunked,
@@ -83,6 +89,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
         stays="keep-alive" in options,
         upgrade=special.get("upgrade", "") if "upgrade" in options else "",
         size_bytes=len(raw),
+        request_id=_read_request_id(passed),
     )
 
 
@@ -114,6 +121,14 @@ def _collect_special(fields: list[tuple[str, str]]) -> dict[str, str]:
                 value = f"{special[name]}, {value}"
             special[name] = value
     return special
+
+
+def _read_request_id(fields: Iterable[tuple[str, str]]) -> str:
+    """The first X-Request-ID that can stand in a log and an answer as it is."""
+    for name, value in fields:
+        if name == "x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return ""
 
 
 def _check_expect(value: str) -> None:

@@ -1,7 +1,6 @@
 """What all connections of a runtime share: the loop, the limits, the clock, the log."""
 
 import os
-import re
 from collections.abc import Callable
 from time import time
 from typing import Protocol
@@ -23,8 +22,6 @@ from buntime.server.telemetry.logs import Log
 _LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
 # How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
 _HANGUP_S = 0.5
-# A client's own id is kept for the log where it is a plain word of some length.
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
 
 class Underway(Protocol):
@@ -113,9 +110,8 @@ class Service:
 
     def request_id(self, head: Head) -> str:
         """The client's X-Request-ID where it sent a usable one, else a new one."""
-        for name, value in head.headers:
-            if name == "x-request-id" and _REQUEST_ID.fullmatch(value):
-                return value
+        if head.request_id:
+            return head.request_id
         self._last_id += 1
         return f"{self._id_prefix}-{self._last_id:x}"
 

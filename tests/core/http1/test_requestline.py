@@ -6,6 +6,8 @@ import re
 
 import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.grammar import REQUEST_LINE
@@ -67,3 +69,13 @@ def test_the_grammar_is_no_wider_than_h11(code: int) -> None:
     for method, target in ((b"A" + char, b"/"), (b"A", b"/" + char)):
         if re.fullmatch(REQUEST_LINE, method + b" " + target + b" HTTP/1.1"):
             h11.Request(method=method, target=target, headers=[], http_version="1.0")
+
+
+@given(st.from_regex(REQUEST_LINE, fullmatch=True))
+def test_h11_would_say_the_same(line: bytes) -> None:
+    """Of any line that is let through, h11 takes method and target, and leaves them as they are."""
+    found = re.fullmatch(REQUEST_LINE, line)
+    assert found is not None
+    method, target, _ = found.groups()
+    request = h11.Request(method=method, target=target, headers=[], http_version="1.0")
+    assert (request.method, request.target) == (method, target)

@@ -20,6 +20,22 @@ def test_an_empty_section_says_nothing() -> None:
     assert read() == Section((), None, 0, False, False, False, False, "", 2)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([b"X-Request-ID: abcdefgh"], "abcdefgh"),
+        ([b"x-request-id: short", b"X-REQUEST-ID: long.enough"], "long.enough"),
+        ([b"X-Request-ID: spaces in it"], ""),
+        ([b"X-Request-ID: " + b"a" * 129], ""),
+        ([b"X-Request-ID: abcdefgh", b"Connection: x-request-id"], ""),
+        ([b"Host: a", b"X-Request-ID: abcdefgh"], "abcdefgh"),
+    ],
+)
+def test_a_request_id_is_a_plain_word(lines: list[bytes], expected: str) -> None:
+    """The first one that the log can have as it is, unless it ends at this hop."""
+    assert read(*lines).request_id == expected
+
+
 def test_fields_keep_their_order_and_bytes() -> None:
     """Names become lower-case; values lose the white space around them, and are Latin-1."""
     section = read(b"X-B: \t1 2 \t", b"Host:a", b"x-a:", b"X-B: \xe9")
