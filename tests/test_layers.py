@@ -21,7 +21,9 @@ FILES = {
 }
 TREES = {name: ast.parse(path.read_bytes()) for name, path in FILES.items()}
 
-# Layer -> the layers it may import. `buntime` itself, which apps import, belongs to the sdk.
+# What apps and plugins import by name belongs to the sdk.
+IMPORTED_BY_APPS = {"buntime", "buntime.plugin"}
+# Layer -> the layers it may import.
 ALLOWED = {
     "sdk": {"sdk"},
     "wire": {"sdk", "wire"},
@@ -45,7 +47,8 @@ CONCERNS = {
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
-BESIDE = {"__init__.py", "__main__.py", "wire.py", "confine.py"}  # modules beside the layers
+# Modules beside the layers.
+BESIDE = {"__init__.py", "__main__.py", "confine.py", "plugin.py", "wire.py"}
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
     "buntime.core.apps.document",
@@ -63,7 +66,7 @@ DOES_IO = {"asyncio", "multiprocessing", "selectors", "socket", "subprocess", "t
 
 def layer(module: str) -> str:
     """`"buntime.core.apps.router"` -> `"core"`; `"buntime"`, `"buntime.sdk.files"` -> `"sdk"`."""
-    return module.split(".")[1] if "." in module else "sdk"
+    return "sdk" if module in IMPORTED_BY_APPS else module.split(".")[1]
 
 
 def concern(module: str) -> str:

@@ -30,8 +30,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
+    from typing import Protocol
 
     Bell = _thread.LockType
+
+    class Queue(Protocol):
+        """Jobs that wait: a deque, or what lanes.py has."""
+
+        def append(self, job: Job, /) -> None: ...
+        def popleft(self) -> Job: ...
+        def __bool__(self) -> bool: ...
 else:
     from _collections import deque
 
@@ -45,6 +53,7 @@ class Job:
 
     bell: Bell | None = None  # of the thread that is in its handler
     news = 0  # counts what came for it
+    lane = 2  # a request; others are in plugins alone, see lanes.py
 
 
 class LeaderFollowers:
@@ -65,7 +74,7 @@ class LeaderFollowers:
         self._concurrency = concurrency
         self._mutex = _thread.allocate_lock()
         # work
-        self._jobs: deque[Job] = deque()
+        self._jobs: Queue = deque()
         self._handling = 0  # threads in handlers
         self._typical_s = 0.0  # how long a handler takes: a moving average
         self._is_closing = False

@@ -85,12 +85,17 @@ def main(argv: list[str]) -> NoReturn:
                 "concurrency": app.concurrency,
                 "is_async": app.is_async,
                 "boot_ms": round((time.perf_counter() - begun) * 1000, 1),
+                **(app.plugin.offer() if app.plugin is not None else {}),
             }
         )
 
     try:
         _settle(init, lifeline)
         adopt(init, bundle)
+        if "plugin" in init:
+            from buntime.worker.plugin import introduce  # 1 ms, for plugins alone
+
+            introduce(init["plugin"])
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):
             _save_memory()
@@ -137,10 +142,18 @@ def _serve(
     if app.is_async:
         _serve_async(app, init, channel, received, ready)
         return
-    ready()
-    engine = SyncEngine(
-        channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
-    )
+    if app.plugin is not None:
+        from buntime.worker.plugsync import SyncPluginEngine  # 1 ms, for plugins alone
+
+        of_plugin = SyncPluginEngine(channel, app, app.plugin)
+        of_plugin.start()
+        ready()
+        engine: SyncEngine = of_plugin
+    else:
+        ready()
+        engine = SyncEngine(
+            channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
+        )
     if init.get("tells_busy"):
         from buntime.worker.meter import ThreadMeter  # few apps may have several workers
 
@@ -155,15 +168,20 @@ def _serve_async(
 ) -> None:
     from buntime.worker.aio import AsyncEngine  # brings asyncio, 62 ms
 
-    engine = AsyncEngine(
-        channel,
-        app.handle,
-        app.sockets,
-        start=app.start,
-        stop=app.stop,
-        on_idle=app.on_idle,
-        on_terminate=app.on_terminate,
-    )
+    if app.plugin is not None:
+        from buntime.worker.plugaio import AsyncPluginEngine  # 1 ms, for plugins alone
+
+        engine: AsyncEngine = AsyncPluginEngine(channel, app, app.plugin)
+    else:
+        engine = AsyncEngine(
+            channel,
+            app.handle,
+            app.sockets,
+            start=app.start,
+            stop=app.stop,
+            on_idle=app.on_idle,
+            on_terminate=app.on_terminate,
+        )
     if init.get("tells_busy"):
         from buntime.worker.meter import LoopMeter  # few apps may have several workers
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fence import Fence, needs_sandbox
 from tests.support.peer import opened
+from tests.support.plugins import WORDS, asked, start_plugin
 from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_followers import KINDS, STRESS, check, start
@@ -169,6 +170,29 @@ def test_sockets_and_events(old_shop: Workshop) -> None:
             assert peer.receive() == message
         peer.close()
         assert peer.closed()[2] is True
+
+
+def test_plugin_hooks(old_shop: Workshop) -> None:
+    """Hooks of plugins, sync and async, run there."""
+    source = """
+    from buntime.plugin import Continue, Response, plugin
+    {async_}def on_init():
+        plugin.log.info("%s", plugin.config)
+    {async_}def on_request(request):
+        if {await_}request.text() == "no":
+            return Response("no", 401)
+        return Continue(headers={"x-user": "ann"}, cache_s=5, vary=["cookie:sid"])
+    {async_}def on_response(request, response):
+        response.headers["x-a"] = "1"
+    """
+    for words in WORDS:
+        worker = start_plugin(old_shop, source, words, config={"a": 1})
+        assert worker.stderr == "<6>{'a': 1}\n"
+        assert asked(worker).said["headers"] == {"x-user": "ann"}
+        assert asked(worker, body=b"no").text == "no"
+        answer = asked(worker, "on_response", response={"status": 200, "headers": []})
+        assert answer.said == {"status": 200, "headers": [["x-a", "1"]]}
+        assert worker.terminate() == 0
 
 
 @needs_sandbox

@@ -1,0 +1,82 @@
+"""The plugin's own side of the runtime: its options, its log, and services.
+
+from buntime.plugin import plugin, exposed
+
+class Store:
+    @exposed
+    def get(self, key): ...
+
+services = {"kv": Store()}
+"""
+
+from __future__ import annotations
+
+from buntime.sdk.pluginlog import Log
+from buntime.sdk.services import CALLER, async_service, link, service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    from buntime.sdk.services import AsyncService, Service
+
+    F = TypeVar("F")
+
+# What the functions bear that others may call.
+MARK = "_buntime_exposed"
+
+
+class Runtime:
+    """What runs this plugin: its version, the version of its interface, and the environment."""
+
+    __slots__ = ("api", "environment", "version")
+
+    def __init__(self, version: str = "", api: int = 1, environment: str = "development") -> None:
+        self.version = version
+        self.api = api
+        self.environment = environment
+
+    def __repr__(self) -> str:
+        return f"<buntime {self.version}, api {self.api}, {self.environment}>"
+
+
+class Plugin:
+    """This plugin. Outside of a runtime, such as in its tests, it has no options and no name."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.config: dict[str, Any] = {}
+        self.runtime = Runtime()
+        self.log = Log()
+
+    @property
+    def caller(self) -> str | None:
+        """Who called the method that runs now: `app:shop`, `plugin:audit`; None elsewhere."""
+        return CALLER.get()
+
+    def service(self, name: str, timeout_s: float | None = None) -> Service:
+        """A service of another plugin, whose methods block."""
+        return service(name, timeout_s)
+
+    def async_service(self, name: str, timeout_s: float | None = None) -> AsyncService:
+        """A service of another plugin, whose methods are awaited."""
+        return async_service(name, timeout_s)
+
+    def forget(self, tag: str) -> None:
+        """Drop the kept verdicts with this tag, and end what stays open by them."""
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag is text, not {tag!r}")
+        link().forget(tag)
+
+    def __repr__(self) -> str:
+        return f"<plugin {self.name or 'without a runtime'}>"
+
+
+plugin = Plugin()
+
+
+def exposed(function: F) -> F:
+    """Let others call this method of a service."""
+    inner = getattr(function, "__func__", function)  # of a staticmethod or classmethod
+    setattr(inner, MARK, True)
+    return function

@@ -1,0 +1,75 @@
+"""`plugin.log`: lines of the log that say how grave they are.
+
+Each line goes to stderr behind its level as sd-daemon(3) and the kernel write it, `<4>` for a
+warning, from which the runtime takes it off again. So a line is never lost for a channel that is
+busy, and a child of the plugin may write as well.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CRITICAL, ERROR, WARNING, INFO, DEBUG = 2, 3, 4, 6, 7
+
+
+class Log:
+    """Writes as the loggers of `logging` do: `log.info("%s has signed in", name)`."""
+
+    def debug(self, message: object, *args: Any, exc_info: Any = None) -> None:
+        """Write what only who develops the plugin wants to see."""
+        _write(DEBUG, message, args, exc_info)
+
+    def info(self, message: object, *args: Any, exc_info: Any = None) -> None:
+        """Write what has happened."""
+        _write(INFO, message, args, exc_info)
+
+    def warning(self, message: object, *args: Any, exc_info: Any = None) -> None:
+        """Write what somebody should look at some day."""
+        _write(WARNING, message, args, exc_info)
+
+    def error(self, message: object, *args: Any, exc_info: Any = None) -> None:
+        """Write what went wrong."""
+        _write(ERROR, message, args, exc_info)
+
+    def critical(self, message: object, *args: Any, exc_info: Any = None) -> None:
+        """Write what somebody should look at now."""
+        _write(CRITICAL, message, args, exc_info)
+
+    def exception(self, message: object, *args: Any, exc_info: Any = True) -> None:
+        """Write what went wrong, with the stack of the exception that is being handled."""
+        _write(ERROR, message, args, exc_info)
+
+
+def _write(level: int, message: object, args: tuple[Any, ...], exc_info: Any) -> None:
+    text = _formatted(message, args)
+    if exc_info:
+        text += "\n" + _stack(exc_info)
+    lines = [f"<{level}>{line}\n" for line in text.splitlines() or [""]]
+    try:
+        sys.stderr.write("".join(lines))  # in one go, so that threads do not mix theirs
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # the plugin closed its stderr or took it away
+
+
+def _formatted(message: object, args: tuple[Any, ...]) -> str:
+    text = str(message)
+    if not args:
+        return text
+    try:  # one dict is for "%(name)s", as in logging
+        return text % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
+    except (TypeError, ValueError, KeyError):
+        return f"{text} {args!r}"
+
+
+def _stack(exc_info: Any) -> str:
+    import traceback  # 4 ms, where something went wrong
+
+    exc = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+    if exc is None:
+        return ""
+    return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)).rstrip()

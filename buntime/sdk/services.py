@@ -1,0 +1,143 @@
+"""Services of plugins, as their users see them: `service("kv").get("a")`.
+
+`service` blocks, `async_service` gives what is awaited. What a method returns comes back as JSON
+has it, with bytes as they are; a method that yields gives an iterator. `timeout_s` is how long the
+caller waits at most, 5 seconds where it does not say.
+"""
+
+from __future__ import annotations
+
+from _contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from typing import Any, Protocol
+
+    class AsyncCall(Awaitable[Any], AsyncIterator[Any], Protocol):
+        """What a method of `async_service` gives: `await` it, or `async for item in` it."""
+
+    class Link(Protocol):
+        """How calls leave this process; the worker brings it."""
+
+        def call(self, request: Request) -> Any: ...
+        def call_async(self, request: Request) -> AsyncCall: ...
+        def forget(self, tag: str) -> None: ...
+
+
+__all__ = ["AsyncService", "Service", "ServiceError", "async_service", "service"]
+
+# Who called the method that runs now: `app:shop`, `plugin:audit`.
+CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
+# Until when the hook or method that runs now has to be done, by time.monotonic().
+DEADLINE_S: ContextVar[float | None] = ContextVar("deadline_s", default=None)
+
+_links: list[Link] = []  # the one of this process, once it has one
+
+
+class ServiceError(Exception):
+    """A call that did not succeed; `code` tells why.
+
+    `unknown` (no such service or method), `no grant`, `late`, `away` (its plugin does not run),
+    `busy` (too many calls under way), `moved` (a stream whose plugin was reloaded), `forked` (this
+    process has no channel of its own), `failed` (the method raised), or what the plugin says:
+    `raise ServiceError("conflict", "another one was first")` there arrives here.
+    """
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message or self.code
+
+
+class Request:
+    """A call that is to be made."""
+
+    __slots__ = ("args", "kwargs", "method", "service", "timeout_s")
+
+    def __init__(
+        self,
+        service: str,
+        method: str,
+        timeout_s: float | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.service = service
+        self.method = method
+        self.timeout_s = timeout_s
+        self.args = args
+        self.kwargs = kwargs
+
+
+class Service:
+    """A service whose methods block until they have an answer."""
+
+    def __init__(self, name: str, timeout_s: float | None) -> None:
+        self._name = name
+        self._timeout_s = timeout_s
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(f"{method} is not exposed by any service")
+        name, timeout_s = self._name, self._timeout_s
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return link().call(Request(name, method, timeout_s, args, kwargs))
+
+        self.__dict__[method] = call  # found at once the next time
+        return call
+
+    def __repr__(self) -> str:
+        return f"service({self._name!r})"
+
+
+class AsyncService(Service):
+    """A service whose methods are awaited, or iterated with `async for`."""
+
+    def __getattr__(self, method: str) -> Callable[..., AsyncCall]:
+        if method.startswith("_"):
+            raise AttributeError(f"{method} is not exposed by any service")
+        name, timeout_s = self._name, self._timeout_s
+
+        def call(*args: Any, **kwargs: Any) -> AsyncCall:
+            return link().call_async(Request(name, method, timeout_s, args, kwargs))
+
+        self.__dict__[method] = call
+        return call
+
+    def __repr__(self) -> str:
+        return f"async_service({self._name!r})"
+
+
+def service(name: str, timeout_s: float | None = None) -> Service:
+    """A service by its name. It need not be there yet: calls say so where it is not."""
+    return Service(*_checked(name, timeout_s))
+
+
+def async_service(name: str, timeout_s: float | None = None) -> AsyncService:
+    """The same for code that runs on an event loop."""
+    return AsyncService(*_checked(name, timeout_s))
+
+
+def _checked(name: Any, timeout_s: float | None) -> tuple[str, float | None]:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a service is asked for by its name, not by {name!r}")
+    if timeout_s is not None and not 0 < timeout_s < 1e6:
+        raise ValueError(f"timeout_s is a number of seconds above 0, not {timeout_s!r}")
+    return name, timeout_s
+
+
+def connect(new: Link) -> None:
+    """Have the calls of this process leave by a link."""
+    _links[:] = [new]
+
+
+def link() -> Link:
+    """Return the link of this process. Raises ServiceError where it has none."""
+    if not _links:
+        raise ServiceError("no grant", "the manifest names no services under `uses`")
+    return _links[0]

@@ -1,0 +1,83 @@
+"""Lanes: what a plugin's process has to do, by kind, each with slots of its own.
+
+So eight slow downloads from its page, or eight slow calls, make no hook late.
+"""
+
+from __future__ import annotations
+
+from buntime.worker.followers import LeaderFollowers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Sequence
+
+    from buntime.worker.followers import Bell, Job
+else:
+    from _collections import deque
+
+# The lanes, those first that are looked at first. `Job.lane` is one of them.
+HOOKS, CALLS, REQUESTS, NOTICES = range(4)
+
+
+class Lanes:
+    """Jobs that wait, and how many of each lane are in hand. Under the mutex of the threads."""
+
+    def __init__(self, limits: Sequence[int]) -> None:
+        self._limits = limits
+        self._in_hand = [0] * len(limits)
+        self._waiting: list[deque[Job]] = [deque() for _ in limits]
+
+    def __bool__(self) -> bool:
+        return any(self._waiting)
+
+    def append(self, job: Job) -> None:
+        """Have a job wait in its lane."""
+        self._waiting[job.lane].append(job)
+
+    def has_next(self) -> bool:
+        """Tell whether there is a job whose lane has a slot."""
+        return self._next() is not None
+
+    def popleft(self) -> Job:
+        """Take the next job, and a slot of its lane."""
+        lane = self._next()
+        assert lane is not None
+        self._in_hand[lane] += 1
+        return self._waiting[lane].popleft()
+
+    def give_back(self, lane: int) -> None:
+        """Free the slot of a job."""
+        self._in_hand[lane] -= 1
+
+    def _next(self) -> int | None:
+        for lane, waiting in enumerate(self._waiting):
+            if waiting and self._in_hand[lane] < self._limits[lane]:
+                return lane
+        return None
+
+
+class LanedFollowers(LeaderFollowers):
+    """Threads that take their jobs from lanes."""
+
+    def __init__(
+        self,
+        read: Callable[[bool], None],
+        perform: Callable[[Job], None],
+        limits: Sequence[int],
+    ) -> None:
+        super().__init__(read, perform, sum(limits))
+        self._lanes = self._jobs = Lanes(limits)
+
+    def put(self, job: Job) -> None:
+        """Have a job done."""
+        with self._mutex:  # several may look at the lanes meanwhile
+            self._jobs.append(job)
+
+    def _can_claim(self) -> bool:
+        return self._lanes.has_next()
+
+    def _handle(self, job: Job, bell: Bell) -> None:
+        super()._handle(job, bell)
+        with self._mutex:
+            self._lanes.give_back(job.lane)

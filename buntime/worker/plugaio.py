@@ -1,0 +1,144 @@
+"""The engine of async plugins: hooks and calls as tasks, sync ones in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from buntime.sdk.request import Response
+from buntime.wire import HOOK, NOTICE, VERDICT
+from buntime.worker.aio import AsyncEngine, AsyncExchange
+from buntime.worker.aiofetch import Threads, respond
+from buntime.worker.hooks import await_hook
+from buntime.worker.plugin import NOTICES
+from buntime.worker.plugsync import leaving, tell_of_dropped
+from buntime.worker.verdicts import Question, as_verdicts, hook_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from buntime.wire import Message
+    from buntime.worker.channel import Channel
+    from buntime.worker.exchange import Send
+    from buntime.worker.load import App
+    from buntime.worker.plugin import Function, Plugin
+
+PIECE_BYTES = 65536
+MOST_THREADS = 32  # for sync hooks, and again for sync methods
+
+
+class AsyncQuestion(AsyncExchange):
+    """A HOOK, as a task."""
+
+    def __init__(
+        self,
+        message: Message,
+        payload: bytes,
+        question: Question,
+        send: Send,
+        forget: Callable[[int], Any],
+    ) -> None:
+        super().__init__(question.head(message), payload, as_verdicts(send), forget)
+        self._question = question
+        self._send_verdict = send
+
+    async def perform(self, threads: Threads) -> None:
+        """Ask the hook, and send what it says."""
+        try:
+            body = b""
+            while piece := await self.read(PIECE_BYTES):
+                body += piece
+            hook = hook_of(self._question)
+            result = await called(hook, self._question.arguments(body, self), threads)
+            verdict = self._question.verdict(result)
+            if isinstance(verdict, Response):
+                await respond(self, verdict, threads)
+            else:
+                self._send_verdict({"type": VERDICT, "id": self.id, **verdict}, b"")
+                self._end()
+        except BaseException as exc:  # noqa: BLE001  # the edge of a hook; SystemExit ends only it
+            is_ours = self.gone and isinstance(exc, asyncio.CancelledError)
+            self.fail(self.departure() if is_ours else exc)
+
+
+class AsyncPluginEngine(AsyncEngine):
+    """Serves a plugin on an event loop."""
+
+    def __init__(self, channel: Channel, app: App, plugin: Plugin) -> None:
+        super().__init__(
+            channel,
+            app.handle,
+            app.sockets,
+            start=self._begin,
+            stop=app.stop,
+            on_idle=app.on_idle,
+            on_terminate=app.on_terminate,
+        )
+        self._plugin = plugin
+        self._start_app = app.start
+        self._hook_threads = Threads(min(app.concurrency, MOST_THREADS), "hook")
+        self._notice_threads = Threads(1, "notice")
+        self._notices: deque[Message] = deque()
+        self.dispatch[HOOK] = self._on_hook
+        self.dispatch[NOTICE] = self._on_notice
+
+    async def _begin(self) -> None:
+        hook = self._plugin.hooks.get("on_init")
+        if hook is not None:
+            await called(hook, (), self._hook_threads)
+        self._plugin.find_services()
+        if self._start_app is not None:
+            await self._start_app()
+
+    async def _wind_up(self) -> None:
+        hook = self._plugin.hooks.get("on_shutdown")
+        if hook is not None and not self._plugin.has_shut_down:
+            await await_hook(hook.label, lambda: called(hook, (), self._hook_threads))
+        await super()._wind_up()
+
+    def _on_hook(self, head: Message, payload: bytes) -> None:
+        if self.is_closing:
+            self.send(leaving(head), b"")
+            return
+        question = Question(head, self._plugin)
+        asked = AsyncQuestion(head, payload, question, self.send, self.exchanges.pop)
+        self.adopt(asked, asked.perform(self._hook_threads))
+
+    def adopt(self, exchange: AsyncExchange, performing: Any) -> None:
+        """Run what an exchange does as a task, which the end waits for."""
+        exchange.loop = self.loop
+        exchange.outlet = self._outlet
+        self.exchanges[exchange.id] = exchange
+        exchange.task = self.loop.create_task(performing)
+        self._tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._tasks.discard)
+
+    def _on_notice(self, head: Message, _payload: bytes) -> None:
+        if head["notice"] not in NOTICES or head["notice"] not in self._plugin.hooks:
+            return
+        if self.is_closing:
+            return
+        self._notices.append(head)
+        if len(self._notices) == 1:
+            task = self.loop.create_task(self._tell_of_notices())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_of_notices(self) -> None:
+        while self._notices:
+            message = self._notices[0]
+            hook = self._plugin.hooks[message["notice"]]
+            tell_of_dropped(message)
+            args = (message["data"],)
+            await await_hook(hook.label, lambda: called(hook, args, self._notice_threads))  # noqa: B023  # awaited here
+            self._notices.popleft()
+
+
+async def called(function: Function, args: tuple[Any, ...], threads: Threads) -> Any:
+    """Call a hook or method: an async one here, a sync one in a thread."""
+    if function.is_async:
+        return await function.call(*args)
+    result = await threads.call(function.call, *args)
+    return await result if hasattr(result, "__await__") else result

@@ -1,0 +1,156 @@
+"""The engine of sync plugins: hooks, notices and calls as jobs in lanes of their own."""
+
+from __future__ import annotations
+
+from buntime.sdk.pluginlog import Log
+from buntime.sdk.request import Response
+from buntime.wire import HOOK, NOTICE, VERDICT
+from buntime.worker.fetch import respond
+from buntime.worker.followers import Job
+from buntime.worker.lanes import HOOKS, NOTICES, LanedFollowers
+from buntime.worker.plugin import NOTICES as NAMES_OF_NOTICES
+from buntime.worker.report import complain
+from buntime.worker.sync import SyncEngine, SyncExchange
+from buntime.worker.verdicts import Question, as_verdicts, hook_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from buntime.wire import Message, Received
+    from buntime.worker.channel import Channel
+    from buntime.worker.exchange import Send
+    from buntime.worker.load import App
+    from buntime.worker.plugin import Function, Plugin
+
+PIECE_BYTES = 65536
+
+
+class SyncQuestion(SyncExchange):
+    """A HOOK, on a thread."""
+
+    lane = HOOKS
+
+    def __init__(
+        self,
+        message: Message,
+        payload: bytes,
+        question: Question,
+        send: Send,
+        forget: Callable[[int], Any],
+    ) -> None:
+        super().__init__(question.head(message), payload, as_verdicts(send), forget)
+        self._question = question
+        self._send_verdict = send
+
+    def perform(self) -> None:
+        """Ask the hook, and send what it says."""
+        try:
+            if self.gone:
+                raise self.departure()
+            body = b"".join(iter(lambda: self.read(PIECE_BYTES), b""))
+            hook = hook_of(self._question)
+            verdict = self._question.verdict(finished(hook, self._question.arguments(body, self)))
+            if isinstance(verdict, Response):
+                respond(self, verdict)
+            else:
+                self._send_verdict({"type": VERDICT, "id": self.id, **verdict}, b"")
+                self._end()
+        except BaseException as exc:  # noqa: BLE001  # the edge of a hook; SystemExit ends only it
+            self.fail(exc)
+
+
+class NoticeJob(Job):
+    """A NOTICE, which nobody waits for."""
+
+    lane = NOTICES
+
+    def __init__(self, hook: Function, message: Message) -> None:
+        self._hook = hook
+        self._message = message
+
+    def perform(self) -> None:
+        """Tell the plugin."""
+        tell_of_dropped(self._message)
+        run(self._hook, self._message["data"])
+
+
+class SyncPluginEngine(SyncEngine):
+    """Serves a plugin on threads."""
+
+    def __init__(self, channel: Channel, app: App, plugin: Plugin) -> None:
+        slots = app.concurrency
+        super().__init__(channel, app.handle, app.sockets, app.on_idle, slots, is_once=False)
+        self._plugin = plugin
+        self._threads = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
+        self.dispatch[HOOK] = self._on_hook
+        self.dispatch[NOTICE] = self._on_notice
+
+    def start(self) -> None:
+        """Run on_init. Raises what it raises."""
+        hook = self._plugin.hooks.get("on_init")
+        if hook is not None:
+            finished(hook, ())
+        self._plugin.find_services()
+
+    def run(self, received: list[Received]) -> None:
+        """Serve until TERMINATE has come and all is done."""
+        super().run(received)
+        hook = self._plugin.hooks.get("on_shutdown")
+        if hook is not None and not self._plugin.has_shut_down:
+            run(hook)
+
+    def _perform(self, job: Job) -> None:
+        if isinstance(job, (SyncQuestion, NoticeJob)):
+            assert self._copy_context is not None
+            self._copy_context().run(job.perform)
+        else:
+            super()._perform(job)
+
+    def _on_hook(self, head: Message, payload: bytes) -> None:
+        if self.is_closing:
+            self.send(leaving(head), b"")
+            return
+        question = Question(head, self._plugin)
+        asked = SyncQuestion(head, payload, question, self.send, self.exchanges.pop)
+        asked.threads = self._threads
+        self.exchanges[asked.id] = asked
+        self._threads.put(asked)
+
+    def _on_notice(self, head: Message, _payload: bytes) -> None:
+        hook = self._plugin.hooks.get(head["notice"])
+        if hook is not None and head["notice"] in NAMES_OF_NOTICES and not self.is_closing:
+            self._threads.put(NoticeJob(hook, head))
+
+
+def finished(function: Function, args: tuple[Any, ...]) -> Any:
+    """Run a function of a sync plugin to its end; an async one on the loop of its own thread."""
+    result = function.call(*args)
+    if hasattr(result, "__await__"):
+        from buntime.worker.loopthread import run_there  # brings asyncio, 62 ms
+
+        return run_there(result)
+    return result
+
+
+def run(function: Function, *args: Any) -> None:
+    """Run what nobody waits for; that it failed is told on stderr."""
+    try:
+        finished(function, args)
+    except BaseException as exc:  # noqa: BLE001  # the edge of the plugin; SystemExit ends only it
+        complain(f"{function.label} failed", exc)
+
+
+def leaving(head: Message) -> Message:
+    """Return the VERDICT for a HOOK that came too late."""
+    error = "this worker is leaving; the hook came after its TERMINATE"
+    message = {"type": VERDICT, "id": head["id"], "action": "failed"}
+    return {**message, "error": error, "traceback": ""}
+
+
+def tell_of_dropped(message: Message) -> None:
+    """Say how many notices the plugin has missed before this one."""
+    dropped = message.get("dropped")
+    if dropped:
+        Log().warning("%d notices were dropped before this one: too many at once", dropped)

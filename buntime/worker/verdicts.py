@@ -1,0 +1,129 @@
+"""A HOOK and its VERDICT, for both engines: an exchange whose answer need not be a response.
+
+    HOOK -> Question -> arguments -> the hook -> what it returns -> VERDICT
+
+Where it is a response, it goes out as one does elsewhere, by pieces and credit, under another type.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from buntime.sdk.hookrequest import AsyncHookRequest, HookRequest, ResponseHead
+from buntime.sdk.request import Response
+from buntime.sdk.services import DEADLINE_S
+from buntime.sdk.verdict import Continue
+from buntime.wire import ERROR, RESPONSE, VERDICT
+from buntime.worker.plugin import LIFE, NOTICES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from buntime.wire import Message
+    from buntime.worker.exchange import Exchange, Send
+    from buntime.worker.plugin import Function, Plugin
+
+
+class Question:
+    """What a HOOK asks: which hook, with which arguments, and what is made of its result."""
+
+    def __init__(self, message: Message, plugin: Plugin) -> None:
+        self.name: str = message["hook"]
+        self.hook = plugin.hooks.get(self.name)
+        self._request: Message = message.get("request") or {}
+        self._response: Message | None = message.get("response")
+        self._seen: ResponseHead | None = None  # what the hook gets and may change
+        self._plugin = plugin
+        self._timeout_ms = message.get("timeout_ms")
+
+    def head(self, message: Message) -> Message:
+        """Return what an exchange wants to know of it."""
+        return {
+            "id": message["id"],
+            "method": self._request.get("method", ""),
+            "target": f"{self._request.get('path', '')} ({self.name})",
+            "end": message.get("end", True),
+        }
+
+    def arguments(self, body: bytes, waiter: Exchange) -> tuple[Any, ...]:
+        """Make what the hook is called with; its time runs from now on."""
+        if self.name == "on_shutdown":
+            self._plugin.has_shut_down = True
+        if self._timeout_ms:
+            DEADLINE_S.set(monotonic() + self._timeout_ms / 1000)
+        if self.name in LIFE or self.hook is None:
+            return ()
+        needs_loop = self.hook.is_async or self.hook.may_await
+        kind = AsyncHookRequest if needs_loop else HookRequest
+        request = kind(self._request, body if self._plugin.sees_bodies else None)
+        request._waiter = waiter
+        if self._response is None:
+            return (request,)
+        self._seen = ResponseHead(self._response["status"], self._response["headers"])
+        return request, self._seen
+
+    def verdict(self, result: Any) -> Message | Response:
+        """Make of what the hook returned a VERDICT, or the Response that it is.
+
+        Raises TypeError or ValueError where it is neither.
+        """
+        if self.name in LIFE:
+            return {"action": "done"}
+        if isinstance(result, Response):
+            return result
+        if self.name == "on_response":
+            return self._changes(result)
+        if result is None:
+            return {"action": "continue"}
+        if isinstance(result, Continue):
+            return {"action": "continue", **result.message}
+        raise TypeError(
+            f"{self.name} returned {_what(result)}; it must return None, a Response or a Continue"
+        )
+
+    def _changes(self, result: Any) -> Message:
+        seen, before = self._seen, self._response
+        assert seen is not None
+        assert before is not None
+        if result is not None and result is not seen:
+            raise TypeError(
+                f"{self.name} returned {_what(result)}; it must return None or a Response"
+            )
+        if type(seen.status) is not int or not 200 <= seen.status <= 599:
+            raise ValueError(f"the status of a response is 200 to 599, not {seen.status!r}")
+        headers = [list(pair) for pair in seen.headers.items()]
+        if seen.status == before["status"] and headers == [list(p) for p in before["headers"]]:
+            return {"action": "continue"}
+        return {"action": "change", "status": seen.status, "headers": headers}
+
+
+def hook_of(question: Question) -> Function:
+    """Return the hook that is asked. Raises LookupError where the module has none."""
+    if question.hook is None or question.name in NOTICES:
+        raise LookupError(f"this plugin has no hook {question.name!r}")
+    return question.hook
+
+
+def as_verdicts(send: Send) -> Send:
+    """Return what sends the messages of an exchange as those of a hook."""
+
+    def send_verdict(message: Message, payload: bytes | memoryview) -> None:
+        kind = message["type"]
+        if kind == RESPONSE:
+            message = {**message, "type": VERDICT, "action": "respond"}
+        elif kind == ERROR:
+            message = {
+                "type": VERDICT,
+                "id": message["id"],
+                "action": "failed",
+                "error": message["message"],
+                "traceback": message["stack"],
+            }
+        send(message, payload)
+
+    return send_verdict
+
+
+def _what(value: object) -> str:
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
