@@ -1,0 +1,232 @@
+"""In which order plugins start, and why some do not.
+
+Kahn's algorithm over those that are enabled, ties by name, so that the order is the same on every
+machine. What a plugin needs starts before it: its `dependencies`, its `optionalDependencies` as far
+as they are there, and whoever offers the services that it `uses`.
+
+Left out, each with a sentence that says why:
+
+1. who has failed, or whose manifest cannot be read, as the caller tells
+2. the second of two plugins with one base, or with one service; who serves already is the first,
+   else who comes first by name
+3. who needs what is not installed, disabled, of another version or left out
+4. the members of a circle, which are named in full
+
+A disabled plugin is neither started nor left out.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from buntime.core.plugins.manifest import PluginManifest
+
+_NOTHING: Mapping[str, str] = {}
+
+
+class Order(NamedTuple):
+    """What starts, in this order, and why the other enabled ones do not."""
+
+    start: tuple[str, ...]
+    left_out: Mapping[str, str]  # by name: "audit needs keyval, which is disabled"
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        return self.start[::-1]
+
+
+class _Need(NamedTuple):
+    """Why one plugin must start before another one, in words that follow the other's name."""
+
+    name: str
+    words: str  # "needs keyval ^1.0", "uses kv of keyval"
+
+
+def start_order(
+    manifests: Iterable[PluginManifest],
+    *,
+    disabled: Collection[str] = (),
+    failed: Mapping[str, str] = _NOTHING,
+    serving: Collection[str] = (),
+) -> Order:
+    """The order of the plugins that are there; names are unique.
+
+    `disabled` are those that are switched off, by whomever. `failed` says of what cannot start why,
+    in words that follow its name: "cannot be read: ...". `serving` are those that serve now.
+    """
+    there = {each.name: each for each in manifests}
+    enabled = {name: there[name] for name in sorted(there) if name not in disabled}
+    why: dict[str, str] = {name: words for name, words in failed.items() if name in enabled}
+    ranked = sorted(enabled, key=lambda name: (name not in serving, name))
+    _refuse_second_bases([enabled[name] for name in ranked], why)
+    providers = _providers([enabled[name] for name in ranked], why)
+    graph = _Graph(there, enabled, failed, providers)
+    needs = {name: graph.needs_of(enabled[name], why) for name in enabled}
+    _spread(needs, why)
+    start = _kahn(needs, why)
+    if len(start) + len(why) < len(enabled):
+        _name_circles(needs, [name for name in enabled if name not in why], why)
+        _spread(needs, why)
+        start = _kahn(needs, why)
+    return Order(tuple(start), {name: f"{name} {why[name]}" for name in sorted(why)})
+
+
+def provider_names(manifests: Iterable[PluginManifest]) -> dict[str, str]:
+    """Who offers each service, by the service; of two the first."""
+    found: dict[str, str] = {}
+    for manifest in manifests:
+        for service, _ in manifest.provides:
+            found.setdefault(service, manifest.name)
+    return found
+
+
+def _refuse_second_bases(ranked: Sequence[PluginManifest], why: dict[str, str]) -> None:
+    holders: dict[str, str] = {}
+    for manifest in ranked:
+        if manifest.base is not None:
+            holder = holders.setdefault(manifest.base, manifest.name)
+            if holder != manifest.name:
+                why.setdefault(
+                    manifest.name, f"has the base {manifest.base}, which is that of {holder}"
+                )
+
+
+def _providers(ranked: Sequence[PluginManifest], why: dict[str, str]) -> dict[str, str]:
+    providers = provider_names(ranked)
+    for manifest in ranked:
+        for service, _ in manifest.provides:
+            if providers[service] != manifest.name:
+                why.setdefault(
+                    manifest.name,
+                    f"offers the service {service}, which is that of {providers[service]}",
+                )
+    return providers
+
+
+class _Graph:
+    """Who needs whom, among those that are there."""
+
+    def __init__(
+        self,
+        there: Mapping[str, PluginManifest],
+        enabled: Mapping[str, PluginManifest],
+        failed: Mapping[str, str],
+        providers: Mapping[str, str],
+    ) -> None:
+        self._there = there
+        self._enabled = enabled
+        self._failed = failed
+        self._providers = providers
+
+    def needs_of(self, manifest: PluginManifest, why: dict[str, str]) -> list[_Need]:
+        """What must start before it and can; what cannot is told in `why`."""
+        needs = []
+        for dependency in manifest.dependencies:
+            lack = self._lack(dependency.name)
+            other = self._enabled.get(dependency.name)
+            if other is not None and not dependency.is_met_by(other.version):
+                lack = f"which is {other.version}"
+            if lack:
+                why.setdefault(manifest.name, f"needs {dependency}, {lack}")
+            needs.append(_Need(dependency.name, f"needs {dependency}"))
+        for dependency in manifest.optional_dependencies:
+            other = self._enabled.get(dependency.name)
+            if other is not None and dependency.is_met_by(other.version):
+                needs.append(_Need(dependency.name, ""))
+        for service in manifest.uses:
+            provider = self._providers.get(service)
+            if provider is None:
+                why.setdefault(manifest.name, f"uses {service}, {self._unoffered(service)}")
+            else:
+                needs.append(_Need(provider, f"uses {service} of {provider}"))
+        return needs
+
+    def _lack(self, name: str) -> str:
+        if name in self._enabled:
+            return ""
+        if name in self._there:
+            return "which is disabled"
+        return f"which {self._failed[name]}" if name in self._failed else "which is not installed"
+
+    def _unoffered(self, service: str) -> str:
+        for name, manifest in self._there.items():
+            if any(service == each for each, _ in manifest.provides):
+                return f"a service of {name}, which is disabled"
+        return "a service that no plugin offers"
+
+
+def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
+    """Leave out whoever needs what is left out; the sentence names the first cause."""
+    dependents: dict[str, list[tuple[str, str]]] = {}
+    for name, its in needs.items():
+        for need in its:
+            if need.words:
+                dependents.setdefault(need.name, []).append((name, need.words))
+    root = {name: name for name in why}
+    queue = deque(sorted(why))
+    while queue:
+        gone = queue.popleft()
+        for name, words in dependents.get(gone, ()):
+            if name not in why:
+                root[name] = root[gone]
+                cause = "" if root[gone] == gone else f"{root[gone]} "
+                how = "which" if not cause else "which is left out since"
+                why[name] = f"{words}, {how} {cause}{why[root[gone]]}"
+                queue.append(name)
+
+
+def _kahn(needs: Mapping[str, list[_Need]], why: Mapping[str, str]) -> list[str]:
+    """Those that are not left out, each after what it needs, ties by name; without circles."""
+    waits = {
+        name: {need.name for need in its if need.name not in why}
+        for name, its in needs.items()
+        if name not in why
+    }
+    frees: dict[str, list[str]] = {}
+    for name, others in waits.items():
+        for other in others:
+            frees.setdefault(other, []).append(name)
+    ready = [name for name, others in waits.items() if not others]
+    heapq.heapify(ready)
+    start = []
+    while ready:
+        name = heapq.heappop(ready)
+        start.append(name)
+        for follower in frees.get(name, ()):
+            waits[follower].discard(name)
+            if not waits[follower]:
+                heapq.heappush(ready, follower)
+    return start
+
+
+def _name_circles(
+    needs: Mapping[str, list[_Need]], names: Sequence[str], why: dict[str, str]
+) -> None:
+    """Tell of each plugin that needs itself by way of others what the way is."""
+    alive = set(names)
+    after = {name: sorted({n.name for n in needs[name]} & alive) for name in names}
+    for name in names:
+        way = _way_back(name, after)
+        if way:
+            first = way.index(min(way))  # the same words for all members
+            circle = [*way[first:], *way[:first], way[first]]
+            why[name] = f"is in a circle of dependencies: {' -> '.join(circle)}"
+
+
+def _way_back(start: str, after: Mapping[str, list[str]]) -> list[str]:
+    """The shortest way from a plugin along its needs back to it, without its end; [] for none."""
+    before = dict.fromkeys(after[start], start)
+    queue = deque(after[start])
+    while queue and start not in before:
+        name = queue.popleft()
+        for other in after[name]:
+            if other not in before:
+                before[other] = name
+                queue.append(other)
+    if start not in before:
+        return []
+    way = [start]
+    while before[way[-1]] != start:
+        way.append(before[way[-1]])
+    return [start, *way[:0:-1]]
