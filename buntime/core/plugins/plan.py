@@ -1,0 +1,199 @@
+"""The plan: which plugins' request hooks are asked about which request, in which order.
+
+It is compiled when plugins or apps change and read by each request:
+
+    plan.closed            why nothing but reserved paths is open; "" nearly always
+    plan.route(...)        hooks of stage route, before the app is known
+    plan.hooks_for(...)    those of identity, access and content, in this order, inside a stage by
+                           `order`, then by name
+
+Where no enabled plugin hooks an app, `hooks_for` costs one look-up in a dict.
+
+Enabled counts, not running. A plugin that is enabled stands in the plan like this:
+
+    stage             its process         its hooks in the plan
+    ---------------   -----------------   ------------------------------------------------------
+    identity, access  serves              as its code has them
+    identity, access  does not serve      closed: 503 for what its match covers
+    identity, access  has no on_request   closed too: a misspelt hook must not open anything
+    route, content    serves              as its code has them
+    route, content    served, is away     away: 503, or passed over with `onError: ignore`
+    route, content    never served        none: nobody knows whether it has any
+
+An unreadable manifest of an enabled plugin could have been a guard's: the last good one counts, and
+where there is none, everything is closed.
+
+Stage access is not asked about public routes, unless its match says so. A plugin's hooks never see
+its own base.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
+from buntime.core.plugins.match import PLUGIN_PREFIX, Matcher
+
+_OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
+ON_REQUEST = "on_request"
+ON_RESPONSE = "on_response"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a plugin that is enabled stands.
+
+    `hooks` are those that its code has, as its READY told; None where it has never served with
+    this manifest. `away` says why it does not serve, "" where it does.
+    """
+
+    manifest: PluginManifest
+    hooks: frozenset[str] | None
+    away: str = ""
+
+
+class Hook(NamedTuple):
+    """One plugin's part in a request's way.
+
+    With `closed` the request is refused with 503 `plugin_unavailable` when its turn comes; with
+    `away` too, unless `ignores`. Else it is asked, where it has the hook.
+    """
+
+    plugin: str
+    stage: Stage
+    matcher: Matcher
+    timeout_s: float
+    ignores: bool  # failures are counted, logged and passed over
+    body: bool
+    asks_public: bool
+    has_request: bool
+    has_response: bool
+    base: str | None
+    closed: str = ""
+    away: str = ""
+
+    def __repr__(self) -> str:
+        state = f", closed: {self.closed}" if self.closed else ""
+        return f"Hook({self.plugin}, {self.stage}{state})"
+
+
+class Plan:
+    """All hooks of enabled plugins, in the order in which they are asked. It never changes."""
+
+    def __init__(self, hooks: Iterable[Hook] = (), *, closed: str = "") -> None:
+        """`closed` says why no request but those for reserved paths may pass."""
+        self.closed = closed
+        self.hooks = tuple(hooks)
+        self._route = tuple(hook for hook in self.hooks if hook.stage == "route")
+        self._later = tuple(hook for hook in self.hooks if hook.stage != "route")
+        self._by_owner: dict[str, tuple[Hook, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"Plan({list(self.hooks)!r}{', closed: ' + self.closed if self.closed else ''})"
+
+    def route(self, *, method: str, path: str, host: str) -> tuple[Hook, ...]:
+        """The hooks that may send a request elsewhere. `path` is the whole one, as it came."""
+        if not self._route:
+            return ()
+        return tuple(
+            hook
+            for hook in self._route
+            if hook.matcher.fits(method, path, host) and not _is_below(path, hook.base)
+        )
+
+    def of(self, owner: str) -> tuple[Hook, ...]:
+        """The hooks that may concern an app or a plugin's base, whatever is asked of it.
+
+        `owner` is "shop", or "plugin:keyval", see `owner_of`. For those that are there alone: what
+        is found out is kept.
+        """
+        hooks = self._by_owner.get(owner)
+        return self._compile(owner) if hooks is None else hooks
+
+    def hooks_for(
+        self, owner: str, *, method: str, path: str, host: str, is_public: bool
+    ) -> tuple[Hook, ...]:
+        """The hooks of a request, once it is known whom it is for.
+
+        `path` is below the owner's base, as it came. `is_public` is whether the owner's public
+        routes cover the request; it may be anything where `of` is empty.
+        """
+        hooks = self.of(owner)
+        if not hooks:
+            return ()
+        return tuple(
+            hook
+            for hook in hooks
+            if (hook.asks_public or not is_public) and hook.matcher.fits(method, path, host)
+        )
+
+    def _compile(self, owner: str) -> tuple[Hook, ...]:
+        if len(self._by_owner) >= _OWNERS_MAX:
+            self._by_owner.clear()
+        hooks = tuple(
+            hook
+            for hook in self._later
+            if owner != owner_of(hook.plugin) and hook.matcher.fits_owner(owner)
+        )
+        self._by_owner[owner] = hooks
+        return hooks
+
+
+NO_PLUGINS = Plan()
+
+
+def owner_of(plugin: str) -> str:
+    """What a plugin is called as the owner of its base: "keyval" -> "plugin:keyval"."""
+    return PLUGIN_PREFIX + plugin
+
+
+def compile_plan(standings: Iterable[Standing], unreadable: Mapping[str, str]) -> Plan:
+    """The plan of all enabled plugins.
+
+    Those whose manifest cannot be read stand in `standings` with the last good one, and else in
+    `unreadable` with the reason: "plugins/authn/buntime.yaml:3: ...".
+    """
+    hooks = [hook for each in standings if (hook := _hook(each)) is not None]
+    hooks.sort(key=lambda pair: pair[0])
+    closed = "; ".join(f"{name}: {unreadable[name]}" for name in sorted(unreadable))
+    return Plan((hook for _, hook in hooks), closed=closed)
+
+
+def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
+    manifest, hooks = standing.manifest, standing.hooks or frozenset()
+    closed = _closed(standing) if manifest.guards else ""
+    if not closed and hooks.isdisjoint((ON_REQUEST, ON_RESPONSE)):
+        return None
+    hook = Hook(
+        plugin=manifest.name,
+        stage=manifest.stage,
+        matcher=Matcher(manifest.match),
+        timeout_s=manifest.hook_timeout_s,
+        ignores=manifest.on_error == "ignore",
+        body=manifest.body,
+        asks_public=manifest.stage != "access" or manifest.match.public,
+        has_request=ON_REQUEST in hooks,
+        has_response=ON_RESPONSE in hooks,
+        base=manifest.base,
+        closed=closed,
+        away="" if closed else standing.away,
+    )
+    return (STAGES.index(manifest.stage), manifest.order, manifest.name), hook
+
+
+def _closed(standing: Standing) -> str:
+    """Why what a guard covers is closed, "" where it is not."""
+    if standing.away:
+        return standing.away
+    if standing.hooks is None:
+        return "has not been started"
+    if ON_REQUEST not in standing.hooks:
+        return f"has the stage {standing.manifest.stage}, but no {ON_REQUEST} in its code"
+    return ""
+
+
+def _is_below(path: str, base: str | None) -> bool:
+    """Whether a path lies at or below a base, as the target is found: by its first segment."""
+    if base is None or not path.startswith(base):
+        return False
+    return path[len(base) : len(base) + 1] in ("", "/")
