@@ -1,10 +1,11 @@
 """Room for another client: as many connections as there may be, and who goes for a new one.
 
-At the limit the connection goes that has been without a request for the longest: between two
-requests, in the middle of a head, or answered for the last time and still sending. Whoever has a
-request under way stays. So nobody keeps others out by doing nothing.
+At the limit the connection goes that waits for a head the longest; where none does, the one that
+is idle the longest: between two requests, or answered for the last time and still sending. Whoever
+has a request under way stays. So nobody keeps others out by doing nothing, and many who come at
+once and ask for nothing push out one another, not those who were in.
 
-Where all have one, newcomers wait in the kernel's backlog, and the next answer is the last one of
+Where nobody can go, newcomers wait in the kernel's backlog, and the next answer is the last one of
 its connection, whatever its client has sent behind that request: those who wait come next.
 """
 
@@ -18,7 +19,9 @@ from buntime.server.telemetry.logs import Log
 
 # What a client may need to send its first bytes in. Else many who connect at once would push out
 # one another before any of them is read.
-_GRACE_S = 0.01
+_HEAD_GRACE_S = 0.01
+# Who has asked so lately is about to ask again, and does not expect to be closed.
+_IDLE_GRACE_S = 0.1
 _TRIES = 8  # of those who are found to have sent a request just now
 _TELL_S = 60.0  # between two records of the same kind
 
@@ -83,10 +86,11 @@ class Admission:
             self._loop.guard(who.end_if_idle)
 
     def wait(self, listener: object) -> None:
-        """Somebody waits at this listener, and nobody can go."""
+        """Somebody waits at this listener, and nobody can go, at least for a moment."""
         self._waiting.add(listener)
         self.is_crowded = True
-        if self._full.add(self._loop.now):
+        has_idle = self._heads or self._idle or self._silent
+        if not has_idle and self._full.add(self._loop.now):
             self._log.warn(
                 "connections.full",
                 "all connections have a request under way; new clients wait",
@@ -100,10 +104,12 @@ class Admission:
 
     def _queue_of_longest(self) -> TimeoutQueue | None:
         """Where the one stands that is idle the longest, as the first."""
-        young_s = self._loop.now - _GRACE_S
-        queues = [queue for queue in (self._silent, self._idle) if queue]
-        if self._heads and self._heads.oldest_s() <= young_s:
-            queues.append(self._heads)
+        now, heads, idle = self._loop.now, self._heads, self._idle
+        if heads and now - heads.oldest_s() >= _HEAD_GRACE_S:
+            return heads
+        queues = [self._silent] if self._silent else []
+        if idle and now - idle.oldest_s() >= _IDLE_GRACE_S:
+            queues.append(idle)
         return min(queues, key=TimeoutQueue.oldest_s, default=None)
 
     def _tell_of_displaced(self) -> None:

@@ -22,6 +22,7 @@ from tests.support.harness import wait_until
 from tests.support.rawclient import Cut, RawClient, request
 
 MOST = 2
+LONG_S = 1.0  # enough for anybody to be idle
 
 
 def hello(exchange: Exchange) -> None:
@@ -165,6 +166,7 @@ def test_a_request_that_has_just_come_is_answered(house: House) -> None:
     clients[0].send(request("GET /again"))
     house.come()
     wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.loop.now += LONG_S
     house.listeners[0].on_ready(READ)
     assert clients[0].read().status == 200
     assert is_closed(clients[1])
@@ -232,6 +234,7 @@ def test_a_handler_that_raises_harms_nobody_else(house: House) -> None:
     clients[0].send(request("GET /again"))
     coming = house.come(request("GET /"))
     wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.loop.now += LONG_S
     house.listeners[0].on_ready(READ)
     house.settle(coming)
     assert is_closed(clients[0])
@@ -249,6 +252,35 @@ def test_who_has_just_come_has_a_moment(house: House) -> None:
         client.send(request("GET /"))
         house.settle(client)
     house.settle(late)
+
+
+def test_who_asks_for_nothing_goes_first(house: House) -> None:
+    """Before those who had an answer, though they are idle for longer."""
+    first = house.come(request("GET /"))
+    house.settle(first)
+    silent = house.come()
+    house.turn_until(lambda: len(house.service.connections) == MOST)
+    coming = house.come(request("GET /"))
+    wait_until(lambda: house.listeners[0]._backlog.poll(0) != [], what="the newcomer")
+    house.loop.now += LONG_S
+    house.listeners[0].on_ready(READ)
+    house.settle(coming)
+    assert is_closed(silent)
+    assert not has_come(first)
+
+
+def test_who_asks_again_and_again_stays_no_longer(house: House) -> None:
+    """Though never idle for long: the answer says that it is the last where somebody waits."""
+    clients = [house.come(request("GET /")) for _ in range(MOST)]
+    for client in clients:
+        house.settle(client)
+    late = house.come(request("GET /"))
+    house.turn_until(lambda: house.service.admission.is_crowded)
+    clients[1].send(request("GET /again"))
+    house.settle(late)
+    ends = [client for client in clients if has_come(client)]
+    assert ends
+    assert "connections.full" not in house.events()
 
 
 def test_a_limit_that_was_lowered_is_reached(house: House) -> None:
