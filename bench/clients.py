@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from bench.errors import BenchError
 from bench.figures import Sample, percentile
-from bench.servers import HOST
+from bench.servers import HOST, KEY
 from bench.sizes import PIECE, TRANSFER_BYTES
 
 ANSWER_S = 30.0
@@ -86,7 +86,8 @@ def connected(port: int) -> Iterator[Client]:
 
 def worker_pids(client: Client) -> list[int]:
     """The processes that have an app loaded, as a Buntime tells it."""
-    status, body = client.get("/api/workers")
+    client.send("GET", "/api/workers", f"X-API-Key: {KEY}")
+    status, body = client.receive()
     if status != 200:
         raise BenchError(f"/api/workers answered {status}: {body[:200]!r}")
     return [worker["pid"] for worker in json.loads(body)["workers"] if worker["app"]]

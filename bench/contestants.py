@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from bench.servers import HOST, Server, free_port, started
+from bench.servers import HOST, KEY, Server, free_port, started
 from bench.sites import lay_out
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +95,7 @@ def buntime(*apps: str, name: str = "buntime", form: str = "buntime") -> Contest
         lacks=lambda: None if artifact.exists() else f"{artifact.name} has not been built",
         env={
             "RUNTIME_ENV": "production",
+            "RUNTIME_MASTER_KEY": KEY,
             "RUNTIME_LOG_FORMAT": "json",
             "RUNTIME_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
         },

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.errors import BenchError
 
 HOST = "127.0.0.1"
+KEY = "the-key-of-the-bench"  # opens a Buntime's list of workers
 START_S = 30.0
 STOP_S = 20.0
 TAIL_LINES = 10

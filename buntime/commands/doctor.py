@@ -24,6 +24,7 @@ from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
+from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.exposures import exposures
@@ -184,9 +185,12 @@ def _places(settings: Settings) -> Findings:
     if is_open and settings.is_development:
         text = "others can reach this, and in development errors are shown with their trace"
         yield Finding("listens on", text, "warning")
-    if is_open and settings.master_key is None:
-        text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and /api/workers and "
-        yield Finding("access", text + "/metrics answer to this machine alone", "warning")
+    if settings.master_key is None and (is_open or not settings.is_development):
+        text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and the operator's "
+        closed = f"pages want the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
+        if not settings.is_development:
+            closed = "pages (/api/workers, /metrics) are closed"
+        yield Finding("access", text + closed, "warning")
     if not is_open and not settings.trusted_proxies and not settings.is_development:
         text = "only this machine can reach it; if a proxy does, name it in RUNTIME_TRUSTED_PROXIES"
         yield Finding("access", text, "warning")

@@ -10,6 +10,7 @@ Before they come here, requests have an id and a known sender. An app's steps ar
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED, split_target
 from buntime.core.errors import HttpError, ManifestError
@@ -40,7 +41,14 @@ class Pipeline:
     """Answers exchanges, or hands them to who does."""
 
     def __init__(
-        self, live: LiveSettings, catalog: Catalog, pool: Pool, api: Api, log: Log
+        self,
+        live: LiveSettings,
+        catalog: Catalog,
+        pool: Pool,
+        api: Api,
+        log: Log,
+        *,
+        guesses: Guesses,
     ) -> None:
         self._api_prefix = live.now.api_prefix
         self._catalog = catalog
@@ -51,7 +59,7 @@ class Pipeline:
         # The order of a request's way: of all requests, then of those for an app.
         self._steps: tuple[Step, ...] = (self._answer_reserved, self._find_app)
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
-            lambda app: access_step(app, live.now.master_key),
+            lambda app: access_step(app, live.now.master_key, guesses),
             size_step,
             upgrade_step,
             lambda app: static_step(app, recheck_s=recheck_s),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from buntime import __version__
+from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
 from buntime.core.http1.leastrate import Shortage, is_short
@@ -23,6 +24,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.api import Api
+from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
@@ -136,8 +138,11 @@ class Runtime:
         metrics = Metrics(self._service, self._pool.report)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(self._service, self._shortage)
-        self._api = Api(live, self._pool, self._catalog, metrics)
-        self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log)
+        guesses = Guesses()
+        self._api = Api(
+            live, self._pool, self._catalog, metrics, guesses=guesses, local_key=LocalKey(live, log)
+        )
+        self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log, guesses=guesses)
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
         self._service.admission.connections_max = self._connections_possible()

@@ -7,6 +7,7 @@ when the step is made, once for an `App`, and not at each request.
 
 from collections.abc import Callable
 
+from buntime.core.access.guesses import Guesses
 from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
@@ -24,7 +25,7 @@ It must not hold the `App` itself: steps go when their app does.
 """
 
 
-def access_step(app: App, key: str | None) -> AppStep | None:
+def access_step(app: App, key: str | None, guesses: Guesses) -> AppStep | None:
     """Lets in who may reach the app. The key is the runtime's secret: no app gets to see it."""
     visibility, public_routes = app.manifest.visibility, app.public_routes
     if visibility == "public" and key is None:
@@ -32,13 +33,16 @@ def access_step(app: App, key: str | None) -> AppStep | None:
 
     def check_access(exchange: Exchange, _: App, target: Target) -> bool:
         head = exchange.head
-        bears = bears_key(head.headers, key)
         if visibility == "internal":
             raise app_not_found("/" + app_key(target.name, target.spec))
-        if visibility == "protected" and not bears:
-            if not public_routes.cover(head.method, target.rest):
+        if visibility == "public" or public_routes.cover(head.method, target.rest):
+            bears = bears_key(head.headers, key)  # another one is the app's own
+        else:
+            client = exchange.sender.text
+            bears = guesses.admit(head.headers, key, address=client, now=exchange.now)
+            if not bears:
                 raise _key_needed()
-        elif bears:
+        if bears:
             exchange.withhold(lambda pair: is_key_field(pair, key))
         return False
 

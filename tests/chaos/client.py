@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tests.support.harness import OPERATORS_KEY
+
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 _UPLOAD_PIECE = 30_000  # bytes of a chunk
 _NO_BODY = frozenset({204, 304})
@@ -49,6 +51,8 @@ class Client:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         head = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{self._port}"]
+        if target.startswith(("/api/", "/metrics")):
+            head.append(f"X-API-Key: {OPERATORS_KEY}")
         if is_streamed:
             head.append("Transfer-Encoding: chunked")
         elif body:

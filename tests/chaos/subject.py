@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.harness import children_of, command, wait_until
+from tests.support.harness import OPERATORS_KEY, children_of, command, wait_until
 
 STOP_S = 45.0
 
@@ -22,7 +22,8 @@ class Subject:
 
     def __init__(self, apps: Path, log: Path, env: Mapping[str, str]) -> None:
         environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **env}
+        environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug"}
+        environ |= {"RUNTIME_MASTER_KEY": OPERATORS_KEY, **env}
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(

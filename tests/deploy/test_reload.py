@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from buntime.core.settings.load import SETTINGS
-from tests.support.harness import ROOT, Runtime, wait_until, write_app
+from tests.support.harness import OPERATORS_KEY, ROOT, Runtime, wait_until, write_app
 from tests.support.manager import Load, service
 
 SAY = "def fetch(request):\n    from buntime import Response\n    return Response('{}')\n"
@@ -45,7 +45,7 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
     words = ["--port", "0", "--host", "127.0.0.1", "--env-file", file]
     with service(apps, *words) as runtime, httpx.Client(base_url=runtime.url) as client:
         assert client.get(f"/{protected.name}/", headers={"x-api-key": "k"}).status_code == 401
-        assert client.get("/metrics").status_code == 200
+        assert client.get("/metrics", headers={"x-api-key": "k"}).status_code == 403
         file.write_text("RUNTIME_MASTER_KEY=k\nRUNTIME_POOL_SIZE=7\nRUNTIME_LOG_LEVEL=debug\n"
                         "RUNTIME_API_PREFIX=/_\nRUNTIME_HEADERS_MAX=1kb\n")  # fmt: skip
         assert reload(runtime) == []
@@ -55,6 +55,7 @@ def test_settings(apps: Path, tmp_path: Path) -> None:
         assert late == ["RUNTIME_API_PREFIX"]
         assert client.get("/secret/", headers={"x-api-key": "k"}).text == "secret"
         assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"x-api-key": "k"}).status_code == 200
         assert httpx.get(f"{runtime.url}/one/", headers={"x": "y" * 2000}).status_code == 431
         file.write_text("RUNTIME_POOL_SIZE=many\n")
         reload(runtime)
@@ -80,7 +81,8 @@ def test_folders_of_apps(apps: Path, tmp_path: Path) -> None:
 def test_changed_apps(apps: Path) -> None:
     """An app whose files have changed is loaded anew, under load without a lost request; the
     others keep their workers, and a change that cannot be loaded is not served."""
-    with service(apps, "--port", "0", "--host", "127.0.0.1") as runtime:
+    env = {"RUNTIME_MASTER_KEY": OPERATORS_KEY}
+    with service(apps, "--port", "0", "--host", "127.0.0.1", env=env) as runtime:
         host, port = "127.0.0.1", runtime.port
         for name in ("one", "two"):
             assert httpx.get(f"{runtime.url}/{name}/").text == name
@@ -100,7 +102,8 @@ def test_changed_apps(apps: Path) -> None:
 
 
 def _workers_of(runtime: Runtime, name: str) -> list[str]:
-    told = httpx.get(f"{runtime.url}/api/workers").json()["workers"]
+    own = {"x-api-key": OPERATORS_KEY}
+    told = httpx.get(f"{runtime.url}/api/workers", headers=own).json()["workers"]
     return [each["id"] for each in told if each["app"] == name]
 
 

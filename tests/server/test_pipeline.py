@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buntime.core.access.guesses import Guesses
 from buntime.core.apps.router import RESERVED
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
@@ -61,6 +62,7 @@ class Way:
             self.pool,  # type: ignore[arg-type]  # a fake
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
+            guesses=Guesses(),
         )
 
     def error(self, event: str, _: str, /, **__: object) -> None:

@@ -41,11 +41,18 @@ def fetch(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    source: str = "",
 ) -> Answer:
-    """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=TIMEOUT_S)
+    """One request on a connection of its own, from the address `source`, such as "127.0.0.2"."""
+    address = (source, 0) if source else None
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", runtime.port, timeout=TIMEOUT_S, source_address=address
+    )
     with contextlib.closing(connection):
-        connection.request(method, path, body, dict(headers or {}))
+        fields = dict(headers or {})
+        if not fields.keys() & {"X-API-Key", "Authorization"}:
+            fields |= runtime.operators_fields(path)
+        connection.request(method, path, body, fields)
         answer = connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or
 IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
 # The binary's Python has no packages; apps that need some get the tests' own.
 PACKAGES = {"RUNTIME_PYTHON": sys.executable} if IS_BINARY else {}
+OPERATORS_KEY = "the-key-of-the-operator-of-these-tests"
+_OPERATORS_PAGE = re.compile(r"(/_)?/(api/(workers|apps)\b|metrics\b)")
 START_S = 20.0
 STOP_S = 20.0
 
@@ -40,6 +43,7 @@ class Runtime:
         record = self.wait_for_record("runtime.listening")
         self.url: str = record["url"]
         self.pid: int = record["pid"]  # `process` is the bootloader where the binary is tested
+        self.operators_key = self._local_key()
 
     @property
     def port(self) -> int:
@@ -99,6 +103,19 @@ class Runtime:
         self._reader.join(STOP_S)
         return code
 
+    def operators_fields(self, target: str) -> dict[str, str]:
+        """What opens an operator's page, where it is one and no test has set a key of its own."""
+        if self.operators_key and _OPERATORS_PAGE.match(target):
+            return {"X-API-Key": self.operators_key}
+        return {}
+
+    def _local_key(self) -> str | None:
+        """What the runtime has put into a file for who develops on this machine."""
+        for record in tuple(self.records):
+            if record["event"] == "operators.local_key":
+                return Path(record["file"]).read_text("ascii").strip()
+        return None
+
     def _read(self) -> None:
         stdout = self.process.stdout
         assert stdout is not None
@@ -135,6 +152,10 @@ def running(
     # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
     environ |= {"RUNTIME_ENV": "development"} if UNDER_TEST else {}
     environ |= {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_LOG_LEVEL": "debug", **(env or {})}
+    mode = environ.get("RUNTIME_ENV") or ("production" if UNDER_TEST else "development")
+    wants_key = mode != "development" and "RUNTIME_MASTER_KEY" not in environ
+    if wants_key and "RUNTIME_MASTER_KEY_FILE" not in environ:
+        environ["RUNTIME_MASTER_KEY"] = OPERATORS_KEY
     process = subprocess.Popen(
         [*(start or command()), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],
         env=environ,
@@ -147,6 +168,8 @@ def running(
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)
+        if environ.get("RUNTIME_MASTER_KEY") == OPERATORS_KEY:
+            runtime.operators_key = OPERATORS_KEY
         yield runtime
     finally:
         if process.poll() is None:

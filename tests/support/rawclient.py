@@ -47,8 +47,10 @@ class Cut(Exception):
 class RawClient:
     """A connection to the runtime."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, runtime: Runtime | None = None) -> None:
+        """With the runtime, `get` bears what opens an operator's page."""
         self.sock = sock
+        self._runtime = runtime
         self._unread = b""
 
     def send(self, data: bytes) -> None:
@@ -61,7 +63,8 @@ class RawClient:
 
     def get(self, target: str, *fields: str) -> Reply:
         """Ask and read the answer."""
-        self.send(request(f"GET {target}", *fields))
+        added = self._runtime.operators_fields(target) if self._runtime is not None else {}
+        self.send(request(f"GET {target}", *fields, *(f"{k}: {v}" for k, v in added.items())))
         return self.read()
 
     def read(self, method: str = "GET") -> Reply:
@@ -117,7 +120,7 @@ class RawClient:
 def client_of(runtime: Runtime) -> Iterator[RawClient]:
     """A client that is connected."""
     with runtime.connect() as sock:
-        yield RawClient(sock)
+        yield RawClient(sock, runtime)
 
 
 def request(line: str, *fields: str, body: bytes = b"", version: str = "1.1") -> bytes:

@@ -26,6 +26,13 @@ def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
     return found
 
 
+def offers_key(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request bears any key at all, be it right or wrong."""
+    return any(
+        len(name) in _LENGTHS and _offered_key(name.lower(), value) for name, value in headers
+    )
+
+
 def is_key_field(field: tuple[str, str], key: str | None) -> bool:
     """Whether this one field bears the key: no app has any business with it."""
     return bears_key((field,), key)

@@ -1,4 +1,8 @@
-"""Who may see and do what operators see and do.
+"""Where a request for the operator's pages comes from: this machine, or anywhere.
+
+With RUNTIME_MASTER_KEY that does not matter, the key does. Without it the pages are closed, but in
+development: there a direct request of this machine that bears the local key may see them. An
+address alone opens nothing, since apps have the same one, and so has a proxy that tells nothing.
 
 Fails closed: where it is not sure that a request comes from this machine, it does not.
 """
@@ -6,35 +10,33 @@ Fails closed: where it is not sure that a request comes from this machine, it do
 import re
 from collections.abc import Iterable
 
-from buntime.core.access.keys import bears_key
 from buntime.core.access.peers import UNIX_PEER, is_loopback
 from buntime.core.access.proxyfields import tells_of_proxy
 
 _PORT = re.compile(r":[0-9]*\Z")
 
 
-def operator_may(
+def is_direct(
     headers: Iterable[tuple[str, str]],
     *,
-    key: str | None,
     peer: str,
     host: str,
+    is_absolute: bool = False,
     listening: Iterable[str] = (),
 ) -> bool:
-    """Whether a request may see `/api/workers` and what is below it.
+    """Whether a request comes from this machine, by no proxy, and is meant for it.
 
-    1. Where a key is set, it must bear the key, wherever it comes from.
-    2. Else its peer must be this machine (127/8, ::1, or `UNIX_PEER`), and
-    3. it must not have come through a proxy: no forwarding header, and
-    4. it must be addressed to this machine, see `names_this_machine`.
+    1. Its peer must be this machine (127/8, ::1, or `UNIX_PEER`), and
+    2. it must not have come through a proxy: no forwarding header, no URL as target, and
+    3. it must be addressed to this machine, see `names_this_machine`.
 
     `peer` is the address the connection comes from, never one that a header tells. `host` is what
     the request is addressed to, `listening` are the hosts that the runtime was told to listen at.
+    A URL as target has its own host, which hides what the Host field said.
     """
-    if key:
-        return bears_key(headers, key)
     return (
         is_loopback(peer)
+        and not is_absolute
         and not any(tells_of_proxy(name.lower()) for name, _ in headers)
         and names_this_machine(host, listening)
     )

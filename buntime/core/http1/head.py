@@ -51,6 +51,7 @@ class Head(NamedTuple):
     upgrade: str = ""  # the value of Upgrade, where Connection names it: "websocket"
     fields_bytes: int = 0  # of all fields, as they came; with the target's host, where it has one
     request_id: str = ""  # the client's own, where it is a plain word
+    is_absolute: bool = False  # the target was a URL, and `host` is from it
 
     @property
     def has_body(self) -> bool:
@@ -141,4 +142,5 @@ def _join(line: RequestLine, section: Section) -> Head:
         upgrade,
         size + len(authority),
         own_id,
+        bool(authority),
     )

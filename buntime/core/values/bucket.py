@@ -40,6 +40,11 @@ class TokenBucket:
         self._refill(now)
         return self._tokens >= 1
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until there is a whole token."""
+        self._refill(now)
+        return max(0.0, (1 - self._tokens) / self._rate)
+
     def _refill(self, now: float) -> None:
         passed_s = now - self._at_s
         if passed_s > 0:

@@ -13,13 +13,16 @@ from time import monotonic
 from typing import NamedTuple
 
 from buntime import __version__
-from buntime.core.access.operators import operator_may
+from buntime.core.access.guesses import Guesses
+from buntime.core.access.operators import is_direct
 from buntime.core.access.origins import is_foreign
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
+from buntime.server.admin.localkey import NAME as LOCAL_KEY
+from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.metrics import Metrics
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
@@ -55,8 +58,19 @@ class _Page(NamedTuple):
 class Api:
     """Answers the paths that no app can have."""
 
-    def __init__(self, live: LiveSettings, pool: Pool, catalog: Catalog, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        live: LiveSettings,
+        pool: Pool,
+        catalog: Catalog,
+        metrics: Metrics,
+        *,
+        guesses: Guesses,
+        local_key: LocalKey,
+    ) -> None:
         self._live = live
+        self._guesses = guesses
+        self._local_key = local_key
         self._pool = pool
         self._catalog = catalog
         self._started_s = monotonic()
@@ -120,28 +134,43 @@ class Api:
             )
 
     def _check_operator(self, exchange: Exchange) -> None:
-        key = self._live.now.master_key
-        if operator_may(
-            exchange.head.headers,
-            key=key,
-            peer=exchange.client.peer_text,
-            host=exchange.head.host,
-            listening=self._listening,
-        ):
-            return
-        if key:
+        settings, head = self._live.now, exchange.head
+        key, what = settings.master_key, "the key"
+        if not key:
+            key, what = self._local_key.value, f"the key in {LOCAL_KEY} of the state folder"
+            self._check_direct(exchange, key)
+        client = exchange.sender.text
+        if not self._guesses.admit(head.headers, key, address=client, now=exchange.now):
             raise ClientFault(
                 401,
                 "unauthorized",
-                "this page needs the key: send it as X-API-Key or as Authorization: Bearer",
+                f"this page needs {what}: send it as X-API-Key or as Authorization: Bearer",
                 headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
             )
-        raise ClientFault(
-            403,
-            "forbidden",
-            "without RUNTIME_MASTER_KEY this page answers only direct requests from this machine, "
-            "addressed to localhost or to an address that the runtime listens on",
-        )
+
+    def _check_direct(self, exchange: Exchange, local_key: str | None) -> None:
+        """Without a master key: a page of this machine alone, if of anybody."""
+        head = exchange.head
+        if local_key is None:
+            raise ClientFault(
+                403,
+                "forbidden",
+                "this page is closed, as no key is set: set RUNTIME_MASTER_KEY or "
+                "RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
+            )
+        if not is_direct(
+            head.headers,
+            peer=exchange.client.peer_text,
+            host=head.host,
+            is_absolute=head.is_absolute,
+            listening=self._listening,
+        ):
+            raise ClientFault(
+                403,
+                "forbidden",
+                "without RUNTIME_MASTER_KEY this page answers only direct requests from this "
+                "machine, addressed to localhost or to an address that the runtime listens on",
+            )
 
     # Pages
 

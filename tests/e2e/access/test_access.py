@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
+import sys
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from tests.support.client import Answer, fetch
+from tests.support import client
+from tests.support.client import Answer
 from tests.support.harness import Runtime, running, write_app
 
 KEY = "k3y of the operator"
@@ -24,6 +28,7 @@ def app(environ, start_response):
     start_response("200 OK", [("content-type", "text/plain")])
     return [b"SECRET" if "secret" in environ["PATH_INFO"] else b"fine"]
 """
+_numbers = itertools.count()
 ROUTES = {"ALL": ["/public/**", "/"], "GET": ["/read/*"], "POST": ["/write"]}
 
 # Targets below an app's base that name /secret in one reading, or something like it.
@@ -98,9 +103,16 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("apps")
     write_app(apps / "open", {"app.py": APP}, ttl=60)
     write_app(apps / "locked", {"app.py": APP}, ttl=60, visibility="protected", publicRoutes=["/a"])
-    env = {"RUNTIME_API_PREFIX": "/_", "RUNTIME_ENV": "production"}
+    env = {"RUNTIME_API_PREFIX": "/_", "RUNTIME_ENV": "development"}
     with running(apps, env=env) as runtime:
         yield runtime
+
+
+def fetch(runtime: Runtime, path: str, **more: Any) -> Answer:
+    """From an address of its own, as wrong keys are counted by address."""
+    number = next(_numbers)
+    source = f"127.1.{number // 250}.{number % 250 + 1}" if sys.platform == "linux" else ""
+    return client.fetch(runtime, path, source=source, **more)
 
 
 def raw(runtime: Runtime, target: str, method: str = "GET") -> tuple[int, bytes]:
@@ -319,8 +331,10 @@ def test_operators_pages_need_the_key_that_is_set(runtime: Runtime, path: str) -
 
 @pytest.mark.parametrize("path", [f"/_{path}" for path in WORKERS])
 def test_operators_pages_are_for_this_machine_without_a_key(keyless: Runtime, path: str) -> None:
-    """Where none is set, they are open to direct requests of this machine, not to proxied ones."""
+    """Where none is set, they are open in development to direct requests of this machine that bear
+    the key it has in a file, not to proxied ones."""
     assert fetch(keyless, path).status == 200
+    check_locked(fetch(keyless, path, headers={"X-API-Key": "wrong"}))
     for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host"):
         answer = fetch(keyless, path, headers={name: "127.0.0.1"})
         assert (answer.status, answer.error["code"]) == (403, "forbidden")

@@ -118,7 +118,7 @@ def coming_from(runtime: Runtime, source: str) -> Iterator[RawClient]:
     with sock:
         sock.settimeout(15)
         sock.connect(address)
-        yield RawClient(sock)
+        yield RawClient(sock, runtime)
 
 
 def get(runtime: Runtime, source: str, target: str, *fields: str) -> Reply:

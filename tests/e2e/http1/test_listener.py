@@ -110,11 +110,11 @@ def refusal(*args: str, **env: str) -> str:
     return done.stderr
 
 
-def unix_client(path: Path) -> RawClient:
+def unix_client(path: Path, runtime: Runtime | None = None) -> RawClient:
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(15)
     sock.connect(str(path))
-    return RawClient(sock)
+    return RawClient(sock, runtime)
 
 
 # Why it does not listen
@@ -171,7 +171,7 @@ def test_a_unix_socket(apps: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with started(apps, f"unix:{path}") as runtime:
         assert runtime.url == f"unix:{path}"
-        client = unix_client(path)
+        client = unix_client(path, runtime)
         reply = client.get("/c/")
         assert (reply.status, reply.json) == (200, None)
         assert runtime.wait_for_record("request.access", path="/c/")["client"] == "unix"

@@ -317,7 +317,8 @@ def in_hand(runtime: Runtime) -> list[int]:
     """Of each worker, once they are idle or do not become so."""
 
     def counts() -> list[int]:
-        told = httpx.get(f"{runtime.url}/api/workers", trust_env=False).json()
+        own = runtime.operators_fields("/api/workers")
+        told = httpx.get(f"{runtime.url}/api/workers", headers=own, trust_env=False).json()
         return [each["inHand"] for each in told["workers"] if each["app"]]
 
     with contextlib.suppress(AssertionError):

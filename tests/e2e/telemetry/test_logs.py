@@ -284,7 +284,7 @@ def test_log_file_is_rotated(apps: Path, tmp_path: Path) -> None:
 def started(folder: Path, env: dict[str, str]) -> Iterator[Any]:
     """A runtime whose output the test reads, or does not read."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    process: Any = SimpleNamespace(port=0)
+    process: Any = SimpleNamespace(port=0, operators_fields=lambda _: {})
     process.popen = subprocess.Popen(
         [*command(), str(folder), "--port", "0", "--host", "127.0.0.1"],
         env={**environ, "RUNTIME_ENV": "production", **env},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from buntime import __version__
+from buntime.core.access.guesses import Guesses
 from buntime.core.errors import HttpError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
@@ -19,6 +20,8 @@ from tests.support.harness import write_app
 
 KEY = "the-operator-s-key"
 BEARS = (("x-api-key", KEY),)
+LOCAL_KEY = "the-key-in-the-state-folder"
+LOCAL = (("x-api-key", LOCAL_KEY),)
 OPEN = ("/health", "/api/health", "/api/health/live", "/api/health/ready", "/.well-known/buntime")
 OPERATORS = ("/api/workers", "/api/workers/stats", "/api/workers/metrics", "/metrics")
 READ = [*OPEN, *OPERATORS]
@@ -66,9 +69,14 @@ class Fixture:
         pool: Any = self.pool
         metrics: Any = FakeMetrics()
         catalog = Catalog([root], body_default=1, body_max=1, warn=lambda *_, **__: None)
-        self.api = Api(self.live, pool, catalog, metrics)
+        self.local = SimpleNamespace(value=None)
+        local: Any = self.local
+        self.api = Api(self.live, pool, catalog, metrics, guesses=Guesses(), local_key=local)
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> FakeExchange:
+        """With the local key, where there is one and no other is offered."""
+        if self.local.value and "headers" not in more:
+            more["headers"] = LOCAL
         exchange = FakeExchange(path, method, service=self.service, **more)
         try:
             self.api.answer(exchange, path)
@@ -89,9 +97,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def in_development(root: Path, **environ: str) -> Fixture:
+    """Without a master key, but with one for this machine."""
+    fixture = Fixture(root, **environ)
+    fixture.local.value = LOCAL_KEY
+    return fixture
+
+
 @pytest.fixture
 def fixture(root: Path) -> Fixture:
-    return Fixture(root)
+    return in_development(root)
 
 
 # Who gets which
@@ -107,18 +122,45 @@ def test_open_pages(root: Path, path: str) -> None:
 
 @pytest.mark.parametrize("path", OPERATORS)
 def test_pages_for_operators(root: Path, path: str) -> None:
-    """With a key they want it, from everywhere; without one they are for this machine alone."""
-    keyless, keyed = Fixture(root), Fixture(root, RUNTIME_MASTER_KEY=KEY)
+    """With a key they want it, from everywhere; without one they are for this machine alone, and
+    want the key that it has in a file."""
+    keyless, keyed = in_development(root), Fixture(root, RUNTIME_MASTER_KEY=KEY)
     assert keyless.ask(path).status == 200
+    for fields in ((), (("x-api-key", "wrong"),), BEARS, (("authorization", LOCAL_KEY),)):
+        assert keyless.ask(path, headers=fields).code == "unauthorized"
     assert keyless.ask(path, host="10.1.2.3:8000").status == 200  # where the runtime listens
     assert keyless.ask(path, peer="192.0.2.1").code == "forbidden"
     assert keyless.ask(path, host="rebound.example").code == "forbidden"
-    assert keyless.ask(path, headers=(("via", "1.1 proxy"),)).code == "forbidden"
+    assert keyless.ask(path, headers=(*LOCAL, ("via", "1.1 proxy"))).code == "forbidden"
     refused = keyed.ask(path)
     assert refused.code == "unauthorized"
     assert refused.error is not None
     assert refused.error.headers == (("WWW-Authenticate", 'Bearer realm="buntime"'),)
     assert keyed.ask(path, headers=BEARS, peer="192.0.2.1", host="else").status == 200
+
+
+@pytest.mark.parametrize("path", OPERATORS)
+def test_pages_that_are_closed(root: Path, path: str) -> None:
+    """Without any key nobody gets in, and the answer says what to set."""
+    closed = Fixture(root)
+    for fields in ((), BEARS, (("x-api-key", ""),), (("authorization", "Bearer None"),)):
+        answer = closed.ask(path, headers=fields)
+        assert (answer.status, answer.code) == (403, "forbidden")
+        assert "set RUNTIME_MASTER_KEY" in str(answer.error)
+
+
+def test_wrong_keys(root: Path) -> None:
+    """Who guesses has to wait, with the right one too; others have not."""
+    keyed = Fixture(root, RUNTIME_MASTER_KEY=KEY)
+    wrong = (("x-api-key", "wrong"),)
+    told = [keyed.ask("/api/workers", headers=wrong).status for _ in range(20)]
+    assert (set(told[:10]), set(told[11:])) == ({401}, {429})
+    answer = keyed.ask("/metrics", headers=BEARS)
+    assert answer.code == "too_many_keys"
+    assert answer.error is not None
+    assert answer.error.headers == (("Retry-After", "5"),)
+    assert keyed.ask("/api/workers", headers=BEARS, peer="192.0.2.1").status == 200
+    assert keyed.ask("/health", headers=wrong).status == 200
 
 
 def test_public_metrics(fixture: Fixture, root: Path) -> None:
@@ -148,7 +190,7 @@ def test_pages_of_other_sites(fixture: Fixture, path: str, method: str) -> None:
 
 def test_a_page_of_this_site(fixture: Fixture) -> None:
     """A page at the host that is asked may do what operators may."""
-    headers = (("origin", "http://localhost"),)
+    headers = (*LOCAL, ("origin", "http://localhost"))
     assert fixture.ask(ACTIONS[1], "POST", headers=headers).status == 202
 
 

@@ -1,0 +1,102 @@
+"""The key that opens the operator's pages in development, where none is set: made here, for this
+machine alone.
+
+That a request comes from this machine tells little: apps run on it, as the same user. So who asks
+has to have read a file that is closed to other users and, by their sandbox, to apps. It lies in the
+state folder and stays the same, so that a shell can read it each time:
+
+    curl -H "X-API-Key: $(cat ~/.local/state/buntime/local.key)" localhost:8000/api/workers
+"""
+
+import os
+import secrets
+import stat
+
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings
+from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.defence.regularfile import read_regular
+from buntime.server.telemetry.logs import Log
+
+NAME = "local.key"
+_BYTES = 24  # of chance
+_TEXT_MAX_BYTES = 100
+_TEXT_MIN_CHARS = 32  # as _BYTES make them
+
+
+class LocalKey:
+    """The key of this run; None where there is none, as one is set or none may be made."""
+
+    def __init__(self, live: LiveSettings, log: Log) -> None:
+        self.value: str | None = None
+        self._log = log
+        self._adopt(live.now)
+        live.follow(self._adopt)
+
+    def __repr__(self) -> str:
+        return f"LocalKey({'there' if self.value else 'none'})"  # never the key itself
+
+    def _adopt(self, settings: Settings) -> None:
+        if not settings.is_development or settings.master_key:
+            self.value = None
+        elif self.value is None:
+            self.value = self._find(settings.state_dir)
+
+    def _find(self, folder: str) -> str | None:
+        path = os.path.join(folder, NAME)
+        try:
+            is_new = not os.path.exists(folder)
+            trouble = prepare_cache(folder)
+            if not trouble:
+                if is_new:
+                    os.chmod(folder, 0o711)  # the state folder is one that apps' users may pass
+                key = _read(path) or _make(path)
+                self._log.info(
+                    "operators.local_key", "the operator's pages want the key in a file", file=path
+                )
+                return key
+        except OSError as exc:
+            trouble = f"{exc.filename or path}: {exc.strerror or exc}"
+        self._log.warn(
+            "operators.closed",
+            "the operator's pages are closed: there is no safe place for a key; set "
+            "RUNTIME_MASTER_KEY, or RUNTIME_STATE_DIR to a folder of yours",
+            error=trouble,
+        )
+        return None
+
+
+def _read(path: str) -> str | None:
+    """The key of an earlier run; None where there is none, or where others could know it."""
+    try:
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            return None
+        data, state = read_regular(path, _TEXT_MAX_BYTES)
+        key = data.decode("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    is_ours = state.st_uid == os.geteuid() and not state.st_mode & 0o077
+    return key if is_ours and _TEXT_MIN_CHARS <= len(key) < _TEXT_MAX_BYTES else None
+
+
+def _make(path: str) -> str:
+    """Write another key; of several runs that do so at once, one's is everybody's."""
+    key = secrets.token_urlsafe(_BYTES)
+    fresh = f"{path}.{os.getpid()}"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(fd, "w", encoding="ascii") as file:
+            file.write(f"{key}\n")
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            other = _read(path)
+            if other is not None:
+                return other
+            os.replace(fresh, path)
+    finally:
+        try:
+            os.unlink(fresh)
+        except FileNotFoundError:
+            pass
+    return key
