@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Bell = _thread.LockType
 
     class Queue(Protocol):
-        """Jobs that wait: a deque, or what lanes.py has."""
+        """Jobs that wait in what is no deque, see lanes.py."""
 
         def append(self, job: Job, /) -> None: ...
         def popleft(self) -> Job: ...
@@ -74,7 +74,7 @@ class LeaderFollowers:
         self._concurrency = concurrency
         self._mutex = _thread.allocate_lock()
         # work
-        self._jobs: Queue = deque()
+        self._jobs: deque[Job] | Queue = deque()
         self._handling = 0  # threads in handlers
         self._typical_s = 0.0  # how long a handler takes: a moving average
         self._is_closing = False
