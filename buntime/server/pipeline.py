@@ -4,17 +4,20 @@ The order stands in `Pipeline.__init__`, and in docs/architecture.md. A step ref
 raising an `HttpError`, which is answered as one.
 
 Before they come here, requests have an id and a known sender. An app's steps are made once for each
-`App`, see `steps`; they are dropped with it, and when settings change.
+`App`, see `steps`; they are dropped with it, and when settings change. Which app a path leads to is
+found out once for each edition of the catalog, which lasts a second at most.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
-from buntime.core.apps.router import RESERVED, split_target
+from buntime.core.apps.router import RESERVED, Target, split_target
 from buntime.core.errors import HttpError, ManifestError
 from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
@@ -31,10 +34,18 @@ from buntime.server.steps import (
 )
 from buntime.server.telemetry.logs import Log
 
-Step = Callable[[Exchange], bool]
-"""Answers the request, or hands it to who does, and returns True; or passes it on."""
+_ROUTES_MAX = 256  # paths whose route is remembered
+_PATH_MAX = 512  # characters of each
 
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+
+
+class _Route(NamedTuple):
+    """Where requests for a path go."""
+
+    app: App
+    target: Target
+    steps: tuple[AppStep, ...]
 
 
 class Pipeline:
@@ -56,8 +67,7 @@ class Pipeline:
         self._log = log
         recheck_s = 0.0 if live.now.is_development else 1.0
         submit = pool_step(pool)
-        # The order of a request's way: of all requests, then of those for an app.
-        self._steps: tuple[Step, ...] = (self._answer_reserved, self._find_app)
+        # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: access_step(app, live.now.master_key, guesses),
             size_step,
@@ -68,14 +78,23 @@ class Pipeline:
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()
         # What the second character of a reserved target can be. Most targets have another one.
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
-        live.follow(lambda _: self._made.clear())
+        self._routes: dict[str, _Route] = {}  # by path, of one edition of the catalog
+        self._edition = 0
+        live.follow(self._forget)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
         try:
-            for step in self._steps:
-                if step(exchange):
+            route = self._known_route(exchange)
+            if route is None:
+                if self._answer_reserved(exchange):
                     return
+                route = self._find_app(exchange)
+            app, target, steps = route
+            exchange.route_to(app, base=exchange.sender.prefix + target.base)
+            for step in steps:
+                if step(exchange, app, target):
+                    return  # the last one always does
         except HttpError as error:
             exchange.fail(error)
         except ManifestError as error:
@@ -98,18 +117,33 @@ class Pipeline:
         self._api.answer(exchange, path)
         return True
 
-    def _find_app(self, exchange: Exchange) -> bool:
-        """Which app and version the target names; the rest of the way is by the app's own steps."""
-        head = exchange.head
-        target = split_target(head.target)
+    def _known_route(self, exchange: Exchange) -> _Route | None:
+        """The route of a path that was asked for lately; a reserved path has none."""
+        route = self._routes.get(exchange.head.target.partition("?")[0])
+        if route is None or self._catalog.edition(exchange.started_s) != self._edition:
+            return None
+        return route
+
+    def _find_app(self, exchange: Exchange) -> _Route:
+        """Which app and version the path names; the rest of the way is by the app's own steps."""
+        path, now = exchange.head.path, exchange.started_s
+        edition = self._catalog.edition(now)
+        if edition != self._edition or len(self._routes) == _ROUTES_MAX:
+            self._edition = edition
+            self._routes.clear()
+        target = split_target(path)
         if target is None:
-            raise app_not_found(head.path)
-        app = self._catalog.find(target.name, target.spec, exchange.now)
-        exchange.route_to(app, base=exchange.sender.prefix + target.base)
-        for step in self._made.get(app) or self._make(app):
-            if step(exchange, app, target):
-                break  # the last one always does
-        return True
+            raise app_not_found(path)
+        app = self._catalog.find(target.name, target.spec, now)
+        route = _Route(app, target, self._made.get(app) or self._make(app))
+        if len(path) <= _PATH_MAX:
+            self._routes[path] = route
+        return route
+
+    def _forget(self, _: Settings) -> None:
+        """Settings have changed: steps are made anew."""
+        self._made.clear()
+        self._routes.clear()
 
     def _make(self, app: App) -> tuple[AppStep, ...]:
         steps = tuple(step for make in self._app_steps if (step := make(app)) is not None)

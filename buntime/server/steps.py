@@ -64,9 +64,9 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
     )
 
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
-        method, rest, query = exchange.head.method, target.rest, target.query
+        head, rest = exchange.head, target.rest
         headers, base, now = exchange.headers, exchange.base, exchange.now
-        answer = site.answer(method, rest, headers, base, now, query=query)
+        answer = site.answer(head.method, rest, headers, base, now, query=head.query)
         body = answer.body
         if isinstance(body, bytes):
             exchange.respond(answer.status, answer.headers, body)

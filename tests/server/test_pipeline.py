@@ -253,6 +253,40 @@ def test_steps_go_with_their_app(way: Way, root: Path) -> None:
     assert [app.name for app in way.pipeline._made] == ["secret"]
 
 
+def test_few_and_short_paths_are_remembered(way: Way) -> None:
+    """Whoever invents paths fills no memory, and reaches the same app by each."""
+    routes = way.pipeline._routes
+    for number in range(1000):
+        assert way.is_submitted(way.ask(f"/shop/{number}?{number}"))
+        assert len(routes) <= 256
+    way.ask("/shop/" + "a" * 1000)
+    assert "/shop/999" in routes
+    assert all(len(path) <= 512 for path in routes)
+
+
+def test_a_remembered_path_is_no_older_than_the_catalog(way: Way, root: Path) -> None:
+    """What the catalog would find anew, the next request gets: by a change, by the clock."""
+    way.ask("/shop/x")
+    [(found, _)] = way.pool.submitted
+    assert found.app is not None
+    way.catalog.outdate(found.app)
+    assert way.ask("/shop/x").app is not found.app
+    shutil.rmtree(root / "shop@1.2.0")
+    os.utime(root, (1, 1))
+    assert way.is_submitted(way.ask("/shop/x"))  # within the second that what was found holds
+    way.service.loop.now += 10
+    assert way.ask("/shop/x").code == "app_not_found"
+
+
+def test_reserved_paths_need_no_disk(way: Way) -> None:
+    """Health is told however long a look at the app folders would take."""
+    way.ask("/shop/")
+    looks = way.catalog._check
+    way.service.loop.now += 10
+    assert way.ask("/health").body == b"/health"
+    assert way.catalog._check == looks
+
+
 def test_a_new_key(way: Way, root: Path) -> None:
     """After a change of settings the next request is let in by the new ones."""
     headers = (("x-api-key", KEY),)

@@ -1,8 +1,8 @@
 """Splits a request's target into the app it names and the rest that the app sees.
 
-    "/shop@1/cart?x=1"       Target("shop", "1", base="/shop@1", rest="/cart", query="x=1")
-    "/shop"                  Target("shop", None, base="/shop", rest="", query="")
-    "/@acme/shop@%5E1.0.0/"  Target("@acme/shop", "^1.0.0", "/@acme/shop@%5E1.0.0", "/", "")
+    "/shop@1/cart?x=1"       Target("shop", "1", base="/shop@1", rest="/cart")
+    "/shop"                  Target("shop", None, base="/shop", rest="")
+    "/@acme/shop@%5E1.0.0/"  Target("@acme/shop", "^1.0.0", "/@acme/shop@%5E1.0.0", "/")
     "/", "*", "//shop", "/../x", "/.git/config", "/@acme", "/shop@"     None
 
 `base` and `rest` are the target's own bytes, so `target.startswith(base)` always holds and links
@@ -33,34 +33,23 @@ RESERVED = frozenset({"api", "health", ".well-known", "metrics"})
 
 
 class Target(NamedTuple):
-    """A request's target, split. `spec` is None where no version is asked for."""
+    """The path of a request's target, split. `spec` is None where no version is asked for."""
 
     name: str
     spec: str | None
     base: str
     rest: str
-    query: str
 
 
 def split_target(target: str) -> Target | None:
-    """The app that `target`, in origin form, is for; None where it can be for none.
-
-    2 us, and 0.1 for one that was split lately.
-    """
-    return (_split_short if len(target) <= _HEAD_MAX else _split)(target)
-
-
-def _split(target: str) -> Target | None:
-    path, _, query = target.partition("?")
+    """The app that `target`, in origin form, is for; None where it can be for none."""
+    path = target.partition("?")[0]
     end = path.find("/", 1)
     if path.startswith(("/@", "/%40")):
         end = path.find("/", end + 1) if end > 0 else -1
     base = path if end < 0 else path[:end]
     named = _read_head(base) if len(base) <= _HEAD_MAX else None
-    return named and Target(named[0], named[1], base, path[len(base) :], query)
-
-
-_split_short = lru_cache(maxsize=256)(_split)
+    return named and Target(named[0], named[1], base, path[len(base) :])
 
 
 def is_app_name(text: str) -> bool:

@@ -62,6 +62,10 @@ class Head(NamedTuple):
         """The target without its query: what the log may tell, for queries hold secrets."""
         return self.target.partition("?")[0]
 
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
     def __repr__(self) -> str:
         return f"Head({self.method} {self.target} HTTP/{self.version})"
 

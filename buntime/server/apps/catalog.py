@@ -100,6 +100,7 @@ class Catalog:
         self._warm: dict[tuple[str, str | None], App] = {}
         self._check = 0
         self._fresh_until = float("-inf")
+        self._edition = 0  # how often `_warm` was emptied
 
     def __repr__(self) -> str:
         return f"Catalog({[str(root.path) for root in self._roots]}, {len(self._names)} names)"
@@ -109,19 +110,26 @@ class Catalog:
 
         Raises ClientFault (404) where there is none, and ManifestError where its folder is faulty.
         """
-        if self._rollout.revision != self._revision:
-            self._revision = self._rollout.revision
-            self._warm.clear()
-        if now < self._fresh_until:
-            app = self._warm.get((name, spec))
-            if app is not None:
-                return app
-        else:
-            self._look(now)
+        self.edition(now)
+        app = self._warm.get((name, spec))
+        if app is not None:
+            return app
         app = self._find(name, spec)
         if len(self._warm) < _WARM_MAX:
             self._warm[name, spec] = app
         return app
+
+    def edition(self, now: float) -> int:
+        """Another number as soon as `find` may have another answer: for what is made of those.
+
+        Looks at the disk, as `find` does, where the last look is too old.
+        """
+        if now >= self._fresh_until:
+            self._look(now)
+        if self._rollout.revision != self._revision:
+            self._revision = self._rollout.revision
+            self._forget()
+        return self._edition
 
     def holds(self, name: str, version: str | None, now: float) -> bool:
         """Whether there is a folder for this version, be it faulty. Has nothing loaded."""
@@ -136,7 +144,7 @@ class Catalog:
         for folder in named.folders.values() if named is not None else ():
             if folder.found is app:
                 folder.outdate()
-        self._warm.clear()
+        self._forget()
         self._fresh_until = float("-inf")
 
     def serve_from(self, worker_dirs: Sequence[str | Path]) -> None:
@@ -147,7 +155,7 @@ class Catalog:
         for root in self._roots:
             root.refresh()
         self._index()
-        self._warm.clear()
+        self._forget()
         self._fresh_until = float("-inf")
 
     def all(self, now: float) -> list[App | Fault]:
@@ -163,13 +171,17 @@ class Catalog:
             found += filter(None, loaded)
         return found
 
+    def _forget(self) -> None:
+        self._edition += 1
+        self._warm.clear()
+
     # Which names there are
 
     def _look(self, now: float) -> None:
         """Begin a new check: find out which names there are, and forget what was warm."""
         self._fresh_until = now + self._check_interval_s
         self._check += 1
-        self._warm.clear()
+        self._forget()
         changed = [listing.refresh() for listing in (*self._roots, *self._scopes.values())]
         if any(changed):
             self._index()

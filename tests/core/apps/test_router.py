@@ -10,28 +10,28 @@ from hypothesis import strategies as st
 from buntime.core.apps.router import Target, is_app_name, split_target
 
 SPLITS = {
-    "/shop": Target("shop", None, "/shop", "", ""),
-    "/shop/": Target("shop", None, "/shop", "/", ""),
-    "/shop/cart": Target("shop", None, "/shop", "/cart", ""),
-    "/shop?x=/1": Target("shop", None, "/shop", "", "x=/1"),
-    "/shop/?": Target("shop", None, "/shop", "/", ""),
-    "/shop@1/cart?x=1?y": Target("shop", "1", "/shop@1", "/cart", "x=1?y"),
-    "/shop@1.2.0": Target("shop", "1.2.0", "/shop@1.2.0", "", ""),
-    "/shop@latest/": Target("shop", "latest", "/shop@latest", "/", ""),
-    "/shop@^1.0.0/x": Target("shop", "^1.0.0", "/shop@^1.0.0", "/x", ""),
-    "/shop@%5E1.0.0/x": Target("shop", "^1.0.0", "/shop@%5E1.0.0", "/x", ""),
-    "/shop%401/x": Target("shop", "1", "/shop%401", "/x", ""),
-    "/shop@%3E=1%20%3C2/": Target("shop", ">=1 <2", "/shop@%3E=1%20%3C2", "/", ""),
-    "/shop@1.0.0+b/": Target("shop", "1.0.0+b", "/shop@1.0.0+b", "/", ""),
-    "/%73hop/x": Target("shop", None, "/%73hop", "/x", ""),
-    "/a.b_c~d-e/": Target("a.b_c~d-e", None, "/a.b_c~d-e", "/", ""),
-    "/@acme/shop": Target("@acme/shop", None, "/@acme/shop", "", ""),
-    "/@acme/shop/a/b": Target("@acme/shop", None, "/@acme/shop", "/a/b", ""),
-    "/@acme/shop@1/a?q": Target("@acme/shop", "1", "/@acme/shop@1", "/a", "q"),
-    "/%40acme/shop@1/a": Target("@acme/shop", "1", "/%40acme/shop@1", "/a", ""),
-    "/shop//x": Target("shop", None, "/shop", "//x", ""),
-    "/shop/../x": Target("shop", None, "/shop", "/../x", ""),
-    "/shop/%2e%2e/x%00": Target("shop", None, "/shop", "/%2e%2e/x%00", ""),
+    "/shop": Target("shop", None, "/shop", ""),
+    "/shop/": Target("shop", None, "/shop", "/"),
+    "/shop/cart": Target("shop", None, "/shop", "/cart"),
+    "/shop?x=/1": Target("shop", None, "/shop", ""),
+    "/shop/?": Target("shop", None, "/shop", "/"),
+    "/shop@1/cart?x=1?y": Target("shop", "1", "/shop@1", "/cart"),
+    "/shop@1.2.0": Target("shop", "1.2.0", "/shop@1.2.0", ""),
+    "/shop@latest/": Target("shop", "latest", "/shop@latest", "/"),
+    "/shop@^1.0.0/x": Target("shop", "^1.0.0", "/shop@^1.0.0", "/x"),
+    "/shop@%5E1.0.0/x": Target("shop", "^1.0.0", "/shop@%5E1.0.0", "/x"),
+    "/shop%401/x": Target("shop", "1", "/shop%401", "/x"),
+    "/shop@%3E=1%20%3C2/": Target("shop", ">=1 <2", "/shop@%3E=1%20%3C2", "/"),
+    "/shop@1.0.0+b/": Target("shop", "1.0.0+b", "/shop@1.0.0+b", "/"),
+    "/%73hop/x": Target("shop", None, "/%73hop", "/x"),
+    "/a.b_c~d-e/": Target("a.b_c~d-e", None, "/a.b_c~d-e", "/"),
+    "/@acme/shop": Target("@acme/shop", None, "/@acme/shop", ""),
+    "/@acme/shop/a/b": Target("@acme/shop", None, "/@acme/shop", "/a/b"),
+    "/@acme/shop@1/a?q": Target("@acme/shop", "1", "/@acme/shop@1", "/a"),
+    "/%40acme/shop@1/a": Target("@acme/shop", "1", "/%40acme/shop@1", "/a"),
+    "/shop//x": Target("shop", None, "/shop", "//x"),
+    "/shop/../x": Target("shop", None, "/shop", "/../x"),
+    "/shop/%2e%2e/x%00": Target("shop", None, "/shop", "/%2e%2e/x%00"),
 }
 NO_APP = r"""
     * / /? // //shop /?/shop shop shop/x http://host/shop
@@ -64,11 +64,10 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=8).map("".join) | st.text(max_size=30))
 def test_base_and_rest_are_the_targets_own(target: str) -> None:
-    """Base, rest and query put together are the target, to the byte."""
+    """Base and rest put together are the target without its query, to the byte."""
     parts = split_target(target)
     if parts is not None:
-        assert target.startswith(parts.base + parts.rest)
-        assert target in (parts.base + parts.rest, f"{parts.base}{parts.rest}?{parts.query}")
+        assert target.partition("?")[0] == parts.base + parts.rest
         assert parts.rest == "" or parts.rest.startswith("/")
 
 
