@@ -286,11 +286,12 @@ class Runtime:
     # What comes from elsewhere
 
     def _shortage(self) -> Shortage:
-        settings, pool = self._live.now, self._pool
+        service, pool = self._service, self._pool
+        most = service.admission.connections_max
         return Shortage(
-            of_connections=is_short(len(self._service.connections), settings.connections_max),
+            of_connections=is_short(len(service.connections), most),
             of_memory=pool.is_short_of_memory,
-            of_slots=is_short(pool.slots_taken, settings.ephemeral_concurrency),
+            of_slots=is_short(pool.slots_taken, self._live.now.ephemeral_concurrency),
         )
 
     def _accept_more(self) -> None:

@@ -13,7 +13,7 @@ from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.sdk import closecodes
 from buntime.server.http1.backlog import Backlog
-from buntime.server.http1.ending import has_hung_up, reset_at_close
+from buntime.server.http1.ending import has_hung_up, reset_at_close, shut
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Link, Resource
 from buntime.server.http1.service import Service
@@ -352,11 +352,8 @@ class Connection:
             self._refuse(too_slow("head"))
         elif step is Step.FAIL and self.exchange is not None:
             self.exchange.fail(too_slow("body"))
-        elif step is Step.SHUT:
-            try:
-                self._sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.abort()
+        elif step is Step.SHUT and not shut(self._sock):
+            self.abort()
 
     def settle(self) -> None:
         """Watch for what can be done now, and limit the time it may take."""

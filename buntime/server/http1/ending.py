@@ -1,4 +1,4 @@
-"""How a client's socket ends: has its other side left, and a close that nobody overlooks."""
+"""How a client's socket ends: has its other side left; closed by half; a close that is a cut."""
 
 import select
 import socket
@@ -13,6 +13,15 @@ def has_hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, _HANGUP)
     return bool(poll.poll(0))
+
+
+def shut(sock: socket.socket) -> bool:
+    """Say that nothing more will be sent; False where nobody is there to hear it."""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        return False
+    return True
 
 
 def reset_at_close(sock: socket.socket) -> None:
