@@ -5,6 +5,7 @@ it. An `App` never changes: when its folder does, it is replaced by another one,
 the same object?" answers "has it changed?".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -29,6 +30,9 @@ class App:
     `version` is as its folder says ("1.2.0", "latest"), None where it says nothing. `dir` is
     absolute, its links resolved; `entrypoint` is relative to it. `source` is the file to name in
     messages about the app's settings: its manifest, else its folder, as the operator wrote it.
+
+    `plugin` is what the worker of a plugin is told beside what all workers are; None for an app. A
+    plugin's `name` is "plugin:audit", and `base` where its routes are.
     """
 
     name: str
@@ -40,6 +44,8 @@ class App:
     # Where it is another app's code with less access, see `stricter.py`.
     runs: "App | None" = field(default=None, repr=False)
     routes: BothPublic | None = field(default=None, repr=False)
+    plugin: Mapping[str, object] | None = field(default=None, repr=False)
+    base: str = ""  # of a plugin; an app's is its name
 
     # What follows from the above, made once: they are asked for by each request.
     key: str = field(init=False)  # "shop@1.2.0", "shop"

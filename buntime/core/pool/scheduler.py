@@ -78,6 +78,11 @@ class Scheduler:
         """See whether the app can be loaded, though no request is for it; to be called again."""
         return self._dispatch.try_out(app, now)
 
+    def hold_back(self, app: AppState, until_s: float) -> None:
+        """Its workers die: start none before then but for requests."""
+        app.retry_at_s = max(app.retry_at_s, until_s)
+        self._census.watch(app)
+
     # Requests
 
     def submit(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:

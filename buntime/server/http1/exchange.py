@@ -6,6 +6,7 @@ exactly once. core/http1/lifecycle.py has its states. Others read its fields, an
 """
 
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 
 from buntime.core.errors import HttpError, ServerFault
@@ -19,6 +20,7 @@ from buntime.sdk import closecodes
 from buntime.server.http1.heldrequest import HeldRequest
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
 from buntime.server.http1.request import Fields
+from buntime.server.http1.review import Begin, Review
 from buntime.server.loop import TimeoutQueue
 from buntime.wire import MESSAGE_OVERHEAD
 
@@ -53,6 +55,7 @@ class Exchange(HeldRequest):
         self.sent_bytes = 0  # of the body, without framing
         self._download: DownloadWindow | None = None  # where it comes in pieces from a responder
         self.is_event_stream = False  # may be silent for as long as it likes
+        self.review: Review | None = None  # where somebody looks at the answer before it leaves
         # a WebSocket
         self.link: Link | None = None  # once it is open
         self.is_open_ended = False  # takes no slot of its worker any more
@@ -65,6 +68,9 @@ class Exchange(HeldRequest):
 
     def respond(self, status: int, fields: Fields, body: bytes = b"") -> None:
         """Give a whole answer; a small one leaves in one send."""
+        if self.review is not None:
+            self._hold(status, fields, partial(self.respond, body=body))
+            return
         try:
             answer = self._begin(status, fields, len(body))
             pieces = answer.frame(body)
@@ -78,6 +84,9 @@ class Exchange(HeldRequest):
 
     def start(self, status: int, fields: Fields, size: int | None, first: bytes = b"") -> None:
         """Begin an answer whose body, of `size` bytes where that is known, comes in pieces."""
+        if self.review is not None:
+            self._hold(status, fields, partial(self.start, size=size, first=first))
+            return
         try:
             answer = self._begin(status, fields, size)
             self._write((answer.head, *answer.frame(first)), len(first))
@@ -88,12 +97,16 @@ class Exchange(HeldRequest):
             self.detach("client")  # a HEAD needs no body, and some have no end
             self._end()
 
-    def stream(self, status: int, fields: Sequence[list[str]], first: bytes) -> None:
+    def stream(self, status: int, fields: Fields, first: bytes) -> None:
         """Begin a responder's answer that comes in pieces, each of which restarts its time.
 
         An event stream may be silent for as long as it likes.
         """
         self._download = DownloadWindow()
+        if self.review is not None:
+            self._download.on_sent(len(first))
+            self._hold(status, fields, partial(self.stream, first=first))
+            return
         self.start(status, fields, None, first)
         if self.responder is None:  # it could not be sent, or needs no body
             return
@@ -106,6 +119,9 @@ class Exchange(HeldRequest):
     def send(self, data: bytes) -> None:
         """The next piece of the body. Raises ValueError where a responder has no credit for it."""
         if self.answer is None or self.state is _ENDED:
+            if self.review is not None and self._download is not None:
+                self._download.on_sent(len(data))
+                self.review.keep(partial(self.send, data))
             return
         try:
             self._write(self.answer.frame(data), len(data))
@@ -114,18 +130,25 @@ class Exchange(HeldRequest):
 
     def send_file(self, fd: int, offset: int, length: int) -> None:
         """The next piece of the body, from a file; the answer's length has been told."""
-        if self.answer is not None and not self.is_ended:
+        if self.review is not None:
+            self.review.keep(partial(self.send_file, fd, offset, length))
+        elif self.answer is not None and not self.is_ended:
             self.answer.left -= length
             self.sent_bytes += length
             self.client.write_file(fd, offset, length)
 
     def release_later(self, resource: Resource) -> None:
         """Close `resource` when all that was written up to now is sent, or never will be."""
-        self.client.release_later(resource)
+        if self.review is not None:
+            self.review.keep(partial(self.release_later, resource), resource)
+        else:
+            self.client.release_later(resource)
 
     def finish(self) -> None:
         """The body is complete."""
         if self.answer is None or self.state is _ENDED:
+            if self.review is not None:
+                self.review.keep(self.finish)
             return
         try:
             tail = self.answer.finish()
@@ -148,6 +171,8 @@ class Exchange(HeldRequest):
         if self.answer is not None:
             self.cut()
             return
+        if self.is_under_review:
+            self._drop_review()
         if error.closes:
             self.keep_alive = False
         self.respond(error.status, *self._render(error))
@@ -168,6 +193,39 @@ class Exchange(HeldRequest):
         if self.answer is not None and not self.is_ended:
             self.answer.keep_alive = False
             self.finish()
+
+    # An answer that somebody looks at before it leaves
+
+    @property
+    def has_answer(self) -> bool:
+        """Has an answer come, or the opening of a WebSocket?"""
+        if self.answer is not None or self.link is not None:
+            return True
+        return self.review is not None and self.review.has_begun
+
+    def reviewed(self, status: int, fields: Fields) -> None:
+        """The answer under review may leave, with this status and these fields."""
+        review, self.review = self.review, None
+        if review is None or self.is_ended:
+            raise AssertionError(f"no review of {self!r}")
+        self.restart_deadline()
+        review.release(status, fields)
+
+    def replace(self, status: int, fields: Fields, body: bytes) -> None:
+        """This is the answer, in place of the one under review."""
+        self._drop_review()
+        self.detach("error")
+        self.respond(status, fields, body)
+
+    def _hold(self, status: int, fields: Fields, begin: Begin) -> None:
+        if self.review is None:
+            raise AssertionError(f"no review of {self!r}")
+        self.review.begin(status, fields, begin)
+
+    def _drop_review(self) -> None:
+        review, self.review = self.review, None
+        if review is not None:
+            review.drop()
 
     # A WebSocket
 
@@ -211,6 +269,7 @@ class Exchange(HeldRequest):
         if self.is_ended:
             return
         self.detach("client")
+        self._drop_review()
         if self.answer is not None and self.link is None:
             self.meter.cuts[Cut.CLIENT] += 1
         self._close(self.status or _CLIENT_LEFT)
@@ -218,7 +277,7 @@ class Exchange(HeldRequest):
     def on_flushed(self) -> None:
         """The client has taken bytes: give the worker credit for as many."""
         responder, window = self.responder, self._download
-        if responder is None or window is None:
+        if responder is None or window is None or self.review is not None:
             return
         was_full = window.is_full
         credit = window.on_taken(self.client.pending_bytes)

@@ -10,6 +10,7 @@ from buntime.core.http1.lifecycle import HAND_OVER, RELEASE, TAKE_BACK, State
 from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
 from buntime.server.http1.parties import Link, Responder
 from buntime.server.http1.request import ClientRequest
+from buntime.server.http1.review import Review
 from buntime.server.loop import TimeoutQueue
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -19,19 +20,34 @@ _ENDED = State.ENDED  # a member of an Enum costs more to look up than a call
 class HeldRequest(ClientRequest):
     """A request and its responder, without the answer; `Exchange` makes and ends it."""
 
-    __slots__ = ("_deadlines", "_download", "answer", "link", "responder", "state", "tries")
+    __slots__ = (
+        "_deadlines",
+        "_download",
+        "answer",
+        "link",
+        "responder",
+        "review",
+        "state",
+        "tries",
+    )
 
     state: State
     responder: Responder | None
     tries: int
     answer: Answer | None
     link: Link | None
+    review: Review | None
     _deadlines: TimeoutQueue | None
     _download: DownloadWindow | None
 
     @property
     def is_ended(self) -> bool:
         return self.state is _ENDED
+
+    @property
+    def is_under_review(self) -> bool:
+        """Has an answer come that somebody looks at?"""
+        return self.review is not None and self.review.has_begun
 
     # Who answers
 
@@ -42,6 +58,11 @@ class HeldRequest(ClientRequest):
         if self._deadlines is None:
             self._deadlines = self._service.loop.timeouts(timeout_s)
             self._deadlines.start(self)
+
+    def lend(self, responder: Responder) -> None:
+        """Let a responder have it for a moment, on which no time of the app's is spent."""
+        self.state = HAND_OVER[self.state]
+        self.responder = responder
 
     def gather(self, responder: Responder, timeout_s: float) -> None:
         """Have the body come, or enough of it, of which the responder is told by `on_body`.
@@ -148,9 +169,9 @@ class HeldRequest(ClientRequest):
     # Time
 
     def on_timeout(self) -> None:
-        """The app's timeout has passed. While it waits for the client, that one's limits count."""
+        """The app's timeout has passed. While it waits for others, theirs counts."""
         upload, download = self._upload, self._download
-        is_awaited = upload is not None and upload.is_awaited
+        is_awaited = self.is_under_review or (upload is not None and upload.is_awaited)
         if is_awaited or (download is not None and download.is_full):
             self.restart_deadline()
         elif self.responder is not None:

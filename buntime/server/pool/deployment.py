@@ -61,7 +61,6 @@ class Deployment:
     )
 
     def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
-        manifest = app.manifest
         self.app = app
         self.interpreter = interpreter
         self.watch = watch  # in development
@@ -69,18 +68,7 @@ class Deployment:
         self.told_blocked = False  # which variables are kept from it is logged once
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.init: Init | None = None  # what all of its workers are told alike
-        self.state = AppState(
-            app.key,
-            Policy(
-                spare_key=_spare_key(app, interpreter),
-                ttl_s=manifest.ttl_s,
-                idle_timeout_s=manifest.idle_timeout_s,
-                max_requests=manifest.max_requests,
-                workers=cores() if manifest.workers == "auto" else manifest.workers,
-                prewarm=manifest.prewarm,
-                timeout_s=manifest.timeout_s,
-            ),
-        )
+        self.state = AppState(app.key, _policy(app, interpreter))
 
     @property
     def has_failed(self) -> bool:
@@ -102,6 +90,20 @@ class Deployment:
         if self.app is not app or self.interpreter != interpreter:
             return True
         return self.watch is not None and self.watch.changed()
+
+
+def _policy(app: App, interpreter: Interpreter) -> Policy:
+    manifest = app.manifest
+    return Policy(
+        spare_key=_spare_key(app, interpreter),
+        ttl_s=manifest.ttl_s,
+        idle_timeout_s=manifest.idle_timeout_s,
+        max_requests=manifest.max_requests,
+        workers=cores() if manifest.workers == "auto" else manifest.workers,
+        prewarm=manifest.prewarm,
+        timeout_s=manifest.timeout_s,
+        is_exempt=app.plugin is not None,
+    )
 
 
 def _spare_key(app: App, interpreter: Interpreter) -> SpareKey:
@@ -152,7 +154,7 @@ def _make_init(
         "version": app.version,
         "dir": str(app.dir),
         "entrypoint": app.entrypoint,
-        "base": f"/{app.name}",
+        "base": app.base or f"/{app.name}",
         "config": config,
         "env": env,
         "path": list(interpreter.path),
@@ -163,4 +165,6 @@ def _make_init(
         "tells_busy": deployment.state.spreads,
         "user": becomes and {"uid": becomes.uid, "gid": becomes.gid, "groups": becomes.groups},
     }
+    if app.plugin is not None:
+        message["plugin"] = dict(app.plugin)
     return Init(message, blocked)

@@ -25,6 +25,7 @@ from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.gatherers import Gatherers
+from buntime.server.pool.onlooker import Onlooker
 from buntime.server.pool.preparing import Preparing
 from buntime.server.pool.reactions import Reactions
 from buntime.server.pool.report import PoolReport
@@ -113,6 +114,14 @@ class Pool:
         return f"Pool({self._supervisor!r}, {self.deployments!r})"
 
     # From outside
+
+    def tell(self, onlooker: Onlooker) -> None:
+        """Have it told as workers come and go."""
+        self._reactions.onlooker = onlooker
+
+    def hold_back(self, deployment: Deployment, seconds: float) -> None:
+        """Start no worker that no request waits for, for so long."""
+        self._scheduler.hold_back(deployment.state, self._loop.now + seconds)
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""

@@ -18,6 +18,7 @@ from buntime.server.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments
+from buntime.server.pool.onlooker import Onlooker
 from buntime.server.pool.process import describe_exit
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
@@ -59,6 +60,7 @@ class Reactions:
         self._deployments = deployments
         self._stats = stats
         self._acts = acts
+        self.onlooker: Onlooker | None = None
 
     # WorkerEvents: what workers tell
 
@@ -78,6 +80,8 @@ class Reactions:
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
         self._acts.carry_out(decisions)
         self._deployments.loaded(deployment)
+        if self.onlooker is not None:
+            self.onlooker.on_loaded(deployment, worker, message)
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         if self._scheduler.workers[worker.number].boot.has_failed:
@@ -184,6 +188,9 @@ class Reactions:
         left = worker.drain()
         self._supervisor.dismiss(number)
         how = describe_exit(returncode)
+        deployment = self._deployments.of(record.app)
+        if self.onlooker is not None and deployment is not None and record.boot.is_loaded:
+            self.onlooker.on_gone(deployment, worker, how, was_told=was_told)
         was_killed = -returncode in _FROM_OUTSIDE and not record.boot.has_failed
         decisions, failed_to_load = self._scheduler.died(
             number,
@@ -191,7 +198,6 @@ class Reactions:
             was_killed=was_killed,
             how=f"the worker died while it loaded: {how}",
         )
-        deployment = self._deployments.of(record.app)
         cause, was_told = self._stats.on_death(
             number, returncode, was_told=was_told, failed_to_load=failed_to_load
         )
@@ -202,6 +208,8 @@ class Reactions:
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             self._deployments.failed(deployment)
+            if self.onlooker is not None:
+                self.onlooker.on_not_loaded(deployment, deployment.state.boot_error)
         # First: what the scheduler decides on the requests below rests on what it has decided here.
         self._acts.carry_out(decisions)
         for exchange in left:

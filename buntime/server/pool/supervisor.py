@@ -15,7 +15,8 @@ from buntime.server.pool.deployment import Deployment, SpareKey, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
-from buntime.server.pool.worker import Worker, WorkerEvents
+from buntime.server.pool.worker import Worker
+from buntime.server.pool.workerevents import WorkerEvents
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
@@ -24,7 +25,7 @@ _MOMENT_S = 0.15  # in which most have ended; nobody waits longer for a worker's
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
-class ProcessEvents(WorkerEvents, Protocol):
+class ProcessEvents(WorkerEvents[Worker], Protocol):
     """Whom a worker tells what it does, and who is told what becomes of its process: the pool."""
 
     def on_exit(self, number: int, returncode: int) -> None:

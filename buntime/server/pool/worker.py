@@ -5,8 +5,6 @@ nobody waits for any more (its client left, its time passed) is let go at once, 
 stays in hand until the worker has closed it: till then the worker's slot is not free.
 """
 
-from typing import Protocol
-
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.pool import claims
@@ -16,40 +14,23 @@ from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
+from buntime.server.pool.asking import Asker, Asking
 from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler
 from buntime.server.pool.cookiepaths import confine_cookies
 from buntime.server.pool.process import Process
+from buntime.server.pool.workerevents import WorkerEvents
 from buntime.server.telemetry.logs import Log
 
 _OBEY_S = 1.0  # from CANCEL after a deadline to being retired
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-class WorkerEvents(Protocol):
-    """Who is told of what a worker does: the pool."""
-
-    def on_up(self, worker: "Worker") -> None: ...
-    def on_ready(self, worker: "Worker", message: wire.Message) -> None: ...
-    def on_boot_error(self, worker: "Worker", message: str, stack: str) -> None: ...
-    def on_boot_timeout(self, worker: "Worker", seconds: float) -> None: ...
-    def on_request_error(
-        self, worker: "Worker", exchange: Exchange, message: str, stack: str
-    ) -> None: ...
-    def on_open_ended(self, worker: "Worker") -> None: ...
-    def on_overdue(self, worker: "Worker") -> None: ...
-    def on_busy(self, worker: "Worker", share: float) -> None: ...
-    def on_finished(self, worker: "Worker", exchange: Exchange) -> None: ...
-    def on_stuck(self, worker: "Worker", exchange: Exchange) -> None: ...
-    def on_broken(self, worker: "Worker", why: str) -> None: ...
-    def on_breach(self, worker: "Worker", why: str) -> None: ...
-
-
 class Worker:
     """The runtime's end of one worker's channel."""
 
     def __init__(
-        self, number: int, loop: Loop, process: Process, events: WorkerEvents, log: Log
+        self, number: int, loop: Loop, process: Process, events: WorkerEvents["Worker"], log: Log
     ) -> None:
         self.number = number
         self.name = f"w{number}"
@@ -69,6 +50,7 @@ class Worker:
         self._in_hand: dict[int, Assignment] = {}
         self._stuck = 0  # of those in hand
         self._talk = SmallTalk(loop.now)
+        self._asking = Asking(self._channel)  # of a plugin's worker
 
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
@@ -101,6 +83,16 @@ class Worker:
             return
         self._channel.post_line(line, body)
         exchange.pump()  # more of the body may be there already
+
+    def ask(self, message: wire.Message, payload: bytes, asker: Asker) -> int:
+        """Ask its plugin's hooks; returns the number to `give_up` by."""
+        self._last_id += 1
+        self._asking.ask(self._last_id, message, payload, asker)
+        return self._last_id
+
+    def give_up(self, number: int, reason: str) -> None:
+        """Nobody waits for the verdict of this number any more."""
+        self._asking.give_up(number, reason)
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""
@@ -155,6 +147,7 @@ class Worker:
     def drain(self) -> list[Exchange]:
         """The process has died: take what it sent last, then give up what it has in hand."""
         self._channel.drain()
+        self._asking.lose()
         left = [each for each in self._in_hand.values() if each.state is State.LIVE]
         self._in_hand.clear()
         for assignment in left:
@@ -165,8 +158,7 @@ class Worker:
     def can_try_again(self, exchange: Exchange) -> bool:
         """May another worker get this request, after this one died over it?"""
         return (
-            exchange.answer is None
-            and exchange.link is None
+            not exchange.has_answer
             and exchange.tries < 2
             and exchange.head.method in _SAFE_METHODS
             and not exchange.head.has_body
@@ -191,7 +183,7 @@ class Worker:
         end = claims.flag(message["end"])
         if assignment.state is State.LIVE:
             status, fields = message["status"], message["headers"]
-            if exchange.answer is not None or exchange.link is not None:
+            if exchange.has_answer:
                 raise ValueError("a second RESPONSE, or one behind an ACCEPT")
             app = exchange.app
             if app is not None:
@@ -219,7 +211,7 @@ class Worker:
         if not payload and not end:
             raise ValueError("an empty BODY that ends nothing")
         if assignment.state is State.LIVE:
-            if exchange.answer is None:
+            if exchange.answer is None and not exchange.is_under_review:
                 raise ValueError("a BODY before its RESPONSE")
             exchange.restart_deadline()
             if payload:
@@ -257,7 +249,7 @@ class Worker:
         if exchange.upgrade is None or exchange.is_open_ended:
             raise ValueError("an ACCEPT of what is no handshake")
         if assignment.state is State.LIVE:
-            if exchange.answer is not None or exchange.link is not None:
+            if exchange.has_answer:
                 raise ValueError("a second ACCEPT, or one behind a RESPONSE")
             # A tenth of the runtime's start, with wsproto: imported by the first WebSocket.
             from buntime.server.websocket.socketlink import SocketLink
@@ -279,6 +271,9 @@ class Worker:
             self._events.on_busy(self, share)
         else:
             self._talk.put_up(self._last_id)
+
+    def _on_verdict(self, message: wire.Message, payload: bytes) -> None:
+        self._asking.take_verdict(message, payload)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
@@ -394,6 +389,7 @@ _HANDLERS: dict[str, Handler[Worker]] = {
     wire.MESSAGE: Worker._on_message,
     wire.CLOSE: Worker._on_close,
     wire.BUSY: Worker._on_busy,
+    wire.VERDICT: Worker._on_verdict,
     wire.ERROR: Worker._on_error,
     wire.UP: Worker._on_up,
     wire.READY: Worker._on_ready,

@@ -1,0 +1,71 @@
+"""An answer that somebody looks at before it leaves: the plugins that have an on_response hook.
+
+    respond, start, stream ──> begin ──> Reviewer.on_answer
+    what follows the head ───> kept         │
+                                            v
+                               release: all of it goes out, in its order
+                               drop:    nothing of it does
+
+What is kept is bounded by the credit that the answer's worker has to begin with: while nothing is
+sent, no more is given.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from buntime.server.http1.parties import Resource
+from buntime.server.http1.request import Fields
+
+Begin = Callable[[int, Fields], None]
+"""Begins an answer, with the status and the fields that it is to have."""
+
+
+class Reviewer(Protocol):
+    """Who looks at the answer of one request."""
+
+    def on_answer(self, status: int, fields: list[tuple[str, str]]) -> None:
+        """Its head; `Exchange.reviewed` or `replace` is to follow, now or later."""
+
+    def on_dropped(self) -> None:
+        """Nobody waits for that any more."""
+
+
+class Review:
+    """What is kept of an answer while it is looked at."""
+
+    __slots__ = ("_begin", "_resources", "_rest", "_reviewer", "has_begun")
+
+    def __init__(self, reviewer: Reviewer) -> None:
+        self.has_begun = False  # is there a head that is being looked at?
+        self._reviewer = reviewer
+        self._begin: Begin | None = None
+        self._rest: list[Callable[[], None]] = []
+        self._resources: list[Resource] = []  # what is to be closed where nothing is sent
+
+    def begin(self, status: int, fields: Fields, begin: Begin) -> None:
+        """Keep the answer that `begin` begins, and have its head looked at."""
+        self.has_begun = True
+        self._begin = begin
+        self._reviewer.on_answer(status, [(name, value) for name, value in fields])
+
+    def keep(self, act: Callable[[], None], resource: Resource | None = None) -> None:
+        """Do this when the head has left. The resource is closed where it never does."""
+        self._rest.append(act)
+        if resource is not None:
+            self._resources.append(resource)
+
+    def release(self, status: int, fields: Fields) -> None:
+        """Let all of it go."""
+        if self._begin is None:
+            raise AssertionError("a review of no answer")
+        self._begin(status, fields)
+        for act in self._rest:
+            act()
+
+    def drop(self) -> None:
+        """Let none of it go."""
+        if self.has_begun:
+            self.has_begun = False
+            self._reviewer.on_dropped()
+        for resource in self._resources:
+            resource.close()

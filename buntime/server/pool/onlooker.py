@@ -1,0 +1,21 @@
+"""Who looks on as workers come and go: the plugins."""
+
+from typing import Protocol
+
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.worker import Worker
+from buntime.wire import Message
+
+
+class Onlooker(Protocol):
+    """Told of the workers of apps and of plugins, on the loop's thread."""
+
+    def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
+        """A worker has loaded its app; `message` is its READY."""
+
+    def on_not_loaded(self, deployment: Deployment, why: str) -> None:
+        """A worker could not load its app."""
+
+    def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
+        """The process of a worker that had loaded its app has ended, as it was told or by
+        itself."""
