@@ -18,6 +18,7 @@ from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
 from buntime.core.errors import UsageError
+from buntime.core.sandbox.groups import CONTROLLERS
 from buntime.core.sandbox.kernel import LEAST_ABI, acts
 from buntime.core.sandbox.systemcalls import refused
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
@@ -32,6 +33,7 @@ from buntime.server.http1.binding import open_bindings
 from buntime.server.pool.cores import cores
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.sandbox.groups import find_place
 from buntime.server.sandbox.probe import find_kernel
 
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -151,6 +153,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
     yield from _apps(chosen)
+    yield _groups(settings)
     for topic, folder in _folders(settings):
         reason = _miss_writing(Path(folder))
         yield Finding(topic, reason or folder, "warning" if reason else "")
@@ -221,6 +224,17 @@ def _apps(settings: Settings) -> Findings:
     for app in found:
         if isinstance(app, Fault):
             yield Finding("apps", f"{app.key}: {app.error}", "warning")
+
+
+def _groups(settings: Settings) -> Finding:
+    """Whether limits of control groups hold, as far as can be told from here."""
+    place = find_place(settings.cgroup)
+    if not place.controllers:
+        text = f"memoryMax, cpuMax and pidsMax have no effect from here: {place.reason}"
+        return Finding("cgroup", text)
+    lacking = [name for name in CONTROLLERS if name not in place.controllers]
+    text = f"{place.folder}: {', '.join(place.controllers)}"
+    return Finding("cgroup", text + f", but not {', '.join(lacking)}" * bool(lacking))
 
 
 def _told(fields: Mapping[str, object]) -> str:

@@ -54,7 +54,8 @@ ProtectHome={protect_home}
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectClock=yes
-ProtectControlGroups=yes
+# Not ProtectControlGroups: below its own group the runtime makes one for each worker with limits.
+Delegate=cpu memory pids
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes

@@ -91,3 +91,15 @@ def test_sandbox_is_told(tmp_path: Path) -> None:
         assert line.startswith(f"sandbox     Landlock ABI {kernel.abi}: files, processes")
     else:
         assert line.startswith("sandbox     WARNING: apps run without one")
+
+
+def test_control_groups_are_told(tmp_path: Path) -> None:
+    """Which limits of a control group hold, or why none does."""
+    folder = tmp_path / "cgroup"
+    folder.mkdir()
+    _, text = told(tmp_path, "--cgroup", str(folder))
+    lacking = f"{folder}/cgroup.controllers: No such file or directory"
+    assert f"cgroup      memoryMax, cpuMax and pidsMax have no effect from here: {lacking}" in text
+    (folder / "cgroup.controllers").write_text("cpu io memory\n")
+    _, text = told(tmp_path, "--cgroup", str(folder))
+    assert f"cgroup      {folder}: memory, cpu, but not pids\n" in text

@@ -160,6 +160,20 @@ class FakeWorker:
         self.codes.append(code)
 
 
+class FakeGroups:
+    """Control groups, of which a test says what the kernel has killed."""
+
+    def __init__(self) -> None:
+        self.limits: dict[int, str] = {}  # by the number of a worker that was killed
+        self.found: set[int] = set()  # workers of which a process was killed
+
+    def memory_limit(self, number: int) -> str:
+        return self.limits.get(number, "")
+
+    def look(self, number: int) -> bool:
+        return number in self.found
+
+
 class FakeSupervisor:
     """A supervisor that notes whom it was to kill."""
 
@@ -168,6 +182,7 @@ class FakeSupervisor:
         self.killed: list[tuple[str, Cause]] = []
         self.stopped: list[int] = []  # whose boot has no time any more
         self.sweeps = 0
+        self.groups = FakeGroups()
 
     def dismiss(self, number: int) -> FakeWorker:
         return self.workers.pop(number)

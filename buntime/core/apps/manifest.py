@@ -59,6 +59,9 @@ class Manifest:
     max_address_space_bytes: int | None
     max_file_size_bytes: int | None
     max_processes: int | None
+    group_memory_bytes: int | None
+    group_processors: float | None
+    group_pids: int | None
     python: str | None
     nice: int
     user: str | None

@@ -9,6 +9,7 @@ from buntime.core.apps.manifestvalues import (
     file_below,
     paths,
     plain_text,
+    processors,
     routes,
     routes_dump,
     sandbox_level,
@@ -212,6 +213,33 @@ KEYS = (
         _COUNT,
         None,
         "most processes and threads of the app's `user`, in all of the system; root has no limit",
+        "none",
+    ),
+    Key(
+        "memoryMax",
+        "group_memory_bytes",
+        "size",
+        size(32 << 20),  # a worker that has loaded nothing takes half of it
+        None,
+        "most memory of a worker with all that it starts, held by its cgroup; 32mb or more",
+        "none",
+    ),
+    Key(
+        "cpuMax",
+        "group_processors",
+        "number, or percent",
+        processors,
+        None,
+        "most processors that a worker with all that it starts may use, like 0.5 or 50%, by cgroup",
+        "none",
+    ),
+    Key(
+        "pidsMax",
+        "group_pids",
+        "number",
+        whole_number(16),  # a worker has some threads itself
+        None,
+        "most processes and threads of a worker with all that it starts, by cgroup; 16 or more",
         "none",
     ),
     Key(

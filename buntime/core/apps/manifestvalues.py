@@ -149,3 +149,16 @@ def service_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise BadValue(f"{shown(value)} is not a list; write one like [kv, mail]")
     return tuple(dict.fromkeys(map(service_name, value)))
+
+
+_PROCESSORS_LEAST, _PROCESSORS_MOST = 0.01, 4096.0
+
+
+def processors(value: object) -> float:
+    """`0.5`, `"0.5"`, `"50%"` -> 0.5."""
+    text = str(value) if isinstance(value, int | float | str) else ""
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
+    count = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+    if not _PROCESSORS_LEAST <= count <= _PROCESSORS_MOST:
+        raise BadValue(f"{shown(value)} is no share of processors; write a number like 0.5, or 50%")
+    return count

@@ -38,8 +38,8 @@ KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
 KEYS_ABOUT_CODE = frozenset(
     """
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
-    prewarm maxMemory maxAddressSpace maxFileSize maxProcesses python nice user sandbox write
-    injectBase
+    prewarm maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
+    python nice user sandbox write injectBase
     """.split()
 )
 _FIELDS = {key.name: key.field for key in KEYS}

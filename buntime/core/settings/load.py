@@ -35,6 +35,7 @@ class Settings:
     state_dir: str
     python: str | None
     app_users: Mapping[str, str]
+    cgroup: str
     pool_size: int
     ephemeral_concurrency: int
     ephemeral_queue_limit: int

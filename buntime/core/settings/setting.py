@@ -88,6 +88,11 @@ def parse_path(text: str, situation: Situation) -> str:
     return os.path.normpath(os.path.join(situation.cwd, text))
 
 
+def parse_cgroup(text: str, situation: Situation) -> str:
+    """`"auto"`, `"off"`, or a folder."""
+    return text if text in ("auto", "off") else parse_path(text, situation)
+
+
 def parse_folders(text: str, situation: Situation) -> tuple[str, ...]:
     folders = [parse_path(folder, situation) for folder in text.split(":") if folder]
     return tuple(dict.fromkeys(folders))

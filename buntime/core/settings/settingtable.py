@@ -20,6 +20,7 @@ from buntime.core.settings.setting import (
     choice,
     number,
     parse_app_users,
+    parse_cgroup,
     parse_program,
     plain,
     unset,
@@ -142,6 +143,14 @@ _WORKERS = (
         "users of apps, whatever their manifests say, where the runtime is root; `*` is any app",
         derive=lambda _: "",
         repeats=True,
+    ),
+    Setting(
+        "cgroup",
+        "RUNTIME_CGROUP",
+        "--cgroup",
+        Kind("auto|off|DIR", parse_cgroup),
+        "auto",
+        "folder of cgroup v2 for the limits of apps; auto: what systemd delegates",
     ),
     Setting(
         "pool_size",

@@ -211,6 +211,7 @@ class Api:
                 "workers": report.workers(now),
                 "apps": report.apps(now),
                 "sandbox": self._pool.sandboxes.to_json(),
+                "limits": self._pool.groups.to_json(),
             },
         )
 

@@ -9,6 +9,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.environment import worker_environment
 from buntime.core.apps.manifest import to_config
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
+from buntime.core.sandbox.groups import limits
 from buntime.core.settings.load import Settings
 from buntime.server.apps.changes import TreeWatch
 from buntime.server.pool.cores import cores
@@ -54,6 +55,8 @@ class Deployment:
         "fallback",
         "init",
         "interpreter",
+        "limits",
+        "limits_lost",
         "made_ns",
         "state",
         "told_blocked",
@@ -68,6 +71,8 @@ class Deployment:
         self.told_blocked = False  # which variables are kept from it is logged once
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.init: Init | None = None  # what all of its workers are told alike
+        self.limits = limits(to_config(app.manifest))  # that a control group holds
+        self.limits_lost: tuple[str, ...] = ()  # the keys of those that have no effect
         self.state = AppState(app.key, _policy(app, interpreter))
 
     @property

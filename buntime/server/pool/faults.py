@@ -14,6 +14,10 @@ def worker_died(message: str = "the app's worker died over this request") -> Ser
     return ServerFault(502, "worker_died", message)
 
 
+def out_of_memory() -> ServerFault:
+    return ServerFault(502, "out_of_memory", "the app's worker needed more memory than it may have")
+
+
 def misconfigured(detail: str) -> ServerFault:
     return ServerFault(
         500,

@@ -81,6 +81,7 @@ class Pool:
             stats=self.stats,
             sandboxes=sandboxes,
         )
+        self.groups = supervisor.groups
         self._upkeep = Upkeep(
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )

@@ -13,6 +13,7 @@ from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import TAKES_WORK
 from buntime.core.telemetry.meters import Cause
+from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
@@ -186,12 +187,16 @@ class Reactions:
         if record.state in TAKES_WORK:
             self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
         left = worker.drain()
-        self._supervisor.dismiss(number)
         how = describe_exit(returncode)
+        memory_max = self._memory_max(worker, returncode)
+        if memory_max:
+            how = f"{how}: it needed more than memoryMax, {memory_max}"
+        self._supervisor.dismiss(number)
         deployment = self._deployments.of(record.app)
         if self.onlooker is not None and deployment is not None and record.boot.is_loaded:
             self.onlooker.on_gone(deployment, worker, how, was_told=was_told)
-        was_killed = -returncode in _FROM_OUTSIDE and not record.boot.has_failed
+        from_outside = -returncode in _FROM_OUTSIDE and not memory_max
+        was_killed = from_outside and not record.boot.has_failed
         decisions, failed_to_load = self._scheduler.died(
             number,
             self._loop.now,
@@ -215,10 +220,27 @@ class Reactions:
         for exchange in left:
             # Killed from outside is no fault of the app's, unless it happens again and again.
             is_broken = failed_to_load and (not was_killed or exchange.tries > 1)
+            if memory_max and not failed_to_load:
+                exchange.fail(faults.out_of_memory())  # another worker would need as much
+                continue
             may_retry = worker.can_try_again(exchange) and not record.boot.has_failed
             self._on_worker_lost(exchange, deployment, may_retry=may_retry, is_broken=is_broken)
         self._deployments.forget(record.app)
         self._acts.on_worker_gone()
+
+    def _memory_max(self, worker: Worker, returncode: int) -> str:
+        """The memoryMax that the worker was killed for, as text; empty where it was not."""
+        limit = self._supervisor.groups.memory_limit(worker.number)
+        if not limit or returncode != -signal.SIGKILL:
+            return ""
+        size = format_size(int(limit))
+        self._stats.will_end(worker.number, Cause.MEMORY)
+        worker.log.error(
+            "worker.out_of_memory",
+            "worker was killed: it needed more than memoryMax",
+            limit=size,
+        )
+        return size
 
     def _on_worker_lost(
         self, exchange: Exchange, deployment: Deployment | None, *, may_retry: bool, is_broken: bool

@@ -108,6 +108,7 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "queued": len(deployment.state.queue),
         "bootFailures": deployment.state.boot_failures,
         "bootError": deployment.state.boot_error or None,
+        "limitsWithoutEffect": list(deployment.limits_lost),
         # Rounded up: after that time a boot is not too early.
         "nextBootInSeconds": ceil(wait_s * 10) / 10
         if deployment.state.boot_failures and wait_s > 0

@@ -17,6 +17,7 @@ from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Worker
 from buntime.server.pool.workerevents import WorkerEvents
+from buntime.server.sandbox.groups import Groups
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
 
@@ -59,12 +60,14 @@ class Supervisor:
         self._sandboxes = sandboxes
         self._boot_timers: dict[int, Timer] = {}
         self._orphans = Orphans(log)
+        self.groups = Groups(settings.cgroup, log.warn)
 
     def __repr__(self) -> str:
         return f"Supervisor({len(self.workers)} workers)"
 
     def start(self) -> None:
         """Have processes come to the runtime that have lost their worker."""
+        self.groups.start()
         if not become_subreaper():
             self._log.debug(
                 "orphan.unsupported",
@@ -126,6 +129,10 @@ class Supervisor:
                 names=list(init.blocked),
             )
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
+        if deployment.limits:
+            deployment.limits_lost = self.groups.put(
+                number, worker.process.pid, deployment.limits, app.key
+            )
         worker.adopt(
             init.of(worker.name, order),
             name=app.name,
@@ -165,16 +172,19 @@ class Supervisor:
         """The worker's process has gone."""
         worker = self.workers.pop(number)
         self.stop_boot_timer(number)
+        self.groups.end(number)
         return worker
 
     def sweep(self) -> None:
         """Look for processes that have left their worker's group, and outlived it."""
         names = {worker.name: worker.process.pid for worker in self.workers.values()}
         self._orphans.sweep(names, self._loop.now)
+        self.groups.sweep()
 
     def end_orphans(self) -> None:
         """After the last worker: end what is left of what they have started."""
         self._orphans.end()
+        self.groups.sweep()
 
     def _look_if_there(self, number: int, worker: Worker) -> None:
         if self.workers.get(number) is worker:

@@ -36,6 +36,11 @@ class Upkeep:
             self._end_streams_of_leaving(worker, now)
             if worker.memory_max_bytes:
                 self._check_memory(worker, worker.memory_max_bytes, now)
+            if self._supervisor.groups.look(worker.number):
+                worker.log.warn(
+                    "worker.child_out_of_memory",
+                    "a process that a worker has started was killed: they need more than memoryMax",
+                )
         self._supervisor.sweep()
 
     def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:

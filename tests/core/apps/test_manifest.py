@@ -57,6 +57,9 @@ def test_the_defaults() -> None:
         max_address_space_bytes=None,
         max_file_size_bytes=None,
         max_processes=None,
+        group_memory_bytes=None,
+        group_processors=None,
+        group_pids=None,
         python=None,
         nice=0,
         user=None,
@@ -108,6 +111,9 @@ def test_all_keys() -> None:
         maxAddressSpace: 2gb
         maxFileSize: 1gb
         maxProcesses: 64
+        memoryMax: 512mb
+        cpuMax: 150%
+        pidsMax: 200
         python: python3.9
         nice: 5
         user: 1000:1000
@@ -137,6 +143,9 @@ def test_all_keys() -> None:
         max_address_space_bytes=2048 * MB,
         max_file_size_bytes=1024 * MB,
         max_processes=64,
+        group_memory_bytes=512 * MB,
+        group_processors=1.5,
+        group_pids=200,
         python="python3.9",
         nice=5,
         user="1000:1000",
@@ -200,6 +209,11 @@ def test_it_cannot_be_changed() -> None:
         ("maxAddressSpace: 1mb", "maxAddressSpace: '1mb' is too small; write 128mb or more"),
         ("maxFileSize: 1", "maxFileSize: 1 is too small; write 4kb or more"),
         ("maxProcesses: 0", "maxProcesses: 0 is not allowed; write a whole number, 1 or more"),
+        ("memoryMax: 1mb", "memoryMax: '1mb' is too small; write 32mb or more"),
+        ("cpuMax: 0", "cpuMax: 0 is no share of processors; write a number like 0.5, or 50%"),
+        ("cpuMax: -1", "cpuMax: -1 is no share of processors; write a number like 0.5, or 50%"),
+        ("cpuMax: x", "cpuMax: 'x' is no share of processors; write a number like 0.5, or 50%"),
+        ("pidsMax: 15", "pidsMax: 15 is not allowed; write a whole number, 16 or more"),
         ("lowMemory: 'no'", "lowMemory: 'no' is neither true nor false"),
         ("visibility: secret", "visibility: 'secret' is not one of public, protected or internal"),
         ("visibility: true", "visibility: true is not one of public, protected or internal"),

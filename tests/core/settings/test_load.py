@@ -55,6 +55,7 @@ def test_the_defaults() -> None:
         state_dir="/home/me/.local/state/buntime",
         python=None,
         app_users={},
+        cgroup="auto",
         pool_size=10,
         ephemeral_concurrency=8,
         ephemeral_queue_limit=100,

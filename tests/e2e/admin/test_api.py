@@ -238,6 +238,26 @@ def test_who_has_just_connected_may_ask(tmp_path: Path) -> None:
         assert runtime.process.wait(20) == 0
 
 
+def test_limits_without_effect(tmp_path: Path) -> None:
+    """Limits that nothing can hold are told once in the log, and for as long as it is so by the
+    API, with the reason."""
+    for name in ("bound", "free"):
+        limits = {"memoryMax": "64mb", "cpuMax": "50%"} if name == "bound" else {}
+        write_app(tmp_path / "apps" / name, {"app.py": APP}, ttl=600, **limits)
+    with running(tmp_path / "apps", env={"RUNTIME_CGROUP": str(tmp_path)}) as runtime:
+        for name in ("bound", "free"):
+            assert fetch(runtime, f"/{name}/").status == 200
+        told = runtime.wait_for_record("limits.without_effect", app="bound")
+        assert told["keys"] == ["memoryMax", "cpuMax"]
+        assert told["reason"] == f"{tmp_path}/cgroup.controllers: No such file or directory"
+        found = fetch(runtime, "/api/workers").json()
+    assert found["limits"] == {"cgroup": None, "controllers": [], "reason": told["reason"]}
+    lacking = {each["app"]: each["limitsWithoutEffect"] for each in found["apps"]}
+    assert lacking == {"bound": ["memoryMax", "cpuMax"], "free": []}
+    events = [record for record in runtime.records if record["event"] == "limits.without_effect"]
+    assert len(events) == 1
+
+
 def test_draining_runtime_is_not_ready(tmp_path: Path) -> None:
     """From SIGTERM on no probe finds the runtime ready, while what is in hand is finished."""
     gates = Gates()

@@ -318,6 +318,38 @@ def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
     assert pool.event("worker.died").fields == {"how": "killed by SIGSEGV", "requests": 1}
 
 
+def test_a_worker_that_needed_too_much_memory(pool: Pool) -> None:
+    """Its request is told so, and not tried again: another worker would need as much."""
+    pool.ready()
+    exchange = pool.give()
+    pool.supervisor.groups.limits[pool.number] = str(64 << 20)
+    pool.exit(-signal.SIGKILL)
+    assert (pool.acts.queued, exchange.status) == ([], 502)
+    assert pool.event("worker.out_of_memory").fields == {"limit": "64mb"}
+    how = "killed by SIGKILL: it needed more than memoryMax, 64mb"
+    assert pool.event("worker.died").fields == {"how": how, "requests": 1}
+    assert pool.stats.meters.of(pool.app).deaths[Cause.MEMORY] == 1
+
+
+def test_an_app_that_needs_too_much_memory_to_load(pool: Pool) -> None:
+    """That is the app's own fault, unlike a kill from outside: the next boot waits."""
+    pool.supervisor.groups.limits[pool.number] = str(64 << 20)
+    pool.exit(-signal.SIGKILL)
+    assert pool.deployment.state.boot_failures == 1
+    assert pool.deployment.state.retry_at_s > pool.now
+    assert "memoryMax, 64mb" in pool.deployment.state.boot_error
+
+
+def test_a_worker_that_outlived_a_kill_for_memory(pool: Pool) -> None:
+    """Where a process that it started was killed, its own end has other reasons."""
+    pool.ready()
+    exchange = pool.give()
+    pool.supervisor.groups.limits[pool.number] = str(64 << 20)
+    pool.exit(3)
+    assert len(pool.acts.queued) == 1
+    assert exchange.meter.retries == 1
+
+
 def test_a_request_that_may_have_changed_something_is_not(pool: Pool) -> None:
     """502: nobody knows how far it came."""
     pool.ready()

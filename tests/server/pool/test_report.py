@@ -83,6 +83,7 @@ def test_apps_that_do_nothing_are_left_out() -> None:
         "queued": 0,
         "bootFailures": 0,
         "bootError": None,
+        "limitsWithoutEffect": [],
         "nextBootInSeconds": None,
     }
     assert busy.name == "shop"

@@ -90,6 +90,15 @@ def test_a_worker_far_above_its_memory_is_killed() -> None:
     assert kept.world.sink.events() == ["worker.memory_killed"]
 
 
+def test_a_process_of_a_worker_that_needed_too_much_memory() -> None:
+    """The kernel has killed it; the worker goes on, and the log says so."""
+    kept = Kept()
+    kept.supervisor.groups.found.add(kept.worker.number)
+    kept.look()
+    assert kept.supervisor.killed == []
+    assert kept.world.sink.events() == ["worker.child_out_of_memory"]
+
+
 def test_streams_may_keep_a_leaving_worker_for_another_ttl() -> None:
     """Counted from when it was first seen leaving; a worker that stays keeps its streams."""
     kept = Kept(ttl_s=60.0)
