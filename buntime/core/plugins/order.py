@@ -55,8 +55,8 @@ def start_order(
     `disabled` are those that are switched off, by whomever. `failed` says of what cannot start why,
     in words that follow its name: "cannot be read: ...". `serving` are those that serve now.
     """
-    there = {each.name: each for each in manifests}
-    enabled = {name: there[name] for name in sorted(there) if name not in disabled}
+    there = {each.name: each for each in sorted(manifests, key=lambda each: each.name)}
+    enabled = {name: each for name, each in there.items() if name not in disabled}
     why: dict[str, str] = {name: words for name, words in failed.items() if name in enabled}
     ranked = sorted(enabled, key=lambda name: (name not in serving, name))
     _refuse_second_bases([enabled[name] for name in ranked], why)
