@@ -26,6 +26,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import product
 from typing import NamedTuple
 
+from buntime.core.access.identityfields import IDENTITY_STARTS
 from buntime.core.access.paths import plain_path
 from buntime.core.access.peers import UNIX_PEER
 from buntime.core.access.proxyfields import FORWARDING
@@ -66,7 +67,7 @@ def _spellings(names: Iterable[str]) -> frozenset[str]:
     )
 
 
-_X_FORWARDED = ("x-forwarded", "x_forwarded")
+_NEVER_PASSED_STARTS = ("x-forwarded", "x_forwarded", *IDENTITY_STARTS)
 _OURS = ("x-base", "x-request-id")  # only the runtime tells these to an app
 _NEVER_PASSED = _spellings([*FORWARDING, *_OURS])
 _REAL_IP = "x-real-ip"
@@ -116,10 +117,14 @@ class Sender(NamedTuple):
                 pair
                 for pair in headers
                 if pair[0] not in _NEVER_PASSED
-                and (pair[0] < "x" or not pair[0].startswith(_X_FORWARDED))
+                and (pair[0] < "x" or not pair[0].startswith(_NEVER_PASSED_STARTS))
             ]
         true = {"host": self.host, _REAL_IP: self.client[0] if self.client else ""}
-        fields = [(name, true.get(name, value)) for name, value in headers if name not in _RETOLD]
+        fields = [
+            (name, true.get(name, value))
+            for name, value in headers
+            if name not in _RETOLD and not name.startswith(IDENTITY_STARTS)
+        ]
         if self.host and not any(name == "host" for name, _ in fields):
             fields.append(("host", self.host))
         return fields

@@ -334,6 +334,14 @@ def test_fields_behind_a_proxy() -> None:
     ]
 
 
+@pytest.mark.parametrize("sender", [Sender(("192.0.2.1", 1)), Sender(None, is_forwarded=True)])
+def test_nobody_tells_identities(sender: Sender) -> None:
+    """X-Identity is the runtime's alone, in any spelling, also from a trusted proxy."""
+    names = ("x-identity", "x_identity", "x-identity-signature", "x-identity_user", "x-id")
+    passed = sender.passed_fields([(name, "a") for name in names])
+    assert passed == [("x-id", "a")]
+
+
 def test_fields_without_a_host() -> None:
     """HTTP/1.0 may have no Host; an app gets the one that the proxy tells of, or none."""
     told = trace(("x-forwarded-host", "shop.example"), host="")

@@ -14,7 +14,7 @@ from buntime.core.http1.limits import Limits
 
 NAMES = st.sampled_from(
     "host accept cookie x-a x-forwarded-for x_forwarded_host x-base x-request-id forwarded "
-    "x-real-ip y".split()
+    "x-real-ip x-identity x_identity_user y".split()
 )
 VALUES = st.text(st.characters(max_codepoint=0xFF), max_size=20)
 SENDERS = st.sampled_from(
