@@ -1,0 +1,103 @@
+"""The header fields that a hook may set: read from what a worker sent, by the grammar of HTTP.
+
+Refused are fields that frame a message or belong to one connection, those that tell who asks or who
+sent the request, which are the runtime's to tell, and whatever is no field at all.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from buntime.core.access.identityfields import is_identity_field
+from buntime.core.access.proxyfields import is_forwarding
+from buntime.core.http1.grammar import HOST, TOKEN, VALUE
+from buntime.core.http1.section import HOP_BY_HOP, Fields
+from buntime.core.values.wording import shown
+
+Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None to take it out)
+
+FRAMING = HOP_BY_HOP | {"content-length", "expect"}
+_TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id"))
+_FIELDS_MAX = 100
+_BYTES_MAX = 64 * 1024
+_NAME = re.compile(TOKEN)
+_VALUE = re.compile(VALUE)
+_HOST = re.compile(HOST)
+
+
+class BadVerdict(Exception):
+    """A hook said what it must not, or what is no verdict; the sentence says what."""
+
+
+def read_changes(value: object, *, may_set_host: bool) -> Changes:
+    """`{"X-User": "ann", "x-debug": None}`, of a request. Raises BadVerdict."""
+    if not isinstance(value, dict):
+        raise BadVerdict(f"headers {shown(value)} is not a mapping")
+    _check_size(value.items())
+    changes: dict[str, str | None] = {}
+    plain: set[str] = set()
+    for given, text in value.items():
+        name = _name(given)
+        if plain_name(name) in plain:
+            raise BadVerdict(f"header {shown(name)} is set twice")
+        plain.add(plain_name(name))
+        _check_settable(name, may_set_host)
+        changes[name] = None if text is None else _value(name, text)
+        if name == "host" and (text is None or not _HOST.fullmatch(changes[name] or "")):
+            raise BadVerdict(f"header 'host': {shown(text)} is not a host")
+    return tuple(changes.items())
+
+
+def read_pairs(value: object) -> Fields:
+    """`[["Set-Cookie", "a=1"], ...]`, of an answer, in their order. Raises BadVerdict."""
+    if not isinstance(value, list):
+        raise BadVerdict(f"headers {shown(value)} is not a list of pairs")
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise BadVerdict("headers: each is a pair of a name and a value")
+    _check_size(value)
+    return tuple((_name(name), _value(name, text)) for name, text in value)
+
+
+def plain_name(name: str) -> str:
+    """What an app may take a field for: `"x_user"` -> "x-user"."""
+    return name.replace("_", "-")
+
+
+def check_framing(seen: Iterable[tuple[str, str]], changed: Fields) -> None:
+    """How an answer's body is told must stay as the hook saw it. Raises BadVerdict."""
+    before = Counter((name.lower(), value) for name, value in seen if name.lower() in FRAMING)
+    after = Counter(pair for pair in changed if pair[0] in FRAMING)
+    for name, _ in [*(after - before), *(before - after)]:
+        raise BadVerdict(f"header {shown(name)} says how the answer is sent, which is no hook's")
+
+
+def _check_settable(name: str, may_set_host: bool) -> None:
+    if name in FRAMING:
+        raise BadVerdict(f"header {shown(name)} belongs to the connection, and is no hook's")
+    if is_identity_field(name):
+        raise BadVerdict(f"header {shown(name)} tells who asks: only an identity can set it")
+    if is_forwarding(name) or plain_name(name) in _TOLD_BY_RUNTIME:
+        raise BadVerdict(f"header {shown(name)} is told by the runtime alone")
+    if name == "host" and not may_set_host:
+        raise BadVerdict("header 'host' can only be set in stage route")
+
+
+def _check_size(pairs: Iterable[tuple[object, object]]) -> None:
+    sizes = [sum(len(part) for part in pair if isinstance(part, str)) for pair in pairs]
+    if len(sizes) > _FIELDS_MAX:
+        raise BadVerdict(f"{len(sizes)} headers are too many; {_FIELDS_MAX} are allowed")
+    if sum(sizes) > _BYTES_MAX:
+        raise BadVerdict(f"its headers have more than {_BYTES_MAX >> 10} KiB")
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise BadVerdict(f"{shown(value)} is not the name of a header")
+    return value.lower()
+
+
+def _value(name: object, value: object) -> str:
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        raise BadVerdict(f"header {shown(name)} has a value that cannot be sent")
+    return value.strip(" \t")

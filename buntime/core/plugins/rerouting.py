@@ -1,0 +1,52 @@
+"""Where a hook of stage route sends a request: another path, another app.
+
+Nothing has been decided of the request yet, so both are read like what a client sends: a path with
+one reading, that no reserved path is hidden in; an app by its name and, if wanted, a range.
+"""
+
+from typing import NamedTuple
+from urllib.parse import quote
+
+from buntime.core.access.paths import plain_path
+from buntime.core.apps.router import RESERVED, split_target
+from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.values.wording import shown
+
+_PATH_MAX_CHARS = 4096
+# What may stand in a path as it is (RFC 3986 3.3), so that it reads as it was written.
+_SAFE = "/:@!$&'()*+,;=-._~"
+
+
+class AppChoice(NamedTuple):
+    """An app as a request names one: ("shop", "^1"), ("@acme/shop", None)."""
+
+    name: str
+    spec: str | None
+
+
+def read_path(value: object, api_prefix: str = "") -> str:
+    """A decoded path as one that can stand in a target: `"/a b"` -> "/a%20b". Raises BadVerdict."""
+    if not isinstance(value, str) or value[:1] != "/":
+        raise BadVerdict(f'path {shown(value)} does not begin with "/"')
+    if len(value) > _PATH_MAX_CHARS:
+        raise BadVerdict(f"path has {len(value)} characters; {_PATH_MAX_CHARS} are allowed")
+    try:
+        raw = quote(value, safe=_SAFE)
+    except UnicodeEncodeError:  # a surrogate
+        raise BadVerdict(f"path {shown(value)} is not Unicode") from None
+    if plain_path(raw) != value:
+        raise BadVerdict(f"path {shown(value)} can be read in more than one way")
+    first = value[1:].partition("/")[0]
+    if first in RESERVED or (api_prefix and (value + "/").startswith(api_prefix + "/")):
+        raise BadVerdict(f"path {shown(value)} is the runtime's own")
+    return raw
+
+
+def read_app(value: object) -> AppChoice:
+    """`"shop"`, `"@acme/shop@^1"`. Raises BadVerdict."""
+    target = None
+    if isinstance(value, str) and len(value) <= _PATH_MAX_CHARS and value.isascii():
+        target = split_target("/" + quote(value, safe="/@"))
+    if target is None or target.rest or target.name in RESERVED:
+        raise BadVerdict(f"app {shown(value)} is not the name of an app, like shop or shop@^1")
+    return AppChoice(target.name, target.spec)

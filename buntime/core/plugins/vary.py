@@ -1,0 +1,71 @@
+"""What a kept verdict depends on beside the request's line: `vary` in a Continue.
+
+    vary=["authorization", "cookie:session", "client"]
+
+The value of each is part of what a verdict is found by, so a verdict is never taken for a request
+that differs in one; that there is none is a value like others.
+"""
+
+import re
+from typing import NamedTuple
+
+from buntime.core.http1.grammar import TOKEN
+from buntime.core.http1.section import Fields
+from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.values.wording import shown
+
+_SOURCES_MAX = 16
+_TOKEN = re.compile(TOKEN)
+_CLIENT = "client"
+_COOKIE = "cookie:"
+
+
+class Source(NamedTuple):
+    """One of them: ("header", "authorization"), ("cookie", "session"), ("client", "")."""
+
+    kind: str
+    name: str
+
+
+def read_vary(value: object) -> tuple[Source, ...]:
+    """The sources that a hook names, sorted: their order means nothing. Raises BadVerdict."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > _SOURCES_MAX:
+        raise BadVerdict(f"vary {shown(value)} is not a list of at most {_SOURCES_MAX} texts")
+    return tuple(sorted({_source(each) for each in value}))
+
+
+def values_of(sources: tuple[Source, ...], fields: Fields, client: str) -> tuple[object, ...]:
+    """What a request has of each: all values of a repeated field, in their order; () for none."""
+    return tuple(_value_of(source, fields, client) for source in sources)
+
+
+def _source(value: object) -> Source:
+    if value == _CLIENT:
+        return Source("client", "")
+    if not isinstance(value, str):
+        raise BadVerdict(f"vary: {shown(value)} is not text")
+    kind, name = (
+        ("cookie", value[len(_COOKIE) :]) if value.startswith(_COOKIE) else ("header", value)
+    )
+    if not _TOKEN.fullmatch(name):
+        raise BadVerdict(
+            f'vary: {shown(value)} is neither a header nor like "cookie:session", nor client'
+        )
+    return Source(kind, name if kind == "cookie" else name.lower())
+
+
+def _value_of(source: Source, fields: Fields, client: str) -> object:
+    if source.kind == "client":
+        return client
+    if source.kind == "header":
+        return tuple(value for name, value in fields if name == source.name)
+    return tuple(
+        value.strip()
+        for name, line in fields
+        if name == "cookie"
+        for pair in line.split(";")
+        for key, equals, value in [pair.partition("=")]
+        if equals and key.strip() == source.name
+    )
