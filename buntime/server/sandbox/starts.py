@@ -13,7 +13,7 @@ from buntime.core.sandbox.order import at_start, make_order
 from buntime.core.sandbox.plan import AppPaths, plan
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import Identity
-from buntime.server.sandbox.around import Around, prefixes, python_roots
+from buntime.server.sandbox.around import Around, prefixes, python_roots, wanted
 from buntime.server.sandbox.listing import Listing, existing
 from buntime.server.sandbox.scratch import Scratch
 from buntime.wire import Message
@@ -61,7 +61,7 @@ class Starts:
             kept=tuple(filter(None, (os.path.realpath(home), scratch))),
             wanted=(),
             python=tuple(map(os.path.realpath, prefixes(python))),
-            read=existing(self._pip_paths(user)),
+            read=existing((*self._pip_paths(user), *wanted(app))),
             is_built=True,
         )
         return Workshop(user, self._order(app, paths, listing, user), scratch)
