@@ -9,6 +9,7 @@ from buntime.server.http1.parties import Resource
 from buntime.wire import DOWNLOAD_WINDOW_MAX, MESSAGE_OVERHEAD
 
 _SENDFILE_BYTES = 1024 * 1024  # in one go; others want their turn
+_JOIN_BYTES = 4096  # copying so much costs less than a buffer more
 _BUFFERS_MAX = 64  # of one sendmsg; the kernel's limit is 1024
 # What may wait for a WebSocket's client before it is no longer read: beyond what there is credit
 # for it is pongs alone, of a client that pings and does not read.
@@ -57,7 +58,7 @@ class Backlog(deque[memoryview | _File | _Release]):
             if sent >= len(buffer):
                 sent -= len(buffer)
             else:
-                self.append(memoryview(buffer)[sent:])
+                self._put(memoryview(buffer)[sent:])
                 self.size_bytes += len(buffer) - sent
                 sent = 0
 
@@ -83,6 +84,14 @@ class Backlog(deque[memoryview | _File | _Release]):
                 item.resource.close()
         self.clear()
         self.size_bytes = 0
+
+    def _put(self, piece: memoryview) -> None:
+        """Short pieces are joined: each by itself would take a hundred times its bytes."""
+        last = self[-1] if self else None
+        if type(last) is memoryview and len(last) + len(piece) <= _JOIN_BYTES:
+            self[-1] = memoryview(b"".join((last, piece)))
+        else:
+            self.append(piece)
 
     def _send_first(self, sock: socket.socket) -> bool:
         """Send the first of what waits; False if the kernel did not take all of it."""
