@@ -5,6 +5,7 @@ from buntime.sdk.request import AsyncRequest, File, Headers, Request, Response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from buntime.sdk.events import Event
+    from buntime.sdk.services import ServiceError, async_service, service
     from buntime.sdk.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
 __version__ = "0.1.0"
@@ -16,9 +17,12 @@ __all__ = [
     "Headers",
     "Request",
     "Response",
+    "ServiceError",
     "WebSocket",
     "WebSocketClosed",
     "__version__",
+    "async_service",
+    "service",
 ]
 
 
@@ -32,4 +36,8 @@ def __getattr__(name: str) -> object:
         from buntime.sdk import websocket  # see above
 
         return getattr(websocket, name)
+    if name in ("ServiceError", "async_service", "service"):
+        from buntime.sdk import services  # see above
+
+        return getattr(services, name)
     raise AttributeError(f"module 'buntime' has no attribute {name!r}")

@@ -217,6 +217,23 @@ def encode(message: Message) -> bytes:
     return ("".join(_make_chunks(message, 0)) + "\n").encode("ascii")
 
 
+def to_json(value: object) -> bytes:
+    """What `encode` makes of a part of a message. Raises TypeError or ValueError."""
+    return "".join(_make_chunks(value, 0)).encode("ascii")
+
+
+def from_json(data: bytes) -> Any:
+    """Read what `to_json` has made. Raises ValueError."""
+    try:
+        text = data.decode("utf-8")
+        value, end = _scan(text, 0)
+    except (RecursionError, StopIteration) as exc:
+        raise ValueError(f"not JSON: {data[:80]!r}") from exc
+    if end != len(text):
+        raise ValueError(f"not JSON: {data[:80]!r}")
+    return value
+
+
 class Decoder:
     """Turns the bytes of one direction of a channel into messages."""
 

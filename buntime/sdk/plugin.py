@@ -12,7 +12,7 @@ services = {"kv": Store()}
 from __future__ import annotations
 
 from buntime.sdk.pluginlog import Log
-from buntime.sdk.services import CALLER, async_service, link, service
+from buntime.sdk.services import CALLER, WAITER, async_service, link, service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Plugin:
     def caller(self) -> str | None:
         """Who called the method that runs now: `app:shop`, `plugin:audit`; None elsewhere."""
         return CALLER.get()
+
+    def is_cancelled(self) -> bool:
+        """Tell whether nobody waits any more for the method that runs now, or for its stream."""
+        waiter = WAITER.get()
+        return waiter is not None and waiter.is_cancelled()
 
     def service(self, name: str, timeout_s: float | None = None) -> Service:
         """A service of another plugin, whose methods block."""

@@ -7,15 +7,21 @@ caller waits at most, 5 seconds where it does not say.
 
 from __future__ import annotations
 
+import sys
 from _contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable
     from typing import Any, Protocol
 
-    class AsyncCall(Awaitable[Any], AsyncIterator[Any], Protocol):
+    class AsyncCall(Awaitable[Any], AsyncIterable[Any], Protocol):
         """What a method of `async_service` gives: `await` it, or `async for item in` it."""
+
+    class Waiter(Protocol):
+        """A call, on the side of who is called."""
+
+        def is_cancelled(self) -> bool: ...
 
     class Link(Protocol):
         """How calls leave this process; the worker brings it."""
@@ -31,6 +37,8 @@ __all__ = ["AsyncService", "Service", "ServiceError", "async_service", "service"
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
 # Until when the hook or method that runs now has to be done, by time.monotonic().
 DEADLINE_S: ContextVar[float | None] = ContextVar("deadline_s", default=None)
+# Who knows whether somebody still waits for the method that runs now.
+WAITER: ContextVar[Waiter | None] = ContextVar("waiter", default=None)
 
 _links: list[Link] = []  # the one of this process, once it has one
 
@@ -139,5 +147,12 @@ def connect(new: Link) -> None:
 def link() -> Link:
     """Return the link of this process. Raises ServiceError where it has none."""
     if not _links:
-        raise ServiceError("no grant", "the manifest names no services under `uses`")
+        raise _no_link()
     return _links[0]
+
+
+def _no_link() -> ServiceError:
+    spawned = sys.modules.get("multiprocessing.process")
+    if spawned is not None and spawned.parent_process() is not None:
+        return ServiceError("forked", "a child process cannot call services; its parent can")
+    return ServiceError("no grant", "the manifest names no services under `uses`")

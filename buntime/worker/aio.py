@@ -19,14 +19,23 @@ from buntime.worker.report import complain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
     from buntime.worker.engine import Sockets
 
     Handle = Callable[["AsyncExchange"], Awaitable[None]]
+    from buntime.worker.exchange import Send
+
     Hook = Callable[[], Any]
+
+    class Mailbox(Protocol):
+        """Reads in the place of this engine where an app calls services: see asynccalls.py."""
+
+        def open(self) -> None: ...
+        def serve(self) -> None: ...
+        def close(self) -> None: ...
 
 
 class AsyncExchange(Exchange):
@@ -93,8 +102,9 @@ class AsyncEngine(Engine[AsyncExchange]):
     ) -> None:
         self.loop = _event_loop()
         make_precise(self.loop)
-        self._outlet = Outlet(channel, self.loop)
-        super().__init__(channel, self._outlet.send, sockets)
+        self.outlet = Outlet(channel, self.loop)
+        super().__init__(channel, self.outlet.send, sockets)
+        self.mailbox: Mailbox | None = None  # where the app may call services
         self._handle = handle
         self._start = start
         self._stop = stop
@@ -103,7 +113,7 @@ class AsyncEngine(Engine[AsyncExchange]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._terminated = self.loop.create_future()
 
-    def run(self, received: list[Received], ready: Callable[[], None]) -> None:
+    def run(self, received: list[Received], ready: Callable[[Send], None]) -> None:
         """Start the app, call `ready`, and serve until TERMINATE has come and all is done.
 
         Raises what the app raises when it starts.
@@ -118,19 +128,28 @@ class AsyncEngine(Engine[AsyncExchange]):
                     raise
                 complain("a task of the app raised", exc)
 
-    async def _main(self, received: list[Received], ready: Callable[[], None]) -> None:
+    async def _main(self, received: list[Received], ready: Callable[[Send], None]) -> None:
+        if self.mailbox is not None:
+            self.mailbox.open()
         if self._start is not None:
             await self._start()
-        ready()
+        ready(self.send)
         descriptor = self.channel.descriptor
         os.set_blocking(descriptor, False)
-        self.loop.add_reader(descriptor, self._read)
-        self.take_in(received)
+        if self.mailbox is None:
+            self.loop.add_reader(descriptor, self._read)
+            self.take_in(received)
+        else:
+            self.mailbox.serve()
         await self._terminated
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self.loop.remove_reader(descriptor)
-        await self._wind_up()
+        if self.mailbox is None:
+            self.loop.remove_reader(descriptor)
+            await self._wind_up()
+        else:
+            await self._wind_up()
+            self.mailbox.close()
 
     async def _wind_up(self) -> None:
         if self._on_terminate_hook is not None:
@@ -144,7 +163,7 @@ class AsyncEngine(Engine[AsyncExchange]):
             if isinstance(result, Exception):
                 complain("a task of the app failed when it was cancelled", result)
         await self.loop.shutdown_asyncgens()
-        await self._outlet.drain(0)
+        await self.outlet.drain(0)
 
     def _read(self) -> None:
         self.take_in(self.channel.receive())
@@ -156,7 +175,7 @@ class AsyncEngine(Engine[AsyncExchange]):
             cls = self.sockets.exchange_class
         exchange = cls(head, payload, self.send, self.exchanges.pop)
         exchange.loop = self.loop
-        exchange.outlet = self._outlet
+        exchange.outlet = self.outlet
         self.exchanges[exchange.id] = exchange
         exchange.task = self.loop.create_task(self._answer(exchange))
         self._tasks.add(exchange.task)

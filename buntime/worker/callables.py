@@ -20,6 +20,7 @@ else:
 CO_VARARGS = 0x04
 CO_COROUTINE = 0x80
 CO_ITERABLE_COROUTINE = 0x100  # types.coroutine
+CO_ASYNC_GENERATOR = 0x200
 
 
 class Shape:
@@ -52,6 +53,13 @@ def is_async(function: Any) -> bool:
     if isinstance(function, (FunctionType, MethodType, type)):
         return False
     return callable(function) and _is_coroutine_function(type(function).__call__)
+
+
+def yields_async(function: Any) -> bool:
+    """Tell whether it is an async generator's function: calling it is plain, iterating is not."""
+    function = _unwrap_partials(function)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & CO_ASYNC_GENERATOR)
 
 
 def wraps_async(function: Any) -> bool:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
         def append(self, job: Job, /) -> None: ...
         def popleft(self) -> Job: ...
-        def __bool__(self) -> bool: ...
+        def __len__(self) -> int: ...
 else:
     from _collections import deque
 
@@ -54,6 +54,7 @@ class Job:
     bell: Bell | None = None  # of the thread that is in its handler
     news = 0  # counts what came for it
     lane = 2  # a request; others are in plugins alone, see lanes.py
+    may_lead = False  # who waits for it reads where the leader is in a handler: see calls.py
 
 
 class LeaderFollowers:
@@ -78,7 +79,7 @@ class LeaderFollowers:
         self._handling = 0  # threads in handlers
         self._typical_s = 0.0  # how long a handler takes: a moving average
         self._is_closing = False
-        self._is_over = False
+        self.is_over = False
         # threads
         self._leader: Bell | None = None
         self._is_busy = False
@@ -86,12 +87,19 @@ class LeaderFollowers:
         self._standby: Bell | None = None
         self._standby_sleeps = False
         self._idle: list[Bell] = []
+        self._helpers: set[Bell] = set()  # called to look for a job, without the lead
         self._sleepers: dict[Bell, Job] = {}  # threads in handlers that wait for news
+        self.bells: dict[int, Bell] = {}  # of the threads that handle, by their identity
+
+    def claim_lead(self) -> None:
+        """Have this thread lead, from now on though it does not `run` yet."""
+        self._leader = self.bells[_thread.get_ident()] = _new_bell()
 
     def run(self) -> None:
         """Serve, on this thread and others, until `close` was called and all is done."""
-        self._leader = _new_bell()
-        self._work(self._leader)
+        if self._leader is None:
+            self.claim_lead()
+        self._work(self.bells[_thread.get_ident()])
 
     # ---- for `read`, on the leading thread
 
@@ -118,7 +126,7 @@ class LeaderFollowers:
         leaves the reading to others, if there are any.
         """
         with self._mutex:
-            if job.news != seen:
+            if job.news != seen or (self.is_over and job.may_lead):
                 return
             bell = _new_bell()
             leads = self._borrow_lead(job, bell)
@@ -156,7 +164,9 @@ class LeaderFollowers:
 
         By a bell of one's own, as it need not be that thread which asks.
         """
-        if self._leader is not None and not (self._is_busy and self._leader is job.bell):
+        if self._leader is not None and not (
+            self._is_busy and (job.may_lead or self._leader is job.bell)
+        ):
             return False
         self._leader = bell
         self._is_busy = False
@@ -165,6 +175,9 @@ class LeaderFollowers:
     def _return_lead(self, job: Job, bell: Bell) -> None:
         with self._mutex:
             if self._leader is not bell:
+                return
+            if self.is_over:
+                self._leader = None
                 return
             if job.bell is not None:
                 self._leader = job.bell
@@ -180,12 +193,16 @@ class LeaderFollowers:
 
     def _work(self, bell: Bell) -> None:
         """Lead, watch, sleep: the life of a thread."""
+        self.bells[_thread.get_ident()] = bell
         try:
-            while not self._is_over:
+            while not self.is_over:
                 if self._leader is bell:
                     self._lead(bell)
                 elif self._standby is bell:
                     self._watch(bell)
+                elif bell in self._helpers:
+                    self._helpers.discard(bell)
+                    self._lead(bell)
                 else:
                     bell.acquire()
         except BaseException as exc:  # noqa: BLE001  # the edge of a thread, without which all hangs
@@ -231,7 +248,7 @@ class LeaderFollowers:
         while True:
             bell.acquire(True, -1 if self._standby_sleeps else TICK_S)
             with self._mutex:
-                if self._is_over or self._leader is bell:
+                if self.is_over or self._leader is bell:
                     return
                 if self._is_busy and self._turn == seen:
                     self._appoint()
@@ -257,7 +274,11 @@ class LeaderFollowers:
         """Go into a handler as leader: with a standby that watches, or leave the lead at once."""
         self._turn += 1
         self._is_busy = True
-        if self._concurrency == 1 or (self._typical_s > LONG_S and self._appoint()):
+        if self._concurrency == 1:
+            if self._sleepers:
+                self._wake_readers()
+            return
+        if self._typical_s > LONG_S and self._appoint():
             return
         if self._standby is None:
             self._standby = self._spare_thread()
@@ -277,6 +298,18 @@ class LeaderFollowers:
         self._is_busy = False
         _ring(bell)
         return True
+
+    def _call_helper(self) -> None:
+        """Have a thread take a job that waits though nobody's handler ends."""
+        bell = self._spare_thread()
+        if bell is not None:
+            self._helpers.add(bell)
+            _ring(bell)
+
+    def _wake_readers(self) -> None:
+        """Let those on other threads read who wait for more than a job of ours."""
+        for job in [job for job in self._sleepers.values() if job.may_lead]:
+            self._wake(job)
 
     def _wake(self, job: Job) -> None:
         job.news += 1
@@ -298,12 +331,12 @@ class LeaderFollowers:
 
     def _is_done(self) -> bool:
         """Tell whether all is over, and wake everybody to see it."""
-        if self._is_closing and not self._handling and not self._jobs and not self._is_over:
-            self._is_over = True
-            for bell in (self._leader, self._standby, *self._idle):
+        if self._is_closing and not self._handling and not self._jobs and not self.is_over:
+            self.is_over = True
+            for bell in (self._leader, self._standby, *self._idle, *self._sleepers):
                 if bell is not None:
                     _ring(bell)
-        return self._is_over
+        return self.is_over
 
 
 def _new_bell() -> Bell:

@@ -17,7 +17,8 @@ else:
     from _collections import deque
 
 # The lanes, those first that are looked at first. `Job.lane` is one of them.
-HOOKS, CALLS, REQUESTS, NOTICES = range(4)
+HOOKS, CALLS, REQUESTS, NOTICES, STREAMS = range(5)
+STREAMS_MAX = 100  # methods that yield, each with a thread
 
 
 class Lanes:
@@ -28,8 +29,8 @@ class Lanes:
         self._in_hand = [0] * len(limits)
         self._waiting: list[deque[Job]] = [deque() for _ in limits]
 
-    def __bool__(self) -> bool:
-        return any(self._waiting)
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting))
 
     def append(self, job: Job) -> None:
         """Have a job wait in its lane."""
@@ -45,6 +46,15 @@ class Lanes:
         assert lane is not None
         self._in_hand[lane] += 1
         return self._waiting[lane].popleft()
+
+    def move(self, job: Job, lane: int) -> bool:
+        """Give a job that is in hand a slot of another lane, where that has one."""
+        if self._in_hand[lane] >= self._limits[lane]:
+            return False
+        self._in_hand[job.lane] -= 1
+        self._in_hand[lane] += 1
+        job.lane = lane
+        return True
 
     def give_back(self, lane: int) -> None:
         """Free the slot of a job."""
@@ -67,12 +77,21 @@ class LanedFollowers(LeaderFollowers):
         limits: Sequence[int],
     ) -> None:
         super().__init__(read, perform, sum(limits))
-        self._lanes = self._jobs = Lanes(limits)
+        self._lanes = self._jobs = Lanes([*limits, STREAMS_MAX])
 
     def put(self, job: Job) -> None:
         """Have a job done."""
         with self._mutex:  # several may look at the lanes meanwhile
             self._jobs.append(job)
+
+    def begin_stream(self, job: Job) -> bool:
+        """Free a call's slot, as it may go on for long; False where there are too many of those."""
+        with self._mutex:
+            if not self._lanes.move(job, STREAMS):
+                return False
+            if self._lanes.has_next():  # whoever leads may be reading, and not look before it has
+                self._call_helper()
+        return True
 
     def _can_claim(self) -> bool:
         return self._lanes.has_next()

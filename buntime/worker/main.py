@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from buntime.wire import Message, Received
+    from buntime.worker.calls import Calls
+    from buntime.worker.exchange import Send
     from buntime.worker.load import App
 else:
     from _signal import (  # `signal` imports enum, 5 ms
@@ -75,10 +77,10 @@ def main(argv: list[str]) -> NoReturn:
     begun = time.perf_counter()
     is_ready = False
 
-    def ready() -> None:
+    def ready(send: Send) -> None:
         nonlocal is_ready
         is_ready = True
-        channel.send(
+        send(
             {
                 "type": READY,
                 "kind": app.kind,
@@ -86,20 +88,18 @@ def main(argv: list[str]) -> NoReturn:
                 "is_async": app.is_async,
                 "boot_ms": round((time.perf_counter() - begun) * 1000, 1),
                 **(app.plugin.offer() if app.plugin is not None else {}),
-            }
+            },
+            b"",
         )
 
     try:
         _settle(init, lifeline)
         adopt(init, bundle)
-        if "plugin" in init:
-            from buntime.worker.plugin import introduce  # 1 ms, for plugins alone
-
-            introduce(init["plugin"])
+        calls = _connect(init, channel, received)
         app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
         if init["config"].get("lowMemory"):
             _save_memory()
-        _serve(app, init, channel, received, ready)
+        _serve(app, init, channel, received, ready, calls)
     except BaseException as exc:  # noqa: BLE001  # the edge of the app, and of the process
         if not is_ready:
             _refuse(channel, init, exc)
@@ -135,22 +135,45 @@ def _settle(init: Message, lifeline: int) -> None:
         raise BootError(str(exc)) from exc
 
 
+def _connect(init: Message, channel: Channel, received: list[Received]) -> Calls | None:
+    """Let the app call services, if it says that it does, from its import on."""
+    if "plugin" not in init and not init.get("uses"):
+        return None
+    from buntime.sdk.services import connect  # few apps use services
+    from buntime.worker.calls import Calls  # the same
+    from buntime.worker.mailboxes import Unattended  # the same
+
+    if "plugin" in init:
+        from buntime.worker.plugin import introduce  # 1 ms, for plugins alone
+
+        introduce(init["plugin"])
+    calls = Calls(channel)
+    Unattended(calls, received)
+    connect(calls)
+    return calls
+
+
 def _serve(
-    app: App, init: Message, channel: Channel, received: list[Received], ready: Callable[[], None]
+    app: App,
+    init: Message,
+    channel: Channel,
+    received: list[Received],
+    ready: Callable[[Send], None],
+    calls: Calls | None,
 ) -> None:
     """Serve until TERMINATE has come and all is done. Raises what the app raises at its start."""
     if app.is_async:
-        _serve_async(app, init, channel, received, ready)
+        _serve_async(app, init, channel, received, ready, calls)
         return
     if app.plugin is not None:
         from buntime.worker.plugsync import SyncPluginEngine  # 1 ms, for plugins alone
 
         of_plugin = SyncPluginEngine(channel, app, app.plugin)
         of_plugin.start()
-        ready()
+        ready(channel.send)
         engine: SyncEngine = of_plugin
     else:
-        ready()
+        ready(channel.send)
         engine = SyncEngine(
             channel, app.handle, app.sockets, app.on_idle, app.concurrency, is_once=app.is_once
         )
@@ -158,13 +181,23 @@ def _serve(
         from buntime.worker.meter import ThreadMeter  # few apps may have several workers
 
         ThreadMeter(engine)
-    engine.run(received)
+    if calls is None:
+        engine.run(received)
+    else:
+        from buntime.worker.mailboxes import serve  # loaded with the calls
+
+        serve(engine, calls, received)
     if app.on_terminate is not None:
         run_hook("on_terminate", app.on_terminate)
 
 
 def _serve_async(
-    app: App, init: Message, channel: Channel, received: list[Received], ready: Callable[[], None]
+    app: App,
+    init: Message,
+    channel: Channel,
+    received: list[Received],
+    ready: Callable[[Send], None],
+    calls: Calls | None,
 ) -> None:
     from buntime.worker.aio import AsyncEngine  # brings asyncio, 62 ms
 
@@ -186,7 +219,14 @@ def _serve_async(
         from buntime.worker.meter import LoopMeter  # few apps may have several workers
 
         LoopMeter(engine)
+    if calls is None:
+        engine.run(received, ready)
+        return
+    from buntime.worker.asynccalls import OfLoop, leave_unattended  # few apps use services
+
+    engine.mailbox = OfLoop(calls, engine, received)
     engine.run(received, ready)
+    leave_unattended(engine, calls)
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:

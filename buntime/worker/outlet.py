@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import posix  # for `os`, see main.py
 
 TYPE_CHECKING = False
@@ -33,6 +34,11 @@ class Outlet:
         """Whether writers had better wait."""
         return self._unsent_bytes > HIGH_WATER_BYTES
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the kernel has all."""
+        return not self._unsent
+
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
         """Send a message behind those that are still unsent."""
         for data in self._channel.prepare(message, payload):
@@ -41,7 +47,7 @@ class Outlet:
                 if not rest:
                     continue
                 data = rest
-                self._loop.add_writer(self._descriptor, self._go_on)
+                self._watch()
             self._unsent.append(data)
             self._unsent_bytes += len(data)
 
@@ -51,6 +57,10 @@ class Outlet:
             waiter = self._loop.create_future()
             self._drained.append(waiter)
             await waiter
+
+    def _watch(self) -> None:
+        """Have `go_on` called when the kernel takes more."""
+        self._loop.add_writer(self._descriptor, self.go_on)
 
     def _try(self, data: bytes | memoryview) -> bytes | memoryview:
         """Send what the kernel takes; returns the rest."""
@@ -62,18 +72,51 @@ class Outlet:
             self._channel.quit(f"cannot write to the channel to the runtime: {exc}")
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Send more, called when the kernel takes more."""
+        self._send_unsent()
+        if not self._unsent:
+            self._loop.remove_writer(self._descriptor)
+        for waiter in self._drained:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._drained.clear()
+
+    def _send_unsent(self) -> None:
         while self._unsent:
             data = self._unsent.popleft()
             rest = self._try(data)
             self._unsent_bytes -= len(data) - len(rest)
             if rest:
                 self._unsent.appendleft(rest)
-                break
+                return
+
+
+class SharedOutlet(Outlet):
+    """The same where threads beside the loop send too, whether or not it comes round."""
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(channel, loop)
+        self._sending = _thread.allocate_lock()
+        self._thread = _thread.get_ident()
+
+    def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
+        """Send a message behind those that are still unsent, on any thread."""
+        with self._sending:
+            super().send(message, payload)
+
+    def go_on(self) -> None:
+        """Send more, on the loop's thread."""
+        with self._sending:
+            super().go_on()
+
+    def go_on_beside(self) -> None:
+        """Send more on another thread; the loop, which still watches, sees to the rest."""
+        with self._sending:
+            self._send_unsent()
+
+    def _watch(self) -> None:
+        if _thread.get_ident() == self._thread:
+            super()._watch()
         else:
-            self._loop.remove_writer(self._descriptor)
-        for waiter in self._drained:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._drained.clear()
+            self._loop.call_soon_threadsafe(super()._watch)

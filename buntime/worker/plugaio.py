@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from buntime.sdk.request import Response
-from buntime.wire import HOOK, NOTICE, VERDICT
+from buntime.wire import CALL, HOOK, ITEM, NOTICE, VERDICT
 from buntime.worker.aio import AsyncEngine, AsyncExchange
 from buntime.worker.aiofetch import Threads, respond
 from buntime.worker.hooks import await_hook
+from buntime.worker.invocation import Invocation, head_of, refusal
+from buntime.worker.lanes import STREAMS_MAX
 from buntime.worker.plugin import NOTICES
 from buntime.worker.plugsync import leaving, tell_of_dropped
 from buntime.worker.verdicts import Question, as_verdicts, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from typing import Any
 
     from buntime.wire import Message
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from buntime.worker.plugin import Function, Plugin
 
 PIECE_BYTES = 65536
+_END = object()
 MOST_THREADS = 32  # for sync hooks, and again for sync methods
 
 
@@ -63,6 +68,71 @@ class AsyncQuestion(AsyncExchange):
             self.fail(self.departure() if is_ours else exc)
 
 
+class AsyncInvocation(Invocation, AsyncExchange):
+    """A CALL, as a task."""
+
+    async def perform(self, threads: Threads, stream_threads: Threads) -> None:
+        """Call the method, and send what it returns or yields."""
+        try:
+            while (arguments := self.arguments()) is None:
+                await self.news()
+            args, kwargs = arguments
+            result = await called(self.method(), args, threads, kwargs)
+            if hasattr(result, "__anext__"):
+                await self._stream(result, result)
+            elif hasattr(result, "__next__"):
+                await self._stream(result, ItemsOfThread(result, stream_threads))
+            else:
+                await self._run(self.flow_result(result))
+        except BaseException as exc:  # noqa: BLE001  # the edge of a call; SystemExit ends only it
+            is_ours = self.gone and isinstance(exc, asyncio.CancelledError)
+            self.fail(self.departure() if is_ours else exc)
+
+    async def _stream(self, result: Any, items: Any) -> None:
+        self.begin_stream()
+        try:
+            async for item in items:
+                await self._run(self.flow_item(item))
+            self.end_stream()
+        finally:
+            close = items.close if items is not result else getattr(result, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _run(self, flow: Iterator[None]) -> None:
+        for _ in flow:
+            await self.news()
+        if self.outlet.is_full:
+            await self.outlet.drain()
+
+
+class ItemsOfThread:
+    """The items of a sync generator, each of them made in a thread."""
+
+    def __init__(self, items: Iterator[Any], threads: Threads) -> None:
+        self._items = items
+        self._threads = threads
+        self._made: Future[Any] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while True:
+            self._made = self._threads.submit(next, self._items, _END)
+            item = await asyncio.wrap_future(self._made)
+            if item is _END:
+                return
+            yield item
+
+    async def close(self) -> None:
+        """Close the generator, where it is making an item once it has."""
+        close = getattr(self._items, "close", None)
+        if close is None:
+            return
+        if self._made is None or self._made.done():
+            await self._threads.call(close)
+        else:
+            self._made.add_done_callback(lambda _: close())
+
+
 class AsyncPluginEngine(AsyncEngine):
     """Serves a plugin on an event loop."""
 
@@ -79,10 +149,14 @@ class AsyncPluginEngine(AsyncEngine):
         self._plugin = plugin
         self._start_app = app.start
         self._hook_threads = Threads(min(app.concurrency, MOST_THREADS), "hook")
+        self._call_threads = Threads(min(app.concurrency, MOST_THREADS), "call")
+        self._stream_threads = Threads(STREAMS_MAX, "stream")
         self._notice_threads = Threads(1, "notice")
         self._notices: deque[Message] = deque()
         self.dispatch[HOOK] = self._on_hook
         self.dispatch[NOTICE] = self._on_notice
+        self.dispatch[CALL] = self._on_call
+        self.dispatch[ITEM] = self._on_item
 
     async def _begin(self) -> None:
         hook = self._plugin.hooks.get("on_init")
@@ -106,10 +180,24 @@ class AsyncPluginEngine(AsyncEngine):
         asked = AsyncQuestion(head, payload, question, self.send, self.exchanges.pop)
         self.adopt(asked, asked.perform(self._hook_threads))
 
+    def _on_call(self, head: Message, payload: bytes) -> None:
+        if self.is_closing:
+            self.send(refusal(head, "away", "this plugin is ending"), b"")
+            return
+        call = AsyncInvocation(head_of(head), b"", self.send, self.exchanges.pop)
+        call.prepare(head, payload, self._plugin)
+        self.adopt(call, call.perform(self._call_threads, self._stream_threads))
+
+    def _on_item(self, head: Message, payload: bytes) -> None:
+        call = self.exchanges.get(head["id"])
+        if isinstance(call, AsyncInvocation):
+            call.on_item(payload)
+            self.tell(call)
+
     def adopt(self, exchange: AsyncExchange, performing: Any) -> None:
         """Run what an exchange does as a task, which the end waits for."""
         exchange.loop = self.loop
-        exchange.outlet = self._outlet
+        exchange.outlet = self.outlet
         self.exchanges[exchange.id] = exchange
         exchange.task = self.loop.create_task(performing)
         self._tasks.add(exchange.task)
@@ -136,9 +224,12 @@ class AsyncPluginEngine(AsyncEngine):
             self._notices.popleft()
 
 
-async def called(function: Function, args: tuple[Any, ...], threads: Threads) -> Any:
+async def called(
+    function: Function, args: Sequence[Any], threads: Threads, kwargs: dict[str, Any] | None = None
+) -> Any:
     """Call a hook or method: an async one here, a sync one in a thread."""
+    call = partial(function.call, *args, **(kwargs or {}))
     if function.is_async:
-        return await function.call(*args)
-    result = await threads.call(function.call, *args)
+        return await call()
+    result = await threads.call(call)
     return await result if hasattr(result, "__await__") else result

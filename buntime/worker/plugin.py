@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime.sdk.plugin import MARK, Runtime, plugin
 from buntime.worker.appkind import what_is
-from buntime.worker.callables import is_async, shape_of, wraps_async
+from buntime.worker.callables import is_async, shape_of, wraps_async, yields_async
 from buntime.worker.report import BootError, complain
 
 TYPE_CHECKING = False
@@ -30,14 +30,14 @@ _OF_APPS = ("on_idle", "on_terminate")
 class Function:
     """A hook or an exposed method, and what is known of it."""
 
-    __slots__ = ("call", "is_async", "label", "may_await")
+    __slots__ = ("call", "is_async", "label", "needs_loop")
 
     def __init__(self, call: Any, label: str) -> None:
         self.call = call
         self.label = label
         self.is_async = is_async(call)
         # A plain function around an async one: what it does is known when it was called.
-        self.may_await = not self.is_async and wraps_async(call)
+        self.needs_loop = self.is_async or wraps_async(call) or yields_async(call)
 
 
 class Plugin:
@@ -60,7 +60,7 @@ class Plugin:
     def needs_loop(self) -> bool:
         """Tell whether anything here is async, so that the plugin had better be."""
         methods = [each for service in self.services.values() for each in service.values()]
-        return any(each.is_async or each.may_await for each in [*self.hooks.values(), *methods])
+        return any(each.needs_loop for each in [*self.hooks.values(), *methods])
 
     def offer(self) -> Message:
         """Return what READY tells of it."""

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from buntime.sdk.pluginlog import Log
 from buntime.sdk.request import Response
-from buntime.wire import HOOK, NOTICE, VERDICT
+from buntime.sdk.services import ServiceError
+from buntime.wire import CALL, HOOK, ITEM, NOTICE, VERDICT
 from buntime.worker.fetch import respond
 from buntime.worker.followers import Job
-from buntime.worker.lanes import HOOKS, NOTICES, LanedFollowers
+from buntime.worker.invocation import Invocation, head_of, refusal
+from buntime.worker.lanes import CALLS, HOOKS, NOTICES, LanedFollowers
 from buntime.worker.plugin import NOTICES as NAMES_OF_NOTICES
+from buntime.worker.plugin import Function
 from buntime.worker.report import complain
 from buntime.worker.sync import SyncEngine, SyncExchange
 from buntime.worker.verdicts import Question, as_verdicts, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
     from buntime.worker.exchange import Send
     from buntime.worker.load import App
-    from buntime.worker.plugin import Function, Plugin
+    from buntime.worker.plugin import Plugin
 
 PIECE_BYTES = 65536
 
@@ -61,6 +64,46 @@ class SyncQuestion(SyncExchange):
             self.fail(exc)
 
 
+class SyncInvocation(Invocation, SyncExchange):
+    """A CALL, on a thread."""
+
+    lane = CALLS
+
+    def perform(self, lanes: LanedFollowers) -> None:
+        """Call the method, and send what it returns or yields."""
+        try:
+            seen = self.news
+            while (arguments := self.arguments()) is None:
+                self.threads.wait(self, seen)
+                seen = self.news
+            result = finished(self.method(), *arguments)
+            if hasattr(result, "__next__") or hasattr(result, "__anext__"):
+                self._stream(result, lanes)
+            else:
+                self._run(self.flow_result(result))
+        except BaseException as exc:  # noqa: BLE001  # the edge of a call; SystemExit ends only it
+            self.fail(exc)
+
+    def _stream(self, result: Any, lanes: LanedFollowers) -> None:
+        try:
+            if not lanes.begin_stream(self):
+                raise ServiceError("busy", "this plugin has too many streams open")
+            self.begin_stream()
+            for item in result if hasattr(result, "__next__") else _items(result):
+                self._run(self.flow_item(item))
+            self.end_stream()
+        finally:
+            close = getattr(result, "close", None) or getattr(result, "aclose", None)
+            if close is not None:
+                finished(Function(close, "close"), ())
+
+    def _run(self, flow: Iterator[None]) -> None:
+        seen = self.news
+        for _ in flow:
+            self.threads.wait(self, seen)
+            seen = self.news
+
+
 class NoticeJob(Job):
     """A NOTICE, which nobody waits for."""
 
@@ -83,9 +126,12 @@ class SyncPluginEngine(SyncEngine):
         slots = app.concurrency
         super().__init__(channel, app.handle, app.sockets, app.on_idle, slots, is_once=False)
         self._plugin = plugin
-        self._threads = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
+        self._lanes = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
+        self.threads = self._lanes
         self.dispatch[HOOK] = self._on_hook
         self.dispatch[NOTICE] = self._on_notice
+        self.dispatch[CALL] = self._on_call
+        self.dispatch[ITEM] = self._on_item
 
     def start(self) -> None:
         """Run on_init. Raises what it raises."""
@@ -105,6 +151,9 @@ class SyncPluginEngine(SyncEngine):
         if isinstance(job, (SyncQuestion, NoticeJob)):
             assert self._copy_context is not None
             self._copy_context().run(job.perform)
+        elif isinstance(job, SyncInvocation):
+            assert self._copy_context is not None
+            self._copy_context().run(job.perform, self._lanes)
         else:
             super()._perform(job)
 
@@ -114,24 +163,50 @@ class SyncPluginEngine(SyncEngine):
             return
         question = Question(head, self._plugin)
         asked = SyncQuestion(head, payload, question, self.send, self.exchanges.pop)
-        asked.threads = self._threads
+        asked.threads = self.threads
         self.exchanges[asked.id] = asked
-        self._threads.put(asked)
+        self.threads.put(asked)
+
+    def _on_call(self, head: Message, payload: bytes) -> None:
+        if self.is_closing:
+            self.send(refusal(head, "away", "this plugin is ending"), b"")
+            return
+        call = SyncInvocation(head_of(head), b"", self.send, self.exchanges.pop)
+        call.prepare(head, payload, self._plugin)
+        call.threads = self.threads
+        self.exchanges[call.id] = call
+        self.threads.put(call)
+
+    def _on_item(self, head: Message, payload: bytes) -> None:
+        call = self.exchanges.get(head["id"])
+        if isinstance(call, SyncInvocation):
+            call.on_item(payload)
+            self.tell(call)
 
     def _on_notice(self, head: Message, _payload: bytes) -> None:
         hook = self._plugin.hooks.get(head["notice"])
         if hook is not None and head["notice"] in NAMES_OF_NOTICES and not self.is_closing:
-            self._threads.put(NoticeJob(hook, head))
+            self.threads.put(NoticeJob(hook, head))
 
 
-def finished(function: Function, args: tuple[Any, ...]) -> Any:
+def finished(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
     """Run a function of a sync plugin to its end; an async one on the loop of its own thread."""
-    result = function.call(*args)
+    result = function.call(*args, **(kwargs or {}))
     if hasattr(result, "__await__"):
         from buntime.worker.loopthread import run_there  # brings asyncio, 62 ms
 
         return run_there(result)
     return result
+
+
+def _items(stream: Any) -> Iterator[Any]:
+    from buntime.worker.loopthread import run_there  # see above
+
+    while True:
+        try:
+            yield run_there(stream.__anext__())
+        except StopAsyncIteration:
+            return
 
 
 def run(function: Function, *args: Any) -> None:

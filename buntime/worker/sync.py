@@ -78,12 +78,12 @@ class SyncEngine(Engine[SyncExchange]):
         self._handle = handle
         self._on_idle_hook = on_idle
         self._copy_context = None if is_once else _context_copier()
-        self._threads = LeaderFollowers(self._read, self._perform, concurrency)
+        self.threads = LeaderFollowers(self._read, self._perform, concurrency)
 
     def run(self, received: list[Received]) -> None:
         """Serve until TERMINATE has come and all is done; `received` came before."""
         self.take_in(received)
-        self._threads.run()
+        self.threads.run()
 
     def begin(self, head: Message, payload: bytes) -> None:
         """Queue a request for a thread."""
@@ -91,26 +91,26 @@ class SyncEngine(Engine[SyncExchange]):
         if self.sockets is not None and "upgrade" in head:
             cls = self.sockets.exchange_class
         exchange = cls(head, payload, self.send, self.exchanges.pop)
-        exchange.threads = self._threads
+        exchange.threads = self.threads
         self.exchanges[exchange.id] = exchange
-        self._threads.put(exchange)
+        self.threads.put(exchange)
 
     def tell(self, exchange: SyncExchange) -> None:
         """Wake the handler, if it waits."""
-        self._threads.tell(exchange)
+        self.threads.tell(exchange)
 
     def cancel(self, exchange: SyncExchange) -> None:
         """Wake the handler, if it waits; its next read or write raises."""
-        self._threads.tell(exchange)
+        self.threads.tell(exchange)
 
     def idle(self) -> None:
         """Queue the app's on_idle."""
         if self._on_idle_hook is not None:
-            self._threads.put(IdleJob(self._on_idle_hook))
+            self.threads.put(IdleJob(self._on_idle_hook))
 
     def close(self) -> None:
         """Let the threads go when all is done."""
-        self._threads.close()
+        self.threads.close()
 
     def _read(self, wait: bool) -> None:
         may_block = wait and not self.is_closing

@@ -54,8 +54,7 @@ class Question:
             DEADLINE_S.set(monotonic() + self._timeout_ms / 1000)
         if self.name in LIFE or self.hook is None:
             return ()
-        needs_loop = self.hook.is_async or self.hook.may_await
-        kind = AsyncHookRequest if needs_loop else HookRequest
+        kind = AsyncHookRequest if self.hook.needs_loop else HookRequest
         request = kind(self._request, body if self._plugin.sees_bodies else None)
         request._waiter = waiter
         if self._response is None:

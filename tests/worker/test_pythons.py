@@ -10,6 +10,7 @@ import pytest
 from tests.support.fence import Fence, needs_sandbox
 from tests.support.peer import opened
 from tests.support.plugins import WORDS, asked, start_plugin
+from tests.support.services import call, give, outcome, take_item, the_call
 from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_followers import KINDS, STRESS, check, start
@@ -193,6 +194,38 @@ def test_plugin_hooks(old_shop: Workshop) -> None:
         answer = asked(worker, "on_response", response={"status": 200, "headers": []})
         assert answer.said == {"status": 200, "headers": [["x-a", "1"]]}
         assert worker.terminate() == 0
+
+
+def test_services(old_shop: Workshop) -> None:
+    """Services are offered and called there, sync and async, with streams and large contents."""
+    source = """
+    from buntime.plugin import plugin, exposed
+    kv = plugin.SERVICE("kv")
+    class Store:
+        @exposed
+        {async_}def get(self, key):
+            return [plugin.caller, {await_}kv.get(key, b"x" * 200_000)]
+        @exposed
+        {async_}def count(self):
+            yield 1
+            yield b"2"
+    services = {"kv": Store()}
+    """
+    for words in WORDS:
+        kind = "service" if words == "sync" else "async_service"
+        worker = start_plugin(old_shop, source.replace("SERVICE", kind), words)
+        number = call(worker, "get", "a")
+        inner = the_call(worker)
+        assert len(inner["payload"]) == 200_000
+        give(worker, inner, {"$bytes": 3}, b"abc")
+        got = outcome(worker, number)
+        assert (got.value, got.payload) == (["app:shop", {"$bytes": 3}], b"abc")
+        number = call(worker, "count")
+        assert outcome(worker, number).message["stream"]
+        assert [take_item(worker, number) for _ in range(2)] == [1, {"$bytes": 1}]
+        assert take_item(worker, number)["end"]
+        assert worker.terminate() == 0
+        assert worker.stderr == ""
 
 
 @needs_sandbox
