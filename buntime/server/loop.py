@@ -148,6 +148,15 @@ class Loop:
     def unregister(self, sock: int | socket.socket) -> None:
         self._selector.unregister(sock)
 
+    def watch(self, sock: int | socket.socket, before: int, events: int, watcher: Watcher) -> None:
+        """Watch for these events where others were watched for `before`, either maybe none."""
+        if not before:
+            self.register(sock, events, watcher)
+        elif events:
+            self.modify(sock, events, watcher)
+        else:
+            self.unregister(sock)
+
     # Time; the loop's thread only
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:

@@ -401,6 +401,20 @@ def test_events_are_told_by_kind(loop: Loop, ear: Ear) -> None:
     assert ear.heard == [READ, WRITE, READ | WRITE]
 
 
+def test_what_is_watched_for_changes(loop: Loop, ear: Ear) -> None:
+    """From some events to none, and to others again."""
+    loop.watch(ear.near, READ, 0, ear)
+    ear.far.send(b"x")
+    loop.run_once(0.0)
+    assert ear.heard == []
+    loop.watch(ear.near, 0, WRITE, ear)
+    loop.run_once(1.0)
+    assert ear.heard == [WRITE]
+    loop.watch(ear.near, WRITE, READ, ear)
+    loop.run_once(1.0)
+    assert ear.heard == [WRITE, READ]
+
+
 def test_a_turn_has_one_time(loop: Loop) -> None:
     """`now` stands still within a turn, and moves with the next."""
     seen: list[float] = []

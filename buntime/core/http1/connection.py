@@ -265,6 +265,20 @@ class ServerConnection:
 
     # What it waits for
 
+    def awaited_at_rest(self) -> Due | None:
+        """What is waited for while nothing is to be sent and all that came was taken: mostly.
+
+        None where `wanted` is to be asked; else the client is read.
+        """
+        reader = self.reader
+        if reader.buffer or self.has_more or not reader.body_ended:
+            return None
+        if self.phase is _EXCHANGE:
+            return _DUE_NOTHING
+        if self.phase is _HEAD:
+            return Due.HEAD if self._has_head_begun else _DUE_REQUEST
+        return None
+
     def wanted(self, has_output: bool, takes_data: bool, is_closing: bool) -> tuple[bool, Due]:
         """Whether to read, and what is waited for, where so much is known:
 

@@ -205,10 +205,11 @@ class Connection:
             return
         self.exchange = None
         self._is_fresh = False
-        self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
+        if self._due is not _NOTHING_DUE:
+            self._wait_for(_NOTHING_DUE)  # what follows has a time of its own
         service = self.service
         may_follow = keep_alive and not (service.is_draining or service.admission.is_crowded)
-        step = self._http.on_answered(may_follow, bool(self._pending), self.service.loop.now)
+        step = self._http.on_answered(may_follow, bool(self._pending), service.loop.now)
         if not self._is_serving or step is Step.ABORT or step is Step.SHUT:
             self._do(step)  # else whoever serves goes on, and settles
 
@@ -357,8 +358,20 @@ class Connection:
 
     def settle(self) -> None:
         """Watch for what can be done now, and limit the time it may take."""
-        if self._http.phase is _CLOSED:
-            return
+        is_alone = not self._pending and self._link is None
+        due = self._http.awaited_at_rest() if is_alone else None
+        events = READ
+        if due is None:
+            if self._http.phase is _CLOSED:
+                return
+            events, due = self._wanted()
+        if events != self._events:
+            self.service.loop.watch(self._sock, self._events, events, self)
+            self._events = events
+        if due is not self._due:
+            self._wait_for(due)
+
+    def _wanted(self) -> tuple[int, Due]:
         pending, link, exchange = self._pending, self._link, self.exchange
         takes_data = is_closing = False
         if link is not None:
@@ -368,22 +381,7 @@ class Connection:
             takes_data = exchange.wants_body
         reads, due = self._http.wanted(bool(pending), takes_data, is_closing)
         events = READ if reads else 0
-        if pending:
-            events |= WRITE
-        if events != self._events:
-            self._watch_for(events)
-        if due is not self._due:
-            self._wait_for(due)
-
-    def _watch_for(self, events: int) -> None:
-        loop = self.service.loop
-        if not self._events:
-            loop.register(self._sock, events, self)
-        elif events:
-            loop.modify(self._sock, events, self)
-        else:
-            loop.unregister(self._sock)
-        self._events = events
+        return events | WRITE if pending else events, due
 
     def _wait_for(self, due: Due) -> None:
         """Only a change of what is waited for restarts the time."""

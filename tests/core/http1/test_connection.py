@@ -359,6 +359,14 @@ class Socket(RuleBasedStateMachine):
         self.has_output = False
         self.do(self.connection.on_sent(0.0))
 
+    @invariant()
+    def rest_is_what_is_wanted_where_nothing_else_is(self) -> None:
+        """The short question has the answer of the long one, wherever it has one."""
+        due = self.connection.awaited_at_rest()
+        if due is not None:
+            for takes_data in (False, True):
+                assert self.connection.wanted(False, takes_data, False) == (True, due)
+
     @rule()
     def put_off(self) -> None:
         """Whoever serves has had enough; the next turn comes by itself."""
