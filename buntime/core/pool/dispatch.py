@@ -44,10 +44,14 @@ class Dispatch:
         if app.is_ephemeral:
             decisions += self._pump_ephemeral(app, now)
         else:
-            while app.queue and (worker := self._choose(app)) is not None:
+            queue = app.queue
+            while queue and (app.open or app.resting):
+                worker = self._choose(app)
+                if worker is None:
+                    break
                 self._census.begin(worker, app, now)
-                decisions.append(Assign(worker.id, app.queue.take_next(now)))
-            if app.queue and self._may_start_another(app, now):
+                decisions.append(Assign(worker.id, queue.take_next(now)))
+            if queue and self._may_start_another(app, now):
                 decisions += self._start(app, now)
         if not app.queue:
             self._room.leave_lines(app)

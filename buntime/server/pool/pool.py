@@ -213,6 +213,8 @@ class Pool:
         Answering one request may begin the next one of its connection, and with it more
         decisions: they come after those that were made before.
         """
+        if not decisions:
+            return
         self._decisions += decisions
         if self._is_carrying_out:
             return
