@@ -167,7 +167,12 @@ _encoder = json.JSONEncoder(default=_repr, allow_nan=False, separators=(",", ":"
 
 
 def _iso_time(time: float) -> str:
-    second, milli = divmod(int(time * 1000), 1000)
+    return _iso_milli(int(time * 1000))
+
+
+@lru_cache(maxsize=8)  # under load several lines come in one millisecond
+def _iso_milli(millis: int) -> str:
+    second, milli = divmod(millis, 1000)
     return f"{_iso_second(second)}{_MILLIS[milli]}Z"
 
 

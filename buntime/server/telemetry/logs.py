@@ -308,7 +308,7 @@ class LogSink:
             if isinstance(entry, _Mark):
                 mark = entry
                 break
-            if isinstance(entry, Record):
+            if type(entry) is Record:
                 chars += _chars(entry)
             batch.append(entry)
         if chars:
@@ -356,19 +356,23 @@ class LogSink:
         self._wake.clear()
 
     def _lines(self, batch: list[Entry], form: _Form) -> bytes:
-        return "".join([self._line(entry, form) + "\n" for entry in batch]).encode()
-
-    def _line(self, entry: Entry, form: _Form) -> str:
         format_record, format_access = _FORMATTERS[form]
-        try:
-            if isinstance(entry, AccessEntry):
-                return format_access(entry)
-            return format_record(entry)
-        except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
-            fields = {"error": exc, "record": entry}
-            return format_json(
-                Record(self.clock(), ERROR, "log.malformed", "log record is malformed", fields)
-            )
+        lines = []
+        for entry in batch:
+            try:
+                if isinstance(entry, AccessEntry):
+                    lines.append(format_access(entry))
+                else:
+                    lines.append(format_record(entry))
+            except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
+                lines.append(self._malformed(entry, exc))
+        return ("\n".join(lines) + "\n").encode()
+
+    def _malformed(self, entry: Entry, exc: Exception) -> str:
+        fields = {"error": exc, "record": entry}
+        return format_json(
+            Record(self.clock(), ERROR, "log.malformed", "log record is malformed", fields)
+        )
 
 
 def _chars(record: Record) -> int:
