@@ -51,6 +51,8 @@ class App:
     key: str = field(init=False)  # "shop@1.2.0", "shop"
     is_static: bool = field(init=False)
     public_routes: PublicRoutes | BothPublic = field(init=False, repr=False)
+    # Whether HTML gets a `<base href>`: as the manifest says, else for static sites.
+    injects_base: bool = field(init=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the only way in a frozen class
@@ -58,17 +60,13 @@ class App:
         set_field(self, "is_static", PurePath(self.entrypoint).suffix.lower() in _STATIC_SUFFIXES)
         routes = self.routes or PublicRoutes(self.manifest.public_routes)
         set_field(self, "public_routes", routes)
+        chosen = self.manifest.inject_base
+        set_field(self, "injects_base", self.is_static if chosen is None else chosen)
 
     @property
     def code(self) -> "App":
         """The app whose workers answer: itself, but for one whose access was tightened."""
         return self.runs or self
-
-    @property
-    def injects_base(self) -> bool:
-        """Whether HTML gets a `<base href>`: as the manifest says, else for static sites."""
-        chosen = self.manifest.inject_base
-        return self.is_static if chosen is None else chosen
 
 
 class Fault(NamedTuple):

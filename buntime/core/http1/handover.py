@@ -20,14 +20,6 @@ from buntime.wire import quote
 _SMALL_BYTES = 2048  # of a field section; 256 of them take 5 MiB, where all has to be escaped
 
 
-class Passed(NamedTuple):
-    """Fields as JSON, each with a comma behind it, and whether some that came are not among them
-    since only a proxy may tell them."""
-
-    text: str
-    is_less: bool
-
-
 class _Direct(NamedTuple):
     """What is made of fields that came without a proxy."""
 
@@ -36,14 +28,19 @@ class _Direct(NamedTuple):
     is_less: bool
 
 
-def write_fields_for_app(head: Head, headers: Fields, sender: Sender) -> Passed:
-    """The fields of a request as an app is to see them; `headers` are those of `head`, or fewer."""
+def write_fields_for_app(head: Head, headers: Fields, sender: Sender) -> tuple[str, bool]:
+    """The fields of a request as an app is to see them; `headers` are those of `head`, or fewer.
+
+    Returns their JSON, each with a comma behind it, and whether some that came are not among them
+    since only a proxy may tell them.
+    """
     if sender.is_forwarded:
         fields = sender.passed_fields(headers)
-        return Passed(_write(fields + sender.told_fields(fields)), is_less=False)
-    direct = (_known if head.fields_bytes <= _SMALL_BYTES else _make)(headers)
-    told = _told_fields(sender.scheme, sender.client[0] if sender.client else "")
-    return Passed(direct.passed + told + direct.host, direct.is_less)
+        return _write(fields + sender.told_fields(fields)), False
+    known = _known if head.fields_bytes <= _SMALL_BYTES else _make
+    passed, host, is_less = known(headers)
+    client = sender.client
+    return passed + _told_fields(sender.scheme, client[0] if client else "") + host, is_less
 
 
 def _make(headers: Fields) -> _Direct:

@@ -73,12 +73,11 @@ class Exchange(HeldRequest):
             return
         try:
             answer = self._begin(status, fields, len(body))
-            pieces = answer.frame(body)
         except AnswerError as exc:
             self._refuse_answer(exc)
             return
-        self.sent_bytes = len(body) if pieces else 0
-        self.client.write(answer.head + body if pieces else answer.head)
+        self.sent_bytes = answer.left  # the body's length, or 0: nothing follows a HEAD
+        self.client.write(answer.head + body if answer.left else answer.head)
         if self.state is not _ENDED:  # the write may have found the client gone
             self._end()
 

@@ -90,7 +90,8 @@ class HeldRequest(ClientRequest):
         Returns the REQUEST and its payload, the first piece of the body; `pump` hands on more.
         Raises ClientFault as `UploadWindow.open` does: then the responder before has it still.
         """
-        body, ended = self._open_body()
+        has_body = not self._reader.body_ended or self.upgrade is not None
+        body, ended = self._open_body() if has_body else (b"", True)
         self.state = HAND_OVER[self.state]
         self.responder = responder
         self.worker_name = worker_name

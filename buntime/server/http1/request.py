@@ -143,8 +143,8 @@ class ClientRequest:
         Methods and request ids are tokens, which are JSON between quotes as they are.
         """
         head, sender, upgrade = self.head, self.sender, self.upgrade
-        fields = write_fields_for_app(head, self.headers, sender)
-        if fields.is_less:
+        fields, is_less = write_fields_for_app(head, self.headers, sender)
+        if is_less:
             self._service.on_fields_dropped(sender.text, self.headers)
         base, request_id = quote(self.base), f'"{self.id}"'
         more = f',"size":{len(body)}' if body else ""
@@ -157,7 +157,7 @@ class ClientRequest:
             f'"scheme":"{sender.scheme}","version":"{head.version}",'
             f'"client":{_quote_address(sender.client)},'
             f'"server":{_quote_address(self.client.address)},'
-            f'"headers":[{fields.text}["x-base",{base}],["x-request-id",{request_id}]],'
+            f'"headers":[{fields}["x-base",{base}],["x-request-id",{request_id}]],'
             f'"request_id":{request_id},"end":{"true" if ended else "false"}{more}}}\n'
         ).encode("ascii")
 
@@ -208,12 +208,9 @@ class ClientRequest:
 
     def _open_body(self) -> tuple[bytes, bool]:
         """The piece of the body that goes with the request, and whether that is all of it."""
-        reader = self._reader
-        if reader.body_ended and self.upgrade is None:
-            return b"", True
         upload = self._upload or self._make_upload()
         data = upload.open()
-        return data, reader.body_ended
+        return data, self._reader.body_ended
 
     def _make_upload(self) -> UploadWindow:
         awaits = self.head.expects_continue

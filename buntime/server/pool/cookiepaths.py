@@ -15,17 +15,17 @@ Fields = Sequence[list[str]]
 def confine_cookies(fields: Fields, app: App, base: str, log: Log) -> Fields:
     """The header fields of an answer of the app that a client knows as `base`.
 
-    They come from a worker: what is malformed is left for the answer to refuse.
+    They come from a worker, and may be malformed.
     """
     if app.manifest.cookie_path == "as-is" or not base:
         return fields
     try:
-        # Most answers set none: two comparisons a field.
-        if not any(len(field[0]) == NAME_LENGTH and sets_cookie(field) for field in fields):
-            return fields
-        return [_confined(field, app, base, log) for field in fields]
+        for field in fields:  # most answers set none: a comparison or two for each
+            if len(field[0]) == NAME_LENGTH and sets_cookie(field):
+                return [_confined(each, app, base, log) for each in fields]
     except (AttributeError, LookupError, TypeError, ValueError):
-        return fields
+        pass  # for the answer to refuse
+    return fields
 
 
 def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
