@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.values.units import format_size
-from buntime.server.http1.descriptors import reserve_descriptors
+from buntime.server.http1.descriptors import fit
 
 _WORKER_BYTES = 15 << 20  # of a small app; a large one takes ten times that
 _CGROUP = Path("/sys/fs/cgroup")  # in a container this is its own
@@ -30,11 +31,18 @@ def limits(settings: Settings) -> Iterator[Told]:
 def _descriptors(settings: Settings) -> Iterator[Told]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield "open files", f"{_shown(soft)}, can be raised to {_shown(hard)}", ""
-    workers = settings.pool_size + settings.spare_workers
-    possible = reserve_descriptors(connections=settings.connections_max, workers=workers)
-    if possible < settings.connections_max:
-        text = f"they allow {possible} connections, not {settings.connections_max}; raise the limit"
-        yield "open files", text, "warning"
+    try:
+        possible = fit(settings)
+    except UsageError as exc:
+        yield "open files", str(exc), "warning"
+        return
+    for what, allowed, wanted in (
+        ("connections", possible.connections_max, settings.connections_max),
+        ("workers", possible.pool_size, settings.pool_size),
+    ):
+        if allowed < wanted:
+            text = f"they allow {allowed} {what}, not {wanted}; raise the limit"
+            yield "open files", text, "warning"
 
 
 def _processes(settings: Settings) -> Iterator[Told]:

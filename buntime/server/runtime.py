@@ -18,7 +18,6 @@ from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
 from buntime.core.http1.leastrate import Shortage, is_short
-from buntime.core.pool.workforce import workers_beside
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Level
@@ -32,7 +31,7 @@ from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
-from buntime.server.http1.descriptors import reserve_descriptors
+from buntime.server.http1.descriptors import fit
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
@@ -97,8 +96,9 @@ class Runtime:
         log = Log(sink)
         asked = settings
         settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
+        settings = _fit(settings, log)
         self._live = live = LiveSettings(settings)
-        self._rereading = Rereading(live, asked, read, log)
+        self._rereading = Rereading(live, asked, read, log, fit=lambda asked: _fit(asked, log))
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
@@ -145,7 +145,6 @@ class Runtime:
         self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log, guesses=guesses)
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
-        self._service.admission.connections_max = self._connections_possible()
         self._listeners = [
             Listener(self._service, self._pipeline.handle, binding) for binding in bindings
         ]
@@ -233,20 +232,6 @@ class Runtime:
                 landlock_abi=kernel.abi,
             )
 
-    def _connections_possible(self) -> int:
-        wanted = self._live.now.connections_max
-        pool_size = self._live.now.pool_size
-        workers = pool_size + workers_beside(pool_size) + self._live.now.spare_workers
-        possible = reserve_descriptors(connections=wanted, workers=workers)
-        if possible < wanted:
-            self._log.warn(
-                "runtime.connections_limited",
-                "limit of open files allows fewer connections; raise it with `ulimit -n`",
-                connections=possible,
-                connections_max=wanted,
-            )
-        return possible
-
     def _status(self) -> str:
         """For `systemctl status`."""
         apps = len(self._catalog.all(self._loop.now))
@@ -279,7 +264,6 @@ class Runtime:
     def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
         self._catalog.serve_from(settings.worker_dirs)
-        self._service.admission.connections_max = self._connections_possible()
         self._accept_more()
         self._warn_of_exposures()
 
@@ -303,3 +287,23 @@ class Runtime:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""
         stack = "".join(traceback.format_exception(exc))
         self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)
+
+
+def _fit(settings: Settings, log: Log) -> Settings:
+    """The settings as far as the limit of open files allows them, and said where it does not."""
+    fitted = fit(settings)
+    if fitted.connections_max < settings.connections_max:
+        log.warn(
+            "runtime.connections_limited",
+            "limit of open files allows fewer connections; raise it with `ulimit -n`",
+            connections=fitted.connections_max,
+            connections_max=settings.connections_max,
+        )
+    if fitted.pool_size < settings.pool_size:
+        log.warn(
+            "runtime.workers_limited",
+            "limit of open files allows fewer workers; raise it with `ulimit -n`",
+            workers=fitted.pool_size,
+            pool_size=settings.pool_size,
+        )
+    return fitted

@@ -19,6 +19,7 @@ from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
 from buntime.core.errors import ManifestError
 from buntime.core.values.wording import shown
 from buntime.server.defence.regularfile import OutsideError, read_regular
+from buntime.server.defence.shortage import is_shortage
 
 _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 ms
 
@@ -57,6 +58,8 @@ class AppFolder:
         except ManifestError as exc:
             self.found = self._fault(str(exc))
         except OSError as exc:
+            if self.found is not None and is_shortage(exc):
+                return  # what it was is still true
             where = printable(exc.filename or self._path)
             error = f"{where}: cannot be read: {exc.strerror or exc}"
             self.found = None if is_gone(self._path) else self._fault(error)
@@ -94,7 +97,7 @@ class Listing:
     within one tick of the file system's clock leave the same time.
     """
 
-    __slots__ = ("_wall_ns", "folders", "path", "signature", "trouble")
+    __slots__ = ("_is_known", "_wall_ns", "folders", "path", "signature", "trouble")
 
     def __init__(self, path: Path, wall_ns: Callable[[], int]) -> None:
         self.path = path
@@ -103,6 +106,7 @@ class Listing:
         # Of the folder when it was read, None if that list is not to be trusted for long.
         self.signature: tuple[int, int, int] | None = None
         self._wall_ns = wall_ns
+        self._is_known = False  # was it ever read?
 
     def refresh(self) -> bool:
         """Read the folder if need be; whether its list is another one than before."""
@@ -110,7 +114,9 @@ class Listing:
         try:
             self._refresh()
         except OSError as exc:
-            self.folders, self.trouble, self.signature = (), exc.strerror or str(exc), None
+            self.signature = None
+            if not (self._is_known and is_shortage(exc)):  # else what it was is still true
+                self.folders, self.trouble = (), exc.strerror or str(exc)
         return before != (self.folders, self.trouble)
 
     def _refresh(self) -> None:
@@ -120,7 +126,7 @@ class Listing:
         if signature == self.signature:
             return
         folders, has_loose_link = _list_folders(self.path)
-        self.folders, self.trouble = tuple(sorted(folders)), ""
+        self.folders, self.trouble, self._is_known = tuple(sorted(folders)), "", True
         # A link that leads to no folder now may lead to one later, and nothing here will tell.
         is_settled = now_ns - state.st_mtime_ns > _SETTLED_NS and not has_loose_link
         self.signature = signature if is_settled else None

@@ -9,11 +9,14 @@ Seen are new, removed and renamed files, and files with another size, time or in
 that is rewritten with the same size within one tick of the file system (4 ms on ext4).
 """
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from buntime.server.defence.shortage import is_shortage
 
 # Seconds: three thousand files, or a few while the machine is so busy that they have to wait.
 _FREE_S = 0.025
@@ -44,7 +47,8 @@ class TreeWatch:
         self._folder = str(folder)
         self._clock = clock
         self._rests_until = float("-inf")
-        self._snapshot = self._walk()
+        self._snapshot: _Snapshot = {}
+        self._look()
 
     def __repr__(self) -> str:
         return f"TreeWatch({self._folder!r}, {len(self._snapshot)} files)"
@@ -53,8 +57,13 @@ class TreeWatch:
         """Whether a file has changed since the last call. False, unseen, while a big tree rests."""
         if self._clock() < self._rests_until:
             return False
-        before, self._snapshot = self._snapshot, self._walk()
+        before = self._snapshot
+        self._look()
         return before != self._snapshot
+
+    def _look(self) -> None:
+        with contextlib.suppress(OSError):  # no descriptors: seen when there are some again
+            self._snapshot = self._walk()
 
     def _walk(self) -> _Snapshot:
         started = self._clock()
@@ -72,7 +81,10 @@ def changed_since(folder: str | Path, wall_ns: int) -> bool:
     Its time of change counts, not that of modification, which `cp -p` and `tar` set back.
     """
     snapshot: _Snapshot = {}
-    _snap(str(folder), snapshot)
+    try:
+        _snap(str(folder), snapshot)
+    except OSError:  # no descriptors: better loaded once more than a change not seen
+        return True
     return any(_changed_ns(path) > wall_ns - _COARSE_NS for path in snapshot)
 
 
@@ -84,7 +96,10 @@ def _changed_ns(path: str) -> int:
 
 
 def _snap(top: str, snapshot: _Snapshot) -> None:
-    """Enter all watched files below `top`. Links to folders count as files: loops have no end."""
+    """Enter all watched files below `top`. Links to folders count as files: loops have no end.
+
+    Raises OSError where this machine cannot look.
+    """
     folders = [top]
     while folders:
         try:
@@ -95,7 +110,9 @@ def _snap(top: str, snapshot: _Snapshot) -> None:
                             folders.append(entry.path)
                     elif not _SKIPPED_FILES.fullmatch(entry.name):
                         snapshot[entry.path] = _state(entry)
-        except OSError:
+        except OSError as exc:
+            if is_shortage(exc):
+                raise
             # Gone while it was walked, or not ours to read: as if there were nothing, so that the
             # walk sees it when it is back.
             continue

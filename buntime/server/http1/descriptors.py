@@ -2,28 +2,82 @@
 
 Most systems start a process with a soft limit of 1024, for the sake of select(2), which is not
 used here; the hard limit is what was meant. Without descriptors left no connection is accepted
-and no worker started, so what is there is divided beforehand.
+and no worker started, so what is there is divided beforehand, and the sum holds: whatever clients
+ask for, there is a descriptor for each file that is sent, each worker, each look at a folder.
 """
 
 import resource
+from dataclasses import replace
+from typing import NamedTuple
 
-_OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
-_OF_A_CONNECTION = 2  # its socket, and a file that it is sent
-_OURS = 128  # the loop's, the log's, an interpreter that is looked at, what plugins open
+from buntime.core.errors import UsageError
+from buntime.core.pool.workforce import workers_beside
+from buntime.core.settings.load import Settings
+
+OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
+OF_A_CONNECTION = 2  # its socket, and a file that it is sent
+# The loop's, the log's, what a start of a worker takes for a moment (10), an interpreter that is
+# looked at, what plugins open.
+_OURS = 128
+_OURS_AT_LEAST = 40
+_LIMIT_AT_LEAST = 64
 
 
-def reserve_descriptors(*, connections: int, workers: int) -> int:
-    """Raise the soft limit to what is needed; returns how many connections there can be."""
-    reserved = _OURS + workers * _OF_A_WORKER
-    limit = _raise_limit(reserved + connections * _OF_A_CONNECTION)
-    return min(connections, max(limit - reserved, limit // 2))
+class Share(NamedTuple):
+    """How many there can be at a time."""
+
+    connections: int
+    workers: int
+
+
+def fit(settings: Settings) -> Settings:
+    """The settings as far as descriptors allow them; raises the soft limit to what they need.
+
+    Raises UsageError where too few are allowed to serve anybody.
+    """
+    wanted = settings.pool_size + workers_beside(settings.pool_size) + settings.spare_workers
+    connections = settings.connections_max
+    limit = _raise_limit(_OURS + wanted * OF_A_WORKER + connections * OF_A_CONNECTION)
+    if limit < _LIMIT_AT_LEAST:
+        raise UsageError(
+            f"the limit of open files is {limit}; raise it to {_LIMIT_AT_LEAST} or more, "
+            "with `ulimit -n` or LimitNOFILE="
+        )
+    share = divide(limit, connections=connections, workers=wanted)
+    if share.workers < wanted:
+        spares = min(settings.spare_workers, share.workers // 4)
+        settings = replace(
+            settings, pool_size=_pool_size(share.workers - spares), spare_workers=spares
+        )
+    return replace(settings, connections_max=share.connections)
+
+
+def divide(limit: int, *, connections: int, workers: int) -> Share:
+    """How many of both there can be; where both want more, each gets half of the descriptors."""
+    ours = min(_OURS, max(_OURS_AT_LEAST, limit // 4))
+    rest = limit - ours
+    of_workers = workers * OF_A_WORKER
+    of_connections = connections * OF_A_CONNECTION
+    if of_workers + of_connections > rest:
+        of_workers = min(of_workers, max(rest // 2, rest - of_connections))
+        workers = of_workers // OF_A_WORKER
+        connections = min(connections, (rest - workers * OF_A_WORKER) // OF_A_CONNECTION)
+    return Share(connections, workers)
+
+
+def _pool_size(workers: int) -> int:
+    """The largest pool that never has more workers, with those that take long to end."""
+    size = max(1, workers)
+    while size > 1 and size + workers_beside(size) > workers:
+        size -= 1
+    return size
 
 
 def _raise_limit(needed: int) -> int:
     """The soft limit, raised where that is needed and allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return needed
+        return max(needed, _LIMIT_AT_LEAST) if soft == resource.RLIM_INFINITY else soft
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from buntime.core.http1.forwarded import Address
+from buntime.core.values.tally import Tally
 from buntime.server.http1.binding import Binding
 from buntime.server.http1.clientlimit import NO_REQUEST
 from buntime.server.http1.connection import Connection
@@ -15,6 +16,7 @@ from buntime.server.loop import READ
 
 _ACCEPTS = 64  # in one go; those who are in want their turn
 _NO_DESCRIPTORS_S = 0.25  # how long to wait for one when the process has none left
+_TELL_S = 60.0  # between two records of that
 _NOBODY_GOES_S = 0.02  # how long to wait for somebody to become idle, or to close
 
 
@@ -31,6 +33,7 @@ class Listener:
         self._sock: socket.socket | None = binding.sock
         self._is_watching = False
         self._is_looking_again = False
+        self._failed = Tally(every_s=_TELL_S)
         binding.sock.setblocking(False)
         self._backlog = select.poll()
         self._backlog.register(binding.sock, select.POLLIN)
@@ -113,9 +116,11 @@ class Listener:
 
     def _on_accept_error(self, exc: OSError) -> None:
         """Out of descriptors or memory: those who are connected go on, others wait."""
-        self._service.log.error(
-            "listener.accept_failed", "cannot accept connections", error=str(exc)
-        )
+        count = self._failed.add(self._service.loop.now)
+        if count:
+            self._service.log.error(
+                "listener.accept_failed", "cannot accept connections", error=str(exc), times=count
+            )
         self._pause()
         self._service.loop.call_later(_NO_DESCRIPTORS_S, self._watch)
 

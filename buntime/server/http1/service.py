@@ -93,6 +93,7 @@ class Service:
             )
         )
         self.proxies = Proxies(settings.trusted_proxies)
+        self.admission.connections_max = settings.connections_max
         self.client_limit.adopt(settings.connections_per_address, self.proxies)
         self.websocket_message_max_bytes = settings.websocket_message_max_bytes
         self.timeouts[Due.HEAD].duration_s = settings.head_timeout_s

@@ -13,13 +13,21 @@ class Rereading:
     """Has the changed settings hold that may change, and names the others."""
 
     def __init__(
-        self, live: LiveSettings, asked: Settings, read: Callable[[], Settings], log: Log
+        self,
+        live: LiveSettings,
+        asked: Settings,
+        read: Callable[[], Settings],
+        log: Log,
+        *,
+        fit: Callable[[Settings], Settings],
     ) -> None:
         """`asked` are the settings as they were read for the start: where `live` listens may be
-        somebody else's decision. `read` gives them as they would be for a start now."""
+        somebody else's decision. `read` gives them as they would be for a start now, `fit` what
+        this machine allows of them."""
         self._live = live
         self._asked = asked
         self._read = read
+        self._fit = fit
         self._log = log
 
     def reread(self) -> None:
@@ -36,5 +44,5 @@ class Rereading:
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
         if changed:
-            self._live.replace(replace(self._asked, listen=self._live.now.listen))
+            self._live.replace(self._fit(replace(self._asked, listen=self._live.now.listen)))
             self._log.info("settings.changed", "settings changed", names=changed)

@@ -15,6 +15,7 @@ from buntime.core.apps.app import App, Fault
 from buntime.core.apps.succession import AtOnce, Rollout
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
+from tests.support.shortage import no_descriptors
 
 FETCH = "def fetch(request): ...\n"
 
@@ -880,3 +881,21 @@ def test_a_faulty_version_beside_one_that_was_loaded(tried: Fixture, cautious: C
     tried.later()
     assert tried.find("shop") is first
     assert [event for event, _ in tried.warnings] == ["app.version_invalid"]
+
+
+def test_apps_stay_while_no_descriptors_are_left(apps: Fixture) -> None:
+    """With their versions, scopes and manifests as they were; changes are seen afterwards."""
+    paths = ("shop@1.2.0", "blog/1.0.0", "blog/2.0.0", "@acme/wiki", "plain")
+    for path in paths:
+        apps.write(f"a/{path}/app.py")
+        apps.write(f"a/{path}/buntime.yaml", "ttl: 60")
+    names = ["shop", "blog", "@acme/wiki", "plain"]
+    before = [apps.find(name) for name in names]
+    apps.later()
+    apps.write("a/later/app.py")
+    with no_descriptors():
+        assert [apps.find(name) for name in names] == before
+    assert apps.warnings == []
+    apps.later()
+    assert [apps.find(name) for name in names] == before
+    assert apps.key("later") == "later"

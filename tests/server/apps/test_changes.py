@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.apps.changes import TreeWatch
+from buntime.server.apps.changes import TreeWatch, changed_since
+from tests.support.shortage import no_descriptors
 
 NOW_NS = 1_700_000_000_000_000_000
 
@@ -196,3 +197,21 @@ def test_it_runs_where_files_come_and_go(app: Path) -> None:
 def test_repr(app: Path) -> None:
     """A watch shows what it watches."""
     assert repr(watch(app)) == f"TreeWatch({str(app)!r}, 3 files)"
+
+
+def test_no_descriptors_are_no_change(app: Path) -> None:
+    """What cannot be looked at now is looked at later; then a change is seen."""
+    watched = watch(app)
+    with no_descriptors():
+        assert not watched.changed()
+    assert not watched.changed()
+    write(app / "app.py", "another", seconds=5)
+    with no_descriptors():
+        assert not watched.changed()
+    assert watched.changed()
+
+
+def test_what_cannot_be_looked_at_may_have_changed(app: Path) -> None:
+    """An operator who reloads wants no change to be missed."""
+    with no_descriptors():
+        assert changed_since(app, 2 * NOW_NS)

@@ -25,7 +25,9 @@ class Fixture:
         self.live = LiveSettings(replace(asked, listen=(TcpEndpoint("::1", 1),)))
         self.changes: list[Settings] = []
         self.live.follow(self.changes.append)
-        self.rereading = Rereading(self.live, asked, self.read, make_log(self.sink))
+        self.rereading = Rereading(
+            self.live, asked, self.read, make_log(self.sink), fit=lambda asked: asked
+        )
 
     def read(self) -> Settings:
         environ = {"RUNTIME_WORKER_DIRS": "/srv/apps", **self.environ}

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from buntime.core.errors import ServerFault
 from buntime.server.sites.confined import OpenFile, open_inside
 from tests.support.harness import descriptors_below
+from tests.support.shortage import no_descriptors
 
 
 @pytest.fixture
@@ -146,15 +146,8 @@ def test_a_path_longer_than_any(folder: Path) -> None:
 
 def test_no_descriptors_left(folder: Path) -> None:
     """Where no file can be opened it is a 503, not a 404: the file is there."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        with pytest.raises(ServerFault) as caught:
-            open_inside(os.fsencode(folder), [b"a", b"b", b"file"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with no_descriptors(), pytest.raises(ServerFault) as caught:
+        open_inside(os.fsencode(folder), [b"a", b"b", b"file"])
     assert caught.value.status == 503
 
 

@@ -1,0 +1,88 @@
+"""Descriptors are divided so that the sum holds, at whatever limit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.pool.workforce import workers_beside
+from buntime.server.http1.descriptors import OF_A_CONNECTION, OF_A_WORKER, divide
+from tests.support.harness import ROOT
+
+LEAST = 64  # below it nobody is served
+SPARE = 40  # for the runtime itself, at the least
+
+# Prints what fits under this limit, or the reason why nothing does.
+FIT = """
+import json, resource, sys
+from buntime.core.errors import UsageError
+from buntime.core.settings.load import load_settings
+from buntime.server.http1.descriptors import fit
+limit, args = int(sys.argv[1]), json.loads(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 64), limit))
+environ = {"RUNTIME_WORKER_DIRS": "/apps"}
+asked = load_settings(args=args, environ=environ, dotenv={}, mode="pyz", cores=2)
+try:
+    fitted = fit(asked)
+except UsageError as exc:
+    print(json.dumps(str(exc)))
+else:
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    print(json.dumps([fitted.connections_max, fitted.pool_size, fitted.spare_workers, soft]))
+"""
+
+
+def fitted(limit: int, **args: str) -> Any:
+    command = [sys.executable, "-c", FIT, str(limit), json.dumps(args)]
+    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+
+
+def need(connections: int, workers: int) -> int:
+    return connections * OF_A_CONNECTION + workers * OF_A_WORKER
+
+
+@given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
+def test_the_sum_holds(limit: int, connections: int, workers: int) -> None:
+    """All connections with a file each, all workers and the runtime itself find descriptors, and
+    nobody is left out altogether, nor gets more than it wants."""
+    share = divide(limit, connections=connections, workers=workers)
+    assert need(*share) + SPARE <= limit
+    assert 1 <= share.connections <= connections
+    assert 1 <= share.workers <= workers
+
+
+@given(st.integers(LEAST, 100_000), st.integers(1, 50_000), st.integers(2, 2_000))
+def test_nothing_is_wasted(limit: int, connections: int, workers: int) -> None:
+    """Where one side wants little the other has the rest."""
+    share = divide(limit, connections=connections, workers=workers)
+    if share != (connections, workers):
+        assert limit - need(*share) < 128 + OF_A_WORKER + OF_A_CONNECTION
+
+
+@pytest.mark.parametrize("limit", [64, 100, 150, 256, 1024, 4096])
+@pytest.mark.parametrize("spares", ["0", "2"])
+def test_settings_fit(limit: int, spares: str) -> None:
+    """With the workers that take long to end, and spares."""
+    connections, pool_size, spare_workers, soft = fitted(limit, spare_workers=spares)
+    assert soft == limit
+    workers = pool_size + workers_beside(pool_size) + spare_workers
+    assert need(connections, workers) + SPARE <= limit
+    assert min(connections, pool_size) >= 1
+
+
+def test_what_fits_is_left_alone() -> None:
+    """And no more than it needs is asked of the system."""
+    most = fitted(4096, connections_max="1000", pool_size="10", spare_workers="2")
+    assert most[:3] == [1000, 10, 2]
+    assert most[3] < 4096
+
+
+def test_too_few_for_anybody() -> None:
+    """A limit that serves nobody ends the start, and the message says what to raise."""
+    assert "raise it to 64" in fitted(63)
