@@ -20,6 +20,9 @@ _CLIENT = "client"
 _COOKIE = "cookie:"
 
 
+Values = tuple[tuple[str, ...], ...]
+
+
 class Source(NamedTuple):
     """One of them: ("header", "authorization"), ("cookie", "session"), ("client", "")."""
 
@@ -36,7 +39,7 @@ def read_vary(value: object) -> tuple[Source, ...]:
     return tuple(sorted({_source(each) for each in value}))
 
 
-def values_of(sources: tuple[Source, ...], fields: Fields, client: str) -> tuple[object, ...]:
+def values_of(sources: tuple[Source, ...], fields: Fields, client: str) -> Values:
     """What a request has of each: all values of a repeated field, in their order; () for none."""
     return tuple(_value_of(source, fields, client) for source in sources)
 
@@ -56,9 +59,9 @@ def _source(value: object) -> Source:
     return Source(kind, name if kind == "cookie" else name.lower())
 
 
-def _value_of(source: Source, fields: Fields, client: str) -> object:
+def _value_of(source: Source, fields: Fields, client: str) -> tuple[str, ...]:
     if source.kind == "client":
-        return client
+        return (client,)
     if source.kind == "header":
         return tuple(value for name, value in fields if name == source.name)
     return tuple(

@@ -345,9 +345,9 @@ def test_values_of_sources() -> None:
     """Absent is a value, which no value that can be sent equals; repeats count, in their order."""
     sources = go_on(cacheS=1, vary=["x-a", "cookie:sid", "client"]).vary
     fields = (("x-a", "1"), ("cookie", "sid=1; a=2"), ("x-a", "2"), ("cookie", "sid=3"))
-    assert values_of(sources, fields, "192.0.2.1") == ("192.0.2.1", ("1", "3"), ("1", "2"))
-    assert values_of(sources, (), "") == ("", (), ())
-    assert values_of(sources, (("x-a", ""), ("cookie", "sid=")), "") == ("", ("",), ("",))
+    assert values_of(sources, fields, "192.0.2.1") == (("192.0.2.1",), ("1", "3"), ("1", "2"))
+    assert values_of(sources, (), "") == (("",), (), ())
+    assert values_of(sources, (("x-a", ""), ("cookie", "sid=")), "") == (("",), ("",), ("",))
 
 
 ANY = st.recursive(

@@ -1,0 +1,205 @@
+"""Verdicts that are kept, so that a session is checked once in a while and not at each request.
+
+A verdict is found by all that its hook may have gone by:
+
+    plugin, its generation, app, version, scheme, host, method, whether it is a WebSocket,
+    who asks so far (what a trusted proxy says of it, too),
+    path and query, unless any_path,
+    the values of what the hook named in `vary`, where "absent" is a value
+
+What it varies by is known from its verdicts alone, so one is found in two steps: by what is common
+to all, to the ways in which the plugin has told such requests apart; then by each of these. A
+request is looked up in `WAYS_MAX` ways at most.
+
+Never kept: what is no Continue; one with Set-Cookie, which is for one client; one that was given
+after the body was seen; one with a tag that was forgotten after its hook had been asked, as the
+hook may have looked before.
+
+Bounded by entries and bytes; the one that was used longest ago goes first. Times are monotonic
+seconds; `until` of a verdict is in seconds since 1970, so its `put` takes both clocks.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from buntime.core.http1.section import Fields
+from buntime.core.plugins.forgotten import Forgotten
+from buntime.core.plugins.identity import identity_key
+from buntime.core.plugins.vary import Source, Values, values_of
+from buntime.core.plugins.verdict import Continue, Verdict
+
+WAYS_MAX = 4
+_ENTRY_MAX_BYTES = 16 * 1024
+_OVERHEAD_BYTES = 800  # of an entry: its objects, and its places in the dicts
+
+
+class Common(NamedTuple):
+    """What each verdict depends on."""
+
+    plugin: str
+    generation: int
+    app: str
+    version: str
+    scheme: str
+    host: str
+    method: str
+    is_websocket: bool
+    identity: str  # see `identity_key`
+    proxy: Fields  # what a trusted proxy says of who asks, see `identity.take_out`
+
+
+class Asked(NamedTuple):
+    """A request as a hook sees it."""
+
+    common: Common
+    target: str  # below the base, as it came, with the query
+    fields: Fields
+    client: str  # its address
+
+
+class _Way(NamedTuple):
+    """How a plugin tells requests apart."""
+
+    any_path: bool
+    vary: tuple[Source, ...]
+
+
+class _Key(NamedTuple):
+    common: Common
+    way: _Way
+    target: str
+    values: Values
+
+
+class _Entry(NamedTuple):
+    verdict: Continue
+    until: float  # monotonic
+    size_bytes: int
+
+
+class VerdictCache:
+    """The kept verdicts of all plugins."""
+
+    def __init__(self, *, entries_max: int = 10_000, bytes_max: int = 16 << 20) -> None:
+        self.forgotten = Forgotten()
+        self.size_bytes = 0
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._ways: dict[Common, dict[_Way, int]] = {}  # each with the number of its entries
+        self._by_tag: dict[tuple[str, str], set[_Key]] = {}  # (plugin, tag)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"VerdictCache({len(self)} entries, {self.size_bytes} bytes)"
+
+    def get(self, asked: Asked, now: float) -> Continue | None:
+        """The verdict that was kept for such a request, if it still holds."""
+        ways = self._ways.get(asked.common)
+        if ways is None:
+            return None
+        for way in tuple(ways):
+            key = _key(asked, way)
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            if now < entry.until:
+                self._entries.move_to_end(key)
+                return entry.verdict
+            self._drop(key)
+        return None
+
+    def put(
+        self,
+        asked: Asked,
+        verdict: Verdict,
+        *,
+        asked_at: float,
+        now: float,
+        wall_s: float,
+        saw_body: bool = False,
+    ) -> bool:
+        """Keep a verdict that may be kept; returns whether it was.
+
+        `asked_at` is when the hook was asked, `wall_s` what time it is since 1970.
+        """
+        if not isinstance(verdict, Continue) or verdict.cache_s <= 0:
+            return False
+        if saw_body or verdict.cookies:
+            return False
+        until = now + verdict.cache_s
+        if verdict.until_s is not None:
+            until = min(until, now + verdict.until_s - wall_s)
+        if until <= now or self.forgotten.since(asked.common.plugin, verdict.tags, asked_at):
+            return False
+        return self._keep(_key(asked, _Way(verdict.any_path, verdict.vary)), verdict, until)
+
+    def forget(self, plugin: str, tag: str, now: float) -> int:
+        """Drop all verdicts of a plugin with a tag, also those on their way; returns how many."""
+        self.forgotten.add(plugin, tag, now)
+        keys = self._by_tag.get((plugin, tag), ())
+        dropped = len(keys)
+        for key in tuple(keys):
+            self._drop(key)
+        return dropped
+
+    def forget_plugin(self, plugin: str) -> None:
+        """Drop all verdicts of a plugin: it is gone, or serves by other code."""
+        for key in [key for key in self._entries if key.common.plugin == plugin]:
+            self._drop(key)
+
+    def _keep(self, key: _Key, verdict: Continue, until: float) -> bool:
+        size_bytes = _size(key, verdict)
+        if size_bytes > _ENTRY_MAX_BYTES:
+            return False
+        if key in self._entries:
+            self._drop(key)
+        ways = self._ways.get(key.common)
+        if ways is not None and key.way not in ways and len(ways) >= WAYS_MAX:
+            return False
+        self._ways.setdefault(key.common, {}).setdefault(key.way, 0)
+        self._ways[key.common][key.way] += 1
+        self._entries[key] = _Entry(verdict, until, size_bytes)
+        self.size_bytes += size_bytes
+        for tag in verdict.tags:
+            self._by_tag.setdefault((key.common.plugin, tag), set()).add(key)
+        while len(self._entries) > self._entries_max or self.size_bytes > self._bytes_max:
+            self._drop(next(iter(self._entries)))
+        return key in self._entries
+
+    def _drop(self, key: _Key) -> None:
+        entry = self._entries.pop(key)
+        self.size_bytes -= entry.size_bytes
+        ways = self._ways[key.common]
+        ways[key.way] -= 1
+        if not ways[key.way]:
+            del ways[key.way]
+            if not ways:
+                del self._ways[key.common]
+        for tag in entry.verdict.tags:
+            of_tag = self._by_tag[key.common.plugin, tag]
+            of_tag.discard(key)
+            if not of_tag:
+                del self._by_tag[key.common.plugin, tag]
+
+
+def _key(asked: Asked, way: _Way) -> _Key:
+    values = values_of(way.vary, asked.fields, asked.client)
+    return _Key(asked.common, way, "" if way.any_path else asked.target, values)
+
+
+def _size(key: _Key, verdict: Continue) -> int:
+    """About what an entry takes: its texts, and its objects."""
+    common = key.common
+    texts = [
+        *(part for part in common if isinstance(part, str)),
+        *(text for pair in common.proxy for text in pair),
+        key.target,
+        *(text for value in key.values for text in value),
+        *(text or "" for pair in verdict.changes for text in pair),
+        *verdict.tags,
+        identity_key(verdict.identity),
+    ]
+    return _OVERHEAD_BYTES + sum(map(len, texts)) + 60 * len(texts)
