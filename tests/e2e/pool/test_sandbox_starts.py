@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
-from tests.support.harness import Runtime, running, write_app
+from tests.support.harness import PACKAGES, Runtime, running, write_app
 
 # One that `strict` leaves: the app's own leads to it.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
@@ -204,7 +204,7 @@ def test_a_package_that_is_built(place: Place, level: str) -> None:
         "pkg/backend.py": place.code(BACKEND),
     }
     write_app(place.root / "apps/shop", files, autoInstall=True, sandbox=level, ttl=60)
-    env = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+    env = {**PACKAGES, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
     with served(place, **env) as runtime:
         answer = fetch(runtime, f"/shop/?file={place.root}/apps/victim/app.py")
         assert (answer.status, answer.body) == (200, b"PermissionError")
