@@ -43,7 +43,7 @@ CONCERNS = {
     ).split(),
     "server": (
         "loop.py defence bundle pythons sandbox apps telemetry "
-        "sites http1 websocket pool admin steps.py pipeline.py lifetime runtime.py"
+        "sites http1 websocket pool plugins admin steps.py pipeline.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

@@ -8,7 +8,7 @@ Before they come here, requests have an id and a known sender. An app's steps ar
 found out once for each edition of the catalog, which lasts a second at most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,16 +17,21 @@ from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED, Target, split_target
 from buntime.core.errors import HttpError, ManifestError
 from buntime.core.settings.live import LiveSettings
-from buntime.core.settings.load import Settings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.asked import Facts
+from buntime.server.plugins.failing import all_closed, unavailable
+from buntime.server.plugins.hooking import Hooking, Plugins
+from buntime.server.plugins.hookstep import HookStep, host_of
+from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
 from buntime.server.steps import (
     AppStep,
     access_step,
     app_not_found,
+    page_step,
     pool_step,
     size_step,
     static_step,
@@ -36,6 +41,10 @@ from buntime.server.telemetry.logs import Log
 
 _ROUTES_MAX = 256  # paths whose route is remembered
 _PATH_MAX = 512  # characters of each
+
+# A hook of stage access may use who asks; a key is checked before it, and is not shown to it.
+_BEFORE_ACCESS = frozenset({"identity"})
+_BEHIND_ACCESS = frozenset({"access", "content"})
 
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
@@ -60,6 +69,8 @@ class Pipeline:
         log: Log,
         *,
         guesses: Guesses,
+        plugins: Plugins,
+        hooking: Hooking,
     ) -> None:
         self._api_prefix = live.now.api_prefix
         self._catalog = catalog
@@ -67,11 +78,16 @@ class Pipeline:
         self._log = log
         recheck_s = 0.0 if live.now.is_development else 1.0
         submit = pool_step(pool)
+        self._plugins = plugins
+        self._hooking = hooking
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
+            lambda app: self._hook_step(app, _BEFORE_ACCESS),
             lambda app: access_step(app, live.now.master_key, guesses),
             size_step,
             upgrade_step,
+            lambda app: self._hook_step(app, _BEHIND_ACCESS),
+            lambda app: page_step(self._site(app), recheck_s=recheck_s),
             lambda app: static_step(app, recheck_s=recheck_s),
             lambda _: submit,
         )
@@ -80,7 +96,10 @@ class Pipeline:
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
         self._routes: dict[str, _Route] = {}  # by path, of one edition of the catalog
         self._edition = 0
+        self._is_hooked = False  # has a plugin a say before the app is known?
+        self._forget()
         live.follow(self._forget)
+        plugins.follow(self._forget)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
@@ -89,19 +108,66 @@ class Pipeline:
             if route is None:
                 if self._answer_reserved(exchange):
                     return
+                if self._is_hooked and self._ask_for_route(exchange):
+                    return
                 route = self._find_app(exchange)
             app, target, steps = route
             exchange.route_to(app, base=exchange.sender.prefix + target.base)
             for step in steps:
                 if step(exchange, app, target):
                     return  # the last one always does
-        except HttpError as error:
+        except (HttpError, ManifestError) as error:
+            self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: HttpError | ManifestError) -> None:
+        if isinstance(error, HttpError):
             exchange.fail(error)
-        except ManifestError as error:
-            self._log.error(
-                "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path
-            )
-            exchange.fail(faults.misconfigured(str(error)))
+            return
+        self._log.error(
+            "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path
+        )
+        exchange.fail(faults.misconfigured(str(error)))
+
+    # Plugins
+
+    def _ask_for_route(self, exchange: Exchange) -> bool:
+        """Ask the hooks of stage route, before the path is looked at."""
+        plan, head = self._plugins.plan, exchange.head
+        if self._hooking.is_closed(plan, exchange):
+            raise all_closed()
+        hooks = plan.route(method=head.method, path=head.path, host=host_of(exchange))
+        facts = Facts(None, None, head.path, is_public=False)
+        return self._hooking.begin(exchange, hooks, facts, lambda: self._go_on(exchange))
+
+    def _go_on(self, exchange: Exchange) -> None:
+        """The hooks of stage route have let it pass."""
+        try:
+            app, target, steps = self._find_app(exchange)
+            exchange.route_to(app, base=exchange.sender.prefix + target.base)
+            self._take(exchange, app, target, steps)
+        except (HttpError, ManifestError) as error:
+            self._fail(exchange, error)
+
+    def _take(self, exchange: Exchange, app: App, target: Target, steps: Sequence[AppStep]) -> None:
+        try:
+            for step in steps:
+                if step(exchange, app, target):
+                    return
+        except (HttpError, ManifestError) as error:
+            self._fail(exchange, error)
+
+    def _hook_step(self, app: App, stages: Collection[str]) -> AppStep | None:
+        """Asks the hooks of these stages, where the app has any."""
+        plan, owner = self._plugins.plan, app.name
+        if not any(hook.stage in stages for hook in plan.of(owner)):
+            return None
+        return HookStep(self._hooking, plan, owner, stages, self._take)
+
+    def _site(self, app: App) -> PluginSite | None:
+        """What a plugin has at its base, where the app is a plugin's."""
+        return self._plugins.at_base(app.base[1:]) if app.plugin is not None else None
+
+    # The app
 
     def _answer_reserved(self, exchange: Exchange) -> bool:
         """What no app can have: `OPTIONS *`, and the runtime's own paths."""
@@ -131,22 +197,38 @@ class Pipeline:
         if edition != self._edition or len(self._routes) == _ROUTES_MAX:
             self._edition = edition
             self._routes.clear()
-        target = split_target(path)
+        chosen = exchange.chosen
+        target = split_target(path) if chosen is None else Target(*chosen, "", path)
         if target is None:
             raise app_not_found(path)
-        app = self._catalog.find(target.name, target.spec, now)
+        app = self._find_plugin(target) or self._catalog.find(target.name, target.spec, now)
         route = _Route(app, target, self._made.get(app) or self._make(app))
-        if len(path) <= _PATH_MAX:
+        if len(path) <= _PATH_MAX and not self._is_hooked:
             self._routes[path] = route
         return route
 
-    def _forget(self, _: Settings) -> None:
-        """Settings have changed: steps are made anew."""
+    def _find_plugin(self, target: Target) -> App | None:
+        """A plugin's base comes before an app of that name."""
+        site = self._plugins.at_base(target.name) if target.spec is None else None
+        if site is None:
+            return None
+        app = site.app or site.page
+        if site.unavailable or app is None:
+            raise unavailable(site.name)
+        return app
+
+    def _forget(self, _: object = None) -> None:
+        """Settings or plugins have changed: steps are made anew."""
         self._made.clear()
         self._routes.clear()
+        plan = self._plugins.plan
+        self._is_hooked = bool(plan.closed) or any(hook.stage == "route" for hook in plan.hooks)
 
     def _make(self, app: App) -> tuple[AppStep, ...]:
         steps = tuple(step for make in self._app_steps if (step := make(app)) is not None)
+        for place, step in enumerate(steps):
+            if isinstance(step, HookStep):
+                step.rest = steps[place + 1 :]
         self._made[app] = steps
         return steps
 

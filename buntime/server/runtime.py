@@ -42,6 +42,8 @@ from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
+from buntime.server.plugins.hooking import Hooking
+from buntime.server.plugins.without import WithoutPlugins
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
@@ -142,7 +144,17 @@ class Runtime:
         self._api = Api(
             live, self._pool, self._catalog, metrics, guesses=guesses, local_key=LocalKey(live, log)
         )
-        self._pipeline = Pipeline(live, self._catalog, self._pool, self._api, log, guesses=guesses)
+        plugins = WithoutPlugins()
+        self._pipeline = Pipeline(
+            live,
+            self._catalog,
+            self._pool,
+            self._api,
+            log,
+            guesses=guesses,
+            plugins=plugins,
+            hooking=Hooking(self._loop, log, plugins, api_prefix=live.now.api_prefix),
+        )
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
         self._listeners = [

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.access.keys import bears_key, is_key_field
+from buntime.core.access.paths import plain_path
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
 from buntime.core.http1.window import body_too_large
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
 from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
 
@@ -75,6 +77,22 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
         return True
 
     return answer_static
+
+
+def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
+    """Answers from the page of a plugin, except where its manifest sends requests to code."""
+    page = site.page if site is not None else None
+    answer = static_step(page, recheck_s=recheck_s) if page is not None else None
+    if site is None or page is None or answer is None:
+        return None
+    has_code, routes = site.app is not None, site.routes
+
+    def answer_page(exchange: Exchange, _: App, target: Target) -> bool:
+        if has_code and routes.may_cover(plain_path(target.rest) or target.rest):
+            return False
+        return answer(exchange, page, target)
+
+    return answer_page
 
 
 def size_step(app: App) -> AppStep | None:

@@ -17,6 +17,7 @@ from buntime.core.settings.load import Settings, load_settings
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
+from buntime.server.plugins.without import WithoutPlugins
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 
@@ -63,6 +64,8 @@ class Way:
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
             guesses=Guesses(),
+            plugins=WithoutPlugins(),
+            hooking=None,  # type: ignore[arg-type]  # nobody is asked
         )
 
     def error(self, event: str, _: str, /, **__: object) -> None:

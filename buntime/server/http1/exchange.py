@@ -202,6 +202,10 @@ class Exchange(HeldRequest):
             return True
         return self.review is not None and self.review.has_begun
 
+    def have_reviewed(self, review: Review) -> None:
+        """Have the answer looked at before it leaves."""
+        self.review = review
+
     def reviewed(self, status: int, fields: Fields) -> None:
         """The answer under review may leave, with this status and these fields."""
         review, self.review = self.review, None
@@ -210,11 +214,11 @@ class Exchange(HeldRequest):
         self.restart_deadline()
         review.release(status, fields)
 
-    def replace(self, status: int, fields: Fields, body: bytes) -> None:
-        """This is the answer, in place of the one under review."""
+    def replace(self, review: Review | None) -> None:
+        """Another answer will come in place of the one under review; `review` is for that."""
         self._drop_review()
         self.detach("error")
-        self.respond(status, fields, body)
+        self.review = review
 
     def _hold(self, status: int, fields: Fields, begin: Begin) -> None:
         if self.review is None:

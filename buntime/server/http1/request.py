@@ -14,6 +14,8 @@ from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.handover import write_fields_for_app
 from buntime.core.http1.head import Head
 from buntime.core.http1.window import UploadWindow
+from buntime.core.plugins.identity import Identity, identity_fields
+from buntime.core.plugins.rerouting import AppChoice
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.websocket.handshake import Upgrade, accept_response
@@ -29,14 +31,17 @@ class ClientRequest:
     __slots__ = (
         "_reader",
         "_service",
+        "_told_text",
         "_upload",
         "app",
         "base",
         "body_max_bytes",
+        "chosen",
         "client",
         "head",
         "headers",
         "id",
+        "identity",
         "meter",
         "sender",
         "started_s",
@@ -60,6 +65,10 @@ class ClientRequest:
         # the body, once a worker has it, and what a WebSocket's client sends
         self._upload: UploadWindow | None = None
         self.worker_name = ""  # the last that had it
+        # what plugins have said of it
+        self.identity: Identity | None = None
+        self.chosen: AppChoice | None = None
+        self._told_text = ""  # fields for the app that tell of the identity
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
     @property
@@ -136,6 +145,21 @@ class ClientRequest:
         """Take these fields of the request away from whoever answers."""
         self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
 
+    def rewrite(self, head: Head) -> None:
+        """A plugin has another path, or other fields, in mind."""
+        self.head = head
+        self.headers = head.headers
+
+    def identify(self, identity: Identity) -> None:
+        """A plugin knows who asks."""
+        self.identity = identity
+        fields = [f"[{quote(name)},{quote(value)}]," for name, value in identity_fields(identity)]
+        self._told_text = "".join(fields)
+
+    def choose(self, app: AppChoice) -> None:
+        """A plugin has another app in mind than the path names."""
+        self.chosen = app
+
     def to_line(self, number: int, body: bytes, *, ended: bool) -> bytes:
         """The REQUEST for a worker in whose channel it has this number; `body` is its payload.
 
@@ -157,7 +181,8 @@ class ClientRequest:
             f'"scheme":"{sender.scheme}","version":"{head.version}",'
             f'"client":{_quote_address(sender.client)},'
             f'"server":{_quote_address(self.client.address)},'
-            f'"headers":[{fields}["x-base",{base}],["x-request-id",{request_id}]],'
+            f'"headers":[{fields}{self._told_text}["x-base",{base}],'
+            f'["x-request-id",{request_id}]],'
             f'"request_id":{request_id},"end":{"true" if ended else "false"}{more}}}\n'
         ).encode("ascii")
 

@@ -33,11 +33,11 @@ class Reviewer(Protocol):
 class Review:
     """What is kept of an answer while it is looked at."""
 
-    __slots__ = ("_begin", "_resources", "_rest", "_reviewer", "has_begun")
+    __slots__ = ("_begin", "_resources", "_rest", "has_begun", "reviewer")
 
     def __init__(self, reviewer: Reviewer) -> None:
         self.has_begun = False  # is there a head that is being looked at?
-        self._reviewer = reviewer
+        self.reviewer = reviewer
         self._begin: Begin | None = None
         self._rest: list[Callable[[], None]] = []
         self._resources: list[Resource] = []  # what is to be closed where nothing is sent
@@ -46,7 +46,7 @@ class Review:
         """Keep the answer that `begin` begins, and have its head looked at."""
         self.has_begun = True
         self._begin = begin
-        self._reviewer.on_answer(status, [(name, value) for name, value in fields])
+        self.reviewer.on_answer(status, [(name, value) for name, value in fields])
 
     def keep(self, act: Callable[[], None], resource: Resource | None = None) -> None:
         """Do this when the head has left. The resource is closed where it never does."""
@@ -66,6 +66,6 @@ class Review:
         """Let none of it go."""
         if self.has_begun:
             self.has_begun = False
-            self._reviewer.on_dropped()
+            self.reviewer.on_dropped()
         for resource in self._resources:
             resource.close()

@@ -1,58 +1,93 @@
 """What a plugin's worker is asked beside its requests: what its hooks say of those of others.
 
-Each HOOK is answered by exactly one VERDICT, also after a CANCEL, or by the worker's end.
+Each HOOK is answered by exactly one VERDICT, also after a CANCEL, or by the worker's end. Where the
+verdict is an answer, its body may follow in pieces, each a BODY, under credit.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from buntime import wire
 from buntime.core.pool import claims
-from buntime.server.pool.channel import Channel, L
+from buntime.server.pool.channel import Channel
 
 
 class Asker(Protocol):
     """Who has asked, and waits."""
 
     def on_verdict(self, message: wire.Message, payload: bytes) -> None:
-        """What the hook says; unchecked. Raises ValueError where a worker must not say so."""
+        """What the hook says; unchecked."""
 
     def on_lost(self) -> None:
-        """There will be no verdict: the worker has ended."""
+        """There will be nothing more: the worker has ended."""
+
+
+class PieceTaker(Asker, Protocol):
+    """Who takes an answer's pieces."""
+
+    def on_piece(self, payload: bytes, *, end: bool) -> None:
+        """Raises ValueError where it is beyond the worker's credit."""
 
 
 class Asking:
     """The questions that one worker has."""
 
-    __slots__ = ("_asked", "_post")
+    __slots__ = ("_asked", "_channel", "_takers")
 
-    def __init__(self, channel: Channel[L]) -> None:
-        self._post = channel.post
+    def __init__(self, channel: Channel[Any]) -> None:
+        self._channel = channel
         self._asked: dict[int, Asker | None] = {}  # None: nobody waits for it any more
+        self._takers: dict[int, PieceTaker | None] = {}  # of answers that have begun
 
     def __len__(self) -> int:
         """How many questions it has, with those that nobody waits for."""
-        return len(self._asked)
+        return len(self._asked) + len(self._takers)
+
+    @property
+    def is_open(self) -> bool:
+        """Can the worker be asked?"""
+        return self._channel.is_open
 
     def ask(self, number: int, message: wire.Message, payload: bytes, asker: Asker) -> None:
         """Send a HOOK; `number` is new to the channel."""
         self._asked[number] = asker
-        self._post({**message, "type": wire.HOOK, "id": number}, payload)
+        self._channel.post({**message, "type": wire.HOOK, "id": number}, payload)
+
+    def go_on(self, number: int, taker: PieceTaker) -> None:
+        """The verdict of this number is an answer whose pieces are for `taker`."""
+        self._takers[number] = taker
+
+    def grant(self, number: int, credit: int) -> None:
+        """So many more bytes of its answer may come."""
+        self._channel.post({"type": wire.WINDOW, "id": number, "credit": credit})
 
     def give_up(self, number: int, reason: str) -> None:
         """Nobody waits for it any more."""
-        if self._asked.get(number) is not None:
-            self._asked[number] = None
-            self._post({"type": wire.CANCEL, "id": number, "reason": reason})
+        for waiting in (self._asked, self._takers):
+            if waiting.get(number) is not None:
+                waiting[number] = None
+                self._channel.post({"type": wire.CANCEL, "id": number, "reason": reason})
 
     def take_verdict(self, message: wire.Message, payload: bytes) -> None:
         """Raises KeyError or ValueError where there was no such question."""
-        asker = self._asked.pop(claims.whole(message["id"], 1))
+        number = claims.whole(message["id"], 1)
+        asker = self._asked.pop(number)
+        if not claims.flag(message.get("end", True)):
+            self._takers[number] = None
         if asker is not None:
             asker.on_verdict(message, payload)
 
+    def take_piece(self, number: int, payload: bytes, *, end: bool) -> bool:
+        """Whether anybody waits for it. Raises KeyError where there is no such answer."""
+        taker = self._takers.pop(number) if end else self._takers[number]
+        if taker is None:
+            return False
+        taker.on_piece(payload, end=end)
+        return True
+
     def lose(self) -> None:
         """The worker has ended."""
-        asked, self._asked = self._asked, {}
-        for asker in asked.values():
+        lost = [*self._asked.values(), *self._takers.values()]
+        self._asked, self._takers = {}, {}
+        for asker in lost:
             if asker is not None:
                 asker.on_lost()

@@ -50,7 +50,7 @@ class Worker:
         self._in_hand: dict[int, Assignment] = {}
         self._stuck = 0  # of those in hand
         self._talk = SmallTalk(loop.now)
-        self._asking = Asking(self._channel)  # of a plugin's worker
+        self.asking = Asking(self._channel)  # of a plugin's worker
 
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
@@ -87,12 +87,8 @@ class Worker:
     def ask(self, message: wire.Message, payload: bytes, asker: Asker) -> int:
         """Ask its plugin's hooks; returns the number to `give_up` by."""
         self._last_id += 1
-        self._asking.ask(self._last_id, message, payload, asker)
+        self.asking.ask(self._last_id, message, payload, asker)
         return self._last_id
-
-    def give_up(self, number: int, reason: str) -> None:
-        """Nobody waits for the verdict of this number any more."""
-        self._asking.give_up(number, reason)
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""
@@ -147,7 +143,7 @@ class Worker:
     def drain(self) -> list[Exchange]:
         """The process has died: take what it sent last, then give up what it has in hand."""
         self._channel.drain()
-        self._asking.lose()
+        self.asking.lose()
         left = [each for each in self._in_hand.values() if each.state is State.LIVE]
         self._in_hand.clear()
         for assignment in left:
@@ -205,11 +201,15 @@ class Worker:
             assignment.on_late(len(payload))
 
     def _on_body(self, message: wire.Message, payload: bytes) -> None:
-        assignment = self._in_hand[message["id"]]
-        exchange = assignment.exchange
-        end = claims.flag(message["end"])
+        number, end = message["id"], claims.flag(message["end"])
         if not payload and not end:
             raise ValueError("an empty BODY that ends nothing")
+        assignment = self._in_hand.get(number)
+        if assignment is None:
+            if not self.asking.take_piece(number, payload, end=end):
+                self._talk.put_up(self._last_id)
+            return
+        exchange = assignment.exchange
         if assignment.state is State.LIVE:
             if exchange.answer is None and not exchange.is_under_review:
                 raise ValueError("a BODY before its RESPONSE")
@@ -273,7 +273,7 @@ class Worker:
             self._talk.put_up(self._last_id)
 
     def _on_verdict(self, message: wire.Message, payload: bytes) -> None:
-        self._asking.take_verdict(message, payload)
+        self.asking.take_verdict(message, payload)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]

@@ -34,6 +34,7 @@ class FakePool:
     def __init__(self) -> None:
         self.report = self
         self.sandboxes = SimpleNamespace(to_json=lambda: {"level": "off"})
+        self.groups = SimpleNamespace(to_json=lambda: {"memoryMax": False})
         self.recycled: list[tuple[str, str | None]] = []
 
     def workers(self, now: float) -> list[object]:
@@ -264,6 +265,7 @@ def test_the_pool_s_report(fixture: Fixture) -> None:
         "workers": [{"id": "w1", "now": now}],
         "apps": [{"app": "shop"}],
         "sandbox": {"level": "off"},
+        "limits": {"memoryMax": False},
     }
     assert fixture.ask("/api/workers/stats").json == {"shop": {"requestCount": 3}}
     assert fixture.ask("/api/workers/metrics").json == "json"

@@ -110,7 +110,8 @@ def test_another_answer_takes_its_place(client: FakeClient, reviewer: Reviewer) 
     """The app's own is cancelled, and nothing of it leaves."""
     exchange = reviewed(client, reviewer)
     worker = streaming(exchange)
-    exchange.replace(403, [], b"no")
+    exchange.replace(None)
+    exchange.respond(403, [], b"no")
     assert worker.detached == ["error"]
     assert client.written.startswith(b"HTTP/1.1 403 ")
     assert client.written.endswith(b"\r\n\r\nno")

@@ -1,0 +1,1 @@
+"""Plugins: their lives, and the way of requests through their hooks."""

@@ -1,0 +1,157 @@
+"""The way of an answer back through the on_response hooks of those plugins that had the request.
+
+The last that was asked about the request is the first that sees the answer. What one changes the
+next one sees. One that answers in the app's place ends the app's answer; those before it see its
+own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from buntime.core.http1.section import Fields
+from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.plugins.plan import ON_RESPONSE, Hook
+from buntime.core.plugins.verdict import Change, Failed, Question, Respond, read_verdict
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.review import Review
+from buntime.server.loop import Loop
+from buntime.server.plugins.asked import Facts, question
+from buntime.server.plugins.failing import failed, tell, unavailable
+from buntime.server.plugins.pieces import answer_by
+from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+
+class Joined:
+    """A plugin that had the request: its hook, and the worker of the generation that had it."""
+
+    __slots__ = ("facts", "hook", "worker")
+
+    def __init__(self, hook: Hook, worker: Worker, facts: Facts) -> None:
+        self.hook = hook
+        self.worker = worker
+        self.facts = facts
+
+
+class Shared(Protocol):
+    """What all ways through hooks have in common."""
+
+    loop: Loop
+    log: Log
+
+
+class Answers:
+    """The reviewer of one request's answer."""
+
+    __slots__ = ("_asked", "_cookies", "_exchange", "_fields", "_joined", "_shared", "_status")
+
+    def __init__(self, shared: Shared, exchange: Exchange, joined: list[Joined]) -> None:
+        self._shared = shared
+        self._exchange = exchange
+        self._joined = joined
+        self._cookies: list[tuple[str, str]] = []
+        self._status = 0
+        self._fields: Fields = ()
+        self._asked: tuple[Joined, int] | None = None  # and the number of the HOOK
+
+    def join(self, hook: Hook, worker: Worker, facts: Facts) -> None:
+        """Have this plugin asked, before those that joined earlier."""
+        self._joined.append(Joined(hook, worker, facts))
+
+    def set_cookies(self, values: tuple[str, ...]) -> None:
+        """Have the answer set cookies, as a plugin has wished."""
+        self._cookies += [("set-cookie", value) for value in values]
+
+    # Reviewer
+
+    def on_answer(self, status: int, fields: list[tuple[str, str]]) -> None:
+        self._status = status
+        self._fields = (*fields, *self._cookies)
+        self._ask_next()
+
+    def on_dropped(self) -> None:
+        self._give_up("client")
+
+    # Asker
+
+    def on_verdict(self, message: Message, payload: bytes) -> None:
+        joined, number = self._take()
+        asked = Question(ON_RESPONSE, joined.hook.stage, seen=Change(self._status, self._fields))
+        try:
+            verdict = read_verdict(message, asked)
+        except BadVerdict as exc:
+            self._fail(joined, str(exc))
+            return
+        if isinstance(verdict, Failed):
+            self._fail(joined, verdict.error, verdict.traceback)
+        elif isinstance(verdict, Respond):
+            self._replace(joined, number, verdict, payload)
+        else:
+            if isinstance(verdict, Change):
+                self._status, self._fields = verdict.status, verdict.headers
+            self._ask_next()
+
+    def on_lost(self) -> None:
+        joined, _ = self._take()
+        self._fail(joined, "its process has ended")
+
+    # Expiring
+
+    def on_timeout(self) -> None:
+        if self._asked is not None:
+            joined, number = self._asked
+            joined.worker.asking.give_up(number, "deadline")
+            self._asked = None
+            self._fail(joined, f"it did not answer in {joined.hook.timeout_s:g} s")
+
+    # How it is done
+
+    def _ask_next(self) -> None:
+        while self._joined:
+            joined = self._joined.pop()
+            if joined.worker.asking.is_open:
+                self._ask(joined)
+                return
+            if not self._passes_over(joined, "its process has ended"):
+                return
+        self._exchange.reviewed(self._status, self._fields)
+
+    def _ask(self, joined: Joined) -> None:
+        message = question(joined.hook, ON_RESPONSE, self._exchange, joined.facts)
+        fields = [[name, value] for name, value in self._fields]
+        message["response"] = {"status": self._status, "headers": fields}
+        self._shared.loop.timeouts(joined.hook.timeout_s).start(self)
+        self._asked = joined, joined.worker.ask(message, b"", self)
+
+    def _take(self) -> tuple[Joined, int]:
+        if self._asked is None:
+            raise AssertionError("a verdict that nobody has asked for")
+        asked, self._asked = self._asked, None
+        self._shared.loop.timeouts(asked[0].hook.timeout_s).stop(self)
+        return asked
+
+    def _give_up(self, reason: str) -> None:
+        if self._asked is not None:
+            joined, number = self._take()
+            joined.worker.asking.give_up(number, reason)
+
+    def _fail(self, joined: Joined, why: str, stack: str = "") -> None:
+        if self._passes_over(joined, why, stack):
+            self._ask_next()
+
+    def _passes_over(self, joined: Joined, why: str, stack: str = "") -> bool:
+        """Whether the answer goes on as it is; else it has become an error."""
+        why = f"{why}; the app has answered already"
+        tell(self._shared.log, joined.hook, ON_RESPONSE, self._exchange, why, stack=stack)
+        if joined.hook.ignores:
+            return True
+        is_away = not joined.worker.asking.is_open
+        self._exchange.fail((unavailable if is_away else failed)(joined.hook.plugin))
+        return False
+
+    def _replace(self, joined: Joined, number: int, verdict: Respond, payload: bytes) -> None:
+        rest = Answers(self._shared, self._exchange, self._joined)
+        self._exchange.replace(Review(rest))
+        answer_by(self._exchange, joined.worker, number, verdict, payload)

@@ -1,0 +1,47 @@
+"""What comes of a hook that does not say what it should: the log's, the counters', the client's."""
+
+from buntime.core.errors import ServerFault
+from buntime.core.plugins.plan import Hook
+from buntime.server.http1.exchange import Exchange
+from buntime.server.telemetry.logs import Log
+
+
+def unavailable(plugin: str) -> ServerFault:
+    """It is away, or may not be passed. Why is for the log, not for clients."""
+    return ServerFault(
+        503,
+        "plugin_unavailable",
+        f"the plugin {plugin} is not available",
+        headers=(("Retry-After", "1"),),
+    )
+
+
+def all_closed() -> ServerFault:
+    """A plugin cannot be read, so nobody knows what it guards."""
+    return ServerFault(
+        503,
+        "plugin_unavailable",
+        "a plugin cannot be read, and might guard this",
+        headers=(("Retry-After", "1"),),
+    )
+
+
+def failed(plugin: str) -> ServerFault:
+    return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed at this request")
+
+
+def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack: str = "") -> None:
+    """A hook has failed; `name` is "on_request" or "on_response"."""
+    fields: dict[str, object] = {
+        "plugin": hook.plugin,
+        "hook": name,
+        "error": why,
+        "request_id": exchange.id,
+        "method": exchange.head.method,
+        "path": exchange.head.path,
+        **({"stack": stack} if stack else {}),
+    }
+    if hook.ignores:
+        log.warn("plugin.hook_ignored", "a plugin's hook failed, and was passed over", **fields)
+    else:
+        log.error("plugin.hook_failed", "a plugin's hook failed", **fields)

@@ -1,0 +1,227 @@
+"""The way of a request through the hooks of plugins, one after the other.
+
+    begin ──> closed, away: 503, or passed over
+          ──> HOOK ──> VERDICT    continue: the next one; respond: the plugin answers
+                                  failed, bad, late: 502, or passed over (`onError: ignore`)
+
+While a hook has the request its body waits, and the app's time has not begun. The plugins that it
+went through see its answer on the way back, see `answers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from buntime.core.errors import HttpError
+from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
+from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.review import Review
+from buntime.server.loop import Loop
+from buntime.server.plugins.answers import Answers
+from buntime.server.plugins.asked import Facts, question
+from buntime.server.plugins.failing import failed, tell, unavailable
+from buntime.server.plugins.pieces import answer_by
+from buntime.server.plugins.sites import PluginSite
+from buntime.server.pool.responders import Waiting
+from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+
+class Plugins(Protocol):
+    """The plugins, as far as requests need them."""
+
+    @property
+    def plan(self) -> Plan:
+        """Whose hooks are asked about what, as it holds now."""
+
+    def worker_of(self, name: str) -> Worker | None:
+        """The worker of the generation that serves; None while it is away."""
+
+    def at_base(self, segment: str) -> PluginSite | None:
+        """What a plugin has at "/" and this segment."""
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when any of these may have changed."""
+
+
+class Hooking:
+    """Sends requests through hooks."""
+
+    def __init__(self, loop: Loop, log: Log, plugins: Plugins, *, api_prefix: str) -> None:
+        self.loop = loop
+        self.log = log
+        self.plugins = plugins
+        self.api_prefix = api_prefix
+
+    def begin(
+        self, exchange: Exchange, hooks: Sequence[Hook], facts: Facts, then: Callable[[], None]
+    ) -> bool:
+        """Ask these hooks about a request that nobody has in hand.
+
+        True where it is answered, or will be: then `then` goes on with it when all have let it
+        pass. Raises HttpError where it may not pass.
+        """
+        return _Way(self, exchange, hooks, facts, then).advance()
+
+    def is_closed(self, plan: Plan, exchange: Exchange) -> bool:
+        """Whether nothing may pass, since who guards it cannot be read; told to the log."""
+        if not plan.closed:
+            return False
+        self.log.warn(
+            "plugin.closed",
+            "a plugin cannot be read, so nothing passes",
+            error=plan.closed,
+            request_id=exchange.id,
+        )
+        return True
+
+
+class _Way(Waiting):
+    """One request's way; it has the request while a hook is asked."""
+
+    __slots__ = ("_asked", "_exchange", "_facts", "_hooks", "_next", "_shared", "_then")
+
+    def __init__(
+        self,
+        shared: Hooking,
+        exchange: Exchange,
+        hooks: Sequence[Hook],
+        facts: Facts,
+        then: Callable[[], None],
+    ) -> None:
+        self._shared = shared
+        self._exchange = exchange
+        self._hooks = hooks
+        self._facts = facts
+        self._then = then
+        self._next = 0
+        self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
+
+    def advance(self) -> bool:
+        """Ask the next one; False where none is left."""
+        while self._next < len(self._hooks):
+            hook = self._hooks[self._next]
+            self._next += 1
+            worker = None if hook.closed or hook.away else self._worker_of(hook)
+            if worker is not None:
+                if hook.has_request:
+                    self._ask(hook, worker)
+                    return True
+                self._join(hook, worker)
+            elif hook.closed or not hook.ignores:
+                raise unavailable(hook.plugin)
+        return False
+
+    # Asker
+
+    def on_verdict(self, message: Message, payload: bytes) -> None:
+        hook, worker, number = self._take()
+        has_identity = self._exchange.identity is not None
+        asked = Question(ON_REQUEST, hook.stage, has_identity, self._shared.api_prefix)
+        try:
+            verdict = read_verdict(message, asked)
+        except BadVerdict as exc:
+            self._fail(hook, str(exc))
+            return
+        if isinstance(verdict, Continue):
+            self._pass(hook, worker, verdict)
+        elif isinstance(verdict, Respond):
+            self._exchange.take_back()
+            answer_by(self._exchange, worker, number, verdict, payload)
+        elif isinstance(verdict, Failed):
+            self._fail(hook, verdict.error, verdict.traceback)
+
+    def on_lost(self) -> None:
+        hook, _, _ = self._take()
+        tell(self._shared.log, hook, ON_REQUEST, self._exchange, "its process has ended")
+        if hook.ignores:
+            self._go_on()
+        else:
+            self._exchange.fail(unavailable(hook.plugin))
+
+    # Expiring
+
+    def on_timeout(self) -> None:
+        if self._asked is not None:
+            hook, worker, number = self._take()
+            worker.process.stacks.ask(
+                worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
+            )
+            worker.asking.give_up(number, "deadline")
+            self._fail(hook, f"it did not answer in {hook.timeout_s:g} s")
+
+    # Responder
+
+    def on_detached(self, reason: str) -> None:
+        if self._asked is not None:
+            _, worker, number = self._take()
+            worker.asking.give_up(number, reason)
+
+    def on_deadline(self) -> None:
+        raise AssertionError("no time of the app's passes while a hook is asked")
+
+    # How it is done
+
+    def _worker_of(self, hook: Hook) -> Worker | None:
+        worker = self._shared.plugins.worker_of(hook.plugin)
+        return worker if worker is not None and worker.asking.is_open else None
+
+    def _ask(self, hook: Hook, worker: Worker) -> None:
+        if self._exchange.responder is not self:
+            self._exchange.lend(self)
+        message = question(hook, ON_REQUEST, self._exchange, self._facts)
+        self._shared.loop.timeouts(hook.timeout_s).start(self)
+        self._asked = hook, worker, worker.ask(message, b"", self)
+
+    def _take(self) -> tuple[Hook, Worker, int]:
+        if self._asked is None:
+            raise AssertionError("a verdict that nobody has asked for")
+        asked, self._asked = self._asked, None
+        self._shared.loop.timeouts(asked[0].timeout_s).stop(self)
+        return asked
+
+    def _pass(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
+        exchange = self._exchange
+        if verdict.changes or verdict.path is not None:
+            exchange.rewrite(applied(exchange.head._replace(headers=exchange.headers), verdict))
+        if verdict.identity is not None:
+            exchange.identify(verdict.identity)
+        if verdict.app is not None:
+            exchange.choose(verdict.app)
+        self._join(hook, worker)
+        if verdict.cookies:
+            self._answers().set_cookies(verdict.cookies)
+        self._go_on()
+
+    def _join(self, hook: Hook, worker: Worker) -> None:
+        if hook.has_response:
+            self._answers().join(hook, worker, self._facts)
+
+    def _answers(self) -> Answers:
+        review = self._exchange.review
+        if review is not None and isinstance(review.reviewer, Answers):
+            return review.reviewer
+        answers = Answers(self._shared, self._exchange, [])
+        self._exchange.have_reviewed(Review(answers))
+        return answers
+
+    def _fail(self, hook: Hook, why: str, stack: str = "") -> None:
+        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
+        if hook.ignores:
+            self._go_on()
+        else:
+            self._exchange.fail(failed(hook.plugin))
+
+    def _go_on(self) -> None:
+        try:
+            if self.advance():
+                return
+        except HttpError as error:
+            self._exchange.fail(error)
+            return
+        self._exchange.take_back()
+        self._then()

@@ -1,0 +1,71 @@
+"""The answer that a plugin gives in the place of the app's: whole, or by pieces under credit."""
+
+from buntime import wire
+from buntime.core.errors import ServerFault
+from buntime.core.plugins.verdict import Respond
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Kind
+from buntime.server.pool.worker import Worker
+
+_STALL_S = 30.0  # between two pieces
+
+
+def answer_by(
+    exchange: Exchange, worker: Worker, number: int, verdict: Respond, payload: bytes
+) -> None:
+    """Answer with what the VERDICT of this number says; nobody has the exchange."""
+    if verdict.end:
+        exchange.respond(verdict.status, verdict.headers, payload)
+        return
+    pieces = Pieces(exchange, worker, number)
+    exchange.hand_over(pieces, _STALL_S)
+    worker.asking.go_on(number, pieces)
+    exchange.stream(verdict.status, verdict.headers, payload)
+
+
+class Pieces:
+    """A responder whose pieces come as the BODY of a HOOK."""
+
+    __slots__ = ("_exchange", "_number", "_worker")
+
+    def __init__(self, exchange: Exchange, worker: Worker, number: int) -> None:
+        self._exchange = exchange
+        self._worker = worker
+        self._number = number
+
+    # Responder
+
+    def on_body(self, data: bytes, ended: bool) -> None:
+        raise AssertionError("a hook that has answered has no credit for a body")
+
+    def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
+        raise AssertionError("what a hook answers is no WebSocket")
+
+    def on_last_message(self) -> None:
+        raise AssertionError("what a hook answers is no WebSocket")
+
+    def on_taken(self, size_bytes: int) -> None:
+        self._worker.asking.grant(self._number, size_bytes)
+
+    def on_detached(self, reason: str) -> None:
+        self._worker.asking.give_up(self._number, reason)
+
+    def on_deadline(self) -> None:
+        self._exchange.fail(ServerFault(504, "plugin_timeout", "a plugin did not go on answering"))
+
+    # Asker
+
+    def on_verdict(self, message: wire.Message, payload: bytes) -> None:
+        raise ValueError("a second VERDICT")
+
+    def on_piece(self, payload: bytes, *, end: bool) -> None:
+        """The next piece of the body."""
+        self._exchange.restart_deadline()
+        if payload:
+            self._exchange.send(payload)
+        if end and self._exchange.responder is self:
+            self._exchange.release()
+            self._exchange.finish()
+
+    def on_lost(self) -> None:
+        self._exchange.fail(ServerFault(502, "worker_died", "a plugin's process has ended"))

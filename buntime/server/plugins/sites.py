@@ -1,0 +1,20 @@
+"""What a plugin has at its base: code, a page, or both."""
+
+from dataclasses import dataclass
+
+from buntime.core.access.publicroutes import Patterns
+from buntime.core.apps.app import App
+
+
+@dataclass(frozen=True)
+class PluginSite:
+    """Of one plugin. `app` is its code, `page` its page and the files beside it, if it has them.
+
+    What `routes`, below the base, cover goes to the code, all else to the page.
+    """
+
+    name: str
+    app: App | None
+    page: App | None
+    routes: Patterns
+    unavailable: str = ""  # why it cannot answer

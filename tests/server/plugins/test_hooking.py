@@ -1,0 +1,367 @@
+"""The way of a request through hooks, and of its answer back; with workers that are none."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.errors import ServerFault
+from buntime.core.plugins.manifest import parse_plugin_manifest
+from buntime.core.plugins.plan import NO_PLUGINS, Hook, Plan, Standing, compile_plan
+from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.asked import Facts
+from buntime.server.plugins.hooking import Hooking
+from tests.support.exchanges import FakeClient
+
+GET = b"GET /shop/a%20b?x=1 HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\n\r\n"
+FACTS = Facts("shop", None, "/a%20b", is_public=False)
+BOTH = frozenset({"on_request", "on_response"})
+
+
+class FakeWorker:
+    """A plugin's worker that answers what a test has it answer."""
+
+    def __init__(self) -> None:
+        self.asking = self
+        self.is_open = True
+        self.asked: list[tuple[dict[str, Any], Any]] = []
+        self.given_up: list[tuple[int, str]] = []
+        self.stacks: list[object] = []
+        self.log = None
+        self.process = SimpleNamespace(
+            stacks=SimpleNamespace(ask=lambda log, late: self.stacks.append(late))
+        )
+        self.credit = 0
+        self.taker: Any = None
+
+    def ask(self, message: dict[str, Any], payload: bytes, asker: Any) -> int:
+        self.asked.append((message, asker))
+        return len(self.asked)
+
+    def give_up(self, number: int, reason: str) -> None:
+        self.given_up.append((number, reason))
+
+    def go_on(self, number: int, taker: Any) -> None:
+        self.taker = taker
+
+    def grant(self, number: int, credit: int) -> None:
+        self.credit += credit
+
+    def say(self, action: str, payload: bytes = b"", **said: Any) -> None:
+        """The verdict on what it was asked last."""
+        self.asked[-1][1].on_verdict(
+            {"type": "VERDICT", "id": 1, "action": action, **said}, payload
+        )
+
+    def die(self) -> None:
+        self.is_open = False
+        self.asked[-1][1].on_lost()
+
+
+class Ways:
+    """Plugins "a", "b" and so on that are asked in this order, and one request."""
+
+    def __init__(self, names: str = "a", **keys: object) -> None:
+        self.client = FakeClient()
+        self.logged: list[dict[str, Any]] = []
+        log = SimpleNamespace(
+            error=lambda event, _, **fields: self.logged.append({"event": event, **fields}),
+            warn=lambda event, _, **fields: self.logged.append({"event": event, **fields}),
+        )
+        self.workers = {name: FakeWorker() for name in names}
+        self.hooking = Hooking(
+            self.client.fake_service.loop, cast(Any, log), cast(Any, self), api_prefix=""
+        )
+        self.hooks = hooks(names, **keys)
+        self.exchange = self.client.request(GET)
+        self.passed = 0
+
+    plan = NO_PLUGINS
+
+    def worker_of(self, name: str) -> Any:
+        return self.workers.get(name)
+
+    def begin(self) -> bool:
+        return self.hooking.begin(self.exchange, self.hooks, FACTS, self.then)
+
+    def then(self) -> None:
+        self.passed += 1
+
+    def pass_late(self, seconds: float) -> None:
+        loop = self.client.fake_service.loop
+        loop.now += seconds
+        for queue in loop._queues.values():
+            queue.expire(loop.now)
+
+
+def hooks(names: str, on: frozenset[str] = BOTH, away: str = "", **keys: object) -> list[Hook]:
+    standings = []
+    for name in names:
+        text = json.dumps({"name": name, **keys}).encode()
+        manifest, _ = parse_plugin_manifest(
+            text, path="buntime.yaml", body_default=1000, body_max=1000
+        )
+        standings.append(Standing(manifest, on, away))
+    plan = compile_plan(standings, {})
+    return list(plan.hooks)
+
+
+def request(ways: Ways, name: str = "a") -> dict[str, Any]:
+    found: dict[str, Any] = ways.workers[name].asked[-1][0]["request"]
+    return found
+
+
+def test_a_hook_is_told_of_the_request() -> None:
+    """The path is below the base and decoded, the rest as it came."""
+    ways = Ways()
+    assert ways.begin()
+    told = request(ways)
+    assert (told["method"], told["path"], told["query"]) == ("GET", "/a b", "x=1")
+    assert ["x-a", "1"] in told["headers"]
+    assert (told["host"], told["app"], told["isWebSocket"]) == ("shop.example", "shop", False)
+
+
+def test_each_is_asked_after_the_other_has_let_it_pass() -> None:
+    """The request goes on when all have."""
+    ways = Ways("ab")
+    ways.begin()
+    assert not ways.workers["b"].asked
+    ways.workers["a"].say("continue")
+    assert not ways.passed
+    ways.workers["b"].say("continue")
+    assert ways.passed == 1
+    assert ways.exchange.responder is None
+
+
+def test_a_field_that_one_sets_is_seen_by_the_next() -> None:
+    """And by the app, which gets what came in its place."""
+    ways = Ways("ab")
+    ways.begin()
+    ways.workers["a"].say("continue", headers={"X-A": "2"})
+    assert ["x-a", "2"] in request(ways, "b")["headers"]
+    assert ["x-a", "1"] not in request(ways, "b")["headers"]
+    assert ("x-a", "2") in ways.exchange.headers
+
+
+def test_a_plugin_answers() -> None:
+    """Nobody else is asked, and the app gets no request."""
+    ways = Ways("ab")
+    ways.begin()
+    ways.workers["a"].say("respond", b"no", status=401, headers=[["x-why", "key"]])
+    assert ways.client.written.startswith(b"HTTP/1.1 401 ")
+    assert ways.client.written.endswith(b"\r\n\r\nno")
+    assert not ways.passed
+    assert not ways.workers["b"].asked
+
+
+def test_a_plugin_answers_by_pieces() -> None:
+    """Under credit, as apps do."""
+    ways = Ways()
+    ways.begin()
+    worker = ways.workers["a"]
+    worker.say("respond", b"one", status=200, headers=[], end=False)
+    worker.taker.on_piece(b"x" * 100_000, end=False)
+    assert worker.credit >= 100_000
+    worker.taker.on_piece(b"two", end=True)
+    assert ways.client.written.endswith(b"3\r\ntwo\r\n0\r\n\r\n")
+    assert ways.exchange.is_ended
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("failed", {"error": "boom", "traceback": "..."}),
+        ("change", {"status": 200, "headers": []}),
+        ("nonsense", {}),
+        ("continue", {"path": "/x"}),
+        ("continue", {"identity": {"user": "ann"}}),
+        ("continue", {"headers": {"a b": "c"}}),
+        ("continue", {"headers": {"a": "b\r\nc: d"}}),
+        ("continue", {"headers": {"content-length": "3"}}),
+        ("continue", {"headers": {"x-identity": "{}"}}),
+        ("respond", {"status": 99, "headers": []}),
+        ("respond", {"status": 200, "headers": "x"}),
+    ],
+)
+def test_a_hook_that_fails_or_says_what_it_must_not(action: str, said: dict[str, Any]) -> None:
+    """The client gets a 502, and the log says why."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say(action, **said)
+    assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+    assert b"plugin_failed" in ways.client.written
+    assert not ways.passed
+    assert [(each["event"], each["plugin"]) for each in ways.logged] == [
+        ("plugin.hook_failed", "a")
+    ]
+
+
+def test_a_failure_can_be_ignored() -> None:
+    """Where the manifest says so the request goes on."""
+    ways = Ways("ab", onError="ignore")
+    ways.begin()
+    ways.workers["a"].say("failed", error="boom", traceback="")
+    ways.workers["b"].say("continue")
+    assert ways.passed == 1
+    assert [each["event"] for each in ways.logged] == ["plugin.hook_ignored"]
+
+
+def test_a_hook_that_is_late() -> None:
+    """It is cancelled, and what its threads do is asked for."""
+    ways = Ways(hookTimeout="2s")
+    ways.begin()
+    ways.pass_late(1.9)
+    assert ways.client.written == b""
+    ways.pass_late(0.2)
+    assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+    assert ways.workers["a"].given_up == [(1, "deadline")]
+    assert ways.workers["a"].stacks
+
+
+def test_a_hook_whose_process_dies() -> None:
+    """503: it will be back."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].die()
+    assert ways.client.written.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in ways.client.written.lower()
+
+
+def test_a_plugin_that_is_away() -> None:
+    """The request may not pass, and is refused before anybody has it in hand."""
+    ways = Ways()
+    ways.workers.clear()
+    with pytest.raises(ServerFault, match="not available") as refused:
+        ways.begin()
+    assert (refused.value.status, refused.value.code) == (503, "plugin_unavailable")
+
+
+def test_a_plugin_that_is_away_and_may_be() -> None:
+    """With `onError: ignore` the request goes on."""
+    ways = Ways(onError="ignore")
+    ways.workers.clear()
+    assert not ways.begin()
+
+
+def test_a_guard_that_does_not_serve_closes() -> None:
+    """Also where another process of it is there."""
+    ways = Ways(stage="access", away="it has failed")
+    with pytest.raises(ServerFault, match="not available"):
+        ways.begin()
+
+
+def test_the_client_leaves_while_a_hook_is_asked() -> None:
+    """The hook is told."""
+    ways = Ways()
+    ways.begin()
+    ways.exchange.on_client_left()
+    assert ways.workers["a"].given_up == [(1, "client")]
+    assert ways.exchange.is_ended
+
+
+def test_an_identity_is_told_to_the_next_and_to_the_app() -> None:
+    """It comes from stage identity alone, and once."""
+    ways = Ways("ab", stage="identity", on=frozenset({"on_request"}))
+    ways.begin()
+    ways.workers["a"].say("continue", identity={"user": "ann"})
+    assert request(ways, "b")["identity"] == {"user": "ann"}
+    ways.workers["b"].say("continue", identity={"user": "eve"})
+    assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+
+
+# Answers
+
+
+def answered(ways: Ways) -> None:
+    """All have let the request pass, and the app answers."""
+    ways.begin()
+    for worker in ways.workers.values():
+        worker.say("continue")
+    ways.exchange.respond(200, [("x-app", "1")], b"hello")
+
+
+def test_an_answer_comes_back_in_reverse() -> None:
+    """What the last one changed is what the one before it sees."""
+    ways = Ways("ab")
+    answered(ways)
+    asked, _ = ways.workers["b"].asked[-1]
+    assert asked["hook"] == "on_response"
+    assert asked["response"] == {"status": 200, "headers": [["x-app", "1"]]}
+    ways.workers["b"].say("change", status=201, headers=[["x-b", "2"]])
+    asked, _ = ways.workers["a"].asked[-1]
+    assert asked["response"] == {"status": 201, "headers": [["x-b", "2"]]}
+    assert ways.client.written == b""
+    ways.workers["a"].say("continue")
+    assert ways.client.written.startswith(b"HTTP/1.1 201 ")
+    assert b"\r\nx-b: 2\r\n" in ways.client.written
+    assert ways.client.written.endswith(b"hello")
+
+
+def test_an_answer_goes_back_through_those_alone_that_had_the_request() -> None:
+    """The one that answered has no say in it again, nor those behind it."""
+    ways = Ways("abc")
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.workers["b"].say("respond", b"no", status=403, headers=[])
+    assert [len(each.asked) for each in ways.workers.values()] == [2, 1, 0]
+    ways.workers["a"].say("continue")
+    assert ways.client.written.startswith(b"HTTP/1.1 403 ")
+
+
+def test_another_answer_in_the_apps_place() -> None:
+    """Those before it see that one."""
+    ways = Ways("ab")
+    answered(ways)
+    ways.workers["b"].say("respond", b"gone", status=410, headers=[])
+    asked, _ = ways.workers["a"].asked[-1]
+    assert asked["response"]["status"] == 410
+    ways.workers["a"].say("continue")
+    assert ways.client.written.startswith(b"HTTP/1.1 410 ")
+    assert ways.client.written.endswith(b"gone")
+
+
+def test_a_cookie_that_a_hook_sets() -> None:
+    """It is on the answer, also where the plugin has no on_response."""
+    ways = Ways(on=frozenset({"on_request"}))
+    ways.begin()
+    ways.workers["a"].say("continue", headers={"set-cookie": "seen=1; Path=/"})
+    ways.exchange.respond(200, [], b"")
+    assert b"\r\nset-cookie: seen=1; Path=/\r\n" in ways.client.written
+
+
+def test_an_answer_fails_with_its_hook() -> None:
+    """502, and the log says that the app has done its work."""
+    ways = Ways()
+    answered(ways)
+    ways.workers["a"].say("failed", error="boom", traceback="")
+    assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+    assert "answered already" in ways.logged[0]["error"]
+
+
+def test_the_answer_of_a_generation_that_is_gone() -> None:
+    """It had the request, and cannot see the answer: that may not leave."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.workers["a"].is_open = False
+    ways.exchange.respond(200, [], b"secret")
+    assert ways.client.written.startswith(b"HTTP/1.1 503 ")
+    assert b"secret" not in ways.client.written
+
+
+def test_the_client_leaves_while_its_answer_is_looked_at() -> None:
+    """The hook is told, and nothing is sent."""
+    ways = Ways()
+    answered(ways)
+    ways.exchange.on_client_left()
+    assert ways.workers["a"].given_up == [(2, "client")]
+    assert isinstance(ways.exchange, Exchange)
+    assert ways.client.written == b""
+
+
+def test_no_plugins_cost_nothing() -> None:
+    """An empty plan has no hooks for anybody."""
+    assert Plan().of("shop") == ()
