@@ -220,6 +220,24 @@ class Census:
         if worker.place < 0:
             _arrange(worker, app)
 
+    def pass_on(self, worker: WorkerState, app: AppState) -> bool:
+        """One of the worker's requests has ended, and the app's next one takes its place at once.
+
+        False, and nothing done, unless that is all that is to happen: it was full and stays so.
+        """
+        if (
+            worker.state is not _BUSY
+            or worker.in_hand < 2  # it would be idle between the two
+            or worker.in_hand - worker.open_ended != worker.capacity
+            or worker.served + 1 >= worker.requests_max
+            or worker.is_resting
+            or app.open  # another worker may be the better one
+            or app.is_dropped
+        ):
+            return False
+        worker.served += 1
+        return True
+
     # Questions
 
     def may_adopt(self, app: AppState) -> bool:

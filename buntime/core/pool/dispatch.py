@@ -57,6 +57,18 @@ class Dispatch:
             self._room.leave_lines(app)
         return decisions
 
+    def pass_on(self, worker: WorkerState, app: AppState, now: float) -> Assign | None:
+        """Have the next request of the queue take the place of one that has ended, if it can.
+
+        Under load the usual case; it comes to the same as to finish the one and to pump.
+        """
+        if not self._census.pass_on(worker, app):
+            return None
+        assign = Assign(worker.id, app.queue.take_next(now))
+        if not app.queue:
+            self._room.leave_lines(app)
+        return assign
+
     def _choose(self, app: AppState) -> WorkerState | None:
         """A worker for the next request; one that rests is used before a request waits."""
         worker = choose(app, self._chance)

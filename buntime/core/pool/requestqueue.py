@@ -13,12 +13,12 @@ class RequestQueue(dict[Ticket, float]):
     `interval_s` is the average time between two requests that leave the queue, 0 while unknown.
     """
 
-    __slots__ = ("_departed_at_s", "_interval_s", "_timeout_s")
+    __slots__ = ("_departed_at_s", "_interval_s", "_late_s")
 
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` is how long a request may wait."""
         super().__init__()
-        self._timeout_s = timeout_s
+        self._late_s = timeout_s / 2
         self._interval_s = 0.0
         self._departed_at_s = float("-inf")  # when one left the queue, or it began to fill
 
@@ -31,7 +31,7 @@ class RequestQueue(dict[Ticket, float]):
         Then most will be late, and the newest is served first, as it still has a client that
         waits: first come, first served would answer each just when its client has given up.
         """
-        return bool(self) and now - next(iter(self.values())) > self._timeout_s / 2
+        return bool(self) and now - next(iter(self.values())) > self._late_s
 
     def add(self, ticket: Ticket, now: float) -> None:
         if not self:
@@ -40,10 +40,10 @@ class RequestQueue(dict[Ticket, float]):
 
     def take_next(self, now: float) -> Ticket:
         """Take the next request out of the queue, and learn how fast the queue moves."""
-        if self.is_overloaded(now):
-            ticket, _ = self.popitem()
+        ticket = next(iter(self))
+        if now - self[ticket] > self._late_s:
+            ticket, _ = self.popitem()  # as it is overloaded
         else:
-            ticket = self.oldest()
             del self[ticket]
         passed_s = now - self._departed_at_s
         self._departed_at_s = now

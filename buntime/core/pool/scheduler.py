@@ -130,6 +130,10 @@ class Scheduler:
         app = worker.app
         if app is None or worker.in_hand < 1:
             raise AssertionError(f"{worker!r} finished what it did not have")
+        if app.queue and not was_open_ended:
+            assign = self._dispatch.pass_on(worker, app, now)
+            if assign is not None:
+                return [assign]
         self._census.finish(worker, app, now, was_open_ended)
         decisions: list[Decision] = []
         if worker.served >= worker.requests_max or worker.state is State.ENDING:

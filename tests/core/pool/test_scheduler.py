@@ -306,6 +306,22 @@ def test_a_dropped_app_finishes_what_it_has() -> None:
     assert pool.finished(worker, 2) == [End(worker)]
 
 
+def test_a_full_worker_goes_on_with_the_queue() -> None:
+    """Where one of its requests ends, the oldest that waits takes the place, up to its last."""
+    pool, app = scheduler(), AppState("a", policy(max_requests=5))
+    worker = booted(pool, app, capacity=2)  # which is its first request
+    record = pool.workers[worker]
+    for ticket in ("r1", "r2", "r3", "r4", "r5"):
+        pool.submit(app, ticket, 1)
+    assert pool.finished(worker, 2) == [Assign(worker, "r3")]
+    assert pool.finished(worker, 2) == [Assign(worker, "r4")]
+    assert (record.state, record.in_hand, record.served) == (State.BUSY, 2, 3)
+    assert pool.finished(worker, 2) == [Assign(worker, "r5")]
+    assert not app.queue
+    assert Assign not in {type(each) for each in pool.finished(worker, 2)}
+    assert (record.in_hand, record.served) == (1, 5)
+
+
 def test_a_withdrawn_request_is_not_assigned() -> None:
     """A request whose client left is not given to anybody."""
     pool, app = scheduler(), AppState("a", policy())
