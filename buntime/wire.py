@@ -260,8 +260,8 @@ class Decoder:
             self._pieces.clear()
         messages: list[Received] = []
         at = 0
+        head, self._head = self._head, None
         while len(messages) < most:
-            head = self._head
             if head is None:
                 end = data.find(b"\n", at)
                 if end < 0:
@@ -279,7 +279,7 @@ class Decoder:
                 at += size
             else:
                 messages.append((head, b""))
-            self._head = None
+            head = None
         self.has_more = len(messages) == most
         if at < len(data):
             self._pieces.append(data[at:])
