@@ -165,7 +165,7 @@ class OfLoop:
         self._thread = _thread.get_ident()
         self._held = received  # what is not for calls, and has to wait
         self._is_early = True
-        self._reading = _thread.allocate_lock()
+        self._reading = calls.unattended.reading
 
     # ---- the engine's
 

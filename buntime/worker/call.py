@@ -77,6 +77,10 @@ class Call(Job):
         self.error: ServiceError | None = None
         self.items: deque[tuple[Any, int]] = deque()  # with the credit to return
         self.unreturned = 0
+        # credit of what comes; no counter is written by both sides
+        self.came = 0
+        self.given_at_once = 0
+        self.given = 0  # by who takes the items
         self._assembly: Assembly | None = None
 
     def on_result(self, head: Message, payload: bytes) -> None:
@@ -96,8 +100,12 @@ class Call(Job):
         if "total" in head:
             self._assembly = Assembly(head)
         cost = cost_of(payload)
+        self.came += cost
+        if self.came > CALL_WINDOW + self.given_at_once + self.given:
+            raise ValueError("more than its credit")
         if payload and self._assembly is not None:
             if not self._assembly.add(payload):
+                self.given_at_once += cost
                 return cost
             value, self._assembly = self._assembly.value(), None
             if self.is_stream:

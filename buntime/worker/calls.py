@@ -147,7 +147,11 @@ class Calls:
         call.unreturned += cost
         if call.unreturned >= RETURN_BYTES and not call.has_ended:
             credit, call.unreturned = call.unreturned, 0
-            self.mailbox.send({"type": WINDOW, "id": call.id, "credit": credit})
+            call.given += credit
+            self._grant(call, credit)
+
+    def _grant(self, call: Call, credit: int) -> None:
+        self.mailbox.send({"type": WINDOW, "id": call.id, "credit": credit})
 
     def cancel(self, call: Call) -> None:
         """Tell that nobody waits for a call any more."""
@@ -195,7 +199,7 @@ class Calls:
             else:
                 cost = call.on_item(head, payload)
                 if cost:
-                    self.take_back(call, cost)
+                    self._grant(call, cost)
         except (ValueError, KeyError, TypeError) as exc:
             self.cancel(call)
             call.fail(ServiceError("failed", f"what came cannot be read: {exc}"))

@@ -70,6 +70,8 @@ class Assembly:
     def __init__(self, head: Message) -> None:
         self._text: int = head["text"]
         self._total: int = head["total"]
+        if type(self._text) is not int or type(self._total) is not int:
+            raise ValueError("the sizes of a content are no numbers")
         if not 0 <= self._text <= self._total <= CONTENT_MAX:
             raise ValueError(f"a content of {self._text} and {self._total} bytes")
         self._pieces: list[bytes] = []
@@ -97,7 +99,10 @@ def cost_of(payload: bytes | memoryview) -> int:
 def unpacked(value: Any, payload: bytes) -> Any:
     """Put the bytes back in their places. Raises ValueError where they do not fit."""
     taken = [0]
-    value = _unpacked(value, payload, taken)
+    try:
+        value = _unpacked(value, payload, taken)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if taken[0] != len(payload):
         raise ValueError(f"{len(payload)} bytes came, {taken[0]} have a place")
     return value

@@ -91,6 +91,16 @@ class LeaderFollowers:
         self._sleepers: dict[Bell, Job] = {}  # threads in handlers that wait for news
         self.bells: dict[int, Bell] = {}  # of the threads that handle, by their identity
 
+    def read_under(self, lock: _thread.LockType) -> None:
+        """Hold a lock while reading, as others read who are no part of this."""
+        read = self._read
+
+        def read_alone(wait: bool) -> None:
+            with lock:
+                read(wait)
+
+        self._read = read_alone
+
     def claim_lead(self) -> None:
         """Have this thread lead, from now on though it does not `run` yet."""
         self._leader = self.bells[_thread.get_ident()] = _new_bell()

@@ -39,8 +39,8 @@ class Invocation(Exchange):
                 self._assembly = Assembly(message)
             else:
                 self._arguments = unpacked([message["args"], message["kwargs"]], payload)
-        except ValueError as exc:
-            self._garbage = exc
+        except (ValueError, KeyError) as exc:
+            self._garbage = ValueError(f"the arguments cannot be read: {exc}")
 
     def on_item(self, payload: bytes) -> None:
         """Take a piece of the arguments, and give credit for more."""

@@ -1,4 +1,8 @@
-"""Who reads the channel for calls that wait: nobody but themselves, threads, or an event loop."""
+"""Who reads the channel for calls that wait: nobody but themselves, threads, or an event loop.
+
+Whoever reads holds `Unattended.reading`: where one mailbox takes the place of another, a thread may
+still be about to read for the one before.
+"""
 
 from __future__ import annotations
 
@@ -94,6 +98,7 @@ def serve(engine: SyncEngine, calls: Caller, received: list[Received]) -> None:
     """Run an engine of threads, whose leader reads for the calls as well."""
     with calls.unattended.reading:
         calls.attend(engine, OfThreads(calls, engine))
+        engine.threads.read_under(calls.unattended.reading)
         engine.threads.claim_lead()
         early = [*received]
     calls.wake_all()

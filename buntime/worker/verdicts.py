@@ -89,10 +89,11 @@ class Question:
             raise TypeError(
                 f"{self.name} returned {_what(result)}; it must return None or a Response"
             )
-        if type(seen.status) is not int or not 200 <= seen.status <= 599:
+        is_same = seen.status == before["status"]  # which may be 101, or what HTTP does not name
+        if not is_same and (type(seen.status) is not int or not 200 <= seen.status <= 599):
             raise ValueError(f"the status of a response is 200 to 599, not {seen.status!r}")
         headers = [list(pair) for pair in seen.headers.items()]
-        if seen.status == before["status"] and headers == [list(p) for p in before["headers"]]:
+        if is_same and headers == [list(p) for p in before["headers"]]:
             return {"action": "continue"}
         return {"action": "change", "status": seen.status, "headers": headers}
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from buntime.wire import Message
 from tests.support.workshop import Worker
+
+
+class Sender(Protocol):
+    """What messages are sent by."""
+
+    def send(self, message: Message, payload: bytes = b"", /) -> None: ...
+
 
 WINDOW_BYTES = 128 * 1024
 PIECE_BYTES = 65536
@@ -23,7 +30,7 @@ def the_call(worker: Worker, method: str | None = None) -> Message:
     return {**message, "payload": payload}
 
 
-def give(worker: Worker, call: Message | int, value: Any = None, payload: bytes = b"") -> None:
+def give(worker: Sender, call: Message | int, value: Any = None, payload: bytes = b"") -> None:
     """Answer a CALL with a value."""
     number = call if isinstance(call, int) else call["id"]
     size = {"size": len(payload)} if payload else {}
@@ -36,7 +43,7 @@ def refuse(worker: Worker, call: Message, code: str, text: str = "no") -> None:
     worker.send({"type": "RESULT", "id": call["id"], "ok": False, "error": error})
 
 
-def give_item(worker: Worker, number: int, value: Any, blobs: bytes = b"") -> None:
+def give_item(worker: Sender, number: int, value: Any, blobs: bytes = b"") -> None:
     """Send a value of a stream."""
     text = json.dumps(value).encode()
     sizes = {"text": len(text), "total": len(text) + len(blobs)}

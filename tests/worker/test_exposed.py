@@ -166,6 +166,15 @@ services = {"kv": Store()}
     got = outcome(worker, number)
     assert got.value == {"text": "t" * 400_000, "blob": {"$bytes": 400_000}}
     assert got.payload == b"b" * 400_000
+    deep = json.loads("[" * 900 + "]" * 900)
+    for args in (deep, 5, None, {"a": 1}):  # what a worker could write that is no friend
+        worker._next_id += 1
+        worker.send({**head, "id": worker._next_id, "args": args, "kwargs": {}})
+        assert outcome(worker, worker._next_id).code == "failed"
+    for fields in ({"args": []}, {"args": [], "kwargs": 5}, {"text": "5", "total": 9}):
+        worker._next_id += 1
+        worker.send({**head, "id": worker._next_id, **fields})
+        assert outcome(worker, worker._next_id).code == "failed"
     for sizes in ({"text": 5, "total": 4}, {"text": 1, "total": 17 << 20}):
         worker._next_id += 1
         worker.send({**head, "id": worker._next_id, **sizes})

@@ -218,6 +218,8 @@ def test_on_response(shop: Workshop, words: str) -> None:
         assert response.status == 200 and response.headers.getall("set-cookie") == ["a=1", "b=2"]
         response.headers["x-a"] = "2"
         response.headers["x-a"] = "1"
+    elif request.path == "/x-a":
+        response.headers["x-a"] = "1"
     elif request.path == "/changed":
         response.status = 404
         response.headers.remove("set-cookie")
@@ -234,6 +236,12 @@ def test_on_response(shop: Workshop, words: str) -> None:
     worker = start_plugin(shop, source, words)
     head = {"status": 200, "headers": [["set-cookie", "a=1"], ["x-a", "1"], ["set-cookie", "b=2"]]}
     assert asked(worker, "on_response", response=head, path="/same").action == "continue"
+    for status in (101, 999):
+        other = {"status": status, "headers": [["set-cookie", "a=1"], ["x-a", "9"]]}
+        assert asked(worker, "on_response", response=other, path="/x-a").said == {
+            "status": status,
+            "headers": [["set-cookie", "a=1"], ["x-a", "1"]],
+        }
     changed = asked(worker, "on_response", response=head, path="/changed")
     assert changed.action == "change"
     assert changed.said == {"status": 404, "headers": [["x-a", "1"], ["x-b", "new"]]}

@@ -391,6 +391,61 @@ def fetch(request):
         assert "what came cannot be read" in worker.answer(number).text
 
 
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_what_a_plugin_should_not_send(shop: Workshop, name: str) -> None:
+    """A result or item that is no such thing fails its call, and nothing else."""
+    source, init = HANDLERS[name]
+    source = source.replace("    return", "    try:\n     return")
+    source += "    except ServiceError as exc:\n        return Response.json(exc.code)\n"
+    worker = start(shop, source, **init)
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    garbage: list[dict[str, object]] = [
+        {"ok": True, "value": deep},
+        {"ok": True},
+        {"ok": False},
+        {"ok": False, "error": 5},
+        {"ok": True, "text": 1},
+        {"ok": True, "text": None, "total": 5},
+        {"ok": True, "value": {"$bytes": [1]}},
+    ]
+    for message in garbage:
+        number = worker.request()
+        worker.send({"type": "RESULT", "id": the_call(worker)["id"], **message})
+        assert worker.answer(number).json == "failed"
+
+
+def test_more_than_its_credit(shop: Workshop) -> None:
+    """A stream that does not heed its credit is given up, rather than kept in memory."""
+    source = (
+        HEAD
+        + """
+import threading
+gate = threading.Event()
+def fetch(request):
+    if request.path == "/open":
+        gate.set()
+        return Response("")
+    items = service("kv").watch()
+    gate.wait(30)
+    try:
+        return Response.json(len(list(items)))
+    except ServiceError as exc:
+        return Response(str(exc))
+"""
+    )
+    worker = start(shop, source)
+    number = worker.request()
+    call = the_call(worker)
+    worker.send({"type": "RESULT", "id": call["id"], "ok": True, "stream": True})
+    for _ in range(50):
+        give_item(worker, call["id"], {"$bytes": 30_000}, b"x" * 30_000)
+    assert worker.take_type("CANCEL", call["id"])
+    worker.get("/shop/open")
+    assert "more than its credit" in worker.answer(number).text
+
+
 STREAMS = {
     "sync": "def fetch(request):\n    for item in service('kv').watch(): take(item)\n",
     "async": "async def fetch(request):\n"

@@ -1,0 +1,119 @@
+"""What calls carry: JSON with bytes in it, whole or in pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.wire import CONTENT_MAX, MAX_PAYLOAD, from_json, to_json
+from buntime.worker.content import Assembly, Parcel, cost_of, unpacked
+
+KEYS = st.text(max_size=3) | st.sampled_from(["$bytes", "$$bytes", "bytes", "$"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=10,
+)  # fmt: skip
+# What may come instead: as above, and with marks that mean nothing or too much.
+CLAIMS = st.recursive(
+    st.none() | st.integers(-3, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=8,
+)
+
+
+def through_a_message(value: Any) -> Any:
+    """What comes of a value that goes as part of a message."""
+    parcel = Parcel(value)
+    message: dict[str, Any] = {}
+    payload = parcel.put_into(message, {"value": parcel.packed})
+    assert message.get("size", 0) == len(payload)
+    return unpacked(from_json(to_json(message["value"])), payload)
+
+
+def through_pieces(value: Any) -> Any:
+    """What comes of a value that goes in pieces."""
+    assembly = None
+    for message, piece in Parcel(value).pieces(7, is_item=True):
+        assert message["size"] == len(piece) <= MAX_PAYLOAD
+        if assembly is None:
+            assembly = Assembly(message)
+        is_whole = assembly.add(bytes(piece))
+    assert assembly is not None
+    assert is_whole
+    return assembly.value()
+
+
+@given(VALUES)
+def test_round_trip(value: Any) -> None:
+    """What goes out comes in as it was, both ways."""
+    assert repr(through_a_message(value)) == repr(value)
+    assert repr(through_pieces(value)) == repr(value)
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_PAYLOAD - 2, MAX_PAYLOAD - 1, MAX_PAYLOAD, 300_000])
+def test_sizes(size: int) -> None:
+    """At the bounds of a payload nothing is lost, of text and of bytes."""
+    for value in ("t" * size, b"b" * size, ["t" * size, b"b" * size]):
+        assert through_pieces(value) == value
+        parcel = Parcel(value)
+        message: dict[str, Any] = {}
+        parcel.put_into(message, {"value": parcel.packed})
+        assert ("value" in message) is parcel.fits()
+        if not parcel.fits():
+            assert message["total"] >= message["text"] > 0
+
+
+@given(CLAIMS, st.binary(max_size=6))
+def test_garbage(claim: Any, payload: bytes) -> None:
+    """Marks that do not fit the payload are ValueError, and nothing else."""
+    try:
+        unpacked(claim, payload)
+    except ValueError:
+        return
+
+
+@given(st.binary(max_size=12))
+def test_garbage_text(data: bytes) -> None:
+    """What is no JSON is ValueError."""
+    try:
+        from_json(data)
+    except ValueError:
+        return
+
+
+def test_depth() -> None:
+    """What is nested too deeply is refused, on the way out and on the way in."""
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Parcel(value)
+    with pytest.raises(ValueError, match="not JSON"):
+        from_json(b"[" * 100_000)
+    for _ in range(1000):
+        value = [value]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        unpacked(value, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "total"), [(-1, 5), (5, 4), (0, CONTENT_MAX + 1), (CONTENT_MAX + 1, CONTENT_MAX + 2)]
+)
+def test_bounds(text: int, total: int) -> None:
+    """Sizes that cannot be, or are too large, are refused before anything is kept."""
+    with pytest.raises(ValueError, match="a content of"):
+        Assembly({"text": text, "total": total})
+
+
+def test_more_than_was_said() -> None:
+    """Pieces beyond the total are refused; a piece of nothing costs nothing."""
+    assembly = Assembly({"text": 2, "total": 4})
+    assert not assembly.add(b"123")
+    with pytest.raises(ValueError, match="has more than that"):
+        assembly.add(b"45")
+    assert (cost_of(b""), cost_of(b"1")) == (0, 65)
