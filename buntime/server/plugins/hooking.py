@@ -11,12 +11,15 @@ went through see its answer on the way back, see `answers`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import time
 from typing import Protocol
 
 from buntime.core.errors import HttpError
 from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
 from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
+from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
@@ -56,6 +59,7 @@ class Hooking:
         self.log = log
         self.plugins = plugins
         self.api_prefix = api_prefix
+        self.kept = VerdictCache()
 
     def begin(
         self, exchange: Exchange, hooks: Sequence[Hook], facts: Facts, then: Callable[[], None]
@@ -83,7 +87,7 @@ class Hooking:
 class _Way(Waiting):
     """One request's way; it has the request while a hook is asked."""
 
-    __slots__ = ("_asked", "_exchange", "_facts", "_hooks", "_next", "_shared", "_then")
+    __slots__ = ("_asked", "_asked_s", "_exchange", "_facts", "_hooks", "_next", "_shared", "_then")
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class _Way(Waiting):
         self._facts = facts
         self._then = then
         self._next = 0
+        self._asked_s = 0.0  # when
         self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
 
     def advance(self) -> bool:
@@ -108,7 +113,7 @@ class _Way(Waiting):
             self._next += 1
             worker = None if hook.closed or hook.away else self._worker_of(hook)
             if worker is not None:
-                if hook.has_request:
+                if hook.has_request and not self._is_kept(hook, worker):
                     self._ask(hook, worker)
                     return True
                 self._join(hook, worker)
@@ -128,7 +133,10 @@ class _Way(Waiting):
             self._fail(hook, str(exc))
             return
         if isinstance(verdict, Continue):
-            self._pass(hook, worker, verdict)
+            self._keep(hook, worker, verdict)
+            self._apply(verdict)
+            self._join(hook, worker)
+            self._go_on()
         elif isinstance(verdict, Respond):
             self._exchange.take_back()
             answer_by(self._exchange, worker, number, verdict, payload)
@@ -175,6 +183,7 @@ class _Way(Waiting):
             self._exchange.lend(self)
         message = question(hook, ON_REQUEST, self._exchange, self._facts)
         self._shared.loop.timeouts(hook.timeout_s).start(self)
+        self._asked_s = self._shared.loop.now
         self._asked = hook, worker, worker.ask(message, b"", self)
 
     def _take(self) -> tuple[Hook, Worker, int]:
@@ -184,18 +193,57 @@ class _Way(Waiting):
         self._shared.loop.timeouts(asked[0].timeout_s).stop(self)
         return asked
 
-    def _pass(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
+    def _is_kept(self, hook: Hook, worker: Worker) -> bool:
+        """Whether what the hook said of such a request still holds; then it is done."""
+        verdict = self._shared.kept.get(self._asked_as(hook, worker), self._shared.loop.now)
+        if verdict is None:
+            return False
+        self._apply(verdict)
+        return True
+
+    def _keep(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
+        if verdict.cache_s:
+            self._shared.kept.put(
+                self._asked_as(hook, worker),
+                verdict,
+                asked_at=self._asked_s,
+                now=self._shared.loop.now,
+                wall_s=time(),
+            )
+
+    def _asked_as(self, hook: Hook, worker: Worker) -> Asked:
+        """All that the hook may go by. A worker's number tells the plugin's generation."""
+        exchange, facts = self._exchange, self._facts
+        head, sender = exchange.head, exchange.sender
+        common = Common(
+            plugin=hook.plugin,
+            generation=worker.number,
+            app=facts.app or "",
+            version=facts.version or "",
+            scheme=sender.scheme,
+            host=sender.host or head.host,
+            method=head.method,
+            is_websocket=bool(head.upgrade),
+            identity=identity_key(exchange.identity),
+            proxy=(),
+        )
+        _, mark, query = head.target.partition("?")
+        client = sender.client[0] if sender.client else ""
+        return Asked(common, facts.path + mark + query, exchange.headers, client)
+
+    def _apply(self, verdict: Continue) -> None:
+        """Have the request be as the hook wants it."""
         exchange = self._exchange
         if verdict.changes or verdict.path is not None:
             exchange.rewrite(applied(exchange.head._replace(headers=exchange.headers), verdict))
+        if verdict.path is not None:
+            self._facts = self._facts._replace(path=exchange.head.path)
         if verdict.identity is not None:
             exchange.identify(verdict.identity)
         if verdict.app is not None:
             exchange.choose(verdict.app)
-        self._join(hook, worker)
         if verdict.cookies:
             self._answers().set_cookies(verdict.cookies)
-        self._go_on()
 
     def _join(self, hook: Hook, worker: Worker) -> None:
         if hook.has_response:

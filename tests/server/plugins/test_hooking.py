@@ -27,6 +27,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self.asking = self
         self.is_open = True
+        self.number = 1
         self.asked: list[tuple[dict[str, Any], Any]] = []
         self.given_up: list[tuple[int, str]] = []
         self.stacks: list[object] = []
@@ -270,6 +271,34 @@ def test_an_identity_is_told_to_the_next_and_to_the_app() -> None:
     assert request(ways, "b")["identity"] == {"user": "ann"}
     ways.workers["b"].say("continue", identity={"user": "eve"})
     assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+
+
+# Kept verdicts
+
+
+def test_a_verdict_is_kept_for_its_time() -> None:
+    """The next such request costs no question, one for another path or from later does."""
+    ways = Ways(on=frozenset({"on_request"}))
+    ways.begin()
+    ways.workers["a"].say("continue", cacheS=10, headers={"x-b": "1"})
+    ways.exchange = ways.client.request(GET)
+    assert not ways.begin()
+    assert ("x-b", "1") in ways.exchange.headers
+    ways.exchange = ways.client.request(GET.replace(b"x=1", b"x=2"))
+    assert ways.begin()
+    ways.exchange = ways.client.request(GET)
+    ways.pass_late(10.0)
+    assert ways.begin()
+
+
+def test_a_verdict_of_another_generation_is_not_kept() -> None:
+    """New code is asked anew."""
+    ways = Ways(on=frozenset({"on_request"}))
+    ways.begin()
+    ways.workers["a"].say("continue", cacheS=10)
+    ways.workers["a"].number = 2
+    ways.exchange = ways.client.request(GET)
+    assert ways.begin()
 
 
 # Answers
