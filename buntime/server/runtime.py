@@ -43,7 +43,7 @@ from buntime.server.lifetime.signals import signals_on
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.hooking import Hooking
-from buntime.server.plugins.without import WithoutPlugins
+from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
 from buntime.server.pythons.interpreter import Interpreters
@@ -126,6 +126,8 @@ class Runtime:
             bundle=str(bundle),
             environ=environ,
         )
+        self._plugins = Plugins(self._loop, live, log, self._pool, self._interpreters)
+        self._pool.tell(self._plugins)
         self._catalog = Catalog(
             settings.worker_dirs,
             body_default=settings.body_size_default_bytes,
@@ -144,7 +146,6 @@ class Runtime:
         self._api = Api(
             live, self._pool, self._catalog, metrics, guesses=guesses, local_key=LocalKey(live, log)
         )
-        plugins = WithoutPlugins()
         self._pipeline = Pipeline(
             live,
             self._catalog,
@@ -152,15 +153,17 @@ class Runtime:
             self._api,
             log,
             guesses=guesses,
-            plugins=plugins,
-            hooking=Hooking(self._loop, log, plugins, api_prefix=live.now.api_prefix),
+            plugins=self._plugins,
+            hooking=Hooking(self._loop, log, self._plugins, api_prefix=live.now.api_prefix),
         )
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
         self._listeners = [
             Listener(self._service, self._pipeline.handle, binding) for binding in bindings
         ]
-        self._shutdown = Shutdown(live, self._listeners, self._service, self._pool, self._notifier)
+        self._shutdown = Shutdown(
+            live, self._listeners, self._service, self._pool, self._notifier, self._plugins
+        )
         live.follow(self._adopt)
 
     def run(self) -> int:
@@ -168,6 +171,7 @@ class Runtime:
         ignore_stacks_signals()
         with signals_on(self._loop, self._calls()):
             self._pool.start()
+            self._plugins.start()
             self._sweep.start()
             self._slow_clients.start()
             self._announce()
@@ -204,11 +208,6 @@ class Runtime:
                 self._pool.prepare(app)
             else:
                 self._log.warn("app.invalid", "app cannot be served", app=app.key, error=app.error)
-        if self._live.now.plugin_dirs and any(map(os.path.isdir, self._live.now.plugin_dirs)):
-            self._log.warn(
-                "plugins.unsupported",
-                "this version loads no plugins; RUNTIME_PLUGIN_DIRS is ignored",
-            )
         self._warn_of_exposures()
         self._log.info(
             "runtime.listening",
@@ -257,6 +256,7 @@ class Runtime:
             return
         self._notifier.reloading()
         self._rereading.reread()
+        self._plugins.reread()
         # In development each request looks for changes itself.
         deployed = [each for each in self._pool.deployments.served.values() if each.watch is None]
         self._loop.run_blocking(

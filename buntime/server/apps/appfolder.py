@@ -73,8 +73,8 @@ class AppFolder:
         self._made_from = None
 
     def _read(self) -> _MadeFrom:
-        folder = _resolve(self._path)
-        source, text, touched_ns = _read_manifest(self._path, folder)
+        folder = resolve_folder(self._path)
+        source, text, touched_ns = read_manifest(self._path, folder)
         if self._parsed != (source, text):
             try:
                 self._manifest = self._parse(self._key, source, text)
@@ -125,14 +125,14 @@ class Listing:
         signature = (state.st_dev, state.st_ino, state.st_mtime_ns)
         if signature == self.signature:
             return
-        folders, has_loose_link = _list_folders(self.path)
+        folders, has_loose_link = list_folders(self.path)
         self.folders, self.trouble, self._is_known = tuple(sorted(folders)), "", True
         # A link that leads to no folder now may lead to one later, and nothing here will tell.
         is_settled = now_ns - state.st_mtime_ns > _SETTLED_NS and not has_loose_link
         self.signature = signature if is_settled else None
 
 
-def _list_folders(path: Path) -> tuple[list[str], bool]:
+def list_folders(path: Path) -> tuple[list[str], bool]:
     """The names of the folders in `path` that may be apps, and whether a link leads to none."""
     folders: list[str] = []
     has_loose_link = False
@@ -167,14 +167,15 @@ def is_gone(path: Path) -> bool:
         return exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
-def _resolve(path: Path) -> Path:
+def resolve_folder(path: Path) -> Path:
+    """The path with its links resolved. Raises OSError."""
     try:
         return path.resolve(strict=True)
     except RuntimeError as exc:  # what pathlib made of ELOOP before Python 3.13
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from exc
 
 
-def _read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
+def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
     """The manifest's path, text and time of change, else `path`, None and 0.
 
     `folder` is `path` with links resolved. Root reads nothing else: a manifest that is a link to
@@ -211,7 +212,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         )
     if wanted is None and name in HTML_ENTRYPOINTS:
         _refuse_both(path, folder, name)
-    if not _resolve(folder / name).is_relative_to(folder):
+    if not resolve_folder(folder / name).is_relative_to(folder):
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} lies outside of {printable(path)}; "
             "it must be inside, also where its links lead"

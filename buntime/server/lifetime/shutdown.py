@@ -1,9 +1,10 @@
 """The end of a runtime, at SIGTERM or SIGINT.
 
 Accept no more, close idle connections, let requests end (each answer then closes its connection),
-end the workers, stop the loop. What is not done after RUNTIME_SHUTDOWN_TIMEOUT is cut. A second
-signal cuts at once, unless it is the first one's echo: a terminal and systemd signal both the
-binary's bootloader and the runtime, and the former passes on what it gets.
+run on_shutdown of the plugins, end the workers, stop the loop. What is not done after
+RUNTIME_SHUTDOWN_TIMEOUT is cut. A second signal cuts at once, unless it is the first one's echo: a
+terminal and systemd signal both the binary's bootloader and the runtime, and the former passes on
+what it gets.
 
     begin --> draining --> no connection is left --> workers end --> the loop stops
                   |  the timeout: connections are cut  ^      |  too late: workers are killed  ^
@@ -16,6 +17,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ
+from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.telemetry.notifier import Notifier
 
@@ -25,7 +27,7 @@ _SLACK_S = 5.0  # for the service manager, beyond what it may take to stop
 
 
 class Shutdown:
-    """Ends what the runtime consists of, in this order: listeners, connections, workers, loop."""
+    """Ends, in this order: listeners, connections, plugins, workers, the loop."""
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Shutdown:
         service: Service,
         pool: Pool,
         notifier: Notifier,
+        plugins: Plugins,
     ) -> None:
         self._live = live
         self._listeners = listeners
@@ -42,6 +45,7 @@ class Shutdown:
         self._log = service.log
         self._pool = pool
         self._notifier = notifier
+        self._plugins = plugins
         self._since_s = 0.0
 
     def begin(self, why: str) -> None:
@@ -81,7 +85,7 @@ class Shutdown:
         if not self._service.connections:
             self._service.on_room = None
             self._loop.call_later(self._workers_s(), self._stop_now)
-            self._pool.close(self._loop.stop)
+            self._plugins.close(lambda: self._pool.close(self._loop.stop))
 
     def _cut(self) -> None:
         """Draining took too long: the connections that are left are cut."""

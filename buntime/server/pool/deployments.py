@@ -16,6 +16,7 @@ from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
 from buntime.server.apps.changes import TreeWatch
 from buntime.server.loop import Loop
+from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
@@ -62,6 +63,10 @@ class Deployments:
         Raises ManifestError where it has none.
         """
         deployment = self.served.get(app.key)
+        if app.plugin is not None:  # what serves for it is the plugins' to say
+            if deployment is None:
+                raise faults.plugin_stopped(app.name)
+            return deployment
         if deployment is None or deployment.app is not app or deployment.may_change():
             interpreter = self._interpreters.known(app)
             if interpreter is None:
@@ -96,8 +101,34 @@ class Deployments:
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
         """Serve the app from now on, in the place of what serves under its key."""
         deployment = self.rollout.tried(app, Placement.BESIDE) or self._make(app, interpreter)
-        self._put_on(deployment)
+        self.put_on(deployment)
         return deployment
+
+    def load_beside(self, app: App, interpreter: Interpreter) -> Deployment:
+        """Have a worker load the app, which gets no requests before `put_on`."""
+        deployment = self._make(app, interpreter)
+        self.try_out(deployment)
+        return deployment
+
+    def put_on(self, deployment: Deployment) -> None:
+        """Have it serve from now on; what served under its key is dropped."""
+        replaced = self.rollout.serve(deployment)
+        if replaced is not None:
+            if deployment.app.plugin is None:
+                self._log.info(
+                    "app.changed",
+                    "app changed",
+                    app=deployment.app.name,
+                    version=deployment.app.version,
+                )
+            self.drop(replaced)
+        self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
+
+    def take_off(self, deployment: Deployment) -> None:
+        """Serve it no more; nothing takes its place."""
+        if self.served.get(deployment.app.key) is deployment:
+            del self.served[deployment.app.key]
+        self.drop(deployment)
 
     def try_out(self, deployment: Deployment) -> None:
         """Have a worker load it, if none does."""
@@ -144,7 +175,7 @@ class Deployments:
     def loaded(self, deployment: Deployment) -> None:
         """A worker has loaded it."""
         if self.rollout.loaded(deployment):
-            self._put_on(deployment)
+            self.put_on(deployment)
 
     def failed(self, deployment: Deployment) -> None:
         """A worker could not load it."""
@@ -161,22 +192,11 @@ class Deployments:
     # How it is done
 
     def _make(self, app: App, interpreter: Interpreter) -> Deployment:
-        watch = TreeWatch(app.dir) if self._is_development else None
+        watches = self._is_development and app.plugin is None
+        watch = TreeWatch(app.dir) if watches else None
         deployment = Deployment(app, interpreter, watch)
         self.by_state[deployment.state] = deployment
         return deployment
-
-    def _put_on(self, deployment: Deployment) -> None:
-        replaced = self.rollout.serve(deployment)
-        if replaced is not None:
-            self._log.info(
-                "app.changed",
-                "app changed",
-                app=deployment.app.name,
-                version=deployment.app.version,
-            )
-            self.drop(replaced)
-        self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
     def _tried(self, new: App, placement: Placement) -> Deployment | None:
         """The deployment by which `new` is tried; None while its interpreter is not known."""
@@ -191,7 +211,7 @@ class Deployments:
                 "app.version_tried", "loading a new version", app=new.name, version=new.version
             )
             made = self._make(new, interpreter)
-            self._put_on(made)
+            self.put_on(made)
             return made
         made = self._make(new, interpreter)
         replaced = self.rollout.try_beside(made)

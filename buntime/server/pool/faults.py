@@ -27,6 +27,13 @@ def misconfigured(detail: str) -> ServerFault:
     )
 
 
+def plugin_stopped(name: str) -> ServerFault:
+    """The plugin was switched off, or taken away, while a request was on its way to it."""
+    return ServerFault(
+        503, "plugin_unavailable", f"the {name} is not available", headers=_retry_after(1)
+    )
+
+
 def not_loaded(deployment: Deployment | None) -> ServerFault:
     """The boot that the request waited for has failed."""
     if deployment is None:  # it was dropped meanwhile

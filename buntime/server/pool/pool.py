@@ -14,7 +14,7 @@ from buntime.core.apps.router import split_target
 from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import AppState, PoolLimits
+from buntime.core.pool.workforce import TAKES_WORK, AppState, PoolLimits
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Drop
@@ -33,6 +33,7 @@ from buntime.server.pool.responders import Queued
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
+from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.telemetry.logs import Log
@@ -123,6 +124,11 @@ class Pool:
     def hold_back(self, deployment: Deployment, seconds: float) -> None:
         """Start no worker that no request waits for, for so long."""
         self._scheduler.hold_back(deployment.state, self._loop.now + seconds)
+
+    def takes_work(self, worker: Worker) -> bool:
+        """Whether the worker has loaded its app, and is not on its way out."""
+        record = self._scheduler.workers.get(worker.number)
+        return record is not None and record.state in TAKES_WORK
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""

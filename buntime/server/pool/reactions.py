@@ -177,6 +177,8 @@ class Reactions:
         self._stats.worker_failed += 1
         if deployment is not None:
             self._deployments.failed(deployment)
+            if self.onlooker is not None:
+                self.onlooker.on_not_loaded(deployment, deployment.state.boot_error)
         self._acts.carry_out(decisions)
         self._acts.on_worker_gone()
 

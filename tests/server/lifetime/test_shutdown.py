@@ -39,8 +39,9 @@ class Parts:
             cores=2,
         )
         me: Any = self  # service, loop, pool, notifier and listener at once
+        plugins: Any = NoPlugins()
         self.loop = self
-        self.shutdown = Shutdown(LiveSettings(settings), [me], me, me, me)
+        self.shutdown = Shutdown(LiveSettings(settings), [me], me, me, me, plugins)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and call what is due."""
@@ -76,6 +77,13 @@ class Parts:
 
     def kill_all(self) -> None:
         self.happened.append("workers killed")
+
+
+class NoPlugins:
+    """There are none: nothing to wait for."""
+
+    def close(self, then: Any) -> None:
+        then()
 
 
 class Connection:

@@ -1,0 +1,66 @@
+"""Asks a plugin's hooks that are about its own life: on_server_start, on_shutdown."""
+
+from collections.abc import Callable
+
+from buntime.server.loop import Loop
+from buntime.server.pool.worker import Worker
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+_TEXT_MAX_CHARS = 16 * 1024
+
+
+def _do_nothing() -> None:
+    pass
+
+
+class LifeHook:
+    """One such question; `then` is called once, when it is answered or nobody waits any more."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        hook: str,
+        timeout_s: float,
+        then: Callable[[], None] = _do_nothing,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._hook = hook
+        self._timeout_s = timeout_s
+        self._then: Callable[[], None] | None = then
+
+    def ask(self, worker: Worker) -> None:
+        """Ask it."""
+        message = {"hook": self._hook, "timeout_ms": round(self._timeout_s * 1000)}
+        number = worker.ask(message, b"", self)
+        self._timer = self._loop.call_later(self._timeout_s, lambda: self._late(worker, number))
+
+    # Asker
+
+    def on_verdict(self, message: Message, payload: bytes) -> None:
+        action = message.get("action")
+        if action not in ("done", "failed"):
+            raise ValueError("a verdict on a hook of the plugin's life that is neither of two")
+        if action == "failed":
+            self._tell(str(message.get("error"))[:_TEXT_MAX_CHARS])
+        self._end()
+
+    def on_lost(self) -> None:
+        self._end()
+
+    def _late(self, worker: Worker, number: int) -> None:
+        if self._then is not None:
+            worker.asking.give_up(number, "deadline")
+            self._tell(f"it took longer than {self._timeout_s:g} s")
+            self._end()
+
+    def _tell(self, why: str) -> None:
+        self._log.error("plugin.hook_failed", "a plugin's hook failed", hook=self._hook, error=why)
+
+    def _end(self) -> None:
+        then, self._then = self._then, None
+        self._timer.cancel()
+        if then is not None:
+            then()

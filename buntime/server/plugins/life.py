@@ -1,0 +1,309 @@
+"""The life of one plugin: it is started, changed for another state of its code, ended.
+
+A *generation* is one start of it. One serves, and one may be coming: it loads its code beside the
+one that serves, and takes its place when it is READY and offers what it must. One that fails is
+dropped, and the one before it serves on.
+
+    start ── interpreter found ─┬─ nothing serves: it is put on, and serves once it is READY
+                                ├─ overlap:       it loads beside, and is put on when it is READY
+                                └─ no overlap:    it is put on and waits for the end of the old one;
+                                                  where it fails, the old code is started again
+
+Whether it is to run is for `Plugins` to say. Its worker is the pool's: a death is told here, and
+the pool starts another one when it is no longer held back.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import NamedTuple
+
+from buntime.core.errors import ManifestError
+from buntime.core.plugins.code import (
+    NO_CODE,
+    ON_SERVER_START,
+    Code,
+    read_code,
+    what_is_missing,
+)
+from buntime.core.pool.workforce import backoff_s
+from buntime.server.loop import Loop
+from buntime.server.plugins.asker import LifeHook
+from buntime.server.plugins.folders import Found
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.pool import Pool
+from buntime.server.pool.worker import Worker
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+_LIVELY_S = 60.0  # who has lived so long has not died again and again
+_UNFIT_S = 60.0  # until an interpreter is looked for again, where that failed
+_HOOK_S = 30.0  # that on_server_start may take
+
+
+class Surroundings(NamedTuple):
+    """What the lives of all plugins share."""
+
+    loop: Loop
+    pool: Pool
+    interpreters: Interpreters
+    log: Log
+    numbers: "count[int]"  # of generations
+    changed: Callable[[], None]  # something of a plugin has changed
+    used_of: Callable[[str], Iterable[str]]  # services of a plugin that those that run use
+
+
+class Generation:
+    """One start of a plugin, and what has become of it."""
+
+    def __init__(self, number: int, found: Found) -> None:
+        self.number = number
+        self.found = found
+        self.code = NO_CODE  # once it has loaded
+        self.has_loaded = False
+        self.deployment: Deployment | None = None  # once its interpreter is known
+        self.worker: Worker | None = None  # that has loaded it, while it is there
+        self.since_s = 0.0  # of the worker
+        self.is_lazy = found.app is not None and not found.app.manifest.prewarm
+
+    def __repr__(self) -> str:
+        return f"Generation({self.found.name}, {self.number}, {self.worker})"
+
+
+class Life:
+    """One plugin that is to run, or runs."""
+
+    def __init__(self, name: str, around: Surroundings) -> None:
+        self.name = name
+        self.serving: Generation | None = None
+        self.coming: Generation | None = None
+        self.failure = ""  # why the last start, or the last worker, came to nothing
+        self._around = around
+        self._log = around.log.child(plugin=name)
+        self.tried: Found | None = None  # what was started last, and when its code was read
+        self.tried_ns = 0
+        self._deaths = 0  # in a row
+        self._before: Found | None = None  # the code to go back to, where there is no overlap
+
+    def __repr__(self) -> str:
+        return f"Life({self.name}, {self.serving}, {self.coming})"
+
+    # Questions
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker that serves now."""
+        worker = self.serving.worker if self.serving is not None else None
+        return worker if worker is not None and self._around.pool.takes_work(worker) else None
+
+    @property
+    def is_starting(self) -> bool:
+        """Is there something that has to load, and has not failed yet?"""
+        if self.coming is not None:
+            return True
+        serving = self.serving
+        return (
+            serving is not None
+            and serving.worker is None
+            and not self.failure
+            and not serving.is_lazy
+        )
+
+    @property
+    def has_served(self) -> bool:
+        """Whether what is put on has loaded once; it may be away now."""
+        return self.serving is not None and self.serving.has_loaded
+
+    @property
+    def is_met(self) -> bool:
+        """Whether who needs it may start: it serves, or does when it is wanted."""
+        return self.has_served or (self.serving is not None and self.serving.is_lazy)
+
+    # What is asked for
+
+    def start(self, found: Found) -> None:
+        """Have it run the code of `found`, in the place of what serves."""
+        self._give_up_coming()
+        self.failure = ""
+        self.tried, self.tried_ns = found, time.time_ns()
+        coming = self.coming = Generation(next(self._around.numbers), found)
+        app = found.app
+        if app is None:
+            raise AssertionError(f"{found!r} has no code to start")
+        interpreters = self._around.interpreters
+        self._around.loop.run_blocking(
+            lambda: interpreters.find(app), lambda told: self._on_interpreter(coming, told)
+        )
+
+    def stop(self) -> None:
+        """End it: what it has in hand is finished, on_shutdown runs."""
+        self._give_up_coming()
+        self.failure, self._before, self._deaths = "", None, 0
+        serving, self.serving = self.serving, None
+        if serving is not None and serving.deployment is not None:
+            self._around.pool.deployments.take_off(serving.deployment)
+            self._log.info("plugin.stopped", "plugin stopped", generation=serving.number)
+
+    def wake(self) -> None:
+        """Start its worker, where it has none as nobody has wanted one yet."""
+        if self.serving is not None and self.serving.deployment is not None:
+            self._around.pool.deployments.try_out(self.serving.deployment)
+
+    # What happens
+
+    def _on_interpreter(self, coming: Generation, told: Interpreter | BaseException) -> None:
+        app = coming.found.app
+        if self.coming is not coming or app is None:
+            return  # it was given up meanwhile
+        if not isinstance(told, Interpreter):
+            self._fail(coming, f"cannot be started: {told}")
+            self._around.loop.call_later(_UNFIT_S, lambda: self._start_again(coming.found))
+            if not isinstance(told, ManifestError):
+                raise told
+            return
+        serving, deployments = self.serving, self._around.pool.deployments
+        manifest = coming.found.manifest
+        if self.has_served and manifest is not None and manifest.overlap:
+            coming.deployment = deployments.load_beside(app, told)
+            return
+        coming.deployment = deployments.serve(app, told)
+        if serving is not None and serving.has_loaded:
+            self._before = serving.found
+        self.serving, self.coming = coming, None
+        if not coming.is_lazy:
+            deployments.try_out(coming.deployment)
+        self._around.changed()
+
+    def on_loaded(self, generation: Generation, worker: Worker, message: Message) -> None:
+        """A worker has loaded it. Raises ValueError where it says what no worker says."""
+        generation.since_s = self._around.loop.now
+        try:
+            code = read_code(message)
+        except ValueError as exc:
+            self.failure = f"breaks the protocol: {exc}"
+            raise
+        manifest = generation.found.manifest
+        lack = "" if manifest is None else what_is_missing(code, manifest)
+        is_coming = generation is self.coming
+        if not lack and is_coming:
+            lack = self._what_users_miss(code)
+        if lack:
+            self._fail(generation, f"cannot serve: {lack}")
+            return
+        if is_coming and generation.deployment is not None:
+            self._around.pool.deployments.put_on(generation.deployment)
+            self.serving, self.coming = generation, None
+        if generation.has_loaded:  # another worker of the same code
+            generation.number = next(self._around.numbers)
+        generation.code, generation.has_loaded = code, True
+        generation.worker = worker
+        self.failure, self._before = "", None
+        self._log.info(
+            "plugin.serving",
+            "plugin serves",
+            version=None if manifest is None else manifest.version,
+            generation=generation.number,
+            worker=worker.name,
+            hooks=sorted(code.hooks),
+            services=sorted(code.services),
+        )
+        if ON_SERVER_START in code.hooks:
+            LifeHook(self._around.loop, self._log, ON_SERVER_START, _HOOK_S).ask(worker)
+        self._around.changed()
+
+    def on_not_loaded(self, generation: Generation, why: str) -> None:
+        """A worker could not load it; the pool tries again, if it is put on."""
+        if generation is self.coming:
+            self._fail(generation, f"failed to load: {why}")
+            return
+        self.failure = f"failed to load: {_first_line(why)}"
+        before, self._before = self._before, None
+        self._tell_of_failed_start(generation, why)
+        if before is not None:
+            self.start(before)
+        self._around.changed()
+
+    def on_gone(self, generation: Generation, worker: Worker, how: str) -> None:
+        """A worker that had loaded it has ended, though it is to run.
+
+        Also one that was told to: it broke the protocol, or was stuck, and no other is there yet.
+        """
+        if generation is self.coming:
+            self._fail(generation, self.failure or f"died: {how}")
+            return
+        if generation.worker not in (worker, None):
+            return  # another one has taken its place
+        generation.worker = None
+        lived_s = self._around.loop.now - generation.since_s
+        self._deaths = 1 if lived_s >= _LIVELY_S else self._deaths + 1
+        seconds = backoff_s(self._deaths)
+        self.failure = self.failure or f"died: {how}"
+        self._log.error(
+            "plugin.died",
+            "plugin died; it is started again",
+            worker=worker.name,
+            how=how,
+            deaths=self._deaths,
+            retry_s=seconds,
+        )
+        if generation.deployment is not None:
+            self._around.pool.hold_back(generation.deployment, seconds)
+        self._around.changed()
+
+    # How it is done
+
+    def generation_of(self, deployment: Deployment) -> Generation | None:
+        """Which of the two has this deployment."""
+        for generation in (self.serving, self.coming):
+            if generation is not None and generation.deployment is deployment:
+                return generation
+        return None
+
+    def _fail(self, generation: Generation, why: str) -> None:
+        """It comes to nothing for good: it is started again when something has changed."""
+        self.failure = _first_line(why)
+        is_coming = generation is self.coming
+        if is_coming:
+            self._give_up_coming()
+        else:
+            self.serving = None
+            if generation.deployment is not None:
+                self._around.pool.deployments.take_off(generation.deployment)
+        if is_coming and self.has_served:
+            self._log.error(
+                "plugin.reload_failed",
+                "new code failed; the one before it serves on",
+                generation=generation.number,
+                error=why,
+            )
+        else:
+            self._tell_of_failed_start(generation, why)
+        self._around.changed()
+
+    def _tell_of_failed_start(self, generation: Generation, why: str) -> None:
+        self._log.error(
+            "plugin.start_failed",
+            "plugin cannot be started",
+            generation=generation.number,
+            error=why,
+        )
+
+    def _give_up_coming(self) -> None:
+        coming, self.coming = self.coming, None
+        if coming is not None and coming.deployment is not None:
+            self._around.pool.deployments.drop(coming.deployment)
+
+    def _start_again(self, found: Found) -> None:
+        if self.coming is None and self.serving is None and self.failure:
+            self.start(found)
+            self._around.changed()
+
+    def _what_users_miss(self, code: Code) -> str:
+        missing = sorted(set(self._around.used_of(self.name)) - code.services.keys())
+        return f"other plugins use {missing[0]} of it, which it does not offer" if missing else ""
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:1000]

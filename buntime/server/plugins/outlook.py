@@ -1,0 +1,45 @@
+"""What the plugins, as they stand, mean for requests: the plan of hooks, and what is at bases."""
+
+from collections.abc import Mapping
+
+from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan
+from buntime.server.plugins.folders import Found
+from buntime.server.plugins.roster import Roster
+from buntime.server.plugins.sites import PluginSite
+
+_COMING = "is being started"
+_AWAY = "is started again"
+
+
+def plan_of(roster: Roster) -> Plan:
+    """Whose hooks are asked about what. Enabled counts, not running."""
+    enabled = list(roster.enabled())
+    if not enabled:
+        return NO_PLUGINS
+    standings = [each for found in enabled if (each := _standing(roster, found)) is not None]
+    return compile_plan(standings, {each.name: each.error for each in enabled if not each.manifest})
+
+
+def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
+    """By the first segment of the path. Of two with one base it is that of who may run."""
+    sites: dict[str, PluginSite] = {}
+    for found in sorted(roster.enabled(), key=lambda each: each.name in roster.order.start):
+        serves = roster.serves_with(found.name)
+        manifest = serves.manifest
+        if manifest is not None and manifest.base is not None:
+            why = roster.why_not(found.name)
+            site = PluginSite(found.name, serves.app, serves.page, serves.routes, why)
+            sites[manifest.base[1:]] = site
+    return sites
+
+
+def _standing(roster: Roster, found: Found) -> Standing | None:
+    """A manifest that has changed counts once its code serves."""
+    life = roster.lives.get(found.name)
+    manifest = roster.serves_with(found.name).manifest
+    if manifest is None:
+        return None
+    if life is None or life.serving is None or not life.has_served:
+        return Standing(manifest, None, roster.why_not(found.name) or _COMING)
+    away = "" if life.worker is not None else life.failure or _AWAY
+    return Standing(manifest, life.serving.code.hooks, away)

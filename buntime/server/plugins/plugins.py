@@ -1,0 +1,271 @@
+"""All plugins: which there are, which run, and what that means for requests.
+
+    folders ─> Found ─> start_order ─> Life of each ─> generations ─> plan, sites
+
+Each is started when what it needs serves. Enabled counts, not running: what a guard covers is
+closed until it serves, and `plan` says so from the start on.
+
+Used on the loop's thread; folders are looked at on another one, but for the first time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+
+from buntime.core.plugins.code import ON_SHUTDOWN
+from buntime.core.plugins.plan import NO_PLUGINS, Plan
+from buntime.core.settings.live import LiveSettings
+from buntime.server.apps.changes import changed_since
+from buntime.server.loop import Loop
+from buntime.server.plugins.asker import LifeHook
+from buntime.server.plugins.folders import Found, PluginFolders
+from buntime.server.plugins.life import Generation, Life, Surroundings
+from buntime.server.plugins.outlook import plan_of, sites_of
+from buntime.server.plugins.roster import Roster
+from buntime.server.plugins.sites import PluginSite
+from buntime.server.plugins.switches import Switches
+from buntime.server.pool.cores import cores
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.pool import Pool
+from buntime.server.pool.worker import Worker
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
+
+_LOOK_S = 1.0  # in development: how often changes are looked for
+_STARTS_PER_CORE = 2  # at once
+_SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
+
+_Look = tuple[dict[str, Found], Sequence[str]]  # what is there, and whose files are others
+
+
+class Plugins:
+    """Finds plugins, has them run, and tells requests who they are. An `Onlooker` of the pool."""
+
+    def __init__(
+        self, loop: Loop, live: LiveSettings, log: Log, pool: Pool, interpreters: Interpreters
+    ) -> None:
+        settings = live.now
+        self.plan: Plan = NO_PLUGINS
+        self.roster = Roster(Switches(settings.state_dir, log.warn))
+        self._loop = loop
+        self._live = live
+        self._log = log
+        self._folders = PluginFolders(
+            body_default=settings.body_size_default_bytes,
+            body_max=settings.body_size_max_bytes,
+            environment=settings.env,
+            warn=log.warn,
+        )
+        self._around = Surroundings(
+            loop, pool, interpreters, log, count(1), self._on_change, self.roster.used_of
+        )
+        self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
+        self._sites: Mapping[str, PluginSite] = {}
+        self._followers: list[Callable[[], None]] = []
+        self._is_looking = self._is_due = self._is_closing = False
+
+    def __repr__(self) -> str:
+        return f"Plugins({self.roster!r})"
+
+    # For requests
+
+    def worker_of(self, name: str) -> Worker | None:
+        """The worker of the generation that serves; None while it is away."""
+        life = self.roster.lives.get(name)
+        return life.worker if life is not None else None
+
+    def generation_of(self, name: str) -> int:
+        """The number of the generation that serves, another one at each start; 0 for none."""
+        life = self.roster.lives.get(name)
+        serving = life.serving if life is not None else None
+        return serving.number if serving is not None and serving.has_loaded else 0
+
+    def at_base(self, segment: str) -> PluginSite | None:
+        """What a plugin has at "/" and this segment."""
+        return self._sites.get(segment)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when any of these may have changed."""
+        self._followers.append(callback)
+
+    # From outside
+
+    def start(self) -> None:
+        """Look for plugins, and start them. What they guard is closed from now on."""
+        self._take(self._folders.look(self._live.now.plugin_dirs), ())
+        if self._live.now.is_development:
+            self._loop.call_later(_LOOK_S, self._look_again)
+
+    def reread(self) -> None:
+        """Look at folders and files again, and have run what has changed."""
+        if self._is_looking or self._is_closing:
+            return
+        self._is_looking = True
+        dirs, folders = self._live.now.plugin_dirs, self._folders
+        read = [
+            (name, str(life.tried.folder), life.tried_ns)
+            for name, life in self.roster.lives.items()
+            if life.tried is not None
+        ]
+
+        def look() -> _Look:
+            changed = [name for name, folder, since_ns in read if changed_since(folder, since_ns)]
+            return folders.look(dirs), changed
+
+        self._loop.run_blocking(look, self._on_look)
+
+    def reload(self, name: str) -> bool:
+        """Start it anew, beside what serves; False where it does not run."""
+        life, found = self.roster.lives.get(name), self.roster.found.get(name)
+        if life is None or found is None or found.app is None:
+            return False
+        life.start(found)
+        self._on_change()
+        return True
+
+    def switch(self, name: str, *, enabled: bool, by: str) -> None:
+        """Have it run, or not, from now on and after a restart. Raises ServerFault, KeyError."""
+        before = self.roster.is_enabled(name)
+        self.roster.switches.set(name, enabled=enabled, by=by)
+        self._log.warn(
+            "plugin.switched",
+            "plugin switched by an operator",
+            plugin=name,
+            enabled=enabled,
+            by=by,
+            was_enabled=before,
+        )
+        self._on_change()
+
+    def close(self, then: Callable[[], None]) -> None:
+        """Run on_shutdown in the reverse of the order of their start, then call `then`."""
+        self._is_closing = True
+        lives = [self.roster.lives.get(name) for name in self.roster.order.stop]
+        left = iter([life for life in lives if life is not None])
+
+        def go_on() -> None:
+            for life in left:
+                serving, worker = life.serving, life.worker
+                if serving is None or worker is None or ON_SHUTDOWN not in serving.code.hooks:
+                    continue
+                log = self._log.child(plugin=life.name)
+                LifeHook(self._loop, log, ON_SHUTDOWN, _SHUTDOWN_S, go_on).ask(worker)
+                return
+            then()
+
+        go_on()
+
+    # Onlooker
+
+    def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
+        """A worker has loaded its app. Raises ValueError where it says what no worker says."""
+        life, generation = self._generation_of(deployment)
+        if life is not None and generation is not None:
+            life.on_loaded(generation, worker, message)
+
+    def on_not_loaded(self, deployment: Deployment, why: str) -> None:
+        """A worker could not load its app."""
+        life, generation = self._generation_of(deployment)
+        if life is not None and generation is not None:
+            life.on_not_loaded(generation, why)
+
+    def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
+        """A worker that had loaded its app has ended."""
+        life, generation = self._generation_of(deployment)
+        if life is not None and generation is not None:
+            life.on_gone(generation, worker, how)
+
+    def _generation_of(self, deployment: Deployment) -> tuple[Life | None, Generation | None]:
+        plugin = deployment.app.plugin
+        if plugin is None or self._is_closing:
+            return None, None
+        life = self.roster.lives.get(str(plugin["name"]))
+        return life, life.generation_of(deployment) if life is not None else None
+
+    # Folders
+
+    def _look_again(self) -> None:
+        if not self._is_closing:
+            self.reread()
+            self._loop.call_later(_LOOK_S, self._look_again)
+
+    def _on_look(self, told: _Look | BaseException) -> None:
+        self._is_looking = False
+        if isinstance(told, BaseException):
+            raise told
+        if not self._is_closing:
+            self._take(*told)
+
+    def _take(self, found: dict[str, Found], changed: Sequence[str]) -> None:
+        """These are there now; the files of `changed` are others than those that were loaded."""
+        before, self.roster.found = self.roster.found, found
+        self._tell_of_errors(before)
+        self._settle()
+        for name, life in self.roster.lives.items():
+            now, tried = found[name], life.tried
+            is_other = tried is not None and (tried.app is not now.app or name in changed)
+            if now.app is not None and is_other:
+                life.start(now)
+
+    def _tell_of_errors(self, before: Mapping[str, Found]) -> None:
+        for name, found in self.roster.found.items():
+            if found.error and found is not before.get(name):
+                self._log.error(
+                    "plugin.invalid",
+                    "plugin cannot be read, or not be started as it is",
+                    plugin=name,
+                    error=found.error,
+                    last_good_counts=found.is_last_good,
+                )
+
+    # Which run
+
+    def _on_change(self) -> None:
+        """Something of a plugin has changed: at once for requests, in a turn for other plugins."""
+        self._tell_followers()
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """Stop what is not to run any more, and start what may now."""
+        self._is_due = False
+        if self._is_closing:
+            return
+        roster = self.roster
+        before = roster.reorder()
+        for name in (*before.stop, *sorted(roster.lives.keys() - set(before.start))):
+            if name in roster.lives and not roster.may_run(name):
+                roster.lives.pop(name).stop()
+        for name in roster.order.start:
+            if roster.found[name].app is not None and name not in roster.lives:
+                roster.lives[name] = Life(name, self._around)
+        self._tell_left_out()
+        self._start_more()
+        self._tell_followers()
+
+    def _start_more(self) -> None:
+        """Start those that may, a few at once."""
+        roster = self.roster
+        starting = [life for life in roster.lives.values() if life.is_starting]
+        room = cores() * _STARTS_PER_CORE - len(starting)
+        for name in roster.order.start:
+            life, app = roster.lives.get(name), roster.found[name].app
+            is_new = life is not None and life.tried is None
+            if life is not None and is_new and app is not None and roster.may_start(name):
+                if room <= 0:
+                    return
+                room -= 1
+                life.start(roster.found[name])
+
+    def _tell_left_out(self) -> None:
+        told, self._told = self._told, self.roster.order.left_out
+        for name, why in self._told.items():
+            is_told = name in self.roster.lives or self.roster.found[name].error
+            if told.get(name) != why and not is_told:
+                self._log.error("plugin.left_out", "plugin is not started", plugin=name, error=why)
+
+    def _tell_followers(self) -> None:
+        self.plan, self._sites = plan_of(self.roster), sites_of(self.roster)
+        for follower in self._followers:
+            follower()

@@ -1,0 +1,107 @@
+"""Who is there, who is to run, and how each stands. Changes nothing but its own lists."""
+
+from collections.abc import Iterator
+
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.order import Order, provider_names, start_order
+from buntime.server.plugins.folders import Found
+from buntime.server.plugins.life import Life
+from buntime.server.plugins.switches import Switches
+
+
+class Roster:
+    """All plugins that were found, and the lives of those that run or try to."""
+
+    def __init__(self, switches: Switches) -> None:
+        self.switches = switches
+        self.found: dict[str, Found] = {}
+        self.lives: dict[str, Life] = {}
+        self.order = Order((), {})
+
+    def __repr__(self) -> str:
+        return f"Roster({len(self.found)} found, {len(self.lives)} lives)"
+
+    def is_enabled(self, name: str) -> bool:
+        """Whether it is to run: as an operator said last, else as its manifest does."""
+        switch = self.switches.of(name)
+        manifest = self.found[name].manifest
+        if switch is not None:
+            return switch.enabled
+        return manifest is None or manifest.enabled
+
+    def enabled(self) -> Iterator[Found]:
+        return (found for name, found in self.found.items() if self.is_enabled(name))
+
+    def reorder(self) -> Order:
+        """Find out anew who is to run, in which order; returns the order before."""
+        before = self.order
+        self.order = start_order(
+            self._manifests(),
+            disabled=[name for name in self.found if not self.is_enabled(name)],
+            failed=dict(self._failed()),
+            serving=[name for name, life in self.lives.items() if life.has_served],
+        )
+        return before
+
+    def may_run(self, name: str) -> bool:
+        """Whether what there is of it may go on: it is in the order, or its own start has failed,
+        which is tried again.
+        """
+        if name in self.order.start:
+            return True
+        failure = self.lives[name].failure
+        return bool(failure) and self.order.left_out.get(name) == f"{name} {failure}"
+
+    def may_start(self, name: str) -> bool:
+        """Whether all that it needs serves. It is in the order."""
+        needed = [self.lives.get(other) for other in self._needs_of(self.found[name].manifest)]
+        return all(life is None or life.is_met for life in needed)  # None: a page alone
+
+    def used_of(self, name: str) -> Iterator[str]:
+        """The services of a plugin that those use which serve."""
+        providers = provider_names(self._manifests())
+        for other, life in self.lives.items():
+            manifest = life.serving.found.manifest if life.serving is not None else None
+            if manifest is not None and other != name:
+                yield from (each for each in manifest.uses if providers.get(each) == name)
+
+    def serves_with(self, name: str) -> Found:
+        """The state of its folder that counts for requests: the one that was loaded, if any."""
+        life = self.lives.get(name)
+        serving = life.serving if life is not None else None
+        return serving.found if serving is not None and serving.has_loaded else self.found[name]
+
+    def why_not(self, name: str) -> str:
+        """Why it does not serve, and will not soon; "" where it does or will."""
+        life = self.lives.get(name)
+        if life is not None and life.has_served:
+            return ""
+        if life is not None and life.failure:
+            return life.failure
+        return self.order.left_out.get(name, "")
+
+    def _failed(self) -> Iterator[tuple[str, str]]:
+        """Who cannot be started, and why, in words that follow the name."""
+        for name, found in self.found.items():
+            life = self.lives.get(name)
+            if life is not None and life.has_served:
+                continue
+            if life is not None and life.failure:
+                yield name, life.failure
+            elif found.manifest is None:
+                yield name, f"cannot be read: {found.error}"
+            elif found.error and not found.is_last_good:
+                yield name, f"cannot be started: {found.error}"
+
+    def _manifests(self) -> Iterator[PluginManifest]:
+        return (each.manifest for each in self.found.values() if each.manifest is not None)
+
+    def _needs_of(self, manifest: PluginManifest | None) -> Iterator[str]:
+        """The plugins that are to be started before it, as far as they are in the order."""
+        if manifest is None:
+            return
+        ordered = (self.found[name].manifest for name in self.order.start)
+        providers = provider_names(each for each in ordered if each is not None)
+        needs = [each.name for each in (*manifest.dependencies, *manifest.optional_dependencies)]
+        needs += [providers[service] for service in manifest.uses if service in providers]
+        yield from (name for name in needs if name in self.order.start)

@@ -1,0 +1,102 @@
+"""Which plugins operators have switched on and off, in a file that outlives the runtime.
+
+A file that cannot be read is told, and counts as if it were empty: what manifests say holds then,
+and so a plugin that guards something is on.
+"""
+
+import json
+import os
+import time
+from typing import NamedTuple
+
+from buntime.core.apps.router import is_app_name
+from buntime.core.errors import ServerFault
+from buntime.core.telemetry.records import Tell
+from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.defence.regularfile import read_regular
+
+NAME = "plugins.json"
+_SIZE_MAX_BYTES = 1024 * 1024
+_WHO_MAX_CHARS = 200
+
+
+class Switch(NamedTuple):
+    """What an operator wanted last of a plugin."""
+
+    enabled: bool
+    by: str  # from where it was asked
+    at: str  # "2026-11-26T17:32:04Z"
+
+
+class Switches:
+    """The switches of this runtime's state folder."""
+
+    def __init__(self, folder: str, warn: Tell) -> None:
+        self._folder = folder
+        self._path = os.path.join(folder, NAME)
+        self._warn = warn
+        self._switches = self._read()
+
+    def __repr__(self) -> str:
+        return f"Switches({len(self._switches)} in {self._path})"
+
+    def of(self, name: str) -> Switch | None:
+        """The plugin's switch; None where no operator has touched it."""
+        return self._switches.get(name)
+
+    def set(self, name: str, *, enabled: bool, by: str) -> Switch:
+        """Switch it, for good. Raises ServerFault where that cannot be kept; then nothing holds."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        switch = Switch(enabled, by[:_WHO_MAX_CHARS], at)
+        switches = {**self._switches, name: switch}
+        try:
+            self._write(switches)
+        except OSError as exc:
+            trouble = f"{exc.filename or self._path}: {exc.strerror or exc}"
+            raise ServerFault(
+                500,
+                "state_not_kept",
+                "the switch cannot be kept in the state folder",
+                detail=trouble,
+            ) from exc
+        self._switches = switches
+        return switch
+
+    def _read(self) -> dict[str, Switch]:
+        try:
+            data, _ = read_regular(self._path, _SIZE_MAX_BYTES)
+            return {name: _switch(name, each) for name, each in json.loads(data).items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError) as exc:
+            self._warn(
+                "plugins.switches_unreadable",
+                "cannot read which plugins operators have switched; their manifests count",
+                file=self._path,
+                error=str(exc),
+            )
+            return {}
+
+    def _write(self, switches: dict[str, Switch]) -> None:
+        """By one rename, so that there is always a whole file."""
+        is_new = not os.path.exists(self._folder)
+        trouble = prepare_cache(self._folder)
+        if trouble:
+            raise OSError(0, trouble, self._folder)
+        if is_new:
+            os.chmod(self._folder, 0o711)  # the state folder is one that apps' users may pass
+        fresh = f"{self._path}.{os.getpid()}"
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump({name: each._asdict() for name, each in switches.items()}, file, indent=1)
+        os.replace(fresh, self._path)
+
+
+def _switch(name: str, value: object) -> Switch:
+    if (
+        not is_app_name(name)
+        or not isinstance(value, dict)
+        or type(value.get("enabled")) is not bool
+    ):
+        raise ValueError(f"{name!r} is no switch of a plugin")
+    return Switch(value["enabled"], str(value.get("by", "")), str(value.get("at", "")))
