@@ -157,13 +157,12 @@ class Connection:
         if size <= _JOIN_BYTES:
             self.write(b"".join(buffers))
             return
-        if self._pending:
-            sent = 0
-        else:
+        sent = 0
+        if not self._pending:
             try:
                 sent = self._sock.sendmsg(buffers)
             except BlockingIOError:
-                sent = 0
+                pass
             except OSError:
                 self.abort()
                 return
@@ -210,8 +209,12 @@ class Connection:
         service = self.service
         may_follow = keep_alive and not (service.is_draining or service.admission.is_crowded)
         step = self._http.on_answered(may_follow, bool(self._pending), service.loop.now)
-        if not self._is_serving or step is Step.ABORT or step is Step.SHUT:
-            self._do(step)  # else whoever serves goes on, and settles
+        if self._is_serving and (step is _NOTHING or step is _SERVE):
+            return  # whoever serves goes on, and settles
+        if step is _NOTHING:
+            self.settle()
+        else:
+            self._do(step)
 
     def cut(self) -> None:
         """End in the middle of an answer: with a reset, so that no body looks complete."""

@@ -10,7 +10,7 @@ from time import time
 from buntime.core.apps.app import App
 from buntime.core.errors import HttpError
 from buntime.core.http1.errorpage import render_error
-from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.forwarded import Address, Sender
 from buntime.core.http1.handover import write_fields_for_app
 from buntime.core.http1.head import Head
 from buntime.core.http1.window import UploadWindow
@@ -178,9 +178,7 @@ class ClientRequest:
         return (
             f'{{"type":"{REQUEST}","id":{number},"method":"{head.method}",'
             f'"target":{quote(sender.prefix + head.target)},"base":{base},'
-            f'"scheme":"{sender.scheme}","version":"{head.version}",'
-            f'"client":{_quote_address(sender.client)},'
-            f'"server":{_quote_address(self.client.address)},'
+            f"{_write_way(sender.scheme, head.version, sender.client, self.client.address)}"
             f'"headers":[{fields}{self._told_text}["x-base",{base}],'
             f'["x-request-id",{request_id}]],'
             f'"request_id":{request_id},"end":{"true" if ended else "false"}{more}}}\n'
@@ -244,6 +242,12 @@ class ClientRequest:
         return upload
 
 
-@lru_cache(maxsize=1024)
-def _quote_address(address: tuple[str, int] | None) -> str:
+@lru_cache(maxsize=1024)  # the same for all requests of a connection, but for those of a proxy
+def _write_way(scheme: str, version: str, client: Address | None, server: Address | None) -> str:
+    """How the request came: by which scheme and version, from where, to where."""
+    addresses = f'"client":{_quote_address(client)},"server":{_quote_address(server)}'
+    return f'"scheme":"{scheme}","version":"{version}",{addresses},'
+
+
+def _quote_address(address: Address | None) -> str:
     return f"[{quote(address[0])},{address[1]}]" if address is not None else "null"

@@ -41,6 +41,7 @@ from buntime.server.telemetry.logs import Log
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
 _REFILL_S = 0.05
+_ONCE = State.ONCE  # a member of an Enum costs more to look up than a call
 _BOOTS_PER_CORE = 2  # of those that no request waits for
 
 
@@ -275,7 +276,7 @@ class Pool:
         record = self._scheduler.workers[decision.worker]
         self.stats.on_assign(exchange, self._loop.now, is_hit=record.boot.is_loaded)
         worker.assign(exchange)
-        if record.state is State.ONCE:
+        if record.state is _ONCE:
             self._refill_later()
 
     def _give_back(self, ticket: object) -> Exchange:
