@@ -98,7 +98,7 @@ def glob(patterns: Iterable[str]) -> re.Pattern[str]:
 
     A "~" takes part of a name off for a preview, which is nobody's but its own: "*" stops there.
     """
-    return re.compile("|".join(map(_translate, patterns)), re.DOTALL)
+    return re.compile("|".join(map(_translate, patterns)) or "(?!)", re.DOTALL)
 
 
 def _translate(pattern: str) -> str:

@@ -51,7 +51,9 @@ class OptionKind(NamedTuple):
 
     def dump(self) -> dict[str, object]:
         """As JSON, by the schema's keys, without what is not said."""
-        return {key: value for key, value in self._asdict().items() if value not in (None, "", ())}
+        said = {**self._asdict(), "options": list(self.options), "required": self.required or None}
+        del said["name"]
+        return {key: value for key, value in said.items() if value not in (None, "", [])}
 
     def parse(self, value: object) -> object:
         """A value of this kind, as YAML and JSON have it. Raises BadValue."""
