@@ -1,0 +1,190 @@
+"""Who offers which service, who may call it, and how many calls of one caller are under way.
+
+A call takes two yeses: the caller's manifest names the service under `uses`, and the provider opens
+it: by `to` in its manifest, or by what the operator wrote under `plugins.NAME.grants`, which counts
+in its place. A caller is known by the channel that it calls on, never by what it says:
+
+    app:shop  app:@acme/shop      in all versions
+    app:shop~pr-12                a preview, which is a caller of its own
+    plugin:audit
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from buntime.core.apps.manifestvalues import SERVICE_NAME
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.match import PLUGIN_PREFIX, glob
+from buntime.core.plugins.offers import Opening
+from buntime.core.values.wording import shown, suggestion
+
+APP_PREFIX = "app:"
+CALLS_MAX = 64  # under way of one caller
+DEADLINE_S = 5.0  # of who does not say
+
+# Codes of errors, as callers get them.
+UNKNOWN: Final = "unknown"  # no such service or method
+NO_GRANT: Final = "no grant"  # one of both sides does not want it
+LATE: Final = "late"  # no result by the deadline
+AWAY: Final = "away"  # its plugin does not serve now
+BUSY: Final = "busy"  # too many calls of this caller are under way
+MOVED: Final = "moved"  # a stream of a plugin that was reloaded
+FORKED: Final = "forked"  # a child of a worker has no channel of its own
+
+_TIMEOUT_MAX_S = 3600.0  # a caller that waits longer has forgotten it
+_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+
+
+class ServiceFault(Exception):
+    """A call that is not made, or has failed: what the caller gets."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def dump(self) -> dict[str, str]:
+        """As RESULT and ITEM have it."""
+        return {"code": self.code, "message": self.message}
+
+
+class Provider(NamedTuple):
+    """One service: whose it is, and who may call it. `opening` is as manifest or operator say."""
+
+    service: str
+    plugin: str
+    opening: Opening
+    allowed: re.Pattern[str] | None  # None: all
+
+    def is_open_to(self, caller: str) -> bool:
+        return self.allowed is None or self.allowed.fullmatch(caller) is not None
+
+
+class Call(NamedTuple):
+    """What a worker's CALL asks for, checked; its arguments are the provider's to judge."""
+
+    service: str
+    method: str
+    timeout_s: float
+
+
+class Services:
+    """The services of the plugins that are enabled. It never changes."""
+
+    def __init__(
+        self,
+        manifests: Iterable[PluginManifest] = (),
+        grants: Mapping[str, Mapping[str, Opening]] | None = None,
+    ) -> None:
+        """`manifests` are of the plugins that were not left out, so each service comes once.
+
+        `grants` are the operator's, by plugin and service.
+        """
+        self.providers: dict[str, Provider] = {}
+        for manifest in manifests:
+            own = (grants or {}).get(manifest.name, {})
+            for service, to in manifest.provides:
+                self.providers.setdefault(
+                    service, _provider(service, manifest.name, own.get(service, to))
+                )
+
+    def __repr__(self) -> str:
+        return (
+            f"Services({', '.join(f'{p.service} of {p.plugin}' for p in self.providers.values())})"
+        )
+
+    def provider_for(self, caller: str, uses: Collection[str], service: str) -> Provider:
+        """Whom a call is for, if it may be made. `uses` is what the caller's manifest says.
+
+        Raises ServiceFault.
+        """
+        if service not in uses:
+            raise ServiceFault(NO_GRANT, f"the manifest does not name {service} under uses")
+        provider = self.providers.get(service)
+        if provider is None:
+            meant = suggestion(service, self.providers)
+            raise ServiceFault(UNKNOWN, f"no plugin offers the service {service}{meant}")
+        if not provider.is_open_to(caller):
+            raise ServiceFault(NO_GRANT, f"{provider.plugin} does not open {service} to {caller}")
+        return provider
+
+    def of(self, plugin: str) -> frozenset[str]:
+        """What a plugin offers."""
+        return frozenset(p.service for p in self.providers.values() if p.plugin == plugin)
+
+
+def lacking(needed: Iterable[str], offered: Collection[str]) -> list[str]:
+    """Of what running dependents use, what a new generation's code does not offer any more."""
+    return sorted(set(needed).difference(offered))
+
+
+def unknown_grants(
+    grants: Mapping[str, Mapping[str, Opening]], manifests: Iterable[PluginManifest]
+) -> list[str]:
+    """Sentences on grants of services that the plugin does not offer: a slip opens nothing."""
+    offered = {each.name: [service for service, _ in each.provides] for each in manifests}
+    return [
+        f"plugins.{plugin}.grants: {plugin} offers no service {service}"
+        f"{suggestion(service, offered[plugin])}"
+        for plugin in sorted(grants)
+        if plugin in offered
+        for service in grants[plugin]
+        if service not in offered[plugin]
+    ]
+
+
+def caller_of_app(name: str) -> str:
+    """What an app is called by whom it calls: "shop~pr-12" -> "app:shop~pr-12"."""
+    return APP_PREFIX + name
+
+
+def caller_of_plugin(name: str) -> str:
+    return PLUGIN_PREFIX + name
+
+
+def read_call(message: Mapping[str, Any]) -> Call:
+    """What a CALL asks for. Raises ServiceFault, for the caller's code may have got it wrong."""
+    service, method = message.get("service"), message.get("method")
+    if not isinstance(service, str) or not SERVICE_NAME.fullmatch(service):
+        raise ServiceFault(UNKNOWN, f"{shown(service)} is not the name of a service")
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise ServiceFault(UNKNOWN, f"{service} has no method {shown(method)}")
+    timeout_ms = message.get("timeout_ms")
+    is_number = isinstance(timeout_ms, int | float) and not isinstance(timeout_ms, bool)
+    if timeout_ms is None or not is_number or not timeout_ms > 0:
+        return Call(service, method, DEADLINE_S)
+    return Call(service, method, min(timeout_ms, _TIMEOUT_MAX_S * 1000) / 1000)
+
+
+class CallBudget:
+    """How many calls of each caller are under way, in all of its processes."""
+
+    def __init__(self, calls_max: int = CALLS_MAX) -> None:
+        self._calls_max = calls_max
+        self._under_way: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"CallBudget({self._under_way!r})"
+
+    def begin(self, caller: str) -> None:
+        """One more; each is to be ended once. Raises ServiceFault where there are too many."""
+        count = self._under_way.get(caller, 0)
+        if count >= self._calls_max:
+            raise ServiceFault(BUSY, f"{count} calls of {caller} are under way")
+        self._under_way[caller] = count + 1
+
+    def end(self, caller: str) -> None:
+        """One less."""
+        count = self._under_way[caller] - 1
+        if count:
+            self._under_way[caller] = count
+        else:
+            del self._under_way[caller]
+
+    def count(self, caller: str) -> int:
+        return self._under_way.get(caller, 0)
+
+
+def _provider(service: str, plugin: str, opening: Opening) -> Provider:
+    return Provider(service, plugin, opening, None if opening == "all" else glob(opening))
