@@ -24,6 +24,7 @@ _THREADS = 16  # for what may block; an install of packages can hold one for min
 # With all of a turn in one go, 50 requests wait for the last of them, their answers come together,
 # and so do the next 50: 57 ms for what takes 50, against 53. More sends cost nothing measurable.
 _FLUSH_EVERY = 4
+SLOW_S = 0.1  # a turn that takes as long is told of
 _TICK_S = 0.25  # how late a TimeoutQueue may notice a deadline
 
 _T = TypeVar("_T")
@@ -134,6 +135,8 @@ class Loop:
         self._executor: ThreadPoolExecutor | None = None
         self._running = False
         self.now = monotonic()  # seconds, read once a turn
+        self.turn_begun_s = 0.0  # the same while a turn is under way, 0 while events are waited for
+        self.on_slow_turn: Callable[[float, set[str]], None] | None = None
         self._waker = _Waker()
         self._selector.register(self._waker.receiver, READ, self._waker)
 
@@ -232,8 +235,9 @@ class Loop:
         wait_s = self._wait_s()
         if longest_wait_s is not None:
             wait_s = min(wait_s, longest_wait_s)
+        self.turn_begun_s = 0.0
         ready = self._selector.select(wait_s)
-        self.now = monotonic()
+        self.now = self.turn_begun_s = monotonic()
         for done, (key, events) in enumerate(ready, 1):
             watcher = key.data
             try:
@@ -252,6 +256,9 @@ class Loop:
         for _ in range(calls):
             self.guard(self._calls.popleft())
         self._flush()
+        took_s = monotonic() - self.now
+        if took_s >= SLOW_S and self.on_slow_turn is not None:
+            self.on_slow_turn(took_s, {type(key.data).__name__ for key, _ in ready})
 
     def guard(self, callback: Callable[[], None]) -> bool:
         """Call; an exception goes to `on_error` instead of ending the loop, and returns False."""

@@ -40,6 +40,7 @@ from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import signals_on
+from buntime.server.lifetime.stalls import StallWatch
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.hooking import Hooking
@@ -161,6 +162,9 @@ class Runtime:
         self._listeners = [
             Listener(self._service, self._pipeline.handle, binding) for binding in bindings
         ]
+        self._stalls = StallWatch(
+            self._loop, log, settings.stall_timeout_s, flush_log=lambda: sink.flush(_LOG_FLUSH_S)
+        )
         self._shutdown = Shutdown(
             live, self._listeners, self._service, self._pool, self._notifier, self._plugins
         )
@@ -177,7 +181,9 @@ class Runtime:
             self._announce()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
+            self._stalls.start()
             self._loop.run()
+            self._stalls.stop()
         self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()

@@ -42,6 +42,7 @@ class Settings:
     spare_workers: int
     boot_timeout_s: float
     shutdown_timeout_s: float
+    stall_timeout_s: float
     body_size_default_bytes: int
     body_size_max_bytes: int
     request_line_max_bytes: int

@@ -122,6 +122,14 @@ _SERVING = (
         "on SIGTERM or SIGINT, how long requests in hand may take to end",
         live=True,
     ),
+    Setting(
+        "stall_timeout_s",
+        "RUNTIME_STALL_TIMEOUT",
+        "--stall-timeout",
+        DURATION_OR_0,
+        "30s",
+        "how long the runtime may do one thing and serve nobody before it ends, 0 for ever",
+    ),
 )
 
 _WORKERS = (

@@ -62,6 +62,7 @@ def test_the_defaults() -> None:
         spare_workers=2,
         boot_timeout_s=30.0,
         shutdown_timeout_s=30.0,
+        stall_timeout_s=30.0,
         body_size_default_bytes=10 * MB,
         body_size_max_bytes=100 * MB,
         request_line_max_bytes=8 * KB,
