@@ -25,6 +25,7 @@ from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.api import Api
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.metrics import Metrics
+from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
@@ -145,7 +146,13 @@ class Runtime:
         self._slow_clients = SlowClients(self._service, self._shortage)
         guesses = Guesses()
         self._api = Api(
-            live, self._pool, self._catalog, metrics, guesses=guesses, local_key=LocalKey(live, log)
+            live,
+            self._pool,
+            self._catalog,
+            metrics,
+            guesses=guesses,
+            local_key=LocalKey(live, log),
+            plugins=PluginPages(self._plugins),
         )
         self._pipeline = Pipeline(
             live,

@@ -46,6 +46,7 @@ class App:
     routes: BothPublic | None = field(default=None, repr=False)
     plugin: Mapping[str, object] | None = field(default=None, repr=False)
     base: str = ""  # of a plugin; an app's is its name
+    overlaps: bool = True  # a plugin's worker may serve while the next one starts
 
     # What follows from the above, made once: they are asked for by each request.
     key: str = field(init=False)  # "shop@1.2.0", "shop"

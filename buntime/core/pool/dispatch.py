@@ -139,7 +139,7 @@ class Dispatch:
         if app.is_dropped or census.is_closing or now < app.retry_at_s or app.serving:
             app.tried_at_s = None
             return []
-        if not census.may_grow(app):
+        if not census.may_grow(app) or not app.may_have_another():
             return []
         if census.may_adopt(app):
             app.tried_at_s = None

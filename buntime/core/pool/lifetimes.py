@@ -72,7 +72,8 @@ class Lifetimes:
             return []
         is_used = app.queue or now - app.last_request_s < app.policy.idle_timeout_s
         wanted = is_used or app.is_exempt
-        if app.is_dropped or census.is_closing or not wanted or not census.may_adopt(app):
+        is_alone = app.is_dropped or census.is_closing or app.policy.is_single
+        if is_alone or not wanted or not census.may_adopt(app):
             return self.retire(worker)
         census.set_leaving(worker, True)
         return self.start(app, Event.ADOPT, now)[1]

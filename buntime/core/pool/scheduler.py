@@ -338,6 +338,8 @@ class Scheduler:
 
     def _go_on_after_death(self, app: AppState, now: float) -> list[Decision]:
         """A worker of the app has died: who waits needs another one."""
+        if app.policy.is_single:
+            return [each for other in tuple(app.kin) for each in self._follow_on(other, now)]
         room = self._room
         if not app.queue or app in room.line or app in room.turns:
             return []
@@ -345,6 +347,13 @@ class Scheduler:
             room.line.setdefault(app)  # others come first to the room there is now
             return []
         return self._dispatch.pump(app, now)
+
+    def _follow_on(self, app: AppState, now: float) -> list[Decision]:
+        """The place of the one worker may be free: the app may have it."""
+        self._census.watch(app)  # where it may not be started yet, `tick` will
+        if app.queue:
+            return self._dispatch.pump(app, now)
+        return list(self._lifetimes.prewarm(app, now))
 
     def _boot_failed(self, app: AppState, now: float, was_cut: bool) -> list[Decision]:
         """Back off; who would be replaced by it stays; what waits for nothing else has failed."""

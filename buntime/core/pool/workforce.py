@@ -53,6 +53,7 @@ class Policy(NamedTuple):
     prewarm: int
     timeout_s: float
     is_exempt: bool = False
+    is_single: bool = False  # its workers never overlap: one ends before the next one starts
 
     @property
     def is_ephemeral(self) -> bool:
@@ -163,6 +164,7 @@ class AppState:
         "is_exempt",
         "is_watched",
         "key",
+        "kin",
         "last_request_s",
         "leaving",
         "loaded",
@@ -183,6 +185,8 @@ class AppState:
     def __init__(self, key: str, policy: Policy) -> None:
         self.key = key
         self.policy = policy
+        # Other states of the code of an app whose workers never overlap, itself among them.
+        self.kin: set[AppState] = {self}
         self.is_ephemeral = policy.is_ephemeral
         self.is_exempt = policy.is_exempt
         self.spreads = policy.workers > 1 and not policy.is_ephemeral
@@ -216,6 +220,8 @@ class AppState:
 
     def may_have_another(self) -> bool:
         """Are its workers fewer than the manifest allows? A replacement is counted for the old."""
+        if self.policy.is_single:
+            return not any(each.workers for each in self.kin)
         return self.is_ephemeral or self.serving - self.leaving < self.policy.workers
 
     def lacks_ready(self) -> bool:

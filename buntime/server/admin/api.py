@@ -4,10 +4,10 @@ GET  /api/health  /api/health/live  /api/health/ready  /health   open
 GET  /.well-known/buntime                                        open
 GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
 POST /api/workers/{id}/recycle  /api/apps/{name}/recycle         operators
+GET  /api/plugins, and what can be done to one: see `plugins`    operators
 GET  /metrics                                                    as RUNTIME_METRICS says
 """
 
-import json
 from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
@@ -24,12 +24,13 @@ from buntime.core.settings.load import Settings
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.metrics import Metrics
+from buntime.server.admin.plugins import PATH as PLUGINS
+from buntime.server.admin.plugins import PluginPages
+from buntime.server.admin.respond import respond
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.pool import Pool
 
-_JSON = ("content-type", "application/json")
-_FRESH = ("cache-control", "no-store")
 _READING = ("GET", "HEAD")
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
 _RECYCLE = "/recycle"
@@ -67,10 +68,12 @@ class Api:
         *,
         guesses: Guesses,
         local_key: LocalKey,
+        plugins: PluginPages,
     ) -> None:
         self._live = live
         self._guesses = guesses
         self._local_key = local_key
+        self._plugins = plugins
         self._pool = pool
         self._catalog = catalog
         self._started_s = monotonic()
@@ -83,6 +86,7 @@ class Api:
             "/api/health/ready": _Page(self._ready, is_open=_to_all),
             "/.well-known/buntime": _Page(self._discovery, is_open=_to_all),
             "/api/workers": _Page(self._workers),
+            PLUGINS: _Page(plugins.list),
             "/api/workers/stats": _Page(self._worker_stats),
             "/api/workers/metrics": _Page(metrics.answer_json),
             "/metrics": _Page(metrics.answer_text, is_open=_as_metrics_say),
@@ -109,7 +113,9 @@ class Api:
         page.answer(exchange)
 
     def _action(self, path: str) -> _Page | None:
-        """What can be done to one worker or app."""
+        """What can be done to one worker, app or plugin."""
+        if self._plugins.is_action(path):
+            return _Page(lambda exchange: self._plugins.act(exchange, path), ("POST",))
         if not path.endswith(_RECYCLE):
             return None
         subject = path.removesuffix(_RECYCLE)
@@ -175,7 +181,7 @@ class Api:
     # Pages
 
     def _health(self, exchange: Exchange) -> None:
-        _respond(
+        respond(
             exchange,
             {
                 "status": "draining" if exchange.is_draining else "ok",
@@ -185,15 +191,15 @@ class Api:
         )
 
     def _alive(self, exchange: Exchange) -> None:
-        _respond(exchange, {"status": "ok"})
+        respond(exchange, {"status": "ok"})
 
     def _ready(self, exchange: Exchange) -> None:
         if exchange.is_draining:
             raise ServerFault(503, "draining", "the runtime is shutting down")
-        _respond(exchange, {"status": "ok"})
+        respond(exchange, {"status": "ok"})
 
     def _discovery(self, exchange: Exchange) -> None:
-        _respond(
+        respond(
             exchange,
             {
                 "name": "buntime",
@@ -205,7 +211,7 @@ class Api:
     def _workers(self, exchange: Exchange) -> None:
         now = exchange.now
         report = self._pool.report
-        _respond(
+        respond(
             exchange,
             {
                 "workers": report.workers(now),
@@ -216,14 +222,14 @@ class Api:
         )
 
     def _worker_stats(self, exchange: Exchange) -> None:
-        _respond(exchange, self._pool.report.app_stats())
+        respond(exchange, self._pool.report.app_stats())
 
     # Actions
 
     def _recycle_worker(self, exchange: Exchange, name: str) -> None:
         if not self._pool.recycle_worker(name):
             raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
-        _respond(exchange, {"recycled": [name]}, 202)
+        respond(exchange, {"recycled": [name]}, 202)
 
     def _recycle_app(self, exchange: Exchange, path: str) -> None:
         """All versions that run of "/shop"; of "/shop@1.2.0" and "/shop@^1" the one it means."""
@@ -232,8 +238,4 @@ class Api:
             raise ClientFault(404, "app_not_found", f"there is no app {path[:200]}")
         app = self._catalog.find(target.name, target.spec, exchange.now)
         key = app.key if target.spec is not None else None
-        _respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)
-
-
-def _respond(exchange: Exchange, told: object, status: int = 200) -> None:
-    exchange.respond(status, [_JSON, _FRESH], json.dumps(told).encode("ascii") + b"\n")
+        respond(exchange, {"recycled": self._pool.recycle_app(app.name, key)}, 202)

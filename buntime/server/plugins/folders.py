@@ -229,6 +229,7 @@ class PluginFolders:
                 "body": manifest.body,
             },
             base=manifest.base or "",
+            overlaps=manifest.overlap,
         )
 
     def _warn_once(self, event: str, message: str, /, **fields: object) -> None:

@@ -125,9 +125,12 @@ class Life:
 
     def start(self, found: Found) -> None:
         """Have it run the code of `found`, in the place of what serves."""
-        self._give_up_coming()
         self.failure = ""
         self.tried, self.tried_ns = found, time.time_ns()
+        self._start(found)
+
+    def _start(self, found: Found) -> None:
+        self._give_up_coming()
         coming = self.coming = Generation(next(self._around.numbers), found)
         app = found.app
         if app is None:
@@ -169,8 +172,9 @@ class Life:
             coming.deployment = deployments.load_beside(app, told)
             return
         coming.deployment = deployments.serve(app, told)
-        if serving is not None and serving.has_loaded:
-            self._before = serving.found
+        if serving is not None and serving.deployment is not None:
+            self._before = serving.found if serving.has_loaded else None
+            self._around.pool.move_queue(serving.deployment, coming.deployment)
         self.serving, self.coming = coming, None
         if not coming.is_lazy:
             deployments.try_out(coming.deployment)
@@ -222,7 +226,8 @@ class Life:
         before, self._before = self._before, None
         self._tell_of_failed_start(generation, why)
         if before is not None:
-            self.start(before)
+            self._log.warn("plugin.going_back", "going back to the code before")
+            self._start(before)
         self._around.changed()
 
     def on_gone(self, generation: Generation, worker: Worker, how: str) -> None:

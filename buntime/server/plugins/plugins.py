@@ -114,11 +114,12 @@ class Plugins:
 
         self._loop.run_blocking(look, self._on_look)
 
-    def reload(self, name: str) -> bool:
+    def reload(self, name: str, *, by: str) -> bool:
         """Start it anew, beside what serves; False where it does not run."""
         life, found = self.roster.lives.get(name), self.roster.found.get(name)
         if life is None or found is None or found.app is None:
             return False
+        self._log.info("plugin.reloading", "reloading a plugin", plugin=name, by=by)
         life.start(found)
         self._on_change()
         return True
@@ -135,7 +136,7 @@ class Plugins:
             by=by,
             was_enabled=before,
         )
-        self._on_change()
+        self._settle()
 
     def close(self, then: Callable[[], None]) -> None:
         """Run on_shutdown in the reverse of the order of their start, then call `then`."""

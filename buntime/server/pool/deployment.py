@@ -108,6 +108,7 @@ def _policy(app: App, interpreter: Interpreter) -> Policy:
         prewarm=manifest.prewarm,
         timeout_s=manifest.timeout_s,
         is_exempt=app.plugin is not None,
+        is_single=not app.overlaps,
     )
 
 

@@ -114,6 +114,7 @@ class Deployments:
         """Have it serve from now on; what served under its key is dropped."""
         replaced = self.rollout.serve(deployment)
         if replaced is not None:
+            _join(deployment.state, replaced.state)
             if deployment.app.plugin is None:
                 self._log.info(
                     "app.changed",
@@ -266,3 +267,12 @@ class Deployments:
             self._log.error(
                 "app.start_failed", "app cannot be started", app=app.key, error=str(found)
             )
+
+
+def _join(state: AppState, replaced: AppState) -> None:
+    """Where the workers of an app never overlap, those of its other states count too."""
+    if state.policy.is_single:
+        kin = {each for each in replaced.kin if each.workers or each is replaced}
+        state.kin = replaced.kin = {state, *kin}
+        for each in kin:
+            each.kin = state.kin

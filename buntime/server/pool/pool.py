@@ -131,6 +131,12 @@ class Pool:
         record = self._scheduler.workers.get(worker.number)
         return record is not None and record.state in TAKES_WORK
 
+    def move_queue(self, old: Deployment, new: Deployment) -> None:
+        """Requests that wait for the old code are for the new one."""
+        for ticket in tuple(old.state.queue):
+            self._scheduler.withdraw(old.state, ticket)
+            self.enqueue(self._give_back(ticket), new)
+
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
         self._supervisor.start()

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
-from tests.support.pluginfolders import lines, plugged, write_plugin
+import pytest
+
+from tests.support.client import fetch, workers_of
+from tests.support.harness import wait_until
+from tests.support.pluginfolders import (
+    lines,
+    plugged,
+    plugins_of,
+    wait_for_state,
+    write_plugin,
+)
 
 TELLS = """
 from buntime.plugin import plugin
@@ -55,3 +67,119 @@ def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
         assert "left out since raises failed to load" in why("d")
         assert "round -> trip -> round" in why("round")
         assert "round -> trip -> round" in why("trip")
+
+
+def test_it_is_told_who_it_is(tmp_path: Path) -> None:
+    """READY's hooks and services, its process and its generation are shown to operators."""
+    source = """
+        from buntime.plugin import exposed
+        class Kv:
+            @exposed
+            def get(self, key): return key
+        services = {"kv": Kv()}
+        def on_request(request): pass
+    """
+    write_plugin(
+        tmp_path / "plugins", "@acme/kv", source, version="1.2.3", provides=["kv"], base="/kv"
+    )
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "@acme/kv", "serving")
+        assert told["pid"] in runtime.children()
+    assert (told["version"], told["base"], told["why"]) == ("1.2.3", "/kv", None)
+    assert (told["hooks"], told["services"]) == (["on_request"], {"kv": ["get"]})
+    assert told["generation"] >= 1
+
+
+def test_what_it_promises_it_must_have(tmp_path: Path) -> None:
+    """A plugin whose code lacks a service of its manifest does not serve."""
+    write_plugin(tmp_path / "plugins", "kv", "", provides=["kv"])
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "kv", "failed")
+        assert "provides kv, which is not among the services of its code" in told["why"]
+
+
+def test_two_of_one_base(tmp_path: Path) -> None:
+    """Of two plugins with one base the first by name serves, and the other is told why not."""
+    for name in ("one", "two"):
+        source = f"from buntime import Response\ndef fetch(request): return Response('{name}')"
+        write_plugin(tmp_path / "plugins", name, source, base="/x", visibility="public")
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "one", "serving")
+        assert wait_for_state(runtime, "two", "left out")["why"] == (
+            "has the base /x, which is that of one"
+        )
+        assert fetch(runtime, "/x/").body == b"one"
+
+
+def test_a_page_alone_has_no_process(tmp_path: Path) -> None:
+    """A plugin that is a page alone is served, without a process; its manifest is not."""
+    folder = write_plugin(
+        tmp_path / "plugins", "hints", None, base="/hints", entrypoint="index.html",
+        visibility="public",
+    )  # fmt: skip
+    (folder / "index.html").write_text("<h1>hints</h1>", "utf-8")
+    (folder / "tool.py").write_text("secret = 1", "utf-8")
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "hints", "serving")
+        assert (told["pid"], told["generation"]) == (None, None)
+        assert b"<h1>hints</h1>" in fetch(runtime, "/hints/").body
+        for name in ("tool.py", "buntime.yaml"):
+            assert b"secret" not in fetch(runtime, f"/hints/{name}").body
+
+
+@pytest.mark.parametrize("source", ["", "import time\ndef on_init(): time.sleep(60)"])
+def test_it_is_started_again(tmp_path: Path, source: str) -> None:
+    """A plugin whose process is killed, loaded or loading, is started again."""
+    write_plugin(tmp_path / "plugins", "audit", source)
+
+    def process() -> int:
+        workers = workers_of(runtime, "plugin:audit")
+        return workers[0]["pid"] if workers else 0
+
+    with plugged(tmp_path) as runtime:
+        wait_until(process, what="a process")
+        if not source:
+            wait_for_state(runtime, "audit", "serving")
+        first = process()
+        os.kill(first, signal.SIGKILL)
+        if not source:
+            died = runtime.wait_for_record("plugin.died", plugin="audit")
+            assert (died["deaths"], died["retry_s"]) == (1, 1)
+        wait_until(lambda: process() not in (0, first), 20, "another process")
+        wait_for_state(runtime, "audit", "failed" if source else "serving")
+
+
+def test_the_back_off_grows(tmp_path: Path) -> None:
+    """Each death in a row puts the next start off for longer."""
+    source = "import os\ndef on_server_start(): os.abort()"
+    write_plugin(tmp_path / "plugins", "audit", source)
+    with plugged(tmp_path) as runtime:
+        for deaths in (1, 2, 3):
+            died = runtime.wait_for_record("plugin.died", deaths=deaths)
+            assert died["retry_s"] == 2 ** (deaths - 1)
+
+
+def test_thirty_in_a_full_pool(tmp_path: Path) -> None:
+    """Thirty plugins serve beside a pool of one, which still has its worker for an app."""
+    for number in range(30):
+        needs = {"dependencies": [f"p{number - 1}"]} if number % 3 else {}
+        write_plugin(tmp_path / "plugins", f"p{number}", "", **needs)
+    with plugged(tmp_path, RUNTIME_POOL_SIZE="1") as runtime:
+        for number in range(30):
+            wait_for_state(runtime, f"p{number}", "serving")
+        assert fetch(runtime, "/hello/").body == b"hello"
+        pids = {each["pid"] for each in plugins_of(runtime).values()}
+        assert len(pids & set(runtime.children())) == 30
+
+
+def test_lazy_ones_wait_for_a_request(tmp_path: Path) -> None:
+    """A plugin with `start: lazy` has no process before somebody asks at its base."""
+    source = "from buntime import Response\ndef fetch(request): return Response('awake')"
+    write_plugin(
+        tmp_path / "plugins", "nap", source, base="/nap", start="lazy", visibility="public"
+    )
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "nap", "asleep")
+        assert workers_of(runtime, "plugin:nap") == []
+        assert fetch(runtime, "/nap/").body == b"awake"
+        wait_for_state(runtime, "nap", "serving")

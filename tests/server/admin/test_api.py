@@ -11,10 +11,15 @@ import pytest
 from buntime import __version__
 from buntime.core.access.guesses import Guesses
 from buntime.core.errors import HttpError
+from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.server.admin.api import Api
+from buntime.server.admin.plugins import PluginPages
 from buntime.server.apps.catalog import Catalog
+from buntime.server.plugins.folders import Found
+from buntime.server.plugins.roster import Roster
+from buntime.server.plugins.switches import Switches
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 
@@ -23,7 +28,13 @@ BEARS = (("x-api-key", KEY),)
 LOCAL_KEY = "the-key-in-the-state-folder"
 LOCAL = (("x-api-key", LOCAL_KEY),)
 OPEN = ("/health", "/api/health", "/api/health/live", "/api/health/ready", "/.well-known/buntime")
-OPERATORS = ("/api/workers", "/api/workers/stats", "/api/workers/metrics", "/metrics")
+OPERATORS = (
+    "/api/plugins",
+    "/api/workers",
+    "/api/workers/stats",
+    "/api/workers/metrics",
+    "/metrics",
+)
 READ = [*OPEN, *OPERATORS]
 ACTIONS = ("/api/workers/w1/recycle", "/api/apps/shop/recycle")
 
@@ -62,6 +73,26 @@ class FakeMetrics:
         exchange.respond(200, [], b'"json"')
 
 
+class FakePlugins:
+    """One plugin, off; what was asked of it."""
+
+    def __init__(self) -> None:
+        off = parse_plugin_manifest(
+            b"{name: audit, enabled: false}", path="audit", body_default=1, body_max=1
+        )[0]
+        switches = Switches("/nonexistent", lambda *_, **__: None)
+        self.roster = Roster(switches)
+        self.roster.found = {"@acme/audit": Found("@acme/audit", Path("/audit"), off)}
+        self.asked: list[tuple[object, ...]] = []
+
+    def switch(self, name: str, *, enabled: bool, by: str) -> None:
+        self.asked.append((name, enabled, by))
+
+    def reload(self, name: str, *, by: str) -> bool:
+        self.asked.append((name, by))
+        return False
+
+
 class Fixture:
     def __init__(self, root: Path, **environ: str) -> None:
         self.service = FakeService()
@@ -72,7 +103,12 @@ class Fixture:
         catalog = Catalog([root], body_default=1, body_max=1, warn=lambda *_, **__: None)
         self.local = SimpleNamespace(value=None)
         local: Any = self.local
-        self.api = Api(self.live, pool, catalog, metrics, guesses=Guesses(), local_key=local)
+        self.plugins = FakePlugins()
+        pages = PluginPages(self.plugins)  # type: ignore[arg-type]  # a fake
+        guesses = Guesses()
+        self.api = Api(
+            self.live, pool, catalog, metrics, guesses=guesses, local_key=local, plugins=pages
+        )
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> FakeExchange:
         """With the local key, where there is one and no other is offered."""
@@ -299,3 +335,40 @@ def test_recycling_no_app(fixture: Fixture, path: str) -> None:
     """What names no app is 404."""
     assert fixture.ask(f"/api/apps{path}/recycle", "POST").code == "app_not_found"
     assert fixture.pool.recycled == []
+
+
+# Plugins
+
+
+def test_plugins_are_listed(fixture: Fixture) -> None:
+    """Each plugin is there with its state, whether it runs or not."""
+    [plugin] = fixture.ask("/api/plugins").json["plugins"]
+    assert (plugin["name"], plugin["state"], plugin["pid"]) == ("@acme/audit", "disabled", None)
+
+
+def test_plugins_are_switched(fixture: Fixture) -> None:
+    """A plugin is switched by POST alone, and who did it is known."""
+    for action in ("enable", "disable"):
+        path = f"/api/plugins/@acme/audit/{action}"
+        assert fixture.ask(path).status == 405
+        assert fixture.ask(path, "POST").status == 202
+    name = "@acme/audit"
+    assert [each[:2] for each in fixture.plugins.asked] == [(name, True), (name, False)]
+    assert all(each[2] for each in fixture.plugins.asked)
+
+
+def test_plugins_that_do_not_run(fixture: Fixture) -> None:
+    """One that does not run cannot be reloaded, and one that is not there is not found."""
+    answer = fixture.ask("/api/plugins/@acme/audit/reload", "POST")
+    assert (answer.status, answer.code) == (409, "plugin_not_running")
+    for path in ("/api/plugins/nobody/reload", "/api/plugins/@acme/enable"):
+        answer = fixture.ask(path, "POST")
+        assert (answer.status, answer.code) == (404, "plugin_not_found")
+    assert fixture.ask("/api/plugins/@acme/audit/remove", "POST").status == 404
+
+
+def test_plugins_are_for_operators(root: Path) -> None:
+    """Without the key nobody switches anything."""
+    fixture = Fixture(root, RUNTIME_MASTER_KEY=KEY)
+    assert fixture.ask("/api/plugins/@acme/audit/disable", "POST").status == 401
+    assert fixture.plugins.asked == []

@@ -1,0 +1,56 @@
+"""Apps whose workers never overlap."""
+
+from __future__ import annotations
+
+from buntime.core.pool.decisions import Adopt, End
+from buntime.core.pool.workforce import AppState
+from tests.core.pool.stage import Stage
+
+
+def single(stage: Stage) -> AppState:
+    forever = float("inf")
+    return stage.app(
+        "one", is_exempt=True, is_single=True, ttl_s=forever, idle_timeout_s=forever, prewarm=1
+    )
+
+
+def test_it_is_replaced_when_it_has_gone() -> None:
+    """Recycled, its worker is told to end at once; another one starts when its process is gone."""
+    stage = Stage()
+    app = single(stage)
+    [old] = app.workers
+    decisions = stage.pool.recycle(old, stage.now)
+    for _ in range(20):
+        stage.now += 0.5
+        decisions += stage.pool.tick(stage.now)
+    assert [type(each) for each in decisions] == [End]
+    after, _ = stage.pool.died(old, stage.now)
+    assert [each.app for each in after if isinstance(each, Adopt)] == [app]
+
+
+def test_requests_wait_for_its_end() -> None:
+    """A request that comes while the old worker ends waits, and starts no second one."""
+    stage = Stage()
+    app = single(stage)
+    [old] = app.workers
+    stage.pool.retire(old)
+    assert not [e for e in stage.pool.submit(app, "r", stage.now) if isinstance(e, Adopt)]
+    assert not [e for e in stage.pool.try_out(app, stage.now) if isinstance(e, Adopt)]
+    after, _ = stage.pool.died(old, stage.now)
+    assert len([each for each in after if isinstance(each, Adopt)]) == 1
+
+
+def test_other_states_of_its_code_count() -> None:
+    """New code starts when the last worker of the old is gone, though that is another app here."""
+    stage = Stage()
+    old = single(stage)
+    [worker] = old.workers
+    new = AppState("one", old.policy)
+    new.kin = old.kin = {old, new}
+    stage.pool.drop_app(old, stage.now)
+    decisions = stage.pool.add_app(new, stage.now)
+    stage.now += 0.5
+    decisions += stage.pool.tick(stage.now)
+    assert not [each for each in decisions if isinstance(each, Adopt)]
+    after, _ = stage.pool.died(worker, stage.now)
+    assert [each.app for each in after if isinstance(each, Adopt)] == [new]

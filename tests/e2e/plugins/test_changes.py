@@ -1,0 +1,215 @@
+"""Plugins change while the runtime runs: reloaded, switched, added and taken away."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch, workers_of
+from tests.support.harness import Runtime, wait_until
+from tests.support.pluginfolders import (
+    lines,
+    plugged,
+    plugins_of,
+    post,
+    rewrite,
+    wait_for_state,
+    write_plugin,
+)
+
+SAYS = """
+import os
+from buntime import Response
+from buntime.plugin import plugin
+def on_init(): print("{word} init")
+def on_shutdown(): print("{word} down")
+def fetch(request): return Response("{word} " + str(os.getpid()))
+"""
+
+
+def says(word: str) -> str:
+    return SAYS.replace("{word}", word)
+
+
+def word(runtime: Runtime) -> str:
+    return fetch(runtime, "/audit/").body.decode().partition(" ")[0]
+
+
+def audit(tmp_path: Path, **manifest: object) -> Path:
+    return write_plugin(
+        tmp_path / "plugins", "audit", says("old"), base="/audit", visibility="public", **manifest
+    )
+
+
+def test_new_code_takes_over_beside(tmp_path: Path) -> None:
+    """At SIGHUP changed code is loaded beside the old, which ends when the new one serves."""
+    folder = audit(tmp_path)
+    with plugged(tmp_path) as runtime:
+        first = wait_for_state(runtime, "audit", "serving")
+        assert word(runtime) == "old"
+        rewrite(folder, says("new"))
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_line("old down")
+        second = wait_for_state(runtime, "audit", "serving")
+        assert word(runtime) == "new"
+        said = lines(runtime)
+    assert second["generation"] > first["generation"]
+    assert said.index("new init") < said.index("old down")
+
+
+def test_development_sees_changes(tmp_path: Path) -> None:
+    """In development nobody has to ask for it."""
+    folder = audit(tmp_path)
+    with plugged(tmp_path, RUNTIME_ENV="development") as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        rewrite(folder, says("new"))
+        wait_until(lambda: word(runtime) == "new", 20)
+
+
+@pytest.mark.parametrize("how", ["def on_init(): 1/0", "import os; os.abort()", "x = ("])
+def test_new_code_that_fails_leaves_the_old(tmp_path: Path, how: str) -> None:
+    """New code that cannot be loaded changes nothing for requests, and operators see why."""
+    folder = audit(tmp_path)
+    with plugged(tmp_path) as runtime:
+        before = wait_for_state(runtime, "audit", "serving")
+        rewrite(folder, how)
+        assert post(runtime, "/api/plugins/audit/reload").status == 202
+        runtime.wait_for_record("plugin.reload_failed", plugin="audit")
+        assert word(runtime) == "old"
+        after = plugins_of(runtime)["audit"]
+        assert (after["state"], after["pid"]) == ("serving", before["pid"])
+        assert after["why"].startswith("failed to load")
+        wait_until(lambda: len(workers_of(runtime, "plugin:audit")) == 1)
+
+
+def test_services_in_use_must_stay(tmp_path: Path) -> None:
+    """New code without a service that a running plugin uses is refused."""
+    source = """
+        from buntime.plugin import exposed
+        class Kv:
+            @exposed
+            def get(self): pass
+        services = {"kv": Kv()}
+    """
+    folder = write_plugin(tmp_path / "plugins", "kv", source, provides=["kv"])
+    write_plugin(tmp_path / "plugins", "user", "", uses=["kv"])
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "user", "serving")
+        before = wait_for_state(runtime, "kv", "serving")
+        rewrite(folder, "")
+        post(runtime, "/api/plugins/kv/reload")
+        runtime.wait_for_record("plugin.reload_failed", plugin="kv")
+        assert plugins_of(runtime)["kv"]["pid"] == before["pid"]
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    """With `overlap: false` the old process is gone before the new one loads; requests wait."""
+    folder = audit(tmp_path, overlap=False)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        for number in range(3):
+            rewrite(folder, says(f"new{number}"))
+            assert post(runtime, "/api/plugins/audit/reload").status == 202
+            wait_until(lambda number=number: word(runtime) == f"new{number}", 20)  # type: ignore[misc]  # mypy does not see the type of a default
+        said = [each for each in lines(runtime) if each.endswith(("init", "down"))]
+    assert said[:6] == ["old init", "old down", "new0 init", "new0 down", "new1 init", "new1 down"]
+
+
+def test_one_writer_goes_back(tmp_path: Path) -> None:
+    """Where new code of one with `overlap: false` fails, the code before it is started again."""
+    folder = audit(tmp_path, overlap=False)
+    new = write_plugin(tmp_path / "new", "audit", "def on_init(): 1/0", base="/audit",
+                       visibility="public", overlap=False)  # fmt: skip
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        folder.rename(tmp_path / "old")
+        folder.symlink_to(new)
+        link = tmp_path / "old"
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_record("plugin.start_failed", plugin="audit")
+        runtime.wait_for_record("plugin.going_back", plugin="audit")
+        assert link.is_dir()
+
+
+def test_recycling_one_writer(tmp_path: Path) -> None:
+    """An operator who recycles the worker of one with `overlap: false` gets no two of them."""
+    audit(tmp_path, overlap=False)
+    with plugged(tmp_path) as runtime:
+        before = wait_for_state(runtime, "audit", "serving")
+        assert post(runtime, f"/api/workers/{before['worker']}/recycle").status == 202
+        wait_until(lambda: plugins_of(runtime)["audit"]["pid"] not in (None, before["pid"]), 20)
+        assert lines(runtime)[:3] == ["old init", "old down", "old init"]
+
+
+def test_switches_outlive_a_restart(tmp_path: Path) -> None:
+    """A plugin that an operator has disabled is ended, and stays so until it is enabled."""
+    audit(tmp_path)
+    write_plugin(tmp_path / "plugins", "user", "", dependencies=["audit"])
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "user", "serving")
+        assert post(runtime, "/api/plugins/audit/disable").status == 202
+        assert runtime.wait_for_record("plugin.switched", plugin="audit")["by"] == "127.0.0.1"
+        runtime.wait_for_line("old down")
+        assert (
+            wait_for_state(runtime, "user", "left out")["why"] == "needs audit, which is disabled"
+        )
+        assert fetch(runtime, "/audit/").status == 404
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "audit", "disabled")
+        assert told["switched"]["by"] == "127.0.0.1"
+        assert post(runtime, "/api/plugins/audit/enable").status == 202
+        wait_for_state(runtime, "user", "serving")
+        assert word(runtime) == "old"
+
+
+def test_plugins_come_and_go(tmp_path: Path) -> None:
+    """A folder that is new at SIGHUP is started, one that is gone is ended."""
+    folder = audit(tmp_path)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        write_plugin(tmp_path / "plugins", "late", "")
+        shutil.rmtree(folder)
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_for_state(runtime, "late", "serving")
+        wait_until(lambda: "audit" not in plugins_of(runtime))
+        assert fetch(runtime, "/audit/").status == 404
+
+
+def test_an_unreadable_manifest(tmp_path: Path) -> None:
+    """The last good one counts; where there is none, nothing but reserved paths is open."""
+    folder = audit(tmp_path)
+    manifest = folder / "buntime.yaml"
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        manifest.write_text("name: [", "utf-8")
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_record("plugin.invalid", plugin="audit")
+        assert word(runtime) == "old"
+        assert "buntime.yaml" in plugins_of(runtime)["audit"]["why"]
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "unreadable")
+        assert fetch(runtime, "/hello/").status == 503
+        assert fetch(runtime, "/api/health").status == 200
+        assert post(runtime, "/api/plugins/audit/disable").status == 202
+        assert fetch(runtime, "/hello/").status == 200
+
+
+def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
+    """What a guard covers is closed while it does not serve, also when its folder is not read."""
+    source = "def on_init(): 1/0\ndef on_request(request): pass"
+    folder = write_plugin(tmp_path / "plugins", "guard", source, stage="access")
+    with plugged(tmp_path) as runtime:
+        assert fetch(runtime, "/hello/").status == 503
+        wait_for_state(runtime, "guard", "failed")
+        assert fetch(runtime, "/hello/").status == 503
+        rewrite(folder, "def on_request(request): pass")
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_for_state(runtime, "guard", "serving")
+        assert fetch(runtime, "/hello/").status == 200
+        (folder / "plugin.py").unlink()
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_record("plugin.invalid", plugin="guard")
+        assert fetch(runtime, "/hello/").status == 200
