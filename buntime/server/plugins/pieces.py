@@ -56,7 +56,7 @@ class Pieces:
     # Asker
 
     def on_verdict(self, message: wire.Message, payload: bytes) -> None:
-        raise ValueError("a second VERDICT")
+        raise AssertionError("a verdict after the answer has begun ends it by on_lost")
 
     def on_piece(self, payload: bytes, *, end: bool) -> None:
         """The next piece of the body."""
@@ -68,4 +68,5 @@ class Pieces:
             self._exchange.finish()
 
     def on_lost(self) -> None:
-        self._exchange.fail(ServerFault(502, "worker_died", "a plugin's process has ended"))
+        """Its process has ended, or it has broken off: the connection is cut."""
+        self._exchange.fail(ServerFault(502, "plugin_failed", "a plugin's answer has no end"))

@@ -70,11 +70,20 @@ class Asking:
     def take_verdict(self, message: wire.Message, payload: bytes) -> None:
         """Raises KeyError or ValueError where there was no such question."""
         number = claims.whole(message["id"], 1)
+        if number in self._takers:
+            self._break_off(number)
+            return
         asker = self._asked.pop(number)
         if not claims.flag(message.get("end", True)):
             self._takers[number] = None
         if asker is not None:
             asker.on_verdict(message, payload)
+
+    def _break_off(self, number: int) -> None:
+        """A second verdict: the answer that had begun has no end."""
+        taker = self._takers.pop(number)
+        if taker is not None:
+            taker.on_lost()
 
     def take_piece(self, number: int, payload: bytes, *, end: bool) -> bool:
         """Whether anybody waits for it. Raises KeyError where there is no such answer."""

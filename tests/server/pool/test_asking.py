@@ -1,0 +1,118 @@
+"""What a plugin's worker is asked, and what it may say to that."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from buntime.server.pool.asking import Asking
+
+
+class FakeChannel:
+    def __init__(self) -> None:
+        self.is_open = True
+        self.posted: list[dict[str, Any]] = []
+
+    def post(self, message: dict[str, Any], payload: bytes = b"") -> None:
+        self.posted.append(message)
+
+
+class FakeAsker:
+    """Notes what comes to it."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def on_verdict(self, message: dict[str, Any], payload: bytes) -> None:
+        self.told.append(message["action"])
+
+    def on_piece(self, payload: bytes, *, end: bool) -> None:
+        self.told.append((payload, end))
+
+    def on_lost(self) -> None:
+        self.told.append("lost")
+
+
+@pytest.fixture
+def asker() -> FakeAsker:
+    return FakeAsker()
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel()
+
+
+@pytest.fixture
+def asking(channel: FakeChannel, asker: FakeAsker) -> Asking:
+    asking = Asking(cast(Any, channel))
+    asking.ask(7, {"hook": "on_request"}, b"", asker)
+    return asking
+
+
+def verdict(number: object = 7, action: str = "continue", **more: Any) -> dict[str, Any]:
+    return {"type": "VERDICT", "id": number, "action": action, **more}
+
+
+def test_a_question_has_one_verdict(asking: Asking, asker: FakeAsker) -> None:
+    """A second one breaks the protocol."""
+    asking.take_verdict(verdict(), b"")
+    assert asker.told == ["continue"]
+    assert len(asking) == 0
+    with pytest.raises(KeyError):
+        asking.take_verdict(verdict(), b"")
+
+
+@pytest.mark.parametrize("number", [8, "7", -7, True, 7.0, None, [7]])
+def test_a_verdict_on_what_was_not_asked(asking: Asking, number: object) -> None:
+    """Whatever its number is."""
+    with pytest.raises((KeyError, ValueError)):
+        asking.take_verdict(verdict(number), b"")
+
+
+def test_given_up(asking: Asking, asker: FakeAsker, channel: FakeChannel) -> None:
+    """The worker is told once, and its verdict is for nobody."""
+    asking.give_up(7, "client")
+    asking.give_up(7, "client")
+    assert [each["type"] for each in channel.posted] == ["HOOK", "CANCEL"]
+    asking.take_verdict(verdict(), b"")
+    assert asker.told == []
+
+
+def test_an_answer_by_pieces(asking: Asking, asker: FakeAsker) -> None:
+    """They come to who takes them, until the last."""
+    asking.take_verdict(verdict(action="respond", end=False), b"")
+    taker = FakeAsker()
+    asking.go_on(7, taker)
+    assert asking.take_piece(7, b"a", end=False)
+    assert asking.take_piece(7, b"b", end=True)
+    assert taker.told == [(b"a", False), (b"b", True)]
+    with pytest.raises(KeyError):
+        asking.take_piece(7, b"c", end=False)
+
+
+def test_an_answer_that_breaks_off(asking: Asking) -> None:
+    """A second verdict ends it, and nothing follows."""
+    asking.take_verdict(verdict(action="respond", end=False), b"")
+    taker = FakeAsker()
+    asking.go_on(7, taker)
+    asking.take_verdict(verdict(action="failed", error="boom", traceback=""), b"")
+    assert taker.told == ["lost"]
+    assert len(asking) == 0
+
+
+def test_pieces_that_nobody_waits_for(asking: Asking) -> None:
+    """Of an answer that was given up: told, so that there can be a bound on them."""
+    asking.take_verdict(verdict(action="respond", end=False), b"")
+    asking.go_on(7, FakeAsker())
+    asking.give_up(7, "client")
+    assert not asking.take_piece(7, b"a", end=False)
+    assert not asking.take_piece(7, b"", end=True)
+
+
+def test_the_worker_ends(asking: Asking, asker: FakeAsker) -> None:
+    """Who waits is told, once."""
+    asking.lose()
+    asking.lose()
+    assert asker.told == ["lost"]

@@ -1,0 +1,53 @@
+"""docs/plugins.md tells every key, hook and verdict, as the code has them."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from buntime.core.apps.manifestkeys import Key
+from buntime.core.plugins.manifest import PLUGIN_KEYS, STAGES, parse_plugin_manifest
+from buntime.plugin import Continue
+from buntime.worker.plugin import HOOKS
+from tests.test_docs import examples, rows
+
+PAGE = (Path(__file__).parents[1] / "docs/plugins.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("key", PLUGIN_KEYS, ids=lambda key: key.name)
+def test_keys(key: Key) -> None:
+    """There is a row for each key: name, kind, default and meaning."""
+    assert [f"`{key.name}`", key.kind, key.default_text, key.meaning] in rows(PAGE)
+
+
+def test_hooks() -> None:
+    """Each hook is told, and no other."""
+    told = {row[0].replace("`", "") for row in rows(PAGE) if row[0].startswith("`on_")}
+    names = {call.partition("(")[0].strip() for row in told for call in row.split("), ")}
+    assert names == {*HOOKS}
+
+
+@pytest.mark.parametrize("name", inspect.signature(Continue).parameters)
+def test_verdicts(name: str) -> None:
+    """Each part of a Continue is told."""
+    assert any(f"`{name}`" in row[0] for row in rows(PAGE))
+
+
+def test_stages() -> None:
+    """The way of a request has the stages in their order."""
+    [way] = [text for text in examples(PAGE, "text") if text.startswith("stage route")]
+    places = [way.index(f"{stage} ->") for stage in STAGES[:2]]
+    places += [way.index(f"stage {stage}") for stage in STAGES[2:3]]
+    places.append(way.index(f"then {STAGES[3]}"))
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("text", examples(PAGE, "yaml"))
+def test_examples(text: str) -> None:
+    """Each example of a manifest is one, without a warning."""
+    _, warnings = parse_plugin_manifest(
+        text.encode(), path="example", body_default=10 << 20, body_max=100 << 20
+    )
+    assert warnings == ()
