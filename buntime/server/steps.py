@@ -14,8 +14,11 @@ from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
 from buntime.core.http1.window import body_too_large
+from buntime.core.plugins.identity import without_cookies
+from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
 from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
@@ -93,6 +96,19 @@ def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
         return answer(exchange, page, target)
 
     return answer_page
+
+
+def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
+    """Takes the cookies of plugins out: they are nobody else's."""
+    hidden = of_others(cookies, app.name.removeprefix(PLUGIN_PREFIX) if app.plugin else "")
+    if not hidden:
+        return None
+
+    def hide_cookies(exchange: Exchange, _: App, __: Target) -> bool:
+        exchange.show(tuple(without_cookies(exchange.headers, hidden)))
+        return False
+
+    return hide_cookies
 
 
 def size_step(app: App) -> AppStep | None:

@@ -17,9 +17,9 @@ from buntime.core.settings.load import Settings, load_settings
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
-from buntime.server.plugins.without import WithoutPlugins
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
+from tests.support.withoutplugins import WithoutPlugins
 
 KEY = "the-operator-s-key"
 SHAKE = (

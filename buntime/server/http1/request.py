@@ -145,6 +145,10 @@ class ClientRequest:
         """Take these fields of the request away from whoever answers."""
         self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
 
+    def show(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """These are the fields that whoever answers is to see."""
+        self.headers = headers
+
     def rewrite(self, head: Head) -> None:
         """A plugin has another path, or other fields, in mind."""
         self.head = head

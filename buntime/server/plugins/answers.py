@@ -27,12 +27,13 @@ from buntime.wire import Message
 class Joined:
     """A plugin that had the request: its hook, and the worker of the generation that had it."""
 
-    __slots__ = ("facts", "hook", "worker")
+    __slots__ = ("facts", "fields", "hook", "worker")
 
-    def __init__(self, hook: Hook, worker: Worker, facts: Facts) -> None:
+    def __init__(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
         self.hook = hook
         self.worker = worker
         self.facts = facts
+        self.fields = fields  # of the request, as it saw them
 
 
 class Shared(Protocol):
@@ -56,9 +57,9 @@ class Answers:
         self._fields: Fields = ()
         self._asked: tuple[Joined, int] | None = None  # and the number of the HOOK
 
-    def join(self, hook: Hook, worker: Worker, facts: Facts) -> None:
+    def join(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
         """Have this plugin asked, before those that joined earlier."""
-        self._joined.append(Joined(hook, worker, facts))
+        self._joined.append(Joined(hook, worker, facts, fields))
 
     def set_cookies(self, values: tuple[str, ...]) -> None:
         """Have the answer set cookies, as a plugin has wished."""
@@ -119,7 +120,7 @@ class Answers:
         self._exchange.reviewed(self._status, self._fields)
 
     def _ask(self, joined: Joined) -> None:
-        message = question(joined.hook, ON_RESPONSE, self._exchange, joined.facts)
+        message = question(joined.hook, ON_RESPONSE, self._exchange, joined.facts, joined.fields)
         fields = [[name, value] for name, value in self._fields]
         message["response"] = {"status": self._status, "headers": fields}
         self._shared.loop.timeouts(joined.hook.timeout_s).start(self)

@@ -10,13 +10,13 @@ went through see its answer on the way back, see `answers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Protocol
 
 from buntime.core.errors import HttpError
 from buntime.core.plugins.hookfields import BadVerdict
-from buntime.core.plugins.identity import identity_key
+from buntime.core.plugins.identity import identity_key, take_out
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
 from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
 from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
@@ -24,7 +24,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
 from buntime.server.plugins.answers import Answers
-from buntime.server.plugins.asked import Facts, question
+from buntime.server.plugins.asked import Facts, Seen, question, seen_by
 from buntime.server.plugins.failing import failed, tell, unavailable
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.plugins.sites import PluginSite
@@ -40,6 +40,10 @@ class Plugins(Protocol):
     @property
     def plan(self) -> Plan:
         """Whose hooks are asked about what, as it holds now."""
+
+    @property
+    def cookies(self) -> Mapping[str, frozenset[str]]:
+        """The cookies that are a plugin's own, by its name."""
 
     def worker_of(self, name: str) -> Worker | None:
         """The worker of the generation that serves; None while it is away."""
@@ -119,7 +123,13 @@ class _Way(Waiting):
                 self._join(hook, worker)
             elif hook.closed or not hook.ignores:
                 raise unavailable(hook.plugin)
+        self._end()
         return False
+
+    def _end(self) -> None:
+        """Where somebody was to find out who asks, a proxy's word counts no more."""
+        if any(hook.stage == "identity" for hook in self._hooks):
+            self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)
 
     # Asker
 
@@ -181,7 +191,8 @@ class _Way(Waiting):
     def _ask(self, hook: Hook, worker: Worker) -> None:
         if self._exchange.responder is not self:
             self._exchange.lend(self)
-        message = question(hook, ON_REQUEST, self._exchange, self._facts)
+        fields = self._seen(hook).fields
+        message = question(hook, ON_REQUEST, self._exchange, self._facts, fields)
         self._shared.loop.timeouts(hook.timeout_s).start(self)
         self._asked_s = self._shared.loop.now
         self._asked = hook, worker, worker.ask(message, b"", self)
@@ -211,10 +222,13 @@ class _Way(Waiting):
                 wall_s=time(),
             )
 
+    def _seen(self, hook: Hook) -> Seen:
+        return seen_by(hook, self._exchange, self._shared.plugins.cookies)
+
     def _asked_as(self, hook: Hook, worker: Worker) -> Asked:
         """All that the hook may go by. A worker's number tells the plugin's generation."""
         exchange, facts = self._exchange, self._facts
-        head, sender = exchange.head, exchange.sender
+        head, sender, seen = exchange.head, exchange.sender, self._seen(hook)
         common = Common(
             plugin=hook.plugin,
             generation=worker.number,
@@ -225,11 +239,11 @@ class _Way(Waiting):
             method=head.method,
             is_websocket=bool(head.upgrade),
             identity=identity_key(exchange.identity),
-            proxy=(),
+            proxy=seen.proxy,
         )
         _, mark, query = head.target.partition("?")
         client = sender.client[0] if sender.client else ""
-        return Asked(common, facts.path + mark + query, exchange.headers, client)
+        return Asked(common, facts.path + mark + query, seen.fields, client)
 
     def _apply(self, verdict: Continue) -> None:
         """Have the request be as the hook wants it."""
@@ -247,7 +261,7 @@ class _Way(Waiting):
 
     def _join(self, hook: Hook, worker: Worker) -> None:
         if hook.has_response:
-            self._answers().join(hook, worker, self._facts)
+            self._answers().join(hook, worker, self._facts, self._seen(hook).fields)
 
     def _answers(self) -> Answers:
         review = self._exchange.review

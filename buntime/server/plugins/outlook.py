@@ -33,6 +33,12 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
     return sites
 
 
+def cookies_of(roster: Roster) -> Mapping[str, frozenset[str]]:
+    """The cookies of each enabled plugin that has some of its own, by its name."""
+    manifests = [roster.serves_with(found.name).manifest for found in roster.enabled()]
+    return {each.name: frozenset(each.cookies) for each in manifests if each and each.cookies}
+
+
 def _standing(roster: Roster, found: Found) -> Standing | None:
     """A manifest that has changed counts once its code serves."""
     life = roster.lives.get(found.name)

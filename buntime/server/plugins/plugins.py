@@ -19,7 +19,7 @@ from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.life import Generation, Life, Surroundings
-from buntime.server.plugins.outlook import plan_of, sites_of
+from buntime.server.plugins.outlook import cookies_of, plan_of, sites_of
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.switches import Switches
@@ -46,6 +46,7 @@ class Plugins:
     ) -> None:
         settings = live.now
         self.plan: Plan = NO_PLUGINS
+        self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
         self.roster = Roster(Switches(settings.state_dir, log.warn))
         self._loop = loop
         self._live = live
@@ -268,5 +269,6 @@ class Plugins:
 
     def _tell_followers(self) -> None:
         self.plan, self._sites = plan_of(self.roster), sites_of(self.roster)
+        self.cookies = cookies_of(self.roster)
         for follower in self._followers:
             follower()

@@ -141,6 +141,7 @@ def test_recycling_one_writer(tmp_path: Path) -> None:
         before = wait_for_state(runtime, "audit", "serving")
         assert post(runtime, f"/api/workers/{before['worker']}/recycle").status == 202
         wait_until(lambda: plugins_of(runtime)["audit"]["pid"] not in (None, before["pid"]), 20)
+        wait_until(lambda: len(lines(runtime)) > 2, 20, "a third line")
         assert lines(runtime)[:3] == ["old init", "old down", "old init"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -81,6 +81,7 @@ class Ways:
         self.passed = 0
 
     plan = NO_PLUGINS
+    cookies: ClassVar = {"a": frozenset({"sid"})}
 
     def worker_of(self, name: str) -> Any:
         return self.workers.get(name)
@@ -271,6 +272,19 @@ def test_an_identity_is_told_to_the_next_and_to_the_app() -> None:
     assert request(ways, "b")["identity"] == {"user": "ann"}
     ways.workers["b"].say("continue", identity={"user": "eve"})
     assert ways.client.written.startswith(b"HTTP/1.1 502 ")
+
+
+def test_what_clients_say_of_identities_is_for_nobody() -> None:
+    """Neither in another spelling. A cookie of one plugin is for that one alone."""
+    ways = Ways("ab", on=frozenset({"on_request"}))
+    raw = GET.replace(b"X-A: 1", b"X-Identity: {}\r\nx_identity: {}\r\nCookie: sid=7; b=1")
+    ways.exchange = ways.client.request(raw)
+    ways.begin()
+    assert ["cookie", "sid=7; b=1"] in request(ways, "a")["headers"]
+    ways.workers["a"].say("continue")
+    fields = request(ways, "b")["headers"]
+    assert ["cookie", "b=1"] in fields
+    assert not [name for name, _ in fields if "identity" in name]
 
 
 # Kept verdicts

@@ -1,6 +1,8 @@
-"""A runtime without plugins."""
+"""A runtime without plugins, for tests of what is beside them."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
 from buntime.server.plugins.sites import PluginSite
@@ -8,9 +10,8 @@ from buntime.server.pool.worker import Worker
 
 
 class WithoutPlugins:
-    """What a runtime has where there are none."""
-
     plan: Plan = NO_PLUGINS
+    cookies: Mapping[str, frozenset[str]] = {}  # nothing ever changes
 
     def worker_of(self, name: str) -> Worker | None:
         return None

@@ -1,0 +1,223 @@
+"""Requests and answers through the hooks of real plugins, sync and async."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import write_app
+from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+
+APP = """
+from buntime import Response
+def fetch(request):
+    return Response.json({
+        "path": request.path, "fields": dict(request.headers.items()), "base": request.base
+    })
+"""
+HEADER = """
+from buntime.plugin import Continue
+{async_}def on_request(request):
+    return Continue(headers={{"x-seen": request.path, "x-drop": None}})
+{async_}def on_response(request, response):
+    response.headers["x-told"] = str(response.status)
+"""
+WORDS = {"sync": {"async_": ""}, "async": {"async_": "async "}}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_request_and_its_answer(tmp_path: Path, words: str) -> None:
+    """A field is set for the app, another taken away, and the answer bears one more."""
+    write_plugin(tmp_path / "plugins", "header", HEADER.format(**WORDS[words]))
+    write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "header", "serving")
+        answer = fetch(runtime, "/echo/a%20b?x=1", headers={"X-Drop": "1"})
+        assert answer.status == 200
+        told = answer.json()
+        assert told["fields"]["x-seen"] == "/a b"
+        assert "x-drop" not in told["fields"]
+        assert answer.headers["x-told"] == "200"
+        missing = fetch(runtime, "/echo/")
+        assert missing.headers["x-told"] == "200"
+        health = fetch(runtime, "/health")
+        assert "x-told" not in health.headers
+
+
+def test_static_sites_errors_and_other_plugins_pass(tmp_path: Path) -> None:
+    """All that is no path of the runtime's own, nor the plugin's base."""
+    write_plugin(tmp_path / "plugins", "header", HEADER.format(async_=""), base="/header")
+    page = write_plugin(
+        tmp_path / "plugins", "page", None, base="/page", entrypoint="index.html",
+        visibility="public",
+    )  # fmt: skip
+    (page / "index.html").write_text("<h1>page</h1>", "utf-8")
+    write_app(tmp_path / "apps" / "site", {"index.html": "<h1>site</h1>"})
+    raises = "def fetch(request): raise RuntimeError('boom')"
+    write_app(tmp_path / "apps" / "raises", {"app.py": raises}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "header", "serving")
+        for target, status in {"/site/": 200, "/page/": 200, "/raises/": 500}.items():
+            answer = fetch(runtime, target)
+            assert (answer.status, answer.headers.get("x-told")) == (status, str(status)), target
+        own = fetch(runtime, "/header/")
+        assert "x-told" not in own.headers
+        assert own.status in (401, 404)
+
+
+def test_a_guard_answers(tmp_path: Path) -> None:
+    """Nobody gets past a guard: not by another spelling of the path, nor while it is away."""
+    guard = """
+    from buntime.plugin import Response
+    def on_request(request):
+        if request.headers.get("x-pass") != "1":
+            return Response("who are you?", status=401)
+    """
+    write_plugin(
+        tmp_path / "plugins", "guard", guard, stage="access", match={"paths": ["/admin/**"]}
+    )
+    write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "guard", "serving")
+        assert fetch(runtime, "/echo/open").status == 200
+        spellings = ["/admin/x", "/admin", "/x/../admin/x", "/%61dmin/x", "/admin%2Fx", "//admin/x"]
+        for path in spellings:
+            assert fetch(runtime, f"/echo{path}").status in (400, 401), path
+        assert fetch(runtime, "/echo/admin/x", headers={"X-Pass": "1"}).status == 200
+        os.kill(told["pid"], signal.SIGKILL)
+        wait_for_state(runtime, "guard", "away")
+        assert fetch(runtime, "/echo/admin/x", headers={"X-Pass": "1"}).status == 503
+        assert fetch(runtime, "/echo/open").status == 200
+        wait_for_state(runtime, "guard", "serving")
+        assert fetch(runtime, "/echo/admin/x", headers={"X-Pass": "1"}).status == 200
+
+
+def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
+    """Enabled counts, not running."""
+    write_plugin(
+        tmp_path / "plugins", "guard", "def on_init(): raise RuntimeError('no disk')",
+        stage="access",
+    )  # fmt: skip
+    with plugged(tmp_path) as runtime:
+        runtime.wait_for_record("plugin.start_failed", plugin="guard")
+        refused = fetch(runtime, "/hello/")
+        assert (refused.status, refused.json()["error"]["code"]) == (503, "plugin_unavailable")
+        assert fetch(runtime, "/health").status == 200
+
+
+def test_identity_is_told_and_never_believed(tmp_path: Path) -> None:
+    """What a client says of itself is taken out; what the plugin finds reaches the app."""
+    authn = """
+    from buntime.plugin import Continue
+    def on_request(request):
+        if request.cookies.get("sid") == "7":
+            return Continue(identity={"user": "ann", "groups": ["staff"]})
+    """
+    write_plugin(tmp_path / "plugins", "authn", authn, stage="identity")
+    write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
+    forged = {
+        "X-Identity": '{"user":"eve"}', "X_Identity": "eve", "X-Forwarded-User": "eve",
+        "x-forwarded_user": "eve", "X-Forwarded-Groups": "root",
+    }  # fmt: skip
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "authn", "serving")
+        fields = fetch(runtime, "/echo/", headers=forged).json()["fields"]
+        assert "eve" not in json.dumps(fields)
+        assert "root" not in json.dumps(fields)
+        fields = fetch(runtime, "/echo/", headers={**forged, "Cookie": "sid=7"}).json()["fields"]
+        assert json.loads(fields["x-identity"]) == {"user": "ann", "groups": ["staff"]}
+        assert fields["x-forwarded-user"] == "ann"
+        assert fields["x-forwarded-groups"] == "staff"
+        assert "eve" not in json.dumps(fields)
+
+
+def test_a_route_hook_leads_elsewhere(tmp_path: Path) -> None:
+    """By host, to an app that has the whole path."""
+    route = """
+    from buntime.plugin import Continue
+    def on_request(request):
+        if request.host.startswith("shop."):
+            return Continue(app="echo")
+        if request.path == "/old":
+            return Continue(path="/echo/new")
+    """
+    write_plugin(tmp_path / "plugins", "route", route, stage="route")
+    write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "route", "serving")
+        told = fetch(runtime, "/a/b", headers={"Host": "shop.example"}).json()
+        assert (told["path"], told["base"]) == ("/a/b", "")
+        assert fetch(runtime, "/old").json()["path"] == "/new"
+        assert fetch(runtime, "/hello/").body.decode() == "hello"
+
+
+def test_a_hook_that_hangs_raises_or_dies(tmp_path: Path) -> None:
+    """The request is refused in time, the others go on, and the log says why."""
+    bad = """
+    import os, time
+    def on_request(request):
+        match request.path:
+            case "/hang": time.sleep(30)
+            case "/raise": raise RuntimeError("boom")
+            case "/die": os._exit(3)
+            case "/garbage": return 7
+    """
+    write_plugin(tmp_path / "plugins", "bad", bad, hookTimeout="500ms")
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "bad", "serving")
+        for path, status in {"hang": 502, "raise": 502, "garbage": 502, "die": 503}.items():
+            begun = time.monotonic()
+            assert fetch(runtime, f"/hello/{path}").status == status, path
+            assert time.monotonic() - begun < 5
+            wait_for_state(runtime, "bad", "serving")
+            assert fetch(runtime, "/hello/").body.decode() == "hello"
+        why = [each["error"] for each in runtime.records if each["event"] == "plugin.hook_failed"]
+    assert [text[:20] for text in why][:2] == ["it did not answer in", "RuntimeError: boom"]
+
+
+def test_a_verdict_is_kept(tmp_path: Path) -> None:
+    """A session is looked up once, by its cookie."""
+    counts = """
+    from buntime.plugin import Continue
+    asked = 0
+    def on_request(request):
+        global asked
+        asked += 1
+        return Continue(headers={"x-asked": str(asked)}, cache_s=60, vary=["cookie:sid"])
+    """
+    write_plugin(tmp_path / "plugins", "counts", counts)
+    write_app(tmp_path / "apps" / "echo", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "counts", "serving")
+
+        def asked(sid: str) -> str:
+            fields = fetch(runtime, "/echo/", headers={"Cookie": f"sid={sid}"}).json()["fields"]
+            number: str = fields["x-asked"]
+            return number
+
+        assert [asked("a"), asked("a"), asked("b"), asked("a"), asked("b")] == list("11212")
+
+
+def test_a_page_beside_routes(tmp_path: Path) -> None:
+    """What the manifest sends to code goes there, all else to the page."""
+    code = """
+    from buntime import Response
+    def fetch(request): return Response(f"code {request.path}")
+    """
+    folder = write_plugin(
+        tmp_path / "plugins", "both", code, base="/both", entrypoint="index.html",
+        routes=["/api/**"], visibility="public",
+    )  # fmt: skip
+    (folder / "index.html").write_text("<h1>page</h1>", "utf-8")
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "both", "serving")
+        assert fetch(runtime, "/both/api/x").body.decode() == "code /api/x"
+        assert "page" in fetch(runtime, "/both/").body.decode()
+        assert fetch(runtime, "/both/plugin.py").status == 404
+        assert fetch(runtime, "/both/buntime.yaml").status == 404
