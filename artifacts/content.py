@@ -1,4 +1,4 @@
-"""What each of the two files carries: the runtime, the packages it needs, the example apps.
+"""What each of the two files carries: the runtime, its plugins, packages, and example apps.
 
 Only what runs on any CPython from 3.11 on: modules as source, and no compiled part of a package.
 PyYAML works without its own; the manifests it reads here are small.
@@ -20,6 +20,7 @@ def content(site_packages: Path) -> dict[str, bytes]:
     """All files by their path; `site_packages` has what requirements/runtime.txt pins."""
     files = dict(_sources(ROOT / "buntime", (".py",)))
     files |= _sources(ROOT / "apps")
+    files |= _sources(ROOT / "plugins")
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     for package in _packages(site_packages):
         files |= _modules(package)

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "serve the example apps that Buntime comes with",
     "new": "write a first app",
     "check": "load every app once and tell what is wrong, for CI",
+    "plugins": "list or check the plugins in folders",
     "doctor": "tell what Buntime finds here, and what will hurt",
     "health": "ask a runtime whether it takes requests, for health checks",
     "completions": "print completions for bash, zsh or fish",

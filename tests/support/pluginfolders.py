@@ -15,7 +15,7 @@ from tests.support.harness import Runtime, running, wait_until, write_app
 APP = 'from buntime import Response\ndef fetch(request): return Response("hello")\n'
 
 
-def write_plugin(folder: Path, name: str, source: str | None = "", **manifest: object) -> Path:
+def write_plugin(folder: Path, name: str, source: str | None = "", /, **manifest: object) -> Path:
     """`folder/name` with a manifest; `source` is that of plugin.py, None for none."""
     files = {} if source is None else {"plugin.py": textwrap.dedent(source)}
     return write_app(folder / name, files, **{"name": name, **manifest})

@@ -44,8 +44,10 @@ class Around:
         )
 
     def app_folders(self) -> list[str]:
-        """The folders that hold apps, links resolved."""
-        return list(map(os.path.realpath, self._live.now.worker_dirs))
+        """The folders that hold apps or plugins, links resolved."""
+        settings = self._live.now
+        folders = map(os.path.realpath, (*settings.worker_dirs, *settings.plugin_dirs))
+        return list(dict.fromkeys(folders))
 
     def versions(self, name: str, listing: Listing) -> list[str]:
         """`apps/shop`, which may hold versions, and `apps/shop@1.0.0`, links resolved."""

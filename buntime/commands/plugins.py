@@ -1,0 +1,133 @@
+"""`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong.
+
+Their manifests and files are read, and the order of their start is found; none is started. The
+exit code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.masterkey import take_environ
+from buntime.commands.start import read_settings
+from buntime.core.errors import UsageError
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import Level, escape
+from buntime.core.values.wording import shown
+from buntime.server.plugins.folders import Found, PluginFolders
+from buntime.server.plugins.roster import Roster
+from buntime.server.plugins.switches import Switches
+from buntime.server.telemetry.logs import Log, LogSink
+
+_ACTIONS = ("list", "check")
+_STDERR = 2
+_FLUSH_S = 2.0
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime plugins list|check [DIR...] [--FLAG VALUE...]",
+        "List the plugins in the folders DIR in the order of their start, or check them: their "
+        "manifests, options, files and dependencies. Exit code of check 1 if one is at fault.",
+    )
+    made.add_words("DIR", "list or check, then folders of plugins [RUNTIME_PLUGIN_DIRS; ./plugins]")
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *dirs = command.words or ("",)
+    if action not in _ACTIONS:
+        raise UsageError(
+            f"plugins {shown(action)}: there are list and check (see buntime plugins --help)"
+        )
+    settings = read_settings(
+        Command(command.name, command.args), mode, take_environ(), needs_apps=False
+    )
+    sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
+    try:
+        roster = _find(settings, dirs, Log(sink))
+    finally:
+        sink.close(_FLUSH_S)
+    if not roster.found:
+        sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
+        return 1 if action == "check" else 0
+    if action == "list":
+        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster))
+        return 0
+    return _check(roster, settings)
+
+
+def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
+    for folder in dirs:
+        if not os.path.isdir(folder):
+            raise UsageError(f"there is no folder {folder}")
+    roster = Roster(Switches(settings.state_dir, log.warn))
+    folders = PluginFolders(
+        body_default=settings.body_size_default_bytes,
+        body_max=settings.body_size_max_bytes,
+        environment=settings.env,
+        warn=log.warn,
+    )
+    roster.found = folders.look(dirs or settings.plugin_dirs)
+    roster.reorder()
+    return roster
+
+
+def _listed(roster: Roster) -> Iterator[str]:
+    """`1. keyval 1.2.0 (base /keyval)`; those that are not started at the end."""
+    for place, name in enumerate(roster.order.start, 1):
+        yield f"{place}. {_described(roster.found[name])}"
+    for name in sorted(roster.found.keys() - set(roster.order.start)):
+        found = roster.found[name]
+        if roster.is_enabled(name):
+            why = roster.order.left_out.get(name, "").removeprefix(f"{name} ")
+            yield f"-  {_described(found)}: {why or found.error}"
+        else:
+            yield f"-  {_described(found)}: disabled"
+
+
+def _described(found: Found) -> str:
+    manifest = found.manifest
+    if manifest is None:
+        return found.name
+    base = f" (base {manifest.base})" if manifest.base else ""
+    return f"{found.name} {manifest.version}{base}"
+
+
+def _check(roster: Roster, settings: Settings) -> int:
+    faults = 0
+    for name in sorted(roster.found):
+        found, why = roster.found[name], list(_faults(roster, name, settings))
+        faults += bool(why)
+        for each in why:
+            sys.stdout.write(f"{escape(name)}: FAULT: {escape(each)}\n")
+        if not why:
+            state = "ok" if roster.is_enabled(name) else "ok, disabled"
+            version = found.manifest.version if found.manifest else ""
+            sys.stdout.write(f"{escape(name)} {version}: {state}\n")
+    count = "1 plugin" if len(roster.found) == 1 else f"{len(roster.found)} plugins"
+    sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
+    return 1 if faults else 0
+
+
+def _faults(roster: Roster, name: str, settings: Settings) -> Iterator[str]:
+    found = roster.found[name]
+    if found.error:
+        yield found.error
+    elif name in roster.order.left_out:
+        yield roster.order.left_out[name].removeprefix(f"{name} ")
+    if found.manifest is not None:
+        yield from _apps_at_base(found.manifest, settings)
+
+
+def _apps_at_base(manifest: PluginManifest, settings: Settings) -> Iterator[str]:
+    """An app that nobody can reach, as the plugin has its path."""
+    for folder in settings.worker_dirs:
+        place = Path(folder, (manifest.base or "/")[1:])
+        if manifest.base and place.is_dir():
+            yield f"its base {manifest.base} hides the app in {place}; rename one of the two"

@@ -1,0 +1,48 @@
+"""What operators have switched, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from buntime.core.errors import ServerFault
+from buntime.server.plugins.switches import NAME, Switches
+
+
+def switches(folder: Path, warned: list[str] | None = None) -> Switches:
+    def warn(event: str, message: str, /, **fields: object) -> None:
+        (warned if warned is not None else []).append(event)
+
+    return Switches(str(folder), warn)
+
+
+def test_they_are_kept(tmp_path: Path) -> None:
+    """What is switched is known to the next run, with who did it and when; nobody else reads it."""
+    folder = tmp_path / "state"
+    switches(folder).set("@acme/audit", enabled=False, by="203.0.113.7")
+    told = switches(folder).of("@acme/audit")
+    assert told is not None
+    assert (told.enabled, told.by) == (False, "203.0.113.7")
+    assert told.at.endswith("Z")
+    assert switches(folder).of("other") is None
+    assert (folder / NAME).stat().st_mode & 0o077 == 0
+    assert [path.name for path in folder.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"enabled": "no"}}', "\xff"])
+def test_a_file_that_is_wrong(tmp_path: Path, text: str) -> None:
+    """A faulty file is told of, and counts as none: manifests decide then."""
+    (tmp_path / NAME).write_text(text, "latin-1")
+    warned: list[str] = []
+    assert switches(tmp_path, warned).of("a") is None
+    assert warned == ["plugins.switches_unreadable"]
+
+
+def test_what_cannot_be_kept_does_not_hold(tmp_path: Path) -> None:
+    """Where the file cannot be written the operator is told, and nothing is switched."""
+    (tmp_path / "state").write_text("in the way", "utf-8")
+    some = switches(tmp_path / "state", [])
+    with pytest.raises(ServerFault):
+        some.set("audit", enabled=False, by="here")
+    assert some.of("audit") is None
