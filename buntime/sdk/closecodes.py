@@ -8,6 +8,7 @@ GOING_AWAY = 1001  # the client leaves its page, or the runtime ends
 NO_CODE = 1005  # never sent: the closing frame had no code
 LOST = 1006  # never sent: the connection ended without a closing frame
 BAD_MESSAGE = 1007  # what came is not what it should be
+POLICY = 1008  # who it is for may not have it any more
 INTERNAL_ERROR = 1011  # the app failed
 SERVICE_RESTART = 1012  # the worker is replaced
 TRY_AGAIN_LATER = 1013  # there is no room now

@@ -112,6 +112,8 @@ class Exchange(HeldRequest):
         if is_event_stream(fields):
             self.is_event_stream = True
             self._stop_deadline()
+            if self.footing is not None and not self.footing.on_open():
+                self.break_off()
         else:
             self.restart_deadline()
 
@@ -186,6 +188,13 @@ class Exchange(HeldRequest):
             self._close(self.status)
             self.client.cut()
 
+    def end_open(self, code: int) -> None:
+        """End a WebSocket, with this close code, or an event stream from our side."""
+        if self.link is not None:
+            self.link.go_away(code)
+        elif self.is_event_stream:
+            self.break_off()
+
     def break_off(self) -> None:
         """End an event stream from our side: its client will come back."""
         self.detach("client")
@@ -244,7 +253,10 @@ class Exchange(HeldRequest):
         self._stop_deadline()
         self.link = link
         self._download = DownloadWindow()
+        self.review = None  # a hook that sees answers has no say in a WebSocket
         self.client.open_link(link, head)
+        if self.footing is not None and not self.footing.on_open():
+            link.go_away(closecodes.POLICY)
 
     def open_end(self) -> None:
         """The app has returned from the handshake: the WebSocket takes no slot of its worker."""
@@ -332,6 +344,8 @@ class Exchange(HeldRequest):
     def _close(self, status: int) -> None:
         self.state = END[self.state]
         self._stop_deadline()
+        if self.footing is not None:
+            self.footing.on_end()
         now = monotonic()
         seconds = now - self.started_s
         timed_s = seconds if self.link is None and not self.is_event_stream else None

@@ -41,6 +41,16 @@ class Responder(Protocol):
         """The app's timeout has passed without progress."""
 
 
+class Footing(Protocol):
+    """What a WebSocket or an event stream stands on: the verdicts that have let it in."""
+
+    def on_open(self) -> bool:
+        """It opens now; False where it may not any more."""
+
+    def on_end(self) -> None:
+        """The request has ended, whether it stood open or not."""
+
+
 class Resource(Protocol):
     """What an answer holds until it is sent, such as open files."""
 

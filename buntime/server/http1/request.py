@@ -19,7 +19,7 @@ from buntime.core.plugins.rerouting import AppChoice
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.websocket.handshake import Upgrade, accept_response
-from buntime.server.http1.parties import Client
+from buntime.server.http1.parties import Client, Footing
 from buntime.wire import REQUEST, quote
 
 Fields = Iterable[tuple[str, str] | list[str]]
@@ -38,6 +38,7 @@ class ClientRequest:
         "body_max_bytes",
         "chosen",
         "client",
+        "footing",
         "head",
         "headers",
         "id",
@@ -68,6 +69,7 @@ class ClientRequest:
         # what plugins have said of it
         self.identity: Identity | None = None
         self.chosen: AppChoice | None = None
+        self.footing: Footing | None = None  # where it stands on them if it stays open
         self._told_text = ""  # fields for the app that tell of the identity
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
@@ -159,6 +161,10 @@ class ClientRequest:
         self.identity = identity
         fields = [f"[{quote(name)},{quote(value)}]," for name, value in identity_fields(identity)]
         self._told_text = "".join(fields)
+
+    def stand_on(self, footing: Footing) -> None:
+        """If it stays open, it does so for as long as this lets it."""
+        self.footing = footing
 
     def choose(self, app: AppChoice) -> None:
         """A plugin has another app in mind than the path names."""

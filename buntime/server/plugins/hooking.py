@@ -26,6 +26,7 @@ from buntime.server.loop import Loop
 from buntime.server.plugins.answers import Answers
 from buntime.server.plugins.asked import Facts, Seen, question, seen_by
 from buntime.server.plugins.failing import failed, tell, unavailable
+from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.responders import Waiting
@@ -64,6 +65,7 @@ class Hooking:
         self.plugins = plugins
         self.api_prefix = api_prefix
         self.kept = VerdictCache()
+        self.footings = Footings(loop, self.kept)
 
     def begin(
         self, exchange: Exchange, hooks: Sequence[Hook], facts: Facts, then: Callable[[], None]
@@ -74,6 +76,11 @@ class Hooking:
         pass. Raises HttpError where it may not pass.
         """
         return _Way(self, exchange, hooks, facts, then).advance()
+
+    def forget(self, plugin: str, tag: str) -> None:
+        """What this plugin has said with this tag holds no more."""
+        self.kept.forget(plugin, tag, self.loop.now)
+        self.footings.forget(plugin, tag)
 
     def is_closed(self, plan: Plan, exchange: Exchange) -> bool:
         """Whether nothing may pass, since who guards it cannot be read; told to the log."""
@@ -144,7 +151,7 @@ class _Way(Waiting):
             return
         if isinstance(verdict, Continue):
             self._keep(hook, worker, verdict)
-            self._apply(verdict)
+            self._apply(hook, verdict, self._asked_s)
             self._join(hook, worker)
             self._go_on()
         elif isinstance(verdict, Respond):
@@ -209,7 +216,7 @@ class _Way(Waiting):
         verdict = self._shared.kept.get(self._asked_as(hook, worker), self._shared.loop.now)
         if verdict is None:
             return False
-        self._apply(verdict)
+        self._apply(hook, verdict, self._shared.loop.now)
         return True
 
     def _keep(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
@@ -245,9 +252,10 @@ class _Way(Waiting):
         client = sender.client[0] if sender.client else ""
         return Asked(common, facts.path + mark + query, seen.fields, client)
 
-    def _apply(self, verdict: Continue) -> None:
+    def _apply(self, hook: Hook, verdict: Continue, asked_s: float) -> None:
         """Have the request be as the hook wants it."""
         exchange = self._exchange
+        self._shared.footings.note(exchange, hook.plugin, verdict, asked_s)
         if verdict.changes or verdict.path is not None:
             exchange.rewrite(applied(exchange.head._replace(headers=exchange.headers), verdict))
         if verdict.path is not None:

@@ -340,13 +340,8 @@ class Worker:
     def end_streams(self, code: int) -> None:
         """Close the WebSockets and event streams, which would keep it for ever."""
         for assignment in tuple(self._in_hand.values()):
-            exchange = assignment.exchange
-            if assignment.state is not State.LIVE:
-                continue
-            if exchange.link is not None:
-                exchange.link.go_away(code)
-            elif exchange.is_event_stream:
-                exchange.break_off()
+            if assignment.state is State.LIVE:
+                assignment.exchange.end_open(code)
 
     def _pass_over(self, number: int) -> None:
         """A request that was found malformed or too large when it was to be sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import time
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from buntime.core.plugins.plan import NO_PLUGINS, Hook, Plan, Standing, compile_
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.hooking import Hooking
-from tests.support.exchanges import FakeClient
+from tests.support.exchanges import FakeClient, FakeResponder
 
 GET = b"GET /shop/a%20b?x=1 HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\n\r\n"
 FACTS = Facts("shop", None, "/a%20b", is_public=False)
@@ -408,3 +409,70 @@ def test_the_client_leaves_while_its_answer_is_looked_at() -> None:
 def test_no_plugins_cost_nothing() -> None:
     """An empty plan has no hooks for anybody."""
     assert Plan().of("shop") == ()
+
+
+# What stays open
+
+
+def streaming(ways: Ways) -> None:
+    """An event stream that a hook has let in."""
+    worker = FakeResponder(ways.exchange)
+    ways.exchange.hand_over(worker, 30.0)
+    ways.exchange.stream(200, [("content-type", "text/event-stream")], b"data: 1\n\n")
+
+
+def let_in(**said: Any) -> Ways:
+    ways = Ways(on=frozenset({"on_request"}))
+    ways.begin()
+    ways.workers["a"].say("continue", **said)
+    return ways
+
+
+def test_a_stream_ends_when_its_tag_is_forgotten() -> None:
+    """And not with another tag, or that of another plugin."""
+    ways = let_in(tags=["session:7"])
+    streaming(ways)
+    ways.hooking.forget("a", "session:8")
+    ways.hooking.forget("b", "session:7")
+    assert not ways.exchange.is_ended
+    ways.hooking.forget("a", "session:7")
+    assert ways.exchange.is_ended
+    assert ways.client.written.endswith(b"0\r\n\r\n")
+
+
+def test_a_stream_that_was_forgotten_before_it_opened() -> None:
+    """The session ended while the app made its answer."""
+    ways = let_in(tags=["session:7"])
+    ways.hooking.forget("a", "session:7")
+    streaming(ways)
+    assert ways.exchange.is_ended
+
+
+def test_a_stream_whose_time_has_come() -> None:
+    """It ends by itself."""
+    ways = let_in(until=time() + 10)
+    streaming(ways)
+    loop = ways.client.fake_service.loop
+    [(delay_s, end_due)] = loop.later
+    assert 9 < delay_s <= 10
+    loop.now += 11
+    end_due()
+    assert ways.exchange.is_ended
+
+
+def test_what_has_ended_is_kept_nowhere() -> None:
+    """However many streams there were."""
+    ways = let_in(tags=["session:7"])
+    streaming(ways)
+    ways.exchange.on_client_left()
+    assert repr(ways.hooking.footings) == "Footings(0 open)"
+
+
+def test_a_kept_verdict_with_a_tag_is_forgotten() -> None:
+    """The next request is asked about."""
+    ways = let_in(tags=["session:7"], cacheS=10)
+    ways.exchange = ways.client.request(GET)
+    assert not ways.begin()
+    ways.hooking.forget("a", "session:7")
+    ways.exchange = ways.client.request(GET)
+    assert ways.begin()
