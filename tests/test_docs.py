@@ -21,7 +21,7 @@ from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import SETTINGS, Setting
 from buntime.core.telemetry.meters import Cause, Cut, Drop
 from buntime.core.telemetry.metrics import FAMILIES, Family
-from buntime.core.telemetry.records import OUTPUT, Level
+from buntime.core.telemetry.records import OUTPUT, PLUGIN_OUTPUT, Level
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -140,6 +140,7 @@ def logged() -> Iterator[Logged]:
 def test_events() -> None:
     """docs/logging.md has a row for each event, with its levels, and no others."""
     used: dict[str, set[str]] = {"request.access": {"info"}, OUTPUT: {"info", "warn"}}
+    used[PLUGIN_OUTPUT] = {"debug", "info", "warn", "error"}
     for each in logged():
         used.setdefault(each.event, set()).add(each.level)
     section = LOGGING_DOC.partition("## Events")[2].partition("\n## ")[0]

@@ -225,6 +225,11 @@ class Headers(Fields[str]):
     def __setitem__(self, name: str, value: str) -> None:
         self.set(name, value)
 
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self.remove(name)
+
     def remove(self, name: str) -> None:
         """Drop every field called `name`; that there is none is no error."""
         key = name.lower()

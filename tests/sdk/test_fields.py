@@ -208,3 +208,12 @@ def test_what_is_not_utf_8_in_pairs() -> None:
     assert urlencoded_pairs(b"a=%ff", "replace") == [("a", "\ufffd")]
     with pytest.raises(UnicodeDecodeError):
         urlencoded_pairs(b"a=%ff", "strict")
+
+
+def test_del() -> None:
+    """A field can be taken out as an item; one that is not there is an error, as in a dict."""
+    headers = Headers({"A": "1", "B": "2"})
+    del headers["a"]
+    assert [*headers.items()] == [("b", "2")]
+    with pytest.raises(KeyError):
+        del headers["a"]

@@ -53,6 +53,10 @@ class Runtime:
         """The record of the first line that an app printed, past or to come."""
         return self.wait_for_record("app.output", timeout_s, message=line, **fields)
 
+    def wait_for_plugin_line(self, line: str, **fields: object) -> Any:
+        """The same of a plugin."""
+        return self.wait_for_record("plugin.output", message=line, **fields)
+
     def wait_for_record(self, event: str, timeout_s: float = START_S, **fields: object) -> Any:
         """The first log record of this event with these fields, past or to come."""
 

@@ -50,7 +50,7 @@ def post(runtime: Runtime, target: str) -> Answer:
 
 def lines(runtime: Runtime) -> list[str]:
     """What apps and plugins have printed, in its order."""
-    return [each["message"] for each in runtime.records if each["event"] == "app.output"]
+    return [each["message"] for each in runtime.records if each["event"] == "plugin.output"]
 
 
 def rewrite(folder: Path, source: str, **manifest: object) -> None:

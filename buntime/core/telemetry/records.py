@@ -48,6 +48,22 @@ class Level(IntEnum):
         raise UsageError(f"log level {word!r} is unknown; use debug, info, warn or error")
 
 
+# sd-daemon(3): emergency, alert, critical and error; warning; notice and information; debug.
+_TOLD = {
+    **dict.fromkeys("0123", Level.ERROR),
+    "4": Level.WARN,
+    **dict.fromkeys("56", Level.INFO),
+    "7": Level.DEBUG,
+}
+
+
+def told_level(line: str, default: Level) -> tuple[Level, str]:
+    """The level that a line tells in front, and the line without it: `"<4>full"`."""
+    if line[:1] == "<" and line[2:3] == ">" and line[1] in _TOLD:
+        return _TOLD[line[1]], line[3:]
+    return default, line
+
+
 class Tell(Protocol):
     """How code that has no log of its own says what happened: `Log.info`, `Log.warn`."""
 
@@ -91,6 +107,7 @@ class AccessEntry(NamedTuple):
 # --- JSON lines -----------------------------------------------------------------------------
 
 OUTPUT = "app.output"  # a line that an app printed
+PLUGIN_OUTPUT = "plugin.output"  # a line that a plugin printed
 
 _RESERVED = frozenset(("time", "level", "event", "message"))
 

@@ -4,10 +4,11 @@ Who is to start and to end is the scheduler's to decide, see the pool.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from buntime.confine import NotConfined
 from buntime.core.apps.environment import INHERITED_NAMES
+from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop, Timer
@@ -199,14 +200,14 @@ class Supervisor:
 
     def _on_line(self, number: int, stream: str, line: str) -> None:
         worker = self.workers.get(number)
-        if worker is not None:
-            self._log.app_output(
-                worker.app_name or _KIND_OF,
-                worker.app_version,
-                worker.name,
-                "stdout" if stream == "stdout" else "stderr",
-                line,
-            )
+        if worker is None:
+            return
+        name = worker.app_name
+        pipe: Literal["stdout", "stderr"] = "stdout" if stream == "stdout" else "stderr"
+        if name.startswith(PLUGIN_PREFIX):
+            self._log.plugin_output(name[len(PLUGIN_PREFIX) :], worker.name, pipe, line)
+        else:
+            self._log.app_output(name or _KIND_OF, worker.app_version, worker.name, pipe, line)
 
     def _on_dropped(self, number: int, lines: int, size_bytes: int) -> None:
         worker = self.workers.get(number)

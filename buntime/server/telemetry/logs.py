@@ -26,6 +26,7 @@ from typing import Literal
 from buntime.core.errors import UsageError
 from buntime.core.telemetry.records import (
     OUTPUT,
+    PLUGIN_OUTPUT,
     AccessEntry,
     Level,
     Record,
@@ -35,6 +36,7 @@ from buntime.core.telemetry.records import (
     format_journal,
     format_json,
     format_pretty,
+    told_level,
 )
 from buntime.server.telemetry.logfile import LineOutput, LogFile, LogStream
 
@@ -112,6 +114,16 @@ class Log:
         if self._sink.level <= level:
             fields = {"app": app, "version": version, "worker": worker, "stream": stream}
             record = Record(self._sink.clock(), level, OUTPUT, line, fields)
+            self._sink.put(record, limit_records=QUEUE_APP_RECORDS)
+
+    def plugin_output(
+        self, plugin: str, worker: str, stream: Literal["stdout", "stderr"], line: str
+    ) -> None:
+        """The same of a plugin, whose `plugin.log` writes how grave each line is."""
+        level, text = told_level(line, INFO if stream == "stdout" else WARN)
+        if self._sink.level <= level:
+            fields = {"plugin": plugin, "worker": worker, "stream": stream}
+            record = Record(self._sink.clock(), level, PLUGIN_OUTPUT, text, fields)
             self._sink.put(record, limit_records=QUEUE_APP_RECORDS)
 
     def _put(self, level: Level, event: str, message: str, fields: dict[str, object]) -> None:

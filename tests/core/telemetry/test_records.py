@@ -23,6 +23,7 @@ from buntime.core.telemetry.records import (
     format_access_pretty,
     format_json,
     format_pretty,
+    told_level,
 )
 
 NOON = datetime.fromisoformat("2026-03-01T12:34:56.789+00:00").timestamp()
@@ -437,3 +438,23 @@ def test_lines_do_not_depend_on_chunks(output: list[bytes], cuts: list[int]) -> 
     assert lines == whole.feed(data) + whole.flush()
     longest = max((line.replace("\\xff", "?") for line in lines), key=len, default="")
     assert len(longest.encode()) <= LINE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("<3>full", (Level.ERROR, "full")),
+        ("<0>", (Level.ERROR, "")),
+        ("<4>slow", (Level.WARN, "slow")),
+        ("<5>so", (Level.INFO, "so")),
+        ("<7>x", (Level.DEBUG, "x")),
+        ("<8>x", (Level.WARN, "<8>x")),
+        ("<33>x", (Level.WARN, "<33>x")),
+        ("<b>x</b>", (Level.WARN, "<b>x</b>")),
+        ("<", (Level.WARN, "<")),
+        ("", (Level.WARN, "")),
+    ],
+)
+def test_told_level(line: str, told: tuple[Level, str]) -> None:
+    """A line may tell its level in front, as sd-daemon has it; all else is the line."""
+    assert told_level(line, Level.WARN) == told

@@ -52,7 +52,7 @@ def test_new_code_takes_over_beside(tmp_path: Path) -> None:
         assert word(runtime) == "old"
         rewrite(folder, says("new"))
         runtime.process.send_signal(signal.SIGHUP)
-        runtime.wait_for_line("old down")
+        runtime.wait_for_plugin_line("old down")
         second = wait_for_state(runtime, "audit", "serving")
         assert word(runtime) == "new"
         said = lines(runtime)
@@ -153,7 +153,7 @@ def test_switches_outlive_a_restart(tmp_path: Path) -> None:
         wait_for_state(runtime, "user", "serving")
         assert post(runtime, "/api/plugins/audit/disable").status == 202
         assert runtime.wait_for_record("plugin.switched", plugin="audit")["by"] == "127.0.0.1"
-        runtime.wait_for_line("old down")
+        runtime.wait_for_plugin_line("old down")
         assert (
             wait_for_state(runtime, "user", "left out")["why"] == "needs audit, which is disabled"
         )

@@ -32,7 +32,7 @@ def test_each_starts_behind_what_it_needs(tmp_path: Path) -> None:
     write_plugin(tmp_path / "plugins", "b", TELLS, dependencies=["a"])
     write_plugin(tmp_path / "plugins", "c", TELLS)
     with plugged(tmp_path) as runtime:
-        runtime.wait_for_line("b started")
+        runtime.wait_for_plugin_line("b started")
         assert runtime.stop() == 0
         said = lines(runtime)
     assert [each for each in said if each.endswith("init")] == ["c init", "a init", "b init"]
