@@ -209,7 +209,8 @@ class ServerConnection:
 
     def on_due(self, due: Due) -> Step:
         """The time for this has passed. A client that was looked for has left."""
-        if due is Due.HEAD and self.phase is _HEAD and self.reader.buffer:
+        has_begun = self.reader.buffer not in _NO_HEAD_YET
+        if due is Due.HEAD and self.phase is _HEAD and has_begun:
             self.phase = REQUEST[self.phase]
             return Step.REFUSE
         if due is Due.BODY and self.phase is _EXCHANGE:

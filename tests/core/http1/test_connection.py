@@ -104,6 +104,15 @@ def test_an_idle_client_is_not_answered() -> None:
     assert connection.on_due(Due.REQUEST) is Step.ABORT
 
 
+@pytest.mark.parametrize("lines", [b"\r", b"\r\n", b"\r\n\r\n\r"])
+def test_empty_lines_are_no_head(lines: bytes) -> None:
+    """Where nothing else came in the time for a head the connection ends without a word."""
+    connection = fresh()
+    connection.receive(lines, 0.0)
+    assert connection.next_head() is None
+    assert connection.on_due(Due.HEAD) is Step.ABORT
+
+
 def test_a_later_head_is_waited_for_from_its_first_byte_on() -> None:
     """Between two requests a client may be silent for longer than within one."""
     connection = begun()

@@ -29,6 +29,15 @@ def runtime(apps: Path) -> Iterator[Runtime]:
         yield runtime
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_left(runtime: Runtime) -> None:
+    """That those of the test before have left has been noticed."""
+    with ExitStack() as stack:
+        for _ in range(2):  # the second in a later turn of the loop than the first
+            other = stack.enter_context(connect_from(runtime, "127.0.0.2").sock)
+            assert RawClient(other).get("/health").status == 200
+
+
 def connect_from(runtime: Runtime, address: str) -> RawClient:
     sock = socket.create_connection(
         ("127.0.0.1", runtime.port), timeout=15, source_address=(address, 0)

@@ -34,7 +34,8 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    with running(apps) as runtime:
+    # More than the limit of open files allows would be warned of.
+    with running(apps, env={"RUNTIME_CONNECTIONS_MAX": "100"}) as runtime:
         yield runtime
 
 
