@@ -63,6 +63,8 @@ class Plugins:
         self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
         self._followers: list[Callable[[], None]] = []
+        self._asked: list[str] = []  # to be started anew with the next look
+        self._is_look_due = False
         self._is_looking = self._is_due = self._is_closing = False
 
     def __repr__(self) -> str:
@@ -100,8 +102,10 @@ class Plugins:
     def reread(self) -> None:
         """Look at folders and files again, and have run what has changed."""
         if self._is_looking or self._is_closing:
+            self._is_look_due = True  # this one may have passed by what has changed since
             return
-        self._is_looking = True
+        self._is_looking, self._is_look_due = True, False
+        asked, self._asked = self._asked, []
         dirs, folders = self._live.now.plugin_dirs, self._folders
         read = [
             (name, str(life.tried.folder), life.tried_ns)
@@ -111,7 +115,7 @@ class Plugins:
 
         def look() -> _Look:
             changed = [name for name, folder, since_ns in read if changed_since(folder, since_ns)]
-            return folders.look(dirs), changed
+            return folders.look(dirs), changed + asked
 
         self._loop.run_blocking(look, self._on_look)
 
@@ -121,8 +125,8 @@ class Plugins:
         if life is None or found is None or found.app is None:
             return False
         self._log.info("plugin.reloading", "reloading a plugin", plugin=name, by=by)
-        life.start(found)
-        self._on_change()
+        self._asked.append(name)
+        self.reread()
         return True
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
@@ -197,6 +201,8 @@ class Plugins:
             raise told
         if not self._is_closing:
             self._take(*told)
+        if self._is_look_due:
+            self.reread()
 
     def _take(self, found: dict[str, Found], changed: Sequence[str]) -> None:
         """These are there now; the files of `changed` are others than those that were loaded."""

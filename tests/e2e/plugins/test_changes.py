@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import Runtime, wait_until
+from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.pluginfolders import (
     lines,
     plugged,
@@ -214,3 +214,34 @@ def test_a_guard_that_cannot_start_closes(tmp_path: Path) -> None:
         runtime.process.send_signal(signal.SIGHUP)
         runtime.wait_for_record("plugin.invalid", plugin="guard")
         assert fetch(runtime, "/hello/").status == 200
+
+
+def test_a_reload_reads_the_manifest(tmp_path: Path) -> None:
+    """An operator's reload runs what the folder has now, its manifest too."""
+    folder = audit(tmp_path)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        rewrite(folder, says("new"), base="/moved", visibility="public", version="2.0.0")
+        assert post(runtime, "/api/plugins/audit/reload").status == 202
+        wait_until(lambda: plugins_of(runtime)["audit"]["version"] == "2.0.0", 20)
+        assert fetch(runtime, "/audit/").status == 404
+        assert fetch(runtime, "/moved/").body.startswith(b"new ")
+
+
+def test_apps_cannot_read_plugins(tmp_path: Path) -> None:
+    """The folder of a plugin is closed to an app in its sandbox, as that of another app is."""
+    folder = audit(tmp_path)
+    reads = f"""
+from buntime import Response
+def fetch(request):
+    try:
+        return Response(open({str(folder / "plugin.py")!r}).read())
+    except OSError as exc:
+        return Response(type(exc).__name__, status=403)
+"""
+    write_app(tmp_path / "apps" / "spy", {"app.py": reads}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        if not fetch(runtime, "/api/workers").json()["sandbox"]["acts"]:
+            pytest.skip("there is no sandbox here")
+        answer = fetch(runtime, "/spy/")
+        assert (answer.status, b"old" in answer.body) == (403, False)
