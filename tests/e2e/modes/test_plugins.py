@@ -1,0 +1,56 @@
+"""A plugin in each form of Buntime: hooks, a page, code under its base, and the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.support.client import fetch
+from tests.support.harness import command, write_app
+from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+
+CODE = """
+from buntime.plugin import Continue, Response, plugin
+
+def on_request(request):
+    return Continue(headers={"x-seen": plugin.name}, identity={"user": "ann"})
+
+def on_response(request, response):
+    response.headers["x-told"] = str(response.status)
+
+def fetch(request):
+    return Response(f"code {request.path}")
+"""
+ECHO = """
+from buntime import Response
+def fetch(request):
+    return Response.json(dict(request.headers.items()))
+"""
+
+
+def test_a_plugin(tmp_path: Path) -> None:
+    """It takes part in requests of apps, and answers its own."""
+    folder = write_plugin(
+        tmp_path / "plugins", "all", CODE, stage="identity", base="/all", visibility="public",
+        entrypoint="page.html", routes=["/api/**"],
+    )  # fmt: skip
+    (folder / "page.html").write_text("<h1>page</h1>", "utf-8")
+    write_app(tmp_path / "apps" / "echo", {"app.py": ECHO}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "all", "serving")
+        answer = fetch(runtime, "/echo/", headers={"X-Identity": "eve"})
+        told = answer.json()
+        assert (told["x-seen"], json.loads(told["x-identity"])) == ("all", {"user": "ann"})
+        assert answer.headers["x-told"] == "200"
+        assert fetch(runtime, "/all/api/x").body == b"code /api/x"
+        assert b"<h1>page</h1>" in fetch(runtime, "/all/").body
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """`buntime plugins check` tells what is wrong."""
+    write_plugin(tmp_path / "plugins", "needs", "", dependencies=["nobody"])
+    line = [*command(), "plugins", "check", str(tmp_path / "plugins")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs nobody, which is not installed" in done.stdout + done.stderr
