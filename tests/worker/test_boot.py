@@ -2,6 +2,7 @@
 
 import json
 import marshal
+from importlib.util import MAGIC_NUMBER
 
 import pytest
 
@@ -91,6 +92,8 @@ def test_bundle_may_be_run_as_a_folder(shop: Workshop) -> None:
     assert shop.start(DUMP).get().json["path"][-1] == str(shop.bundle)
 
 
+# Of this Python: others that are tested have theirs in the same bundle.
+MODULES_FILE = f"modules-{MAGIC_NUMBER.hex()}.bin"
 MODULES = """
 import importlib.util, inspect, sys
 import buntime
@@ -113,7 +116,7 @@ def fetch(request):
 def test_later_workers_load_what_the_first_has_imported(shop: Workshop) -> None:
     """The first worker writes the modules into one file; those that run it look the same."""
     first = shop.start(MODULES).get().json
-    (cache,) = shop.bundle.glob("modules-*.bin")
+    cache = shop.bundle / MODULES_FILE
     written = cache.stat().st_mtime_ns
     assert shop.start(MODULES).get().json == first
     assert cache.stat().st_mtime_ns == written
@@ -125,7 +128,7 @@ def test_later_workers_load_what_the_first_has_imported(shop: Workshop) -> None:
 def test_a_damaged_file_of_modules_is_made_anew(shop: Workshop, damage: bytes) -> None:
     """What cannot be loaded is imported, and written once more."""
     shop.start(MODULES)
-    (cache,) = shop.bundle.glob("modules-*.bin")
+    cache = shop.bundle / MODULES_FILE
     whole = cache.read_bytes()
     cache.write_bytes(whole[: len(whole) // 2] if damage == b"cut" else damage)
     assert shop.start(MODULES).get().json["source"] == "class Response:"
