@@ -130,40 +130,11 @@ class Runtime:
         )
         self._plugins = Plugins(self._loop, live, log, self._pool, self._interpreters)
         self._pool.tell(self._plugins)
-        self._catalog = Catalog(
-            settings.worker_dirs,
-            body_default=settings.body_size_default_bytes,
-            body_max=settings.body_size_max_bytes,
-            warn=log.warn,
-            reserved=RESERVED,
-            # Who develops wants the next request to have the change.
-            check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
-            rollout=self._pool.deployments,
-        )
+        self._catalog = self._make_catalog()
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
-        metrics = Metrics(self._service, self._pool.report)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(self._service, self._shortage)
-        guesses = Guesses()
-        self._api = Api(
-            live,
-            self._pool,
-            self._catalog,
-            metrics,
-            guesses=guesses,
-            local_key=LocalKey(live, log),
-            plugins=PluginPages(self._plugins),
-        )
-        self._pipeline = Pipeline(
-            live,
-            self._catalog,
-            self._pool,
-            self._api,
-            log,
-            guesses=guesses,
-            plugins=self._plugins,
-            hooking=Hooking(self._loop, log, self._plugins, api_prefix=live.now.api_prefix),
-        )
+        self._pipeline = self._make_pipeline()
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
         self._listeners = [
@@ -176,6 +147,42 @@ class Runtime:
             live, self._listeners, self._service, self._pool, self._notifier, self._plugins
         )
         live.follow(self._adopt)
+
+    def _make_catalog(self) -> Catalog:
+        settings = self._live.now
+        return Catalog(
+            settings.worker_dirs,
+            body_default=settings.body_size_default_bytes,
+            body_max=settings.body_size_max_bytes,
+            warn=self._log.warn,
+            reserved=RESERVED,
+            # Who develops wants the next request to have the change.
+            check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
+            rollout=self._pool.deployments,
+        )
+
+    def _make_pipeline(self) -> Pipeline:
+        live, log, plugins = self._live, self._log, self._plugins
+        guesses = Guesses()
+        api = Api(
+            live,
+            self._pool,
+            self._catalog,
+            Metrics(self._service, self._pool.report),
+            guesses=guesses,
+            local_key=LocalKey(live, log),
+            plugins=PluginPages(plugins),
+        )
+        return Pipeline(
+            live,
+            self._catalog,
+            self._pool,
+            api,
+            log,
+            guesses=guesses,
+            plugins=plugins,
+            hooking=Hooking(self._loop, log, plugins, api_prefix=live.now.api_prefix),
+        )
 
     def run(self) -> int:
         """Serve until a signal ends it."""

@@ -88,10 +88,7 @@ class Pool:
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )
         self.report = PoolReport(
-            self._scheduler,
-            workers=self._supervisor.workers,
-            deployments=self.deployments,
-            stats=self.stats,
+            scheduler, workers=supervisor.workers, deployments=self.deployments, stats=self.stats
         )
         self._reactions = Reactions(
             loop,
@@ -103,9 +100,7 @@ class Pool:
             acts=self,
         )
         self._gatherers = Gatherers(
-            loop,
-            slots=lambda: self._scheduler.limits.ephemeral_concurrency,
-            submit=self.submit,
+            loop, slots=lambda: scheduler.limits.ephemeral_concurrency, submit=self.submit
         )
         self._decisions: deque[Decision] = deque()
         self._is_carrying_out = False

@@ -70,19 +70,8 @@ class Process:
             try:
                 for end in (self.channel, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
-                self._popen = confined(
-                    sandbox,
-                    lambda: subprocess.Popen(
-                        [*command, *map(str, passed)],
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE,
-                        env=dict(environ),
-                        pass_fds=passed,
-                        process_group=0,
-                        **options_of(user),
-                    ),
-                )
+                start = partial(_start, [*command, *map(str, passed)], environ, passed, user)
+                self._popen = confined(sandbox, start)
             finally:
                 theirs.close()
                 os.close(lifeline)
@@ -185,6 +174,22 @@ class _PollWatch:
             self._loop.call_later(_POLL_S, self._look)
         else:
             self._on_dead()
+
+
+def _start(
+    line: Sequence[str], environ: Mapping[str, str], passed: Sequence[int], user: Identity | None
+) -> subprocess.Popen[bytes]:
+    """Start a command that inherits these descriptors, in a group of its own."""
+    return subprocess.Popen(
+        line,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environ),
+        pass_fds=passed,
+        process_group=0,
+        **options_of(user),
+    )
 
 
 def _watch_exit(loop: Loop, popen: "subprocess.Popen[bytes]", on_dead: Callable[[], None]) -> None:
