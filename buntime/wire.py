@@ -85,11 +85,13 @@ tells whose call it is. The runtime sets `caller`. `args`, `kwargs` and `value` 
 {"$bytes": n} stands for n bytes of the payload, in their order; an object whose one key is that,
 with any number of $ in front, gets a $ more. Where the JSON or the bytes are above MAX_PAYLOAD
 they follow by ITEM: `text` is the JSON's size, `total` that and of all bytes, in as many payloads
-as it takes. RESULT with `stream` begins a stream: each value by ITEM, the first message of it with
-`text` and `total`, and an ITEM with `end` at last, which has an `error` where it broke off. An
-error is {code, message}. ITEM costs its size and MESSAGE_OVERHEAD of credit, and nothing where it
-has no payload: CALL_WINDOW to begin with, for each direction of each call, and WINDOW for more.
-CANCEL of who calls: it waits no more; a RESULT, or the end of its stream, comes all the same.
+as it takes, each of MAX_PAYLOAD but the last. RESULT with `stream` begins a stream: each value by
+ITEM, the first message of it with `text` and `total`, and an ITEM with `end` at last, which has an
+`error` where it broke off. An error is {code, message}. ITEM costs its size and MESSAGE_OVERHEAD
+of credit, and nothing where it has no payload: CALL_WINDOW to begin with, for each direction of
+each call, and WINDOW for more.
+CANCEL of who calls: it waits no more, and gets no more; a RESULT, or the end of its stream, of who
+is called comes all the same.
 """
 
 from __future__ import annotations

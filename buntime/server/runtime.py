@@ -44,6 +44,7 @@ from buntime.server.lifetime.signals import signals_on
 from buntime.server.lifetime.stalls import StallWatch
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
+from buntime.server.plugins.calls import Calls
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
@@ -99,20 +100,19 @@ class Runtime:
         self.threads_left: list[str] = []  # once it has run: they would keep the process
         log = Log(sink)
         asked = settings
-        settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
-        settings = _fit(settings, log)
+        listen = tuple(binding.endpoint for binding in bindings)
+        settings = _fit(replace(settings, listen=listen), log)
         self._live = live = LiveSettings(settings)
         self._rereading = Rereading(live, asked, read, log, fit=lambda asked: _fit(asked, log))
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
-        bundle = ensure_bundle(default_cache_dir(os.environ), warn=log.warn)
-        keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
         environ = dict(os.environ)
-        sandboxes = Sandboxes(
-            find_kernel(), live, bundle=str(bundle), environ=environ, warn=log.warn
-        )
+        bundle = ensure_bundle(default_cache_dir(environ), warn=log.warn)
+        keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
+        kernel = find_kernel()
+        sandboxes = Sandboxes(kernel, live, bundle=str(bundle), environ=environ, warn=log.warn)
         self._interpreters = Interpreters(
             settings.python,
             tell=log.info,
@@ -130,6 +130,8 @@ class Runtime:
         )
         self._plugins = Plugins(self._loop, live, log, self._pool, self._interpreters)
         self._pool.tell(self._plugins)
+        self._hooking = Hooking(self._loop, log, self._plugins, api_prefix=settings.api_prefix)
+        self._pool.connect(Calls(self._loop, self._plugins, forget=self._hooking.forget))
         self._catalog = self._make_catalog()
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
@@ -181,7 +183,7 @@ class Runtime:
             log,
             guesses=guesses,
             plugins=plugins,
-            hooking=Hooking(self._loop, log, plugins, api_prefix=live.now.api_prefix),
+            hooking=self._hooking,
         )
 
     def run(self) -> int:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from buntime.wire import Message
 
 BYTES = "$bytes"
+# Of lists and objects in each other: what is read by one side must be readable by all others,
+# whatever stands around it there and however much of their stack is in use.
+DEPTH_MAX = 200
 
 
 class Parcel:
@@ -23,7 +26,7 @@ class Parcel:
     def __init__(self, value: Any) -> None:
         blobs: list[bytes] = []
         try:
-            self.packed = _packed(value, blobs)
+            self.packed = _packed(value, blobs, DEPTH_MAX)
             self._text = to_json(self.packed)
         except RecursionError:
             raise ValueError("what is nested too deeply, or holds itself, cannot be sent") from None
@@ -108,18 +111,20 @@ def unpacked(value: Any, payload: bytes) -> Any:
     return value
 
 
-def _packed(value: Any, blobs: list[bytes]) -> Any:
+def _packed(value: Any, blobs: list[bytes], depth: int) -> Any:
     if value is None or isinstance(value, (str, int, float)):
         return value
+    if not depth:
+        raise RecursionError
     if isinstance(value, dict):
-        packed = {key: _packed(inner, blobs) for key, inner in value.items()}
+        packed = {key: _packed(inner, blobs, depth - 1) for key, inner in value.items()}
         if len(packed) == 1:
             (key,) = packed
             if _is_mark(key):
                 return {"$" + key: packed[key]}
         return packed
     if isinstance(value, (list, tuple)):
-        return [_packed(inner, blobs) for inner in value]
+        return [_packed(inner, blobs, depth - 1) for inner in value]
     if isinstance(value, (bytes, bytearray, memoryview)):
         blobs.append(bytes(value))
         return {BYTES: len(blobs[-1])}

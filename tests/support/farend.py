@@ -74,16 +74,20 @@ class Told:
 class FarEnd:
     """A worker that a test plays; `worker` is the runtime's side of it."""
 
-    def __init__(self) -> None:
-        self.errors: list[BaseException] = []
-        self.loop = Loop(self.errors.append)
+    def __init__(self, number: int = 1, beside: FarEnd | None = None) -> None:
+        """`beside`: on whose loop it is too."""
+        self.errors: list[BaseException] = [] if beside is None else beside.errors
+        self._owns_loop = beside is None
+        self.loop = Loop(self.errors.append) if beside is None else beside.loop
         self.sock, ours = socket.socketpair()
         ours.setblocking(False)
         self.sock.setblocking(False)
         self.told = Told()
         self.sink = FakeSink()
         self.process = FakeProcess(channel=ours)
-        self.worker = Worker(1, self.loop, cast(Any, self.process), self.told, make_log(self.sink))
+        self.worker = Worker(
+            number, self.loop, cast(Any, self.process), self.told, make_log(self.sink)
+        )
         self.worker.deadline_s = 0.01
         self.service = FakeService()
         self.service.loop = cast(Any, self.loop)
@@ -92,7 +96,8 @@ class FarEnd:
     def close(self) -> None:
         self.worker.drain()
         self.sock.close()
-        self.loop.close()
+        if self._owns_loop:
+            self.loop.close()
 
     def assign(
         self, raw: bytes = GET, *, client: FakeClient | None = None, **manifest: Any

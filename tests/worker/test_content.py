@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.wire import CONTENT_MAX, MAX_PAYLOAD, from_json, to_json
-from buntime.worker.content import Assembly, Parcel, cost_of, unpacked
+from buntime.worker.content import DEPTH_MAX, Assembly, Parcel, cost_of, unpacked
 
 KEYS = st.text(max_size=3) | st.sampled_from(["$bytes", "$$bytes", "bytes", "$"])
 VALUES = st.recursive(
@@ -84,6 +85,17 @@ def test_garbage_text(data: bytes) -> None:
         from_json(data)
     except ValueError:
         return
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
+def test_the_bound_of_depth(wrap: Callable[[Any], Any]) -> None:
+    """What one side may send the other can send on, with as much around it as calls put there."""
+    value: Any = 1
+    for _ in range(DEPTH_MAX):
+        value = wrap(value)
+    assert through_a_message(value) == value
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Parcel(wrap(value))
 
 
 def test_depth() -> None:

@@ -149,10 +149,17 @@ class Life:
             self._around.pool.deployments.take_off(serving.deployment)
             self._log.info("plugin.stopped", "plugin stopped", generation=serving.number)
 
-    def wake(self) -> None:
-        """Start its worker, where it has none as nobody has wanted one yet."""
-        if self.serving is not None and self.serving.deployment is not None:
-            self._around.pool.deployments.try_out(self.serving.deployment)
+    def wake(self) -> bool:
+        """Start its worker, where it has none as nobody has wanted one yet.
+
+        Whether it will serve soon: nothing is to wait for a start after a failure.
+        """
+        serving = self.serving
+        if serving is not None and serving.is_lazy and serving.worker is None and not self.failure:
+            if serving.deployment is not None:
+                self._around.pool.deployments.try_out(serving.deployment)
+            return True
+        return self.is_starting
 
     # What happens
 

@@ -1,8 +1,9 @@
-"""What the plugins, as they stand, mean for requests: the plan of hooks, and what is at bases."""
+"""What the plugins mean for others as they stand: the plan of hooks, bases, services."""
 
 from collections.abc import Mapping
 
 from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan
+from buntime.core.plugins.services import Services
 from buntime.server.plugins.folders import Found
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
@@ -37,6 +38,13 @@ def cookies_of(roster: Roster) -> Mapping[str, frozenset[str]]:
     """The cookies of each enabled plugin that has some of its own, by its name."""
     manifests = [roster.serves_with(found.name).manifest for found in roster.enabled()]
     return {each.name: frozenset(each.cookies) for each in manifests if each and each.cookies}
+
+
+def services_of(roster: Roster) -> Services:
+    """Who offers what. Of two with one service it is that of who may run."""
+    enabled = sorted(roster.enabled(), key=lambda each: each.name not in roster.order.start)
+    manifests = (roster.serves_with(each.name).manifest for each in enabled)
+    return Services(manifest for manifest in manifests if manifest is not None)
 
 
 def _standing(roster: Roster, found: Found) -> Standing | None:

@@ -13,13 +13,14 @@ from itertools import count
 
 from buntime.core.plugins.code import ON_SHUTDOWN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
+from buntime.core.plugins.services import Services
 from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.changes import changed_since
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.life import Generation, Life, Surroundings
-from buntime.server.plugins.outlook import cookies_of, plan_of, sites_of
+from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.switches import Switches
@@ -47,6 +48,7 @@ class Plugins:
         settings = live.now
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
+        self.services = Services()
         self.roster = Roster(Switches(settings.state_dir, log.warn))
         self._loop = loop
         self._live = live
@@ -76,6 +78,11 @@ class Plugins:
         """The worker of the generation that serves; None while it is away."""
         life = self.roster.lives.get(name)
         return life.worker if life is not None else None
+
+    def wake(self, name: str) -> bool:
+        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+        life = self.roster.lives.get(name)
+        return life is not None and life.wake()
 
     def generation_of(self, name: str) -> int:
         """The number of the generation that serves, another one at each start; 0 for none."""
@@ -276,5 +283,6 @@ class Plugins:
     def _tell_followers(self) -> None:
         self.plan, self._sites = plan_of(self.roster), sites_of(self.roster)
         self.cookies = cookies_of(self.roster)
+        self.services = services_of(self.roster)
         for follower in self._followers:
             follower()

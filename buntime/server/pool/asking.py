@@ -4,11 +4,12 @@ Each HOOK is answered by exactly one VERDICT, also after a CANCEL, or by the wor
 verdict is an answer, its body may follow in pieces, each a BODY, under credit.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from buntime import wire
 from buntime.core.pool import claims
-from buntime.server.pool.channel import Channel
+from buntime.server.pool.channel import Channel, Handler
 
 
 class Asker(Protocol):
@@ -100,3 +101,17 @@ class Asking:
         for asker in lost:
             if asker is not None:
                 asker.on_lost()
+
+
+class HasAsking(Protocol):
+    """A worker."""
+
+    @property
+    def asking(self) -> Asking: ...
+
+
+def _on_verdict(worker: HasAsking, message: wire.Message, payload: bytes) -> None:
+    worker.asking.take_verdict(message, payload)
+
+
+HANDLERS: Mapping[str, Handler[Any]] = {wire.VERDICT: _on_verdict}

@@ -65,6 +65,16 @@ class Assignment:
         if self._late_bytes > wire.DOWNLOAD_WINDOW_MAX:
             raise ValueError("a body beyond its credit, for nobody")
 
+    def late(self, now: float) -> dict[str, object]:
+        """What the log says of it where it took too long."""
+        exchange = self.exchange
+        return {
+            "request_id": exchange.id,
+            "method": exchange.head.method,
+            "path": exchange.head.path,
+            "seconds": round(now - exchange.started_s, 1),
+        }
+
     # Responder: what the exchange tells
 
     def on_body(self, data: bytes, ended: bool) -> None:

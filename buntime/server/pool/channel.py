@@ -54,6 +54,7 @@ class Channel(Generic[L]):
         # output of this turn, and what the kernel did not take of earlier ones
         self._turn: list[bytes] = []
         self._backlog: deque[memoryview] = deque()
+        self._when_sent: dict[Callable[[], None], None] = {}  # each once, in their order
         loop.register(sock, READ, self)
 
     def __repr__(self) -> str:
@@ -64,7 +65,16 @@ class Channel(Generic[L]):
     def is_open(self) -> bool:
         return self._sock is not None
 
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether the kernel does not take all at once: the other side does not read as fast."""
+        return bool(self._backlog)
+
     # Out
+
+    def call_when_sent(self, callback: Callable[[], None]) -> None:
+        """Call once when nothing waits any more of what waits now; never if it is closed before."""
+        self._when_sent[callback] = None
 
     def post(self, message: Message, payload: bytes = b"") -> None:
         """Send it with all that this turn of the loop has for the other side."""
@@ -124,6 +134,10 @@ class Channel(Generic[L]):
             self._receive(_MESSAGES_PER_TURN)
         if events & WRITE and self._sock is not None:
             self.flush()
+            if self._when_sent and not self._backlog:
+                callbacks, self._when_sent = self._when_sent, {}
+                for callback in callbacks:
+                    callback()
 
     def drain(self) -> None:
         """The other side has gone: take what it sent last, and close.
@@ -146,6 +160,7 @@ class Channel(Generic[L]):
         sock, self._sock = self._sock, None
         if sock is not None:
             self._listener = None
+            self._when_sent.clear()
             self._loop.unregister(sock)
             sock.close()
 

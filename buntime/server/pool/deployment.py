@@ -8,10 +8,12 @@ from typing import NamedTuple
 from buntime.core.apps.app import App
 from buntime.core.apps.environment import worker_environment
 from buntime.core.apps.manifest import to_config
+from buntime.core.plugins.services import caller_of_app, caller_of_plugin
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.sandbox.groups import limits
 from buntime.core.settings.load import Settings
 from buntime.server.apps.changes import TreeWatch
+from buntime.server.pool.calling import Caller
 from buntime.server.pool.cores import cores
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.probe import Interpreter
@@ -173,4 +175,16 @@ def _make_init(
     }
     if app.plugin is not None:
         message["plugin"] = dict(app.plugin)
+    elif app.manifest.uses:
+        message["uses"] = list(app.manifest.uses)
     return Init(message, blocked)
+
+
+def caller_of(app: App) -> Caller:
+    """Who calls services where a worker of the app does."""
+    if app.plugin is None:
+        return Caller(caller_of_app(app.name), frozenset(app.manifest.uses))
+    name, uses = str(app.plugin["name"]), app.plugin.get("uses")
+    return Caller(
+        caller_of_plugin(name), frozenset(uses) if isinstance(uses, list) else frozenset(), name
+    )

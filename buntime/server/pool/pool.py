@@ -21,6 +21,7 @@ from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
+from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
@@ -116,6 +117,10 @@ class Pool:
     def tell(self, onlooker: Onlooker) -> None:
         """Have it told as workers come and go."""
         self._reactions.onlooker = onlooker
+
+    def connect(self, board: Switchboard) -> None:
+        """Have it connect the calls of workers to services."""
+        self._supervisor.board = board
 
     def hold_back(self, deployment: Deployment, seconds: float) -> None:
         """Start no worker that no request waits for, for so long."""

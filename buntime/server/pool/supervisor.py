@@ -12,7 +12,8 @@ from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop, Timer
-from buntime.server.pool.deployment import Deployment, SpareKey, init_of
+from buntime.server.pool.calling import Switchboard
+from buntime.server.pool.deployment import Deployment, SpareKey, caller_of, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
 from buntime.server.pool.stats import PoolStats
@@ -52,6 +53,7 @@ class Supervisor:
     ) -> None:
         self.workers: dict[int, Worker] = {}
         self.boot_timeout_s = settings.boot_timeout_s
+        self.board: Switchboard | None = None  # for what workers call
         self._loop = loop
         self._settings = settings
         self._log = log
@@ -130,6 +132,7 @@ class Supervisor:
                 names=list(init.blocked),
             )
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
+        worker.calling.connect(self.board, caller_of(app))
         if deployment.limits:
             deployment.limits_lost = self.groups.put(
                 number, worker.process.pid, deployment.limits, app.key

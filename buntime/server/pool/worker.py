@@ -14,7 +14,7 @@ from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
-from buntime.server.pool.asking import Asker, Asking
+from buntime.server.pool import asking, calling
 from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler
 from buntime.server.pool.cookiepaths import confine_cookies
@@ -52,7 +52,8 @@ class Worker:
         self._in_hand: dict[int, Assignment] = {}
         self._stuck = 0  # of those in hand
         self._talk = SmallTalk(loop.now)
-        self.asking = Asking(self._channel)  # of a plugin's worker
+        self.asking = asking.Asking(self._channel)  # of a plugin's worker
+        self.calling = calling.Calling(self._channel)
 
     def __repr__(self) -> str:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
@@ -86,16 +87,22 @@ class Worker:
         self._channel.post_line(line, body)
         exchange.pump()  # more of the body may be there already
 
-    def ask(self, message: wire.Message, payload: bytes, asker: Asker) -> int:
+    def ask(self, message: wire.Message, payload: bytes, asker: asking.Asker) -> int:
         """Ask its plugin's hooks; returns the number to `give_up` by."""
+        number = self.new_number()
+        self.asking.ask(number, message, payload, asker)
+        return number
+
+    def new_number(self) -> int:
+        """A number that is new to its channel."""
         self._last_id += 1
-        self.asking.ask(self._last_id, message, payload, asker)
         return self._last_id
 
     def terminate(self, *, after_idle: bool) -> None:
         """Ask it to end: hooks run, what is in hand is finished."""
         if after_idle:
             self._channel.post({"type": wire.IDLE})
+        self.calling.leave()
         self._channel.post({"type": wire.TERMINATE})
 
     def on_boot_timeout(self, seconds: float) -> None:
@@ -127,7 +134,9 @@ class Worker:
         )
         exchange.meter.timeouts += 1
         exchange.release()  # rather than detached: the app is told another reason
-        self.process.stacks.ask(self.log, self._late(exchange))  # before CANCEL changes them
+        self.process.stacks.ask(
+            self.log, assignment.late(self._loop.now)
+        )  # before CANCEL changes them
         assignment.let_go("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
         exchange.fail(
@@ -146,6 +155,7 @@ class Worker:
         """The process has died: take what it sent last, then give up what it has in hand."""
         self._channel.drain()
         self.asking.lose()
+        self.calling.lose()
         left = [each for each in self._in_hand.values() if each.state is State.LIVE]
         self._in_hand.clear()
         for assignment in left:
@@ -230,8 +240,11 @@ class Worker:
         number, credit = message["id"], claims.whole(message["credit"], 1)
         assignment = self._in_hand.get(number)
         if assignment is None:
-            claims.whole(number, 1, self._last_id)  # one that has ended
-            self._talk.put_up(self._last_id)
+            claims.whole(
+                number, -calling.NUMBER_MAX, self._last_id
+            )  # of a call, or one that has ended
+            if not self.calling.on_window(number, credit):
+                self._talk.put_up(self._last_id)
         elif assignment.state is not State.LIVE or not assignment.exchange.grant_upload(credit):
             self._talk.put_up(self._last_id)
 
@@ -273,9 +286,6 @@ class Worker:
             self._events.on_busy(self, share)
         else:
             self._talk.put_up(self._last_id)
-
-    def _on_verdict(self, message: wire.Message, payload: bytes) -> None:
-        self.asking.take_verdict(message, payload)
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
@@ -356,7 +366,7 @@ class Worker:
         if are_stacks_told:
             self._give_up(number)
         else:
-            late = self._late(assignment.exchange)
+            late = assignment.late(self._loop.now)
             self.process.stacks.ask(self.log, late, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
@@ -365,15 +375,6 @@ class Worker:
             assignment.step(Event.OVERDUE)
             self._stuck += 1
             self._events.on_stuck(self, assignment.exchange)
-
-    def _late(self, exchange: Exchange) -> dict[str, object]:
-        """What the log says of a request that took too long."""
-        return {
-            "request_id": exchange.id,
-            "method": exchange.head.method,
-            "path": exchange.head.path,
-            "seconds": round(self._loop.now - exchange.started_s, 1),
-        }
 
 
 # By type of message. Not of each worker: it would hold itself, and outlive its process.
@@ -386,8 +387,9 @@ _HANDLERS: dict[str, Handler[Worker]] = {
     wire.MESSAGE: Worker._on_message,
     wire.CLOSE: Worker._on_close,
     wire.BUSY: Worker._on_busy,
-    wire.VERDICT: Worker._on_verdict,
     wire.ERROR: Worker._on_error,
     wire.UP: Worker._on_up,
     wire.READY: Worker._on_ready,
+    **asking.HANDLERS,
+    **calling.HANDLERS,
 }

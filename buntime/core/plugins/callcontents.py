@@ -1,0 +1,141 @@
+"""What the two sides of a call say, checked and put in the words in which the other is told.
+
+Neither is trusted: each message must be one that a worker sends in this state of the call, which is
+all that the runtime looks at. Whether arguments and results make sense is for who gets them.
+
+    provider's   RESULT                      ITEM
+    AWAITED      whole, error ─> ENDED       -
+                 large ─> PIECES
+                 stream ─> STREAM
+    PIECES       -                           the last piece, an error ─> ENDED
+    STREAM       -                           end ─> ENDED
+    ENDED        -                           -
+"""
+
+import enum
+from typing import Any
+
+from buntime.core.plugins.callwindow import STEP_BYTES
+from buntime.core.pool import claims
+from buntime.wire import CONTENT_MAX, MESSAGE_OVERHEAD, Message
+
+# Of each piece but the last: who gets a piece grants its bytes anew, so tiny ones would have an
+# honest worker send as many messages.
+PIECE_LEAST_BYTES = STEP_BYTES
+
+_CODE_MAX_CHARS = 64
+_MESSAGE_MAX_CHARS = 8 * 1024
+
+
+class Arguments:
+    """Those of one call. Raises ValueError, as `take` does."""
+
+    __slots__ = ("_left_bytes", "fields")
+
+    def __init__(self, message: Message) -> None:
+        self.fields: dict[str, Any]
+        if "total" in message:
+            self.fields = _sizes(message)
+            self._left_bytes = message["total"]
+            if message.get("size"):
+                raise ValueError("a CALL with a payload that follows by ITEM")
+        else:
+            args, kwargs = message["args"], message["kwargs"]
+            if type(args) is not list or type(kwargs) is not dict:
+                raise ValueError("a CALL whose arguments are none")
+            self.fields = {"args": args, "kwargs": kwargs}
+            self._left_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """A piece of them."""
+        self._left_bytes = _left(self._left_bytes, size_bytes)
+
+
+class State(enum.Enum):
+    """How far the answer has come."""
+
+    AWAITED = "awaited"
+    PIECES = "pieces"
+    STREAM = "stream"
+    ENDED = "ended"
+
+
+class Answer:
+    """What comes back of one call."""
+
+    __slots__ = ("_left_bytes", "state")
+
+    def __init__(self) -> None:
+        self.state = State.AWAITED
+        self._left_bytes = 0  # of the content that has begun
+
+    def begin(self, message: Message, size_bytes: int) -> Message:
+        """A RESULT. Raises KeyError or ValueError where there can be none like it."""
+        if self.state is not State.AWAITED:
+            raise ValueError("a second RESULT")
+        if not claims.flag(message["ok"]):
+            said: Message = {"ok": False, "error": _error(message["error"])}
+            self.state = State.ENDED
+        elif claims.flag(message.get("stream", False)):
+            said = {"ok": True, "stream": True}
+            self.state = State.STREAM
+        elif "total" in message:
+            said = {"ok": True, **_sizes(message)}
+            self._left_bytes = message["total"]
+            self.state = State.PIECES
+        else:
+            self.state = State.ENDED
+            return {"ok": True, "value": message["value"]}
+        if size_bytes:
+            raise ValueError("a RESULT with a payload that has no place")
+        return said
+
+    def go_on(self, message: Message, size_bytes: int) -> Message:
+        """An ITEM. Raises KeyError or ValueError as `begin` does."""
+        if self.state not in (State.PIECES, State.STREAM):
+            raise ValueError("an ITEM before its RESULT")
+        if claims.flag(message.get("end", False)):
+            return self._end(message, size_bytes)
+        begins = not self._left_bytes
+        if begins:
+            said = _sizes(message)
+            self._left_bytes = message["total"]
+        elif "total" in message:
+            raise ValueError("an ITEM in the midst of another")
+        else:
+            said = {}
+        self._left_bytes = _left(self._left_bytes, size_bytes)
+        if self.state is State.PIECES and not self._left_bytes:
+            self.state = State.ENDED
+        return said
+
+    def _end(self, message: Message, size_bytes: int) -> Message:
+        error = message.get("error")
+        if size_bytes or (error is None and (self.state is State.PIECES or self._left_bytes)):
+            raise ValueError("an ITEM that ends what has not come")
+        self.state = State.ENDED
+        return {"end": True} if error is None else {"end": True, "error": _error(error)}
+
+
+def cost_of(size_bytes: int) -> int:
+    """What an ITEM costs of credit."""
+    return size_bytes + MESSAGE_OVERHEAD if size_bytes else 0
+
+
+def _left(left_bytes: int, size_bytes: int) -> int:
+    """What is left of a content after a piece of it."""
+    if not min(PIECE_LEAST_BYTES, left_bytes) <= size_bytes <= left_bytes or not size_bytes:
+        raise ValueError(f"an ITEM of {size_bytes} bytes where {left_bytes} are left")
+    return left_bytes - size_bytes
+
+
+def _sizes(message: Message) -> Message:
+    total = claims.whole(message["total"], 1, CONTENT_MAX)
+    return {"text": claims.whole(message["text"], 1, total), "total": total}
+
+
+def _error(error: Any) -> dict[str, str]:
+    if type(error) is not dict:
+        raise ValueError("an error that is no code and message")
+    code, message = claims.text(error["code"]), claims.text(error["message"])
+    return {"code": code[:_CODE_MAX_CHARS], "message": message[:_MESSAGE_MAX_CHARS]}

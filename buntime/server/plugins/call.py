@@ -1,0 +1,246 @@
+"""One call of a service, between the worker that makes it and the one that is called.
+
+        caller's worker          the runtime           provider's worker
+    CALL -7, ITEM...   ──>   under a number of its   ──>   CALL 31, ITEM...
+    RESULT -7, ITEM... <──   own, `caller` set       <──   RESULT 31, ITEM...
+    WINDOW both ways, as what came is taken; CANCEL of who does not wait any more
+
+Each side lets go by itself. The caller's ends with its answer, its CANCEL, its time or its worker;
+the provider's with its answer or its worker, for until then a method of it runs. Payloads pass as
+they are.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from buntime import wire
+from buntime.core.plugins.callcontents import Answer, Arguments, State, cost_of
+from buntime.core.plugins.callwindow import CallWindow
+from buntime.core.plugins.services import AWAY, LATE, MOVED, ServiceFault
+from buntime.core.plugins.services import Call as Asked
+from buntime.server.loop import TimeoutQueue
+from buntime.server.pool.calling import Calling, line_of
+
+
+class Ends(Protocol):
+    """Who counts calls."""
+
+    def on_caller_done(self, call: "ServiceCall") -> None:
+        """The caller waits no more, or has its answer."""
+
+    def on_provider_done(self, call: "ServiceCall") -> None:
+        """Nothing of it runs any more."""
+
+
+class ServiceCall:
+    """One call that may be made. See `pool.calling.Call` for what its methods raise."""
+
+    __slots__ = (
+        "_answer",
+        "_arguments",
+        "_ends",
+        "_fields",
+        "_for_caller",
+        "_for_provider",
+        "_has_begun",
+        "_held",
+        "_payload",
+        "_timeouts",
+        "caller",
+        "caller_number",
+        "maker",
+        "plugin",
+        "provider",
+        "provider_number",
+    )
+
+    def __init__(
+        self,
+        ends: Ends,
+        maker: Calling,
+        number: int,
+        asked: Asked,
+        plugin: str,
+        arguments: Arguments,
+    ) -> None:
+        self._ends = ends
+        self._arguments = arguments
+        self._answer = Answer()
+        self._for_provider = CallWindow()  # pieces of arguments
+        self._for_caller = CallWindow()  # those of results
+        self._timeouts: TimeoutQueue | None = None  # while its time passes
+        self.plugin = plugin
+        # who makes it
+        self.maker: Calling | None = maker  # None once it has its answer, or waits no more
+        self.caller = maker.caller.name
+        self.caller_number = number
+        self._has_begun = False  # with its answer, for the caller
+        # who is called
+        self.provider: Calling | None = None  # None before, and once it has ended it
+        self.provider_number = 0
+        # before: what it is to be called with
+        self._payload = b""
+        self._held: list[bytes] = []
+        self._fields: wire.Message = {
+            "service": asked.service,
+            "method": asked.method,
+            "caller": self.caller,
+            "timeout_ms": round(asked.timeout_s * 1000) or 1,
+            **arguments.fields,
+        }
+
+    def __repr__(self) -> str:
+        return f"ServiceCall({self.caller} to {self.plugin}, {self._answer.state.name})"
+
+    @property
+    def is_wanted(self) -> bool:
+        """Does the caller wait for it?"""
+        return self.maker is not None
+
+    def start_time(self, timeouts: TimeoutQueue) -> None:
+        """From now on its time passes."""
+        self._timeouts = timeouts
+        timeouts.start(self)
+
+    def wait(self, payload: bytes) -> None:
+        """Hold what there is until `open`. Raises ValueError where that could not be sent."""
+        line_of({**self._fields, "type": wire.CALL, "id": self.caller_number}, payload)
+        self._payload = payload
+
+    def open(self, provider: Calling, number: int, payload: bytes | None = None) -> None:
+        """Call this worker. Raises ValueError where what it is called with is nothing to send."""
+        if payload is None:
+            payload, self._payload = self._payload, b""
+        fields, self._fields = self._fields, {}
+        provider.take(number, self, fields, payload)
+        self.provider, self.provider_number = provider, number
+        held, self._held = self._held, []
+        for piece in held:
+            provider.post(number, {"type": wire.ITEM}, piece)
+
+    def fail(self, code: str, message: str) -> None:
+        """The caller gets this in the place of what it waits for."""
+        maker = self._let_caller_go()
+        if maker is not None:
+            error = ServiceFault(code, message).dump()
+            maker.post(self.caller_number, self._broken_off(error))
+
+    # Of who calls
+
+    def on_argument(self, payload: bytes) -> None:
+        self._arguments.take(len(payload))
+        self._for_provider.on_sent(cost_of(len(payload)))
+        if self.provider is None:
+            self._held.append(payload)
+        else:
+            self.provider.post(self.provider_number, {"type": wire.ITEM}, payload)
+
+    def on_caller_grant(self, credit_bytes: int) -> bool:
+        is_news = self._for_caller.on_granted(credit_bytes)
+        _once_read(self.maker, self._tell_provider)
+        return is_news
+
+    def on_cancel(self) -> None:
+        self._let_caller_go()
+        self._cancel("caller")
+
+    def on_caller_lost(self) -> None:
+        self.on_cancel()
+
+    def on_timeout(self) -> None:
+        """Its time has passed, and there is no answer, or not all of it."""
+        self._timeouts = None
+        if self.provider is None:
+            self.fail(AWAY, f"{self.plugin} does not serve, and did not start in time")
+        else:
+            self.fail(LATE, f"{self.plugin} has not answered in time")
+            self._cancel("deadline")
+
+    # Of who is called
+
+    def on_result(self, message: wire.Message, payload: bytes) -> None:
+        said = self._answer.begin(message, len(payload))
+        if self._answer.state is State.STREAM:
+            self._stop_time()
+        self._pass_on({"type": wire.RESULT, **said}, payload)
+
+    def on_item(self, message: wire.Message, payload: bytes) -> None:
+        self._for_caller.on_sent(cost_of(len(payload)))
+        said = self._answer.go_on(message, len(payload))
+        self._pass_on({"type": wire.ITEM, **said}, payload)
+
+    def on_provider_grant(self, credit_bytes: int) -> bool:
+        is_news = self._for_provider.on_granted(credit_bytes)
+        _once_read(self.provider, self._tell_caller)
+        return is_news
+
+    def on_provider_leaving(self) -> None:
+        if self._answer.state is State.STREAM and self.maker is not None:
+            self.fail(MOVED, f"{self.plugin} ends, or is started anew")
+            self._cancel("moved")
+
+    def on_provider_lost(self) -> None:
+        self.provider = None
+        self._ends.on_provider_done(self)
+        self.fail(AWAY, f"{self.plugin} has ended")
+
+    # How it is done
+
+    def _pass_on(self, message: wire.Message, payload: bytes) -> None:
+        """What the provider says goes to the caller, if it waits; with the end all is over."""
+        maker = self.maker
+        if maker is not None:
+            maker.post(self.caller_number, message, payload)
+            self._has_begun = True
+        if self._answer.state is State.ENDED:
+            if self.provider is not None:
+                del self.provider.taken[self.provider_number]
+                self.provider = None
+            self._ends.on_provider_done(self)
+            self._let_caller_go()
+
+    def _broken_off(self, error: dict[str, str]) -> wire.Message:
+        if self._has_begun:
+            return {"type": wire.ITEM, "end": True, "error": error}
+        return {"type": wire.RESULT, "ok": False, "error": error}
+
+    def _let_caller_go(self) -> Calling | None:
+        maker, self.maker = self.maker, None
+        if maker is not None:
+            maker.made.pop(self.caller_number, None)
+            self._stop_time()
+            self._held.clear()
+            self._payload = b""
+            self._ends.on_caller_done(self)
+        return maker
+
+    def _stop_time(self) -> None:
+        if self._timeouts is not None:
+            self._timeouts.stop(self)
+            self._timeouts = None
+
+    def _cancel(self, reason: str) -> None:
+        if self.provider is not None:
+            self.provider.post(self.provider_number, {"type": wire.CANCEL, "reason": reason})
+
+    def _tell_provider(self) -> None:
+        _pass_credit(self.provider, self.provider_number, self._for_caller)
+
+    def _tell_caller(self) -> None:
+        _pass_credit(self.maker, self.caller_number, self._for_provider)
+
+
+def _once_read(granter: Calling | None, tell: Callable[[], None]) -> None:
+    """Tell of credit when the side that grants it has what was sent to it: it may say that it takes
+    what it does not even read, and that would gather here."""
+    if granter is not None:
+        if granter.channel.is_backed_up:
+            granter.channel.call_when_sent(tell)
+        else:
+            tell()
+
+
+def _pass_credit(sender: Calling | None, number: int, window: CallWindow) -> None:
+    credit = window.take_due()
+    if credit and sender is not None:
+        sender.post(number, {"type": wire.WINDOW, "credit": credit})

@@ -1,0 +1,169 @@
+"""Connects those who call services with those who offer them.
+
+    CALL ── may it be made? ─┬─ the plugin serves: it is called
+                             ├─ it is about to: the call waits, at most for its time
+                             └─ else away
+
+Who calls is what its worker was started for, never what it says.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from buntime import wire
+from buntime.core.plugins.callcontents import Arguments
+from buntime.core.plugins.services import (
+    AWAY,
+    BUSY,
+    CALLS_MAX,
+    DEADLINE_S,
+    CallBudget,
+    Provider,
+    ServiceFault,
+    Services,
+    read_call,
+)
+from buntime.server.loop import Loop, TimeoutQueue
+from buntime.server.plugins.call import ServiceCall
+from buntime.server.pool.calling import Calling
+from buntime.server.pool.worker import Worker
+
+_TAKEN_MAX = 1000  # calls of all callers that one worker has in hand: each may take 256 KiB here
+_LEAST_S = 1 / 32
+_STEPS_PER_DOUBLING = 8  # of times: callers may name any, and each has its queue for good
+
+
+class Plugins(Protocol):
+    """The plugins, as far as calls need them."""
+
+    @property
+    def services(self) -> Services:
+        """Who offers what to whom, as it holds now."""
+
+    def worker_of(self, name: str) -> Worker | None:
+        """The worker of the generation that serves; None while it is away."""
+
+    def wake(self, name: str) -> bool:
+        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when any of these may have changed."""
+
+
+def forget_nothing(plugin: str, tag: str) -> None:
+    """No verdicts are kept."""
+
+
+class Calls:
+    """All calls under way. The `Switchboard` of the pool's workers."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        plugins: Plugins,
+        forget: Callable[[str, str], None] = forget_nothing,
+    ) -> None:
+        """`forget` drops what is kept of a plugin's verdicts with a tag."""
+        self._loop = loop
+        self._plugins = plugins
+        self._forget = forget
+        self._budget = CallBudget()
+        # Those that callers have given up, and plugins have not: by both. They are begun when the
+        # caller's budget has let go of them, so that as many as that has may come on top.
+        self._left = CallBudget(2 * CALLS_MAX)
+        self._waiting: dict[ServiceCall, None] = {}  # for a plugin to serve, in their order
+        self._called: dict[str, Calling] = {}  # by plugin, who was called last
+        plugins.follow(self._on_change)
+
+    def __repr__(self) -> str:
+        return f"Calls({self._budget!r}, {len(self._waiting)} wait)"
+
+    # Switchboard
+
+    def on_call(self, calling: Calling, number: int, message: wire.Message, payload: bytes) -> None:
+        arguments = Arguments(message)
+        caller = calling.caller
+        try:
+            asked = read_call(message)
+            provider = self._plugins.services.provider_for(caller.name, caller.uses, asked.service)
+            worker = self._find(calling, provider)
+            self._budget.begin(caller.name)
+        except ServiceFault as fault:
+            calling.post(number, {"type": wire.RESULT, "ok": False, "error": fault.dump()})
+            return
+        call = ServiceCall(self, calling, number, asked, provider.plugin, arguments)
+        calling.made[number] = call
+        call.start_time(self._timeouts(asked.timeout_s))
+        if worker is None:
+            call.wait(payload)
+            self._waiting[call] = None
+        else:
+            self._called[provider.plugin] = worker.calling
+            call.open(worker.calling, worker.new_number(), payload)
+
+    def on_forget(self, plugin: str, tag: str) -> None:
+        self._forget(plugin, tag)
+
+    # Ends
+
+    def on_caller_done(self, call: ServiceCall) -> None:
+        self._budget.end(call.caller)
+        self._waiting.pop(call, None)
+        if call.provider is not None:
+            self._left.begin(_both(call.caller, call.plugin))
+
+    def on_provider_done(self, call: ServiceCall) -> None:
+        if not call.is_wanted:
+            self._left.end(_both(call.caller, call.plugin))
+
+    # How it is done
+
+    def _find(self, calling: Calling, provider: Provider) -> Worker | None:
+        """Who is to be called; None where it is about to serve. Raises ServiceFault."""
+        name = provider.plugin
+        worker = self._plugins.worker_of(name)
+        if worker is None:
+            if not self._plugins.wake(name):
+                raise ServiceFault(AWAY, f"{name}, which offers {provider.service}, does not serve")
+        elif len(worker.calling.taken) >= _TAKEN_MAX:
+            raise ServiceFault(BUSY, f"{name} has {_TAKEN_MAX} calls in hand")
+        if not calling.may_make_more:
+            raise ServiceFault(BUSY, "what earlier calls gave is not read")
+        if self._left.count(_both(calling.caller.name, name)) >= CALLS_MAX:
+            raise ServiceFault(BUSY, f"{name} has not ended {CALLS_MAX} calls that were given up")
+        return worker
+
+    def _on_change(self) -> None:
+        """A plugin may serve now, or have failed, or another generation of it serves."""
+        for plugin, calling in self._called.items():
+            worker = self._plugins.worker_of(plugin)
+            if worker is not None and worker.calling is not calling:
+                self._called[plugin] = worker.calling
+                calling.leave()
+        for call in tuple(self._waiting):
+            worker = self._plugins.worker_of(call.plugin)
+            if worker is not None:
+                del self._waiting[call]
+                call.open(worker.calling, worker.new_number())
+            elif not self._plugins.wake(call.plugin):
+                call.fail(AWAY, f"{call.plugin} could not be started")
+
+    def _timeouts(self, timeout_s: float) -> TimeoutQueue:
+        return self._loop.timeouts(step_of(timeout_s))
+
+
+def step_of(timeout_s: float) -> float:
+    """The time that counts: as it is by default, else at most a tenth longer.
+
+    >>> step_of(5.0), step_of(1.0), step_of(0.001)
+    (5.0, 1.0, 0.03125)
+    """
+    if timeout_s == DEADLINE_S:
+        return timeout_s
+    steps = math.ceil(math.log2(max(timeout_s, _LEAST_S)) * _STEPS_PER_DOUBLING)
+    return float(2 ** (steps / _STEPS_PER_DOUBLING))
+
+
+def _both(caller: str, plugin: str) -> str:
+    return f"{caller} {plugin}"

@@ -1,0 +1,236 @@
+"""The calls to services that one worker makes, and those that it is called for.
+
+Those that it makes it numbers itself, -1, -2 and so on; those that it is called for have numbers of
+the counter of its requests. So the sign of an id tells whose call a message is of.
+
+Who is called, and what passes between the two, is the switchboard's to say; this finds the call
+that a message is of, and counts what changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from buntime import wire
+from buntime.core.plugins.services import CALLS_MAX
+from buntime.core.pool import claims
+from buntime.core.pool.smalltalk import SmallTalk
+from buntime.server.pool.channel import Channel, Handler
+
+NUMBER_MAX = 1 << 62  # far above what a worker has come to
+_TAG_MAX_CHARS = 256
+# bytes. What does not fit a payload goes by ITEM; the rest is room for names and an error's text.
+_LINE_MAX = 2 * wire.MAX_PAYLOAD
+# Answers to calls that a worker makes without reading what comes, a flood: they take memory.
+_UNREAD_MAX = 10_000
+
+
+class Call(Protocol):
+    """One call, between two workers. Raises KeyError or ValueError where what was said is nothing
+    that a worker says; each grant tells whether it was more than talk."""
+
+    # Of who calls
+    def on_argument(self, payload: bytes) -> None: ...
+    def on_caller_grant(self, credit_bytes: int) -> bool: ...
+    def on_cancel(self) -> None: ...
+    def on_caller_lost(self) -> None: ...
+
+    # Of who is called
+    def on_result(self, message: wire.Message, payload: bytes) -> None: ...
+    def on_item(self, message: wire.Message, payload: bytes) -> None: ...
+    def on_provider_grant(self, credit_bytes: int) -> bool: ...
+    def on_provider_leaving(self) -> None: ...
+    def on_provider_lost(self) -> None: ...
+
+
+class Switchboard(Protocol):
+    """Who connects callers and services."""
+
+    def on_call(
+        self, calling: "Calling", number: int, message: wire.Message, payload: bytes
+    ) -> None:
+        """A CALL; raises KeyError or ValueError where no worker sends one like it."""
+
+    def on_forget(self, plugin: str, tag: str) -> None:
+        """A plugin has verdicts with this tag dropped."""
+
+
+class Caller(NamedTuple):
+    """Who calls, and what its manifest says that it uses."""
+
+    name: str  # app:shop, plugin:audit
+    uses: frozenset[str]
+    plugin: str | None = None  # the name of a plugin
+
+
+_NOBODY = Caller("nobody", frozenset())
+
+
+class Calling:
+    """Of one worker. `made` and `taken` are the calls under way, kept by the switchboard's calls;
+    one that is taken stays until the worker has ended it."""
+
+    __slots__ = ("_board", "_count", "_talk", "_unread", "caller", "channel", "made", "taken")
+
+    def __init__(self, channel: Channel[Any]) -> None:
+        self.channel = channel
+        self.made: dict[int, Call] = {}
+        self.taken: dict[int, Call] = {}
+        self._count = 0  # of calls, ever
+        self._talk = SmallTalk(0.0)
+        self._unread = 0  # answers that wait for the kernel to take what was sent before
+        # once its app is known
+        self._board: Switchboard | None = None
+        self.caller = _NOBODY
+
+    def __repr__(self) -> str:
+        return f"Calling({self.caller.name}, {len(self.made)} made, {len(self.taken)} taken)"
+
+    def connect(self, board: Switchboard | None, caller: Caller) -> None:
+        """Its app is known, and with it who calls: nothing that the worker says changes that."""
+        self._board, self.caller = board, caller
+
+    # What the switchboard tells it
+
+    @property
+    def may_make_more(self) -> bool:
+        """Whether it reads what its calls give: what it does not read takes memory."""
+        return self._unread < CALLS_MAX
+
+    def take(self, number: int, call: Call, message: wire.Message, payload: bytes) -> None:
+        """Call it; `number` is new to the channel. Raises ValueError as `line_of` does, and it has
+        not been called then."""
+        line = line_of({"type": wire.CALL, "id": number, **message}, payload)
+        self.taken[number] = call
+        self._count += 1
+        self.channel.post_line(line, payload)
+
+    def post(self, number: int, message: wire.Message, payload: bytes = b"") -> None:
+        """Tell it of a call. Raises ValueError as `line_of` does."""
+        line = line_of({**message, "id": number}, payload)
+        if self.channel.is_backed_up and number < 0:
+            self._unread += 1
+        self.channel.post_line(line, payload)
+
+    # What the worker says
+
+    def on_call(self, message: wire.Message, payload: bytes) -> None:
+        number = claims.whole(message["id"], -NUMBER_MAX, -1)
+        if number in self.made or self._board is None:
+            raise ValueError("a CALL with the number of another, or before INIT")
+        self._count += 1
+        if not self.channel.is_backed_up:
+            self._unread = 0
+        elif self._unread > _UNREAD_MAX:
+            raise ValueError("calls, and no reading of what they give")
+        self._board.on_call(self, number, message, payload)
+
+    def on_result(self, message: wire.Message, payload: bytes) -> None:
+        self.taken[claims.whole(message["id"], 1)].on_result(message, payload)
+
+    def on_item(self, message: wire.Message, payload: bytes) -> None:
+        number = claims.whole(message["id"], -NUMBER_MAX)
+        call = (self.made if number < 0 else self.taken).get(number)
+        if call is None:
+            self._talk.put_up(self._count)
+        elif number < 0:
+            call.on_argument(payload)
+        else:
+            call.on_item(message, payload)
+
+    def on_window(self, number: int, credit_bytes: int) -> bool:
+        """False where it is of no call."""
+        if number >= 0:
+            call = self.taken.get(number)
+            if call is None:
+                return False
+            is_news = call.on_provider_grant(credit_bytes)
+        else:
+            call = self.made.get(number)
+            is_news = call is not None and call.on_caller_grant(credit_bytes)
+        if not is_news:
+            self._talk.put_up(self._count)
+        return True
+
+    def on_cancel(self, message: wire.Message) -> None:
+        call = self.made.get(claims.whole(message["id"], -NUMBER_MAX, -1))
+        if call is None:
+            self._talk.put_up(self._count)
+        else:
+            call.on_cancel()
+
+    def on_notice(self, message: wire.Message) -> None:
+        tag = claims.text(message["tag"])
+        plugin = self.caller.plugin
+        if message["notice"] != "forget" or len(tag) > _TAG_MAX_CHARS or plugin is None:
+            raise ValueError("a NOTICE that no plugin sends")
+        if self._board is not None:
+            self._board.on_forget(plugin, tag)
+
+    # Its end
+
+    def leave(self) -> None:
+        """It was told to end: what it is called for is finished, but for streams."""
+        for call in tuple(self.taken.values()):
+            call.on_provider_leaving()
+
+    def lose(self) -> None:
+        """It has ended."""
+        made, taken = self.made, self.taken
+        self.made, self.taken = {}, {}
+        for call in made.values():
+            call.on_caller_lost()
+        for call in taken.values():
+            call.on_provider_lost()
+
+
+def line_of(message: wire.Message, payload: bytes = b"") -> bytes:
+    """A message as a line that no worker finds too long.
+
+    What is in it has come as JSON: as deep as could be read, and with numbers that have no JSON.
+    Raises ValueError.
+    """
+    if payload:
+        message["size"] = len(payload)
+    try:
+        line = wire.encode(message)
+    except RecursionError:
+        raise ValueError("a call with what is nested too deeply") from None
+    if len(line) > _LINE_MAX:
+        raise ValueError(f"a call with {len(line)} bytes in a line")
+    return line
+
+
+class HasCalling(Protocol):
+    """A worker."""
+
+    @property
+    def calling(self) -> Calling: ...
+
+
+def _on_call(worker: HasCalling, message: wire.Message, payload: bytes) -> None:
+    worker.calling.on_call(message, payload)
+
+
+def _on_result(worker: HasCalling, message: wire.Message, payload: bytes) -> None:
+    worker.calling.on_result(message, payload)
+
+
+def _on_item(worker: HasCalling, message: wire.Message, payload: bytes) -> None:
+    worker.calling.on_item(message, payload)
+
+
+def _on_cancel(worker: HasCalling, message: wire.Message, payload: bytes) -> None:
+    worker.calling.on_cancel(message)
+
+
+def _on_notice(worker: HasCalling, message: wire.Message, payload: bytes) -> None:
+    worker.calling.on_notice(message)
+
+
+HANDLERS: Mapping[str, Handler[Any]] = {
+    wire.CALL: _on_call,
+    wire.RESULT: _on_result,
+    wire.ITEM: _on_item,
+    wire.CANCEL: _on_cancel,
+    wire.NOTICE: _on_notice,
+}
