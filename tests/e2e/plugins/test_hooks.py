@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import textwrap
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.client import fetch
 from tests.support.harness import write_app
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+from tests.support.rawclient import client_of, request
 
 APP = """
 from buntime import Response
@@ -202,6 +204,53 @@ def test_a_verdict_is_kept(tmp_path: Path) -> None:
             return number
 
         assert [asked("a"), asked("a"), asked("b"), asked("a"), asked("b")] == list("11212")
+
+
+def test_a_verdict_is_forgotten(tmp_path: Path) -> None:
+    """The plugin ends a session: the next request is asked about, an event stream ends."""
+    sessions = """
+    from buntime.plugin import Continue, Response, plugin
+    alive = {"7"}
+    def on_request(request):
+        sid = request.cookies.get("sid")
+        if sid not in alive:
+            return Response("who are you?", status=401)
+        return Continue(cache_s=60, vary=["cookie:sid"], any_path=True, tags=[f"sid:{sid}"])
+    def fetch(request):
+        alive.clear()
+        plugin.forget("sid:7")
+        return Response("signed out")
+    """
+    events = """
+    import time
+    from buntime import Response
+    def fetch(request):
+        def beats():
+            for n in range(200):
+                yield b"data: %d\\n\\n" % n
+                time.sleep(0.05)
+        return Response(beats(), headers={"content-type": "text/event-stream"})
+    """
+    write_plugin(
+        tmp_path / "plugins", "sessions", sessions, stage="identity", base="/out",
+        visibility="public",
+    )  # fmt: skip
+    write_app(tmp_path / "apps" / "events", {"app.py": textwrap.dedent(events)}, ttl=600)
+    cookie = {"Cookie": "sid=7"}
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "sessions", "serving")
+        assert fetch(runtime, "/hello/", headers=cookie).status == 200
+        with client_of(runtime) as client:
+            client.send(request("GET /events/", "Cookie: sid=7"))
+            while b"data: 1" not in client.receive():
+                pass
+            assert fetch(runtime, "/out/").body == b"signed out"
+            told = b""
+            while not told.endswith(b"0\r\n\r\n"):
+                piece = client.receive()
+                assert piece
+                told += piece
+        assert fetch(runtime, "/hello/", headers=cookie).status == 401
 
 
 def test_a_page_beside_routes(tmp_path: Path) -> None:
