@@ -12,8 +12,10 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.support.client import fetch
 from tests.support.harness import PACKAGES, ROOT, Runtime, running, write_app
 from tests.support.hosting import curl_command
+from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 
 README = (ROOT / "README.md").read_text("utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -34,7 +36,7 @@ def section(heading: str) -> str:
 def titled_code() -> dict[str, str]:
     """The Python blocks by the bold words that introduce them: `{"WSGI": "from flask …"}`."""
     found = re.finditer(
-        r"^\*\*(.+?)\.?\*\*(?:(?!^\*\*).)*?^```python\n(.*?)^```$", README, re.M | re.S
+        r"^\*\*([^*\n]+?)\.?\*\*(?:(?!^\*\*).)*?^```python\n(.*?)^```$", README, re.M | re.S
     )
     return {match[1]: match[2] for match in found}
 
@@ -47,6 +49,7 @@ NAMES = {
     "ASGI": "asgi",
     "WebSocket": "socket",
 }
+PLUGIN = "A plugin"
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def http(runtime: Runtime) -> Iterator[httpx.Client]:
 
 def test_all_code_is_tested() -> None:
     """Each block of Python belongs to one of the tests here."""
-    assert CODE.keys() == NAMES.keys()
+    assert CODE.keys() == {*NAMES, PLUGIN}
     assert sorted(CODE.values()) == sorted(blocks("python"))
 
 
@@ -163,3 +166,17 @@ def test_tree(tmp_path: Path) -> None:
     with running(tmp_path) as runtime, httpx.Client(trust_env=False) as http:
         told = {url: http.get(runtime.url + url).text for _, url in served}
     assert told == {url: str(tmp_path / path) for path, url in served}
+
+
+def test_plugin(tmp_path: Path) -> None:
+    """The plugin tells an app who asks, and no client can."""
+    echo = "from buntime import Response\n"
+    echo += "def fetch(request): return Response.json(dict(request.headers.items()))\n"
+    write_app(tmp_path / "apps" / "echo", {"app.py": echo})
+    write_plugin(tmp_path / "plugins", "who", CODE[PLUGIN], stage="identity")
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "who", "serving")
+        forged = {"X-Forwarded-User": "eve"}
+        told = fetch(runtime, "/echo/", headers={**forged, "Cookie": "sid=7"}).json()
+        assert (told["x-forwarded-user"], told["x-identity"]) == ("ann", '{"user":"ann"}')
+        assert "x-forwarded-user" not in fetch(runtime, "/echo/", headers=forged).json()
