@@ -165,7 +165,7 @@ def test_a_plugin_that_calls_a_plugin(tmp_path: Path) -> None:
     source = HEAD + "def fetch(request): return Response.json(service('audit').both())\n"
     with serving(tmp_path, source, uses=["audit"]) as runtime:
         assert told(fetch(runtime, "/shop/")) == ["app:shop", "plugin:audit"]
-        runtime.wait_for_line("at init: plugin:audit")
+        runtime.wait_for_plugin_line("at init: plugin:audit")
 
 
 # What is refused
