@@ -10,7 +10,7 @@ from buntime.core.access.paths import plain_path
 
 # Of a longer path only patterns without stars, and those that end in "/**", can tell.
 _GLOB_PATH_MAX_CHARS = 2048
-# What the patterns of an app with other stars may have together: compiled in 20 ms, matched in 5.
+# What the patterns of an app with other stars may have together: a path is matched in milliseconds.
 GLOBS_MAX_CHARS = 4096
 
 
