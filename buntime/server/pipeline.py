@@ -145,12 +145,14 @@ class Pipeline:
         """The hooks of stage route have let it pass."""
         try:
             app, target, steps = self._find_app(exchange)
-            exchange.route_to(app, base=exchange.sender.prefix + target.base)
-            self._take(exchange, app, target, steps)
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
+            return
+        exchange.route_to(app, base=exchange.sender.prefix + target.base)
+        self._take(exchange, app, target, steps)
 
     def _take(self, exchange: Exchange, app: App, target: Target, steps: Sequence[AppStep]) -> None:
+        """The steps that are left, or all of an app."""
         try:
             for step in steps:
                 if step(exchange, app, target):

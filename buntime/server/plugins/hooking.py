@@ -98,7 +98,17 @@ class Hooking:
 class _Way(Waiting):
     """One request's way; it has the request while a hook is asked."""
 
-    __slots__ = ("_asked", "_asked_s", "_exchange", "_facts", "_hooks", "_next", "_shared", "_then")
+    __slots__ = (
+        "_asked",
+        "_asked_as",
+        "_asked_s",
+        "_exchange",
+        "_facts",
+        "_hooks",
+        "_next",
+        "_shared",
+        "_then",
+    )
 
     def __init__(
         self,
@@ -115,6 +125,7 @@ class _Way(Waiting):
         self._then = then
         self._next = 0
         self._asked_s = 0.0  # when
+        self._asked_as: Asked | None = None  # by what its verdict would be found again
         self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
 
     def advance(self) -> bool:
@@ -124,8 +135,9 @@ class _Way(Waiting):
             self._next += 1
             worker = None if hook.closed or hook.away else self._worker_of(hook)
             if worker is not None:
-                if hook.has_request and not self._is_kept(hook, worker):
-                    self._ask(hook, worker)
+                seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
+                if hook.has_request and not self._is_kept(hook, worker, seen):
+                    self._ask(hook, worker, seen)
                     return True
                 self._join(hook, worker)
             elif hook.closed or not hook.ignores:
@@ -150,7 +162,7 @@ class _Way(Waiting):
             self._fail(hook, str(exc))
             return
         if isinstance(verdict, Continue):
-            self._keep(hook, worker, verdict)
+            self._keep(verdict)
             self._apply(hook, verdict, self._asked_s)
             self._join(hook, worker)
             self._go_on()
@@ -195,11 +207,10 @@ class _Way(Waiting):
         worker = self._shared.plugins.worker_of(hook.plugin)
         return worker if worker is not None and worker.asking.is_open else None
 
-    def _ask(self, hook: Hook, worker: Worker) -> None:
+    def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
         if self._exchange.responder is not self:
             self._exchange.lend(self)
-        fields = self._seen(hook).fields
-        message = question(hook, ON_REQUEST, self._exchange, self._facts, fields)
+        message = question(hook, ON_REQUEST, self._exchange, self._facts, seen.fields)
         self._shared.loop.timeouts(hook.timeout_s).start(self)
         self._asked_s = self._shared.loop.now
         self._asked = hook, worker, worker.ask(message, b"", self)
@@ -211,31 +222,29 @@ class _Way(Waiting):
         self._shared.loop.timeouts(asked[0].timeout_s).stop(self)
         return asked
 
-    def _is_kept(self, hook: Hook, worker: Worker) -> bool:
+    def _is_kept(self, hook: Hook, worker: Worker, seen: Seen) -> bool:
         """Whether what the hook said of such a request still holds; then it is done."""
-        verdict = self._shared.kept.get(self._asked_as(hook, worker), self._shared.loop.now)
+        self._asked_as = self._describe(hook, worker, seen)
+        verdict = self._shared.kept.get(self._asked_as, self._shared.loop.now)
         if verdict is None:
             return False
         self._apply(hook, verdict, self._shared.loop.now)
         return True
 
-    def _keep(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
-        if verdict.cache_s:
+    def _keep(self, verdict: Continue) -> None:
+        if verdict.cache_s and self._asked_as is not None:
             self._shared.kept.put(
-                self._asked_as(hook, worker),
+                self._asked_as,
                 verdict,
                 asked_at=self._asked_s,
                 now=self._shared.loop.now,
                 wall_s=time(),
             )
 
-    def _seen(self, hook: Hook) -> Seen:
-        return seen_by(hook, self._exchange, self._shared.plugins.cookies)
-
-    def _asked_as(self, hook: Hook, worker: Worker) -> Asked:
+    def _describe(self, hook: Hook, worker: Worker, seen: Seen) -> Asked:
         """All that the hook may go by. A worker's number tells the plugin's generation."""
         exchange, facts = self._exchange, self._facts
-        head, sender, seen = exchange.head, exchange.sender, self._seen(hook)
+        head, sender = exchange.head, exchange.sender
         common = Common(
             plugin=hook.plugin,
             generation=worker.number,
@@ -269,7 +278,8 @@ class _Way(Waiting):
 
     def _join(self, hook: Hook, worker: Worker) -> None:
         if hook.has_response:
-            self._answers().join(hook, worker, self._facts, self._seen(hook).fields)
+            seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
+            self._answers().join(hook, worker, self._facts, seen.fields)
 
     def _answers(self) -> Answers:
         review = self._exchange.review
