@@ -99,20 +99,24 @@ async def _stream(
 
 
 class PiecesOfThread:
-    """The pieces of an iterable that blocks, each of them made in a thread."""
+    """The pieces of an iterable that blocks, each of them made in a thread.
 
-    def __init__(self, body: Any, threads: Threads) -> None:
+    `end` is what stands for its end: nothing that can be a piece.
+    """
+
+    def __init__(self, body: Any, threads: Threads, end: object = None) -> None:
         self._body = body
         self._threads = threads
+        self._end = end
         self._made: Future[Any] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[Any]:
         pieces = iter(self._body)
         while True:
-            self._made = self._threads.submit(next, pieces, None)
+            self._made = self._threads.submit(next, pieces, self._end)
             piece = await asyncio.wrap_future(self._made)
             self._made = None
-            if piece is None:
+            if piece is self._end:
                 return
             yield piece
 

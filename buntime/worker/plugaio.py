@@ -9,7 +9,7 @@ from functools import partial
 from buntime.sdk.request import Response
 from buntime.wire import CALL, HOOK, ITEM, NOTICE, VERDICT
 from buntime.worker.aio import AsyncEngine, AsyncExchange
-from buntime.worker.aiofetch import Threads, respond
+from buntime.worker.aiofetch import PiecesOfThread, Threads, respond
 from buntime.worker.hooks import await_hook
 from buntime.worker.invocation import Invocation, head_of, refusal
 from buntime.worker.lanes import STREAMS_MAX
@@ -19,8 +19,7 @@ from buntime.worker.verdicts import Question, as_verdicts, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from buntime.wire import Message
@@ -81,7 +80,7 @@ class AsyncInvocation(Invocation, AsyncExchange):
             if hasattr(result, "__anext__"):
                 await self._stream(result, result)
             elif hasattr(result, "__next__"):
-                await self._stream(result, ItemsOfThread(result, stream_threads))
+                await self._stream(result, PiecesOfThread(result, stream_threads, _END))
             else:
                 await self._run(self.flow_result(result))
         except BaseException as exc:  # noqa: BLE001  # the edge of a call; SystemExit ends only it
@@ -104,33 +103,6 @@ class AsyncInvocation(Invocation, AsyncExchange):
             await self.news()
         if self.outlet.is_full:
             await self.outlet.drain()
-
-
-class ItemsOfThread:
-    """The items of a sync generator, each of them made in a thread."""
-
-    def __init__(self, items: Iterator[Any], threads: Threads) -> None:
-        self._items = items
-        self._threads = threads
-        self._made: Future[Any] | None = None
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            self._made = self._threads.submit(next, self._items, _END)
-            item = await asyncio.wrap_future(self._made)
-            if item is _END:
-                return
-            yield item
-
-    async def close(self) -> None:
-        """Close the generator, where it is making an item once it has."""
-        close = getattr(self._items, "close", None)
-        if close is None:
-            return
-        if self._made is None or self._made.done():
-            await self._threads.call(close)
-        else:
-            self._made.add_done_callback(lambda _: close())
 
 
 class AsyncPluginEngine(AsyncEngine):
