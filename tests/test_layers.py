@@ -42,7 +42,7 @@ CONCERNS = {
         "errors.py values access settings sandbox apps pool telemetry http1 plugins sites websocket"
     ).split(),
     "server": (
-        "loop.py defence bundle pythons sandbox apps telemetry "
+        "loop.py defence bundle pythons state sandbox apps telemetry "
         "sites http1 websocket pool plugins admin steps.py pipeline.py lifetime runtime.py"
     ).split(),
 }

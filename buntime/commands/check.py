@@ -2,14 +2,23 @@
 
 For the CI of who writes apps: exit code 0, or 1 where an app is at fault or none is there. The
 verdicts go to stdout, what apps print while they load and warnings of the runtime to stderr.
+
+Nothing of the runtime's state is touched: an app with `data: true` gets an empty folder, which goes
+when the check is over.
 """
 
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
+from buntime.core.errors import UsageError
+from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.server.pool.trial import Trial, Verdict, find_apps
@@ -44,6 +53,25 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
+    with _state_of_its_own() as state:
+        return _check(replace(settings, state_dir=state))
+
+
+@contextmanager
+def _state_of_its_own() -> Iterator[str]:
+    """A state folder for the time of the check."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="buntime-check-")
+    except OSError as exc:
+        raise UsageError(
+            f"there is no folder for temporary files; set TMPDIR to one ({exc})"
+        ) from exc
+    with made as folder:
+        os.chmod(folder, 0o711)  # users of apps pass through it to theirs
+        yield folder
+
+
+def _check(settings: Settings) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     log = _Quiet(sink)
     faults: list[str] = []

@@ -148,3 +148,24 @@ def test_what_a_site_publishes(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "site: FAULT: " in done.stdout
     assert "both index.html and app.py are here" in done.stdout
+
+
+def test_an_app_with_data(tmp_path: Path) -> None:
+    """It is given an empty folder, which goes after the check; what it has kept is not touched."""
+    code = """
+import os, sys
+data = os.environ["APP_DATA_DIR"]
+assert os.listdir(data) == []
+open(os.path.join(data, "made"), "w").close()
+print(data, file=sys.stderr)
+def fetch(request): ...
+"""
+    kept = tmp_path / "state/data/shop"
+    kept.mkdir(parents=True)
+    (kept / "kept").touch()
+    write_app(tmp_path / "apps/shop", {"app.py": code}, data=True)
+    done = run("check", "apps", "--state-dir", "state", cwd=tmp_path)
+    assert done.stdout.startswith("shop: ok"), done.stdout
+    [given] = [line for line in done.stderr.splitlines() if "/data/shop" in line]
+    assert not Path(given[given.index("/") :].strip()).exists()
+    assert [path.name for path in (tmp_path / "state").rglob("*")] == ["data", "shop", "kept"]

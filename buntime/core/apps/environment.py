@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 # Set by the runtime for each worker; a manifest cannot change them.
-RUNTIME_NAMES = ("APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
+RUNTIME_NAMES = ("APP_DIR", "APP_DATA_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
 
 INHERITED_NAMES = ("PATH", "HOME", "LANG", "TZ")
 INHERITED_PREFIX = "RUNTIME_"

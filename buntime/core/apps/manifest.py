@@ -67,6 +67,7 @@ class Manifest:
     user: str | None
     sandbox: Level
     write: tuple[str, ...]
+    data: bool
     inject_base: bool | None
     cookie_path: str
     uses: tuple[str, ...]  # services

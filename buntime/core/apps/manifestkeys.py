@@ -290,6 +290,15 @@ KEYS = (
         dump=list,
     ),
     Key(
+        "data",
+        "data",
+        "boolean",
+        yes_or_no,
+        False,
+        "a folder for what is to stay, in the state folder: `APP_DATA_DIR`; all versions share it",
+        "false",
+    ),
+    Key(
         "injectBase",
         "inject_base",
         "boolean",

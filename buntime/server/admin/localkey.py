@@ -14,8 +14,8 @@ import stat
 
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
-from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.regularfile import read_regular
+from buntime.server.state.statefolder import prepare_state
 from buntime.server.telemetry.logs import Log
 
 NAME = "local.key"
@@ -45,11 +45,8 @@ class LocalKey:
     def _find(self, folder: str) -> str | None:
         path = os.path.join(folder, NAME)
         try:
-            is_new = not os.path.exists(folder)
-            trouble = prepare_cache(folder)
+            trouble = prepare_state(folder)
             if not trouble:
-                if is_new:
-                    os.chmod(folder, 0o711)  # the state folder is one that apps' users may pass
                 key = _read(path) or _make(path)
                 self._log.info(
                     "operators.local_key", "the operator's pages want the key in a file", file=path

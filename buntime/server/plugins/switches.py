@@ -12,8 +12,8 @@ from typing import NamedTuple
 from buntime.core.apps.router import is_app_name
 from buntime.core.errors import ServerFault
 from buntime.core.telemetry.records import Tell
-from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.regularfile import read_regular
+from buntime.server.state.statefolder import prepare_state
 
 NAME = "plugins.json"
 _SIZE_MAX_BYTES = 1024 * 1024
@@ -79,12 +79,9 @@ class Switches:
 
     def _write(self, switches: dict[str, Switch]) -> None:
         """By one rename, so that there is always a whole file."""
-        is_new = not os.path.exists(self._folder)
-        trouble = prepare_cache(self._folder)
+        trouble = prepare_state(self._folder)
         if trouble:
             raise OSError(0, trouble, self._folder)
-        if is_new:
-            os.chmod(self._folder, 0o711)  # the state folder is one that apps' users may pass
         fresh = f"{self._path}.{os.getpid()}"
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(fd, "w", encoding="ascii") as file:

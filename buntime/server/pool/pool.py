@@ -37,6 +37,7 @@ from buntime.server.pool.upkeep import Upkeep
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.datafolders import NoData
 from buntime.server.telemetry.logs import Log
 
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
@@ -316,7 +317,11 @@ class Pool:
         exchange.fail(faults.not_loaded(self.deployments.serving(exchange.app)))
 
     def _adopt(self, number: int, state: AppState) -> None:
-        self._supervisor.adopt(number, self.deployments.by_state[state])
+        deployment = self.deployments.by_state[state]
+        try:
+            self._supervisor.adopt(number, deployment)
+        except NoData as exc:
+            self._reactions.on_no_data(number, f"{deployment.app.source}: data: {exc}")
         self._refill_later()
 
     def _refill_later(self) -> None:

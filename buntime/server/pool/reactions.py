@@ -90,6 +90,12 @@ class Reactions:
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
 
+    def on_no_data(self, number: int, why: str) -> None:
+        """A worker was to load an app that has no data folder; it waits for an app still."""
+        worker = self._supervisor.workers[number]
+        self.on_boot_error(worker, why, "")
+        worker.process.kill()
+
     def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
         self._scheduler.boot_failed(worker.number, f"the app did not load in {seconds:g} s")
         worker.log.error("app.boot_timeout", "app did not load in time", seconds=seconds)

@@ -114,7 +114,7 @@ class Supervisor:
         self._stats.worker_created += 1
 
     def adopt(self, number: int, deployment: Deployment) -> None:
-        """Have the worker load the app, within the time for that."""
+        """Have the worker load the app, within the time for that. Raises NoData."""
         worker = self.workers.get(number)
         if worker is None:
             return

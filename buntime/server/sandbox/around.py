@@ -60,10 +60,6 @@ class Around:
             if entry == last or entry.startswith(f"{last}@")
         ]
 
-    def data(self, name: str) -> str:
-        """The folder for an app's data."""
-        return os.path.join(os.path.realpath(self._live.now.state_dir), "data", name)
-
     def is_own(self, app: App, executable: str) -> bool:
         """Whether a Python lies where apps are, or where this one may write."""
         places = (str(app.dir), *self.app_folders(), *self._live.now.worker_dirs, *wanted(app))

@@ -1,5 +1,6 @@
 """The sandbox of each app's workers: what INIT tells them, and which folders are theirs."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from buntime.server.sandbox.around import Around, python_paths, wanted
 from buntime.server.sandbox.listing import Listing
 from buntime.server.sandbox.scratch import Scratch
 from buntime.server.sandbox.starts import Starts
+from buntime.server.state.datafolders import DataFolders, NoData
 from buntime.wire import Message
 
 _LOOK_S = 1.0  # how often the folders that were listed are looked at
@@ -65,6 +67,7 @@ class Sandboxes:
         self._warn = warn
         self._warned: set[tuple[str, ...]] = set()
         self._scratch = Scratch(live.now.state_dir, self._on_no_scratch)
+        self._data = DataFolders(live.now.state_dir)
         self._program = program(kernel.machine, runtime_pid=os.getpid())
         self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None
@@ -93,11 +96,17 @@ class Sandboxes:
         return app.manifest.sandbox if self.kernel.is_fit else "off"
 
     def variables(self, app: App, interpreter: Interpreter) -> dict[str, str]:
-        """HOME and TMPDIR of the app's workers; none where they keep those that they have."""
-        if self.level(app) == "off":
-            return {}
-        folder = self._scratch.folder_of(app.name, _identity(interpreter))
-        return {} if folder is None else {"HOME": folder, "TMPDIR": folder}
+        """What tells the app's workers of their folders: APP_DATA_DIR, and HOME and TMPDIR where
+        they do not keep those that they have. The folders are made.
+
+        Raises NoData.
+        """
+        found = {}
+        user = _identity(interpreter)
+        if app.manifest.data:
+            found["APP_DATA_DIR"] = self._data.ready(app.name, user)
+        folder = None if self.level(app) == "off" else self._scratch.folder_of(app.name, user)
+        return found if folder is None else {**found, "HOME": folder, "TMPDIR": folder}
 
     def order(self, app: App, interpreter: Interpreter, now: float) -> Message | None:
         """What INIT tells a worker of the app to give up; None for nothing."""
@@ -118,6 +127,10 @@ class Sandboxes:
 
         The worker gives up the same again at INIT, and with it to write to its /proc/self.
         """
+        if app.manifest.data:
+            # Of what is not there yet there can be no rule.
+            with contextlib.suppress(NoData):  # told when it is to load the app
+                self._data.ready(app.name, _identity(interpreter))
         order = self.order(app, interpreter, now)
         if order is None:
             return None
@@ -180,10 +193,11 @@ class Sandboxes:
                 paths=missing,
             )
         python, told = python_paths(app, interpreter, self._bundle)
+        data = self._data.path_of(app.name) if app.manifest.data else None
         return AppPaths(
             folder=str(app.dir),
             versions=tuple(self._around.versions(app.name, listing)),
-            kept=tuple(filter(None, (self._around.data(app.name), scratch))),
+            kept=tuple(filter(None, (data, scratch))),
             wanted=writes,
             python=tuple(python),
             told=tuple(told),

@@ -11,8 +11,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
-from buntime.server.bundle.cachefolder import lock, prepare_cache, remove, remove_unused
+from buntime.server.bundle.cachefolder import lock, remove, remove_unused
 from buntime.server.pythons.identity import Identity
+from buntime.server.state.statefolder import prepare_state
 
 # Short, as the path of a unix socket is at most 108 bytes, and multiprocessing makes some in here.
 _KIND = "tmp-"
@@ -72,7 +73,7 @@ class Scratch:
     def _find_root(self, *, is_shared: bool) -> str | None:
         for place in _places(self._state_dir, is_shared=is_shared):
             try:
-                reason = _prepare(place, is_shared=is_shared)
+                reason = prepare_state(place, is_shared=is_shared)
                 if not reason:
                     return self._make_root(place, is_shared=is_shared)
             except OSError as exc:
@@ -103,12 +104,3 @@ def _places(state_dir: str, *, is_shared: bool) -> Iterator[str]:
 
     folder = str(user_folder())
     yield f"{folder}-shared" if is_shared else folder
-
-
-def _prepare(place: str, *, is_shared: bool) -> str:
-    """Make the folder if need be. Says why nothing can be kept there, or nothing."""
-    is_new = not os.path.exists(place)
-    reason = prepare_cache(place, is_shared=is_shared)
-    if is_new and not reason:
-        os.chmod(place, 0o711)  # the state folder is one that apps' users may have to pass
-    return reason

@@ -65,6 +65,7 @@ def test_the_defaults() -> None:
         user=None,
         sandbox="standard",
         write=(),
+        data=False,
         inject_base=None,
         cookie_path="base",
         uses=(),
@@ -119,6 +120,7 @@ def test_all_keys() -> None:
         user: 1000:1000
         sandbox: strict
         write: [uploads/, /srv/shared, uploads]
+        data: true
         injectBase: false
         cookiePath: as-is
         uses: [kv, mail, kv]
@@ -151,6 +153,7 @@ def test_all_keys() -> None:
         user="1000:1000",
         sandbox="strict",
         write=("uploads", "/srv/shared"),
+        data=True,
         inject_base=False,
         cookie_path="as-is",
         uses=("kv", "mail"),

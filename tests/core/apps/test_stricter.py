@@ -36,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "user": "nobody",
     "sandbox": "off",
     "write": ("uploads",),
+    "data": True,
     "injectBase": True,
 }
 

@@ -1,0 +1,108 @@
+"""Folders for the data of apps and plugins with `data: true`, which the runtime never removes.
+
+    STATE/data/             0711
+      shop/                 0700, of the app's user; all versions of the app share it
+      @acme+blog/
+      plugin+keyval/        no name of an app has a "+"
+
+Who runs as another user than before does not get the folder: its files would still be the first
+one's. A preview of a version is to have a folder of its own, empty at first.
+
+Nothing in `data` is a link: an app's sandbox is closed to the folders of others by their place.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from buntime.server.pythons.identity import Identity
+from buntime.server.state.statefolder import prepare_state
+
+NAME = "data"
+_PASSABLE = 0o711
+_PRIVATE = 0o700
+_OF_OTHERS = 0o077
+
+
+class NoData(Exception):
+    """An app's data folder cannot be had; says why, and what to do."""
+
+
+class DataFolders:
+    """Makes the folders as workers want them."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._has_state: set[bool] = set()  # prepared; by whether other users pass through it
+
+    def __repr__(self) -> str:
+        return f"DataFolders({self.root})"
+
+    @property
+    def root(self) -> str:
+        """Where the folders are, links resolved."""
+        return os.path.join(os.path.realpath(self._state_dir), NAME)
+
+    def path_of(self, app_name: str) -> str:
+        """`"@acme/blog"` -> "STATE/data/@acme+blog", `"plugin:kv"` -> "STATE/data/plugin+kv"."""
+        return os.path.join(self.root, app_name.replace(":", "+").replace("/", "+"))
+
+    def ready(self, app_name: str, user: Identity | None) -> str:
+        """The app's folder, made if need be; None is the runtime's own user. Raises NoData."""
+        folder = self.path_of(app_name)
+        try:
+            self._prepare(is_shared=user is not None)
+            _make(folder, user)
+            _check(folder, os.geteuid() if user is None else user.uid)
+        except OSError as exc:
+            raise NoData(
+                f"{exc.filename or folder}: {exc.strerror or exc}; mend that, or set "
+                "RUNTIME_STATE_DIR to a folder that can be written"
+            ) from exc
+        return folder
+
+    def _prepare(self, *, is_shared: bool) -> None:
+        if is_shared in self._has_state:
+            return
+        reason = prepare_state(self._state_dir, is_shared=is_shared)
+        if reason:
+            raise NoData(f"{reason}; change that, or set RUNTIME_STATE_DIR to another folder")
+        root = Path(self.root)
+        root.mkdir(mode=_PRIVATE, exist_ok=True)
+        state = root.lstat()
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+            raise NoData(f"{root} is not a folder of the runtime's user; move it away")
+        if stat.S_IMODE(state.st_mode) != _PASSABLE:
+            root.chmod(_PASSABLE)
+        self._has_state.add(is_shared)
+
+
+def _make(folder: str, user: Identity | None) -> None:
+    try:
+        os.mkdir(folder, _PRIVATE)
+    except FileExistsError:
+        # Made for somebody else, or the runtime was killed before it was given to its owner.
+        is_ours = user is not None and os.lstat(folder).st_uid == os.geteuid()
+        if not is_ours or not _is_empty(folder):
+            return
+    if user is not None:
+        os.chown(folder, user.uid, user.gid, follow_symlinks=False)
+
+
+def _is_empty(folder: str) -> bool:
+    return not os.path.islink(folder) and os.path.isdir(folder) and not os.listdir(folder)
+
+
+def _check(folder: str, uid: int) -> None:
+    state = os.lstat(folder)
+    if not stat.S_ISDIR(state.st_mode):
+        raise NoData(f"{folder} is not a folder; move it away (a mount may stand there, no link)")
+    if state.st_uid != uid:
+        raise NoData(
+            f"{folder} belongs to the user {state.st_uid}, and the app runs as {uid}; give it to "
+            f"that user (chown -R {uid} {folder}), or move it away"
+        )
+    if state.st_mode & _OF_OTHERS:
+        os.chmod(folder, _PRIVATE)
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise NoData(f"{folder} is on a file system that can only be read; mount it for writing")
