@@ -51,7 +51,9 @@ class Exchange:
         self.plugins.workers["store"] = self.store.worker
         self.forgotten: list[tuple[str, str]] = []
         self.calls = Calls(
-            self.shop.loop, self.plugins, lambda plugin, tag: self.forgotten.append((plugin, tag))
+            self.shop.loop,
+            self.plugins,
+            forget=lambda plugin, tag: self.forgotten.append((plugin, tag)),
         )
         self.ends = [self.shop, self.store]
         self.connect(self.shop, "app:shop", "kv", "raw", "gone")

@@ -51,19 +51,10 @@ class Plugins(Protocol):
         """Have it called when any of these may have changed."""
 
 
-def forget_nothing(plugin: str, tag: str) -> None:
-    """No verdicts are kept."""
-
-
 class Calls:
     """All calls under way. The `Switchboard` of the pool's workers."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        plugins: Plugins,
-        forget: Callable[[str, str], None] = forget_nothing,
-    ) -> None:
+    def __init__(self, loop: Loop, plugins: Plugins, *, forget: Callable[[str, str], None]) -> None:
         """`forget` drops what is kept of a plugin's verdicts with a tag."""
         self._loop = loop
         self._plugins = plugins
