@@ -13,7 +13,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from buntime.server.defence.shortage import is_shortage
@@ -75,8 +75,19 @@ class TreeWatch:
         return snapshot
 
 
-def changed_since(folder: str | Path, wall_ns: int) -> bool:
-    """Whether a watched file below `folder` was changed, or put there, after that moment.
+def files_below(folder: str | Path) -> frozenset[str] | None:
+    """The paths of the watched files below a folder; None where this machine cannot look."""
+    snapshot: _Snapshot = {}
+    try:
+        _snap(str(folder), snapshot)
+    except OSError:
+        return None
+    return frozenset(snapshot)
+
+
+def changed_since(folder: str | Path, wall_ns: int, known: Set[str] | None = None) -> bool:
+    """Whether a watched file below `folder` was changed, or put there, after that moment; or is
+    gone, of those that are `known`.
 
     Its time of change counts, not that of modification, which `cp -p` and `tar` set back.
     """
@@ -84,6 +95,8 @@ def changed_since(folder: str | Path, wall_ns: int) -> bool:
     try:
         _snap(str(folder), snapshot)
     except OSError:  # no descriptors: better loaded once more than a change not seen
+        return True
+    if known is not None and not known <= snapshot.keys():
         return True
     return any(_changed_ns(path) > wall_ns - _COARSE_NS for path in snapshot)
 

@@ -27,6 +27,7 @@ from buntime.core.plugins.code import (
     what_is_missing,
 )
 from buntime.core.pool.workforce import backoff_s
+from buntime.server.apps.changes import files_below
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found
@@ -84,6 +85,7 @@ class Life:
         self._log = around.log.child(plugin=name)
         self.tried: Found | None = None  # what was started last, and when its code was read
         self.tried_ns = 0
+        self.tried_files: frozenset[str] | None = None  # once they are known
         self._deaths = 0  # in a row
         self._before: Found | None = None  # the code to go back to, where there is no overlap
 
@@ -126,7 +128,7 @@ class Life:
     def start(self, found: Found) -> None:
         """Have it run the code of `found`, in the place of what serves."""
         self.failure = ""
-        self.tried, self.tried_ns = found, time.time_ns()
+        self.tried, self.tried_ns, self.tried_files = found, time.time_ns(), None
         self._start(found)
 
     def _start(self, found: Found) -> None:
@@ -136,9 +138,11 @@ class Life:
         if app is None:
             raise AssertionError(f"{found!r} has no code to start")
         interpreters = self._around.interpreters
-        self._around.loop.run_blocking(
-            lambda: interpreters.find(app), lambda told: self._on_interpreter(coming, told)
-        )
+
+        def find() -> tuple[Interpreter, frozenset[str] | None]:
+            return interpreters.find(app), files_below(found.folder)
+
+        self._around.loop.run_blocking(find, lambda told: self._on_found(coming, told))
 
     def stop(self) -> None:
         """End it: what it has in hand is finished, on_shutdown runs."""
@@ -162,6 +166,19 @@ class Life:
         return self.is_starting
 
     # What happens
+
+    def _on_found(
+        self,
+        coming: Generation,
+        told: tuple[Interpreter, frozenset[str] | None] | BaseException,
+    ) -> None:
+        if isinstance(told, BaseException):
+            self._on_interpreter(coming, told)
+            return
+        interpreter, files = told
+        if coming.found is self.tried:
+            self.tried_files = files
+        self._on_interpreter(coming, interpreter)
 
     def _on_interpreter(self, coming: Generation, told: Interpreter | BaseException) -> None:
         app = coming.found.app

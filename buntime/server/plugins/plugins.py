@@ -115,13 +115,17 @@ class Plugins:
         asked, self._asked = self._asked, []
         dirs, folders = self._live.now.plugin_dirs, self._folders
         read = [
-            (name, str(life.tried.folder), life.tried_ns)
+            (name, str(life.tried.folder), life.tried_ns, life.tried_files)
             for name, life in self.roster.lives.items()
             if life.tried is not None
         ]
 
         def look() -> _Look:
-            changed = [name for name, folder, since_ns in read if changed_since(folder, since_ns)]
+            changed = [
+                name
+                for name, folder, since_ns, files in read
+                if changed_since(folder, since_ns, files)
+            ]
             return folders.look(dirs), changed + asked
 
         self._loop.run_blocking(look, self._on_look)

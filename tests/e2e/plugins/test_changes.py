@@ -69,6 +69,17 @@ def test_development_sees_changes(tmp_path: Path) -> None:
         wait_until(lambda: word(runtime) == "new", 20)
 
 
+def test_development_sees_that_a_file_is_gone(tmp_path: Path) -> None:
+    """A file that is deleted is a change as any other."""
+    folder = audit(tmp_path)
+    part = folder / "part.py"
+    part.write_text("", "utf-8")
+    with plugged(tmp_path, RUNTIME_ENV="development") as runtime:
+        first = wait_for_state(runtime, "audit", "serving")
+        part.unlink()
+        wait_until(lambda: plugins_of(runtime)["audit"]["generation"] > first["generation"], 20)
+
+
 @pytest.mark.parametrize("how", ["def on_init(): 1/0", "import os; os.abort()", "x = ("])
 def test_new_code_that_fails_leaves_the_old(tmp_path: Path, how: str) -> None:
     """New code that cannot be loaded changes nothing for requests, and operators see why."""

@@ -4,11 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from buntime.server.apps.changes import TreeWatch, changed_since
+from buntime.server.apps.changes import TreeWatch, changed_since, files_below
 from tests.support.shortage import no_descriptors
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -215,3 +216,21 @@ def test_what_cannot_be_looked_at_may_have_changed(app: Path) -> None:
     """An operator who reloads wants no change to be missed."""
     with no_descriptors():
         assert changed_since(app, 2 * NOW_NS)
+
+
+def test_what_is_gone_is_a_change(app: Path) -> None:
+    """Of files that were there, and are watched."""
+    known = files_below(app)
+    assert known is not None
+    later_ns = 2 * time.time_ns()
+    write(app / "notes.log", "not watched").unlink()
+    assert not changed_since(app, later_ns, known)
+    (app / "lib/deep/er.py").unlink()
+    assert changed_since(app, later_ns, known)
+    assert not changed_since(app, later_ns)
+
+
+def test_what_cannot_be_looked_at_is_not_known(app: Path) -> None:
+    """Then nothing of it is gone."""
+    with no_descriptors():
+        assert files_below(app) is None
