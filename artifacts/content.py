@@ -20,7 +20,8 @@ def content(site_packages: Path) -> dict[str, bytes]:
     """All files by their path; `site_packages` has what requirements/runtime.txt pins."""
     files = dict(_sources(ROOT / "buntime", (".py",)))
     files |= _sources(ROOT / "apps")
-    files |= _sources(ROOT / "plugins")
+    for plugin in (ROOT / "plugins").glob("*/"):
+        files |= _sources(plugin)
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     for package in _packages(site_packages):
         files |= _modules(package)

@@ -53,6 +53,7 @@ BESIDE = {"__init__.py", "__main__.py", "confine.py", "plugin.py", "wire.py"}
 LATE = {
     "buntime.core.apps.document",
     "buntime.server.admin.exposition",
+    "buntime.server.bundle.archive",
     "buntime.server.pythons.installer",
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",

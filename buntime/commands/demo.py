@@ -9,10 +9,9 @@ import os
 import shutil
 import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import buntime
 from buntime.commands.arguments import Command, Parser
@@ -22,6 +21,7 @@ from buntime.commands.start import read_settings
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
+from buntime.server.bundle.archive import copy_out
 
 _EXAMPLES = Path(buntime.__file__).parents[1] / "apps"
 _WRITTEN = shutil.ignore_patterns("data", "__pycache__")  # by examples that ran there
@@ -80,13 +80,5 @@ def copy_examples(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, ignore=_WRITTEN)
         return
-    archive = next((path for path in source.parents if path.is_file()), None)
-    if archive is None:
+    if not copy_out(source, target):
         raise UsageError(f"the example apps are missing: there is no {source}")
-    inside = PurePosixPath(source.relative_to(archive))
-    with zipfile.ZipFile(archive) as members:
-        for name in members.namelist():
-            if PurePosixPath(name).is_relative_to(inside):
-                path = target / PurePosixPath(name).relative_to(inside)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(members.read(name))

@@ -1,12 +1,13 @@
 """`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong.
 
-Their manifests and files are read, and the order of their start is found; none is started. The
-exit code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
+Their manifests and files are read, and the order of their start is found; none is started. Where
+folders are given, those that come with Buntime count for that order and are not told of. The exit
+code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser
@@ -18,6 +19,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.wording import shown
+from buntime.server.bundle.carried import carried_plugins
 from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.switches import Switches
@@ -53,13 +55,14 @@ def run(command: Command, mode: Mode) -> int:
         roster = _find(settings, dirs, Log(sink))
     finally:
         sink.close(_FLUSH_S)
-    if not roster.found:
+    asked = {name for name, found in roster.found.items() if not dirs or not _is_bundled(found)}
+    if not asked:
         sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
         return 1 if action == "check" else 0
     if action == "list":
-        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster))
+        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, asked))
         return 0
-    return _check(roster, settings)
+    return _check(roster, asked, settings)
 
 
 def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
@@ -72,17 +75,23 @@ def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
         body_max=settings.body_size_max_bytes,
         environment=settings.env,
         warn=log.warn,
+        bundled=carried_plugins(),
     )
     roster.found = folders.look(dirs or settings.plugin_dirs)
     roster.reorder()
     return roster
 
 
-def _listed(roster: Roster) -> Iterator[str]:
+def _is_bundled(found: Found) -> bool:
+    return found.folder.is_relative_to(os.path.realpath(carried_plugins()))
+
+
+def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:
     """`1. keyval 1.2.0 (base /keyval)`; those that are not started at the end."""
-    for place, name in enumerate(roster.order.start, 1):
+    started = [name for name in roster.order.start if name in asked]
+    for place, name in enumerate(started, 1):
         yield f"{place}. {_described(roster.found[name])}"
-    for name in sorted(roster.found.keys() - set(roster.order.start)):
+    for name in sorted(asked - set(started)):
         found = roster.found[name]
         if roster.is_enabled(name):
             why = roster.order.left_out.get(name, "").removeprefix(f"{name} ")
@@ -99,9 +108,9 @@ def _described(found: Found) -> str:
     return f"{found.name} {manifest.version}{base}"
 
 
-def _check(roster: Roster, settings: Settings) -> int:
+def _check(roster: Roster, asked: Set[str], settings: Settings) -> int:
     faults = 0
-    for name in sorted(roster.found):
+    for name in sorted(asked):
         found, why = roster.found[name], list(_faults(roster, name, settings))
         faults += bool(why)
         for each in why:
@@ -110,7 +119,7 @@ def _check(roster: Roster, settings: Settings) -> int:
             state = "ok" if roster.is_enabled(name) else "ok, disabled"
             version = found.manifest.version if found.manifest else ""
             sys.stdout.write(f"{escape(name)} {version}: {state}\n")
-    count = "1 plugin" if len(roster.found) == 1 else f"{len(roster.found)} plugins"
+    count = "1 plugin" if len(asked) == 1 else f"{len(asked)} plugins"
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 

@@ -30,6 +30,7 @@ from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
+from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import fit
@@ -111,8 +112,15 @@ class Runtime:
         environ = dict(os.environ)
         bundle = ensure_bundle(default_cache_dir(environ), warn=log.warn)
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
-        kernel = find_kernel()
-        sandboxes = Sandboxes(kernel, live, bundle=str(bundle), environ=environ, warn=log.warn)
+        bundled = carried_plugins()
+        sandboxes = Sandboxes(
+            find_kernel(),
+            live,
+            bundle=str(bundle),
+            environ=environ,
+            warn=log.warn,
+            carried=str(bundled),
+        )
         self._interpreters = Interpreters(
             settings.python,
             tell=log.info,
@@ -128,7 +136,9 @@ class Runtime:
             bundle=str(bundle),
             environ=environ,
         )
-        self._plugins = Plugins(self._loop, live, log, self._pool, self._interpreters)
+        self._plugins = Plugins(
+            self._loop, live, log, self._pool, self._interpreters, bundled=bundled
+        )
         self._pool.tell(self._plugins)
         self._hooking = Hooking(self._loop, log, self._plugins, api_prefix=settings.api_prefix)
         self._pool.connect(Calls(self._loop, self._plugins, forget=self._hooking.forget))

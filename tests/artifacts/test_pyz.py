@@ -16,7 +16,7 @@ from artifacts.pyz import SIZE_MAX_BYTES, build
 from tests.support.harness import ROOT, running, write_app
 
 SITE_PACKAGES = Path(h11.__file__).parents[1]  # here they are pinned by requirements/dev.txt
-SOURCES = ("LICENSE", "requirements/runtime.txt", "buntime", "apps", "artifacts")
+SOURCES = ("LICENSE", "requirements/runtime.txt", "buntime", "apps", "plugins", "artifacts")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,9 @@ def test_what_is_in_it(pyz: Path) -> None:
     }  # fmt: skip
     inside = {name.removeprefix("content/").partition("/")[0] for name in names}
     assert {"h11", "yaml", "wsproto", "shtab", "buntime", "apps", "LICENSE"} <= inside
+    plugins = {path.name for path in (ROOT / "plugins").glob("*/")}
+    carried = [name.split("/") for name in names if name.startswith("content/plugins/")]
+    assert {parts[2] for parts in carried} == plugins
     assert not {"pip", "setuptools", "_yaml", "flask", "tests"} & inside
     licensed = {name.split("/")[2] for name in names if name.startswith("content/licenses/")}
     assert {"h11", "PyYAML", "wsproto", "shtab"} <= licensed

@@ -89,6 +89,7 @@ class AppPaths:
     told: tuple[str, ...] = ()  # more of them, as the app says
     read: tuple[str, ...] = ()  # what may be read besides
     is_built: bool = False  # what is in `kept` is run, too, also at the level "strict"
+    is_shipped: bool = False  # it comes with the runtime, and must not change itself
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def plan(
     """The rules for an app. `common` is `common_paths`, where it is known already."""
     others = [path for path in around.apps if path != app.folder]
     own = list(_inside(app.folder, (*others, *around.secrets), entries))
+    fixed, changed = (own, []) if app.is_shipped else ([], own)
     read = [inner for path in app.read for inner in _inside(path, around.closed, entries)]
     needed = (*app.python, *_believed(app, around))
     python = [inner for path in needed for inner in _inside(path, around.closed, entries)]
@@ -131,8 +133,8 @@ def plan(
         beside = common_paths(around, entries) if common is None else list(common)
         # All alike: a move is refused where a file would come to be allowed more.
         rules = [
-            (RUN, _outermost([*beside, *app.versions, *python, *read])),
-            (WRITE | Access.EXECUTE, _outermost([*own, *kept])),
+            (RUN, _outermost([*beside, *app.versions, *python, *read, *fixed])),
+            (WRITE | Access.EXECUTE, _outermost([*changed, *kept])),
         ]
     return Plan([*rules, *_of_devices(devices)], denied)
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import buntime
 from buntime import __version__
 from buntime.core.access.publicroutes import Patterns
 from buntime.core.apps.app import App
@@ -27,7 +26,6 @@ from buntime.core.plugins.plan import owner_of
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import list_folders, printable, read_manifest, resolve_folder
 
-BUNDLED = Path(buntime.__file__).parents[1] / "plugins"
 API = 1  # the version of what `buntime.plugin` and the messages are
 
 
@@ -79,13 +77,16 @@ class PluginFolders:
         body_max: int,
         environment: str,
         warn: Tell,
+        bundled: Path | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        """`bundled` is the folder of the plugins that Buntime brings along."""
         self._body_default = body_default
         self._body_max = body_max
         self._environment = environment
         self._warn = warn
         self._warned: set[str] = set()
+        self._bundled = bundled
         self._environ = environ
         self._known: dict[str, _Known] = {}
         self._listed: dict[Path, list[str]] = {}
@@ -116,7 +117,8 @@ class PluginFolders:
     # Which there are
 
     def _places(self, folders: Sequence[str | Path]) -> Iterator[tuple[str, Path]]:
-        for folder in map(Path, dict.fromkeys([*folders, BUNDLED])):
+        bundled = [] if self._bundled is None else [self._bundled]
+        for folder in map(Path, dict.fromkeys([*folders, *bundled])):
             for entry in self._entries(folder):
                 if not entry.startswith("@"):
                     yield from self._place(entry, folder / entry)

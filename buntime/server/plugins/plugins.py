@@ -10,6 +10,7 @@ Used on the loop's thread; folders are looked at on another one, but for the fir
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 
 from buntime.core.plugins.code import ON_SHUTDOWN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
@@ -43,8 +44,16 @@ class Plugins:
     """Finds plugins, has them run, and tells requests who they are. An `Onlooker` of the pool."""
 
     def __init__(
-        self, loop: Loop, live: LiveSettings, log: Log, pool: Pool, interpreters: Interpreters
+        self,
+        loop: Loop,
+        live: LiveSettings,
+        log: Log,
+        pool: Pool,
+        interpreters: Interpreters,
+        *,
+        bundled: Path | None = None,
     ) -> None:
+        """`bundled` is the folder of the plugins that Buntime brings along."""
         settings = live.now
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
@@ -58,6 +67,7 @@ class Plugins:
             body_max=settings.body_size_max_bytes,
             environment=settings.env,
             warn=log.warn,
+            bundled=bundled,
         )
         self._around = Surroundings(
             loop, pool, interpreters, log, count(1), self._on_change, self.roster.used_of

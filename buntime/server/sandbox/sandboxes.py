@@ -14,6 +14,7 @@ from buntime.core.sandbox.plan import (
     Level,
     Surroundings,
     common_paths,
+    is_within,
     plan,
 )
 from buntime.core.sandbox.systemcalls import program
@@ -29,6 +30,7 @@ from buntime.server.sandbox.starts import Starts
 from buntime.server.state.datafolders import DataFolders, NoData
 from buntime.wire import Message
 
+_NOWHERE = "/dev/null/"  # nothing lies there
 _LOOK_S = 1.0  # how often the folders that were listed are looked at
 
 
@@ -59,8 +61,11 @@ class Sandboxes:
         bundle: str,
         environ: Mapping[str, str],
         warn: Tell,
+        carried: str = "",
     ) -> None:
+        """`carried` is the folder of what comes with the runtime, and must not change itself."""
         self.kernel = kernel
+        self._carried = os.path.realpath(carried) if carried else _NOWHERE
         self._live = live
         self._around = Around(live, environ)
         self._bundle = bundle
@@ -201,6 +206,7 @@ class Sandboxes:
             wanted=writes,
             python=tuple(python),
             told=tuple(told),
+            is_shipped=is_within(str(app.dir), self._carried),
         )
 
     # What goes wrong

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.client import fetch
-from tests.support.harness import command, write_app
+from tests.support.harness import ROOT, command, write_app
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 
 CODE = """
@@ -54,3 +54,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "needs nobody, which is not installed" in done.stdout + done.stderr
+
+
+def test_bundled_plugins(tmp_path: Path) -> None:
+    """Each plugin of the project's folder is there, in a folder of a stranger."""
+    done = subprocess.run(
+        [*command(), "plugins", "list"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    names = {path.parent.name for path in (ROOT / "plugins").glob("*/buntime.yaml")}
+    listed = [line.split() for line in done.stdout.splitlines()]
+    assert {words[1] for words in listed if words[0] != "no"} == names
