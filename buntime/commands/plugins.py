@@ -23,6 +23,7 @@ from buntime.server.bundle.carried import carried_plugins
 from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.switches import Switches
+from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log, LogSink
 
 _ACTIONS = ("list", "check")
@@ -69,7 +70,7 @@ def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
     for folder in dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder}")
-    roster = Roster(Switches(settings.state_dir, log.warn))
+    roster = Roster(Switches(StateFolder(settings.state_dir), log.warn))
     folders = PluginFolders(
         body_default=settings.body_size_default_bytes,
         body_max=settings.body_size_max_bytes,

@@ -54,6 +54,7 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.statefolder import StateFolder, StateWatch
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 
@@ -112,15 +113,10 @@ class Runtime:
         environ = dict(os.environ)
         bundle = ensure_bundle(default_cache_dir(environ), warn=log.warn)
         keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
-        bundled = carried_plugins()
-        sandboxes = Sandboxes(
-            find_kernel(),
-            live,
-            bundle=str(bundle),
-            environ=environ,
-            warn=log.warn,
-            carried=str(bundled),
-        )
+        self._state = StateFolder(settings.state_dir)
+        self._state.take()
+        self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
+        sandboxes = self._make_sandboxes(str(bundle), environ)
         self._interpreters = Interpreters(
             settings.python,
             tell=log.info,
@@ -136,9 +132,8 @@ class Runtime:
             bundle=str(bundle),
             environ=environ,
         )
-        self._plugins = Plugins(
-            self._loop, live, log, self._pool, self._interpreters, bundled=bundled
-        )
+        self._plugins = self._make_plugins()
+        self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
         self._hooking = Hooking(self._loop, log, self._plugins, api_prefix=settings.api_prefix)
         self._pool.connect(Calls(self._loop, self._plugins, forget=self._hooking.forget))
@@ -159,6 +154,28 @@ class Runtime:
             live, self._listeners, self._service, self._pool, self._notifier, self._plugins
         )
         live.follow(self._adopt)
+
+    def _make_sandboxes(self, bundle: str, environ: dict[str, str]) -> Sandboxes:
+        return Sandboxes(
+            find_kernel(),
+            self._live,
+            bundle=bundle,
+            environ=environ,
+            warn=self._log.warn,
+            state=self._state,
+            carried=str(carried_plugins()),
+        )
+
+    def _make_plugins(self) -> Plugins:
+        return Plugins(
+            self._loop,
+            self._live,
+            self._log,
+            self._pool,
+            self._interpreters,
+            state=self._state,
+            bundled=carried_plugins(),
+        )
 
     def _make_catalog(self) -> Catalog:
         settings = self._live.now
@@ -200,6 +217,7 @@ class Runtime:
         """Serve until a signal ends it."""
         ignore_stacks_signals()
         with signals_on(self._loop, self._calls()):
+            self._state_watch.start()
             self._pool.start()
             self._plugins.start()
             self._sweep.start()

@@ -30,6 +30,7 @@ from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
@@ -51,6 +52,7 @@ class Plugins:
         pool: Pool,
         interpreters: Interpreters,
         *,
+        state: StateFolder | None = None,
         bundled: Path | None = None,
     ) -> None:
         """`bundled` is the folder of the plugins that Buntime brings along."""
@@ -58,7 +60,7 @@ class Plugins:
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
         self.services = Services()
-        self.roster = Roster(Switches(settings.state_dir, log.warn))
+        self.roster = Roster(Switches(state or StateFolder(settings.state_dir), log.warn))
         self._loop = loop
         self._live = live
         self._log = log
@@ -115,6 +117,11 @@ class Plugins:
         self._take(self._folders.look(self._live.now.plugin_dirs), ())
         if self._live.now.is_development:
             self._loop.call_later(_LOOK_S, self._look_again)
+
+    def on_state(self) -> None:
+        """The state folder was taken late: another runtime's operators may have switched some."""
+        self.roster.switches.reread()
+        self._settle()
 
     def reread(self) -> None:
         """Look at folders and files again, and have run what has changed."""

@@ -13,7 +13,7 @@ from buntime.core.apps.router import is_app_name
 from buntime.core.errors import ServerFault
 from buntime.core.telemetry.records import Tell
 from buntime.server.defence.regularfile import read_regular
-from buntime.server.state.statefolder import prepare_state
+from buntime.server.state.statefolder import StateFolder, prepare_state
 
 NAME = "plugins.json"
 _SIZE_MAX_BYTES = 1024 * 1024
@@ -31,9 +31,9 @@ class Switch(NamedTuple):
 class Switches:
     """The switches of this runtime's state folder."""
 
-    def __init__(self, folder: str, warn: Tell) -> None:
-        self._folder = folder
-        self._path = os.path.join(folder, NAME)
+    def __init__(self, state: StateFolder, warn: Tell) -> None:
+        self._state = state
+        self._path = os.path.join(state.path, NAME)
         self._warn = warn
         self._switches = self._read()
 
@@ -62,6 +62,10 @@ class Switches:
         self._switches = switches
         return switch
 
+    def reread(self) -> None:
+        """Another runtime may have written the file."""
+        self._switches = self._read()
+
     def _read(self) -> dict[str, Switch]:
         try:
             data, _ = read_regular(self._path, _SIZE_MAX_BYTES)
@@ -79,9 +83,9 @@ class Switches:
 
     def _write(self, switches: dict[str, Switch]) -> None:
         """By one rename, so that there is always a whole file."""
-        trouble = prepare_state(self._folder)
+        trouble = self._state.trouble or prepare_state(self._state.path)
         if trouble:
-            raise OSError(0, trouble, self._folder)
+            raise OSError(0, trouble, self._state.path)
         fresh = f"{self._path}.{os.getpid()}"
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(fd, "w", encoding="ascii") as file:

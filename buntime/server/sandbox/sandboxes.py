@@ -28,6 +28,7 @@ from buntime.server.sandbox.listing import Listing
 from buntime.server.sandbox.scratch import Scratch
 from buntime.server.sandbox.starts import Starts
 from buntime.server.state.datafolders import DataFolders, NoData
+from buntime.server.state.statefolder import StateFolder
 from buntime.wire import Message
 
 _NOWHERE = "/dev/null/"  # nothing lies there
@@ -61,6 +62,7 @@ class Sandboxes:
         bundle: str,
         environ: Mapping[str, str],
         warn: Tell,
+        state: StateFolder | None = None,
         carried: str = "",
     ) -> None:
         """`carried` is the folder of what comes with the runtime, and must not change itself."""
@@ -72,7 +74,7 @@ class Sandboxes:
         self._warn = warn
         self._warned: set[tuple[str, ...]] = set()
         self._scratch = Scratch(live.now.state_dir, self._on_no_scratch)
-        self._data = DataFolders(live.now.state_dir)
+        self._data = DataFolders(state or StateFolder(live.now.state_dir))
         self._program = program(kernel.machine, runtime_pid=os.getpid())
         self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None

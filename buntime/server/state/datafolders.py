@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from buntime.server.pythons.identity import Identity
-from buntime.server.state.statefolder import prepare_state
+from buntime.server.state.statefolder import StateFolder, prepare_state
 
 NAME = "data"
 _PASSABLE = 0o711
@@ -31,8 +31,8 @@ class NoData(Exception):
 class DataFolders:
     """Makes the folders as workers want them."""
 
-    def __init__(self, state_dir: str) -> None:
-        self._state_dir = state_dir
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
         self._has_state: set[bool] = set()  # prepared; by whether other users pass through it
 
     def __repr__(self) -> str:
@@ -41,7 +41,7 @@ class DataFolders:
     @property
     def root(self) -> str:
         """Where the folders are, links resolved."""
-        return os.path.join(os.path.realpath(self._state_dir), NAME)
+        return os.path.join(os.path.realpath(self._state.path), NAME)
 
     def path_of(self, app_name: str) -> str:
         """`"@acme/blog"` -> "STATE/data/@acme+blog", `"plugin:kv"` -> "STATE/data/plugin+kv"."""
@@ -49,6 +49,8 @@ class DataFolders:
 
     def ready(self, app_name: str, user: Identity | None) -> str:
         """The app's folder, made if need be; None is the runtime's own user. Raises NoData."""
+        if self._state.trouble:
+            raise NoData(self._state.trouble)
         folder = self.path_of(app_name)
         try:
             self._prepare(is_shared=user is not None)
@@ -64,7 +66,7 @@ class DataFolders:
     def _prepare(self, *, is_shared: bool) -> None:
         if is_shared in self._has_state:
             return
-        reason = prepare_state(self._state_dir, is_shared=is_shared)
+        reason = prepare_state(self._state.path, is_shared=is_shared)
         if reason:
             raise NoData(f"{reason}; change that, or set RUNTIME_STATE_DIR to another folder")
         root = Path(self.root)

@@ -1,18 +1,34 @@
 """The state folder, `RUNTIME_STATE_DIR`: what must outlive the runtime lies here.
 
     STATE/                 0711, as users of apps pass through it to their own
-      local.key            see admin/localkey.py
+      lock                 held by one runtime, as long as it lives, with its pid
+      local.key            see admin/localkey.py; several runtimes may read it
       plugins.json         see plugins/switches.py
       data/                see datafolders.py
-      tmp-3f2a81c0/        see sandbox/scratch.py
+      tmp-3f2a81c0/        see sandbox/scratch.py; each runtime has its own
 
 It, the folders above and links that lead to it are the runtime's user's or root's, and nobody else
 can write there.
+
+Two runtimes that wrote what lies here would undo each other's work. So one holds the folder, by a
+lock of the kernel's, which ends with the process however that ends. Another one runs without state,
+says who holds it, and takes it over when it is free.
 """
 
+import contextlib
+import fcntl
 import os
+import stat
+from collections.abc import Callable
 
+from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.loop import Loop
+
+LOCK = "lock"
+_LOOK_S = 1.0  # while another runtime holds it
+_PID_MAX_BYTES = 20
+_ADVICE = "set RUNTIME_STATE_DIR to a folder of its own"
 
 
 def prepare_state(folder: str, *, is_shared: bool = False) -> str:
@@ -25,3 +41,111 @@ def prepare_state(folder: str, *, is_shared: bool = False) -> str:
     if is_new and not reason:
         os.chmod(folder, 0o711)
     return reason
+
+
+class StateFolder:
+    """The folder as one runtime has it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.trouble = ""  # why nothing can be kept here, once that is known
+        self._lock: int | None = None
+
+    def __repr__(self) -> str:
+        return f"StateFolder({self.path}, {self.trouble or 'no trouble'})"
+
+    def take(self) -> None:
+        """Hold it from now on; where that fails `trouble` says why, and what to do."""
+        if self._lock is not None:
+            return
+        try:
+            self.trouble = prepare_state(self.path)
+            if self.trouble:
+                self.trouble = f"{self.trouble}; change that, or {_ADVICE}"
+            else:
+                self._take_lock(os.path.join(self.path, LOCK))
+        except OSError as exc:
+            self.trouble = f"{exc.filename or self.path}: {exc.strerror or exc}; {_ADVICE}"
+
+    def let_go(self) -> None:
+        """Another runtime may have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        lock = os.open(path, flags, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(lock).st_mode):
+                self.trouble = f"{path} is not a file; remove it, or {_ADVICE}"
+                return
+            self.trouble = _hold(lock, self.path)
+            if not self.trouble:
+                self._lock = lock
+        finally:
+            if self._lock != lock:
+                os.close(lock)
+
+
+def _hold(lock: int, folder: str) -> str:
+    """Lock it; says why that cannot be, or nothing. Raises OSError."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, _PID_MAX_BYTES, 0).strip().decode("ascii", "replace")
+        who = f"process {holder}" if holder.isdecimal() else "whose process is not known"
+        return f"another runtime, {who}, holds {folder}; end that one, or {_ADVICE}"
+    except OSError as exc:
+        return (
+            f"{folder} is on a file system without locks ({exc.strerror}); "
+            "set RUNTIME_STATE_DIR to a folder on another one"
+        )
+    with contextlib.suppress(OSError):  # a full disk; it is held nevertheless
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    return ""
+
+
+class StateWatch:
+    """Tells of a state folder that cannot be had, and takes it when it can."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        loop: Loop,
+        *,
+        tell: Tell,
+        warn: Tell,
+        look_s: float = _LOOK_S,
+    ) -> None:
+        self._state = state
+        self._loop = loop
+        self._tell = tell
+        self._warn = warn
+        self._look_s = look_s
+        self._followers: list[Callable[[], None]] = []
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when the folder was taken late: another runtime may have changed it."""
+        self._followers.append(callback)
+
+    def start(self) -> None:
+        """Say what is wrong, if anything is; on the loop's thread, as all else."""
+        if self._state.trouble:
+            self._warn(
+                "state.unavailable",
+                "running without state: plugins cannot be switched, and apps with `data: true` do "
+                "not load",
+                error=self._state.trouble,
+            )
+            self._loop.call_later(self._look_s, self._look)
+
+    def _look(self) -> None:
+        self._state.take()
+        if self._state.trouble:
+            self._loop.call_later(self._look_s, self._look)
+            return
+        self._tell("state.taken", "state folder can be used now", folder=self._state.path)
+        for callback in self._followers:
+            callback()

@@ -60,7 +60,7 @@ def place() -> Iterator[Place]:
         env["DATABASE_PASSWORD"] = SECRET
         with running(root / "apps", env=env) as runtime:
             yield Place(root, runtime)
-        assert os.listdir(root / "state") == ["local.key"]  # nothing of the apps
+        assert sorted(os.listdir(root / "state")) == ["local.key", "lock"]  # nothing of the apps
 
 
 ATTACKS = {

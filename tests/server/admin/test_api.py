@@ -20,6 +20,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.folders import Found
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.switches import Switches
+from buntime.server.state.statefolder import StateFolder
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 
@@ -80,7 +81,7 @@ class FakePlugins:
         off = parse_plugin_manifest(
             b"{name: audit, enabled: false}", path="audit", body_default=1, body_max=1
         )[0]
-        switches = Switches("/nonexistent", lambda *_, **__: None)
+        switches = Switches(StateFolder("/nonexistent"), lambda *_, **__: None)
         self.roster = Roster(switches)
         self.roster.found = {"@acme/audit": Found("@acme/audit", Path("/audit"), off)}
         self.asked: list[tuple[object, ...]] = []

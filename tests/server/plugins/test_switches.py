@@ -8,13 +8,14 @@ import pytest
 
 from buntime.core.errors import ServerFault
 from buntime.server.plugins.switches import NAME, Switches
+from buntime.server.state.statefolder import StateFolder
 
 
 def switches(folder: Path, warned: list[str] | None = None) -> Switches:
     def warn(event: str, message: str, /, **fields: object) -> None:
         (warned if warned is not None else []).append(event)
 
-    return Switches(str(folder), warn)
+    return Switches(StateFolder(str(folder)), warn)
 
 
 def test_they_are_kept(tmp_path: Path) -> None:
@@ -46,3 +47,22 @@ def test_what_cannot_be_kept_does_not_hold(tmp_path: Path) -> None:
     with pytest.raises(ServerFault):
         some.set("audit", enabled=False, by="here")
     assert some.of("audit") is None
+
+
+def test_without_state(tmp_path: Path) -> None:
+    """Nothing is switched while another runtime holds the state folder; what it has written holds
+    once it has ended, and is read then.
+    """
+    held, state = StateFolder(str(tmp_path)), StateFolder(str(tmp_path))
+    held.take()
+    state.take()
+    some = Switches(state, lambda *_, **__: None)
+    with pytest.raises(ServerFault) as caught:
+        some.set("audit", enabled=False, by="here")
+    assert "another runtime, process" in str(caught.value.detail)
+    Switches(held, lambda *_, **__: None).set("other", enabled=False, by="there")
+    held.let_go()
+    state.take()
+    some.reread()
+    some.set("audit", enabled=False, by="here")
+    assert [name for name in ("audit", "other") if some.of(name)] == ["audit", "other"]

@@ -12,6 +12,7 @@ import pytest
 
 from buntime.server.pythons.identity import Identity
 from buntime.server.state.datafolders import DataFolders, NoData
+from buntime.server.state.statefolder import StateFolder
 
 NOBODY = Identity("nobody", 65534, 65534, (65534,), "/")
 OTHER = Identity("other", 65533, 65533, (65533,), "/")
@@ -25,7 +26,7 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folders(state: Path) -> DataFolders:
-    return DataFolders(str(state))
+    return DataFolders(StateFolder(str(state)))
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_an_open_folder_is_closed(folders: DataFolders, state: Path) -> None:
     """A folder that others could read is closed to them."""
     os.chmod(folders.ready("shop", None), 0o755)
     os.chmod(state / "data", 0o755)
-    folder = DataFolders(str(state)).ready("shop", None)
+    folder = DataFolders(StateFolder(str(state))).ready("shop", None)
     assert (mode(folder), mode(state / "data")) == (0o700, 0o711)
 
 
@@ -136,21 +137,21 @@ def test_a_state_folder_that_others_can_write(folders: DataFolders, state: Path)
 def test_a_folder_that_cannot_be_made(state: Path) -> None:
     """The reason of the system is told, with the path."""
     with pytest.raises(NoData, match=r"^/proc/state: .*; mend that, or set RUNTIME_STATE_DIR"):
-        DataFolders("/proc/state").ready("shop", None)
+        DataFolders(StateFolder("/proc/state")).ready("shop", None)
 
 
 def test_a_disk_that_can_only_be_read(disk: Path) -> None:
     """An app gets no folder that it cannot write, be it there already or not."""
-    DataFolders(str(disk)).ready("shop", None)
+    DataFolders(StateFolder(str(disk))).ready("shop", None)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for app in ("shop", "blog"):
         with pytest.raises(NoData, match=rf"^{disk}/data/{app}.*(only be read|Read-only)"):
-            DataFolders(str(disk)).ready(app, None)
+            DataFolders(StateFolder(str(disk))).ready(app, None)
 
 
 def test_a_full_disk(disk: Path) -> None:
     """Where there is no room for a folder the error says so; what is there can be used."""
-    folders = DataFolders(str(disk))
+    folders = DataFolders(StateFolder(str(disk)))
     folders.ready("shop", None)
     with pytest.raises(NoData, match=rf"^{disk}/data/app\d: No space left on device; mend that"):
         for number in range(9):
@@ -161,7 +162,7 @@ def test_a_full_disk(disk: Path) -> None:
 @needs_root
 def test_a_user_s_folder(passable: Path) -> None:
     """The folder of an app with a user is that user's."""
-    folder = DataFolders(str(passable)).ready("shop", NOBODY)
+    folder = DataFolders(StateFolder(str(passable))).ready("shop", NOBODY)
     assert (os.stat(folder).st_uid, os.stat(folder).st_gid) == (65534, 65534)
     assert mode(folder) == 0o700
 
@@ -169,18 +170,18 @@ def test_a_user_s_folder(passable: Path) -> None:
 @needs_root
 def test_another_user(passable: Path) -> None:
     """What one user has kept is not given to another, nor to the runtime's own."""
-    folder = DataFolders(str(passable)).ready("shop", NOBODY)
+    folder = DataFolders(StateFolder(str(passable))).ready("shop", NOBODY)
     Path(folder, "file").touch()
     for user, uid in ((OTHER, 65533), (None, 0)):
         with pytest.raises(NoData, match=rf"belongs to the user 65534, .* \(chown -R {uid} /"):
-            DataFolders(str(passable)).ready("shop", user)
+            DataFolders(StateFolder(str(passable))).ready("shop", user)
     assert os.stat(folder).st_uid == 65534
 
 
 @needs_root
 def test_killed_before_it_was_given_away(passable: Path) -> None:
     """An empty folder of the runtime's is given to the app's user."""
-    folders = DataFolders(str(passable))
+    folders = DataFolders(StateFolder(str(passable)))
     folder = folders.ready("shop", None)
     assert folders.ready("shop", NOBODY) == folder
     assert os.stat(folder).st_uid == 65534
@@ -195,4 +196,4 @@ def test_a_way_that_is_closed(state: Path) -> None:
     """Where the app's user cannot come to the folder, it is said which one is closed."""
     state.mkdir(mode=0o700)
     with pytest.raises(NoData, match="is closed to other users"):
-        DataFolders(str(state)).ready("shop", NOBODY)
+        DataFolders(StateFolder(str(state))).ready("shop", NOBODY)

@@ -1,0 +1,54 @@
+"""Two runtimes and one state folder."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.support.client import fetch
+from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.pluginfolders import plugins_of, post, wait_for_state, write_plugin
+
+APP = """
+import os
+from buntime import Response
+def fetch(request): return Response(os.environ["APP_DATA_DIR"])
+"""
+HOOK = """
+def on_response(request, response): response.headers["x-audited"] = "yes"
+"""
+
+
+def enabled(runtime: Runtime, name: str) -> bool:
+    return bool(plugins_of(runtime)[name]["enabled"])
+
+
+def test_the_second_runs_without_state(tmp_path: Path) -> None:
+    """It serves, says who holds the folder, gives no app data, and switches no plugin; when the
+    first is killed it takes the folder over, with what has been switched there.
+    """
+    write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=600, data=True)
+    write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
+    for name in ("audit", "other"):
+        write_plugin(tmp_path / "plugins", name, HOOK)
+    env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s", "RUNTIME_PLUGIN_DIRS": f"{tmp_path}/plugins"}
+    with running(tmp_path / "apps", env=env) as first:
+        assert fetch(first, "/shop/").body == f"{tmp_path}/s/data/shop".encode()
+        with running(tmp_path / "apps", env=env) as second:
+            record = second.wait_for_record("state.unavailable")
+            assert f"another runtime, process {first.pid}, holds {tmp_path}/s" in record["error"]
+            assert fetch(second, "/plain/").status == 200
+            assert fetch(second, "/shop/").status == 500
+            failed = second.wait_for_record("app.boot_failed", app="shop")
+            assert f"data: another runtime, process {first.pid}" in failed["error"]
+            refused = post(second, "/api/plugins/audit/disable")
+            assert (refused.status, refused.error["code"]) == (500, "state_not_kept")
+            assert enabled(second, "audit")
+            post(first, "/api/plugins/other/disable")
+            wait_for_state(first, "other", "disabled")
+
+            first.process.send_signal(signal.SIGKILL)
+            second.wait_for_record("state.taken")
+            wait_until(lambda: not enabled(second, "other"))
+            assert post(second, "/api/plugins/audit/disable").status == 202
+            wait_until(lambda: fetch(second, "/shop/").status == 200)
