@@ -75,9 +75,17 @@ Each HOOK is ended by exactly one VERDICT, or by the last BODY behind one; `acti
     done       on_server_start, on_shutdown
     failed     error, traceback: it raised, or returned what is no verdict
 
-NOTICE tells a plugin of what has happened (on_worker_spawn, on_worker_terminate, on_apps_changed,
-on_plugins_changed), and is not answered; `dropped` counts those left out before it. NOTICE of a
-plugin: `forget`, with the `tag` of verdicts that are to be dropped.
+NOTICE tells a plugin of what has happened, and is not answered; `dropped` counts those left out
+before it. By `notice`, `data` is
+
+    on_worker_spawn      worker ("w3") pid app plugin (names; one is null) version (or null)
+                         ephemeral (ttl 0)
+    on_worker_terminate  the same, how ("exit code 3") expected (it was told to end)
+    on_apps_changed      [{name version}...], all that there are, of at most 1,000
+    on_plugins_changed   [{name version state base services}...], the same
+
+A plugin gets those for which READY named a hook, none before its on_server_start is over. NOTICE
+of a plugin: `forget`, with the `tag` of verdicts that are to be dropped.
 
 CALL calls a method of a service; who is called answers RESULT. A worker numbers its calls -1, -2
 and so on, the runtime its own by the counter of REQUEST, so of ITEM, WINDOW and CANCEL the sign

@@ -138,6 +138,7 @@ class Runtime:
         self._hooking = Hooking(self._loop, log, self._plugins, api_prefix=settings.api_prefix)
         self._pool.connect(Calls(self._loop, self._plugins, forget=self._hooking.forget))
         self._catalog = self._make_catalog()
+        self._plugins.notices.watch(self._catalog.names)
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(self._service, self._shortage)

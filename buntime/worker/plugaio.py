@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from functools import partial
 
 from buntime.sdk.request import Response
@@ -13,6 +12,7 @@ from buntime.worker.aiofetch import PiecesOfThread, Threads, respond
 from buntime.worker.hooks import await_hook
 from buntime.worker.invocation import Invocation, head_of, refusal
 from buntime.worker.lanes import STREAMS_MAX
+from buntime.worker.notices import Waiting
 from buntime.worker.plugin import NOTICES
 from buntime.worker.plugsync import leaving, tell_of_dropped
 from buntime.worker.verdicts import Question, as_verdicts, hook_of
@@ -124,7 +124,7 @@ class AsyncPluginEngine(AsyncEngine):
         self._call_threads = Threads(min(app.concurrency, MOST_THREADS), "call")
         self._stream_threads = Threads(STREAMS_MAX, "stream")
         self._notice_threads = Threads(1, "notice")
-        self._notices: deque[Message] = deque()
+        self._notices = Waiting()
         self.dispatch[HOOK] = self._on_hook
         self.dispatch[NOTICE] = self._on_notice
         self.dispatch[CALL] = self._on_call
@@ -180,20 +180,20 @@ class AsyncPluginEngine(AsyncEngine):
             return
         if self.is_closing:
             return
-        self._notices.append(head)
-        if len(self._notices) == 1:
+        if self._notices.put(head):
             task = self.loop.create_task(self._tell_of_notices())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _tell_of_notices(self) -> None:
-        while self._notices:
-            message = self._notices[0]
+        while not self.is_closing:
+            message = self._notices.take()
+            if message is None:
+                return
             hook = self._plugin.hooks[message["notice"]]
             tell_of_dropped(message)
             args = (message["data"],)
             await await_hook(hook.label, lambda: called(hook, args, self._notice_threads))  # noqa: B023  # awaited here
-            self._notices.popleft()
 
 
 async def called(

@@ -10,6 +10,7 @@ from buntime.worker.fetch import respond
 from buntime.worker.followers import Job
 from buntime.worker.invocation import Invocation, head_of, refusal
 from buntime.worker.lanes import CALLS, HOOKS, NOTICES, LanedFollowers
+from buntime.worker.notices import Waiting
 from buntime.worker.plugin import NOTICES as NAMES_OF_NOTICES
 from buntime.worker.plugin import Function
 from buntime.worker.report import complain
@@ -105,18 +106,17 @@ class SyncInvocation(Invocation, SyncExchange):
 
 
 class NoticeJob(Job):
-    """A NOTICE, which nobody waits for."""
+    """The notices that wait, one after the other."""
 
     lane = NOTICES
 
-    def __init__(self, hook: Function, message: Message) -> None:
-        self._hook = hook
-        self._message = message
-
-    def perform(self) -> None:
-        """Tell the plugin."""
-        tell_of_dropped(self._message)
-        run(self._hook, self._message["data"])
+    def perform(self, engine: SyncPluginEngine) -> None:
+        """Tell the plugin of each, until there are no more."""
+        while not engine.is_closing:
+            message = engine.notices.take()
+            if message is None:
+                return
+            engine.tell_of(message)
 
 
 class SyncPluginEngine(SyncEngine):
@@ -126,6 +126,7 @@ class SyncPluginEngine(SyncEngine):
         slots = app.concurrency
         super().__init__(channel, app.handle, app.sockets, app.on_idle, slots, is_once=False)
         self._plugin = plugin
+        self.notices = Waiting()
         self._lanes = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
         self.threads = self._lanes
         self.dispatch[HOOK] = self._on_hook
@@ -148,9 +149,11 @@ class SyncPluginEngine(SyncEngine):
             run(hook)
 
     def _perform(self, job: Job) -> None:
-        if isinstance(job, (SyncQuestion, NoticeJob)):
+        if isinstance(job, SyncQuestion):
             assert self._copy_context is not None
             self._copy_context().run(job.perform)
+        elif isinstance(job, NoticeJob):
+            job.perform(self)
         elif isinstance(job, SyncInvocation):
             assert self._copy_context is not None
             self._copy_context().run(job.perform, self._lanes)
@@ -184,9 +187,18 @@ class SyncPluginEngine(SyncEngine):
             self.tell(call)
 
     def _on_notice(self, head: Message, _payload: bytes) -> None:
-        hook = self._plugin.hooks.get(head["notice"])
-        if hook is not None and head["notice"] in NAMES_OF_NOTICES and not self.is_closing:
-            self.threads.put(NoticeJob(hook, head))
+        name = head["notice"]
+        if name not in self._plugin.hooks or name not in NAMES_OF_NOTICES or self.is_closing:
+            return
+        if self.notices.put(head):
+            self.threads.put(NoticeJob())
+
+    def tell_of(self, message: Message) -> None:
+        """Call the hook of a NOTICE."""
+        assert self._copy_context is not None
+        tell_of_dropped(message)
+        hook = self._plugin.hooks[message["notice"]]
+        self._copy_context().run(run, hook, message["data"])
 
 
 def finished(function: Function, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:

@@ -95,7 +95,8 @@ PLUGIN_KEYS = (
     Key("provides", "provides", "mapping", parse_provides, {},
         "services that it offers, and to whom: `{kv: {to: all}}`", "none", dump=dump_provides),
     Key("match", "match", "mapping", parse_match, {},
-        "what its request hooks are asked about: `apps`, `paths`, `methods`, `hosts`, `public`",
+        "what its request hooks are asked about: `apps`, `paths`, `methods`, `hosts`, `public`; "
+        "and with `workers: all` notices tell of workers of `ttl: 0` too",
         "all requests", dump=Match.dump),
     Key("stage", "stage", "word", one_of(*STAGES), "content",
         "when its request hooks are asked: route, identity, access or content"),

@@ -2,6 +2,8 @@
 
     match: {apps: [shop, "blog-*"], paths: ["/admin/**"], methods: [GET], hosts: ["*.example.com"]}
 
+`workers: all` is about notices alone: they tell of workers of `ttl: 0` too.
+
 A hook may guard what it matches, so what an app could take for a match fits, whatever else it is:
 
 1. a path with more than one reading, see `core/access/paths`, or with parameters ("/admin;x")
@@ -41,6 +43,7 @@ class Match(NamedTuple):
     methods: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()  # "*.example.com": all below it, at any depth
     public: bool = False  # stage access: asked about public routes too
+    workers: str = ""  # "all": notices tell of those of ttl 0 too
 
     def dump(self) -> dict[str, object]:
         """As JSON, by the manifest's keys, without what is not said."""
@@ -129,6 +132,7 @@ def parse_match(value: object) -> Match:
         methods=_items(value, "methods", _method),
         hosts=_items(value, "hosts", _host),
         public=_public(value.get("public", False)),
+        workers=_workers(value.get("workers", "")),
     )
 
 
@@ -174,3 +178,9 @@ def _public(value: object) -> bool:
         return yes_or_no(value)
     except BadValue as exc:
         raise BadValue(f"public: {exc}") from None
+
+
+def _workers(value: object) -> str:
+    if value not in ("", "all"):
+        raise BadValue(f"workers: {shown(value)} is not the word all; write it, or remove workers")
+    return str(value)

@@ -138,6 +138,16 @@ class Catalog:
         named = self._names.get(name)
         return named is not None and (version or UNVERSIONED) in self._versions(name, named)
 
+    def names(self, now: float) -> list[tuple[str, str | None]]:
+        """Each name and version that there is a folder for, be it faulty. Has nothing loaded."""
+        if now >= self._fresh_until:
+            self._look(now)
+        return [
+            (name, version or None)
+            for name, named in sorted(self._names.items())
+            for version in sorted(self._versions(name, named), key=sort_key)
+        ]
+
     def outdate(self, app: App) -> None:
         """The app's code is another one: it is made anew when it is asked for next."""
         named = self._names.get(app.name)

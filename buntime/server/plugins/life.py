@@ -15,6 +15,7 @@ the pool starts another one when it is no longer held back.
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class Surroundings(NamedTuple):
     numbers: "count[int]"  # of generations
     changed: Callable[[], None]  # something of a plugin has changed
     used_of: Callable[[str], Iterable[str]]  # services of a plugin that those that run use
+    started: Callable[["Generation", Worker], None]  # it serves, and on_server_start is over
 
 
 class Generation:
@@ -237,9 +239,16 @@ class Life:
             hooks=sorted(code.hooks),
             services=sorted(code.services),
         )
+        started = partial(self._on_started, generation, worker)
         if ON_SERVER_START in code.hooks:
-            LifeHook(self._around.loop, self._log, ON_SERVER_START, _HOOK_S).ask(worker)
+            LifeHook(self._around.loop, self._log, ON_SERVER_START, _HOOK_S, started).ask(worker)
+        else:
+            started()
         self._around.changed()
+
+    def _on_started(self, generation: Generation, worker: Worker) -> None:
+        if generation is self.serving and generation.worker is worker:
+            self._around.started(generation, worker)
 
     def on_not_loaded(self, generation: Generation, why: str) -> None:
         """A worker could not load it; the pool tries again, if it is put on."""

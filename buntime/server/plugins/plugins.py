@@ -21,6 +21,7 @@ from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.life import Generation, Life, Surroundings
+from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
@@ -71,12 +72,20 @@ class Plugins:
             warn=log.warn,
             bundled=bundled,
         )
+        self.notices = Notices(loop, self.roster)
         self._around = Surroundings(
-            loop, pool, interpreters, log, count(1), self._on_change, self.roster.used_of
+            loop,
+            pool,
+            interpreters,
+            log,
+            numbers=count(1),
+            changed=self._on_change,
+            used_of=self.roster.used_of,
+            started=self.notices.join,
         )
         self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
-        self._followers: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], None]] = [self.notices.on_plugins]
         self._asked: list[str] = []  # to be started anew with the next look
         self._is_look_due = False
         self._is_looking = self._is_due = self._is_closing = False
@@ -196,6 +205,8 @@ class Plugins:
         life, generation = self._generation_of(deployment)
         if life is not None and generation is not None:
             life.on_loaded(generation, worker, message)
+        if not self._is_closing:
+            self.notices.on_spawn(deployment, worker)
 
     def on_not_loaded(self, deployment: Deployment, why: str) -> None:
         """A worker could not load its app."""
@@ -206,8 +217,11 @@ class Plugins:
     def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
         """A worker that had loaded its app has ended."""
         life, generation = self._generation_of(deployment)
+        self.notices.leave(worker)
         if life is not None and generation is not None:
             life.on_gone(generation, worker, how)
+        if not self._is_closing:
+            self.notices.on_terminate(deployment, worker, how, expected=was_told)
 
     def _generation_of(self, deployment: Deployment) -> tuple[Life | None, Generation | None]:
         plugin = deployment.app.plugin

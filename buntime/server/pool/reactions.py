@@ -202,7 +202,8 @@ class Reactions:
         self._supervisor.dismiss(number)
         deployment = self._deployments.of(record.app)
         if self.onlooker is not None and deployment is not None and record.boot.is_loaded:
-            self.onlooker.on_gone(deployment, worker, how, was_told=was_told)
+            as_told = self._stats.ends_as_told(number, was_told=was_told)
+            self.onlooker.on_gone(deployment, worker, how, was_told=as_told)
         from_outside = -returncode in _FROM_OUTSIDE and not memory_max
         was_killed = from_outside and not record.boot.has_failed
         decisions, failed_to_load = self._scheduler.died(

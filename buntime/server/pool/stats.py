@@ -73,6 +73,14 @@ class PoolStats:
         """The worker's channel has ended, and it was not told to end."""
         self._unasked.add(number)
 
+    def ends_as_told(self, number: int, *, was_told: bool) -> bool:
+        """Whether a worker that has died was asked to, and not killed for something.
+
+        `was_told`: it is in a state from which it was to end.
+        """
+        cause = self._killed.get(number, Cause.IDLE)
+        return was_told and number not in self._unasked and cause is Cause.IDLE
+
     def on_death(
         self, number: int, returncode: int, *, was_told: bool, failed_to_load: bool
     ) -> tuple[Cause, bool]:

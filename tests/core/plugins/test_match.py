@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.plugins.match import Match, Matcher, glob, parse_match
+from buntime.core.values.units import BadValue
 
 GUARD = Matcher(Match(paths=("/admin/**", "/secret")))
 LONG = "x" * 3000
@@ -142,6 +143,14 @@ def test_stars_take_no_time() -> None:
     started = time.process_time()
     assert not pattern.fullmatch("a" * 200)
     assert time.process_time() - started < 1
+
+
+def test_workers() -> None:
+    """What notices tell of is all workers, or those that stay."""
+    assert parse_match({"workers": "all"}).workers == "all"
+    assert parse_match({}).workers == ""
+    with pytest.raises(BadValue, match="workers: 3 is not the word all"):
+        parse_match({"workers": 3})
 
 
 def test_what_is_not_said_is_left_out() -> None:

@@ -1,0 +1,69 @@
+"""What plugins are told of as it happens, and in which shape: the `data` of a NOTICE.
+
+    on_worker_spawn      {worker, pid, app or plugin, version, ephemeral}
+    on_worker_terminate  the same, with how, expected
+    on_apps_changed      [{name, version}, ...]
+    on_plugins_changed   [{name, version, state, base, services}, ...]
+
+Names, numbers and states alone: no path, no environment, no option. Each is bounded: LISTED_MAX of
+a list at most, and so many characters of a text.
+"""
+
+from collections.abc import Iterable
+
+from buntime.core.apps.app import App
+from buntime.core.plugins.match import PLUGIN_PREFIX
+
+ON_WORKER_SPAWN = "on_worker_spawn"
+ON_WORKER_TERMINATE = "on_worker_terminate"
+ON_APPS_CHANGED = "on_apps_changed"
+ON_PLUGINS_CHANGED = "on_plugins_changed"
+
+LISTED_MAX = 1000
+_NAME_MAX_CHARS = 200
+_SERVICES_MAX = 20
+_HOW_MAX_CHARS = 300
+
+Told = dict[str, object]
+
+
+def worker_told(name: str, pid: int, app: App) -> Told:
+    """A worker of an app or of a plugin."""
+    is_plugin = app.plugin is not None
+    short = _cut(app.name.removeprefix(PLUGIN_PREFIX) if is_plugin else app.name)
+    return {
+        "worker": name,
+        "pid": pid,
+        "app": None if is_plugin else short,
+        "plugin": short if is_plugin else None,
+        "version": app.version and _cut(app.version),
+        "ephemeral": app.manifest.ttl_s == 0,
+    }
+
+
+def worker_ended(told: Told, how: str, *, expected: bool) -> Told:
+    """The same when it has ended: how ("exit code 1"), and whether it was told to."""
+    return {**told, "how": how[:_HOW_MAX_CHARS], "expected": expected}
+
+
+def apps_told(apps: Iterable[tuple[str, str | None]]) -> list[Told]:
+    """Each version of each app, by name and version."""
+    listed = [{"name": _cut(name), "version": version and _cut(version)} for name, version in apps]
+    return [dict(each) for each in listed[:LISTED_MAX]]
+
+
+def plugin_told(
+    name: str, version: str | None, state: str, base: str | None, services: Iterable[str]
+) -> Told:
+    """One of `plugins_told`; `state` is as `/api/plugins` has it."""
+    return {
+        "name": _cut(name),
+        "version": version and _cut(version),
+        "state": state,
+        "base": base and _cut(base),
+        "services": [_cut(each) for each in sorted(services)[:_SERVICES_MAX]],
+    }
+
+
+def _cut(text: str) -> str:
+    return text[:_NAME_MAX_CHARS]

@@ -1,0 +1,54 @@
+"""Sends notices to one plugin as it reads: no more of them wait in its channel than one batch."""
+
+from buntime.core.plugins.outbox import Outbox
+from buntime.server.loop import Loop
+from buntime.server.pool.worker import Worker
+
+
+class Mailbox:
+    """Of one generation of a plugin, for the hooks that it has."""
+
+    def __init__(
+        self, loop: Loop, worker: Worker, hooks: frozenset[str], *, has_ephemeral: bool
+    ) -> None:
+        """`has_ephemeral`: it is told of workers of `ttl: 0` too."""
+        self.worker = worker
+        self.hooks = hooks
+        self.has_ephemeral = has_ephemeral
+        self.dropped = 0
+        self._loop = loop
+        self._channel = worker.calling.channel
+        self._outbox = Outbox()
+        self._last: dict[str, bytes] = {}  # what was put last, of those that tell how all stands
+        self._is_waiting = False  # `_go_on` will be called
+
+    def __repr__(self) -> str:
+        return f"Mailbox({self.worker.name}, {self._outbox!r})"
+
+    def put(self, notice: str, data: bytes) -> None:
+        """Send it, now or when the plugin has read what was sent before."""
+        self.dropped += self._outbox.put(notice, data)
+        if not self._is_waiting:
+            self._go_on()
+
+    def put_if_news(self, notice: str, data: bytes) -> None:
+        """The same, unless it is what was told last."""
+        if self._last.get(notice) != data:
+            self._last[notice] = data
+            self.put(notice, data)
+
+    def _go_on(self) -> None:
+        self._is_waiting = False
+        channel = self._channel
+        if not channel.is_open or not len(self._outbox):
+            return
+        if not channel.is_backed_up:
+            for line in self._outbox.take():
+                channel.post_line(line)
+            if not len(self._outbox):
+                return
+            self._is_waiting = True
+            self._loop.call_soon(self._go_on)  # by then it is known what the kernel has taken
+            return
+        self._is_waiting = True
+        channel.call_when_sent(self._go_on)

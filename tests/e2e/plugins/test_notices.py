@@ -1,0 +1,112 @@
+"""Plugins are told what happens in the runtime, and stall nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import Runtime, write_app
+from tests.support.pluginfolders import APP, lines, plugged, wait_for_state, write_plugin
+
+TELLS = """
+import json
+on = []
+{async_}def on_server_start(): print("started")
+{async_}def on_worker_spawn(worker): print("spawn", json.dumps(worker))
+{async_}def on_worker_terminate(worker): print("terminate", json.dumps(worker))
+{async_}def on_apps_changed(apps): print("apps", json.dumps(apps))
+{async_}def on_plugins_changed(plugins): print("plugins", json.dumps(plugins))
+"""
+
+
+def told(runtime: Runtime, kind: str) -> list[Any]:
+    """The data of the notices of a kind, in their order."""
+    said = [each.partition(" ") for each in lines(runtime)]
+    return [json.loads(data) for name, _, data in said if name == kind]
+
+
+@pytest.mark.parametrize("async_", ["", "async "])
+def test_each_notice(tmp_path: Path, async_: str) -> None:
+    """Workers, apps and plugins, from on_server_start on, without what is secret."""
+    write_plugin(tmp_path / "plugins", "tells", TELLS.format(async_=async_), env={"X": "s3cret"})
+    write_plugin(tmp_path / "plugins", "other", "def on_init(): pass")
+    write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0)
+    with plugged(tmp_path, RUNTIME_SPARE_WORKERS="0") as runtime:
+        runtime.wait_for_plugin_line("started")
+        wait_for_state(runtime, "other", "serving")
+        assert fetch(runtime, "/once/").status == 200
+        assert fetch(runtime, "/hello/").status == 200
+        wait_for(runtime, "spawn", lambda each: each["app"] == "hello")
+        [spawned] = [each for each in told(runtime, "spawn") if each["app"]]
+        os.kill(spawned["pid"], signal.SIGKILL)
+        wait_for(runtime, "terminate", lambda each: each["app"] == "hello")
+        [ended] = [each for each in told(runtime, "terminate") if each["app"]]
+        assert ended == {**spawned, "how": "killed by SIGKILL", "expected": False}
+        write_app(tmp_path / "apps" / "new@2.0.0", {"app.py": APP})
+        wait_for(runtime, "apps", lambda each: {"name": "new", "version": "2.0.0"} in each)
+        wait_for(runtime, "plugins", lambda each: [p["state"] for p in each] == ["serving"] * 2)
+        said = lines(runtime)
+        assert said[0] == "started"
+        assert not any("s3cret" in line or str(tmp_path) in line for line in said)
+
+
+def wait_for(runtime: Runtime, kind: str, fits: Any) -> None:
+    """Wait until a notice of this kind has such data."""
+    while not any(fits(data) for data in told(runtime, kind)):
+        runtime.wait_for_new("plugin.output")
+
+
+def test_one_that_hangs_in_a_notice(tmp_path: Path) -> None:
+    """Its hooks go on, and so do all others."""
+    hangs = """
+    import time
+    def on_worker_spawn(worker):
+        print("hangs")
+        time.sleep(60)
+    def on_request(request): pass
+    """
+    write_plugin(tmp_path / "plugins", "hangs", hangs)
+    write_app(tmp_path / "apps" / "other", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "hangs", "serving")
+        assert fetch(runtime, "/hello/").status == 200
+        runtime.wait_for_plugin_line("hangs")
+        assert fetch(runtime, "/other/").status == 200
+
+
+def test_one_that_does_not_run(tmp_path: Path) -> None:
+    """A plugin that was stopped reads nothing; workers come and go all the same."""
+    source = "def on_worker_spawn(worker): print('told')"
+    write_plugin(tmp_path / "plugins", "stopped", source, match={"workers": "all"})
+    write_app(tmp_path / "apps" / "once", {"app.py": APP}, ttl=0)
+    with plugged(tmp_path) as runtime:
+        told = wait_for_state(runtime, "stopped", "serving")
+        os.kill(told["pid"], signal.SIGSTOP)
+        for _ in range(5):
+            assert fetch(runtime, "/once/").status == 200
+        os.kill(told["pid"], signal.SIGCONT)
+        runtime.wait_for_plugin_line("told")
+
+
+def test_a_flood_of_notices(tmp_path: Path) -> None:
+    """A plugin that has the runtime forget without end is killed, or heard; others are served."""
+    floods = """
+    import threading
+    from buntime.plugin import plugin
+    def flood():
+        while True:
+            plugin.forget("x" * 200)
+    def on_server_start():
+        threading.Thread(target=flood, daemon=True).start()
+    """
+    write_plugin(tmp_path / "plugins", "floods", floods)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "floods", "serving")
+        for _ in range(20):
+            assert fetch(runtime, "/hello/").body == b"hello"
