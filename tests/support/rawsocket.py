@@ -60,7 +60,8 @@ def handshake(path: str, *fields: str) -> bytes:
 class RawSocket:
     """An open WebSocket."""
 
-    def __init__(self, client: RawClient, unread: bytes = b"") -> None:
+    def __init__(self, client: RawClient, unread: bytes = b"", head: bytes = b"") -> None:
+        self.head = head  # of the answer that opened it
         self.sock = client.sock
         self._client = client
         self._unread = unread
@@ -129,4 +130,4 @@ def switched(client: RawClient) -> RawSocket:
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 "), data
-    return RawSocket(client, rest)
+    return RawSocket(client, rest, head)

@@ -3,7 +3,7 @@
     WAITING ──hand_over──> HANDED_OVER ↺ hand_over     first a queue, then a worker
       │ ^                   │   │    │
       │ └─take_back/release─┘   │    └─accept───> OPEN ──release──> CLOSING
-      │begin                    │begin                              │end
+      │begin                    │begin              (WAITING too)   │end
       v                         v                                   v
     ANSWERING <──release── STREAMING                              ENDED
       │end
@@ -16,7 +16,8 @@ answer has begun is never handed over again.
 
 WAITING: the runtime itself has it, or nobody. ANSWERING: nothing more comes from a responder,
 either since the runtime answers by itself, or since the last piece is there. OPEN is a WebSocket;
-CLOSING is one whose worker is done with it, while the client still has to answer our close.
+CLOSING is one whose worker is done with it, while the client still has to answer our close: one
+that a hook looked at before it opened may begin so.
 
 `take_back` is for a responder that has done nothing: the request may go to another one. `release`
 is for one that has done its part, or that is told to stop.
@@ -61,6 +62,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.WAITING: {
         Event.HAND_OVER: State.HANDED_OVER,
         Event.BEGIN: State.ANSWERING,
+        Event.ACCEPT: State.CLOSING,
         Event.END: State.ENDED,
     },
     State.HANDED_OVER: {

@@ -17,6 +17,7 @@ from buntime.core.values.wording import shown
 Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None to take it out)
 
 FRAMING = HOP_BY_HOP | {"content-length", "expect"}
+_OF_HANDSHAKE = "sec-websocket-"
 _TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id"))
 _FIELDS_MAX = 100
 _BYTES_MAX = 64 * 1024
@@ -66,10 +67,14 @@ def plain_name(name: str) -> str:
 
 def check_framing(seen: Iterable[tuple[str, str]], changed: Fields) -> None:
     """How an answer's body is told must stay as the hook saw it. Raises BadVerdict."""
-    before = Counter((name.lower(), value) for name, value in seen if name.lower() in FRAMING)
-    after = Counter(pair for pair in changed if pair[0] in FRAMING)
+    before = Counter((name.lower(), value) for name, value in seen if _frames(name.lower()))
+    after = Counter(pair for pair in changed if _frames(pair[0]))
     for name, _ in [*(after - before), *(before - after)]:
         raise BadVerdict(f"header {shown(name)} says how the answer is sent, which is no hook's")
+
+
+def _frames(name: str) -> bool:
+    return name in FRAMING or name.startswith(_OF_HANDSHAKE)
 
 
 def _check_settable(name: str, may_set_host: bool) -> None:

@@ -28,6 +28,7 @@ _VERSION = "13"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = re.compile(TOKEN)
 _PREFIX = "sec-websocket-"
+_SUBPROTOCOL = _PREFIX + "protocol"
 _LIST_MAX_CHARS = 2048  # of extensions, or of subprotocols; browsers send 45, and some tokens
 
 
@@ -112,6 +113,23 @@ def accept_response(
         lines.append(f"sec-websocket-extensions: {upgrade.agreement.answer}\r\n")
     lines.append(f"x-request-id: {request_id}\r\ndate: {date}\r\n\r\n")
     return "".join(lines).encode("latin-1")
+
+
+def with_subprotocol(
+    fields: Iterable[tuple[str, str] | list[str]], subprotocol: str | None
+) -> list[tuple[str, str]]:
+    """The fields of the head that opens it, as who looks at it sees them."""
+    seen = [(name, value) for name, value in fields]
+    return seen if subprotocol is None else [*seen, (_SUBPROTOCOL, subprotocol)]
+
+
+def split_subprotocol(
+    fields: Iterable[tuple[str, str] | list[str]],
+) -> tuple[str | None, list[tuple[str, str]]]:
+    """The subprotocol, and the other fields: the reverse of `with_subprotocol`."""
+    pairs = [(name, value) for name, value in fields]
+    chosen = next((value for name, value in pairs if name == _SUBPROTOCOL), None)
+    return chosen, [(name, value) for name, value in pairs if name != _SUBPROTOCOL]
 
 
 def accept_key(key: str) -> str:

@@ -5,7 +5,7 @@ worker) owns the work. The exchange knows both, keeps the credit of both directi
 exactly once. core/http1/lifecycle.py has its states. Others read its fields, and write none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 
@@ -16,6 +16,7 @@ from buntime.core.http1.head import Head
 from buntime.core.http1.lifecycle import ACCEPT, BEGIN, END, State
 from buntime.core.http1.window import DownloadWindow
 from buntime.core.telemetry.meters import Cut
+from buntime.core.websocket.handshake import split_subprotocol, with_subprotocol
 from buntime.sdk import closecodes
 from buntime.server.http1.heldrequest import HeldRequest
 from buntime.server.http1.parties import Client, Kind, Link, Resource, Responder
@@ -36,6 +37,7 @@ class Exchange(HeldRequest):
     __slots__ = (
         "is_event_stream",
         "is_open_ended",
+        "is_opening",
         "keep_alive",
         "sent_bytes",
         "status",
@@ -59,6 +61,7 @@ class Exchange(HeldRequest):
         # a WebSocket
         self.link: Link | None = None  # once it is open
         self.is_open_ended = False  # takes no slot of its worker any more
+        self.is_opening = False  # somebody looks, or has looked, at the head that opens it
 
     def __repr__(self) -> str:
         head = self.head
@@ -241,22 +244,39 @@ class Exchange(HeldRequest):
 
     # A WebSocket
 
-    def accept(self, link: Link, subprotocol: str | None, fields: Fields) -> None:
-        """The app takes the WebSocket: answer the handshake."""
+    def accept(
+        self, make_link: Callable[[], Link], subprotocol: str | None, fields: Fields
+    ) -> None:
+        """The app takes the WebSocket: answer the handshake. The link is made when that leaves."""
         try:
             head = self._shake_hands(subprotocol, fields)
         except (AnswerError, ValueError) as exc:
             self._refuse_answer(exc)
             return
+        self._download = DownloadWindow()
+        if self.review is not None:
+            self.is_opening = True
+            seen = with_subprotocol(fields, subprotocol)
+            self._hold(101, seen, lambda _, said: self.accept(make_link, *split_subprotocol(said)))
+            return
         self.state = ACCEPT[self.state]
         self.status = 101
         self._stop_deadline()
-        self.link = link
-        self._download = DownloadWindow()
-        self.review = None  # a hook that sees answers has no say in a WebSocket
+        link = self.link = make_link()
         self.client.open_link(link, head)
         if self.footing is not None and not self.footing.on_open():
             link.go_away(closecodes.POLICY)
+
+    def at_link(self, act: Callable[[Link], None], size_bytes: int) -> None:
+        """Do this with the WebSocket: now, or when somebody has looked at the head that opens it.
+
+        What waits costs credit. Raises ValueError where there is none.
+        """
+        if self.link is not None:
+            act(self.link)
+        elif self.review is not None and self._download is not None:
+            self._download.on_sent(size_bytes + MESSAGE_OVERHEAD)
+            self.review.keep(lambda: None if self.link is None else act(self.link))
 
     def open_end(self) -> None:
         """The app has returned from the handshake: the WebSocket takes no slot of its worker."""

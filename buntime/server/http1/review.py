@@ -1,6 +1,7 @@
 """An answer that somebody looks at before it leaves: the plugins that have an on_response hook.
 
-    respond, start, stream ──> begin ──> Reviewer.on_answer
+    respond, start, stream,
+    accept (of a WebSocket) ─> begin ──> Reviewer.on_answer
     what follows the head ───> kept         │
                                             v
                                release: all of it goes out, in its order

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from buntime import wire
 from buntime.core.pool.assignment import TRANSITIONS, Event, State, after
+from buntime.sdk import closecodes
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.parties import Kind
 
@@ -51,7 +52,7 @@ class Assignment:
     def let_go(self, reason: str) -> None:
         """Tell the worker that nobody waits for this request any more."""
         self.step(Event.DETACH)
-        if self.exchange.link is None:
+        if self.exchange.link is None and not self.exchange.is_opening:
             self._channel.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
         else:
             self._post_close(end=True)
@@ -100,6 +101,6 @@ class Assignment:
 
     def _post_close(self, *, end: bool) -> None:
         link = self.exchange.link
-        if link is not None:
-            told = {"id": self.number, "code": link.code, "reason": link.reason, "end": end}
-            self._channel.post({"type": wire.CLOSE, **told})
+        code, reason = (closecodes.LOST, "") if link is None else (link.code, link.reason)
+        told = {"id": self.number, "code": code, "reason": reason, "end": end}
+        self._channel.post({"type": wire.CLOSE, **told})

@@ -5,6 +5,8 @@ nobody waits for any more (its client left, its time passed) is let go at once, 
 stays in hand until the worker has closed it: till then the worker's slot is not free.
 """
 
+from functools import partial
+
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.pool import claims
@@ -223,7 +225,7 @@ class Worker:
             return
         exchange = assignment.exchange
         if assignment.state is State.LIVE:
-            if exchange.answer is None and not exchange.is_under_review:
+            if exchange.answer is None and (not exchange.is_under_review or exchange.is_opening):
                 raise ValueError("a BODY before its RESPONSE")
             exchange.restart_deadline()
             if payload:
@@ -240,9 +242,8 @@ class Worker:
         number, credit = message["id"], claims.whole(message["credit"], 1)
         assignment = self._in_hand.get(number)
         if assignment is None:
-            claims.whole(
-                number, -calling.NUMBER_MAX, self._last_id
-            )  # of a call, or one that has ended
+            # Of a call, or one that has ended.
+            claims.whole(number, -calling.NUMBER_MAX, self._last_id)
             if not self.calling.on_window(number, credit):
                 self._talk.put_up(self._last_id)
         elif assignment.state is not State.LIVE or not assignment.exchange.grant_upload(credit):
@@ -269,11 +270,11 @@ class Worker:
             # A tenth of the runtime's start, with wsproto: imported by the first WebSocket.
             from buntime.server.websocket.socketlink import SocketLink
 
-            link = SocketLink(exchange, exchange.upgrade)
+            make_link = partial(SocketLink, exchange, exchange.upgrade)
             fields = message["headers"]
             if exchange.app is not None:
                 fields = confine_cookies(fields, exchange.app, exchange.base, self.log)
-            exchange.accept(link, message["subprotocol"], fields)
+            exchange.accept(make_link, message["subprotocol"], fields)
         else:
             self._talk.put_up(self._last_id)
         if is_open_ended:
@@ -289,16 +290,18 @@ class Worker:
 
     def _on_message(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
-        end = claims.flag(message["end"])
-        link = assignment.exchange.link
+        exchange, kind, end = assignment.exchange, message["kind"], claims.flag(message["end"])
+        link = exchange.link
         if assignment.state is not State.LIVE:
             assignment.on_late(len(payload) + wire.MESSAGE_OVERHEAD)
         elif link is None:
-            raise ValueError("a MESSAGE before its ACCEPT")
+            if not exchange.is_opening:
+                raise ValueError("a MESSAGE before its ACCEPT")
+            exchange.at_link(lambda link: link.send(kind, payload, end), len(payload))
         elif link.is_closing:
             assignment.on_late(len(payload) + wire.MESSAGE_OVERHEAD)
         else:
-            link.send(message["kind"], payload, end)
+            link.send(kind, payload, end)
 
     def _on_close(self, message: wire.Message, payload: bytes) -> None:
         assignment = self._in_hand[message["id"]]
@@ -306,16 +309,16 @@ class Worker:
         end = claims.flag(message["end"])
         if assignment.state is State.LIVE:
             link = exchange.link
-            if link is None:
+            if link is None and not exchange.is_opening:
                 raise ValueError("a CLOSE before its ACCEPT")
             code, reason = claims.whole(message["code"], 0), claims.text(message["reason"])
             if end:
                 self._close(assignment)
                 exchange.release()
                 self._events.on_finished(self, exchange)
-            elif link.is_closing:
+            elif link is not None and link.is_closing:
                 self._talk.put_up(self._last_id)
-            link.close(code, reason)
+            exchange.at_link(lambda link: link.close(code, reason), 0)
         elif end:
             self._finish(assignment)
         else:
