@@ -10,6 +10,7 @@ import ast
 import graphlib
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,6 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "buntime").rglob("*.py"))
 }
-TREES = {name: ast.parse(path.read_bytes()) for name, path in FILES.items()}
 
 # What apps and plugins import by name belongs to the sdk.
 IMPORTED_BY_APPS = {"buntime", "buntime.plugin"}
@@ -91,13 +91,22 @@ def imported(module: str, tree: ast.AST) -> Iterator[str]:
                 yield deeper if deeper in FILES else base
 
 
-IMPORTS = {name: list(imported(name, tree)) for name, tree in TREES.items()}
+# Not made when this file is imported, which each process of a run does.
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_bytes())
+
+
+@cache
+def imports_of(module: str) -> list[str]:
+    """The full names of all modules that this one imports."""
+    return list(imported(module, tree_of(module)))
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_direction(module: str) -> None:
     """A module imports from its own layer and from those below it, and from no other."""
-    ours = {name for name in IMPORTS[module] if name.split(".")[0] == "buntime"}
+    ours = {name for name in imports_of(module) if name.split(".")[0] == "buntime"}
     assert [name for name in ours if layer(name) not in ALLOWED[layer(module)]] == []
 
 
@@ -122,7 +131,7 @@ def test_order_of_concerns(module: str) -> None:
         return
     beside = [
         name
-        for name in IMPORTS[module]
+        for name in imports_of(module)
         if name in FILES and name.count(".") > 1 and layer(name) == layer(module)
     ]
     place = order.index(concern(module))
@@ -132,19 +141,19 @@ def test_order_of_concerns(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in FILES if layer(name) in IN_A_WORKER])
 def test_workers_need_no_packages(module: str) -> None:
     """What a worker loads imports the standard library and `buntime`, nothing else."""
-    roots = {name.split(".")[0] for name in IMPORTS[module]}
+    roots = {name.split(".")[0] for name in imports_of(module)}
     assert roots - sys.stdlib_module_names - {"buntime"} == set()
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if layer(name) == "core"])
 def test_core_does_no_io(module: str) -> None:
     """Core decides and leaves sockets, threads and processes to the server."""
-    assert DOES_IO.isdisjoint(IMPORTS[module])
+    assert DOES_IO.isdisjoint(imports_of(module))
 
 
 def test_no_cycles() -> None:
     """No module imports itself by way of others."""
-    graph = {name: {*names} - {name} for name, names in IMPORTS.items()}
+    graph = {name: {*imports_of(name)} - {name} for name in FILES}
     graphlib.TopologicalSorter(graph).prepare()
 
 
@@ -153,7 +162,7 @@ def test_imports_stand_at_the_top(module: str) -> None:
     """No import inside a function, but for the sake of a start, with the reason beside it."""
     lines = FILES[module].read_text("utf-8").splitlines()
     unexplained = []
-    for function in ast.walk(TREES[module]):
+    for function in ast.walk(tree_of(module)):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for node in ast.walk(function):
                 if isinstance(node, ast.Import | ast.ImportFrom):
