@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.launcher import Launched, launch
+
 ROOT = Path(__file__).parents[2]
 UNDER_TEST = os.environ.get("BUNTIME_UNDER_TEST") or None  # dist/buntime.pyz or dist/buntime
 IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
@@ -34,7 +36,7 @@ STOP_S = 20.0
 class Runtime:
     """A started runtime: where it listens, and what it logs."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Launched) -> None:
         self.process = process
         self.records: list[dict[str, Any]] = []
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -158,11 +160,14 @@ def command() -> list[str]:
 
 @contextlib.contextmanager
 def running(
-    *dirs: Path | str, env: Mapping[str, str] | None = None, start: Sequence[str] | None = None
+    *dirs: Path | str,
+    env: Mapping[str, str] | None = None,
+    start: Sequence[str] | None = None,
 ) -> Iterator[Runtime]:
     """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME.
 
-    `start` is another command than that of what is tested.
+    `start` is another command than that of what is tested. Where all is as usual the runtime is
+    forked from a process that has imported it; `start=command()` has it started afresh.
     """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
@@ -172,15 +177,7 @@ def running(
     wants_key = mode != "development" and "RUNTIME_MASTER_KEY" not in environ
     if wants_key and "RUNTIME_MASTER_KEY_FILE" not in environ:
         environ["RUNTIME_MASTER_KEY"] = OPERATORS_KEY
-    process = subprocess.Popen(
-        [*(start or command()), *map(str, dirs), "--port", "0", "--host", "127.0.0.1"],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="backslashreplace",
-    )
+    process = _start([*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start)
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)
@@ -200,6 +197,37 @@ def running(
             runtime._reader.join(STOP_S)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextlib.contextmanager
+def afresh() -> Iterator[None]:
+    """Meanwhile each runtime is started as users start it."""
+    _AFRESH.append(True)
+    try:
+        yield
+    finally:
+        _AFRESH.pop()
+
+
+_AFRESH: list[bool] = []
+
+
+def _start(
+    args: list[str], environ: dict[str, str], start: Sequence[str] | None
+) -> subprocess.Popen[str] | Launched:
+    # Other variables may be meant for Python, or be read by what is imported.
+    is_usual = all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
+    if start is None and UNDER_TEST is None and is_usual and not _AFRESH:
+        return launch(args, environ)
+    return subprocess.Popen(
+        [*(start or command()), *args],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+    )
 
 
 def write_app(folder: Path, files: Mapping[str, str], **manifest: object) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.fence import KERNEL
-from tests.support.harness import Runtime, running, write_app
+from tests.support.harness import Runtime, command, running, write_app
 
 SECRET = "s3cr3t-value"  # in each value that must never be seen
 MASTER_KEY = f"{SECRET}-master-key"
@@ -90,7 +90,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     (folder / ".env").write_text(f"DOTENV_TOKEN={SECRET}-dotenv\nFROM_DOTENV=1\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        with running(apps, env={**OPERATORS, **NOT_FOR_APPS, **SECRETS}) as runtime:
+        env = {**OPERATORS, **NOT_FOR_APPS, **SECRETS}
+        with running(apps, env=env, start=command()) as runtime:
             yield runtime
 
 

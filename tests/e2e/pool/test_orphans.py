@@ -157,7 +157,7 @@ def test_no_worker_survives_the_kill_of_the_runtime(tmp_path: Path) -> None:
     write_app(tmp_path / "once", {"app.py": APP.replace("DEED", "time.sleep(600)")}, timeout=60)
     write_app(tmp_path / "warm", {"app.py": APP.replace("DEED", "...")}, prewarm=1)
     env = {"RUNTIME_SPARE_WORKERS": "2", "RUNTIME_POOL_SIZE": "50"}
-    with ThreadPoolExecutor(30) as threads, running(tmp_path, env=env) as runtime:
+    with ThreadPoolExecutor(30) as threads, running(tmp_path, env=env, start=command()) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         for name in [*DEEDS, "async", "once"]:
             threads.submit(fetch_until_cut, runtime, f"/{name}/")
@@ -188,7 +188,7 @@ def test_no_worker_of_another_user_survives_the_kill_of_the_runtime() -> None:
         names = ("loop", "sleep-in-c", "forked-twice", "program")
         for name in names:
             write_app(apps / name, {"app.py": APP.replace("DEED", DEEDS[name])}, **user)
-        with ThreadPoolExecutor() as threads, running(apps) as runtime:
+        with ThreadPoolExecutor() as threads, running(apps, start=command()) as runtime:
             for name in names:
                 threads.submit(fetch_until_cut, runtime, f"/{name}/")
             for name in names:
@@ -217,7 +217,7 @@ def test_workers_end_with_the_runtime(tmp_path: Path) -> None:
     """At the second SIGTERM the runtime leaves with 0 and takes along a worker that hangs."""
     write_app(tmp_path / "idle", {"app.py": APP.replace("DEED", "return Response(b'')")}, ttl=600)
     write_app(tmp_path / "sleep", {"app.py": APP.replace("DEED", "time.sleep(600)")}, ttl=600)
-    with ThreadPoolExecutor() as threads, running(tmp_path) as runtime:
+    with ThreadPoolExecutor() as threads, running(tmp_path, start=command()) as runtime:
         assert fetch(runtime, "/idle/").status == 200
         threads.submit(fetch_until_cut, runtime, "/sleep/")
         runtime.wait_for_line("begun /", app="sleep")
@@ -258,7 +258,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(apps / "python", {"app.py": WATCHED}, python=sys.executable)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUNTIME_UNDER_TEST", str(launcher))
-        with running(apps) as runtime:
+        with running(apps, start=command()) as runtime:
             yield runtime
 
 

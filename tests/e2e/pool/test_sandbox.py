@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.client import fetch, workers_of
 from tests.support.fence import needs_abi, needs_sandbox
-from tests.support.harness import Runtime, running, write_app
+from tests.support.harness import Runtime, command, running, write_app
 
 pytestmark = needs_sandbox
 
@@ -58,7 +58,7 @@ def place() -> Iterator[Place]:
         (root / "env").write_text("RUNTIME_LOG_LEVEL=debug\n")
         env = {"RUNTIME_STATE_DIR": str(root / "state"), "RUNTIME_ENV_FILE": str(root / "env")}
         env["DATABASE_PASSWORD"] = SECRET
-        with running(root / "apps", env=env) as runtime:
+        with running(root / "apps", env=env, start=command()) as runtime:
             yield Place(root, runtime)
         assert sorted(os.listdir(root / "state")) == ["local.key", "lock"]  # nothing of the apps
 

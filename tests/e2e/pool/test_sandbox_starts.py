@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import SHARED, fetch
 from tests.support.fence import KERNEL, needs_sandbox
-from tests.support.harness import PACKAGES, Runtime, running, write_app
+from tests.support.harness import PACKAGES, Runtime, command, running, write_app
 
 # One that `strict` leaves: the app's own leads to it.
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
@@ -140,7 +140,8 @@ def place() -> Iterator[Place]:
 
 
 def served(place: Place, **env: str) -> contextlib.AbstractContextManager[Runtime]:
-    return running(place.root / "apps", env={"RUNTIME_STATE_DIR": str(place.root / "state"), **env})
+    env = {"RUNTIME_STATE_DIR": str(place.root / "state"), **env}
+    return running(place.root / "apps", env=env, start=command())
 
 
 def check(told: list[dict[str, object]], kinds: set[str]) -> None:

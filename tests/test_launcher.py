@@ -1,0 +1,78 @@
+"""A runtime that is forked is as one that is started afresh."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import command, running, write_app
+from tests.support.launcher import Launched, launch
+
+ENV = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "RUNTIME_PORT": "many"}
+APP = """
+import os
+from buntime import Response
+
+def fetch(request):
+    fds = sorted(int(fd) for fd in os.listdir(f"/proc/{os.getppid()}/fd")) if PROC else []
+    environ = {name: os.environ[name] for name in os.environ if name not in ("HOME", "TMPDIR")}
+    return Response.json([fds[:3], len(fds), environ, os.getcwd()])
+"""
+
+
+def afresh(args: list[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command(), *args],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def outcome(process: subprocess.Popen[str] | Launched) -> tuple[str, int]:
+    assert process.stdout is not None
+    with process.stdout as output:
+        told = output.read()
+    return told, process.wait(20)
+
+
+@pytest.mark.parametrize("args", [["--version"], ["check", "."], ["/no/such/folder"]])
+def test_output_and_exit_code(
+    args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both say the same and end alike, in the folder and with the environment that were given."""
+    write_app(tmp_path / "broken", {"app.py": ""}, ttl="never")
+    monkeypatch.chdir(tmp_path)
+    assert outcome(launch(args, ENV)) == outcome(afresh(args, ENV))
+
+
+def test_what_it_serves_with(tmp_path: Path) -> None:
+    """Both have the same descriptors, and start workers in the same way."""
+    has_proc = Path("/proc/self/fd").exists()
+    write_app(tmp_path / "a", {"app.py": APP.replace("PROC", str(has_proc))}, ttl=60)
+    env = {"RUNTIME_SPARE_WORKERS": "0"}  # they come when they come
+    with running(tmp_path, env=env) as forked:
+        seen = fetch(forked, "/a/").json()
+    with running(tmp_path, env=env, start=command()) as started:
+        assert fetch(started, "/a/").json() == seen
+
+
+def test_its_end_is_told(tmp_path: Path) -> None:
+    """A Popen's ways: -9 for who was killed, 0 for who was asked to end."""
+    (tmp_path / "apps").mkdir()
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 0)):
+        with running(tmp_path / "apps") as runtime:
+            assert isinstance(runtime.process, Launched)
+            assert runtime.process.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                runtime.process.wait(0.01)
+            assert runtime.stop(number) == code
+            assert runtime.process.poll() == code
