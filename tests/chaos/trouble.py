@@ -30,6 +30,18 @@ WHOLE = "whole"  # its workers are not killed: its streamed answers must never b
 BREAKS = "breaks"
 FLOODED = {"flooded": 1300, "burst": 60}  # requests at once, more than the queue takes
 KILLS = ("SIGKILL", "stop and SIGKILL")
+# What the journal says of each kind of trouble, apart from deploys, which are of many kinds. A run
+# without one of them proves nothing, however short it was.
+DEEDS = {
+    "kill": KILLS[0],
+    "stop": "SIGSTOP",
+    "stop and kill": KILLS[1],
+    "terminate": "SIGTERM",
+    "leave stopped": "SIGSTOP for good",
+    "break": "break",
+    "flood": "flood",
+    "fill": "fill",
+}
 
 
 class Trouble:
@@ -91,11 +103,15 @@ class Trouble:
     async def _repeat(
         self, name: str, act: Callable[[random.Random], Awaitable[None]], every_s: float
     ) -> None:
+        """From early on, and soon again where there was nothing yet that it could be done to."""
         chance = self._traffic.chance(name)
-        while True:
-            if await self._traffic.is_over_within(chance.uniform(0.3, 1.7) * every_s):
-                return
+        wait_s = chance.uniform(0.1, 0.4) * every_s
+        while not await self._traffic.is_over_within(wait_s):
             await act(chance)
+            if name in DEEDS and DEEDS[name] not in {deed.what for deed in self._journal.deeds}:
+                wait_s = chance.uniform(0.1, 0.5)
+            else:
+                wait_s = chance.uniform(0.3, 1.7) * every_s
 
     # Signals
 

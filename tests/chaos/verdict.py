@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.apps import ChaosApp
 from tests.chaos.journal import Asked, Deed, Journal
 from tests.chaos.subject import Subject
-from tests.chaos.trouble import BREAKS, FLOODED, KILLS, LEFT
+from tests.chaos.trouble import BREAKS, DEEDS, FLOODED, KILLS, LEFT
 
 CUT = "cut"  # the app whose workers are killed also while they stream
 MENDED_S = 20.0  # after a broken version has gone: till then requests of before may meet it
@@ -177,9 +177,7 @@ def judge(
 def _what_did_not_happen(journal: Journal) -> list[str]:
     """A run in which nothing went wrong, or nobody was answered, proves nothing."""
     deeds = {deed.what for deed in journal.deeds}
-    missing = [
-        f"no {what} was done" for what in ("SIGKILL", "SIGSTOP", "SIGTERM") if what not in deeds
-    ]
+    missing = [f"no {what} was done" for what in DEEDS.values() if what not in deeds]
     kinds = {kind for kind, _ in journal.counts}
     return missing + [f"no {kind} was answered" for kind in kinds if not journal.counts[kind, "ok"]]
 
