@@ -71,9 +71,9 @@ def test_artifact(args: list[str]) -> list[str]:
 def spread() -> list[str]:
     """The suite runs on all cores, a file's tests in one process: they share a runtime.
 
-    One process more than cores, as many tests wait for a time to pass.
+    Two processes more than cores, as many tests wait for a time to pass.
     """
-    return ["-n", str((os.cpu_count() or 2) + 1), "--dist", "loadfile"]
+    return ["-n", str((os.cpu_count() or 2) + 2), "--dist", "loadfile"]
 
 
 def chaos(args: list[str]) -> int:

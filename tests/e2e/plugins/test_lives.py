@@ -136,7 +136,7 @@ def test_it_is_started_again(tmp_path: Path, source: str) -> None:
         workers = workers_of(runtime, "plugin:audit")
         return workers[0]["pid"] if workers else 0
 
-    with plugged(tmp_path) as runtime:
+    with plugged(tmp_path, RUNTIME_BOOT_TIMEOUT="3s" if source else "30s") as runtime:
         wait_until(process, what="a process")
         if not source:
             wait_for_state(runtime, "audit", "serving")

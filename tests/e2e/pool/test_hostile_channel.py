@@ -69,7 +69,8 @@ pytestmark = pytest.mark.skipif(
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     write_app(tmp_path / "calm", {"app.py": CALM}, ttl=600)
     write_app(tmp_path / "hostile", {"app.py": HOSTILE}, ttl=600, timeout=20, maxBodySize="1gb")
-    with running(tmp_path, env={"RUNTIME_BODY_SIZE_MAX": "1gb"}) as started:
+    env = {"RUNTIME_BODY_SIZE_MAX": "1gb", "RUNTIME_SHUTDOWN_TIMEOUT": "1"}
+    with running(tmp_path, env=env) as started:
         assert fetch(started, "/calm/").body == b"fine"
         yield started
 
