@@ -135,8 +135,12 @@ class Runtime:
         self._plugins = self._make_plugins()
         self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
-        self._hooking = Hooking(self._loop, log, self._plugins, api_prefix=settings.api_prefix)
-        self._pool.connect(Calls(self._loop, self._plugins, forget=self._hooking.forget))
+        meters = self._plugins.meters
+        self._hooking = Hooking(
+            self._loop, log, self._plugins, meters=meters, api_prefix=settings.api_prefix
+        )
+        calls = Calls(self._loop, self._plugins, meters=meters, forget=self._hooking.forget)
+        self._pool.connect(calls)
         self._catalog = self._make_catalog()
         self._plugins.notices.watch(self._catalog.names)
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
@@ -198,7 +202,7 @@ class Runtime:
             live,
             self._pool,
             self._catalog,
-            Metrics(self._service, self._pool.report),
+            Metrics(self._service, self._pool.report, plugins.metrics),
             guesses=guesses,
             local_key=LocalKey(live, log),
             plugins=PluginPages(plugins),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from buntime.core.plugins.services import Services
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.plugins.calls import Calls
 from buntime.server.pool.calling import Caller
 from buntime.server.pool.worker import Worker
@@ -49,10 +50,12 @@ class Exchange:
         self.store = FarEnd(2, beside=self.shop)
         self.plugins = FakePlugins()
         self.plugins.workers["store"] = self.store.worker
+        self.meters = PluginMeters()
         self.forgotten: list[tuple[str, str]] = []
         self.calls = Calls(
             self.shop.loop,
             self.plugins,
+            meters=self.meters,
             forget=lambda plugin, tag: self.forgotten.append((plugin, tag)),
         )
         self.ends = [self.shop, self.store]

@@ -1,56 +1,20 @@
 """What is told of the runtime to those who watch it: names, meanings, and values at one moment.
 
-`FAMILIES` is the list, in the order of `/metrics` and of docs/metrics.md. Names follow the rules of
-Prometheus: a prefix, the unit at the end, `_total` for what only grows. In JSON they are the
-same in camel case, without the prefix and `_total`: `requestDurationSeconds`.
+`FAMILIES` is the list, in the order of `/metrics` and of docs/metrics.md.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from buntime.core.pool.lifecycle import State
-from buntime.core.telemetry.histogram import Histogram
-from buntime.core.telemetry.meters import Cause, Cut, Drop, Meter, Slow
+from buntime.core.telemetry.families import Family, Kind, Scope, Value, by_label, values_to_json
+from buntime.core.telemetry.meters import Meter
+from buntime.core.telemetry.pluginmetrics import PLUGIN_FAMILIES, PluginRow
 
-Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label
-
-_PREFIX = "buntime_"
 # What a worker of an app can be at a moment; a spare has no app, and one that is gone is no more.
 _STATES_OF_APP = tuple(state.value for state in State if state not in (State.SPARE, State.GONE))
-
-
-class Kind(Enum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Scope(Enum):
-    """What a value is told for."""
-
-    APP = "app"  # each version of each app, and what belongs to none
-    WORKERS = "workers"  # the same, but for static sites, which have no workers
-    RUNTIME = "runtime"  # as a whole
-
-
-class Family(NamedTuple):
-    """One metric. `label` tells its values apart, beside `app` and `version`."""
-
-    name: str
-    kind: Kind
-    scope: Scope
-    meaning: str
-    label: str | None = None
-
-    @property
-    def json_name(self) -> str:
-        """`"buntime_queue_wait_seconds"` -> "queueWaitSeconds"."""
-        words = self.name.removeprefix(_PREFIX).removesuffix("_total")
-        return re.sub("_(.)", lambda match: match[1].upper(), words)
 
 
 REQUESTS = Family(
@@ -194,6 +158,7 @@ FAMILIES = (
     REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS, SLOW,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
+    *PLUGIN_FAMILIES,
     STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED,
 )  # fmt: skip
 
@@ -223,6 +188,17 @@ class Snapshot(NamedTuple):
 
     rows: Sequence[Row]
     whole: Mapping[Family, Value]  # those of Scope.RUNTIME
+    plugins: Sequence[PluginRow] = ()
+
+    def values(self) -> Iterator[tuple[list[str], Mapping[Family, Value]]]:
+        """What belongs together, each with the values of its scope's labels."""
+        yield [], self.whole
+        for row in self.rows:
+            yield [row.name, row.version], row.values
+        for plugin in self.plugins:
+            yield [plugin.name], plugin.values
+            for hook, values in plugin.hooks.items():
+                yield [plugin.name, hook], values
 
 
 def row_of(meter: Meter, live: Live) -> Row:
@@ -234,22 +210,22 @@ def row_of(meter: Meter, live: Live) -> Row:
         WEBSOCKETS: live.websockets,
         RECEIVED: meter.received_bytes + live.received_bytes,
         SENT: meter.sent_bytes + live.sent_bytes,
-        CUTS: _by_label(meter.cuts),
-        SLOW: _by_label(meter.slow),
+        CUTS: by_label(meter.cuts),
+        SLOW: by_label(meter.slow),
     }
     if meter.has_workers:
         states = _STATES_OF_APP if meter.name else (State.SPARE.value, State.ENDING.value)
         values |= {
             QUEUE: live.queued,
             QUEUE_WAIT: meter.queue_wait.copy(),
-            DROPS: _by_label(meter.drops),
+            DROPS: by_label(meter.drops),
             RETRIES: meter.retries,
             TIMEOUTS: meter.timeouts,
             WORKERS: {state: live.workers[state] for state in states},
             MEMORY: 0,  # to be measured
             BOOTS: {"loaded": meter.boots_loaded, "failed": meter.boots_failed},
             BOOT_SECONDS: meter.boot_seconds.copy(),
-            DEATHS: _by_label(meter.deaths),
+            DEATHS: by_label(meter.deaths),
         }
     return Row(meter.name, meter.version or "", values)
 
@@ -260,19 +236,3 @@ def rows_to_json(rows: Iterable[Row]) -> dict[str, object]:
         f"{row.name}@{row.version}" if row.version else row.name: values_to_json(row.values)
         for row in rows
     }
-
-
-def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
-    return {family.json_name: _to_json(value) for family, value in values.items()}
-
-
-def _by_label(
-    counts: Mapping[Cut, int] | Mapping[Slow, int] | Mapping[Drop, int] | Mapping[Cause, int],
-) -> dict[str, float]:
-    return {str(name): count for name, count in counts.items()}
-
-
-def _to_json(value: Value) -> object:
-    if isinstance(value, Histogram):
-        return {"buckets": dict(value.buckets()), "sum": value.sum, "count": value.count}
-    return value

@@ -16,8 +16,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from buntime.core.telemetry.families import LABELS, Family, Kind, Value
 from buntime.core.telemetry.histogram import Histogram
-from buntime.core.telemetry.metrics import FAMILIES, Family, Kind, Scope, Snapshot, Value
+from buntime.core.telemetry.metrics import FAMILIES, Snapshot
 
 _PLAIN = "text/plain"
 
@@ -50,13 +51,10 @@ class _Collector(Collector):
         yield info
         for family in FAMILIES:
             metric = _new_metric(family)
-            if family.scope is Scope.RUNTIME:
-                _add(metric, [], self._snapshot.whole[family])
-            else:
-                for row in self._snapshot.rows:
-                    value = row.values.get(family)
-                    if value is not None:
-                        _add(metric, [row.name, row.version], value)
+            for labels, values in self._snapshot.values():
+                value = values.get(family)
+                if value is not None:
+                    _add(metric, labels, value)
             yield metric
 
 
@@ -64,7 +62,7 @@ _Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 def _new_metric(family: Family) -> _Metric:
-    labels = [] if family.scope is Scope.RUNTIME else ["app", "version"]
+    labels = list(LABELS[family.scope])
     if family.label is not None:
         labels.append(family.label)
     match family.kind:

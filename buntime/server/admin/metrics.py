@@ -7,10 +7,11 @@ is imported at the first scrape (60 ms), and it takes 0.1 s to write 100 apps.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from buntime import __version__
 from buntime.core.errors import ServerFault
+from buntime.core.telemetry.families import values_to_json
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
     CONNECTIONS,
@@ -22,8 +23,8 @@ from buntime.core.telemetry.metrics import (
     Snapshot,
     row_of,
     rows_to_json,
-    values_to_json,
 )
+from buntime.core.telemetry.pluginmetrics import PluginRow, plugins_to_json
 from buntime.server.admin.census import take_census
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
@@ -39,7 +40,14 @@ Written = tuple[str, bytes]  # content type and body
 class Metrics:
     """The runtime's numbers."""
 
-    def __init__(self, service: Service, report: PoolReport) -> None:
+    def __init__(
+        self,
+        service: Service,
+        report: PoolReport,
+        plugins: Callable[[], Sequence[PluginRow]] = tuple,
+    ) -> None:
+        """`plugins` gives the values of all plugins."""
+        self._plugins = plugins
         self._service = service
         self._report = report
 
@@ -68,6 +76,7 @@ class Metrics:
                 **counters,
                 "runtime": values_to_json(snapshot.whole),
                 "apps": rows_to_json(snapshot.rows),
+                "plugins": plugins_to_json(snapshot.plugins),
             }
             return "application/json", json.dumps(told).encode("ascii") + b"\n"
 
@@ -97,7 +106,7 @@ class Metrics:
             DISPLACED: self._service.admission.displaced.total,
             REFUSED: self._service.client_limit.refused.total,
         }
-        return Snapshot(rows, whole), [processes[meter] for meter in meters]
+        return Snapshot(rows, whole, self._plugins()), [processes[meter] for meter in meters]
 
 
 # In a thread

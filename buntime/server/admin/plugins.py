@@ -22,7 +22,7 @@ class PluginPages:
 
     def list(self, exchange: Exchange) -> None:
         """All plugins, and how each stands."""
-        respond(exchange, to_json(self._plugins.roster, exchange.now))
+        respond(exchange, to_json(self._plugins.roster, self._plugins.meters, exchange.now))
 
     def is_action(self, path: str) -> bool:
         """`"/api/plugins/@acme/audit/reload"`"""

@@ -13,6 +13,7 @@ from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
 from buntime.core.plugins.plan import ON_RESPONSE, Hook
 from buntime.core.plugins.verdict import Change, Failed, Question, Respond, read_verdict
+from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
@@ -41,12 +42,22 @@ class Shared(Protocol):
 
     loop: Loop
     log: Log
+    meters: PluginMeters
 
 
 class Answers:
     """The reviewer of one request's answer."""
 
-    __slots__ = ("_asked", "_cookies", "_exchange", "_fields", "_joined", "_shared", "_status")
+    __slots__ = (
+        "_asked",
+        "_asked_s",
+        "_cookies",
+        "_exchange",
+        "_fields",
+        "_joined",
+        "_shared",
+        "_status",
+    )
 
     def __init__(self, shared: Shared, exchange: Exchange, joined: list[Joined]) -> None:
         self._shared = shared
@@ -56,6 +67,7 @@ class Answers:
         self._status = 0
         self._fields: Fields = ()
         self._asked: tuple[Joined, int] | None = None  # and the number of the HOOK
+        self._asked_s = 0.0  # when
 
     def join(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
         """Have this plugin asked, before those that joined earlier."""
@@ -83,20 +95,22 @@ class Answers:
         try:
             verdict = read_verdict(message, asked)
         except BadVerdict as exc:
-            self._fail(joined, str(exc))
+            self._fail(joined, Failure.BAD, str(exc))
             return
         if isinstance(verdict, Failed):
-            self._fail(joined, verdict.error, verdict.traceback)
+            self._fail(joined, Failure.RAISED, verdict.error, verdict.traceback)
         elif isinstance(verdict, Respond):
+            self._count("respond", joined)
             self._replace(joined, number, verdict, payload)
         else:
+            self._count("change" if isinstance(verdict, Change) else "continue", joined)
             if isinstance(verdict, Change):
                 self._status, self._fields = verdict.status, verdict.headers
             self._ask_next()
 
     def on_lost(self) -> None:
         joined, _ = self._take()
-        self._fail(joined, "its process has ended")
+        self._fail(joined, Failure.DIED, "its process has ended")
 
     # Expiring
 
@@ -105,7 +119,7 @@ class Answers:
             joined, number = self._asked
             joined.worker.asking.give_up(number, "deadline")
             self._asked = None
-            self._fail(joined, f"it did not answer in {joined.hook.timeout_s:g} s")
+            self._fail(joined, Failure.LATE, f"it did not answer in {joined.hook.timeout_s:g} s")
 
     # How it is done
 
@@ -115,6 +129,7 @@ class Answers:
             if joined.worker.asking.is_open:
                 self._ask(joined)
                 return
+            self._meter(joined).on_failure(Failure.AWAY)
             if not self._passes_over(joined, "its process has ended"):
                 return
         self._exchange.reviewed(self._status, self._fields)
@@ -124,6 +139,7 @@ class Answers:
         fields = [[name, value] for name, value in self._fields]
         message["response"] = {"status": self._status, "headers": fields}
         self._shared.loop.timeouts(joined.hook.timeout_s).start(self)
+        self._asked_s = self._shared.loop.now
         self._asked = joined, joined.worker.ask(message, b"", self)
 
     def _take(self) -> tuple[Joined, int]:
@@ -138,7 +154,14 @@ class Answers:
             joined, number = self._take()
             joined.worker.asking.give_up(number, reason)
 
-    def _fail(self, joined: Joined, why: str, stack: str = "") -> None:
+    def _meter(self, joined: Joined) -> HookMeter:
+        return self._shared.meters.of(joined.hook.plugin).hook(ON_RESPONSE)
+
+    def _count(self, verdict: str, joined: Joined) -> None:
+        self._meter(joined).on_verdict(verdict, self._shared.loop.now - self._asked_s)
+
+    def _fail(self, joined: Joined, kind: Failure, why: str, stack: str = "") -> None:
+        self._meter(joined).on_failure(kind, self._shared.loop.now - self._asked_s)
         if self._passes_over(joined, why, stack):
             self._ask_next()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from buntime.core.telemetry.pluginmeters import Failure, HookMeter
 from buntime.server.loop import Loop
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
@@ -21,18 +22,21 @@ class LifeHook:
         self,
         loop: Loop,
         log: Log,
+        meter: HookMeter,
         hook: str,
         timeout_s: float,
         then: Callable[[], None] = _do_nothing,
     ) -> None:
         self._loop = loop
         self._log = log
+        self._meter = meter
         self._hook = hook
         self._timeout_s = timeout_s
         self._then: Callable[[], None] | None = then
 
     def ask(self, worker: Worker) -> None:
         """Ask it."""
+        self._asked_s = self._loop.now
         message = {"hook": self._hook, "timeout_ms": round(self._timeout_s * 1000)}
         number = worker.ask(message, b"", self)
         self._timer = self._loop.call_later(self._timeout_s, lambda: self._late(worker, number))
@@ -45,16 +49,25 @@ class LifeHook:
             raise ValueError("a verdict on a hook of the plugin's life that is neither of two")
         if action == "failed":
             self._tell(str(message.get("error"))[:_TEXT_MAX_CHARS])
+            self._count(Failure.RAISED)
+        elif self._then is not None:
+            self._meter.on_verdict("done", self._loop.now - self._asked_s)
         self._end()
 
     def on_lost(self) -> None:
+        self._count(Failure.DIED)
         self._end()
 
     def _late(self, worker: Worker, number: int) -> None:
         if self._then is not None:
             worker.asking.give_up(number, "deadline")
             self._tell(f"it took longer than {self._timeout_s:g} s")
+            self._count(Failure.LATE)
             self._end()
+
+    def _count(self, failure: Failure) -> None:
+        if self._then is not None:
+            self._meter.on_failure(failure, self._loop.now - self._asked_s)
 
     def _tell(self, why: str) -> None:
         self._log.error("plugin.hook_failed", "a plugin's hook failed", hook=self._hook, error=why)

@@ -18,8 +18,11 @@ from buntime.core.plugins.callcontents import Answer, Arguments, State, cost_of
 from buntime.core.plugins.callwindow import CallWindow
 from buntime.core.plugins.services import AWAY, LATE, MOVED, ServiceFault
 from buntime.core.plugins.services import Call as Asked
+from buntime.core.telemetry.pluginmeters import Outcome
 from buntime.server.loop import TimeoutQueue
 from buntime.server.pool.calling import Calling, line_of
+
+_OUTCOMES = {LATE: Outcome.LATE, AWAY: Outcome.AWAY, MOVED: Outcome.MOVED}
 
 
 class Ends(Protocol):
@@ -48,7 +51,9 @@ class ServiceCall:
         "_timeouts",
         "caller",
         "caller_number",
+        "made_s",
         "maker",
+        "outcome",
         "plugin",
         "provider",
         "provider_number",
@@ -62,6 +67,8 @@ class ServiceCall:
         asked: Asked,
         plugin: str,
         arguments: Arguments,
+        *,
+        made_s: float,
     ) -> None:
         self._ends = ends
         self._arguments = arguments
@@ -70,6 +77,8 @@ class ServiceCall:
         self._for_caller = CallWindow()  # those of results
         self._timeouts: TimeoutQueue | None = None  # while its time passes
         self.plugin = plugin
+        self.made_s = made_s
+        self.outcome = Outcome.GIVEN_UP  # until something else came of it
         # who makes it
         self.maker: Calling | None = maker  # None once it has its answer, or waits no more
         self.caller = maker.caller.name
@@ -120,6 +129,7 @@ class ServiceCall:
 
     def fail(self, code: str, message: str) -> None:
         """The caller gets this in the place of what it waits for."""
+        self.outcome = _OUTCOMES[code]
         maker = self._let_caller_go()
         if maker is not None:
             error = ServiceFault(code, message).dump()
@@ -193,6 +203,7 @@ class ServiceCall:
             maker.post(self.caller_number, message, payload)
             self._has_begun = True
         if self._answer.state is State.ENDED:
+            self.outcome = Outcome.ERROR if "error" in message else Outcome.OK
             if self.provider is not None:
                 del self.provider.taken[self.provider_number]
                 self.provider = None

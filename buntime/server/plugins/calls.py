@@ -24,6 +24,7 @@ from buntime.core.plugins.services import (
     Services,
     read_call,
 )
+from buntime.core.telemetry.pluginmeters import Outcome, PluginMeters
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.plugins.call import ServiceCall
 from buntime.server.pool.calling import Calling
@@ -54,9 +55,17 @@ class Plugins(Protocol):
 class Calls:
     """All calls under way. The `Switchboard` of the pool's workers."""
 
-    def __init__(self, loop: Loop, plugins: Plugins, *, forget: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        plugins: Plugins,
+        *,
+        meters: PluginMeters,
+        forget: Callable[[str, str], None],
+    ) -> None:
         """`forget` drops what is kept of a plugin's verdicts with a tag."""
         self._loop = loop
+        self._meters = meters
         self._plugins = plugins
         self._forget = forget
         self._budget = CallBudget()
@@ -83,7 +92,9 @@ class Calls:
         except ServiceFault as fault:
             calling.post(number, {"type": wire.RESULT, "ok": False, "error": fault.dump()})
             return
-        call = ServiceCall(self, calling, number, asked, provider.plugin, arguments)
+        call = ServiceCall(
+            self, calling, number, asked, provider.plugin, arguments, made_s=self._loop.now
+        )
         calling.made[number] = call
         call.start_time(self._timeouts(asked.timeout_s))
         if worker is None:
@@ -100,6 +111,7 @@ class Calls:
 
     def on_caller_done(self, call: ServiceCall) -> None:
         self._budget.end(call.caller)
+        self._meters.of(call.plugin).on_call(call.outcome, self._loop.now - call.made_s)
         self._waiting.pop(call, None)
         if call.provider is not None:
             self._left.begin(_both(call.caller, call.plugin))
@@ -111,6 +123,15 @@ class Calls:
     # How it is done
 
     def _find(self, calling: Calling, provider: Provider) -> Worker | None:
+        """The same as `_look_for`, counted where it is refused."""
+        try:
+            return self._look_for(calling, provider)
+        except ServiceFault as fault:
+            outcome = Outcome.AWAY if fault.code == AWAY else Outcome.BUSY
+            self._meters.of(provider.plugin).on_call(outcome, 0.0)
+            raise
+
+    def _look_for(self, calling: Calling, provider: Provider) -> Worker | None:
         """Who is to be called; None where it is about to serve. Raises ServiceFault."""
         name = provider.plugin
         worker = self._plugins.worker_of(name)

@@ -31,7 +31,7 @@ def failed(plugin: str) -> ServerFault:
 
 
 def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack: str = "") -> None:
-    """A hook has failed; `name` is "on_request" or "on_response"."""
+    """Log that a hook has failed; `name` is "on_request" or "on_response"."""
     fields: dict[str, object] = {
         "plugin": hook.plugin,
         "hook": name,

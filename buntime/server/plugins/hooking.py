@@ -20,6 +20,7 @@ from buntime.core.plugins.identity import identity_key, take_out
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
 from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
 from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
+from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
@@ -59,9 +60,12 @@ class Plugins(Protocol):
 class Hooking:
     """Sends requests through hooks."""
 
-    def __init__(self, loop: Loop, log: Log, plugins: Plugins, *, api_prefix: str) -> None:
+    def __init__(
+        self, loop: Loop, log: Log, plugins: Plugins, *, meters: PluginMeters, api_prefix: str
+    ) -> None:
         self.loop = loop
         self.log = log
+        self.meters = meters
         self.plugins = plugins
         self.api_prefix = api_prefix
         self.kept = VerdictCache()
@@ -140,8 +144,10 @@ class _Way(Waiting):
                     self._ask(hook, worker, seen)
                     return True
                 self._join(hook, worker)
-            elif hook.closed or not hook.ignores:
-                raise unavailable(hook.plugin)
+            else:
+                self._meter(hook).on_failure(Failure.AWAY)
+                if hook.closed or not hook.ignores:
+                    raise unavailable(hook.plugin)
         self._end()
         return False
 
@@ -159,21 +165,24 @@ class _Way(Waiting):
         try:
             verdict = read_verdict(message, asked)
         except BadVerdict as exc:
-            self._fail(hook, str(exc))
+            self._fail(hook, Failure.BAD, str(exc))
             return
         if isinstance(verdict, Continue):
+            self._count("continue", hook)
             self._keep(verdict)
             self._apply(hook, verdict, self._asked_s)
             self._join(hook, worker)
             self._go_on()
         elif isinstance(verdict, Respond):
+            self._count("respond", hook)
             self._exchange.take_back()
             answer_by(self._exchange, worker, number, verdict, payload)
         elif isinstance(verdict, Failed):
-            self._fail(hook, verdict.error, verdict.traceback)
+            self._fail(hook, Failure.RAISED, verdict.error, verdict.traceback)
 
     def on_lost(self) -> None:
         hook, _, _ = self._take()
+        self._meter(hook).on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, "its process has ended")
         if hook.ignores:
             self._go_on()
@@ -189,7 +198,7 @@ class _Way(Waiting):
                 worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
             )
             worker.asking.give_up(number, "deadline")
-            self._fail(hook, f"it did not answer in {hook.timeout_s:g} s")
+            self._fail(hook, Failure.LATE, f"it did not answer in {hook.timeout_s:g} s")
 
     # Responder
 
@@ -226,8 +235,11 @@ class _Way(Waiting):
         """Whether what the hook said of such a request still holds; then it is done."""
         self._asked_as = self._describe(hook, worker, seen)
         verdict = self._shared.kept.get(self._asked_as, self._shared.loop.now)
+        meter = self._shared.meters.of(hook.plugin)
         if verdict is None:
+            meter.kept_misses += 1
             return False
+        meter.kept_hits += 1
         self._apply(hook, verdict, self._shared.loop.now)
         return True
 
@@ -289,7 +301,14 @@ class _Way(Waiting):
         self._exchange.have_reviewed(Review(answers))
         return answers
 
-    def _fail(self, hook: Hook, why: str, stack: str = "") -> None:
+    def _meter(self, hook: Hook) -> HookMeter:
+        return self._shared.meters.of(hook.plugin).hook(ON_REQUEST)
+
+    def _count(self, verdict: str, hook: Hook) -> None:
+        self._meter(hook).on_verdict(verdict, self._shared.loop.now - self._asked_s)
+
+    def _fail(self, hook: Hook, kind: Failure, why: str, stack: str = "") -> None:
+        self._meter(hook).on_failure(kind, self._shared.loop.now - self._asked_s)
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
         if hook.ignores:
             self._go_on()

@@ -28,6 +28,7 @@ from buntime.core.plugins.code import (
     what_is_missing,
 )
 from buntime.core.pool.workforce import backoff_s
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.apps.changes import files_below
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
@@ -56,6 +57,7 @@ class Surroundings(NamedTuple):
     changed: Callable[[], None]  # something of a plugin has changed
     used_of: Callable[[str], Iterable[str]]  # services of a plugin that those that run use
     started: Callable[["Generation", Worker], None]  # it serves, and on_server_start is over
+    meters: PluginMeters
 
 
 class Generation:
@@ -85,6 +87,7 @@ class Life:
         self.failure = ""  # why the last start, or the last worker, came to nothing
         self._around = around
         self._log = around.log.child(plugin=name)
+        self._meter = around.meters.of(name)
         self.tried: Found | None = None  # what was started last, and when its code was read
         self.tried_ns = 0
         self.tried_files: frozenset[str] | None = None  # once they are known
@@ -229,6 +232,7 @@ class Life:
             generation.number = next(self._around.numbers)
         generation.code, generation.has_loaded = code, True
         generation.worker = worker
+        self._meter.starts_served += 1
         self.failure, self._before = "", None
         self._log.info(
             "plugin.serving",
@@ -241,7 +245,9 @@ class Life:
         )
         started = partial(self._on_started, generation, worker)
         if ON_SERVER_START in code.hooks:
-            LifeHook(self._around.loop, self._log, ON_SERVER_START, _HOOK_S, started).ask(worker)
+            meter = self._meter.hook(ON_SERVER_START)
+            hook = LifeHook(self._around.loop, self._log, meter, ON_SERVER_START, _HOOK_S, started)
+            hook.ask(worker)
         else:
             started()
         self._around.changed()
@@ -274,6 +280,7 @@ class Life:
         if generation.worker not in (worker, None):
             return  # another one has taken its place
         generation.worker = None
+        self._meter.deaths += 1
         lived_s = self._around.loop.now - generation.since_s
         self._deaths = 1 if lived_s >= _LIVELY_S else self._deaths + 1
         seconds = backoff_s(self._deaths)
@@ -303,6 +310,8 @@ class Life:
         """It comes to nothing for good: it is started again when something has changed."""
         self.failure = _first_line(why)
         is_coming = generation is self.coming
+        if is_coming and self.has_served:
+            self._meter.starts_failed += 1
         if is_coming:
             self._give_up_coming()
         else:
@@ -321,6 +330,7 @@ class Life:
         self._around.changed()
 
     def _tell_of_failed_start(self, generation: Generation, why: str) -> None:
+        self._meter.starts_failed += 1
         self._log.error(
             "plugin.start_failed",
             "plugin cannot be started",

@@ -1,6 +1,7 @@
 """Sends notices to one plugin as it reads: no more of them wait in its channel than one batch."""
 
 from buntime.core.plugins.outbox import Outbox
+from buntime.core.telemetry.pluginmeters import PluginMeter
 from buntime.server.loop import Loop
 from buntime.server.pool.worker import Worker
 
@@ -9,14 +10,20 @@ class Mailbox:
     """Of one generation of a plugin, for the hooks that it has."""
 
     def __init__(
-        self, loop: Loop, worker: Worker, hooks: frozenset[str], *, has_ephemeral: bool
+        self,
+        loop: Loop,
+        worker: Worker,
+        meter: PluginMeter,
+        hooks: frozenset[str],
+        *,
+        has_ephemeral: bool,
     ) -> None:
         """`has_ephemeral`: it is told of workers of `ttl: 0` too."""
         self.worker = worker
         self.hooks = hooks
         self.has_ephemeral = has_ephemeral
-        self.dropped = 0
         self._loop = loop
+        self._meter = meter
         self._channel = worker.calling.channel
         self._outbox = Outbox()
         self._last: dict[str, bytes] = {}  # what was put last, of those that tell how all stands
@@ -27,7 +34,7 @@ class Mailbox:
 
     def put(self, notice: str, data: bytes) -> None:
         """Send it, now or when the plugin has read what was sent before."""
-        self.dropped += self._outbox.put(notice, data)
+        self._meter.notices_dropped += self._outbox.put(notice, data)
         if not self._is_waiting:
             self._go_on()
 
@@ -45,6 +52,7 @@ class Mailbox:
         if not channel.is_backed_up:
             for line in self._outbox.take():
                 channel.post_line(line)
+                self._meter.notices_sent += 1
             if not len(self._outbox):
                 return
             self._is_waiting = True

@@ -19,6 +19,7 @@ from buntime.core.plugins.notices import (
     worker_ended,
     worker_told,
 )
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.loop import Loop
 from buntime.server.plugins.life import Generation
 from buntime.server.plugins.mailbox import Mailbox
@@ -35,9 +36,10 @@ Apps = Callable[[float], Iterable[tuple[str, str | None]]]
 class Notices:
     """All plugins that are told something."""
 
-    def __init__(self, loop: Loop, roster: Roster) -> None:
+    def __init__(self, loop: Loop, roster: Roster, meters: PluginMeters) -> None:
         self._loop = loop
         self._roster = roster
+        self._meters = meters
         self._apps: Apps = lambda _: ()
         self._boxes: dict[str, Mailbox] = {}  # by the plugin
         self._is_looking = False  # for other apps, again and again
@@ -54,8 +56,10 @@ class Notices:
         """This generation serves, and on_server_start is over: it is told from now on."""
         manifest, hooks = generation.found.manifest, generation.code.hooks
         has_ephemeral = manifest is not None and manifest.match.workers == "all"
-        box = Mailbox(self._loop, worker, hooks, has_ephemeral=has_ephemeral)
-        self._boxes[generation.found.name] = box
+        name = generation.found.name
+        self._boxes[name] = Mailbox(
+            self._loop, worker, self._meters.of(name), hooks, has_ephemeral=has_ephemeral
+        )
         if ON_APPS_CHANGED in hooks:
             self._tell_apps()
         if ON_PLUGINS_CHANGED in hooks:

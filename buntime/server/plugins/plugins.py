@@ -16,6 +16,8 @@ from buntime.core.plugins.code import ON_SHUTDOWN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
 from buntime.core.plugins.services import Services
 from buntime.core.settings.live import LiveSettings
+from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.core.telemetry.pluginmetrics import PluginRow
 from buntime.server.apps.changes import changed_since
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
@@ -23,6 +25,7 @@ from buntime.server.plugins.folders import Found, PluginFolders
 from buntime.server.plugins.life import Generation, Life, Surroundings
 from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
+from buntime.server.plugins.report import metrics_of
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.switches import Switches
@@ -72,7 +75,8 @@ class Plugins:
             warn=log.warn,
             bundled=bundled,
         )
-        self.notices = Notices(loop, self.roster)
+        self.meters = PluginMeters()
+        self.notices = Notices(loop, self.roster, self.meters)
         self._around = Surroundings(
             loop,
             pool,
@@ -82,6 +86,7 @@ class Plugins:
             changed=self._on_change,
             used_of=self.roster.used_of,
             started=self.notices.join,
+            meters=self.meters,
         )
         self._told: Mapping[str, str] = {}  # why each is left out, as the log has it
         self._sites: Mapping[str, PluginSite] = {}
@@ -118,6 +123,10 @@ class Plugins:
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when any of these may have changed."""
         self._followers.append(callback)
+
+    def metrics(self) -> list[PluginRow]:
+        """The values of all plugins, for those who watch."""
+        return metrics_of(self.roster, self.meters)
 
     # From outside
 
@@ -192,7 +201,8 @@ class Plugins:
                 if serving is None or worker is None or ON_SHUTDOWN not in serving.code.hooks:
                     continue
                 log = self._log.child(plugin=life.name)
-                LifeHook(self._loop, log, ON_SHUTDOWN, _SHUTDOWN_S, go_on).ask(worker)
+                meter = self.meters.of(life.name).hook(ON_SHUTDOWN)
+                LifeHook(self._loop, log, meter, ON_SHUTDOWN, _SHUTDOWN_S, go_on).ask(worker)
                 return
             then()
 

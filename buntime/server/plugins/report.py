@@ -2,12 +2,47 @@
 
 import time
 
+from buntime.core.telemetry.pluginmeters import PluginMeter, PluginMeters
+from buntime.core.telemetry.pluginmetrics import PluginRow, plugin_row
 from buntime.server.plugins.roster import Roster
 
 
-def to_json(roster: Roster, now: float) -> dict[str, object]:
+def to_json(roster: Roster, meters: PluginMeters, now: float) -> dict[str, object]:
     """All plugins that were found, by name. `now` is the loop's."""
-    return {"plugins": [_describe(roster, name, now) for name in sorted(roster.found)]}
+    told = [
+        {**_describe(roster, name, now), "counts": _counts(meters.of(name))}
+        for name in sorted(roster.found)
+    ]
+    return {"plugins": told}
+
+
+def metrics_of(roster: Roster, meters: PluginMeters) -> list[PluginRow]:
+    """The values of each plugin that was found; what was counted of others is dropped."""
+    meters.keep(roster.found)
+    return [_row(roster, name, meters.of(name)) for name in sorted(roster.found)]
+
+
+def _row(roster: Roster, name: str, meter: PluginMeter) -> PluginRow:
+    life = roster.lives.get(name)
+    serving = life.serving if life is not None and life.has_served else None
+    return plugin_row(
+        name,
+        meter,
+        generation=serving.number if serving is not None else 0,
+        is_up=state_of(roster, name)[0] == "serving",
+    )
+
+
+def _counts(meter: PluginMeter) -> dict[str, int]:
+    """The sums since the runtime's start; /metrics has them in full."""
+    return {
+        "starts": meter.starts_served,
+        "deaths": meter.deaths,
+        "hooksAsked": sum(hook.seconds.count for hook in meter.hooks.values()),
+        "hooksFailed": sum(sum(hook.failures.values()) for hook in meter.hooks.values()),
+        "serviceCalls": sum(meter.calls.values()),
+        "noticesDropped": meter.notices_dropped,
+    }
 
 
 def state_of(roster: Roster, name: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import re
 
 from buntime.core.pool.lifecycle import State
+from buntime.core.telemetry.families import LABELS
 from buntime.core.telemetry.histogram import Histogram
 from buntime.core.telemetry.meters import Cause, Meter
 from buntime.core.telemetry.metrics import (
@@ -35,7 +36,7 @@ def test_an_app_has_all_its_values() -> None:
     """An app has a value for each family but the runtime's, a static site for none of workers."""
     of_app = row_of(Meter("shop", "1.0.0", has_workers=True), Live())
     of_site = row_of(Meter("site", None, has_workers=False), Live())
-    wanted = {family for family in FAMILIES if family.scope is not Scope.RUNTIME}
+    wanted = {family for family in FAMILIES if LABELS[family.scope] == ("app", "version")}
     assert of_app.values.keys() == wanted
     assert of_site.values.keys() == {family for family in wanted if family.scope is Scope.APP}
     assert (of_site.name, of_site.version) == ("site", "")

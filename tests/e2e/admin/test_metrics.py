@@ -20,6 +20,7 @@ import buntime
 from buntime.core.telemetry.metrics import FAMILIES, Kind
 from tests.support.client import Answer, Gates, fetch, metrics, workers_of
 from tests.support.harness import ROOT, Runtime, read_until, running, wait_until, write_app
+from tests.support.pluginfolders import plugins_of, wait_for_state, write_plugin
 
 APP = (
     Gates.CODE
@@ -48,6 +49,7 @@ def websocket(ws):
         ws.send(message)
 """
 )
+PLUGIN = "def on_server_start(): pass\ndef on_request(request): pass\n"
 Key = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -105,7 +107,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write_app(apps / "once", {"app.py": APP}, env=gates.env)
     write_app(apps / "broken", {"app.py": "raise RuntimeError('no luck')"}, ttl=600)
     write_app(apps / "site", {"index.html": "x" * 100})
-    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+    write_plugin(folder / "plugins", "looks", PLUGIN, match={"paths": ["/looked-at"]})
+    env = {"RUNTIME_ENV": "production", "RUNTIME_PLUGIN_DIRS": str(folder / "plugins")}
+    with running(apps, env=env) as runtime:
+        wait_for_state(runtime, "looks", "serving")
         yield Served(runtime, gates, {})
 
 
@@ -139,7 +144,7 @@ def test_requests_to_no_app_are_counted_together(served: Served) -> None:
     assert after.of(name, "", status="4xx") - before.of(name, "", status="4xx") == 21
     assert after.of(name, "", status="2xx") - before.of(name, "", status="2xx") == 2  # a scrape too
     assert {dict(labels).get("app", "") for _, labels in after} <= {
-        "", "kept", "narrow", "slow", "once", "broken", "site",
+        "", "kept", "narrow", "slow", "once", "broken", "site", "plugin:looks",
     }  # fmt: skip
 
 
@@ -403,6 +408,23 @@ def test_websockets(served: Served) -> None:
     assert after.of(name) == before.of(name)
     name = "buntime_answers_cut_total"
     assert after.of(name, by="client") == before.of(name, by="client")
+
+
+# ---- plugins
+
+
+def test_hooks_are_counted(served: Served) -> None:
+    """Each plugin and each of its hooks, here and, as sums, where operators look at plugins."""
+    before = served.scrape()
+    assert served.fetch("/site/looked-at").status == 404
+    after = served.scrape()
+    of = {"plugin": "looks", "hook": "on_request", "verdict": "continue"}
+    name = "buntime_plugin_hook_verdicts_total"
+    asked = after.of(name, None, **of)
+    assert asked - before.get((name, frozenset(of.items())), 0) == 1
+    assert after.of("buntime_plugin_up", None, plugin="looks") == 1
+    counts = plugins_of(served.runtime)["looks"]["counts"]
+    assert (counts["starts"], counts["hooksAsked"], counts["hooksFailed"]) == (1, asked + 1, 0)
 
 
 # ---- the page

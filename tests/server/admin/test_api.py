@@ -14,6 +14,7 @@ from buntime.core.errors import HttpError
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.admin.api import Api
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.apps.catalog import Catalog
@@ -85,6 +86,7 @@ class FakePlugins:
         self.roster = Roster(switches)
         self.roster.found = {"@acme/audit": Found("@acme/audit", Path("/audit"), off)}
         self.asked: list[tuple[object, ...]] = []
+        self.meters = PluginMeters()
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         self.asked.append((name, enabled, by))

@@ -26,6 +26,8 @@ from buntime.core.telemetry.metrics import (
     Snapshot,
     row_of,
 )
+from buntime.core.telemetry.pluginmeters import Failure, PluginMeter
+from buntime.core.telemetry.pluginmetrics import plugin_row
 from buntime.server.admin.exposition import write
 
 WHOLE = {STARTS: 1, EVICTIONS: 2, CONNECTIONS: 3, ACCEPTED: 4, DISPLACED: 5, REFUSED: 6}
@@ -140,3 +142,19 @@ def test_a_value_of_another_kind() -> None:
     with pytest.raises(TypeError, match="is no histogram"):
         duration = Meter("shop", None, has_workers=False).duration
         write(Snapshot([Row("shop", "", {REQUESTS: duration})], WHOLE), "", INFO)
+
+
+def test_plugins() -> None:
+    """Each has its label, and each of its hooks another one."""
+    meter = PluginMeter()
+    meter.hook("on_request").on_failure(Failure.LATE, 1.0)
+    meter.deaths = 2
+    row = plugin_row("@acme/audit", meter, generation=7, is_up=False)
+    told = parsed(Snapshot([], WHOLE, [row]))
+    of = {"plugin": "@acme/audit"}
+    assert told[key("buntime_plugin_up", **of)] == 0
+    assert told[key("buntime_plugin_generation", **of)] == 7
+    assert told[key("buntime_plugin_deaths_total", **of)] == 2
+    late = {**of, "hook": "on_request", "failure": "late"}
+    assert told[key("buntime_plugin_hook_failures_total", **late)] == 1
+    assert told[key("buntime_plugin_hook_seconds_count", **of, hook="on_request")] == 1

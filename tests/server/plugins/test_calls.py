@@ -586,3 +586,31 @@ def test_nothing_is_left(steps: list[tuple[str, str, int]]) -> None:
         assert CALL_WINDOW >= 2 * STEP_BYTES
     finally:
         made.close()
+
+
+# What is counted
+
+
+def counted(made: Exchange) -> dict[str, int]:
+    return {str(kind): n for kind, n in made.meters.of("store").calls.items() if n}
+
+
+def test_calls_are_counted(made: Exchange) -> None:
+    """By what came of them, once each; who called what is no label."""
+    made.store.say("RESULT", id=made.begin(-1), **OK)
+    made.store.say("RESULT", id=made.begin(-2), **NO)
+    made.begin(-3)
+    made.shop.say("CANCEL", id=-3, reason="caller")
+    assert counted(made) == {"ok": 1, "error": 1, "given_up": 1}
+    made.plugins.workers.clear()
+    made.call(-4)
+    assert counted(made)["away"] == 1
+    made.call(-5, service="gone")
+    assert sum(counted(made).values()) == made.meters.of("store").call_seconds.count == 4
+
+
+def test_calls_that_a_death_ends_are_counted(made: Exchange) -> None:
+    """As away."""
+    made.begin()
+    made.store.worker.drain()
+    assert counted(made) == {"away": 1}

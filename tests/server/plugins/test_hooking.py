@@ -12,6 +12,7 @@ import pytest
 from buntime.core.errors import ServerFault
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.plugins.plan import NO_PLUGINS, Hook, Plan, Standing, compile_plan
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.hooking import Hooking
@@ -74,8 +75,13 @@ class Ways:
             warn=lambda event, _, **fields: self.logged.append({"event": event, **fields}),
         )
         self.workers = {name: FakeWorker() for name in names}
+        self.meters = PluginMeters()
         self.hooking = Hooking(
-            self.client.fake_service.loop, cast(Any, log), cast(Any, self), api_prefix=""
+            self.client.fake_service.loop,
+            cast(Any, log),
+            cast(Any, self),
+            meters=self.meters,
+            api_prefix="",
         )
         self.hooks = hooks(names, **keys)
         self.exchange = self.client.request(GET)
@@ -476,3 +482,69 @@ def test_a_kept_verdict_with_a_tag_is_forgotten() -> None:
     ways.hooking.forget("a", "session:7")
     ways.exchange = ways.client.request(GET)
     assert ways.begin()
+
+
+# What is counted
+
+
+def counted(ways: Ways, name: str, hook: str) -> dict[str, int]:
+    """Verdicts and failures of a hook that are not 0."""
+    meter = ways.meters.of(name).hook(hook)
+    return {str(kind): n for kind, n in {**meter.verdicts, **meter.failures}.items() if n}
+
+
+def test_verdicts_are_counted() -> None:
+    """By what they say, with the time that the hook took."""
+    ways = Ways("ab")
+    ways.begin()
+    ways.client.fake_service.loop.now += 0.5
+    ways.workers["a"].say("continue")
+    ways.workers["b"].say("continue")
+    ways.exchange.respond(200, [])
+    ways.workers["b"].say("change", status=200, headers=[])
+    ways.workers["a"].say("continue")
+    assert counted(ways, "a", "on_request") == counted(ways, "b", "on_request") == {"continue": 1}
+    assert counted(ways, "a", "on_response") == {"continue": 1}
+    assert counted(ways, "b", "on_response") == {"change": 1}
+    assert ways.meters.of("a").hook("on_request").seconds.sum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        (lambda ways: ways.workers["a"].say("failed", error="x", traceback=""), "raised"),
+        (lambda ways: ways.workers["a"].say("change", status=200, headers=[]), "bad"),
+        (lambda ways: ways.workers["a"].die(), "died"),
+        (lambda ways: ways.pass_late(2), "late"),
+    ],
+    ids=["raised", "bad", "died", "late"],
+)
+def test_failures_are_counted(what: Any, kind: str) -> None:
+    """By why there is no verdict."""
+    ways = Ways()
+    ways.begin()
+    what(ways)
+    assert counted(ways, "a", "on_request") == {kind: 1}
+
+
+def test_who_was_not_asked_is_counted() -> None:
+    """As away, without a time."""
+    ways = Ways()
+    ways.workers.clear()
+    with pytest.raises(ServerFault):
+        ways.begin()
+    assert counted(ways, "a", "on_request") == {"away": 1}
+    assert ways.meters.of("a").hook("on_request").seconds.count == 0
+
+
+def test_kept_verdicts_are_counted() -> None:
+    """Whether one held."""
+    ways = Ways()
+    for _ in range(2):
+        ways.exchange = FakeClient(ways.client.fake_service).request(GET)
+        ways.begin()
+        if ways.workers["a"].asked:
+            ways.workers["a"].say("continue", cacheS=10)
+            ways.workers["a"].asked.clear()
+    meter = ways.meters.of("a")
+    assert (meter.kept_hits, meter.kept_misses) == (1, 1)

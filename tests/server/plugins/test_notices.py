@@ -10,6 +10,7 @@ import pytest
 
 from buntime.core.plugins.code import NOTICES, Code
 from buntime.core.plugins.outbox import BYTES_MAX, NOTICES_MAX
+from buntime.core.telemetry.pluginmeters import PluginMeter, PluginMeters
 from buntime.server.plugins.mailbox import Mailbox
 from buntime.server.plugins.notices import Notices
 from tests.support.apps import make_app
@@ -30,7 +31,7 @@ ROSTER: Any = SimpleNamespace(found={}, lives={})
 
 def joined(far: FarEnd, *hooks: str, **manifest: Any) -> Notices:
     """Notices for the plugin "audit", which has these functions."""
-    notices = Notices(far.loop, ROSTER)
+    notices = Notices(far.loop, ROSTER, PluginMeters())
     found = SimpleNamespace(name="audit", manifest=make_manifest("audit", **manifest))
     generation = SimpleNamespace(found=found, code=Code(frozenset(hooks)))
     notices.join(cast(Any, generation), far.worker)
@@ -100,7 +101,8 @@ def test_who_has_ended(far: FarEnd) -> None:
 
 def test_one_that_does_not_read(far: FarEnd) -> None:
     """What waits for it is bounded; later it gets the newest, and hears how many it has missed."""
-    box = Mailbox(far.loop, far.worker, frozenset(), has_ephemeral=False)
+    meter = PluginMeter()
+    box = Mailbox(far.loop, far.worker, meter, frozenset(), has_ephemeral=False)
     data = b'"%s"' % (b"x" * 1000)
     for _ in range(5000):
         box.put("on_worker_spawn", data)
@@ -109,17 +111,18 @@ def test_one_that_does_not_read(far: FarEnd) -> None:
     assert box._outbox._size_bytes <= BYTES_MAX
     channel = far.worker.calling.channel
     assert sum(map(len, channel._backlog)) <= 128 * 1024
-    assert box.dropped > 3000
+    assert meter.notices_dropped > 3000
     box.put("on_worker_spawn", b'"newest"')
     heard: list[Any] = []
     while not heard or heard[-1]["data"] != "newest":
         heard += [each for _, each, _ in far.hear()]
-    assert sum(each.get("dropped", 0) for each in heard) == box.dropped
-    assert len(heard) + box.dropped == 5001
+    assert sum(each.get("dropped", 0) for each in heard) == meter.notices_dropped
+    assert len(heard) == meter.notices_sent == 5001 - meter.notices_dropped
 
 
 def test_a_channel_that_is_closed(far: FarEnd) -> None:
     """Nothing is sent, and nothing fails."""
-    box = Mailbox(far.loop, far.worker, frozenset(), has_ephemeral=False)
+    meter = PluginMeter()
+    box = Mailbox(far.loop, far.worker, meter, frozenset(), has_ephemeral=False)
     far.worker.drain()
     box.put("on_worker_spawn", b"1")

@@ -1,0 +1,72 @@
+"""What a metric is: its name, kind and scope; and what its values are.
+
+Names follow the rules of Prometheus: a prefix, the unit at the end, `_total` for what only grows.
+In JSON they are the same in camel case, without the prefix and `_total`: `requestDurationSeconds`.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import NamedTuple, TypeVar
+
+from buntime.core.telemetry.histogram import Histogram
+
+Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label
+L = TypeVar("L", bound=StrEnum)  # the values of a label
+
+_PREFIX = "buntime_"
+
+
+class Kind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Scope(Enum):
+    """What a value is told for."""
+
+    APP = "app"  # each version of each app, and what belongs to none
+    WORKERS = "workers"  # the same, but for static sites, which have no workers
+    PLUGIN = "plugin"  # each plugin that was found
+    HOOK = "hook"  # each hook of a plugin that was asked
+    RUNTIME = "runtime"  # as a whole
+
+
+LABELS: Mapping[Scope, tuple[str, ...]] = {
+    Scope.APP: ("app", "version"),
+    Scope.WORKERS: ("app", "version"),
+    Scope.PLUGIN: ("plugin",),
+    Scope.HOOK: ("plugin", "hook"),
+    Scope.RUNTIME: (),
+}
+
+
+class Family(NamedTuple):
+    """One metric. `label` tells its values apart, beside those of its scope."""
+
+    name: str
+    kind: Kind
+    scope: Scope
+    meaning: str
+    label: str | None = None
+
+    @property
+    def json_name(self) -> str:
+        """`"buntime_queue_wait_seconds"` -> "queueWaitSeconds"."""
+        words = self.name.removeprefix(_PREFIX).removesuffix("_total")
+        return re.sub("_(.)", lambda match: match[1].upper(), words)
+
+
+def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
+    return {family.json_name: _to_json(value) for family, value in values.items()}
+
+
+def by_label(counts: Mapping[L, int]) -> dict[str, float]:
+    return {str(name): count for name, count in counts.items()}
+
+
+def _to_json(value: Value) -> object:
+    if isinstance(value, Histogram):
+        return {"buckets": dict(value.buckets()), "sum": value.sum, "count": value.count}
+    return value

@@ -1,0 +1,125 @@
+"""What is counted of each plugin: its hooks, the calls of its services, its starts, its notices.
+
+Counters live as long as the plugin's folder is there, not as long as a process of it, and never go
+back. Each word that may be a label is of a list here: none is a caller's or a plugin's to choose.
+"""
+
+from collections.abc import Collection
+from enum import StrEnum
+
+from buntime.core.telemetry.histogram import WAIT_BOUNDS, Histogram
+
+VERDICTS = ("continue", "respond", "change", "done")
+
+
+class Failure(StrEnum):
+    """What came of a hook in the place of a verdict."""
+
+    RAISED = "raised"
+    LATE = "late"
+    BAD = "bad"  # it said what it must not
+    DIED = "died"  # its process ended meanwhile
+    AWAY = "away"  # it was not asked: nothing of it serves, or it has no slot
+
+
+class Outcome(StrEnum):
+    """What came of a call of a service."""
+
+    OK = "ok"
+    ERROR = "error"  # of the method
+    LATE = "late"
+    AWAY = "away"
+    BUSY = "busy"
+    MOVED = "moved"
+    GIVEN_UP = "given_up"  # by who called
+
+
+class HookMeter:
+    """Of one hook."""
+
+    __slots__ = ("failures", "seconds", "verdicts")
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(WAIT_BOUNDS)  # of each that was asked
+        self.verdicts = dict.fromkeys(VERDICTS, 0)
+        self.failures = dict.fromkeys(Failure, 0)
+
+    def __repr__(self) -> str:
+        return f"HookMeter({self.seconds!r}, {sum(self.failures.values())} failures)"
+
+    def on_verdict(self, kind: str, seconds: float) -> None:
+        """`kind` is one of VERDICTS."""
+        self.verdicts[kind] += 1
+        self.seconds.observe(seconds)
+
+    def on_failure(self, kind: Failure, seconds: float | None = None) -> None:
+        """`seconds` is None where it was not asked."""
+        self.failures[kind] += 1
+        if seconds is not None:
+            self.seconds.observe(seconds)
+
+
+class PluginMeter:
+    """Of one plugin."""
+
+    __slots__ = (
+        "call_seconds",
+        "calls",
+        "deaths",
+        "hooks",
+        "kept_hits",
+        "kept_misses",
+        "notices_dropped",
+        "notices_sent",
+        "starts_failed",
+        "starts_served",
+    )
+
+    def __init__(self) -> None:
+        self.hooks: dict[str, HookMeter] = {}  # by name, those that were asked once
+        self.kept_hits = 0  # requests for which a kept verdict held
+        self.kept_misses = 0
+        self.calls = dict.fromkeys(Outcome, 0)
+        self.call_seconds = Histogram(WAIT_BOUNDS)
+        self.notices_sent = 0
+        self.notices_dropped = 0
+        self.starts_served = 0
+        self.starts_failed = 0
+        self.deaths = 0
+
+    def __repr__(self) -> str:
+        return f"PluginMeter({list(self.hooks)}, {sum(self.calls.values())} calls)"
+
+    def hook(self, name: str) -> HookMeter:
+        """`name` is that of a hook, as the runtime asks for it."""
+        meter = self.hooks.get(name)
+        if meter is None:
+            meter = self.hooks[name] = HookMeter()
+        return meter
+
+    def on_call(self, outcome: Outcome, seconds: float) -> None:
+        """A call of one of its services has ended for who made it."""
+        self.calls[outcome] += 1
+        self.call_seconds.observe(seconds)
+
+
+class PluginMeters:
+    """The meters of all plugins that are there."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, PluginMeter] = {}
+
+    def __repr__(self) -> str:
+        return f"PluginMeters({list(self._by_name)})"
+
+    def of(self, name: str) -> PluginMeter:
+        """`name` is that of a plugin which is, or was, there."""
+        meter = self._by_name.get(name)
+        if meter is None:
+            meter = self._by_name[name] = PluginMeter()
+        return meter
+
+    def keep(self, names: Collection[str]) -> None:
+        """Only these are there still."""
+        for name in self._by_name.keys() - names:
+            del self._by_name[name]

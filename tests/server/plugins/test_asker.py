@@ -1,0 +1,95 @@
+"""Hooks of a plugin's own life: whatever comes of one, who waits for it goes on, once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.telemetry.pluginmeters import HookMeter
+from buntime.server.plugins.asker import LifeHook
+from tests.support.fakes import FakeLoop, FakeSink, make_log
+
+
+class Timer:
+    def cancel(self) -> None:
+        pass
+
+
+class Worker:
+    """One that was asked, and a loop whose only timer is that of the question."""
+
+    def __init__(self) -> None:
+        self.loop: Any = FakeLoop()
+        self.loop.call_later = self._call_later
+        self.asking = self
+        self.given_up: list[str] = []
+        self.sink = FakeSink()
+        self.meter = HookMeter()
+        self.ended = 0
+        self.hook = LifeHook(
+            self.loop, make_log(self.sink), self.meter, "on_shutdown", 5.0, self._end
+        )
+        self.hook.ask(cast(Any, self))
+
+    def _end(self) -> None:
+        self.ended += 1
+
+    def _call_later(self, seconds: float, callback: Any) -> Timer:
+        self.pass_time = callback
+        return Timer()
+
+    def ask(self, message: dict[str, Any], payload: bytes, asker: Any) -> int:
+        assert message == {"hook": "on_shutdown", "timeout_ms": 5000}
+        return 7
+
+    def give_up(self, number: int, reason: str) -> None:
+        self.given_up.append(reason)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        both = {**self.meter.verdicts, **self.meter.failures}
+        return {str(kind): n for kind, n in both.items() if n}
+
+
+def test_it_is_done() -> None:
+    """Nothing is logged; that its time passes later changes nothing."""
+    worker = Worker()
+    worker.hook.on_verdict({"action": "done"}, b"")
+    worker.pass_time()
+    assert (worker.ended, worker.counted, worker.sink.records) == (1, {"done": 1}, [])
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "error"),
+    [
+        (
+            lambda w: w.hook.on_verdict({"action": "failed", "error": "no"}, b""),
+            "raised",
+            "no",
+        ),
+        (lambda w: w.pass_time(), "late", "it took longer than 5 s"),
+        (lambda w: w.hook.on_lost(), "died", None),
+    ],
+    ids=["raised", "late", "died"],
+)
+def test_it_fails(what: Any, kind: str, error: str | None) -> None:
+    """Who waits goes on all the same, and the log says why, but for a death, which is told of."""
+    worker = Worker()
+    what(worker)
+    assert (worker.ended, worker.counted) == (1, {kind: 1})
+    assert [r.fields["error"] for r in worker.sink.records] == ([error] if error else [])
+
+
+def test_garbage() -> None:
+    """A verdict that there is none of breaks the protocol."""
+    with pytest.raises(ValueError, match="neither of two"):
+        Worker().hook.on_verdict({"action": "continue"}, b"")
+
+
+def test_late_and_then_answered() -> None:
+    """It was given up, and is over once."""
+    worker = Worker()
+    worker.pass_time()
+    worker.hook.on_verdict({"action": "done"}, b"")
+    assert (worker.ended, worker.given_up, worker.counted) == (1, ["deadline"], {"late": 1})
