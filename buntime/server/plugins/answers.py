@@ -126,11 +126,12 @@ class Answers:
     def _ask_next(self) -> None:
         while self._joined:
             joined = self._joined.pop()
-            if joined.worker.asking.is_open:
+            why = joined.worker.asking.why_not
+            if not why:
                 self._ask(joined)
                 return
             self._meter(joined).on_failure(Failure.AWAY)
-            if not self._passes_over(joined, "its process has ended"):
+            if not self._passes_over(joined, why):
                 return
         self._exchange.reviewed(self._status, self._fields)
 
@@ -171,7 +172,7 @@ class Answers:
         tell(self._shared.log, joined.hook, ON_RESPONSE, self._exchange, why, stack=stack)
         if joined.hook.ignores:
             return True
-        is_away = not joined.worker.asking.is_open
+        is_away = joined.worker.asking.why_not
         self._exchange.fail((unavailable if is_away else failed)(joined.hook.plugin))
         return False
 

@@ -214,7 +214,7 @@ class _Way(Waiting):
 
     def _worker_of(self, hook: Hook) -> Worker | None:
         worker = self._shared.plugins.worker_of(hook.plugin)
-        return worker if worker is not None and worker.asking.is_open else None
+        return worker if worker is not None and not worker.asking.why_not else None
 
     def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
         if self._exchange.responder is not self:

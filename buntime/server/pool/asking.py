@@ -11,6 +11,10 @@ from buntime import wire
 from buntime.core.pool import claims
 from buntime.server.pool.channel import Channel, Handler
 
+# Questions that a worker has at once: far above what one that reads and answers ever has.
+_UNREAD_MAX = 200  # of one whose channel is full: each may be as large as a request's head
+_UNANSWERED_MAX = 10_000
+
 
 class Asker(Protocol):
     """Who has asked, and waits."""
@@ -47,6 +51,18 @@ class Asking:
     def is_open(self) -> bool:
         """Can the worker be asked?"""
         return self._channel.is_open
+
+    @property
+    def why_not(self) -> str:
+        """Why it cannot be asked now, in words that follow its name's; "" where it can.
+
+        What it does not read takes memory here, and so does what it never answers.
+        """
+        if not self._channel.is_open:
+            return "its process has ended"
+        if len(self) >= (_UNREAD_MAX if self._channel.is_backed_up else _UNANSWERED_MAX):
+            return f"it has {len(self)} questions in hand, and does not get on with them"
+        return ""
 
     def ask(self, number: int, message: wire.Message, payload: bytes, asker: Asker) -> None:
         """Send a HOOK; `number` is new to the channel."""

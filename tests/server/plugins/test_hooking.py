@@ -40,6 +40,10 @@ class FakeWorker:
         self.credit = 0
         self.taker: Any = None
 
+    @property
+    def why_not(self) -> str:
+        return "" if self.is_open else "its process has ended"
+
     def ask(self, message: dict[str, Any], payload: bytes, asker: Any) -> int:
         self.asked.append((message, asker))
         return len(self.asked)

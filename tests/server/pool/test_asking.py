@@ -12,6 +12,7 @@ from buntime.server.pool.asking import Asking
 class FakeChannel:
     def __init__(self) -> None:
         self.is_open = True
+        self.is_backed_up = False
         self.posted: list[dict[str, Any]] = []
 
     def post(self, message: dict[str, Any], payload: bytes = b"") -> None:
@@ -116,3 +117,22 @@ def test_the_worker_ends(asking: Asking, asker: FakeAsker) -> None:
     asking.lose()
     asking.lose()
     assert asker.told == ["lost"]
+
+
+def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: FakeAsker) -> None:
+    """It is not asked any more where that would gather: who asks hears why."""
+    for number in range(8, 300):
+        asking.ask(number, {"hook": "on_request"}, b"", asker)
+        asking.give_up(number, "deadline")
+    assert asking.why_not == ""
+    channel.is_backed_up = True
+    assert asking.why_not.startswith("it has 293 questions in hand")
+    channel.is_open = False
+    assert asking.why_not == "its process has ended"
+
+
+def test_one_that_never_answers(asking: Asking, asker: FakeAsker) -> None:
+    """It reads, and has a limit too."""
+    for number in range(8, 10_007):
+        asking.ask(number, {"hook": "on_request"}, b"", asker)
+    assert asking.why_not
