@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch, workers_of
-from tests.support.harness import wait_until
+from tests.support.harness import wait_until, write_app
 from tests.support.pluginfolders import (
+    APP,
     lines,
     plugged,
     plugins_of,
@@ -160,16 +161,31 @@ def test_the_back_off_grows(tmp_path: Path) -> None:
 
 
 def test_thirty_in_a_full_pool(tmp_path: Path) -> None:
-    """Thirty plugins serve beside a pool of one, which still has its worker for an app."""
+    """Thirty plugins serve beside a pool of one, in their order and each small; apps take turns in
+    it, and none of the plugins ends for one."""
     for number in range(30):
         needs = {"dependencies": [f"p{number - 1}"]} if number % 3 else {}
         write_plugin(tmp_path / "plugins", f"p{number}", "", **needs)
+    write_app(tmp_path / "apps" / "other", {"app.py": APP}, ttl=600)
     with plugged(tmp_path, RUNTIME_POOL_SIZE="1") as runtime:
         for number in range(30):
             wait_for_state(runtime, f"p{number}", "serving")
-        assert fetch(runtime, "/hello/").body == b"hello"
         pids = {each["pid"] for each in plugins_of(runtime).values()}
+        for app in ("hello", "other", "hello"):
+            assert fetch(runtime, f"/{app}/").body == b"hello"
+        assert {each["pid"] for each in plugins_of(runtime).values()} == pids
         assert len(pids & set(runtime.children())) == 30
+        assert max(map(private_bytes, pids)) < 16 << 20
+    serving = [each["plugin"] for each in runtime.records if each["event"] == "plugin.serving"]
+    for number in range(30):
+        if number % 3:
+            assert serving.index(f"p{number - 1}") < serving.index(f"p{number}")
+
+
+def private_bytes(pid: int) -> int:
+    """The memory of a process that it shares with no other."""
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(row.split()[1]) << 10 for row in rows if row.startswith("Private_"))
 
 
 def test_lazy_ones_wait_for_a_request(tmp_path: Path) -> None:
