@@ -7,37 +7,50 @@ comes: kept, or stood on by a WebSocket, it would let in who has been put out.
 from collections import OrderedDict
 from collections.abc import Iterable
 
-_TAGS_MAX = 10_000
+_TAGS_MAX = 10_000  # of one plugin, so that none that forgets without end does away with others'
 _KEPT_S = 60.0  # longer than hooks take; of those that take longer all tags count as forgotten
+_NEVER = float("-inf")
 
 
 class Forgotten:
     """When each tag of each plugin was forgotten last, as far back as `_KEPT_S`."""
 
     def __init__(self) -> None:
-        self._times: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._known_from = float("-inf")  # what was forgotten before that may be unknown
+        self._tags: dict[str, _Tags] = {}  # by the plugin
 
     def __len__(self) -> int:
-        return len(self._times)
+        return sum(len(tags.times) for tags in self._tags.values())
 
     def add(self, plugin: str, tag: str, now: float) -> None:
         """The plugin has forgotten the tag."""
-        self._times[plugin, tag] = now
-        self._times.move_to_end((plugin, tag))
-        while self._times:
-            time = next(iter(self._times.values()))
-            if len(self._times) <= _TAGS_MAX and time >= now - _KEPT_S:
-                return
-            self._times.popitem(last=False)
-            self._known_from = time
+        tags = self._tags.get(plugin)
+        if tags is None:
+            tags = self._tags[plugin] = _Tags()
+        tags.add(tag, now)
 
     def since(self, plugin: str, tags: Iterable[str], asked_at: float) -> bool:
         """Whether one of the tags was, or may have been, forgotten since a hook was asked."""
-        tags = tuple(tags)
-        if not tags:
+        known, tags = self._tags.get(plugin), tuple(tags)
+        if not tags or known is None:
             return False
-        if asked_at <= self._known_from:
+        if asked_at <= known.known_from:
             return True
-        never = float("-inf")
-        return any(self._times.get((plugin, tag), never) >= asked_at for tag in tags)
+        return any(known.times.get(tag, _NEVER) >= asked_at for tag in tags)
+
+
+class _Tags:
+    """Those of one plugin."""
+
+    def __init__(self) -> None:
+        self.times: OrderedDict[str, float] = OrderedDict()
+        self.known_from = _NEVER  # what was forgotten before that may be unknown
+
+    def add(self, tag: str, now: float) -> None:
+        self.times[tag] = now
+        self.times.move_to_end(tag)
+        while self.times:
+            time = next(iter(self.times.values()))
+            if len(self.times) <= _TAGS_MAX and time >= now - _KEPT_S:
+                return
+            self.times.popitem(last=False)
+            self.known_from = time

@@ -248,6 +248,17 @@ def test_nothing_is_left_over(steps: list[tuple[str, int, int]]) -> None:
     assert not cache._by_tag
 
 
+def test_one_that_forgets_without_end() -> None:
+    """Harms itself alone: what others have not forgotten is known still."""
+    forgotten = Forgotten()
+    forgotten.add("a", "old", NOW)
+    for number in range(20_000):
+        forgotten.add("floods", str(number), NOW + 1)
+    assert forgotten.since("floods", ["new"], NOW + 0.5)
+    assert not forgotten.since("a", ["new"], NOW + 0.5)
+    assert forgotten.since("a", ["old"], NOW - 0.5)
+
+
 def test_forgotten_is_bounded() -> None:
     """What is not known any more counts as forgotten."""
     forgotten = Forgotten()
