@@ -18,7 +18,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
 from buntime.server.plugins.asked import Facts, question
-from buntime.server.plugins.failing import failed, tell, unavailable
+from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
@@ -117,7 +117,8 @@ class Answers:
     def on_timeout(self) -> None:
         if self._asked is not None:
             joined, number = self._asked
-            joined.worker.asking.give_up(number, "deadline")
+            now = self._shared.loop.now
+            give_up(self._shared.log, joined.hook, joined.worker, number, now)
             self._asked = None
             self._fail(joined, Failure.LATE, f"it did not answer in {joined.hook.timeout_s:g} s")
 

@@ -3,6 +3,7 @@
 from buntime.core.errors import ServerFault
 from buntime.core.plugins.plan import Hook
 from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 
 
@@ -28,6 +29,18 @@ def all_closed() -> ServerFault:
 
 def failed(plugin: str) -> ServerFault:
     return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed at this request")
+
+
+def give_up(log: Log, hook: Hook, worker: Worker, number: int, now: float) -> None:
+    """A hook is late; where none of the plugin's answers any more, its process is ended."""
+    if worker.asking.on_late(number, hook.timeout_s, now):
+        log.error(
+            "plugin.stuck",
+            "a plugin answers none of its hooks any more; killing it",
+            plugin=hook.plugin,
+            worker=worker.name,
+        )
+        worker.process.kill()
 
 
 def tell(log: Log, hook: Hook, name: str, exchange: Exchange, why: str, *, stack: str = "") -> None:

@@ -26,7 +26,7 @@ from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
 from buntime.server.plugins.answers import Answers
 from buntime.server.plugins.asked import Facts, Seen, question, seen_by
-from buntime.server.plugins.failing import failed, tell, unavailable
+from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.plugins.sites import PluginSite
@@ -197,7 +197,7 @@ class _Way(Waiting):
             worker.process.stacks.ask(
                 worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
             )
-            worker.asking.give_up(number, "deadline")
+            give_up(self._shared.log, hook, worker, number, self._shared.loop.now)
             self._fail(hook, Failure.LATE, f"it did not answer in {hook.timeout_s:g} s")
 
     # Responder

@@ -14,6 +14,10 @@ from buntime.server.pool.channel import Channel, Handler
 # Questions that a worker has at once: far above what one that reads and answers ever has.
 _UNREAD_MAX = 200  # of one whose channel is full: each may be as large as a request's head
 _UNANSWERED_MAX = 10_000
+# Questions in a row that were late, and no verdict in so many times what they may take: all of its
+# slots are stuck. A database that is slow for a moment is no reason to end a plugin.
+_LATE_MAX = 20
+_LATE_TIMES = 10
 
 
 class Asker(Protocol):
@@ -36,12 +40,14 @@ class PieceTaker(Asker, Protocol):
 class Asking:
     """The questions that one worker has."""
 
-    __slots__ = ("_asked", "_channel", "_takers")
+    __slots__ = ("_asked", "_channel", "_late", "_late_since_s", "_takers")
 
     def __init__(self, channel: Channel[Any]) -> None:
         self._channel = channel
         self._asked: dict[int, Asker | None] = {}  # None: nobody waits for it any more
         self._takers: dict[int, PieceTaker | None] = {}  # of answers that have begun
+        self._late = 0  # questions, since the last verdict
+        self._late_since_s = 0.0
 
     def __len__(self) -> int:
         """How many questions it has, with those that nobody waits for."""
@@ -84,9 +90,19 @@ class Asking:
                 waiting[number] = None
                 self._channel.post({"type": wire.CANCEL, "id": number, "reason": reason})
 
+    def on_late(self, number: int, timeout_s: float, now: float) -> bool:
+        """The same, as it has had no answer in its time. Does it answer nothing any more?"""
+        self.give_up(number, "deadline")
+        if not self._late:
+            self._late_since_s = now
+        self._late += 1
+        silent_s = now - self._late_since_s
+        return self._late >= _LATE_MAX and silent_s >= timeout_s * _LATE_TIMES
+
     def take_verdict(self, message: wire.Message, payload: bytes) -> None:
         """Raises KeyError or ValueError where there was no such question."""
         number = claims.whole(message["id"], 1)
+        self._late = 0
         if number in self._takers:
             self._break_off(number)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -181,6 +182,27 @@ def test_a_hook_that_hangs_raises_or_dies(tmp_path: Path) -> None:
             assert fetch(runtime, "/hello/").body.decode() == "hello"
         why = [each["error"] for each in runtime.records if each["event"] == "plugin.hook_failed"]
     assert [text[:20] for text in why][:2] == ["it did not answer in", "RuntimeError: boom"]
+
+
+def test_all_hooks_hang(tmp_path: Path) -> None:
+    """Each request is refused in time, and a plugin that answers nothing is started anew."""
+    hangs = """
+    import time
+    def on_request(request):
+        if request.path == "/hang": time.sleep(60)
+    """
+    write_plugin(tmp_path / "plugins", "hangs", hangs, hookTimeout="100ms")
+    with plugged(tmp_path) as runtime, contextlib.ExitStack() as stack:
+        wait_for_state(runtime, "hangs", "serving")
+        clients = [stack.enter_context(client_of(runtime)) for _ in range(20)]
+        for client in clients:
+            client.send(request("GET /hello/hang"))
+        assert [client.read().status for client in clients] == [502] * 20
+        while not any(each["event"] == "plugin.stuck" for each in runtime.records):
+            assert fetch(runtime, "/hello/hang").status in (502, 503)
+        runtime.wait_for_record("plugin.died", plugin="hangs")
+        wait_for_state(runtime, "hangs", "serving")
+        assert fetch(runtime, "/hello/").body == b"hello"
 
 
 def test_a_verdict_is_kept(tmp_path: Path) -> None:

@@ -33,9 +33,13 @@ class FakeWorker:
         self.asked: list[tuple[dict[str, Any], Any]] = []
         self.given_up: list[tuple[int, str]] = []
         self.stacks: list[object] = []
+        self.name = "w1"
+        self.is_stuck = False
+        self.kills = 0
         self.log = None
         self.process = SimpleNamespace(
-            stacks=SimpleNamespace(ask=lambda log, late: self.stacks.append(late))
+            stacks=SimpleNamespace(ask=lambda log, late: self.stacks.append(late)),
+            kill=self._kill,
         )
         self.credit = 0
         self.taker: Any = None
@@ -51,11 +55,18 @@ class FakeWorker:
     def give_up(self, number: int, reason: str) -> None:
         self.given_up.append((number, reason))
 
+    def on_late(self, number: int, timeout_s: float, now: float) -> bool:
+        self.give_up(number, "deadline")
+        return self.is_stuck
+
     def go_on(self, number: int, taker: Any) -> None:
         self.taker = taker
 
     def grant(self, number: int, credit: int) -> None:
         self.credit += credit
+
+    def _kill(self) -> None:
+        self.kills += 1
 
     def say(self, action: str, payload: bytes = b"", **said: Any) -> None:
         """The verdict on what it was asked last."""
@@ -232,6 +243,22 @@ def test_a_hook_that_is_late() -> None:
     assert ways.client.written.startswith(b"HTTP/1.1 502 ")
     assert ways.workers["a"].given_up == [(1, "deadline")]
     assert ways.workers["a"].stacks
+
+
+@pytest.mark.parametrize("hook", ["on_request", "on_response"])
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_a_plugin_that_is_stuck(hook: str, *, is_stuck: bool) -> None:
+    """It is killed, and the log says why; one that is late now and then is not."""
+    ways = Ways()
+    ways.workers["a"].is_stuck = is_stuck
+    ways.begin()
+    if hook == "on_response":
+        ways.workers["a"].say("continue")
+        ways.exchange.respond(200, [])
+    ways.pass_late(2)
+    assert ways.workers["a"].kills == is_stuck
+    events = [each["event"] for each in ways.logged]
+    assert events == ["plugin.stuck"] * is_stuck + ["plugin.hook_failed"]
 
 
 def test_a_hook_whose_process_dies() -> None:

@@ -136,3 +136,16 @@ def test_one_that_never_answers(asking: Asking, asker: FakeAsker) -> None:
     for number in range(8, 10_007):
         asking.ask(number, {"hook": "on_request"}, b"", asker)
     assert asking.why_not
+
+
+def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
+    """Where many are late in a row, for long; a single verdict between shows that it is not."""
+    for number in range(8, 50):
+        asking.ask(number, {"hook": "on_request"}, b"", asker)
+    assert not any(asking.on_late(number, 1.0, 0.0) for number in range(8, 28))
+    assert not asking.on_late(28, 1.0, 9.9)
+    asking.take_verdict(verdict(8, "failed"), b"")
+    assert not asking.on_late(29, 1.0, 10.0)
+    assert not any(asking.on_late(number, 1.0, 15.0) for number in range(30, 48))
+    assert not asking.on_late(48, 1.0, 19.9)
+    assert asking.on_late(49, 1.0, 20.0)
