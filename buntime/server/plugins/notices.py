@@ -28,7 +28,7 @@ from buntime.server.plugins.roster import Roster
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.worker import Worker
 
-_LOOK_S = 2.0  # how often other apps are looked for, while a plugin wants to know
+_LOOK_S = 1.0  # how often other apps are looked for, while a plugin wants to know
 
 Apps = Callable[[float], Iterable[tuple[str, str | None]]]
 

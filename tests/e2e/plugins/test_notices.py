@@ -74,10 +74,11 @@ def test_one_that_hangs_in_a_notice(tmp_path: Path) -> None:
     write_plugin(tmp_path / "plugins", "hangs", hangs)
     write_app(tmp_path / "apps" / "other", {"app.py": APP}, ttl=600)
     with plugged(tmp_path) as runtime:
-        wait_for_state(runtime, "hangs", "serving")
+        pid = wait_for_state(runtime, "hangs", "serving")["pid"]
         assert fetch(runtime, "/hello/").status == 200
         runtime.wait_for_plugin_line("hangs")
         assert fetch(runtime, "/other/").status == 200
+        os.kill(pid, signal.SIGKILL)  # else its end would be waited for
 
 
 def test_one_that_does_not_run(tmp_path: Path) -> None:
