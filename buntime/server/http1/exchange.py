@@ -37,7 +37,6 @@ class Exchange(HeldRequest):
     __slots__ = (
         "is_event_stream",
         "is_open_ended",
-        "is_opening",
         "keep_alive",
         "sent_bytes",
         "status",
@@ -61,7 +60,6 @@ class Exchange(HeldRequest):
         # a WebSocket
         self.link: Link | None = None  # once it is open
         self.is_open_ended = False  # takes no slot of its worker any more
-        self.is_opening = False  # somebody looks, or has looked, at the head that opens it
 
     def __repr__(self) -> str:
         head = self.head
@@ -228,8 +226,8 @@ class Exchange(HeldRequest):
 
     def replace(self, review: Review | None) -> None:
         """Another answer will come in place of the one under review; `review` is for that."""
-        self._drop_review()
         self.detach("error")
+        self._drop_review()
         self.review = review
 
     def _hold(self, status: int, fields: Fields, begin: Begin) -> None:
@@ -255,7 +253,7 @@ class Exchange(HeldRequest):
             return
         self._download = DownloadWindow()
         if self.review is not None:
-            self.is_opening = True
+            self.review.is_opening = True
             seen = with_subprotocol(fields, subprotocol)
             self._hold(101, seen, lambda _, said: self.accept(make_link, *split_subprotocol(said)))
             return
@@ -266,6 +264,11 @@ class Exchange(HeldRequest):
         self.client.open_link(link, head)
         if self.footing is not None and not self.footing.on_open():
             link.go_away(closecodes.POLICY)
+
+    @property
+    def is_opening(self) -> bool:
+        """Does somebody look at the head that opens it?"""
+        return self.review is not None and self.review.is_opening
 
     def at_link(self, act: Callable[[Link], None], size_bytes: int) -> None:
         """Do this with the WebSocket: now, or when somebody has looked at the head that opens it.

@@ -34,10 +34,11 @@ class Reviewer(Protocol):
 class Review:
     """What is kept of an answer while it is looked at."""
 
-    __slots__ = ("_begin", "_resources", "_rest", "has_begun", "reviewer")
+    __slots__ = ("_begin", "_resources", "_rest", "has_begun", "is_opening", "reviewer")
 
     def __init__(self, reviewer: Reviewer) -> None:
         self.has_begun = False  # is there a head that is being looked at?
+        self.is_opening = False  # is that the head that opens a WebSocket?
         self.reviewer = reviewer
         self._begin: Begin | None = None
         self._rest: list[Callable[[], None]] = []
