@@ -10,37 +10,11 @@ Invariant, tested after each event: a count equals what a search over all worker
 from collections.abc import Hashable, Iterator
 
 from buntime.core.pool.boot import Step
+from buntime.core.pool.idleline import IdleLine
 from buntime.core.pool.lifecycle import Event, State
 from buntime.core.pool.workforce import BUSY_SHARE, HAS_LEFT, AppState, PoolLimits, WorkerState
 
 _BUSY, _ASSIGN, _DRAINED = State.BUSY, Event.ASSIGN, Event.DRAINED  # looked up for each request
-
-
-class IdleLine:
-    """The idle workers of all apps with the same idleTimeout, the one idle longest first.
-
-    `kept` are those idle for longer than that, whose app wants them ready (`prewarm`).
-    """
-
-    __slots__ = ("fresh", "kept", "timeout_s")
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.fresh: dict[WorkerState, None] = {}
-        self.kept: dict[WorkerState, None] = {}
-
-    def keep(self, worker: WorkerState) -> None:
-        del self.fresh[worker]
-        self.kept[worker] = None
-        worker.idle_line = self.kept
-
-    def expired(self, now: float) -> Iterator[tuple[WorkerState, AppState]]:
-        """Each of `fresh` that is idle for too long, with its app: to be kept or ended at once."""
-        while self.fresh:
-            worker = next(iter(self.fresh))
-            if worker.app is None or not worker.is_idle_for(self.timeout_s, now):
-                return
-            yield worker, worker.app
 
 
 class Census:
@@ -54,6 +28,7 @@ class Census:
         self.exempt = 0  # the others
         self.booting = 0
         self.once = 0  # workers of one request
+        self.stalled = 0  # of them, those that wait for their client; see `has_slot`
         self.ending = 0  # workers that were told to end a moment ago
         self.overdue = 0  # those that take longer; see `has_room`
         self.spares: dict[Hashable, dict[WorkerState, None]] = {}  # by key, oldest first
@@ -141,6 +116,12 @@ class Census:
         """The worker was told to end, and has not in the moment that most take."""
         self._count(worker, -1)
         worker.is_overdue = True
+        self._count(worker, 1)
+
+    def set_stalled(self, worker: WorkerState, is_stalled: bool) -> None:
+        """The worker of one request waits for its client, or does no more."""
+        self._count(worker, -1)
+        worker.is_stalled = is_stalled
         self._count(worker, 1)
 
     def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
@@ -258,8 +239,10 @@ class Census:
         return app.ending <= self.limits.ending_of_an_app
 
     def has_slot(self) -> bool:
-        """May one more request have a worker of its own?"""
-        return self.once < self.limits.ephemeral_concurrency
+        """May one more request have a worker of its own? Some that wait for their clients have
+        lent their slots, for they do nothing with them."""
+        limits = self.limits
+        return self.once - min(self.stalled, limits.lent) < limits.ephemeral_concurrency
 
     def may_boot(self) -> bool:
         """May one more boot begin that no request waits for?"""
@@ -304,6 +287,7 @@ class Census:
             return
         self.booting += by * worker.is_booting()
         self.once += by * (state is State.ONCE)
+        self.stalled += by * (worker.is_stalled and state is State.ONCE)
         if app is not None and app.is_exempt:
             self.exempt += by
         else:

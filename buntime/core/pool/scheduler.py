@@ -8,6 +8,8 @@ queues it. Invariants, tested over random sequences of events:
   what is open-ended;
 - processes with an app never number more than `pool_size` (spares are counted apart), but for a few
   (`PoolLimits.beside`) that were told to end and take longer than a moment;
+- requests with a worker of their own never number more than `ephemeral_concurrency`, but for a few
+  (`PoolLimits.lent`) that have waited for their clients;
 - an app with `ttl` above 0 never has more workers than `workers`, beside those that leave and
   those that are being replaced;
 - every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
@@ -121,6 +123,15 @@ class Scheduler:
             raise AssertionError(f"{worker!r} opened what it did not have")
         self._census.open_one(worker, app)
         return self._dispatch.pump(app, now) if app.queue else []
+
+    def stalled(self, worker_id: int, now: float) -> list[Decision]:
+        """The worker of one request waits for its client alone: others may have its slot, a few."""
+        self._census.set_stalled(self.workers[worker_id], True)
+        return self._dispatch.take_turns(now)
+
+    def goes_on(self, worker_id: int) -> None:
+        """It does not any more: its slot is its own again, though there may be one too many."""
+        self._census.set_stalled(self.workers[worker_id], False)
 
     def finished(
         self, worker_id: int, now: float, *, was_open_ended: bool = False

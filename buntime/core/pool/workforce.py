@@ -32,6 +32,11 @@ class PoolLimits(NamedTuple):
         return workers_beside(self.pool_size)
 
     @property
+    def lent(self) -> int:
+        """How many slots of `ttl: 0` may be lent while their workers wait for clients."""
+        return max(1, self.pool_size // 4)
+
+    @property
     def ending_of_an_app(self) -> int:
         """With more workers that end an app gets no further one, so that others find room."""
         return max(1, self.pool_size // 2)
@@ -90,6 +95,7 @@ class WorkerState:
         "is_leaving",
         "is_overdue",
         "is_resting",
+        "is_stalled",
         "open_ended",
         "place",
         "requests_max",
@@ -113,6 +119,7 @@ class WorkerState:
         self.idle_since_s = 0.0
         self.boot = Boot()
         self.is_overdue = False  # told to end, and takes longer than a moment
+        self.is_stalled = False  # its one request waits for the client
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
         # where its app may have several workers, see `spreading`
         self.busy_share = 0.0  # of the last tenth of a second

@@ -20,6 +20,7 @@ def check_census(pool: Scheduler) -> None:
     assert census.size == len(counted) - by_state[State.SPARE]
     assert census.booting == sum(worker.is_booting() for worker in workers)
     assert census.once == by_state[State.ONCE]
+    assert census.stalled == sum(w.is_stalled and w.state is State.ONCE for w in workers)
     overdue = sum(worker.is_overdue for worker in counted)
     ending = sum(worker.state is State.ENDING for worker in counted)
     assert (census.ending, census.overdue) == (ending - overdue, overdue)

@@ -183,6 +183,29 @@ def test_ephemeral_slots_are_shared_between_apps() -> None:
     assert [d.ticket for d in third if isinstance(d, Assign)] == ["q1"]
 
 
+def test_who_waits_for_a_client_lends_its_slot() -> None:
+    """Others go on with it; what was lent is taken back, and then there is one too many."""
+    pool, app = scheduler(ephemeral_concurrency=1), AppState("a", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(app, "r1", 0))
+    assert pool.submit(app, "r2", 0) == []
+    second = worker_of(decisions := pool.stalled(first, 1))
+    assert kinds(decisions) == ["Spawn", "Adopt", "Assign"]
+    assert pool.slots_taken == 2
+    pool.goes_on(first)
+    assert pool.submit(app, "r3", 1) == []
+    assert kinds(pool.finished(first, 2)) == ["End"]
+    assert kinds(pool.finished(second, 3)) == ["End", "Spawn", "Adopt", "Assign"]
+
+
+def test_few_slots_are_lent() -> None:
+    """A quarter of the pool: each is a process all the same."""
+    pool = scheduler(pool_size=8, ephemeral_concurrency=2)
+    app = AppState("a", policy(ttl_s=0.0))
+    for number in range(4):
+        pool.stalled(worker_of(pool.submit(app, number, 0)), 0)
+    assert pool.submit(app, "r", 0) == []
+
+
 def test_a_full_pool_ends_the_worker_that_was_idle_longest() -> None:
     """Room is made by the least recently used idle worker, and used when it has gone."""
     pool = scheduler(pool_size=2)
@@ -765,6 +788,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.open_ended[worker] = self.open_ended.get(worker, 0) + 1
             self.carry_out(self.scheduler.opened(worker, self.now))
 
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data(), is_stalled=st.booleans())
+    def waits_for_its_client(self, data: st.DataObject, is_stalled: bool) -> None:
+        """Told of each worker that has a request: it matters of those of one."""
+        busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
+        worker = data.draw(st.sampled_from(busy))
+        if is_stalled:
+            self.carry_out(self.scheduler.stalled(worker, self.now))
+        else:
+            self.scheduler.goes_on(worker)
+
     @precondition(lambda self: self.in_hand)
     @rule(data=st.data(), share=st.sampled_from([0.0, 0.2, 0.8, 1.0]))
     def tells_how_busy_it_is(self, data: st.DataObject, share: float) -> None:
@@ -830,6 +864,13 @@ class SchedulerMachine(RuleBasedStateMachine):
             limits = self.scheduler.limits
             late = sum(worker.is_overdue for worker in self.scheduler.workers.values())
             assert self.scheduler.size <= limits.pool_size + min(late, limits.beside)
+
+    @invariant()
+    def slots_are_bounded(self) -> None:
+        """Those that were lent come back, and those who have got them keep them."""
+        if hasattr(self, "scheduler"):
+            limits = self.scheduler.limits
+            assert self.scheduler.slots_taken <= limits.ephemeral_concurrency + limits.lent
 
     @invariant()
     def nobody_waits_for_what_is_overdue(self) -> None:
