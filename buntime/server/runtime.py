@@ -342,6 +342,7 @@ class Runtime:
         return Shortage(
             of_connections=is_short(len(service.connections), most),
             of_memory=pool.is_short_of_memory,
+            of_answers=service.held_answers.is_pressed(),
             of_slots=is_short(pool.slots_taken, self._live.now.ephemeral_concurrency),
         )
 

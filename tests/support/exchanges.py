@@ -16,6 +16,7 @@ from buntime.core.telemetry.meters import Meters
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.values.tally import Tally
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.http1.parties import Kind, Link, Resource
 from buntime.server.http1.service import Service
 from buntime.server.loop import TimeoutQueue
@@ -73,6 +74,7 @@ class FakeService:
         self.connections: set[Any] = set()
         self.accepted = 0
         self.admission = SimpleNamespace(is_crowded=False, displaced=Tally(every_s=60.0))
+        self.held_answers = HeldAnswers()
         self.client_limit = SimpleNamespace(refused=Tally(every_s=60.0))
 
     def date(self) -> str:
@@ -169,6 +171,7 @@ class FakeResponder:
         self.taken = 0
         self.detached: list[str] = []
         self.deadlines = 0
+        self.stalls = 0
 
     def on_body(self, data: bytes, ended: bool) -> None:
         self._check()
@@ -184,6 +187,10 @@ class FakeResponder:
     def on_taken(self, size_bytes: int) -> None:
         self._check()
         self.taken += size_bytes
+
+    def on_stalled(self) -> None:
+        self._check()
+        self.stalls += 1
 
     def on_detached(self, reason: str) -> None:
         assert self.exchange.responder is None

@@ -2,8 +2,9 @@
 
 A paused video and a slow phone are no attack, so slowness alone costs nobody anything but his own
 time. It counts while more than half is taken of what all share: connections, the memory for bodies
-that are waited for, the slots of requests that have a worker of their own. Then each client that is
-waited for has to move LEAST_BYTES_PER_S, on an average of PERIOD_S or more.
+that are waited for and for answers that are not taken, the slots of requests that have a worker of
+their own. Then each client that is waited for has to move LEAST_BYTES_PER_S, on an average of
+PERIOD_S or more.
 
 Whoever has the connections tells at each look who is waited for, and how much that one has moved
 since the beginning. Who is not waited for at a look begins anew, as do all where nothing is short.
@@ -20,7 +21,8 @@ class Shortage(NamedTuple):
     """What more than half is taken of."""
 
     of_connections: bool
-    of_memory: bool
+    of_memory: bool  # for bodies that are waited for
+    of_answers: bool  # memory for answers whose workers may end before they are taken
     of_slots: bool
 
 

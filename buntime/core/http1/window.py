@@ -6,7 +6,8 @@ credit, and nothing is handed on beyond it.
 Of an answer the worker has DOWNLOAD_WINDOW of credit to begin with, and gets as much again as the
 client takes. A worker that waits for each WINDOW is half as fast. So a client that takes all at
 once gets a wider window by and by, up to DOWNLOAD_WINDOW_MAX, and any other the narrow one: what
-waits for a client is memory. At any time
+waits for a client is memory. One whose worker has a slot that others may want gets the wide one at
+once, as far as there is memory for that. At any time
 
     credit of the worker + untaken bytes = DOWNLOAD_WINDOW + extra bytes
 
@@ -53,6 +54,11 @@ class DownloadWindow:
     def is_full(self) -> bool:
         """Is all credit spent, so that the worker waits for the client?"""
         return self._untaken_bytes >= DOWNLOAD_WINDOW + self._extra_bytes
+
+    def widen(self) -> int:
+        """Let as much be untaken as ever may: the credit to grant for that, maybe 0."""
+        more, self._extra_bytes = _EXTRA_MAX - self._extra_bytes, _EXTRA_MAX
+        return more
 
     def on_sent(self, size_bytes: int) -> None:
         """The worker has spent so much credit. Raises ValueError where it had less."""

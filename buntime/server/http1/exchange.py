@@ -323,8 +323,19 @@ class Exchange(HeldRequest):
             if was_full:
                 self.restart_deadline()
             responder.on_taken(credit)
+        elif was_full and self.link is None and self.holds_slot:
+            self._hold_more(responder, window)
 
     # How it is done
+
+    def _hold_more(self, responder: Responder, window: DownloadWindow) -> None:
+        """The worker waits for the client, and others may for its slot."""
+        has_end = not self.is_event_stream
+        credit = window.widen() if has_end and self._service.held_answers.take(self.client) else 0
+        if credit:
+            responder.on_taken(credit)
+        else:
+            responder.on_stalled()
 
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
         service = self._service

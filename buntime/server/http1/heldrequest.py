@@ -142,6 +142,8 @@ class HeldRequest(ClientRequest):
         if upload is None or self.is_ended or not upload.on_waits(read_bytes):
             return False
         self.restart_deadline()
+        if self.responder is not None and upload.is_awaited and self.holds_slot:
+            self.responder.on_stalled()
         return True
 
     def pump(self) -> None:

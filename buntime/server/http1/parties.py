@@ -33,6 +33,12 @@ class Responder(Protocol):
     def on_taken(self, size_bytes: int) -> None:
         """The client's side has taken so many bytes of the answer's body."""
 
+    def on_stalled(self) -> None:
+        """It is its client alone that is waited for; told of requests with a worker of their own.
+
+        What comes next of the body, or is taken of the answer, ends that.
+        """
+
     def on_detached(self, reason: str) -> None:
         """Nobody waits for the answer any more: the "client" left, it was answered for with an
         "error", or its WebSocket is "closed"."""

@@ -16,6 +16,7 @@ from buntime.core.telemetry.meters import Meter, Meters
 from buntime.sdk.files import http_date
 from buntime.server.http1.admission import Admission
 from buntime.server.http1.clientlimit import ClientLimit
+from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
 
@@ -72,6 +73,7 @@ class Service:
         self.connections: set[Connected] = set()
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.client_limit = ClientLimit(log)
+        self.held_answers = HeldAnswers()
         self.accepted = 0  # connections, since the start
         self.is_draining = False
         self.on_room: Callable[[], None] | None = None  # a connection has closed

@@ -60,7 +60,8 @@ class SlowClients:
 
     def _judge(self, connection: Connection, shortage: Shortage) -> None:
         exchange = connection.exchange
-        if not _counts(exchange, shortage):
+        holds_answer = shortage.of_answers and connection in self._service.held_answers
+        if not holds_answer and not _counts(exchange, shortage):
             return
         now = self._service.loop.now
         if exchange is not None and exchange.wants_body:

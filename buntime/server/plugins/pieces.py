@@ -47,6 +47,9 @@ class Pieces:
     def on_taken(self, size_bytes: int) -> None:
         self._worker.asking.grant(self._number, size_bytes)
 
+    def on_stalled(self) -> None:
+        """A plugin's worker has other requests beside this one: there is no slot to lend."""
+
     def on_detached(self, reason: str) -> None:
         self._worker.asking.give_up(self._number, reason)
 

@@ -17,6 +17,9 @@ _LIVE = State.LIVE  # a member of an Enum costs more to look up than a call
 class Holder(Protocol):
     """The worker that has it in hand."""
 
+    def on_stalled(self, *, is_stalled: bool) -> None:
+        """Its client alone is waited for, or is no more."""
+
     def on_let_go(self, assignment: "Assignment") -> None:
         """Nobody waits for it any more, and the worker was told."""
 
@@ -33,7 +36,15 @@ class Postable(Protocol):
 class Assignment:
     """The `Responder` of an exchange that a worker was given."""
 
-    __slots__ = ("_channel", "_holder", "_late_bytes", "exchange", "number", "state")
+    __slots__ = (
+        "_channel",
+        "_holder",
+        "_is_stalled",
+        "_late_bytes",
+        "exchange",
+        "number",
+        "state",
+    )
 
     def __init__(self, holder: Holder, channel: Postable, number: int, exchange: Exchange) -> None:
         self._holder = holder
@@ -42,6 +53,7 @@ class Assignment:
         self.exchange = exchange
         self.state = _LIVE
         self._late_bytes = 0
+        self._is_stalled = False  # its slot is lent
 
     def __repr__(self) -> str:
         return f"Assignment({self.number}, {self.state.name}, {self.exchange!r})"
@@ -51,6 +63,7 @@ class Assignment:
 
     def let_go(self, reason: str) -> None:
         """Tell the worker that nobody waits for this request any more."""
+        self._go_on()
         self.step(Event.DETACH)
         if self.exchange.link is None and not self.exchange.is_opening:
             self._channel.post({"type": wire.CANCEL, "id": self.number, "reason": reason})
@@ -79,6 +92,7 @@ class Assignment:
     # Responder: what the exchange tells
 
     def on_body(self, data: bytes, ended: bool) -> None:
+        self._go_on()
         message = {"type": wire.BODY, "id": self.number, "size": len(data), "end": ended}
         self._channel.post(message, data)
 
@@ -89,7 +103,13 @@ class Assignment:
     def on_last_message(self) -> None:
         self._post_close(end=False)
 
+    def on_stalled(self) -> None:
+        if not self._is_stalled:
+            self._is_stalled = True
+            self._holder.on_stalled(is_stalled=True)
+
     def on_taken(self, size_bytes: int) -> None:
+        self._go_on()
         self._channel.post({"type": wire.WINDOW, "id": self.number, "credit": size_bytes})
 
     def on_detached(self, reason: str) -> None:
@@ -98,6 +118,11 @@ class Assignment:
 
     def on_deadline(self) -> None:
         self._holder.on_deadline(self)
+
+    def _go_on(self) -> None:
+        if self._is_stalled:
+            self._is_stalled = False
+            self._holder.on_stalled(is_stalled=False)
 
     def _post_close(self, *, end: bool) -> None:
         link = self.exchange.link

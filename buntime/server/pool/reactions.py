@@ -121,6 +121,12 @@ class Reactions:
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
 
+    def on_stalled(self, worker: Worker, *, is_stalled: bool) -> None:
+        if is_stalled:
+            self._acts.carry_out(self._scheduler.stalled(worker.number, self._loop.now))
+        else:
+            self._scheduler.goes_on(worker.number)
+
     def on_overdue(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.overdue(worker.number, self._loop.now))
 

@@ -33,6 +33,9 @@ class Waiting:
     def on_taken(self, size_bytes: int) -> NoReturn:
         raise AssertionError("a request that waits has no answer")
 
+    def on_stalled(self) -> NoReturn:
+        raise AssertionError("a request that waits has no slot")
+
 
 class Queued(Waiting):
     """It waits for a worker."""

@@ -117,6 +117,9 @@ class Worker:
 
     # Holder: what an assignment tells it
 
+    def on_stalled(self, *, is_stalled: bool) -> None:
+        self._events.on_stalled(self, is_stalled=is_stalled)
+
     def on_let_go(self, assignment: Assignment) -> None:
         """The worker may take its time to stop, but not for ever."""
         number = assignment.number

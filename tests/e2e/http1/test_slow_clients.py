@@ -32,6 +32,7 @@ def fetch(request):
     return Response("fine")
 """
 SLOTS = 4
+PROMPT_S = 2.0  # far less than a period
 ENDED_S = 12.0  # a period, a look, and a slow machine
 LARGE = b"POST /once/body HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 140_000
 
@@ -102,6 +103,16 @@ def test_all_slots_taken_by_slow_clients(runtime: Runtime, first: bytes, count: 
         assert runtime.wait_for_record("client.too_slow")[count] > 0
         if first is LARGE:
             assert read_until(socks[0], b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("first", [get("/large"), LARGE], ids=["answers", "bodies"])
+def test_who_waits_for_slow_clients_lends_its_slot(runtime: Runtime, first: bytes) -> None:
+    """All slots and some more are theirs, and others need not wait till they are ended."""
+    with slow(runtime, SLOTS, first):
+        begun = time.monotonic()
+        assert fetch(runtime, "/once/").body == b"fine"
+        assert time.monotonic() - begun < PROMPT_S
+    assert not [each for each in runtime.records if each["event"] == "client.too_slow"]
 
 
 def test_half_of_the_slots_may_be_slow(runtime: Runtime) -> None:

@@ -16,7 +16,7 @@ from buntime.core.apps.manifest import parse_manifest
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.http1.lifecycle import HELD, State
 from buntime.core.values.ways import LifecycleError
-from buntime.wire import DOWNLOAD_WINDOW, UPLOAD_WINDOW
+from buntime.wire import DOWNLOAD_WINDOW, DOWNLOAD_WINDOW_MAX, UPLOAD_WINDOW
 from tests.support.exchanges import FakeClient, FakeResponder
 
 GET = b"GET /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -199,6 +199,48 @@ def test_a_slow_client_does_not_cost_the_apps_time(client: FakeClient) -> None:
     exchange.on_flushed()
     exchange.on_timeout()
     assert worker.deadlines == 1
+
+
+def test_the_worker_of_a_slot_may_send_ahead(client: FakeClient) -> None:
+    """As much as ever may wait; beyond that its slot is lent while the client takes nothing."""
+    exchange = client.request(GET)
+    exchange.route_to(SHOP, base="/shop")
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    client.holds = True
+    exchange.stream(200, [], b"x" * DOWNLOAD_WINDOW)
+    assert (worker.taken, worker.stalls) == (DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW, 0)
+    exchange.send(b"x" * worker.taken)
+    assert worker.stalls == 1
+    assert client in client.fake_service.held_answers
+
+
+@pytest.mark.parametrize("fields", [[("content-type", "text/event-stream")], []])
+def test_what_has_no_end_is_not_held(client: FakeClient, fields: list[tuple[str, str]]) -> None:
+    """An event stream's worker stays anyway; where all memory is taken none is given."""
+    exchange = client.request(GET)
+    exchange.route_to(SHOP, base="/shop")
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    client.holds = True
+    if not fields:
+        client.fake_service.held_answers.take(client)
+    exchange.stream(200, fields, b"x")
+    exchange.send(b"x" * (DOWNLOAD_WINDOW - 1))
+    assert (worker.taken, worker.stalls) == (0, 1)
+
+
+def test_the_worker_of_a_slot_waits_for_a_body(client: FakeClient) -> None:
+    """Where the app has read all that came, and asks for more."""
+    exchange = client.request(POST % b"" + b"01")
+    exchange.route_to(SHOP, base="/shop")
+    exchange.limit_body(10)
+    worker = FakeResponder(exchange)
+    exchange.assign(worker, "w1", 1)
+    exchange.on_waits(1)
+    assert worker.stalls == 0
+    exchange.on_waits(2)
+    assert worker.stalls == 1
 
 
 def test_a_slow_client_hides_no_app_that_sends_nothing(client: FakeClient) -> None:

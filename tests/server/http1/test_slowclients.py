@@ -14,8 +14,9 @@ from buntime.core.telemetry.meters import Meters, Slow
 from buntime.server.http1.slowclients import SlowClients
 from tests.support.fakes import FakeSink, make_log
 
-NOTHING = Shortage(of_connections=False, of_memory=False, of_slots=False)
+NOTHING = Shortage(of_connections=False, of_memory=False, of_answers=False, of_slots=False)
 SLOTS = NOTHING._replace(of_slots=True)
+ANSWERS = NOTHING._replace(of_answers=True)
 MEMORY = NOTHING._replace(of_memory=True)
 CONNECTIONS = NOTHING._replace(of_connections=True)
 
@@ -79,7 +80,9 @@ class World:
             log=make_log(self.sink),
             meters=self.meters,
             connections=self.connections,
+            held_answers=set(),
         )
+        self.held: set[FakeConnection] = service.held_answers
         self.shortage = SLOTS
         self.slow = SlowClients(cast(Any, service), lambda: self.shortage)
 
@@ -182,6 +185,16 @@ def test_who_takes_of_what_is_short(
     connection = world.connect(**changes)
     world.look_twice()
     assert len(exchange_of(connection).errors) == 1
+
+
+def test_a_held_answer_whose_worker_has_ended(world: World) -> None:
+    """It is ended where memory for such is short; others who take as little are not."""
+    world.shortage = ANSWERS
+    held, other = world.connect(pending_bytes=5), world.connect(pending_bytes=5)
+    held.exchange = other.exchange = None
+    world.held.add(held)
+    world.look_twice()
+    assert (held.aborts, other.aborts) == (1, 0)
 
 
 def test_a_shortage_that_has_passed_is_forgotten(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,6 +26,9 @@ class Side:
 
     def post(self, message: Message, payload: bytes = b"") -> None:
         self.posted.append((message, payload))
+
+    def on_stalled(self, *, is_stalled: bool) -> None:
+        self.told.append("stalled" if is_stalled else "goes on")
 
     def on_let_go(self, assignment: Assignment) -> None:
         self.told.append("let go")
@@ -60,6 +64,26 @@ def test_pieces_of_bodies(assignment: Assignment, side: Side) -> None:
         ({"type": "MESSAGE", "id": 7, "kind": "text", "size": 2, "end": True}, b"hi"),
         ({"type": "WINDOW", "id": 7, "credit": 4096}, b""),
     ]
+
+
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        lambda it: it.on_taken(4096),
+        lambda it: it.on_body(b"x", False),
+        lambda it: it.exchange.detach("client"),
+    ],
+    ids=["taken", "body", "detached"],
+)
+def test_waiting_for_a_client(
+    assignment: Assignment, side: Side, goes_on: Callable[[Assignment], None]
+) -> None:
+    """Who holds it is told once, and once of its end, by whatever that comes."""
+    assignment.on_stalled()
+    assignment.on_stalled()
+    assert side.told == ["stalled"]
+    goes_on(assignment)
+    assert side.told[:2] == ["stalled", "goes on"]
 
 
 def test_letting_go(assignment: Assignment, side: Side) -> None:

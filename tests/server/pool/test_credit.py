@@ -58,11 +58,20 @@ def say_until_broken(far: FarEnd, said: bytes, most: int) -> int:
 # Bytes
 
 
-def test_a_body_beyond_its_credit(far: FarEnd) -> None:
+@pytest.fixture(params=["one of many", "its only one"])
+def credit(request: pytest.FixtureRequest) -> tuple[float, int]:
+    """The ttl of a worker's app, and for how many pieces it has credit while none is taken."""
+    if request.param == "one of many":
+        return 3600.0, PIECES
+    return 0.0, wire.DOWNLOAD_WINDOW_MAX // len(PAYLOAD)  # it may send ahead, and end
+
+
+def test_a_body_beyond_its_credit(far: FarEnd, credit: tuple[float, int]) -> None:
     """The piece that has no credit is not held, and the worker is given up."""
-    exchange = far.assign(client=slow(far))
+    ttl_s, pieces = credit
+    exchange = far.assign(client=slow(far), ttl_s=ttl_s)
     far.say("RESPONSE", id=1, end=False, **HEAD)
-    for _ in range(PIECES):
+    for _ in range(pieces):
         far.say("BODY", PAYLOAD, id=1, end=False)
     assert far.why == ""
     held = client_of(exchange).pending_bytes
@@ -71,11 +80,14 @@ def test_a_body_beyond_its_credit(far: FarEnd) -> None:
     assert client_of(exchange).pending_bytes == held
 
 
-def test_a_body_beyond_its_credit_at_its_end(far: FarEnd) -> None:
+def test_a_body_beyond_its_credit_at_its_end(far: FarEnd, credit: tuple[float, int]) -> None:
     """The last piece needs credit like any other."""
-    far.assign(client=slow(far))
+    ttl_s, pieces = credit
+    far.assign(client=slow(far), ttl_s=ttl_s)
     far.say("RESPONSE", PAYLOAD, id=1, end=False, **HEAD)
-    far.say("BODY", PAYLOAD, id=1, end=False)
+    for _ in range(pieces - 1):
+        far.say("BODY", PAYLOAD, id=1, end=False)
+    assert far.why == ""
     far.say("BODY", b"x", id=1, end=True)
     assert "beyond its credit" in far.why
 
