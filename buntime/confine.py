@@ -42,6 +42,8 @@ _prctl: Callable[..., int]
 class NotConfined(Exception):
     """The rights cannot be given up; says why, and what to do."""
 
+    errno = 0  # of the call that failed, where it was one
+
 
 def get_ready() -> None:
     """Load what the sandbox takes."""
@@ -140,6 +142,8 @@ def _words(*numbers: int) -> bytes:
 def _checked(result: int, what: str) -> int:
     """A call's result. Raises NotConfined where it failed."""
     if result < 0:
-        reason = posix.strerror(_ctypes.get_errno())
-        raise NotConfined(f"the sandbox cannot be made: {what}: {reason}")
+        number = _ctypes.get_errno()
+        failed = NotConfined(f"the sandbox cannot be made: {what}: {posix.strerror(number)}")
+        failed.errno = number
+        raise failed
     return result

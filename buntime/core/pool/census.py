@@ -23,6 +23,7 @@ class Census:
     def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
         self.is_closing = False  # no worker starts any more
+        self.is_short = False  # this machine has lately had no means to start one
         self.workers: dict[int, WorkerState] = {}
         self.size = 0  # processes that have, or had, an app that is not exempt
         self.exempt = 0  # the others
@@ -223,11 +224,13 @@ class Census:
 
     def may_adopt(self, app: AppState) -> bool:
         """May the app have one more worker, as far as the pool's size goes?"""
-        return app.is_exempt or self.has_room()
+        return self.has_room() if not app.is_exempt else not self.is_short
 
     def has_room(self) -> bool:
         """May one more worker have an app? Some that take long to end are counted no more."""
         limits = self.limits
+        if self.is_short:
+            return False
         return self.size - min(self.overdue, limits.beside) < limits.pool_size
 
     def overdue_within(self) -> int:
@@ -246,7 +249,7 @@ class Census:
 
     def may_boot(self) -> bool:
         """May one more boot begin that no request waits for?"""
-        return self.booting < self.limits.boots_at_once
+        return not self.is_short and self.booting < self.limits.boots_at_once
 
     def too_old(self, now: float) -> Iterator[WorkerState]:
         """Those whose ttl is over."""

@@ -28,6 +28,7 @@ class Dispatch:
         self._lifetimes = lifetimes
         self._chance = chance
         self._queued: dict[AppState, None] = {}  # apps that may have a queue
+        self._untried: dict[AppState, None] = {}  # exempt apps that lacked means to start
         self._taken: dict[AppState, None] = {}  # apps that may have a prewarmed worker less
 
     # Queues
@@ -80,6 +81,9 @@ class Dispatch:
     def pump_queued(self, now: float) -> list[Decision]:
         """Pump all that wait for something else than room; a back-off may be over."""
         decisions: list[Decision] = []
+        untried, self._untried = self._untried, {}
+        for app in untried:
+            decisions += self.try_out(app, now)
         self._queued = {app: None for app in self._queued if app.queue}
         for app in tuple(self._queued):
             if app not in self._room.line:
@@ -147,6 +151,12 @@ class Dispatch:
             app.tried_at_s = now
         return self._start(app, now)
 
+    def try_later(self, app: AppState) -> None:
+        """There was no means to start the app's worker: have it loaded at the next tick, where it
+        waits in no line for that."""
+        if app.is_exempt:
+            self._untried[app] = None
+
     def refill_taken(self, now: float) -> list[Decision]:
         """Make up for the prewarmed workers that ephemeral requests have taken."""
         taken, self._taken = self._taken, {}
@@ -165,6 +175,9 @@ class Dispatch:
         """Start one more worker of the app, when the pool has room for it."""
         if self._census.may_adopt(app):
             return self._lifetimes.start(app, Event.ADOPT, now)[1]
+        if app.is_exempt:  # which needs no room
+            self.try_later(app)
+            return []
         return self._wait_for_room(app, now)
 
     # Room and slots

@@ -25,7 +25,8 @@ from collections.abc import Callable, Hashable
 
 from buntime.core.pool.census import Census
 from buntime.core.pool.choice import choose
-from buntime.core.pool.decisions import Assign, Decision, End, Fail, Refuse
+from buntime.core.pool.deaths import Deaths
+from buntime.core.pool.decisions import Assign, Decision, End, Refuse
 from buntime.core.pool.dispatch import Dispatch
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.lifetimes import Lifetimes
@@ -38,10 +39,7 @@ from buntime.core.pool.workforce import (
     AppState,
     PoolLimits,
     WorkerState,
-    backoff_s,
 )
-
-BOOT_TRIES = 3  # boots cut short from outside that a waiting request outlives, less one
 
 
 class Scheduler:
@@ -56,6 +54,9 @@ class Scheduler:
         self._lifetimes = Lifetimes(self._census, self._spares, self._room, jitter)
         self._spreading = Spreading(self._census, self._lifetimes, self._room)
         self._dispatch = Dispatch(self._census, self._room, self._lifetimes, jitter)
+        self._deaths = Deaths(
+            self._census, self._room, self._spares, self._lifetimes, self._dispatch
+        )
 
     # Apps
 
@@ -209,6 +210,15 @@ class Scheduler:
         """
         self._census.set_failed(self.workers[worker_id], why)
 
+    def has_no_means(self) -> None:
+        """This machine could start no process just now: none is started before the next tick."""
+        self._census.is_short = True
+
+    def never_started(self, worker_id: int, now: float) -> list[Decision]:
+        """There is no process for the worker, and that tells nothing of its app: who waits for it
+        goes on to wait, for means as for room in the pool."""
+        return self._deaths.never_started(self.workers[worker_id], now)
+
     def died(
         self, worker_id: int, now: float, *, was_killed: bool = False, how: str = ""
     ) -> tuple[list[Decision], bool]:
@@ -219,23 +229,7 @@ class Scheduler:
         to submit once more.
         """
         worker = self.workers[worker_id]
-        app = worker.app
-        was_loading = worker.state in (State.LOADING, State.ONCE) and not worker.boot.is_loaded
-        failed_to_load = app is not None and was_loading
-        self._census.remove(worker)
-        decisions: list[Decision] = []
-        if app is not None:
-            if failed_to_load:
-                app.boot_error = worker.boot.error or how
-                was_cut = was_killed and not worker.boot.has_failed
-                decisions += self._boot_failed(app, now, was_cut)
-            decisions += self._go_on_after_death(app, now)
-        elif not worker.boot.is_up:
-            self._spares.has_not_started(worker.spare_key, now)
-        decisions += self._dispatch.serve_lines(now)
-        if not failed_to_load:  # else a broken interpreter would be started over and over
-            decisions += self._spares.refill(now)
-        return decisions, failed_to_load
+        return self._deaths.died(worker, now, was_killed=was_killed, how=how)
 
     def told_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
         """The worker has told what share of the time it has been busy, from 0 to 1."""
@@ -281,6 +275,7 @@ class Scheduler:
     def tick(self, now: float) -> list[Decision]:
         """Time has passed: end what has been idle too long, replace what is too old."""
         lifetimes, dispatch = self._lifetimes, self._dispatch
+        self._census.is_short = False
         decisions = [*lifetimes.replace_due(now), *lifetimes.end_idle(now)]
         decisions += dispatch.serve_lines(now) + dispatch.claim_room(now)
         decisions += self._look_at_restless(now) + dispatch.pump_queued(now)
@@ -310,6 +305,11 @@ class Scheduler:
     def size(self) -> int:
         """Processes that have, or had, an app."""
         return self._census.size
+
+    @property
+    def is_short(self) -> bool:
+        """Was there lately no means to start a process?"""
+        return self._census.is_short
 
     @property
     def slots_taken(self) -> int:
@@ -346,38 +346,3 @@ class Scheduler:
         if not app.is_dropped or app.queue or worker.state in HAS_LEFT:
             return []
         return self._lifetimes.retire(worker)
-
-    def _go_on_after_death(self, app: AppState, now: float) -> list[Decision]:
-        """A worker of the app has died: who waits needs another one."""
-        if app.policy.is_single:
-            return [each for other in tuple(app.kin) for each in self._follow_on(other, now)]
-        room = self._room
-        if not app.queue or app in room.line or app in room.turns:
-            return []
-        if room.line:
-            room.line.setdefault(app)  # others come first to the room there is now
-            return []
-        return self._dispatch.pump(app, now)
-
-    def _follow_on(self, app: AppState, now: float) -> list[Decision]:
-        """The place of the one worker may be free: the app may have it."""
-        self._census.watch(app)  # where it may not be started yet, `tick` will
-        if app.queue:
-            return self._dispatch.pump(app, now)
-        return list(self._lifetimes.prewarm(app, now))
-
-    def _boot_failed(self, app: AppState, now: float, was_cut: bool) -> list[Decision]:
-        """Back off; who would be replaced by it stays; what waits for nothing else has failed."""
-        app.boot_failures += 1
-        for worker in app.workers.values() if app.leaving else ():
-            if worker.is_leaving and app.leaving > app.loading:
-                self._census.set_leaving(worker, False)
-        if was_cut and app.boot_failures < BOOT_TRIES:
-            return []  # the next one starts at once, for those that wait
-        app.retry_at_s = now + backoff_s(app.boot_failures)
-        if app.is_ephemeral or app.loaded:
-            return []
-        failed: list[Decision] = [Fail(ticket) for ticket in app.queue]
-        app.queue.clear()
-        self._room.leave_lines(app)
-        return failed

@@ -4,6 +4,7 @@ On Linux a thread has rights of its own: whose files it opens, its sandbox. What
 as well. A thread that has changed its rights may not have them back, so it ends with its work.
 """
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -33,7 +34,8 @@ def confined(order: Message | None, work: Callable[[], _T]) -> _T:
 def in_own_thread(change: Callable[[], None], work: Callable[[], _T], *, name: str) -> _T:
     """Wait for a thread that changes itself, and then does `work`; gives or raises what that does.
 
-    It must import nothing: our own modules may be closed to it.
+    It must import nothing: our own modules may be closed to it. Raises OSError besides, where no
+    thread can be started.
     """
     results: list[_T] = []
     failures: list[BaseException] = []
@@ -46,7 +48,10 @@ def in_own_thread(change: Callable[[], None], work: Callable[[], _T], *, name: s
             failures.append(exc)
 
     thread = threading.Thread(target=run, name=name)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as exc:  # what Python makes of pthread_create's EAGAIN
+        raise BlockingIOError(errno.EAGAIN, str(exc)) from exc
     thread.join()
     if failures:
         raise failures[0]

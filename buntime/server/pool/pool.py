@@ -276,11 +276,14 @@ class Pool:
     def _assign(self, decision: Assign) -> None:
         exchange: Exchange = decision.ticket  # type: ignore[assignment]  # tickets are exchanges
         worker = self._supervisor.workers.get(decision.worker)
+        record = self._scheduler.workers[decision.worker]
         if worker is None:  # it could not be started, see Supervisor.spawn
             exchange.take_back()
-            exchange.fail(faults.worker_died("the app's worker could not be started"))
+            if self._scheduler.is_short and record.app is not None:
+                self.enqueue(exchange, self.deployments.by_state[record.app])
+            else:
+                exchange.fail(faults.worker_died("the app's worker could not be started"))
             return
-        record = self._scheduler.workers[decision.worker]
         self.stats.on_assign(exchange, self._loop.now, is_hit=record.boot.is_loaded)
         worker.assign(exchange)
         if record.state is _ONCE:

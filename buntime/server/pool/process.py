@@ -57,25 +57,23 @@ class Process:
         """
         self._loop = loop
         self._on_exit = on_exit
-        with contextlib.ExitStack() as on_failure:
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as in_any_case:
             self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             on_failure.callback(self.channel.close)
+            in_any_case.callback(theirs.close)
             lifeline, self._lifeline = os.pipe()
             on_failure.callback(os.close, self._lifeline)
+            in_any_case.callback(os.close, lifeline)
             stacks, their_stacks = os.pipe()
             on_failure.callback(os.close, stacks)
+            in_any_case.callback(os.close, their_stacks)
             if user is not None:
                 _give_away(lifeline, user)  # every process of the worker opens it once more
             passed = (theirs.fileno(), lifeline, their_stacks)
-            try:
-                for end in (self.channel, theirs):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
-                start = partial(_start, [*command, *map(str, passed)], environ, passed, user)
-                self._popen = confined(sandbox, start)
-            finally:
-                theirs.close()
-                os.close(lifeline)
-                os.close(their_stacks)
+            for end in (self.channel, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER_BYTES)
+            start = partial(_start, [*command, *map(str, passed)], environ, passed, user)
+            self._popen = confined(sandbox, start)
             on_failure.pop_all()
         self.channel.setblocking(False)
         self.pid = self._popen.pid

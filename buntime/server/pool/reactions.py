@@ -181,7 +181,14 @@ class Reactions:
 
     # ProcessEvents: what happens to processes
 
-    def on_never_started(self, number: int) -> None:
+    def on_no_means(self) -> None:
+        self._scheduler.has_no_means()
+
+    def on_never_started(self, number: int, *, had_means: bool) -> None:
+        if not had_means:
+            self._acts.carry_out(self._scheduler.never_started(number, self._loop.now))
+            self._acts.on_worker_gone()
+            return
         deployment = self._deployments.of(self._scheduler.workers[number].app)
         decisions, _ = self._scheduler.died(
             number, self._loop.now, how="its worker could not be started"

@@ -11,6 +11,8 @@ from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
+from buntime.core.values.tally import Tally
+from buntime.server.defence.shortage import is_start_shortage
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.deployment import Deployment, SpareKey, caller_of, init_of
@@ -25,6 +27,7 @@ from buntime.server.telemetry.logs import Log
 
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
 _MOMENT_S = 0.15  # in which most have ended; nobody waits longer for a worker's room
+_TELL_S = 10.0  # at most one line in the log for so long
 _KIND_OF = "buntime worker"  # whose output it is, before it has an app
 
 
@@ -34,7 +37,12 @@ class ProcessEvents(WorkerEvents[Worker], Protocol):
     def on_exit(self, number: int, returncode: int) -> None:
         """The process has gone, and its output is read."""
 
-    def on_never_started(self, number: int) -> None: ...
+    def on_no_means(self) -> None:
+        """This machine has no means to start a process now, whichever it is."""
+
+    def on_never_started(self, number: int, *, had_means: bool) -> None:
+        """The process could not be started; where there were means for it, by the fault of its
+        interpreter, or of what its app wants."""
 
 
 class Supervisor:
@@ -62,6 +70,7 @@ class Supervisor:
         self._stats = stats
         self._sandboxes = sandboxes
         self._boot_timers: dict[int, Timer] = {}
+        self._shortages = Tally(every_s=_TELL_S)
         self._orphans = Orphans(log)
         self.groups = Groups(settings.cgroup, log.warn)
 
@@ -101,14 +110,19 @@ class Supervisor:
                 on_exit=lambda returncode: events.on_exit(number, returncode),
             )
         except (NotConfined, OSError) as exc:
-            log.error(
-                "worker.start_failed",
-                "cannot start a worker",
-                python=key.executable,
-                error=str(exc),
-            )
+            had_means = not is_start_shortage(exc)
+            if had_means:
+                log.error(
+                    "worker.start_failed",
+                    "cannot start a worker",
+                    python=key.executable,
+                    error=str(exc),
+                )
+            else:
+                self._tell_of_shortage(exc)
+                events.on_no_means()
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
-            self._loop.call_soon(lambda: events.on_never_started(number))
+            self._loop.call_soon(lambda: events.on_never_started(number, had_means=had_means))
             return
         self.workers[number] = Worker(number, self._loop, process, events, log)
         self._stats.worker_created += 1
@@ -189,6 +203,17 @@ class Supervisor:
         """After the last worker: end what is left of what they have started."""
         self._orphans.end()
         self.groups.sweep()
+
+    def _tell_of_shortage(self, exc: Exception) -> None:
+        starts = self._shortages.add(self._loop.now)
+        if starts:
+            self._log.error(
+                "worker.no_means",
+                "this machine has no descriptors, processes or memory left to start a worker; "
+                "trying again",
+                error=str(exc),
+                starts=starts,
+            )
 
     def _look_if_there(self, number: int, worker: Worker) -> None:
         if self.workers.get(number) is worker:

@@ -503,6 +503,45 @@ def test_a_broken_interpreter_is_not_started_over_and_over() -> None:
     assert kinds(pool.tick(3)) == ["Spawn"]
 
 
+def test_a_machine_without_means_counts_against_nobody() -> None:
+    """Who waits for a worker goes on to wait, and it is tried again at the next tick."""
+    pool = scheduler()
+    stays, once = AppState("stays", policy()), AppState("once", policy(ttl_s=0.0))
+    first = worker_of(pool.submit(stays, "s", 0))
+    second = worker_of(pool.submit(once, "o", 0))
+    pool.has_no_means()
+    assert pool.submit(once, "o", 0) == []  # the server gives back what it could not assign
+    assert pool.never_started(first, 0) == pool.never_started(second, 0) == []
+    assert pool.submit(stays, "s2", 0.1) == []
+    assert (stays.boot_failures, once.boot_failures) == (0, 0)
+    assert kinds(pool.tick(0.5))[:5] == ["Spawn", "Adopt", "Assign", "Spawn", "Adopt"]
+
+
+def test_a_replacement_that_cannot_be_started_leaves_the_old_worker_serving() -> None:
+    """It is replaced later."""
+    pool, app = scheduler(), AppState("a", policy())
+    old = booted(pool, app)
+    new = worker_of(pool.recycle(old, 1))
+    pool.has_no_means()
+    pool.never_started(new, 1)
+    assert pool.submit(app, "r", 1) == [Assign(old, "r")]
+    assert worker_of(pool.tick(2)) != new
+
+
+def test_a_plugin_that_cannot_be_started_is_tried_again() -> None:
+    """It waits for no room in the pool, so for means alone."""
+    pool = scheduler(pool_size=1)
+    other = AppState("other", policy())
+    booted(pool, other)
+    plugin = AppState("plugin:p", policy(is_exempt=True))
+    worker = worker_of(pool.try_out(plugin, 0))
+    pool.has_no_means()
+    assert pool.never_started(worker, 0) == []
+    assert pool.try_out(plugin, 0) == []
+    assert kinds(pool.tick(1))[:2] == ["Spawn", "Adopt"]
+    assert len(plugin.workers) == 1
+
+
 def test_an_app_is_tried_out_without_a_request() -> None:
     """One worker loads the app; where it fails, the next try waits for its back-off."""
     pool, app = scheduler(), AppState("a", policy(ttl_s=0.0))
@@ -678,6 +717,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loading: set[int] = set()
         self.failed: set[int] = set()  # told that they cannot load, and not dead yet
         self.told_to_end: set[int] = set()
+        self.has_lent = False  # has ever a worker waited for its client?
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
         all_policies = [*policies, *exempt]
         self.apps = [AppState(f"a{number}", each) for number, each in enumerate(all_policies)]
@@ -747,6 +787,25 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.starting)
     @rule(data=st.data())
+    def cannot_be_started(self, data: st.DataObject) -> None:
+        """For want of means: what it was given is submitted once more."""
+        worker = data.draw(st.sampled_from(sorted(self.starting)))
+        record = self.scheduler.workers[worker]
+        if record.app is not None and record.app.is_dropped:
+            return  # it is known at once, so its app is not dropped before that
+        self.scheduler.has_no_means()
+        for ticket in self.in_hand[worker]:
+            self.waiting.add(ticket)
+            app = self.app_of[ticket]
+            self.carry_out(self.scheduler.submit(app, ticket, self.now))
+        del self.in_hand[worker]
+        self.open_ended.pop(worker, None)
+        for kept in (self.starting, self.loading, self.failed, self.told_to_end):
+            kept.discard(worker)
+        self.carry_out(self.scheduler.never_started(worker, self.now))
+
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data())
     def comes_up(self, data: st.DataObject) -> None:
         worker = data.draw(st.sampled_from(sorted(self.starting)))
         self.starting.remove(worker)
@@ -795,6 +854,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         busy = sorted(worker for worker, tickets in self.in_hand.items() if tickets)
         worker = data.draw(st.sampled_from(busy))
         if is_stalled:
+            self.has_lent = True
             self.carry_out(self.scheduler.stalled(worker, self.now))
         else:
             self.scheduler.goes_on(worker)
@@ -866,13 +926,6 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert self.scheduler.size <= limits.pool_size + min(late, limits.beside)
 
     @invariant()
-    def slots_are_bounded(self) -> None:
-        """Those that were lent come back, and those who have got them keep them."""
-        if hasattr(self, "scheduler"):
-            limits = self.scheduler.limits
-            assert self.scheduler.slots_taken <= limits.ephemeral_concurrency + limits.lent
-
-    @invariant()
     def nobody_waits_for_what_is_overdue(self) -> None:
         """Where one more process may be, an app has to wait for its own workers alone."""
         if hasattr(self, "scheduler"):
@@ -913,7 +966,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             if tickets:
                 assert worker.state in (State.BUSY, State.ONCE, State.RETIRING)
         once = sum(worker.state is State.ONCE for worker in workers.values())
-        assert once <= self.scheduler.limits.ephemeral_concurrency
+        limits = self.scheduler.limits
+        assert once <= limits.ephemeral_concurrency + limits.lent * self.has_lent
         queued = {ticket for app in self.apps for ticket in app.queue}
         assert queued == self.waiting
 

@@ -104,3 +104,13 @@ def test_what_the_work_raises() -> None:
         in_own_thread(lambda: None, lambda: 1 // 0, name="fails")
     with pytest.raises(FileNotFoundError):
         in_own_thread(lambda: os.stat("/gone"), lambda: None, name="fails")  # type: ignore[arg-type, return-value]
+
+
+def test_a_thread_that_cannot_be_started() -> None:
+    """The system's word for it is raised, as for a process."""
+    before = threading.stack_size(1 << 46)  # more than there are addresses
+    try:
+        with pytest.raises(BlockingIOError):
+            in_own_thread(lambda: None, lambda: None, name="none")
+    finally:
+        threading.stack_size(before)

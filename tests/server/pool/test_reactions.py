@@ -195,11 +195,21 @@ def test_a_kill_from_outside_says_nothing_against_an_app(pool: Pool) -> None:
 
 def test_a_worker_that_could_not_be_started(pool: Pool) -> None:
     """That is told as what the boot failed of, and a change that needs it stays untried."""
-    pool.reactions.on_never_started(pool.number)
+    pool.reactions.on_never_started(pool.number, had_means=True)
     assert pool.deployment.state.boot_error == "its worker could not be started"
     assert pool.deployment.may_change()
     assert pool.stats.worker_failed == 1
     assert pool.acts.calls == ["worker gone"]
+
+
+def test_a_machine_without_means_says_nothing_against_an_app(pool: Pool) -> None:
+    """Nothing is counted, and nothing starts before the next tick."""
+    pool.reactions.on_no_means()
+    pool.reactions.on_never_started(pool.number, had_means=False)
+    state = pool.deployment.state
+    assert (state.boot_failures, state.boot_error, pool.stats.worker_failed) == (0, "", 0)
+    assert pool.world.scheduler.try_out(state, pool.now) == []
+    assert pool.world.scheduler.tick(pool.now) != []
 
 
 def test_a_boot_that_succeeds_clears_the_error(pool: Pool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,27 @@ from tests.support.settings import make_settings
 
 KEY = SpareKey(sys.executable, False)
 GOOD = "def fetch(request):\n    return 'hello'\n"
+
+
+@contextlib.contextmanager
+def few_descriptors(room: int) -> Iterator[None]:
+    """So many can be opened, and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 30, hard)
+    )
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(room):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in taken:
+            os.close(each)
 
 
 class Told:
@@ -57,8 +80,11 @@ class Told:
     def on_exit(self, number: int, returncode: int) -> None:
         self.events.append(("exit", returncode))
 
-    def on_never_started(self, number: int) -> None:
-        self.events.append(("never started", number))
+    def on_no_means(self) -> None:
+        self.events.append(("no means", None))
+
+    def on_never_started(self, number: int, *, had_means: bool) -> None:
+        self.events.append(("never started", had_means))
 
 
 class Company:
@@ -203,9 +229,23 @@ def test_an_interpreter_that_is_not_there(company: Company) -> None:
     """It is told a turn later, as whoever asked for it is still at what it has decided."""
     company.supervisor.spawn(1, SpareKey("/no/such/python", False), cast(Any, company.told))
     assert company.told.events == []
-    assert company.wait_for("never started") == 1
+    assert company.wait_for("never started") is True
     assert company.supervisor.workers == {}
     assert "worker.start_failed" in company.sink.events()
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 5, 7, 9, 11])
+def test_a_machine_without_descriptors(company: Company, room: int) -> None:
+    """Told at once, so that no other is started, and in one line of the log. None is left open."""
+    before = len(os.listdir("/proc/self/fd"))
+    with few_descriptors(room):
+        for number in (1, 2):
+            company.supervisor.spawn(number, KEY, cast(Any, company.told))
+    assert company.told.events == [("no means", None)] * 2
+    assert company.wait_for("never started") is False
+    assert company.supervisor.workers == {}
+    assert company.sink.events() == ["worker.no_means"]
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_what_is_told_of_a_worker_that_is_not_there(company: Company) -> None:
