@@ -105,7 +105,7 @@ class Runtime:
         listen = tuple(binding.endpoint for binding in bindings)
         settings = _fit(replace(settings, listen=listen), log)
         self._live = live = LiveSettings(settings)
-        self._rereading = Rereading(live, asked, read, log, fit=lambda asked: _fit(asked, log))
+        self._rereading = Rereading(live, asked, read, log, fit=self._fit_beside_plugins)
         self._sink = sink
         self._log = log
         self._loop = Loop(self._on_error)
@@ -135,6 +135,8 @@ class Runtime:
         self._plugins = self._make_plugins()
         self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
+        self._workers_beside = 0  # that the settings are fit for
+        self._plugins.follow(self._make_room_for_plugins)
         meters = self._plugins.meters
         self._hooking = Hooking(
             self._loop, log, self._plugins, meters=meters, api_prefix=settings.api_prefix
@@ -346,6 +348,15 @@ class Runtime:
             of_slots=is_short(pool.slots_taken, self._live.now.ephemeral_concurrency),
         )
 
+    def _make_room_for_plugins(self) -> None:
+        """Where there are more of them than before, or fewer, others have other shares."""
+        if self._plugins.workers_most != self._workers_beside:
+            self._rereading.fit_again()
+
+    def _fit_beside_plugins(self, asked: Settings) -> Settings:
+        self._workers_beside = self._plugins.workers_most
+        return _fit(asked, self._log, beside=self._workers_beside)
+
     def _accept_more(self) -> None:
         """There may be room again: those who wait may come."""
         for listener in self._listeners:
@@ -357,9 +368,9 @@ class Runtime:
         self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)
 
 
-def _fit(settings: Settings, log: Log) -> Settings:
+def _fit(settings: Settings, log: Log, *, beside: int = 0) -> Settings:
     """The settings as far as the limit of open files allows them, and said where it does not."""
-    fitted = fit(settings)
+    fitted = fit(settings, beside=beside)
     if fitted.connections_max < settings.connections_max:
         log.warn(
             "runtime.connections_limited",

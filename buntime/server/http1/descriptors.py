@@ -30,20 +30,24 @@ class Share(NamedTuple):
     workers: int
 
 
-def fit(settings: Settings) -> Settings:
+def fit(settings: Settings, *, beside: int = 0) -> Settings:
     """The settings as far as descriptors allow them; raises the soft limit to what they need.
 
-    Raises UsageError where too few are allowed to serve anybody.
+    `beside` is how many workers there may be beside the pool's, those of plugins: they have theirs
+    before anybody else, as long as enough is left to serve somebody. Raises UsageError where too
+    few are allowed to serve anybody.
     """
     wanted = settings.pool_size + workers_beside(settings.pool_size) + settings.spare_workers
     connections = settings.connections_max
-    limit = _raise_limit(_OURS + wanted * OF_A_WORKER + connections * OF_A_CONNECTION)
+    needed = _OURS + (wanted + beside) * OF_A_WORKER + connections * OF_A_CONNECTION
+    limit = _raise_limit(needed)
     if limit < _LIMIT_AT_LEAST:
         raise UsageError(
             f"the limit of open files is {limit}; raise it to {_LIMIT_AT_LEAST} or more, "
             "with `ulimit -n` or LimitNOFILE="
         )
-    share = divide(limit, connections=connections, workers=wanted)
+    left = max(_LIMIT_AT_LEAST, limit - beside * OF_A_WORKER)
+    share = divide(left, connections=connections, workers=wanted)
     if share.workers < wanted:
         spares = min(settings.spare_workers, share.workers // 4)
         settings = replace(

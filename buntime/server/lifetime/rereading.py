@@ -30,6 +30,10 @@ class Rereading:
         self._fit = fit
         self._log = log
 
+    def fit_again(self) -> None:
+        """This machine allows something else of what was asked for."""
+        self._live.replace(self._fit(replace(self._asked, listen=self._live.now.listen)))
+
     def reread(self) -> None:
         """Take what has changed. Settings with a fault change nothing."""
         try:
@@ -44,5 +48,5 @@ class Rereading:
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
         if changed:
-            self._live.replace(self._fit(replace(self._asked, listen=self._live.now.listen)))
+            self.fit_again()
             self._log.info("settings.changed", "settings changed", names=changed)

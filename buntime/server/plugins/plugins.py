@@ -39,6 +39,7 @@ from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
 _LOOK_S = 1.0  # in development: how often changes are looked for
+_WORKERS_MOST = 2  # of one plugin: one that serves, and one that loads to take its place
 _STARTS_PER_CORE = 2  # at once
 _SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
 
@@ -97,6 +98,11 @@ class Plugins:
 
     def __repr__(self) -> str:
         return f"Plugins({self.roster!r})"
+
+    @property
+    def workers_most(self) -> int:
+        """How many workers those that run may have, beside the pool's."""
+        return _WORKERS_MOST * len(self.roster.lives)
 
     # For requests
 

@@ -24,12 +24,12 @@ import json, resource, sys
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import load_settings
 from buntime.server.http1.descriptors import fit
-limit, args = int(sys.argv[1]), json.loads(sys.argv[2])
+limit, args, beside = int(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 64), limit))
 environ = {"RUNTIME_WORKER_DIRS": "/apps"}
 asked = load_settings(args=args, environ=environ, dotenv={}, mode="pyz", cores=2)
 try:
-    fitted = fit(asked)
+    fitted = fit(asked, beside=beside)
 except UsageError as exc:
     print(json.dumps(str(exc)))
 else:
@@ -38,8 +38,8 @@ else:
 """
 
 
-def fitted(limit: int, **args: str) -> Any:
-    command = [sys.executable, "-c", FIT, str(limit), json.dumps(args)]
+def fitted(limit: int, *, beside: int = 0, **args: str) -> Any:
+    command = [sys.executable, "-c", FIT, str(limit), json.dumps(args), str(beside)]
     return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
 
 
@@ -73,6 +73,20 @@ def test_settings_fit(limit: int, spares: str) -> None:
     assert soft == limit
     workers = pool_size + workers_beside(pool_size) + spare_workers
     assert need(connections, workers) + SPARE <= limit
+    assert min(connections, pool_size) >= 1
+
+
+@pytest.mark.parametrize("limit", [256, 1024])
+def test_workers_of_plugins_fit(limit: int) -> None:
+    """They are beside the pool's size, and have theirs before anybody else."""
+    connections, pool_size, spare_workers, _ = fitted(limit, beside=20)
+    workers = pool_size + workers_beside(pool_size) + spare_workers + 20
+    assert need(connections, workers) + SPARE <= limit
+
+
+def test_more_plugins_than_fit() -> None:
+    """Somebody is served all the same."""
+    connections, pool_size, _, _ = fitted(100, beside=1000)
     assert min(connections, pool_size) >= 1
 
 
