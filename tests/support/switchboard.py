@@ -45,7 +45,8 @@ class FakePlugins:
 class Exchange:
     """A switchboard; `shop` calls, and `store` is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
+        """`changes` are of its switchboard."""
         self.shop = FarEnd()
         self.store = FarEnd(2, beside=self.shop)
         self.plugins = FakePlugins()
@@ -57,6 +58,7 @@ class Exchange:
             self.plugins,
             meters=self.meters,
             forget=lambda plugin, tag: self.forgotten.append((plugin, tag)),
+            **changes,
         )
         self.ends = [self.shop, self.store]
         self.connect(self.shop, "app:shop", "kv", "raw", "gone")

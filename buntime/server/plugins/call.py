@@ -15,14 +15,20 @@ from typing import Protocol
 
 from buntime import wire
 from buntime.core.plugins.callcontents import Answer, Arguments, State, cost_of
+from buntime.core.plugins.callmemory import TOO_MUCH, CallMemory
 from buntime.core.plugins.callwindow import CallWindow
-from buntime.core.plugins.services import AWAY, LATE, MOVED, ServiceFault
+from buntime.core.plugins.services import AWAY, BUSY, LATE, MOVED, ServiceFault
 from buntime.core.plugins.services import Call as Asked
 from buntime.core.telemetry.pluginmeters import Outcome
 from buntime.server.loop import TimeoutQueue
 from buntime.server.pool.calling import Calling, line_of
 
-_OUTCOMES = {LATE: Outcome.LATE, AWAY: Outcome.AWAY, MOVED: Outcome.MOVED}
+_OUTCOMES = {
+    LATE: Outcome.LATE,
+    AWAY: Outcome.AWAY,
+    BUSY: Outcome.BUSY,
+    MOVED: Outcome.MOVED,
+}
 
 
 class Ends(Protocol):
@@ -47,6 +53,8 @@ class ServiceCall:
         "_for_provider",
         "_has_begun",
         "_held",
+        "_held_bytes",
+        "_memory",
         "_payload",
         "_timeouts",
         "caller",
@@ -62,6 +70,7 @@ class ServiceCall:
     def __init__(
         self,
         ends: Ends,
+        memory: CallMemory,
         maker: Calling,
         number: int,
         asked: Asked,
@@ -71,6 +80,7 @@ class ServiceCall:
         made_s: float,
     ) -> None:
         self._ends = ends
+        self._memory = memory
         self._arguments = arguments
         self._answer = Answer()
         self._for_provider = CallWindow()  # pieces of arguments
@@ -90,6 +100,7 @@ class ServiceCall:
         # before: what it is to be called with
         self._payload = b""
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._fields: wire.Message = {
             "service": asked.service,
             "method": asked.method,
@@ -113,8 +124,9 @@ class ServiceCall:
 
     def wait(self, payload: bytes) -> None:
         """Hold what there is until `open`. Raises ValueError where that could not be sent."""
-        line_of({**self._fields, "type": wire.CALL, "id": self.caller_number}, payload)
+        line = line_of({**self._fields, "type": wire.CALL, "id": self.caller_number}, payload)
         self._payload = payload
+        self._hold(len(line) + len(payload))
 
     def open(self, provider: Calling, number: int, payload: bytes | None = None) -> None:
         """Call this worker. Raises ValueError where what it is called with is nothing to send."""
@@ -123,6 +135,7 @@ class ServiceCall:
         fields, self._fields = self._fields, {}
         provider.take(number, self, fields, payload)
         self.provider, self.provider_number = provider, number
+        self._hold(-self._held_bytes)
         held, self._held = self._held, []
         for piece in held:
             provider.post(number, {"type": wire.ITEM}, piece)
@@ -140,8 +153,11 @@ class ServiceCall:
     def on_argument(self, payload: bytes) -> None:
         self._arguments.take(len(payload))
         self._for_provider.on_sent(cost_of(len(payload)))
-        if self.provider is None:
+        if not self._has_room():
+            self._run_out()
+        elif self.provider is None:
             self._held.append(payload)
+            self._hold(len(payload))
         else:
             self.provider.post(self.provider_number, {"type": wire.ITEM}, payload)
 
@@ -199,7 +215,9 @@ class ServiceCall:
     def _pass_on(self, message: wire.Message, payload: bytes) -> None:
         """What the provider says goes to the caller, if it waits; with the end all is over."""
         maker = self.maker
-        if maker is not None:
+        if maker is not None and not maker.has_room:
+            self._run_out()
+        elif maker is not None:
             maker.post(self.caller_number, message, payload)
             self._has_begun = True
         if self._answer.state is State.ENDED:
@@ -209,6 +227,22 @@ class ServiceCall:
                 self.provider = None
             self._ends.on_provider_done(self)
             self._let_caller_go()
+
+    def _has_room(self) -> bool:
+        """May more of its arguments wait, if they have to?"""
+        if self.provider is None:
+            return not self._memory.is_full
+        return self.provider.has_room
+
+    def _run_out(self) -> None:
+        """There is no memory for more of it."""
+        self.fail(BUSY, TOO_MUCH)
+        if self._answer.state is not State.ENDED:
+            self._cancel("caller")
+
+    def _hold(self, by_bytes: int) -> None:
+        self._held_bytes += by_bytes
+        self._memory.change(by_bytes)
 
     def _broken_off(self, error: dict[str, str]) -> wire.Message:
         if self._has_begun:
@@ -220,6 +254,7 @@ class ServiceCall:
         if maker is not None:
             maker.made.pop(self.caller_number, None)
             self._stop_time()
+            self._hold(-self._held_bytes)
             self._held.clear()
             self._payload = b""
             self._ends.on_caller_done(self)

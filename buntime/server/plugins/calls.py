@@ -13,6 +13,7 @@ from typing import Protocol
 
 from buntime import wire
 from buntime.core.plugins.callcontents import Arguments
+from buntime.core.plugins.callmemory import MEMORY_MAX_BYTES, TOO_MUCH, CallMemory
 from buntime.core.plugins.services import (
     AWAY,
     BUSY,
@@ -30,7 +31,7 @@ from buntime.server.plugins.call import ServiceCall
 from buntime.server.pool.calling import Calling
 from buntime.server.pool.worker import Worker
 
-_TAKEN_MAX = 1000  # calls of all callers that one worker has in hand: each may take 256 KiB here
+_TAKEN_MAX = 1000  # calls of all callers that one worker has in hand
 _LEAST_S = 1 / 32
 _STEPS_PER_DOUBLING = 8  # of times: callers may name any, and each has its queue for good
 
@@ -62,12 +63,14 @@ class Calls:
         *,
         meters: PluginMeters,
         forget: Callable[[str, str], None],
+        memory_max_bytes: int = MEMORY_MAX_BYTES,
     ) -> None:
         """`forget` drops what is kept of a plugin's verdicts with a tag."""
         self._loop = loop
         self._meters = meters
         self._plugins = plugins
         self._forget = forget
+        self.memory = CallMemory(memory_max_bytes)
         self._budget = CallBudget()
         # Those that callers have given up, and plugins have not: by both. They are begun when the
         # caller's budget has let go of them, so that as many as that has may come on top.
@@ -93,7 +96,14 @@ class Calls:
             calling.post(number, {"type": wire.RESULT, "ok": False, "error": fault.dump()})
             return
         call = ServiceCall(
-            self, calling, number, asked, provider.plugin, arguments, made_s=self._loop.now
+            self,
+            self.memory,
+            calling,
+            number,
+            asked,
+            provider.plugin,
+            arguments,
+            made_s=self._loop.now,
         )
         calling.made[number] = call
         call.start_time(self._timeouts(asked.timeout_s))
@@ -140,6 +150,8 @@ class Calls:
                 raise ServiceFault(AWAY, f"{name}, which offers {provider.service}, does not serve")
         elif len(worker.calling.taken) >= _TAKEN_MAX:
             raise ServiceFault(BUSY, f"{name} has {_TAKEN_MAX} calls in hand")
+        if self.memory.is_full if worker is None else not worker.calling.has_room:
+            raise ServiceFault(BUSY, TOO_MUCH)
         if not calling.may_make_more:
             raise ServiceFault(BUSY, "what earlier calls gave is not read")
         if self._left.count(_both(calling.caller.name, name)) >= CALLS_MAX:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from buntime import wire
+from buntime.core.plugins.callmemory import CallMemory
 from buntime.core.plugins.services import CALLS_MAX
 from buntime.core.pool import claims
 from buntime.core.pool.smalltalk import SmallTalk
@@ -45,6 +46,8 @@ class Call(Protocol):
 class Switchboard(Protocol):
     """Who connects callers and services."""
 
+    memory: CallMemory
+
     def on_call(
         self, calling: "Calling", number: int, message: wire.Message, payload: bytes
     ) -> None:
@@ -69,7 +72,17 @@ class Calling:
     """Of one worker. `made` and `taken` are the calls under way, kept by the switchboard's calls;
     one that is taken stays until the worker has ended it."""
 
-    __slots__ = ("_board", "_count", "_talk", "_unread", "caller", "channel", "made", "taken")
+    __slots__ = (
+        "_board",
+        "_count",
+        "_talk",
+        "_unread",
+        "_waiting_bytes",
+        "caller",
+        "channel",
+        "made",
+        "taken",
+    )
 
     def __init__(self, channel: Channel[Any]) -> None:
         self.channel = channel
@@ -78,6 +91,7 @@ class Calling:
         self._count = 0  # of calls, ever
         self._talk = SmallTalk(0.0)
         self._unread = 0  # answers that wait for the kernel to take what was sent before
+        self._waiting_bytes = 0  # that are counted, of what the kernel has not taken
         # once its app is known
         self._board: Switchboard | None = None
         self.caller = _NOBODY
@@ -102,14 +116,20 @@ class Calling:
         line = line_of({"type": wire.CALL, "id": number, **message}, payload)
         self.taken[number] = call
         self._count += 1
-        self.channel.post_line(line, payload)
+        self._post(line, payload)
 
     def post(self, number: int, message: wire.Message, payload: bytes = b"") -> None:
         """Tell it of a call. Raises ValueError as `line_of` does."""
         line = line_of({**message, "id": number}, payload)
         if self.channel.is_backed_up and number < 0:
             self._unread += 1
-        self.channel.post_line(line, payload)
+        self._post(line, payload)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes what is sent to it, or there is memory for that to wait."""
+        board = self._board
+        return not self.channel.is_backed_up or board is None or not board.memory.is_full
 
     # What the worker says
 
@@ -175,12 +195,29 @@ class Calling:
 
     def lose(self) -> None:
         """It has ended."""
+        self._on_sent()
         made, taken = self.made, self.taken
         self.made, self.taken = {}, {}
         for call in made.values():
             call.on_caller_lost()
         for call in taken.values():
             call.on_provider_lost()
+
+    # What waits for it
+
+    def _post(self, line: bytes, payload: bytes) -> None:
+        channel, board = self.channel, self._board
+        channel.post_line(line, payload)
+        if channel.is_backed_up and board is not None:
+            channel.call_when_sent(self._on_sent)
+            waiting_bytes = channel.backlog_bytes + len(line) + len(payload)
+            board.memory.change(waiting_bytes - self._waiting_bytes)
+            self._waiting_bytes = waiting_bytes
+
+    def _on_sent(self) -> None:
+        if self._board is not None:
+            self._board.memory.change(-self._waiting_bytes)
+        self._waiting_bytes = 0
 
 
 def line_of(message: wire.Message, payload: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ much as the credit of all requests allows; it is never copied.
 
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from buntime.server.loop import READ, WRITE, Loop
@@ -54,12 +54,13 @@ class Channel(Generic[L]):
         # output of this turn, and what the kernel did not take of earlier ones
         self._turn: list[bytes] = []
         self._backlog: deque[memoryview] = deque()
+        self.backlog_bytes = 0  # that the kernel did not take
         self._when_sent: dict[Callable[[], None], None] = {}  # each once, in their order
         loop.register(sock, READ, self)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
-        return f"Channel({state}, {sum(map(len, self._backlog))} bytes wait)"
+        return f"Channel({state}, {self.backlog_bytes} bytes wait)"
 
     @property
     def is_open(self) -> bool:
@@ -102,15 +103,15 @@ class Channel(Generic[L]):
                     data = turn[0] if len(turn) == 1 else b"".join(turn)
                     sent = sock.send(data)
                     if sent < total:
-                        self._backlog.append(memoryview(data)[sent:])
+                        self._put_off([memoryview(data)[sent:]])
                     turn = []
-            self._backlog.extend(map(memoryview, turn))
+            self._put_off(map(memoryview, turn))
             while self._backlog:
                 buffers = [self._backlog[i] for i in range(min(len(self._backlog), _BUFFERS_MAX))]
                 self._drop_sent(sock.sendmsg(buffers))
         except BlockingIOError:
             if not self._backlog:
-                self._backlog.extend(map(memoryview, turn))
+                self._put_off(map(memoryview, turn))
         except OSError:
             return  # the worker is going; its end is told by the channel or the process
         events = READ | WRITE if self._backlog else READ
@@ -118,7 +119,13 @@ class Channel(Generic[L]):
             self._events = events
             self._loop.modify(sock, events, self)
 
+    def _put_off(self, buffers: Iterable[memoryview]) -> None:
+        for buffer in buffers:
+            self._backlog.append(buffer)
+            self.backlog_bytes += len(buffer)
+
     def _drop_sent(self, sent: int) -> None:
+        self.backlog_bytes -= sent
         while sent:
             first = self._backlog[0]
             if sent < len(first):

@@ -388,6 +388,97 @@ def test_too_many_given_up(made: Exchange) -> None:
     assert made.begin(-101) == CALLS_MAX + 1
 
 
+# Memory
+
+FEW_BYTES = 1_000_000
+
+
+@pytest.fixture
+def small() -> Iterator[Exchange]:
+    exchange = Exchange(memory_max_bytes=FEW_BYTES)
+    yield exchange
+    exchange.close()
+    assert exchange.shop.errors == []
+
+
+def held(made: Exchange) -> int:
+    """What waits in the runtime, for both sides and for plugins that are to serve."""
+    return sum(far.worker.calling.channel.backlog_bytes for far in made.ends)
+
+
+def call_until_busy(made: Exchange, payload: bytes) -> None:
+    """By many apps, as one may make 64 calls alone."""
+    for n in range(10):
+        far = made.another(f"app:n{n}", "kv")
+        for number in range(1, CALLS_MAX + 1):
+            far.say("CALL", payload, **call_message(-number, args=[{"$bytes": len(payload)}]))
+            for _, said, _ in far.hear():
+                assert said["error"]["code"] == "busy"
+                assert "memory" in said["error"]["message"]
+                return
+    raise AssertionError("it never has enough")
+
+
+def test_a_plugin_that_does_not_read(small: Exchange) -> None:
+    """What waits for it is bounded over all callers; others are called meanwhile."""
+    call_until_busy(small, bytes(MAX_PAYLOAD))
+    assert FEW_BYTES <= small.calls.memory.size_bytes < FEW_BYTES + 200_000
+    assert held(small) < FEW_BYTES + 200_000
+    while small.store.hear():
+        pass
+    small.store.loop.run_once(0)
+    assert small.calls.memory.size_bytes == 0
+    assert small.begin(-1)
+
+
+def test_a_plugin_that_is_yet_to_serve(small: Exchange) -> None:
+    """What is held for it is counted, and given back as it is called or the callers leave."""
+    del small.plugins.workers["store"]
+    small.plugins.coming.add("store")
+    call_until_busy(small, bytes(MAX_PAYLOAD))
+    assert small.calls.memory.size_bytes >= FEW_BYTES
+    for far in small.ends[2:]:
+        far.worker.drain()
+    assert small.calls.memory.size_bytes == 0
+
+
+def test_pieces_of_arguments_beyond_the_memory(small: Exchange) -> None:
+    """That call gets `busy`, and the plugin is told that nobody waits."""
+    number = small.begin(-1, **LARGE)
+    call_until_busy(small, bytes(MAX_PAYLOAD))
+    small.shop.say("ITEM", PIECE, id=-1)
+    assert small.code() == "busy"
+    told = []
+    while heard := small.store.hear():
+        told += [said for kind, said, _ in heard if kind == "CANCEL"]
+    assert told == [{"type": "CANCEL", "id": number, "reason": "caller"}]
+
+
+def test_a_caller_that_does_not_read(small: Exchange) -> None:
+    """Its stream ends with `busy`, and the plugin is told; whoever reads is not held up."""
+    stream = small.begin(-1)
+    small.store.say("RESULT", id=stream, ok=True, stream=True)
+    for number in itertools.count(2):
+        is_backed_up = small.shop.worker.calling.channel.is_backed_up
+        small.store.say("RESULT", id=small.begin(-number), ok=True, value="v" * 60_000)
+        if is_backed_up:
+            break
+    assert small.calls.memory.size_bytes > 0
+    small.calls.memory.change(FEW_BYTES)
+    other = small.another("app:other", "kv")
+    other.say("CALL", **call_message(-1))
+    small.store.say("RESULT", id=small.called()["id"], **OK)
+    assert [kind for kind, _, _ in other.hear()] == ["RESULT"]
+    small.store.say("ITEM", PIECE, id=stream, text=10, total=len(PIECE))
+    assert small.store.kinds() == ["CANCEL"]
+    told = []
+    while heard := small.shop.hear():
+        told += heard
+    assert told[-1][1]["error"]["code"] == "busy"
+    small.calls.memory.change(-FEW_BYTES)
+    assert small.calls.memory.size_bytes == 0
+
+
 # Hostile workers
 
 
