@@ -21,6 +21,7 @@ class Gatherers:
     def __init__(
         self, loop: Loop, *, slots: Callable[[], int], submit: Callable[[Exchange, App], None]
     ) -> None:
+        self._loop = loop
         self._submit = submit
         self._slots = slots
         self._pauses = loop.new_timeouts(PAUSE_S)
@@ -55,8 +56,9 @@ class Gatherers:
 
     def on_pause(self, gatherer: "Gatherer") -> None:
         """Nothing has come for a while: go on without, or look again after another while."""
-        if self._gathering.may_go(self._slots(), _lacks):
-            self._gathering.let_go(gatherer)
+        now = self._loop.now
+        if self._gathering.may_go(self._slots(), _lacks, now):
+            self._gathering.let_go(gatherer, now)
             self._go_on(gatherer)
         else:
             self._pauses.start(gatherer)

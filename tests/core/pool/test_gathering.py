@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from buntime.core.pool.gathering import MEMORY_MAX_BYTES, Gathering
+from buntime.core.pool.gathering import MEMORY_MAX_BYTES, SPACING_S, Gathering
 
 
 def test_half_of_the_slots_are_for_those_that_lack_nothing() -> None:
@@ -16,18 +16,27 @@ def test_half_of_the_slots_are_for_those_that_lack_nothing() -> None:
     for request in sorted(lacking):
         gathering.take(request, 10)
     went = []
-    for request in ("a", "b", "c"):
-        if gathering.may_go(4, lacking.__contains__):
-            gathering.let_go(request)
+    for now, request in enumerate("abc"):
+        if gathering.may_go(4, lacking.__contains__, now):
+            gathering.let_go(request, now)
             went.append(request)
     assert (went, gathering.size_bytes) == (["a", "b"], 10)
     lacking.remove("a")
-    assert gathering.may_go(4, lacking.__contains__)
+    assert gathering.may_go(4, lacking.__contains__, 3)
 
 
 def test_one_may_always_go() -> None:
     """Also where half of the slots is none."""
-    assert Gathering().may_go(1, lambda _: True)
+    assert Gathering().may_go(1, lambda _: True, 0)
+
+
+def test_those_that_lack_some_go_one_after_the_other() -> None:
+    """Though there are slots for more: each takes a spare."""
+    gathering = Gathering()
+    gathering.take("a", 10)
+    gathering.let_go("a", 5.0)
+    assert not gathering.may_go(8, lambda _: True, 5.0 + SPACING_S * 0.9)
+    assert gathering.may_go(8, lambda _: True, 5.0 + SPACING_S)
 
 
 def test_memory_is_bounded() -> None:
@@ -52,6 +61,7 @@ class GatheringMachine(RuleBasedStateMachine):
         self.waiting: dict[int, int] = {}
         self.lacking: set[int] = set()
         self.last = 0
+        self.now = 0.0
 
     @rule(size=st.integers(0, 1000))
     def comes(self, size: int) -> None:
@@ -77,12 +87,13 @@ class GatheringMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def pauses(self, data: st.DataObject) -> None:
         request = data.draw(st.sampled_from(sorted(self.waiting)))
-        may_go = self.gathering.may_go(self.slots, self.lacking.__contains__)
+        self.now += SPACING_S
+        may_go = self.gathering.may_go(self.slots, self.lacking.__contains__, self.now)
         assert may_go == (len(self.lacking) < max(1, self.slots // 2))
         if may_go:
             del self.waiting[request]
             self.lacking.add(request)
-            self.gathering.let_go(request)
+            self.gathering.let_go(request, self.now)
 
     @precondition(lambda self: self.lacking)
     @rule(data=st.data())
