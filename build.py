@@ -77,7 +77,7 @@ def spread() -> list[str]:
 
 
 def chaos(args: list[str]) -> int:
-    """Kill, stop, flood and redeploy under checked traffic: chaos --seconds 600 --seed 1"""
+    """Kill, stop, flood and redeploy under checked traffic: chaos --seconds 60 --seed 1"""
     python = environment("dev")
     os.chdir(ROOT)
     become([str(python), "-m", "tests.chaos", *args])

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.run import run
+from tests.siege.attacks import ATTACKS
 
 
 def main() -> int:
@@ -16,13 +17,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--env", choices=["production", "development"], default="production")
+    parser.add_argument("--attack", choices=list(ATTACKS), default="", help="beside the traffic")
     parser.add_argument("--keep", type=Path, help="keep apps and log in this new folder")
     args = parser.parse_args()
     print(f"seed {args.seed}, {args.seconds:g} s in {args.env}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         folder = args.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        verdict = run(folder, seconds=args.seconds, seed=args.seed, env=args.env)
+        verdict = run(
+            folder, seconds=args.seconds, seed=args.seed, env=args.env, attack=args.attack
+        )
     print(verdict)
     return 1 if verdict.failures else 0
 

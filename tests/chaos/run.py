@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import resource
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from tests.chaos.subject import Subject, subject
 from tests.chaos.traffic import ATTEMPT_S, Traffic
 from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
 from tests.chaos.verdict import CUT, Verdict, judge
+from tests.siege.apps import write_hostile
+from tests.siege.attacker import attacker
 
 QUIET_S = 30.0  # after the last answer: time for workers that are to end
 STOPPED_IN_S = 20.0
@@ -56,18 +62,21 @@ CLIENTS = [
 PINNED = "@1.1.0"
 
 
-def run(folder: Path, *, seconds: float, seed: int, env: str) -> Verdict:
-    """Chaos for so many seconds, in `env` (production or development)."""
+def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") -> Verdict:
+    """Chaos for so many seconds, in `env` (production or development), beside this attack."""
     raise_descriptor_limit()
     apps = folder / "apps"
     apps.mkdir()
     deployer = Deployer(apps, folder / "ledger")
     write_apps(deployer)
+    if attack:
+        write_hostile(apps)
     with subject(apps, folder / "log", {**POOL, "RUNTIME_ENV": env}) as runtime:
         journal = Journal()
         traffic = Traffic(runtime.port, journal, seed)
         edits = env == "development"
-        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, edits=edits))
+        attacked = functools.partial(attacker, attack, runtime.port) if attack else _nobody
+        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, attacked, edits=edits))
         ledger = folder / "ledger"
         return judge(journal, deployer.apps, runtime, ledger, end, shows_broken=edits)
 
@@ -98,8 +107,20 @@ def write_apps(deployer: Deployer) -> None:
         deployer.add(f"crowd{number}", (SYNC, ASYNC)[number % 2], ttl=60)
 
 
+@contextlib.contextmanager
+def _nobody() -> Iterator[None]:
+    """No attacker."""
+    yield
+
+
 async def _drive(
-    runtime: Subject, deployer: Deployer, traffic: Traffic, seconds: float, *, edits: bool
+    runtime: Subject,
+    deployer: Deployer,
+    traffic: Traffic,
+    seconds: float,
+    attacked: Callable[[], AbstractContextManager[None]],
+    *,
+    edits: bool,
 ) -> dict[str, Any]:
     trouble = Trouble(runtime, deployer, traffic, edits=edits)
     apps = deployer.apps
@@ -115,7 +136,8 @@ async def _drive(
     over = asyncio.get_running_loop().call_later(seconds, traffic.is_over.set)
     try:
         async with asyncio.timeout(seconds + 2 * ATTEMPT_S):
-            await asyncio.gather(making, *clients)
+            with attacked():
+                await asyncio.gather(making, *clients)
     finally:
         over.cancel()
         traffic.is_over.set()

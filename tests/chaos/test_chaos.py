@@ -19,3 +19,13 @@ def test_no_request_is_lost(tmp_path: Path, env: str, seconds: float) -> None:
     verdict = run(tmp_path, seconds=seconds, seed=seed, env=env)
     print(verdict)
     assert verdict.failures == []
+
+
+@pytest.mark.timeout(120)
+def test_no_request_is_lost_beside_an_attacker(tmp_path: Path) -> None:
+    """Pings, pipelined requests and tiny messages without end, by eight connections."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    verdict = run(tmp_path, seconds=5, seed=seed, env="production", attack="eight-at-once")
+    print(verdict)
+    assert verdict.failures == []

@@ -79,9 +79,14 @@ def websocket(ws):
 
 
 def write_apps(folder: Path) -> None:
-    """The apps of a siege, and a large file."""
+    """The apps of a siege."""
     write_app(folder / "calm", {"app.py": _CALM}, ttl=3600)
     write_app(folder / "once", {"app.py": _CALM}, ttl=0)
+    write_hostile(folder)
+
+
+def write_hostile(folder: Path) -> None:
+    """What is attacked, and what attacks; and a large file."""
     write_app(folder / "hostile", {"app.py": _HOSTILE}, ttl=3600, timeout=5, concurrency=20)
     write_app(folder / "hostile-once", {"app.py": _HOSTILE}, ttl=0, timeout=30)
     write_app(folder / "ends-late", {"app.py": _ENDS_LATE}, ttl=0)

@@ -136,6 +136,35 @@ def _ask_for_ever(port: int, path: str) -> None:
         ask(port, path)
 
 
+@attack
+def calls_flood(port: int) -> None:
+    """An app that calls a service over and over, by 70 threads."""
+    ask(port, "/floods/calls")
+    time.sleep(3600)
+
+
+@attack
+def held_calls(port: int) -> None:
+    """The same of a method that takes long: most calls find no place."""
+    ask(port, "/floods/held")
+    time.sleep(3600)
+
+
+@attack
+def items_flood(port: int) -> None:
+    """Streams without end, as fast as they are taken."""
+    ask(port, "/floods/items")
+    time.sleep(3600)
+
+
+@attack
+def slow_hook(port: int) -> None:
+    """Requests whose hook takes a second, a hundred at a time."""
+    for _ in range(100):
+        threading.Thread(target=_ask_for_ever, args=[port, "/hostile/"], daemon=True).start()
+    time.sleep(3600)
+
+
 # One client, much at once
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from tests.chaos.subject import Subject
 from tests.siege.apps import write_apps
+from tests.siege.attacker import attacker
+from tests.siege.plugins import write_plugins
 from tests.siege.timing import Timing, time_answers
-from tests.support.harness import ROOT
 
 BOUND_S = 0.03  # how much later the others' 99th answer of 100 may come
 # What the attacked share: with it the attacks are quick to reach a limit, if there is one to reach.
@@ -27,6 +24,7 @@ _VICTIMS = dict.fromkeys(
 )
 # Slow readers are ended by a rate, and others may wait for as long as it is taken over.
 _BOUNDS_S = {"slow-answers": 8.0}
+_PLUGGED = ("calls-flood", "held-calls", "items-flood", "slow-hook")  # those with plugins
 _STOP_S = 15.0
 _RAMP_S = 1.0  # that an attack has to unfold, in which nothing is timed
 
@@ -82,11 +80,14 @@ def _round(folder: Path, name: str, seconds: float) -> Round:
     folder.mkdir(parents=True)
     write_apps(folder / "apps")
     path = _VICTIMS.get(name, "/calm/")  # of an app whose worker stays
-    subject = Subject(folder / "apps", folder / "log", {**_SETTINGS, "RUNTIME_ENV": "production"})
+    env = {**_SETTINGS, "RUNTIME_ENV": "production"}
+    if name in _PLUGGED:
+        env |= write_plugins(folder, folder / "apps")
+    subject = Subject(folder / "apps", folder / "log", env)
     try:
         time_answers(subject.port, path, 0.5)
         before = time_answers(subject.port, path, seconds)
-        with _attacker(name, subject.port):
+        with attacker(name, subject.port):
             time.sleep(_RAMP_S)
             under = time_answers(subject.port, path, seconds)
         subject.process.send_signal(signal.SIGTERM)
@@ -98,16 +99,3 @@ def _round(folder: Path, name: str, seconds: float) -> Round:
         subject.process.kill()
         subject.process.wait()
     return Round(before, under, has_stopped)
-
-
-@contextlib.contextmanager
-def _attacker(name: str, port: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.siege.attacks", name, str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ}, start_new_session=True)
-    try:
-        yield
-        if process.poll() is not None:
-            raise RuntimeError(f"the attacker {name} has ended with {process.returncode}")
-    finally:
-        process.kill()
-        process.wait()
