@@ -9,7 +9,7 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
-from itertools import count
+from itertools import count, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -97,6 +97,10 @@ class TimeoutQueue:
     def oldest(self) -> Expiring:
         """Whose time was started first. There must be somebody."""
         return next(iter(self._deadlines))
+
+    def eldest(self, most: int) -> list[tuple[Expiring, float]]:
+        """The first ones, and when the time of each was started, in the loop's seconds."""
+        return [(who, at - self.duration_s) for who, at in islice(self._deadlines.items(), most)]
 
     def oldest_s(self) -> float:
         """When that was, in the loop's seconds."""

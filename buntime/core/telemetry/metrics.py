@@ -145,7 +145,7 @@ DISPLACED = Family(
     "buntime_connections_displaced_total",
     Kind.COUNTER,
     Scope.RUNTIME,
-    "connections without a request that were closed for new ones, at the limit",
+    "connections that were idle, or whose clients took nothing, closed for new ones at the limit",
 )
 REFUSED = Family(
     "buntime_connections_refused_total",

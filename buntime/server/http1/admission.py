@@ -5,6 +5,9 @@ is idle the longest: between two requests, or answered for the last time and sti
 has a request under way stays. So nobody keeps others out by doing nothing, and many who come at
 once and ask for nothing push out one another, not those who were in.
 
+Where nobody is idle, one goes who has taken nothing of its answer for a while, the longest one
+first; not WebSockets and event streams, which may be as slow as they like.
+
 Where nobody can go, newcomers wait in the kernel's backlog, and the next answer is the last one of
 its connection, whatever its client has sent behind that request: those who wait come next.
 """
@@ -22,12 +25,26 @@ from buntime.server.telemetry.logs import Log
 _HEAD_GRACE_S = 0.01
 # Who has asked so lately is about to ask again, and does not expect to be closed.
 _IDLE_GRACE_S = 0.1
+# Who takes nothing for so long is slow, or gone: a lost packet is sent again before.
+_STALL_S = 2.0
 _TRIES = 8  # of those who are found to have sent a request just now
 _TELL_S = 60.0  # between two records of the same kind
 
 
+class Answering(Protocol):
+    """A request under way."""
+
+    is_event_stream: bool
+
+    @property
+    def link(self) -> object | None: ...
+    def cut(self) -> None: ...
+
+
 class Displaceable(Protocol):
     """A connection, as far as it can go for another one."""
+
+    exchange: Answering | None
 
     def read_ahead(self) -> None:
         """Take what has come of a request and was not read yet."""
@@ -50,8 +67,10 @@ class Admission:
         self._silent = timeouts[Due.SILENCE]
         self._idle = timeouts[Due.REQUEST]
         self._heads = timeouts[Due.HEAD]
+        self._taking = timeouts[Due.SENT]
         self._count = count
         self.connections_max = 1
+        self.stall_s = _STALL_S
         self.displaced = Tally(every_s=_TELL_S)
         self._full = Tally(every_s=_TELL_S)
         self._waiting: set[object] = set()
@@ -76,7 +95,25 @@ class Admission:
                 self._tell_of_displaced()
             if self.has_room:
                 return True
-        return False
+        return self._end_stalled()
+
+    def _end_stalled(self) -> bool:
+        """End the one that has taken nothing for the longest; returns whether one may come."""
+        now = self._loop.now
+        for each, since_s in self._taking.eldest(_TRIES):
+            who = cast(Displaceable, each)
+            if now - since_s < self.stall_s:
+                break
+            exchange = who.exchange
+            if exchange is None:
+                self._loop.guard(who.abort)
+            elif exchange.link is None and not exchange.is_event_stream:
+                self._loop.guard(exchange.cut)
+            else:
+                continue
+            self._tell_of_displaced()
+            break
+        return self.has_room
 
     def _have_give_way(self, who: Displaceable, queue: TimeoutQueue) -> None:
         """Close it, unless it turns out to have a request, or to have had one meanwhile."""
@@ -117,7 +154,8 @@ class Admission:
         if count:
             self._log.warn(
                 "connections.displaced",
-                "there are as many connections as there may be; idle ones are closed for new ones",
+                "there are as many connections as there may be; idle ones, and those that take "
+                "nothing of their answers, are closed for new ones",
                 connections_max=self.connections_max,
                 closed=count,
             )

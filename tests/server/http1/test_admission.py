@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,17 @@ from tests.support.harness import wait_until
 from tests.support.rawclient import Cut, RawClient, request
 
 MOST = 2
+LARGE_BYTES = 8 << 20  # more than the kernel takes for a client that does not
 LONG_S = 1.0  # enough for anybody to be idle
+
+
+class FakeLink:
+    """An open WebSocket, as far as it matters here."""
+
+    is_closing = False
+    wants_data = False
+
+    def on_end(self) -> None: ...
 
 
 def hello(exchange: Exchange) -> None:
@@ -205,6 +216,76 @@ def test_busy_ones_stay(house: House) -> None:
         hello(exchange)
     assert [client.read().get("connection") for client in waiting] == [None, None]
     assert not house.service.admission.is_crowded
+
+
+def large(exchange: Exchange) -> None:
+    """A whole answer."""
+    exchange.respond(200, [], bytes(LARGE_BYTES))
+
+
+def half(exchange: Exchange) -> None:
+    """One of which more is to come."""
+    exchange.start(200, [], 2 * LARGE_BYTES, bytes(LARGE_BYTES))
+
+
+def rest_of(client: RawClient) -> int:
+    """How many bytes come till the connection ends."""
+    size = 0
+    with contextlib.suppress(Cut):
+        while data := client.receive():
+            size += len(data)
+    return size
+
+
+def stalled(house: House, answer: Callable[[Exchange], None]) -> list[RawClient]:
+    """MOST clients that take nothing of a large answer, the first one for the longest."""
+    house.answer = answer
+    clients = []
+    for number in range(MOST):
+        clients.append(house.come(request("GET /")))
+        house.turn_until(lambda number=number: len(house.asked) == number + 1)
+    house.answer = hello
+    assert all(connection.pending_bytes for connection in house.service.connections)  # type: ignore[attr-defined]  # they are connections
+    return clients
+
+
+@pytest.mark.parametrize("answer", [large, half])
+def test_who_takes_nothing_goes_where_nobody_is_idle(
+    house: House, answer: Callable[[Exchange], None]
+) -> None:
+    """After a moment, the one first that has taken nothing for the longest."""
+    first, second = stalled(house, answer)
+    waiting = house.come(request("GET /"))
+    house.turn_until(lambda: house.service.admission.is_crowded)
+    assert len(house.asked) == MOST
+    house.service.admission.stall_s = 0.0
+    house.settle(waiting)
+    assert rest_of(first) < LARGE_BYTES
+    assert house.service.admission.displaced.total == 1
+    assert len(second.receive()) > 0
+
+
+@pytest.mark.parametrize("what", ["event stream", "WebSocket"])
+def test_what_may_be_slow_stays(house: House, what: str) -> None:
+    """Another one goes, though it has taken nothing for less long."""
+    house.answer = lambda exchange: None
+    stays = house.come(request("GET /"))
+    house.turn_until(lambda: len(house.asked) == 1)
+    exchange = house.asked[0]
+    if what == "event stream":
+        exchange.is_event_stream = True
+    else:
+        exchange.link = FakeLink()
+    exchange.client.write(bytes(LARGE_BYTES))
+    house.answer = large
+    goes = house.come(request("GET /"))
+    house.turn_until(lambda: len(house.asked) == 2)
+    house.answer = hello
+    house.service.admission.stall_s = 0.0
+    house.settle(house.come(request("GET /")))
+    assert rest_of(goes) < LARGE_BYTES
+    exchange.is_event_stream, exchange.link = False, None
+    assert stays.receive() != b""
 
 
 def test_requests_in_a_row_end_where_others_wait(house: House) -> None:
