@@ -22,8 +22,6 @@ _SETTINGS |= {"RUNTIME_SHUTDOWN_TIMEOUT": "5", "RUNTIME_POOL_SIZE": "12"}
 _VICTIMS = dict.fromkeys(
     ("slow-bodies", "slow-bodies-at-once", "slow-answers", "ends-late"), "/once/"
 )
-# Slow readers are ended by a rate, and others may wait for as long as it is taken over.
-_BOUNDS_S = {"slow-answers": 8.0}
 _PLUGGED = ("calls-flood", "held-calls", "items-flood", "slow-hook")  # those with plugins
 _STOP_S = 15.0
 _RAMP_S = 1.0  # that an attack has to unfold, in which nothing is timed
@@ -59,7 +57,7 @@ class Outcome:
 
     @property
     def is_held(self) -> bool:
-        return self.cost_s <= _BOUNDS_S.get(self.name, BOUND_S) and not self.failures
+        return self.cost_s <= BOUND_S and not self.failures
 
     def __str__(self) -> str:
         before = median(each.before.p99_s for each in self.rounds) * 1000
