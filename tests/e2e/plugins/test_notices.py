@@ -111,3 +111,37 @@ def test_a_flood_of_notices(tmp_path: Path) -> None:
         wait_for_state(runtime, "floods", "serving")
         for _ in range(20):
             assert fetch(runtime, "/hello/").body == b"hello"
+
+
+FLOODS: dict[str, dict[str, object]] = {
+    "up": {"type": "UP"},
+    "credit": {"type": "WINDOW", "id": 1, "credit": 1},
+    "verdict": {"type": "VERDICT", "id": 9, "action": "continue"},
+    "notice": {"type": "NOTICE", "notice": "on_worker_spawn", "data": {}},
+}
+
+
+def test_floods_of_messages(tmp_path: Path) -> None:
+    """Plugins that write to their channels without end what means nothing are killed and started
+    again; others are served."""
+    for name, message in FLOODS.items():
+        floods = f"""
+        import os
+        from buntime.sdk.services import link
+        from buntime.wire import encode
+        def on_request(request):
+            os.set_blocking(link().channel.descriptor, True)
+            while True:
+                os.write(link().channel.descriptor, encode({message!r}) * 100)
+        """
+        match = {"paths": [f"/{name}"]}
+        write_plugin(tmp_path / "plugins", name, floods, match=match, hookTimeout="20s")
+    with plugged(tmp_path) as runtime:
+        for name in FLOODS:
+            wait_for_state(runtime, name, "serving")
+        for name in FLOODS:
+            assert fetch(runtime, f"/hello/{name}").status == 503
+            assert fetch(runtime, "/hello/").body == b"hello"
+            runtime.wait_for_record("worker.protocol_broken", app=f"plugin:{name}")
+        for name in FLOODS:
+            wait_for_state(runtime, name, "serving")

@@ -12,7 +12,9 @@ from tests.support.rawclient import RawClient, client_of
 from tests.support.rawsocket import handshake, switched
 
 PLUGIN = """
-from buntime.plugin import Response
+from buntime.plugin import Continue, Response
+def on_request(request):
+    return Continue(headers={"set-cookie": "seen=1"})
 def on_response(request, response):
     match request.path:
         case "/refuse": return Response("not you", status=403)
@@ -80,6 +82,7 @@ def test_its_fields_change(runtime: Runtime, kind: str) -> None:
         ws = switched(client)
         assert b"\r\nx-seen: 101 True\r\n" in ws.head
         assert b"\r\nx-app: changed\r\n" in ws.head
+        assert b"\r\nset-cookie: seen=1\r\n" in ws.head
         assert b"x-app: 1" not in ws.head
         assert ws.read_text() == "first"
         ws.send_text("hello")
