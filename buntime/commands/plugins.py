@@ -56,7 +56,7 @@ def run(command: Command, mode: Mode) -> int:
         roster = _find(settings, dirs, Log(sink))
     finally:
         sink.close(_FLUSH_S)
-    asked = {name for name, found in roster.found.items() if not dirs or not _is_bundled(found)}
+    asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
     if not asked:
         sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
         return 1 if action == "check" else 0
@@ -81,10 +81,6 @@ def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
     roster.found = folders.look(dirs or settings.plugin_dirs)
     roster.reorder()
     return roster
-
-
-def _is_bundled(found: Found) -> bool:
-    return found.folder.is_relative_to(os.path.realpath(carried_plugins()))
 
 
 def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:

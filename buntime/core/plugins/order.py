@@ -8,7 +8,7 @@ Left out, each with a sentence that says why:
 
 1. who has failed, or whose manifest cannot be read, as the caller tells
 2. the second of two plugins with one base, or with one service; who serves already is the first,
-   else who comes first by name
+   else who comes first by name, those that come with Buntime behind all others
 3. who needs what is not installed, disabled, of another version or left out
 4. the members of a circle, which are named in full
 
@@ -49,16 +49,18 @@ def start_order(
     disabled: Collection[str] = (),
     failed: Mapping[str, str] = _NOTHING,
     serving: Collection[str] = (),
+    bundled: Collection[str] = (),
 ) -> Order:
     """The order of the plugins that are there; names are unique.
 
     `disabled` are those that are switched off, by whomever. `failed` says of what cannot start why,
-    in words that follow its name: "cannot be read: ...". `serving` are those that serve now.
+    in words that follow its name: "cannot be read: ...". `serving` are those that serve now,
+    `bundled` those that come with Buntime.
     """
     there = {each.name: each for each in sorted(manifests, key=lambda each: each.name)}
     enabled = {name: each for name, each in there.items() if name not in disabled}
     why: dict[str, str] = {name: words for name, words in failed.items() if name in enabled}
-    ranked = sorted(enabled, key=lambda name: (name not in serving, name))
+    ranked = sorted(enabled, key=lambda name: (name not in serving, name in bundled, name))
     _refuse_second_bases([enabled[name] for name in ranked], why)
     providers = _providers([enabled[name] for name in ranked], why)
     graph = _Graph(there, enabled, failed, providers)

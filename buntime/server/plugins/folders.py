@@ -47,6 +47,7 @@ class Found:
     page: App | None = field(default=None, repr=False)
     routes: Patterns = field(default=Patterns(()), repr=False)
     options: Options | None = field(default=None, repr=False)
+    is_bundled: bool = False  # it comes with Buntime
 
 
 class _Read(NamedTuple):
@@ -172,6 +173,8 @@ class PluginFolders:
         if known is not None and is_same and known.lack == _lack(known.found.manifest, read):
             return known
         found = self._make(name, path, read, known and known.found)
+        if self._bundled is not None and path.is_relative_to(self._bundled):
+            found = replace(found, is_bundled=True)
         return _Known(read, _lack(found.manifest, read), found)
 
     def _make(self, name: str, path: Path, read: _Read, before: Found | None) -> Found:

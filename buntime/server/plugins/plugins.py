@@ -328,7 +328,11 @@ class Plugins:
         told, self._told = self._told, self.roster.order.left_out
         for name, why in self._told.items():
             is_told = name in self.roster.lives or self.roster.found[name].error
-            if told.get(name) != why and not is_told:
+            if told.get(name) == why or is_told:
+                continue
+            if self.roster.found[name].is_bundled:  # another was preferred to it
+                self._log.info("plugin.left_out", "plugin is not started", plugin=name, error=why)
+            else:
                 self._log.error("plugin.left_out", "plugin is not started", plugin=name, error=why)
 
     def _tell_followers(self) -> None:

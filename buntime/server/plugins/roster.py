@@ -40,6 +40,7 @@ class Roster:
             disabled=[name for name in self.found if not self.is_enabled(name)],
             failed=dict(self._failed()),
             serving=[name for name, life in self.lives.items() if life.has_served],
+            bundled=[name for name, found in self.found.items() if found.is_bundled],
         )
         return before
 

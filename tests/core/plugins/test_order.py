@@ -127,6 +127,19 @@ def test_one_base() -> None:
     assert reasons(*manifests, disabled={"a"}) == {}
 
 
+def test_those_that_come_along_give_way() -> None:
+    """A plugin that comes with Buntime leaves base and service to any other, unless it serves."""
+    manifests = [plugin("a", base="/x", provides=["kv"]), plugin("b", provides=["kv"])]
+    told = reasons(*manifests, plugin("c", base="/x"), bundled={"a"})
+    assert told == {"a": "a has the base /x, which is that of c"}
+    assert reasons(*manifests, bundled={"a"}) == {
+        "a": "a offers the service kv, which is that of b"
+    }
+    assert reasons(*manifests, bundled={"a"}, serving={"a"}) == {
+        "b": "b offers the service kv, which is that of a"
+    }
+
+
 def test_one_service() -> None:
     """A service has one plugin behind it."""
     told = reasons(
