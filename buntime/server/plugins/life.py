@@ -92,6 +92,7 @@ class Life:
         self.tried_ns = 0
         self.tried_files: frozenset[str] | None = None  # once they are known
         self._deaths = 0  # in a row
+        self._rests_until_s = 0.0  # where it is lazy, after a failure
         self._before: Found | None = None  # the code to go back to, where there is no overlap
 
     def __repr__(self) -> str:
@@ -164,7 +165,8 @@ class Life:
         Whether it will serve soon: nothing is to wait for a start after a failure.
         """
         serving = self.serving
-        if serving is not None and serving.is_lazy and serving.worker is None and not self.failure:
+        rests = self.failure and self._around.loop.now < self._rests_until_s
+        if serving is not None and serving.is_lazy and serving.worker is None and not rests:
             if serving.deployment is not None:
                 self._around.pool.deployments.try_out(serving.deployment)
             return True
@@ -262,6 +264,8 @@ class Life:
             self._fail(generation, f"failed to load: {why}")
             return
         self.failure = f"failed to load: {_first_line(why)}"
+        self._deaths += 1
+        self._rests_until_s = self._around.loop.now + backoff_s(self._deaths)
         before, self._before = self._before, None
         self._tell_of_failed_start(generation, why)
         if before is not None:
@@ -284,6 +288,7 @@ class Life:
         lived_s = self._around.loop.now - generation.since_s
         self._deaths = 1 if lived_s >= _LIVELY_S else self._deaths + 1
         seconds = backoff_s(self._deaths)
+        self._rests_until_s = self._around.loop.now + seconds
         self.failure = self.failure or f"died: {how}"
         self._log.error(
             "plugin.died",

@@ -368,3 +368,26 @@ def test_a_caller_that_says_who_it_is(tmp_path: Path) -> None:
     with serving(tmp_path, source) as runtime:
         target = quote(json.dumps([claim, ""]))
         assert told(fetch(runtime, f"/shop/write?{target}")) == "app:shop"
+
+
+def test_a_lazy_plugin_that_dies(tmp_path: Path) -> None:
+    """It starts again at a call, once the time after its death is over."""
+    write_plugin(tmp_path / "plugins", "store", STORE, provides={"kv": {"to": "all"}}, start="lazy")
+    with serving(tmp_path, store=None) as runtime:
+        assert call(runtime, "die")["code"] == "away"
+        assert call(runtime, "who")["code"] == "away"
+        wait_until(lambda: call(runtime, "who") == {"value": "app:shop"}, 20, "it serves again")
+
+
+def test_a_lazy_plugin_that_fails_to_start(tmp_path: Path) -> None:
+    """It is tried again at a call, once the time after its failure is over."""
+    source = (
+        f"import os\nif not os.path.exists({str(tmp_path / 'disk')!r}): raise OSError('full')\n"
+    )
+    write_plugin(
+        tmp_path / "plugins", "store", source + STORE, provides={"kv": {"to": "all"}}, start="lazy"
+    )
+    with serving(tmp_path, store=None) as runtime:
+        assert call(runtime, "who")["code"] == "away"
+        (tmp_path / "disk").write_text("")
+        wait_until(lambda: call(runtime, "who") == {"value": "app:shop"}, 20, "it serves")
