@@ -78,6 +78,8 @@ class Deaths:
         self._census.watch(app)  # where it may not be started yet, `tick` will
         if app.queue:
             return self._dispatch.pump(app, now)
+        if app.tried_at_s is not None:
+            return self._dispatch.try_out(app, now)
         return list(self._lifetimes.prewarm(app, now))
 
     def _keep_old(self, app: AppState) -> None:

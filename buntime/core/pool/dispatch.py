@@ -143,7 +143,11 @@ class Dispatch:
         if app.is_dropped or census.is_closing or now < app.retry_at_s or app.serving:
             app.tried_at_s = None
             return []
-        if not census.may_grow(app) or not app.may_have_another():
+        if not census.may_grow(app):
+            return []
+        if not app.may_have_another():
+            if app.policy.is_single:
+                app.tried_at_s = now  # it is tried when the one before it has gone
             return []
         if census.may_adopt(app):
             app.tried_at_s = None

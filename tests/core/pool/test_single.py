@@ -7,10 +7,15 @@ from buntime.core.pool.workforce import AppState
 from tests.core.pool.stage import Stage
 
 
-def single(stage: Stage) -> AppState:
+def single(stage: Stage, prewarm: int = 1) -> AppState:
     forever = float("inf")
     return stage.app(
-        "one", is_exempt=True, is_single=True, ttl_s=forever, idle_timeout_s=forever, prewarm=1
+        "one",
+        is_exempt=True,
+        is_single=True,
+        ttl_s=forever,
+        idle_timeout_s=forever,
+        prewarm=prewarm,
     )
 
 
@@ -54,3 +59,22 @@ def test_other_states_of_its_code_count() -> None:
     assert not [each for each in decisions if isinstance(each, Adopt)]
     after, _ = stage.pool.died(worker, stage.now)
     assert [each.app for each in after if isinstance(each, Adopt)] == [new]
+
+
+def test_one_that_is_wanted_meanwhile() -> None:
+    """New code that is loaded on demand alone starts then too, where it was asked for before."""
+    for is_wanted in (False, True):
+        stage = Stage()
+        old = single(stage, prewarm=0)
+        stage.pool.try_out(old, stage.now)
+        [worker] = old.workers
+        stage.pool.loaded(worker, 1, stage.now)
+        new = AppState("one", old.policy)
+        new.kin = old.kin = {old, new}
+        stage.pool.drop_app(old, stage.now)
+        decisions = stage.pool.add_app(new, stage.now)
+        if is_wanted:
+            decisions += stage.pool.try_out(new, stage.now)
+        assert not [each for each in decisions if isinstance(each, Adopt)]
+        after, _ = stage.pool.died(worker, stage.now)
+        assert [each.app for each in after if isinstance(each, Adopt)] == [new] * is_wanted
