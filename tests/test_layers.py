@@ -22,7 +22,7 @@ FILES = {
 }
 
 # What apps and plugins import by name belongs to the sdk.
-IMPORTED_BY_APPS = {"buntime", "buntime.plugin", "buntime.tuples"}
+IMPORTED_BY_APPS = {"buntime", "buntime.keyval", "buntime.plugin", "buntime.tuples"}
 # Layer -> the layers it may import.
 ALLOWED = {
     "sdk": {"sdk"},
@@ -48,7 +48,9 @@ CONCERNS = {
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
 # Modules beside the layers.
-BESIDE = {"__init__.py", "__main__.py", "confine.py", "plugin.py", "tuples.py", "wire.py"}
+BESIDE = {
+    *("__init__.py", "__main__.py", "confine.py", "keyval.py", "plugin.py", "tuples.py", "wire.py")
+}
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
     "buntime.core.apps.document",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.support.client import fetch
 from tests.support.harness import ROOT, command, write_app
+from tests.support.keyvalapp import with_keyval
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 
 CODE = """
@@ -64,3 +65,14 @@ def test_bundled_plugins(tmp_path: Path) -> None:
     names = {path.parent.name for path in (ROOT / "plugins").glob("*/buntime.yaml")}
     listed = [line.split() for line in done.stdout.splitlines()]
     assert {words[1] for words in listed if words[0] != "no"} == names
+
+
+def test_keyval(tmp_path: Path) -> None:
+    """The store that comes along keeps what an app writes, over a restart too."""
+    for number in (None, 1, 2):
+        with with_keyval(tmp_path) as runtime:
+            source = b'result = kv.get(("n",))\nkv.atomic().sum(("n",), 1).commit()'
+            answer = fetch(runtime, "/shop/", method="POST", body=source)
+            assert (answer.status, answer.json()) == (200, number)
+            assert fetch(runtime, "/keyval/").status == 200
+            assert fetch(runtime, "/keyval/api/spaces").status == 401

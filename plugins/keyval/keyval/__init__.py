@@ -1,0 +1,1 @@
+"""The plugin keyval: keys and values, and queues, of apps and plugins in one file."""

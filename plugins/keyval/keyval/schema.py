@@ -1,0 +1,43 @@
+"""The tables, by migrations: each makes of one version of the schema the next.
+
+A migration that has been released is never changed. `PRAGMA user_version` is how many were made.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS = (
+    """
+    CREATE TABLE spaces (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        version INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        entries INTEGER NOT NULL DEFAULT 0,
+        messages INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE entries (
+        space INTEGER NOT NULL,
+        key BLOB NOT NULL,
+        kind INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        expires REAL,
+        PRIMARY KEY (space, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX expiring ON entries (expires) WHERE expires IS NOT NULL;
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        space INTEGER NOT NULL,
+        queue TEXT NOT NULL,
+        dead INTEGER NOT NULL DEFAULT 0,
+        ready REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        most INTEGER NOT NULL,
+        receipt INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        kind INTEGER NOT NULL,
+        value BLOB NOT NULL
+    );
+    CREATE INDEX waiting ON messages (space, queue, dead, ready, id);
+    """,
+)
