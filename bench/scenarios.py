@@ -153,6 +153,11 @@ def among_folders(apps: str, count: int) -> Entry:
     return served(buntime("noop", apps, name=f"buntime, {count} folders"), NOOP)
 
 
+def kept(app: str) -> Load:
+    """A GET of an app that writes and reads something."""
+    return Get(f"/{app}/", connections=10)
+
+
 def equal_rate(who: str, of: str) -> Bar:
     """Neither workers nor folders cost a request anything."""
     return Bar(LEAST, 0.95, RATE, of, who=who)
@@ -368,6 +373,15 @@ SCENARIOS = (
         TIMES,
         (among_folders("folders", FOLDERS), among_folders("pair", 3)),
         (equal_rate("buntime, 3000 folders", "buntime, 3 folders"),),
+    ),
+    Scenario(
+        "keyval",
+        "100 bytes set and got by the service kv, and by sqlite3 in an own file; 10 connections",
+        TIMES,
+        (
+            served(buntime("keptbykv", name="buntime, keyval"), kept("keptbykv")),
+            served(buntime("keptbyfile", name="buntime, sqlite3"), kept("keptbyfile")),
+        ),
     ),
     Scenario(
         "at-rest",
