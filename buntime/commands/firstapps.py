@@ -1,4 +1,4 @@
-"""The first apps that `buntime new` writes: by kind, the files and what stands in them."""
+"""What `buntime new` writes: by kind of app, and for a plugin, the files and what is in them."""
 
 _FETCH = '''\
 """A first app: `fetch` answers every request to it. Each gets a process of its own."""
@@ -75,3 +75,40 @@ KINDS = {
     "asgi": {"app.py": _ASGI, "buntime.yaml": _MANIFEST},
     "static": {"index.html": _PAGE, "style.css": _STYLE},
 }
+
+_PLUGIN = '''\
+"""A first plugin: it counts the requests of all apps, marks their answers, and has a page."""
+
+from buntime.plugin import Response, plugin
+
+counts = {}  # the plugin has one process, so this is there as long as that is
+
+
+def on_request(request):
+    """Called before an app gets a request. None: it goes on; a Response would be the answer."""
+    counts[request.app] = counts.get(request.app, 0) + 1
+
+
+def on_response(request, response):
+    """Called before the answer leaves."""
+    response.headers["x-counted-by"] = plugin.name
+
+
+def fetch(request):
+    """The page, at the plugin's base."""
+    return Response.json(counts)
+'''
+
+_PLUGIN_MANIFEST = """\
+# docs/plugins.md has all keys.
+name: "{name}"
+version: 0.1.0
+base: /{base}
+visibility: public   # without this line its page needs a key
+"""
+
+
+def plugin_files(name: str) -> dict[str, str]:
+    """The files of a first plugin: "audit", "@acme/audit"."""
+    manifest = _PLUGIN_MANIFEST.format(name=name, base=name.rpartition("/")[2])
+    return {"plugin.py": _PLUGIN, "buntime.yaml": manifest}

@@ -1,28 +1,32 @@
-"""`buntime new NAME`: write a first app. Nothing that is there is ever overwritten."""
+"""`buntime new NAME`: write a first app or plugin. Nothing that is there is ever overwritten."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser, one_word
-from buntime.commands.firstapps import KINDS
-from buntime.core.apps.router import is_app_name
+from buntime.commands.firstapps import KINDS, plugin_files
+from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import shown
 
+_PLUGIN = "plugin"
+
 
 def parser() -> Parser:
     made = Parser(
         "buntime new NAME [--kind KIND]",
-        "Write a first app into the new folder NAME, which may be a path: apps/shop.",
+        "Write a first app, or a plugin, into the new folder NAME, which may be a path: apps/shop, "
+        "plugins/audit.",
     )
     made.add_words("NAME", "the app's folder; its last part is the app's name")
     made.add_argument(
         "--kind",
-        choices=tuple(KINDS),
+        choices=(*KINDS, _PLUGIN),
         default="fetch",
-        help="fetch: a function, wsgi or asgi: as frameworks have it, static: a site [fetch]",
+        help="fetch: a function, wsgi, asgi: frameworks, static: a site, or plugin [fetch]",
     )
     return made
 
@@ -30,23 +34,46 @@ def parser() -> Parser:
 def run(command: Command, mode: Mode) -> int:
     folder = Path(one_word(command, "the name of one app, such as apps/shop"))
     name = _check_name(folder)
-    kind = KINDS[command.args["kind"]]
+    is_plugin = command.args["kind"] == _PLUGIN
+    if is_plugin:
+        _check_plugin(name)
+    files = plugin_files(name) if is_plugin else KINDS[command.args["kind"]]
+    _write(folder, files)
+    above = folder.resolve().parent.parent if "/" in name else folder.resolve().parent
+    sys.stdout.write(f"wrote {', '.join(str(folder / file) for file in files)}\n\n")
+    sys.stdout.write(_advice(name, _relative(above), is_plugin=is_plugin))
+    return 0
+
+
+def _advice(name: str, above: str, *, is_plugin: bool) -> str:
+    """What to do next, in lines."""
+    if not is_plugin:
+        return f"Serve it:   buntime {above}\nLook at it: http://localhost:8000/{name}/\n"
+    return (
+        f"Check it:   buntime plugins check {above}\n"
+        f"Run it:     buntime apps --plugin-dirs {above}     with your folder of apps\n"
+        f"Look at it: http://localhost:8000/{name.rpartition('/')[2]}/\n"
+    )
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True)
-        for file, text in kind.items():
+        for file, text in files.items():
             with open(folder / file, "x", encoding="utf-8") as new:
                 new.write(text)
     except FileExistsError as exc:
         raise UsageError(f"{folder} already exists; choose another name, or remove it") from exc
     except OSError as exc:
         raise UsageError(f"{exc.filename or folder} cannot be written: {exc.strerror}") from exc
-    above = folder.resolve().parent.parent if "/" in name else folder.resolve().parent
-    sys.stdout.write(
-        f"wrote {', '.join(str(folder / file) for file in kind)}\n\n"
-        f"Serve it:   buntime {_relative(above)}\n"
-        f"Look at it: http://localhost:8000/{name}/\n"
-    )
-    return 0
+
+
+def _check_plugin(name: str) -> None:
+    if "@" in name[1:]:
+        raise UsageError(f"{shown(name)}: a plugin's version is told by its manifest; leave it out")
+    base = name.rpartition("/")[2]
+    if base.lower() in RESERVED:
+        raise UsageError(f"/{base} is the runtime's own path; choose another name")
 
 
 def _check_name(folder: Path) -> str:

@@ -51,7 +51,7 @@ def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("--port", "1", "--log-f") == {
         "--log-format", "--log-file", "--log-file-size", "--log-file-count",
     }  # fmt: skip
-    assert offered("new", "--kind", "") == {"fetch", "wsgi", "asgi", "static"}
+    assert offered("new", "--kind", "") == {"fetch", "wsgi", "asgi", "static", "plugin"}
     assert offered("--log-format", "") == {"pretty", "json"}
     assert offered("completions", "") == {"bash", "zsh", "fish"}
     assert offered("--log-file", "") == {"apps", "file"}
@@ -114,7 +114,7 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "apps").mkdir()
     assert f"health\t{COMMANDS['health']}" in offered("buntime ")
     assert words("buntime ") == {*COMMANDS, "apps/"}
-    assert words("buntime new --kind ") == {"fetch", "wsgi", "asgi", "static"}
+    assert words("buntime new --kind ") == {"fetch", "wsgi", "asgi", "static", "plugin"}
     assert words("buntime completions ") == {"bash", "zsh", "fish"}
     assert words("buntime --log-file ") == {"apps/", "script"}
     assert words("buntime check ap") == {"apps/"}
@@ -147,11 +147,11 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
         return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
 
-    every_kind = "fetch: a function, wsgi or asgi: as frameworks have it, static: a site"
+    every_kind = "fetch: a function, wsgi, asgi: frameworks, static: a site, or plugin"
     assert {*offered("buntime ")} == {*COMMANDS, "apps"}
     assert offered("buntime he") == {"health": COMMANDS["health"]}
     assert offered("buntime new --k") == {"--kind": every_kind}
-    assert {*offered("buntime new --kind ")} == {"fetch", "wsgi", "asgi", "static"}
+    assert {*offered("buntime new --kind ")} == {"fetch", "wsgi", "asgi", "static", "plugin"}
     assert {*offered("buntime completions ")} == {"bash", "zsh", "fish"}
     assert {*offered("buntime --log-file ")} == {"apps", "file"}
     assert {*offered("buntime check apps ")} == {"apps"}

@@ -37,6 +37,28 @@ def test_first_apps(tmp_path: Path) -> None:
             assert (answer.status_code, text in answer.text) == (200, True)
 
 
+@pytest.mark.parametrize("name", ["counter", "@acme/counter"])
+def test_a_first_plugin(tmp_path: Path, name: str) -> None:
+    """It is written, passes the check, and serves: its hooks, and its page."""
+    done = run("new", f"plugins/{name}", "--kind", "plugin", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "Check it:   buntime plugins check plugins\n",
+        "Run it:     buntime apps --plugin-dirs plugins     with",
+        "Look at it: http://localhost:8000/counter/\n",
+    ):
+        assert line in done.stdout
+    done = run("plugins", "check", "plugins", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{name} 0.1.0: ok\n1 plugin, none at fault\n"
+    run("new", "apps/shop", cwd=tmp_path)
+    env = {"RUNTIME_PLUGIN_DIRS": f"{tmp_path}/plugins", "RUNTIME_STATE_DIR": f"{tmp_path}/s"}
+    with running(tmp_path / "apps", env=env) as runtime:
+        runtime.wait_for_record("plugin.serving", plugin=name)
+        assert httpx.get(f"{runtime.url}/shop/").headers["x-counted-by"] == name
+        assert httpx.get(f"{runtime.url}/counter/").json() == {"shop": 1}
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """What is there already stays as it is, be it a folder or a file."""
     (tmp_path / "shop").mkdir()
@@ -59,6 +81,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["a b"], "'a b' is not an app name"),
         ([".."], "'..' is not an app name"),
         (["shop@x"], "'x' is not a version"),
+        (["audit@1.0.0", "--kind", "plugin"], "a plugin's version is told by its manifest"),
+        (["plugins/api", "--kind", "plugin"], "/api is the runtime's own path"),
         (["shop", "--kind", "cgi"], "argument --kind: invalid choice: 'cgi'"),
     ],
 )
