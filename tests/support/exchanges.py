@@ -45,6 +45,9 @@ class FakeLoop:
         for queue in self._own:
             queue.expire(self.now)
 
+    def call_soon(self, callback: Any) -> None:
+        callback()
+
     def call_later(self, delay_s: float, callback: Any) -> None:
         self.later.append((delay_s, callback))
 

@@ -87,9 +87,18 @@ class Plan:
         self._route = tuple(hook for hook in self.hooks if hook.stage == "route")
         self._later = tuple(hook for hook in self.hooks if hook.stage != "route")
         self._by_owner: dict[str, tuple[Hook, ...]] = {}
+        self._by_plugin = {hook.plugin: hook for hook in self.hooks}
 
     def __repr__(self) -> str:
         return f"Plan({list(self.hooks)!r}{', closed: ' + self.closed if self.closed else ''})"
+
+    def now(self, hook: Hook) -> Hook | None:
+        """How a hook of an earlier plan stands in this one; None where it is none any more.
+
+        A request keeps the hooks and their order that it began with, and goes by this.
+        """
+        now = self._by_plugin.get(hook.plugin)
+        return hook if now is not None and now.stage != hook.stage else now
 
     def route(self, *, method: str, path: str, host: str) -> tuple[Hook, ...]:
         """The hooks that may send a request elsewhere. `path` is the whole one, as it came."""

@@ -3,6 +3,9 @@
 The last that was asked about the request is the first that sees the answer. What one changes the
 next one sees. One that answers in the app's place ends the app's answer; those before it see its
 own.
+
+Where the process that had the request has ended since, as the plugin was reloaded, the one that
+serves now is asked. One that is switched off has no say any more.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from typing import Protocol
 
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
-from buntime.core.plugins.plan import ON_RESPONSE, Hook
+from buntime.core.plugins.plan import ON_RESPONSE, Hook, Plan
 from buntime.core.plugins.verdict import Change, Failed, Question, Respond, read_verdict
 from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
 from buntime.server.plugins.asked import Facts, question
+from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
@@ -37,12 +41,30 @@ class Joined:
         self.fields = fields  # of the request, as it saw them
 
 
+class Plugins(Protocol):
+    """The plugins, as far as answers need them."""
+
+    @property
+    def plan(self) -> Plan:
+        """Whose hooks are asked about what, as it holds now."""
+
+    def worker_of(self, name: str) -> Worker | None:
+        """The worker of the generation that serves; None while it is away."""
+
+
 class Shared(Protocol):
     """What all ways through hooks have in common."""
 
-    loop: Loop
-    log: Log
-    meters: PluginMeters
+    @property
+    def loop(self) -> Loop: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def meters(self) -> PluginMeters: ...
+    @property
+    def plugins(self) -> Plugins: ...
+    @property
+    def changing(self) -> Changing: ...
 
 
 class Answers:
@@ -57,6 +79,7 @@ class Answers:
         "_joined",
         "_shared",
         "_status",
+        "_waits_for",
     )
 
     def __init__(self, shared: Shared, exchange: Exchange, joined: list[Joined]) -> None:
@@ -68,6 +91,7 @@ class Answers:
         self._fields: Fields = ()
         self._asked: tuple[Joined, int] | None = None  # and the number of the HOOK
         self._asked_s = 0.0  # when
+        self._waits_for: Joined | None = None  # its plugin changes
 
     def join(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
         """Have this plugin asked, before those that joined earlier."""
@@ -112,10 +136,25 @@ class Answers:
         joined, _ = self._take()
         self._fail(joined, Failure.DIED, "its process has ended")
 
+    # Waiter
+
+    def on_changed(self) -> None:
+        joined = self._stop_waiting()
+        if joined is not None:
+            self._joined.append(joined)
+            self._ask_next()
+
     # Expiring
 
     def on_timeout(self) -> None:
-        if self._asked is not None:
+        waited_for = self._stop_waiting()
+        if waited_for is not None:
+            self._meter(waited_for).on_failure(Failure.AWAY)
+            if self._passes_over(
+                waited_for, f"it did not start in {waited_for.hook.timeout_s:g} s"
+            ):
+                self._ask_next()
+        elif self._asked is not None:
             joined, number = self._asked
             now = self._shared.loop.now
             give_up(self._shared.log, joined.hook, joined.worker, number, now)
@@ -125,11 +164,21 @@ class Answers:
     # How it is done
 
     def _ask_next(self) -> None:
+        shared = self._shared
         while self._joined:
             joined = self._joined.pop()
-            why = joined.worker.asking.why_not
-            if not why:
+            hook = shared.plugins.plan.now(joined.hook)
+            if hook is None or not (hook.has_response or hook.closed):
+                continue
+            worker = shared.plugins.worker_of(hook.plugin)
+            why = "its process has ended" if worker is None else worker.asking.why_not
+            if worker is not None and not why:
+                joined.worker = worker
                 self._ask(joined)
+                return
+            if shared.changing.wait(self, hook.plugin):
+                shared.loop.timeouts(hook.timeout_s).start(self)
+                self._waits_for = joined
                 return
             self._meter(joined).on_failure(Failure.AWAY)
             if not self._passes_over(joined, why):
@@ -155,6 +204,15 @@ class Answers:
         if self._asked is not None:
             joined, number = self._take()
             joined.worker.asking.give_up(number, reason)
+        if self._stop_waiting() is not None:
+            self._joined.clear()
+
+    def _stop_waiting(self) -> Joined | None:
+        joined, self._waits_for = self._waits_for, None
+        if joined is not None:
+            self._shared.changing.leave(self)
+            self._shared.loop.timeouts(joined.hook.timeout_s).stop(self)
+        return joined
 
     def _meter(self, joined: Joined) -> HookMeter:
         return self._shared.meters.of(joined.hook.plugin).hook(ON_RESPONSE)
@@ -173,7 +231,8 @@ class Answers:
         tell(self._shared.log, joined.hook, ON_RESPONSE, self._exchange, why, stack=stack)
         if joined.hook.ignores:
             return True
-        is_away = joined.worker.asking.why_not
+        worker = self._shared.plugins.worker_of(joined.hook.plugin)
+        is_away = worker is None or worker.asking.why_not
         self._exchange.fail((unavailable if is_away else failed)(joined.hook.plugin))
         return False
 

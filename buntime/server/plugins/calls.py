@@ -32,6 +32,7 @@ from buntime.server.pool.calling import Calling
 from buntime.server.pool.worker import Worker
 
 _TAKEN_MAX = 1000  # calls of all callers that one worker has in hand
+_WAITING_MAX = 1000  # for plugins to serve
 _LEAST_S = 1 / 32
 _STEPS_PER_DOUBLING = 8  # of times: callers may name any, and each has its queue for good
 
@@ -76,6 +77,7 @@ class Calls:
         # caller's budget has let go of them, so that as many as that has may come on top.
         self._left = CallBudget(2 * CALLS_MAX)
         self._waiting: dict[ServiceCall, None] = {}  # for a plugin to serve, in their order
+        self._waiting_max = _WAITING_MAX
         self._called: dict[str, Calling] = {}  # by plugin, who was called last
         plugins.follow(self._on_change)
 
@@ -148,6 +150,8 @@ class Calls:
         if worker is None:
             if not self._plugins.wake(name):
                 raise ServiceFault(AWAY, f"{name}, which offers {provider.service}, does not serve")
+            if len(self._waiting) >= self._waiting_max:
+                raise ServiceFault(BUSY, f"{self._waiting_max} calls wait for plugins to serve")
         elif len(worker.calling.taken) >= _TAKEN_MAX:
             raise ServiceFault(BUSY, f"{name} has {_TAKEN_MAX} calls in hand")
         if self.memory.is_full if worker is None else not worker.calling.has_room:

@@ -1,6 +1,7 @@
 """The way of a request through the hooks of plugins, one after the other.
 
     begin ──> closed, away: 503, or passed over
+          ──> its process ends for another one: the request waits, at most `hookTimeout`
           ──> HOOK ──> VERDICT    continue: the next one; respond: the plugin answers
                                   failed, bad, late: 502, or passed over (`onError: ignore`)
 
@@ -26,6 +27,7 @@ from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
 from buntime.server.plugins.answers import Answers
 from buntime.server.plugins.asked import Facts, Seen, question, seen_by
+from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.pieces import answer_by
@@ -50,6 +52,12 @@ class Plugins(Protocol):
     def worker_of(self, name: str) -> Worker | None:
         """The worker of the generation that serves; None while it is away."""
 
+    def is_changing(self, name: str) -> bool:
+        """Will it serve again in a moment? Then what is for it waits."""
+
+    def wake(self, name: str) -> bool:
+        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
+
     def at_base(self, segment: str) -> PluginSite | None:
         """What a plugin has at "/" and this segment."""
 
@@ -68,6 +76,7 @@ class Hooking:
         self.meters = meters
         self.plugins = plugins
         self.api_prefix = api_prefix
+        self.changing = Changing(loop, plugins)
         self.kept = VerdictCache()
         self.footings = Footings(loop, self.kept)
 
@@ -112,6 +121,7 @@ class _Way(Waiting):
         "_next",
         "_shared",
         "_then",
+        "_waits_for",
     )
 
     def __init__(
@@ -131,12 +141,15 @@ class _Way(Waiting):
         self._asked_s = 0.0  # when
         self._asked_as: Asked | None = None  # by what its verdict would be found again
         self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
+        self._waits_for: Hook | None = None  # its plugin changes
 
     def advance(self) -> bool:
         """Ask the next one; False where none is left."""
         while self._next < len(self._hooks):
-            hook = self._hooks[self._next]
+            hook = self._shared.plugins.plan.now(self._hooks[self._next])
             self._next += 1
+            if hook is None:
+                continue  # switched off since the request came
             worker = None if hook.closed or hook.away else self._worker_of(hook)
             if worker is not None:
                 seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
@@ -144,6 +157,9 @@ class _Way(Waiting):
                     self._ask(hook, worker, seen)
                     return True
                 self._join(hook, worker)
+            elif not hook.closed and not hook.away and self._wait(hook):
+                self._next -= 1
+                return True
             else:
                 self._meter(hook).on_failure(Failure.AWAY)
                 if hook.closed or not hook.ignores:
@@ -183,16 +199,26 @@ class _Way(Waiting):
     def on_lost(self) -> None:
         hook, _, _ = self._take()
         self._meter(hook).on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
-        tell(self._shared.log, hook, ON_REQUEST, self._exchange, "its process has ended")
-        if hook.ignores:
+        self._miss(hook, "its process has ended")
+
+    # Waiter
+
+    def on_changed(self) -> None:
+        if self._waits_for is not None:
+            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
+            self._waits_for = None
             self._go_on()
-        else:
-            self._exchange.fail(unavailable(hook.plugin))
 
     # Expiring
 
     def on_timeout(self) -> None:
-        if self._asked is not None:
+        hook, self._waits_for = self._waits_for, None
+        if hook is not None:
+            self._shared.changing.leave(self)
+            self._next += 1
+            self._meter(hook).on_failure(Failure.AWAY)
+            self._miss(hook, f"it did not start in {hook.timeout_s:g} s")
+        elif self._asked is not None:
             hook, worker, number = self._take()
             worker.process.stacks.ask(
                 worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
@@ -206,6 +232,10 @@ class _Way(Waiting):
         if self._asked is not None:
             _, worker, number = self._take()
             worker.asking.give_up(number, reason)
+        if self._waits_for is not None:
+            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
+            self._shared.changing.leave(self)
+            self._waits_for = None
 
     def on_deadline(self) -> None:
         raise AssertionError("no time of the app's passes while a hook is asked")
@@ -216,9 +246,29 @@ class _Way(Waiting):
         worker = self._shared.plugins.worker_of(hook.plugin)
         return worker if worker is not None and not worker.asking.why_not else None
 
-    def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
+    def _wait(self, hook: Hook) -> bool:
+        """Whether the request waits for the plugin, which changes."""
+        if not self._shared.changing.wait(self, hook.plugin):
+            return False
+        self._hold()
+        self._shared.loop.timeouts(hook.timeout_s).start(self)
+        self._waits_for = hook
+        return True
+
+    def _miss(self, hook: Hook, why: str) -> None:
+        """The plugin is away."""
+        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
+        if hook.ignores:
+            self._go_on()
+        else:
+            self._exchange.fail(unavailable(hook.plugin))
+
+    def _hold(self) -> None:
         if self._exchange.responder is not self:
             self._exchange.lend(self)
+
+    def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
+        self._hold()
         message = question(hook, ON_REQUEST, self._exchange, self._facts, seen.fields)
         self._shared.loop.timeouts(hook.timeout_s).start(self)
         self._asked_s = self._shared.loop.now

@@ -7,7 +7,12 @@ dropped, and the one before it serves on.
     start ── interpreter found ─┬─ nothing serves: it is put on, and serves once it is READY
                                 ├─ overlap:       it loads beside, and is put on when it is READY
                                 └─ no overlap:    it is put on and waits for the end of the old one;
-                                                  where it fails, the old code is started again
+                                                  where it fails, the old code is put on again
+
+What is *put on* gets the requests for the plugin's pages, once it has loaded; what *serves* has
+loaded, and what is known of the plugin is known of it. The two differ while one without overlap
+changes. Hooks and calls wait meanwhile (`is_changing`), for no longer than until the old code has
+failed as well: nothing waits for a back-off.
 
 Whether it is to run is for `Plugins` to say. Its worker is the pool's: a death is told here, and
 the pool starts another one when it is no longer held back.
@@ -20,19 +25,14 @@ from itertools import count
 from typing import NamedTuple
 
 from buntime.core.errors import ManifestError
-from buntime.core.plugins.code import (
-    NO_CODE,
-    ON_SERVER_START,
-    Code,
-    read_code,
-    what_is_missing,
-)
+from buntime.core.plugins.code import ON_SERVER_START, Code, read_code, what_is_missing
 from buntime.core.pool.workforce import backoff_s
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.apps.changes import files_below
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found
+from buntime.server.plugins.generation import Generation
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.worker import Worker
@@ -60,23 +60,6 @@ class Surroundings(NamedTuple):
     meters: PluginMeters
 
 
-class Generation:
-    """One start of a plugin, and what has become of it."""
-
-    def __init__(self, number: int, found: Found) -> None:
-        self.number = number
-        self.found = found
-        self.code = NO_CODE  # once it has loaded
-        self.has_loaded = False
-        self.deployment: Deployment | None = None  # once its interpreter is known
-        self.worker: Worker | None = None  # that has loaded it, while it is there
-        self.since_s = 0.0  # of the worker
-        self.is_lazy = found.app is not None and not found.app.manifest.prewarm
-
-    def __repr__(self) -> str:
-        return f"Generation({self.found.name}, {self.number}, {self.worker})"
-
-
 class Life:
     """One plugin that is to run, or runs."""
 
@@ -93,7 +76,9 @@ class Life:
         self.tried_files: frozenset[str] | None = None  # once they are known
         self._deaths = 0  # in a row
         self._rests_until_s = 0.0  # where it is lazy, after a failure
-        self._before: Found | None = None  # the code to go back to, where there is no overlap
+        self._is_down = False  # it has died, or the code that serves does not load any more
+        self._put_on: Deployment | None = None
+        self._has_gone_back = False  # and has not loaded yet
 
     def __repr__(self) -> str:
         return f"Life({self.name}, {self.serving}, {self.coming})"
@@ -121,8 +106,13 @@ class Life:
 
     @property
     def has_served(self) -> bool:
-        """Whether what is put on has loaded once; it may be away now."""
+        """Whether there is code that has loaded once; it may be away now."""
         return self.serving is not None and self.serving.has_loaded
+
+    @property
+    def is_changing(self) -> bool:
+        """Has it served, and will it again in a moment: ends its process that another may start?"""
+        return self.has_served and not self._is_down and self.worker is None
 
     @property
     def is_met(self) -> bool:
@@ -153,10 +143,10 @@ class Life:
     def stop(self) -> None:
         """End it: what it has in hand is finished, on_shutdown runs."""
         self._give_up_coming()
-        self.failure, self._before, self._deaths = "", None, 0
+        self.failure, self._deaths = "", 0
         serving, self.serving = self.serving, None
-        if serving is not None and serving.deployment is not None:
-            self._around.pool.deployments.take_off(serving.deployment)
+        self._take_off()
+        if serving is not None:
             self._log.info("plugin.stopped", "plugin stopped", generation=serving.number)
 
     def wake(self) -> bool:
@@ -170,7 +160,7 @@ class Life:
             if serving.deployment is not None:
                 self._around.pool.deployments.try_out(serving.deployment)
             return True
-        return self.is_starting
+        return self.is_starting or self.is_changing
 
     # What happens
 
@@ -198,17 +188,18 @@ class Life:
                 raise told
             return
         serving, deployments = self.serving, self._around.pool.deployments
-        manifest = coming.found.manifest
-        if self.has_served and manifest is not None and manifest.overlap:
+        coming.interpreter = told
+        if serving is not None and serving.has_loaded and serving.overlaps and coming.overlaps:
             coming.deployment = deployments.load_beside(app, told)
             return
-        coming.deployment = deployments.serve(app, told)
-        if serving is not None and serving.deployment is not None:
-            self._before = serving.found if serving.has_loaded else None
-            self._around.pool.move_queue(serving.deployment, coming.deployment)
-        self.serving, self.coming = coming, None
-        if not coming.is_lazy:
-            deployments.try_out(coming.deployment)
+        if serving is None or not serving.has_loaded:
+            self.serving, self.coming = coming, None
+            self._have_on(coming, loads=not coming.is_lazy)
+        else:
+            # Its worker ends. What is told of that is about a plugin that is put on no more.
+            serving.deployment = serving.worker = None
+            self._is_down = self._has_gone_back = False
+            self._have_on(coming, loads=True)
         self._around.changed()
 
     def on_loaded(self, generation: Generation, worker: Worker, message: Message) -> None:
@@ -227,15 +218,19 @@ class Life:
         if lack:
             self._fail(generation, f"cannot serve: {lack}")
             return
-        if is_coming and generation.deployment is not None:
-            self._around.pool.deployments.put_on(generation.deployment)
-            self.serving, self.coming = generation, None
         if generation.has_loaded:  # another worker of the same code
             generation.number = next(self._around.numbers)
         generation.code, generation.has_loaded = code, True
         generation.worker = worker
         self._meter.starts_served += 1
-        self.failure, self._before = "", None
+        if not self._has_gone_back:  # else why it had to is told on
+            self.failure = ""
+        self._is_down = self._has_gone_back = False
+        if is_coming:
+            self.serving, self.coming = generation, None
+            if generation.deployment is not None and generation.deployment is not self._put_on:
+                self._put_on = generation.deployment
+                self._around.pool.deployments.put_on(generation.deployment)
         self._log.info(
             "plugin.serving",
             "plugin serves",
@@ -263,20 +258,19 @@ class Life:
         if generation is self.coming:
             self._fail(generation, f"failed to load: {why}")
             return
-        self.failure = f"failed to load: {_first_line(why)}"
+        self.failure, self._is_down = f"failed to load: {_first_line(why)}", True
         self._deaths += 1
         self._rests_until_s = self._around.loop.now + backoff_s(self._deaths)
-        before, self._before = self._before, None
         self._tell_of_failed_start(generation, why)
-        if before is not None:
-            self._log.warn("plugin.going_back", "going back to the code before")
-            self._start(before)
         self._around.changed()
 
-    def on_gone(self, generation: Generation, worker: Worker, how: str) -> None:
+    def on_gone(
+        self, generation: Generation, worker: Worker, how: str, *, was_told: bool = False
+    ) -> None:
         """A worker that had loaded it has ended, though it is to run.
 
-        Also one that was told to: it broke the protocol, or was stuck, and no other is there yet.
+        Where it `was_told` to, and did, another one starts. Who was told to as it broke the
+        protocol, or was stuck, is killed.
         """
         if generation is self.coming:
             self._fail(generation, self.failure or f"died: {how}")
@@ -284,12 +278,15 @@ class Life:
         if generation.worker not in (worker, None):
             return  # another one has taken its place
         generation.worker = None
+        if was_told:
+            self._around.changed()
+            return
         self._meter.deaths += 1
         lived_s = self._around.loop.now - generation.since_s
         self._deaths = 1 if lived_s >= _LIVELY_S else self._deaths + 1
         seconds = backoff_s(self._deaths)
         self._rests_until_s = self._around.loop.now + seconds
-        self.failure = self.failure or f"died: {how}"
+        self.failure, self._is_down = self.failure or f"died: {how}", True
         self._log.error(
             "plugin.died",
             "plugin died; it is started again",
@@ -321,9 +318,11 @@ class Life:
             self._give_up_coming()
         else:
             self.serving = None
-            if generation.deployment is not None:
-                self._around.pool.deployments.take_off(generation.deployment)
-        if is_coming and self.has_served:
+            self._take_off()
+        if self._is_to_go_back:
+            self._tell_of_failed_start(generation, why)
+            self._go_back()
+        elif is_coming and self.has_served:
             self._log.error(
                 "plugin.reload_failed",
                 "new code failed; the one before it serves on",
@@ -344,9 +343,39 @@ class Life:
         )
 
     def _give_up_coming(self) -> None:
+        """Without overlap it stays put on until something else is: what waits for it waits on."""
         coming, self.coming = self.coming, None
-        if coming is not None and coming.deployment is not None:
-            self._around.pool.deployments.drop(coming.deployment)
+        deployment = coming.deployment if coming is not None else None
+        if deployment is not None and deployment is not self._put_on:
+            self._around.pool.deployments.drop(deployment)
+
+    @property
+    def _is_to_go_back(self) -> bool:
+        """Has it served, and is other code put on that will not?"""
+        return self.serving is not None and self.serving.deployment is not self._put_on
+
+    def _go_back(self) -> None:
+        """Put the code on again that has served."""
+        if self.serving is not None:
+            self._log.warn("plugin.going_back", "going back to the code before")
+            self._has_gone_back = True
+            self._have_on(self.serving, loads=True)
+
+    def _have_on(self, generation: Generation, *, loads: bool) -> None:
+        """Have it get the plugin's requests from now on, also those that wait."""
+        app, interpreter = generation.found.app, generation.interpreter
+        if app is None or interpreter is None:
+            raise AssertionError(f"{generation!r} cannot be put on")
+        pool = self._around.pool
+        generation.deployment = pool.serve_instead(self._put_on, app, interpreter)
+        self._put_on = generation.deployment
+        if loads:
+            pool.deployments.try_out(generation.deployment)
+
+    def _take_off(self) -> None:
+        put_on, self._put_on = self._put_on, None
+        if put_on is not None:
+            self._around.pool.deployments.take_off(put_on)
 
     def _start_again(self, found: Found) -> None:
         if self.coming is None and self.serving is None and self.failure:

@@ -21,7 +21,7 @@ from buntime.core.plugins.notices import (
 )
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.loop import Loop
-from buntime.server.plugins.life import Generation
+from buntime.server.plugins.generation import Generation
 from buntime.server.plugins.mailbox import Mailbox
 from buntime.server.plugins.report import state_of
 from buntime.server.plugins.roster import Roster

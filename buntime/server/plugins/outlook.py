@@ -55,5 +55,6 @@ def _standing(roster: Roster, found: Found) -> Standing | None:
         return None
     if life is None or life.serving is None or not life.has_served:
         return Standing(manifest, None, roster.why_not(found.name) or _COMING)
-    away = "" if life.worker is not None else life.failure or _AWAY
+    is_here = life.worker is not None or life.is_changing
+    away = "" if is_here else life.failure or _AWAY
     return Standing(manifest, life.serving.code.hooks, away)

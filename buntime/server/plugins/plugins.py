@@ -22,7 +22,8 @@ from buntime.server.apps.changes import changed_since
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
 from buntime.server.plugins.folders import Found, PluginFolders
-from buntime.server.plugins.life import Generation, Life, Surroundings
+from buntime.server.plugins.generation import Generation
+from buntime.server.plugins.life import Life, Surroundings
 from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.report import metrics_of
@@ -115,6 +116,11 @@ class Plugins:
         """Start it, where nobody has wanted it yet; False where it will not serve soon."""
         life = self.roster.lives.get(name)
         return life is not None and life.wake()
+
+    def is_changing(self, name: str) -> bool:
+        """Will it serve again in a moment? Then what is for it waits."""
+        life = self.roster.lives.get(name)
+        return life is not None and life.is_changing
 
     def generation_of(self, name: str) -> int:
         """The number of the generation that serves, another one at each start; 0 for none."""
@@ -235,7 +241,7 @@ class Plugins:
         life, generation = self._generation_of(deployment)
         self.notices.leave(worker)
         if life is not None and generation is not None:
-            life.on_gone(generation, worker, how)
+            life.on_gone(generation, worker, how, was_told=was_told)
         if not self._is_closing:
             self.notices.on_terminate(deployment, worker, how, expected=was_told)
 

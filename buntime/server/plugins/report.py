@@ -55,7 +55,9 @@ def state_of(roster: Roster, name: str) -> tuple[str, str]:
     if not roster.is_enabled(name):
         return "disabled", ""
     if life is not None and life.has_served:
-        return ("serving", life.failure or found.error) if life.worker else ("away", life.failure)
+        if life.worker is None:
+            return ("starting", "") if life.is_changing else ("away", life.failure)
+        return "serving", life.failure or found.error
     if life is not None and life.failure:
         return "failed", life.failure
     if found.manifest is None:

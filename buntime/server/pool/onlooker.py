@@ -17,5 +17,5 @@ class Onlooker(Protocol):
         """A worker could not load its app."""
 
     def on_gone(self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool) -> None:
-        """The process of a worker that had loaded its app has ended, as it was told or by
-        itself."""
+        """The process of a worker that had loaded its app has ended, as it was told, and well, or
+        by itself."""

@@ -36,6 +36,7 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.state.datafolders import NoData
 from buntime.server.telemetry.logs import Log
@@ -132,11 +133,18 @@ class Pool:
         record = self._scheduler.workers.get(worker.number)
         return record is not None and record.state in TAKES_WORK
 
-    def move_queue(self, old: Deployment, new: Deployment) -> None:
-        """Requests that wait for the old code are for the new one."""
-        for ticket in tuple(old.state.queue):
-            self._scheduler.withdraw(old.state, ticket)
+    def serve_instead(
+        self, old: Deployment | None, app: App, interpreter: Interpreter
+    ) -> Deployment:
+        """Serve the app from now on, in the place of `old`, whose waiting requests it gets."""
+        tickets = () if old is None else tuple(old.state.queue)
+        if old is not None:
+            for ticket in tickets:  # first: what has a queue would be started for it
+                self._scheduler.withdraw(old.state, ticket)
+        new = self.deployments.serve(app, interpreter)
+        for ticket in tickets:
             self.enqueue(self._give_back(ticket), new)
+        return new
 
     def start(self) -> None:
         """Start the spares of the default interpreter, and the ticking."""
@@ -310,6 +318,10 @@ class Pool:
 
     def _fail_boot(self, ticket: object) -> None:
         exchange = self._give_back(ticket)
+        serving = self.deployments.serving(exchange.app)
+        if serving is not None and serving.app.plugin is not None and not serving.has_failed:
+            self.enqueue(exchange, serving)  # the code before is started again
+            return
         target = split_target(exchange.head.target)
         fallback = self.deployments.fallback(exchange.app, target.spec) if target else None
         if fallback is not None:

@@ -356,6 +356,18 @@ def test_one_that_starts_too_late(made: Exchange) -> None:
     assert made.is_at_rest
 
 
+def test_so_many_wait_and_no_more(made: Exchange) -> None:
+    """The next one is told so at once."""
+    made.calls._waiting_max = 2
+    made.plugins.workers.clear()
+    made.plugins.coming.add("store")
+    made.call()
+    made.call(-2)
+    assert made.shop.hear() == []
+    made.call(-3)
+    assert made.code() == "busy"
+
+
 # How many
 
 

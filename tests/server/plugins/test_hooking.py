@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from time import time
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -11,7 +12,7 @@ import pytest
 
 from buntime.core.errors import ServerFault
 from buntime.core.plugins.manifest import parse_plugin_manifest
-from buntime.core.plugins.plan import NO_PLUGINS, Hook, Plan, Standing, compile_plan
+from buntime.core.plugins.plan import Hook, Plan, Standing, compile_plan
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Facts
@@ -91,6 +92,10 @@ class Ways:
         )
         self.workers = {name: FakeWorker() for name in names}
         self.meters = PluginMeters()
+        self.changing: set[str] = set()  # plugins whose process ends for another one
+        self._followers: list[Callable[[], None]] = []
+        self.hooks = hooks(names, **keys)
+        self.plan = Plan(self.hooks)
         self.hooking = Hooking(
             self.client.fake_service.loop,
             cast(Any, log),
@@ -98,15 +103,38 @@ class Ways:
             meters=self.meters,
             api_prefix="",
         )
-        self.hooks = hooks(names, **keys)
         self.exchange = self.client.request(GET)
         self.passed = 0
 
-    plan = NO_PLUGINS
     cookies: ClassVar = {"a": frozenset({"sid"})}
 
     def worker_of(self, name: str) -> Any:
         return self.workers.get(name)
+
+    def is_changing(self, name: str) -> bool:
+        return name in self.changing
+
+    def wake(self, name: str) -> bool:
+        return self.is_changing(name)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
+    def swap(self, name: str = "a") -> None:
+        """The plugin's process ends, that another may start."""
+        self.workers.pop(name).is_open = False
+        self.changing.add(name)
+        self.change()
+
+    def serve(self, name: str = "a") -> None:
+        """Another process of it serves."""
+        self.workers[name] = FakeWorker()
+        self.changing.discard(name)
+        self.change()
+
+    def change(self) -> None:
+        for follower in self._followers:
+            follower()
 
     def begin(self) -> bool:
         return self.hooking.begin(self.exchange, self.hooks, FACTS, self.then)
@@ -291,6 +319,153 @@ def test_a_guard_that_does_not_serve_closes() -> None:
     ways = Ways(stage="access", away="it has failed")
     with pytest.raises(ServerFault, match="not available"):
         ways.begin()
+
+
+# While a plugin's process ends and another one starts
+
+
+def test_a_request_waits_for_a_plugin_that_changes() -> None:
+    """It is asked when it serves again, and then has all of its time."""
+    ways = Ways(hookTimeout="2s")
+    ways.swap()
+    assert ways.begin()
+    ways.pass_late(1.9)
+    ways.serve()
+    ways.pass_late(1.9)
+    ways.workers["a"].say("continue")
+    assert ways.passed == 1
+    assert repr(ways.hooking.changing) == "Changing(0 wait)"
+
+
+def test_it_waits_no_longer_than_a_hook_may_take() -> None:
+    """503, as where the plugin is away."""
+    ways = Ways(hookTimeout="2s")
+    ways.swap()
+    ways.begin()
+    ways.pass_late(2.1)
+    assert ways.client.written.startswith(b"HTTP/1.1 503 ")
+    assert b"plugin_unavailable" in ways.client.written
+    assert repr(ways.hooking.changing) == "Changing(0 wait)"
+    ways.serve()
+    assert not ways.workers["a"].asked
+
+
+def test_it_waits_for_nobody_who_has_failed() -> None:
+    """Neither code could be started: there is nothing to wait for."""
+    ways = Ways()
+    ways.swap()
+    ways.begin()
+    ways.changing.clear()
+    ways.change()
+    assert ways.client.written.startswith(b"HTTP/1.1 503 ")
+
+
+def test_it_does_not_wait_at_a_guard_that_is_closed() -> None:
+    """Nothing opens by waiting."""
+    ways = Ways(stage="access", away="it has failed")
+    ways.swap()
+    with pytest.raises(ServerFault, match="not available"):
+        ways.begin()
+
+
+def test_who_may_be_passed_over_is_waited_for_too() -> None:
+    """With `onError: ignore` the request goes on without it when its time is over."""
+    ways = Ways("ab", onError="ignore")
+    ways.swap("a")
+    ways.begin()
+    assert not ways.workers["b"].asked
+    ways.pass_late(1.1)
+    ways.workers["b"].say("continue")
+    assert ways.passed == 1
+    assert [each["event"] for each in ways.logged] == ["plugin.hook_ignored"]
+
+
+def test_a_client_leaves_while_its_request_waits() -> None:
+    """Nothing of it is kept."""
+    ways = Ways()
+    ways.swap()
+    ways.begin()
+    ways.exchange.on_client_left()
+    assert repr(ways.hooking.changing) == "Changing(0 wait)"
+    ways.serve()
+    ways.pass_late(2)
+    assert not ways.workers["a"].asked
+
+
+def test_so_many_wait_and_no_more() -> None:
+    """The next one is refused at once."""
+    ways = Ways()
+    ways.swap()
+    for _ in range(1000):
+        ways.exchange = ways.client.request(GET)
+        assert ways.begin()
+    ways.exchange = ways.client.request(GET)
+    with pytest.raises(ServerFault, match="not available"):
+        ways.begin()
+
+
+def test_a_plugin_that_is_switched_off_meanwhile() -> None:
+    """A request that began before goes on without it, and so does an answer."""
+    ways = Ways("ab")
+    ways.begin()
+    ways.workers.pop("b")
+    ways.plan = Plan(ways.hooks[:1])
+    ways.workers["a"].say("continue")
+    assert ways.passed == 1
+    ways.workers.pop("a")
+    ways.plan = Plan()
+    ways.exchange.respond(200, [], b"hello")
+    assert ways.client.written.startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_answer_waits_for_a_plugin_that_changes() -> None:
+    """The process that serves then is asked about it."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.swap()
+    ways.exchange.respond(200, [], b"hello")
+    assert ways.client.written == b""
+    ways.serve()
+    assert ways.workers["a"].asked[-1][0]["hook"] == "on_response"
+    ways.workers["a"].say("continue")
+    assert ways.client.written.endswith(b"hello")
+
+
+def test_an_answer_waits_no_longer_than_a_hook_may_take() -> None:
+    """Then it cannot leave."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.swap()
+    ways.exchange.respond(200, [], b"secret")
+    ways.pass_late(1.1)
+    assert ways.client.written.startswith(b"HTTP/1.1 503 ")
+    assert b"secret" not in ways.client.written
+    assert repr(ways.hooking.changing) == "Changing(0 wait)"
+
+
+def test_a_client_leaves_while_its_answer_waits() -> None:
+    """Nothing of it is kept."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.swap()
+    ways.exchange.respond(200, [], b"hello")
+    ways.exchange.on_client_left()
+    assert repr(ways.hooking.changing) == "Changing(0 wait)"
+
+
+def test_the_answer_goes_to_the_generation_that_serves() -> None:
+    """Where the plugin was reloaded since the request, its old process may be gone."""
+    ways = Ways()
+    ways.begin()
+    ways.workers["a"].say("continue")
+    ways.workers["a"].is_open = False
+    ways.serve()
+    ways.exchange.respond(200, [], b"hello")
+    ways.workers["a"].say("change", status=201, headers=[])
+    assert ways.client.written.startswith(b"HTTP/1.1 201 ")
 
 
 def test_the_client_leaves_while_a_hook_is_asked() -> None:
