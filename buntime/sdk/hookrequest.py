@@ -15,7 +15,8 @@ _PATH = URI.translate(dict.fromkeys(map(ord, "?#[]%")))  # what stands for itsel
 
 
 class HookRequest(Request):
-    """A request on its way to an app. Of the body nothing is here unless the manifest asks for it.
+    """A request on its way to an app. The body is here for `on_request` of a plugin whose manifest
+    asks for it, as it is for an app.
 
     `path` is decoded, below the base of the app; `app` and `version` are who will get it, None
     where nobody would. `identity` is what the stage of that name has found, None before. The
@@ -47,7 +48,9 @@ class HookRequest(Request):
         self.is_websocket = bool(fields.get("isWebSocket"))
 
     def _take(self) -> None:
-        raise RuntimeError("this hook sees no bodies; say `body: true` in the plugin's manifest")
+        raise RuntimeError(
+            "there is no body here: on_request gets it, where the manifest says `body: true`"
+        )
 
 
 class AsyncHookRequest(HookRequest, AsyncRequest):

@@ -22,9 +22,10 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.failing import all_closed, unavailable
-from buntime.server.plugins.hooking import Hooking, Plugins
+from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of
 from buntime.server.plugins.sites import PluginSite
+from buntime.server.plugins.way import Plugins
 from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
 from buntime.server.steps import (

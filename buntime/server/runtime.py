@@ -139,7 +139,12 @@ class Runtime:
         self._plugins.follow(self._make_room_for_plugins)
         meters = self._plugins.meters
         self._hooking = Hooking(
-            self._loop, log, self._plugins, meters=meters, api_prefix=settings.api_prefix
+            self._loop,
+            log,
+            self._plugins,
+            meters=meters,
+            api_prefix=settings.api_prefix,
+            gathering=self._pool.gathering,
         )
         calls = Calls(self._loop, self._plugins, meters=meters, forget=self._hooking.forget)
         self._pool.connect(calls)

@@ -55,7 +55,8 @@ class Question:
         if self.name in LIFE or self.hook is None:
             return ()
         kind = AsyncHookRequest if self.hook.needs_loop else HookRequest
-        request = kind(self._request, body if self._plugin.sees_bodies else None)
+        has_body = self._plugin.sees_bodies and self._response is None
+        request = kind(self._request, body if has_body else None)
         request._waiter = waiter
         if self._response is None:
             return (request,)

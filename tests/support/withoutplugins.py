@@ -16,6 +16,12 @@ class WithoutPlugins:
     def worker_of(self, name: str) -> Worker | None:
         return None
 
+    def is_changing(self, name: str) -> bool:
+        return False
+
+    def wake(self, name: str) -> bool:
+        return False
+
     def at_base(self, segment: str) -> PluginSite | None:
         return None
 

@@ -145,7 +145,7 @@ def test_a_large_response_waits_for_credit(shop: Workshop, words: str) -> None:
         ("return Continue(headers={'content-length': '1'})", "belongs to the connection"),
         ("return Continue(headers={'x': 'a\\r\\nb: c'})", "which no header can carry"),
         ("return Continue(tags='session')", "tags is a list of texts"),
-        ("request.bytes() if not ASYNC else await_(request)", "say `body: true`"),
+        ("request.bytes() if not ASYNC else await_(request)", "says `body: true`"),
     ],
 )
 def test_failures(shop: Workshop, words: str, code: str, error: str) -> None:

@@ -40,7 +40,8 @@ class RequestReader:
         self.is_broken = False
         # per request
         self._body: Body | None = None
-        self._gathered = b""  # of the body, for `read_body`
+        # of the body, for `read_body`; a bytearray where there is any, as it grows by bits
+        self._gathered: bytes | bytearray = b""
         self.body_ended = True  # is the body of the current request read to its end?
 
     def __repr__(self) -> str:
@@ -98,9 +99,21 @@ class RequestReader:
         At most `limit` bytes are kept. Raises as `read_body` does.
         """
         data = self._take(limit - len(self._gathered))
-        self._gathered += data
+        if data and self._gathered:
+            self._gathered += data
+        elif data:
+            self._gathered = bytearray(data)
         self.body_ended = self._body is None and not self._gathered
         return bool(data)
+
+    def peek(self, start: int, end: int) -> bytes:
+        """A part of what `gather` has kept, which stays."""
+        return bytes(self._gathered[start:end])
+
+    def discard(self) -> None:
+        """Nobody wants what `gather` has kept. Where that is all of the body, it is ended."""
+        self._gathered = b""
+        self.body_ended = self._body is None
 
     def read_body(self, limit: int) -> bytes:
         """Up to `limit` bytes of the body that have arrived; b"" where none have.
@@ -109,9 +122,12 @@ class RequestReader:
         """
         gathered = self._gathered
         if gathered:
-            self._gathered = gathered[limit:]
-            self.body_ended = self._body is None and not self._gathered
-            return gathered[:limit]
+            data = bytes(gathered[:limit])
+            del gathered[:limit]  # type: ignore[union-attr]  # b"" alone is no bytearray
+            if not gathered:
+                self._gathered = b""
+            self.body_ended = self._body is None and not gathered
+            return data
         data = self._take(limit)
         if self._body is None:
             self.body_ended = True

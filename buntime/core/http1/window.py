@@ -90,21 +90,23 @@ class UploadWindow:
 
     __slots__ = (
         "_awaits_continue",
+        "_gather_max_bytes",
         "_gathers",
-        "_max_bytes",
         "_read_bytes",
         "_reader",
         "credit_bytes",
         "has_more",
+        "max_bytes",
         "seen_bytes",
     )
 
     def __init__(self, reader: RequestReader, max_bytes: int, *, awaits_continue: bool) -> None:
         """`awaits_continue`: the client sends nothing before it is told to go on."""
         self._reader = reader
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._awaits_continue = awaits_continue
         self._gathers = False
+        self._gather_max_bytes = UPLOAD_WINDOW
         self._read_bytes = -1  # by the app, when it last told that it waits
         self.credit_bytes = 0
         self.seen_bytes = 0
@@ -143,14 +145,19 @@ class UploadWindow:
 
     @property
     def is_gathered(self) -> bool:
-        """Is so much of the body here as goes to a worker before it reads?"""
-        return self._reader.body_has_come or self._reader.gathered_bytes >= UPLOAD_WINDOW
+        """Is as much of the body here as was to be gathered?"""
+        reader = self._reader
+        return reader.body_has_come or reader.gathered_bytes >= self._gather_max_bytes
 
-    def begin_gathering(self) -> None:
-        """From now on what comes is kept, and `hand_on` tells that more has come."""
+    def begin_gathering(self, most_bytes: int = UPLOAD_WINDOW) -> None:
+        """From now on what comes is kept, up to so much, and `hand_on` tells that more has come.
+
+        By default it is what goes to a worker before that reads.
+        """
         self._gathers = True
+        self._gather_max_bytes = most_bytes
         self._awaits_continue = False
-        self.credit_bytes = UPLOAD_WINDOW
+        self.credit_bytes = most_bytes
 
     def end_gathering(self) -> None:
         """What is kept goes to a worker with `open`, and the rest as it comes."""
@@ -220,11 +227,11 @@ class UploadWindow:
         """Keep a turn's share of what has come, and tell of it and whether that is enough."""
         reader = self._reader
         count = 0
-        while count < PIECES_PER_TURN and reader.gather(UPLOAD_WINDOW):
+        while count < PIECES_PER_TURN and reader.gather(self._gather_max_bytes):
             count += 1
-        if reader.gathered_bytes > self._max_bytes:
-            raise body_too_large(self._max_bytes)
-        self.credit_bytes = UPLOAD_WINDOW - reader.gathered_bytes
+        if reader.gathered_bytes > self.max_bytes:
+            raise body_too_large(self.max_bytes)
+        self.credit_bytes = self._gather_max_bytes - reader.gathered_bytes
         if count or self.is_gathered:
             tell(b"", self.is_gathered)
         return count
@@ -232,8 +239,8 @@ class UploadWindow:
     def _take(self, limit: int) -> bytes:
         data = self._reader.read_body(limit)
         self.seen_bytes += len(data)
-        if self.seen_bytes > self._max_bytes:
-            raise body_too_large(self._max_bytes)
+        if self.seen_bytes > self.max_bytes:
+            raise body_too_large(self.max_bytes)
         return data
 
 

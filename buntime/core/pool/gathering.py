@@ -7,6 +7,8 @@ worker and lack some of their body so, there are fewer than half of the slots, b
 one after the other, SPACING_S apart: each takes a spare, and many that pause together would take
 all spares from requests that lack nothing.
 
+Bodies that hooks of plugins look at count as well, for as long as they are kept.
+
 Not modelled here: when something has come, and how much is enough.
 """
 

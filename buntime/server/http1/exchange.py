@@ -340,6 +340,8 @@ class Exchange(HeldRequest):
     def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
         service = self._service
         # No further request may follow where this one's body was left unread.
+        if not self._reader.body_ended and self.responder is None:
+            self.discard_body()
         keep_alive = self.keep_alive and self._reader.body_ended
         if service.is_draining or service.admission.is_crowded:
             keep_alive = False
@@ -380,6 +382,8 @@ class Exchange(HeldRequest):
         self._stop_deadline()
         if self.footing is not None:
             self.footing.on_end()
+        if self.keeper is not None:
+            self._let_keeper_go()
         now = monotonic()
         seconds = now - self.started_s
         timed_s = seconds if self.link is None and not self.is_event_stream else None

@@ -8,10 +8,11 @@ from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.answer import Answer
 from buntime.core.http1.lifecycle import HAND_OVER, RELEASE, TAKE_BACK, State
 from buntime.core.http1.window import PIECES_PER_TURN, DownloadWindow
-from buntime.server.http1.parties import Link, Responder
+from buntime.server.http1.parties import Keeper, Link, Responder
 from buntime.server.http1.request import ClientRequest
 from buntime.server.http1.review import Review
 from buntime.server.loop import TimeoutQueue
+from buntime.wire import UPLOAD_WINDOW
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ENDED = State.ENDED  # a member of an Enum costs more to look up than a call
@@ -69,8 +70,30 @@ class HeldRequest(ClientRequest):
 
         A client that waits for 100 Continue is told to go on.
         """
-        self._make_upload().begin_gathering()
         self.hand_over(responder, timeout_s)
+        self._gather(UPLOAD_WINDOW)
+
+    def gather_for(self, responder: Responder, keeper: Keeper, most_bytes: int) -> None:
+        """Have all of the body come, or so much of it, and be kept, on no time of the app's.
+
+        The responder is told by `on_body`, and has it till `end_keeping`. The keeper is told when
+        nothing is kept any more.
+        """
+        self.lend(responder)
+        self.keeper = keeper
+        self._gather(most_bytes, self.body_max_bytes or most_bytes)
+
+    def end_keeping(self) -> None:
+        """Enough has come; the responder has it still."""
+        if self._upload is not None:
+            self._upload.end_gathering()
+        self.client.settle()
+
+    def _gather(self, most_bytes: int, refused_above_bytes: int | None = None) -> None:
+        upload = self._make_upload()
+        if refused_above_bytes is not None:
+            upload.max_bytes = refused_above_bytes
+        upload.begin_gathering(most_bytes)
         if self.head.expects_continue:
             self.client.write(_CONTINUE)
         self.pump()
@@ -100,6 +123,8 @@ class HeldRequest(ClientRequest):
             self._deadlines.start(self)
         if not ended:
             self.client.settle()  # the rest is waited for from now on
+        elif self.keeper is not None:
+            self._let_keeper_go()
         return self.to_line(number, body, ended=ended), body
 
     def take_back(self) -> None:
@@ -159,6 +184,8 @@ class HeldRequest(ClientRequest):
             return
         if count and was_awaited:
             self.restart_deadline()
+        if self.keeper is not None and not upload.is_gathering and not self.gathered_bytes:
+            self._let_keeper_go()
         if count == PIECES_PER_TURN and not upload.has_more:
             upload.has_more = True
             self._service.loop.call_soon(self._pump_on)

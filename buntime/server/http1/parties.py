@@ -6,7 +6,7 @@
 The exchange is all that the two sides see of each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, Protocol
 
 from buntime.core.http1.reader import RequestReader
@@ -55,6 +55,13 @@ class Footing(Protocol):
 
     def on_end(self) -> None:
         """The request has ended, whether it stood open or not."""
+
+
+class Keeper(Protocol):
+    """Counts the memory of a body that is kept before anybody reads it."""
+
+    def let_go(self, request: Hashable) -> None:
+        """Nothing of it is kept any more."""
 
 
 class Resource(Protocol):

@@ -19,7 +19,7 @@ from buntime.core.plugins.rerouting import AppChoice
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.websocket.handshake import Upgrade, accept_response
-from buntime.server.http1.parties import Client, Footing
+from buntime.server.http1.parties import Client, Footing, Keeper
 from buntime.wire import REQUEST, quote
 
 Fields = Iterable[tuple[str, str] | list[str]]
@@ -43,6 +43,7 @@ class ClientRequest:
         "headers",
         "id",
         "identity",
+        "keeper",
         "meter",
         "sender",
         "started_s",
@@ -65,6 +66,7 @@ class ClientRequest:
         self.body_max_bytes = 0  # 0 while nobody reads it
         # the body, once a worker has it, and what a WebSocket's client sends
         self._upload: UploadWindow | None = None
+        self.keeper: Keeper | None = None  # while it is kept for plugins
         self.worker_name = ""  # the last that had it
         # what plugins have said of it
         self.identity: Identity | None = None
@@ -118,6 +120,20 @@ class ClientRequest:
     def lacks_body(self) -> bool:
         """Is more of the body to come?"""
         return not self._reader.body_has_come
+
+    def peek_body(self, start: int, end: int) -> bytes:
+        """A part of what has come of the body that no worker has got."""
+        return self._reader.peek(start, end)
+
+    def discard_body(self) -> None:
+        """Nobody will read what has come of the body."""
+        self._reader.discard()
+        self._let_keeper_go()
+
+    def _let_keeper_go(self) -> None:
+        keeper, self.keeper = self.keeper, None
+        if keeper is not None:
+            keeper.let_go(self)
 
     @property
     def upload_credit(self) -> int:
@@ -242,6 +258,7 @@ class ClientRequest:
     def _open_body(self) -> tuple[bytes, bool]:
         """The piece of the body that goes with the request, and whether that is all of it."""
         upload = self._upload or self._make_upload()
+        upload.max_bytes = self.body_max_bytes  # it may have been made before that was known
         data = upload.open()
         return data, self._reader.body_ended
 

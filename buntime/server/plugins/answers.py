@@ -191,7 +191,7 @@ class Answers:
         message["response"] = {"status": self._status, "headers": fields}
         self._shared.loop.timeouts(joined.hook.timeout_s).start(self)
         self._asked_s = self._shared.loop.now
-        self._asked = joined, joined.worker.ask(message, b"", self)
+        self._asked = joined, joined.worker.ask(message, self)
 
     def _take(self) -> tuple[Joined, int]:
         if self._asked is None:

@@ -38,7 +38,7 @@ class LifeHook:
         """Ask it."""
         self._asked_s = self._loop.now
         message = {"hook": self._hook, "timeout_ms": round(self._timeout_s * 1000)}
-        number = worker.ask(message, b"", self)
+        number = worker.ask(message, self)
         self._timer = self._loop.call_later(self._timeout_s, lambda: self._late(worker, number))
 
     # Asker

@@ -1,82 +1,42 @@
-"""The way of a request through the hooks of plugins, one after the other.
+"""What sends requests through the hooks of plugins, and what all of them share."""
 
-    begin ──> closed, away: 503, or passed over
-          ──> its process ends for another one: the request waits, at most `hookTimeout`
-          ──> HOOK ──> VERDICT    continue: the next one; respond: the plugin answers
-                                  failed, bad, late: 502, or passed over (`onError: ignore`)
+from collections.abc import Callable, Sequence
 
-While a hook has the request its body waits, and the app's time has not begun. The plugins that it
-went through see its answer on the way back, see `answers`.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
-from time import time
-from typing import Protocol
-
-from buntime.core.errors import HttpError
-from buntime.core.plugins.hookfields import BadVerdict
-from buntime.core.plugins.identity import identity_key, take_out
-from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
-from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
-from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
-from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
+from buntime.core.plugins.plan import Hook, Plan
+from buntime.core.plugins.verdictcache import VerdictCache
+from buntime.core.pool.gathering import Gathering
+from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.http1.exchange import Exchange
-from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
-from buntime.server.plugins.answers import Answers
-from buntime.server.plugins.asked import Facts, Seen, question, seen_by
+from buntime.server.plugins.asked import Facts
+from buntime.server.plugins.bodies import Bodies
 from buntime.server.plugins.changing import Changing
-from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
-from buntime.server.plugins.pieces import answer_by
-from buntime.server.plugins.sites import PluginSite
-from buntime.server.pool.responders import Waiting
-from buntime.server.pool.worker import Worker
+from buntime.server.plugins.way import Plugins, Way
 from buntime.server.telemetry.logs import Log
-from buntime.wire import Message
-
-
-class Plugins(Protocol):
-    """The plugins, as far as requests need them."""
-
-    @property
-    def plan(self) -> Plan:
-        """Whose hooks are asked about what, as it holds now."""
-
-    @property
-    def cookies(self) -> Mapping[str, frozenset[str]]:
-        """The cookies that are a plugin's own, by its name."""
-
-    def worker_of(self, name: str) -> Worker | None:
-        """The worker of the generation that serves; None while it is away."""
-
-    def is_changing(self, name: str) -> bool:
-        """Will it serve again in a moment? Then what is for it waits."""
-
-    def wake(self, name: str) -> bool:
-        """Start it, where nobody has wanted it yet; False where it will not serve soon."""
-
-    def at_base(self, segment: str) -> PluginSite | None:
-        """What a plugin has at "/" and this segment."""
-
-    def follow(self, callback: Callable[[], None]) -> None:
-        """Have it called when any of these may have changed."""
 
 
 class Hooking:
     """Sends requests through hooks."""
 
     def __init__(
-        self, loop: Loop, log: Log, plugins: Plugins, *, meters: PluginMeters, api_prefix: str
+        self,
+        loop: Loop,
+        log: Log,
+        plugins: Plugins,
+        *,
+        meters: PluginMeters,
+        api_prefix: str,
+        gathering: Gathering,
     ) -> None:
+        """`gathering` has the memory of bodies that are kept."""
         self.loop = loop
         self.log = log
         self.meters = meters
         self.plugins = plugins
         self.api_prefix = api_prefix
         self.changing = Changing(loop, plugins)
+        self.bodies = Bodies(gathering)
         self.kept = VerdictCache()
         self.footings = Footings(loop, self.kept)
 
@@ -88,7 +48,7 @@ class Hooking:
         True where it is answered, or will be: then `then` goes on with it when all have let it
         pass. Raises HttpError where it may not pass.
         """
-        return _Way(self, exchange, hooks, facts, then).advance()
+        return Way(self, exchange, hooks, facts, then).advance()
 
     def forget(self, plugin: str, tag: str) -> None:
         """What this plugin has said with this tag holds no more."""
@@ -106,271 +66,3 @@ class Hooking:
             request_id=exchange.id,
         )
         return True
-
-
-class _Way(Waiting):
-    """One request's way; it has the request while a hook is asked."""
-
-    __slots__ = (
-        "_asked",
-        "_asked_as",
-        "_asked_s",
-        "_exchange",
-        "_facts",
-        "_hooks",
-        "_next",
-        "_shared",
-        "_then",
-        "_waits_for",
-    )
-
-    def __init__(
-        self,
-        shared: Hooking,
-        exchange: Exchange,
-        hooks: Sequence[Hook],
-        facts: Facts,
-        then: Callable[[], None],
-    ) -> None:
-        self._shared = shared
-        self._exchange = exchange
-        self._hooks = hooks
-        self._facts = facts
-        self._then = then
-        self._next = 0
-        self._asked_s = 0.0  # when
-        self._asked_as: Asked | None = None  # by what its verdict would be found again
-        self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
-        self._waits_for: Hook | None = None  # its plugin changes
-
-    def advance(self) -> bool:
-        """Ask the next one; False where none is left."""
-        while self._next < len(self._hooks):
-            hook = self._shared.plugins.plan.now(self._hooks[self._next])
-            self._next += 1
-            if hook is None:
-                continue  # switched off since the request came
-            worker = None if hook.closed or hook.away else self._worker_of(hook)
-            if worker is not None:
-                seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
-                if hook.has_request and not self._is_kept(hook, worker, seen):
-                    self._ask(hook, worker, seen)
-                    return True
-                self._join(hook, worker)
-            elif not hook.closed and not hook.away and self._wait(hook):
-                self._next -= 1
-                return True
-            else:
-                self._meter(hook).on_failure(Failure.AWAY)
-                if hook.closed or not hook.ignores:
-                    raise unavailable(hook.plugin)
-        self._end()
-        return False
-
-    def _end(self) -> None:
-        """Where somebody was to find out who asks, a proxy's word counts no more."""
-        if any(hook.stage == "identity" for hook in self._hooks):
-            self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)
-
-    # Asker
-
-    def on_verdict(self, message: Message, payload: bytes) -> None:
-        hook, worker, number = self._take()
-        has_identity = self._exchange.identity is not None
-        asked = Question(ON_REQUEST, hook.stage, has_identity, self._shared.api_prefix)
-        try:
-            verdict = read_verdict(message, asked)
-        except BadVerdict as exc:
-            self._fail(hook, Failure.BAD, str(exc))
-            return
-        if isinstance(verdict, Continue):
-            self._count("continue", hook)
-            self._keep(verdict)
-            self._apply(hook, verdict, self._asked_s)
-            self._join(hook, worker)
-            self._go_on()
-        elif isinstance(verdict, Respond):
-            self._count("respond", hook)
-            self._exchange.take_back()
-            answer_by(self._exchange, worker, number, verdict, payload)
-        elif isinstance(verdict, Failed):
-            self._fail(hook, Failure.RAISED, verdict.error, verdict.traceback)
-
-    def on_lost(self) -> None:
-        hook, _, _ = self._take()
-        self._meter(hook).on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
-        self._miss(hook, "its process has ended")
-
-    # Waiter
-
-    def on_changed(self) -> None:
-        if self._waits_for is not None:
-            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
-            self._waits_for = None
-            self._go_on()
-
-    # Expiring
-
-    def on_timeout(self) -> None:
-        hook, self._waits_for = self._waits_for, None
-        if hook is not None:
-            self._shared.changing.leave(self)
-            self._next += 1
-            self._meter(hook).on_failure(Failure.AWAY)
-            self._miss(hook, f"it did not start in {hook.timeout_s:g} s")
-        elif self._asked is not None:
-            hook, worker, number = self._take()
-            worker.process.stacks.ask(
-                worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
-            )
-            give_up(self._shared.log, hook, worker, number, self._shared.loop.now)
-            self._fail(hook, Failure.LATE, f"it did not answer in {hook.timeout_s:g} s")
-
-    # Responder
-
-    def on_detached(self, reason: str) -> None:
-        if self._asked is not None:
-            _, worker, number = self._take()
-            worker.asking.give_up(number, reason)
-        if self._waits_for is not None:
-            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
-            self._shared.changing.leave(self)
-            self._waits_for = None
-
-    def on_deadline(self) -> None:
-        raise AssertionError("no time of the app's passes while a hook is asked")
-
-    # How it is done
-
-    def _worker_of(self, hook: Hook) -> Worker | None:
-        worker = self._shared.plugins.worker_of(hook.plugin)
-        return worker if worker is not None and not worker.asking.why_not else None
-
-    def _wait(self, hook: Hook) -> bool:
-        """Whether the request waits for the plugin, which changes."""
-        if not self._shared.changing.wait(self, hook.plugin):
-            return False
-        self._hold()
-        self._shared.loop.timeouts(hook.timeout_s).start(self)
-        self._waits_for = hook
-        return True
-
-    def _miss(self, hook: Hook, why: str) -> None:
-        """The plugin is away."""
-        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
-        if hook.ignores:
-            self._go_on()
-        else:
-            self._exchange.fail(unavailable(hook.plugin))
-
-    def _hold(self) -> None:
-        if self._exchange.responder is not self:
-            self._exchange.lend(self)
-
-    def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
-        self._hold()
-        message = question(hook, ON_REQUEST, self._exchange, self._facts, seen.fields)
-        self._shared.loop.timeouts(hook.timeout_s).start(self)
-        self._asked_s = self._shared.loop.now
-        self._asked = hook, worker, worker.ask(message, b"", self)
-
-    def _take(self) -> tuple[Hook, Worker, int]:
-        if self._asked is None:
-            raise AssertionError("a verdict that nobody has asked for")
-        asked, self._asked = self._asked, None
-        self._shared.loop.timeouts(asked[0].timeout_s).stop(self)
-        return asked
-
-    def _is_kept(self, hook: Hook, worker: Worker, seen: Seen) -> bool:
-        """Whether what the hook said of such a request still holds; then it is done."""
-        self._asked_as = self._describe(hook, worker, seen)
-        verdict = self._shared.kept.get(self._asked_as, self._shared.loop.now)
-        meter = self._shared.meters.of(hook.plugin)
-        if verdict is None:
-            meter.kept_misses += 1
-            return False
-        meter.kept_hits += 1
-        self._apply(hook, verdict, self._shared.loop.now)
-        return True
-
-    def _keep(self, verdict: Continue) -> None:
-        if verdict.cache_s and self._asked_as is not None:
-            self._shared.kept.put(
-                self._asked_as,
-                verdict,
-                asked_at=self._asked_s,
-                now=self._shared.loop.now,
-                wall_s=time(),
-            )
-
-    def _describe(self, hook: Hook, worker: Worker, seen: Seen) -> Asked:
-        """All that the hook may go by. A worker's number tells the plugin's generation."""
-        exchange, facts = self._exchange, self._facts
-        head, sender = exchange.head, exchange.sender
-        common = Common(
-            plugin=hook.plugin,
-            generation=worker.number,
-            app=facts.app or "",
-            version=facts.version or "",
-            scheme=sender.scheme,
-            host=sender.host or head.host,
-            method=head.method,
-            is_websocket=bool(head.upgrade),
-            identity=identity_key(exchange.identity),
-            proxy=seen.proxy,
-        )
-        _, mark, query = head.target.partition("?")
-        client = sender.client[0] if sender.client else ""
-        return Asked(common, facts.path + mark + query, seen.fields, client)
-
-    def _apply(self, hook: Hook, verdict: Continue, asked_s: float) -> None:
-        """Have the request be as the hook wants it."""
-        exchange = self._exchange
-        self._shared.footings.note(exchange, hook.plugin, verdict, asked_s)
-        if verdict.changes or verdict.path is not None:
-            exchange.rewrite(applied(exchange.head._replace(headers=exchange.headers), verdict))
-        if verdict.path is not None:
-            self._facts = self._facts._replace(path=exchange.head.path)
-        if verdict.identity is not None:
-            exchange.identify(verdict.identity)
-        if verdict.app is not None:
-            exchange.choose(verdict.app)
-        if verdict.cookies:
-            self._answers().set_cookies(verdict.cookies)
-
-    def _join(self, hook: Hook, worker: Worker) -> None:
-        if hook.has_response:
-            seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
-            self._answers().join(hook, worker, self._facts, seen.fields)
-
-    def _answers(self) -> Answers:
-        review = self._exchange.review
-        if review is not None and isinstance(review.reviewer, Answers):
-            return review.reviewer
-        answers = Answers(self._shared, self._exchange, [])
-        self._exchange.have_reviewed(Review(answers))
-        return answers
-
-    def _meter(self, hook: Hook) -> HookMeter:
-        return self._shared.meters.of(hook.plugin).hook(ON_REQUEST)
-
-    def _count(self, verdict: str, hook: Hook) -> None:
-        self._meter(hook).on_verdict(verdict, self._shared.loop.now - self._asked_s)
-
-    def _fail(self, hook: Hook, kind: Failure, why: str, stack: str = "") -> None:
-        self._meter(hook).on_failure(kind, self._shared.loop.now - self._asked_s)
-        tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
-        if hook.ignores:
-            self._go_on()
-        else:
-            self._exchange.fail(failed(hook.plugin))
-
-    def _go_on(self) -> None:
-        try:
-            if self.advance():
-                return
-        except HttpError as error:
-            self._exchange.fail(error)
-            return
-        self._exchange.take_back()
-        self._then()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from buntime import wire
+from buntime.core.plugins.hookbody import HookBody
 from buntime.core.pool import claims
 from buntime.server.pool.channel import Channel, Handler
 
@@ -40,11 +41,12 @@ class PieceTaker(Asker, Protocol):
 class Asking:
     """The questions that one worker has."""
 
-    __slots__ = ("_asked", "_channel", "_late", "_late_since_s", "_takers")
+    __slots__ = ("_asked", "_bodies", "_channel", "_late", "_late_since_s", "_takers")
 
     def __init__(self, channel: Channel[Any]) -> None:
         self._channel = channel
         self._asked: dict[int, Asker | None] = {}  # None: nobody waits for it any more
+        self._bodies: dict[int, HookBody] = {}  # that are not sent to their end
         self._takers: dict[int, PieceTaker | None] = {}  # of answers that have begun
         self._late = 0  # questions, since the last verdict
         self._late_since_s = 0.0
@@ -70,10 +72,40 @@ class Asking:
             return f"it has {len(self)} questions in hand, and does not get on with them"
         return ""
 
-    def ask(self, number: int, message: wire.Message, payload: bytes, asker: Asker) -> None:
+    def ask(
+        self, number: int, message: wire.Message, asker: Asker, body: HookBody | None = None
+    ) -> None:
         """Send a HOOK; `number` is new to the channel."""
         self._asked[number] = asker
-        self._channel.post({**message, "type": wire.HOOK, "id": number}, payload)
+        message = {**message, "type": wire.HOOK, "id": number}
+        if body is None:
+            self._channel.post(message)
+            return
+        payload = body.next_piece()
+        self._channel.post({**message, "size": len(payload), "end": body.has_ended}, payload)
+        if not body.has_ended:
+            self._bodies[number] = body
+            self._send_body(number, body)
+
+    def take_credit(self, number: int, credit_bytes: int) -> bool:
+        """So much more of a question's body may go. Does that change anything?"""
+        body = self._bodies.get(number)
+        if body is None or not body.grant(credit_bytes):
+            return False
+        self._send_body(number, body)
+        return True
+
+    def take_waits(self, number: int, read_bytes: int) -> bool:
+        """So much of a question's body is read, and more is waited for. Is that news?"""
+        body = self._bodies.get(number)
+        return body is not None and body.on_waits(read_bytes)
+
+    def _send_body(self, number: int, body: HookBody) -> None:
+        for piece in body.pieces():
+            told = {"id": number, "size": len(piece), "end": body.has_ended}
+            self._channel.post({"type": wire.BODY, **told}, piece)
+        if body.has_ended:
+            del self._bodies[number]
 
     def go_on(self, number: int, taker: PieceTaker) -> None:
         """The verdict of this number is an answer whose pieces are for `taker`."""
@@ -85,6 +117,7 @@ class Asking:
 
     def give_up(self, number: int, reason: str) -> None:
         """Nobody waits for it any more."""
+        self._bodies.pop(number, None)
         for waiting in (self._asked, self._takers):
             if waiting.get(number) is not None:
                 waiting[number] = None
@@ -107,6 +140,7 @@ class Asking:
             self._break_off(number)
             return
         asker = self._asked.pop(number)
+        self._bodies.pop(number, None)
         if not claims.flag(message.get("end", True)):
             self._takers[number] = None
         if asker is not None:
@@ -129,7 +163,7 @@ class Asking:
     def lose(self) -> None:
         """The worker has ended."""
         lost = [*self._asked.values(), *self._takers.values()]
-        self._asked, self._takers = {}, {}
+        self._asked, self._takers, self._bodies = {}, {}, {}
         for asker in lost:
             if asker is not None:
                 asker.on_lost()

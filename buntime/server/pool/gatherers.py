@@ -25,20 +25,20 @@ class Gatherers:
         self._submit = submit
         self._slots = slots
         self._pauses = loop.new_timeouts(PAUSE_S)
-        self._gathering = Gathering()
+        self.gathering = Gathering()
 
     def __repr__(self) -> str:
-        return repr(self._gathering)
+        return repr(self.gathering)
 
     @property
     def is_pressed(self) -> bool:
         """Is more than half of the memory for such bodies taken?"""
-        return self._gathering.is_pressed
+        return self.gathering.is_pressed
 
     def add(self, exchange: Exchange, app: App) -> None:
         """Submit the request when its body has come; that may be at once."""
         gatherer = Gatherer(exchange, app, self)
-        self._gathering.take(gatherer, 0)
+        self.gathering.take(gatherer, 0)
         self._pauses.start(gatherer)
         exchange.gather(gatherer, app.manifest.timeout_s)
 
@@ -49,7 +49,7 @@ class Gatherers:
         if is_enough:
             self.drop(gatherer)
             self._go_on(gatherer)
-        elif self._gathering.take(gatherer, gatherer.exchange.gathered_bytes):
+        elif self.gathering.take(gatherer, gatherer.exchange.gathered_bytes):
             self._pauses.start(gatherer)
         else:
             gatherer.exchange.fail(faults.overloaded("too many requests wait", _AGAIN_S))
@@ -57,15 +57,15 @@ class Gatherers:
     def on_pause(self, gatherer: "Gatherer") -> None:
         """Nothing has come for a while: go on without, or look again after another while."""
         now = self._loop.now
-        if self._gathering.may_go(self._slots(), _lacks, now):
-            self._gathering.let_go(gatherer, now)
+        if self.gathering.may_go(self._slots(), _lacks, now):
+            self.gathering.let_go(gatherer, now)
             self._go_on(gatherer)
         else:
             self._pauses.start(gatherer)
 
     def drop(self, gatherer: "Gatherer") -> None:
         """Its body is waited for no more."""
-        self._gathering.drop(gatherer)
+        self.gathering.drop(gatherer)
         self._pauses.stop(gatherer)
 
     def _go_on(self, gatherer: "Gatherer") -> None:

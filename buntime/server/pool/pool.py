@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from buntime.core.apps.app import App
 from buntime.core.apps.router import split_target
 from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
+from buntime.core.pool.gathering import Gathering
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import TAKES_WORK, AppState, PoolLimits
@@ -177,6 +178,11 @@ class Pool:
     def slots_taken(self) -> int:
         """Requests that have a worker of their own."""
         return self._scheduler.slots_taken
+
+    @property
+    def gathering(self) -> Gathering:
+        """The memory of bodies that are waited for, or kept."""
+        return self._gatherers.gathering
 
     @property
     def is_short_of_memory(self) -> bool:

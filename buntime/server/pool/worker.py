@@ -9,6 +9,7 @@ from functools import partial
 
 from buntime import wire
 from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.plugins.hookbody import HookBody
 from buntime.core.pool import claims
 from buntime.core.pool.assignment import Event, State
 from buntime.core.pool.smalltalk import SmallTalk
@@ -89,10 +90,10 @@ class Worker:
         self._channel.post_line(line, body)
         exchange.pump()  # more of the body may be there already
 
-    def ask(self, message: wire.Message, payload: bytes, asker: asking.Asker) -> int:
+    def ask(self, message: wire.Message, asker: asking.Asker, body: HookBody | None = None) -> int:
         """Ask its plugin's hooks; returns the number to `give_up` by."""
         number = self.new_number()
-        self.asking.ask(number, message, payload, asker)
+        self.asking.ask(number, message, asker, body)
         return number
 
     def new_number(self) -> int:
@@ -245,9 +246,9 @@ class Worker:
         number, credit = message["id"], claims.whole(message["credit"], 1)
         assignment = self._in_hand.get(number)
         if assignment is None:
-            # Of a call, or one that has ended.
-            claims.whole(number, -calling.NUMBER_MAX, self._last_id)
-            if not self.calling.on_window(number, credit):
+            claims.whole(number, -calling.NUMBER_MAX, self._last_id)  # of a call, a hook, or over
+            is_news = self.asking.take_credit(number, credit)
+            if not is_news and not self.calling.on_window(number, credit):
                 self._talk.put_up(self._last_id)
         elif assignment.state is not State.LIVE or not assignment.exchange.grant_upload(credit):
             self._talk.put_up(self._last_id)
@@ -256,8 +257,9 @@ class Worker:
         number, read_bytes = message["id"], claims.whole(message["read"], 0)
         assignment = self._in_hand.get(number)
         if assignment is None:
-            claims.whole(number, 1, self._last_id)  # one that has ended
-            self._talk.put_up(self._last_id)
+            claims.whole(number, 1, self._last_id)  # of a hook, or one that has ended
+            if not self.asking.take_waits(number, read_bytes):
+                self._talk.put_up(self._last_id)
         elif assignment.state is not State.LIVE or not assignment.exchange.on_waits(read_bytes):
             self._talk.put_up(self._last_id)
 

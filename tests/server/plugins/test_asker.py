@@ -39,7 +39,7 @@ class Worker:
         self.pass_time = callback
         return Timer()
 
-    def ask(self, message: dict[str, Any], payload: bytes, asker: Any) -> int:
+    def ask(self, message: dict[str, Any], asker: Any) -> int:
         assert message == {"hook": "on_shutdown", "timeout_ms": 5000}
         return 7
 

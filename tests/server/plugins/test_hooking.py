@@ -2,163 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from time import time
-from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import pytest
 
 from buntime.core.errors import ServerFault
-from buntime.core.plugins.manifest import parse_plugin_manifest
-from buntime.core.plugins.plan import Hook, Plan, Standing, compile_plan
-from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.core.plugins.plan import Plan
 from buntime.server.http1.exchange import Exchange
-from buntime.server.plugins.asked import Facts
-from buntime.server.plugins.hooking import Hooking
 from tests.support.exchanges import FakeClient, FakeResponder
-
-GET = b"GET /shop/a%20b?x=1 HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\n\r\n"
-FACTS = Facts("shop", None, "/a%20b", is_public=False)
-BOTH = frozenset({"on_request", "on_response"})
-
-
-class FakeWorker:
-    """A plugin's worker that answers what a test has it answer."""
-
-    def __init__(self) -> None:
-        self.asking = self
-        self.is_open = True
-        self.number = 1
-        self.asked: list[tuple[dict[str, Any], Any]] = []
-        self.given_up: list[tuple[int, str]] = []
-        self.stacks: list[object] = []
-        self.name = "w1"
-        self.is_stuck = False
-        self.kills = 0
-        self.log = None
-        self.process = SimpleNamespace(
-            stacks=SimpleNamespace(ask=lambda log, late: self.stacks.append(late)),
-            kill=self._kill,
-        )
-        self.credit = 0
-        self.taker: Any = None
-
-    @property
-    def why_not(self) -> str:
-        return "" if self.is_open else "its process has ended"
-
-    def ask(self, message: dict[str, Any], payload: bytes, asker: Any) -> int:
-        self.asked.append((message, asker))
-        return len(self.asked)
-
-    def give_up(self, number: int, reason: str) -> None:
-        self.given_up.append((number, reason))
-
-    def on_late(self, number: int, timeout_s: float, now: float) -> bool:
-        self.give_up(number, "deadline")
-        return self.is_stuck
-
-    def go_on(self, number: int, taker: Any) -> None:
-        self.taker = taker
-
-    def grant(self, number: int, credit: int) -> None:
-        self.credit += credit
-
-    def _kill(self) -> None:
-        self.kills += 1
-
-    def say(self, action: str, payload: bytes = b"", **said: Any) -> None:
-        """The verdict on what it was asked last."""
-        self.asked[-1][1].on_verdict(
-            {"type": "VERDICT", "id": 1, "action": action, **said}, payload
-        )
-
-    def die(self) -> None:
-        self.is_open = False
-        self.asked[-1][1].on_lost()
-
-
-class Ways:
-    """Plugins "a", "b" and so on that are asked in this order, and one request."""
-
-    def __init__(self, names: str = "a", **keys: object) -> None:
-        self.client = FakeClient()
-        self.logged: list[dict[str, Any]] = []
-        log = SimpleNamespace(
-            error=lambda event, _, **fields: self.logged.append({"event": event, **fields}),
-            warn=lambda event, _, **fields: self.logged.append({"event": event, **fields}),
-        )
-        self.workers = {name: FakeWorker() for name in names}
-        self.meters = PluginMeters()
-        self.changing: set[str] = set()  # plugins whose process ends for another one
-        self._followers: list[Callable[[], None]] = []
-        self.hooks = hooks(names, **keys)
-        self.plan = Plan(self.hooks)
-        self.hooking = Hooking(
-            self.client.fake_service.loop,
-            cast(Any, log),
-            cast(Any, self),
-            meters=self.meters,
-            api_prefix="",
-        )
-        self.exchange = self.client.request(GET)
-        self.passed = 0
-
-    cookies: ClassVar = {"a": frozenset({"sid"})}
-
-    def worker_of(self, name: str) -> Any:
-        return self.workers.get(name)
-
-    def is_changing(self, name: str) -> bool:
-        return name in self.changing
-
-    def wake(self, name: str) -> bool:
-        return self.is_changing(name)
-
-    def follow(self, callback: Callable[[], None]) -> None:
-        self._followers.append(callback)
-
-    def swap(self, name: str = "a") -> None:
-        """The plugin's process ends, that another may start."""
-        self.workers.pop(name).is_open = False
-        self.changing.add(name)
-        self.change()
-
-    def serve(self, name: str = "a") -> None:
-        """Another process of it serves."""
-        self.workers[name] = FakeWorker()
-        self.changing.discard(name)
-        self.change()
-
-    def change(self) -> None:
-        for follower in self._followers:
-            follower()
-
-    def begin(self) -> bool:
-        return self.hooking.begin(self.exchange, self.hooks, FACTS, self.then)
-
-    def then(self) -> None:
-        self.passed += 1
-
-    def pass_late(self, seconds: float) -> None:
-        loop = self.client.fake_service.loop
-        loop.now += seconds
-        for queue in loop._queues.values():
-            queue.expire(loop.now)
-
-
-def hooks(names: str, on: frozenset[str] = BOTH, away: str = "", **keys: object) -> list[Hook]:
-    standings = []
-    for name in names:
-        text = json.dumps({"name": name, **keys}).encode()
-        manifest, _ = parse_plugin_manifest(
-            text, path="buntime.yaml", body_default=1000, body_max=1000
-        )
-        standings.append(Standing(manifest, on, away))
-    plan = compile_plan(standings, {})
-    return list(plan.hooks)
+from tests.support.hookways import GET, Ways
 
 
 def request(ways: Ways, name: str = "a") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from buntime.core.plugins.hookbody import HookBody
 from buntime.server.pool.asking import Asking
 
 
@@ -48,7 +49,7 @@ def channel() -> FakeChannel:
 @pytest.fixture
 def asking(channel: FakeChannel, asker: FakeAsker) -> Asking:
     asking = Asking(cast(Any, channel))
-    asking.ask(7, {"hook": "on_request"}, b"", asker)
+    asking.ask(7, {"hook": "on_request"}, asker)
     return asking
 
 
@@ -122,7 +123,7 @@ def test_the_worker_ends(asking: Asking, asker: FakeAsker) -> None:
 def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: FakeAsker) -> None:
     """It is not asked any more where that would gather: who asks hears why."""
     for number in range(8, 300):
-        asking.ask(number, {"hook": "on_request"}, b"", asker)
+        asking.ask(number, {"hook": "on_request"}, asker)
         asking.give_up(number, "deadline")
     assert asking.why_not == ""
     channel.is_backed_up = True
@@ -134,14 +135,14 @@ def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: Fak
 def test_one_that_never_answers(asking: Asking, asker: FakeAsker) -> None:
     """It reads, and has a limit too."""
     for number in range(8, 10_007):
-        asking.ask(number, {"hook": "on_request"}, b"", asker)
+        asking.ask(number, {"hook": "on_request"}, asker)
     assert asking.why_not
 
 
 def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
     """Where many are late in a row, for long; a single verdict between shows that it is not."""
     for number in range(8, 50):
-        asking.ask(number, {"hook": "on_request"}, b"", asker)
+        asking.ask(number, {"hook": "on_request"}, asker)
     assert not any(asking.on_late(number, 1.0, 0.0) for number in range(8, 28))
     assert not asking.on_late(28, 1.0, 9.9)
     asking.take_verdict(verdict(8, "failed"), b"")
@@ -149,3 +150,62 @@ def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
     assert not any(asking.on_late(number, 1.0, 15.0) for number in range(30, 48))
     assert not asking.on_late(48, 1.0, 19.9)
     assert asking.on_late(49, 1.0, 20.0)
+
+
+# A question's body
+
+
+def put(asking: Asking, asker: FakeAsker, size: int) -> None:
+    """Ask about a request with so many bytes of body, as question 8."""
+    content = b"x" * size
+    body = HookBody(size, lambda start, end: content[start:end])
+    asking.ask(8, {"hook": "on_request"}, asker, body)
+
+
+def sent(channel: FakeChannel) -> tuple[int, bool]:
+    """How many bytes of it have gone, and whether that is all."""
+    of_it = [each for each in channel.posted if each["id"] == 8]
+    return sum(each["size"] for each in of_it), of_it[-1]["end"]
+
+
+def test_a_body_goes_with_its_question(
+    asking: Asking, asker: FakeAsker, channel: FakeChannel
+) -> None:
+    """A small one in the same message, an empty one too."""
+    put(asking, asker, 5)
+    assert [each["type"] for each in channel.posted[1:]] == ["HOOK"]
+    assert sent(channel) == (5, True)
+    put(asking, asker, 0)
+    assert channel.posted[-1]["end"] is True
+
+
+def test_a_body_goes_under_credit(asking: Asking, asker: FakeAsker, channel: FakeChannel) -> None:
+    """A window at first, then as much as is granted."""
+    put(asking, asker, 300_000)
+    assert sent(channel) == (131_072, False)
+    assert asking.take_credit(8, 1000)
+    assert sent(channel) == (132_072, False)
+    assert asking.take_credit(8, 1 << 40)
+    assert sent(channel) == (300_000, True)
+    assert not asking.take_credit(8, 1000)
+    assert not asking.take_credit(7, 1000)
+
+
+def test_a_worker_waits_for_more_of_a_body(asking: Asking, asker: FakeAsker) -> None:
+    """It may say so once for each state of it."""
+    put(asking, asker, 300_000)
+    assert asking.take_waits(8, 131_072)
+    assert not asking.take_waits(8, 131_072)
+    assert not asking.take_waits(8, 300_000)
+    assert not asking.take_waits(7, 0)
+
+
+@pytest.mark.parametrize("end", ["verdict", "given up"])
+def test_nobody_waits_for_the_rest_of_a_body(asking: Asking, asker: FakeAsker, end: str) -> None:
+    """After the verdict, or when its client has left, nothing more of it goes."""
+    put(asking, asker, 300_000)
+    if end == "verdict":
+        asking.take_verdict(verdict(8), b"")
+    else:
+        asking.give_up(8, "client")
+    assert not asking.take_credit(8, 65_536)
