@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.apps.router import RESERVED
+from buntime.core.plugins.plan import Standing, compile_plan
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.server.apps.catalog import Catalog
@@ -19,6 +22,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
+from tests.support.pluginmanifests import make_manifest
 from tests.support.withoutplugins import WithoutPlugins
 
 KEY = "the-operator-s-key"
@@ -49,7 +53,7 @@ class FakeApi:
 class Way:
     """A pipeline over a folder of apps."""
 
-    def __init__(self, root: Path, **environ: str) -> None:
+    def __init__(self, root: Path, plugins: WithoutPlugins | None = None, **environ: str) -> None:
         self.service = FakeService()
         self.pool = FakePool()
         self.errors: list[str] = []
@@ -64,7 +68,7 @@ class Way:
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
             guesses=Guesses(),
-            plugins=WithoutPlugins(),
+            plugins=plugins or WithoutPlugins(),
             hooking=None,  # type: ignore[arg-type]  # nobody is asked
         )
 
@@ -297,3 +301,51 @@ def test_a_new_key(way: Way, root: Path) -> None:
     way.live.replace(settings_of(root, RUNTIME_MASTER_KEY=KEY))
     assert way.is_submitted(way.ask("/secret/", headers=headers))
     assert way.ask("/shop/", headers=headers).headers == ()
+
+
+# What plugins cost
+
+
+def plugged(root: Path, match: dict[str, object], count: int = 5) -> Way:
+    """So many plugins with hooks, which are to be asked about such requests alone."""
+    hooks = frozenset({"on_request", "on_response"})
+    manifests = [make_manifest(f"p{number}", match=match) for number in range(count)]
+    plugins = WithoutPlugins()
+    plugins.plan = compile_plan([Standing(each, hooks) for each in manifests], {})
+    return Way(root, plugins)
+
+
+def calls_of(way: Way) -> int:
+    """How many functions a warm request calls, in Python and in C, on its way to the pool."""
+    exchange = FakeExchange("/shop/cart", service=way.service)
+    for _ in range(3):
+        way.ask("/shop/cart")
+    count = 0
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    gc.disable()
+    sys.setprofile(note)
+    try:
+        way.pipeline.handle(exchange)  # type: ignore[arg-type]  # a fake
+    finally:
+        sys.setprofile(before)
+        gc.enable()
+    assert way.is_submitted(exchange)
+    return count
+
+
+def test_hooks_of_other_apps_cost_nothing(root: Path) -> None:
+    """A request calls as much as where there are no plugins."""
+    assert calls_of(plugged(root, {"apps": ["other"]})) == calls_of(Way(root))
+
+
+@pytest.mark.parametrize("match", [{"paths": ["/admin/**"]}, {"hosts": ["a.b"]}])
+def test_hooks_of_other_requests_cost_little(root: Path, match: dict[str, object]) -> None:
+    """As much for many as for one: such a request was looked at before."""
+    five, one = calls_of(plugged(root, match)), calls_of(plugged(root, match, 1))
+    assert five == one
+    assert one - calls_of(Way(root)) <= 8

@@ -35,6 +35,8 @@ from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
 from buntime.core.plugins.match import PLUGIN_PREFIX, Matcher
 
 _OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
+_FOUND_MAX = 1000  # requests whose hooks are remembered
+_FOUND_MAX_CHARS = 512  # of the path and the host of each
 ON_REQUEST = "on_request"
 ON_RESPONSE = "on_response"
 
@@ -87,6 +89,7 @@ class Plan:
         self._route = tuple(hook for hook in self.hooks if hook.stage == "route")
         self._later = tuple(hook for hook in self.hooks if hook.stage != "route")
         self._by_owner: dict[str, tuple[Hook, ...]] = {}
+        self._found: dict[tuple[str, str, str, str, bool], tuple[Hook, ...]] = {}
         self._by_plugin = {hook.plugin: hook for hook in self.hooks}
 
     def __repr__(self) -> str:
@@ -130,11 +133,26 @@ class Plan:
         hooks = self.of(owner)
         if not hooks:
             return ()
-        return tuple(
+        request = (owner, method, path, host, is_public)
+        found = self._found.get(request)
+        return self._find(hooks, request) if found is None else found
+
+    def _find(
+        self, hooks: tuple[Hook, ...], request: tuple[str, str, str, str, bool]
+    ) -> tuple[Hook, ...]:
+        """Whom such a request concerns. That takes a look at patterns of each hook, so it is
+        remembered for those that come again."""
+        _, method, path, host, is_public = request
+        found = tuple(
             hook
             for hook in hooks
             if (hook.asks_public or not is_public) and hook.matcher.fits(method, path, host)
         )
+        if len(path) + len(host) <= _FOUND_MAX_CHARS:
+            if len(self._found) >= _FOUND_MAX:
+                self._found.clear()
+            self._found[request] = found
+        return found
 
     def _compile(self, owner: str) -> tuple[Hook, ...]:
         if len(self._by_owner) >= _OWNERS_MAX:
