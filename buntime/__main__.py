@@ -3,6 +3,7 @@
 The last two unpack this package, and the packages it needs, before they start it; see artifacts/.
 """
 
+import gc
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is imported
@@ -10,12 +11,15 @@ if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is i
 if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
-from buntime.commands.cli import main as run_command
-from buntime.core.settings.setting import Mode
+gc.disable()  # what imports make stays
+
+from buntime.commands.cli import main as run_command  # noqa: E402  # behind the line above
+from buntime.core.settings.setting import Mode  # noqa: E402  # the same
 
 
 def main(mode: Mode = "checkout") -> int:
     """Run the command line; returns the exit code. `mode` is told by what started this."""
+    gc.enable()
     try:
         return run_command(sys.argv[1:], mode=mode)
     except ModuleNotFoundError as exc:

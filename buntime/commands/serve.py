@@ -1,5 +1,6 @@
 """`buntime [serve] DIR...`: serve the apps in these folders."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -32,5 +33,13 @@ def run(command: Command, mode: Mode, serve: Serve | None = None) -> int:
 
 
 def runtime_serve() -> Serve:
-    """The server, imported now (0.1 s): a wrong flag and `--help` do not wait for that."""
-    return cast(Serve, import_module("buntime.server.runtime").serve)
+    """The server, imported now (0.1 s): a wrong flag and `--help` do not wait for that.
+
+    What is there then stays: it is not looked through for cycles, now or at any later time.
+    """
+    gc.disable()
+    try:
+        return cast(Serve, import_module("buntime.server.runtime").serve)
+    finally:
+        gc.freeze()
+        gc.enable()
