@@ -19,7 +19,8 @@ from bench.machine import BUSY_LOAD, describe
 from bench.report import fill, machine_text, scenario_text, summary
 from bench.results import Results, read_results, write_results
 from bench.rounds import run_scenario
-from bench.scenarios import SCENARIOS, Entry, Scenario
+from bench.scenario import Entry, Scenario
+from bench.scenarios import SCENARIOS
 from bench.wrk import lacks_wrk
 
 BENCH = ROOT / "bench"

@@ -79,8 +79,11 @@ BINARY = (str(ROOT / "dist/buntime"),)
 FORMS = {"buntime": CHECKOUT, "buntime.pyz": PYZ, "buntime binary": BINARY}
 
 
-def buntime(*apps: str, name: str = "buntime", form: str = "buntime") -> Contestant:
-    """Buntime in production, its log as JSON in a file, serving these apps of bench/apps."""
+def buntime(
+    *apps: str, name: str = "buntime", form: str = "buntime", plugins: tuple[str, ...] = ()
+) -> Contestant:
+    """Buntime in production, its log as JSON in a file, serving these apps of bench/apps, with
+    these plugins of bench/plugins."""
     start = FORMS[form]
     artifact = Path(start[-1])
     return Contestant(
@@ -91,7 +94,7 @@ def buntime(*apps: str, name: str = "buntime", form: str = "buntime") -> Contest
             *(str(place.folder / "apps"), "--host", HOST, "--port", str(place.port)),
             *("--state-dir", str(place.folder / "state")),
         ],
-        prepare=lambda folder: lay_out(folder, apps),
+        prepare=lambda folder: lay_out(folder, apps, plugins),
         lacks=lambda: None if artifact.exists() else f"{artifact.name} has not been built",
         env={
             "RUNTIME_ENV": "production",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from bench.clients import connected, download, expect, pace, upload, worker_pids
+from bench.clients import Client, connected, download, expect, pace, upload, worker_pids
 from bench.errors import BenchError
-from bench.figures import Sample
+from bench.figures import Sample, percentile
 from bench.servers import Server, resident_bytes
 from bench.sites import MANY, static_bytes
 from bench.sizes import ECHO_BYTES
@@ -82,6 +83,32 @@ class Echo:
             mode=f"post {ECHO_BYTES}",
             least=ECHO_BYTES,
         )
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A GET of an app that calls a service, and answers how long each call took."""
+
+    path: str = "/calls/"
+
+    def check(self, server: Server) -> None:
+        with connected(server.port) as client:
+            self._times_ms(client)
+
+    def measure(self, server: Server, seconds: float) -> Sample:
+        times_ms: list[float] = []
+        with connected(server.port) as client:
+            end = time.perf_counter() + seconds
+            while not times_ms or time.perf_counter() < end:
+                times_ms += self._times_ms(client)
+        return {"p50_ms": percentile(times_ms, 0.5), "p99_ms": percentile(times_ms, 0.99)}
+
+    def _times_ms(self, client: Client) -> list[float]:
+        status, body = client.get(self.path)
+        times_ms = json.loads(body) if status == 200 and body.startswith(b"[") else []
+        if not times_ms:
+            raise BenchError(f"answered {status} with no times of calls: {body[:80]!r}")
+        return list(map(float, times_ms))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.figures import Sample, in_turn
 from bench.results import ScenarioResult, entry_result, judge_bars
-from bench.scenarios import Entry, Measure, Scenario
+from bench.scenario import Entry, Measure, Scenario
 
 Say = Callable[[str], None]
 

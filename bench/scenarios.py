@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-
 from bench.contestants import (
     BARE_LOOP,
     BARE_RELAY,
@@ -19,11 +13,9 @@ from bench.contestants import (
     UVICORN,
     UVICORN_2,
     Contestant,
-    Kind,
     behind_nginx,
     buntime,
 )
-from bench.errors import BenchError
 from bench.figures import (
     CONNECTIONS,
     EACH,
@@ -36,14 +28,13 @@ from bench.figures import (
     WORKER,
     Bar,
     Direction,
-    Metric,
-    Sample,
 )
 from bench.fresh import at_rest, idle_connections, start_up
 from bench.limits import spawn_rate
 from bench.loads import (
     Among,
     Beside,
+    Calls,
     Download,
     Echo,
     Get,
@@ -53,75 +44,9 @@ from bench.loads import (
     Upload,
     get_static,
 )
-from bench.servers import blamed
+from bench.scenario import Entry, Scenario, computed, fresh, served
 from bench.sites import FEW, FOLDERS, MANY
 from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
-
-Measure = Callable[[float], Sample]  # one round of so many seconds
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a scenario; `ready` starts in a new folder what is measured, and checks it."""
-
-    name: str
-    kind: Kind
-    ready: Callable[[Path], AbstractContextManager[Measure]]
-    lacks: Callable[[], str | None] = lambda: None
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Entries that are measured in turn. The first metric is the one that is drawn."""
-
-    name: str
-    about: str
-    metrics: tuple[Metric, ...]
-    entries: tuple[Entry, ...]
-    bars: tuple[Bar, ...] = ()
-    is_short: bool = False  # part of --short
-
-
-def served(contestant: Contestant, load: Load, name: str | None = None) -> Entry:
-    """A server that runs from the first round to the last."""
-
-    @contextlib.contextmanager
-    def ready(folder: Path) -> Iterator[Measure]:
-        with contestant.serve(folder) as server:
-            with blamed(server.log):
-                load.check(server)
-
-            def measure(seconds: float) -> Sample:
-                with blamed(server.log):
-                    sample = load.measure(server, seconds)
-                if contestant.kind is Kind.OURS and not server.logs_access():
-                    raise BenchError("it has logged no access, so it did less than by default")
-                return sample
-
-            yield measure
-
-    return Entry(name or contestant.name, contestant.kind, ready, contestant.lacks)
-
-
-def fresh(contestant: Contestant, measure: Callable[[Contestant, Path, float], Sample]) -> Entry:
-    """A server that each round starts anew; once before, so that all have unpacked what they do."""
-
-    @contextlib.contextmanager
-    def ready(folder: Path) -> Iterator[Measure]:
-        folder.mkdir(parents=True)
-        start_up(contestant, folder / "check", seconds=0)
-
-        def measure_next(seconds: float) -> Sample:
-            return measure(contestant, folder / str(len(list(folder.iterdir()))), seconds)
-
-        yield measure_next
-
-    return Entry(contestant.name, contestant.kind, ready, contestant.lacks)
-
-
-def computed(name: str, measure: Measure) -> Entry:
-    """A limit that is no server."""
-    return Entry(name, Kind.LIMIT, lambda _: contextlib.nullcontext(measure))
 
 
 def forms(app: str, load: Load) -> tuple[Entry, ...]:
@@ -158,6 +83,11 @@ def kept(app: str) -> Load:
     return Get(f"/{app}/", connections=10)
 
 
+def hooked(plugin: str) -> Entry:
+    """The app `noop`, with one hook in the way of each request."""
+    return served(buntime("noop", plugins=(plugin,)), NOOP_1)
+
+
 def equal_rate(who: str, of: str) -> Bar:
     """Neither workers nor folders cost a request anything."""
     return Bar(LEAST, 0.95, RATE, of, who=who)
@@ -178,6 +108,7 @@ VARIED = Get("/noop/", mode="varied")
 SMALL = get_static("4kb.bin", STATIC_SMALL_BYTES, connections=50)
 LARGE = get_static("10mb.bin", STATIC_LARGE_BYTES, connections=10)
 FRESH = tuple(buntime("noop", name=name, form=name) for name in FORMS)
+WARM_1 = served(buntime("noop"), NOOP_1, "buntime, warm-noop-1")
 PREWARMED = buntime("prewarmed", name="buntime, prewarm: 1")
 TRANSFER_BAR = Bar(LEAST, 0.35, THROUGHPUT, "bare relay")
 
@@ -280,13 +211,34 @@ SCENARIOS = (
         (
             served(buntime("ephemeral"), Paced("/ephemeral/")),
             served(PREWARMED, Paced("/prewarmed/")),
-            served(buntime("noop"), NOOP_1, "buntime, warm-noop-1"),
+            WARM_1,
             served(buntime("noop"), Paced("/noop/"), "buntime, warm each 100 ms"),
         ),
         (
             Bar(MOST, 6.0, P50),
             Bar(MOST, 4.0, P50, "buntime, warm-noop-1", who=PREWARMED.name),
         ),
+    ),
+    Scenario(
+        "service-call",
+        "a call of a plugin's service by an app, 100 in a row by each request; each is timed",
+        (P50, P99),
+        (served(buntime("calls", plugins=("store",)), Calls()), WARM_1),
+        (Bar(MOST, 2.5, P50, WARM_1.name),),
+    ),
+    Scenario(
+        "hook",
+        "warm-noop-1 with one on_request hook in the way",
+        (P50, P99, RATE),
+        (hooked("look"), WARM_1),
+        (Bar(MOST, 2.0, P50, WARM_1.name),),
+    ),
+    Scenario(
+        "hook-kept",
+        "the same with a hook whose verdict is kept (cache_s)",
+        (P50, P99, RATE),
+        (hooked("keep"), WARM_1),
+        (Bar(MOST, 1.3, P50, WARM_1.name),),
     ),
     Scenario(
         "static-4kb",

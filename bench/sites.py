@@ -9,21 +9,25 @@ from pathlib import Path
 from bench.sizes import STATIC_LARGE_BYTES, STATIC_SMALL_BYTES
 
 APPS = Path(__file__).parent / "apps"
+PLUGINS = Path(__file__).parent / "plugins"
 MANY = 200
 FOLDERS = 3000
 FEW = 5
 COPIES = {"many": MANY, "few": FEW, "pair": 2, "one": 1, "folders": FOLDERS - 1}
 # As many workers of one app, from the runtime's start on.
 CROWDS = {"crowd": MANY, "handful": FEW}
+_CACHES = shutil.ignore_patterns("__pycache__")
 
 
-def lay_out(folder: Path, apps: tuple[str, ...]) -> Path:
-    """A folder with these apps.
+def lay_out(folder: Path, apps: tuple[str, ...], plugins: tuple[str, ...] = ()) -> Path:
+    """A folder with these apps; beside it lie the plugins, where Buntime looks for them.
 
     `site` has the static files, `many` is app-000 to app-199, `few` app-000 to app-004 and so on.
     `crowd` and `handful` are called so, and have many workers or few.
     """
     root = folder / "apps"
+    for plugin in plugins:
+        shutil.copytree(PLUGINS / plugin, folder / "plugins" / plugin, ignore=_CACHES)
     for app in apps:
         if app == "site":
             write_site(root / app)
@@ -35,7 +39,7 @@ def lay_out(folder: Path, apps: tuple[str, ...]) -> Path:
             with (root / app / "buntime.yaml").open("a") as manifest:
                 manifest.write("workers: {0}\nprewarm: {0}\nconcurrency: 1\n".format(CROWDS[app]))
         else:
-            shutil.copytree(APPS / app, root / app, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(APPS / app, root / app, ignore=_CACHES)
     return root
 
 

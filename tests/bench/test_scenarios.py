@@ -19,11 +19,12 @@ from bench.contestants import BARE_LOOP, BARE_RELAY, Kind, buntime
 from bench.errors import BenchError
 from bench.figures import RATE, Bar, Direction
 from bench.limits import spawn_rate
-from bench.loads import Among, Beside, Download, Echo, Get, Load, Upload, expect_workers
+from bench.loads import Among, Beside, Calls, Download, Echo, Get, Load, Upload, expect_workers
 from bench.peers import asgi
 from bench.results import Results
 from bench.rounds import run_scenario
-from bench.scenarios import SCENARIOS, Entry, Measure, Scenario, computed
+from bench.scenario import Entry, Measure, Scenario, computed
+from bench.scenarios import SCENARIOS
 from bench.servers import resident_bytes
 from bench.sites import COPIES, FEW, FOLDERS, lay_out
 from tests.support.harness import ROOT, children_of, is_alive, wait_until
@@ -192,6 +193,16 @@ def test_bare_relay(tmp_path: Path) -> None:
         Download().check(server)
         Upload().check(server)
         assert server.resident_bytes() > 0
+
+
+def test_calls_are_timed(tmp_path: Path) -> None:
+    """Each by the app that makes it; an answer that is no list of times is an error."""
+    with buntime("calls", "noop", plugins=("store",)).serve(tmp_path / "ours") as server:
+        Calls().check(server)
+        sample = Calls().measure(server, 0.01)
+        with pytest.raises(BenchError, match="no times"):
+            Calls("/noop/").check(server)
+    assert 0 < sample["p50_ms"] <= sample["p99_ms"]
 
 
 def test_server_ends(tmp_path: Path) -> None:

@@ -1,0 +1,7 @@
+"""The same, said once a minute."""
+
+from buntime.plugin import Continue, HookRequest
+
+
+def on_request(request: HookRequest) -> Continue:
+    return Continue(cache_s=60, any_path=True)
