@@ -29,7 +29,7 @@ GENERATION_FILE = "part.py"  # imported by the app, and edited in development
 # bytes of an app's streamed piece: no divisor of the windows of the channel
 _PIECE = 50_000
 
-_COMMON = f"""
+COMMON = f"""
 import hashlib, os, time
 import part
 
@@ -53,7 +53,7 @@ def note(name):
 """
 
 SYNC = (
-    _COMMON
+    COMMON
     + """
 from buntime import Response
 
@@ -74,7 +74,7 @@ def fetch(request):
 )
 
 ASYNC = (
-    _COMMON
+    COMMON
     + """
 import asyncio
 from buntime import Response
@@ -104,7 +104,7 @@ async def websocket(ws):
 )
 
 WSGI = (
-    _COMMON
+    COMMON
     + """
 def stream(body):
     while piece := body.read(60_000):
@@ -132,7 +132,7 @@ def application(environ, start_response):
 )
 
 ASGI = (
-    _COMMON
+    COMMON
     + """
 import asyncio
 
@@ -257,9 +257,9 @@ class Deployer:
         folder = self._newest(app)
         app.generation += 1
         if app.name == SITE:
-            _replace(folder / "page.bin", site_page(app.generation))
+            replace(folder / "page.bin", site_page(app.generation))
         else:
-            _replace(folder / GENERATION_FILE, f"GENERATION = {app.generation}\n".encode())
+            replace(folder / GENERATION_FILE, f"GENERATION = {app.generation}\n".encode())
         app.deployed[app.generation] = time.monotonic()
 
     def touch(self, app: ChaosApp) -> None:
@@ -276,7 +276,7 @@ class Deployer:
     def break_file(self, app: ChaosApp) -> None:
         """A file that the app imports cannot be compiled any more."""
         app.broken_from = time.monotonic()
-        _replace(self._newest(app) / GENERATION_FILE, BROKEN.encode())
+        replace(self._newest(app) / GENERATION_FILE, BROKEN.encode())
 
     def take_back(self, app: ChaosApp, folder: Path | None) -> None:
         """The broken version goes; without a folder the broken file is mended."""
@@ -323,7 +323,7 @@ class Deployer:
             "TOUCHED": str(app.touches),
         }
         manifest = {**app.manifest, "env": env, "write": [str(self._ledger)]}
-        _replace(folder / "buntime.yaml", json.dumps(manifest).encode())
+        replace(folder / "buntime.yaml", json.dumps(manifest).encode())
 
     def _remove_old(self, app: ChaosApp) -> None:
         """Of old versions the first stays, for those who pin it, and the last three."""
@@ -338,7 +338,8 @@ class Deployer:
         shutil.rmtree(away)
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes) -> None:
+    """A file appears whole, in the place of another one."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)

@@ -14,19 +14,21 @@ from typing import Any
 
 from tests.chaos.apps import ASGI, ASYNC, SITE, SYNC, WSGI, ChaosApp, Deployer
 from tests.chaos.journal import Journal
+from tests.chaos.plugins import CALLER, CALLS, PLUGINS, TAGGED, Plugins
 from tests.chaos.subject import Subject, subject
 from tests.chaos.traffic import ATTEMPT_S, Traffic
 from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
 from tests.chaos.verdict import CUT, Verdict, judge
 from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
+from tests.support.harness import wait_until
 
 QUIET_S = 30.0  # after the last answer: time for workers that are to end
 STOPPED_IN_S = 20.0
 _CROWD = 6  # apps
 _LEFT_TIMEOUT_S = 3
 POOL = {
-    "RUNTIME_POOL_SIZE": "16",  # the apps with processes are 18, some with two workers
+    "RUNTIME_POOL_SIZE": "16",  # the apps with processes are 19, some with two workers
     "RUNTIME_EPHEMERAL_CONCURRENCY": "4",
     "RUNTIME_EPHEMERAL_QUEUE_LIMIT": "20",
 }
@@ -35,6 +37,8 @@ CLIENTS = [
     ("sync", "small", 2),
     ("sync", "echo", 2),
     ("sync", "upload", 1),
+    ("sync", "guarded", 2),
+    (CALLS, "small", 2),
     ("async", "small", 2),
     ("async", "echo", 1),
     ("async", "upload", 1),
@@ -71,14 +75,24 @@ def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") 
     write_apps(deployer)
     if attack:
         write_hostile(apps)
-    with subject(apps, folder / "log", {**POOL, "RUNTIME_ENV": env}) as runtime:
+    plugins = Plugins(folder / "plugins")
+    settings = {"RUNTIME_PLUGIN_DIRS": str(plugins.folder), "RUNTIME_ENV": env}
+    settings["RUNTIME_STATE_DIR"] = str(folder / "state")
+    with subject(apps, folder / "log", {**POOL, **settings}) as runtime:
         journal = Journal()
-        traffic = Traffic(runtime.port, journal, seed)
+        traffic = Traffic(runtime.port, journal, seed, tagged=TAGGED)
+        wait_until(lambda: _plugins_serve(runtime), 20, "plugins that serve")
         edits = env == "development"
         attacked = functools.partial(attacker, attack, runtime.port) if attack else _nobody
-        end = asyncio.run(_drive(runtime, deployer, traffic, seconds, attacked, edits=edits))
+        trouble = Trouble(runtime, deployer, plugins, traffic, edits=edits)
+        end = asyncio.run(_drive(runtime, deployer, traffic, trouble, seconds, attacked))
         ledger = folder / "ledger"
         return judge(journal, deployer.apps, runtime, ledger, end, shows_broken=edits)
+
+
+def _plugins_serve(runtime: Subject) -> bool:
+    served = [each for each in runtime.records() if each["event"] == "plugin.serving"]
+    return len(served) == len(PLUGINS)
 
 
 def raise_descriptor_limit() -> None:
@@ -101,6 +115,7 @@ def write_apps(deployer: Deployer) -> None:
     quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 30, "workers": 2}
     deployer.add(LEFT, ASYNC, **quick)
     deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned one is never broken
+    deployer.add(CALLS, CALLER, ttl=60, uses=["store"])
     deployer.add("flooded", SYNC, ttl=60, concurrency=2)
     deployer.add("burst", SYNC)
     for number in range(_CROWD):
@@ -117,12 +132,10 @@ async def _drive(
     runtime: Subject,
     deployer: Deployer,
     traffic: Traffic,
+    trouble: Trouble,
     seconds: float,
     attacked: Callable[[], AbstractContextManager[None]],
-    *,
-    edits: bool,
 ) -> dict[str, Any]:
-    trouble = Trouble(runtime, deployer, traffic, edits=edits)
     apps = deployer.apps
     wanted = [(apps[name], kind, count, "", 0.1) for name, kind, count in CLIENTS]
     wanted += [(apps[name], "small", 1, PINNED, 0.2) for name in (BREAKS, "sync")]

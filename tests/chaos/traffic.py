@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.chaos.apps import SITE, ChaosApp, payload, site_page
 from tests.chaos.client import Client, Cut, Garbage, Reply
 from tests.chaos.journal import Asked, Journal
+from tests.chaos.plugins import GUARDED
 
 ATTEMPT_S = 75.0  # for one answer: more than an app's timeout in the queue and one in the worker
 STARVED_S = 120.0  # refused for so long, a request counts as lost
@@ -45,6 +46,7 @@ class Traffic:
     port: int
     journal: Journal
     seed: int
+    tagged: Collection[str] = ()  # apps whose answers to GETs all bear what a hook gives them
     small_max: int = SMALL_MAX  # bytes of a small answer, or of a body to be echoed
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -140,6 +142,10 @@ class Question:
     target: str = ""
     wanted: bytes = b""
 
+    @property
+    def is_get(self) -> bool:
+        return "/small/" in self.target or "/big/" in self.target
+
     def is_prefix(self, body: bytes) -> bool:
         return self.app.name == SITE or self.wanted.startswith(body)
 
@@ -149,6 +155,8 @@ class Question:
             raise _odd(reply)
         if reply.body != self.wanted:
             raise Odd("wrong", f"{len(reply.body)} bytes for {len(self.wanted)}, or others")
+        if self.is_get and self.app.name in self.traffic.tagged and "x-tag" not in reply.fields:
+            raise Odd("wrong", "a hook was passed over")
         self.check_generation(int(reply.fields.get("x-generation", -1)), started_s)
 
     def check_generation(self, generation: int, started_s: float) -> None:
@@ -186,6 +194,13 @@ async def _static(question: Question, started_s: float) -> None:
     if not number.isdigit() or reply.body != site_page(int(number)):
         raise Odd("wrong", f"{len(reply.body)} bytes, begun with {number[:20]!r}")
     question.check_generation(int(number), started_s)
+
+
+async def _guarded(question: Question, started_s: float) -> None:
+    question.target = f"{question.base}{GUARDED}/{question.name}"
+    reply = await question.client.ask("GET", question.target)
+    if reply.status != 401:
+        raise _odd(reply) if reply.status == 503 else Odd("wrong", f"a guarded path: {reply}")
 
 
 async def _echo(question: Question, started_s: float) -> None:
@@ -238,6 +253,7 @@ _ASK: dict[str, Callable[[Question, float], Awaitable[None]]] = {
     "small": _small,
     "big": _big,
     "static": _static,
+    "guarded": _guarded,
     "echo": _echo,
     "upload": _upload,
     "websocket": _websocket,

@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.chaos.apps import SITE, ChaosApp, Deployer
 from tests.chaos.client import Client
+from tests.chaos.plugins import PLUGINS, Plugins
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
 from tests.support.harness import is_alive
@@ -44,11 +45,24 @@ DEEDS = {
 }
 
 
+def is_plugin(app: str | None) -> bool:
+    return app is not None and app.startswith("plugin:")
+
+
 class Trouble:
     """Makes it, until the traffic is over."""
 
-    def __init__(self, subject: Subject, deployer: Deployer, traffic: Traffic, *, edits: bool):
+    def __init__(
+        self,
+        subject: Subject,
+        deployer: Deployer,
+        plugins: Plugins,
+        traffic: Traffic,
+        *,
+        edits: bool,
+    ) -> None:
         self._subject = subject
+        self._plugins = plugins
         self._deployer = deployer
         self._traffic = traffic
         self._edits = edits  # in development: files change where they are
@@ -69,6 +83,8 @@ class Trouble:
             "terminate": (self._terminate, 1.0),
             "leave stopped": (self._leave_stopped, 12.0),
             "deploy": (self._deploy, 2.5),
+            "reload": (self._reload, 1.5),
+            "kill a plugin": (self._kill_plugin, 4.0),
             "break": (self._break, 10.0),
             "flood": (self._flood, 10.0),
             "fill": (self._fill, 6.0),
@@ -121,7 +137,8 @@ class Trouble:
         found = [
             worker
             for worker in await self.workers()
-            if worker["pid"] not in self._stopped and (app is None or worker["app"] == app)
+            if worker["pid"] not in self._stopped
+            and (app == worker["app"] if app else not is_plugin(worker["app"]))
         ]
         busy = [worker for worker in found if worker["inHand"]]
         return chance.choice(busy if busy and chance.random() < 0.7 else found) if found else None
@@ -238,6 +255,29 @@ class Trouble:
         await asyncio.sleep(chance.uniform(2, 4))
         self._deployer.take_back(app, folder)
         self._journal.did("take back", app.name)
+
+    # Plugins
+
+    async def _reload(self, chance: random.Random) -> None:
+        """Other code of a plugin, which in development is seen by itself, or the same again."""
+        name = chance.choice(list(PLUGINS))
+        if chance.random() < 0.7:
+            self._plugins.edit(name)
+            self._journal.did("edit", f"plugin:{name}")
+            if self._edits:
+                return
+        async with self._lock:
+            reply = await self._client.ask("POST", f"/api/plugins/{name}/reload")
+        self._journal.did("reload", f"plugin:{name}")
+        if reply.status != 202:
+            self.complaints.append(f"a reload of {name} gave {reply.status} {reply.body!r}")
+
+    async def _kill_plugin(self, chance: random.Random) -> None:
+        name = f"plugin:{chance.choice(list(PLUGINS))}"
+        worker = await self._pick(chance, app=name)
+        if worker is not None:
+            self._journal.did(KILLS[0], name, worker["id"], worker["pid"])
+            self._signal(worker["pid"], signal.SIGKILL)
 
     # Too much
 

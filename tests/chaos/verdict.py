@@ -15,6 +15,7 @@ from tests.chaos.subject import Subject
 from tests.chaos.trouble import BREAKS, DEEDS, FLOODED, KILLS, LEFT
 
 CUT = "cut"  # the app whose workers are killed also while they stream
+KILLED_S = 70.0  # till a plugin is started again at the latest, after it has died so often
 MENDED_S = 20.0  # after a broken version has gone: till then requests of before may meet it
 _EXCERPT = 8  # records told with a failure
 _SHOWN = 20  # failures told in full
@@ -69,6 +70,8 @@ class Judge:
         was_killed = worker in self._killed
         may_refuse = (*FLOODED, LEFT)
         match asked.outcome:
+            case "refused" if plugin := self._plugin_killed_before(asked):
+                return f"503 while {plugin} is started again, which was killed"
             case "refused" if asked.app in may_refuse:
                 return f"{asked.app}: refused, with Retry-After"
             case "late" if worker in self._left:
@@ -93,6 +96,19 @@ class Judge:
             else:
                 self.excused[why] += 1
         return failed
+
+    def _plugin_killed_before(self, asked: Asked) -> str:
+        """The plugin in its way that was killed of late, where it was refused for a plugin."""
+        code = asked.detail.split(",")[0].removeprefix("503 ")
+        if code not in ("plugin_unavailable", "store_away"):
+            return ""
+        own = "plugin:guard" if asked.kind == "guarded" else "plugin:tag"
+        name = "plugin:store" if code == "store_away" else own
+        for deed in self._journal.deeds:
+            is_late = deed.at_s > asked.ended_s or deed.at_s < asked.started_s - KILLED_S
+            if deed.what in KILLS and deed.app == name and not is_late:
+                return name
+        return ""
 
     def _was_broken(self, asked: Asked) -> bool:
         if asked.app != BREAKS or "@" in asked.target or not self._shows_broken:
