@@ -27,24 +27,43 @@ class DocumentError(Exception):
 
 
 class Entry(NamedTuple):
-    """What stands behind a key: plain Python values, lists and dicts."""
+    """What stands behind a key: plain Python values, lists and dicts.
+
+    A mapping above the last of `levels` is a dict of entries, see `read_document`.
+    """
 
     value: object
     line: int
 
 
+class _Reading(NamedTuple):
+    """How a file is read, see `read_document`."""
+
+    loader: yaml.SafeLoader
+    verbatim: Collection[str]
+    hides_values: bool
+
+
 def read_document(
-    data: bytes, *, size_max_bytes: int, verbatim: Collection[str] = ()
+    data: bytes,
+    *,
+    size_max_bytes: int,
+    verbatim: Collection[str] = (),
+    levels: int = 1,
+    hides_values: bool = False,
 ) -> dict[str, Entry]:
     """`b"ttl: 30\\n"` -> `{"ttl": Entry(30, line=1)}`; an empty file is an empty mapping.
 
-    Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1.
-    Raises DocumentError.
+    Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1. Of
+    so many `levels` of mappings each key comes with its line: with 2, `b"a: {b: 1}"` is
+    `{"a": Entry({"b": Entry(1, 1)}, 1)}`. With `hides_values` no message has a piece of a value,
+    as it may be a secret. Raises DocumentError.
     """
     text = _decode(data, size_max_bytes)
     try:
-        _check_structure(text)
-        return _entries(_LOADER(text), verbatim)
+        _check_structure(text, hides_values)
+        reading = _Reading(_LOADER(text), verbatim, hides_values)
+        return _document(reading, levels)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 0
@@ -65,14 +84,15 @@ def _decode(data: bytes, size_max_bytes: int) -> str:
         raise DocumentError("not UTF-8; save the file in this encoding", line) from exc
 
 
-def _check_structure(text: str) -> None:
+def _check_structure(text: str, hides_values: bool) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise DocumentError("anchors and aliases are not supported", _line(event))
         tag = getattr(event, "tag", None)
         if tag is not None:  # PyYAML fails in many ways on "!!bool x"
-            raise DocumentError(f"tags such as {shown(tag)} are not supported", _line(event))
+            such = "" if hides_values else f" such as {shown(tag)}"
+            raise DocumentError(f"tags{such} are not supported", _line(event))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -81,15 +101,26 @@ def _check_structure(text: str) -> None:
             raise DocumentError("nested too deeply", _line(event))
 
 
-def _entries(loader: yaml.SafeLoader, verbatim: Collection[str]) -> dict[str, Entry]:
-    root = loader.get_single_node()
+def _document(reading: _Reading, levels: int) -> dict[str, Entry]:
+    root = reading.loader.get_single_node()
     if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise DocumentError('expected lines like "timeout: 30s"', _line(root))
     return {
-        key.value: Entry(_value(loader, node, key.value in verbatim), _line(key))
+        key.value: Entry(
+            _with_lines(reading, node, levels - 1, key.value in reading.verbatim), _line(key)
+        )
         for key, node in _pairs(root)
+    }
+
+
+def _with_lines(reading: _Reading, node: yaml.Node, levels: int, is_verbatim: bool) -> object:
+    if levels == 0 or not isinstance(node, yaml.MappingNode):
+        return _value(reading, node, is_verbatim)
+    return {
+        key.value: Entry(_with_lines(reading, item, levels - 1, is_verbatim), _line(key))
+        for key, item in _pairs(node)
     }
 
 
@@ -106,17 +137,19 @@ def _pairs(mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]
     return list(mapping.value)
 
 
-def _value(loader: yaml.SafeLoader, node: yaml.Node, is_verbatim: bool) -> object:
+def _value(reading: _Reading, node: yaml.Node, is_verbatim: bool) -> object:
     match node:
         case yaml.MappingNode():
-            return {key.value: _value(loader, item, is_verbatim) for key, item in _pairs(node)}
+            return {key.value: _value(reading, item, is_verbatim) for key, item in _pairs(node)}
         case yaml.SequenceNode():
-            return [_value(loader, item, is_verbatim) for item in node.value]
+            return [_value(reading, item, is_verbatim) for item in node.value]
     if is_verbatim and node.tag != f"{_TAG}null":
         return node.value
     try:
-        return loader.construct_object(node, deep=True)
+        return reading.loader.construct_object(node, deep=True)
     except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
+        if reading.hides_values:  # the exception's words have it too
+            raise DocumentError("the value is no text; put it in quotes", _line(node)) from None
         raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
 
 

@@ -99,3 +99,20 @@ def test_garbage(data: str | bytes) -> None:
         lines = data.count(b"\n") + 1
         line = max((entry.line for entry in entries.values()), default=0)
     assert 0 <= line <= lines + 1  # an end of the file is the line after the last
+
+
+def test_lines_of_deeper_keys() -> None:
+    """Of so many levels each key has its line; below them, and in lists, values are plain."""
+    data = b"a:\n  b:\n    c: {d: 1}\n  e: [{f: 1}]\n"
+    assert read_document(data, levels=2) == {
+        "a": Entry({"b": Entry({"c": {"d": 1}}, 2), "e": Entry([{"f": 1}], 4)}, 1)
+    }
+
+
+@pytest.mark.parametrize("value", ["!s3cret x", "2024-99-99"])
+def test_values_can_be_hidden(value: str) -> None:
+    """Where a value may be a secret no message has a piece of it."""
+    with pytest.raises(DocumentError) as caught:
+        read_document(f"a: {value}".encode(), hides_values=True)
+    assert "s3cret" not in str(caught.value)
+    assert "2024" not in str(caught.value)
