@@ -39,7 +39,8 @@ IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 # What ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
-        "errors.py values access settings sandbox apps pool telemetry http1 plugins sites websocket"
+        "errors.py values access settings sandbox apps pool telemetry http1 plugins sites "
+        "websocket config"
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "

@@ -17,7 +17,7 @@ from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
-from buntime.core.errors import UsageError
+from buntime.core.errors import ConfigError, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
 from buntime.core.sandbox.kernel import LEAST_ABI, acts
 from buntime.core.sandbox.systemcalls import refused
@@ -28,6 +28,7 @@ from buntime.core.telemetry.records import escape
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
+from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import open_bindings
 from buntime.server.pool.cores import cores
@@ -149,6 +150,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{default.executable} ({default.version})")
+    yield from _config(settings)
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
@@ -170,6 +172,16 @@ def _origins(command: Command, settings: Settings, environ: Mapping[str, str]) -
             yield setting.variable
     if os.path.isfile(settings.env_file):
         yield settings.env_file
+
+
+def _config(settings: Settings) -> Findings:
+    try:
+        config = ConfigReader().read(settings)
+    except ConfigError as exc:
+        yield Finding("config file", str(exc), "fault")
+        return
+    if config.path:
+        yield Finding("config file", config.path)
 
 
 def _places(settings: Settings) -> Findings:

@@ -7,12 +7,13 @@ code of `check` is 1 where one is at fault, or none is there. Warnings go to std
 
 import os
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
+from buntime.core.config.configfile import ConfigFile
 from buntime.core.errors import UsageError
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.settings.load import Settings
@@ -20,8 +21,10 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.wording import shown
 from buntime.server.bundle.carried import carried_plugins
-from buntime.server.plugins.folders import Found, PluginFolders
-from buntime.server.plugins.roster import Roster
+from buntime.server.defence.configreading import ConfigReader
+from buntime.server.plugins.folders import folders_for
+from buntime.server.plugins.found import Found
+from buntime.server.plugins.roster import BY_MANIFEST, Roster
 from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log, LogSink
@@ -53,7 +56,7 @@ def run(command: Command, mode: Mode) -> int:
     )
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
-        roster = _find(settings, dirs, Log(sink))
+        roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink))
     finally:
         sink.close(_FLUSH_S)
     asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
@@ -66,19 +69,18 @@ def run(command: Command, mode: Mode) -> int:
     return _check(roster, asked, settings)
 
 
-def _find(settings: Settings, dirs: list[str], log: Log) -> Roster:
+def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, log: Log) -> Roster:
+    """The plugins in these folders, else in those of the settings, as they would be started.
+
+    Raises UsageError where there is no such folder.
+    """
     for folder in dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder}")
     roster = Roster(Switches(StateFolder(settings.state_dir), log.warn))
-    folders = PluginFolders(
-        body_default=settings.body_size_default_bytes,
-        body_max=settings.body_size_max_bytes,
-        environment=settings.env,
-        warn=log.warn,
-        bundled=carried_plugins(),
-    )
-    roster.found = folders.look(dirs or settings.plugin_dirs)
+    folders = folders_for(settings, log.warn, bundled=carried_plugins())
+    roster.config = config
+    roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config)
     roster.reorder()
     return roster
 
@@ -87,14 +89,20 @@ def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:
     """`1. keyval 1.2.0 (base /keyval)`; those that are not started at the end."""
     started = [name for name in roster.order.start if name in asked]
     for place, name in enumerate(started, 1):
-        yield f"{place}. {_described(roster.found[name])}"
+        by = _switched_by(roster, name)
+        yield f"{place}. {_described(roster.found[name])}{by and f', enabled{by}'}"
     for name in sorted(asked - set(started)):
         found = roster.found[name]
         if roster.is_enabled(name):
             why = roster.order.left_out.get(name, "").removeprefix(f"{name} ")
             yield f"-  {_described(found)}: {why or found.error}"
         else:
-            yield f"-  {_described(found)}: disabled"
+            yield f"-  {_described(found)}: disabled{_switched_by(roster, name)}"
+
+
+def _switched_by(roster: Roster, name: str) -> str:
+    by = roster.switched_by(name)
+    return "" if by == BY_MANIFEST else f" by {by}"
 
 
 def _described(found: Found) -> str:

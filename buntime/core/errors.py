@@ -5,6 +5,8 @@
 wrong, where, and what to do.
 """
 
+from collections.abc import Sequence
+
 
 class BuntimeError(Exception):
     """Anything the runtime raises on purpose."""
@@ -12,6 +14,19 @@ class BuntimeError(Exception):
 
 class UsageError(BuntimeError):
     """A flag or a setting is wrong; the command ends with exit code 2 and this one line."""
+
+
+class ConfigError(UsageError):
+    """The config file cannot be used as it is; `faults` are sentences that each name file and line.
+
+    It is told by the first of them.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        more = len(faults) - 1
+        told = f" (and {more} more; buntime config check tells all)" if more else ""
+        super().__init__(f"{faults[0]}{told}")
+        self.faults = tuple(faults)
 
 
 class ManifestError(BuntimeError):

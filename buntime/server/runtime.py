@@ -31,6 +31,7 @@ from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
+from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import fit
@@ -66,6 +67,8 @@ _STDOUT = 1
 def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     """Run until told to stop; returns the exit code. Raises UsageError where it cannot start."""
     supervision = take_supervision(os.environ, pid=os.getpid(), parent=os.getppid())
+    config = ConfigReader()
+    config.read(settings)  # a fault ends the start before anything is opened
     keep_freed_memory()
     with contextlib.ExitStack() as stack:
         bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
@@ -80,7 +83,7 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
             file_count=settings.log_file_count,
         )
         stack.callback(sink.close, _LOG_FLUSH_S)
-        runtime = Runtime(settings, sink, bindings, supervision, read)
+        runtime = Runtime(settings, sink, bindings, supervision, read, config)
         code = runtime.run()
     if runtime.threads_left:
         leave(code)
@@ -97,8 +100,11 @@ class Runtime:
         bindings: Sequence[Binding],
         supervision: Supervision,
         read: Callable[[], Settings],
+        config: ConfigReader,
     ) -> None:
-        """`read` gives the settings as they would be for a start now."""
+        """`read` gives the settings as they would be for a start now, `config` what holds of the
+        config file.
+        """
         self.threads_left: list[str] = []  # once it has run: they would keep the process
         log = Log(sink)
         asked = settings
@@ -132,7 +138,7 @@ class Runtime:
             bundle=str(bundle),
             environ=environ,
         )
-        self._plugins = self._make_plugins()
+        self._plugins = self._make_plugins(config)
         self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
         self._workers_beside = 0  # that the settings are fit for
@@ -178,13 +184,14 @@ class Runtime:
             carried=str(carried_plugins()),
         )
 
-    def _make_plugins(self) -> Plugins:
+    def _make_plugins(self, config: ConfigReader) -> Plugins:
         return Plugins(
             self._loop,
             self._live,
             self._log,
             self._pool,
             self._interpreters,
+            config,
             state=self._state,
             bundled=carried_plugins(),
         )

@@ -1,7 +1,7 @@
 """The values of a plugin's options, and where each comes from.
 
     1. the variable that the schema names with `env`, where it is set
-    2. what the config file says under `plugins.NAME`
+    2. what the config file says under `plugins.NAME.options`
     3. the schema's default
 
 A wrong value is a problem and never replaced by the next one in that list: half of what was asked
@@ -11,6 +11,7 @@ for is worse than none. Values of passwords are shown nowhere, also not in messa
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from buntime.core.plugins.schema import OptionKind, Schema
 from buntime.core.values.units import BadValue
@@ -18,11 +19,24 @@ from buntime.core.values.wording import shown, suggestion
 
 _SIZE_MAX_BYTES = 256 * 1024  # of all values as JSON: they travel in one line of the channel
 _HIDDEN = "********"
+_NOT_SET = "not set"
+
+
+class Given(NamedTuple):
+    """What the config file says of an option, and where: "/etc/buntime.config.yaml:7"."""
+
+    value: object
+    place: str
+
+    def __repr__(self) -> str:
+        return f"Given({self.place})"  # the value may be a password
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option as it holds. `origin` is "env KEYVAL_PATH", the file, "default" or "not set"."""
+    """One option as it holds. `origin` is "env KEYVAL_PATH", a place in the config file, "default"
+    or "not set".
+    """
 
     kind: OptionKind
     value: object = field(repr=False)
@@ -40,10 +54,16 @@ class Option:
 
 @dataclass(frozen=True)
 class Options:
-    """All options of a plugin. With `problems` they are not to be used."""
+    """All options of a plugin. With problems they are not to be used."""
 
     options: tuple[Option, ...]
-    problems: tuple[str, ...]
+    faults: tuple[str, ...] = ()  # of what the config file says
+    lacks: tuple[str, ...] = ()  # of variables, and what is needed and said nowhere
+    secrets: tuple[str, ...] = ()  # where passwords stand in the config file
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.faults + self.lacks
 
     def values(self) -> dict[str, object]:
         """What the plugin gets as `plugin.config`: None where nothing is set. Secrets included."""
@@ -51,44 +71,58 @@ class Options:
 
 
 def resolve(
-    schema: Schema, given: Mapping[str, object], environ: Mapping[str, str], *, place: str
+    schema: Schema, given: Mapping[str, Given], environ: Mapping[str, str], *, where: str
 ) -> Options:
-    """The options of a plugin. `given` stands in the config file at `place`, which is for messages:
-    "buntime.config.yaml: plugins.keyval".
+    """The options of a plugin. `given` stands in the config file at `where`, which is for messages:
+    "plugins.keyval.options".
     """
-    problems = [
-        f"{place}: unknown option {shown(name)}{suggestion(name, schema)} "
+    faults = [
+        f"{each.place}: {where}: unknown option {shown(name)}{suggestion(name, schema)} "
         f"({'allowed are ' + ', '.join(schema) if schema else 'this plugin has none'})"
-        for name in given
+        for name, each in given.items()
         if name not in schema
     ]
-    options = [_option(kind, given, environ, place, problems) for kind in schema.values()]
+    lacks: list[str] = []
+    options = []
+    for name, kind in schema.items():
+        of_file = _of_file(kind, given.get(name), where, faults)
+        option = _of_variable(kind, environ, lacks) or of_file or _default(kind)
+        if kind.required and (option.origin == _NOT_SET or option.value == ""):
+            variable = f" or in the variable {kind.env}" if kind.env else ""
+            lacks.append(f"{where}.{name} is needed; set it in the config file{variable}")
+        options.append(option)
     if len(json.dumps([option.value for option in options])) > _SIZE_MAX_BYTES:
-        problems.append(f"{place}: the options have more than {_SIZE_MAX_BYTES >> 10} KiB together")
-    return Options(tuple(options), tuple(problems))
+        too_long = f"{where}: they have more than {_SIZE_MAX_BYTES >> 10} KiB together"
+        (faults if given else lacks).append(too_long)
+    secrets = [
+        each.place
+        for name, each in given.items()
+        if name in schema and schema[name].is_secret and each.value
+    ]
+    return Options(tuple(options), tuple(faults), tuple(lacks), tuple(secrets))
 
 
-def _option(
-    kind: OptionKind,
-    given: Mapping[str, object],
-    environ: Mapping[str, str],
-    place: str,
-    problems: list[str],
-) -> Option:
-    origin, value = "not set", None
+def _of_variable(kind: OptionKind, environ: Mapping[str, str], lacks: list[str]) -> Option | None:
+    if kind.env is None or kind.env not in environ:
+        return None
+    origin = f"env {kind.env}"
     try:
-        if kind.env is not None and kind.env in environ:
-            origin = f"env {kind.env}"
-            value = kind.read(environ[kind.env])
-        elif given.get(kind.name) is not None:
-            origin = place
-            value = kind.parse(given[kind.name])
-        elif kind.default is not None:
-            origin, value = "default", kind.default
+        return Option(kind, kind.read(environ[kind.env]), origin)
     except BadValue as exc:
-        problems.append(f"{origin}.{kind.name}: {exc}" if origin == place else f"{origin}: {exc}")
+        lacks.append(f"{origin}: {exc}")
         return Option(kind, None, origin)
-    if kind.required and value is None:
-        where = f" or the variable {kind.env}" if kind.env else ""
-        problems.append(f"{place}: {kind.name} is needed; set it there{where}")
-    return Option(kind, value, origin)
+
+
+def _of_file(kind: OptionKind, given: Given | None, where: str, faults: list[str]) -> Option | None:
+    """Checked also where a variable is used instead."""
+    if given is None or given.value is None:
+        return None
+    try:
+        return Option(kind, kind.parse(given.value), given.place)
+    except BadValue as exc:
+        faults.append(f"{given.place}: {where}.{kind.name}: {exc}")
+        return Option(kind, None, given.place)
+
+
+def _default(kind: OptionKind) -> Option:
+    return Option(kind, kind.default, _NOT_SET if kind.default is None else "default")

@@ -119,21 +119,6 @@ def lacking(needed: Iterable[str], offered: Collection[str]) -> list[str]:
     return sorted(set(needed).difference(offered))
 
 
-def unknown_grants(
-    grants: Mapping[str, Mapping[str, Opening]], manifests: Iterable[PluginManifest]
-) -> list[str]:
-    """Sentences on grants of services that the plugin does not offer: a slip opens nothing."""
-    offered = {each.name: [service for service, _ in each.provides] for each in manifests}
-    return [
-        f"plugins.{plugin}.grants: {plugin} offers no service {service}"
-        f"{suggestion(service, offered[plugin])}"
-        for plugin in sorted(grants)
-        if plugin in offered
-        for service in grants[plugin]
-        if service not in offered[plugin]
-    ]
-
-
 def caller_of_app(name: str) -> str:
     """What an app is called by whom it calls: "shop~pr-12" -> "app:shop~pr-12"."""
     return APP_PREFIX + name

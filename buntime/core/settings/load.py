@@ -14,7 +14,7 @@ from buntime.core.settings.setting import Mode, Setting, Situation
 from buntime.core.settings.settingtable import ENV, SETTINGS
 from buntime.core.values.units import BadValue, format_size
 
-__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "reloaded"]
+__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "origins", "reloaded"]
 
 Environment = Literal["development", "staging", "production", "test"]
 LogLevel = Literal["debug", "info", "warn", "error"]
@@ -32,6 +32,7 @@ class Settings:
     listen: tuple[Endpoint, ...]
     worker_dirs: tuple[str, ...]
     plugin_dirs: tuple[str, ...]
+    config: str | None
     state_dir: str
     python: str | None
     app_users: Mapping[str, str]
@@ -106,6 +107,20 @@ def load_settings(
     return settings
 
 
+def origins(
+    *,
+    args: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    dotenv_name: str,
+) -> dict[str, str]:
+    """Where the value of each setting comes from, by its field: "flag --port", "env PORT",
+    "PORT in .env", "default".
+    """
+    sources = _Sources(args, environ, dotenv)
+    return {row.field: sources.origin(row, dotenv_name) for row in SETTINGS}
+
+
 def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
     """The settings to go on with, after `new` was read: of what differs, what is live.
 
@@ -128,12 +143,27 @@ class _Sources(NamedTuple):
         flag = self.args.get(setting.field)
         if flag is not None:
             return flag, f"{setting.variable} (from {setting.flag})"
-        for variable in filter(None, (setting.variable, setting.also)):
-            text = self.environ.get(variable, self.dotenv.get(variable, ""))
-            if text.strip():
-                origin = "the environment" if variable in self.environ else ".env"
-                return text, f"{variable} (from {origin})"
-        return None
+        variable = self.variable_of(setting)
+        if variable is None:
+            return None
+        origin = "the environment" if variable in self.environ else ".env"
+        return self._text(variable), f"{variable} (from {origin})"
+
+    def variable_of(self, setting: Setting) -> str | None:
+        """Which of a setting's variables is set, in the environment or in `.env`."""
+        names = filter(None, (setting.variable, setting.also))
+        return next((name for name in names if self._text(name).strip()), None)
+
+    def origin(self, setting: Setting, dotenv_name: str) -> str:
+        if self.args.get(setting.field) is not None:
+            return f"flag {setting.flag}"
+        variable = self.variable_of(setting)
+        if variable is None:
+            return "default"
+        return f"env {variable}" if variable in self.environ else f"{variable} in {dotenv_name}"
+
+    def _text(self, variable: str) -> str:
+        return self.environ.get(variable, self.dotenv.get(variable, ""))
 
 
 def _read(setting: Setting, sources: _Sources, situation: Situation) -> Any:

@@ -103,6 +103,17 @@ _SERVING = (
         FOLDERS,
         "./plugins",
         "folders that hold the plugins, separated by colons",
+        live=True,
+    ),
+    Setting(
+        "config",
+        "RUNTIME_CONFIG",
+        "--config",
+        PATH,
+        "./buntime.config.yaml, where it exists",
+        "the config file, which says more of plugins; read again at SIGHUP",
+        derive=unset,
+        live=True,
     ),
     Setting(
         "state_dir",

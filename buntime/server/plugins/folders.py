@@ -10,50 +10,29 @@ Used by one thread at a time, which may wait for the disk.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from buntime import __version__
-from buntime.core.access.publicroutes import Patterns
-from buntime.core.apps.app import App
 from buntime.core.apps.router import is_app_name
+from buntime.core.config.configfile import NO_CONFIG, ConfigFile
+from buntime.core.config.effect import effect_of
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
-from buntime.core.plugins.options import Options, resolve
-from buntime.core.plugins.plan import owner_of
+from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import list_folders, printable, read_manifest, resolve_folder
+from buntime.server.plugins.found import Folder, Found, make_found
 
-API = 1  # the version of what `buntime.plugin` and the messages are
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A plugin as its folder says. Compares by identity: when the folder changes it is another one.
-
-    Without a `manifest` it cannot be read, `error` saying why. With both the manifest is to be
-    believed, but the plugin cannot be started. With `last` the manifest is an earlier one, as that
-    in the folder cannot be read; `error` says why.
-    """
-
-    name: str
-    folder: Path
-    manifest: PluginManifest | None
-    error: str = ""
-    is_last_good: bool = False
-    app: App | None = field(default=None, repr=False)  # its code
-    page: App | None = field(default=None, repr=False)
-    routes: Patterns = field(default=Patterns(()), repr=False)
-    options: Options | None = field(default=None, repr=False)
-    is_bundled: bool = False  # it comes with Buntime
+# The config file that is to hold beside these manifests.
+Choose = Callable[[Sequence[PluginManifest]], ConfigFile]
 
 
 class _Read(NamedTuple):
     """What is read of a folder."""
 
-    folder: Path  # links resolved
+    path: Path  # links resolved
     inode: int
     source: Path
     text: bytes | None
@@ -65,7 +44,8 @@ class _Known(NamedTuple):
 
     read: _Read
     lack: str  # what its manifest names, and is not there
-    found: Found
+    folder: Folder
+    found: Found | None  # None until it is looked up in the config file
 
 
 class PluginFolders:
@@ -95,8 +75,14 @@ class PluginFolders:
     def __repr__(self) -> str:
         return f"PluginFolders({len(self._known)} plugins)"
 
-    def look(self, folders: Sequence[str | Path]) -> dict[str, Found]:
-        """All plugins by name. While nothing changes, a name has the same `Found`."""
+    def look(
+        self, folders: Sequence[str | Path], choose: Choose = lambda _: NO_CONFIG
+    ) -> dict[str, Found]:
+        """All plugins by name. While nothing changes, a name has the same `Found`, and while its
+        code and the values of its options stay, that has the same `app`.
+
+        `choose` is called once, with all manifests, for the config file that is to hold.
+        """
         places: dict[str, Path] = {}
         for name, path in self._places(folders):
             first = places.setdefault(name, path)
@@ -108,12 +94,13 @@ class PluginFolders:
                     served=printable(first),
                     ignored=printable(path),
                 )
-        known, self._known = self._known, {}
-        for name, path in places.items():
-            entry = self._look_at(name, path, known.get(name))
-            if entry is not None:
-                self._known[name] = entry
-        return {name: each.found for name, each in self._known.items()}
+        looked = (self._look_at(*place, self._known.get(place[0])) for place in places.items())
+        self._known = {each.folder.name: each for each in looked if each is not None}
+        there = [each.folder for each in self._known.values()]
+        config = choose([each.manifest for each in there if each.manifest is not None])
+        found = {name: self._equip(each, config) for name, each in self._known.items()}
+        self._known = {name: each._replace(found=found[name]) for name, each in self._known.items()}
+        return found
 
     # Which there are
 
@@ -169,15 +156,15 @@ class PluginFolders:
                 )
                 return None
             read = read._replace(trouble=f"{printable(path)}: its manifest is gone")
-        is_same = known is not None and known.read == read
-        if known is not None and is_same and known.lack == _lack(known.found.manifest, read):
+        if known is not None and known.read == read and known.lack == _lack(known.folder, read):
             return known
-        found = self._make(name, path, read, known and known.found)
-        if self._bundled is not None and path.is_relative_to(self._bundled):
-            found = replace(found, is_bundled=True)
-        return _Known(read, _lack(found.manifest, read), found)
+        folder = self._read_folder(name, path, read, known and known.folder)
+        found = known.found if known is not None and folder.is_last_good else None
+        if found is not None:
+            found = replace(found, error=folder.error, is_last_good=True)
+        return _Known(read, _lack(folder, read), folder, found)
 
-    def _make(self, name: str, path: Path, read: _Read, before: Found | None) -> Found:
+    def _read_folder(self, name: str, path: Path, read: _Read, before: Folder | None) -> Folder:
         try:
             if read.text is None:
                 raise ManifestError(read.trouble)
@@ -189,59 +176,53 @@ class PluginFolders:
             )
         except ManifestError as exc:
             if before is None or before.manifest is None:
-                return Found(name, path, None, str(exc))
-            return replace(before, error=str(exc), is_last_good=True)
+                return Folder(name, path, path, None, str(exc), is_bundled=self._is_bundled(path))
+            return before._replace(error=str(exc), is_last_good=True)
         for warning in warnings:
             self._warn_once("manifest.warning", warning, plugin=name)
-        return self._found(name, manifest, read)
-
-    def _found(self, name: str, manifest: PluginManifest, read: _Read) -> Found:
-        if manifest.name != name:
-            error = (
-                f"{printable(read.source)}: name {manifest.name}: its folder is {name}; "
-                "give both the same name"
-            )
-            return Found(name, read.folder, replace(manifest, name=name), error)
-        options = resolve(manifest.config, {}, self._environ, place=f"plugins.{name}")
-        error = "; ".join(options.problems) or _lack(manifest, read)
-        if error:
-            return Found(name, read.folder, manifest, error, options=options)
-        return Found(
-            name,
-            read.folder,
-            manifest,
-            app=self._app(manifest, read, options) if _has_code(manifest, read.folder) else None,
-            page=_page(manifest, read),
-            routes=Patterns(manifest.routes),
-            options=options,
+        is_bundled = self._is_bundled(path)
+        folder = Folder(name, read.path, read.source, manifest, is_bundled=is_bundled)
+        if manifest.name == name:
+            return folder._replace(error=_lack(folder, read))
+        error = (
+            f"{printable(read.source)}: name {manifest.name}: its folder is {name}; "
+            "give both the same name"
         )
+        return folder._replace(manifest=replace(manifest, name=name), error=error)
 
-    def _app(self, manifest: PluginManifest, read: _Read, options: Options) -> App:
-        """Its code, as the pool runs it. One name and no version: a change is loaded beside it."""
-        runtime = {"version": __version__, "api": API, "environment": self._environment}
-        return App(
-            owner_of(manifest.name),
-            None,
-            read.folder,
-            manifest.entry_file,
-            replace(manifest.app, prewarm=0 if manifest.start == "lazy" else 1),
-            read.source,
-            plugin={
-                "name": manifest.name,
-                "config": options.values(),
-                "runtime": runtime,
-                "uses": list(manifest.uses),
-                "body": manifest.body,
-            },
-            base=manifest.base or "",
-            overlaps=manifest.overlap,
-        )
+    def _is_bundled(self, path: Path) -> bool:
+        return self._bundled is not None and path.is_relative_to(self._bundled)
+
+    # What the config file makes of them
+
+    def _equip(self, known: _Known, config: ConfigFile) -> Found:
+        folder, found = known.folder, known.found
+        if found is not None and (folder.is_last_good or folder.manifest is None):
+            return found
+        if folder.manifest is None:
+            return make_found(folder, None, self._environment)
+        effect = effect_of(config, folder.manifest, self._environ)
+        if found is None or not found.is_as(folder, effect):
+            return make_found(folder, effect, self._environment)
+        is_same = found.options == effect.options
+        return found if is_same else replace(found, options=effect.options)  # other lines
 
     def _warn_once(self, event: str, message: str, /, **fields: object) -> None:
         once = f"{message}\n{fields}"
         if once not in self._warned:
             self._warned.add(once)
             self._warn(event, message, **fields)
+
+
+def folders_for(settings: Settings, warn: Tell, *, bundled: Path | None) -> PluginFolders:
+    """The plugins of a runtime with these settings, and those that Buntime brings along."""
+    return PluginFolders(
+        body_default=settings.body_size_default_bytes,
+        body_max=settings.body_size_max_bytes,
+        environment=settings.env,
+        warn=warn,
+        bundled=bundled,
+    )
 
 
 def _read(path: Path) -> _Read:
@@ -256,42 +237,25 @@ def _read(path: Path) -> _Read:
         return _Read(path, 0, path, None, f"{where}: cannot be read: {exc.strerror or exc}")
 
 
-def _lack(manifest: PluginManifest | None, read: _Read) -> str:
+def _lack(folder: Folder, read: _Read) -> str:
     """Which of the files that the manifest names is not there, in words; "" for none."""
+    manifest = folder.manifest
     if manifest is None or read.text is None:
         return ""
-    where, folder = printable(read.source), read.folder
-    if not _has_code(manifest, folder) and (manifest.plugin_entry or manifest.page is None):
+    where, path = printable(read.source), read.path
+    has_code = (path / manifest.entry_file).is_file()
+    if not has_code and (manifest.plugin_entry or manifest.page is None):
         return f"{where}: there is no {manifest.entry_file} in its folder; add it, or a pluginEntry"
     for file in filter(None, (manifest.page, manifest.entry_file)):
-        if (folder / file).exists() and not _real(folder / file).is_relative_to(folder):
+        if (path / file).exists() and not _real(path / file).is_relative_to(path):
             return f"{where}: {file} lies outside of its folder, where its links lead"
-    if manifest.page is not None and not (folder / manifest.page).is_file():
+    if manifest.page is not None and not (path / manifest.page).is_file():
         return f"{where}: entrypoint {manifest.page} is not a file in its folder; add it"
     return ""
 
 
-def _has_code(manifest: PluginManifest, folder: Path) -> bool:
-    return (folder / manifest.entry_file).is_file()
-
-
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _page(manifest: PluginManifest, read: _Read) -> App | None:
-    """Its page, as a static app. Python beside it is never published: it is the plugin's."""
-    if manifest.page is None:
-        return None
-    return App(
-        owner_of(manifest.name),
-        None,
-        read.folder,
-        manifest.page,
-        replace(manifest.app, entrypoint=None),
-        read.source,
-        base=manifest.base or "",
-    )
 
 
 def _is_same(one: Path, other: Path) -> bool:

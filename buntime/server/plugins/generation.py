@@ -1,7 +1,7 @@
 """One start of a plugin."""
 
 from buntime.core.plugins.code import NO_CODE
-from buntime.server.plugins.folders import Found
+from buntime.server.plugins.found import Found
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.probe import Interpreter

@@ -31,7 +31,7 @@ from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.apps.changes import files_below
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
-from buntime.server.plugins.folders import Found
+from buntime.server.plugins.found import Found
 from buntime.server.plugins.generation import Generation
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool

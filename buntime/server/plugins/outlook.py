@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan
 from buntime.core.plugins.services import Services
-from buntime.server.plugins.folders import Found
+from buntime.server.plugins.found import Found
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
 
@@ -44,7 +44,9 @@ def services_of(roster: Roster) -> Services:
     """Who offers what. Of two with one service it is that of who may run."""
     enabled = sorted(roster.enabled(), key=lambda each: each.name not in roster.order.start)
     manifests = (roster.serves_with(each.name).manifest for each in enabled)
-    return Services(manifest for manifest in manifests if manifest is not None)
+    return Services(
+        (manifest for manifest in manifests if manifest is not None), roster.config.grants
+    )
 
 
 def _standing(roster: Roster, found: Found) -> Standing | None:

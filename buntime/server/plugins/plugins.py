@@ -1,6 +1,6 @@
 """All plugins: which there are, which run, and what that means for requests.
 
-    folders ─> Found ─> start_order ─> Life of each ─> generations ─> plan, sites
+    folders, config file ─> Found ─> start_order ─> Life of each ─> generations ─> plan, sites
 
 Each is started when what it needs serves. Enabled counts, not running: what a guard covers is
 closed until it serves, and `plan` says so from the start on.
@@ -19,11 +19,14 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.core.telemetry.pluginmetrics import PluginRow
 from buntime.server.apps.changes import changed_since
+from buntime.server.defence.configreading import ConfigReader
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook
-from buntime.server.plugins.folders import Found, PluginFolders
+from buntime.server.plugins.folders import folders_for
+from buntime.server.plugins.found import Found
 from buntime.server.plugins.generation import Generation
 from buntime.server.plugins.life import Life, Surroundings
+from buntime.server.plugins.look import ConfigLog, Look, Looker
 from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.report import metrics_of
@@ -44,8 +47,6 @@ _WORKERS_MOST = 2  # of one plugin: one that serves, and one that loads to take 
 _STARTS_PER_CORE = 2  # at once
 _SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
 
-_Look = tuple[dict[str, Found], Sequence[str]]  # what is there, and whose files are others
-
 
 class Plugins:
     """Finds plugins, has them run, and tells requests who they are. An `Onlooker` of the pool."""
@@ -57,11 +58,15 @@ class Plugins:
         log: Log,
         pool: Pool,
         interpreters: Interpreters,
+        config: ConfigReader,
         *,
         state: StateFolder | None = None,
         bundled: Path | None = None,
     ) -> None:
-        """`bundled` is the folder of the plugins that Buntime brings along."""
+        """`bundled` is the folder of the plugins that Buntime brings along.
+
+        Raises ConfigError where the config file has a fault.
+        """
         settings = live.now
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
@@ -70,13 +75,9 @@ class Plugins:
         self._loop = loop
         self._live = live
         self._log = log
-        self._folders = PluginFolders(
-            body_default=settings.body_size_default_bytes,
-            body_max=settings.body_size_max_bytes,
-            environment=settings.env,
-            warn=log.warn,
-            bundled=bundled,
-        )
+        folders = folders_for(settings, log.warn, bundled=bundled)
+        self._looker = Looker(config.read(settings), config, folders)
+        self._config_log = ConfigLog(log)
         self.meters = PluginMeters()
         self.notices = Notices(loop, self.roster, self.meters)
         self._around = Surroundings(
@@ -144,7 +145,7 @@ class Plugins:
 
     def start(self) -> None:
         """Look for plugins, and start them. What they guard is closed from now on."""
-        self._take(self._folders.look(self._live.now.plugin_dirs), ())
+        self._take(self._looker.first(self._live.now), ())
         if self._live.now.is_development:
             self._loop.call_later(_LOOK_S, self._look_again)
 
@@ -153,27 +154,32 @@ class Plugins:
         self.roster.switches.reread()
         self._settle()
 
-    def reread(self) -> None:
-        """Look at folders and files again, and have run what has changed."""
+    def reread(self, *, is_asked: bool = True) -> None:
+        """Look at folders and files again, and have run what has changed.
+
+        Somebody who has asked for it is told again of a config file that is wrong still.
+        """
+        if is_asked:
+            self._config_log.forget()
         if self._is_looking or self._is_closing:
             self._is_look_due = True  # this one may have passed by what has changed since
             return
         self._is_looking, self._is_look_due = True, False
         asked, self._asked = self._asked, []
-        dirs, folders = self._live.now.plugin_dirs, self._folders
+        settings, looker = self._live.now, self._looker
         read = [
             (name, str(life.tried.folder), life.tried_ns, life.tried_files)
             for name, life in self.roster.lives.items()
             if life.tried is not None
         ]
 
-        def look() -> _Look:
+        def look() -> tuple[Look, list[str]]:
             changed = [
                 name
                 for name, folder, since_ns, files in read
                 if changed_since(folder, since_ns, files)
             ]
-            return folders.look(dirs), changed + asked
+            return looker.again(settings), changed + asked
 
         self._loop.run_blocking(look, self._on_look)
 
@@ -256,21 +262,23 @@ class Plugins:
 
     def _look_again(self) -> None:
         if not self._is_closing:
-            self.reread()
+            self.reread(is_asked=False)
             self._loop.call_later(_LOOK_S, self._look_again)
 
-    def _on_look(self, told: _Look | BaseException) -> None:
+    def _on_look(self, told: tuple[Look, list[str]] | BaseException) -> None:
         self._is_looking = False
         if isinstance(told, BaseException):
             raise told
         if not self._is_closing:
             self._take(*told)
         if self._is_look_due:
-            self.reread()
+            self.reread(is_asked=False)
 
-    def _take(self, found: dict[str, Found], changed: Sequence[str]) -> None:
-        """These are there now; the files of `changed` are others than those that were loaded."""
-        before, self.roster.found = self.roster.found, found
+    def _take(self, look: Look, changed: Sequence[str]) -> None:
+        """This is there now; the files of `changed` are others than those that were loaded."""
+        before, found = self.roster.found, look.found
+        self.roster.found, self.roster.config = found, look.config
+        self._config_log.tell(look)
         self._tell_of_errors(before)
         self._settle()
         for name, life in self.roster.lives.items():

@@ -79,12 +79,15 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
     serving = life.serving if life is not None and life.has_served else None
     worker = life.worker if life is not None else None
     state, why = state_of(roster, name)
+    found = roster.found[name]  # has the newest lines of the config file
+    options = found.options if found.app is serves.app else serves.options
     return {
         "name": name,
         "version": manifest and manifest.version,
         "state": state,
         "why": why or None,
         "enabled": roster.is_enabled(name),
+        "enabledBy": roster.switched_by(name),
         "switched": switch and {"by": switch.by, "at": switch.at},
         "stage": manifest and manifest.stage,
         "base": manifest and manifest.base,
@@ -93,6 +96,7 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
         "services": {service: sorted(methods) for service, methods in serving.code.services.items()}
         if serving
         else {},
+        "options": [option.dump() for option in options.options] if options else [],
         "pid": worker and worker.process.pid,
         "worker": worker and worker.name,
         "since": _moment(now - serving.since_s) if serving and worker else None,

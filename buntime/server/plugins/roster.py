@@ -1,12 +1,15 @@
 """Who is there, who is to run, and how each stands. Changes nothing but its own lists."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from buntime.core.config.configfile import NO_CONFIG
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.order import Order, provider_names, start_order
-from buntime.server.plugins.folders import Found
+from buntime.server.plugins.found import Found
 from buntime.server.plugins.life import Life
 from buntime.server.plugins.switches import Switches
+
+BY_MANIFEST = "its manifest"
 
 
 class Roster:
@@ -14,7 +17,8 @@ class Roster:
 
     def __init__(self, switches: Switches) -> None:
         self.switches = switches
-        self.found: dict[str, Found] = {}
+        self.config = NO_CONFIG
+        self.found: Mapping[str, Found] = {}
         self.lives: dict[str, Life] = {}
         self.order = Order((), {})
 
@@ -22,12 +26,25 @@ class Roster:
         return f"Roster({len(self.found)} found, {len(self.lives)} lives)"
 
     def is_enabled(self, name: str) -> bool:
-        """Whether it is to run: as an operator said last, else as its manifest does."""
-        switch = self.switches.of(name)
+        """Whether it is to run: as an operator said last, else as the config file does, else as
+        its manifest does.
+        """
+        switch, said = self.switches.of(name), self.config.of(name).enabled
         manifest = self.found[name].manifest
         if switch is not None:
             return switch.enabled
+        if said is not None:
+            return said.value
         return manifest is None or manifest.enabled
+
+    def switched_by(self, name: str) -> str:
+        """Who says so: "an operator (127.0.0.1) at 2026-11-26T17:32:04Z", the place in the config
+        file, "its manifest".
+        """
+        switch, said = self.switches.of(name), self.config.of(name).enabled
+        if switch is not None:
+            return f"an operator ({switch.by}) at {switch.at}"
+        return BY_MANIFEST if said is None else said.place
 
     def enabled(self) -> Iterator[Found]:
         return (found for name, found in self.found.items() if self.is_enabled(name))

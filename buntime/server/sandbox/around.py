@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from buntime.core.apps.app import App
 from buntime.core.sandbox.plan import SYSTEM_READ, SYSTEM_RUN, Surroundings, is_within
 from buntime.core.settings.live import LiveSettings
+from buntime.server.defence.configreading import config_path
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.sandbox.listing import Listing, existing
 
 # Variables of the runtime's environment that tell where secrets are.
 _SECRET_VARIABLES = (
     "CREDENTIALS_DIRECTORY",
-    "RUNTIME_CONFIG",
     "RUNTIME_SECRETS_DIR",
     "RUNTIME_TLS_KEY",
 )
@@ -76,7 +76,7 @@ class Around:
 
     def _secrets(self) -> Iterable[str]:
         settings = self._live.now
-        yield from (settings.state_dir, settings.env_file)
+        yield from (settings.state_dir, settings.env_file, config_path(settings))
         if settings.master_key_file:
             yield settings.master_key_file
         if settings.log_file:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.plugins.options import Options, resolve
+from buntime.core.plugins.options import Given, Options, resolve
 from buntime.core.plugins.schema import TYPES, Schema, dump_schema, parse_schema
 from buntime.core.values.units import BadValue
 
@@ -24,13 +24,14 @@ SCHEMA = parse_schema(
         "token": {"type": "password", "env": "KV_TOKEN"},
     }
 )
-PLACE = "config.yaml: plugins.keyval"
+PLACE, WHERE = "config.yaml:3", "plugins.keyval.options"
 
 
 def resolved(
     given: dict[str, Any] | None = None, env: dict[str, str] | None = None, schema: Schema = SCHEMA
 ) -> Options:
-    return resolve(schema, given or {}, env or {}, place=PLACE)
+    said = {name: Given(value, PLACE) for name, value in (given or {}).items()}
+    return resolve(schema, said, env or {}, where=WHERE)
 
 
 def origin(options: Options, name: str) -> tuple[object, str]:
@@ -84,10 +85,14 @@ def test_variables_by_type() -> None:
 @pytest.mark.parametrize(
     ("said", "env", "problem"),
     [
-        ({"pth": "x"}, {}, f"{PLACE}: unknown option 'pth'; did you mean path? (allowed are path"),
-        ({"path": 5}, {}, f"{PLACE}.path: 5 is not text; put it in quotes"),
+        (
+            {"pth": "x"},
+            {},
+            f"{PLACE}: {WHERE}: unknown option 'pth'; did you mean path? (allowed are path",
+        ),
+        ({"path": 5}, {}, f"{PLACE}: {WHERE}.path: 5 is not text; put it in quotes"),
         ({"path": "x" * 21}, {}, "is too large; write 20 characters or less"),
-        ({"days": 0}, {}, f"{PLACE}.days: 0 is too small; write 1 or more"),
+        ({"days": 0}, {}, f"{PLACE}: {WHERE}.days: 0 is too small; write 1 or more"),
         ({"days": "5"}, {}, "days: '5' is not a number"),
         ({"days": True}, {}, "days: true is not a number"),
         ({"days": float("nan")}, {}, "days: nan is not a number that JSON can hold"),
@@ -124,9 +129,28 @@ def test_required() -> None:
     """What is needed and not there is told with the places where it can be set."""
     schema = parse_schema({"token": {"type": "password", "required": True, "env": "T"}})
     assert resolved(schema=schema).problems == (
-        f"{PLACE}: token is needed; set it there or the variable T",
+        f"{WHERE}.token is needed; set it in the config file or in the variable T",
     )
     assert not resolved({"token": "s"}, schema=schema).problems
+    for empty in (resolved({"token": ""}, schema=schema), resolved(env={"T": ""}, schema=schema)):
+        assert "token is needed" in empty.problems[0]
+
+
+def test_whose_fault_it_is() -> None:
+    """What the file says wrongly is told apart from what a variable does, or nobody says; and
+    it is looked at where a variable hides it, too.
+    """
+    wrong = resolved({"days": "x"}, {"KV_DAYS": "5"})
+    assert origin(wrong, "days") == (5, "env KV_DAYS")
+    assert (len(wrong.faults), wrong.lacks) == (1, ())
+    assert resolved(env={"KV_DAYS": "x"}).faults == ()
+    assert resolved(env={"KV_DAYS": "x"}).lacks
+
+
+def test_where_passwords_stand() -> None:
+    """The file with a password in it is known, whatever hides it."""
+    assert resolved({"token": "s", "path": "p"}, {"KV_TOKEN": "t"}).secrets == (PLACE,)
+    assert resolved({"path": "p"}, {"KV_TOKEN": "t"}).secrets == ()
 
 
 def test_passwords_are_never_shown() -> None:
@@ -141,13 +165,13 @@ def test_passwords_are_never_shown() -> None:
         assert "5" not in problem
     short = parse_schema({"token": {"type": "password", "min": 10}})
     (problem,) = resolved({"token": "hunter2"}, schema=short).problems
-    assert problem == f"{PLACE}.token: the value is too small; write 10 characters or more"
+    assert problem == f"{PLACE}: {WHERE}.token: the value is too small; write 10 characters or more"
 
 
 def test_a_plugin_without_options() -> None:
     """It says so to who sets one."""
     assert resolved({"x": 1}, schema={}).problems == (
-        f"{PLACE}: unknown option 'x' (this plugin has none)",
+        f"{PLACE}: {WHERE}: unknown option 'x' (this plugin has none)",
     )
 
 

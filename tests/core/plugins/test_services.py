@@ -19,7 +19,6 @@ from buntime.core.plugins.services import (
     caller_of_plugin,
     lacking,
     read_call,
-    unknown_grants,
 )
 from buntime.core.values.units import BadValue
 from tests.support.pluginmanifests import make_manifest
@@ -88,14 +87,6 @@ def test_operators_grants() -> None:
     assert code("app:shop", "raw", table=table) == "keyval"
     assert code("app:shop", "kv", table=table) == "no grant"
     assert code("app:other", "mail", table=table) == "keyval"
-
-
-def test_a_grant_that_opens_nothing() -> None:
-    """A misspelt service is told."""
-    grants = {"keyval": parse_grants({"kvv": "all"}), "gone": parse_grants({"x": "all"})}
-    assert unknown_grants(grants, [KEYVAL]) == [
-        "plugins.keyval.grants: keyval offers no service kvv; did you mean kv?"
-    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
-from buntime.core.settings.load import SETTINGS, Setting, Settings, load_settings
+from buntime.core.settings.load import SETTINGS, Setting, Settings, load_settings, origins
 from buntime.core.settings.setting import Mode, Situation
 
 KB, MB = 1 << 10, 1 << 20
@@ -52,6 +52,7 @@ def test_the_defaults() -> None:
         listen=(),
         worker_dirs=("/work/apps",),
         plugin_dirs=("/work/plugins",),
+        config=None,
         state_dir="/home/me/.local/state/buntime",
         python=None,
         app_users={},
@@ -129,6 +130,7 @@ EXAMPLES = {
     "RUNTIME_LISTEN": "127.0.0.1:80",
     "RUNTIME_WORKER_DIRS": "/a:/b",
     "RUNTIME_PLUGIN_DIRS": "/c",
+    "RUNTIME_CONFIG": "/etc/buntime.config.yaml",
     "RUNTIME_ENV": "staging",
     "RUNTIME_STATE_DIR": "/var/state",
     "RUNTIME_PYTHON": "python3.9",
@@ -176,6 +178,21 @@ def test_empty_is_not_set() -> None:
     """A variable set to nothing gives the default, and hides the one in `.env`."""
     assert load({"PORT": " "}, dotenv={"PORT": "1"}).port == 8000
     assert load({"RUNTIME_MASTER_KEY": ""}, dotenv={"RUNTIME_MASTER_KEY": "k"}).master_key is None
+
+
+def test_origins() -> None:
+    """Each setting knows who has said it: a flag, a variable, a line of the file, or nobody."""
+    told = origins(
+        args={"port": "1", "host": None},
+        environ={"NODE_ENV": "test", "RUNTIME_POOL_SIZE": " ", "PORT": "2"},
+        dotenv={"RUNTIME_SPARE_WORKERS": "1", "RUNTIME_POOL_SIZE": "3", "HOST": "::1"},
+        dotenv_name="/etc/b.env",
+    )
+    assert (told["port"], told["env"]) == ("flag --port", "env NODE_ENV")
+    assert told["spare_workers"] == "RUNTIME_SPARE_WORKERS in /etc/b.env"
+    assert told["host"] == "HOST in /etc/b.env"
+    assert told["pool_size"] == told["log_level"] == "default"
+    assert told.keys() == {setting.field for setting in SETTINGS}
 
 
 def test_node_env() -> None:

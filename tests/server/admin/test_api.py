@@ -18,7 +18,7 @@ from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.admin.api import Api
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.apps.catalog import Catalog
-from buntime.server.plugins.folders import Found
+from buntime.server.plugins.found import Found
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from buntime.server.plugins.folders import Found, PluginFolders
+from buntime.server.plugins.folders import PluginFolders
+from buntime.server.plugins.found import Found
 from tests.support.pluginfolders import rewrite, write_plugin
 
 

@@ -31,7 +31,10 @@ class Place:
         self.warnings: list[tuple[str, dict[str, object]]] = []
         settings = load_settings(
             args={"worker_dirs": f"{root}/apps:{root}/more"},
-            environ={"RUNTIME_STATE_DIR": str(root / "state")},
+            environ={
+                "RUNTIME_STATE_DIR": str(root / "state"),
+                "RUNTIME_CONFIG": str(root / "cwd/plugins.yaml"),
+            },
             dotenv={},
             mode="checkout",
             cores=2,
@@ -95,6 +98,7 @@ def test_what_an_app_reaches(place: Place) -> None:
         "apps",
         "state",
         "cwd/.env",
+        "cwd/plugins.yaml",
         "cwd/credentials",
     ):
         assert place.access(shop, path) == 0, path

@@ -1,0 +1,1 @@
+"""The config file: what operators say of plugins, beside the settings."""

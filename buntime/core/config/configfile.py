@@ -1,0 +1,208 @@
+"""The config file, from its text to values: what operators say of plugins, with the line of each.
+
+    plugins:
+      keyval:
+        enabled: true
+        options: {path: kv.db}
+        grants: {kv: [app:shop, "plugin:*"]}
+
+Strict as manifests are. All faults are found, not the first one alone. No message has an option's
+value, since it may be a password.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime.core.apps.router import is_app_name
+from buntime.core.errors import ConfigError
+from buntime.core.plugins.offers import Opening, parse_grants
+from buntime.core.plugins.options import Given
+from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown, suggestion
+
+if TYPE_CHECKING:
+    from buntime.core.apps.document import Entry
+
+CONFIG_NAME = "buntime.config.yaml"  # looked for in the working folder
+SIZE_MAX_BYTES = 256 * 1024  # keeps a wrong file from taking seconds
+
+_LEVELS = 4  # plugins, NAME, options, and what is in them
+_PLUGINS_MAX = 1000
+
+
+class Key(NamedTuple):
+    """A key of the file, as docs/config.md has it; `NAME` stands for a plugin's name."""
+
+    path: str
+    kind: str
+    meaning: str
+
+
+KEYS = (
+    Key("plugins", "mapping", "plugins by their names"),
+    Key("plugins.NAME.enabled", "boolean", "whether it is to run; wins over its manifest"),
+    Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
+    Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
+)
+_ROOT = ("plugins",)
+_OF_A_PLUGIN = ("enabled", "options", "grants")
+# Of later versions: no slip of `plugins`, and not to be passed over in silence.
+_LATER = ("access", "apps", "edge", "keys")
+
+
+class Said(NamedTuple):
+    """A value of the file, and where it stands: "/etc/buntime/buntime.config.yaml:4"."""
+
+    value: bool
+    place: str
+
+
+class Grant(NamedTuple):
+    """Who may call a service, and where that is said."""
+
+    opening: Opening
+    place: str
+
+
+@dataclass(frozen=True)
+class PluginConfig:
+    """What the file says of one plugin; `place` is that of its name."""
+
+    place: str
+    enabled: Said | None = None
+    options: Mapping[str, Given] = field(default_factory=dict, repr=False)
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+
+
+_NOTHING = PluginConfig("")
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a config file says. Without one, `path` is ""."""
+
+    path: str = ""
+    plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
+
+    def of(self, plugin: str) -> PluginConfig:
+        """What it says of a plugin, which may be nothing."""
+        return self.plugins.get(plugin, _NOTHING)
+
+    @property
+    def grants(self) -> Mapping[str, Mapping[str, Opening]]:
+        """Who may call what, by plugin and service."""
+        return {
+            name: {service: grant.opening for service, grant in each.grants.items()}
+            for name, each in self.plugins.items()
+            if each.grants
+        }
+
+
+NO_CONFIG = ConfigFile()
+
+
+def parse_config(data: bytes, path: str) -> ConfigFile:
+    """What the file at `path` says. Raises ConfigError with all of its faults.
+
+    Whether there are such plugins, options and services is not looked at.
+    """
+    # yaml is a tenth of the runtime's start: imported where there is such a file.
+    from buntime.core.apps.document import DocumentError, read_document
+
+    try:
+        entries = read_document(
+            data, size_max_bytes=SIZE_MAX_BYTES, levels=_LEVELS, hides_values=True
+        )
+    except DocumentError as exc:
+        place = f"{path}:{exc.line}" if exc.line else path
+        raise ConfigError([f"{place}: {exc}"]) from None
+    reader = _Reader(path)
+    plugins = reader.plugins(entries)
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return ConfigFile(path, MappingProxyType(plugins))
+
+
+class _Reader:
+    """Makes values of entries, and gathers what is wrong with them, in the order of the file."""
+
+    def __init__(self, path: str) -> None:
+        self.faults: list[str] = []
+        self._path = path
+
+    def plugins(self, entries: Mapping[str, "Entry"]) -> dict[str, PluginConfig]:
+        found: dict[str, PluginConfig] = {}
+        for name, entry in self._known(entries, _ROOT, ""):
+            given = self._mapping(entry, name)
+            if len(given) > _PLUGINS_MAX:
+                self._fault(entry, name, f"{len(given)} plugins are too many")
+                continue
+            found = {each: self._plugin(each, value) for each, value in given.items()}
+        return found
+
+    def _plugin(self, name: str, entry: "Entry") -> PluginConfig:
+        where = f"plugins.{name}"
+        if not is_app_name(name):
+            self._fault(entry, "plugins", f"{shown(name)} is not the name of a plugin")
+            return _NOTHING
+        parts: dict[str, object] = {}
+        for key, part in self._known(self._mapping(entry, where), _OF_A_PLUGIN, where):
+            read = getattr(self, f"_{key}")
+            parts[key] = read(part, f"{where}.{key}")
+        return PluginConfig(self._place(entry), **parts)  # type: ignore[arg-type]  # by their names
+
+    def _enabled(self, entry: "Entry", where: str) -> Said | None:
+        try:
+            return Said(yes_or_no(entry.value), self._place(entry))
+        except BadValue as exc:
+            self._fault(entry, where, str(exc))
+            return None
+
+    def _options(self, entry: "Entry", where: str) -> dict[str, Given]:
+        return {
+            name: Given(each.value, self._place(each))
+            for name, each in self._mapping(entry, where).items()
+        }
+
+    def _grants(self, entry: "Entry", where: str) -> dict[str, Grant]:
+        found = {}
+        for name, each in self._mapping(entry, where).items():
+            try:
+                [opening] = parse_grants({name: each.value}).values()
+            except BadValue as exc:
+                self._fault(each, where, str(exc))
+            else:
+                found[name] = Grant(opening, self._place(each))
+        return found
+
+    # What is wrong
+
+    def _known(
+        self, entries: Mapping[str, "Entry"], known: tuple[str, ...], where: str
+    ) -> Iterator[tuple[str, "Entry"]]:
+        for name, entry in entries.items():
+            if name in known:
+                yield name, entry
+            elif not where and name in _LATER:
+                self._fault(entry, name, "this version has no such key yet; remove it")
+            else:
+                meant = f"{suggestion(name, known)} (allowed are {', '.join(known)})"
+                self._fault(entry, where, f"unknown key {shown(name)}{meant}")
+
+    def _mapping(self, entry: "Entry", where: str) -> dict[str, "Entry"]:
+        """The entries behind a key; none where nothing stands there."""
+        if isinstance(entry.value, dict):
+            return entry.value
+        if entry.value is not None:  # which may be a password at the wrong place
+            self._fault(entry, where, "what stands there is not a mapping of keys to values")
+        return {}
+
+    def _fault(self, entry: "Entry", where: str, problem: str) -> None:
+        words = f"{where}: {problem}" if where else problem
+        self.faults.append(f"{self._place(entry)}: {words}")
+
+    def _place(self, entry: "Entry") -> str:
+        return f"{self._path}:{entry.line}"

@@ -1,0 +1,83 @@
+"""What a config file means for the plugins that are there, and whether it may replace another.
+
+At a start a plugin of which the file says something wrong is left out, and so is one that lacks an
+option that it needs. A file that is read again while plugins serve is refused as a whole where
+
+1. it says something wrong of a plugin that is there, or
+2. a plugin would lack what it has now
+
+so that one slip changes nothing. What lacked already is no fault of the new file.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from buntime.core.config.configfile import ConfigFile
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.options import Options, resolve
+from buntime.core.values.wording import suggestion
+
+
+class Effect(NamedTuple):
+    """What the file means for one plugin."""
+
+    options: Options
+    faults: tuple[str, ...]  # of what the file says
+    lacks: tuple[str, ...]  # what is needed besides
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the plugin cannot be started."""
+        return self.faults + self.lacks
+
+
+def effect_of(config: ConfigFile, manifest: PluginManifest, environ: Mapping[str, str]) -> Effect:
+    """What the file means for this plugin. `environ` has the variables of options."""
+    name, said = manifest.name, config.of(manifest.name)
+    options = resolve(manifest.config, said.options, environ, where=f"plugins.{name}.options")
+    offered = [service for service, _ in manifest.provides]
+    slips = [
+        f"{grant.place}: plugins.{name}.grants: {name} offers no service {service}"
+        f"{suggestion(service, offered)}"
+        for service, grant in said.grants.items()
+        if service not in offered
+    ]
+    return Effect(options, (*options.faults, *slips), options.lacks)
+
+
+def faults_of_change(
+    old: ConfigFile,
+    new: ConfigFile,
+    manifests: Iterable[PluginManifest],
+    environ: Mapping[str, str],
+) -> list[str]:
+    """Why `new` must not take the place of `old`, in sentences; empty where it may."""
+    faults: list[str] = []
+    for manifest in manifests:
+        effect = effect_of(new, manifest, environ)
+        faults += effect.faults
+        if effect.lacks and not effect_of(old, manifest, environ).problems:
+            faults += effect.lacks
+    return faults
+
+
+def unknown_plugins(config: ConfigFile, names: Collection[str]) -> Iterator[str]:
+    """Sentences on plugins that the file names and that are not there."""
+    for name, said in config.plugins.items():
+        if name not in names:
+            yield f"{said.place}: plugins: there is no plugin {name}{suggestion(name, names)}"
+
+
+def changed_plugins(old: ConfigFile, new: ConfigFile) -> list[str]:
+    """The plugins of which the two say different things, wherever in the file."""
+    names = sorted(old.plugins.keys() | new.plugins.keys())
+    return [name for name in names if _content(old, name) != _content(new, name)]
+
+
+def _content(config: ConfigFile, name: str) -> tuple[object, ...]:
+    said = config.of(name)
+    return (
+        said.enabled and said.enabled.value,
+        repr([(option, given.value) for option, given in said.options.items()]),
+        {service: grant.opening for service, grant in said.grants.items()},
+    )

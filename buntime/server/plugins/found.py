@@ -1,0 +1,130 @@
+"""A plugin as its folder says, and what the pool is to run of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from buntime import __version__
+from buntime.core.access.publicroutes import Patterns
+from buntime.core.apps.app import App
+from buntime.core.config.effect import Effect
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.options import Options
+from buntime.core.plugins.plan import owner_of
+
+API = 1  # the version of what `buntime.plugin` and the messages are
+
+
+class Folder(NamedTuple):
+    """What was read of a plugin's folder: its manifest, or why there is none.
+
+    With a `manifest` and an `error` the manifest is to be believed, but the plugin cannot be
+    started. With `is_last_good` the manifest is an earlier one, as that in the folder cannot be
+    read; `error` says why.
+    """
+
+    name: str
+    path: Path
+    source: Path  # the manifest's file, as the operator wrote it
+    manifest: PluginManifest | None
+    error: str = ""
+    is_last_good: bool = False
+    is_bundled: bool = False  # it comes with Buntime
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A plugin as its folder and the config file say. Compares by identity: where one of the two
+    changes it is another one.
+
+    `manifest`, `error`, `is_last_good` and `is_bundled` are as of its `Folder`; `error` also tells
+    of options.
+    """
+
+    name: str
+    folder: Path
+    manifest: PluginManifest | None
+    error: str = ""
+    is_last_good: bool = False
+    app: App | None = field(default=None, repr=False)  # its code
+    page: App | None = field(default=None, repr=False)
+    routes: Patterns = field(default=Patterns(()), repr=False)
+    options: Options | None = field(default=None, repr=False)
+    is_bundled: bool = False
+
+    def is_as(self, folder: Folder, effect: Effect) -> bool:
+        """Whether it would be made again just so, but for the lines of the config file."""
+        values = None if self.options is None else _json(self.options)
+        return self.error == _error(folder, effect) and values == _json(effect.options)
+
+
+def make_found(folder: Folder, effect: Effect | None, environment: str) -> Found:
+    """The plugin, of a manifest that was read now. `effect` is None without a manifest."""
+    manifest = folder.manifest
+    found = Found(folder.name, folder.path, manifest, folder.error, is_bundled=folder.is_bundled)
+    if manifest is None or effect is None:
+        return found
+    error = _error(folder, effect)
+    if error:
+        return replace(found, error=error, options=effect.options)
+    return replace(
+        found,
+        app=_code(manifest, folder, effect.options, environment) if _has_code(folder) else None,
+        page=_page(manifest, folder),
+        routes=Patterns(manifest.routes),
+        options=effect.options,
+    )
+
+
+def _error(folder: Folder, effect: Effect) -> str:
+    return folder.error or "; ".join(effect.problems)
+
+
+def _json(options: Options) -> str:
+    """The values as the plugin gets them: to Python, 1 and true are equal."""
+    return json.dumps(options.values())
+
+
+def _has_code(folder: Folder) -> bool:
+    """Whether its file with code is there."""
+    return folder.manifest is not None and (folder.path / folder.manifest.entry_file).is_file()
+
+
+def _code(manifest: PluginManifest, folder: Folder, options: Options, environment: str) -> App:
+    """Its code, as the pool runs it. One name and no version: a change is loaded beside it."""
+    runtime = {"version": __version__, "api": API, "environment": environment}
+    told: Mapping[str, object] = {
+        "name": manifest.name,
+        "config": options.values(),
+        "runtime": runtime,
+        "uses": list(manifest.uses),
+        "body": manifest.body,
+    }
+    return App(
+        owner_of(manifest.name),
+        None,
+        folder.path,
+        manifest.entry_file,
+        replace(manifest.app, prewarm=0 if manifest.start == "lazy" else 1),
+        folder.source,
+        plugin=told,
+        base=manifest.base or "",
+        overlaps=manifest.overlap,
+    )
+
+
+def _page(manifest: PluginManifest, folder: Folder) -> App | None:
+    """Its page, as a static app. Python beside it is never published: it is the plugin's."""
+    if manifest.page is None:
+        return None
+    return App(
+        owner_of(manifest.name),
+        None,
+        folder.path,
+        manifest.page,
+        replace(manifest.app, entrypoint=None),
+        folder.source,
+        base=manifest.base or "",
+    )

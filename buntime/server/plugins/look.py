@@ -1,0 +1,116 @@
+"""One look at everything that says which plugins there are: their folders, and the config file.
+
+Made by a thread, which may wait for the disk; what came of it is told on the loop.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from buntime.core.config.configfile import NO_CONFIG, ConfigFile
+from buntime.core.config.effect import changed_plugins, faults_of_change, unknown_plugins
+from buntime.core.errors import ConfigError
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.settings.load import Settings
+from buntime.server.defence.configreading import ConfigReader, is_open_to_all
+from buntime.server.plugins.folders import PluginFolders
+from buntime.server.plugins.found import Found
+from buntime.server.telemetry.logs import Log
+
+
+class Look(NamedTuple):
+    """What there is."""
+
+    found: Mapping[str, Found]
+    config: ConfigFile  # that holds
+    faults: tuple[str, ...] = ()  # why another one does not
+
+
+class Looker:
+    """Looks at the folders and the file, and remembers which file holds."""
+
+    def __init__(self, config: ConfigFile, reader: ConfigReader, folders: PluginFolders) -> None:
+        """`config` is what `reader` has read for the start."""
+        self._config = config
+        self._reader = reader
+        self._folders = folders
+
+    def __repr__(self) -> str:
+        return f"Looker({self._config.path!r}, {self._folders!r})"
+
+    def first(self, settings: Settings) -> Look:
+        """At the start: the file holds, and who cannot be started by it is left out."""
+        found = self._folders.look(settings.plugin_dirs, lambda _: self._config)
+        return Look(found, self._config)
+
+    def again(self, settings: Settings) -> Look:
+        """While plugins run: a file with a fault changes nothing."""
+        faults: tuple[str, ...] = ()
+        try:
+            new = self._reader.read(settings)
+        except ConfigError as exc:
+            new, faults = self._config, exc.faults
+
+        def choose(manifests: Sequence[PluginManifest]) -> ConfigFile:
+            nonlocal faults
+            if new is not self._config:
+                faults = tuple(faults_of_change(self._config, new, manifests, os.environ))
+            return self._config if faults else new
+
+        found = self._folders.look(settings.plugin_dirs, choose)
+        if not faults:
+            self._config = new
+        return Look(found, self._config, faults)
+
+
+class ConfigLog:
+    """Tells of the config file: what has changed, what is wrong, and each once."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._config = NO_CONFIG
+        self._faults: tuple[str, ...] = ()
+        self._unknown: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"ConfigLog({self._config.path!r}, {len(self._faults)} faults)"
+
+    def forget(self) -> None:
+        """Tell of faults again: somebody wants to know."""
+        self._faults = ()
+
+    def tell(self, look: Look) -> None:
+        if look.faults and look.faults != self._faults:
+            self._log.error(
+                "config.rejected",
+                "config file has faults; keeping what it said before",
+                faults=list(look.faults),
+            )
+        self._faults = look.faults
+        if look.config is not self._config:
+            before, self._config = self._config, look.config
+            changed = changed_plugins(before, look.config)
+            self._log.info(
+                "config.read", "config file read", file=look.config.path, plugins=changed
+            )
+            self._tell_if_open(look)
+        unknown = list(unknown_plugins(look.config, look.found))
+        for words in unknown:
+            if words not in self._unknown:
+                self._log.warn(
+                    "config.unknown_plugin",
+                    "config file names a plugin that is not there",
+                    error=words,
+                )
+        self._unknown = unknown
+
+    def _tell_if_open(self, look: Look) -> None:
+        places = [
+            place for each in look.found.values() if each.options for place in each.options.secrets
+        ]
+        if places and is_open_to_all(look.config.path):
+            self._log.warn(
+                "config.exposed",
+                "every user of this machine can read the passwords in the config file; chmod it",
+                places=places,
+            )

@@ -1,0 +1,152 @@
+"""The config file: what it may say, and that all of its faults are told, with their lines."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buntime.core.config.configfile import SIZE_MAX_BYTES, ConfigFile, parse_config
+from buntime.core.errors import ConfigError
+
+PATH = "/etc/buntime/buntime.config.yaml"
+TEXT = """
+plugins:
+  keyval:
+    enabled: false
+    options:
+      path: kv.db
+      more: {a: [1, {b: yes}]}
+      token: hunter2
+    grants:
+      kv: ["app:shop", "plugin:*"]
+      raw: all
+  "@acme/audit":
+"""
+
+
+def parse(text: str | bytes) -> ConfigFile:
+    return parse_config(text.encode() if isinstance(text, str) else text, PATH)
+
+
+def faults(text: str | bytes) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return caught.value.faults
+
+
+def test_what_it_says() -> None:
+    """Each value comes with the line that it stands in."""
+    config = parse(TEXT)
+    keyval = config.of("keyval")
+    assert keyval.place == f"{PATH}:3"
+    assert keyval.enabled == (False, f"{PATH}:4")
+    assert {name: (each.value, each.place) for name, each in keyval.options.items()} == {
+        "path": ("kv.db", f"{PATH}:6"),
+        "more": ({"a": [1, {"b": True}]}, f"{PATH}:7"),
+        "token": ("hunter2", f"{PATH}:8"),
+    }
+    assert config.grants == {"keyval": {"kv": ("app:shop", "plugin:*"), "raw": "all"}}
+    assert keyval.grants["raw"].place == f"{PATH}:11"
+    assert config.of("@acme/audit").enabled is None
+    assert config.of("nobody").options == {}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "plugins:\n", "plugins: {}\n"])
+def test_what_says_nothing(text: str) -> None:
+    """An empty file is one, and so is one without plugins."""
+    assert parse(text).plugins == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("plugin: {}", "1: unknown key 'plugin'; did you mean plugins? (allowed are plugins)"),
+        ("\napps: {}", "2: apps: this version has no such key yet; remove it"),
+        ("keys: []", "1: keys: this version has no such key yet; remove it"),
+        ("plugins: [kv]", "1: plugins: what stands there is not a mapping of keys to values"),
+        ("plugins:\n  kv: true", "2: plugins.kv: what stands there is not a mapping"),
+        ("plugins: {a b: {}}", "1: plugins: 'a b' is not the name of a plugin"),
+        ("plugins: {../x: {}}", "1: plugins: '../x' is not the name of a plugin"),
+        (
+            "plugins:\n  kv:\n    enable: true",
+            "3: plugins.kv: unknown key 'enable'; did you mean enabled? (allowed are enabled,",
+        ),
+        ("plugins: {kv: {path: x}}", "1: plugins.kv: unknown key 'path' (allowed are enabled, opt"),
+        ("plugins: {kv: {enabled: 'no'}}", "1: plugins.kv.enabled: 'no' is neither true nor false"),
+        ("plugins: {kv: {enabled: }}", "1: plugins.kv.enabled: nothing is neither true nor false"),
+        ("plugins: {kv: {enabled: {a: 1}}}", "1: plugins.kv.enabled: a mapping is neither true no"),
+        ("plugins: {kv: {options: []}}", "1: plugins.kv.options: what stands there is not a"),
+        ("plugins: {kv: {grants: all}}", "1: plugins.kv.grants: what stands there is not a"),
+        (
+            "plugins: {kv: {grants: {kv: shop}}}",
+            "1: plugins.kv.grants: kv: 'shop' is not a list of callers",
+        ),
+        (
+            "plugins: {kv: {grants: {kv: [shop]}}}",
+            "1: plugins.kv.grants: kv: 'shop' is not a caller",
+        ),
+        ("plugins: {kv: {grants: {kv: {to: all}}}}", "1: plugins.kv.grants: kv: a mapping is not"),
+        ("plugins: {kv: {grants: {k v: all}}}", "1: plugins.kv.grants: 'k v' is not"),
+        ("plugins: {kv: {}, kv: {}}", "1: kv is given twice, first on line 1"),
+        ("plugins:\n  kv:\n    options: {a: 1, a: 2}", "3: a is given twice, first on line 3"),
+        ("plugins: &x {kv: *x}", "1: anchors and aliases are not supported"),
+        ("plugins: {kv: {options: {a: !x 1}}}", "1: tags are not supported"),
+        ("plugins: {kv: {options: {a: [[[[[1]]]]]}}}", "1: nested too deeply"),
+        ("plugins: {", "2: not valid YAML"),
+        ("[" * 100_000, "1: nested too deeply"),
+    ],
+)
+def test_faults(text: str, fault: str) -> None:
+    """A fault names file, line, the whole key, and what is meant or allowed."""
+    [told] = faults(text)
+    assert told.startswith(f"{PATH}:{fault}")
+
+
+def test_all_faults_at_once() -> None:
+    """Who corrects a file is told of all that is wrong, in its order."""
+    text = "plugins:\n  a: {enabled: 1, option: {}}\n  b: []\nplugin:\n"
+    lines = [fault.removeprefix(f"{PATH}:").partition(":")[0] for fault in faults(text)]
+    assert lines == ["2", "2", "3", "4"]
+    with pytest.raises(ConfigError, match=r"\(and 3 more; buntime config check tells all\)$"):
+        parse(text)
+
+
+def test_bounds() -> None:
+    """A file is bounded, and so is what it says."""
+    assert "larger than 256 KiB" in faults(b"#" * (SIZE_MAX_BYTES + 1))[0]
+    many = "plugins: {" + ", ".join(f"p{number}: " for number in range(1001)) + "}"
+    assert "1001 plugins are too many" in faults(many)[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!hunter2", "hunter2: x", "[hunter2", "*hunter2", "&hunter2", "2024-99-99", "'hunter2"],
+)
+def test_no_value_is_told(value: str) -> None:
+    """What YAML makes something else of may be a password that wants quotes."""
+    for text in (f"plugins:\n  a:\n    options:\n      token: {value}\n", f"plugins: {value}\n"):
+        told = " ".join(faults(text))
+        assert "hunter2" not in told or "unknown key" in told
+        assert "2024" not in told
+
+
+def test_no_value_is_in_repr() -> None:
+    """Where it is logged by accident it shows no password."""
+    assert "hunter2" not in repr(parse(TEXT))
+
+
+YAML = st.text("plugins:kvenabledoptiongrants-[]{} \n'\"&*!#0", max_size=60)
+
+
+@settings(deadline=None)
+@given(YAML | st.binary(max_size=40))
+def test_garbage(data: str | bytes) -> None:
+    """Any bytes are a config file or a ConfigError, whose faults are single lines."""
+    told: tuple[str, ...] = (PATH,)
+    try:
+        parse(data)
+    except ConfigError as exc:
+        told = exc.faults
+    assert told
+    assert all(fault.startswith(PATH) and fault.isprintable() for fault in told)

@@ -1,0 +1,298 @@
+"""The config file: which plugins run, with which options, and who may call their services."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import Runtime, command, running, wait_until, write_app
+from tests.support.pluginfolders import (
+    lines,
+    plugged,
+    plugins_of,
+    post,
+    wait_for_state,
+    write_plugin,
+)
+from tests.support.serviceapps import CALLS, call
+
+TELLS = """
+import os
+from buntime import Response
+from buntime.plugin import plugin
+def on_init(): print(plugin.name, "init", plugin.config.get("word"))
+def on_shutdown(): print(plugin.name, "down", plugin.config.get("word"))
+def fetch(request): return Response(f"{plugin.config['word']} {os.getpid()}")
+"""
+SCHEMA = {
+    "word": {"type": "string", "default": "none", "env": "TELLS_WORD"},
+    "token": {"type": "password"},
+}
+
+
+def tells(folder: Path, name: str = "tells", **manifest: object) -> Path:
+    keys = {"base": f"/{name}", "visibility": "public", "config": SCHEMA, **manifest}
+    return write_plugin(folder / "plugins", name, TELLS, **keys)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "buntime.config.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def options(name: str, **values: object) -> str:
+    return f"plugins: {{{name}: {{options: {json.dumps(values)}}}}}\n"
+
+
+@contextmanager
+def configured(folder: Path, text: str, **env: str) -> Iterator[Runtime]:
+    with plugged(folder, RUNTIME_CONFIG=str(write(folder, text)), **env) as runtime:
+        yield runtime
+
+
+def hup(runtime: Runtime) -> None:
+    runtime.process.send_signal(signal.SIGHUP)
+
+
+def word(runtime: Runtime, name: str = "tells") -> str:
+    return fetch(runtime, f"/{name}/").body.decode().partition(" ")[0]
+
+
+def test_options(tmp_path: Path) -> None:
+    """A plugin gets what the file says; a variable wins, and each tells where it comes from.
+    Passwords are in neither the API nor the log.
+    """
+    tells(tmp_path)
+    tells(tmp_path, "other")
+    text = (
+        "plugins:\n  tells:\n    options:\n      word: file\n      token: hunter2\n"
+        "  other: {options: {token: hunter3}}\n"
+    )
+    with configured(tmp_path, text) as runtime:
+        told = wait_for_state(runtime, "tells", "serving")
+        wait_for_state(runtime, "other", "serving")
+        assert (word(runtime), word(runtime, "other")) == ("file", "none")
+        place = f"{tmp_path}/buntime.config.yaml"
+        assert told["options"] == [
+            {"name": "word", "value": "file", "origin": f"{place}:4"},
+            {"name": "token", "value": "********", "origin": f"{place}:5"},
+        ]
+        assert "hunter" not in json.dumps(plugins_of(runtime))
+        exposed = runtime.wait_for_record("config.exposed")
+        assert exposed["places"] == [f"{place}:6", f"{place}:5"]
+        runtime.stop()
+        assert "hunter" not in json.dumps(runtime.records)
+    with configured(tmp_path, text, TELLS_WORD="env") as runtime:
+        told = wait_for_state(runtime, "tells", "serving")
+        assert told["options"][0] == {"name": "word", "value": "env", "origin": "env TELLS_WORD"}
+        assert word(runtime) == "env"
+
+
+def test_a_guard_without_its_option(tmp_path: Path) -> None:
+    """A plugin that lacks what it needs is left out with the reason; what it guards is closed."""
+    config = {"word": {"type": "password", "required": True}}
+    write_plugin(
+        tmp_path / "plugins",
+        "guard",
+        "def on_request(request): pass",
+        stage="access",
+        config=config,
+    )
+    with configured(tmp_path, "") as runtime:
+        needed = "plugins.guard.options.word is needed; set it in the config file"
+        assert wait_for_state(runtime, "guard", "failed")["why"] == needed
+        assert fetch(runtime, "/hello/").status == 503
+        write(tmp_path, options("guard", word="s3cret"))
+        hup(runtime)
+        wait_for_state(runtime, "guard", "serving")
+        assert fetch(runtime, "/hello/").status == 200
+
+
+def test_only_what_has_changed_is_reloaded(tmp_path: Path) -> None:
+    """At SIGHUP a plugin with other options is started beside the old one; others stay, also those
+    whose lines are elsewhere now.
+    """
+    tells(tmp_path)
+    tells(tmp_path, "other")
+    with configured(tmp_path, options("other", word="same")) as runtime:
+        first = wait_for_state(runtime, "other", "serving")
+        wait_for_state(runtime, "tells", "serving")
+        text = "\nplugins:\n  tells: {options: {word: new}}\n  other: {options: {word: same}}\n"
+        write(tmp_path, text)
+        hup(runtime)
+        read = runtime.wait_for_record("config.read", plugins=["tells"])
+        assert read["file"] == f"{tmp_path}/buntime.config.yaml"
+        wait_until(lambda: word(runtime) == "new", 20)
+        runtime.wait_for_plugin_line("tells down none")
+        second = plugins_of(runtime)["other"]
+        assert (second["pid"], second["generation"]) == (first["pid"], first["generation"])
+        assert second["options"][0]["origin"].endswith(".yaml:4")
+        said = [each for each in lines(runtime) if each.startswith("tells")]
+    assert said[:3] == ["tells init none", "tells init new", "tells down none"]
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    """With `overlap: false` the process with the old options ends before the new one starts."""
+    tells(tmp_path, overlap=False)
+    with configured(tmp_path, options("tells", word="old")) as runtime:
+        wait_for_state(runtime, "tells", "serving")
+        write(tmp_path, options("tells", word="new"))
+        hup(runtime)
+        wait_until(lambda: word(runtime) == "new", 20)
+        assert lines(runtime)[:3] == ["tells init old", "tells down old", "tells init new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("plugins: {tells: {enabled: false}, other: [}", ":1: not valid YAML"),
+        ("plugins: {tells: {enabled: false, option: {}}}", "did you mean options?"),
+        ("plugins: {tells: {options: {word: new}}, other: {options: {wrod: x}}}", "'wrod'"),
+        ("plugins: {tells: {options: {word: new}}, other: {grants: {kv: all}}}", "no service kv"),
+        ("", "plugins.other.options.need is needed"),
+        (None, "there is no such file"),
+    ],
+)
+def test_a_broken_file_changes_nothing(tmp_path: Path, text: str | None, fault: str) -> None:
+    """Nothing of a file with a fault holds, of other plugins neither; each SIGHUP tells of it."""
+    tells(tmp_path)
+    need = {"need": {"type": "number", "required": True}}
+    write_plugin(tmp_path / "plugins", "other", "", config=need)
+    good = "plugins: {tells: {options: {word: old}}, other: {options: {need: 1}}}"
+    with configured(tmp_path, good) as runtime:
+        before = wait_for_state(runtime, "tells", "serving")
+        wait_for_state(runtime, "other", "serving")
+        if text is None:
+            (tmp_path / "buntime.config.yaml").unlink()
+        else:
+            write(tmp_path, text)
+        for count in (1, 2):
+            hup(runtime)
+            wait_until(lambda count=count: len(rejected(runtime)) == count)  # type: ignore[misc]  # mypy does not see the type of a default
+        assert fault in rejected(runtime)[0]["faults"][0]
+        after = plugins_of(runtime)["tells"]
+        assert (after["state"], after["pid"]) == ("serving", before["pid"])
+        assert word(runtime) == "old"
+        assert plugins_of(runtime)["other"]["state"] == "serving"
+        write(tmp_path, good.replace("old", "mended"))
+        hup(runtime)
+        wait_until(lambda: word(runtime) == "mended", 20)
+
+
+def rejected(runtime: Runtime) -> list[dict[str, Any]]:
+    return [each for each in runtime.records if each["event"] == "config.rejected"]
+
+
+def test_a_start_with_a_broken_file(tmp_path: Path) -> None:
+    """A start names the fault and ends with 2, also where the file that was named is missing."""
+    for config, words in (
+        (write(tmp_path, "plugin: {}"), ":1: unknown key 'plugin'; did you mean plugins?"),
+        (tmp_path / "gone.yaml", "gone.yaml: there is no such file"),
+    ):
+        line = [*command(), str(tmp_path), "--port", "0", "--config", str(config)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2
+        assert words in done.stderr
+
+
+def test_who_switches(tmp_path: Path) -> None:
+    """The file wins over the manifest, and an operator over the file; who it was is shown."""
+    tells(tmp_path)
+    tells(tmp_path, "idle", enabled=False)
+    text = "plugins:\n  tells: {enabled: false}\n  idle: {enabled: true}\n"
+    with configured(tmp_path, text) as runtime:
+        place = f"{tmp_path}/buntime.config.yaml"
+        idle = wait_for_state(runtime, "idle", "serving")
+        told = wait_for_state(runtime, "tells", "disabled")
+        assert (idle["enabledBy"], told["enabledBy"]) == (f"{place}:3", f"{place}:2")
+        assert post(runtime, "/api/plugins/tells/enable").status == 202
+        by = wait_for_state(runtime, "tells", "serving")["enabledBy"]
+        assert by.startswith("an operator (127.0.0.1) at 20")
+        write(tmp_path, "plugins: {tells: {enabled: false}}")
+        hup(runtime)
+        told = wait_for_state(runtime, "idle", "disabled")
+        assert told["enabledBy"] == "its manifest"
+        assert plugins_of(runtime)["tells"]["state"] == "serving"
+        line = [*command(), "plugins", "list", "--plugin-dirs", str(tmp_path / "plugins")]
+        line += ["--state-dir", str(tmp_path / "s"), "--config", place]
+        listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        assert f"1. tells 0.0.0 (base /tells), enabled by {by}" in listed
+
+
+def test_grants(tmp_path: Path) -> None:
+    """A service without `to` is opened by the operator, for callers by name and pattern, and closed
+    again; its plugin goes on.
+    """
+    store = """
+        from buntime.plugin import exposed, plugin
+        class Store:
+            @exposed
+            def who(self): return plugin.caller
+        services = {"kv": Store()}
+    """
+    write_plugin(tmp_path / "plugins", "store", store, provides={"kv": {}})
+    for app in ("shop", "blog-de"):
+        write_app(tmp_path / "apps" / app, {"app.py": CALLS}, ttl=600, uses=["kv"])
+    grants = "plugins: {store: {grants: {kv: %s}}}"
+    with configured(tmp_path, grants % "['app:blog-*']") as runtime:
+        before = wait_for_state(runtime, "store", "serving")
+        assert call(runtime, "who")["code"] == "no grant"
+        assert fetch(runtime, "/blog-de/who").json() == {"value": "app:blog-de"}
+        write(tmp_path, grants % "all")
+        hup(runtime)
+        wait_until(lambda: call(runtime, "who") == {"value": "app:shop"}, 20)
+        write(tmp_path, "")
+        hup(runtime)
+        wait_until(lambda: call(runtime, "who").get("code") == "no grant", 20)
+        assert plugins_of(runtime)["store"]["pid"] == before["pid"]
+
+
+def test_other_folders(tmp_path: Path) -> None:
+    """RUNTIME_PLUGIN_DIRS and RUNTIME_CONFIG can change at SIGHUP."""
+    tells(tmp_path / "one", "first")
+    tells(tmp_path / "two", "second")
+    other = write(tmp_path / "two", options("second", word="two"))
+    env_file = tmp_path / "settings"
+    env_file.write_text(f"RUNTIME_PLUGIN_DIRS={tmp_path}/one/plugins\n", "utf-8")
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(tmp_path / "s")}
+    with running(tmp_path, env={**env, "RUNTIME_ENV_FILE": str(env_file)}) as runtime:
+        wait_for_state(runtime, "first", "serving")
+        env_file.write_text(
+            f"RUNTIME_PLUGIN_DIRS={tmp_path}/two/plugins\nRUNTIME_CONFIG={other}\n", "utf-8"
+        )
+        hup(runtime)
+        wait_for_state(runtime, "second", "serving")
+        assert word(runtime, "second") == "two"
+        assert "first" not in plugins_of(runtime)
+
+
+def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
+    """The log warns of it; all else of the file holds."""
+    tells(tmp_path)
+    text = "plugins: {tells: {options: {word: x}}, tels: {enabled: false}}"
+    with configured(tmp_path, text) as runtime:
+        told = runtime.wait_for_record("config.unknown_plugin")
+        assert "there is no plugin tels; did you mean tells?" in told["error"]
+        wait_for_state(runtime, "tells", "serving")
+        assert word(runtime) == "x"
+
+
+def test_development_sees_changes(tmp_path: Path) -> None:
+    """In development nobody has to ask for it, and a fault is told once."""
+    tells(tmp_path)
+    with configured(tmp_path, "", RUNTIME_ENV="development") as runtime:
+        wait_for_state(runtime, "tells", "serving")
+        write(tmp_path, options("tells", wrod="new"))
+        wait_until(lambda: len(rejected(runtime)) == 1, 20)
+        write(tmp_path, options("tells", word="new"))
+        wait_until(lambda: word(runtime) == "new", 20)
+        assert len(rejected(runtime)) == 1

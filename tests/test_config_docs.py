@@ -1,0 +1,33 @@
+"""docs/config.md tells every key of the config file, as the code has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from buntime.core.config.configfile import CONFIG_NAME, KEYS, SIZE_MAX_BYTES, parse_config
+from tests.test_docs import examples, rows
+
+PAGE = (Path(__file__).parents[1] / "docs/config.md").read_text("utf-8")
+SERVICES = (Path(__file__).parents[1] / "docs/services.md").read_text("utf-8")
+
+
+def test_keys() -> None:
+    """There is a row for each key, and no other."""
+    told = [row for row in rows(PAGE) if row[0].startswith("`plugins")]
+    assert told == [[f"`{key.path}`", key.kind, key.meaning] for key in KEYS]
+
+
+def test_numbers_and_names() -> None:
+    """The file's name and its bound are those of the code."""
+    assert f"`{CONFIG_NAME}`" in PAGE
+    assert f"{SIZE_MAX_BYTES >> 10} KiB" in PAGE
+
+
+@pytest.mark.parametrize(
+    "text", [*examples(PAGE, "yaml"), *(e for e in examples(SERVICES, "yaml") if CONFIG_NAME in e)]
+)
+def test_examples(text: str) -> None:
+    """Each example is such a file."""
+    assert parse_config(text.encode(), "example").plugins
