@@ -18,7 +18,7 @@ from buntime.core.values.wording import shown, suggestion
 WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
-FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force")
+FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force", "--json")
 
 
 @dataclass(frozen=True)

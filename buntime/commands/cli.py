@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "new": "write a first app",
     "check": "load every app once and tell what is wrong, for CI",
     "plugins": "list or check the plugins in folders",
+    "config": "check the config file, or show what holds and where it comes from",
     "doctor": "tell what Buntime finds here, and what will hurt",
     "health": "ask a runtime whether it takes requests, for health checks",
     "completions": "print completions for bash, zsh or fish",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
-from buntime.core.settings.load import Settings, load_settings
+from buntime.core.settings.load import Settings, load_settings, origins
 from buntime.core.settings.setting import Mode
 from buntime.server.pool.cores import cores
 
@@ -33,9 +33,25 @@ def read_settings(
     return settings
 
 
+def read_origins(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where the value of each setting comes from, for `read_settings` of the same. By the fields'
+    names; raises UsageError.
+    """
+    return origins(
+        args=command.args,
+        environ=environ,
+        dotenv=_read_dotenv(command, environ),
+        dotenv_name=_named_dotenv(command, environ) or _DOTENV,
+    )
+
+
+def _named_dotenv(command: Command, environ: Mapping[str, str]) -> str:
+    return command.args.get("env_file") or environ.get("RUNTIME_ENV_FILE", "").strip()
+
+
 def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
     """The file that was named has to be there; `.env` need not."""
-    named = command.args.get("env_file") or environ.get("RUNTIME_ENV_FILE", "").strip()
+    named = _named_dotenv(command, environ)
     path = named or _DOTENV
     try:
         with open(path, "rb") as file:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 from tests.support.client import fetch
-from tests.support.harness import ROOT, command, write_app
+from tests.support.harness import ROOT, command, wait_until, write_app
 from tests.support.keyvalapp import with_keyval
 from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 
@@ -46,6 +48,36 @@ def test_a_plugin(tmp_path: Path) -> None:
         assert answer.headers["x-told"] == "200"
         assert fetch(runtime, "/all/api/x").body == b"code /api/x"
         assert b"<h1>page</h1>" in fetch(runtime, "/all/").body
+
+
+def test_the_config_file(tmp_path: Path) -> None:
+    """It sets a plugin's options, and a command tells them and where they come from."""
+    code = """
+from buntime.plugin import Response, plugin
+def fetch(request): return Response(plugin.config["word"])
+"""
+    config = {"word": {"type": "string", "required": True}, "key": {"type": "password"}}
+    write_plugin(
+        tmp_path / "plugins", "says", code, base="/says", visibility="public", config=config
+    )
+    file = tmp_path / "b.yaml"
+    file.write_text("plugins: {says: {options: {word: good, key: hunter2}}}", "utf-8")
+    with plugged(tmp_path, RUNTIME_CONFIG=str(file)) as runtime:
+        wait_for_state(runtime, "says", "serving")
+        assert fetch(runtime, "/says/").body == b"good"
+        file.write_text("plugins: {says: {options: {wrod: bad}}}", "utf-8")
+        os.kill(runtime.pid, signal.SIGHUP)
+        told = runtime.wait_for_record("config.rejected")
+        assert "did you mean word?" in told["faults"][0]
+        file.write_text("plugins: {says: {options: {word: better, key: hunter2}}}", "utf-8")
+        os.kill(runtime.pid, signal.SIGHUP)
+        wait_until(lambda: fetch(runtime, "/says/").body == b"better", 20)
+    line = [*command(), "config", "show", "--plugin-dirs", str(tmp_path / "plugins")]
+    done = subprocess.run(
+        [*line, "--config", str(file)], capture_output=True, text=True, check=True
+    )
+    assert f"options.word better ({file}:1)" in " ".join(done.stdout.split())
+    assert "hunter2" not in done.stdout
 
 
 def test_the_command_line(tmp_path: Path) -> None:

@@ -1,0 +1,224 @@
+"""`buntime config check [FILE]`, `buntime config show`: what is wrong in it, and what holds.
+
+Both are for a start here and now, with these flags, this environment and these folders of plugins;
+nothing is started. The exit code of `check` is 1 where something is at fault, or there is no file.
+"""
+
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.masterkey import take_environ
+from buntime.commands.plugins import find_plugins
+from buntime.commands.start import read_origins, read_settings
+from buntime.core.config.configfile import ConfigFile
+from buntime.core.config.effect import effect_of, unknown_plugins
+from buntime.core.errors import ConfigError, UsageError
+from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
+from buntime.core.settings.load import SETTINGS, Setting, Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import Level, escape
+from buntime.core.values.units import format_duration, format_size
+from buntime.core.values.wording import shown
+from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
+from buntime.server.plugins.roster import Roster
+from buntime.server.telemetry.logs import Log, LogSink
+
+_ACTIONS = ("check", "show")
+_STDERR = 2
+_FLUSH_S = 2.0
+_HIDDEN = "********"
+
+
+class Held(NamedTuple):
+    """A value as it holds, in JSON's types, and where it comes from."""
+
+    value: Any
+    origin: str
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime config check|show [FILE] [--FLAG VALUE...]",
+        "Check a config file, or show all settings and options of plugins with where each comes "
+        "from; passwords and keys are not shown. Exit code of check 1 if something is at fault.",
+    )
+    made.add_words("PATH", "check or show, then a config file [RUNTIME_CONFIG]")
+    made.add_argument("--json", action="store_true", help="show as JSON")
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *files = command.words or ("",)
+    if action not in _ACTIONS or len(files) > 1:
+        raise UsageError(
+            f"config {shown(action)}: there are check [FILE] and show (see buntime config --help)"
+        )
+    environ = take_environ()
+    line = Command(command.name, {**command.args, **({"config": files[0]} if files else {})})
+    settings = read_settings(line, mode, environ, needs_apps=False)
+    if action == "check":
+        return _check(settings)
+    _show(settings, read_origins(line, environ), as_json=bool(command.args.get("json")))
+    return 0
+
+
+# Check
+
+
+def _check(settings: Settings) -> int:
+    path, reader = config_path(settings), ConfigReader()
+    try:
+        config = reader.read(settings)
+        if not config.path:
+            raise ConfigError([f"{path}: there is no such file; RUNTIME_CONFIG names another one"])
+        faults, warnings = _looked_through(config, _find(settings, config))
+    except ConfigError as exc:
+        faults, warnings = list(exc.faults), []
+    for fault in faults:
+        sys.stdout.write(f"FAULT: {escape(fault)}\n")
+    for warning in warnings:
+        sys.stdout.write(f"WARNING: {escape(warning)}\n")
+    count = {0: "no faults", 1: "1 fault"}.get(len(faults), f"{len(faults)} faults")
+    sys.stdout.write(f"{escape(path)}: {count}\n")
+    return 1 if faults else 0
+
+
+def _looked_through(config: ConfigFile, roster: Roster) -> tuple[list[str], list[str]]:
+    """What is wrong with the file beside these plugins, and what may be."""
+    faults = list(unknown_plugins(config, roster.found))
+    warnings: list[str] = []
+    secrets: list[str] = []
+    for name, found in roster.found.items():
+        if found.manifest is None:
+            if name in config.plugins:
+                place = config.of(name).place
+                warnings.append(f"{place}: plugins.{name} is not checked: {found.error}")
+            continue
+        effect = effect_of(config, found.manifest, os.environ)
+        faults += effect.faults
+        if roster.is_enabled(name):
+            faults += (f"{config.path}: {lack}" for lack in effect.lacks)
+        secrets += effect.options.secrets
+    if secrets and is_open_to_all(config.path):
+        warnings.append(
+            f"{secrets[0]}: every user of this machine can read this password; chmod 600 the file, "
+            "or have a variable say it"
+        )
+    return sorted(faults, key=_line_of), warnings
+
+
+def _line_of(fault: str) -> float:
+    """Where a fault stands in the file; behind all lines, where it stands nowhere."""
+    found = re.search(r":([0-9]+): ", fault)
+    return int(found[1]) if found else math.inf
+
+
+def _find(settings: Settings, config: ConfigFile) -> Roster:
+    sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
+    try:
+        return find_plugins(settings, (), config, Log(sink))
+    finally:
+        sink.close(_FLUSH_S)
+
+
+# Show
+
+
+def _show(settings: Settings, origins: Mapping[str, str], *, as_json: bool) -> None:
+    config = ConfigReader().read(settings)
+    roster = _find(settings, config)
+    held = {row.variable: _held(row, settings, origins) for row in SETTINGS}
+    held["RUNTIME_CONFIG"] = held["RUNTIME_CONFIG"]._replace(value=config.path or None)
+    plugins = {name: _of_plugin(roster, name) for name in sorted(roster.found)}
+    if as_json:
+        told = {"file": config.path or None, "settings": held, "plugins": plugins}
+        json.dump(_with_names(told), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    rows = [(row.variable, _text(row, held[row.variable]), held[row.variable].origin)
+            for row in SETTINGS]  # fmt: skip
+    rows += (row for name in plugins for row in _rows(name, plugins[name]))
+    width = min(max(len(name) for name, _, _ in rows), 40)
+    for name, value, origin in rows:
+        sys.stdout.write(f"{escape(name):{width}}  {escape(value)}  ({escape(origin)})\n")
+
+
+def _held(row: Setting, settings: Settings, origins: Mapping[str, str]) -> Held:
+    value = getattr(settings, row.field)
+    if row.secret and value is not None:
+        value = _HIDDEN
+    return Held(_plain(value), origins[row.field])
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, TcpEndpoint | UnixEndpoint):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _text(row: Setting, held: Held) -> str:
+    value = held.value
+    if row.field.endswith("_s"):
+        return format_duration(value)
+    if row.field.endswith("_bytes"):
+        return format_size(value)
+    return _in_words(value)
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "none"
+        case str():
+            return value
+        case list() if all(isinstance(each, str) for each in value):
+            return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
+    """What holds for a plugin, and why it cannot be started, if so."""
+    found, grants = roster.found[name], roster.config.of(name).grants
+    told: dict[str, Any] = {
+        "enabled": Held(roster.is_enabled(name), roster.switched_by(name)),
+        "options": {},
+        "grants": {},
+        "error": found.error or None,
+    }
+    if found.options is not None:
+        told["options"] = {
+            option.kind.name: Held(option.shown, option.origin) for option in found.options.options
+        }
+    for service, to in found.manifest.provides if found.manifest else ():
+        grant = grants.get(service)
+        opening = to if grant is None else grant.opening
+        origin = "its manifest" if grant is None else grant.place
+        told["grants"][service] = Held(_plain(opening), origin)
+    return told
+
+
+def _rows(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Of one plugin, by the keys of the config file."""
+    place = f"plugins.{name}"
+    yield f"{place}.enabled", _in_words(told["enabled"].value), told["enabled"].origin
+    for key in ("options", "grants"):
+        for each, held in told[key].items():
+            yield f"{place}.{key}.{each}", _in_words(held.value), held.origin
+
+
+def _with_names(value: Any) -> Any:
+    """As JSON: `Held` is an object."""
+    if isinstance(value, Held):
+        return value._asdict()
+    if isinstance(value, dict):
+        return {name: _with_names(each) for name, each in value.items()}
+    return value
