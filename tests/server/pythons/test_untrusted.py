@@ -198,20 +198,22 @@ def test_a_package_that_is_built(public: Path) -> None:
 
 
 @needs_pip
-@pytest.mark.parametrize("name", [".venv.lock", ".venv", "install.log", ".venv-0123456789ab"])
-def test_links(public: Path, name: str) -> None:
+def test_links(public: Path) -> None:
     """Links that lie where an environment would be made are not followed."""
+    names = (".venv.lock", ".venv", "install.log", ".venv-0123456789ab")
     shop = with_package(public)
     secret = public / "of-root"
     secret.mkdir(mode=0o700)
-    (secret / "there").write_text("as it was")
-    (shop / name).symlink_to(secret / "there")
+    for name in names:
+        (secret / name).write_text(f"{name} as it was")
+        (shop / name).symlink_to(secret / name)
     assert served(public, **ENV) == b"tiny"
-    (shop / name).unlink()
-    (shop / name).symlink_to(secret / "not-there")
+    for name in names:
+        (shop / name).unlink()
+        (shop / name).symlink_to(secret / f"not-{name}")
     assert served(public, **ENV) == b"tiny"
-    assert [path.name for path in secret.iterdir()] == ["there"]
-    assert (secret / "there").read_text() == "as it was"
+    assert {path.name for path in secret.iterdir()} == {*names}
+    assert all((secret / name).read_text() == f"{name} as it was" for name in names)
 
 
 @needs_pip
