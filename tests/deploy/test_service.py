@@ -195,6 +195,8 @@ def journal_lines(apps: Path, *flags: str, env: dict[str, str] | None = None) ->
     environ |= {"JOURNAL_STREAM": f"{state.st_dev}:{state.st_ino}", "RUNTIME_ENV": "production"}
     # More than the limit of open files allows would be warned of, first of all.
     environ["RUNTIME_CONNECTIONS_MAX"] = "100"
+    # So would a folder for state that another runtime of this machine holds.
+    environ["RUNTIME_STATE_DIR"] = str(apps.parent / "state")
     line = [*command(), str(apps), "--port", "0", "--host", "127.0.0.1", *flags]
     with subprocess.Popen(line, env=environ | (env or {}), stdout=writer) as process:
         os.close(writer)
