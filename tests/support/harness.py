@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -177,7 +178,17 @@ def running(
     wants_key = mode != "development" and "RUNTIME_MASTER_KEY" not in environ
     if wants_key and "RUNTIME_MASTER_KEY_FILE" not in environ:
         environ["RUNTIME_MASTER_KEY"] = OPERATORS_KEY
-    process = _start([*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start)
+    with tempfile.TemporaryDirectory(prefix="state-") as state:
+        os.chmod(state, 0o711)  # users of apps pass through it
+        # The default one can be held by one runtime only, and many run at a time.
+        environ.setdefault("RUNTIME_STATE_DIR", state)
+        yield from _run([*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start)
+
+
+def _run(
+    args: list[str], environ: dict[str, str], start: Sequence[str] | None
+) -> Iterator[Runtime]:
+    process = _start(args, environ, start)
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)

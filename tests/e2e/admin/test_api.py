@@ -68,6 +68,7 @@ def test_metrics_have_their_fixed_names(served: Served) -> None:
     values = answer.json()
     assert values.pop("apps").keys() >= {""}
     assert values.pop("runtime").keys() >= {"connectionsOpen"}
+    assert values.pop("plugins").keys() >= {"keyval"}
     assert values.keys() == {
         "cacheHitRate",
         "cacheSize",

@@ -225,7 +225,7 @@ def test_who_switches(tmp_path: Path) -> None:
         line = [*command(), "plugins", "list", "--plugin-dirs", str(tmp_path / "plugins")]
         line += ["--state-dir", str(tmp_path / "s"), "--config", place]
         listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-        assert f"1. tells 0.0.0 (base /tells), enabled by {by}" in listed
+        assert f". tells 0.0.0 (base /tells), enabled by {by}\n" in listed
 
 
 def test_grants(tmp_path: Path) -> None:
