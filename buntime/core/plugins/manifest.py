@@ -72,7 +72,7 @@ class PluginManifest:
     on_error: Literal["refuse", "ignore"]
     body: bool
     menus: tuple[Menu, ...] = field(hash=False)
-    start: Literal["eager", "lazy"] | None  # None: eager with hooks, which its code tells
+    start: Literal["eager", "lazy"] | None  # None: eager, as its code tells of its hooks
     overlap: bool
     cookies: tuple[str, ...]
     config: Schema = field(hash=False)

@@ -75,6 +75,7 @@ class Life:
         self.tried_ns = 0
         self.tried_files: frozenset[str] | None = None  # once they are known
         self._deaths = 0  # in a row
+        self._is_wanted = False  # somebody wants it, and its interpreter is not known yet
         self._rests_until_s = 0.0  # where it is lazy, after a failure
         self._is_down = False  # it has died, or the code that serves does not load any more
         self._put_on: Deployment | None = None
@@ -123,7 +124,7 @@ class Life:
 
     def start(self, found: Found) -> None:
         """Have it run the code of `found`, in the place of what serves."""
-        self.failure = ""
+        self.failure, self._is_wanted = "", False
         self.tried, self.tried_ns, self.tried_files = found, time.time_ns(), None
         self._start(found)
 
@@ -155,6 +156,7 @@ class Life:
         Whether it will serve soon: nothing is to wait for a start after a failure.
         """
         serving = self.serving
+        self._is_wanted = serving is None
         rests = self.failure and self._around.loop.now < self._rests_until_s
         if serving is not None and serving.is_lazy and serving.worker is None and not rests:
             if serving.deployment is not None:
@@ -194,7 +196,7 @@ class Life:
             return
         if serving is None or not serving.has_loaded:
             self.serving, self.coming = coming, None
-            self._have_on(coming, loads=not coming.is_lazy)
+            self._have_on(coming, loads=self._is_wanted or not coming.is_lazy)
         else:
             # Its worker ends. What is told of that is about a plugin that is put on no more.
             serving.deployment = serving.worker = None

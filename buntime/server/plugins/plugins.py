@@ -9,12 +9,13 @@ Used on the loop's thread; folders are looked at on another one, but for the fir
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from buntime.core.plugins.code import ON_SHUTDOWN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
-from buntime.core.plugins.services import Services
+from buntime.core.plugins.services import ServiceFault, Services
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.core.telemetry.pluginmetrics import PluginRow
@@ -34,7 +35,7 @@ from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.switches import Switches
 from buntime.server.pool.cores import cores
-from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.deployment import Deployment, caller_of
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
@@ -227,6 +228,17 @@ class Plugins:
         go_on()
 
     # Onlooker
+
+    def on_adopted(self, deployment: Deployment) -> None:
+        """A worker is about to load an app that uses services: have those who offer them start."""
+        caller = caller_of(deployment.app)
+        for service in caller.uses:
+            try:
+                provider = self.services.provider_for(caller.name, caller.uses, service)
+            except ServiceFault:
+                continue  # its call will be told
+            # A turn later: the pool is carrying out what its scheduler has decided.
+            self._loop.call_soon(partial(self.wake, provider.plugin))
 
     def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
         """A worker has loaded its app. Raises ValueError where it says what no worker says."""

@@ -10,6 +10,9 @@ from buntime.wire import Message
 class Onlooker(Protocol):
     """Told of the workers of apps and of plugins, on the loop's thread."""
 
+    def on_adopted(self, deployment: Deployment) -> None:
+        """A worker is about to load an app that uses services."""
+
     def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
         """A worker has loaded its app; `message` is its READY."""
 

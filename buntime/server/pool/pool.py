@@ -343,6 +343,9 @@ class Pool:
             self._supervisor.adopt(number, deployment)
         except NoData as exc:
             self._reactions.on_no_data(number, f"{deployment.app.source}: data: {exc}")
+        onlooker = self._reactions.onlooker
+        if deployment.app.manifest.uses and onlooker is not None:
+            onlooker.on_adopted(deployment)
         self._refill_later()
 
     def _refill_later(self) -> None:

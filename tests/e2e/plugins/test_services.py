@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.client import fetch, workers_of
 from tests.support.harness import Runtime, wait_until, write_app
-from tests.support.pluginfolders import write_plugin
+from tests.support.pluginfolders import APP, plugged, plugins_of, wait_for_state, write_plugin
 from tests.support.serviceapps import HEAD, STORE, call, serving, told
 
 
@@ -312,6 +312,28 @@ def test_a_lazy_plugin(tmp_path: Path) -> None:
     with serving(tmp_path, store=None) as runtime:
         assert not [each for each in runtime.records if each["event"] == "plugin.serving"]
         assert call(runtime, "who") == {"value": "app:shop"}
+
+
+def test_a_lazy_plugin_starts_with_who_uses_it(tmp_path: Path) -> None:
+    """A worker of an app that may call it has it started, not that of one to which it is closed."""
+    write_plugin(
+        tmp_path / "plugins", "store", STORE, provides={"kv": {"to": ["app:user"]}}, start="lazy"
+    )
+    for name in ("closed", "user"):
+        write_app(tmp_path / "apps" / name, {"app.py": APP}, ttl=600, uses=["kv"])
+    with plugged(tmp_path) as runtime:
+        assert fetch(runtime, "/closed/").status == 200
+        assert plugins_of(runtime)["store"]["state"] == "asleep"
+        assert fetch(runtime, "/user/").status == 200
+        wait_for_state(runtime, "store", "serving")
+
+
+def test_a_lazy_plugin_starts_with_a_plugin_that_uses_it(tmp_path: Path) -> None:
+    write_plugin(tmp_path / "plugins", "store", STORE, provides={"kv": {"to": "all"}}, start="lazy")
+    write_plugin(tmp_path / "plugins", "audit", "def on_init(): pass", uses=["kv"])
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        wait_for_state(runtime, "store", "serving")
 
 
 # Hostile workers

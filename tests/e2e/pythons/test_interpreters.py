@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from tests.support.harness import (
     wait_until,
     write_app,
 )
+from tests.support.pythons import make_venv, search_path, wanted
 
 # The oldest that is served, and a newer one than that of most runtimes.
 VERSIONS = ("3.9", "3.10", "3.12", "3.13")
@@ -93,20 +91,6 @@ OF_THE_RUNTIME = (
 )
 
 
-def search_path() -> str:
-    """PATH, with the versions of pyenv before its shims, which may lead nowhere."""
-    versions = sorted(Path("~/.pyenv/versions").expanduser().glob("3.*/bin"))
-    return os.pathsep.join([*map(str, versions), os.environ["PATH"]])
-
-
-def wanted(version: str) -> str:
-    """The path of an interpreter of this version; where there is none, the test is skipped."""
-    path = shutil.which(f"python{version}", path=search_path())
-    if path is None:
-        pytest.skip(f"there is no python{version} on the PATH")
-    return path
-
-
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("apps")
@@ -141,13 +125,6 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(apps: Path) -> Iterator[Runtime]:
     with running(apps, env={"PATH": search_path()}) as runtime:
         yield runtime
-
-
-def make_venv(folder: Path, python: str = sys.executable) -> Path:
-    """An app's own environment, without pip; returns its folder of packages."""
-    subprocess.run([python, "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
-    [packages] = (folder / ".venv/lib").glob("python3*/site-packages")
-    return packages
 
 
 def imports(runtime: Runtime, app: str, *names: str) -> dict[str, Any]:
