@@ -28,6 +28,9 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 # What is still encoded after one decoding, or would end the path in a URL.
 _AMBIGUOUS = frozenset("%?#")
+# Most paths are like this. No segment begins with a dot, and nothing in it could be taken for
+# something else.
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")
 
 
 def decode_path(raw: str) -> str | None:
@@ -52,6 +55,8 @@ def plain_path(raw: str) -> str | None:
     for something else, refused are dot segments (also before a ";"), empty segments, what is still
     encoded after one decoding, what cannot be printed, "?" and "#". "" is "/".
     """
+    if raw and _PLAIN.fullmatch(raw) is not None:
+        return raw
     path = decode_path(raw or "/")
     if path is None or not path.isprintable() or not _AMBIGUOUS.isdisjoint(path):
         return None

@@ -105,12 +105,12 @@ class Way(Waiting):
 
     __slots__ = (
         "_asked",
-        "_asked_as",
         "_asked_s",
         "_exchange",
         "_facts",
         "_hooks",
         "_next",
+        "_seen",
         "_shared",
         "_then",
         "_waits_for",
@@ -131,8 +131,8 @@ class Way(Waiting):
         self._then = then
         self._next = 0
         self._asked_s = 0.0  # when
-        self._asked_as: Asked | None = None  # by what its verdict would be found again
         self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
+        self._seen = Seen((), ())  # by that one
         self._waits_for: Hook | None = None  # its plugin changes
 
     def advance(self) -> bool:
@@ -185,7 +185,7 @@ class Way(Waiting):
             return
         if isinstance(verdict, Continue):
             self._count("continue", hook)
-            self._keep(verdict)
+            self._keep(hook, worker, verdict)
             self._apply(hook, verdict, self._asked_s)
             self._join(hook, worker)
             self._go_on()
@@ -289,7 +289,7 @@ class Way(Waiting):
         self._shared.loop.timeouts(hook.timeout_s).start(self)
         self._asked_s = self._shared.loop.now
         number = worker.ask(message, self, body_for(hook, self._exchange))
-        self._asked = hook, worker, number
+        self._asked, self._seen = (hook, worker, number), seen
 
     def _take(self) -> tuple[Hook, Worker, int]:
         if self._asked is None:
@@ -301,10 +301,10 @@ class Way(Waiting):
     def _is_kept(self, hook: Hook, worker: Worker, seen: Seen) -> bool:
         """Whether what the hook said of such a request still holds; then it is done."""
         if sees_body(hook, self._exchange):
-            self._asked_as = None
             return False
-        self._asked_as = self._describe(hook, worker, seen)
-        verdict = self._shared.kept.get(self._asked_as, self._shared.loop.now)
+        kept, verdict = self._shared.kept, None
+        if len(kept):
+            verdict = kept.get(self._describe(hook, worker, seen), self._shared.loop.now)
         meter = self._shared.meters.of(hook.plugin)
         if verdict is None:
             meter.kept_misses += 1
@@ -313,10 +313,11 @@ class Way(Waiting):
         self._apply(hook, verdict, self._shared.loop.now)
         return True
 
-    def _keep(self, verdict: Continue) -> None:
-        if verdict.cache_s and self._asked_as is not None:
+    def _keep(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
+        """Nothing of the request has changed since the hook was asked."""
+        if verdict.cache_s and not sees_body(hook, self._exchange):
             self._shared.kept.put(
-                self._asked_as,
+                self._describe(hook, worker, self._seen),
                 verdict,
                 asked_at=self._asked_s,
                 now=self._shared.loop.now,

@@ -1,6 +1,7 @@
 """A path is decoded once, and refused where it could mean two things."""
 
 import posixpath
+from itertools import product
 from urllib.parse import quote
 
 import pytest
@@ -46,6 +47,16 @@ def test_what_an_app_could_take_for_another_path(raw: str) -> None:
     """A path that decodes may still be ambiguous: it is not plain."""
     assert decode_path(raw) is not None
     assert plain_path(raw) is None
+
+
+def test_each_short_path_without_escapes() -> None:
+    """It is what it says unless a segment is empty or dots, also before a ";"."""
+    for size in range(7):
+        for letters in product("/.a;", repeat=size):
+            raw = "/" + "".join(letters)
+            *inner, last = [segment.partition(";")[0] for segment in raw[1:].split("/")]
+            is_plain = "" not in inner and not {".", ".."} & {*inner, last}
+            assert plain_path(raw) == (raw if is_plain else None), raw
 
 
 def test_the_base_itself() -> None:
