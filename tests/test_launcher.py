@@ -58,7 +58,8 @@ def test_what_it_serves_with(tmp_path: Path) -> None:
     """Both have the same descriptors, and start workers in the same way."""
     has_proc = Path("/proc/self/fd").exists()
     write_app(tmp_path / "a", {"app.py": APP.replace("PROC", str(has_proc))}, ttl=60)
-    env = {"RUNTIME_SPARE_WORKERS": "0"}  # they come when they come
+    # Spares come when they come.
+    env = {"RUNTIME_SPARE_WORKERS": "0", "RUNTIME_STATE_DIR": str(tmp_path / "state")}
     with running(tmp_path, env=env) as forked:
         seen = fetch(forked, "/a/").json()
     with running(tmp_path, env=env, start=command()) as started:

@@ -40,6 +40,7 @@ from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
 from buntime.server.lifetime.leaving import leave, wait_for_threads
+from buntime.server.lifetime.openfiles import OpenFiles
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import signals_on
@@ -109,7 +110,7 @@ class Runtime:
         log = Log(sink)
         asked = settings
         listen = tuple(binding.endpoint for binding in bindings)
-        settings = _fit(replace(settings, listen=listen), log)
+        settings = fit(replace(settings, listen=listen))
         self._live = live = LiveSettings(settings)
         self._rereading = Rereading(live, asked, read, log, fit=self._fit_beside_plugins)
         self._sink = sink
@@ -142,6 +143,8 @@ class Runtime:
         self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
         self._workers_beside = 0  # that the settings are fit for
+        self._asked = asked
+        self._open_files = OpenFiles(log)
         self._plugins.follow(self._make_room_for_plugins)
         meters = self._plugins.meters
         self._hooking = Hooking(
@@ -239,6 +242,7 @@ class Runtime:
             self._state_watch.start()
             self._pool.start()
             self._plugins.start()
+            self._open_files.tell(self._asked, self._live.now)
             self._sweep.start()
             self._slow_clients.start()
             self._announce()
@@ -367,7 +371,7 @@ class Runtime:
 
     def _fit_beside_plugins(self, asked: Settings) -> Settings:
         self._workers_beside = self._plugins.workers_most
-        return _fit(asked, self._log, beside=self._workers_beside)
+        return self._open_files.fit(asked, beside=self._workers_beside)
 
     def _accept_more(self) -> None:
         """There may be room again: those who wait may come."""
@@ -378,23 +382,3 @@ class Runtime:
         """A callback of the loop raised: a bug, told in full; others are not harmed."""
         stack = "".join(traceback.format_exception(exc))
         self._log.error("runtime.internal_error", "internal error", error=repr(exc), stack=stack)
-
-
-def _fit(settings: Settings, log: Log, *, beside: int = 0) -> Settings:
-    """The settings as far as the limit of open files allows them, and said where it does not."""
-    fitted = fit(settings, beside=beside)
-    if fitted.connections_max < settings.connections_max:
-        log.warn(
-            "runtime.connections_limited",
-            "limit of open files allows fewer connections; raise it with `ulimit -n`",
-            connections=fitted.connections_max,
-            connections_max=settings.connections_max,
-        )
-    if fitted.pool_size < settings.pool_size:
-        log.warn(
-            "runtime.workers_limited",
-            "limit of open files allows fewer workers; raise it with `ulimit -n`",
-            workers=fitted.pool_size,
-            pool_size=settings.pool_size,
-        )
-    return fitted

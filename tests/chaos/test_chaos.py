@@ -26,6 +26,6 @@ def test_no_request_is_lost_beside_an_attacker(tmp_path: Path) -> None:
     """Pings, pipelined requests and tiny messages without end, by eight connections."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    verdict = run(tmp_path, seconds=5, seed=seed, env="production", attack="eight-at-once")
+    verdict = run(tmp_path, seconds=8, seed=seed, env="production", attack="eight-at-once")
     print(verdict)
     assert verdict.failures == []

@@ -238,7 +238,10 @@ class Plugins:
             except ServiceFault:
                 continue  # its call will be told
             # A turn later: the pool is carrying out what its scheduler has decided.
-            self._loop.call_soon(partial(self.wake, provider.plugin))
+            self._loop.call_soon(partial(self._have_ready, provider.plugin))
+
+    def _have_ready(self, name: str) -> None:
+        self.wake(name)
 
     def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
         """A worker has loaded its app. Raises ValueError where it says what no worker says."""

@@ -112,6 +112,7 @@ def test_environment_is_exactly_what_is_allowed(runtime: Runtime) -> None:
     folder = environ.pop("APP_DIR")
     assert Path(folder).name == "plain"
     assert environ.pop("WORKER_ID")
+    assert environ.pop("RUNTIME_STATE_DIR")
     config = json.loads(environ.pop("WORKER_CONFIG"))
     assert (config["ttl"], config["timeout"]) == (0, 30)
     if KERNEL.is_fit:  # a sandbox has a home of its own

@@ -1,0 +1,43 @@
+"""What the limit of open files allows of the settings, and a word where that is less than asked."""
+
+from buntime.core.settings.load import Settings
+from buntime.server.http1.descriptors import fit
+from buntime.server.telemetry.logs import Log
+
+
+class OpenFiles:
+    """Fits settings, and tells what they lose by it, once for the same."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._told: tuple[int, int] | None = None  # connections and workers
+
+    def __repr__(self) -> str:
+        return f"OpenFiles(told={self._told})"
+
+    def fit(self, asked: Settings, *, beside: int) -> Settings:
+        """The settings as far as they can hold with so many workers beside the pool."""
+        fitted = fit(asked, beside=beside)
+        self.tell(asked, fitted)
+        return fitted
+
+    def tell(self, asked: Settings, fitted: Settings) -> None:
+        """Warn of what was asked for and is not to be had."""
+        limits = fitted.connections_max, fitted.pool_size
+        if limits == self._told:
+            return
+        self._told = limits
+        if fitted.connections_max < asked.connections_max:
+            self._log.warn(
+                "runtime.connections_limited",
+                "limit of open files allows fewer connections; raise it with `ulimit -n`",
+                connections=fitted.connections_max,
+                connections_max=asked.connections_max,
+            )
+        if fitted.pool_size < asked.pool_size:
+            self._log.warn(
+                "runtime.workers_limited",
+                "limit of open files allows fewer workers; raise it with `ulimit -n`",
+                workers=fitted.pool_size,
+                pool_size=asked.pool_size,
+            )
