@@ -150,6 +150,38 @@ def test_it_is_started_again(tmp_path: Path, source: str) -> None:
         wait_for_state(runtime, "audit", "failed" if source else "serving")
 
 
+SENDS = """
+import os, time
+from buntime.sdk.services import link
+from buntime.wire import encode
+os.write(link().channel.descriptor, {what})
+time.sleep(60)
+"""
+READY = {"type": "READY", "kind": "plugin", "concurrency": 1, "is_async": False, "boot_ms": 1}
+NEVER_LOAD = {
+    "sleeps": "import time; time.sleep(60)",
+    "talks": SENDS.format(what=rb"b'\x00garbage\n'"),
+    "promises": SENDS.format(what=f"encode({ {**READY, 'hooks': 7, 'services': []} })"),
+    "dies": "import os; os.abort()",
+    "leaves": "raise SystemExit",
+}
+
+
+def test_who_never_loads(tmp_path: Path) -> None:
+    """Whatever one does instead of loading: it has failed, its guard closes, and others serve."""
+    for name, source in NEVER_LOAD.items():
+        match = {"paths": [f"/{name}"]}
+        write_plugin(tmp_path / "plugins", name, source, stage="access", match=match)
+    write_plugin(tmp_path / "plugins", "well", "def on_request(request): return None")
+    with plugged(tmp_path, RUNTIME_BOOT_TIMEOUT="1s") as runtime:
+        for name in NEVER_LOAD:
+            assert wait_for_state(runtime, name, "failed")["why"]
+            assert fetch(runtime, f"/hello/{name}").status == 503
+        wait_for_state(runtime, "well", "serving")
+        assert fetch(runtime, "/hello/").status == 200
+        assert not [each for each in runtime.records if each["event"] == "runtime.internal_error"]
+
+
 def test_the_back_off_grows(tmp_path: Path) -> None:
     """Each death in a row puts the next start off for longer."""
     source = "import os\ndef on_server_start(): os.abort()"
