@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import fetch
 from tests.support.harness import write_app
-from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+from tests.support.pluginfolders import lines, plugged, wait_for_state, write_plugin
 from tests.support.rawclient import client_of, request
 
 APP = """
@@ -292,3 +292,20 @@ def test_a_page_beside_routes(tmp_path: Path) -> None:
         assert "page" in fetch(runtime, "/both/").body.decode()
         assert fetch(runtime, "/both/plugin.py").status == 404
         assert fetch(runtime, "/both/buntime.yaml").status == 404
+
+
+def test_plugins_come_before_apps(tmp_path: Path) -> None:
+    """At its base a plugin answers, also where an app has that name; its hooks see other apps'."""
+    source = """
+    from buntime import Response
+    def fetch(request): return Response("plugin")
+    def on_request(request): print("saw", request.app)
+    """
+    write_plugin(tmp_path / "plugins", "shop", source, base="/shop", visibility="public")
+    write_app(tmp_path / "apps" / "shop", {"app.py": APP}, ttl=600)
+    with plugged(tmp_path) as runtime:
+        wait_for_state(runtime, "shop", "serving")
+        assert fetch(runtime, "/shop/").body == b"plugin"
+        assert fetch(runtime, "/hello/").body == b"hello"
+        runtime.wait_for_plugin_line("saw hello")
+        assert "saw shop" not in lines(runtime)
