@@ -34,8 +34,11 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    # More than the limit of open files allows would be warned of.
-    with running(apps, env={"RUNTIME_CONNECTIONS_MAX": "100"}) as runtime:
+    # More than the limit of open files allows would be warned of, and the plugins of this checkout
+    # beside those that a .pyz or a binary brings along.
+    plugins = str(apps.parent / "plugins")
+    env = {"RUNTIME_CONNECTIONS_MAX": "100", "RUNTIME_PLUGIN_DIRS": plugins}
+    with running(apps, env=env) as runtime:
         yield runtime
 
 
