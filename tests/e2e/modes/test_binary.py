@@ -135,7 +135,8 @@ def test_noexec(apps: Path, tmp_path: Path, where: str) -> None:
     start = ["unshare", "-m", "sh", "-c", f'{mounts}exec "$@"', "sh", str(UNDER_TEST)]
     env = {"XDG_CACHE_HOME": str(folders["cache"]), "TMPDIR": str(folders["tmp"])}
     if where == "cache":
-        with running(apps, env=env, start=start) as runtime:
+        # A folder for state would be asked before the temporary one.
+        with running(apps, env={**env, "RUNTIME_STATE_DIR": ""}, start=start) as runtime:
             assert get(runtime, "/once/")
             assert f"{folders['tmp']}/buntime-" in os.readlink(look_into(runtime.pid) / "exe")
         return
@@ -244,7 +245,8 @@ def test_a_bare_system(bare: Path) -> None:
     """Without a Python, a shell and a home, it serves Flask, a function, WebSocket and a site."""
     script = 'mount --bind /dev "$0/dev" && mount --bind /proc "$0/proc" && exec chroot "$0" "$@"'
     start = ["unshare", "-m", "sh", "-c", script, str(bare), "/opt/buntime", "/srv"]
-    with running(start=start, env={"HOME": ""}) as runtime:
+    # In development the key of operators would be in a file there, which is none here.
+    with running(start=start, env={"HOME": "", "RUNTIME_ENV": "production"}) as runtime:
         assert get(runtime, "/shop/") == "by Flask"
         assert "hello" in get(runtime, "/hello/").lower()
         assert "<base href" in get(runtime, "/site/")
