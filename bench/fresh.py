@@ -6,9 +6,11 @@ Memory that was once taken is seldom given back, so each round starts a process 
 from __future__ import annotations
 
 import contextlib
+import json
 import resource
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.clients import Client, connected, expect, worker_pids
@@ -88,7 +90,14 @@ def connections_allowed(server: Server) -> int:
     """10,000, or as many as the limits of open files allow here and in the server."""
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     files = min(ours, server.descriptors_max())
-    return max(1, min(IDLE_CONNECTIONS, files - SPARE_DESCRIPTORS))
+    return max(1, min([IDLE_CONNECTIONS, files - SPARE_DESCRIPTORS, *_told_limits(server.log)]))
+
+
+def _told_limits(log: Path) -> Iterator[int]:
+    """How many connections Buntime has said that it can hold, but for one that asks for workers."""
+    for line in log.read_text("utf-8").splitlines():
+        if '"runtime.connections_limited"' in line:
+            yield json.loads(line)["connections"] - 1
 
 
 def raise_descriptor_limit() -> None:
