@@ -124,21 +124,8 @@ class Runtime:
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
         sandboxes = self._make_sandboxes(str(bundle), environ)
-        self._interpreters = Interpreters(
-            settings.python,
-            tell=log.info,
-            users=Users(fixed=settings.app_users, warn=log.warn),
-            confinement=sandboxes.starts,
-        )
-        self._pool = Pool(
-            self._loop,
-            live,
-            log,
-            interpreters=self._interpreters,
-            sandboxes=sandboxes,
-            bundle=str(bundle),
-            environ=environ,
-        )
+        self._interpreters = self._make_interpreters(sandboxes)
+        self._pool = self._make_pool(sandboxes, str(bundle), environ)
         self._plugins = self._make_plugins(config)
         self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
@@ -146,17 +133,8 @@ class Runtime:
         self._asked = asked
         self._open_files = OpenFiles(log)
         self._plugins.follow(self._make_room_for_plugins)
-        meters = self._plugins.meters
-        self._hooking = Hooking(
-            self._loop,
-            log,
-            self._plugins,
-            meters=meters,
-            api_prefix=settings.api_prefix,
-            gathering=self._pool.gathering,
-        )
-        calls = Calls(self._loop, self._plugins, meters=meters, forget=self._hooking.forget)
-        self._pool.connect(calls)
+        self._hooking = self._make_hooking()
+        self._pool.connect(self._make_calls())
         self._catalog = self._make_catalog()
         self._plugins.notices.watch(self._catalog.names)
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
@@ -175,6 +153,40 @@ class Runtime:
             live, self._listeners, self._service, self._pool, self._notifier, self._plugins
         )
         live.follow(self._adopt)
+
+    def _make_interpreters(self, sandboxes: Sandboxes) -> Interpreters:
+        settings, log = self._live.now, self._log
+        return Interpreters(
+            settings.python,
+            tell=log.info,
+            users=Users(fixed=settings.app_users, warn=log.warn),
+            confinement=sandboxes.starts,
+        )
+
+    def _make_pool(self, sandboxes: Sandboxes, bundle: str, environ: dict[str, str]) -> Pool:
+        return Pool(
+            self._loop,
+            self._live,
+            self._log,
+            interpreters=self._interpreters,
+            sandboxes=sandboxes,
+            bundle=bundle,
+            environ=environ,
+        )
+
+    def _make_hooking(self) -> Hooking:
+        return Hooking(
+            self._loop,
+            self._log,
+            self._plugins,
+            meters=self._plugins.meters,
+            api_prefix=self._live.now.api_prefix,
+            gathering=self._pool.gathering,
+        )
+
+    def _make_calls(self) -> Calls:
+        meters, forget = self._plugins.meters, self._hooking.forget
+        return Calls(self._loop, self._plugins, meters=meters, forget=forget)
 
     def _make_sandboxes(self, bundle: str, environ: dict[str, str]) -> Sandboxes:
         return Sandboxes(

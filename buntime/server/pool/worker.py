@@ -74,8 +74,7 @@ class Worker:
 
     def assign(self, exchange: Exchange) -> None:
         """Send the request, with as much of its body as has come and fits the first window."""
-        self._last_id += 1
-        number = self._last_id
+        number = self._last_id = self._last_id + 1
         assignment = Assignment(self, self._channel, number, exchange)
         self._in_hand[number] = assignment
         try:
@@ -140,14 +139,12 @@ class Worker:
         )
         exchange.meter.timeouts += 1
         exchange.release()  # rather than detached: the app is told another reason
-        self.process.stacks.ask(
-            self.log, assignment.late(self._loop.now)
-        )  # before CANCEL changes them
+        late = assignment.late(self._loop.now)
+        self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
-        exchange.fail(
-            ServerFault(504, "app_timeout", f"the app did not answer in {self.deadline_s:g} s")
-        )
+        why = f"the app did not answer in {self.deadline_s:g} s"
+        exchange.fail(ServerFault(504, "app_timeout", why))
 
     # The channel
 
