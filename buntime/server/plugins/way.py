@@ -19,14 +19,15 @@ from typing import Protocol
 from buntime.core.errors import HttpError
 from buntime.core.plugins.hookfields import BadVerdict
 from buntime.core.plugins.identity import identity_key, take_out
-from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
+from buntime.core.plugins.plan import ON_REQUEST, Hook
 from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
 from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
-from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
+from buntime.core.telemetry.pluginmeters import Failure, HookMeter
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
-from buntime.server.loop import Loop
 from buntime.server.plugins.answers import Answers
+from buntime.server.plugins.answers import Plugins as PluginsOfAnswers
+from buntime.server.plugins.answers import Shared as SharedOfAnswers
 from buntime.server.plugins.asked import Facts, Seen, question, seen_by
 from buntime.server.plugins.bodies import (
     TOO_LARGE,
@@ -36,7 +37,6 @@ from buntime.server.plugins.bodies import (
     sees_body,
     too_large,
 )
-from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
 from buntime.server.plugins.pieces import answer_by
@@ -44,25 +44,17 @@ from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool import faults
 from buntime.server.pool.responders import Waiting
 from buntime.server.pool.worker import Worker
-from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
 _AGAIN_S = 5.0  # when a client may try again that finds no memory
 
 
-class Plugins(Protocol):
+class Plugins(PluginsOfAnswers, Protocol):
     """The plugins, as far as requests need them."""
-
-    @property
-    def plan(self) -> Plan:
-        """Whose hooks are asked about what, as it holds now."""
 
     @property
     def cookies(self) -> Mapping[str, frozenset[str]]:
         """The cookies that are a plugin's own, by its name."""
-
-    def worker_of(self, name: str) -> Worker | None:
-        """The worker of the generation that serves; None while it is away."""
 
     def is_changing(self, name: str) -> bool:
         """Will it serve again in a moment? Then what is for it waits."""
@@ -77,21 +69,13 @@ class Plugins(Protocol):
         """Have it called when any of these may have changed."""
 
 
-class Shared(Protocol):
-    """What all ways have in common."""
+class Shared(SharedOfAnswers, Protocol):
+    """What all ways have in common, beside what answers need of it."""
 
-    @property
-    def loop(self) -> Loop: ...
-    @property
-    def log(self) -> Log: ...
     @property
     def plugins(self) -> Plugins: ...
     @property
-    def meters(self) -> PluginMeters: ...
-    @property
     def api_prefix(self) -> str: ...
-    @property
-    def changing(self) -> Changing: ...
     @property
     def bodies(self) -> Bodies: ...
     @property
