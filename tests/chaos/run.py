@@ -18,13 +18,15 @@ from tests.chaos.plugins import CALLER, CALLS, PLUGINS, TAGGED, Plugins
 from tests.chaos.subject import Subject, subject
 from tests.chaos.traffic import ATTEMPT_S, Traffic
 from tests.chaos.trouble import BREAKS, FLOODED, LEFT, WHOLE, Trouble
-from tests.chaos.verdict import CUT, Verdict, judge
+from tests.chaos.verdict import CUT, Verdict, judge, what_did_not_happen
 from tests.siege.apps import write_hostile
 from tests.siege.attacker import attacker
 from tests.support.harness import wait_until
 
 QUIET_S = 30.0  # after the last answer: time for workers that are to end
 STOPPED_IN_S = 20.0
+# How much longer it may take on a slow machine till each kind of trouble has been made.
+LONGER_S = 60.0
 _CROWD = 6  # apps
 _LEFT_TIMEOUT_S = 3
 POOL = {
@@ -67,7 +69,9 @@ PINNED = "@1.1.0"
 
 
 def run(folder: Path, *, seconds: float, seed: int, env: str, attack: str = "") -> Verdict:
-    """Chaos for so many seconds, in `env` (production or development), beside this attack."""
+    """Chaos for so many seconds, in `env` (production or development), beside this attack; for up
+    to LONGER_S more where some kind of trouble was not made yet.
+    """
     raise_descriptor_limit()
     apps = folder / "apps"
     apps.mkdir()
@@ -146,16 +150,25 @@ async def _drive(
         for number in range(count)
     ]
     making = asyncio.create_task(trouble.make())
-    over = asyncio.get_running_loop().call_later(seconds, traffic.is_over.set)
+    ending = asyncio.create_task(_end_traffic(traffic, seconds))
     try:
-        async with asyncio.timeout(seconds + 2 * ATTEMPT_S):
+        async with asyncio.timeout(seconds + LONGER_S + 2 * ATTEMPT_S):
             with attacked():
-                await asyncio.gather(making, *clients)
+                await asyncio.gather(making, ending, *clients)
     finally:
-        over.cancel()
+        ending.cancel()
         traffic.is_over.set()
         trouble.close()
     return await _come_to_rest(runtime, trouble)
+
+
+async def _end_traffic(traffic: Traffic, seconds: float) -> None:
+    """After so long, and when all has happened without which a run proves nothing."""
+    latest_s = time.monotonic() + seconds + LONGER_S
+    await asyncio.sleep(seconds)
+    while what_did_not_happen(traffic.journal) and time.monotonic() < latest_s:
+        await asyncio.sleep(0.1)  # polls
+    traffic.is_over.set()
 
 
 def _is_crowd(app: ChaosApp) -> bool:

@@ -28,6 +28,7 @@ _BIG = (200_000, 3_000_000)
 _UPLOAD = (100_000, 1_500_000)
 _MESSAGE_MAX = 100_000
 _SERVICE_RESTART = 1012
+_REST_MAX_S = 5.0  # a client rests as long as its last request took, but no longer
 
 
 class Odd(Exception):
@@ -65,7 +66,9 @@ class Traffic:
     async def keep_asking(
         self, app: ChaosApp, kind: str, number: int, *, pin: str = "", pause_s: float = 0.1
     ) -> None:
-        """One client: until it is over, requests of one kind with pauses of about `pause_s`."""
+        """One client: until it is over, requests of one kind with pauses of about `pause_s`, and
+        as long as the request took where that is more.
+        """
         label = f"{app.name}{pin}-{kind}-{number}"
         chance = self.chance(label)
         client = Client(self.port)
@@ -73,8 +76,11 @@ class Traffic:
         try:
             while not self.is_over.is_set():
                 count += 1
+                begun = time.monotonic()
                 await self.ask(client, app, kind, f"{label}-{count}", chance, pin=pin)
-                await asyncio.sleep(chance.uniform(0, 2 * pause_s))
+                # On a slow machine fewer requests are under way, rather than all of them late.
+                took_s = min(time.monotonic() - begun, _REST_MAX_S)
+                await self.is_over_within(max(chance.uniform(0, 2 * pause_s), took_s))
         finally:
             client.close()
 
@@ -258,6 +264,7 @@ _ASK: dict[str, Callable[[Question, float], Awaitable[None]]] = {
     "upload": _upload,
     "websocket": _websocket,
 }
+KINDS = tuple(_ASK)
 
 
 def _odd(reply: Reply) -> Odd:

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.support.harness import is_alive
 # may take: timeout, a second to obey, the same for what came meanwhile, TERMINATE and its grace.
 LEFT = "left"
 LEFT_GONE_S = 60.0
+_EARLY_S = 6.0  # the first of each kind comes as if there was one in so many seconds, or sooner
 WHOLE = "whole"  # its workers are not killed: its streamed answers must never be cut
 BREAKS = "breaks"
 FLOODED = {"flooded": 1300, "burst": 60}  # requests at once, more than the queue takes
@@ -119,15 +121,20 @@ class Trouble:
     async def _repeat(
         self, name: str, act: Callable[[random.Random], Awaitable[None]], every_s: float
     ) -> None:
-        """From early on, and soon again where there was nothing yet that it could be done to."""
+        """From early on, and soon again where there was nothing yet that it could be done to.
+
+        In between there is a rest as long as the deed took: a slow machine gets less of it.
+        """
         chance = self._traffic.chance(name)
-        wait_s = chance.uniform(0.1, 0.4) * every_s
+        wait_s = chance.uniform(0.1, 0.4) * min(every_s, _EARLY_S)
         while not await self._traffic.is_over_within(wait_s):
+            begun = time.monotonic()
             await act(chance)
+            took_s = time.monotonic() - begun
             if name in DEEDS and DEEDS[name] not in {deed.what for deed in self._journal.deeds}:
                 wait_s = chance.uniform(0.1, 0.5)
             else:
-                wait_s = chance.uniform(0.3, 1.7) * every_s
+                wait_s = max(chance.uniform(0.3, 1.7) * every_s, took_s)
 
     # Signals
 

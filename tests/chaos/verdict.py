@@ -12,6 +12,7 @@ from typing import Any
 from tests.chaos.apps import ChaosApp
 from tests.chaos.journal import Asked, Deed, Journal
 from tests.chaos.subject import Subject
+from tests.chaos.traffic import KINDS
 from tests.chaos.trouble import BREAKS, DEEDS, FLOODED, KILLS, LEFT
 
 CUT = "cut"  # the app whose workers are killed also while they stream
@@ -184,18 +185,17 @@ def judge(
         for (_, event), count in judge.events.items()
         if event in ("runtime.internal_error", "not JSON")
     ]
-    verdict.failures += _what_did_not_happen(journal)
+    verdict.failures += what_did_not_happen(journal)
     verdict.figures = [*_figures(journal, judge, failed), f"POSTs run: {runs}"]
     verdict.figures += [f"{name}: {value}" for name, value in end.items()]
     return verdict
 
 
-def _what_did_not_happen(journal: Journal) -> list[str]:
+def what_did_not_happen(journal: Journal) -> list[str]:
     """A run in which nothing went wrong, or nobody was answered, proves nothing."""
     deeds = {deed.what for deed in journal.deeds}
     missing = [f"no {what} was done" for what in DEEDS.values() if what not in deeds]
-    kinds = {kind for kind, _ in journal.counts}
-    return missing + [f"no {kind} was answered" for kind in kinds if not journal.counts[kind, "ok"]]
+    return missing + [f"no {kind} was answered" for kind in KINDS if not journal.counts[kind, "ok"]]
 
 
 def _figures(journal: Journal, judge: Judge, failed: list[Asked]) -> list[str]:
