@@ -146,7 +146,9 @@ def test_in_the_middle_of_an_upload(runtime: Runtime, app: str, how: str) -> Non
         leave(client, bytes(SIZE), how)
     check_told_soon(runtime, f"left {how}", app)
     with client_of(runtime) as other:
-        assert other.get(f"/{app}/").body == b"here"
+        name = f"after-{how}-{app}"
+        assert other.get(f"/{app}/", f"X-Request-ID: {name}").body == b"here"
+    runtime.wait_for_record("request.access", request_id=name)
     records = tuple(runtime.records)
     workers = [r["worker"] for r in records if r["event"] == "request.access" and r["app"] == app]
     assert len(set(workers)) == 1

@@ -161,6 +161,7 @@ def test_when_the_client_leaves(runtime: Runtime, kind: str) -> None:
     if kind not in ("polls", "once"):
         again = httpx.get(f"{runtime.url}/{kind}/?n=1&wait=0", trust_env=False)
         assert again.status_code == 200
+        runtime.wait_for_record("request.access", request_id=again.headers["x-request-id"])
         workers = {r["worker"] for r in tuple(runtime.records) if r["event"] == "request.access"
                    and r["app"] == kind}  # fmt: skip
         assert len(workers) == 1

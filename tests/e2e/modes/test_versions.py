@@ -138,6 +138,8 @@ def test_same_version_twice(root: Path, runtime: Runtime, http: httpx.Client) ->
 
 def test_folders_that_no_request_can_name(runtime: Runtime, root: Path) -> None:
     """A folder called as a path of the runtime's own, or with half a version, is warned of."""
+    runtime.wait_for_record("folder.reserved")
+    runtime.wait_for_record("folder.bad_version")
     skipped = {
         record["folder"]: record["event"]
         for record in tuple(runtime.records)

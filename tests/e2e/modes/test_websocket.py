@@ -373,6 +373,7 @@ def test_a_worker_that_dies(runtime: Runtime) -> None:
     with client(runtime, "/dies/") as ws:
         assert ws.recv(timeout=10) != pid
     # An open WebSocket is no request that another worker could be asked.
+    runtime.wait_for_record("worker.died")
     died = [r for r in tuple(runtime.records) if r["event"] == "worker.died"]
     assert [(record["app"], record["how"]) for record in died] == [("dies", "exit code 3")]
 

@@ -53,6 +53,7 @@ def test_new_code_takes_over_beside(tmp_path: Path) -> None:
         rewrite(folder, says("new"))
         runtime.process.send_signal(signal.SIGHUP)
         runtime.wait_for_plugin_line("old down")
+        runtime.wait_for_plugin_line("new init")
         second = wait_for_state(runtime, "audit", "serving")
         assert word(runtime) == "new"
         said = lines(runtime)
@@ -125,6 +126,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
             rewrite(folder, says(f"new{number}"))
             assert post(runtime, "/api/plugins/audit/reload").status == 202
             wait_until(lambda number=number: word(runtime) == f"new{number}", 20)  # type: ignore[misc]  # mypy does not see the type of a default
+        runtime.wait_for_plugin_line("new2 init")
         said = [each for each in lines(runtime) if each.endswith(("init", "down"))]
     assert said[:6] == ["old init", "old down", "new0 init", "new0 down", "new1 init", "new1 down"]
 

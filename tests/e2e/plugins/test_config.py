@@ -133,6 +133,7 @@ def test_only_what_has_changed_is_reloaded(tmp_path: Path) -> None:
         assert read["file"] == f"{tmp_path}/buntime.config.yaml"
         wait_until(lambda: word(runtime) == "new", 20)
         runtime.wait_for_plugin_line("tells down none")
+        runtime.wait_for_plugin_line("tells init new")
         second = plugins_of(runtime)["other"]
         assert (second["pid"], second["generation"]) == (first["pid"], first["generation"])
         assert second["options"][0]["origin"].endswith(".yaml:4")
@@ -148,6 +149,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         write(tmp_path, options("tells", word="new"))
         hup(runtime)
         wait_until(lambda: word(runtime) == "new", 20)
+        runtime.wait_for_plugin_line("tells init new")
         assert lines(runtime)[:3] == ["tells init old", "tells down old", "tells init new"]
 
 

@@ -180,7 +180,7 @@ def test_a_hook_that_hangs_raises_or_dies(tmp_path: Path) -> None:
             assert time.monotonic() - begun < 5
             wait_for_state(runtime, "bad", "serving")
             assert fetch(runtime, "/hello/").body.decode() == "hello"
-        why = [each["error"] for each in runtime.records if each["event"] == "plugin.hook_failed"]
+    why = [each["error"] for each in runtime.records if each["event"] == "plugin.hook_failed"]
     assert [text[:20] for text in why][:2] == ["it did not answer in", "RuntimeError: boom"]
 
 
