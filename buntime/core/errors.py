@@ -65,7 +65,7 @@ class HttpError(BuntimeError):
 
 
 class ClientFault(HttpError):
-    """The client's fault: 4xx, and 505."""
+    """The client's fault: 4xx, 501 and 505."""
 
 
 class ServerFault(HttpError):

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED, Target, split_target
-from buntime.core.errors import HttpError, ManifestError
+from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
@@ -107,6 +107,8 @@ class Pipeline:
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
         try:
+            if exchange.head.is_secure and exchange.sender.scheme != "https":
+                raise _misdirected()
             route = self._known_route(exchange)
             if route is None:
                 if self._answer_reserved(exchange):
@@ -236,6 +238,11 @@ class Pipeline:
                 step.rest = steps[place + 1 :]
         self._made[app] = steps
         return steps
+
+
+def _misdirected() -> ClientFault:
+    """RFC 9110 7.4: what is asked for over https is not given to who came without."""
+    return ClientFault(421, "misdirected_request", "the target is an https URL, this is plain HTTP")
 
 
 def _reserved_path(target: str, api_prefix: str) -> str | None:

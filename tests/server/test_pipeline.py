@@ -139,6 +139,14 @@ def test_a_static_site_has_no_size(way: Way) -> None:
     assert (answer.status, answer.body, answer.body_max_bytes) == (200, b"<p>hello", 0)
 
 
+def test_an_https_url_over_plain_http(way: Way) -> None:
+    """What is asked for over https is not answered to who came without it: neither an app's page
+    nor the runtime's own; a proxy that is trusted may say that he came with it."""
+    for target in ("/site/", "/health", "/nobody/"):
+        assert way.ask(target, is_secure=True).code == "misdirected_request"
+    assert way.ask("/site/", is_secure=True, scheme="https").status == 200
+
+
 # Reserved paths
 
 

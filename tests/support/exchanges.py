@@ -223,11 +223,21 @@ class FakeExchange(Exchange):
         prefix: str = "",
         content_length: int = 0,
         upgrade: str = "",
+        scheme: str = "http",
+        is_secure: bool = False,
     ) -> None:
         head = Head(
-            method, target, "1.1", headers, host, content_length=content_length, upgrade=upgrade
+            method,
+            target,
+            "1.1",
+            headers,
+            host,
+            content_length=content_length,
+            upgrade=upgrade,
+            is_secure=is_secure,
         )
-        super().__init__(FakeClient(service, peer), head, "1", Sender((peer, 5000), prefix=prefix))
+        sender = Sender((peer, 5000), scheme, prefix=prefix)
+        super().__init__(FakeClient(service, peer), head, "1", sender)
         # what came of it
         self.fields: dict[str, str] = {}
         self.body = b""

@@ -22,9 +22,14 @@ from buntime.core.values.wording import shown
 
 _NAME = re.compile(TOKEN)
 _VALUE = re.compile(VALUE)
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+# RFC 9110 15, where Python before 3.13 has the words of older documents.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
 }
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
 _UPGRADE_REQUIRED = 426
 _BODILESS = frozenset({204, 304})  # RFC 9110 6.4.1
 # Fields that say how a message is framed or when it was made: the runtime's to write.
@@ -78,7 +83,7 @@ class Answer:
         if type(status) is not int or not 200 <= status <= 999:
             raise AnswerError(f"the status must be a number from 200 to 999, not {shown(status)}")
         lines: list[str] = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
-        declared = write_fields(lines, fields)
+        declared, closes = write_fields(lines, fields)
         bodiless = request.method == "HEAD" or status in _BODILESS
         if declared is None:
             length = size
@@ -88,7 +93,7 @@ class Answer:
             length = declared
         if status == _UPGRADE_REQUIRED:  # RFC 9110 15.5.22: it must say to what; there is one
             lines.append("upgrade: websocket\r\nconnection: upgrade\r\n")
-        self.keep_alive = keep_alive
+        self.keep_alive = keep_alive and not closes
         self.left = 0
         if bodiless:
             self.framing = _NONE
@@ -137,6 +142,11 @@ class Answer:
         return b"0\r\n\r\n" if self.framing is _CHUNKED else b""
 
 
+def phrase_of(status: int) -> str:
+    """`404` -> "Not Found"; "" for a status that has no name."""
+    return _PHRASES.get(status, "")
+
+
 def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
     """Is this an answer that may be silent for as long as it likes?"""
     return any(
@@ -155,8 +165,13 @@ def _told_length(method: str, status: int, declared: int | None, size: int | Non
     return declared
 
 
-def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]) -> int | None:
-    """Append each field that may be sent; the Content-Length among them is returned unwritten."""
+def write_fields(
+    lines: list[str], fields: Iterable[tuple[str, str] | list[str]]
+) -> tuple[int | None, bool]:
+    """Append each field that may be sent.
+
+    Returns the Content-Length among them, unwritten, and whether Connection has "close".
+    """
     declared: int | None = None
     nominated: set[str] | None = None
     try:
@@ -172,7 +187,8 @@ def write_fields(lines: list[str], fields: Iterable[tuple[str, str] | list[str]]
         raise AnswerError("the headers must be pairs of a name and a value") from exc
     if nominated:
         lines[1:] = [line for line in lines[1:] if line.partition(":")[0].lower() not in nominated]
-    return declared
+        return declared, "close" in nominated
+    return declared, False
 
 
 def _make_line(name: str, value: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Decodes the bodies of requests that come in chunks (RFC 9112 7.1).
 
     chunk       = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
-    chunk-size  = 1*HEXDIG
+    chunk-size  = 1*HEXDIG           (at most 15 behind leading zeros)
     chunk-ext   = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
     last-chunk  = 1*("0") [ chunk-ext ] CRLF
     trailers    = *( field-line CRLF ) CRLF
@@ -17,7 +17,7 @@ from buntime.core.http1.grammar import TOKEN_BYTES, VALUE_BYTES
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*"
+    rb"(0*+[1-9A-Fa-f][0-9A-Fa-f]{0,14}|0++)(?:[ \t]*;[ \t]*"
     + TOKEN_BYTES
     + rb"(?:[ \t]*=[ \t]*(?:"
     + TOKEN_BYTES

@@ -1,9 +1,9 @@
 """The answers of the runtime itself when something is wrong: JSON, or a page for people."""
 
 import json
-from http import HTTPStatus
 
 from buntime.core.errors import HttpError
+from buntime.core.http1.answer import phrase_of
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{status} {phrase}</title>
@@ -26,14 +26,10 @@ def render_error(
     if "text/html" in accept.lower():
         from html import escape  # brings the table of all entities, a quarter of a bare start
 
-        try:
-            phrase = HTTPStatus(error.status).phrase
-        except ValueError:
-            phrase = "Error"
         detail = f"<pre>{escape(trace)}</pre>" if trace else ""
         page = _PAGE.format(
             status=error.status,
-            phrase=phrase,
+            phrase=phrase_of(error.status) or "Error",
             message=escape(error.message),
             detail=detail,
             request_id=escape(request_id),

@@ -12,9 +12,31 @@ _REQUEST_LINE = re.compile(REQUEST_LINE)
 _FIELD_START = re.compile(TOKEN_BYTES + rb":")
 
 
+METHOD_MAX = 32  # characters; the longest registered method has 17
+_LONG_METHOD = re.compile(rb"(?:%b){%d}" % (TOKEN_BYTES[:-1], METHOD_MAX + 1))
+_METHOD = re.compile(TOKEN_BYTES + rb" ")
+
+
 def bad_request(message: str) -> ClientFault:
     """A 400 that ends its connection: what follows malformed bytes cannot be trusted."""
     return ClientFault(400, "bad_request", message, closes=True)
+
+
+def method_too_long() -> ClientFault:
+    """RFC 9112 3: a method that is longer than any known one is one that nobody implements."""
+    message = f"the method has more than {METHOD_MAX} characters"
+    return ClientFault(501, "method_too_long", message, closes=True)
+
+
+def line_too_long(line: bytes, most: int) -> ClientFault:
+    """What is wrong with a request line that begins so and goes on beyond `most` bytes."""
+    if _LONG_METHOD.match(line):
+        return method_too_long()
+    if not _METHOD.match(line):
+        return bad_request("the request line is not METHOD TARGET HTTP/x.y")
+    return ClientFault(
+        414, "target_too_long", f"the request line is longer than {most} bytes", closes=True
+    )
 
 
 def malformed(raw: bytes) -> ClientFault:

@@ -4,12 +4,17 @@ A body of which two parsers could see different ends is how requests are smuggle
 told once, as one whole number, and never beside a Transfer-Encoding, which can only be `chunked`.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
+from buntime.core.http1.grammar import TOKEN_BYTES
 
 _LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits
+# Codings, each a name without parameters, behind which the body comes in chunks all the same.
+_CODED_CHUNKS = re.compile(rb"(?:(?!chunked[ \t,])" + TOKEN_BYTES + rb"[ \t]*,[ \t]*)+chunked")
 
 
 class Body(Protocol):
@@ -52,6 +57,19 @@ def read_framing(
         if "transfer-encoding" in special:
             raise bad_request("Content-Length and Transfer-Encoding exclude each other")
     return length, _read_coding(special)
+
+
+def unknown_coding(pairs: Iterable[tuple[bytes, bytes]]) -> ClientFault | None:
+    """The answer to fields that h11 has refused where they tell of codings in front of chunked.
+
+    A 501 (RFC 9112 6.1), as such a body has one end alone; None where it may have several.
+    """
+    told = [(name.lower(), value) for name, value in pairs]
+    codings = b",".join(value for name, value in told if name == b"transfer-encoding").lower()
+    if not _CODED_CHUNKS.fullmatch(codings) or any(name == b"content-length" for name, _ in told):
+        return None
+    message = "of the transfer codings chunked alone is supported"
+    return ClientFault(501, "coding_not_supported", message, closes=True)
 
 
 def _read_length(pairs: Sequence[tuple[bytes, bytes]]) -> int:

@@ -52,6 +52,7 @@ class Head(NamedTuple):
     fields_bytes: int = 0  # of all fields, as they came; with the target's host, where it has one
     request_id: str = ""  # the client's own, where it is a plain word
     is_absolute: bool = False  # the target was a URL, and `host` is from it
+    is_secure: bool = False  # that URL was of https
 
     @property
     def has_body(self) -> bool:
@@ -88,7 +89,7 @@ class HeadParser:
     def parse(self, raw: bytes) -> Head:
         """A complete head, "GET / HTTP/1.1\\r\\n...\\r\\n\\r\\n", as a Head.
 
-        Raises ClientFault (400, 414, 417, 431, 505).
+        Raises ClientFault (400, 414, 417, 431, 501, 505).
         """
         head = self.recall(raw)
         if head is None:
@@ -123,7 +124,7 @@ def _remember(known: dict[bytes, _T], raw: bytes, made: _T) -> None:
 
 def _join(line: RequestLine, section: Section) -> Head:
     """All that a line and a section mean together."""
-    method, target, version, authority = line
+    method, target, version, authority, is_secure = line
     headers, host, length, chunked, expects, closes, stays, upgrade, size, own_id = section
     is_current = version == "1.1"
     if not is_current and chunked:
@@ -147,4 +148,5 @@ def _join(line: RequestLine, section: Section) -> Head:
         size + len(authority),
         own_id,
         bool(authority),
+        is_secure,
     )

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.faults import ILLEGAL, malformed
+from buntime.core.http1.faults import ILLEGAL, line_too_long, malformed
 
 
 class Limits(NamedTuple):
@@ -14,23 +14,23 @@ class Limits(NamedTuple):
     header_fields_max: int = 100
 
     def check(self, raw: bytes) -> None:
-        """Refuse a complete head that is too long. Raises ClientFault (414, 431)."""
+        """Refuse a complete head that is too long. Raises ClientFault (400, 414, 431, 501)."""
         if len(raw) <= self.request_line_max_bytes and len(raw) <= self.headers_max_bytes:
             return
         line_end = raw.find(b"\r\n")
         if line_end > self.request_line_max_bytes:
-            raise self._line_too_long()
+            raise line_too_long(raw, self.request_line_max_bytes)
         if len(raw) - line_end - 4 > self.headers_max_bytes:
             raise self._headers_too_large()
 
     def check_incomplete(self, buffer: bytes, scanned: int) -> None:
         """Refuse early what cannot become a valid head any more.
 
-        The first `scanned` bytes were looked at before. Raises ClientFault (400, 414, 431).
+        The first `scanned` bytes were looked at before. Raises ClientFault (400, 414, 431, 501).
         """
         line_end = buffer.find(b"\r\n", 0, self.request_line_max_bytes + 2)
         if line_end < 0 and len(buffer) > self.request_line_max_bytes + 1:  # its CR may be there
-            raise self._line_too_long()
+            raise line_too_long(buffer, self.request_line_max_bytes)
         if line_end >= 0 and len(buffer) - line_end > self.headers_max_bytes + 2:
             raise self._headers_too_large()
         illegal = ILLEGAL.search(buffer, max(0, scanned - 1))
@@ -46,14 +46,6 @@ class Limits(NamedTuple):
                 f"more than {self.header_fields_max} header fields",
                 closes=True,
             )
-
-    def _line_too_long(self) -> ClientFault:
-        return ClientFault(
-            414,
-            "target_too_long",
-            f"the request line is longer than {self.request_line_max_bytes} bytes",
-            closes=True,
-        )
 
     def _headers_too_large(self) -> ClientFault:
         return ClientFault(

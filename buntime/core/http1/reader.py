@@ -55,7 +55,7 @@ class RequestReader:
     def next_head(self) -> Head | None:
         """The next request's head, or None while it is incomplete.
 
-        Raises ClientFault (400, 414, 417, 431, 505), after which the connection is to be closed.
+        Raises ClientFault (400, 414, 417, 431, 501, 505): then the connection is to be closed.
         """
         buffer = self.buffer
         if not buffer:

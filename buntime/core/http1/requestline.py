@@ -3,6 +3,8 @@
     GET /shop/?q=1 HTTP/1.1         RequestLine("GET", "/shop/?q=1", "1.1", "")
     GET http://a:80/shop HTTP/1.1   RequestLine("GET", "/shop", "1.1", "a:80")
 
+A later minor version, HTTP/1.2, is read as 1.1, the latest one that is spoken (RFC 9110 2.5).
+
 What depends on the fields as well is checked in `head`. The grammar lets through no character that
 h11 would not, in a method or a target, so there is nothing that h11 could say of a line.
 """
@@ -11,14 +13,13 @@ import re
 from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
-from buntime.core.http1.faults import bad_request
+from buntime.core.http1.faults import METHOD_MAX, bad_request, method_too_long
 from buntime.core.http1.grammar import HOST, REQUEST_LINE
 
 REQUEST_LINE_START = re.compile(REQUEST_LINE + rb"\r\n")
 _HOST = re.compile(HOST)
-_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
-_VERSIONS = {b"1.0": "1.0", b"1.1": "1.1"}
-_METHOD_MAX = 32  # characters; the longest registered method has 17
+_ABSOLUTE = re.compile(r"http(s?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_VERSIONS = {b"1.0": "1.0"} | {b"1.%d" % minor: "1.1" for minor in range(1, 10)}
 
 
 class RequestLine(NamedTuple):
@@ -28,17 +29,18 @@ class RequestLine(NamedTuple):
     target: str  # origin-form, "/shop/?q=1", or "*"
     version: str  # "1.0" or "1.1"
     authority: str
+    is_secure: bool = False  # the target was an https URL
 
 
 def read_line(found: re.Match[bytes]) -> RequestLine:
-    """The line that `REQUEST_LINE_START` has found. Raises ClientFault (400, 505)."""
+    """The line that `REQUEST_LINE_START` has found. Raises ClientFault (400, 501, 505)."""
     method_bytes, target_bytes, version_bytes = found.groups()
     version = _VERSIONS.get(version_bytes)
     if version is None:
         raise _wrong_version(version_bytes.decode("ascii"))
     method, target = method_bytes.decode("ascii"), target_bytes.decode("ascii")
-    if len(method) > _METHOD_MAX:
-        raise bad_request(f"the method has more than {_METHOD_MAX} characters")
+    if len(method) > METHOD_MAX:
+        raise method_too_long()
     if method == "CONNECT":
         raise bad_request("CONNECT is not supported: this is not a proxy")
     if target[0] != "/":
@@ -64,7 +66,8 @@ def _read_other_form(method: str, target: str, version: str) -> RequestLine:
             raise bad_request("the target * is for OPTIONS only")
         return RequestLine(method, target, version, "")
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+    if absolute is None or _HOST.fullmatch(absolute[2]) is None:
         raise bad_request("the target must start with / or be an http URL")
-    path = absolute[2]
-    return RequestLine(method, path if path[:1] == "/" else "/" + path, version, absolute[1])
+    secure, authority, path = absolute.groups()
+    target = path if path[:1] == "/" else "/" + path
+    return RequestLine(method, target, version, authority, bool(secure))

@@ -13,7 +13,7 @@ import h11
 from buntime.core.access.proxyfields import tells_of_proxy
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
-from buntime.core.http1.framing import read_framing
+from buntime.core.http1.framing import read_framing, unknown_coding
 from buntime.core.http1.grammar import FIELD_LINE, HOST
 from buntime.core.http1.limits import Limits
 
@@ -56,14 +56,14 @@ class Section(NamedTuple):
 def read_section(raw: bytes, limits: Limits) -> Section:
     """The section of which `FIELD_SECTION` has matched the whole.
 
-    Raises ClientFault (400, 417, 431).
+    Raises ClientFault (400, 417, 431, 501).
     """
     pairs = _split(raw)
     limits.check_count(len(pairs))
     try:
         request = h11.Request(method=b"GET", target=b"/", headers=pairs, http_version=b"1.0")
     except h11.ProtocolError as exc:
-        raise bad_request(str(exc)) from exc
+        raise unknown_coding(pairs) or bad_request(str(exc)) from exc
     fields = [
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in request.headers.raw_items()

@@ -186,6 +186,40 @@ def test_fields_named_in_connection_are_dropped() -> None:
     assert field(made, "set-cookie") == ["a=b"]
 
 
+def test_an_app_may_close_the_connection() -> None:
+    """`Connection: close` of an app is meant for the connection, in any case and list; what else
+    it names says nothing of it."""
+    for fields in (
+        [("connection", "close")],
+        [("Connection", "X-A , Close")],
+        [("connection", "x-a"), ("CONNECTION", "close")],
+    ):
+        made = answer(fields=fields, size=0)
+        assert not made.keep_alive
+        assert field(made, "connection") == ["close"]
+    for value in ("keep-alive", "x-close", "closed", ""):
+        made = answer(fields=[("connection", value)], size=0)
+        assert made.keep_alive
+        assert field(made, "connection") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (200, "OK"),
+        (599, ""),
+    ],
+)
+def test_phrases(status: int, phrase: str) -> None:
+    """A status bears the words of RFC 9110, whichever Python runs; an unknown one none."""
+    assert lines(answer(status=status, size=0))[0] == f"HTTP/1.1 {status} {phrase}"
+
+
 def test_connection_cannot_take_away_framing() -> None:
     """Naming Content-Length in Connection does not unframe the answer."""
     made = answer(fields=[("connection", "content-length, content-type"), ("content-type", "a/b")])

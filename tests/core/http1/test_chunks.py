@@ -36,9 +36,13 @@ def chunked(draw: st.DrawFn) -> tuple[bytes, bytes]:
     pieces = draw(st.lists(st.binary(min_size=1, max_size=40), max_size=6))
     made = b""
     for piece in pieces:
-        size = draw(st.sampled_from(["%x", "%X", "%03x", "%015x"])) % len(piece)
+        size = draw(st.sampled_from(["%x", "%X", "%03x", "%015x", "%060x"])) % len(piece)
         made += (size + draw(extensions())).encode("latin-1") + b"\r\n" + piece + b"\r\n"
-    made += draw(st.sampled_from([b"0", b"000"])) + draw(extensions()).encode("latin-1") + b"\r\n"
+    made += (
+        draw(st.sampled_from([b"0", b"000", b"0" * 60]))
+        + draw(extensions()).encode("latin-1")
+        + b"\r\n"
+    )
     for name in draw(st.lists(TOKENS, max_size=2)):
         made += name.encode() + b": \xe9 value\r\n"
     return b"".join(pieces), made + b"\r\n"
@@ -122,6 +126,8 @@ def test_a_changed_byte_is_no_crash(made: tuple[bytes, bytes], where: int, byte:
         b"1;a\x00\r\n",
         b"1;a=b c\r\n",
         b"f" * 16 + b"\r\n",
+        b"0" * 30 + b"1" + b"0" * 15 + b"\r\n",
+        b"0" * 30 + b"g\r\n",
         b"1\r\nab\r\n",
         b"1\r\na\n\r\n",
         b"0\r\n a\r\n",

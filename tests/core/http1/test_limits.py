@@ -41,6 +41,16 @@ def test_a_head_beyond_its_bounds_is_refused() -> None:
     assert refused(LINE + b"\r\n" + FIELDS + b"C: 3", scanned=0) == 431
 
 
+def test_a_method_that_never_ends() -> None:
+    """Of a line that is too long, a method of that length is what nobody implements (501); what can
+    be no method is malformed, and all else is the target's."""
+    for scanned in (0, None):
+        end = b"" if scanned == 0 else b" / HTTP/1.1\r\n\r\n"
+        assert refused(b"A" * 60 + end, scanned=scanned) == 501
+        assert refused(b"@" * 60 + end, scanned=scanned) == 400
+        assert refused(b"A /" + b"@" * 60 + end, scanned=scanned) == 414
+
+
 def test_an_incomplete_head_is_refused_early() -> None:
     """A byte that no head has is not waited behind, also where it began a pair of CR and LF."""
     assert refused(b"GET \0", scanned=0) == 400

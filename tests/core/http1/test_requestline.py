@@ -27,7 +27,9 @@ def read(line: bytes) -> RequestLine:
         (b"get /a?b=/*%00 HTTP/1.0", RequestLine("get", "/a?b=/*%00", "1.0", "")),
         (b"OPTIONS * HTTP/1.1", RequestLine("OPTIONS", "*", "1.1", "")),
         (b"GET http://a:80/b?c HTTP/1.1", RequestLine("GET", "/b?c", "1.1", "a:80")),
-        (b"GET HTTPS://[::1]?c HTTP/1.1", RequestLine("GET", "/?c", "1.1", "[::1]")),
+        (b"GET HTTPS://[::1]?c HTTP/1.1", RequestLine("GET", "/?c", "1.1", "[::1]", True)),
+        (b"GET / HTTP/1.2", RequestLine("GET", "/", "1.1", "")),
+        (b"GET / HTTP/1.9", RequestLine("GET", "/", "1.1", "")),
         (b"GET http://a HTTP/1.0", RequestLine("GET", "/", "1.0", "a")),
     ],
 )
@@ -39,7 +41,7 @@ def test_a_line_is_read(line: bytes, expected: RequestLine) -> None:
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        (b"GET / HTTP/1.2", 505),
+        (b"GET / HTTP/0.9", 505),
         (b"GET / HTTP/2.0", 505),
         (b"CONNECT * HTTP/3.0", 505),
         (b"CONNECT /a HTTP/1.1", 400),
@@ -51,7 +53,7 @@ def test_a_line_is_read(line: bytes, expected: RequestLine) -> None:
         (b"GET http:///a HTTP/1.1", 400),
         (b"GET http://u@a/ HTTP/1.1", 400),
         (b"GET ftp://a/ HTTP/1.1", 400),
-        (b"A" * 33 + b" / HTTP/1.1", 400),
+        (b"A" * 33 + b" / HTTP/1.1", 501),
     ],
 )
 def test_a_line_is_refused(line: bytes, status: int) -> None:

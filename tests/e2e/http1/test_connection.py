@@ -294,8 +294,9 @@ def test_hop_by_hop_fields_do_not_reach_the_app(client: RawClient) -> None:
     assert names == ["host", "x-kept", *OWN_FIELDS]
 
 
-def test_hop_by_hop_fields_do_not_reach_the_client(client: RawClient) -> None:
-    """What an app says about a connection it does not have is dropped, and what it names there."""
+def test_hop_by_hop_fields_do_not_reach_the_client(runtime: Runtime, client: RawClient) -> None:
+    """What an app says about a connection it does not have is dropped, and what it names there;
+    that the connection is to end it may say."""
     reply = client.get("/c/hops")
     assert reply.body == b"hops"
     assert {name for name, _ in reply.fields} == {
@@ -303,10 +304,15 @@ def test_hop_by_hop_fields_do_not_reach_the_client(client: RawClient) -> None:
         "content-length",
         "x-kept",
         "x-request-id",
+        "connection",
         "date",
     }
     assert reply.get("x-request-id") != "of the app"
-    assert client.get("/w/hops").get("x-gone") is None
+    assert reply.get("connection") == "close"
+    client.expect_end()
+    with client_of(runtime) as other:
+        for _ in range(2):
+            assert other.get("/w/hops").get("x-gone") is None
 
 
 def test_repeated_fields_keep_their_order(client: RawClient) -> None:
