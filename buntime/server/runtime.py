@@ -28,7 +28,6 @@ from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
-from buntime.server.apps.changes import changed_since
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
@@ -345,7 +344,7 @@ class Runtime:
         # In development each request looks for changes itself.
         deployed = [each for each in self._pool.deployments.served.values() if each.watch is None]
         self._loop.run_blocking(
-            lambda: [each.app for each in deployed if changed_since(each.app.dir, each.made_ns)],
+            lambda: [each.app for each in deployed if each.has_changed_files()],
             self._reloaded,
         )
 

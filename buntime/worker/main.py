@@ -88,6 +88,7 @@ def main(argv: list[str]) -> NoReturn:
                 "is_async": app.is_async,
                 "boot_ms": round((time.perf_counter() - begun) * 1000, 1),
                 **(app.plugin.offer() if app.plugin is not None else {}),
+                **_files(init),
             },
             b"",
         )
@@ -227,6 +228,15 @@ def _serve_async(
     engine.mailbox = OfLoop(calls, engine, received)
     engine.run(received, ready)
     leave_unattended(engine, calls)
+
+
+def _files(init: Message) -> Message:
+    """The app's own files that have been imported, where the runtime watches them."""
+    if not init.get("tells_files"):
+        return {}
+    from buntime.worker.imported import imported_below  # not for a worker of one request
+
+    return {"files": imported_below(init["dir"])}
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:

@@ -116,6 +116,25 @@ def test_busy_shares(old_shop: Workshop, source: str) -> None:
     assert worker.answer(number).text == "done"
 
 
+def test_files_that_were_imported(old_shop: Workshop) -> None:
+    """A worker tells which of its app's files are modules, if it is asked to; what an app has put
+    among the modules does not matter."""
+    source = """
+import sys, lib.part
+class Odd:
+    __file__ = property(lambda self: sys.exit("called"))
+    def __getattribute__(self, name): sys.exit("called")
+sys.modules["odd"], sys.modules["none"], sys.modules["number"] = Odd(), None, 7
+lib.part.__dict__["__file__"] = 5
+def fetch(request): ...
+"""
+    for name, text in {"__init__": "", "part": "import lib.other", "other": ""}.items():
+        old_shop.write(text, f"lib/{name}.py")
+    ready = old_shop.boot(source, path=[], tells_files=True).ready()
+    assert sorted(ready["files"]) == ["app.py", "lib/__init__.py", "lib/other.py"]
+    assert "files" not in old_shop.boot(source, path=[]).ready()
+
+
 def test_faults(old_shop: Workshop) -> None:
     """Errors are told as they are elsewhere."""
     worker = old_shop.start("def fetch(request):\n    raise KeyError('x')", path=[])

@@ -71,6 +71,7 @@ class Manifest:
     inject_base: bool | None
     cookie_path: str
     uses: tuple[str, ...]  # services
+    watch: tuple[str, ...]  # patterns of files
 
 
 def parse_manifest(

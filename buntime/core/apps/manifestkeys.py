@@ -17,6 +17,7 @@ from buntime.core.apps.manifestvalues import (
     service_names,
     variables,
     variables_dump,
+    watched,
     workers,
 )
 from buntime.core.values.kinds import (
@@ -322,6 +323,17 @@ KEYS = (
         service_names,
         [],
         "services of plugins that the app calls; the plugin must open them to it",
+        "none",
+        dump=list,
+    ),
+    Key(
+        "watch",
+        "watch",
+        "list of patterns",
+        watched,
+        [],
+        "files whose change loads the app anew, beside code, templates and settings; "
+        '`"!uploads/**"` leaves some out',
         "none",
         dump=list,
     ),

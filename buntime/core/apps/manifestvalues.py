@@ -162,3 +162,18 @@ def processors(value: object) -> float:
     if not _PROCESSORS_LEAST <= count <= _PROCESSORS_MOST:
         raise BadValue(f"{shown(value)} is no share of processors; write a number like 0.5, or 50%")
     return count
+
+
+def watched(value: object) -> tuple[str, ...]:
+    """`["data/*.json", "!uploads/**"]`, as `core/apps/watching` takes them."""
+    if not isinstance(value, list):
+        raise BadValue(f'{shown(value)} is not a list; write one like [rates.json, "!uploads/**"]')
+    patterns = tuple(dict.fromkeys(map(plain_text, value)))
+    for pattern in patterns:
+        inner = pattern.removeprefix("!").removeprefix("./").lstrip("/")
+        if not inner:
+            raise BadValue(f"{shown(pattern)} names no file")
+        route_pattern(f"/{inner}")
+    if sum(map(len, patterns)) > GLOBS_MAX_CHARS:
+        raise BadValue(f"its patterns have more than {GLOBS_MAX_CHARS} characters together")
+    return patterns

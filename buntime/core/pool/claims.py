@@ -8,6 +8,7 @@ even be shown.
 from dataclasses import dataclass
 from typing import Any
 
+from buntime.core.apps.watching import checked_imports
 from buntime.core.values.wording import shown
 from buntime.wire import Message
 
@@ -26,6 +27,7 @@ class Ready:
     kind: str
     concurrency: int  # requests at once
     boot_ms: float
+    files: tuple[str, ...] = ()  # that it has imported from the app's folder
 
 
 def flag(value: Any) -> bool:
@@ -61,7 +63,8 @@ def ready(message: Message) -> Ready:
     if type(boot_ms) not in (int, float) or not 0 <= boot_ms <= _BOOT_MAX_MS:
         raise ValueError(f"a boot that took {shown(boot_ms)} ms")
     concurrency = whole(message["concurrency"], 1, _CONCURRENCY_MAX)
-    return Ready(text(message["kind"])[:_KIND_MAX_CHARS], concurrency, boot_ms)
+    files = checked_imports(message.get("files", []))
+    return Ready(text(message["kind"])[:_KIND_MAX_CHARS], concurrency, boot_ms, files)
 
 
 def error(message: Message) -> tuple[str, str]:

@@ -1,21 +1,22 @@
-"""Tells, in development, whether a file of an app has changed since it was asked last.
+"""Tells whether a file of an app's code has changed since it was asked last.
 
-A walk over the tree and a comparison: no threads, no inotify descriptors, the same on every
-platform. 6 us a file and 12 us a folder on CPython 3.11, so an app of 100 files costs 0.7 ms a
-request. Where a walk takes longer than _FREE_S, the next one waits _REST_FACTOR times as long: at
-most a tenth of the time goes into walking, and a change in a big tree may be seen that late.
+A walk over the tree and a comparison: no threads, the same on every platform. 7 us a file and 12 us
+a folder on CPython 3.11, so an app of 100 files costs 0.8 ms a request in development. Where a walk
+takes longer than _FREE_S, the next one waits _REST_FACTOR times as long: at most a tenth of the
+time goes into walking, and a change in a big tree may be seen that late.
 
-Seen are new, removed and renamed files, and files with another size, time or inode; not a file
-that is rewritten with the same size within one tick of the file system (4 ms on ext4).
+Which files are code is `core/apps/watching`'s to say. Seen are new, removed and renamed ones, and
+those with another size, time or inode; not a file that is rewritten with the same size within one
+tick of the file system (4 ms on ext4).
 """
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
 
+from buntime.core.apps.watching import Watching
 from buntime.server.defence.shortage import is_shortage
 
 # Seconds: three thousand files, or a few while the machine is so busy that they have to wait.
@@ -23,35 +24,43 @@ _FREE_S = 0.025
 _REST_FACTOR = 10
 _COARSE_NS = 20_000_000  # the kernel takes file times from a clock that ticks; 10 ms at 100 Hz
 
-# Environments, caches and what tools keep for themselves; dotfolders as well.
-_SKIPPED_FOLDERS = frozenset((".venv", "venv", "node_modules", "__pycache__"))
-# What an app itself or an editor writes while it works: a todo list in sqlite must not restart
-# the app on each entry. Dotfiles go the same way, but for the one with settings.
-_SKIPPED_FILES = re.compile(
-    r".*(?:\.(?:db|db-.*|sqlite.*|log|pyc|tmp|swp)|-(?:journal|wal|shm)|~)|\.(?!env$).*",
-    re.DOTALL | re.IGNORECASE,
-)
+_CODE = Watching()
 
-# Path below the app's folder -> time of change, size, inode.
-_Snapshot = dict[str, tuple[int, int, int]]
+# Path relative to the app's folder -> time of change, size, inode.
+Snapshot = dict[str, tuple[int, int, int]]
 
 
 class TreeWatch:
     """Watches the files below one folder, from the moment it is made."""
 
-    __slots__ = ("_clock", "_folder", "_rests_until", "_snapshot")
+    __slots__ = ("_clock", "_folder", "_rests_until", "_snapshot", "_watching", "changed_file")
 
     def __init__(
-        self, folder: str | Path, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        folder: str | Path,
+        watching: Watching = _CODE,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """`watching` says which files count."""
+        self.changed_file = ""  # what `changed` has found, relative to the folder
         self._folder = str(folder)
+        self._watching = watching
         self._clock = clock
         self._rests_until = float("-inf")
-        self._snapshot: _Snapshot = {}
+        self._snapshot: Snapshot = {}
         self._look()
 
     def __repr__(self) -> str:
         return f"TreeWatch({self._folder!r}, {len(self._snapshot)} files)"
+
+    def watch(self, watching: Watching) -> None:
+        """Go by another rule from now on; the files that it adds are known as they are now."""
+        before, self._watching = self._snapshot, watching
+        added = {path: None for path in watching.imported if path not in before}
+        for path in added:
+            with contextlib.suppress(OSError):
+                before[path] = _state(os.path.join(self._folder, path))
 
     def changed(self) -> bool:
         """Whether a file has changed since the last call. False, unseen, while a big tree rests."""
@@ -59,82 +68,94 @@ class TreeWatch:
             return False
         before = self._snapshot
         self._look()
-        return before != self._snapshot
+        self.changed_file = first_difference(before, self._snapshot)
+        return bool(self.changed_file)
 
     def _look(self) -> None:
         with contextlib.suppress(OSError):  # no descriptors: seen when there are some again
             self._snapshot = self._walk()
 
-    def _walk(self) -> _Snapshot:
+    def _walk(self) -> Snapshot:
         started = self._clock()
-        snapshot: _Snapshot = {}
-        _snap(self._folder, snapshot)
+        snapshot = snap(self._folder, self._watching)
         ended = self._clock()
         if ended - started > _FREE_S:
             self._rests_until = ended + (ended - started) * _REST_FACTOR
         return snapshot
 
 
-def files_below(folder: str | Path) -> frozenset[str] | None:
-    """The paths of the watched files below a folder; None where this machine cannot look."""
-    snapshot: _Snapshot = {}
+def first_difference(before: Snapshot, now: Snapshot) -> str:
+    """The path of a file that is new, gone or another one; empty where there is none."""
+    if before == now:
+        return ""
+    return min(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+
+
+def files_below(folder: str | Path, watching: Watching = _CODE) -> frozenset[str] | None:
+    """The watched files below a folder, relative to it; None where this machine cannot look."""
     try:
-        _snap(str(folder), snapshot)
+        return frozenset(snap(folder, watching))
     except OSError:
         return None
-    return frozenset(snapshot)
 
 
-def changed_since(folder: str | Path, wall_ns: int, known: Set[str] | None = None) -> bool:
-    """Whether a watched file below `folder` was changed, or put there, after that moment; or is
-    gone, of those that are `known`.
+def changed_since(
+    folder: str | Path, wall_ns: int, known: Set[str] | None = None, watching: Watching = _CODE
+) -> str:
+    """A watched file below `folder` that was changed, or put there, after that moment; or is
+    gone, of those that are `known`. "" where there is none, "." where this machine cannot look.
 
     Its time of change counts, not that of modification, which `cp -p` and `tar` set back.
     """
-    snapshot: _Snapshot = {}
     try:
-        _snap(str(folder), snapshot)
+        snapshot = snap(folder, watching)
     except OSError:  # no descriptors: better loaded once more than a change not seen
-        return True
-    if known is not None and not known <= snapshot.keys():
-        return True
-    return any(_changed_ns(path) > wall_ns - _COARSE_NS for path in snapshot)
+        return "."
+    gone = known - snapshot.keys() if known is not None else ()
+    changed = (path for path in snapshot if _changed_ns(folder, path) > wall_ns - _COARSE_NS)
+    return min(gone, default="") or next(changed, "")
 
 
-def _changed_ns(path: str) -> int:
+def _changed_ns(folder: str | Path, path: str) -> int:
     try:
-        return os.stat(path, follow_symlinks=False).st_ctime_ns
+        return os.stat(os.path.join(folder, path), follow_symlinks=False).st_ctime_ns
     except OSError:  # gone just now
         return 0
 
 
-def _snap(top: str, snapshot: _Snapshot) -> None:
-    """Enter all watched files below `top`. Links to folders count as files: loops have no end.
+def snap(top: str | Path, watching: Watching = _CODE) -> Snapshot:
+    """All watched files below `top`. Links to folders count as files: loops have no end.
 
     Raises OSError where this machine cannot look.
     """
-    folders = [top]
+    snapshot: Snapshot = {}
+    folders = [""]
     while folders:
+        folder = folders.pop()
         try:
-            with os.scandir(folders.pop()) as entries:
+            with os.scandir(os.path.join(top, folder)) as entries:
                 for entry in entries:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in _SKIPPED_FOLDERS and not entry.name.startswith("."):
-                            folders.append(entry.path)
-                    elif not _SKIPPED_FILES.fullmatch(entry.name):
-                        snapshot[entry.path] = _state(entry)
+                        if watching.enters(path):
+                            folders.append(path)
+                    elif watching.covers(path):
+                        snapshot[path] = _state(entry.path)
+                    elif entry.is_symlink() and entry.is_dir() and watching.enters(path):
+                        snapshot[path] = 0, 0, entry.stat().st_ino  # what lies in it is data
         except OSError as exc:
             if is_shortage(exc):
                 raise
             # Gone while it was walked, or not ours to read: as if there were nothing, so that the
             # walk sees it when it is back.
             continue
+    return snapshot
 
 
-def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+def _state(path: str) -> tuple[int, int, int]:
     """What tells a file from its next version; a link is what it leads to, or itself if to none."""
     try:
-        state = entry.stat()
+        state = os.stat(path)
     except OSError:
-        state = entry.stat(follow_symlinks=False)
+        state = os.stat(path, follow_symlinks=False)
     return state.st_mtime_ns, state.st_size, state.st_ino

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from buntime import __version__
 from buntime.core.access.publicroutes import Patterns
 from buntime.core.apps.app import App
+from buntime.core.apps.watching import Watching
 from buntime.core.config.effect import Effect
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options
@@ -53,6 +54,11 @@ class Found:
     routes: Patterns = field(default=Patterns(()), repr=False)
     options: Options | None = field(default=None, repr=False)
     is_bundled: bool = False
+
+    @property
+    def watching(self) -> Watching:
+        """Which files are its code."""
+        return Watching(self.manifest.app.watch if self.manifest is not None else ())
 
     def is_as(self, folder: Folder, effect: Effect) -> bool:
         """Whether it would be made again just so, but for the lines of the config file."""

@@ -137,7 +137,7 @@ class Life:
         interpreters = self._around.interpreters
 
         def find() -> tuple[Interpreter, frozenset[str] | None]:
-            return interpreters.find(app), files_below(found.folder)
+            return interpreters.find(app), files_below(found.folder, found.watching)
 
         self._around.loop.run_blocking(find, lambda told: self._on_found(coming, told))
 

@@ -169,17 +169,13 @@ class Plugins:
         asked, self._asked = self._asked, []
         settings, looker = self._live.now, self._looker
         read = [
-            (name, str(life.tried.folder), life.tried_ns, life.tried_files)
+            (name, (life.tried.folder, life.tried_ns, life.tried_files, life.tried.watching))
             for name, life in self.roster.lives.items()
             if life.tried is not None
         ]
 
         def look() -> tuple[Look, list[str]]:
-            changed = [
-                name
-                for name, folder, since_ns, files in read
-                if changed_since(folder, since_ns, files)
-            ]
+            changed = [name for name, known in read if changed_since(*known)]
             return looker.again(settings), changed + asked
 
         self._loop.run_blocking(look, self._on_look)

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from buntime.core.apps.app import App
 from buntime.core.apps.environment import worker_environment
 from buntime.core.apps.manifest import to_config
+from buntime.core.apps.watching import IMPORTED_MAX, Watching
 from buntime.core.plugins.services import caller_of_app, caller_of_plugin
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.sandbox.groups import limits
 from buntime.core.settings.load import Settings
-from buntime.server.apps.changes import TreeWatch
+from buntime.server.apps.changes import TreeWatch, changed_since
 from buntime.server.pool.calling import Caller
 from buntime.server.pool.cores import cores
 from buntime.server.pythons.identity import Identity
@@ -63,12 +64,15 @@ class Deployment:
         "state",
         "told_blocked",
         "watch",
+        "watching",
     )
 
-    def __init__(self, app: App, interpreter: Interpreter, watch: TreeWatch | None) -> None:
+    def __init__(self, app: App, interpreter: Interpreter, *, is_watched: bool = False) -> None:
+        """`is_watched`: each request looks whether a file has changed, as in development."""
         self.app = app
         self.interpreter = interpreter
-        self.watch = watch  # in development
+        self.watching = Watching(app.manifest.watch)
+        self.watch = TreeWatch(app.dir, self.watching) if is_watched else None
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
         self.told_blocked = False  # which variables are kept from it is logged once
         self.fallback: App | None = None  # who answers where this one cannot be loaded
@@ -82,15 +86,38 @@ class Deployment:
         """Whether the last boot of one of its workers failed."""
         return bool(self.state.boot_error)
 
+    @property
+    def stays(self) -> bool:
+        """Whether there are workers that have loaded it before a request comes."""
+        return self.app.manifest.ttl_s > 0 or self.app.manifest.prewarm > 0
+
     def has_workers(self) -> bool:
         """Whether a worker that has loaded the app serves it."""
         return any(
             w.boot.is_loaded and w.state not in HAS_LEFT for w in self.state.workers.values()
         )
 
+    def learn_files(self, imported: tuple[str, ...]) -> None:
+        """A worker has loaded it, and has imported these files of it."""
+        known = self.watching.imported
+        if len(known) < IMPORTED_MAX and not known.issuperset(imported):
+            known = known.union(imported)
+            self.watching = Watching(self.app.manifest.watch, known)
+            if self.watch is not None:
+                self.watch.watch(self.watching)
+
+    def has_changed_files(self) -> bool:
+        """Whether its code may be another one than workers have loaded. Waits for the disk."""
+        return bool(changed_since(self.app.dir, self.made_ns, watching=self.watching))
+
     def may_change(self) -> bool:
         """Whether `has_changed` is to be asked: in development, or after a boot that failed."""
         return self.watch is not None or bool(self.state.boot_error)
+
+    @property
+    def changed_file(self) -> str | None:
+        """What made `has_changed` true, if it was a file of the code; relative to its folder."""
+        return self.watch.changed_file or None if self.watch is not None else None
 
     def has_changed(self, app: App, interpreter: Interpreter) -> bool:
         """Whether `app` on `interpreter` needs a new deployment; a changed file is told once."""
@@ -171,6 +198,7 @@ def _make_init(
         "development": settings.is_development,
         "concurrency": app.manifest.concurrency,
         "tells_busy": deployment.state.spreads,
+        "tells_files": deployment.stays and app.plugin is None,
         "user": becomes and {"uid": becomes.uid, "gid": becomes.gid, "groups": becomes.groups},
     }
     if app.plugin is not None:

@@ -14,7 +14,6 @@ from buntime.core.pool.decisions import Decision
 from buntime.core.pool.rollout import Placement, Rollout, is_meant
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import AppState
-from buntime.server.apps.changes import TreeWatch
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
 from buntime.server.pool.deployment import Deployment
@@ -121,6 +120,7 @@ class Deployments:
                     "app changed",
                     app=deployment.app.name,
                     version=deployment.app.version,
+                    file=replaced.changed_file,
                 )
             self.drop(replaced)
         self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
@@ -193,9 +193,8 @@ class Deployments:
     # How it is done
 
     def _make(self, app: App, interpreter: Interpreter) -> Deployment:
-        watches = self._is_development and app.plugin is None
-        watch = TreeWatch(app.dir) if watches else None
-        deployment = Deployment(app, interpreter, watch)
+        is_watched = self._is_development and app.plugin is None
+        deployment = Deployment(app, interpreter, is_watched=is_watched)
         self.by_state[deployment.state] = deployment
         return deployment
 

@@ -76,6 +76,7 @@ class Reactions:
         decisions = self._scheduler.loaded(worker.number, asked or said.concurrency, now)
         if deployment is None or not record.boot.is_loaded:
             return
+        deployment.learn_files(said.files)
         self._supervisor.stop_boot_timer(worker.number)
         worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)

@@ -69,6 +69,7 @@ def test_the_defaults() -> None:
         inject_base=None,
         cookie_path="base",
         uses=(),
+        watch=(),
     )
     assert default_manifest(10 * MB) == expected
 
@@ -124,6 +125,7 @@ def test_all_keys() -> None:
         injectBase: false
         cookiePath: as-is
         uses: [kv, mail, kv]
+        watch: [rates.json, "!uploads/**", rates.json]
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -157,6 +159,7 @@ def test_all_keys() -> None:
         inject_base=False,
         cookie_path="as-is",
         uses=("kv", "mail"),
+        watch=("rates.json", "!uploads/**"),
     )
 
 
@@ -254,6 +257,13 @@ def test_it_cannot_be_changed() -> None:
         ("publicRoutes: [/a**]", "publicRoutes: '/a**': write \"**\" alone between two slashes"),
         ("uses: kv", "uses: 'kv' is not a list; write one like [kv, mail]"),
         ("uses: [k/v]", "uses: 'k/v' is not a service; begin with a letter"),
+        (
+            "watch: data",
+            "watch: 'data' is not a list; write one like [rates.json, \"!uploads/**\"]",
+        ),
+        ("watch: ['!']", "watch: '!' names no file"),
+        ("watch: [../x]", "watch: '/../x' has an empty or a dot segment"),
+        (f"watch: [{'a*' * 2049}]", "watch: its patterns have more than 4096 characters together"),
         ("env: [A]", "env: a list is not a mapping"),
         ("env: {A-B: x}", "env: 'A-B' is not a name"),
         ("env: {A: }", 'env: A: nothing is not text; write "" for an empty one'),
@@ -364,6 +374,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "injectBase": st.none() | st.booleans(),
         "cookiePath": st.sampled_from(["base", "as-is"]),
         "uses": st.lists(st.sampled_from(["kv", "mail"])),
+        "watch": st.lists(st.sampled_from(["*.json", "!uploads/**", "a/b.txt"])),
     },
 )
 

@@ -41,6 +41,19 @@ _text = pathlib.Path("page.html").read_text()  # once, as template engines do
 def text():
     return _text
 """
+LOADER = """
+import importlib.util, sys
+from importlib.machinery import SourceFileLoader
+from buntime import Response
+
+loader = SourceFileLoader("rules", __file__.replace("app.py", "rules.dsl"))
+rules = importlib.util.module_from_spec(importlib.util.spec_from_loader("rules", loader))
+sys.modules["rules"] = rules
+loader.exec_module(rules)
+
+def fetch(request):
+    return Response(rules.NAME)
+"""
 FILES = {
     "app.py": APP.replace("CODE", "one"),
     "template.py": TEMPLATE,
@@ -200,13 +213,17 @@ def test_changes_under_load_lose_no_request(development: Served) -> None:
         "data.db",
         "data.sqlite3-journal",
         "out.log",
+        "uploads/1.json",
+        "state.json",
+        "notes/today.md",
+        "pages/wiki.html",
     ],
 )
 def test_what_tools_and_apps_write_does_not_count(development: Served, path: str) -> None:
     """Changes of environments, caches, repositories and data leave the worker alone."""
     folder = development.apps / "quiet"
     if not folder.exists():
-        new_app(development, "quiet", ttl=600)
+        new_app(development, "quiet", ttl=600, watch=["!pages/**"])
     before = development.ask("quiet")
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text("something")
@@ -215,6 +232,28 @@ def test_what_tools_and_apps_write_does_not_count(development: Served, path: str
     assert development.ask("quiet") == before
     (folder / path).unlink()
     assert development.ask("quiet") == before
+
+
+def test_the_log_names_the_file(development: Served) -> None:
+    """Who wonders why an app was loaded again is told what has changed; `watch` adds files."""
+    folder = new_app(development, "named", ttl=600, watch=["rates.json"])
+    before = development.ask("named")["pid"]
+    (folder / "rates.json").write_text("{}")
+    assert development.ask("named")["pid"] != before
+    development.runtime.wait_for_record("app.changed", app="named", file="rates.json")
+    replace(folder / "parts/part.py", "one", "two")
+    assert development.ask("named")["part"] == "part two"
+    development.runtime.wait_for_record("app.changed", app="named", file="parts/part.py")
+
+
+def test_what_a_loader_has_imported_counts(development: Served) -> None:
+    """A file is code where a worker has imported it, whatever its name is."""
+    folder = new_app(development, "loader", ttl=600)
+    (folder / "rules.dsl").write_text("NAME = 'by rules'\n")
+    (folder / "app.py").write_text(LOADER)
+    assert fetch(development.runtime, "/loader/").body == b"by rules"
+    (folder / "rules.dsl").write_text("NAME = 'by other rules'\n")
+    assert fetch(development.runtime, "/loader/").body == b"by other rules"
 
 
 def test_own_imports_do_not_count(development: Served) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from buntime.core.apps.watching import Watching
 from buntime.server.apps.changes import TreeWatch, changed_since, files_below
 from tests.support.shortage import no_descriptors
 
@@ -49,10 +50,11 @@ def test_a_change_is_told_once(app: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["new.py", "new.txt", "lib/new.css", "a/b/c/new.html", ".env", "buntime.yaml", "x.dbx"]
+    "name",
+    ["new.py", "requirements.txt", "lib/new.css", "a/b/c/new.html", ".env", "buntime.yaml", "x.SO"],
 )
 def test_new_and_removed_files(app: Path, name: str) -> None:
-    """Any file counts, in any folder: code, templates, settings."""
+    """Code, templates and settings count, in any folder."""
     tree = watch(app)
     file = write(app / name, "")
     assert tree.changed()
@@ -103,10 +105,11 @@ def test_renames(app: Path) -> None:
             "x.sqlite-shm",
         ),
         *("x-journal", "x-wal", "x-shm", "logs/app.log", "x.pyc", "x.tmp", "app.py~", "DATA.DB"),
+        *("uploads/1.json", "state.json", "new.txt", "x.dbx", "x.csv", "data/x.bin", "app.lock"),
     ],
 )
 def test_what_is_not_watched(app: Path, name: str) -> None:
-    """Environments, caches, dotfiles, and what an app or an editor writes are no changes."""
+    """Environments, caches, dotfiles, and data that an app or an editor writes are no changes."""
     tree = watch(app)
     write(app / name, "x")
     assert not tree.changed()
@@ -234,3 +237,35 @@ def test_what_cannot_be_looked_at_is_not_known(app: Path) -> None:
     """Then nothing of it is gone."""
     with no_descriptors():
         assert files_below(app) is None
+
+
+def test_what_a_manifest_adds_and_leaves_out(app: Path) -> None:
+    """`watch` names more files, and others that never count; such folders are not walked."""
+    tree = TreeWatch(app, Watching(["rates.json", "!pages/**"]), clock=lambda: 0.0)
+    write(app / "pages/wiki/one.html", "")
+    assert not tree.changed()
+    write(app / "deep/rates.json", "")
+    assert (tree.changed(), tree.changed_file) == (True, "deep/rates.json")
+
+
+def test_what_a_worker_has_imported(app: Path) -> None:
+    """It counts whatever its name is, from the moment at which it is told."""
+    write(app / "lib/rules.dsl", "one")
+    tree = watch(app)
+    write(app / "lib/rules.dsl", "three")
+    assert not tree.changed()
+    tree.watch(Watching((), ["lib/rules.dsl", "../elsewhere", "gone.dsl"]))
+    assert not tree.changed()
+    write(app / "lib/rules.dsl", "fourth")
+    assert (tree.changed(), tree.changed_file) == (True, "lib/rules.dsl")
+
+
+def test_what_is_put_into_a_linked_folder(
+    app: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Uploads lie in such ones: only where the link leads counts."""
+    elsewhere = tmp_path_factory.mktemp("uploads")
+    (app / "uploads").symlink_to(elsewhere)
+    tree = watch(app)
+    write(elsewhere / "new.py", "")
+    assert not tree.changed()

@@ -119,7 +119,7 @@ class Company:
     def adopt(self, source: str, **manifest: Any) -> Deployment:
         write_app(self.folder, {"app.py": source})
         app = make_app(folder=self.folder, **manifest)
-        deployment = Deployment(app, running_interpreter(), None)
+        deployment = Deployment(app, running_interpreter())
         self.supervisor.adopt(1, deployment)
         return deployment
 

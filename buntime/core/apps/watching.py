@@ -1,0 +1,88 @@
+"""Which files of an app's folder are its code, so that a change of one means a changed app.
+
+    app.py, lib/shop.py, native.so         code
+    templates/page.html, style.css         what code reads once, and keeps
+    settings.toml, .env, requirements.txt  settings
+    uploads/1.json, state.json, notes.txt  data: what an app writes while it works
+    data/rates.json, imported by a loader  code nevertheless: a worker has told so
+
+The manifest's `watch` adds files, and leaves some out ("!uploads/**"); what is left out stays so.
+Paths are relative to the app's folder, with "/" between their segments.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+from buntime.core.access.paths import inner_path
+from buntime.core.access.publicroutes import Patterns
+
+# What authors write and programs do not. JSON, CSV, text and pictures are data as often as not.
+_CODE = "py pyi pyx pyd so pth"
+_TEMPLATES = (
+    "html htm xhtml jinja jinja2 j2 mako mak tmpl tpl pt liquid mustache hbs djhtml "
+    "css scss sass less js mjs ts jsx tsx vue svelte mo po graphql gql proto"
+)
+_SETTINGS = "toml ini cfg conf yaml yml sql"
+_SUFFIXES = "|".join(f"{_CODE} {_TEMPLATES} {_SETTINGS}".split())
+_OF_CODE = re.compile(
+    rf"(?:.*/)?(?:[^./][^/]*\.(?:{_SUFFIXES})|\.env|"
+    r"(?:requirements|pylock|uv|poetry|pdm|pipfile)[^/]*\.(?:txt|lock))",
+    re.DOTALL | re.IGNORECASE,
+)
+# Environments, caches and what tools keep for themselves; dotfolders as well.
+_SKIPPED_FOLDERS = frozenset((".venv", "venv", "node_modules", "__pycache__"))
+IMPORTED_MAX = 4096  # files that a worker may tell of
+_PATH_MAX_CHARS = 1024
+
+
+class Watching:
+    """The rule of one app; two with the same keys of the manifest are alike."""
+
+    __slots__ = ("_added", "_left_out", "imported")
+
+    def __init__(self, patterns: Iterable[str] = (), imported: Collection[str] = ()) -> None:
+        """`patterns` are those of `watch`, `imported` the files that a worker has imported."""
+        patterns = tuple(patterns)
+        self.imported = frozenset(path for path in imported if _is_of_the_app(path))
+        self._added = Patterns([_rooted(each) for each in patterns if each[0] != "!"])
+        self._left_out = Patterns([_rooted(each[1:]) for each in patterns if each[0] == "!"])
+
+    def __repr__(self) -> str:
+        return f"Watching({len(self.imported)} imported)"
+
+    def covers(self, path: str) -> bool:
+        """`"lib/shop.py"` -> True: whether it is part of the code."""
+        return not self._left_out.cover(f"/{path}") and (
+            path in self.imported
+            or _OF_CODE.fullmatch(path) is not None
+            or self._added.cover(f"/{path}")
+        )
+
+    def enters(self, folder: str) -> bool:
+        """`"lib/deep"` -> True: whether there may be such files below a folder."""
+        return not (_is_skipped(folder.rpartition("/")[2]) or self._left_out.cover(f"/{folder}/"))
+
+
+def checked_imports(told: object) -> tuple[str, ...]:
+    """The files that a worker says to have imported. Raises ValueError: it is not trusted."""
+    if not isinstance(told, list) or len(told) > IMPORTED_MAX:
+        raise ValueError("imported files that are no list, or too many")
+    for path in told:
+        if type(path) is not str or not 0 < len(path) <= _PATH_MAX_CHARS:
+            raise ValueError("an imported file that is no path")
+    return tuple(told)
+
+
+def _is_of_the_app(path: str) -> bool:
+    *folders, _ = path.split("/")
+    is_inside = inner_path(path) == path
+    return is_inside and "site-packages" not in folders and not any(map(_is_skipped, folders))
+
+
+def _is_skipped(name: str) -> bool:
+    return name in _SKIPPED_FOLDERS or name[:1] == "."
+
+
+def _rooted(pattern: str) -> str:
+    """`"*.json"` counts in every folder, as in .gitignore, and `"data/*.json"` in that one."""
+    return f"/**/{pattern}" if "/" not in pattern else f"/{pattern.lstrip('/')}"
