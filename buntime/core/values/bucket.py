@@ -40,6 +40,11 @@ class TokenBucket:
         self._refill(now)
         return self._tokens >= 1
 
+    def is_full(self, now: float) -> bool:
+        """Is nothing missing of the burst?"""
+        self._refill(now)
+        return self._tokens >= self._burst
+
     def wait_s(self, now: float) -> float:
         """Seconds until there is a whole token."""
         self._refill(now)

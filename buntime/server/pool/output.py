@@ -1,28 +1,26 @@
 """What a worker prints: read in bounded pieces, cut into lines, and counted where it is too much.
 
 An app may print without end, and children of it may hold its pipes when it has died. So a turn of
-the loop takes one piece of each stream, `_LINES_PER_TURN` lines of it at most, and what is more
-waits for the next turn while the stream is not read. In the long run a worker has a budget of
-lines and bytes; beyond it lines are counted and dropped, the stream is read a few times a second,
-and the app's writes wait as they do for any slow reader.
+the loop takes one piece of each stream, makes `_LINES_PER_TURN` lines of it at most, and what is
+more waits for the next turn while the stream is not read. In the long run a worker has a budget of
+lines and bytes, and so have all workers of an app together, as one that dies is replaced by one
+with a budget of its own. Beyond them lines are counted and dropped, the stream is read a few times
+a second, and the app's writes wait as they do for any slow reader.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from buntime.core.telemetry.records import LineSplitter
-from buntime.core.values.bucket import TokenBucket
 from buntime.server.loop import READ, Loop, Timer
+from buntime.server.pool.allowance import Allowance, worker_allowance
 from buntime.server.pool.unread import unread_bytes
 
-LINES_PER_S = 1000.0  # of one worker; a line costs the loop 20 us
-LINES_BURST = 10_000.0
-BYTES_PER_S = 1024.0 * 1024
-BYTES_BURST = 8.0 * 1024 * 1024
 _LINES_PER_TURN = 100
 _READ_BYTES = 64 * 1024
+_LAST_BYTES_MAX = 256 * 1024  # that are taken of a dead worker's pipe, which it may have enlarged
 _PAUSE_S = 0.05  # between two reads of a stream beyond its budget
 _TELL_S = 5.0  # between two reports of what was dropped
 
@@ -37,21 +35,25 @@ class OutputBudget:
         """`on_dropped` gets how many lines and bytes were dropped since its last call."""
         self._loop = loop
         self._on_dropped = on_dropped
-        self._lines = TokenBucket(rate=LINES_PER_S, burst=LINES_BURST, now=loop.now)
-        self._bytes = TokenBucket(rate=BYTES_PER_S, burst=BYTES_BURST, now=loop.now)
+        self._own = worker_allowance(loop.now)
+        self._shared: Allowance | None = None
         self._dropped_lines = 0
         self._dropped_bytes = 0
         self._telling: Timer | None = None
 
+    def share(self, allowance: Allowance) -> None:
+        """From now on what all workers of an app may print counts as well."""
+        self._shared = allowance
+
     def is_spent(self) -> bool:
         now = self._loop.now
-        return not (self._lines.has(now) and self._bytes.has(now))
+        return self._own.is_spent(now) or (self._shared is not None and self._shared.is_spent(now))
 
     def take(self, lines: int, size_bytes: int) -> int:
         """Take a piece of so many lines and bytes; returns how many of the lines are covered."""
         now = self._loop.now
-        self._bytes.spend(size_bytes, now)
-        return self._lines.take(lines, now)
+        covered = self._own.take(lines, size_bytes, now)
+        return covered if self._shared is None else self._shared.take(covered, size_bytes, now)
 
     def drop(self, lines: int, size_bytes: int) -> None:
         """Count what is not logged; it is told of soon."""
@@ -84,7 +86,8 @@ class Output:
         self._on_line = on_line
         self._budget = budget
         self._splitter = LineSplitter()
-        self._lines: deque[str] = deque()  # of the last piece, not handed on yet
+        # what no lines are made of yet; for what is not covered, its last byte stands
+        self._pieces: deque[tuple[bytes, bool]] = deque()
         self._is_open = True
         self._is_watched = True
         self._is_going_on = False  # `_go_on` will be called
@@ -103,7 +106,7 @@ class Output:
         ever. The lines are handed on over as many turns as they take; `on_end` may come at once.
         """
         self._on_end = on_end
-        left = unread_bytes(self._fd) if self._is_open else 0
+        left = min(unread_bytes(self._fd), _LAST_BYTES_MAX) if self._is_open else 0
         while left > 0 and (taken := self._read(min(left, _READ_BYTES))):
             left -= taken
         self.abort()
@@ -116,7 +119,6 @@ class Output:
         self._is_open = False
         self._unwatch()
         self._pipe.close()
-        self._lines.extend(self._splitter.flush())
         self._hand_on()
 
     def _read(self, size_bytes: int) -> int:
@@ -125,31 +127,51 @@ class Output:
             data = os.read(self._fd, size_bytes)
         except BlockingIOError:
             return 0
-        if not data:
-            self.abort()
-        elif self._budget.is_spent():
-            self._budget.drop(self._splitter.skip(data), len(data))
-            self._pause(_PAUSE_S)
+        if data:
+            self._keep_covered(data)
+            self._hand_on()
         else:
-            lines = self._splitter.feed(data)
-            covered = self._budget.take(len(lines), len(data))
-            self._lines.extend(lines[:covered])
-            if covered < len(lines):
-                beyond = lines[covered:]
-                self._budget.drop(len(beyond), sum(map(len, beyond)) + len(beyond))
-                self._pause(_PAUSE_S)  # else it would be read again for each token that comes in
-            else:
-                self._hand_on()
+            self.abort()
         return len(data)
+
+    def _keep_covered(self, data: bytes) -> None:
+        """Keep what the budget covers of a piece, and count the rest of it."""
+        budget, lines = self._budget, data.count(b"\n")
+        covered = size = 0
+        if not budget.is_spent():
+            covered = budget.take(lines, len(data))
+            size = len(data) if covered == lines else _size_of_lines(data, covered)
+        if size:
+            self._pieces.append((data[:size], True))
+        if size < len(data):
+            budget.drop(lines - covered, len(data) - size)
+            self._pieces.append((data[-1:], False))
+            self._pause(_PAUSE_S)  # else it would be read again for each token that comes in
 
     def _hand_on(self) -> None:
         """Hand on a turn's lines. With more of them left, nothing is read before they are gone."""
         if self._is_going_on:
             return
-        for _ in range(min(_LINES_PER_TURN, len(self._lines))):
-            self._on_line(self._name, self._lines.popleft())
-        if self._lines:
+        left = _LINES_PER_TURN
+        while self._pieces and left > 0:
+            data, is_covered = self._pieces.popleft()
+            if not is_covered:
+                self._splitter.skip(data)
+                continue
+            size = _size_of_lines(data, left)
+            if size < len(data):
+                self._pieces.appendleft((data[size:], True))
+            lines = self._splitter.feed(data[:size])
+            left -= len(lines)
+            self._tell(lines)
+        if self._pieces:
             self._pause(0)
+        elif not self._is_open:
+            self._tell(self._splitter.flush())
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._on_line(self._name, line)
 
     def _pause(self, seconds: float) -> None:
         self._unwatch()
@@ -178,3 +200,9 @@ class Output:
         if self._is_watched:
             self._is_watched = False
             self._loop.unregister(self._fd)
+
+
+def _size_of_lines(data: bytes, most: int) -> int:
+    """How many bytes the first so many lines take."""
+    parts = data.split(b"\n", most)
+    return len(data) if len(parts) <= most else len(data) - len(parts[-1])

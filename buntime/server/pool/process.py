@@ -20,6 +20,7 @@ from functools import partial
 
 from buntime.server.defence.ownthread import confined
 from buntime.server.loop import Loop
+from buntime.server.pool.allowance import Allowance
 from buntime.server.pool.output import Dropped, Line, Output, OutputBudget
 from buntime.server.pool.stacks import Stacks
 from buntime.server.pythons.identity import Identity, options_of
@@ -99,6 +100,10 @@ class Process:
                 return int(statm.read().split()[1]) * _PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return 0
+
+    def share_output(self, allowance: Allowance) -> None:
+        """What all workers of its app may print counts as well."""
+        self._budget.share(allowance)
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""

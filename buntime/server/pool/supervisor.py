@@ -14,6 +14,7 @@ from buntime.core.telemetry.meters import Cause
 from buntime.core.values.tally import Tally
 from buntime.server.defence.shortage import is_start_shortage
 from buntime.server.loop import Loop, Timer
+from buntime.server.pool.allowance import Allowances
 from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.deployment import Deployment, SpareKey, caller_of, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
@@ -70,6 +71,7 @@ class Supervisor:
         self._stats = stats
         self._sandboxes = sandboxes
         self._boot_timers: dict[int, Timer] = {}
+        self._allowances = Allowances()
         self._shortages = Tally(every_s=_TELL_S)
         self._orphans = Orphans(log)
         self.groups = Groups(settings.cgroup, log.warn)
@@ -145,6 +147,7 @@ class Supervisor:
                 "environment variables withheld from the app's workers",
                 names=list(init.blocked),
             )
+        worker.process.share_output(self._allowances.of(app.name, self._loop.now))
         worker.memory_max_bytes = app.manifest.max_memory_bytes or 0
         worker.calling.connect(self.board, caller_of(app))
         if deployment.limits:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from buntime.core.telemetry.records import LineSplitter
 from buntime.server.loop import Loop
-from buntime.server.pool.output import LINES_BURST, Output, OutputBudget
+from buntime.server.pool.allowance import LINES_BURST, Allowances
+from buntime.server.pool.output import Output, OutputBudget
 from tests.support.harness import wait_until
 
 
@@ -121,3 +126,53 @@ def test_drain_takes_what_is_there_and_no_more(loop: Loop, stream: Stream) -> No
     end.set()
     writer.join()
     assert stream.lines[0] == "last words"
+
+
+def test_a_worker_that_dies_leaves_no_fresh_budget(loop: Loop) -> None:
+    """Workers of an app that die one after the other print no more together than it may."""
+    allowances = Allowances()
+    logged = 0
+    for _ in range(6):
+        stream = Stream(loop)
+        stream.budget.share(allowances.of("shop", loop.now))
+        ended: list[bool] = []
+        os.write(stream.writing, b"\n" * 20_000)
+        stream.output.finish(partial(ended.append, True))
+        while not ended:  # at most 200 turns, none of which waits
+            loop.run_once(0.1)
+        stream.budget.tell()
+        assert len(stream.lines) + stream.dropped_lines == 20_000
+        logged += len(stream.lines)
+        os.close(stream.writing)
+    assert logged < 3 * LINES_BURST
+
+
+def test_a_turn_makes_no_more_lines_than_it_hands_on(
+    loop: Loop, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece of 64 KiB is not made into 65,536 texts at once: that alone takes 12 ms."""
+    made: list[int] = []
+    feed = LineSplitter.feed
+
+    def count(self: LineSplitter, data: bytes) -> list[str]:
+        lines = feed(self, data)
+        made.append(len(lines))
+        return lines
+
+    monkeypatch.setattr(LineSplitter, "feed", count)
+    os.write(stream.writing, b"\n" * 60_000)
+    while len(stream.lines) < LINES_BURST:
+        loop.run_once(0.1)
+    assert max(made) <= 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes cannot be enlarged there")
+def test_a_dead_workers_pipe_is_read_to_a_bound(loop: Loop, stream: Stream) -> None:
+    """A pipe that its worker has enlarged holds up nobody when it dies."""
+    size = fcntl.fcntl(stream.writing, fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.set_blocking(stream.writing, False)
+    assert os.write(stream.writing, b"y" * size) == size
+    ended: list[bool] = []
+    stream.output.finish(lambda: ended.append(True))
+    wait_until(lambda: loop.run_once(0.1) or ended, what="the end")
+    assert sum(map(len, stream.lines)) == 256 * 1024
