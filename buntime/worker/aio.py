@@ -10,7 +10,7 @@ import os
 import warnings
 
 from buntime.worker.engine import Engine
-from buntime.worker.exchange import ENDED, Exchange
+from buntime.worker.exchange import ENDED, SENT, Exchange
 from buntime.worker.hooks import await_hook
 from buntime.worker.outlet import Outlet
 from buntime.worker.precision import make_precise
@@ -64,6 +64,8 @@ class AsyncExchange(Exchange):
         else:
             for _ in self.flow(body, end=end):
                 await self.news()
+        if not body and not end and self.stage is SENT:
+            await asyncio.sleep(0)  # or who sends nothing, again and again, would hear of nothing
         if not end and self.outlet.is_full:
             await self.outlet.drain()
 

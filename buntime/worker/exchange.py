@@ -229,11 +229,18 @@ class Exchange:
                 yield
 
     def send(self, piece: bytes | memoryview, *, end: bool) -> None:
-        """Send a piece that fits, behind the head if that is still held."""
+        """Send a piece that fits, behind the head if that is still held.
+
+        An empty one asks whether anybody is there, as some generators do while they wait.
+        """
         if self._status in _WITHOUT_BODY:
             piece = b""
         size = len(piece)
-        if not size and (self.stage is ENDED or (self.stage is SENT and not end)):
+        if not size and self.stage is ENDED:
+            return
+        if self.gone and not end:
+            raise self.departure()
+        if not size and self.stage is SENT and not end:
             return
         if self.stage is ENDED:
             raise ValueError("the response has ended; its body has more bytes")
@@ -254,8 +261,6 @@ class Exchange:
             message = {"type": BODY, "id": self.id, "end": end}
         if size:
             message["size"] = size
-        if self.gone and not end:
-            raise self.departure()
         self._sent += size
         self._send_message(message, piece)
         self.stage = SENT

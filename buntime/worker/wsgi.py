@@ -86,12 +86,14 @@ class Answer:
         return self.write
 
     def write(self, piece: bytes) -> None:
-        """Send a piece at once."""
+        """Send a piece at once. An empty one is not sent: it asks whether anybody is there."""
         if not isinstance(piece, bytes):
             raise TypeError(f"WSGI: a piece of the body must be bytes, not {_type(piece)}")
         if piece:
             self._start()
             self._exchange.write(piece, end=self._exchange.ends_with(piece))
+        elif self._exchange.is_cancelled():
+            raise self._exchange.departure()
 
     def send_all(self, pieces: Iterable[bytes]) -> None:
         """Send a body that is all there, in one message if it is small."""

@@ -257,6 +257,96 @@ def test_cancel_reaches_a_slow_stream(shop: Workshop, concurrency: int | None) -
     eventually(lambda: worker.stdout == "closed\n")
 
 
+_NOTHINGS = """
+    def pieces():
+        print("begun")
+        try:
+            while True:
+                yield b""
+        finally:
+            print("closed")
+"""
+NOTHING = {
+    "fetch": f"""
+    from buntime import Response
+    {_NOTHINGS}
+    def fetch(request):
+        return Response(pieces())
+    """,
+    "fetch_of_known_length": f"""
+    from buntime import Response
+    {_NOTHINGS}
+    def fetch(request):
+        return Response(pieces(), headers={{"content-length": "5"}})
+    """,
+    "wsgi_without_body": f"""
+    {_NOTHINGS}
+    def app(environ, start_response):
+        start_response("204 No Content", [])(b"first")
+        return pieces()
+    """,
+    "wsgi_before_its_head": f"""
+    {_NOTHINGS}
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return pieces()
+    """,
+    "wsgi_behind_its_head": f"""
+    {_NOTHINGS}
+    def app(environ, start_response):
+        start_response("200 OK", [])(b"first")
+        return pieces()
+    """,
+    "wsgi_by_write": """
+    def app(environ, start_response):
+        write = start_response("200 OK", [])
+        print("begun")
+        try:
+            while True:
+                write(b"")
+        finally:
+            print("closed")
+    """,
+    "async_fetch": f"""
+    from buntime import Response
+    {_NOTHINGS.replace("def pieces", "async def pieces")}
+    async def fetch(request):
+        return Response(pieces())
+    """,
+    "sync_pieces_of_async_fetch": f"""
+    from buntime import Response
+    {_NOTHINGS}
+    async def fetch(request):
+        return Response(pieces())
+    """,
+    "asgi": """
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200})
+        print("begun")
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+        finally:
+            print("closed")
+    """,
+}
+
+
+@pytest.mark.parametrize("concurrency", [None, 1])
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_stream_of_nothing_hears_of_it(
+    shop: Workshop, kind: str, concurrency: int | None
+) -> None:
+    """Who asks for nothing but whether anybody is there, by pieces without a byte, is told."""
+    worker = shop.start(NOTHING[kind], concurrency=concurrency)
+    number = worker.request()
+    eventually(lambda: worker.stdout)
+    worker.cancel(number)
+    assert worker.answer(number).error == "ClientGone: the client has closed the connection"
+    eventually(lambda: worker.stdout == "begun\nclosed\n")
+
+
 def test_cancelled_async_handler(shop: Workshop) -> None:
     """An async handler's task is cancelled, wherever it waits; cleaning up may take its time."""
     source = """
