@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from buntime.wire import Message
     from buntime.worker.lifespan import Application, Event, Scope
 
+# What ends at the runtime, and says what the handshake was: python-socketio goes by it.
+_HANDSHAKE = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 # For what the app sends where it has no place.
 _WHEN = {
     NEW: "before websocket.accept",
@@ -100,9 +102,10 @@ class SocketCall:
 
 
 def scope_of_websocket(head: Message, state: dict[str, Any]) -> Scope:
-    """Return the scope of a WebSocket."""
+    """Return the scope of a WebSocket; its fields have all those of the handshake."""
     scope = scope_of(head, state)
     del scope["method"]
+    scope["headers"] += _HANDSHAKE
     return scope | {
         "type": "websocket",
         "scheme": scheme_of(head),

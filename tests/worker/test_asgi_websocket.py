@@ -21,6 +21,7 @@ async def app(scope, receive, send):
     assert len(shared) == 1
     headers = scope.pop("headers")
     assert [pair for pair in headers if pair[0] == b"x-a"] == [(b"x-a", b"1"), (b"x-a", b"\\xe9")]
+    assert headers[-2:] == [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
     assert scope == {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
