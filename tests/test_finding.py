@@ -117,7 +117,7 @@ PAIRS = [
             "to a static site, or to workers?"
         ),
         "server/pipeline.py",
-        "_find_app",
+        "handle",
     ),
     (
         (

@@ -44,7 +44,8 @@ CONCERNS = {
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool plugins admin steps.py pipeline.py lifetime runtime.py"
+        "sites http1 websocket pool plugins admin steps.py routes.py pipeline.py lifetime "
+        "runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders

@@ -4,34 +4,35 @@ The order stands in `Pipeline.__init__`, and in docs/architecture.md. A step ref
 raising an `HttpError`, which is answered as one.
 
 Before they come here, requests have an id and a known sender. An app's steps are made once for each
-`App`, see `steps`; they are dropped with it, and when settings change. Which app a path leads to is
-found out once for each edition of the catalog, which lasts a second at most.
+`App`, see `steps`; they are dropped with it, and when settings change. Which app a host and a path
+lead to is said by `routes`. At a host that an app names every path is its own, but for
+`/.well-known/buntime`.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
-from buntime.core.apps.router import RESERVED, Target, split_target
+from buntime.core.apps.hosts import Claim
+from buntime.core.apps.router import RESERVED, Target
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Facts
-from buntime.server.plugins.failing import all_closed, unavailable
+from buntime.server.plugins.failing import all_closed
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.way import Plugins
 from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
+from buntime.server.routes import Routes
 from buntime.server.steps import (
     AppStep,
     access_step,
-    app_not_found,
     cookie_step,
     page_step,
     pool_step,
@@ -41,22 +42,16 @@ from buntime.server.steps import (
 )
 from buntime.server.telemetry.logs import Log
 
-_ROUTES_MAX = 256  # paths whose route is remembered
-_PATH_MAX = 512  # characters of each
-
 # A hook of stage access may use who asks; a key is checked before it, and is not shown to it.
 _BEFORE_ACCESS = frozenset({"identity"})
 _BEHIND_ACCESS = frozenset({"access", "content"})
 
+# What stays the runtime's at a host that is an app's.
+_OWN = "/.well-known/buntime"
+_HEALTH = f"{_OWN}/health"
+_WELL_KNOWN = "/.well-known/"
+
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-
-
-class _Route(NamedTuple):
-    """Where requests for a path go."""
-
-    app: App
-    target: Target
-    steps: tuple[AppStep, ...]
 
 
 class Pipeline:
@@ -75,7 +70,6 @@ class Pipeline:
         hooking: Hooking,
     ) -> None:
         self._api_prefix = live.now.api_prefix
-        self._catalog = catalog
         self._api = api
         self._log = log
         recheck_s = 0.0 if live.now.is_development else 1.0
@@ -97,12 +91,18 @@ class Pipeline:
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()
         # What the second character of a reserved target can be. Most targets have another one.
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
-        self._routes: dict[str, _Route] = {}  # by path, of one edition of the catalog
-        self._edition = 0
+        self._health = ("/health", f"{self._api_prefix}/api/health", _HEALTH)
+        self._routes = Routes(catalog, plugins, live, warn=log.warn, steps_of=self._steps_of)
+        # Looks the route of a path up that was asked for lately; a reserved path has none.
+        self._known_route = self._routes.known
         self._is_hooked = False  # has a plugin a say before the app is known?
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
+
+    def prepare(self, now: float) -> None:
+        """Find out which hosts apps have, and tell what is wrong with that."""
+        self._routes.prepare(now)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
@@ -111,13 +111,16 @@ class Pipeline:
                 raise _misdirected()
             route = self._known_route(exchange)
             if route is None:
-                if self._answer_reserved(exchange):
+                # Health is told however long a look at the disk would take.
+                is_health = exchange.head.path.startswith(self._health)
+                claim = self._routes.claim_of(exchange, looks=not is_health)
+                if self._answer_reserved(exchange, claim):
                     return
-                if self._is_hooked and self._ask_for_route(exchange):
+                if self._is_hooked and self._ask_for_route(exchange, claim):
                     return
-                route = self._find_app(exchange)
+                route = self._routes.find(exchange, keep=not self._is_hooked)
             app, target, steps = route
-            exchange.route_to(app, base=exchange.sender.prefix + target.base)
+            exchange.route_to(app, base=exchange.sender.prefix + target.base, spec=target.spec)
             for step in steps:
                 if step(exchange, app, target):
                     return  # the last one always does
@@ -135,23 +138,24 @@ class Pipeline:
 
     # Plugins
 
-    def _ask_for_route(self, exchange: Exchange) -> bool:
+    def _ask_for_route(self, exchange: Exchange, claim: Claim | None) -> bool:
         """Ask the hooks of stage route, before the path is looked at."""
         plan, head = self._plugins.plan, exchange.head
         if self._hooking.is_closed(plan, exchange):
             raise all_closed()
-        hooks = plan.route(method=head.method, path=head.path, host=host_of(exchange))
-        facts = Facts(None, None, head.path, is_public=False)
+        has_bases, host = claim is None, host_of(exchange)
+        hooks = plan.route(method=head.method, path=head.path, host=host, has_bases=has_bases)
+        facts = Facts(None, None, head.path, is_public=False, is_all_apps=not has_bases)
         return self._hooking.begin(exchange, hooks, facts, lambda: self._go_on(exchange))
 
     def _go_on(self, exchange: Exchange) -> None:
         """The hooks of stage route have let it pass."""
         try:
-            app, target, steps = self._find_app(exchange)
+            app, target, steps = self._routes.find(exchange, keep=False)
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
             return
-        exchange.route_to(app, base=exchange.sender.prefix + target.base)
+        exchange.route_to(app, base=exchange.sender.prefix + target.base, spec=target.spec)
         self._take(exchange, app, target, steps)
 
     def _take(self, exchange: Exchange, app: App, target: Target, steps: Sequence[AppStep]) -> None:
@@ -176,7 +180,7 @@ class Pipeline:
 
     # The app
 
-    def _answer_reserved(self, exchange: Exchange) -> bool:
+    def _answer_reserved(self, exchange: Exchange, claim: Claim | None) -> bool:
         """What no app can have: `OPTIONS *`, and the runtime's own paths."""
         target = exchange.head.target
         if target[1:2] not in self._initials:
@@ -184,52 +188,27 @@ class Pipeline:
         if target == "*":  # asks what the server as a whole can do
             exchange.respond(204, [_ALLOWED])
             return True
-        path = _reserved_path(target, self._api_prefix)
-        if path is None:
+        if claim is None:
+            path = _reserved_path(target, self._api_prefix)
+            is_left = self._routes.default is not None and (path or "").startswith(_WELL_KNOWN)
+        else:
+            path, is_left = exchange.head.path, True
+        if path is None or (is_left and not (path + "/").startswith(_OWN + "/")):
             return False
+        if claim is not None and path.rstrip("/") != _HEALTH:
+            raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         self._api.answer(exchange, path)
         return True
-
-    def _known_route(self, exchange: Exchange) -> _Route | None:
-        """The route of a path that was asked for lately; a reserved path has none."""
-        route = self._routes.get(exchange.head.target.partition("?")[0])
-        if route is None or self._catalog.edition(exchange.started_s) != self._edition:
-            return None
-        return route
-
-    def _find_app(self, exchange: Exchange) -> _Route:
-        """Which app and version the path names; the rest of the way is by the app's own steps."""
-        path, now = exchange.head.path, exchange.started_s
-        edition = self._catalog.edition(now)
-        if edition != self._edition or len(self._routes) == _ROUTES_MAX:
-            self._edition = edition
-            self._routes.clear()
-        chosen = exchange.chosen
-        target = split_target(path) if chosen is None else Target(*chosen, "", path)
-        if target is None:
-            raise app_not_found(path)
-        app = self._find_plugin(target) or self._catalog.find(target.name, target.spec, now)
-        route = _Route(app, target, self._made.get(app) or self._make(app))
-        if len(path) <= _PATH_MAX and not self._is_hooked:
-            self._routes[path] = route
-        return route
-
-    def _find_plugin(self, target: Target) -> App | None:
-        """A plugin's base comes before an app of that name."""
-        site = self._plugins.at_base(target.name) if target.spec is None else None
-        if site is None:
-            return None
-        app = site.app or site.page
-        if site.unavailable or app is None:
-            raise unavailable(site.name)
-        return app
 
     def _forget(self, _: object = None) -> None:
         """Settings or plugins have changed: steps are made anew."""
         self._made.clear()
-        self._routes.clear()
+        self._routes.forget()
         plan = self._plugins.plan
         self._is_hooked = bool(plan.closed) or any(hook.stage == "route" for hook in plan.hooks)
+
+    def _steps_of(self, app: App) -> tuple[AppStep, ...]:
+        return self._made.get(app) or self._make(app)
 
     def _make(self, app: App) -> tuple[AppStep, ...]:
         steps = tuple(step for make in self._app_steps if (step := make(app)) is not None)

@@ -292,6 +292,7 @@ class Runtime:
                 self._pool.prepare(app)
             else:
                 self._log.warn("app.invalid", "app cannot be served", app=app.key, error=app.error)
+        self._pipeline.prepare(self._loop.now)
         self._warn_of_exposures()
         self._log.info(
             "runtime.listening",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from buntime.core.access.guesses import Guesses
 from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.access.paths import plain_path
+from buntime.core.access.proxyfields import LABEL_FIELD
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
@@ -39,7 +40,8 @@ def access_step(app: App, key: str | None, guesses: Guesses) -> AppStep | None:
     def check_access(exchange: Exchange, _: App, target: Target) -> bool:
         head = exchange.head
         if visibility == "internal":
-            raise app_not_found("/" + app_key(target.name, target.spec))
+            asked = "/" + app_key(target.name, target.spec) if target.base else head.path
+            raise app_not_found(asked)
         if visibility == "public" or public_routes.cover(head.method, target.rest):
             bears = bears_key(head.headers, key)  # another one is the app's own
         else:
@@ -109,6 +111,16 @@ def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
         return False
 
     return hide_cookies
+
+
+def label_step(label: str) -> AppStep:
+    """Tells the app which label its host has in the place of a `*`."""
+
+    def tell_label(exchange: Exchange, _: App, __: Target) -> bool:
+        exchange.tell([(LABEL_FIELD, label)])
+        return False
+
+    return tell_label
 
 
 def size_step(app: App) -> AppStep | None:

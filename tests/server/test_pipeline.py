@@ -75,6 +75,9 @@ class Way:
     def error(self, event: str, _: str, /, **__: object) -> None:
         self.errors.append(event)
 
+    def warn(self, event: str, _: str, /, **__: object) -> None:
+        self.errors.append(event)
+
     def ask(self, target: str, method: str = "GET", **more: Any) -> FakeExchange:
         exchange = FakeExchange(target, method, service=self.service, **more)
         self.pipeline.handle(exchange)  # type: ignore[arg-type]  # a fake
@@ -270,7 +273,7 @@ def test_steps_go_with_their_app(way: Way, root: Path) -> None:
 
 def test_few_and_short_paths_are_remembered(way: Way) -> None:
     """Whoever invents paths fills no memory, and reaches the same app by each."""
-    routes = way.pipeline._routes
+    routes = way.pipeline._routes._nobodys.routes
     for number in range(1000):
         assert way.is_submitted(way.ask(f"/shop/{number}?{number}"))
         assert len(routes) <= 256
@@ -323,11 +326,11 @@ def plugged(root: Path, match: dict[str, object], count: int = 5) -> Way:
     return Way(root, plugins)
 
 
-def calls_of(way: Way) -> int:
+def calls_of(way: Way, host: str = "localhost") -> int:
     """How many functions a warm request calls, in Python and in C, on its way to the pool."""
-    exchange = FakeExchange("/shop/cart", service=way.service)
+    exchange = FakeExchange("/shop/cart", service=way.service, host=host)
     for _ in range(3):
-        way.ask("/shop/cart")
+        way.ask("/shop/cart", host=host)
     count = 0
 
     def note(frame: FrameType, event: str, arg: object) -> None:
@@ -357,3 +360,181 @@ def test_hooks_of_other_requests_cost_little(root: Path, match: dict[str, object
     five, one = calls_of(plugged(root, match)), calls_of(plugged(root, match, 1))
     assert five == one
     assert one - calls_of(Way(root)) <= 8
+
+
+# Hosts
+
+
+SHOP_HOST = "shop.example.com"
+
+
+@pytest.fixture
+def hosted(tmp_path: Path) -> Path:
+    write_app(tmp_path / "shop@1.2.0", APP, hosts=[SHOP_HOST, "*.example.com"])
+    write_app(tmp_path / "shop@1.0.0", APP)
+    write_app(tmp_path / "secret", APP, visibility="protected", hosts=["secret.example.com"])
+    write_app(tmp_path / "hidden", APP, visibility="internal", hosts=["hidden.example.com"])
+    write_app(tmp_path / "site", {"index.html": "<p>hello", "robots.txt": "all"}, hosts=["a.site"])
+    write_app(tmp_path / "other", APP)
+    return tmp_path
+
+
+def routed(way: Way, target: str, **more: Any) -> tuple[str, str]:
+    """The app that a request comes to, and its base."""
+    exchange = way.ask(target, **more)
+    assert way.is_submitted(exchange), exchange.error
+    assert exchange.app is not None
+    return exchange.app.key, exchange.base
+
+
+@pytest.mark.parametrize(
+    "target",
+    """
+    / /cart /other/x /shop@1.0.0/x /api /api/workers /health /metrics /robots.txt /favicon.ico
+    /.well-known/acme-challenge/x /.well-known/security.txt /.well-known/buntimes //other/x
+    /../other /%2ewell-known/buntime /.git/config /@acme/x
+    """.split(),
+)
+@pytest.mark.parametrize("host", [SHOP_HOST, "SHOP.example.com.:8443"])
+def test_every_path_is_the_app_s(hosted: Path, target: str, host: str) -> None:
+    """At its host an app has all paths, also the runtime's of other hosts, and no base."""
+    way = Way(hosted)
+    way.pipeline.prepare(way.service.loop.now)
+    assert routed(way, target, host=host) == ("shop@1.2.0", "")
+    assert routed(way, target + "?x=1", host=host) == ("shop@1.2.0", "")  # as it is kept
+
+
+def test_what_stays_the_runtime_s(hosted: Path) -> None:
+    """Whether it lives is told at each host, and nothing else of it."""
+    way = Way(hosted)
+    for path in ("/.well-known/buntime/health", "/.well-known/buntime/health/"):
+        assert way.ask(path, host=SHOP_HOST).body == path.encode()
+    for path in ("/.well-known/buntime", "/.well-known/buntime/", "/.well-known/buntime/x"):
+        assert way.ask(path, host=SHOP_HOST).code == "not_found"
+    assert way.ask("*", "OPTIONS", host=SHOP_HOST).status == 204
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", "localhost:8000", "example.com", "a.b.example.com", "shop.example.com.evil.example",
+        "sh%6fp.example.com", "[::1]", "127.0.0.1", "shop.example.com..", "x" * 5000,
+    ],
+)  # fmt: skip
+def test_hosts_that_no_app_names(hosted: Path, host: str) -> None:
+    """There all is as it is without hosts, pins too, also for what is no host."""
+    way = Way(hosted)
+    for _ in range(2):
+        assert routed(way, "/shop/cart", host=host) == ("shop@1.2.0", "/shop")
+        assert routed(way, "/shop@1.0/cart", host=host) == ("shop@1.0.0", "/shop@1.0")
+        assert way.ask("/api/workers", host=host).body == b"/api/workers"
+        assert way.ask("/cart", host=host).code == "app_not_found"
+        assert routed(way, "/cart", host=SHOP_HOST) == ("shop@1.2.0", "")
+
+
+def test_a_trusted_proxy_tells_the_host(hosted: Path) -> None:
+    """Where one does, its word counts, and what it has taken off the path is the base."""
+    way = Way(hosted)
+    exchange = FakeExchange("/cart", service=way.service, host="10.0.0.9", prefix="/tools")
+    exchange.sender = exchange.sender._replace(host="shop.example.com:443")
+    way.pipeline.handle(exchange)  # type: ignore[arg-type]  # a fake
+    assert (exchange.app and exchange.app.key, exchange.base) == ("shop@1.2.0", "/tools")
+
+
+def test_access_at_a_host(hosted: Path) -> None:
+    """A protected app wants its key there, an internal one is not there, nor is its name told."""
+    way = Way(hosted, RUNTIME_MASTER_KEY=KEY)
+    assert way.ask("/x", host="secret.example.com").code == "unauthorized"
+    key = (("x-api-key", KEY),)
+    assert routed(way, "/x", host="secret.example.com", headers=key) == ("secret", "")
+    refused = way.ask("/x", host="hidden.example.com")
+    assert (refused.code, str(refused.error)) == ("app_not_found", "there is no app /x")
+
+
+def test_a_site_at_a_host(hosted: Path) -> None:
+    """Its files are at the root, and its page has its links from there."""
+    way = Way(hosted)
+    assert way.ask("/robots.txt", host="a.site").body == b"all"
+    assert b'<base href="/">' in way.ask("/", host="a.site").body
+    assert way.ask("/robots.txt").code == "app_not_found"
+
+
+def test_the_label_of_a_wildcard(hosted: Path) -> None:
+    """The app is told which of a wildcard's hosts it is, and a client cannot tell it."""
+    way = Way(hosted)
+    for _ in range(2):
+        line = way.ask("/x", host="Ann.example.com").to_line(1, b"", ended=True)
+        assert b'["x-vhost-tenant","ann"]' in line
+    sent = (("x-vhost-tenant", "bob"), ("x_vhost_tenant", "bob"), ("host", SHOP_HOST))
+    for host in (SHOP_HOST, "localhost"):
+        line = way.ask("/shop", host=host, headers=sent).to_line(1, b"", ended=True)
+        assert b"tenant" not in line
+
+
+def test_hosts_come_and_go(hosted: Path) -> None:
+    """A look a second finds them; nothing of the host before is kept."""
+    way = Way(hosted)
+    assert way.ask("/api/x", host="new.example.org").body == b"/api/x"
+    write_app(hosted / "new", APP, hosts=["new.example.org"])
+    way.service.loop.now += 2
+    assert routed(way, "/api/x", host="new.example.org") == ("new", "")
+    shutil.rmtree(hosted / "new")
+    way.service.loop.now += 2
+    assert way.ask("/api/x", host="new.example.org").body == b"/api/x"
+
+
+def test_many_hosts_take_no_memory(hosted: Path) -> None:
+    """A client that asks for ever other hosts and paths fills nothing."""
+    way = Way(hosted)
+    for number in range(2000):
+        way.ask(f"/{number}", host=f"h{number}.example.com")
+        way.ask("/shop/x", host=f"h{number}.example.org")
+    routes = way.pipeline._routes
+    assert len(routes._realms) <= 256
+    assert sum(len(realm.routes) for realm in routes._realms.values()) <= 257
+
+
+# RUNTIME_DEFAULT_APP
+
+
+def test_the_default_app(hosted: Path) -> None:
+    """It answers what names no app, and /; what names one, and the runtime's paths, stay."""
+    way = Way(hosted, RUNTIME_DEFAULT_APP="other")
+    left = """/ /x /robots.txt /favicon.ico //shop/x /../shop /nobody@1/x /shop@9/ /.git
+        /.well-known/security.txt /hidden/x /hidden@9/x"""
+    for path in left.split():
+        for _ in range(2):
+            assert routed(way, path) == ("other", ""), path
+    assert routed(way, "/shop/x") == ("shop@1.2.0", "/shop")
+    assert routed(way, "/other/x") == ("other", "/other")
+    assert routed(way, "/x", host=SHOP_HOST) == ("shop@1.2.0", "")
+    for path in ("/api/x", "/health", "/metrics", "/.well-known/buntime"):
+        assert way.ask(path).body == path.encode()
+
+
+def test_the_default_app_has_a_version(hosted: Path) -> None:
+    """As a path names one; `/` is of that range. SIGHUP changes it."""
+    way = Way(hosted, RUNTIME_DEFAULT_APP="shop@~1.0")
+    assert routed(way, "/x") == ("shop@1.0.0", "")
+    assert way.pool.submitted[-1][0].spec == "~1.0"
+    way.live.replace(settings_of(hosted, RUNTIME_DEFAULT_APP="other"))
+    assert routed(way, "/x") == ("other", "")
+    way.live.replace(settings_of(hosted))
+    assert way.ask("/x").code == "app_not_found"
+
+
+def test_a_default_app_that_is_not_there(hosted: Path) -> None:
+    """It is told when the runtime starts; requests get what they get without it."""
+    way = Way(hosted, RUNTIME_DEFAULT_APP="missing")
+    way.pipeline.prepare(1.0)
+    assert way.errors == ["app.default_missing"]
+    assert str(way.ask("/x").error) == "there is no app /x"
+
+
+def test_what_a_host_costs(hosted: Path) -> None:
+    """A warm request: one look-up in a dict where apps have hosts, nothing where none has."""
+    at_host, beside = calls_of(Way(hosted), SHOP_HOST), calls_of(Way(hosted))
+    for name in ("shop@1.2.0", "secret", "hidden", "site"):
+        (hosted / name / "buntime.yaml").unlink()
+    without = calls_of(Way(hosted))
+    assert at_host == beside == without + 1

@@ -4,6 +4,8 @@ FORWARDING = frozenset(
     "forwarded x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip "
     "fastly-client-ip x-scheme x-url-scheme front-end-https".split()
 )
+# What stands in the place of the "*" of an app's host: the runtime's to tell, see core/apps/hosts.
+LABEL_FIELD = "x-vhost-tenant"
 _PREFIX = "x-forwarded"  # all that begins so is one, too
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from buntime.core.access.publicroutes import BothPublic, PublicRoutes
 from buntime.core.apps.manifest import Manifest
+from buntime.core.errors import ManifestError
 
 # Looked for in this order where the manifest names none. A folder with one of each kind is
 # refused: whether it is a site, which shows all its files, is not for us to guess.
@@ -77,11 +78,20 @@ class Fault(NamedTuple):
     version: str | None
     folder: Path
     error: str
+    hosts: tuple[str, ...] = ()  # that it names, as far as they can be read
 
     @property
     def key(self) -> str:
         """As of the app it would be: "shop@1.2.0"."""
         return app_key(self.name, self.version)
+
+
+class FaultyApp(ManifestError):
+    """What was asked for is there, and cannot be served."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.error)
+        self.fault = fault
 
 
 def app_key(name: str, version: str | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.manifestkeys import KEYS, Key
 from buntime.core.apps.manifestvalues import Routes, Workers
 from buntime.core.errors import ManifestError
@@ -24,6 +25,7 @@ __all__ = [
     "Key",
     "Manifest",
     "default_manifest",
+    "hosts_in",
     "manifest_from",
     "parse_manifest",
     "read_entries",
@@ -70,6 +72,7 @@ class Manifest:
     data: bool
     inject_base: bool | None
     cookie_path: str
+    hosts: tuple[str, ...]  # as IDNA has them, "*." before some
     uses: tuple[str, ...]  # services
     watch: tuple[str, ...]  # patterns of files
 
@@ -106,6 +109,18 @@ def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "En
         raise ManifestError(f"{_place(path, exc.line)}: {exc}") from exc
     _refuse_unknown(entries, [key.name for key in keys], path)
     return entries
+
+
+def hosts_in(text: bytes) -> tuple[str, ...]:
+    """The hosts that a manifest names which may be at fault otherwise."""
+    # As above: for who has a manifest.
+    from buntime.core.apps.document import DocumentError, read_document
+
+    try:
+        entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=())
+        return parse_hosts(entries["hosts"].value) if "hosts" in entries else ()
+    except (BadValue, DocumentError):
+        return ()
 
 
 def read_values(keys: Iterable[Key], entries: Mapping[str, "Entry"], path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ test are made from it.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.manifestvalues import (
     file_below,
     paths,
@@ -315,6 +316,16 @@ KEYS = (
         one_of("base", "as-is"),
         "base",
         "where the app's cookies go: below its base, or as-is, where its Set-Cookie says",
+    ),
+    Key(
+        "hosts",
+        "hosts",
+        "list of names",
+        parse_hosts,
+        [],
+        "hosts where the app is at `/` and has every path; `*.example.com` is for any one label",
+        "none",
+        dump=list,
     ),
     Key(
         "uses",

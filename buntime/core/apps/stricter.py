@@ -25,6 +25,10 @@ def _by_rank(ranks: tuple[str, ...]) -> Callable[[Any, Any], Any]:
     return lambda one, other: min(one, other, key=ranks.index)
 
 
+def _in_both(served: tuple[str, ...], newer: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in served if name in newer)
+
+
 # By name of the key: which of two values is the stricter one.
 KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
     "visibility": _by_rank(_OPENNESS),
@@ -32,7 +36,8 @@ KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
     "publicRoutes": lambda served, _: served,
     "maxBodySize": min,
     "cookiePath": _by_rank(_COOKIE_FREEDOM),
-    "uses": lambda served, newer: tuple(name for name in served if name in newer),
+    "uses": _in_both,
+    "hosts": _in_both,
 }
 # How the code is found, started and ended, and as whom it runs: workers that run keep theirs.
 KEYS_ABOUT_CODE = frozenset(

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from buntime.core.access.identityfields import is_identity_field
-from buntime.core.access.proxyfields import is_forwarding
+from buntime.core.access.proxyfields import LABEL_FIELD, is_forwarding
 from buntime.core.http1.grammar import HOST, TOKEN, VALUE
 from buntime.core.http1.section import HOP_BY_HOP, Fields
 from buntime.core.values.wording import shown
@@ -18,7 +18,7 @@ Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None 
 
 FRAMING = HOP_BY_HOP | {"content-length", "expect"}
 _OF_HANDSHAKE = "sec-websocket-"
-_TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id"))
+_TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id", LABEL_FIELD))
 _FIELDS_MAX = 100
 _BYTES_MAX = 64 * 1024
 _NAME = re.compile(TOKEN)

@@ -152,6 +152,8 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
     workers = given.get("workers", 1)
     if workers != 1:
         raise ManifestError(f"{path}: workers {workers}: a plugin has one process; remove workers")
+    if given.get("hosts"):
+        raise ManifestError(f"{path}: hosts: a plugin answers below its base; remove hosts")
     if given.get("prewarm"):
         raise ManifestError(f"{path}: prewarm: a plugin has one process; remove prewarm")
 

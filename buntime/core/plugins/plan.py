@@ -103,14 +103,20 @@ class Plan:
         now = self._by_plugin.get(hook.plugin)
         return hook if now is not None and now.stage != hook.stage else now
 
-    def route(self, *, method: str, path: str, host: str) -> tuple[Hook, ...]:
-        """The hooks that may send a request elsewhere. `path` is the whole one, as it came."""
+    def route(
+        self, *, method: str, path: str, host: str, has_bases: bool = True
+    ) -> tuple[Hook, ...]:
+        """The hooks that may send a request elsewhere. `path` is the whole one, as it came.
+
+        `has_bases`: the host has the bases of plugins. Where it is an app's it has not.
+        """
         if not self._route:
             return ()
         return tuple(
             hook
             for hook in self._route
-            if hook.matcher.fits(method, path, host) and not _is_below(path, hook.base)
+            if hook.matcher.fits(method, path, host)
+            and not (has_bases and _is_below(path, hook.base))
         )
 
     def of(self, owner: str) -> tuple[Hook, ...]:

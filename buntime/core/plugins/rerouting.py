@@ -24,8 +24,11 @@ class AppChoice(NamedTuple):
     spec: str | None
 
 
-def read_path(value: object, api_prefix: str = "") -> str:
-    """A decoded path as one that can stand in a target: `"/a b"` -> "/a%20b". Raises BadVerdict."""
+def read_path(value: object, api_prefix: str | None = "") -> str:
+    """A decoded path as one that can stand in a target: `"/a b"` -> "/a%20b". Raises BadVerdict.
+
+    `api_prefix` is None where no path is the runtime's.
+    """
     if not isinstance(value, str) or value[:1] != "/":
         raise BadVerdict(f'path {shown(value)} does not begin with "/"')
     if len(value) > _PATH_MAX_CHARS:
@@ -36,6 +39,8 @@ def read_path(value: object, api_prefix: str = "") -> str:
         raise BadVerdict(f"path {shown(value)} is not Unicode") from None
     if plain_path(raw) != value:
         raise BadVerdict(f"path {shown(value)} can be read in more than one way")
+    if api_prefix is None:
+        return raw
     first = value[1:].partition("/")[0]
     if first in RESERVED or (api_prefix and (value + "/").startswith(api_prefix + "/")):
         raise BadVerdict(f"path {shown(value)} is the runtime's own")

@@ -96,7 +96,7 @@ class Question(NamedTuple):
     hook: str  # "on_request", "on_response", "on_server_start", "on_shutdown"
     stage: Stage = "content"
     has_identity: bool = False  # somebody has set one already
-    api_prefix: str = ""
+    api_prefix: str | None = ""  # None where no path is the runtime's
     seen: Change | None = None  # on_response: the head that it saw; framing fields as it saw them
 
 

@@ -31,6 +31,7 @@ class Settings:
     port: int
     listen: tuple[Endpoint, ...]
     worker_dirs: tuple[str, ...]
+    default_app: str | None
     plugin_dirs: tuple[str, ...]
     config: str | None
     state_dir: str

@@ -126,6 +126,18 @@ def parse_app_users(text: str, _: Situation) -> Mapping[str, str]:
     return MappingProxyType(users)
 
 
+_APP = re.compile(
+    r"(?:@[A-Za-z0-9_~-][\w.~-]*/)?[A-Za-z0-9_~-][\w.~-]*(?:@[\w.*^~<>=|+ -]+)?", re.ASCII
+)
+
+
+def parse_app(text: str, _: Situation) -> str | None:
+    """`"shop"`, `"@acme/shop@^1"`: an app as a path names one; None for nothing."""
+    if text and not _APP.fullmatch(text):
+        raise BadValue(f"{shown(text)} is not the name of an app; write one like shop or shop@^1")
+    return text or None
+
+
 def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
     """Networks in one form, and `UNIX_PEER` for whoever comes by a unix socket."""
     networks = []

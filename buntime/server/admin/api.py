@@ -2,6 +2,7 @@
 
 GET  /api/health  /api/health/live  /api/health/ready  /health   open
 GET  /.well-known/buntime                                        open
+GET  /.well-known/buntime/health                                 open, at hosts of apps too
 GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
 POST /api/workers/{id}/recycle  /api/apps/{name}/recycle         operators
 GET  /api/plugins, and what can be done to one: see `plugins`    operators
@@ -85,6 +86,7 @@ class Api:
             "/api/health/live": _Page(self._alive, is_open=_to_all),
             "/api/health/ready": _Page(self._ready, is_open=_to_all),
             "/.well-known/buntime": _Page(self._discovery, is_open=_to_all),
+            "/.well-known/buntime/health": _Page(self._alive, is_open=_to_all),
             "/api/workers": _Page(self._workers),
             PLUGINS: _Page(plugins.list),
             "/api/workers/stats": _Page(self._worker_stats),

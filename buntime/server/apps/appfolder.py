@@ -15,7 +15,7 @@ from buntime.core.apps.app import (
     app_key,
     is_servable,
 )
-from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest
+from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
 from buntime.core.errors import ManifestError
 from buntime.core.values.wording import shown
 from buntime.server.defence.regularfile import OutsideError, read_regular
@@ -49,6 +49,7 @@ class AppFolder:
         # What was parsed last and what came of it, an error as its message.
         self._parsed: tuple[Path, bytes | None] | None = None
         self._manifest: Manifest | str = ""
+        self._hosts: tuple[str, ...] = ()  # of it, be it faulty
         self._made_from: _MadeFrom | None = None  # the last App
 
     def look(self) -> None:
@@ -78,8 +79,10 @@ class AppFolder:
         if self._parsed != (source, text):
             try:
                 self._manifest = self._parse(self._key, source, text)
+                self._hosts = self._manifest.hosts
             except ManifestError as exc:
                 self._manifest = str(exc)
+                self._hosts = hosts_in(text or b"")
             self._parsed = source, text
         if isinstance(self._manifest, str):
             raise ManifestError(self._manifest)
@@ -87,7 +90,7 @@ class AppFolder:
         return folder, entrypoint, self._manifest, source, folder.stat().st_ino, touched_ns
 
     def _fault(self, error: str) -> Fault:
-        return Fault(self._name, self._version, self._path, error)
+        return Fault(self._name, self._version, self._path, error, self._hosts)
 
 
 class Listing:

@@ -21,17 +21,18 @@ Used on the loop's thread only.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from buntime.core.apps.app import App, Fault, app_key
+from buntime.core.apps.app import App, Fault, FaultyApp, app_key
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.succession import AtOnce, Rollout, Succession
 from buntime.core.apps.versions import UNVERSIONED, is_version, select, sort_key
-from buntime.core.errors import ClientFault, ManifestError
+from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, is_gone, printable
 
@@ -96,6 +97,8 @@ class Catalog:
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._scopes: dict[Path, Listing] = {}
         self._names: dict[str, _Named] = {}
+        # The folders that bear each name, in the order of worker folders, then of names.
+        self.folders: Mapping[str, Sequence[Path]] = {}
         # Of this check alone: all are looked at again, when asked for, after the next one.
         self._warm: dict[tuple[str, str | None], App] = {}
         self._check = 0
@@ -147,6 +150,13 @@ class Catalog:
             for name, named in sorted(self._names.items())
             for version in sorted(self._versions(name, named), key=sort_key)
         ]
+
+    def is_settled(self, app: App) -> bool:
+        """Whether what `find` gave is what is there now, and no other is being tried."""
+        named = self._names[app.name]
+        newest = named.versions.get(select(named.versions, None) or UNVERSIONED)
+        folder = None if newest is None else named.folders.get(newest)
+        return folder is not None and folder.found is app
 
     def outdate(self, app: App) -> None:
         """The app's code is another one: it is made anew when it is asked for next."""
@@ -201,8 +211,8 @@ class Catalog:
         scopes: dict[Path, Listing] = {}
         for root in self._roots:
             self._tell_of_root(root)
-            for label, path in self._labelled(root, scopes):
-                name, version = _split_label(label)
+            found = [(*_split_label(label), path) for label, path in self._labelled(root, scopes)]
+            for name, version, path in sorted(found, key=itemgetter(0)):
                 if self._can_route(name, version, path):
                     places.setdefault(name, []).append(_Place(path, version))
         self._scopes = scopes
@@ -212,6 +222,7 @@ class Catalog:
         }
         for name, named in self._names.items():
             named.places = places[name]
+        self.folders = {name: [each.path for each in places[name]] for name in places}
 
     def _labelled(self, root: Listing, scopes: dict[Path, Listing]) -> Iterator[tuple[str, Path]]:
         """The folders of a worker folder and of its scopes: ("@acme/shop@1.2.0", its path)."""
@@ -293,7 +304,7 @@ class Catalog:
             return named.succession.choose(found, named.versions, spec)
         other = named.succession.stand_in(found, named.versions, spec)
         if other is None:
-            raise ManifestError(found.error)
+            raise FaultyApp(found)
         self._warn_once(
             "app.version_invalid",
             "new version is faulty; still serving the previous one",

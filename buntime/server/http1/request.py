@@ -46,6 +46,7 @@ class ClientRequest:
         "keeper",
         "meter",
         "sender",
+        "spec",
         "started_s",
         "upgrade",
         "worker_name",
@@ -62,6 +63,7 @@ class ClientRequest:
         self.headers = head.headers  # without the runtime's key
         self.app: App | None = None
         self.meter: Meter = service.meters.of_none
+        self.spec: str | None = None
         self.base = ""  # what names the app in the client's eyes: "/shop@1", "/tools/shop"
         self.body_max_bytes = 0  # 0 while nobody reads it
         # the body, once a worker has it, and what a WebSocket's client sends
@@ -72,7 +74,7 @@ class ClientRequest:
         self.identity: Identity | None = None
         self.chosen: AppChoice | None = None
         self.footing: Footing | None = None  # where it stands on them if it stays open
-        self._told_text = ""  # fields for the app that tell of the identity
+        self._told_text = ""  # fields for the app that tell of the identity, and of the host
         self.upgrade: Upgrade | None = None  # the WebSocket that the client offers
 
     @property
@@ -145,9 +147,10 @@ class ClientRequest:
         """Is somebody waiting for more of the request's body?"""
         return self._upload is not None and self._upload.wants_data
 
-    def route_to(self, app: App, *, base: str) -> None:
-        """This app answers, at `base`."""
+    def route_to(self, app: App, *, base: str, spec: str | None = None) -> None:
+        """This app answers, at `base`; any in the range `spec` could."""
         self.app = app
+        self.spec = spec
         self.meter = self._service.meters.of(app)
         self.base = base
 
@@ -175,8 +178,12 @@ class ClientRequest:
     def identify(self, identity: Identity) -> None:
         """A plugin knows who asks."""
         self.identity = identity
-        fields = [f"[{quote(name)},{quote(value)}]," for name, value in identity_fields(identity)]
-        self._told_text = "".join(fields)
+        self.tell(identity_fields(identity))
+
+    def tell(self, fields: Iterable[tuple[str, str]]) -> None:
+        """The app gets these fields too, which no client can send."""
+        for name, value in fields:
+            self._told_text += f"[{quote(name)},{quote(value)}],"
 
     def stand_on(self, footing: Footing) -> None:
         """If it stays open, it does so for as long as this lets it."""

@@ -26,6 +26,7 @@ class Facts(NamedTuple):
     version: str | None
     path: str  # as it came: below the base, in stage route all of it
     is_public: bool  # public routes cover it
+    is_all_apps: bool = False  # the host is an app's: no path there is the runtime's
 
 
 class Seen(NamedTuple):

@@ -161,7 +161,8 @@ class Way(Waiting):
     def on_verdict(self, message: Message, payload: bytes) -> None:
         hook, worker, number = self._take()
         has_identity = self._exchange.identity is not None
-        asked = Question(ON_REQUEST, hook.stage, has_identity, self._shared.api_prefix)
+        reserved = None if self._facts.is_all_apps else self._shared.api_prefix
+        asked = Question(ON_REQUEST, hook.stage, has_identity, reserved)
         try:
             verdict = read_verdict(message, asked)
         except BadVerdict as exc:

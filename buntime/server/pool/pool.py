@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from buntime.core.apps.app import App
-from buntime.core.apps.router import split_target
 from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
 from buntime.core.pool.gathering import Gathering
 from buntime.core.pool.lifecycle import State
@@ -328,10 +327,9 @@ class Pool:
         if serving is not None and serving.app.plugin is not None and not serving.has_failed:
             self.enqueue(exchange, serving)  # the code before is started again
             return
-        target = split_target(exchange.head.target)
-        fallback = self.deployments.fallback(exchange.app, target.spec) if target else None
+        fallback = self.deployments.fallback(exchange.app, exchange.spec)
         if fallback is not None:
-            exchange.route_to(fallback, base=exchange.base)
+            exchange.route_to(fallback, base=exchange.base, spec=exchange.spec)
             self.submit(exchange, fallback)
             return
         exchange.meter.drops[Drop.BOOT_FAILED] += 1

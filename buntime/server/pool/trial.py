@@ -14,6 +14,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.catalog import Catalog
+from buntime.server.apps.hostindex import HostIndex
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment
@@ -53,7 +54,9 @@ def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
         warn=warn,
         reserved=RESERVED,
     )
-    return catalog.all(0.0)
+    apps = catalog.all(0.0)
+    HostIndex(catalog, warn=warn).look(0.0)
+    return apps
 
 
 class Trial:

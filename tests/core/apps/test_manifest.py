@@ -68,6 +68,7 @@ def test_the_defaults() -> None:
         data=False,
         inject_base=None,
         cookie_path="base",
+        hosts=(),
         uses=(),
         watch=(),
     )
@@ -126,6 +127,7 @@ def test_all_keys() -> None:
         cookiePath: as-is
         uses: [kv, mail, kv]
         watch: [rates.json, "!uploads/**", rates.json]
+        hosts: [Shop.example.com, "*.example.com"]
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -158,6 +160,7 @@ def test_all_keys() -> None:
         data=True,
         inject_base=False,
         cookie_path="as-is",
+        hosts=("shop.example.com", "*.example.com"),
         uses=("kv", "mail"),
         watch=("rates.json", "!uploads/**"),
     )
@@ -373,6 +376,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "concurrency": st.none() | st.integers(1, 100),
         "injectBase": st.none() | st.booleans(),
         "cookiePath": st.sampled_from(["base", "as-is"]),
+        "hosts": st.lists(st.sampled_from(["a.example", "*.example", "localhost"])),
         "uses": st.lists(st.sampled_from(["kv", "mail"])),
         "watch": st.lists(st.sampled_from(["*.json", "!uploads/**", "a/b.txt"])),
     },

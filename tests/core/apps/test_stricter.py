@@ -75,6 +75,8 @@ def test_keys_about_code(name: str) -> None:
         ("cookie_path", "base", "as-is"),
         ("uses", ("kv",), ("mail", "kv")),
         ("uses", (), ("kv",)),
+        ("hosts", ("a.example",), ("*.example", "a.example")),
+        ("hosts", (), ("a.example",)),
     ],
 )
 def test_the_stricter_of_two(field: str, strict: object, free: object) -> None:

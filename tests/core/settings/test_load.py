@@ -51,6 +51,7 @@ def test_the_defaults() -> None:
         port=8000,
         listen=(),
         worker_dirs=("/work/apps",),
+        default_app=None,
         plugin_dirs=("/work/plugins",),
         config=None,
         state_dir="/home/me/.local/state/buntime",

@@ -6,7 +6,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = "for tests only"
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", ".example.com"]
 
 INSTALLED_APPS = ["django.contrib.sessions", "django.contrib.messages", "pages"]
 MIDDLEWARE = [

@@ -1,0 +1,137 @@
+"""Which app has which host: there it is at `/`, and every path is its own.
+
+    hosts: [shop.example.com, "*.shops.example.com"]
+
+    Host that is asked for      is for
+    -------------------------   ---------------------------------------------------------------
+    shop.example.com            the app that names it
+    SHOP.example.com.:8443      the same: case, a port and a dot at the end mean nothing
+    xn--bcher-kva.example       whoever names bücher.example: names are compared as IDNA has them
+    ann.shops.example.com       the app with the wildcard, which is told "ann"; it covers one label
+    a.b.shops.example.com       nobody: two labels
+    "", a%62, 192.0.2.1, [::1]  nobody: what is no plain name is no app's
+
+An exact name comes before a wildcard. Of two apps with one host the first one has it, in the order
+in which they are given.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown
+
+NAME_MAX = 253  # characters, RFC 1035 with the dots
+_HOSTS_MAX = 100  # of one app
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ASKED = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
+_ASKED_MAX = NAME_MAX + len(".:65535")
+_WILDCARD = "*."
+# What IDNA 2003, which Python has, writes in another way than browsers do, or not at all.
+_DEVIATIONS = frozenset("ßς\u200c\u200d")
+
+
+class Claim(NamedTuple):
+    """The app that has a host, by its name; `label` is what stands in the place of a `*`."""
+
+    app: str
+    label: str = ""
+
+
+class Dispute(NamedTuple):
+    """A host that two apps name: `app` has it, `other` does not."""
+
+    host: str
+    app: str
+    other: str
+
+
+class HostTable:
+    """The hosts of all apps. It never changes."""
+
+    __slots__ = ("_exact", "_wild", "disputes")
+
+    def __init__(self, hosts_of: Iterable[tuple[str, Iterable[str]]] = ()) -> None:
+        """`hosts_of` are apps with their hosts, as `parse_hosts` gives them; the first has a host
+        that two of them name.
+        """
+        self._exact: dict[str, str] = {}
+        self._wild: dict[str, str] = {}  # without the star and its dot
+        disputes = []
+        for app, hosts in hosts_of:
+            for host in hosts:
+                names = self._wild if host.startswith(_WILDCARD) else self._exact
+                holder = names.setdefault(host.removeprefix(_WILDCARD), app)
+                if holder != app:
+                    disputes.append(Dispute(host, holder, app))
+        self.disputes = tuple(disputes)
+
+    def __repr__(self) -> str:
+        return f"HostTable({len(self._exact)} hosts, {len(self._wild)} wildcards)"
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._wild)
+
+    def find(self, asked: str) -> Claim | None:
+        """Who has the host that a request asks for, a Host field's value as it came."""
+        name = plain_host(asked)
+        if not name:
+            return None
+        if (app := self._exact.get(name)) is not None:
+            return Claim(app)
+        label, _, rest = name.partition(".")
+        app = self._wild.get(rest)
+        return None if app is None else Claim(app, label)
+
+
+def plain_host(asked: str) -> str:
+    """The name in a Host field's value: `"Shop.Example.com.:80"` -> "shop.example.com".
+
+    "" for whatever is none: an address in brackets, percent signs, empty labels, more than DNS has.
+    """
+    if len(asked) > _ASKED_MAX:
+        return ""
+    found = _ASKED.fullmatch(asked.lower()) if asked.isascii() else None
+    return found[1] if found is not None and len(found[1]) <= NAME_MAX else ""
+
+
+def parse_hosts(value: object) -> tuple[str, ...]:
+    """`hosts` of a manifest, each as IDNA has it, in small letters. Raises BadValue."""
+    if not isinstance(value, list):
+        raise BadValue(f'{shown(value)} is not a list; write one like [shop.example.com, "*.a.b"]')
+    if len(value) > _HOSTS_MAX:
+        raise BadValue(f"{len(value)} hosts are too many; write {_HOSTS_MAX} at most")
+    return tuple(dict.fromkeys(map(_host, value)))
+
+
+def _host(value: object) -> str:
+    text = value.removesuffix(".") if isinstance(value, str) else ""
+    star = _WILDCARD if text.startswith(_WILDCARD) else ""
+    name = _to_ascii(text.removeprefix(star))
+    if len(name) > NAME_MAX or not _NAME.fullmatch(name):
+        raise BadValue(
+            f'{shown(value)} is not a host; write a name like shop.example.com, or "*.example.com" '
+            "for one label, without scheme, port and path"
+        )
+    if name.rpartition(".")[2].isdigit() or (name == "localhost" and not star):
+        raise BadValue(
+            f"{shown(value)} is where the runtime itself is reached; for an app at / there set "
+            "RUNTIME_DEFAULT_APP"
+        )
+    return star + name
+
+
+def _to_ascii(name: str) -> str:
+    """`"bücher.example"` -> "xn--bcher-kva.example". Raises BadValue."""
+    if name.isascii():
+        return name.lower()
+    if _DEVIATIONS.isdisjoint(name):
+        try:
+            return name.encode("idna").decode("ascii").lower()
+        except UnicodeError:
+            pass
+    raise BadValue(
+        f"{shown(name)} has no one form in IDNA; write it as browsers send it, like xn--bcher-kva"
+    )

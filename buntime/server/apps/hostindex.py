@@ -1,0 +1,156 @@
+"""Knows which app has which host, and looks whether that has changed.
+
+Whose host it is stands in the manifest of the version that serves without a pin. A request for a
+new host names no app, so what is there must be known of all of them. That costs three `stat` calls
+an app, and a look at an app whose folder or manifest has changed:
+
+- `look` is for the first request of an edition of the catalog, once a second in production.
+- It compares _COMPARED_MAX apps at most, 1 ms for them, and goes on behind them at the next look:
+  of 1000 apps a changed `hosts` is seen within 8 s, of 128 at once. An app that was added, or has
+  gone, is seen at once among any number.
+- What has changed within the last 2 s is looked at again, as a second change in the same tick of
+  the file system's clock would leave the same time.
+- A faulty app has the hosts that it had, and those that its manifest names, if they can be read:
+  they are answered with its fault rather than by somebody else.
+
+Used on the loop's thread only.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from buntime.core.apps.app import App, FaultyApp
+from buntime.core.apps.hosts import Dispute, HostTable
+from buntime.core.errors import ClientFault
+from buntime.core.telemetry.records import Tell
+
+_COMPARED_MAX = 128  # apps in a look
+_LOOKED_AT_MAX = 32  # of them, where they may have changed: 0.2 ms each
+_SETTLED_NS = 2_000_000_000
+
+
+class Apps(Protocol):
+    """The catalog, as far as it is needed here."""
+
+    @property
+    def folders(self) -> Mapping[str, Sequence[Path]]:
+        """The folders that bear each name; of two apps with one host the first has it."""
+
+    def find(self, name: str, spec: str | None, now: float) -> App: ...
+    def is_settled(self, app: App) -> bool: ...
+
+
+class _Seen(NamedTuple):
+    """What tells that an app has the hosts that it had; `states` is None where nothing tells."""
+
+    paths: tuple[Path, ...]
+    states: tuple[tuple[int, int, int], ...] | None
+
+
+_UNSEEN = _Seen((), None)
+
+
+class HostIndex:
+    """The hosts of the apps of a catalog."""
+
+    def __init__(
+        self, apps: Apps, *, warn: Tell, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """`warn` is told once of each host that two apps name."""
+        self.table = HostTable()
+        self._apps = apps
+        self._warn = warn
+        self._wall_ns = wall_ns
+        self._folders: Mapping[str, Sequence[Path]] = {}  # when `_names` was made
+        self._names: list[str] = []
+        self._hosts: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._next = 0  # the place among the names where the next look begins
+        self._told: set[Dispute] = set()
+
+    def __repr__(self) -> str:
+        return f"HostIndex({self.table!r} of {len(self._names)} apps)"
+
+    def look(self, now: float) -> HostTable:
+        """The hosts as they are now, `now` in monotonic seconds: the same table if none changed."""
+        is_other = self._folders is not self._apps.folders
+        if is_other:
+            self._take_names(self._apps.folders)
+        suspects = self._suspects()
+        new = [name for name in self._names if name not in self._seen]
+        changed = [self._read(name, now) for name in (*new, *suspects)]
+        if is_other or any(changed):
+            self.table = HostTable((name, self._hosts.get(name, ())) for name in self._names)
+            self._tell_of_disputes()
+        return self.table
+
+    def _take_names(self, folders: Mapping[str, Sequence[Path]]) -> None:
+        before, self._folders = self._folders, folders
+        self._names = list(folders)
+        for name in before.keys() - folders.keys():
+            self._hosts.pop(name, None)
+        moved = [name for name in self._seen if before.get(name) != folders.get(name)]
+        for name in moved:
+            del self._seen[name]
+
+    def _suspects(self) -> list[str]:
+        """Those of the next apps in the row that may have other hosts than are known."""
+        suspects: list[str] = []
+        for _ in range(min(_COMPARED_MAX, len(self._names))):
+            self._next = (self._next + 1) % len(self._names)
+            seen = self._seen.get(self._names[self._next])
+            if seen is not None and (seen.states is None or seen.states != _states(seen.paths)):
+                suspects.append(self._names[self._next])
+                if len(suspects) == _LOOKED_AT_MAX:
+                    break
+        return suspects
+
+    def _read(self, name: str, now: float) -> bool:
+        """Whether it turns out to have other hosts than before."""
+        before, since_ns = self._hosts.get(name, ()), self._wall_ns()
+        self._seen[name] = _UNSEEN
+        try:
+            app = self._apps.find(name, None, now)
+        except FaultyApp as exc:
+            hosts = tuple(dict.fromkeys((*before, *exc.fault.hosts)))
+        except ClientFault:
+            hosts = ()
+        else:
+            hosts = app.manifest.hosts
+            if self._apps.is_settled(app):
+                self._seen[name] = _see((*self._folders[name], app.source, app.dir), since_ns)
+        self._hosts[name] = hosts
+        return hosts != before
+
+    def _tell_of_disputes(self) -> None:
+        for dispute in self.table.disputes:
+            if dispute not in self._told:
+                self._told.add(dispute)
+                self._warn(
+                    "host.disputed",
+                    "two apps name the same host; take it out of one manifest",
+                    host=dispute.host,
+                    served=dispute.app,
+                    ignored=dispute.other,
+                )
+
+
+def _see(paths: tuple[Path, ...], since_ns: int) -> _Seen:
+    """What is there, if it has rested for so long that a change will show."""
+    states = _states(paths)
+    is_at_rest = states is not None and all(
+        since_ns - changed_ns > _SETTLED_NS for _, changed_ns, _ in states
+    )
+    return _Seen(paths, states if is_at_rest else None)
+
+
+def _states(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...] | None:
+    """Of each the inode, the time of its last change in ns, the size; None where one is missing."""
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:
+        return None
+    return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)

@@ -1,0 +1,200 @@
+"""Which app a request is for, by the host that it asks for and its path.
+
+    at a host that an app names     the app, at "/"
+    at any other                    plugins' bases, apps by the first segment of the path, and for
+                                    what is left RUNTIME_DEFAULT_APP, at "/"
+
+Reserved paths are looked at before. What is found out is kept for an edition of the catalog, which
+lasts a second at most. A host costs one look-up in a dict where some app names one, and none where
+no app does.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote
+
+from buntime.core.apps.app import App
+from buntime.core.apps.hosts import Claim
+from buntime.core.apps.router import Target, split_target
+from buntime.core.errors import ClientFault, ManifestError
+from buntime.core.settings.live import LiveSettings
+from buntime.core.telemetry.records import Tell
+from buntime.server.apps.catalog import Catalog
+from buntime.server.apps.hostindex import HostIndex
+from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.failing import unavailable
+from buntime.server.plugins.hookstep import host_of
+from buntime.server.plugins.way import Plugins
+from buntime.server.steps import AppStep, app_not_found, label_step
+
+_ROUTES_MAX = 256  # paths whose route is remembered, of all hosts together
+_PATH_MAX = 512  # characters of each
+_HOSTS_MAX = 256  # spellings of hosts that are remembered
+
+
+class Route(NamedTuple):
+    """Where requests for a path go."""
+
+    app: App
+    target: Target
+    steps: tuple[AppStep, ...]
+
+
+class _Realm(NamedTuple):
+    """What is at a host: whose it is, and where paths lead that were asked for there lately."""
+
+    claim: Claim | None
+    routes: dict[str, Route]
+
+
+class Routes:
+    """Finds routes, and keeps those that were found lately."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        plugins: Plugins,
+        live: LiveSettings,
+        *,
+        warn: Tell,
+        steps_of: Callable[[App], tuple[AppStep, ...]],
+    ) -> None:
+        """`steps_of` gives the steps of an app's requests."""
+        self.default: Target | None = None  # RUNTIME_DEFAULT_APP, without a path
+        self._catalog = catalog
+        self._plugins = plugins
+        self._live = live
+        self._warn = warn
+        self._steps_of = steps_of
+        self._hosts = HostIndex(catalog, warn=warn)
+        # of one edition of the catalog
+        self._edition = 0
+        self._has_hosts = False  # does any app name one?
+        self._nobodys = _Realm(None, {})  # at hosts that no app names
+        self._realms: dict[str, _Realm] = {}  # by Host fields as they came, if any app names one
+        self._kept = 0  # routes
+
+    def __repr__(self) -> str:
+        return f"Routes({self._hosts!r}, {self._kept} kept)"
+
+    def prepare(self, now: float) -> None:
+        """Find out which hosts apps have, and tell what is wrong with that."""
+        self._renew(now)
+        default = self.default
+        if default is None:
+            return
+        try:
+            self._catalog.find(default.name, default.spec, now)
+        except ClientFault as exc:
+            self._warn("app.default_missing", "RUNTIME_DEFAULT_APP names no app", error=str(exc))
+        except ManifestError:
+            pass  # told as each app's fault is
+
+    def forget(self) -> None:
+        """Drop what is kept: settings or plugins have changed."""
+        name = self._live.now.default_app
+        target = split_target(f"/{quote(name, safe='/@')}") if name else None
+        self.default = target and target._replace(base="")
+        self._drop()
+
+    def known(self, exchange: Exchange) -> Route | None:
+        """The route of a path that was asked for lately; a reserved path has none."""
+        head, realm = exchange.head, self._nobodys
+        if self._has_hosts:
+            known = self._realms.get(exchange.sender.host or head.host)
+            if known is None:
+                return None
+            realm = known
+        route = realm.routes.get(head.target.partition("?")[0])
+        if route is None or self._catalog.edition(exchange.started_s) != self._edition:
+            return None
+        return route
+
+    def claim_of(self, exchange: Exchange, *, looks: bool) -> Claim | None:
+        """Whose the host is that a request asks for, None for nobody's.
+
+        `looks`: as it is now, for which the disk is looked at where the last look is too old.
+        """
+        if looks:
+            self._renew(exchange.started_s)
+        return self._realm_of(exchange).claim
+
+    def find(self, exchange: Exchange, *, keep: bool) -> Route:
+        """Which app and version host and path name; the rest of the way is by the app's steps."""
+        path, now, chosen = exchange.head.path, exchange.started_s, exchange.chosen
+        self._renew(now)
+        realm = self._realm_of(exchange)
+        claim = realm.claim if chosen is None else None  # a hook has the last word
+        if chosen is not None:
+            target = Target(chosen.name, chosen.spec, "", path)
+            app = self._find_plugin(target) or self._catalog.find(target.name, target.spec, now)
+        elif claim is not None:
+            target = Target(claim.app, None, "", path)
+            app = self._catalog.find(target.name, None, now)
+        else:
+            app, target = self._find_by_path(path, now)
+        steps = self._steps_of(app)
+        if claim is not None and claim.label:
+            steps = (label_step(claim.label), *steps)
+        route = Route(app, target, steps)
+        if len(path) <= _PATH_MAX and keep:
+            if self._kept == _ROUTES_MAX:
+                self._drop()
+            self._kept += 1
+            realm.routes[path] = route
+        return route
+
+    def _renew(self, now: float) -> None:
+        """Find out what has changed since the last edition of the catalog."""
+        edition = self._catalog.edition(now)
+        if edition != self._edition:
+            self._edition = edition
+            self._has_hosts = bool(self._hosts.look(now))
+            self._drop()
+
+    def _realm_of(self, exchange: Exchange) -> _Realm:
+        """What is at the host that a request asks for, as far as is known."""
+        if not self._has_hosts:
+            return self._nobodys
+        host = host_of(exchange)
+        realm = self._realms.get(host)
+        if realm is None:
+            claim = self._hosts.table.find(host)
+            realm = self._nobodys if claim is None else _Realm(claim, {})
+            if len(self._realms) == _HOSTS_MAX:
+                self._drop()
+            if len(host) <= _PATH_MAX:
+                self._realms[host] = realm
+        return realm
+
+    def _find_by_path(self, path: str, now: float) -> tuple[App, Target]:
+        """At a host that is no app's."""
+        target, default = split_target(path), self.default
+        try:
+            if target is None:
+                raise app_not_found(path)
+            app = self._find_plugin(target) or self._catalog.find(target.name, target.spec, now)
+            if default is None or app.manifest.visibility != "internal":
+                return app, target
+        except ClientFault:  # an internal app is as little there as one that is not
+            if default is None:
+                raise
+        try:
+            return self._catalog.find(default.name, default.spec, now), default._replace(rest=path)
+        except ClientFault:
+            raise app_not_found(path) from None
+
+    def _find_plugin(self, target: Target) -> App | None:
+        """A plugin's base comes before an app of that name."""
+        site = self._plugins.at_base(target.name) if target.spec is None else None
+        if site is None:
+            return None
+        app = site.app or site.page
+        if site.unavailable or app is None:
+            raise unavailable(site.name)
+        return app
+
+    def _drop(self) -> None:
+        self._nobodys.routes.clear()
+        self._realms.clear()
+        self._kept = 0
