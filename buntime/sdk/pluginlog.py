@@ -11,6 +11,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 CRITICAL, ERROR, WARNING, INFO, DEBUG = 2, 3, 4, 6, 7
@@ -52,24 +53,34 @@ def _write(level: int, message: object, args: tuple[Any, ...], exc_info: Any) ->
     try:
         sys.stderr.write("".join(lines))  # in one go, so that threads do not mix theirs
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return  # the plugin closed its stderr or took it away
+    except Exception:  # noqa: BLE001  # the plugin closed its stderr, or put its own in its place
+        return
 
 
 def _formatted(message: object, args: tuple[Any, ...]) -> str:
-    text = str(message)
+    text = _text(message, str)
     if not args:
         return text
     try:  # one dict is for "%(name)s", as in logging
         return text % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
-    except (TypeError, ValueError, KeyError):
-        return f"{text} {args!r}"
+    except Exception:  # noqa: BLE001  # also what a value's own __str__ raises: no line is lost for it
+        return f"{text} {_text(args, repr)}"
+
+
+def _text(value: object, write: Callable[[object], str]) -> str:
+    try:
+        return write(value)
+    except Exception as exc:  # noqa: BLE001  # a value's own __str__
+        return f"<a {type(value).__name__}, which raised {type(exc).__name__}>"
 
 
 def _stack(exc_info: Any) -> str:
-    import traceback  # 4 ms, where something went wrong
-
     exc = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
     if exc is None:
         return ""
-    return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)).rstrip()
+    try:
+        import traceback  # 4 ms, where something went wrong
+
+        return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)).rstrip()
+    except Exception as broken:  # noqa: BLE001  # a plugin's own exceptions and loaders
+        return f"{_text(exc, repr)} ({_text(broken, repr)} while its stack was told)"

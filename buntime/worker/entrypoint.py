@@ -10,20 +10,25 @@ from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from types import ModuleType
 
 
-def import_entrypoint(folder: str, entrypoint: str) -> ModuleType:
+def import_entrypoint(folder: str, entrypoint: str, shadows: Container[str] = ()) -> ModuleType:
     """Import a file of the app: `"src/app.py"` as `src.app`.
 
-    A name that is taken, such as `json.py`, or that is no name, such as `my-app.py`, is changed.
-    Raises whatever the module raises.
+    A name that is taken, such as `os.py`, or that is no name, such as `my-app.py`, is changed, and
+    so is one of `shadows`, as by other modules that import it. Raises whatever the module raises.
     """
     path = f"{folder}/{entrypoint}"
     if not is_file(path):
         raise BootError(f"{entrypoint}: there is no such file in {folder}")
     name = _natural_name(entrypoint)
-    if name is None or not _leads_to(name, folder):
+    if name is not None and name.partition(".")[0] in shadows:
+        from buntime.worker.shadows import PREFIX  # loaded where there are any
+
+        name = PREFIX + name
+    elif name is None or not _leads_to(name, folder):
         return _import_by_path(path, _made_up_name(entrypoint))
     __import__(name)
     return sys.modules[name]

@@ -13,7 +13,7 @@ from buntime.sdk.services import CALLER, DEADLINE_S, WAITER, ServiceError
 from buntime.wire import ITEM, RESULT, WINDOW
 from buntime.worker.content import Assembly, Parcel, cost_of, unpacked
 from buntime.worker.exchange import ENDED, SENT, ClientGone, Exchange
-from buntime.worker.report import MAX_MESSAGE, complain, describe
+from buntime.worker.report import MAX_MESSAGE, complain, describe, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Invocation(Exchange):
             complain(f"{self.head['target']}, after its result:", exc)
             return
         if isinstance(exc, ServiceError):
-            error = {"code": str(exc.code), "message": str(exc)[:MAX_MESSAGE]}
+            error = {"code": _code_of(exc), "message": text_of(exc)[:MAX_MESSAGE]}
         elif isinstance(exc, ClientGone):
             error = {"code": "late", "message": "nobody waits for this call any more"}
         else:
@@ -134,6 +134,13 @@ class Invocation(Exchange):
             message = {"type": ITEM, "id": self.id, "end": True, "error": error}
         self._send_message(message, b"")
         self._end()
+
+
+def _code_of(exc: ServiceError) -> str:
+    try:
+        return str(exc.code)
+    except Exception:  # noqa: BLE001  # a class of the plugin's own
+        return "failed"
 
 
 def head_of(message: Message) -> Message:

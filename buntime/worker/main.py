@@ -95,9 +95,9 @@ def main(argv: list[str]) -> NoReturn:
 
     try:
         _settle(init, lifeline)
-        adopt(init, bundle)
+        shadows = adopt(init, bundle)
         calls = _connect(init, channel, received)
-        app = load(import_entrypoint(init["dir"], init["entrypoint"]), init)
+        app = load(import_entrypoint(init["dir"], init["entrypoint"], shadows), init)
         if init["config"].get("lowMemory"):
             _save_memory()
         _serve(app, init, channel, received, ready, calls)

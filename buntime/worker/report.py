@@ -1,4 +1,8 @@
-"""What went wrong in an app, told as a message and a stack that starts in the app's own code."""
+"""What went wrong in an app, told as a message and a stack that starts in the app's own code.
+
+Nothing here raises, whatever the exception is, whatever the app has put in the place of `traceback`
+or of `sys.stderr`: who waits for an answer would never get one.
+"""
 
 from __future__ import annotations
 
@@ -34,23 +38,41 @@ def complain(text: str, exc: BaseException | None = None) -> None:
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return  # the app closed its stderr or took it away; there is no other place to say so
+    except BaseException:  # noqa: BLE001  # closed, taken away, or the app's own: no other place
+        return
+
+
+def text_of(exc: BaseException) -> str:
+    """Return `str(exc)`, or what became of it: an app's own __str__ may raise."""
+    try:
+        return "".join((str(exc),))  # a plain str, also of a subclass
+    except BaseException as broken:  # noqa: BLE001  # the edge of the app
+        return f"<its __str__ raised {type(broken).__name__}>"
 
 
 def _message(exc: BaseException) -> str:
-    name = type(exc).__name__
-    try:
-        text = str(exc)
-    except Exception as broken:  # noqa: BLE001  # an app's own __str__
-        text = f"<its __str__ raised {type(broken).__name__}>"
+    name = type.__dict__["__name__"].__get__(type(exc))  # not what a metaclass says
+    text = text_of(exc)
     return f"{name}: {text}" if text else name
 
 
 def _stack(exc: BaseException) -> str:
-    import traceback  # 4 ms, and most workers never need it
+    trace = None
+    try:
+        trace = _trimmed(exc.__traceback__)
+        import traceback  # 4 ms, and most workers never need it
 
-    lines = traceback.format_exception(type(exc), exc, _trimmed(exc.__traceback__))
+        return "".join(traceback.format_exception(type(exc), exc, trace))
+    except BaseException as broken:  # noqa: BLE001  # the edge of the app, see above
+        return f"{_plain_stack(trace)}{_message(exc)}\n({_message(broken)} while this was told)\n"
+
+
+def _plain_stack(trace: TracebackType | None) -> str:
+    lines = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}\n')
+        trace = trace.tb_next
     return "".join(lines)
 
 

@@ -15,6 +15,8 @@ from tests.support.workshop import Workshop, workshop
 from tests.worker.test_asgi import STRICT
 from tests.worker.test_followers import KINDS, STRESS, check, start
 from tests.worker.test_meter import ASYNC, SYNC, tells
+from tests.worker.test_shadows import KINDS as SHADOWED
+from tests.worker.test_shadows import ask_all, shadow_all
 from tests.worker.test_streams import DOWNLOAD, UPLOAD
 from tests.worker.test_wsgi import ENVIRON
 
@@ -65,6 +67,13 @@ def test_fetch(old_shop: Workshop) -> None:
         assert worker.get("/shop/x/y").status == 404
         assert worker.terminate() == 0
         assert worker.stderr == ""
+
+
+def test_shadows(old_shop: Workshop) -> None:
+    """An app's files with names of the standard library are kept from the worker there."""
+    shadow_all(old_shop)
+    for kind in ("wsgi", "async fetch"):
+        ask_all(old_shop.start(SHADOWED[kind], path=[]))
 
 
 def test_streams(old_shop: Workshop) -> None:
