@@ -3,7 +3,8 @@
 What is given up, the runtime decides, see core/sandbox/order.py. Who gives up:
 
 - a worker, at INIT: when it has become its user and before any code of the app, while its thread is
-  the only one, as others would keep the rights that they have. A spare has loaded what that takes;
+  the only one, as others would keep the rights that they have. What is the same for all apps it has
+  done by then, as a spare: the filter of system calls, and rules that are not in force yet;
 - a thread of the runtime, which then starts one program and ends: the rights are a thread's, and
   what it starts gets them with its exec.
 
@@ -32,8 +33,13 @@ _INSTRUCTION_BYTES = 8
 _CAPABILITY_VERSION = 0x20080522
 _PATH_ONLY = getattr(posix, "O_PATH", 0) | posix.O_NOFOLLOW | posix.O_CLOEXEC  # no macOS has it
 
-_ctypes: Any = None  # and what is made of it by get_ready
+# Of <errno.h>, alike on all machines: nothing of a path, but of what this machine has left.
+_ENOMEM, _EINVAL, _ENFILE, _EMFILE = 12, 22, 23, 24
+_SHORTAGES = (_ENOMEM, _ENFILE, _EMFILE)
+
+_ctypes: Any  # and what is made of it by _get_ready
 _function: Any
+_text: Any = None  # the last of it
 _library: Any
 _syscall: Callable[..., int]
 _prctl: Callable[..., int]
@@ -45,74 +51,127 @@ class NotConfined(Exception):
     errno = 0  # of the call that failed, where it was one
 
 
-def get_ready() -> None:
-    """Load what the sandbox takes."""
-    global _ctypes, _syscall, _prctl, _function, _library  # noqa: PLW0603  # once in its life
-    try:
-        import _ctypes  # not every worker is to have a sandbox
-    except ImportError:  # a Python that was built without libffi; `shed` tells it
-        return
-    flags = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _function = type("function", (_ctypes.CFuncPtr,), {"_flags_": flags})  # gives C's int
-    _library = _ctypes.dlopen(None, 0)
-    _syscall, _prctl = _load("syscall"), _load("prctl")
-
-
 def shed(order: Message) -> None:
     """Have no program that is started from now on get certain capabilities.
 
     Before a worker becomes its user, who may not do it. Raises NotConfined like `restrict`.
     """
-    if _ctypes is None:
-        get_ready()
-    if _ctypes is None:
-        raise NotConfined(
-            f"the sandbox needs Python's _ctypes, and {sys.executable} was built without it (and "
-            "without libffi); take another Python, or write `sandbox: off`"
-        )
+    _get_ready()
     for capability in order["capabilities"]:
         _prctl(_DROP_BOUNDING, capability, 0, 0, 0)  # fails for those that the kernel lacks
 
 
-def restrict(order: Message) -> None:
-    """Give up all that an app is not to have. Raises NotConfined where that fails."""
+def prepare(order: Message) -> int:
+    """Do what PREPARE tells; returns the descriptor of its rules, which are not in force yet.
+
+    Raises NotConfined where that fails; then nothing was done.
+    """
+    _get_ready()
+    rules = _make_rules(order)
+    try:
+        _filter_calls(order["filter"])
+    except NotConfined:
+        posix.close(rules)
+        raise
+    return rules
+
+
+def restrict(order: Message, prepared: int | None = None) -> None:
+    """Give up all that an app is not to have. Raises NotConfined where that fails.
+
+    `prepared` is what `prepare` has returned, and is closed.
+    """
     if order["own"] and posix.geteuid() == 0:
         _drop_own(order["own"])
-    attributes = bytes.fromhex(order["ruleset"])
-    rules = _checked(_syscall(_CREATE_RULESET, attributes, len(attributes), 0), "Landlock")
-    for access, paths in order["rules"]:
-        _allow(rules, access, paths, order["files"])
-    for port in order["ports"]:
-        rule = _words(_BIND_TCP, port)
-        _checked(_syscall(_ADD_RULE, rules, _NET_PORT, rule, 0), "a port's rule")
-    _checked(_prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    _checked(_syscall(_RESTRICT_SELF, rules, 0), "Landlock")
-    posix.close(rules)
-    if order["filter"]:
-        _filter_calls(bytes.fromhex(order["filter"]))
+    is_begun = prepared is not None and order["is_begun"]
+    if prepared is not None and not is_begun:
+        posix.close(prepared)
+    rules = _make_rules(order, prepared if is_begun else None)
+    try:
+        _renounce()
+        _checked(_syscall(_RESTRICT_SELF, rules, 0), "Landlock")
+    finally:
+        posix.close(rules)
+    _filter_calls(order["filter"])
+
+
+def _get_ready() -> None:
+    """Load what the sandbox takes, once."""
+    global _ctypes, _syscall, _prctl, _function, _text, _library  # noqa: PLW0603  # once
+    if _text is not None:
+        return
+    try:
+        import _ctypes  # not every worker is to have a sandbox
+    except ImportError as exc:
+        raise NotConfined(
+            f"the sandbox needs _ctypes, which {sys.executable} cannot load ({exc}); if it was "
+            "built without libffi, take another Python, or write `sandbox: off`"
+        ) from exc
+    except OSError as exc:
+        raise _failed(exc.errno, "_ctypes") from exc
+    flags = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _function = type("function", (_ctypes.CFuncPtr,), {"_flags_": flags})  # gives C's int
+    _library = _ctypes.dlopen(None, 0)
+    _syscall, _prctl = _load("syscall"), _load("prctl")
+    _text = type("text", (_ctypes._SimpleCData,), {"_type_": "z"})
+
+
+def _make_rules(order: Message, rules: int | None = None) -> int:
+    """Add the rules to these, or to none; returns their descriptor. Closes it where that fails."""
+    if rules is None:
+        attributes = bytes.fromhex(order["ruleset"])
+        rules = _checked(_syscall(_CREATE_RULESET, attributes, len(attributes), 0), "Landlock")
+    try:
+        for access, paths in order["rules"]:
+            _allow(rules, access, paths, order["files"])
+        for port in order["ports"]:
+            rule = _words(_BIND_TCP, port)
+            _checked(_syscall(_ADD_RULE, rules, _NET_PORT, rule, 0), "a port's rule")
+    except NotConfined:
+        posix.close(rules)
+        raise
+    return rules
 
 
 def _allow(rules: int, access: int, paths: list[str], of_files: int) -> None:
-    """Add a rule for what there is at each path now; nothing where there is nothing, or a link."""
+    """Add a rule for what there is at each path now; none for a link, nor for what cannot be got
+    at: there is nothing, its user may not go there, its disk has gone.
+
+    Where no descriptor or no memory is left, that tells nothing of the path, and the app would lack
+    a right: NotConfined.
+    """
     allowed = access.to_bytes(8, sys.byteorder)
     # Looked up once, as there may be hundreds of paths.
     call, opened, close, flags = _syscall, posix.open, posix.close, _PATH_ONLY
     for path in paths:
         try:
             beneath = opened(path, flags)
-        except OSError:
+        except OSError as exc:
+            if exc.errno in _SHORTAGES:
+                raise _failed(exc.errno, path) from exc
             continue
         rule = allowed + beneath.to_bytes(4, sys.byteorder)
-        if call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0):
-            # It may be no folder.
-            rule = (access & of_files).to_bytes(8, sys.byteorder) + rule[8:]
-            _checked(call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0), path)
-        close(beneath)
+        try:
+            if call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0):
+                if _ctypes.get_errno() == _EINVAL:  # it is no folder
+                    rule = (access & of_files).to_bytes(8, sys.byteorder) + rule[8:]
+                _checked(call(_ADD_RULE, rules, _PATH_BENEATH, rule, 0), path)
+        finally:
+            close(beneath)
 
 
-def _filter_calls(program: bytes) -> None:
-    text = type("text", (_ctypes._SimpleCData,), {"_type_": "z"})
-    held = text(program)
+def _renounce() -> None:
+    """Have no program that is started get more rights; else the kernel allows no sandbox."""
+    _checked(_prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _filter_calls(encoded: str) -> None:
+    """Have the kernel ask a program about each system call from now on; empty: none."""
+    if not encoded:
+        return
+    _renounce()
+    program = bytes.fromhex(encoded)
+    held = _text(program)
     address = int.from_bytes(bytes(memoryview(held).cast("B")), sys.byteorder)
     described = _words(len(program) // _INSTRUCTION_BYTES, address)
     _checked(_prctl(_SET_SECCOMP, _BY_FILTER, described, 0, 0), "seccomp")
@@ -142,8 +201,11 @@ def _words(*numbers: int) -> bytes:
 def _checked(result: int, what: str) -> int:
     """A call's result. Raises NotConfined where it failed."""
     if result < 0:
-        number = _ctypes.get_errno()
-        failed = NotConfined(f"the sandbox cannot be made: {what}: {posix.strerror(number)}")
-        failed.errno = number
-        raise failed
+        raise _failed(_ctypes.get_errno(), what)
     return result
+
+
+def _failed(number: int | None, what: str) -> NotConfined:
+    error = NotConfined(f"the sandbox cannot be made: {what}: {posix.strerror(number or 0)}")
+    error.errno = number or 0
+    return error

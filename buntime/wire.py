@@ -7,6 +7,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
                      or what to do to itself, see core/sandbox/order.py) tells_busy
                      [uses] [plugin]
+    PREPARE    R->W  type, and what to do to itself before INIT, see the same
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms [hooks services]
     REQUEST    R->W  type id method target base scheme version client server headers request_id
@@ -123,6 +124,7 @@ else:
     Message = dict
 
 INIT = "INIT"
+PREPARE = "PREPARE"
 UP = "UP"
 READY = "READY"
 REQUEST = "REQUEST"

@@ -1,7 +1,7 @@
 """The worker's life: wait for INIT as a spare, become an app, serve it, leave.
 
 started -> spare -> INIT -> adopted -> loaded -> READY -> serving -> TERMINATE -> gone
-                               `--------`-> ERROR -> gone, exit code 1
+           PREPARE             `--------`-> ERROR -> gone, exit code 1
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import posix  # `os` is this and what takes 6 of a worker's 45 million instructi
 import sys
 import time
 
-from buntime.confine import NotConfined, get_ready, restrict, shed
-from buntime.wire import ERROR, INIT, READY, TERMINATE, UP
+from buntime.confine import NotConfined, prepare, restrict, shed
+from buntime.wire import ERROR, INIT, PREPARE, READY, TERMINATE, UP
 from buntime.worker.adoption import adopt
 from buntime.worker.channel import Channel
 from buntime.worker.entrypoint import import_entrypoint
@@ -61,8 +61,8 @@ EXIT_GRACE_S = 2.0
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run a worker: `[__main__.py, "sandbox"?, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
-    *flags, channel_fd, lifeline_fd, stacks_fd = argv[1:]
+    """Run a worker: `[__main__.py, CHANNEL_FD, LIFELINE_FD, STACKS_FD]`."""
+    channel_fd, lifeline_fd, stacks_fd = argv[1:]
     lifeline = arm(int(lifeline_fd))
     offer(int(stacks_fd))
     limit()
@@ -71,9 +71,8 @@ def main(argv: list[str]) -> NoReturn:
     _set_up_output()
     bundle = argv[0].rpartition("/")[0] if argv[0].endswith(".py") else argv[0]
     channel.send({"type": UP})
-    if flags:  # its app will have a sandbox, most likely
-        get_ready()
-    init, received = _wait_for_init(channel)
+    preparation = _Preparation()
+    init, received = _wait_for_init(channel, preparation)
     begun = time.perf_counter()
     is_ready = False
 
@@ -94,7 +93,7 @@ def main(argv: list[str]) -> NoReturn:
         )
 
     try:
-        _settle(init, lifeline)
+        _settle(init, lifeline, preparation)
         shadows = adopt(init, bundle)
         calls = _connect(init, channel, received)
         app = load(import_entrypoint(init["dir"], init["entrypoint"], shadows), init)
@@ -109,29 +108,50 @@ def main(argv: list[str]) -> NoReturn:
     _leave()
 
 
-def _wait_for_init(channel: Channel) -> tuple[Message, list[Received]]:
+class _Preparation:
+    """What a worker has done for its sandbox before it knows its app."""
+
+    def __init__(self) -> None:
+        self.order: Message | None = None  # PREPARE
+        self.rules: int | None = None  # once it is carried out
+
+    def begin(self) -> None:
+        """Carry it out, where there is something to do. Raises NotConfined."""
+        if self.order is not None and self.rules is None:
+            self.rules = prepare(self.order)
+
+
+def _wait_for_init(channel: Channel, preparation: _Preparation) -> tuple[Message, list[Received]]:
     """Wait, maybe for long; returns INIT and what came with it."""
     received: list[Received] = []
-    while not received:
-        received = channel.receive()
-    head = received[0][0]
-    if head["type"] == TERMINATE:
-        posix._exit(0)
-    if head["type"] != INIT:
-        channel.quit(f"the runtime sent {head['type']} before INIT")
-    return head, received[1:]
+    while True:
+        while not received:
+            received = channel.receive()
+        head = received.pop(0)[0]
+        if head["type"] == INIT:
+            return head, received
+        if head["type"] == TERMINATE:
+            posix._exit(0)
+        if head["type"] != PREPARE:
+            channel.quit(f"the runtime sent {head['type']} before INIT")
+        preparation.order = head
+        try:
+            preparation.begin()
+        except NotConfined:
+            continue  # tried again when there is an app
 
 
-def _settle(init: Message, lifeline: int) -> None:
+def _settle(init: Message, lifeline: int, preparation: _Preparation) -> None:
     """Take on limits, user and sandbox, before any code of the app."""
     order = init.get("sandbox")
     if not order:
         take_place(init, lifeline)
         return
     try:
+        preparation.begin()
         shed(order)
         take_place(init, lifeline)
-        restrict(order)
+        restrict(order, preparation.rules)
     except NotConfined as exc:
         raise BootError(str(exc)) from exc
 

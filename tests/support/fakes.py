@@ -147,9 +147,6 @@ class FakeWorker:
         self.left: list[Exchange] = []  # what it has in hand for somebody
         self.is_only_stuck = False
 
-    def can_try_again(self, exchange: Exchange) -> bool:
-        return exchange.head.method == "GET"
-
     def drain(self) -> list[Exchange]:
         return self.left
 

@@ -12,13 +12,27 @@ from typing import Self
 import pytest
 
 from buntime.core.sandbox.kernel import Kernel
-from buntime.core.sandbox.order import dropped_capabilities, make_order
-from buntime.core.sandbox.plan import SYSTEM_READ, SYSTEM_RUN, AppPaths, Level, Surroundings, plan
+from buntime.core.sandbox.order import (
+    dropped_capabilities,
+    make_order,
+    preparation,
+    when_begun,
+    when_prepared,
+)
+from buntime.core.sandbox.plan import (
+    SYSTEM_READ,
+    SYSTEM_RUN,
+    AppPaths,
+    Level,
+    Plan,
+    Surroundings,
+    plan,
+)
 from buntime.core.sandbox.systemcalls import program
 from buntime.server.sandbox.listing import Listing, existing
 from buntime.server.sandbox.probe import find_kernel
 from buntime.wire import Message
-from tests.support.workshop import Workshop
+from tests.support.workshop import Worker, Workshop
 
 KERNEL = find_kernel()
 needs_sandbox = pytest.mark.skipif(not KERNEL.is_fit, reason="the kernel has no Landlock of ABI 3")
@@ -66,6 +80,13 @@ class Fence:
         becomes_user: bool = False,
     ) -> Message:
         """What INIT's `sandbox` would be, on this kernel or as on an older one."""
+        made = self.plan(level, write)
+        capabilities = dropped_capabilities(is_root=os.geteuid() == 0, becomes_user=becomes_user)
+        filtered = program(kernel.machine, runtime_pid=os.getpid())
+        return make_order(level, made.rules, kernel, program=filtered, capabilities=capabilities)
+
+    def plan(self, level: Level = "standard", write: tuple[Path, ...] = ()) -> Plan:
+        """What the app's worker is allowed."""
         around = Surroundings(
             apps=(str(self.around / "other"), str(self.shop.folder)),
             secrets=(str(self.around / "state"),),
@@ -79,10 +100,28 @@ class Fence:
             wanted=tuple(map(str, write)),
             python=tuple(self._python_paths()),
         )
-        made = plan(level, app, around, Listing(lambda *_: None).entries)
-        capabilities = dropped_capabilities(is_root=os.geteuid() == 0, becomes_user=becomes_user)
-        filtered = program(kernel.machine, runtime_pid=os.getpid())
-        return make_order(level, made.rules, kernel, program=filtered, capabilities=capabilities)
+        return plan(level, app, around, Listing(lambda *_: None).entries)
+
+    def preparation(self) -> Message:
+        """PREPARE for any worker that is to have a sandbox."""
+        filtered = program(KERNEL.machine, runtime_pid=os.getpid())
+        return preparation(self.plan().common, KERNEL, program=filtered)
+
+    def start(self, source: str, level: Level) -> Worker:
+        """Start a worker as the runtime does: it was prepared before."""
+        worker = self.shop.spare()
+        worker.send(self.preparation())
+        fields = self.init(level)
+        order = fields["sandbox"]
+        assert isinstance(order, dict)
+        if level == "standard":
+            fields["sandbox"] = when_begun(order, self.plan().own, KERNEL)
+        else:
+            fields["sandbox"] = when_prepared(order)
+        self.shop.write(source)
+        worker.init(**fields)
+        worker.ready()
+        return worker
 
     def init(self, level: Level = "standard", **order: object) -> dict[str, object]:
         """Fields of INIT: the order, and the variables that go with it."""

@@ -114,6 +114,12 @@ class Worker:
         }
         self.send(init | fields)
 
+    def up(self) -> None:
+        """Wait until its interpreter has started; before anything else is taken."""
+        self.socket.settimeout(WAIT_S)
+        [(message, _)] = self._decoder.feed(self.socket.recv(1024))
+        assert message["type"] == "UP", message
+
     def ready(self) -> Message:
         """Wait until the app is loaded; fails with the worker's reason if it is not."""
         message, _ = self.take(lambda m: m["type"] == "READY" or "id" not in m)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import resource
 from collections.abc import Iterator
 
 import pytest
 
 from buntime.core.sandbox.kernel import Kernel
+from buntime.core.sandbox.order import when_begun, when_prepared
 from tests.support.fence import KERNEL, Fence, needs_abi, needs_sandbox
 from tests.support.workshop import Worker, Workshop
 
@@ -47,7 +50,16 @@ def fence(shop: Workshop) -> Iterator[Fence]:
 
 @pytest.fixture(params=["standard", "strict"])
 def confined(request: pytest.FixtureRequest, fence: Fence) -> Worker:
-    return fence.shop.start(RUNS, **fence.init(request.param))
+    return fence.start(RUNS, request.param)
+
+
+def leave_descriptors(worker: Worker, room: int) -> None:
+    """Have a worker open so many files more at most, once it is up."""
+    worker.up()
+    taken = {int(name) for name in os.listdir(f"/proc/{worker.process.pid}/fd")}
+    lowest = next(number for number in range(len(taken) + 1) if number not in taken)
+    limit = (lowest + room, lowest + room)
+    resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, limit)
 
 
 def run(worker: Worker, code: str) -> str:
@@ -424,6 +436,38 @@ def test_an_impossible_order_is_a_boot_error(fence: Fence) -> None:
     order = fence.order() | {"ruleset": "ff" * 24}
     worker = fence.shop.boot(RUNS, **fence.init() | {"sandbox": order})
     assert "the sandbox cannot be made: " in worker.boot_error()["message"]
+
+
+def test_what_is_prepared_for_other_folders(fence: Fence) -> None:
+    """Rules for what there was beside when it began to wait are dropped where that has changed."""
+    (fence.around / "gone").mkdir()
+    worker = fence.shop.spare()
+    worker.send(fence.preparation())
+    (fence.around / "gone").rename(fence.around / "other/moved")
+    order = when_prepared(fence.order())
+    fence.shop.write(RUNS)
+    worker.init(**fence.init() | {"sandbox": order})
+    worker.ready()
+    assert result(worker, "os.listdir(AROUND / 'other/moved')") == "EACCES"
+    assert result(worker, "os.listdir(AROUND / 'free')") == "[]"
+    assert "Seccomp_filters:\t1" in result(worker, "open('/proc/self/status').read()")
+
+
+@pytest.mark.parametrize("room", [0, 1])
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_without_descriptors(fence: Fence, room: int, *, is_prepared: bool) -> None:
+    """A path that cannot be opened for want of a descriptor is no path without a rule: the app is
+    not loaded, and told why."""
+    worker = fence.shop.spare()
+    leave_descriptors(worker, room)
+    fence.shop.write(RUNS)
+    order = fence.order()
+    if is_prepared:
+        worker.send(fence.preparation())
+        order = when_begun(order, fence.plan().own, KERNEL)
+    worker.init(**fence.init() | {"sandbox": order})
+    message = worker.boot_error()["message"]
+    assert re.match("the sandbox (cannot be made|needs _ctypes).*Too many open files", message)
 
 
 def test_paths_that_are_gone_are_left_out(fence: Fence) -> None:

@@ -1,11 +1,18 @@
-"""What INIT tells a worker to do to itself. The worker carries it out and knows no more of it.
+"""What a worker is told to do to itself. It carries it out and knows no more of it.
 
-{"level": "standard",
+PREPARE tells what is the same for all apps, so that a spare has done it when its app comes:
+
+{"type": "PREPARE",
  "ruleset": "ffff0000...",      struct landlock_ruleset_attr, in hex
  "rules": [[access, [path, ...]], ...],
  "files": 32775,                what a rule for a file may bear
  "ports": [0],                  TCP ports that may be bound; 0: any free one
- "filter": "2000000004...",     the program for seccomp, in hex; empty for none
+ "filter": "2000000004..."}     the program for seccomp, in hex; empty for none
+
+The `sandbox` of INIT has the same but the type, and
+
+{"level": "standard",
+ "is_begun": true,              the rules come on top of those of PREPARE; else they are all
  "capabilities": [16, 17, ...], that no program gets again
  "own": [16, 17, ...]}          to be dropped by who is root
 """
@@ -14,6 +21,7 @@ from typing import Any
 
 from buntime.core.sandbox.kernel import OF_FILES, Kernel, binds_are_ruled, handled, ruleset
 from buntime.core.sandbox.plan import OWN_PROCESS, Level, Rules
+from buntime.wire import PREPARE
 
 # Of linux/capability.h. With these, root reads memory and disks past all files, changes what it may
 # not write, hears others' traffic, or takes its limits back.
@@ -58,17 +66,43 @@ def make_order(
     capabilities: list[int],
 ) -> dict[str, Any]:
     """The `sandbox` of INIT: only what this kernel knows stands in it."""
-    known = handled(kernel)
     return {
+        **_of_all(level, rules, kernel, program),
         "level": level,
-        "ruleset": ruleset(kernel, is_strict=level == "strict").hex(),
-        "rules": [[int(access & known), paths] for access, paths in rules if paths],
-        "files": int(OF_FILES & known),
-        "ports": [0] if binds_are_ruled(kernel) else [],
-        "filter": program.hex() if kernel.has_seccomp else "",
+        "is_begun": False,
         "capabilities": capabilities,
         "own": capabilities,
     }
+
+
+def preparation(rules: Rules, kernel: Kernel, *, program: bytes) -> dict[str, Any]:
+    """PREPARE, with the rules for all apps of the level "standard"."""
+    return {"type": PREPARE, **_of_all("standard", rules, kernel, program)}
+
+
+def when_prepared(order: dict[str, Any]) -> dict[str, Any]:
+    """The same order for a worker that has been sent PREPARE, though for other rules."""
+    return {**order, "filter": ""}
+
+
+def when_begun(order: dict[str, Any], own: Rules, kernel: Kernel) -> dict[str, Any]:
+    """The same for one whose PREPARE had the common rules of this order: `own` come on top."""
+    return {**when_prepared(order), "rules": _encoded(own, kernel), "ports": [], "is_begun": True}
+
+
+def _of_all(level: Level, rules: Rules, kernel: Kernel, program: bytes) -> dict[str, Any]:
+    return {
+        "ruleset": ruleset(kernel, is_strict=level == "strict").hex(),
+        "rules": _encoded(rules, kernel),
+        "files": int(OF_FILES & handled(kernel)),
+        "ports": [0] if binds_are_ruled(kernel) else [],
+        "filter": program.hex() if kernel.has_seccomp else "",
+    }
+
+
+def _encoded(rules: Rules, kernel: Kernel) -> list[list[Any]]:
+    known = handled(kernel)
+    return [[int(access & known), paths] for access, paths in rules if paths]
 
 
 def at_start(order: dict[str, Any], *, is_root: bool, becomes_user: bool) -> dict[str, Any]:

@@ -7,13 +7,14 @@ each folder on the way to that is allowed, one by one:
     allowed:   /bin /etc /home /usr ... /srv/www ... /var/log /var/lib/dpkg ...
 
 The folders on the way (`/`, `/srv`, `/var`, `/var/lib`) cannot be listed then, and what is made in
-them later cannot be read by workers that are running.
+them later cannot be read by running workers. Most rules are the same for all apps: a worker can
+make them before it knows its app.
 
 Paths are absolute, with their links resolved: the kernel follows files, not names.
 """
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,8 +23,9 @@ from buntime.core.sandbox.kernel import READ, RUN, USE, WRITE, Access
 Level = Literal["off", "standard", "strict"]
 LEVELS: tuple[Level, ...] = ("off", "standard", "strict")
 
-# The paths in a folder, without links; empty for what cannot be listed.
-Entries = Callable[[str], Iterable[str]]
+# The paths in a folder, without links; where they are not to be allowed, only those of the given
+# ones, which lead to what is closed.
+Entries = Callable[[str, Collection[str]], Iterable[str]]
 Rules = list[tuple[Access, list[str]]]
 
 _ALL = ("/",)
@@ -66,7 +68,7 @@ class Surroundings:
 
     apps: tuple[str, ...]  # folders that hold apps, and apps that links in them lead to
     secrets: tuple[str, ...]  # the runtime's: its state, keys, settings
-    scratch: tuple[str, ...] = ()  # where the temporary folders of all apps are
+    scratch: tuple[str, ...] = ()  # where the temporary folders of all apps are besides
     # What `strict` leaves: programs and libraries, and what is only read.
     run: tuple[str, ...] = SYSTEM_RUN
     read: tuple[str, ...] = SYSTEM_READ
@@ -96,8 +98,13 @@ class AppPaths:
 class Plan:
     """What is allowed, and which paths of `write` are not, or not all of what lies in them."""
 
-    rules: Rules
+    common: Rules  # to all apps of this level
+    own: Rules  # besides
     denied: tuple[str, ...]
+
+    @property
+    def rules(self) -> Rules:
+        return [*self.common, *self.own]
 
 
 def plan(
@@ -105,9 +112,10 @@ def plan(
     app: AppPaths,
     around: Surroundings,
     entries: Entries,
-    common: Iterable[str] | None = None,
+    common: Rules | None = None,
 ) -> Plan:
-    """The rules for an app. `common` is `common_paths`, where it is known already."""
+    """The rules for an app. `common` is `common_rules`, where it is known already."""
+    common = common_rules(level, around, entries) if common is None else common
     others = [path for path in around.apps if path != app.folder]
     own = list(_inside(app.folder, (*others, *around.secrets), entries))
     fixed, changed = (own, []) if app.is_shipped else ([], own)
@@ -121,22 +129,36 @@ def plan(
     kept = _outermost([*app.kept, *(path for path in granted if path not in devices)])
     rules: Rules
     if level == "strict":
-        beside = open_paths(around.run, around, entries)
-        read += open_paths(around.read, around, entries)
         written = WRITE | Access.EXECUTE if app.is_built else WRITE
-        rules = [
-            (RUN, _outermost([*beside, *own, *python])),
-            (READ, _outermost(read)),
-            (written, kept),
-        ]
+        rules = [(RUN, [*own, *python]), (READ, read), (written, kept)]
     else:
-        beside = common_paths(around, entries) if common is None else list(common)
         # All alike: a move is refused where a file would come to be allowed more.
         rules = [
-            (RUN, _outermost([*beside, *app.versions, *python, *read, *fixed])),
-            (WRITE | Access.EXECUTE, _outermost([*changed, *kept])),
+            (RUN, [*app.versions, *python, *read, *fixed]),
+            (WRITE | Access.EXECUTE, [*changed, *kept]),
         ]
-    return Plan([*rules, *_of_devices(devices)], denied)
+    rules += [
+        (USE | Access.READ_DIR, devices),
+        (READ | Access.WRITE_FILE | Access.TRUNCATE, [OWN_PROCESS]),
+    ]
+    return Plan(common, _beyond(common, rules), denied)
+
+
+def common_rules(level: Level, around: Surroundings, entries: Entries) -> Rules:
+    """What every app may at this level; of each process alike, so nothing of /proc/self."""
+    beside: Rules
+    if level == "strict":
+        beside = [
+            (RUN, open_paths(around.run, around, entries)),
+            (READ, open_paths(around.read, around, entries)),
+        ]
+    else:
+        beside = [(RUN, common_paths(around, entries))]
+    return [
+        *((access, _outermost(paths)) for access, paths in beside),
+        (USE | Access.READ_DIR, [posixpath.join(_DEVICE_FOLDER, name) for name in _DEVICES]),
+        (WRITE, [_SHARED_MEMORY]),
+    ]
 
 
 def common_paths(around: Surroundings, entries: Entries) -> list[str]:
@@ -168,8 +190,14 @@ def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]
     if not below:
         yield root
         return
-    for path in entries(root):
+    for path in entries(root, {_child(root, path) for path in below}):
         yield from _inside(path, below, entries)
+
+
+def _child(root: str, path: str) -> str:
+    """What of `root` leads to a path in it: `"/srv", "/srv/apps/shop"` -> `"/srv/apps"`."""
+    start = root.rstrip("/") + "/"
+    return start + path[len(start) :].partition("/")[0]
 
 
 def _believed(app: AppPaths, around: Surroundings) -> Iterator[str]:
@@ -201,10 +229,19 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     return kept
 
 
-def _of_devices(wanted: list[str]) -> Rules:
-    devices = [posixpath.join(_DEVICE_FOLDER, name) for name in _DEVICES]
-    return [
-        (USE | Access.READ_DIR, [*devices, *wanted]),
-        (WRITE, [_SHARED_MEMORY]),
-        (READ | Access.WRITE_FILE | Access.TRUNCATE, [OWN_PROCESS]),
-    ]
+def _beyond(common: Rules, rules: Rules) -> Rules:
+    """The outermost paths of each rule that no common rule with as much access holds."""
+    found: Rules = []
+    for access, paths in rules:
+        held = {path for other, held in common if access & ~other == 0 for path in held}
+        inner = (path for path in paths if held.isdisjoint(_ways(path)))
+        found.append((access, _outermost(inner)))
+    return found
+
+
+def _ways(path: str) -> Iterator[str]:
+    """A path and the folders that hold it, from the innermost on."""
+    while path != "/" and path:
+        yield path
+        path = posixpath.dirname(path)
+    yield "/"

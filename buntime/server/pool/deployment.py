@@ -36,6 +36,7 @@ class SpareKey(NamedTuple):
     bundle: str | None = None  # where the worker's code is; None: the runtime's own
     user: Identity | None = None  # whose it is from its start; None: the runtime's
     own: Own | None = None  # in whose sandbox it starts; None: in none
+    is_confined: bool = True  # what it has done for its sandbox while it waits cannot be undone
 
 
 class Init(NamedTuple):
@@ -149,6 +150,7 @@ def _spare_key(app: App, interpreter: Interpreter) -> SpareKey:
         user and user.bundle,
         user.identity if user and user.is_from_start else None,
         Own(app, interpreter) if interpreter.is_own else None,
+        app.manifest.sandbox != "off",
     )
 
 

@@ -29,6 +29,7 @@ from buntime.wire import Message
 
 # Signals that say nothing against an app, as they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Acts(Protocol):
@@ -246,7 +247,7 @@ class Reactions:
             if memory_max and not failed_to_load:
                 exchange.fail(faults.out_of_memory())  # another worker would need as much
                 continue
-            may_retry = worker.can_try_again(exchange) and not record.boot.has_failed
+            may_retry = can_try_again(exchange) and not record.boot.has_failed
             self._on_worker_lost(exchange, deployment, may_retry=may_retry, is_broken=is_broken)
         self._deployments.forget(record.app)
         self._acts.on_worker_gone()
@@ -274,3 +275,13 @@ class Reactions:
             self._acts.enqueue(exchange, self._deployments.serving(deployment.app) or deployment)
         else:
             exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died())
+
+
+def can_try_again(exchange: Exchange) -> bool:
+    """May another worker get this request, after one died over it?"""
+    return (
+        not exchange.has_answer
+        and exchange.tries < 2
+        and exchange.head.method in _SAFE_METHODS
+        and not exchange.head.has_body
+    )

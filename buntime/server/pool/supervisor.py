@@ -92,8 +92,6 @@ class Supervisor:
         """Start an interpreter that waits for an app; `events` is told of all that it does."""
         main = f"{key.bundle or self._bundle}/__main__.py"
         command = [key.executable, "-I", "-S", "-X", "utf8", main]
-        if self._sandboxes.kernel.is_fit:
-            command.append("sandbox")  # it gets ready for one while it waits
         inherited = self._environ
         environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
         environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
@@ -126,7 +124,9 @@ class Supervisor:
             # Told a turn later: the scheduler is still waiting for its decisions to be done.
             self._loop.call_soon(lambda: events.on_never_started(number, had_means=had_means))
             return
-        self.workers[number] = Worker(number, self._loop, process, events, log)
+        worker = self.workers[number] = Worker(number, self._loop, process, events, log)
+        if key.is_confined and self._sandboxes.kernel.is_fit:
+            worker.prepare(*self._sandboxes.preparation(self._loop.now))
         self._stats.worker_created += 1
 
     def adopt(self, number: int, deployment: Deployment) -> None:
@@ -138,7 +138,7 @@ class Supervisor:
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
         own = self._sandboxes.variables(app, interpreter)
         init = init_of(deployment, self._settings, self._environ, own)
-        order = self._sandboxes.order(app, interpreter, self._loop.now)
+        order = self._sandboxes.order(app, interpreter, self._loop.now, worker.prepared)
         worker.sandbox = "off" if order is None else order["level"]
         if init.blocked and not deployment.told_blocked:
             deployment.told_blocked = True

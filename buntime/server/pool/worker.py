@@ -28,7 +28,6 @@ from buntime.server.telemetry.logs import Log
 _OBEY_S = 1.0  # from CANCEL after a deadline to being retired
 # What each request needs: a member of an Enum costs more to look up than a call.
 _LIVE, _STUCK, _CLOSE = State.LIVE, State.STUCK, Event.CLOSE
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Worker:
@@ -47,6 +46,7 @@ class Worker:
         self.app_name = ""
         self.app_version: str | None = None
         self.sandbox: Level | None = None  # once it is adopted
+        self.prepared: int | None = None  # by what, if it is to have a sandbox
         self._loop = loop
         self._events = events
         self._channel = Channel(loop, process.channel, self, _HANDLERS)
@@ -62,6 +62,11 @@ class Worker:
         return f"Worker({self.name}, {self.app_name or 'spare'}, {len(self._in_hand)} in hand)"
 
     # What the pool tells it
+
+    def prepare(self, line: bytes, number: int) -> None:
+        """Send PREPARE, which was made from what has this number."""
+        self.prepared = number
+        self._channel.post_line(line)
 
     def adopt(
         self, init: wire.Message, *, name: str, version: str | None, timeout_s: float
@@ -165,15 +170,6 @@ class Worker:
             assignment.step(Event.CLOSE)
             assignment.exchange.release()
         return [assignment.exchange for assignment in left]
-
-    def can_try_again(self, exchange: Exchange) -> bool:
-        """May another worker get this request, after this one died over it?"""
-        return (
-            not exchange.has_answer
-            and exchange.tries < 2
-            and exchange.head.method in _SAFE_METHODS
-            and not exchange.head.has_body
-        )
 
     def has_only_stuck(self) -> bool:
         return self._stuck > 0 and self._stuck == len(self._in_hand)

@@ -26,7 +26,8 @@ class Around:
         self._environ = environ
 
     def surroundings(self, listing: Listing, scratch: tuple[str, ...]) -> Surroundings:
-        """What there is beside any app; `scratch` are where their temporary folders are."""
+        """What there is beside any app; `scratch` are where their temporary folders are, if
+        not among what is secret."""
         folders = self.app_folders()
         scopes = [
             os.path.join(folder, name)

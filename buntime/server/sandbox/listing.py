@@ -1,7 +1,12 @@
-"""Lists folders for the plan of a sandbox, and tells whether what it listed has changed since."""
+"""Lists folders for the plan of a sandbox, and tells whether what it listed has changed since.
+
+Folders that all users write to, such as /tmp, are not listed: they hold hundreds of names, others
+come every second, and no app could rely on those that there were when its worker started.
+"""
 
 import os
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 # A folder with more is left out whole: a worker makes a rule for each path at its start.
@@ -29,13 +34,14 @@ class Listing:
     def __repr__(self) -> str:
         return f"Listing({len(self._seen)} folders)"
 
-    def entries(self, folder: str) -> tuple[str, ...]:
-        """The paths in a folder but links; none of what cannot be read, or is crowded."""
-        plain = self._look(folder).plain
-        if len(plain) > _ENTRIES_MAX:
+    def entries(self, folder: str, on_the_way: Collection[str] = ()) -> tuple[str, ...]:
+        """The paths in a folder but links; of one that is crowded or everybody's, `on_the_way`."""
+        if not _is_everybodys(folder):
+            plain = self._look(folder).plain
+            if len(plain) <= _ENTRIES_MAX:
+                return tuple(os.path.join(folder, name) for name in plain)
             self._on_crowded(folder, len(plain))
-            return ()
-        return tuple(os.path.join(folder, name) for name in plain)
+        return tuple(path for path in sorted(on_the_way) if not os.path.islink(path))
 
     def names(self, folder: str) -> tuple[str, ...]:
         """All names in a folder."""
@@ -73,6 +79,14 @@ def _list(folder: str) -> _Seen:
         return _Seen(stamp, (), ())
     plain = tuple(name for name, is_link in entries if not is_link)
     return _Seen(stamp, plain, tuple(name for name, is_link in entries if is_link))
+
+
+def _is_everybodys(folder: str) -> bool:
+    try:
+        mode = os.stat(folder).st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH)
 
 
 def _stamp(folder: str) -> _Stamp:

@@ -8,12 +8,20 @@ from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.sandbox.kernel import Kernel, acts
-from buntime.core.sandbox.order import at_start, dropped_capabilities, make_order
+from buntime.core.sandbox.order import (
+    at_start,
+    dropped_capabilities,
+    make_order,
+    preparation,
+    when_begun,
+    when_prepared,
+)
 from buntime.core.sandbox.plan import (
     AppPaths,
     Level,
+    Rules,
     Surroundings,
-    common_paths,
+    common_rules,
     is_within,
     plan,
 )
@@ -29,7 +37,7 @@ from buntime.server.sandbox.scratch import Scratch
 from buntime.server.sandbox.starts import Starts
 from buntime.server.state.datafolders import DataFolders, NoData
 from buntime.server.state.statefolder import StateFolder
-from buntime.wire import Message
+from buntime.wire import Message, encode
 
 _NOWHERE = "/dev/null/"  # nothing lies there
 _LOOK_S = 1.0  # how often the folders that were listed are looked at
@@ -38,9 +46,11 @@ _LOOK_S = 1.0  # how often the folders that were listed are looked at
 class _Basis(NamedTuple):
     """What is the same for all apps, as long as nothing of it changes."""
 
+    number: int
     around: Surroundings
     listing: Listing
-    common: list[str]
+    common: Rules  # of the level "standard"
+    preparation: bytes  # PREPARE
 
 
 class _Made(NamedTuple):
@@ -48,7 +58,9 @@ class _Made(NamedTuple):
 
     basis: _Basis
     interpreter: Interpreter
-    order: Message
+    order: Message  # for a worker that has done nothing yet
+    when_prepared: Message
+    when_begun: Message  # by this basis
 
 
 class Sandboxes:
@@ -78,6 +90,7 @@ class Sandboxes:
         self._program = program(kernel.machine, runtime_pid=os.getpid())
         self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None
+        self._last_basis = 0
         self._looked_s = 0.0
         self._made: WeakKeyDictionary[App, _Made] = WeakKeyDictionary()
         live.follow(self._forget)
@@ -115,19 +128,31 @@ class Sandboxes:
         folder = None if self.level(app) == "off" else self._scratch.folder_of(app.name, user)
         return found if folder is None else {**found, "HOME": folder, "TMPDIR": folder}
 
-    def order(self, app: App, interpreter: Interpreter, now: float) -> Message | None:
-        """What INIT tells a worker of the app to give up; None for nothing."""
+    def preparation(self, now: float) -> tuple[bytes, int]:
+        """PREPARE for a worker that is to have a sandbox, encoded, and the number of what it was
+        made from."""
+        basis = self._look(now)
+        return basis.preparation, basis.number
+
+    def order(
+        self, app: App, interpreter: Interpreter, now: float, prepared: int | None = None
+    ) -> Message | None:
+        """What INIT tells a worker of the app to give up; None for nothing.
+
+        `prepared` is the number of what its PREPARE was made from.
+        """
         level = self.level(app)
         if level == "off":
             return None
         made = self._made.get(app)
         if made is None or made.basis is not self._look(now) or made.interpreter != interpreter:
             scratch = self._scratch.folder_of(app.name, _identity(interpreter))
-            basis = self._look(now)  # the first such folder changes it
+            basis = self._look(now)  # the first such folder may change it
             paths = self._paths(app, interpreter, basis.listing, scratch)
-            order = self._make(app, interpreter, paths, basis)
-            made = self._made[app] = _Made(basis, interpreter, order)
-        return made.order
+            made = self._made[app] = self._make(app, interpreter, paths, basis)
+        if prepared is None:
+            return made.order
+        return made.when_begun if prepared == made.basis.number else made.when_prepared
 
     def order_at_start(self, app: App, interpreter: Interpreter, now: float) -> Message | None:
         """What a thread gives up that starts a worker whose Python is the app's own.
@@ -155,19 +180,24 @@ class Sandboxes:
             self._looked_s = now
             if self._basis.listing.has_changed():
                 self._basis = None
-        if self._basis is not None and self._basis.around.scratch != self._scratch.roots:
+        if self._basis is not None and self._basis.around.scratch != self._scratch.elsewhere:
             self._basis = None
         if self._basis is None:
             listing = Listing(self._on_crowded)
-            around = self._around.surroundings(listing, self._scratch.roots)
-            self._basis = _Basis(around, listing, common_paths(around, listing.entries))
+            around = self._around.surroundings(listing, self._scratch.elsewhere)
+            common = common_rules("standard", around, listing.entries)
+            told = encode(preparation(common, self.kernel, program=self._program))
+            self._last_basis += 1
+            self._basis = _Basis(self._last_basis, around, listing, common, told)
         return self._basis
 
     # The order of an app
 
-    def _make(self, app: App, interpreter: Interpreter, paths: AppPaths, basis: _Basis) -> Message:
+    def _make(self, app: App, interpreter: Interpreter, paths: AppPaths, basis: _Basis) -> _Made:
         level = self.level(app)
-        made = plan(level, paths, basis.around, basis.listing.entries, basis.common)
+        is_standard = level == "standard"
+        common = basis.common if is_standard else None
+        made = plan(level, paths, basis.around, basis.listing.entries, common)
         if made.denied:
             self._warn_once(
                 "sandbox.write_denied",
@@ -177,7 +207,7 @@ class Sandboxes:
             )
         user = interpreter.user
         starts_as_root = os.geteuid() == 0 and not (user and user.is_from_start)
-        return make_order(
+        order = make_order(
             level,
             made.rules,
             self.kernel,
@@ -186,6 +216,9 @@ class Sandboxes:
                 is_root=starts_as_root, becomes_user=user is not None
             ),
         )
+        prepared = when_prepared(order)
+        begun = when_begun(order, made.own, self.kernel) if is_standard else prepared
+        return _Made(basis, interpreter, order, prepared, begun)
 
     def _paths(
         self, app: App, interpreter: Interpreter, listing: Listing, scratch: str | None

@@ -39,6 +39,12 @@ class Scratch:
         """Where the folders are; real paths."""
         return tuple(filter(None, self._roots.values()))
 
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Those of them that do not lie in the state folder."""
+        own = os.path.realpath(self._state_dir)
+        return tuple(root for root in self.roots if os.path.dirname(root) != own)
+
     def folder_of(self, app_name: str, user: Identity | None) -> str | None:
         """The app's folder, made if need be; None where there is no place for it."""
         is_shared = user is not None

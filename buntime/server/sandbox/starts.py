@@ -72,7 +72,7 @@ class Starts:
         if not self._is_confined(app):
             return None
         level = app.manifest.sandbox
-        around = self._around.surroundings(listing, self._scratch.roots)
+        around = self._around.surroundings(listing, self._scratch.elsewhere)
         made = plan(level, paths, around, listing.entries)
         order = make_order(level, made.rules, self._kernel, program=self._program, capabilities=[])
         return at_start(order, is_root=os.geteuid() == 0, becomes_user=user is not None)

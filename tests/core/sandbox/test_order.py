@@ -5,7 +5,14 @@ import json
 import pytest
 
 from buntime.core.sandbox.kernel import RUN, USE, WRITE, Kernel, handled
-from buntime.core.sandbox.order import at_start, dropped_capabilities, make_order
+from buntime.core.sandbox.order import (
+    at_start,
+    dropped_capabilities,
+    make_order,
+    preparation,
+    when_begun,
+    when_prepared,
+)
 from buntime.core.sandbox.plan import OWN_PROCESS, Rules
 
 RULES: Rules = [(RUN, ["/usr"]), (WRITE, ["/srv/apps/shop"]), (USE, ["/dev/null"]), (RUN, [])]
@@ -62,3 +69,17 @@ def test_capabilities_at_the_start_of_a_program() -> None:
         == started["own"]
         == dropped_capabilities(is_root=True, becomes_user=False)
     )
+
+
+def test_what_a_spare_is_told() -> None:
+    """PREPARE has the common rules and the filter, and INIT then what is left of its order."""
+    told = preparation(RULES[:1], Kernel(7), program=b"\1" * 8)
+    whole = make_order("standard", RULES, Kernel(7), program=b"\1" * 8, capabilities=[16])
+    assert told["ruleset"] == whole["ruleset"]
+    assert (told["filter"], told["ports"]) == ("01" * 8, [0])
+    rest = when_begun(whole, RULES[1:], Kernel(7))
+    assert told["rules"] + rest["rules"] == whole["rules"]
+    assert (rest["filter"], rest["ports"], rest["is_begun"]) == ("", [], True)
+    assert rest["capabilities"] == rest["own"] == [16]
+    assert when_prepared(whole) == whole | {"filter": ""}
+    assert not whole["is_begun"]

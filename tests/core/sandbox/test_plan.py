@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buntime.core.sandbox.kernel import READ, RUN, WRITE, Access
-from buntime.core.sandbox.plan import AppPaths, Level, Surroundings, common_paths, is_within, plan
+from buntime.core.sandbox.plan import (
+    AppPaths,
+    Level,
+    Surroundings,
+    common_paths,
+    common_rules,
+    is_within,
+    plan,
+)
 
 TREE = {
     "/": ["bin", "dev", "etc", "home", "proc", "srv", "usr", "var"],
@@ -30,7 +38,7 @@ AROUND = Surroundings(
 KEPT = ("/var/lib/buntime/data/shop", "/var/lib/buntime/scratch-1/shop")
 
 
-def entries(folder: str) -> list[str]:
+def entries(folder: str, _: Collection[str] = ()) -> list[str]:
     return [f"{folder.rstrip('/')}/{name}" for name in TREE.get(folder, [])]
 
 
@@ -146,7 +154,7 @@ NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: "/" + "/".join(names))
 
 
-def all_entries(folder: str) -> Iterable[str]:
+def all_entries(folder: str, _: Collection[str]) -> Iterable[str]:
     if folder.count("/") > 4:
         return []
     return [f"{folder.rstrip('/')}/{name}" for name in "abc"]
@@ -199,3 +207,14 @@ def test_what_is_built() -> None:
     assert allowed("strict", "/etc/pip.conf", made) == READ
     assert allowed("strict", "/var/lib/buntime/key", made) == 0
     assert allowed("strict", "/etc/shadow", made) == 0
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+def test_what_is_common_is_not_told_again(level: Level) -> None:
+    """What every app may is the same rule for all; an app's own are those that say more."""
+    made = plan(level, replace(app(), python=("/usr/lib/python3", "/opt/python")), AROUND, entries)
+    other = plan(level, replace(app(), folder="/srv/apps/blog"), AROUND, entries)
+    assert made.common == other.common == common_rules(level, AROUND, entries)
+    own = {path for _, paths in made.own for path in paths}
+    assert {"/opt/python", "/srv/apps/shop", "/proc/self/"} <= own
+    assert "/usr/lib/python3" not in own

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from buntime.confine import NotConfined
+from buntime.confine import NotConfined, prepare
 from buntime.core.sandbox.kernel import READ, RUN, WRITE
 from buntime.core.sandbox.order import at_start, make_order
 from buntime.core.sandbox.systemcalls import program
 from buntime.server.defence.ownthread import confined, in_own_thread
+from buntime.server.defence.shortage import is_start_shortage
 from tests.support.fence import KERNEL, needs_sandbox
+from tests.support.shortage import few_descriptors
 
 SYSTEM = ["/usr", "/lib", "/lib64", "/bin"]
 
@@ -91,6 +93,21 @@ def test_an_impossible_order(tmp_path: Path) -> None:
     with pytest.raises(NotConfined, match="the sandbox cannot be made: Landlock"):
         confined(made, lambda: shell(f"echo 1 > {tmp_path}/a"))
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_sandbox
+def test_a_machine_without_descriptors(tmp_path: Path) -> None:
+    """A program that would lack a right is not started, nor is anything held against it; what was
+    opened for it is closed."""
+    confined(order(tmp_path), lambda: None)  # what is loaded once is there
+    with few_descriptors(1), pytest.raises(NotConfined) as raised:
+        confined(order(tmp_path), lambda: shell(f"echo 1 > {tmp_path}/a"))
+    assert is_start_shortage(raised.value)
+    assert list(tmp_path.iterdir()) == []
+    before = len(os.listdir("/proc/self/fd"))
+    with few_descriptors(1), pytest.raises(NotConfined):
+        prepare(order(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_without_an_order() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,30 +25,10 @@ from tests.support.apps import make_app
 from tests.support.fakes import FakeSink, make_log
 from tests.support.harness import wait_until, write_app
 from tests.support.settings import make_settings
+from tests.support.shortage import few_descriptors
 
 KEY = SpareKey(sys.executable, False)
 GOOD = "def fetch(request):\n    return 'hello'\n"
-
-
-@contextlib.contextmanager
-def few_descriptors(room: int) -> Iterator[None]:
-    """So many can be opened, and no more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken: list[int] = []
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 30, hard)
-    )
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        for _ in range(room):
-            os.close(taken.pop())
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for each in taken:
-            os.close(each)
 
 
 class Told:

@@ -45,12 +45,30 @@ def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
 
 
 def test_crowded(tmp_path: Path) -> None:
-    """Of a folder with thousands of entries none is listed, and that is told."""
+    """Of a folder with thousands of entries only those are listed that lead to what is closed, and
+    that is told."""
     for number in range(2001):
         (tmp_path / str(number)).touch()
     told: list[tuple[str, int]] = []
-    assert listing(told).entries(str(tmp_path)) == ()
+    way = str(tmp_path / "7")
+    assert listing(told).entries(str(tmp_path), {way}) == (way,)
     assert told == [(str(tmp_path), 2001)]
+
+
+def test_folders_of_everybody(tmp_path: Path) -> None:
+    """Of a folder that all users write to there are those entries that lead to what is closed, if
+    they are no links; what else comes and goes there is no change."""
+    tmp_path.chmod(0o1777)
+    for name in ("other", "way"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("way")
+    seen = listing()
+    ways = {str(tmp_path / name) for name in ("way", "link", "later")}
+    assert seen.entries(str(tmp_path), ways) == (str(tmp_path / "later"), str(tmp_path / "way"))
+    assert not seen.has_changed()
+    (tmp_path / "more").mkdir()
+    assert not seen.has_changed()
+    assert seen.names(str(tmp_path)) == ("more", "other", "way", "link")
 
 
 def test_existing(tmp_path: Path) -> None:

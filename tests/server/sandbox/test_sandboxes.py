@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,44 @@ def test_write(place: Place) -> None:
     (place.root / "another").mkdir()
     place.order(app)
     assert len(place.warnings) == 2
+
+
+def test_a_spare_has_done_what_is_the_same_for_all(place: Place) -> None:
+    """INIT has the rest, until what the spare was told of is not so any more."""
+    app = place.app("shop")
+    line, number = place.sandboxes.preparation(place.now)
+    told = json.loads(line)
+    whole = place.order(app)
+    rest = place.sandboxes.order(app, PYTHON, place.now, number)
+    assert rest is not None
+    assert rest["is_begun"]
+    assert allowed(told["rules"]) | allowed(rest["rules"]) == allowed(whole["rules"])
+    assert not allowed(told["rules"]) & allowed(rest["rules"])
+    assert (told["filter"], rest["filter"]) == (whole["filter"], "")
+    (place.root / "fresh").mkdir()
+    place.now += 2
+    anew = place.sandboxes.order(app, PYTHON, place.now, number)
+    assert anew == place.order(app) | {"filter": ""}
+    assert place.sandboxes.preparation(place.now)[1] != number
+
+
+def allowed(rules: list[Any]) -> set[tuple[int, str]]:
+    return {(access, path) for access, paths in rules for path in paths}
+
+
+def test_what_is_strict_begins_anew(place: Place) -> None:
+    """A spare's rules are those of the level "standard"; the filter is the same."""
+    app = place.app("shop", manifest="sandbox: strict")
+    _, number = place.sandboxes.preparation(place.now)
+    order = place.sandboxes.order(app, PYTHON, place.now, number)
+    assert order == place.order(app) | {"filter": ""}
+    assert not order["is_begun"]
+
+
+def test_temporary_folders_change_nothing(place: Place) -> None:
+    """Those of apps lie in the state folder, which is closed already: what was prepared holds."""
+    app = place.app("shop")
+    _, number = place.sandboxes.preparation(place.now)
+    assert place.sandboxes.variables(app, PYTHON)
+    assert place.sandboxes.preparation(place.now)[1] == number
+    place.sandboxes.close()
