@@ -9,12 +9,12 @@ from __future__ import annotations
 import _thread
 import asyncio
 import os
-import select
 from contextvars import copy_context
 
 from buntime.worker.call import ring
 from buntime.worker.callstreams import Stream
 from buntime.worker.outlet import SharedOutlet
+from buntime.worker.waiting import POLLIN, POLLOUT, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -228,14 +228,12 @@ class OfLoop:
 
     def _poll(self, patience_ms: int | None, go_on: Callable[[], None]) -> None:
         """Read what there is, and send what the kernel takes; who waits waits for either."""
-        poll = select.poll()
-        wanted = select.POLLIN if self._outlet.is_empty else select.POLLIN | select.POLLOUT
-        poll.register(self._descriptor, wanted)
-        for _, events in poll.poll(patience_ms):
-            if events & select.POLLOUT:
-                go_on()
-            if events & ~select.POLLOUT:
-                self._take()
+        wanted = POLLIN if self._outlet.is_empty else POLLIN | POLLOUT
+        events = wait_for(self._descriptor, wanted, patience_ms)
+        if events & POLLOUT:
+            go_on()
+        if events & ~POLLOUT:
+            self._take()
 
 
 def leave_unattended(engine: AsyncEngine, calls: Caller) -> None:

@@ -6,6 +6,7 @@ from buntime.worker.appkind import is_asgi, what_is
 from buntime.worker.callables import shape_of
 from buntime.worker.fetch import Handler, error_response, fetch_adapter, only
 from buntime.worker.report import BootError, complain
+from buntime.worker.waiting import threads_are_greenlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SYNC_CONCURRENCY = 8  # threads; more do not help code that holds the GIL
 ASYNC_CONCURRENCY = 100  # tasks
+GREENLETS = 100  # of gevent and eventlet, which cost as little as tasks
 # The same where a sync `websocket` is exported: an open one has a thread, and mostly waits.
 THREAD_SOCKETS = 100
 MOST_THREADS = 32  # for the sync handlers of an async app
@@ -208,6 +210,8 @@ def _sync_concurrency(init: Message, usual: int, lowest: int = 1) -> int:
     config = init["config"]
     if not config["ttl"]:
         return 1  # a worker of one request: starting a second thread would hold up its answer
+    if threads_are_greenlets():
+        usual = max(usual, GREENLETS)
     return init["concurrency"] or (lowest if config.get("lowMemory") else usual)
 
 

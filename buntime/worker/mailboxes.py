@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import _thread
 import posix  # for `os`, see main.py
-import select  # 0.4 ms, for processes that call services
 
 from buntime.worker.call import ring
+from buntime.worker.waiting import POLLIN, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class Unattended:
         self._calls.wake_all()
 
     def _read(self) -> None:
-        poll = select.poll()
-        poll.register(self._calls.channel.descriptor, select.POLLIN)
-        if not poll.poll(PATIENCE_MS):
+        if not wait_for(self._calls.channel.descriptor, POLLIN, PATIENCE_MS):
             return
         for head, payload in self._calls.channel.receive():
             if not self._calls.take(head, payload) and not self._is_over:

@@ -6,13 +6,13 @@ started -> spare -> INIT -> adopted -> loaded -> READY -> serving -> TERMINATE -
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import gc
 import io
 import posix  # `os` is this and what takes 6 of a worker's 45 million instructions
 import sys
-import time
+from _thread import get_ident, start_new_thread  # bound here, see waiting.py
+from time import perf_counter, sleep
 
 from buntime.confine import NotConfined, prepare, restrict, shed
 from buntime.wire import ERROR, INIT, PREPARE, READY, TERMINATE, UP
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> NoReturn:
     channel.send({"type": UP})
     preparation = _Preparation()
     init, received = _wait_for_init(channel, preparation)
-    begun = time.perf_counter()
+    begun = perf_counter()
     is_ready = False
 
     def ready(send: Send) -> None:
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> NoReturn:
                 "kind": app.kind,
                 "concurrency": app.concurrency,
                 "is_async": app.is_async,
-                "boot_ms": round((time.perf_counter() - begun) * 1000, 1),
+                "boot_ms": round((perf_counter() - begun) * 1000, 1),
                 **(app.plugin.offer() if app.plugin is not None else {}),
                 **_files(init),
             },
@@ -275,7 +275,7 @@ def _leave() -> NoReturn:
     """End as the interpreter would, without taking it apart, and in bounded time."""
     threading = sys.modules.get("threading")
     if threading is not None or atexit._ncallbacks():
-        _thread.start_new_thread(_exit_late, ())
+        start_new_thread(_exit_late, ())
     if threading is not None:
         threading._shutdown()  # waits for threads that are no daemons, as multiprocessing does
     atexit._run_exitfuncs()
@@ -284,7 +284,7 @@ def _leave() -> NoReturn:
 
 
 def _exit_late() -> None:
-    time.sleep(EXIT_GRACE_S)
+    sleep(EXIT_GRACE_S)
     complain(f"buntime worker: the app's threads did not end within {EXIT_GRACE_S} s")
     posix._exit(0)
 
@@ -299,10 +299,10 @@ def _leave_signals_to_the_runtime() -> None:
     masks = {}  # of the threads that are forking
 
     def hold() -> None:
-        masks[_thread.get_ident()] = pthread_sigmask(SIG_BLOCK, defaults)
+        masks[get_ident()] = pthread_sigmask(SIG_BLOCK, defaults)
 
     def let_go() -> None:
-        pthread_sigmask(SIG_SETMASK, masks.pop(_thread.get_ident()))
+        pthread_sigmask(SIG_SETMASK, masks.pop(get_ident()))
 
     def restore() -> None:
         for number, default in defaults.items():

@@ -24,13 +24,15 @@ def make_precise(loop: asyncio.AbstractEventLoop) -> None:
 
     It may be the loop that the app's module has bound its objects to, so it is not replaced.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and _HAS_EPOLL:
         selector = getattr(loop, "_selector", None)
         if type(selector) is selectors.EpollSelector and selector.fileno() < _SELECT_MAX:
             selector.__class__ = _PreciseSelector
 
 
-if sys.platform == "linux":
+_HAS_EPOLL = hasattr(selectors, "EpollSelector")  # gevent takes it away
+
+if sys.platform == "linux" and _HAS_EPOLL:
 
     class _PreciseSelector(selectors.EpollSelector):
         """Waits for as long as it is told."""

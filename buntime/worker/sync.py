@@ -6,6 +6,7 @@ from buntime.worker.engine import Engine
 from buntime.worker.exchange import ENDED, Exchange
 from buntime.worker.followers import Job, LeaderFollowers
 from buntime.worker.hooks import run_hook
+from buntime.worker.waiting import POLLIN, threads_are_greenlets, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class SyncEngine(Engine[SyncExchange]):
         self._handle = handle
         self._on_idle_hook = on_idle
         self._copy_context = None if is_once else _context_copier()
+        self._gives_way = threads_are_greenlets()
         self.threads = LeaderFollowers(self._read, self._perform, concurrency)
 
     def run(self, received: list[Received]) -> None:
@@ -114,15 +116,12 @@ class SyncEngine(Engine[SyncExchange]):
 
     def _read(self, wait: bool) -> None:
         may_block = wait and not self.is_closing
-        if may_block or self._is_readable(CLOSING_POLL_MS if wait else 0):
+        if may_block and not self._gives_way:
             self.take_in(self.channel.receive())
-
-    def _is_readable(self, patience_ms: int) -> bool:
-        import select  # 0.4 ms, for handlers that look for news, or that TERMINATE finds at work
-
-        poll = select.poll()
-        poll.register(self.channel.descriptor, select.POLLIN)
-        return bool(poll.poll(patience_ms))
+            return
+        patience_ms = None if may_block else CLOSING_POLL_MS if wait else 0
+        if wait_for(self.channel.descriptor, POLLIN, patience_ms):
+            self.take_in(self.channel.receive())
 
     def _perform(self, job: Job) -> None:
         do: Callable[[Any], None] = _run_idle if isinstance(job, IdleJob) else self._answer

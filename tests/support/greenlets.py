@@ -1,0 +1,84 @@
+"""What gevent and eventlet do to Python, in small: threads of which one runs until it gives way.
+
+An app imports this and calls `patch()`. A thread has the baton while it runs, and lets go of it
+where it waits for a lock, a descriptor or the time as these functions do. One that waits in the
+kernel otherwise keeps it, and all others stand still, as greenlets do.
+"""
+
+from __future__ import annotations
+
+import _thread
+import select
+import time
+from typing import Any
+
+_start = _thread.start_new_thread
+_allocate = _thread.allocate_lock
+_sleep = time.sleep
+_select = select.select
+_poll = select.poll
+_baton = _allocate()
+
+
+def _giving_way(wait: Any, *args: Any) -> Any:
+    _baton.release()
+    try:
+        return wait(*args)
+    finally:
+        _baton.acquire()
+
+
+class Lock:
+    """A lock that gives way."""
+
+    def __init__(self) -> None:
+        self._lock = _allocate()
+        self.release = self._lock.release
+        self.locked = self._lock.locked
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._lock.acquire(False):
+            return True
+        return blocking and bool(_giving_way(self._lock.acquire, True, timeout))
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Poll:
+    """A poll that gives way."""
+
+    def __init__(self) -> None:
+        self._poll = _poll()
+        self.register = self._poll.register
+
+    def poll(self, timeout: float | None = None) -> Any:
+        return _giving_way(self._poll.poll, timeout)
+
+
+def start_new_thread(function: Any, args: Any, kwargs: Any = None) -> int:
+    """Start what runs once another gives way."""
+
+    def run() -> None:
+        with _baton:
+            function(*args, **(kwargs or {}))
+
+    return _start(run, ())
+
+
+def patch(*, has_poll: bool) -> None:
+    """Put these in their places; gevent has `poll`, eventlet takes it away."""
+    _baton.acquire()
+    changed: Any = _thread
+    changed.start_new_thread = start_new_thread
+    changed.allocate_lock = Lock
+    time.sleep = lambda seconds: _giving_way(_sleep, seconds)
+    clean: Any = select
+    clean.select = lambda *args: _giving_way(_select, *args)
+    if has_poll:
+        clean.poll = Poll
+    else:
+        del clean.poll
