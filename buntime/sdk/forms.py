@@ -10,15 +10,21 @@ The grammar of multipart (RFC 2046 5.1.1, RFC 7578), where `b` is the boundary:
 A part ends where CRLF "--" b comes next, found by `bytes.find`: content is never looked at line
 by line, and is copied once. A form without parts is `"--" b "--"`, as browsers send it.
 
+A name comes as UTF-8 in quotes, as RFC 7578 has it, or as `filename*=UTF-8''na%C3%AFve.txt`
+(RFC 8187), which senders must not send and some do, alone or beside the other. Where both are there
+they must say the same, or somebody on the way may have judged a form by another name than the app
+sees.
+
 Loaded by the first `form()` or the first text with a charset.
 """
 
 from __future__ import annotations
 
+import binascii
 import codecs
 import re
 
-from buntime.sdk.fields import BadBody, File, Form, is_token, urlencoded_pairs
+from buntime.sdk.fields import BadBody, File, Form, is_token, unquote, urlencoded_pairs
 
 # As PHP and Django have it: far above what people fill in, far below what hurts.
 MAX_FIELDS = 1000
@@ -40,6 +46,10 @@ _ESCAPED = re.compile(r'\\(["\\])')
 # multipart/form-data name").
 _ENCODED = re.compile("%(22|0D|0A)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# RFC 8187 3.2.1: ext-value = charset "'" [ language ] "'" value-chars
+_EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[A-Za-z0-9-]*'((?:[!-$&-~]|%[0-9A-Fa-f]{2})*)", re.I)
+# RFC 2047 2, as .NET ("B") and Spring ("Q") send it in the place of a name that is not ASCII.
+_ENCODED_WORD = re.compile(r"=\?utf-8\?([bq])\?([!->@-~]*)\?=", re.I)
 # Codecs of Python that are no charsets; two of them take quadratic time.
 _NO_CHARSETS = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"}
 
@@ -144,20 +154,76 @@ def _field(head: dict[str, str], content: bytes, number: int) -> tuple[str, str 
     """Make a pair of a part: a File where it has a filename, else text."""
     where = f"multipart: part {number}"
     kind, parameters = parse_parameters(head.get("content-disposition", ""))
-    if kind != "form-data" or "name" not in parameters:
+    name = _name_in(parameters, "name", where)
+    if kind != "form-data" or name is None:
         raise BadForm(f"{where} lacks a Content-Disposition of form-data with a name")
-    if "filename*" in parameters:
-        raise BadForm(f"{where} has filename*, which RFC 7578 4.2 forbids; send filename in UTF-8")
     if head.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
         raise BadForm(f"{where} has a Content-Transfer-Encoding (RFC 7578 4.7); send it plain")
-    name = _decoded(parameters["name"])
-    if "filename" in parameters:
+    filename = _name_in(parameters, "filename", where)
+    if filename is not None:
         content_type = head.get("content-type", "application/octet-stream")
-        return name, File(_decoded(parameters["filename"]), content_type, content)
+        return name, File(filename, content_type, content)
     try:
         return name, decode_text(content, head.get("content-type", ""))
     except BadBody as exc:
         raise BadForm(f"{where} ({name!r}): {exc}") from exc
+
+
+def _name_in(parameters: dict[str, str], key: str, where: str) -> str | None:
+    """Return the name of a field ("name") or a file ("filename"), from either form of it."""
+    plain, extended = parameters.get(key), parameters.get(key + "*")
+    if any(other.startswith(key + "*") and other != key + "*" for other in parameters):
+        raise BadForm(f"{where} has its {key} in pieces (RFC 2231 3); send it whole")
+    if extended is None:
+        return None if plain is None else _decoded(plain)
+    name = _read_extended(extended)
+    if name is None:
+        raise BadForm(f"{where} has a malformed {key}*, {extended[:80]!r} (RFC 8187)")
+    if plain is not None and not (
+        name in (plain, _unquoted(plain), _read_word(plain))
+        or (key == "filename" and _stands_for(plain, name))
+    ):
+        raise BadForm(f"{where} has two names, {plain[:80]!r} and {name[:80]!r}; send one")
+    return name
+
+
+def _read_extended(value: str) -> str | None:
+    """`"UTF-8''na%C3%AFve.txt"` -> "naïve.txt"; None for what is malformed."""
+    match = _EXTENDED.fullmatch(value)
+    if match is None:
+        return None
+    try:
+        name = unquote(match[2].encode("ascii")).decode(match[1])
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(name) else name
+
+
+def _unquoted(name: str) -> str:
+    """What aiohttp means by a name beside the one that counts: `"%C3%A4.txt"` -> "ä.txt"."""
+    return unquote(name.encode("utf-8")).decode("utf-8", "replace")
+
+
+def _read_word(name: str) -> str | None:
+    """`"=?utf-8?B?w6QudHh0?="` -> "ä.txt"; None for what is no encoded word."""
+    match = _ENCODED_WORD.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        if match[1] in "bB":
+            return binascii.a2b_base64(match[2]).decode("utf-8")
+        return binascii.a2b_qp(match[2], header=True).decode("utf-8")
+    except ValueError:
+        return None
+
+
+def _stands_for(plain: str, name: str) -> bool:
+    """Tell whether it is what a sender gives to those that know ASCII alone (RFC 6266 D).
+
+    A file's kind goes by the end of its name, so that must be the same.
+    """
+    ends = [each.rpartition(".")[1:] if "." in each else () for each in (plain, name)]
+    return plain.isascii() and not name.isascii() and ends[0] == ends[1]
 
 
 def _decoded(name: str) -> str:

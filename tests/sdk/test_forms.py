@@ -216,7 +216,23 @@ GOOD = 'Content-Disposition: form-data; name="a"'
         (part('Content-Disposition: form-data; name="a'), "malformed header"),
         (part('Content-Disposition: form-data; name="a"b'), "malformed header"),
         (part("Content-Disposition: form-data; name"), "malformed header"),
-        (part(GOOD + "; filename*=UTF-8''x"), "RFC 7578 4.2"),
+        (part(GOOD + "; filename=y; filename*=UTF-8''x"), "two names, 'y' and 'x'"),
+        (part(GOOD + "; filename*=UTF-8''%FF"), "malformed filename\\*"),
+        (part(GOOD + "; filename*=UTF-8''%0D%0A"), "malformed filename\\*"),
+        (part(GOOD + "; filename*=UTF-8''%00"), "malformed filename\\*"),
+        (part(GOOD + "; filename*=UTF-8''%4"), "malformed filename\\*"),
+        (part(GOOD + "; filename*=utf-16''a"), "malformed filename\\*"),
+        (part(GOOD + "; filename*=x"), "malformed filename\\*"),
+        (part(GOOD + "; filename*0=a; filename*1=b"), "filename in pieces"),
+        (part(GOOD + "; filename=a.jpg; filename*=UTF-8''%C3%A4.php"), "two names"),
+        (part(GOOD + "; filename=a.jpg; filename*=UTF-8''a.php"), "two names"),
+        (part(GOOD + "; filename*=UTF-8''a; filename*=UTF-8''b"), "malformed header"),
+        (part(GOOD + "; name*=UTF-8''b"), "two names"),
+        (
+            part("Content-Disposition: form-data; name=\"=?utf-8?B?*?=\"; name*=UTF-8''b"),
+            "two names",
+        ),
+        (part("Content-Disposition: form-data; filename=a"), "lacks a Content-Disposition"),
         (part(GOOD + "\r\nContent-Transfer-Encoding: base64"), "RFC 7578 4.7"),
         (part(GOOD, b"\xff"), r"part 1 \('a'\): the text is not utf-8"),
         (part(GOOD + "\r\nContent-Type: text/plain; charset=no"), "charset 'no' is unknown"),
@@ -227,6 +243,52 @@ def test_malformed(body: bytes, says: str) -> None:
     """A malformed form is an error that says what is wrong, and in which part."""
     with pytest.raises(BadForm, match=says):
         parse_multipart(body, "b")
+
+
+NAIVE = "na\u00efve \u20ac.txt"
+EXT = "na%C3%AFve%20%E2%82%AC.txt"
+BASE64_WORD = "=?utf-8?B?bmHDr3ZlIOKCrC50eHQ=?="
+QUOTED_WORD = "=?UTF-8?Q?na=C3=AFve_=E2=82=AC.txt?="
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name", "filename"),
+    [
+        # .NET's MultipartFormDataContent, with a name in ASCII and with another.
+        ("form-data; name=f; filename=a.txt; filename*=utf-8''a.txt", "f", "a.txt"),
+        (
+            f"form-data; name=f; filename=\"{BASE64_WORD}\"; filename*=utf-8''{EXT}",
+            "f",
+            NAIVE,
+        ),
+        # Spring's RestTemplate
+        (
+            f'form-data; name="f"; filename="{QUOTED_WORD}"; filename*=UTF-8\'\'{EXT}',
+            "f",
+            NAIVE,
+        ),
+        # Apache HttpClient in its extended mode
+        (f'form-data; name="f"; filename*="UTF-8\'\'{EXT}"', "f", NAIVE),
+        # aiohttp: files, and a field whose name is not ASCII
+        (f'form-data; name="f"; filename="{EXT}"; filename*=utf-8\'\'{EXT}', "f", NAIVE),
+        ("form-data; name*=utf-8''%C3%A4; filename=\"a.txt\"", "\u00e4", "a.txt"),
+        # requests with urllib3 before 1.25
+        (f"form-data; name=\"f\"; filename*=utf-8''{EXT}", "f", NAIVE),
+        # urllib3, browsers, curl, httpx, Go, OkHttp, PHP
+        (f'form-data; name="f"; filename="{NAIVE}"', "f", NAIVE),
+        # RFC 6266, appendix D, and RFC 8187's other charset
+        (f"form-data; name=f; filename=\"na_ve _.txt\"; filename*=UTF-8'en'{EXT}", "f", NAIVE),
+        ("form-data; name=f; filename*=iso-8859-1''%E4", "f", "\u00e4"),
+        ("form-data; name=f; filename=\"\"; filename*=UTF-8''", "f", ""),
+        # What nobody can take for something else stays as it is.
+        ('form-data; name=f; filename="=?utf-8?B?w6Q=?="', "f", "=?utf-8?B?w6Q=?="),
+    ],
+)
+def test_names_as_they_are_sent(disposition: str, name: str, filename: str) -> None:
+    """Each sender's way to write a name that is not ASCII is read, also beside another one."""
+    ((got, file),) = parse_multipart(part(f"Content-Disposition: {disposition}"), "b").items()
+    assert isinstance(file, File)
+    assert (got, file.filename) == (name, filename)
 
 
 def test_plain_transfer_encodings() -> None:
