@@ -23,15 +23,17 @@ PIECE_BYTES = 65536
 class AsgiApp:
     """Adapts an ASGI app to exchanges."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, *, strips_base: bool = False) -> None:
         self._app = app
+        self._strips_base = strips_base
         self.lifespan = Lifespan(app)
 
     async def handle(self, exchange: AsyncExchange) -> None:
         """Answer one request; returns when the app does, which may be after its response."""
         exchange.cancel_after_s = GRACE_S
         call = Call(exchange)
-        await self._app(scope_of(exchange.head, self.lifespan.state), call.receive, call.send)
+        scope = scope_of(exchange.head, self.lifespan.state, strips_base=self._strips_base)
+        await self._app(scope, call.receive, call.send)
         if exchange.stage is ENDED:
             return
         if exchange.gone:
@@ -89,9 +91,15 @@ class Call:
             raise RuntimeError(f"ASGI: expected {wanted}, the app sent {kind}")
 
 
-def scope_of(head: Message, state: dict[str, Any]) -> Scope:
-    """Return the scope of a request; its path includes the root_path, as the specification says."""
+def scope_of(head: Message, state: dict[str, Any], *, strips_base: bool = False) -> Scope:
+    """Return the scope of a request; its path includes the root_path, as the specification says.
+
+    Unless the app `strips_base`: then the two are beside each other, as in WSGI.
+    """
     target, _, query = head["target"].partition("?")
+    if strips_base:
+        base = head["base"].rstrip("/")
+        target = (target[len(base) :] if target.startswith(base) else target) or "/"
     client, server = head["client"], head["server"]
     return {
         "type": "http",

@@ -36,14 +36,17 @@ _WHEN = {
 }
 
 
-def asgi_sockets(app: Application, state: dict[str, Any]) -> Sockets[Any]:
+def asgi_sockets(
+    app: Application, state: dict[str, Any], *, strips_base: bool = False
+) -> Sockets[Any]:
     """Adapt an ASGI app to WebSockets; `state` is that of its lifespan."""
 
     async def handle(socket: AsyncSocket) -> None:
         socket.is_open_ended = True
         call = SocketCall(socket)
         try:
-            await app(scope_of_websocket(socket.head, state), call.receive, call.send)
+            scope = scope_of_websocket(socket.head, state, strips_base=strips_base)
+            await app(scope, call.receive, call.send)
         except Exception as exc:
             # Frameworks tell of it by exceptions of their own, which their examples let through.
             if not socket.closing or "Disconnect" not in type(exc).__name__:
@@ -101,9 +104,9 @@ class SocketCall:
             raise RuntimeError(f"ASGI: the app sent {kind} {_WHEN[socket.stage]}")
 
 
-def scope_of_websocket(head: Message, state: dict[str, Any]) -> Scope:
+def scope_of_websocket(head: Message, state: dict[str, Any], *, strips_base: bool = False) -> Scope:
     """Return the scope of a WebSocket; its fields have all those of the handshake."""
-    scope = scope_of(head, state)
+    scope = scope_of(head, state, strips_base=strips_base)
     del scope["method"]
     scope["headers"] += _HANDSHAKE
     return scope | {

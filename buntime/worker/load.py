@@ -194,10 +194,11 @@ def _adapt_app(value: Any, name: str, init: Message, _module: ModuleType) -> App
         from buntime.worker.asgi import AsgiApp  # brings asyncio, 62 ms
         from buntime.worker.asgiwebsocket import asgi_sockets  # 2 ms
 
-        asgi = AsgiApp(value)
+        strips_base = bool(init["config"].get("stripBase"))
+        asgi = AsgiApp(value, strips_base=strips_base)
         app = App("asgi", asgi.handle, init["concurrency"] or ASYNC_CONCURRENCY)
         app.is_async = True
-        app.sockets = asgi_sockets(value, asgi.lifespan.state)
+        app.sockets = asgi_sockets(value, asgi.lifespan.state, strips_base=strips_base)
         app.start, app.stop = asgi.lifespan.start, asgi.lifespan.stop
         return app
     from buntime.worker.wsgi import wsgi_adapter  # 1 ms, which other kinds need not spend

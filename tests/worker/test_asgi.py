@@ -1,7 +1,10 @@
 """Kind asgi: ASGI 3, HTTP 2.4, and lifespan."""
 
+from urllib.parse import quote
+
 import pytest
 
+from tests.support.peer import Peer
 from tests.support.workshop import Workshop
 
 # Every fact about what an app is given, asserted by the app itself.
@@ -353,3 +356,28 @@ def test_fastapi(shop: Workshop) -> None:
     assert worker.terminate() == 0
     assert worker.stdout == "up\nbackground\ndown\n"
     assert worker.stderr == ""
+
+
+STRIPPED = """
+from urllib.parse import quote
+async def app(scope, receive, send):
+    seen = f"{scope['root_path']} {scope['path']} {scope['raw_path']}"
+    if scope["type"] == "websocket":
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept", "headers": [(b"x-seen", quote(seen).encode())]})
+        await send({"type": "websocket.close"})
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": seen.encode()})
+"""
+
+
+def test_the_base_can_be_stripped(shop: Workshop) -> None:
+    """With stripBase a path is what stands behind the base, and root_path stands beside it."""
+    worker = shop.start(STRIPPED, config={"ttl": 60, "stripBase": True})
+    assert worker.get("/shop/a%20b/?q").text == "/shop /a b/ b'/a%20b/'"
+    assert worker.get("/shop").text == "/shop / b'/'"
+    assert worker.get("/shop@1/shop", base="/shop@1").text == "/shop@1 /shop b'/shop'"
+    assert worker.get("/cart", base="").text == " /cart b'/cart'"
+    accepted = Peer(worker, "/shop/socket").accepted()
+    assert accepted["headers"] == [["x-seen", quote("/shop /socket b'/socket'")]]

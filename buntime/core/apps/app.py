@@ -70,6 +70,14 @@ class App:
         """The app whose workers answer: itself, but for one whose access was tightened."""
         return self.runs or self
 
+    @property
+    def usual_base(self) -> str:
+        """Where it is without a version, for code that must know while it loads: `"/shop"`.
+
+        "" of an app that has hosts of its own.
+        """
+        return self.base or ("" if self.manifest.hosts else f"/{self.name}")
+
 
 class Fault(NamedTuple):
     """An app's folder that cannot be served as it is, and why."""

@@ -30,6 +30,7 @@ def is_blocked(name: str) -> bool:
 def worker_environment(
     *,
     app_dir: str,
+    base: str,
     entrypoint: str,
     config_json: str,
     node_env: str,
@@ -41,10 +42,11 @@ def worker_environment(
     of those that were blocked, sorted.
 
     `inherited` is the runtime's own environment, `own` what the runtime gives this app instead.
-    The manifest's variables win over both and `NODE_ENV`.
+    The manifest's variables win over both, `NODE_ENV` and `APP_BASE`, since proxies may have a path
+    of their own in front of the base.
     """
     chosen = {name: value for name, value in inherited.items() if _is_inherited(name)}
-    chosen |= {"NODE_ENV": node_env, **(own or {}), **manifest_env}
+    chosen |= {"NODE_ENV": node_env, "APP_BASE": base, **(own or {}), **manifest_env}
     chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
     chosen.pop("WORKER_ID", None)
     environment = {name: value for name, value in chosen.items() if not is_blocked(name)}

@@ -71,6 +71,7 @@ class Manifest:
     write: tuple[str, ...]
     data: bool
     inject_base: bool | None
+    strip_base: bool
     cookie_path: str
     hosts: tuple[str, ...]  # as IDNA has them, "*." before some
     uses: tuple[str, ...]  # services

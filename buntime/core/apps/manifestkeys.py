@@ -310,6 +310,15 @@ KEYS = (
         "true for an .html entrypoint",
     ),
     Key(
+        "stripBase",
+        "strip_base",
+        "boolean",
+        yes_or_no,
+        False,
+        "an ASGI app gets the path without the base, for frameworks that ignore `root_path`",
+        "false",
+    ),
+    Key(
         "cookiePath",
         "cookie_path",
         "word",

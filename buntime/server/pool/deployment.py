@@ -178,6 +178,7 @@ def _make_init(
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),
+        base=app.usual_base,
         entrypoint=app.entrypoint,
         config_json=json.dumps(config),
         node_env=settings.env,
@@ -191,7 +192,7 @@ def _make_init(
         "version": app.version,
         "dir": str(app.dir),
         "entrypoint": app.entrypoint,
-        "base": app.base or f"/{app.name}",
+        "base": app.usual_base,
         "config": config,
         "env": env,
         "path": list(interpreter.path),

@@ -48,6 +48,13 @@ def test_the_manifest_decides_about_the_base(entrypoint: str, chosen: bool) -> N
     assert make_app(entrypoint, manifest=manifest).injects_base is chosen
 
 
+def test_the_base_while_it_loads() -> None:
+    """It is that of its name, of a plugin its own, and none where the app has hosts."""
+    assert make_app(version="1.2.0").usual_base == "/shop"
+    assert make_app(manifest=replace(PLAIN, hosts=("shop.example",))).usual_base == ""
+    assert replace(make_app(), base="/audit").usual_base == "/audit"
+
+
 def test_public_routes_come_from_the_manifest() -> None:
     """The manifest's routes are compiled with the app."""
     routes = make_app(manifest=replace(PLAIN, public_routes=(("GET", "/login"),))).public_routes

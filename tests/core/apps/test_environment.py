@@ -14,6 +14,7 @@ def environment(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     return worker_environment(
         app_dir="/apps/shop",
+        base="/shop",
         entrypoint="index.py",
         config_json="{}",
         node_env="test",
@@ -24,6 +25,7 @@ def environment(
 
 OWN = {
     "APP_DIR": "/apps/shop",
+    "APP_BASE": "/shop",
     "ENTRYPOINT": "index.py",
     "WORKER_CONFIG": "{}",
     "NODE_ENV": "test",
@@ -98,6 +100,12 @@ def test_manifest_env_is_filtered() -> None:
     assert blocked == ("API_KEY", "Api_Key", "db_url")
 
 
+def test_the_base_is_the_manifest_s_to_set() -> None:
+    """Behind a proxy that has a path of its own, the manifest says the base of the whole."""
+    env, _ = environment(manifest_env={"APP_BASE": "/apps/shop"})
+    assert env == OWN | {"APP_BASE": "/apps/shop"}
+
+
 @pytest.mark.parametrize("name", ["APP_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG"])
 def test_what_describes_the_worker_is_true(name: str) -> None:
     """What the runtime says of a worker, now or later, cannot be overruled."""
@@ -133,10 +141,12 @@ def test_every_variable_has_a_reason(inherited: dict[str, str], manifest: dict[s
     """A worker gets its own variables, the manifest's, and the named few of the runtime's."""
     env, _ = environment(inherited=inherited, manifest_env=manifest)
     for name, value in env.items():
-        if name in OWN and name != "NODE_ENV":
+        if name in OWN and name not in ("APP_BASE", "NODE_ENV"):
             assert value == OWN[name]
         elif name in manifest:
             assert value == manifest[name]
+        elif name == "APP_BASE":
+            assert value == OWN[name]
         elif name != "NODE_ENV":
             assert name in ("PATH", "HOME", "LANG", "TZ") or name.startswith("RUNTIME_")
             assert value == inherited[name]

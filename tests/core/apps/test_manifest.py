@@ -67,6 +67,7 @@ def test_the_defaults() -> None:
         write=(),
         data=False,
         inject_base=None,
+        strip_base=False,
         cookie_path="base",
         hosts=(),
         uses=(),
@@ -124,6 +125,7 @@ def test_all_keys() -> None:
         write: [uploads/, /srv/shared, uploads]
         data: true
         injectBase: false
+        stripBase: true
         cookiePath: as-is
         uses: [kv, mail, kv]
         watch: [rates.json, "!uploads/**", rates.json]
@@ -159,6 +161,7 @@ def test_all_keys() -> None:
         write=("uploads", "/srv/shared"),
         data=True,
         inject_base=False,
+        strip_base=True,
         cookie_path="as-is",
         hosts=("shop.example.com", "*.example.com"),
         uses=("kv", "mail"),
@@ -375,6 +378,7 @@ DOCUMENTS = st.fixed_dictionaries(
         ),
         "concurrency": st.none() | st.integers(1, 100),
         "injectBase": st.none() | st.booleans(),
+        "stripBase": st.booleans(),
         "cookiePath": st.sampled_from(["base", "as-is"]),
         "hosts": st.lists(st.sampled_from(["a.example", "*.example", "localhost"])),
         "uses": st.lists(st.sampled_from(["kv", "mail"])),

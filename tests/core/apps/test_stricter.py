@@ -38,6 +38,7 @@ OTHERS: dict[str, Any] = {
     "write": ("uploads",),
     "data": True,
     "injectBase": True,
+    "stripBase": True,
     "watch": ("rates.json",),
 }
 

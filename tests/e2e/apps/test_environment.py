@@ -121,6 +121,7 @@ def test_environment_is_exactly_what_is_allowed(runtime: Runtime) -> None:
         assert home.endswith("/plain")
         environ["HOME"] = os.environ["HOME"]
     assert environ == {
+        "APP_BASE": "/plain",
         "ENTRYPOINT": "index.py",
         "NODE_ENV": "production",
         "PATH": os.environ["PATH"],
