@@ -123,7 +123,7 @@ def _line_of(fault: str) -> float:
 def _find(settings: Settings, config: ConfigFile) -> Roster:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
-        return find_plugins(settings, (), config, Log(sink))
+        return find_plugins(settings, (), config, Log(sink).warn)
     finally:
         sink.close(_FLUSH_S)
 

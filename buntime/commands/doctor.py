@@ -14,9 +14,11 @@ from pathlib import Path
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
 from buntime.commands.masterkey import take_environ, with_master_key
+from buntime.commands.plugins import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
+from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.errors import ConfigError, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
 from buntime.core.sandbox.kernel import LEAST_ABI, acts
@@ -31,6 +33,7 @@ from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import open_bindings
+from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.pool.cores import cores
 from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
@@ -150,16 +153,19 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{default.executable} ({default.version})")
-    yield from _config(settings)
+    config, findings = _config(settings)
+    yield from findings
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
     yield from _apps(chosen)
+    roster, findings = _plugins(settings, config)
+    yield from findings
     yield _groups(settings)
     for topic, folder in _folders(settings):
         reason = _miss_writing(Path(folder))
         yield Finding(topic, reason or folder, "warning" if reason else "")
-    for topic, text, mark in limits(settings):
+    for topic, text, mark in limits(settings, beside=WORKERS_MOST * len(roster.order.start)):
         yield Finding(topic, text, mark)
 
 
@@ -174,14 +180,12 @@ def _origins(command: Command, settings: Settings, environ: Mapping[str, str]) -
         yield settings.env_file
 
 
-def _config(settings: Settings) -> Findings:
+def _config(settings: Settings) -> tuple[ConfigFile, list[Finding]]:
     try:
         config = ConfigReader().read(settings)
     except ConfigError as exc:
-        yield Finding("config file", str(exc), "fault")
-        return
-    if config.path:
-        yield Finding("config file", config.path)
+        return NO_CONFIG, [Finding("config file", str(exc), "fault")]
+    return config, [Finding("config file", config.path)] if config.path else []
 
 
 def _places(settings: Settings) -> Findings:
@@ -236,6 +240,19 @@ def _apps(settings: Settings) -> Findings:
     for app in found:
         if isinstance(app, Fault):
             yield Finding("apps", f"{app.key}: {app.error}", "warning")
+
+
+def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Finding]]:
+    """Those that would be started, and what is said of the others."""
+    findings: list[Finding] = []
+
+    def warn(_event: str, message: str, /, **fields: object) -> None:
+        findings.append(Finding("plugins", f"{message}: {_told(fields)}", "warning"))
+
+    roster = find_plugins(settings, (), config, warn)
+    findings.append(Finding("plugins", ", ".join(roster.order.start) or "none"))
+    findings += [Finding("plugins", why, "warning") for why in roster.order.left_out.values()]
+    return roster, findings
 
 
 def _groups(settings: Settings) -> Finding:

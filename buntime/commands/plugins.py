@@ -18,7 +18,7 @@ from buntime.core.errors import UsageError
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
-from buntime.core.telemetry.records import Level, escape
+from buntime.core.telemetry.records import Level, Tell, escape
 from buntime.core.values.wording import shown
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
@@ -56,7 +56,7 @@ def run(command: Command, mode: Mode) -> int:
     )
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
-        roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink))
+        roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink).warn)
     finally:
         sink.close(_FLUSH_S)
     asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
@@ -69,7 +69,7 @@ def run(command: Command, mode: Mode) -> int:
     return _check(roster, asked, settings)
 
 
-def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, log: Log) -> Roster:
+def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, warn: Tell) -> Roster:
     """The plugins in these folders, else in those of the settings, as they would be started.
 
     Raises UsageError where there is no such folder.
@@ -77,8 +77,8 @@ def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, lo
     for folder in dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder}")
-    roster = Roster(Switches(StateFolder(settings.state_dir), log.warn))
-    folders = folders_for(settings, log.warn, bundled=carried_plugins())
+    roster = Roster(Switches(StateFolder(settings.state_dir), warn))
+    folders = folders_for(settings, warn, bundled=carried_plugins())
     roster.config = config
     roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config)
     roster.reorder()

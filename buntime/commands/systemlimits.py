@@ -17,9 +17,12 @@ _CGROUP = Path("/sys/fs/cgroup")  # in a container this is its own
 Told = tuple[str, str, str]  # topic, text, "" or "warning"
 
 
-def limits(settings: Settings) -> Iterator[Told]:
-    """What is limited, and a warning where that is less than the settings allow."""
-    yield from _descriptors(settings)
+def limits(settings: Settings, *, beside: int) -> Iterator[Told]:
+    """What is limited, and a warning where that is less than the settings allow.
+
+    `beside` is how many workers plugins may have, which no setting counts.
+    """
+    yield from _descriptors(settings, beside)
     yield from _processes(settings)
     yield from _memory(settings)
     folder = tempfile.gettempdir()
@@ -28,11 +31,11 @@ def limits(settings: Settings) -> Iterator[Told]:
         yield "temporary", f"{folder} is mounted noexec: apps cannot run what they put there", ""
 
 
-def _descriptors(settings: Settings) -> Iterator[Told]:
+def _descriptors(settings: Settings, beside: int) -> Iterator[Told]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield "open files", f"{_shown(soft)}, can be raised to {_shown(hard)}", ""
     try:
-        possible = fit(settings)
+        possible = fit(settings, beside=beside)
     except UsageError as exc:
         yield "open files", str(exc), "warning"
         return

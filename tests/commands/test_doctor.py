@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from buntime import __version__
+from buntime.server.http1.descriptors import OF_A_CONNECTION, OF_A_WORKER
 from buntime.server.sandbox.probe import find_kernel
-from tests.support.harness import write_app
-from tests.support.runs import run
+from tests.support.harness import command, write_app
+from tests.support.pluginfolders import write_plugin
+from tests.support.runs import environ, run
 
+LIMITED = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 FETCH = "def fetch(request): ...\n"
 
 
@@ -103,3 +114,24 @@ def test_control_groups_are_told(tmp_path: Path) -> None:
     (folder / "cgroup.controllers").write_text("cpu io memory\n")
     _, text = told(tmp_path, "--cgroup", str(folder))
     assert f"cgroup      {folder}: memory, cpu, but not pids\n" in text
+
+
+def test_plugins_have_their_descriptors_first(tmp_path: Path) -> None:
+    """Two workers of each that would be started are counted before the rest is divided."""
+    before = allowed(tmp_path, 800)
+    for name in ("one", "two"):
+        write_plugin(tmp_path / "plugins", name)
+    write_plugin(tmp_path / "plugins", "off", enabled=False)
+    assert before - allowed(tmp_path, 800) == 2 * 2 * OF_A_WORKER // OF_A_CONNECTION
+    text = told(tmp_path)[1]
+    assert "plugins     keyval, one, two\n" in text
+
+
+def allowed(tmp_path: Path, limit: int) -> int:
+    """How many connections there can be with so many open files."""
+    words = ["doctor", "--pool-size", "2", "--spare-workers", "0", "--connections-max", "1000"]
+    started = [sys.executable, "-c", LIMITED, str(limit), *command(), *words]
+    text = subprocess.run(
+        started, cwd=tmp_path, env=environ(), capture_output=True, text=True, check=True
+    ).stdout
+    return int(re.findall("they allow ([0-9]+) connections, not 1000", text)[0])

@@ -31,7 +31,7 @@ from buntime.server.plugins.look import ConfigLog, Look, Looker
 from buntime.server.plugins.notices import Notices
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.report import metrics_of
-from buntime.server.plugins.roster import Roster
+from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.plugins.switches import Switches
 from buntime.server.pool.cores import cores
@@ -44,7 +44,6 @@ from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
 _LOOK_S = 1.0  # in development: how often changes are looked for
-_WORKERS_MOST = 2  # of one plugin: one that serves, and one that loads to take its place
 _STARTS_PER_CORE = 2  # at once
 _SHUTDOWN_S = 5.0  # that on_shutdown of one plugin may take
 
@@ -105,7 +104,7 @@ class Plugins:
     @property
     def workers_most(self) -> int:
         """How many workers those that run may have, beside the pool's."""
-        return _WORKERS_MOST * len(self.roster.lives)
+        return WORKERS_MOST * len(self.roster.lives)
 
     # For requests
 

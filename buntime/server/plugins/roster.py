@@ -10,6 +10,7 @@ from buntime.server.plugins.life import Life
 from buntime.server.plugins.switches import Switches
 
 BY_MANIFEST = "its manifest"
+WORKERS_MOST = 2  # of one plugin: one that serves, and one that loads to take its place
 
 
 class Roster:
