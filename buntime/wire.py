@@ -64,8 +64,9 @@ which `hooks` the module has, and its `services`: {name: [exposed methods]}.
 HOOK asks a plugin, `id` being of the counter of REQUEST. `hook` is on_request, on_response,
 on_server_start or on_shutdown; on_init runs before READY, unasked, and its failure is an ERROR of
 the start. `request` has method, path (below the base, decoded), query, headers, client, scheme,
-host, app, version, base, identity, isPublic, isWebSocket, requestId; for on_response `response`
-has status and headers. A body, where the manifest asks for it, is the payload, and with `end`
+host, app, version, base, identity, isPublic, isWebSocket, requestId, of which query, client, app,
+version, identity and what is false may be missing; for on_response `response` has status and
+headers. A body, where the manifest asks for it, is the payload, and with `end`
 false goes on in BODY as that of a REQUEST does. CANCEL with the id gives a hook up.
 Each HOOK is ended by exactly one VERDICT, or by the last BODY behind one; `action` is
 

@@ -79,44 +79,44 @@ class TimeoutQueue:
     every stopped entry until its time has come (300,000 of them at 10,000 requests a second).
     """
 
-    __slots__ = ("_deadlines", "_loop", "duration_s")
+    __slots__ = ("_loop", "deadlines", "duration_s")
 
     def __init__(self, loop: "Loop", duration_s: float) -> None:
         self._loop = loop
-        self._deadlines: dict[Expiring, float] = {}
+        self.deadlines: dict[Expiring, float] = {}  # for good, as the loop has it too
         self.duration_s = duration_s
 
     def start(self, who: Expiring) -> None:
         """(Re)start the time of `who`."""
-        self._deadlines.pop(who, None)
-        self._deadlines[who] = self._loop.now + self.duration_s
+        self.deadlines.pop(who, None)
+        self.deadlines[who] = self._loop.now + self.duration_s
 
     def stop(self, who: Expiring) -> None:
-        self._deadlines.pop(who, None)
+        self.deadlines.pop(who, None)
 
     def oldest(self) -> Expiring:
         """Whose time was started first. There must be somebody."""
-        return next(iter(self._deadlines))
+        return next(iter(self.deadlines))
 
     def eldest(self, most: int) -> list[tuple[Expiring, float]]:
         """The first ones, and when the time of each was started, in the loop's seconds."""
-        return [(who, at - self.duration_s) for who, at in islice(self._deadlines.items(), most)]
+        return [(who, at - self.duration_s) for who, at in islice(self.deadlines.items(), most)]
 
     def oldest_s(self) -> float:
         """When that was, in the loop's seconds."""
-        return self._deadlines[self.oldest()] - self.duration_s
+        return self.deadlines[self.oldest()] - self.duration_s
 
     def expire(self, now: float) -> None:
         """Call whoever is due, the earliest first."""
-        while self._deadlines:
-            who = next(iter(self._deadlines))
-            if self._deadlines[who] > now:
+        while self.deadlines:
+            who = next(iter(self.deadlines))
+            if self.deadlines[who] > now:
                 return
-            del self._deadlines[who]
+            del self.deadlines[who]
             self._loop.guard(who.on_timeout)
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return len(self.deadlines)
 
 
 class Loop:
@@ -132,6 +132,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()  # timers of equal time fire in the order of their making
         self._queues: list[TimeoutQueue] = []
+        self._deadlines: list[dict[Expiring, float]] = []  # of each; asked for at each turn
         self._queue_by_duration: dict[float, TimeoutQueue] = {}
         self._next_tick = 0.0
         self._calls: deque[Callable[[], None]] = deque()  # appended to by any thread
@@ -182,6 +183,7 @@ class Loop:
         """A queue of one's own, which tells by itself what is waited for."""
         queue = TimeoutQueue(self, duration_s)
         self._queues.append(queue)
+        self._deadlines.append(queue.deadlines)
         return queue
 
     # Work; the loop's thread only, but for call_threadsafe
@@ -289,7 +291,7 @@ class Loop:
         if self._calls or self._flushes:
             return 0.0
         wait_s = 60.0
-        if any(self._queues):
+        if any(self._deadlines):
             wait_s = max(0.0, self._next_tick - monotonic())
         if self._timers:
             wait_s = min(wait_s, max(0.0, self._timers[0][0] - monotonic()))

@@ -17,11 +17,11 @@ from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
 from buntime.core.apps.router import RESERVED, Target
 from buntime.core.errors import ClientFault, HttpError, ManifestError
+from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
-from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.failing import all_closed
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 from buntime.core.plugins.hookbody import HookBody
+from buntime.core.plugins.hooktext import Facts
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.plugins.plan import Hook, Plan, Standing, compile_plan
 from buntime.core.pool.gathering import Gathering
 from buntime.core.telemetry.pluginmeters import PluginMeters
-from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.hooking import Hooking
 from tests.support.exchanges import FakeClient
 
@@ -47,8 +47,8 @@ class FakeWorker:
     def why_not(self) -> str:
         return "" if self.is_open else "its process has ended"
 
-    def ask(self, message: dict[str, Any], asker: Any, body: HookBody | None = None) -> int:
-        self.asked.append((message, asker))
+    def ask(self, text: str, asker: Any, body: HookBody | None = None) -> int:
+        self.asked.append((json.loads(f"{{{text}}}"), asker))
         self.body = body
         return len(self.asked)
 

@@ -35,8 +35,6 @@ from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
 from buntime.core.plugins.match import PLUGIN_PREFIX, Matcher
 
 _OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
-_FOUND_MAX = 1000  # requests whose hooks are remembered
-_FOUND_MAX_CHARS = 512  # of the path and the host of each
 ON_REQUEST = "on_request"
 ON_RESPONSE = "on_response"
 
@@ -89,7 +87,6 @@ class Plan:
         self._route = tuple(hook for hook in self.hooks if hook.stage == "route")
         self._later = tuple(hook for hook in self.hooks if hook.stage != "route")
         self._by_owner: dict[str, tuple[Hook, ...]] = {}
-        self._found: dict[tuple[str, str, str, str, bool], tuple[Hook, ...]] = {}
         self._by_plugin = {hook.plugin: hook for hook in self.hooks}
 
     def __repr__(self) -> str:
@@ -136,29 +133,11 @@ class Plan:
         `path` is below the owner's base, as it came. `is_public` is whether the owner's public
         routes cover the request; it may be anything where `of` is empty.
         """
-        hooks = self.of(owner)
-        if not hooks:
-            return ()
-        request = (owner, method, path, host, is_public)
-        found = self._found.get(request)
-        return self._find(hooks, request) if found is None else found
-
-    def _find(
-        self, hooks: tuple[Hook, ...], request: tuple[str, str, str, str, bool]
-    ) -> tuple[Hook, ...]:
-        """Whom such a request concerns. That takes a look at patterns of each hook, so it is
-        remembered for those that come again."""
-        _, method, path, host, is_public = request
-        found = tuple(
+        return tuple(
             hook
-            for hook in hooks
+            for hook in self.of(owner)
             if (hook.asks_public or not is_public) and hook.matcher.fits(method, path, host)
         )
-        if len(path) + len(host) <= _FOUND_MAX_CHARS:
-            if len(self._found) >= _FOUND_MAX:
-                self._found.clear()
-            self._found[request] = found
-        return found
 
     def _compile(self, owner: str) -> tuple[Hook, ...]:
         if len(self._by_owner) >= _OWNERS_MAX:

@@ -100,6 +100,11 @@ class Question(NamedTuple):
     seen: Change | None = None  # on_response: the head that it saw; framing fields as it saw them
 
 
+def is_pass(message: Mapping[str, Any]) -> bool:
+    """Whether a verdict on on_request is `PASS`, as most are: there is nothing to read."""
+    return message.get("action") == "continue" and message.keys() <= _NOTHING_SAID
+
+
 def read_verdict(message: Mapping[str, Any], question: Question) -> Verdict:
     """The verdict in a VERDICT. Raises BadVerdict."""
     action = message.get("action")

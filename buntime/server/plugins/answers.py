@@ -14,19 +14,20 @@ from typing import Protocol
 
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.plugins.hooktext import Facts
 from buntime.core.plugins.plan import ON_RESPONSE, Hook, Plan
 from buntime.core.plugins.verdict import Change, Failed, Question, Respond, read_verdict
 from buntime.core.telemetry.pluginmeters import Failure, HookMeter, PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.loop import Loop
-from buntime.server.plugins.asked import Facts, question
+from buntime.server.plugins.asked import question
 from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
-from buntime.wire import Message
+from buntime.wire import Message, to_json
 
 
 class Joined:
@@ -34,11 +35,11 @@ class Joined:
 
     __slots__ = ("facts", "fields", "hook", "worker")
 
-    def __init__(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
+    def __init__(self, hook: Hook, worker: Worker, facts: Facts, fields: str) -> None:
         self.hook = hook
         self.worker = worker
         self.facts = facts
-        self.fields = fields  # of the request, as it saw them
+        self.fields = fields  # of the request, as it saw them, as JSON
 
 
 class Plugins(Protocol):
@@ -93,7 +94,7 @@ class Answers:
         self._asked_s = 0.0  # when
         self._waits_for: Joined | None = None  # its plugin changes
 
-    def join(self, hook: Hook, worker: Worker, facts: Facts, fields: Fields) -> None:
+    def join(self, hook: Hook, worker: Worker, facts: Facts, fields: str) -> None:
         """Have this plugin asked, before those that joined earlier."""
         self._joined.append(Joined(hook, worker, facts, fields))
 
@@ -186,12 +187,13 @@ class Answers:
         self._exchange.reviewed(self._status, self._fields)
 
     def _ask(self, joined: Joined) -> None:
-        message = question(joined.hook, ON_RESPONSE, self._exchange, joined.facts, joined.fields)
-        fields = [[name, value] for name, value in self._fields]
-        message["response"] = {"status": self._status, "headers": fields}
-        self._shared.loop.timeouts(joined.hook.timeout_s).start(self)
+        timeout_s = joined.hook.timeout_s
+        asked = question(ON_RESPONSE, self._exchange, joined.facts, joined.fields, timeout_s)
+        # An app has said it, and nobody has looked at it yet.
+        head = to_json({"status": self._status, "headers": self._fields}).decode("ascii")
+        self._shared.loop.timeouts(timeout_s).start(self)
         self._asked_s = self._shared.loop.now
-        self._asked = joined, joined.worker.ask(message, self)
+        self._asked = joined, joined.worker.ask(f'{asked},"response":{head}', self)
 
     def _take(self) -> tuple[Joined, int]:
         if self._asked is None:

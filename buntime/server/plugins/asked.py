@@ -6,42 +6,17 @@ identity.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
-from buntime.core.access.paths import plain_path
-from buntime.core.http1.section import Fields
-from buntime.core.plugins.identity import take_out, without_cookies
+from buntime.core.plugins.hooktext import Facts, Seen, write_target
+from buntime.core.plugins.identity import identity_key
 from buntime.core.plugins.plan import Hook
+from buntime.core.plugins.verdictcache import Asked, Common
 from buntime.server.http1.exchange import Exchange
-from buntime.wire import Message
+from buntime.server.pool.worker import Worker
+from buntime.wire import quote, to_json
 
 Cookies = Mapping[str, frozenset[str]]
 """The names of the cookies that are a plugin's own, by its name."""
-
-
-class Facts(NamedTuple):
-    """What is known of a request's target; of the app nothing, before stage route is over."""
-
-    app: str | None
-    version: str | None
-    path: str  # as it came: below the base, in stage route all of it
-    is_public: bool  # public routes cover it
-    is_all_apps: bool = False  # the host is an app's: no path there is the runtime's
-
-
-class Seen(NamedTuple):
-    """The header fields of a request, as a hook sees them."""
-
-    fields: Fields
-    proxy: Fields  # of them, what a trusted proxy says of who asks
-
-
-def seen_by(hook: Hook, exchange: Exchange, cookies: Cookies) -> Seen:
-    """What this hook sees of the fields."""
-    told = take_out(exchange.headers, from_proxy=exchange.sender.is_forwarded)
-    if hook.stage == "identity":
-        return Seen((*told.fields, *told.proxy), told.proxy)
-    return Seen(without_cookies(told.fields, of_others(cookies, hook.plugin)), ())
 
 
 def of_others(cookies: Cookies, name: str = "") -> frozenset[str]:
@@ -49,36 +24,47 @@ def of_others(cookies: Cookies, name: str = "") -> frozenset[str]:
     return frozenset().union(*(names for owner, names in cookies.items() if owner != name))
 
 
-def question(
-    hook: Hook, name: str, exchange: Exchange, facts: Facts, fields: Fields
-) -> dict[str, Any]:
-    """A HOOK, without its id; `fields` are those that it sees."""
-    request = _request_of(exchange, facts, fields)
-    message: Message = {
-        "hook": name,
-        "request": request,
-        "timeout_ms": round(hook.timeout_s * 1000),
-    }
-    return message
+def question(name: str, exchange: Exchange, facts: Facts, fields: str, timeout_s: float) -> str:
+    """The JSON of a HOOK, without its braces and its id; `fields` is that of those it sees."""
+    return (
+        f'"hook":"{name}","timeout_ms":{round(timeout_s * 1000)},'
+        f'"request":{{{_request_of(exchange, facts, fields)}}}'
+    )
 
 
-def _request_of(exchange: Exchange, facts: Facts, fields: Fields) -> dict[str, Any]:
+def _request_of(exchange: Exchange, facts: Facts, fields: str) -> str:
+    """What is empty or false is left out. Methods and request ids are tokens, which are JSON
+    between quotes as they are."""
+    head, sender, identity = exchange.head, exchange.sender, exchange.identity
+    target, client = head.target, sender.client
+    query = f'"query":{quote(target.partition("?")[2])},' if "?" in target else ""
+    told = f'"client":[{quote(client[0])},{client[1]}],' if client else ""
+    if identity is not None:
+        told += f'"identity":{to_json(dict(identity)).decode("ascii")},'
+    if head.upgrade:
+        told += '"isWebSocket":true,'
+    return (
+        f'"method":"{head.method}",{write_target(facts)}{query}{told}"headers":{fields},'
+        f'"scheme":"{sender.scheme}","host":{quote(sender.host or head.host)},'
+        f'"base":{quote(exchange.base)},"requestId":"{exchange.id}"'
+    )
+
+
+def describe(hook: Hook, exchange: Exchange, facts: Facts, worker: Worker, seen: Seen) -> Asked:
+    """All that the hook may go by. A worker's number tells the plugin's generation."""
     head, sender = exchange.head, exchange.sender
-    _, _, query = head.target.partition("?")
-    path = plain_path(facts.path)
-    return {
-        "method": head.method,
-        "path": facts.path if path is None else path,
-        "query": query,
-        "headers": [[name, value] for name, value in fields],
-        "client": sender.client and list(sender.client),
-        "scheme": sender.scheme,
-        "host": sender.host or head.host,
-        "app": facts.app,
-        "version": facts.version,
-        "base": exchange.base,
-        "identity": exchange.identity and dict(exchange.identity),
-        "isPublic": facts.is_public,
-        "isWebSocket": bool(head.upgrade),
-        "requestId": exchange.id,
-    }
+    common = Common(
+        plugin=hook.plugin,
+        generation=worker.number,
+        app=facts.app or "",
+        version=facts.version or "",
+        scheme=sender.scheme,
+        host=sender.host or head.host,
+        method=head.method,
+        is_websocket=bool(head.upgrade),
+        identity=identity_key(exchange.identity),
+        proxy=seen.proxy,
+    )
+    _, mark, query = head.target.partition("?")
+    client = sender.client[0] if sender.client else ""
+    return Asked(common, facts.path + mark + query, seen.fields, client)

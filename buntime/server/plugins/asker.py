@@ -37,8 +37,8 @@ class LifeHook:
     def ask(self, worker: Worker) -> None:
         """Ask it."""
         self._asked_s = self._loop.now
-        message = {"hook": self._hook, "timeout_ms": round(self._timeout_s * 1000)}
-        number = worker.ask(message, self)
+        timeout_ms = round(self._timeout_s * 1000)
+        number = worker.ask(f'"hook":"{self._hook}","timeout_ms":{timeout_ms}', self)
         self._timer = self._loop.call_later(self._timeout_s, lambda: self._late(worker, number))
 
     # Asker

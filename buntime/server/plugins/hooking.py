@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
+from buntime.core.plugins.hooktext import Facts
 from buntime.core.plugins.plan import Hook, Plan
 from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.pool.gathering import Gathering
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
-from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.bodies import Bodies
 from buntime.server.plugins.changing import Changing
 from buntime.server.plugins.footings import Footings
+from buntime.server.plugins.parts import Parts
 from buntime.server.plugins.way import Plugins, Way
 from buntime.server.telemetry.logs import Log
 
@@ -35,6 +36,7 @@ class Hooking:
         self.meters = meters
         self.plugins = plugins
         self.api_prefix = api_prefix
+        self.parts = Parts(loop, plugins, meters)
         self.changing = Changing(loop, plugins)
         self.bodies = Bodies(gathering)
         self.kept = VerdictCache()

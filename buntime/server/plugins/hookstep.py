@@ -1,13 +1,15 @@
 """The step of a request's way at which the hooks of some stages are asked."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from buntime.core.apps.app import App
 from buntime.core.apps.router import Target
+from buntime.core.plugins.hooktext import Facts
 from buntime.core.plugins.plan import Plan
 from buntime.server.http1.exchange import Exchange
-from buntime.server.plugins.asked import Facts
 from buntime.server.plugins.hooking import Hooking
+from buntime.server.plugins.parts import Found, Request
 
 Step = Callable[[Exchange, App, Target], bool]
 
@@ -30,21 +32,28 @@ class HookStep:
     ) -> None:
         self.rest: Sequence[Step] = ()
         self._hooking = hooking
+        self._found = hooking.parts.found
         self._plan = plan
         self._owner = owner
         self._stages = stages
         self._take = take
 
     def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
-        method, path = exchange.head.method, target.rest or "/"
-        is_public = app.public_routes.cover(method, target.rest)
-        found = self._plan.hooks_for(
-            self._owner, method=method, path=path, host=host_of(exchange), is_public=is_public
-        )
-        hooks = [hook for hook in found if hook.stage in self._stages]
-        if not hooks:
+        head, rest = exchange.head, target.rest
+        request = (self, head.method, rest, exchange.sender.host or head.host)
+        found = self._found.get(request) or self._find(app, request)
+        if not found.hooks:
             return False
-        facts = Facts(app.name, app.version, path, is_public)
-        return self._hooking.begin(
-            exchange, hooks, facts, lambda: self._take(exchange, app, target, self.rest)
+        then = partial(self._take, exchange, app, target, self.rest)
+        return self._hooking.begin(exchange, found.hooks, found.facts, then)
+
+    def _find(self, app: App, request: Request) -> Found:
+        _, method, rest, host = request
+        path, is_public = rest or "/", app.public_routes.cover(method, rest)
+        hooks = self._plan.hooks_for(
+            self._owner, method=method, path=path, host=host, is_public=is_public
         )
+        chosen = tuple(hook for hook in hooks if hook.stage in self._stages)
+        found = Found(chosen, Facts(app.name, app.version, path, is_public))
+        self._hooking.parts.remember(request, found)
+        return found

@@ -18,17 +18,27 @@ from typing import Protocol
 
 from buntime.core.errors import HttpError
 from buntime.core.plugins.hookfields import BadVerdict
-from buntime.core.plugins.identity import identity_key, take_out
+from buntime.core.plugins.hooktext import Facts, Seen
+from buntime.core.plugins.identity import take_out
 from buntime.core.plugins.plan import ON_REQUEST, Hook
-from buntime.core.plugins.verdict import Continue, Failed, Question, Respond, applied, read_verdict
-from buntime.core.plugins.verdictcache import Asked, Common, VerdictCache
-from buntime.core.telemetry.pluginmeters import Failure, HookMeter
+from buntime.core.plugins.verdict import (
+    PASS,
+    Continue,
+    Failed,
+    Question,
+    Respond,
+    applied,
+    is_pass,
+    read_verdict,
+)
+from buntime.core.plugins.verdictcache import VerdictCache
+from buntime.core.telemetry.pluginmeters import Failure
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
 from buntime.server.plugins.answers import Answers
 from buntime.server.plugins.answers import Plugins as PluginsOfAnswers
 from buntime.server.plugins.answers import Shared as SharedOfAnswers
-from buntime.server.plugins.asked import Facts, Seen, question, seen_by
+from buntime.server.plugins.asked import describe, question
 from buntime.server.plugins.bodies import (
     TOO_LARGE,
     Bodies,
@@ -39,6 +49,7 @@ from buntime.server.plugins.bodies import (
 )
 from buntime.server.plugins.failing import failed, give_up, tell, unavailable
 from buntime.server.plugins.footings import Footings
+from buntime.server.plugins.parts import Part, Parts
 from buntime.server.plugins.pieces import answer_by
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool import faults
@@ -74,6 +85,8 @@ class Shared(SharedOfAnswers, Protocol):
 
     @property
     def plugins(self) -> Plugins: ...
+    @property
+    def parts(self) -> Parts: ...
     @property
     def api_prefix(self) -> str: ...
     @property
@@ -115,19 +128,25 @@ class Way(Waiting):
         self._then = then
         self._next = 0
         self._asked_s = 0.0  # when
-        self._asked: tuple[Hook, Worker, int] | None = None  # and the number of the HOOK
-        self._seen = Seen((), ())  # by that one
-        self._waits_for: Hook | None = None  # its plugin changes
+        self._asked: tuple[Part, Worker, int] | None = None  # and the number of the HOOK
+        self._seen: Seen | None = None  # by that one
+        self._waits_for: Part | None = None  # its plugin changes
 
     def advance(self) -> bool:
         """Ask the next one; False where none is left."""
         while self._next < len(self._hooks):
-            hook = self._shared.plugins.plan.now(self._hooks[self._next])
+            part = self._shared.parts.of(self._hooks[self._next])
             self._next += 1
-            if hook is None:
+            if part is None:
                 continue  # switched off since the request came
+            hook = part.hook
             worker = None if hook.closed or hook.away else self._worker_of(hook)
-            if worker is not None and sees_body(hook, self._exchange):
+            if worker is None:
+                if self._waits(part):
+                    return True
+                continue
+            is_with_body = sees_body(hook, self._exchange) if hook.body else False
+            if is_with_body:
                 if is_too_large(self._exchange):
                     self._pass_over(hook, TOO_LARGE, too_large(hook.plugin))
                     continue
@@ -135,82 +154,77 @@ class Way(Waiting):
                     self._next -= 1
                     self._shared.bodies.collect(self._exchange, self)
                     return True
-            if worker is not None:
-                seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
-                if hook.has_request and not self._is_kept(hook, worker, seen):
-                    self._ask(hook, worker, seen)
-                    return True
-                self._join(hook, worker)
-            elif not hook.closed and not hook.away and self._wait(hook):
-                self._next -= 1
+            seen = part.see(self._exchange)
+            if hook.has_request and (is_with_body or not self._is_kept(part, worker, seen)):
+                self._ask(part, worker, seen)
                 return True
-            else:
-                self._meter(hook).on_failure(Failure.AWAY)
-                if hook.closed or not hook.ignores:
-                    raise unavailable(hook.plugin)
-        self._end()
-        return False
-
-    def _end(self) -> None:
-        """Where somebody was to find out who asks, a proxy's word counts no more."""
-        if any(hook.stage == "identity" for hook in self._hooks):
+            self._join(part, worker)
+        # Where somebody was to find out who asks, a proxy's word counts no more. A way has hooks
+        # of that stage alone, or none.
+        if self._hooks and self._hooks[0].stage == "identity":
             self._exchange.show(take_out(self._exchange.headers, from_proxy=False).fields)
+        return False
 
     # Asker
 
     def on_verdict(self, message: Message, payload: bytes) -> None:
-        hook, worker, number = self._take()
-        has_identity = self._exchange.identity is not None
-        reserved = None if self._facts.is_all_apps else self._shared.api_prefix
-        asked = Question(ON_REQUEST, hook.stage, has_identity, reserved)
+        part, worker, number = self._take()
         try:
-            verdict = read_verdict(message, asked)
+            verdict = PASS if is_pass(message) else read_verdict(message, self._question(part))
         except BadVerdict as exc:
-            self._fail(hook, Failure.BAD, str(exc))
+            self._fail(part, Failure.BAD, str(exc))
             return
         if isinstance(verdict, Continue):
-            self._count("continue", hook)
-            self._keep(hook, worker, verdict)
-            self._apply(hook, verdict, self._asked_s)
-            self._join(hook, worker)
+            self._count("continue", part)
+            if verdict is not PASS:
+                self._keep(part, worker, verdict)
+                self._apply(part.hook, verdict, self._asked_s)
+            self._join(part, worker)
             self._go_on()
         elif isinstance(verdict, Respond):
-            self._count("respond", hook)
+            self._count("respond", part)
             self._exchange.take_back()
             self._exchange.discard_body()
             answer_by(self._exchange, worker, number, verdict, payload)
         elif isinstance(verdict, Failed):
-            self._fail(hook, Failure.RAISED, verdict.error, verdict.traceback)
+            self._fail(part, Failure.RAISED, verdict.error, verdict.traceback)
+
+    def _question(self, part: Part) -> Question:
+        has_identity = self._exchange.identity is not None
+        reserved = None if self._facts.is_all_apps else self._shared.api_prefix
+        return Question(ON_REQUEST, part.hook.stage, has_identity, reserved)
 
     def on_lost(self) -> None:
-        hook, _, _ = self._take()
-        self._meter(hook).on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
-        self._miss(hook, "its process has ended")
+        part, _, _ = self._take()
+        part.meter.on_failure(Failure.DIED, self._shared.loop.now - self._asked_s)
+        self._miss(part.hook, "its process has ended")
 
     # Waiter
 
     def on_changed(self) -> None:
         if self._waits_for is not None:
-            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
+            self._waits_for.timeouts.stop(self)
             self._waits_for = None
             self._go_on()
 
     # Expiring
 
     def on_timeout(self) -> None:
-        hook, self._waits_for = self._waits_for, None
-        if hook is not None:
+        waited_for, self._waits_for = self._waits_for, None
+        if waited_for is not None:
             self._shared.changing.leave(self)
             self._next += 1
-            self._meter(hook).on_failure(Failure.AWAY)
+            waited_for.meter.on_failure(Failure.AWAY)
+            hook = waited_for.hook
             self._miss(hook, f"it did not start in {hook.timeout_s:g} s")
         elif self._asked is not None:
-            hook, worker, number = self._take()
+            part, worker, number = self._take()
+            hook = part.hook
             worker.process.stacks.ask(
                 worker.log, {"plugin": hook.plugin, "request_id": self._exchange.id}
             )
             give_up(self._shared.log, hook, worker, number, self._shared.loop.now)
-            self._fail(hook, Failure.LATE, f"it did not answer in {hook.timeout_s:g} s")
+            self._fail(part, Failure.LATE, f"it did not answer in {hook.timeout_s:g} s")
 
     # Responder
 
@@ -228,7 +242,7 @@ class Way(Waiting):
             _, worker, number = self._take()
             worker.asking.give_up(number, reason)
         if self._waits_for is not None:
-            self._shared.loop.timeouts(self._waits_for.timeout_s).stop(self)
+            self._waits_for.timeouts.stop(self)
             self._shared.changing.leave(self)
             self._waits_for = None
 
@@ -241,13 +255,21 @@ class Way(Waiting):
         worker = self._shared.plugins.worker_of(hook.plugin)
         return worker if worker is not None and not worker.asking.why_not else None
 
-    def _wait(self, hook: Hook) -> bool:
-        """Whether the request waits for the plugin, which changes."""
-        if not self._shared.changing.wait(self, hook.plugin):
+    def _waits(self, part: Part) -> bool:
+        """Whether the request waits for the plugin, which changes; else it passes by.
+
+        Raises the error where it may not.
+        """
+        hook = part.hook
+        if hook.closed or hook.away or not self._shared.changing.wait(self, hook.plugin):
+            part.meter.on_failure(Failure.AWAY)
+            if hook.closed or not hook.ignores:
+                raise unavailable(hook.plugin)
             return False
+        self._next -= 1
         self._hold()
-        self._shared.loop.timeouts(hook.timeout_s).start(self)
-        self._waits_for = hook
+        part.timeouts.start(self)
+        self._waits_for = part
         return True
 
     def _miss(self, hook: Hook, why: str) -> None:
@@ -268,66 +290,50 @@ class Way(Waiting):
         if self._exchange.responder is not self:
             self._exchange.lend(self)
 
-    def _ask(self, hook: Hook, worker: Worker, seen: Seen) -> None:
-        self._hold()
-        message = question(hook, ON_REQUEST, self._exchange, self._facts, seen.fields)
-        self._shared.loop.timeouts(hook.timeout_s).start(self)
+    def _ask(self, part: Part, worker: Worker, seen: Seen) -> None:
+        hook, exchange = part.hook, self._exchange
+        if exchange.responder is not self:
+            exchange.lend(self)
+        text = question(ON_REQUEST, exchange, self._facts, seen.text, hook.timeout_s)
+        part.timeouts.start(self)
         self._asked_s = self._shared.loop.now
-        number = worker.ask(message, self, body_for(hook, self._exchange))
-        self._asked, self._seen = (hook, worker, number), seen
+        body = body_for(hook, exchange) if hook.body else None
+        self._asked, self._seen = (part, worker, worker.ask(text, self, body)), seen
 
-    def _take(self) -> tuple[Hook, Worker, int]:
-        if self._asked is None:
-            raise AssertionError("a verdict that nobody has asked for")
+    def _take(self) -> tuple[Part, Worker, int]:
         asked, self._asked = self._asked, None
-        self._shared.loop.timeouts(asked[0].timeout_s).stop(self)
+        if asked is None:
+            raise AssertionError("a verdict that nobody has asked for")
+        asked[0].timeouts.stop(self)
         return asked
 
-    def _is_kept(self, hook: Hook, worker: Worker, seen: Seen) -> bool:
+    def _is_kept(self, part: Part, worker: Worker, seen: Seen) -> bool:
         """Whether what the hook said of such a request still holds; then it is done."""
-        if sees_body(hook, self._exchange):
-            return False
-        kept, verdict = self._shared.kept, None
-        if len(kept):
-            verdict = kept.get(self._describe(hook, worker, seen), self._shared.loop.now)
-        meter = self._shared.meters.of(hook.plugin)
+        kept, now = self._shared.kept, self._shared.loop.now
+        asked = (
+            describe(part.hook, self._exchange, self._facts, worker, seen)
+            if kept.size_bytes
+            else None
+        )
+        verdict = None if asked is None else kept.get(asked, now)
         if verdict is None:
-            meter.kept_misses += 1
+            part.kept.kept_misses += 1
             return False
-        meter.kept_hits += 1
-        self._apply(hook, verdict, self._shared.loop.now)
+        part.kept.kept_hits += 1
+        self._apply(part.hook, verdict, now)
         return True
 
-    def _keep(self, hook: Hook, worker: Worker, verdict: Continue) -> None:
+    def _keep(self, part: Part, worker: Worker, verdict: Continue) -> None:
         """Nothing of the request has changed since the hook was asked."""
-        if verdict.cache_s and not sees_body(hook, self._exchange):
+        seen = self._seen
+        if verdict.cache_s and seen is not None and not sees_body(part.hook, self._exchange):
             self._shared.kept.put(
-                self._describe(hook, worker, self._seen),
+                describe(part.hook, self._exchange, self._facts, worker, seen),
                 verdict,
                 asked_at=self._asked_s,
                 now=self._shared.loop.now,
                 wall_s=time(),
             )
-
-    def _describe(self, hook: Hook, worker: Worker, seen: Seen) -> Asked:
-        """All that the hook may go by. A worker's number tells the plugin's generation."""
-        exchange, facts = self._exchange, self._facts
-        head, sender = exchange.head, exchange.sender
-        common = Common(
-            plugin=hook.plugin,
-            generation=worker.number,
-            app=facts.app or "",
-            version=facts.version or "",
-            scheme=sender.scheme,
-            host=sender.host or head.host,
-            method=head.method,
-            is_websocket=bool(head.upgrade),
-            identity=identity_key(exchange.identity),
-            proxy=seen.proxy,
-        )
-        _, mark, query = head.target.partition("?")
-        client = sender.client[0] if sender.client else ""
-        return Asked(common, facts.path + mark + query, seen.fields, client)
 
     def _apply(self, hook: Hook, verdict: Continue, asked_s: float) -> None:
         """Have the request be as the hook wants it."""
@@ -344,10 +350,10 @@ class Way(Waiting):
         if verdict.cookies:
             self._answers().set_cookies(verdict.cookies)
 
-    def _join(self, hook: Hook, worker: Worker) -> None:
-        if hook.has_response:
-            seen = seen_by(hook, self._exchange, self._shared.plugins.cookies)
-            self._answers().join(hook, worker, self._facts, seen.fields)
+    def _join(self, part: Part, worker: Worker) -> None:
+        if part.hook.has_response:
+            seen = part.see(self._exchange)
+            self._answers().join(part.hook, worker, self._facts, seen.text)
 
     def _answers(self) -> Answers:
         review = self._exchange.review
@@ -357,14 +363,12 @@ class Way(Waiting):
         self._exchange.have_reviewed(Review(answers))
         return answers
 
-    def _meter(self, hook: Hook) -> HookMeter:
-        return self._shared.meters.of(hook.plugin).hook(ON_REQUEST)
+    def _count(self, verdict: str, part: Part) -> None:
+        part.meter.on_verdict(verdict, self._shared.loop.now - self._asked_s)
 
-    def _count(self, verdict: str, hook: Hook) -> None:
-        self._meter(hook).on_verdict(verdict, self._shared.loop.now - self._asked_s)
-
-    def _fail(self, hook: Hook, kind: Failure, why: str, stack: str = "") -> None:
-        self._meter(hook).on_failure(kind, self._shared.loop.now - self._asked_s)
+    def _fail(self, part: Part, kind: Failure, why: str, stack: str = "") -> None:
+        hook = part.hook
+        part.meter.on_failure(kind, self._shared.loop.now - self._asked_s)
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
         if hook.ignores:
             self._go_on()

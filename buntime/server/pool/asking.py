@@ -68,21 +68,24 @@ class Asking:
         """
         if not self._channel.is_open:
             return "its process has ended"
-        if len(self) >= (_UNREAD_MAX if self._channel.is_backed_up else _UNANSWERED_MAX):
-            return f"it has {len(self)} questions in hand, and does not get on with them"
+        count = len(self._asked) + len(self._takers)
+        if count >= _UNREAD_MAX and (self._channel.is_backed_up or count >= _UNANSWERED_MAX):
+            return f"it has {count} questions in hand, and does not get on with them"
         return ""
 
-    def ask(
-        self, number: int, message: wire.Message, asker: Asker, body: HookBody | None = None
-    ) -> None:
-        """Send a HOOK; `number` is new to the channel."""
+    def ask(self, number: int, text: str, asker: Asker, body: HookBody | None = None) -> None:
+        """Send a HOOK; `number` is new to the channel, `text` its JSON without that and braces.
+
+        By hand, as a REQUEST is: there may be one for each.
+        """
         self._asked[number] = asker
-        message = {**message, "type": wire.HOOK, "id": number}
         if body is None:
-            self._channel.post(message)
+            self._channel.post_line(f'{{"type":"HOOK","id":{number},{text}}}\n'.encode("ascii"))
             return
         payload = body.next_piece()
-        self._channel.post({**message, "size": len(payload), "end": body.has_ended}, payload)
+        end = "true" if body.has_ended else "false"
+        line = f'{{"type":"HOOK","id":{number},{text},"size":{len(payload)},"end":{end}}}\n'
+        self._channel.post_line(line.encode("ascii"), payload)
         if not body.has_ended:
             self._bodies[number] = body
             self._send_body(number, body)

@@ -94,10 +94,10 @@ class Worker:
         self._channel.post_line(line, body)
         exchange.pump()  # more of the body may be there already
 
-    def ask(self, message: wire.Message, asker: asking.Asker, body: HookBody | None = None) -> int:
-        """Ask its plugin's hooks; returns the number to `give_up` by."""
-        number = self.new_number()
-        self.asking.ask(number, message, asker, body)
+    def ask(self, text: str, asker: asking.Asker, body: HookBody | None = None) -> int:
+        """Ask its plugin's hooks, see `Asking.ask`; returns the number to `give_up` by."""
+        number = self._last_id = self._last_id + 1
+        self.asking.ask(number, text, asker, body)
         return number
 
     def new_number(self) -> int:

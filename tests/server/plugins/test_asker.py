@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -39,8 +40,8 @@ class Worker:
         self.pass_time = callback
         return Timer()
 
-    def ask(self, message: dict[str, Any], asker: Any) -> int:
-        assert message == {"hook": "on_shutdown", "timeout_ms": 5000}
+    def ask(self, text: str, asker: Any) -> int:
+        assert json.loads(f"{{{text}}}") == {"hook": "on_shutdown", "timeout_ms": 5000}
         return 7
 
     def give_up(self, number: int, reason: str) -> None:

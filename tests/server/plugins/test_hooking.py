@@ -10,8 +10,9 @@ import pytest
 from buntime.core.errors import ServerFault
 from buntime.core.plugins.plan import Plan
 from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.parts import Found
 from tests.support.exchanges import FakeClient, FakeResponder
-from tests.support.hookways import GET, Ways
+from tests.support.hookways import FACTS, GET, Ways, hooks
 
 
 def request(ways: Ways, name: str = "a") -> dict[str, Any]:
@@ -26,7 +27,8 @@ def test_a_hook_is_told_of_the_request() -> None:
     told = request(ways)
     assert (told["method"], told["path"], told["query"]) == ("GET", "/a b", "x=1")
     assert ["x-a", "1"] in told["headers"]
-    assert (told["host"], told["app"], told["isWebSocket"]) == ("shop.example", "shop", False)
+    assert (told["host"], told["app"]) == ("shop.example", "shop")
+    assert not {"isWebSocket", "isPublic", "identity", "version"} & told.keys()  # none, or false
 
 
 def test_each_is_asked_after_the_other_has_let_it_pass() -> None:
@@ -607,3 +609,33 @@ def test_kept_verdicts_are_counted() -> None:
             ways.workers["a"].asked.clear()
     meter = ways.meters.of("a")
     assert (meter.kept_hits, meter.kept_misses) == (1, 1)
+
+
+def test_hooks_of_a_request_are_remembered_for_one_plan() -> None:
+    """Parts of a plan that holds no more are made anew: with other limits, and other cookies."""
+    ways = Ways("ab")
+    parts = ways.hooking.parts
+    first = parts.of(ways.hooks[0])
+    assert first is not None
+    assert parts.of(ways.hooks[0]) is first
+    ways.hooks = hooks("ab", hookTimeout="3s")
+    ways.plan = Plan(ways.hooks)
+    second = parts.of(first.hook)
+    assert second is not None
+    assert second.hook.timeout_s == 3
+    ways.plan = Plan(ways.hooks[1:])
+    assert parts.of(first.hook) is None
+
+
+@pytest.mark.parametrize(("length", "kept"), [(10, 1), (600, 0)])
+def test_so_many_requests_are_remembered(length: int, kept: int) -> None:
+    """A bounded number, and none with a long path."""
+    ways = Ways()
+    parts = ways.hooking.parts
+    found = Found((), FACTS)
+    for number in range(1001):
+        parts.remember(("step", "GET", f"/{number:0{length}}", "a"), found)
+    assert len(parts.found) == kept
+    ways.plan = Plan(ways.hooks)
+    parts.of(ways.hooks[0])
+    assert not parts.found

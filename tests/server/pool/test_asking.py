@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 import pytest
 
 from buntime.core.plugins.hookbody import HookBody
 from buntime.server.pool.asking import Asking
+
+ON_REQUEST = '"hook":"on_request"'
 
 
 class FakeChannel:
@@ -18,6 +21,9 @@ class FakeChannel:
 
     def post(self, message: dict[str, Any], payload: bytes = b"") -> None:
         self.posted.append(message)
+
+    def post_line(self, line: bytes, payload: bytes = b"") -> None:
+        self.post(json.loads(line), payload)
 
 
 class FakeAsker:
@@ -49,7 +55,7 @@ def channel() -> FakeChannel:
 @pytest.fixture
 def asking(channel: FakeChannel, asker: FakeAsker) -> Asking:
     asking = Asking(cast(Any, channel))
-    asking.ask(7, {"hook": "on_request"}, asker)
+    asking.ask(7, ON_REQUEST, asker)
     return asking
 
 
@@ -123,7 +129,7 @@ def test_the_worker_ends(asking: Asking, asker: FakeAsker) -> None:
 def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: FakeAsker) -> None:
     """It is not asked any more where that would gather: who asks hears why."""
     for number in range(8, 300):
-        asking.ask(number, {"hook": "on_request"}, asker)
+        asking.ask(number, ON_REQUEST, asker)
         asking.give_up(number, "deadline")
     assert asking.why_not == ""
     channel.is_backed_up = True
@@ -135,14 +141,14 @@ def test_one_that_does_not_read(asking: Asking, channel: FakeChannel, asker: Fak
 def test_one_that_never_answers(asking: Asking, asker: FakeAsker) -> None:
     """It reads, and has a limit too."""
     for number in range(8, 10_007):
-        asking.ask(number, {"hook": "on_request"}, asker)
+        asking.ask(number, ON_REQUEST, asker)
     assert asking.why_not
 
 
 def test_one_that_is_stuck(asking: Asking, asker: FakeAsker) -> None:
     """Where many are late in a row, for long; a single verdict between shows that it is not."""
     for number in range(8, 50):
-        asking.ask(number, {"hook": "on_request"}, asker)
+        asking.ask(number, ON_REQUEST, asker)
     assert not any(asking.on_late(number, 1.0, 0.0) for number in range(8, 28))
     assert not asking.on_late(28, 1.0, 9.9)
     asking.take_verdict(verdict(8, "failed"), b"")
@@ -159,7 +165,7 @@ def put(asking: Asking, asker: FakeAsker, size: int) -> None:
     """Ask about a request with so many bytes of body, as question 8."""
     content = b"x" * size
     body = HookBody(size, lambda start, end: content[start:end])
-    asking.ask(8, {"hook": "on_request"}, asker, body)
+    asking.ask(8, ON_REQUEST, asker, body)
 
 
 def sent(channel: FakeChannel) -> tuple[int, bool]:

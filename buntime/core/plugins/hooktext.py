@@ -1,0 +1,82 @@
+"""The JSON of a HOOK, written by hand: there is one for each request that a plugin has a say in.
+
+    "hook":"on_request","request":{...},"timeout_ms":1000
+
+What is made of a request's header fields, and of where it goes, is remembered, as clients repeat
+them.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from buntime.core.access.paths import plain_path
+from buntime.core.http1.head import Head
+from buntime.core.http1.section import Fields
+from buntime.core.plugins.identity import take_out, without_cookies
+from buntime.wire import quote
+
+_SMALL_BYTES = 2048  # of a field section, or of a path, that is remembered
+
+
+class Facts(NamedTuple):
+    """What is known of a request's target; of the app nothing, before stage route is over."""
+
+    app: str | None
+    version: str | None
+    path: str  # as it came: below the base, in stage route all of it
+    is_public: bool  # public routes cover it
+    is_all_apps: bool = False  # the host is an app's: no path there is the runtime's
+
+
+class Seen(NamedTuple):
+    """The header fields of a request, as a hook sees them."""
+
+    fields: Fields
+    proxy: Fields  # of them, what a trusted proxy says of who asks
+    text: str  # the fields as JSON
+
+
+def seen_by(
+    head: Head, headers: Fields, *, from_proxy: bool, sees_all: bool, hidden: frozenset[str]
+) -> Seen:
+    """What a hook sees of `headers`, which are those of `head`, or fewer.
+
+    `sees_all` is for stage identity: all cookies, and what a trusted proxy says of who asks.
+    `hidden` are the cookies that the others do not see.
+    """
+    see = _known if head.fields_bytes <= _SMALL_BYTES else _see
+    return see(headers, from_proxy, sees_all, hidden)
+
+
+def _see(headers: Fields, from_proxy: bool, sees_all: bool, hidden: frozenset[str]) -> Seen:
+    told = take_out(headers, from_proxy=from_proxy)
+    if sees_all:
+        fields, proxy = (*told.fields, *told.proxy), told.proxy
+    else:
+        fields, proxy = without_cookies(told.fields, hidden), ()
+    return Seen(fields, proxy, write_fields(fields))
+
+
+_known = lru_cache(maxsize=256)(_see)
+
+
+def write_fields(fields: Fields) -> str:
+    """`[["host","a"],["x-b","c"]]`."""
+    return f"[{','.join([f'[{quote(name)},{quote(value)}]' for name, value in fields])}]"
+
+
+def write_target(facts: Facts) -> str:
+    """Where it goes, with a comma behind: `"path":"/a b","app":"shop",`."""
+    write = _write_known_target if len(facts.path) <= _SMALL_BYTES else _write_target
+    return write(facts)
+
+
+def _write_target(facts: Facts) -> str:
+    path = plain_path(facts.path)
+    app = "" if facts.app is None else f'"app":{quote(facts.app)},'
+    version = "" if facts.version is None else f'"version":{quote(facts.version)},'
+    public = '"isPublic":true,' if facts.is_public else ""
+    return f'"path":{quote(facts.path if path is None else path)},{app}{version}{public}'
+
+
+_write_known_target = lru_cache(maxsize=256)(_write_target)

@@ -1,0 +1,123 @@
+"""What is found out once for each plan of a hook, and of the hooks of requests that come again.
+
+A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does all that is here.
+"""
+
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple, Protocol
+
+from buntime.core.plugins.hooktext import Facts, Seen, seen_by
+from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
+from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
+from buntime.server.http1.exchange import Exchange
+from buntime.server.loop import Loop, TimeoutQueue
+from buntime.server.plugins.asked import of_others
+
+_FOUND_MAX = 1000  # requests whose hooks are remembered
+_FOUND_MAX_CHARS = 512  # of the path and the host of each
+
+Request = tuple[Hashable, str, str, str]  # the step that it is at, its method, path and host
+
+
+class Found(NamedTuple):
+    """The hooks of a request."""
+
+    hooks: tuple[Hook, ...]
+    facts: Facts
+
+
+class Plugins(Protocol):
+    """The plugins, as far as this needs them."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def cookies(self) -> Mapping[str, frozenset[str]]: ...
+
+
+class Part:
+    """One hook, as it stands now, with what it takes to ask it."""
+
+    __slots__ = ("hidden", "hook", "kept", "sees_all", "timeouts")
+
+    def __init__(
+        self, hook: Hook, *, hidden: frozenset[str], meter: PluginMeter, timeouts: TimeoutQueue
+    ) -> None:
+        self.hook = hook
+        self.hidden = hidden  # the cookies of other plugins
+        self.kept = meter  # where its kept verdicts are counted
+        self.sees_all = hook.stage == "identity"
+        self.timeouts = timeouts
+
+    def __repr__(self) -> str:
+        return f"Part({self.hook!r})"
+
+    @property
+    def meter(self) -> HookMeter:
+        return self.kept.hook(ON_REQUEST)
+
+    def see(self, exchange: Exchange) -> Seen:
+        """What the hook sees of the request's fields."""
+        return seen_by(
+            exchange.head,
+            exchange.headers,
+            from_proxy=exchange.sender.is_forwarded,
+            sees_all=self.sees_all,
+            hidden=self.hidden,
+        )
+
+
+class Parts:
+    """All parts in the plan that holds now, and the requests that were asked for lately."""
+
+    def __init__(self, loop: Loop, plugins: Plugins, meters: PluginMeters) -> None:
+        self._loop = loop
+        self._plugins = plugins
+        self._meters = meters
+        self._plan: Plan | None = None  # that all of this is of
+        self._parts: dict[str, Part] = {}  # by the plugin's name
+        self.found: dict[Request, Found] = {}  # of this plan, as a step is made anew with it
+
+    def __repr__(self) -> str:
+        return f"Parts({list(self._parts)}, {len(self.found)} found)"
+
+    def of(self, hook: Hook) -> Part | None:
+        """The part of a hook of this plan or an earlier one; None where it is none any more.
+
+        A request keeps the hooks and their order that it began with, and goes by this.
+        """
+        if self._plan is not self._plugins.plan:
+            self._begin()
+        part = self._parts.get(hook.plugin)
+        if part is not None and part.hook.stage == hook.stage:
+            return part
+        return self._make(hook)
+
+    def remember(self, request: Request, found: Found) -> None:
+        """These are the hooks of such a request. That took a look at patterns of each."""
+        if self._plan is not self._plugins.plan:
+            self._begin()
+        _, _, path, host = request
+        if len(path) + len(host) <= _FOUND_MAX_CHARS:
+            if len(self.found) >= _FOUND_MAX:
+                self.found.clear()
+            self.found[request] = found
+
+    def _begin(self) -> None:
+        """Another plan holds."""
+        self._plan = self._plugins.plan
+        self._parts.clear()
+        self.found.clear()
+
+    def _make(self, hook: Hook) -> Part | None:
+        now = self._plugins.plan.now(hook)
+        if now is None:
+            return None
+        part = Part(
+            now,
+            hidden=of_others(self._plugins.cookies, now.plugin),
+            meter=self._meters.of(now.plugin),
+            timeouts=self._loop.timeouts(now.timeout_s),
+        )
+        self._parts[now.plugin] = part
+        return part
