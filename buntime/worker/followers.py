@@ -245,11 +245,7 @@ class LeaderFollowers:
         # Cut off, so that one slow handler does not cost many quick ones a change of threads.
         self._typical_s += (min(took, 5 * LONG_S) - self._typical_s) * 0.1
         with self._mutex:
-            self._handling -= 1
-            job.bell = None
-            if self._leader is bell:
-                self._is_busy = False
-            self._wake(job)  # threads of the app's own that still read its body
+            self._let_go(job, bell)
 
     def _watch(self, bell: Bell) -> None:
         """Look after the leader, until this thread leads by its own or another's decision."""
@@ -268,6 +264,15 @@ class LeaderFollowers:
                 self._standby_sleeps = quiet >= QUIET_TICKS
 
     # ---- decisions, under the mutex
+
+    def _let_go(self, job: Job, bell: Bell) -> None:
+        self._handling -= 1
+        job.bell = None
+        if self._leader is bell:
+            self._is_busy = False
+        job.news += 1
+        if self._sleepers:
+            self._ring_for(job)  # threads of the app's own that still read its body
 
     def _can_claim(self) -> bool:
         return bool(self._jobs) and self._handling < self._concurrency
@@ -324,9 +329,12 @@ class LeaderFollowers:
     def _wake(self, job: Job) -> None:
         job.news += 1
         if self._sleepers:
-            for bell in [bell for bell, other in self._sleepers.items() if other is job]:
-                del self._sleepers[bell]
-                _ring(bell)
+            self._ring_for(job)
+
+    def _ring_for(self, job: Job) -> None:
+        for bell in [bell for bell, other in self._sleepers.items() if other is job]:
+            del self._sleepers[bell]
+            _ring(bell)
 
     def _spare_thread(self) -> Bell | None:
         """Take the idle thread that slept last, or start one; it is rung when its part is set."""

@@ -28,23 +28,26 @@ class Lanes:
         self._limits = limits
         self._in_hand = [0] * len(limits)
         self._waiting: list[deque[Job]] = [deque() for _ in limits]
+        self._count = 0  # of those that wait
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting))
+        return self._count
 
     def append(self, job: Job) -> None:
         """Have a job wait in its lane."""
         self._waiting[job.lane].append(job)
+        self._count += 1
 
     def has_next(self) -> bool:
         """Tell whether there is a job whose lane has a slot."""
-        return self._next() is not None
+        return self._count > 0 and self._next() is not None
 
     def popleft(self) -> Job:
         """Take the next job, and a slot of its lane."""
         lane = self._next()
         assert lane is not None
         self._in_hand[lane] += 1
+        self._count -= 1
         return self._waiting[lane].popleft()
 
     def move(self, job: Job, lane: int) -> bool:
@@ -96,7 +99,6 @@ class LanedFollowers(LeaderFollowers):
     def _can_claim(self) -> bool:
         return self._lanes.has_next()
 
-    def _handle(self, job: Job, bell: Bell) -> None:
-        super()._handle(job, bell)
-        with self._mutex:
-            self._lanes.give_back(job.lane)
+    def _let_go(self, job: Job, bell: Bell) -> None:
+        super()._let_go(job, bell)
+        self._lanes.give_back(job.lane)

@@ -6,6 +6,7 @@ from buntime.sdk.pluginlog import Log
 from buntime.sdk.request import Response
 from buntime.sdk.services import ServiceError
 from buntime.wire import CALL, HOOK, ITEM, NOTICE, VERDICT
+from buntime.worker.exchange import Exchange
 from buntime.worker.fetch import respond
 from buntime.worker.followers import Job
 from buntime.worker.invocation import Invocation, head_of, refusal
@@ -19,12 +20,11 @@ from buntime.worker.verdicts import Question, as_verdicts, hook_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from buntime.wire import Message, Received
     from buntime.worker.channel import Channel
-    from buntime.worker.exchange import Send
     from buntime.worker.load import App
     from buntime.worker.plugin import Plugin
 
@@ -41,21 +41,26 @@ class SyncQuestion(SyncExchange):
         message: Message,
         payload: bytes,
         question: Question,
-        send: Send,
-        forget: Callable[[int], Any],
+        engine: SyncPluginEngine,
     ) -> None:
-        super().__init__(question.head(message), payload, as_verdicts(send), forget)
+        Exchange.__init__(
+            self, question.head(message), payload, engine.send_as_verdict, engine.exchanges.pop
+        )
+        self.threads = engine.threads
         self._question = question
-        self._send_verdict = send
+        self._send_verdict = engine.send
 
     def perform(self) -> None:
         """Ask the hook, and send what it says."""
         try:
             if self.gone:
                 raise self.departure()
-            body = b"".join(iter(lambda: self.read(PIECE_BYTES), b""))
-            hook = hook_of(self._question)
-            verdict = self._question.verdict(finished(hook, self._question.arguments(body, self)))
+            body = b""
+            if self._pieces or not self.is_complete:
+                body = b"".join(iter(lambda: self.read(PIECE_BYTES), b""))
+            question = self._question
+            hook = question.hook or hook_of(question)
+            verdict = question.verdict(finished(hook, question.arguments(body, self)))
             if isinstance(verdict, Response):
                 respond(self, verdict)
             else:
@@ -126,6 +131,7 @@ class SyncPluginEngine(SyncEngine):
         slots = app.concurrency
         super().__init__(channel, app.handle, app.sockets, app.on_idle, slots, is_once=False)
         self._plugin = plugin
+        self.send_as_verdict = as_verdicts(self.send)
         self.notices = Waiting()
         self._lanes = LanedFollowers(self._read, self._perform, (slots, slots, slots, 1))
         self.threads = self._lanes
@@ -164,9 +170,7 @@ class SyncPluginEngine(SyncEngine):
         if self.is_closing:
             self.send(leaving(head), b"")
             return
-        question = Question(head, self._plugin)
-        asked = SyncQuestion(head, payload, question, self.send, self.exchanges.pop)
-        asked.threads = self.threads
+        asked = SyncQuestion(head, payload, Question(head, self._plugin), self)
         self.exchanges[asked.id] = asked
         self.threads.put(asked)
 

@@ -30,7 +30,7 @@ class Question:
 
     def __init__(self, message: Message, plugin: Plugin) -> None:
         self.name: str = message["hook"]
-        self.hook = plugin.hooks.get(self.name)
+        self.hook = None if self.name in NOTICES else plugin.hooks.get(self.name)
         self._request: Message = message.get("request") or {}
         self._response: Message | None = message.get("response")
         self._seen: ResponseHead | None = None  # what the hook gets and may change
@@ -100,8 +100,11 @@ class Question:
 
 
 def hook_of(question: Question) -> Function:
-    """Return the hook that is asked. Raises LookupError where the module has none."""
-    if question.hook is None or question.name in NOTICES:
+    """Return the hook that is asked. Raises LookupError where the module has none.
+
+    A notice is none: nobody asks it.
+    """
+    if question.hook is None:
         raise LookupError(f"this plugin has no hook {question.name!r}")
     return question.hook
 
