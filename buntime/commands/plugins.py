@@ -1,8 +1,11 @@
-"""`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong.
+"""`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong;
+`buntime plugins reset NAME...`: what operators have switched is taken back.
 
 Their manifests and files are read, and the order of their start is found; none is started. Where
 folders are given, those that come with Buntime count for that order and are not told of. The exit
 code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
+
+`reset` is for a runtime that does not run; one that does has `POST /api/plugins/NAME/reset`.
 """
 
 import os
@@ -29,16 +32,17 @@ from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder
 from buntime.server.telemetry.logs import Log, LogSink
 
-_ACTIONS = ("list", "check")
+_ACTIONS = ("list", "check", "reset")
 _STDERR = 2
 _FLUSH_S = 2.0
 
 
 def parser() -> Parser:
     made = Parser(
-        "buntime plugins list|check [DIR...] [--FLAG VALUE...]",
+        "buntime plugins list|check [DIR...] | reset NAME... [--FLAG VALUE...]",
         "List the plugins in the folders DIR in the order of their start, or check them: their "
-        "manifests, options, files and dependencies. Exit code of check 1 if one is at fault.",
+        "manifests, options, files and dependencies. Exit code of check 1 if one is at fault. "
+        "Reset takes back what operators have switched, while no runtime has the state folder.",
     )
     made.add_words("DIR", "list or check, then folders of plugins [RUNTIME_PLUGIN_DIRS; ./plugins]")
     made.add_settings()
@@ -49,11 +53,13 @@ def run(command: Command, mode: Mode) -> int:
     action, *dirs = command.words or ("",)
     if action not in _ACTIONS:
         raise UsageError(
-            f"plugins {shown(action)}: there are list and check (see buntime plugins --help)"
+            f"plugins {shown(action)}: there are list, check and reset (see buntime plugins --help)"
         )
     settings = read_settings(
         Command(command.name, command.args), mode, take_environ(), needs_apps=False
     )
+    if action == "reset":
+        return _reset(settings, dirs)
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
         roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink).warn)
@@ -83,6 +89,29 @@ def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, wa
     roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config)
     roster.reorder()
     return roster
+
+
+def _reset(settings: Settings, names: Sequence[str]) -> int:
+    if not names:
+        raise UsageError("plugins reset: say which, by their names")
+    sink, state = (
+        LogSink(Level.WARN, format="pretty", stream_fd=_STDERR),
+        StateFolder(settings.state_dir),
+    )
+    try:
+        state.take()
+        if state.trouble:
+            raise UsageError(
+                f"{state.trouble}; a runtime that runs has POST /api/plugins/NAME/reset"
+            )
+        switches = Switches(state, Log(sink).warn)
+        for name in names:
+            said = "taken back" if switches.reset(name) else "not switched by an operator"
+            sys.stdout.write(f"{escape(name)}: {said}\n")
+    finally:
+        state.let_go()
+        sink.close(_FLUSH_S)
+    return 0
 
 
 def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:

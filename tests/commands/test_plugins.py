@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from buntime.commands.cli import main
+from buntime.server.plugins.switches import Switches
+from buntime.server.state.statefolder import StateFolder
 from tests.support.harness import write_app
 from tests.support.pluginfolders import write_plugin
 
@@ -76,3 +78,19 @@ def test_what_is_no_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert main(line, mode="checkout") == 2
     assert main(["plugins", "check", str(tmp_path)], mode="checkout") == 1
     assert "no plugins in" in capsys.readouterr().out
+
+
+def test_reset_takes_a_switch_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What operators have switched holds no more, while no runtime has the state folder."""
+    folder = str(tmp_path / "state")
+    held = StateFolder(folder)
+    held.take()
+    Switches(held, lambda *_, **__: None).set("a", enabled=False, by="here")
+    assert main(["plugins", "reset", "a"], mode="checkout") == 2
+    assert "POST /api/plugins/NAME/reset" in capsys.readouterr().err
+    held.let_go()
+    assert main(["plugins", "reset", "a", "b"], mode="checkout") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["a: taken back", "b: not switched by an operator"]
+    assert Switches(StateFolder(folder), lambda *_, **__: None).of("a") is None
+    assert main(["plugins", "reset"], mode="checkout") == 2

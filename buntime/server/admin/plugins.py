@@ -1,7 +1,7 @@
 """What operators see of plugins, and do to them.
 
 GET  /api/plugins
-POST /api/plugins/{name}/reload  /enable  /disable
+POST /api/plugins/{name}/reload  /enable  /disable  /reset
 """
 
 from buntime.core.errors import ClientFault
@@ -11,7 +11,7 @@ from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import state_of, to_json
 
 PATH = "/api/plugins"
-_ACTIONS = ("reload", "enable", "disable")
+_ACTIONS = ("reload", "enable", "disable", "reset")
 
 
 class PluginPages:
@@ -36,7 +36,9 @@ class PluginPages:
         if name not in plugins.roster.found:
             raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
         by = exchange.sender.text
-        if action != "reload":
+        if action == "reset":
+            plugins.reset(name, by=by)
+        elif action != "reload":
             plugins.switch(name, enabled=action == "enable", by=by)
         elif not plugins.reload(name, by=by):
             state, why = state_of(plugins.roster, name)

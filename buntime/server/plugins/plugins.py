@@ -203,6 +203,23 @@ class Plugins:
         )
         self._settle()
 
+    def reset(self, name: str, *, by: str) -> None:
+        """Have the config file, or its manifest, decide again what an operator has switched.
+
+        Raises ServerFault.
+        """
+        before = self.roster.is_enabled(name)
+        if self.roster.switches.reset(name):
+            self._log.warn(
+                "plugin.switch_taken_back",
+                "an operator's switch of a plugin was taken back",
+                plugin=name,
+                enabled=self.roster.is_enabled(name),
+                by=by,
+                was_enabled=before,
+            )
+            self._settle()
+
     def close(self, then: Callable[[], None]) -> None:
         """Run on_shutdown in the reverse of the order of their start, then call `then`."""
         self._is_closing = True

@@ -48,7 +48,17 @@ class Switches:
         """Switch it, for good. Raises ServerFault where that cannot be kept; then nothing holds."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         switch = Switch(enabled, by[:_WHO_MAX_CHARS], at)
-        switches = {**self._switches, name: switch}
+        self._keep({**self._switches, name: switch})
+        return switch
+
+    def reset(self, name: str) -> bool:
+        """Take back what an operator has switched; False where nobody has. Raises as `set`."""
+        if name not in self._switches:
+            return False
+        self._keep({other: each for other, each in self._switches.items() if other != name})
+        return True
+
+    def _keep(self, switches: dict[str, Switch]) -> None:
         try:
             self._write(switches)
         except OSError as exc:
@@ -60,7 +70,6 @@ class Switches:
                 detail=trouble,
             ) from exc
         self._switches = switches
-        return switch
 
     def reread(self) -> None:
         """Another runtime may have written the file."""

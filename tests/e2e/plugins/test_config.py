@@ -228,6 +228,12 @@ def test_who_switches(tmp_path: Path) -> None:
         line += ["--state-dir", str(tmp_path / "s"), "--config", place]
         listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         assert f". tells 0.0.0 (base /tells), enabled by {by}\n" in listed
+        for _ in range(2):  # the second has nothing to take back
+            assert post(runtime, "/api/plugins/tells/reset").status == 202
+            told = wait_for_state(runtime, "tells", "disabled")
+            assert told["enabledBy"] == f"{place}:1"
+        record = runtime.wait_for_record("plugin.switch_taken_back")
+        assert (record["enabled"], record["was_enabled"]) == (False, True)
 
 
 def test_grants(tmp_path: Path) -> None:

@@ -91,6 +91,9 @@ class FakePlugins:
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         self.asked.append((name, enabled, by))
 
+    def reset(self, name: str, *, by: str) -> None:
+        self.asked.append((name, None, by))
+
     def reload(self, name: str, *, by: str) -> bool:
         self.asked.append((name, by))
         return False
@@ -358,6 +361,9 @@ def test_plugins_are_switched(fixture: Fixture) -> None:
     name = "@acme/audit"
     assert [each[:2] for each in fixture.plugins.asked] == [(name, True), (name, False)]
     assert all(each[2] for each in fixture.plugins.asked)
+    assert fixture.ask(f"/api/plugins/{name}/reset").status == 405
+    assert fixture.ask(f"/api/plugins/{name}/reset", "POST").status == 202
+    assert fixture.plugins.asked[-1][:2] == (name, None)
 
 
 def test_plugins_that_do_not_run(fixture: Fixture) -> None:

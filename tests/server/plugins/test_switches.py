@@ -31,6 +31,18 @@ def test_they_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [NAME]
 
 
+def test_one_is_taken_back(tmp_path: Path) -> None:
+    """For the next run too; the others hold, and where there is none nothing is written."""
+    some = switches(tmp_path)
+    assert not some.reset("audit")
+    assert not (tmp_path / NAME).exists()
+    for name in ("audit", "other"):
+        some.set(name, enabled=False, by="here")
+    assert some.reset("audit")
+    assert [some.of("audit"), switches(tmp_path).of("audit")] == [None, None]
+    assert switches(tmp_path).of("other") is not None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"enabled": "no"}}', "\xff"])
 def test_a_file_that_is_wrong(tmp_path: Path, text: str) -> None:
     """A faulty file is told of, and counts as none: manifests decide then."""
