@@ -38,7 +38,9 @@ from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
+from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.leaving import leave, wait_for_threads
+from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shutdown import Shutdown
@@ -136,6 +138,9 @@ class Runtime:
         self._pool.connect(self._make_calls())
         self._catalog = self._make_catalog()
         self._plugins.notices.watch(self._catalog.names)
+        self._deploys = Deploys(self._loop, log, self._catalog, self._pool.deployments)
+        self._lookout = Lookout(self._loop, live, log, self._deploys)
+        self._pool.deployments.follow = self._lookout.follow
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(self._service, self._shortage)
@@ -257,11 +262,13 @@ class Runtime:
             self._sweep.start()
             self._slow_clients.start()
             self._announce()
+            self._lookout.start()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
             self._stalls.start()
             self._loop.run()
             self._stalls.stop()
+        self._lookout.stop()
         self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()
@@ -291,7 +298,7 @@ class Runtime:
             if isinstance(app, App):
                 self._pool.prepare(app)
             else:
-                self._log.warn("app.invalid", "app cannot be served", app=app.key, error=app.error)
+                self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)
         self._warn_of_exposures()
         self._log.info(
@@ -342,25 +349,16 @@ class Runtime:
         self._notifier.reloading()
         self._rereading.reread()
         self._plugins.reread()
-        # In development each request looks for changes itself.
-        deployed = [each for each in self._pool.deployments.served.values() if each.watch is None]
-        self._loop.run_blocking(
-            lambda: [each.app for each in deployed if each.has_changed_files()],
-            self._reloaded,
-        )
+        self._deploys.reload(self._reloaded)
 
-    def _reloaded(self, outdated: list[App] | BaseException) -> None:
-        if isinstance(outdated, BaseException):
-            raise outdated
-        for app in outdated:
-            self._catalog.outdate(app)
-        self._log.info("runtime.reloaded", "reloaded", changed_apps=[app.key for app in outdated])
+    def _reloaded(self) -> None:
         if not self._service.is_draining:
             self._notifier.ready(self._status())
 
     def _adopt(self, settings: Settings) -> None:
         self._sink.level = Level.named(settings.log_level)
         self._catalog.serve_from(settings.worker_dirs)
+        self._lookout.look_soon()
         self._accept_more()
         self._warn_of_exposures()
 

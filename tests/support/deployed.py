@@ -17,8 +17,8 @@ from tests.support.fakes import FakeInterpreters, FakeLoop, FakeSink, make_log
 class World:
     """Deployments over a real scheduler, whose decisions are kept."""
 
-    def __init__(self, *, is_development: bool = False) -> None:
-        self.loop = FakeLoop()
+    def __init__(self, *, is_development: bool = False, loop: Any = None) -> None:
+        self.loop = loop or FakeLoop()
         self.sink = FakeSink()
         self.interpreters = FakeInterpreters()
         self.decisions: list[Decision] = []

@@ -29,12 +29,12 @@ from typing import NamedTuple
 
 from buntime.core.apps.app import App, Fault, FaultyApp, app_key
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest
-from buntime.core.apps.router import is_app_name
 from buntime.core.apps.succession import AtOnce, Rollout, Succession
 from buntime.core.apps.versions import UNVERSIONED, is_version, select, sort_key
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, is_gone, printable
+from buntime.server.apps.labels import can_route, split_label
 
 CHECK_INTERVAL_S = 1.0
 
@@ -136,10 +136,14 @@ class Catalog:
 
     def holds(self, name: str, version: str | None, now: float) -> bool:
         """Whether there is a folder for this version, be it faulty. Has nothing loaded."""
+        return version in self.versions_of(name, now)
+
+    def versions_of(self, name: str, now: float) -> list[str | None]:
+        """The versions that there are folders for, be they faulty. Has nothing loaded."""
         if now >= self._fresh_until:
             self._look(now)
         named = self._names.get(name)
-        return named is not None and (version or UNVERSIONED) in self._versions(name, named)
+        return [each or None for each in self._versions(name, named)] if named is not None else []
 
     def names(self, now: float) -> list[tuple[str, str | None]]:
         """Each name and version that there is a folder for, be it faulty. Has nothing loaded."""
@@ -164,6 +168,10 @@ class Catalog:
         for folder in named.folders.values() if named is not None else ():
             if folder.found is app:
                 folder.outdate()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Believe nothing that was found on disk till now."""
         self._forget()
         self._fresh_until = float("-inf")
 
@@ -175,8 +183,7 @@ class Catalog:
         for root in self._roots:
             root.refresh()
         self._index()
-        self._forget()
-        self._fresh_until = float("-inf")
+        self.refresh()
 
     def all(self, now: float) -> list[App | Fault]:
         """Every version of every name, ordered for people; faulty folders as what is wrong."""
@@ -211,9 +218,9 @@ class Catalog:
         scopes: dict[Path, Listing] = {}
         for root in self._roots:
             self._tell_of_root(root)
-            found = [(*_split_label(label), path) for label, path in self._labelled(root, scopes)]
+            found = [(*split_label(label), path) for label, path in self._labelled(root, scopes)]
             for name, version, path in sorted(found, key=itemgetter(0)):
-                if self._can_route(name, version, path):
+                if can_route(name, version, path, reserved=self._reserved, warn=self._warn_once):
                     places.setdefault(name, []).append(_Place(path, version))
         self._scopes = scopes
         known = self._names
@@ -237,30 +244,6 @@ class Catalog:
             self._tell_of_trouble(scope)
             for child in scope.folders:
                 yield f"{folder}/{child}", path / child
-
-    def _can_route(self, name: str, version: str | None, path: Path) -> bool:
-        if not is_app_name(name):
-            self._warn_once(
-                "folder.unroutable",
-                "folder skipped: no request can name it; use letters, digits and ._~-",
-                folder=printable(path),
-            )
-            return False
-        if name.partition("/")[0] in self._reserved:
-            self._warn_once(
-                "folder.reserved",
-                "folder skipped: the runtime reserves its name; rename it",
-                folder=printable(path),
-            )
-            return False
-        if version is not None and not is_version(version):
-            self._warn_once(
-                "folder.bad_version",
-                'folder skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"',
-                folder=printable(path),
-            )
-            return False
-        return True
 
     def _tell_of_root(self, root: Listing) -> None:
         self._tell_of_trouble(root)
@@ -392,9 +375,3 @@ class Catalog:
         if once not in self._warned:
             self._warned.add(once)
             self._warn(event, message, **fields)
-
-
-def _split_label(label: str) -> tuple[str, str | None]:
-    """`"@acme/shop@1.2.0"` -> ("@acme/shop", "1.2.0"), "shop" -> ("shop", None)."""
-    at = label.find("@", 1)
-    return (label, None) if at < 0 else (label[:at], label[at + 1 :])

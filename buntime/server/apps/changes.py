@@ -60,7 +60,7 @@ class TreeWatch:
         added = {path: None for path in watching.imported if path not in before}
         for path in added:
             with contextlib.suppress(OSError):
-                before[path] = _state(os.path.join(self._folder, path))
+                before[path] = state_of(os.path.join(self._folder, path))
 
     def changed(self) -> bool:
         """Whether a file has changed since the last call. False, unseen, while a big tree rests."""
@@ -140,7 +140,7 @@ def snap(top: str | Path, watching: Watching = _CODE) -> Snapshot:
                         if watching.enters(path):
                             folders.append(path)
                     elif watching.covers(path):
-                        snapshot[path] = _state(entry.path)
+                        snapshot[path] = state_of(entry.path)
                     elif entry.is_symlink() and entry.is_dir() and watching.enters(path):
                         snapshot[path] = 0, 0, entry.stat().st_ino  # what lies in it is data
         except OSError as exc:
@@ -152,7 +152,7 @@ def snap(top: str | Path, watching: Watching = _CODE) -> Snapshot:
     return snapshot
 
 
-def _state(path: str) -> tuple[int, int, int]:
+def state_of(path: str) -> tuple[int, int, int]:
     """What tells a file from its next version; a link is what it leads to, or itself if to none."""
     try:
         state = os.stat(path)

@@ -41,6 +41,7 @@ class Deployments:
         self.by_state: dict[AppState, Deployment] = {}  # also those that are tried or dropped
         self.rollout: Rollout[Deployment] = Rollout()
         self.served = self.rollout.served  # by App.key
+        self.follow: Callable[[Deployment], None] | None = None  # who watches what has loaded
         self._loop = loop
         self._log = log
         self._interpreters = interpreters
@@ -92,9 +93,12 @@ class Deployments:
 
     def prepare(self, app: App) -> None:
         """Start what the app wants to have ready before its first request (`prewarm`)."""
-        if app.manifest.prewarm and not app.is_static and app.key not in self.served:
+        before = self.served.get(app.key)
+        is_new = before is None or before.app is not app
+        if app.manifest.prewarm and not app.is_static and is_new:
             self._loop.run_blocking(
-                lambda: self._interpreters.find(app), lambda found: self._prepared(app, found)
+                lambda: self._interpreters.find(app),
+                lambda found: self._prepared(app, before, found),
             )
 
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
@@ -177,6 +181,8 @@ class Deployments:
         """A worker has loaded it."""
         if self.rollout.loaded(deployment):
             self.put_on(deployment)
+        if self.follow is not None:
+            self.follow(deployment)
 
     def failed(self, deployment: Deployment) -> None:
         """A worker could not load it."""
@@ -258,9 +264,11 @@ class Deployments:
             error=str(why),
         )
 
-    def _prepared(self, app: App, found: Interpreter | BaseException) -> None:
+    def _prepared(
+        self, app: App, before: Deployment | None, found: Interpreter | BaseException
+    ) -> None:
         if isinstance(found, Interpreter):
-            if app.key not in self.served:
+            if self.served.get(app.key) is before:  # else a request has come first
                 self.serve(app, found)
         else:
             self._log.error(

@@ -291,13 +291,41 @@ def test_prewarmed_workers_are_made_anew(development: Served) -> None:
 # ---- production
 
 
-def test_production_keeps_the_code_it_has_loaded(production: Served) -> None:
-    """In production a changed file does not recycle a worker."""
+def test_production_vets_code_that_is_changed_in_place(production: Served) -> None:
+    """In production a changed file is loaded once the folder is quiet; without any request, and
+    beside what serves: what cannot be loaded is told of, and no visitor sees it."""
+    folder = new_app(production, "edited", ttl=600)
+    before = production.ask("edited")
+    replace(folder / "app.py", '"one"', '"one" +')
+    assert production.ask("edited") == before
+    production.runtime.wait_for_record("app.change_boot_failed", app="edited")
+    assert production.ask("edited") == before
+    replace(folder / "app.py", '"one" +', '"mended"')
+    production.runtime.wait_for_record("app.changed", app="edited")
+    assert production.ask("edited")["code"] == "mended"
+    production.runtime.wait_for_record("app.edited", app="edited", file="app.py")
+
+
+def test_production_keeps_what_is_no_code(production: Served) -> None:
+    """Data, and files that have come since, have nothing loaded."""
     folder = new_app(production, "kept", ttl=600)
     before = production.ask("kept")
-    replace(folder / "app.py", "one", "two, longer")
-    (folder / "page.html").write_text("another page")
+    (folder / "state.json").write_text("{}")
+    (folder / "uploads").mkdir()
+    (folder / "uploads/evil.py").write_text("")
+    other = new_app(production, "beside", ttl=600)
+    replace(other / "app.py", "one", "two, longer")  # what is noticed later
+    production.runtime.wait_for_record("app.changed", app="beside")
     assert production.ask("kept") == before
+
+
+def test_production_notices_deploys_without_a_visitor(production: Served) -> None:
+    """Within two seconds: a new app that wants to be ready, a manifest that is broken."""
+    folder = production.write("unvisited", prewarm=1)
+    wait_until(lambda: workers_of(production.runtime, "unvisited"), timeout_s=5)
+    (folder / "buntime.yaml").write_text("ttl: [")
+    record = production.runtime.wait_for_record("app.invalid", app="unvisited", timeout_s=5)
+    assert "buntime.yaml" in record["error"]
 
 
 def test_production_takes_a_changed_manifest(production: Served) -> None:

@@ -1,0 +1,78 @@
+"""The files of an app's code that its workers have loaded: has one of them changed since?
+
+In production. Files that come later do not count, but by a changed manifest or folder: what an app
+is sent by its clients may look like code.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from buntime.core.apps.watching import Watching
+from buntime.server.apps.changes import Snapshot, snap, state_of
+
+FILES_MAX = 5000
+FOLDERS_MAX = 1000
+
+
+class TooManyFiles(Exception):
+    """An app has more files of code than are watched."""
+
+
+class Followed:
+    """One app's files, from `look` to `look`; used by one thread at a time, which may wait."""
+
+    def __init__(self, folder: Path, watching: Watching, made_ns: int) -> None:
+        """`made_ns` is a moment, by the clock that files have, before workers loaded the code."""
+        self.folders: frozenset[str] = frozenset()  # of the files, absolute
+        self._folder = str(folder)
+        self._watching = watching
+        self._made_ns = made_ns
+        self._files: Snapshot | None = None
+
+    def __repr__(self) -> str:
+        return f"Followed({self._folder!r}, {len(self._files or ())} files)"
+
+    def has(self, folder: str, name: str) -> bool:
+        """Whether a name in a folder is one of the files."""
+        path = f"{folder}/{name}"[len(self._folder) + 1 :]
+        return self._files is not None and path in self._files
+
+    def look(self) -> str:
+        """A file that is another one than at the last look, or gone; "" for none.
+
+        At the first look: a module that was changed while the code was loaded. Raises OSError
+        where this machine cannot look, and TooManyFiles.
+        """
+        if self._files is None:
+            return self._begin()
+        changed = [path for path, state in self._files.items() if self._now(path) != state]
+        for path in changed:
+            self._files[path] = self._now(path)
+        return min(changed, default="")
+
+    def _begin(self) -> str:
+        files = snap(self._folder, self._watching)
+        folders = {os.path.dirname(os.path.join(self._folder, path)) for path in files}
+        if len(files) > FILES_MAX or len(folders) > FOLDERS_MAX:
+            raise TooManyFiles(f"{len(files)} files in {len(folders)} folders")
+        self._files, self.folders = files, frozenset(folders)
+        return next(self._changed_meanwhile(files), "")
+
+    def _changed_meanwhile(self, files: Iterable[str]) -> Iterator[str]:
+        """What workers may have imported before. Of other files nobody knows when they are read."""
+        for path in self._watching.imported.intersection(files):
+            if self._ctime_ns(path) > self._made_ns:
+                yield path
+
+    def _ctime_ns(self, path: str) -> int:
+        try:
+            return os.stat(os.path.join(self._folder, path), follow_symlinks=False).st_ctime_ns
+        except OSError:
+            return 0
+
+    def _now(self, path: str) -> tuple[int, int, int]:
+        try:
+            return state_of(os.path.join(self._folder, path))
+        except OSError:
+            return 0, 0, 0  # gone

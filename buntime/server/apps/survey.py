@@ -1,0 +1,141 @@
+"""Looks at all folders of apps at once, and tells which names may have changed since the last look.
+
+Costs, for each folder that has rested, one `stat` of it and one of its manifest. Used by one thread
+at a time, which may wait for the disk. What a change means is for the catalog to say.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from buntime.core.apps.manifest import MANIFEST_NAMES
+from buntime.core.apps.versions import is_version
+from buntime.server.apps.appfolder import Listing, holds_app
+from buntime.server.apps.labels import split_label
+
+_SETTLED_NS = 2_000_000_000  # as of appfolder.Listing
+_LINKS_MAX = 8  # one behind the other, as the kernel follows 40
+
+_State = tuple[int, int, int]  # inode, time of change, size
+_GONE: _State = (0, 0, 0)
+
+
+class _Folder(NamedTuple):
+    """What is known of a folder that bears an app's name, or a version's."""
+
+    state: _State
+    is_settled: bool
+    manifest: str  # the name of the one that is there
+    is_app: bool
+
+
+class Mark(NamedTuple):
+    """What tells a folder from another state of it, as far as apps are made of that."""
+
+    folder: _State
+    manifest: _State
+
+
+class Sight(NamedTuple):
+    """What there is."""
+
+    marks: dict[str, Mark]  # of each folder of an app, by its path
+    names: dict[str, str]  # whose it is
+    folders: set[str]  # of apps, and those that tell which of them there are
+    listed: set[str]  # the latter
+    is_whole: bool  # whether all worker folders are there
+
+    def changed(self, before: "Sight") -> dict[str, str]:
+        """The folders that are others, gone or new, each with its app's name."""
+        names = {**before.names, **self.names}
+        return {
+            path: name
+            for path, name in names.items()
+            if self.marks.get(path) != before.marks.get(path)
+        }
+
+
+NOTHING = Sight({}, {}, set(), set(), is_whole=False)
+
+
+class Survey:
+    """Takes a sight of the worker folders, and remembers what it need not look at again."""
+
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._wall_ns = wall_ns
+        self._listings: dict[str, Listing] = {}
+        self._folders: dict[str, _Folder] = {}
+
+    def __repr__(self) -> str:
+        return f"Survey({len(self._folders)} folders)"
+
+    def take(self, roots: Sequence[str | Path]) -> Sight:
+        """All folders of apps below `roots` as they are now."""
+        known, self._folders = self._folders, {}
+        sight = Sight({}, {}, set(), set(), is_whole=all(os.path.isdir(root) for root in roots))
+        for root in map(str, roots):
+            for label in self._list(root, sight):
+                if not label.startswith("@"):
+                    self._look_at(label, f"{root}/{label}", known, sight)
+                    continue
+                for child in self._list(f"{root}/{label}", sight):
+                    self._look_at(f"{label}/{child}", f"{root}/{label}/{child}", known, sight)
+        return sight
+
+    def _list(self, folder: str, sight: Sight) -> Iterable[str]:
+        sight.folders.add(folder)
+        sight.listed.add(folder)
+        listing = self._listings.setdefault(folder, Listing(Path(folder), self._wall_ns))
+        listing.refresh()
+        return listing.folders
+
+    def _look_at(self, label: str, path: str, known: dict[str, _Folder], sight: Sight) -> None:
+        name, pinned = split_label(label)
+        folder = self._enter(name, path, known, sight)
+        if pinned is not None or folder.is_app:
+            return
+        for version in self._list(path, sight):
+            if is_version(version):
+                self._enter(name, f"{path}/{version}", known, sight)
+
+    def _enter(self, name: str, path: str, known: dict[str, _Folder], sight: Sight) -> _Folder:
+        state = _state(path)
+        folder = known.get(path)
+        if folder is None or not folder.is_settled or folder.state != state:
+            # Two changes within one tick of the file system leave the same time.
+            is_settled = self._wall_ns() - state[1] > _SETTLED_NS
+            manifest = next(
+                (each for each in MANIFEST_NAMES if os.path.lexists(f"{path}/{each}")), ""
+            )
+            folder = _Folder(state, is_settled, manifest, holds_app(Path(path)))
+        self._folders[path] = folder
+        manifest_state = _state(f"{path}/{folder.manifest}") if folder.manifest else _GONE
+        sight.marks[path] = Mark(state, manifest_state)
+        sight.names[path] = name
+        sight.folders.add(path)
+        parents = set(_parents_of_links(path))
+        sight.folders.update(parents)
+        sight.listed.update(parents)
+        return folder
+
+
+def _state(path: str) -> _State:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return _GONE
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def _parents_of_links(path: str) -> Iterable[str]:
+    """Where the links lie that a folder is reached by, but for the first: another one of the same
+    name may be put in the place of each.
+    """
+    for _ in range(_LINKS_MAX):
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        except OSError:
+            return
+        yield os.path.dirname(path)
