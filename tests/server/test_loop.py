@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -290,6 +291,29 @@ def test_calls_run_in_order_one_turn_later(loop: Loop) -> None:
     loop.run_once()
     assert called == ["a", "b", "c"]
     assert monotonic() - begun < LONG_S
+
+
+def test_many_who_go_on_share_a_turn(loop: Loop) -> None:
+    """However many have more to do, a turn has 2 ms for them; each has as many turns as the
+    others, and one that takes longer has a turn of its own."""
+    times: list[int] = []
+    turns: list[int] = []
+
+    def go_on(who: int) -> None:
+        times.append(who)
+        until = monotonic() + 0.0015
+        while monotonic() < until:
+            pass
+        loop.go_on_later(partial(go_on, who))
+
+    for who in range(8):
+        loop.go_on_later(partial(go_on, who))
+    while len(times) < 24:
+        before = len(times)
+        loop.run_once(0.0)
+        turns.append(len(times) - before)
+    assert set(turns) <= {1, 2}
+    assert times[:24] == [*range(8)] * 3
 
 
 class Sender:

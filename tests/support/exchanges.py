@@ -48,6 +48,9 @@ class FakeLoop:
     def call_soon(self, callback: Any) -> None:
         callback()
 
+    def go_on_later(self, callback: Any) -> None:
+        callback()
+
     def call_later(self, delay_s: float, callback: Any) -> None:
         self.later.append((delay_s, callback))
 

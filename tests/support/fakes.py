@@ -86,6 +86,9 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.calls.append(callback)
 
+    def go_on_later(self, callback: Callable[[], None]) -> None:
+        self.calls.append(callback)
+
     def turn(self) -> None:
         """Make the calls that were left for later."""
         calls, self.calls = self.calls, []

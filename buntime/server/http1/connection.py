@@ -299,7 +299,7 @@ class Connection:
                 self.exchange = Exchange(self, head, service.request_id(head), sender)
                 self._handle(self.exchange)
             if http.put_off():
-                service.loop.call_soon(self._serve_on)
+                service.loop.go_on_later(self._serve_on)
         except ClientFault as fault:
             self._refuse(fault)
         finally:

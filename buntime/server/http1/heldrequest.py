@@ -188,7 +188,7 @@ class HeldRequest(ClientRequest):
             self._let_keeper_go()
         if count == PIECES_PER_TURN and not upload.has_more:
             upload.has_more = True
-            self._service.loop.call_soon(self._pump_on)
+            self._service.loop.go_on_later(self._pump_on)
 
     def _pump_on(self) -> None:
         if self._upload is not None:

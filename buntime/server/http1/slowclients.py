@@ -53,7 +53,7 @@ class SlowClients:
         for connection in share:
             self._judge(connection, shortage)
         if share:
-            self._service.loop.call_soon(lambda: self._look_on(connections, shortage))
+            self._service.loop.go_on_later(lambda: self._look_on(connections, shortage))
         else:
             self._rates.end_look()
             self.start()

@@ -14,7 +14,7 @@ from buntime.server.pool.unread import unread_bytes
 from buntime.wire import Decoder, Message, WireError, encode
 
 _RECEIVE_BYTES = 256 * 1024
-_MESSAGES_PER_TURN = 200  # the others want their turn; a message costs 5 to 50 us
+_MESSAGES_PER_TURN = 128  # the others want their turn; a message costs 5 to 50 us
 _LAST_MESSAGES_MAX = 1000  # that are taken of a worker that has died
 _BUFFERS_MAX = 256  # of one sendmsg
 _WHY_MAX_CHARS = 300  # of what the other side sent, in what is told of it
@@ -207,7 +207,7 @@ class Channel(Generic[L]):
             return 0
         if self._decoder.has_more and self._sock is not None:
             self._is_going_on = True
-            self._loop.call_soon(self._go_on)
+            self._loop.go_on_later(self._go_on)
         return len(messages)
 
     def _go_on(self) -> None:

@@ -180,7 +180,7 @@ class Output:
             if seconds:
                 self._loop.call_later(seconds, self._go_on)
             else:
-                self._loop.call_soon(self._go_on)
+                self._loop.go_on_later(self._go_on)
 
     def _go_on(self) -> None:
         """A pause is over."""

@@ -157,7 +157,7 @@ class SocketLink:
             self._client.on_link_closed()
         elif protocol.has_more and not self._is_going_on:
             self._is_going_on = True
-            self._service.loop.call_soon(self._go_on)
+            self._service.loop.go_on_later(self._go_on)
 
     def _go_on(self) -> None:
         """A turn has passed: more of the frames that have come."""

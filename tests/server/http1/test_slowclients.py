@@ -32,6 +32,9 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.soon.append(callback)
 
+    def go_on_later(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         self.looks += 1
 
