@@ -15,6 +15,16 @@ def has_hung_up(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
+def has_left(sock: socket.socket) -> bool:
+    """Has the other side left without a word, or behind a reset?"""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def shut(sock: socket.socket) -> bool:
     """Say that nothing more will be sent; False where nobody is there to hear it."""
     try:

@@ -14,6 +14,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import load_settings
 from buntime.core.telemetry.meters import Meters
 from buntime.server.http1.binding import open_bindings
+from buntime.server.http1.ending import reset_at_close
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
@@ -373,3 +374,30 @@ def test_a_limit_that_was_lowered_is_reached(house: House) -> None:
     house.settle(house.come(request("GET /")))
     assert len(house.service.connections) == 1
     assert all(map(is_closed, clients))
+
+
+def test_who_comes_and_leaves_costs_little(house: House) -> None:
+    """Behind the first few of a go, who has left already is no connection: a backlog full of such
+    keeps nobody waiting."""
+    house.service.admission.connections_max = 1000
+    for _ in range(200):
+        house.come().sock.close()
+    late = house.come(request("GET /"))
+    house.loop.run_once(1.0)
+    assert house.service.accepted == 201
+    assert len(house.service.connections) <= 9
+    house.settle(late)
+
+
+def test_who_resets_behind_others_is_none(house: House) -> None:
+    """A reset, or a request with an end behind it, is told from a silent end."""
+    house.service.admission.connections_max = 1000
+    for _ in range(20):
+        house.come()
+    gone = house.come()
+    reset_at_close(gone.sock)
+    gone.sock.close()
+    asks = house.come(request("GET /"))
+    asks.sock.shutdown(socket.SHUT_WR)
+    house.turn_until(lambda: house.service.accepted == 22)
+    house.turn_until(lambda: len(house.asked) == 1)
