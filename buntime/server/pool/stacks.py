@@ -9,6 +9,7 @@
 signals, as it inherits that from the runtime (see `ignore_stacks_signals`).
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from buntime.wire import STACKS_END, STACKS_SIGNALS
 _POLITE_S = 0.4  # for the first signal; a busy machine may need a while
 _BLUNT_S = 0.2
 _READ_BYTES = 64 * 1024
+_PAUSE_S = 0.05  # between two reads of what nobody has asked for: an app may write without end
 _TEXT_MAX_BYTES = 128 * 1024  # as one record of the log
 _NO_ANSWER = "no answer: the process is stopped, or in a system call, or was just started"
 
@@ -39,6 +41,7 @@ class Stacks:
         """Takes over `descriptor`, the reading end. `send_signal` is for the worker's process."""
         self._loop = loop
         self._descriptor = descriptor
+        self._is_watched = True
         self._send_signal = send_signal
         # of the question that is open
         self._log: Log | None = None
@@ -61,19 +64,23 @@ class Stacks:
         if self._timer is None:
             self._log = log
             self._text = b""
+            self._forget_unread()
+            self._watch()
             self._send_signal(STACKS_SIGNALS[0])
             self._timer = self._loop.call_later(_POLITE_S, self._insist)
 
     def on_ready(self, events: int) -> None:
-        if self._descriptor < 0:
-            return  # closed earlier in this turn of the loop
+        if self._descriptor < 0 or not self._is_watched:
+            return  # closed or paused earlier in this turn of the loop
         try:
             data = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             return
         if not data:
             self.abort()
-        elif self._timer is not None:  # else an answer that came too late
+        elif self._timer is None:  # an answer that came too late
+            self._pause()
+        else:
             self._text = (self._text + data)[:_TEXT_MAX_BYTES]
             if data.endswith(STACKS_END):
                 self._tell()
@@ -82,11 +89,28 @@ class Stacks:
         """The process is dead: log what it has told, and close the pipe."""
         if self._descriptor < 0:
             return
-        self._loop.unregister(self._descriptor)
+        if self._is_watched:
+            self._loop.unregister(self._descriptor)
         os.close(self._descriptor)
         self._descriptor = -1
         if self._timer is not None:
             self._tell()
+
+    def _pause(self) -> None:
+        self._is_watched = False
+        self._loop.unregister(self._descriptor)
+        self._loop.call_later(_PAUSE_S, self._watch)
+
+    def _watch(self) -> None:
+        if self._descriptor >= 0 and not self._is_watched:
+            self._is_watched = True
+            self._loop.register(self._descriptor, READ, self)
+
+    def _forget_unread(self) -> None:
+        """What a paused pipe holds answers an earlier question, if any."""
+        if self._descriptor >= 0 and not self._is_watched:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._descriptor, _READ_BYTES)
 
     def _insist(self) -> None:
         if not self._text:

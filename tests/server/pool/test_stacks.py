@@ -1,0 +1,77 @@
+"""server/pool/stacks.py, with a real pipe and a worker that is hostile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from buntime.server.loop import Loop
+from buntime.server.pool.stacks import Stacks
+from buntime.wire import STACKS_END
+from tests.support.fakes import FakeSink, make_log
+
+
+class Asked:
+    """Stacks of a worker whose end of the pipe the test has."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.loop = Loop(self.errors.append)
+        reading, self.writing = os.pipe()
+        self.signals: list[int] = []
+        self.stacks = Stacks(self.loop, reading, self.signals.append)
+        self.sink = FakeSink()
+
+    def close(self) -> None:
+        self.stacks.abort()
+        self.loop.close()
+        os.close(self.writing)
+        assert self.errors == []
+
+
+@pytest.fixture
+def asked() -> Iterator[Asked]:
+    asked = Asked()
+    yield asked
+    asked.close()
+
+
+def test_what_nobody_asks_for_is_read_seldom(asked: Asked) -> None:
+    """A worker that writes stacks without end does not have the loop turn for each piece."""
+    end = threading.Event()
+
+    def flood() -> None:
+        while not end.is_set():
+            try:
+                os.write(asked.writing, b"x" * 4096)
+            except BrokenPipeError:
+                return
+
+    writer = threading.Thread(target=flood)
+    writer.start()
+    try:
+        turns, until = 0, asked.loop.now + 0.3
+        while asked.loop.now < until:
+            asked.loop.run_once(0.3)
+            turns += 1
+        assert turns < 40
+    finally:
+        end.set()
+        asked.stacks.abort()  # the writer is not to wait for ever
+        writer.join()
+
+
+def test_an_answer_comes_during_a_pause(asked: Asked) -> None:
+    """Who is asked is listened to at once, also where he has just written unasked."""
+    os.write(asked.writing, b"too late" + STACKS_END)
+    asked.loop.run_once(1.0)
+    os.write(asked.writing, b"later still" + STACKS_END)
+    asked.stacks.ask(make_log(asked.sink), {"request_id": "r1"})
+    os.write(asked.writing, b"Thread 1" + STACKS_END)
+    while not asked.sink.events():
+        asked.loop.run_once(1.0)
+    assert asked.sink.events() == ["worker.stacks"]
+    assert asked.sink.records[0].fields["stack"] == "Thread 1"
