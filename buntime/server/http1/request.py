@@ -3,7 +3,7 @@
 The steps of the pipeline fill it in; `Exchange` adds the answer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from time import time
 
@@ -22,7 +22,7 @@ from buntime.core.websocket.handshake import Upgrade, accept_response
 from buntime.server.http1.parties import Client, Footing, Keeper
 from buntime.wire import REQUEST, quote
 
-Fields = Iterable[tuple[str, str] | list[str]]
+Fields = Collection[tuple[str, str] | list[str]]
 
 
 class ClientRequest:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from weakref import WeakSet
 
 from buntime.core.apps.app import App
+from buntime.core.http1.answer import FIELDS_MAX
 from buntime.core.http1.setcookie import NAME_LENGTH, below, is_for_host, sets_cookie
 from buntime.server.telemetry.logs import Log
 
@@ -20,6 +21,8 @@ def confine_cookies(fields: Fields, app: App, base: str, log: Log) -> Fields:
     if app.manifest.cookie_path == "as-is" or not base:
         return fields
     try:
+        if len(fields) > FIELDS_MAX:
+            return fields  # for the answer to refuse
         for field in fields:  # most answers set none: a comparison or two for each
             if len(field[0]) == NAME_LENGTH and sets_cookie(field):
                 return [_confined(each, app, base, log) for each in fields]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from buntime.core.http1.answer import (
     Answer,
+    FIELDS_MAX,
     AnswerError,
     Framing,
     _known_lines,
@@ -155,6 +156,15 @@ def test_fields_of_other_types_are_refused(pair: tuple[object, object]) -> None:
     """Names and values are text: what garbage a worker sends is an error, not a crash."""
     with pytest.raises(AnswerError):
         answer(fields=[pair])  # type: ignore[list-item]  # on purpose
+
+
+@pytest.mark.parametrize("name", ["x-%d", "set-cookie", "connection", "content-length"])
+def test_too_many_fields(name: str) -> None:
+    """An answer of thousands of fields, which is a turn of everybody's, is refused as a whole."""
+    some = [(name.replace("%d", str(number)), "1") for number in range(FIELDS_MAX + 1)]
+    assert answer(fields=some[:-1]).head.count(b"\n") > 3
+    with pytest.raises(AnswerError, match="1001 headers are too many"):
+        answer(fields=some)
 
 
 @pytest.mark.parametrize("fields", [5, "ab", [["a"]], [["a", "b", "c"]], [[["a"], "b"]], [5]])
