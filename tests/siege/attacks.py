@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tests.support.rawsocket import PING, TEXT, handshake, write_frame
 
+_FROM = ("127.0.0.2", 0)
 Attack = Callable[[int], None]
 ATTACKS: dict[str, Attack] = {}
 _GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -26,7 +27,8 @@ def attack(function: Attack) -> Attack:
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=30)
+    """By another address than that of the others, whose local ports are not to be used up."""
+    return socket.create_connection(("127.0.0.1", port), timeout=30, source_address=_FROM)
 
 
 def ask(port: int, path: str) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buntime.core.http1.answer import (
-    Answer,
     FIELDS_MAX,
+    Answer,
     AnswerError,
     Framing,
     _known_lines,
