@@ -11,6 +11,10 @@ PAGE_MAX_BYTES = MIB  # of their values; one more entry may go over it
 KEYS_MAX = 100  # of get_many
 CHECKS_MAX = 100
 MUTATIONS_MAX = 100
+REREAD_MAX_BYTES = (
+    262144  # of values that one transaction changes by what is there; 10 ms for 64 KiB
+)
+BURIED_MAX = 1000  # messages that one `take` finds to have had all of their attempts
 QUEUE_NAME_MAX = 200  # characters
 REASON_MAX = 1000  # characters
 ATTEMPTS_MAX = 1000

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from keyval import queues
 from keyval.arguments import a_key, a_name, an_int, optional_seconds, seconds, shown
 from keyval.errors import invalid
-from keyval.limits import ATTEMPTS_MAX
+from keyval.limits import ATTEMPTS_MAX, REREAD_MAX_BYTES
 from keyval.values import BYTES, loaded, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keyval.store import Change
+    from keyval.store import Change, Entry
 
 _INT_MAX = 2**63 - 1
 
@@ -59,7 +59,7 @@ def enqueue(change: Change, queue: Any, value: Any, delay_s: Any, attempts: Any)
 
 def _append(change: Change, key: Any, item: Any) -> None:
     """Bytes to bytes, anything else to a list; where nothing is there, to an empty one."""
-    entry = change.get(a_key(key))
+    entry = _there(change, key)
     empty: Any = b"" if isinstance(item, bytes) else []
     value = empty if entry is None else loaded(entry.kind, entry.data)
     if isinstance(value, bytes) and isinstance(item, bytes):
@@ -73,7 +73,7 @@ def _append(change: Change, key: Any, item: Any) -> None:
 
 def _by(combine: Callable[[Any, Any], Any]) -> Callable[..., None]:
     def how(change: Change, key: Any, number: Any) -> None:
-        entry = change.get(a_key(key))
+        entry = _there(change, key)
         value = _number(number)
         if entry is not None:
             there = None if entry.kind == BYTES else loaded(entry.kind, entry.data)
@@ -81,6 +81,19 @@ def _by(combine: Callable[[Any, Any], Any]) -> Callable[..., None]:
         _put_again(change, key, value, entry and entry.expires)
 
     return how
+
+
+def _there(change: Change, key: Any) -> Entry | None:
+    """What is to be changed by what it is; a hundred of the largest would take a second."""
+    entry = change.get(a_key(key))
+    if entry is not None:
+        change.reread_bytes += len(entry.data)
+        if change.reread_bytes > REREAD_MAX_BYTES:
+            raise invalid(
+                f"the mutations of one transaction change more than {REREAD_MAX_BYTES} bytes by "
+                "what is there; make several transactions of them"
+            )
+    return entry
 
 
 def _put_again(change: Change, key: bytes, value: Any, expires: float | None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyval.errors import conflict
-from keyval.limits import ENTRY_BYTES, PAGE_MAX_BYTES
+from keyval.limits import BURIED_MAX, ENTRY_BYTES, PAGE_MAX_BYTES
 
 if TYPE_CHECKING:
     from keyval.store import Change, Store
@@ -79,7 +79,7 @@ class Queues:
         if self.next_ready_s(space, queue) != 0.0:
             return None
         with self._store.change(space) as change:
-            while True:
+            for _ in range(BURIED_MAX):
                 row = self._database.row(
                     "SELECT id, attempts, most, reason, kind, value FROM messages "
                     "WHERE space = ? AND queue = ? AND dead = 0 AND ready <= ? "
@@ -92,6 +92,8 @@ class Queues:
                 if attempts < most:
                     break
                 self._bury(number, reason or _LOST)
+            else:
+                return None  # there may be one behind those; others want their turn
             self._database.run(
                 "UPDATE messages SET attempts = ?, receipt = ?, ready = ?, reason = '' "
                 "WHERE id = ?",

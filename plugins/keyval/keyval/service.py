@@ -1,7 +1,7 @@
 """The service `kv`: what apps and plugins call. Each has a space of its own, by its name.
 
-Everything runs on one thread and waits for nothing but the disk, so each method is done before the
-next begins.
+Everything runs on one thread and waits for nothing but the disk and its caller's turn, so each
+method is done before the next begins.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from keyval.arguments import (
 )
 from keyval.errors import invalid
 from keyval.limits import CHECKS_MAX, KEYS_MAX, MUTATIONS_MAX, PAGE_MAX, REASON_MAX
+from keyval.turns import Turns, in_turn
 from keyval.values import loaded
 from keyval.watches import Hints, Watch
 
@@ -40,13 +41,16 @@ class KeyValue:
         self._store = store
         self._queues = queues
         self._watchers = watchers
+        self.turns = Turns()
 
     @exposed
+    @in_turn
     async def get(self, key: Any) -> Any:
         """The entry at a key, or None."""
         return told(self._store.get(_space(), a_key(key)))
 
     @exposed
+    @in_turn
     async def get_many(self, keys: Any) -> list[Any]:
         """The entries at keys, None in the place of each that is not there."""
         space = _space()
@@ -54,6 +58,7 @@ class KeyValue:
         return [told(self._store.get(space, key)) for key in wanted]
 
     @exposed
+    @in_turn
     async def set(self, key: Any, value: Any, ttl_s: Any = None, only_if: Any = None) -> int:
         """Write a value; returns its version."""
         expected = a_version(only_if)
@@ -63,6 +68,7 @@ class KeyValue:
         return change.version
 
     @exposed
+    @in_turn
     async def delete(self, key: Any, only_if: Any = None) -> bool:
         """Delete what is at a key; tells whether there was something."""
         expected = a_version(only_if)
@@ -76,6 +82,7 @@ class KeyValue:
         return entry is not None
 
     @exposed
+    @in_turn
     async def list(
         self, start: Any, end: Any, limit: Any = 100, reverse: Any = False
     ) -> dict[str, Any]:
@@ -87,6 +94,7 @@ class KeyValue:
         return {"entries": [told(entry) for entry in entries], "more": more}
 
     @exposed
+    @in_turn
     async def atomic(self, checks: Any, changes: Any) -> int:
         """Make all mutations where all of [key, version] hold, else none; returns the version."""
         wanted = a_list(checks, "checks", CHECKS_MAX)
@@ -110,12 +118,14 @@ class KeyValue:
     # Queues
 
     @exposed
+    @in_turn
     async def enqueue(self, queue: Any, value: Any, delay_s: Any = 0, attempts: Any = 5) -> int:
         """Put a message into a queue; returns its id."""
         with self._store.change(_space()) as change:
             return mutations.enqueue(change, queue, value, delay_s, attempts)
 
     @exposed
+    @in_turn
     async def take(self, queue: Any, visibility_s: Any = 30) -> Any:
         """Take a message: [id, receipt, attempts, value], or None where none is ready."""
         wait_s = seconds(visibility_s, "visibility_s")
@@ -134,11 +144,13 @@ class KeyValue:
         return hints
 
     @exposed
+    @in_turn
     async def ack(self, number: Any, receipt: Any) -> None:
         """Tell that a message was worked on."""
         self._queues.ack(_space(), _number(number), _number(receipt))
 
     @exposed
+    @in_turn
     async def nack(self, number: Any, receipt: Any, reason: Any = "", delay_s: Any = 0) -> None:
         """Give a message back, for another attempt after a delay."""
         self._queues.nack(
@@ -150,6 +162,7 @@ class KeyValue:
         )
 
     @exposed
+    @in_turn
     async def dead(self, queue: Any, after: Any = 0, limit: Any = 100) -> dict[str, Any]:
         """A page of dead messages: {"messages": [[id, attempts, reason, value]], "more": bool}."""
         count = an_int(limit, "limit", 1, PAGE_MAX)
@@ -162,11 +175,13 @@ class KeyValue:
         return {"messages": messages, "more": more}
 
     @exposed
+    @in_turn
     async def revive(self, number: Any) -> bool:
         """Have a dead message taken anew."""
         return self._queues.revive(_space(), _number(number))
 
     @exposed
+    @in_turn
     async def drop(self, number: Any) -> bool:
         """Delete a dead message."""
         return self._queues.drop(_space(), _number(number))

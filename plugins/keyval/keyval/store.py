@@ -52,6 +52,7 @@ class Change:
         self.version = space.version + 1
         self.now = now
         self.bytes = self.entries = self.messages = 0  # how many more than before
+        self.reread_bytes = 0  # of values that were changed by what they were
         self.keys: list[bytes] = []  # that were changed
         self.queues: set[str] = set()  # that got something
 
