@@ -54,6 +54,7 @@ class Job:
     bell: Bell | None = None  # of the thread that is in its handler
     news = 0  # counts what came for it
     lane = 2  # a request; others are in plugins alone, see lanes.py
+    caller = ""  # of a call
     may_lead = False  # who waits for it reads where the leader is in a handler: see calls.py
 
 

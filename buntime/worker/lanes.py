@@ -21,13 +21,47 @@ HOOKS, CALLS, REQUESTS, NOTICES, STREAMS = range(5)
 STREAMS_MAX = 100  # methods that yield, each with a thread
 
 
+class ByCaller:
+    """Calls that wait: those of one caller in their order, callers by turns.
+
+    Somebody who has 60 slow calls under way is not in front of all others for that.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, deque[Job]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, job: Job) -> None:
+        """Have a call wait behind those of the same caller."""
+        self._count += 1
+        jobs = self._jobs.get(job.caller)
+        if jobs is None:
+            jobs = self._jobs[job.caller] = deque()
+        jobs.append(job)
+
+    def popleft(self) -> Job:
+        """Take the first call of the caller whose turn it is."""
+        caller = next(iter(self._jobs))
+        jobs = self._jobs.pop(caller)
+        self._count -= 1
+        job = jobs.popleft()
+        if jobs:
+            self._jobs[caller] = jobs  # behind the others
+        return job
+
+
 class Lanes:
     """Jobs that wait, and how many of each lane are in hand. Under the mutex of the threads."""
 
     def __init__(self, limits: Sequence[int]) -> None:
         self._limits = limits
         self._in_hand = [0] * len(limits)
-        self._waiting: list[deque[Job]] = [deque() for _ in limits]
+        self._waiting: list[deque[Job] | ByCaller] = [
+            ByCaller() if lane == CALLS else deque() for lane in range(len(limits))
+        ]
         self._count = 0  # of those that wait
 
     def __len__(self) -> int:

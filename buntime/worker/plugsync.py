@@ -180,6 +180,7 @@ class SyncPluginEngine(SyncEngine):
             return
         call = SyncInvocation(head_of(head), b"", self.send, self.exchanges.pop)
         call.prepare(head, payload, self._plugin)
+        call.caller = head.get("caller") or ""
         call.threads = self.threads
         self.exchanges[call.id] = call
         self.threads.put(call)
