@@ -4,7 +4,9 @@
                        @acme/audit/     the same, within a scope
 
 A folder is called as its plugin is. Of two with one name the first counts, and a plugin folder that
-is not there is no error. Behind those of the settings come the plugins that Buntime brings along.
+is not there is no error. A plugin whose folder is gone is gone, but for guards: a disk that is not
+mounted any more, or a folder that is exchanged for another, is not to open what they cover. Behind
+those of the settings come the plugins that Buntime brings along.
 
 Used by one thread at a time, which may wait for the disk.
 """
@@ -94,6 +96,9 @@ class PluginFolders:
                     served=printable(first),
                     ignored=printable(path),
                 )
+        for name, known in self._known.items():
+            if known.folder.manifest is not None and known.folder.manifest.guards:
+                places.setdefault(name, known.folder.path)
         looked = (self._look_at(*place, self._known.get(place[0])) for place in places.items())
         self._known = {each.folder.name: each for each in looked if each is not None}
         there = [each.folder for each in self._known.values()]

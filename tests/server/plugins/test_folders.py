@@ -100,6 +100,31 @@ def test_a_folder_that_is_gone_is_gone(tmp_path: Path) -> None:
     assert looker.look() == {}
 
 
+@pytest.mark.parametrize("stage", ["identity", "access"])
+def test_a_guard_whose_folder_is_gone_still_counts(tmp_path: Path, stage: str) -> None:
+    """A disk that is not mounted, or a folder that is exchanged, must not open what it covers: its
+    last good manifest counts until it is disabled, and its folder when it is back."""
+    plugins = tmp_path / "plugins"
+    folder = write_plugin(plugins, "guard", stage=stage)
+    looker = Looker(plugins)
+    first = looker.look()["guard"]
+    plugins.rename(tmp_path / "away")
+    found = looker.look()["guard"]
+    assert found.is_last_good
+    assert found.manifest == first.manifest
+    assert found.app is first.app
+    assert "guard" in found.error
+    assert looker.look()["guard"] is found
+    (tmp_path / "away").rename(plugins)
+    back = looker.look()["guard"]
+    assert not back.error
+    assert not back.is_last_good
+    rewrite(folder, "", stage="content")
+    assert looker.look()["guard"].manifest is not None
+    folder.rename(tmp_path / "gone")
+    assert looker.look() == {}
+
+
 def test_files_that_are_missing(tmp_path: Path) -> None:
     """What the manifest names must be there and inside; its manifest is known all the same."""
     outside = tmp_path / "outside.py"
