@@ -53,19 +53,21 @@ def test(args: list[str]) -> int:
     """Run the tests; ARGS go to pytest: test -k router -x; --artifact FILE tests a built file"""
     python = environment("dev")
     os.chdir(ROOT)
+    paths = []
     if args[:1] == ["--artifact"]:
-        args = test_artifact(args[1:])
-    # In the order of their names: tests/chaos takes longest, so it is to begin first.
-    args = args or [*spread(), "--no-loadscope-reorder"]
-    become([str(python), "-m", "pytest", *args])
+        test_artifact(args[1:])
+        args, paths = args[2:], ["tests/e2e/modes"]
+    if args:
+        become([str(python), "-m", "pytest", *args])
+    # Few that fail are run once more: tests/suite.py.
+    become([str(python), "-m", "tests.suite", *paths, *spread(), "--no-loadscope-reorder"])
 
 
-def test_artifact(args: list[str]) -> list[str]:
-    """Have the end-to-end tests use a file: `["dist/buntime.pyz"]` -> the arguments of pytest."""
+def test_artifact(args: list[str]) -> None:
+    """Have the end-to-end tests use a file: `["dist/buntime.pyz"]`."""
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
-    return args[1:] or ["tests/e2e/modes", *spread()]
 
 
 def spread() -> list[str]:

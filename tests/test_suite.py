@@ -1,0 +1,158 @@
+"""Files with a failure are run once more, alone; what fails twice fails the run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.suite import FEW, Outcomes
+from tests.support.harness import ROOT
+
+# Each of these tests notes in a file that it was run, and fails at first.
+TESTS = """
+    from pathlib import Path
+    import pytest
+
+    def runs(name):
+        with (Path(__file__).parent / name).open("a+") as file:
+            file.write("x")
+            return file.tell()
+
+    def test_well(): pass
+    def test_flaky(): assert runs("flaky") > 1
+    @pytest.fixture
+    def ends():
+        yield
+        assert runs("ends") > 1
+    def test_ends(ends): pass
+    @pytest.fixture
+    def begins(): assert runs("begins") > 1
+    def test_begins(begins): pass
+    @pytest.mark.parametrize("text", ["a::b [c] \\\\r\\n"])
+    def test_named(text): assert runs("named") > 1
+"""
+# Others of it that fail.
+BROKEN = """
+    from test_it import runs
+    import pytest
+
+    def test_broken(): assert not runs("broken")
+    def test_skipped():
+        if runs("skipped") > 1: pytest.skip("no more")
+        raise AssertionError
+    def test_flaky(): assert runs("flaky") > 1
+    def test_late(): assert runs("late") == 1
+"""
+# Tests that say nothing alone.
+TOGETHER = """
+    from test_it import runs
+    done = []
+    def test_does(): done.append(1)
+    def test_sums_up(): assert runs("sums") > 1 and done
+    def test_spoiled(): assert not done
+"""
+
+
+FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
+
+
+def run(folder: Path, *args: str) -> tuple[int, list[str]]:
+    """The exit code of a run of these tests, and what it prints."""
+    for name, source in FILES.items():
+        (folder / name).write_text(textwrap.dedent(source))
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.suite", "-q", "-p", "no:cacheprovider", *args],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.splitlines()
+
+
+def told(said: list[str], word: str) -> set[str]:
+    """The tests that lines with this word at their beginning name."""
+    return {
+        line.split("::")[1].split()[0].split("[")[0]
+        for line in said
+        if line.startswith(word + ": ")
+    }
+
+
+@pytest.mark.parametrize("beside", [["-n", "0"], ["-n", "2", "--dist", "loadfile"]])
+def test_what_passes_alone_is_told(tmp_path: Path, beside: list[str]) -> None:
+    """Those that failed in setup, call or teardown are named, and the run passes."""
+    code, said = run(tmp_path, "test_it.py", *beside)
+    assert told(said, "flaky") == {"test_flaky", "test_begins", "test_ends", "test_named"}
+    assert said[-1] == "== 5 passed, 4 of them alone (flaky), 0 failed"
+    assert code == 0
+
+
+def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
+    """Also where others pass at the second time, and one that is skipped then has not passed."""
+    code, said = run(tmp_path, "test_broken.py")
+    assert told(said, "flaky") == {"test_flaky"}
+    assert told(said, "failed again") == {"test_broken", "test_skipped"}
+    assert told(said, "failed alone") == {"test_late"}
+    assert said[-1] == "== 1 passed, 1 of them alone (flaky), 3 failed"
+    assert code == 1
+
+
+def test_what_is_skipped_alone_fails_the_run(tmp_path: Path) -> None:
+    """Though pytest ends with 0."""
+    (tmp_path / "test_only.py").write_text(
+        "from test_it import runs\nimport pytest\n"
+        "def test_skipped():\n    if runs('skipped') > 1: pytest.skip('no more')\n    assert 0\n"
+    )
+    code, said = run(tmp_path, "test_only.py")
+    assert (code, said[-1]) == (1, "== 0 passed, 0 of them alone (flaky), 1 failed")
+
+
+def test_tests_of_a_file_stay_together(tmp_path: Path) -> None:
+    """One that judges what others have done can do so; one that they spoil fails each time."""
+    code, said = run(tmp_path, "test_together.py")
+    assert (code, told(said, "flaky"), told(said, "failed again")) == (
+        1, {"test_sums_up"}, {"test_spoiled"},
+    )  # fmt: skip
+
+
+def test_many_failures(tmp_path: Path) -> None:
+    """Where much is wrong nothing is tried again."""
+    code, said = run(tmp_path)
+    assert code == 1
+    assert not [line for line in said if line.startswith("== ")]
+
+
+def test_what_is_never_tried_again() -> None:
+    """A file that cannot be collected, an interrupt, an internal error, a passed or empty run."""
+    few = Outcomes()
+    few.failed = {"a::b": "a"}
+    assert few.is_tried_again(pytest.ExitCode.TESTS_FAILED)
+    codes = [code for code in pytest.ExitCode if code != pytest.ExitCode.TESTS_FAILED]
+    assert not any(few.is_tried_again(code) for code in codes)
+    assert not Outcomes().is_tried_again(pytest.ExitCode.TESTS_FAILED)
+    few.is_collected = False
+    assert not few.is_tried_again(pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1])
+def test_how_many_are_few(count: int) -> None:
+    """The bound itself is tried again."""
+    outcomes = Outcomes()
+    outcomes.failed = {f"a::{number}": "a" for number in range(count)}
+    assert outcomes.is_tried_again(pytest.ExitCode.TESTS_FAILED) == (count <= FEW)
+
+
+def test_a_file_that_cannot_be_collected(tmp_path: Path) -> None:
+    """The run fails with what pytest says, whatever else has failed."""
+    (tmp_path / "test_bad.py").write_text("import nothing_of_that_name")
+    code, said = run(tmp_path, "--continue-on-collection-errors", "-k", "bad or flaky")
+    assert code == 1
+    assert not [line for line in said if line.startswith("== ")]
