@@ -73,9 +73,9 @@ def test_artifact(args: list[str]) -> None:
 def spread() -> list[str]:
     """The suite runs on all cores, a file's tests in one process: they share a runtime.
 
-    Two processes more than cores, as many tests wait for a time to pass.
+    Four processes more than cores, as many tests wait for a time to pass.
     """
-    return ["-n", str((os.cpu_count() or 2) + 2), "--dist", "loadfile"]
+    return ["-n", str((os.cpu_count() or 2) + 4), "--dist", "loadfile"]
 
 
 def chaos(args: list[str]) -> int:

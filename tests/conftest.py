@@ -17,8 +17,23 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Files that take 20 seconds and more, of which most go by in waiting.
+LONGEST = (
+    "tests/chaos/",
+    "tests/e2e/pool/test_hung_apps.py",
+    "tests/e2e/http1/test_slow_clients.py",
+    "tests/server/lifetime/test_stalls.py",
+)
 # A busy machine makes examples slowly, and that says nothing of the code.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Half of the usual number of them, as each run makes others: `--hypothesis-profile thorough` makes
+# twenty times as many.
+for name, examples in (("ours", 50), ("thorough", 1000)):
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("ours")
 
 # What a run compiles is kept for the next one and for its other processes, wherever it is started:
@@ -46,6 +61,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))
             except (Exception, pytest.skip.Exception):  # told when it is collected
                 continue
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that nobody waits for it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -107,11 +107,15 @@ def imports_of(module: str) -> list[str]:
     return list(imported(module, tree_of(module)))
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_direction(module: str) -> None:
+def test_direction() -> None:
     """A module imports from its own layer and from those below it, and from no other."""
-    ours = {name for name in imports_of(module) if name.split(".")[0] == "buntime"}
-    assert [name for name in ours if layer(name) not in ALLOWED[layer(module)]] == []
+    wrong = [
+        (module, name)
+        for module in FILES
+        for name in imports_of(module)
+        if name.split(".")[0] == "buntime" and layer(name) not in ALLOWED[layer(module)]
+    ]
+    assert wrong == []
 
 
 def test_each_folder_has_its_place() -> None:
@@ -127,32 +131,39 @@ def test_each_folder_has_its_place() -> None:
     assert {path for path in found if path.name != "__pycache__"} == known
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if name.count(".") > 1])
-def test_order_of_concerns(module: str) -> None:
+@pytest.mark.parametrize("name", CONCERNS)
+def test_order_of_concerns(name: str) -> None:
     """A concern imports from those that stand before it in its layer, never from one behind it."""
-    order = CONCERNS.get(layer(module))
-    if order is None:
-        return
-    beside = [
-        name
-        for name in imports_of(module)
-        if name in FILES and name.count(".") > 1 and layer(name) == layer(module)
+    modules = {each for each in FILES if each.count(".") > 1 and layer(each) == name}
+    place = {module: CONCERNS[name].index(concern(module)) for module in modules}
+    wrong = [
+        (module, other)
+        for module in modules
+        for other in modules.intersection(imports_of(module))
+        if place[other] > place[module]
     ]
-    place = order.index(concern(module))
-    assert [name for name in beside if order.index(concern(name)) > place] == []
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if layer(name) in IN_A_WORKER])
-def test_workers_need_no_packages(module: str) -> None:
+def test_workers_need_no_packages() -> None:
     """What a worker loads imports the standard library and `buntime`, nothing else."""
-    roots = {name.split(".")[0] for name in imports_of(module)}
-    assert roots - sys.stdlib_module_names - {"buntime"} == set()
+    known = {*sys.stdlib_module_names, "buntime"}
+    loaded = [module for module in FILES if layer(module) in IN_A_WORKER]
+    assert loaded
+    wrong = [
+        (module, name)
+        for module in loaded
+        for name in imports_of(module)
+        if name.split(".")[0] not in known
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if layer(name) == "core"])
-def test_core_does_no_io(module: str) -> None:
+def test_core_does_no_io() -> None:
     """Core decides and leaves sockets, threads and processes to the server."""
-    assert DOES_IO.isdisjoint(imports_of(module))
+    core = [module for module in FILES if layer(module) == "core"]
+    assert core
+    assert [module for module in core if not DOES_IO.isdisjoint(imports_of(module))] == []
 
 
 def test_no_cycles() -> None:
@@ -161,9 +172,14 @@ def test_no_cycles() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if layer(name) != "__main__"])
-def test_imports_stand_at_the_top(module: str) -> None:
+def test_imports_stand_at_the_top() -> None:
     """No import inside a function, but for the sake of a start, with the reason beside it."""
+    modules = [module for module in FILES if layer(module) != "__main__"]
+    assert [line for module in modules for line in imports_that_stand_deep(module)] == []
+
+
+def imports_that_stand_deep(module: str) -> list[str]:
+    """Those of a module that may not."""
     lines = FILES[module].read_text("utf-8").splitlines()
     unexplained = []
     for function in ast.walk(tree_of(module)):
@@ -173,5 +189,6 @@ def test_imports_stand_at_the_top(module: str) -> None:
                     said = "#" in lines[node.lineno - 1] or "#" in lines[node.lineno - 2]
                     is_late = LATE.issuperset(imported(module, node))
                     if not (said and (layer(module) in IN_A_WORKER or is_late)):
-                        unexplained.append(f"line {node.lineno}: {lines[node.lineno - 1].strip()}")
-    assert unexplained == []
+                        line = lines[node.lineno - 1].strip()
+                        unexplained.append(f"{module}, line {node.lineno}: {line}")
+    return unexplained
