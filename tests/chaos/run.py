@@ -116,7 +116,7 @@ def write_apps(deployer: Deployer) -> None:
     deployer.add("once", SYNC)
     deployer.add("warm", WSGI, prewarm=1)
     deployer.add(SITE, "")
-    quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 30, "workers": 2}
+    quick = {"timeout": _LEFT_TIMEOUT_S, "ttl": 60, "idleTimeout": 5, "workers": 2}
     deployer.add(LEFT, ASYNC, **quick)
     deployer.new_version(deployer.add(BREAKS, SYNC, ttl=60))  # the pinned one is never broken
     deployer.add(CALLS, CALLER, ttl=60, uses=["store"])
