@@ -310,7 +310,7 @@ def look_into(pid: int) -> Path:
     return folder
 
 
-def wait_until(is_true: Any, timeout_s: float = 10.0, what: str = "it") -> None:
+def wait_until(is_true: Any, timeout_s: float = START_S, what: str = "it") -> None:
     """Wait for a condition that no event tells of; fails when it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while not is_true():

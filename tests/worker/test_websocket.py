@@ -392,6 +392,7 @@ async def websocket(ws):
     peer = Peer(worker)
     eventually(lambda: "begun" in worker.stdout)
     worker.cancel(peer.id)
+    assert worker.get().status in (200, 426)  # the worker has read what came before it
     (worker.app / "go").touch()
     message, _ = worker.take(lambda m: m.get("id") == peer.id)
     assert message["type"] == "ERROR" or message["end"]

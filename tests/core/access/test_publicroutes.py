@@ -200,9 +200,19 @@ def test_patterns_mean_what_they_say(pattern: list[str], path: list[str]) -> Non
 def test_no_path_makes_a_pattern_slow(pattern: str) -> None:
     """The worst path for the worst pattern takes milliseconds, not minutes."""
     path = "/a" * 1000 if "**" in pattern else "/" + "a" * 2000
-    started = time.process_time()
-    assert not PublicRoutes([("ALL", pattern)]).cover("GET", path)
-    assert time.process_time() - started < 1
+    assert least_s(lambda: PublicRoutes([("ALL", pattern)]).cover("GET", path), False) < 1
+
+
+def least_s(act: Callable[[], object], result: object) -> float:
+    """The processor's time for it, at the best of three times: other processes make it slower."""
+    times = []
+    for _ in range(3):
+        re.purge()
+        started = time.process_time()
+        got = act()
+        times.append(time.process_time() - started)
+        assert got == result
+    return min(times)
 
 
 def as_many(make: Callable[[int], str]) -> list[tuple[str, str]]:
@@ -226,23 +236,19 @@ def as_many(make: Callable[[int], str]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", ["/a" * 16_000, "/a" * 1000, "/" + "a" * 2000, "/aaaaaaaa" * 200])
 def test_no_path_is_slow(make: Callable[[int], str], path: str) -> None:
     """All patterns that there may be take milliseconds, to be read and for any path."""
-    started = time.process_time()
-    routes = PublicRoutes(as_many(make))
-    assert time.process_time() - started < 0.5
-    started = time.process_time()
-    assert not routes.cover("GET", path)
-    assert time.process_time() - started < 0.1
+    patterns = as_many(make)
+    assert least_s(lambda: PublicRoutes(patterns) is None, False) < 0.5
+    routes = PublicRoutes(patterns)
+    assert least_s(lambda: routes.cover("GET", path), False) < 0.1
 
 
 def test_many_patterns_without_stars() -> None:
     """Those that are but paths, or end in "/**", cost next to nothing, and cover long paths."""
     routes = [("ALL", f"/{'a' * 60}{i}{end}") for i in range(900) for end in ("", "/**")]
     public = PublicRoutes(routes)
-    started = time.process_time()
-    assert public.cover("GET", f"/{'a' * 60}899/{'b' * 30_000}")
-    assert public.cover("GET", f"/{'a' * 60}899")
-    assert not public.cover("GET", "/" + "a" * 30_000)
-    assert time.process_time() - started < 0.1
+    paths = [f"/{'a' * 60}899/{'b' * 30_000}", f"/{'a' * 60}899", "/" + "a" * 30_000]
+    covered = [True, True, False]
+    assert least_s(lambda: [public.cover("GET", path) for path in paths], covered) < 0.1
 
 
 def test_which_patterns_count() -> None:

@@ -56,7 +56,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
         app("two", workers=2)
         app("waits", workers=2)
-        app("goes", workers=2, timeout=1, idleTimeout=1)
+        app("goes", workers=2, timeout=4, idleTimeout=4)
         app("one")
         app("auto", workers="auto")
     with running(apps, env={"RUNTIME_POOL_SIZE": "50"}) as served:
