@@ -30,7 +30,7 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
     """
     _take_environment(init["env"])
     posix.chdir(init["dir"])
-    shadows = _take_path(init["dir"], init["path"], bundle)
+    shadows = _take_path(init, bundle)
     distrust_young_files()
     sys.argv[:] = [f"{init['dir']}/{init['entrypoint']}"]
     if init["prefix"]:
@@ -60,10 +60,15 @@ def _encoded(text: str) -> bytes:
     return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
-def _take_path(folder: str, packages: list[str], bundle: str) -> Mapping[str, str]:
+def _take_path(init: Message, bundle: str) -> Mapping[str, str]:
+    folder: str = init["dir"]
+    packages: list[str] = init["path"]
     stdlib = [entry for entry in sys.path if entry != bundle]
     vendor = f"{folder}/vendor"
-    own = [folder, vendor] if is_folder(vendor) else [folder]
+    roots: list[str] = init.get("roots") or []
+    own = [folder, *(root if root[0] == "/" else f"{folder}/{root}" for root in roots)]
+    if is_folder(vendor):
+        own.append(vendor)
     shadows = _shadows(own, stdlib)
     if shadows:
         from buntime.worker.shadows import keep_apart  # 0.2 ms, for few apps
@@ -72,6 +77,9 @@ def _take_path(folder: str, packages: list[str], bundle: str) -> Mapping[str, st
     # The bundle offers `buntime` and nothing else, so that at the end it hides nothing. This
     # process needs it no more, but those do that multiprocessing spawns with a copy of the path.
     sys.path[:] = [*own, *stdlib, *packages, bundle]
+    for name in init.get("hooks") or ():
+        __import__(name)  # of setuptools: what is found by it was installed as editable
+        sys.modules[name].install()
     return shadows
 
 

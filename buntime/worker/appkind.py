@@ -9,9 +9,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# What is callable and yet no app that others could serve.
+_OF_OTHER_SERVERS = {("tornado.web", "Application"), ("aiohttp.web_app", "Application")}
+
 
 def is_asgi(app: Any, name: str) -> bool:
     """Tell an ASGI app from a WSGI one by its signature."""
+    for kind in type(app).__mro__:
+        if (kind.__module__, kind.__name__) in _OF_OTHER_SERVERS:
+            raise BootError(
+                f"{name} is {kind.__module__}.{kind.__name__}, which is neither ASGI nor WSGI: it "
+                "needs its framework's own server, and cannot be served here"
+            )
     shape = shape_of(app)
     names = shape.names if shape is not None else ()
     if is_async(app):

@@ -10,12 +10,14 @@ from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
     from types import ModuleType
 
 
-def import_entrypoint(folder: str, entrypoint: str, shadows: Container[str] = ()) -> ModuleType:
-    """Import a file of the app: `"src/app.py"` as `src.app`.
+def import_entrypoint(
+    folder: str, entrypoint: str, shadows: Container[str] = (), roots: Sequence[str] = ()
+) -> ModuleType:
+    """Import a file of the app: `"src/app.py"` as `src.app`, or as `app` where `src` is a root.
 
     A name that is taken, such as `os.py`, or that is no name, such as `my-app.py`, is changed, and
     so is one of `shadows`, as by other modules that import it. Raises whatever the module raises.
@@ -23,12 +25,15 @@ def import_entrypoint(folder: str, entrypoint: str, shadows: Container[str] = ()
     path = f"{folder}/{entrypoint}"
     if not is_file(path):
         raise BootError(f"{entrypoint}: there is no such file in {folder}")
-    name = _natural_name(entrypoint)
+    name, place = _natural_name(entrypoint), folder
+    for root in roots:
+        if entrypoint.startswith(f"{root}/"):
+            name, place = _natural_name(entrypoint[len(root) + 1 :]), f"{folder}/{root}"
     if name is not None and name.partition(".")[0] in shadows:
         from buntime.worker.shadows import PREFIX  # loaded where there are any
 
         name = PREFIX + name
-    elif name is None or not _leads_to(name, folder):
+    elif name is None or not _leads_to(name, place):
         return _import_by_path(path, _made_up_name(entrypoint))
     __import__(name)
     return sys.modules[name]
@@ -37,6 +42,8 @@ def import_entrypoint(folder: str, entrypoint: str, shadows: Container[str] = ()
 def _natural_name(entrypoint: str) -> str | None:
     stem, dot, extension = entrypoint.rpartition(".")
     parts = [part for part in stem.split("/") if part not in ("", ".")]
+    if parts[1:] and parts[-1] == "__init__":
+        parts.pop()
     if dot + extension != ".py" or not all(part.isidentifier() for part in parts):
         return None
     return ".".join(parts)
@@ -47,8 +54,9 @@ def _leads_to(name: str, folder: str) -> bool:
     first, dot, _ = name.partition(".")
     if first in sys.modules or first in sys.builtin_module_names or _imp.is_frozen(first):
         return False
-    if is_file(f"{folder}/{name.replace('.', '/')}/__init__.py"):
-        return False
+    plain = f"{folder}/{name.replace('.', '/')}"
+    if is_file(f"{plain}/__init__.py"):
+        return not is_file(f"{plain}.py")  # else a package hides the entrypoint
     if not dot:
         return True  # the app's folder is the first on the path
     import importlib.machinery  # 1 ms, for an entrypoint in a folder

@@ -79,6 +79,8 @@ def load(module: ModuleType, init: Message) -> App:
 
 
 def _find(module: ModuleType, init: Message) -> App:
+    if init.get("serves"):
+        return _adapt_chosen(module, init, init["serves"])
     problems = []
     for name, adapt in _KINDS.items():
         value = vars(module).get(name)
@@ -93,8 +95,23 @@ def _find(module: ModuleType, init: Message) -> App:
         return app
     if "plugin" in init and not problems:
         return _with_handlers("plugin", _find_nothing, init, None, needs_loop=False)
+    from buntime.worker.chosen import offered  # for a mistake
+
     found = "; ".join(problems) or "none of them is there"
+    found += offered(module, init["entrypoint"])
     raise BootError(f"{init['entrypoint']}: nothing to serve: {LOOKED_FOR}; {found}")
+
+
+def _adapt_chosen(module: ModuleType, init: Message, serves: str) -> App:
+    """Adapt what the manifest's entrypoint names."""
+    from buntime.worker.chosen import chosen  # for the apps whose manifest says so
+
+    value = chosen(module, serves, init["entrypoint"])
+    adapt = _adapt_routes if isinstance(value, dict) else _KINDS.get(serves, _adapt_app)
+    try:
+        return adapt(value, serves, init, module)
+    except BootError as exc:
+        raise BootError(f"{init['entrypoint']}: {exc}") from None
 
 
 def _tell_of_others(module: ModuleType, chosen: str, entrypoint: str) -> None:

@@ -96,7 +96,9 @@ def main(argv: list[str]) -> NoReturn:
         _settle(init, lifeline, preparation)
         shadows = adopt(init, bundle)
         calls = _connect(init, channel, received)
-        app = load(import_entrypoint(init["dir"], init["entrypoint"], shadows), init)
+        roots = init.get("roots") or ()
+        module = import_entrypoint(init["dir"], init["entrypoint"], shadows, roots)
+        app = load(module, init)
         if init["config"].get("lowMemory"):
             _save_memory()
         _serve(app, init, channel, received, ready, calls)

@@ -298,6 +298,123 @@ def test_nothing_to_serve(shop: Workshop, source: str, message: str) -> None:
     assert error["stack"] == ""
 
 
+CHOSEN = """
+    class App:
+        def __call__(self, environ, start_response):
+            start_response("200 OK", [])
+            return [b"chosen"]
+    server = App()
+    class Site:
+        inner = server
+    site = Site()
+    table = {"/": lambda request: None}
+    number = 3
+    def create_app():
+        return server
+    async def create_late():
+        return server
+    def broken():
+        raise LookupError("no database")
+"""
+
+
+@pytest.mark.parametrize("serves", ["server", "site.inner", "create_app()", "Site.inner", "App()"])
+def test_what_is_served_can_be_chosen(shop: Workshop, serves: str) -> None:
+    """The manifest may say what of the module is served, and that it is called to make it."""
+    assert shop.start(CHOSEN, serves=serves).get().text == "chosen"
+
+
+def test_routes_can_be_chosen(shop: Workshop) -> None:
+    """It may be routes too."""
+    assert shop.start(CHOSEN, serves="table").ready
+
+
+@pytest.mark.parametrize(
+    ("serves", "message"),
+    [
+        ("gone", "app.py has no gone; it has server (an App), create_app() (a function): say"),
+        ("gone", "say `entrypoint: app.py:server` to serve it"),
+        ("site.gone", "app.py has no site.gone"),
+        ("number", "app.py: number is an int, which cannot be called"),
+        ("number()", "app.py: number is an int; leave out the ()"),
+        ("create_late()", "app.py: create_late is async; a plain function is to make the app"),
+        ("create_app", "app.py: create_app is a function whose arguments do not tell"),
+        ("broken()", "app.py: LookupError: no database"),
+        ("", "none of them is there; it has server (an App), create_app() (a function): say"),
+    ],
+)
+def test_what_cannot_be_served(shop: Workshop, serves: str, message: str) -> None:
+    """What is chosen wrongly is told, with what the module has."""
+    assert message in shop.boot(CHOSEN, serves=serves).boot_error()["message"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("tornado/web.py", "tornado.web"), ("aiohttp/web_app.py", "aiohttp.web_app")],
+)
+def test_apps_with_servers_of_their_own(shop: Workshop, module: str, name: str) -> None:
+    """What only its framework's server can serve is told as that."""
+    shop.write("class Application:\n    def __call__(self, request): ...", f"vendor/{module}")
+    source = f"from {name} import Application\nclass Shop(Application): ...\napp = Shop()"
+    error = shop.boot(source).boot_error()["message"]
+    assert f"app is {name}.Application, which is neither ASGI nor WSGI" in error
+
+
+def test_roots(shop: Workshop) -> None:
+    """Modules of roots are imported by their names there, the entrypoint's own too."""
+    shop.write("X = 'lib'", "lib/shelf.py")
+    shop.write("import app", "src/other.py")
+    source = """
+        import other, shelf
+        from buntime import Response
+        def fetch(request):
+            return Response.json([__name__, vars(other.app) is globals(), shelf.X])
+    """
+    roots = ["src", str(shop.folder / "lib")]
+    answer = shop.start(source, entrypoint="src/app.py", roots=roots).get()
+    assert answer.json == ["app", True, "lib"]
+
+
+def test_an_entrypoint_that_is_a_package(shop: Workshop) -> None:
+    """`shop/__init__.py` is `shop`, and its modules are imported relatively."""
+    shop.write("X = 'part'", "shop/part.py")
+    source = """
+        from .part import X
+        from buntime import Response
+        def fetch(request):
+            return Response.json([__name__, __package__, X])
+    """
+    answer = shop.start(source, entrypoint="shop/__init__.py").get()
+    assert answer.json == ["shop", "shop", "part"]
+
+
+def test_editable_packages_are_found(shop: Workshop) -> None:
+    """What setuptools finds by a hook, as it was installed as editable, is imported."""
+    shop.write("X = 'edited'", "elsewhere/edited.py")
+    where = str(shop.folder / "elsewhere/edited.py")
+    hook = f"""
+        import sys
+        from importlib.util import spec_from_file_location
+        class Finder:
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                return spec_from_file_location(name, {where!r}) if name == "edited" else None
+        def install():
+            sys.meta_path.append(Finder)
+    """
+    shop.write(hook, "packages/__editable___edited_1_0_finder.py")
+    source = """
+        from edited import X
+        from buntime import Response
+        def fetch(request):
+            return Response(X)
+    """
+    worker = shop.start(
+        source, path=[str(shop.folder / "packages")], hooks=["__editable___edited_1_0_finder"]
+    )
+    assert worker.get().text == "edited"
+
+
 def test_missing_entrypoint(shop: Workshop) -> None:
     """An entrypoint that is not there is named."""
     worker = shop.spare()

@@ -71,6 +71,17 @@ class App:
         return self.runs or self
 
     @property
+    def serves(self) -> str:
+        """What of its module is served: `"create_app()"`; "" where the manifest does not say."""
+        return (self.manifest.entrypoint or "").partition(":")[2]
+
+    @property
+    def import_roots(self) -> tuple[str, ...]:
+        """Folders that its modules are imported from beside its own, relative ones below that."""
+        variable = self.manifest.env.get("PYTHONPATH", "")
+        return tuple(dict.fromkeys((*self.manifest.path, *filter(None, variable.split(":")))))
+
+    @property
     def usual_base(self) -> str:
         """Where it is without a version, for code that must know while it loads: `"/shop"`.
 
@@ -100,6 +111,20 @@ class FaultyApp(ManifestError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.error)
         self.fault = fault
+
+
+def entrypoint_files(wanted: str, roots: tuple[str, ...]) -> tuple[str, ...]:
+    """The files of which the first that is there is the entrypoint, relative to the app's folder.
+
+    `"src/app.py:server"` -> `("src/app.py",)`, `"shop.wsgi:app"` -> `("shop/wsgi.py", ...)`: a
+    module, of which something is to be served, may lie in each of the `roots` too.
+    """
+    target, colon, _ = wanted.partition(":")
+    if not colon or is_servable(target):
+        return (target,)
+    plain = target.replace(".", "/")
+    below = (f"{root}/{plain}" if root else plain for root in ("", *roots))
+    return tuple(f"{each}{end}" for each in below for end in (".py", "/__init__.py"))
 
 
 def app_key(name: str, version: str | None) -> str:

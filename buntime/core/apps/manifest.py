@@ -65,6 +65,7 @@ class Manifest:
     group_processors: float | None
     group_pids: int | None
     python: str | None
+    path: tuple[str, ...]
     nice: int
     user: str | None
     sandbox: Level

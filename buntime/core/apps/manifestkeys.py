@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.manifestvalues import (
-    file_below,
+    entrypoint,
+    folders_below,
     paths,
     plain_text,
     processors,
@@ -57,9 +58,10 @@ KEYS = (
         "entrypoint",
         "entrypoint",
         "path",
-        file_below,
+        entrypoint,
         None,
-        "file that is run (.py) or served (.html), inside the app's folder, links resolved",
+        "file that is run (.py) or served (.html), inside the app's folder, links resolved; "
+        "`app.py:server`, `shop.wsgi:application`, `app.py:create_app()` say what of it is served",
         "the first of `index.html`, `index.py`, `app.py`, `main.py`, `wsgi.py`, `asgi.py`",
     ),
     Key(
@@ -253,6 +255,16 @@ KEYS = (
         "interpreter of the app's workers, 3.9 or newer",
         "the app's `.venv`, else `RUNTIME_PYTHON`, else the runtime's own",
         is_verbatim=True,
+    ),
+    Key(
+        "path",
+        "path",
+        "list of paths",
+        folders_below,
+        [],
+        "folders of the app that modules are imported from besides, such as [src]",
+        "none",
+        dump=list,
     ),
     Key(
         "nice",

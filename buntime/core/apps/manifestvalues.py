@@ -36,6 +36,21 @@ def file_below(value: object) -> str:
     return path
 
 
+def entrypoint(value: object) -> str:
+    """A file below the app's folder, or file or module and what of it is served.
+
+    `"src/app.py"`, `"app.py:create_app()"`, `"shop.wsgi:application"`.
+    """
+    target, colon, served = plain_text(value).partition(":")
+    if colon and not _SERVED.fullmatch(served):
+        raise BadValue(
+            f"{shown(value)}: {shown(served)} is neither a name nor a call without arguments; "
+            "write one like app.py:application or shop.wsgi:create_app()"
+        )
+    return file_below(target) + colon + served
+
+
+_SERVED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 _METHODS = ("ALL", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -80,6 +95,12 @@ _LEVEL = one_of(*LEVELS)
 def sandbox_level(value: object) -> object:
     """YAML takes an `off` without quotes for false."""
     return "off" if value is False else _LEVEL(value)
+
+
+def folders_below(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue(f"{shown(value)} is not a list; write one like [src]")
+    return tuple(dict.fromkeys(map(file_below, value)))
 
 
 def paths(value: object) -> tuple[str, ...]:

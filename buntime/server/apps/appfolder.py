@@ -13,6 +13,7 @@ from buntime.core.apps.app import (
     App,
     Fault,
     app_key,
+    entrypoint_files,
     is_servable,
 )
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
@@ -201,12 +202,20 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
 def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest) -> str:
     """The file to run or to serve, relative to `folder`, which is `path` with links resolved."""
     wanted = manifest.entrypoint
-    names = DEFAULT_ENTRYPOINTS if wanted is None else (wanted,)
+    names: tuple[str, ...] = DEFAULT_ENTRYPOINTS
+    if wanted is not None:
+        names = entrypoint_files(wanted, manifest.path)
     name = next((name for name in names if (folder / name).is_file()), None)
     if name is None and wanted is None:
         raise ManifestError(
             f"{printable(path)}: no entrypoint; looked for {', '.join(names)}; "
             f"add one of them, or name another file as `entrypoint` in {MANIFEST_NAMES[0]}"
+        )
+    if name is None and len(names) > 1:
+        raise ManifestError(
+            f"{printable(source)}: entrypoint {shown(wanted)} is not in {printable(path)}; "
+            f"looked for {', '.join(names)}; correct its name, say `path: [src]` if it lies in "
+            "src, or import it in a file of the app if it is a package that is installed"
         )
     if name is None:
         raise ManifestError(
@@ -224,6 +233,11 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} is neither Python nor HTML; "
             "its name must end in .py, .html or .htm"
+        )
+    if wanted is not None and ":" in wanted and not name.endswith(".py"):
+        raise ManifestError(
+            f"{printable(source)}: entrypoint {shown(wanted)}: only a Python file has something to "
+            "choose; name the page alone"
         )
     return name
 

@@ -37,7 +37,7 @@ from buntime.core.telemetry.records import Tell
 from buntime.core.values.wording import shown
 from buntime.server.pythons.confinement import Confinement, Unconfined
 from buntime.server.pythons.identity import Identity
-from buntime.server.pythons.probe import Interpreter, probe
+from buntime.server.pythons.probe import Interpreter, editable_hooks, probe
 from buntime.server.pythons.users import Users
 from buntime.wire import Message
 
@@ -225,7 +225,7 @@ def running_interpreter() -> Interpreter:
         folders.append(site.getusersitepackages())
     ours = str(Path(buntime.__file__).parents[1])
     path = package_path(sys.path, folders, ours)
-    return Interpreter(sys.executable, version, path, sys.prefix)
+    return Interpreter(sys.executable, version, path, sys.prefix, hooks=editable_hooks())
 
 
 def package_path(path: Iterable[str], folders: Iterable[str], ours: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ alone.
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from threading import Event
 from typing import Any, NamedTuple
@@ -35,15 +36,24 @@ print("\\n{_MARK}" + json.dumps({{
     "version": sys.version_info[:3],
     "path": [p for p in sys.path if p not in bare],
     "prefix": sys.prefix,
+    "hooks": [f.__module__ for f in sys.meta_path
+              if getattr(f, "__module__", "").startswith("__editable___")],
 }}))
 """
+
+
+def editable_hooks() -> tuple[str, ...]:
+    """The modules by which this Python finds packages that were installed as editable."""
+    modules = (getattr(finder, "__module__", None) or "" for finder in sys.meta_path)
+    return tuple(name for name in modules if name.startswith("__editable___"))
 
 
 class Interpreter(NamedTuple):
     """A Python for workers. `path` are its `sys.path` entries beyond the standard library.
 
     `user` is whom an app's workers become in it, None for who they are. `is_own`: an app decides
-    what it is, so that it is started in that app's sandbox.
+    what it is, so that it is started in that app's sandbox. `hooks` are the modules by which
+    setuptools finds packages that were installed as editable.
     """
 
     executable: str
@@ -52,6 +62,7 @@ class Interpreter(NamedTuple):
     prefix: str | None  # what `sys.prefix` should say: that of a virtual environment
     user: User | None = None
     is_own: bool = False
+    hooks: tuple[str, ...] = ()
 
 
 def probe(
@@ -96,15 +107,16 @@ def _read_answer(executable: str, output: str, returncode: int) -> Interpreter |
         path = tuple(dict.fromkeys(filter(None, map(_path, answer.path))))
         found = _path(answer.executable or executable)
         prefix = _path(answer.prefix)
+        hooks = tuple(dict.fromkeys(map(_name, answer.hooks)))
     except (ValueError, TypeError, RecursionError):
         return f"{executable} is not a Python 3: {shown(answers[-1])}"
     version = ".".join(map(str, numbers))
-    if len(path) > _PATH_MAX:
+    if max(len(path), len(hooks)) > _PATH_MAX:
         return f"{executable} has {len(path)} folders of packages; {_PATH_MAX} are allowed"
     if numbers < MINIMUM:
         minimum = ".".join(map(str, MINIMUM))
         return f"{executable} is Python {version}; {minimum} or newer is needed"
-    return Interpreter(found, version, path, prefix)
+    return Interpreter(found, version, path, prefix, hooks=hooks)
 
 
 class _Answer(NamedTuple):
@@ -114,6 +126,16 @@ class _Answer(NamedTuple):
     version: Any
     path: Any
     prefix: Any
+    hooks: Any = ()
+
+
+def _name(value: object) -> str:
+    """Raises TypeError or ValueError for what is no module's name."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    if not value.isidentifier():
+        raise ValueError("not a name")
+    return value
 
 
 def _path(value: object) -> str:

@@ -61,6 +61,7 @@ def test_the_defaults() -> None:
         group_processors=None,
         group_pids=None,
         python=None,
+        path=(),
         nice=0,
         user=None,
         sandbox="standard",
@@ -119,6 +120,7 @@ def test_all_keys() -> None:
         cpuMax: 150%
         pidsMax: 200
         python: python3.9
+        path: [src, src]
         nice: 5
         user: 1000:1000
         sandbox: strict
@@ -155,6 +157,7 @@ def test_all_keys() -> None:
         group_processors=1.5,
         group_pids=200,
         python="python3.9",
+        path=("src",),
         nice=5,
         user="1000:1000",
         sandbox="strict",
@@ -239,6 +242,14 @@ def test_it_cannot_be_changed() -> None:
         ("sandbox: on", "sandbox: true is not one of off, standard or strict"),
         ("write: uploads", "write: 'uploads' is not a list; write one like [uploads, /srv/shared]"),
         ("write: ['']", "write: '' is not text; write a name or a path"),
+        (
+            "entrypoint: 'app.py:'",
+            "entrypoint: 'app.py:': '' is neither a name nor a call without arguments",
+        ),
+        ("entrypoint: 'app.py:f(1)'", "entrypoint: 'app.py:f(1)': 'f(1)' is neither a name nor"),
+        ("entrypoint: '../app.py:f'", "entrypoint: '../app.py' is not a file in the app's folder"),
+        ("path: src", "path: 'src' is not a list; write one like [src]"),
+        ("path: [../lib]", "path: '../lib' is not a file in the app's folder"),
         ("entrypoint: 5", "entrypoint: 5 is not text"),
         ("entrypoint: /etc/passwd", "entrypoint: '/etc/passwd' is not a file in the app's folder"),
         (
@@ -361,7 +372,8 @@ SECONDS = st.integers(1, 10**6).map(lambda ms: ms / 1000)
 DOCUMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "entrypoint": st.sampled_from(["index.html", "src/app.py"]),
+        "entrypoint": st.sampled_from(["index.html", "src/app.py", "app:a", "app.py:a.b()"]),
+        "path": st.lists(st.sampled_from(["src", "lib/x"])),
         "timeout": SECONDS,
         "ttl": st.just(0) | SECONDS,
         "idleTimeout": SECONDS,

@@ -32,6 +32,7 @@ OTHERS: dict[str, Any] = {
     "cpuMax": 0.5,
     "pidsMax": 99,
     "python": "3.12",
+    "path": ("src",),
     "nice": 3,
     "user": "nobody",
     "sandbox": "off",

@@ -343,6 +343,42 @@ def test_the_manifests_entrypoint(apps: Fixture) -> None:
     assert apps.find("shop").entrypoint == "dist/start.html"
 
 
+@pytest.mark.parametrize(
+    ("written", "file"),
+    [
+        ("run.py:server", "run.py"),
+        ("run:create_app()", "run.py"),
+        ("shop.wsgi:application", "src/shop/wsgi.py"),
+        ("shop:app", "src/shop/__init__.py"),
+    ],
+)
+def test_what_of_an_entrypoint_is_served(apps: Fixture, written: str, file: str) -> None:
+    """It may be told as for gunicorn and uvicorn: of a file, or of a module."""
+    for name in ("run.py", "src/shop/wsgi.py", "src/shop/__init__.py"):
+        apps.write(f"a/shop/{name}")
+    apps.write("a/shop/buntime.yaml", f"entrypoint: {written}\npath: [src]")
+    app = apps.find("shop")
+    assert (app.entrypoint, app.serves) == (file, written.partition(":")[2])
+    assert app.import_roots == ("src",)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("flask:app", "is not in {root}/a/shop; looked for flask.py, flask/__init__.py; correct"),
+        ("gone.py:app", "entrypoint 'gone.py:app' is not a file in"),
+        ("index.html:app", "only a Python file has something to choose; name the page alone"),
+    ],
+)
+def test_what_of_no_entrypoint_is_served(apps: Fixture, written: str, message: str) -> None:
+    """What cannot be found is told, with the files that were looked for."""
+    apps.write("a/shop/index.html")
+    apps.write("a/shop/buntime.yaml", f"entrypoint: {written}")
+    with pytest.raises(ManifestError) as caught:
+        apps.find("shop")
+    assert message.format(root=apps.root) in str(caught.value)
+
+
 def test_no_entrypoint(apps: Fixture) -> None:
     """An app without an entrypoint is told what was looked for, and where."""
     apps.write("a/shop/buntime.yaml", "timeout: 7")

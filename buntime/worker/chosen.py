@@ -1,0 +1,60 @@
+"""What of its module an app serves, where the manifest says so: `app.py:create_app()`."""
+
+from __future__ import annotations
+
+from buntime.worker.appkind import what_is
+from buntime.worker.report import BootError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Any
+
+FACTORIES = ("create_app", "make_app", "get_app", "build_app", "app_factory")
+OFFERED_MAX = 5
+
+
+def chosen(module: ModuleType, serves: str, entrypoint: str) -> Any:
+    """Return what `serves` means in the module: `"server"`, `"site.app"`, `"create_app()"`.
+
+    Raises BootError where there is no such thing, and whatever a function of it raises.
+    """
+    names = serves[:-2] if serves.endswith("()") else serves
+    value: Any = module
+    for name in names.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            raise BootError(f"{entrypoint} has no {names}{offered(module, entrypoint)}") from None
+    if names != serves:
+        if not callable(value):
+            raise BootError(f"{entrypoint}: {names} is {what_is(value)}; leave out the ()")
+        value = value()
+        if hasattr(value, "__await__"):
+            close = getattr(value, "close", None)
+            if close is not None:
+                close()  # or Python warns that it was never awaited
+            raise BootError(f"{entrypoint}: {names} is async; a plain function is to make the app")
+    return value
+
+
+def offered(module: ModuleType, entrypoint: str) -> str:
+    """For a message: what in the module looks like an app, and how to say that it is one."""
+    found = [*_offers(module)][:OFFERED_MAX]
+    if not found:
+        return ""
+    words = ", ".join(f"{name} ({what})" for name, what in found)
+    return f"; it has {words}: say `entrypoint: {entrypoint}:{found[0][0]}` to serve it"
+
+
+def _offers(module: ModuleType) -> Iterator[tuple[str, str]]:
+    function = type(offered)
+    for name, value in vars(module).items():
+        if name.startswith("_") or isinstance(value, (type, type(module))):
+            continue
+        if isinstance(value, function):
+            if name in FACTORIES:
+                yield f"{name}()", "a function"
+        elif type(value).__module__ != "builtins" and callable(value):
+            yield name, what_is(value)
