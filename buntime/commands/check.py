@@ -101,7 +101,8 @@ def line_of(verdict: Verdict) -> str:
     if verdict.error:
         first, *rest = verdict.error.rstrip().split("\n")
         stack = "".join(f"    {escape(line)}\n" for line in rest)
-        return f"{verdict.key}: FAULT: {escape(first)}\n{stack}"
+        note = f"{verdict.key}: WARNING: {escape(verdict.note)}\n" if verdict.note else ""
+        return f"{verdict.key}: FAULT: {escape(first)}\n{stack}{note}"
     if verdict.python is not None:
         how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
         return f"{verdict.key}: ok ({how})\n"

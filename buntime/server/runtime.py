@@ -315,7 +315,7 @@ class Runtime:
         self._announce_sandbox()
 
     def _warn_of_exposures(self) -> None:
-        for exposure in exposures(self._live.now, os.geteuid()):
+        for exposure in exposures(self._live.now, os.geteuid(), os.environ):
             self._log.warn("secret.exposed", exposure.message, **exposure.fields)
 
     def _announce_sandbox(self) -> None:

@@ -45,7 +45,7 @@ def worker_environment(
     The manifest's variables win over both, `NODE_ENV` and `APP_BASE`, since proxies may have a path
     of their own in front of the base.
     """
-    chosen = {name: value for name, value in inherited.items() if _is_inherited(name)}
+    chosen = {name: value for name, value in inherited.items() if is_inherited(name)}
     chosen |= {"NODE_ENV": node_env, "APP_BASE": base, **(own or {}), **manifest_env}
     chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
     chosen.pop("WORKER_ID", None)
@@ -53,7 +53,8 @@ def worker_environment(
     return environment, _blocked([*inherited, *manifest_env])
 
 
-def _is_inherited(name: str) -> bool:
+def is_inherited(name: str) -> bool:
+    """Whether all workers get a variable of the runtime's own environment, if it is not blocked."""
     is_ours = name.startswith(INHERITED_PREFIX) and name not in _NOT_INHERITED
     return is_ours or name in INHERITED_NAMES
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from buntime.core.apps.credentials import credentials
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.manifestkeys import KEYS, Key
 from buntime.core.apps.manifestvalues import Routes, Workers
@@ -209,6 +210,11 @@ def _bounded(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Lower what is above its bound, with a warning where the manifest asked for it."""
     warnings = []
+    if bare := credentials(manifest.env):
+        warnings.append(
+            f"{path}: env: {', '.join(bare)}: this looks like credentials; a later version keeps "
+            "such variables from apps, as it does *_PASSWORD: have the app read them from a file"
+        )
     if manifest.max_body_size_bytes > body_max:
         asked, most = format_size(manifest.max_body_size_bytes), format_size(body_max)
         warnings.append(

@@ -40,10 +40,11 @@ class SpareKey(NamedTuple):
 
 
 class Init(NamedTuple):
-    """An INIT without the worker's name, and the variables that were kept from it."""
+    """An INIT without the worker's name, and the names of variables that were kept from it."""
 
     message: Message
     blocked: tuple[str, ...]
+    unpassed: frozenset[str]  # others that the runtime has and the workers do not get
 
     def of(self, worker_name: str, sandbox: Message | None) -> Message:
         """The INIT of one worker; `sandbox` is the order for it."""
@@ -56,6 +57,7 @@ class Deployment:
 
     __slots__ = (
         "app",
+        "boot_note",
         "fallback",
         "init",
         "interpreter",
@@ -76,11 +78,17 @@ class Deployment:
         self.watch = TreeWatch(app.dir, self.watching) if is_watched else None
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
         self.told_blocked = False  # which variables are kept from it is logged once
+        self.boot_note = ""  # what its last boot may have failed of
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.init: Init | None = None  # what all of its workers are told alike
         self.limits = limits(to_config(app.manifest))  # that a control group holds
         self.limits_lost: tuple[str, ...] = ()  # the keys of those that have no effect
         self.state = AppState(app.key, _policy(app, interpreter))
+
+    @property
+    def boot_error(self) -> str:
+        """What the last boot failed of, with what the runtime adds."""
+        return "\n".join(filter(None, (self.state.boot_error.rstrip("\n"), self.boot_note)))
 
     @property
     def has_failed(self) -> bool:
@@ -211,7 +219,8 @@ def _make_init(
         message["plugin"] = dict(app.plugin)
     elif app.manifest.uses:
         message["uses"] = list(app.manifest.uses)
-    return Init(message, blocked)
+    unpassed = environ.keys() - env.keys() - {*blocked}
+    return Init(message, blocked, frozenset(unpassed))
 
 
 def caller_of(app: App) -> Caller:

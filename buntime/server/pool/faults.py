@@ -39,7 +39,7 @@ def not_loaded(deployment: Deployment | None) -> ServerFault:
     if deployment is None:  # it was dropped meanwhile
         return worker_died()
     return ServerFault(
-        500, "app_boot_failed", "the app could not be loaded", detail=deployment.state.boot_error
+        500, "app_boot_failed", "the app could not be loaded", detail=deployment.boot_error
     )
 
 
@@ -51,7 +51,7 @@ def refused(deployment: Deployment | None, retry_after_s: float, now: float) -> 
         503,
         "app_boot_failed",
         f"the app could not be loaded, {deployment.state.boot_failures} times in a row",
-        detail=deployment.state.boot_error,
+        detail=deployment.boot_error,
         headers=_retry_after(retry_after_s),
     )
 

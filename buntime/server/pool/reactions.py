@@ -6,6 +6,7 @@ a worker's READY, ERROR, end of a request, death ─> Scheduler ─> decisions �
 import signal
 from typing import Protocol
 
+from buntime.core.apps.withheld import missed
 from buntime.core.errors import ServerFault
 from buntime.core.pool import claims
 from buntime.core.pool.decisions import Decision
@@ -91,6 +92,24 @@ class Reactions:
             return  # it is being killed for that, and this crossed with it, or it says so twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
+        self._tell_of_missed(worker, message)
+
+    def _tell_of_missed(self, worker: Worker, error: str) -> None:
+        """The error may be of variables that the app does not get: say which these are."""
+        deployment = self._deployments.of(self._scheduler.workers[worker.number].app)
+        init = deployment.init if deployment is not None else None
+        if deployment is None or init is None:
+            return
+        found = missed(error, init.blocked, init.unpassed)
+        deployment.boot_note = found.words if found is not None else ""
+        if found is not None:
+            worker.log.warn(
+                "app.variables_missed",
+                "an app that failed to load lacks variables that the runtime has",
+                named=list(found.named),
+                withheld=list(found.kept),
+                advice=found.words,
+            )
 
     def on_no_data(self, number: int, why: str) -> None:
         """A worker was to load an app that has no data folder; it waits for an app still."""

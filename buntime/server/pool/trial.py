@@ -40,6 +40,7 @@ class Verdict:
 
     key: str
     error: str
+    note: str = ""  # what the runtime adds to the error
     seconds: float = 0.0
     python: str | None = None
     published: Published | None = None
@@ -130,9 +131,11 @@ class Trial:
             self._loop.call_later(_LOOK_S, lambda: self._wait(deployment))
             return
         seconds = self._loop.now - self._began_s
-        error = deployment.state.boot_error
+        error, note = deployment.state.boot_error, deployment.boot_note
         self._pool.deployments.drop(deployment)
-        self._settle(Verdict(deployment.app.key, error, seconds, deployment.interpreter.version))
+        self._settle(
+            Verdict(deployment.app.key, error, note, seconds, deployment.interpreter.version)
+        )
 
     def _settle(self, verdict: Verdict) -> None:
         self._tell(verdict)

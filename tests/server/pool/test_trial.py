@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from buntime.commands.check import line_of
+from buntime.core.telemetry.records import Level
 from buntime.server.pool.trial import Trial, Verdict, find_apps
 from tests.support.fakes import FakeSink, make_log
 from tests.support.harness import write_app
@@ -12,10 +16,10 @@ from tests.support.settings import make_settings
 GOOD = "def fetch(request):\n    return 'hello'\n"
 
 
-def verdicts(folder: Path, **variables: str) -> dict[str, Verdict]:
+def verdicts(folder: Path, sink: FakeSink | None = None, **variables: str) -> dict[str, Verdict]:
     """What comes of the apps in the folder, in the order in which it was told."""
     settings = make_settings(folder, RUNTIME_SPARE_WORKERS="0", **variables)
-    log = make_log(FakeSink())
+    log = make_log(sink or FakeSink())
     told: list[Verdict] = []
     Trial(settings, log, told.append).run(find_apps(settings, log.warn))
     return {each.key: each for each in told}
@@ -34,6 +38,42 @@ def test_each_app_gets_a_verdict(tmp_path: Path) -> None:
     assert found["good"].error == found["site"].error == ""
     assert found["good"].python is not None
     assert found["site"].python is None
+
+
+def test_variables_that_are_kept_from_an_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who misses one is told which the runtime has; a credential that passes is warned of."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
+    monkeypatch.setenv("SENTRY_DSN", "https://hunter2@sentry")
+    get = "import os\nos.environ[{!r}]\n" + GOOD.replace("{", "{{").replace("}", "}}")
+    write_app(tmp_path / "other", {"app.py": get.format("SENTRY_DSN")})
+    env = {"PGPASSWORD": "hunter2", "DB_URL": "hunter2"}
+    write_app(tmp_path / "shop", {"app.py": get.format("DATABASE_URL")}, env=env)
+    sink = FakeSink()
+    found = verdicts(tmp_path, sink=sink)
+    assert "KeyError: 'DATABASE_URL'" in found["shop"].error
+    assert "the runtime has DATABASE_URL, which the error names" in found["shop"].note
+    assert "DB_URL" in found["shop"].note
+    assert "the runtime has SENTRY_DSN, which the error names" in found["other"].note
+    line = line_of(found["shop"]).splitlines()[-1]
+    assert line.startswith("shop: WARNING: the runtime has DATABASE_URL")
+    missed = [each for each in sink.records if each.event == "app.variables_missed"]
+    assert [each.level for each in missed] == [Level.WARN, Level.WARN]
+    warned = [each.message for each in sink.records if each.event == "manifest.warning"]
+    assert len(warned) == 1
+    assert "env: PGPASSWORD: this looks like credentials" in warned[0]
+    assert "hunter2" not in f"{sink.records} {found}"
+
+
+def test_two_apps_of_one_host(tmp_path: Path) -> None:
+    """They are found without being loaded, and both named."""
+    write_app(tmp_path / "blog", {"app.py": GOOD}, hosts=["example.com"])
+    write_app(tmp_path / "shop", {"app.py": GOOD}, hosts=["example.com"])
+    sink = FakeSink()
+    find_apps(make_settings(tmp_path), make_log(sink).warn)
+    [told] = [each.fields for each in sink.records if each.event == "host.disputed"]
+    assert told == {"host": "example.com", "served": "blog", "ignored": "shop"}
 
 
 def test_a_prewarmed_app_is_loaded_once(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What to say to who reads the error of an app that may miss a variable.
+
+    KeyError: 'DATABASE_URL'      DATABASE_URL is set where the runtime runs, and is kept from apps
+
+Names alone are told. Those that are kept from apps for their names are known by any spelling, as
+frameworks have it (`database_url`); others, which the runtime has and does not pass on, where the
+error quotes them as they are: it may speak of a user and mean no variable.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+_ERROR_MAX_CHARS = 16_384  # of an app's error are read
+_NAMES_MAX = 20  # are told
+_ADVICE = "docs/manifest.md tells what workers get"
+
+
+class Missed(NamedTuple):
+    """What an app may have missed when it failed to load."""
+
+    named: tuple[str, ...]  # in its error
+    kept: tuple[str, ...]  # all that are kept from it for their names
+    words: str
+
+
+def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Missed | None:
+    """What an app may have missed that fails with `error`; None where nothing speaks for it.
+
+    `kept` are the variables that are withheld for their names, `unpassed` others that the runtime
+    has and the app does not get.
+    """
+    error = error[:_ERROR_MAX_CHARS]
+    words = {word.upper() for word in re.findall(r"\w+", error)}
+    quoted = set(re.findall(r"""['"`](\w+)['"`]""", error))
+    secret = sorted(name for name in kept if name.upper() in words)
+    plain = sorted(quoted.intersection(unpassed))
+    others = sorted({*kept} - {*secret})
+    sentences = []
+    if secret:
+        sentences.append(
+            f"the runtime has {_listed(secret)}, which the error names, and keeps "
+            f"{'it' if len(secret) == 1 else 'them'} from apps by the name; have the app read a "
+            "secret from a file"
+        )
+    if plain:
+        sentences.append(
+            f"the runtime has {_listed(plain)}, which the error names, and passes on what the "
+            "manifest's env says alone; name it there"
+        )
+    if others:
+        sentences.append(f"{'also ' if secret else ''}kept from the app: {_listed(others)}")
+    if not sentences:
+        return None
+    told = "; ".join(sentences)
+    return Missed((*secret, *plain), tuple(sorted(kept)), f"{told} ({_ADVICE})")
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    more = len(known) - _NAMES_MAX
+    return ", ".join(known[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,58 @@
+"""What is said beside the error of an app that may miss a variable."""
+
+from __future__ import annotations
+
+from buntime.core.apps.withheld import missed
+
+KEPT = ("AWS_KEY", "DATABASE_URL")
+UNPASSED = frozenset({"SENTRY_DSN", "USER", "EDITOR"})
+
+
+def test_the_error_names_one() -> None:
+    """Then it is said that the runtime has it, why the app has not, and what to do."""
+    found = missed("KeyError: 'DATABASE_URL'", KEPT, UNPASSED)
+    assert found is not None
+    assert found.named == ("DATABASE_URL",)
+    assert found.kept == KEPT
+    assert found.words == (
+        "the runtime has DATABASE_URL, which the error names, and keeps it from apps by the name; "
+        "have the app read a secret from a file; also kept from the app: AWS_KEY "
+        "(docs/manifest.md tells what workers get)"
+    )
+
+
+def test_in_other_spellings() -> None:
+    """As settings of pydantic have them, and in a sentence."""
+    for error in ("Settings\ndatabase_url\n  Field required", "Set the DATABASE_URL variable."):
+        found = missed(error, KEPT, ())
+        assert found is not None
+        assert found.named == ("DATABASE_URL",)
+    found = missed("KeyError: 'MY_DATABASE_URL_2'", KEPT, ())
+    assert found is not None
+    assert found.named == ()
+
+
+def test_one_that_is_not_passed_on() -> None:
+    """It belongs in the manifest. A word that is no quoted name means no variable."""
+    found = missed("KeyError: 'SENTRY_DSN'", (), UNPASSED)
+    assert found is not None
+    assert (found.named, found.kept) == (("SENTRY_DSN",), ())
+    assert "name it there" in found.words
+    assert missed("no table for USER or 'editor'", (), UNPASSED) is None
+
+
+def test_the_error_names_none() -> None:
+    """What is kept from the app is told all the same, if there is any."""
+    found = missed("RuntimeError: no settings", KEPT, UNPASSED)
+    assert found is not None
+    assert found.named == ()
+    assert found.words.startswith("kept from the app: AWS_KEY, DATABASE_URL (")
+    assert missed("RuntimeError: no settings", (), UNPASSED) is None
+
+
+def test_bounds() -> None:
+    """A long error and many names make no long line."""
+    found = missed("x" * 10**6, [f"A{number}_KEY" for number in range(500)], ())
+    assert found is not None
+    assert len(found.words) < 500
+    assert " and 480 more" in found.words
