@@ -110,6 +110,10 @@ class TimeoutQueue:
         """When that was, in the loop's seconds."""
         return self.deadlines[self.oldest()] - self.duration_s
 
+    def started_s(self, who: Expiring) -> float:
+        """When the time of `who` was started last, in the loop's seconds; it must stand here."""
+        return self.deadlines[who] - self.duration_s
+
     def expire(self, now: float) -> None:
         """Call whoever is due, the earliest first."""
         while self.deadlines:

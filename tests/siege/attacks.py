@@ -315,6 +315,20 @@ def hung_app(port: int) -> None:
     drip(port, first, b"x", 0.5, connections=20)
 
 
+@attack
+def half_closers(port: int) -> None:
+    """Ask what takes long, with the side shut behind it, so that nobody knows who is there."""
+    while True:
+        socks = []
+        for number in range(200):
+            with contextlib.suppress(OSError):
+                sock = socket.create_connection(("127.0.0.1", port))
+                sock.sendall(_GET % (b"/hostile-once/sleep", b"/hostile/sleep")[number % 2])
+                sock.shutdown(socket.SHUT_WR)
+                socks.append(sock)
+        time.sleep(1)
+
+
 def main() -> None:
     os.nice(19)
     ATTACKS[sys.argv[1]](int(sys.argv[2]))

@@ -178,6 +178,7 @@ class FakeResponder:
         self.detached: list[str] = []
         self.deadlines = 0
         self.stalls = 0
+        self.doubts = 0
 
     def on_body(self, data: bytes, ended: bool) -> None:
         self._check()
@@ -197,6 +198,10 @@ class FakeResponder:
     def on_stalled(self) -> None:
         self._check()
         self.stalls += 1
+
+    def on_doubted(self) -> None:
+        self._check()
+        self.doubts += 1
 
     def on_detached(self, reason: str) -> None:
         assert self.exchange.responder is None

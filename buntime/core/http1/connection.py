@@ -23,6 +23,10 @@ A head has its time from the first byte of it on, and the first head of a connec
 beginning. Nothing begins that time anew, neither pieces of the head nor empty lines before it, so
 a connection without a request lives for a keep-alive timeout and a head timeout at most.
 
+A client that has shut its side behind a whole request may wait for the answer or have left, which
+nobody can tell: it is not read any more, since each look at a socket at its end is another event,
+and gets the answers to what came before. How long it is waited for is not said here.
+
 Not modelled here: what waits to be sent, and what the requests are about.
 """
 
@@ -116,7 +120,7 @@ class Due(Enum):
     BODY = auto()
     SENT = auto()  # the client takes what waits
     SILENCE = auto()  # the client has stopped sending
-    HANGUP = auto()  # nothing is read, so leaving is not noticed: look if it has left
+    HANGUP = auto()  # nothing is read, so leaving is not noticed: look if it has left, or may have
 
 
 # Where no head has begun: an empty line may stand before one (RFC 9112 2.2), and "\r" become one.
@@ -138,6 +142,7 @@ class ServerConnection:
         "_lingering_since_s",
         "_was_linked",
         "has_more",
+        "is_half_closed",
         "phase",
         "reader",
     )
@@ -146,6 +151,7 @@ class ServerConnection:
         self.phase = _HEAD
         self.reader = RequestReader(parser)
         self.has_more = False  # requests that have come wait for the next turn
+        self.is_half_closed = False  # nothing comes any more behind the requests that are here
         self._has_head_begun = True  # does the time for a head run? For the first one at once
         self._was_linked = False
         self._lingering_since_s = 0.0
@@ -172,7 +178,10 @@ class ServerConnection:
         return _NOTHING
 
     def receive_end(self, has_output: bool) -> Step:
-        """The client sends no more. With a request under way this counts as having left."""
+        """The client sends no more. In the middle of a request this counts as having left."""
+        if self.phase is _EXCHANGE and self.reader.may_be_whole(0):
+            self.is_half_closed = True
+            return _NOTHING
         if has_output:
             if self.phase is _HEAD:
                 self.phase = LAST[self.phase]  # it may still read the answers that wait
@@ -202,10 +211,10 @@ class ServerConnection:
         self.has_more = self.phase is _HEAD and bool(self.reader.buffer)
         return self.has_more
 
-    def go_on(self, has_output: bool) -> Step:
+    def go_on(self, has_output: bool, now: float) -> Step:
         """Others have had their turn."""
         self.has_more = False
-        return self._next(has_output)
+        return self._next(has_output, now)
 
     def on_due(self, due: Due) -> Step:
         """The time for this has passed. A client that was looked for has left."""
@@ -225,7 +234,7 @@ class ServerConnection:
             return self.on_last(has_output, now)
         self.phase = NEXT[self.phase]
         self._has_head_begun = False
-        return self._next(has_output)
+        return self._next(has_output, now)
 
     def on_linked(self) -> bytes:
         """The handshake is answered: returns what has come behind it, the WebSocket's first."""
@@ -242,17 +251,19 @@ class ServerConnection:
         """All that was written is sent."""
         if self.phase is Phase.CLOSING:
             return self._shut(now)
-        return self._next(False)
+        return self._next(False, now)
 
     def end(self) -> None:
         """The socket is closed."""
         self.phase = END[self.phase]
 
-    def _next(self, has_output: bool) -> Step:
+    def _next(self, has_output: bool, now: float) -> Step:
         """Begin another request, if bytes of one are there and its turn has come."""
-        if self.phase is not _HEAD or not self.reader.buffer or has_output or self.has_more:
+        if self.phase is not _HEAD or has_output or self.has_more:
             return _NOTHING
-        return _SERVE
+        if self.reader.buffer:
+            return _SERVE
+        return self.on_last(has_output, now) if self.is_half_closed else _NOTHING
 
     def _shut(self, now: float) -> Step:
         """Linger where the client may still be sending."""
@@ -272,7 +283,7 @@ class ServerConnection:
         None where `wanted` is to be asked; else the client is read.
         """
         reader = self.reader
-        if reader.buffer or self.has_more or not reader.body_ended:
+        if reader.buffer or self.has_more or not reader.body_ended or self.is_half_closed:
             return None
         if self.phase is _EXCHANGE:
             return _DUE_NOTHING
@@ -299,6 +310,8 @@ class ServerConnection:
             return True, Due.SILENCE
         else:
             reads = phase is Phase.LINKED and takes_data
+        if self.is_half_closed:
+            reads = False
         if has_output:
             due = Due.SENT
         elif is_closing:

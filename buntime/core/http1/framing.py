@@ -35,6 +35,11 @@ class LengthBody:
         self._left = length
         self.ended = False
 
+    @property
+    def left_bytes(self) -> int:
+        """What was not taken yet."""
+        return self._left
+
     def take(self, buffer: bytes, limit: int) -> tuple[bytes, bytes]:
         count = min(self._left, limit)
         data = buffer[:count]  # the same object where it takes all: no copy

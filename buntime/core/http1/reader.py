@@ -9,6 +9,7 @@ byte twice.
 """
 
 import re
+from copy import copy
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.chunks import ChunkedBody
@@ -92,6 +93,26 @@ class RequestReader:
     def body_has_come(self) -> bool:
         """Is all of the body here, read or not?"""
         return self._body is None
+
+    def may_be_whole(self, unread_bytes: int) -> bool:
+        """Can all of the request be here, with so many more bytes that were not read?"""
+        body = self._body
+        if body is None:
+            return True
+        if isinstance(body, LengthBody):
+            return body.left_bytes <= len(self.buffer) + unread_bytes
+        if unread_bytes:
+            return True
+        body = copy(body)
+        try:
+            rest = self.buffer
+            while rest and not body.ended:
+                data, rest = body.take(rest, len(rest))
+                if not data:
+                    break
+        except ClientFault:
+            return True  # whoever takes it is told
+        return body.ended
 
     def gather(self, limit: int) -> bool:
         """Keep some of the body that has arrived for `read_body`; False where there is no more.

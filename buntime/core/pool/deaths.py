@@ -97,7 +97,7 @@ class Deaths:
         app.retry_at_s = now + backoff_s(app.boot_failures)
         if app.is_ephemeral or app.loaded:
             return []
-        failed: list[Decision] = [Fail(ticket) for ticket in app.queue]
+        failed: list[Decision] = [Fail(ticket) for ticket in app.queue.tickets()]
         app.queue.clear()
         self._room.leave_lines(app)
         return failed

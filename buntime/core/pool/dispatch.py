@@ -120,18 +120,20 @@ class Dispatch:
         return limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
 
     def _bound(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
-        """Where the queue is too long: refuse the newest, or the oldest, if that would be late."""
+        """Where the queue is too long: refuse one whose client may have left, else the newest, or
+        the oldest, if that would be late."""
         queue = app.queue
-        if len(queue) <= self._limit(app):
+        if queue.count <= self._limit(app):
             return []
-        if queue.is_overloaded(now):
-            ticket = queue.oldest()
-        self.withdraw(app, ticket)
-        return [Refuse(ticket, queue.wait_s(now))]
+        victim = queue.most_dispensable(now)
+        if victim is None:
+            victim = ticket
+        self.withdraw(app, victim)
+        return [Refuse(victim, queue.wait_s(now))]
 
     def withdraw(self, app: AppState, ticket: Ticket) -> None:
         """Take the request out of the queue."""
-        del app.queue[ticket]
+        app.queue.withdraw(ticket)
         if not app.queue:
             self._room.leave_lines(app)
 

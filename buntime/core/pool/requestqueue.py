@@ -10,10 +10,13 @@ RETRY_AFTER_MAX_S = 3600.0
 class RequestQueue(dict[Ticket, float]):
     """Ticket -> when it came, in order of arrival. A dict, to withdraw in O(1).
 
+    Those whose clients may have left (`put_last`) wait beside it, and go when nobody else does. It
+    is only empty when they are gone too, since the first of them stands in for the others then.
+
     `interval_s` is the average time between two requests that leave the queue, 0 while unknown.
     """
 
-    __slots__ = ("_departed_at_s", "_interval_s", "_late_s")
+    __slots__ = ("_departed_at_s", "_doubtful", "_interval_s", "_late_s", "_stand_in")
 
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` is how long a request may wait."""
@@ -21,6 +24,53 @@ class RequestQueue(dict[Ticket, float]):
         self._late_s = timeout_s / 2
         self._interval_s = 0.0
         self._departed_at_s = float("-inf")  # when one left the queue, or it began to fill
+        self._doubtful: dict[Ticket, float] = {}
+        self._stand_in: Ticket | None = None  # of the doubtful, in the queue while nobody else is
+
+    @property
+    def count(self) -> int:
+        """All that wait."""
+        return len(self) + len(self._doubtful)
+
+    def tickets(self) -> list[Ticket]:
+        """All that wait, those whose clients may have left as the last."""
+        return [*self, *self._doubtful]
+
+    def waits(self, ticket: Ticket) -> bool:
+        return ticket in self or ticket in self._doubtful
+
+    def put_last(self, ticket: Ticket) -> None:
+        """Its client may have left: all others go first."""
+        if ticket not in self or ticket is self._stand_in:
+            return
+        self._doubtful[ticket] = self.pop(ticket)
+        self._fill()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """It waits no more."""
+        if self._doubtful.pop(ticket, None) is None:
+            del self[ticket]
+            self._fill()
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        super().clear()
+        self._doubtful.clear()
+        self._stand_in = None
+
+    def most_dispensable(self, now: float) -> Ticket | None:
+        """Who goes where there are too many; None for who came last."""
+        if self._doubtful:
+            return next(iter(self._doubtful))
+        return self.oldest() if self.is_overloaded(now) else None
+
+    def _fill(self) -> None:
+        """Have one of the doubtful stand in for all of them, where nobody else waits."""
+        if self:
+            return
+        self._stand_in = next(iter(self._doubtful), None)
+        if self._stand_in is not None:
+            self[self._stand_in] = self._doubtful.pop(self._stand_in)
 
     def oldest(self) -> Ticket:
         return next(iter(self))
@@ -37,6 +87,9 @@ class RequestQueue(dict[Ticket, float]):
         if not self:
             self._departed_at_s = now
         self[ticket] = now
+        if self._stand_in is not None:
+            self._doubtful[self._stand_in] = self.pop(self._stand_in)
+            self._stand_in = None
 
     def take_next(self, now: float) -> Ticket:
         """Take the next request out of the queue, and learn how fast the queue moves."""
@@ -45,6 +98,8 @@ class RequestQueue(dict[Ticket, float]):
             ticket, _ = self.popitem()  # as it is overloaded
         else:
             del self[ticket]
+        if self._doubtful or self._stand_in is not None:
+            self._fill()
         passed_s = now - self._departed_at_s
         self._departed_at_s = now
         known_s = self._interval_s

@@ -108,10 +108,14 @@ class Scheduler:
 
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
         """The request waits no more (its client left, its time passed); False if it did not."""
-        if ticket not in app.queue:
+        if not app.queue.waits(ticket):
             return False
         self._dispatch.withdraw(app, ticket)
         return True
+
+    def put_last(self, app: AppState, ticket: Ticket) -> None:
+        """Its client may have left: all others that wait for the app go first."""
+        app.queue.put_last(ticket)
 
     def opened(self, worker_id: int, now: float) -> list[Decision]:
         """A request of the worker may go on for ever and costs it little: it gives up its place.

@@ -223,7 +223,7 @@ class AppState:
         self.pressed_since_s: float | None = None  # since when these are all of them
 
     def __repr__(self) -> str:
-        return f"AppState({self.key}, {len(self.workers)} workers, {len(self.queue)} queued)"
+        return f"AppState({self.key}, {len(self.workers)} workers, {self.queue.count} queued)"
 
     def may_have_another(self) -> bool:
         """Are its workers fewer than the manifest allows? A replacement is counted for the old."""

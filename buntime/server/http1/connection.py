@@ -1,26 +1,25 @@
 """One client's connection: its socket, its requests one after the other, its output.
 
-core/http1/connection.py says what is to be done; here it is done to a socket. Output that the
-kernel does not take at once waits in `_pending`.
+core/http1/connection.py says what is to be done; here it is done to a socket.
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.connection import PER_TURN, Due, Phase, ServerConnection, Step, too_slow
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.sdk import closecodes
-from buntime.server.http1.backlog import Backlog
-from buntime.server.http1.ending import has_hung_up, reset_at_close, shut
+from buntime.server.http1.doubt import patience_s
+from buntime.server.http1.ending import reset_at_close, shut
 from buntime.server.http1.exchange import Exchange
-from buntime.server.http1.parties import Link, Resource
+from buntime.server.http1.parties import Link
+from buntime.server.http1.sending import SendingHalf
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ, WRITE
 
 _RECEIVE_BYTES = 128 * 1024
-_JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
 _FRESH_S = 0.5  # at the shutdown, for the first request of a connection that was just made
 # What each request needs: a member of an Enum costs more to look up than a call.
 _SERVE = Step.SERVE
@@ -31,7 +30,7 @@ _EXCHANGE = Phase.EXCHANGE
 _CLOSED = Phase.CLOSED
 
 
-class Connection:
+class Connection(SendingHalf):
     """Reads requests from a socket, hands them on, and writes what comes back."""
 
     __slots__ = (
@@ -43,9 +42,7 @@ class Connection:
         "_is_proxy",
         "_is_serving",
         "_link",
-        "_pending",
         "_sender",
-        "_sock",
         "address",
         "exchange",
         "peer_text",
@@ -71,7 +68,7 @@ class Connection:
         self._sock = sock
         self._http = ServerConnection(service.head_parser)
         self.reader = self._http.reader
-        self._pending: Backlog | None = None  # made when first needed
+        self._pending = None
         self._is_serving = False
         self._is_fresh = True  # no request of it has ended yet
         # per request
@@ -118,71 +115,34 @@ class Connection:
     def on_timeout(self) -> None:
         """The time for what is due has passed."""
         due, self._due = self._due, Due.NOTHING
-        if due is Due.HANGUP and not has_hung_up(self._sock):
-            self.settle()
+        if due is Due.HANGUP:
+            self._look()
         else:
             self._do(self._http.on_due(due))
 
+    def _look(self) -> None:
+        """It is not read: is it still there, and if nobody can tell, till when is it waited for?"""
+        wait_s = patience_s(self.service, self._sock, self._http, self.exchange)
+        if wait_s is not None and wait_s > 0:
+            self.service.loop.call_later(wait_s, self._give_up)
+        self._judge(wait_s)
+
+    def _give_up(self) -> None:
+        """It was waited for, unless there is another request by now, or news of this one."""
+        if self._http.phase is _EXCHANGE:
+            self._judge(patience_s(self.service, self._sock, self._http, self.exchange))
+
+    def _judge(self, wait_s: float | None) -> None:
+        has_left = wait_s is not None and wait_s <= 0
+        self._do(self._http.on_due(Due.HANGUP) if has_left else _NOTHING)
+
     # Called by the exchange
-
-    @property
-    def pending_bytes(self) -> int:
-        """What the client has not taken yet."""
-        return 0 if self._pending is None else self._pending.size_bytes
-
-    @property
-    def taken_bytes(self) -> int:
-        """What the client has taken of all that had to wait for it."""
-        return 0 if self._pending is None else self._pending.sent_bytes
-
-    def write(self, data: bytes) -> None:
-        """Send, or keep for when the client can take it."""
-        if self._pending:
-            self._pending.put_unsent((data,), 0)
-            return
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.abort()
-            return
-        if sent < len(data):
-            self._backlog().put_unsent((data,), sent)
-            self.settle()
-
-    def write_all(self, buffers: Sequence[bytes]) -> None:
-        """Send several buffers as one."""
-        size = sum(map(len, buffers))
-        if size <= _JOIN_BYTES:
-            self.write(b"".join(buffers))
-            return
-        sent = 0
-        if not self._pending:
-            try:
-                sent = self._sock.sendmsg(buffers)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.abort()
-                return
-            if sent == size:
-                return
-        self._backlog().put_unsent(buffers, sent)
-        self.settle()
 
     def write_file(self, fd: int, offset: int, length: int) -> None:
         """Send a part of a file by sendfile; see `release_later` for its descriptor."""
         if length and self._http.phase is not _CLOSED:
             self._backlog().put_file(fd, offset, length)
             self._flush()
-
-    def release_later(self, resource: Resource) -> None:
-        """Close `resource` when all that was written up to now is sent, or never will be."""
-        if self._pending:
-            self._pending.put_release(resource)
-        else:
-            resource.close()
 
     def open_link(self, link: Link, head: bytes) -> None:
         """From now on the connection is a WebSocket; `head` answers its handshake."""
@@ -192,6 +152,8 @@ class Connection:
         if early and self._link is not None:
             link.on_data(early)
         self.settle()
+        if self._http.is_half_closed:
+            self.abort()  # there is nobody to answer our close
 
     def on_link_closed(self) -> None:
         """Both closing frames are written: the connection ends when ours is taken."""
@@ -265,6 +227,8 @@ class Connection:
             return
         if not data:
             self._do(self._http.receive_end(bool(self._pending)))
+            if self._http.is_half_closed and self._http.phase is _EXCHANGE:
+                self._look()
             return
         step = self._http.receive(data, self.service.loop.now)
         if step is _SERVE:
@@ -292,6 +256,8 @@ class Connection:
                     return
                 head = http.next_head()
                 if head is None:
+                    if http.is_half_closed:
+                        self._do(http.on_last(False, service.loop.now))
                     return
                 sender = self._sender
                 if self._is_proxy:
@@ -307,7 +273,7 @@ class Connection:
 
     def _serve_on(self) -> None:
         """Others have had their turn."""
-        self._do(self._http.go_on(bool(self._pending)))
+        self._do(self._http.go_on(bool(self._pending), self.service.loop.now))
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer to bytes that are no request."""
@@ -316,11 +282,6 @@ class Connection:
         self.exchange.fail(fault)
 
     # Writing
-
-    def _backlog(self) -> Backlog:
-        if self._pending is None:
-            self._pending = Backlog()
-        return self._pending
 
     def _flush(self) -> None:
         """Send what waits, until the kernel takes no more; then see what that allows."""

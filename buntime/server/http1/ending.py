@@ -1,18 +1,39 @@
 """How a client's socket ends: has its other side left; closed by half; a close that is a cut."""
 
+import fcntl
 import select
 import socket
+import sys
+import termios
+from enum import Enum, auto
 
 # Linux tells of a FIN behind what is unread; elsewhere only a connection's end is told of.
-_HANGUP = getattr(select, "POLLRDHUP", 0)
+_HALF = getattr(select, "POLLRDHUP", 0)
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 _RESET = socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"  # on, 0 s: close sends RST
 
 
-def has_hung_up(sock: socket.socket) -> bool:
+class Ending(Enum):
+    """What is known of the other side's end."""
+
+    NONE = auto()
+    HALF = auto()  # it sends no more; whether it reads is not known
+    GONE = auto()
+
+
+def ending_of(sock: socket.socket) -> Ending:
     """Has the other side left, though it is not read?"""
     poll = select.poll()
-    poll.register(sock, _HANGUP)
-    return bool(poll.poll(0))
+    poll.register(sock, _HALF)
+    for _, events in poll.poll(0):
+        return Ending.GONE if events & _GONE else Ending.HALF
+    return Ending.NONE
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """What has come and was not read."""
+    told = fcntl.ioctl(sock, termios.FIONREAD, b"\0\0\0\0")
+    return int.from_bytes(told, sys.byteorder)
 
 
 def has_left(sock: socket.socket) -> bool:

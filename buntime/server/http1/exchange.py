@@ -35,7 +35,6 @@ class Exchange(HeldRequest):
     """One request on a connection and the answer to it."""
 
     __slots__ = (
-        "is_event_stream",
         "is_open_ended",
         "keep_alive",
         "sent_bytes",

@@ -25,6 +25,7 @@ class HeldRequest(ClientRequest):
         "_deadlines",
         "_download",
         "answer",
+        "is_event_stream",
         "link",
         "responder",
         "review",
@@ -38,6 +39,7 @@ class HeldRequest(ClientRequest):
     answer: Answer | None
     link: Link | None
     review: Review | None
+    is_event_stream: bool
     _deadlines: TimeoutQueue | None
     _download: DownloadWindow | None
 
@@ -143,6 +145,20 @@ class HeldRequest(ClientRequest):
         if responder is not None:
             self.release()
             responder.on_detached(reason)
+
+    def doubt(self, grace_s: float) -> float | None:
+        """The client sends no more, and may have left: for how much longer is it waited for?
+
+        For `grace_s` since a worker got the request, or did something for it; None where none has
+        it yet, or the answer waits for the client. What may stay open for ever ends at once.
+        """
+        if self.link is not None or self.is_event_stream:
+            return 0.0
+        if self.responder is not None:
+            self.responder.on_doubted()
+        if not self.worker_name or self._deadlines is None or self.client.pending_bytes:
+            return None
+        return self._deadlines.started_s(self) + grace_s - self.now
 
     # The request's body
 

@@ -39,6 +39,9 @@ class Responder(Protocol):
         What comes next of the body, or is taken of the answer, ends that.
         """
 
+    def on_doubted(self) -> None:
+        """The client sends no more, and may have left; told more than once."""
+
     def on_detached(self, reason: str) -> None:
         """Nobody waits for the answer any more: the "client" left, it was answered for with an
         "error", or its WebSocket is "closed"."""

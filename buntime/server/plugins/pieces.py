@@ -50,6 +50,9 @@ class Pieces:
     def on_stalled(self) -> None:
         """A plugin's worker has other requests beside this one: there is no slot to lend."""
 
+    def on_doubted(self) -> None:
+        """It has what it wants, and no queue to wait in."""
+
     def on_detached(self, reason: str) -> None:
         self._worker.asking.give_up(self._number, reason)
 

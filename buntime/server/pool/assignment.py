@@ -103,6 +103,9 @@ class Assignment:
     def on_last_message(self) -> None:
         self._post_close(end=False)
 
+    def on_doubted(self) -> None:
+        """A worker that has begun goes on."""
+
     def on_stalled(self) -> None:
         if not self._is_stalled:
             self._is_stalled = True

@@ -137,7 +137,7 @@ class Pool:
         self, old: Deployment | None, app: App, interpreter: Interpreter
     ) -> Deployment:
         """Serve the app from now on, in the place of `old`, whose waiting requests it gets."""
-        tickets = () if old is None else tuple(old.state.queue)
+        tickets = [] if old is None else old.state.queue.tickets()
         if old is not None:
             for ticket in tickets:  # first: what has a queue would be started for it
                 self._scheduler.withdraw(old.state, ticket)
@@ -172,6 +172,10 @@ class Pool:
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         """A queued request is over: answered for, or its client has left."""
         self._scheduler.withdraw(state, exchange)
+
+    def put_last(self, state: AppState, exchange: Exchange) -> None:
+        """The client of a queued request may have left."""
+        self._scheduler.put_last(state, exchange)
 
     @property
     def slots_taken(self) -> int:

@@ -77,7 +77,7 @@ class PoolReport:
         """How many requests wait for a worker of an app; an app may come twice."""
         for state, deployment in self._deployments.by_state.items():
             if state.queue:
-                yield deployment.app, len(state.queue)
+                yield deployment.app, state.queue.count
 
     # How it is done
 
@@ -105,7 +105,7 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "version": deployment.app.version,
         "status": _status(deployment),
         "workers": len(deployment.state.workers),
-        "queued": len(deployment.state.queue),
+        "queued": deployment.state.queue.count,
         "bootFailures": deployment.state.boot_failures,
         "bootError": deployment.state.boot_error or None,
         "limitsWithoutEffect": list(deployment.limits_lost),

@@ -13,6 +13,7 @@ class Queues(Protocol):
     """Who keeps the queues: the pool."""
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None: ...
+    def put_last(self, state: AppState, exchange: Exchange) -> None: ...
     def wait_s(self, state: AppState) -> float: ...
 
 
@@ -36,6 +37,9 @@ class Waiting:
     def on_stalled(self) -> NoReturn:
         raise AssertionError("a request that waits has no slot")
 
+    def on_doubted(self) -> None:
+        """What nobody else waits behind is none the worse for it."""
+
 
 class Queued(Waiting):
     """It waits for a worker."""
@@ -46,6 +50,9 @@ class Queued(Waiting):
         self._exchange = exchange
         self._queues = queues
         self._state = state
+
+    def on_doubted(self) -> None:
+        self._queues.put_last(self._state, self._exchange)
 
     def on_detached(self, reason: str) -> None:
         if reason == "client":

@@ -213,8 +213,8 @@ def test_a_turn_has_a_share_of_requests() -> None:
     assert connection.put_off()
     assert wanted(connection) == (False, Due.HEAD)
     assert connection.on_sent(0.0) is Step.NOTHING
-    assert connection.go_on(True) is Step.NOTHING
-    assert connection.go_on(False) is Step.SERVE
+    assert connection.go_on(True, 0.0) is Step.NOTHING
+    assert connection.go_on(False, 0.0) is Step.SERVE
 
 
 def test_nothing_is_put_off_where_nothing_is_left() -> None:
@@ -259,10 +259,40 @@ def test_a_client_that_was_silent_for_long_is_closed() -> None:
         assert end(connection) is Step.ABORT
 
 
-def test_half_closing_counts_as_leaving() -> None:
-    """It cannot be told from a close; but answers that wait may still be read."""
-    assert begun().receive_end(False) is Step.ABORT
-    assert begun().receive_end(True) is Step.ABORT
+@pytest.mark.parametrize("has_output", [False, True])
+def test_half_closing_behind_a_request(has_output: bool) -> None:
+    """It cannot be told from a close: the answer is given, and the connection closed behind it;
+    meanwhile it is not read, as its end would be all there is to read, again and again."""
+    connection = begun()
+    assert connection.receive_end(has_output) is Step.NOTHING
+    assert connection.awaited_at_rest() is None
+    assert wanted(connection, has_output=has_output)[0] is False
+    assert wanted(connection) == (False, Due.HANGUP)
+    assert connection.on_answered(True, True, 0.0) is Step.NOTHING
+    assert wanted(connection, has_output=True) == (False, Due.SENT)
+    assert connection.on_sent(0.0) is Step.ABORT
+
+
+def test_requests_ahead_of_a_half_close() -> None:
+    """All that came before it are served, and then it is closed, be there half a request more."""
+    for rest in (b"", b"GET /half"):
+        connection = begun(GET + GET + rest)
+        assert connection.receive_end(False) is Step.NOTHING
+        assert connection.on_answered(True, False, 0.0) is Step.SERVE
+        assert connection.next_head() is not None
+        last = connection.on_answered(True, False, 0.0)
+        if rest:
+            assert last is Step.SERVE
+            assert connection.next_head() is None
+            assert connection.on_last(False, 0.0) is Step.SHUT
+        else:
+            assert last is Step.ABORT
+
+
+def test_half_closing_in_the_middle_of_a_request() -> None:
+    """What can never become whole is given up; answers that wait may still be read."""
+    assert begun(POST).receive_end(False) is Step.ABORT
+    assert begun(POST).receive_end(True) is Step.ABORT
     assert fresh().receive_end(False) is Step.ABORT
     connection = begun()
     connection.on_answered(True, True, 0.0)
@@ -316,6 +346,8 @@ class Socket(RuleBasedStateMachine):
             try:
                 while self.connection.phase is Phase.HEAD:
                     if self.connection.next_head() is None:
+                        if self.connection.is_half_closed:
+                            self.do(self.connection.on_last(False, 0.0))
                         return
                     self.requests += 1
             except ClientFault:
@@ -340,7 +372,7 @@ class Socket(RuleBasedStateMachine):
             if step is not Step.SERVE or not self.has_output:
                 self.do(step)
 
-    @precondition(lambda self: self.connection.phase is not Phase.CLOSED)
+    @precondition(lambda self: self.connection.wanted(self.has_output, True, False)[0])
     @rule()
     def receive_end(self) -> None:
         self.do(self.connection.receive_end(self.has_output))
@@ -384,7 +416,7 @@ class Socket(RuleBasedStateMachine):
     @precondition(lambda self: self.connection.has_more)
     @rule()
     def go_on(self) -> None:
-        self.do(self.connection.go_on(self.has_output))
+        self.do(self.connection.go_on(self.has_output, 0.0))
 
     @precondition(lambda self: self.connection.phase is not Phase.CLOSED)
     @rule(takes_data=st.booleans())

@@ -110,6 +110,37 @@ def test_mutated_requests_are_read_or_refused(data: st.DataObject) -> None:
     assert outcomes[0] == outcomes[1] or all(isinstance(o, int) for o in outcomes)
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+LENGTH = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "unread_bytes", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0, True),
+        (LENGTH + b"abc", 0, False),
+        (LENGTH + b"abc", 1, True),
+        (LENGTH + b"abcd", 0, True),
+        (LENGTH + b"abcdGET", 0, True),
+        (CHUNKED + b"2\r\nab\r\n", 0, False),
+        (CHUNKED + b"2\r\nab\r\n", 1, True),  # nobody knows
+        (CHUNKED + b"2\r\nab\r\n0\r\n\r\n", 0, True),
+        (CHUNKED + b"0\r\nX: y\r\n", 0, False),
+        (CHUNKED + b"".join(b"1\r\na\r\n" for _ in range(3000)), 0, False),
+        (CHUNKED + b"".join(b"1\r\na\r\n" for _ in range(3000)) + b"0\r\n\r\n", 0, True),
+        (CHUNKED + b"g\r\n", 0, True),  # it is refused by whoever reads it
+    ],
+)
+def test_whether_a_request_can_be_whole(data: bytes, unread_bytes: int, expected: bool) -> None:
+    """By what has come, what is still to be read, and nothing that is taken for that."""
+    reader = RequestReader(HeadParser(Limits()))
+    reader.receive(data)
+    assert reader.next_head() is not None
+    before = reader.buffer
+    assert reader.may_be_whole(unread_bytes) is expected
+    assert reader.buffer == before
+
+
 def test_the_corpus_is_there() -> None:
     """The corpus was found: an empty one would pass everything."""
     assert len(VALID) >= 30

@@ -372,6 +372,22 @@ def test_an_overloaded_queue_serves_the_newest_first() -> None:
     assert assigned(pool.finished(worker, 6.5)) == ["middle"]
 
 
+def test_a_full_queue_refuses_who_may_have_left() -> None:
+    """Nobody who waits is refused for one whose client sends no more and may have left; where
+    an app cannot be loaded, those fail as the others do."""
+    pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))
+    worker = booted(pool, app)
+    for name in ("served", "doubtful", "sure"):
+        pool.submit(app, name, 0)
+    pool.put_last(app, "doubtful")
+    decisions = pool.submit(app, "newest", 1)
+    assert [d.ticket for d in decisions if isinstance(d, Refuse)] == ["doubtful"]
+    pool.put_last(app, "sure")
+    assert pool.withdraw(app, "sure")
+    assert not pool.withdraw(app, "sure")
+    assert assigned(pool.finished(worker, 2)) == ["newest"]
+
+
 def test_a_full_overloaded_queue_refuses_the_oldest() -> None:
     """The one that would be late makes place for one that may be in time."""
     pool, app = scheduler(queue_limit=2), AppState("a", policy(timeout_s=10.0))

@@ -129,10 +129,10 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield runtime
 
 
-def check_told_soon(runtime: Runtime, line: str, app: str) -> None:
+def check_told_soon(runtime: Runtime, line: str, app: str, within_s: float = 1.0) -> None:
     begun = time.monotonic()
     runtime.wait_for_line(line, app=app)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < within_s
 
 
 @pytest.mark.parametrize("how", ["closed", "reset"])
@@ -179,11 +179,12 @@ def leave(client: RawClient, data: bytes, how: str) -> None:
 
 
 def test_behind_a_request_that_waits(runtime: Runtime) -> None:
-    """A client that has sent its next request already, and leaves, has left."""
+    """A client that has sent its next request already, and leaves, has left when it was waited
+    for for a second, as it could have shut its side alone."""
     with client_of(runtime) as client:
         client.send(request("POST /async/?name=next", body=b"a") + request("GET /async/"))
         runtime.wait_for_line("begun next", app="async")
-    check_told_soon(runtime, "left next", "async")
+    check_told_soon(runtime, "left next", "async", within_s=1.6)
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 20971520", "Transfer-Encoding: chunked"])

@@ -6,9 +6,10 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from time import time
+from time import monotonic, time
 
 import pytest
 
@@ -420,6 +421,158 @@ def test_a_client_that_leaves_unread_is_noticed(world: World, client: Client) ->
     client.close()
     world.let_pass(Due.HANGUP)
     assert world.statuses() == [499]
+
+
+@contextmanager
+def over_tcp() -> Iterator[tuple[World, Client]]:
+    """By TCP, whose kernel does not tell a client that shuts its side from one that closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = socket.create_connection(listening.getsockname(), timeout=5)
+        world = World(listening.accept()[0])
+        try:
+            with theirs:
+                yield world, Client(theirs, world)
+        finally:
+            world.connection.abort()
+            world.loop.close()
+
+
+def half_close(world: World, client: Client) -> None:
+    client.sock.shutdown(socket.SHUT_WR)
+    world.turn()
+
+
+def test_a_client_that_sends_no_more_is_answered() -> None:
+    """What it has asked for before it gets, all of it and in order; then the connection is closed,
+    without an answer to half a request."""
+    with over_tcp() as (world, client):
+        client.send(request("GET /1") + request("POST /2", body=b"body") + b"GET /3")
+        world.turn()
+        half_close(world, client)
+        for number in (0, 1):
+            world.assign(world.asked[number])
+            world.responders[number].exchange.release()
+            say_hello(world.asked[number])
+            assert client.read().body == b"hello"
+        client.expect_end()
+        assert world.statuses() == [200, 200]
+
+
+def test_a_client_that_sends_no_more_costs_no_turns() -> None:
+    """Its end stays readable for as long as it is not closed: that wakes nobody."""
+    with over_tcp() as (world, client):
+        world.assign(client.ask("GET /"))
+        half_close(world, client)
+        begun_s, turns = monotonic(), 0
+        while monotonic() < begun_s + 0.3:
+            world.loop.run_once(0.1)
+            turns += 1
+        assert turns <= 5
+        assert not world.responders[0].detached
+
+
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_a_client_that_sends_no_more_has_a_grace(body: bytes) -> None:
+    """It may have left: so it is waited for for a second since a worker got its request, however
+    long it had waited before; then whoever has it is told, and nothing is sent."""
+    with over_tcp() as (world, client):
+        exchange = client.ask("POST /", body=body)
+        exchange.hand_over(FakeResponder(exchange), 60.0)
+        half_close(world, client)
+        world.loop.now += 30.0
+        world.let_pass(Due.HANGUP)
+        world.assign(exchange)
+        assert patience(world) == pytest.approx(1.0, abs=0.1)
+        if body:
+            return  # it is read on now, as above
+        world.loop.now += 0.9
+        world.let_pass(Due.HANGUP)
+        assert not world.responders[0].detached
+        world.loop.now += 0.2
+        world.let_pass(Due.HANGUP)
+        assert world.responders[0].detached == ["client"]
+        client.expect_end()
+        assert world.statuses() == [499]
+
+
+def patience(world: World) -> float | None:
+    exchange = world.connection.exchange
+    assert exchange is not None
+    return exchange.doubt(1.0)
+
+
+def test_the_grace_ends_by_itself() -> None:
+    """Within its time, and not at some later look."""
+    with over_tcp() as (world, client):
+        exchange = client.ask("GET /")
+        exchange.hand_over(FakeResponder(exchange), 60.0)
+        world.assign(exchange)
+        begun_s = monotonic()
+        client.sock.shutdown(socket.SHUT_WR)
+        while not world.responders[0].detached:
+            world.loop.run_once(1.0)
+        assert 0.9 < monotonic() - begun_s < 1.5
+
+
+def test_a_client_that_sends_no_more_waits_behind_others() -> None:
+    """Whoever has its request in a queue is told."""
+    with over_tcp() as (world, client):
+        exchange = client.ask("GET /")
+        queue = FakeResponder(exchange)
+        exchange.hand_over(queue, 60.0)
+        half_close(world, client)
+        assert queue.doubts == 1
+
+
+def test_a_long_answer_to_one_that_sends_no_more() -> None:
+    """It has begun, so it goes on for as long as it does, and the client is there to take it."""
+    with over_tcp() as (world, client):
+        exchange = client.ask("GET /")
+        world.assign(exchange)
+        exchange.stream(200, [], b"a")
+        half_close(world, client)
+        for _ in range(4):
+            world.loop.now += 0.9
+            exchange.restart_deadline()  # as the worker does
+            exchange.send(b"b")
+            world.let_pass(Due.HANGUP)
+        exchange.release()
+        exchange.finish()
+        assert client.read().body == b"abbbb"
+        client.expect_end()
+
+
+def test_what_stays_open_ends_where_nobody_sends() -> None:
+    """An event stream may be silent for ever, so it is not begun with one that may have left."""
+    with over_tcp() as (world, client):
+        exchange = client.ask("GET /")
+        world.assign(exchange)
+        exchange.stream(200, [("content-type", "text/event-stream")], b"data: 1\n\n")
+        half_close(world, client)
+        assert world.responders[0].detached == ["client"]
+
+
+def test_half_of_an_upload_is_nobodys() -> None:
+    """Behind a body that can never become whole, shutting is leaving."""
+    for fields in (("Content-Length: 10",), ("Transfer-Encoding: chunked",)):
+        with over_tcp() as (world, client):
+            client.send(request("POST /", *fields) + b"5\r\nabc")
+            world.turn()
+            world.assign(world.asked[0])
+            half_close(world, client)
+            world.turn()
+            if world.timers() == [Due.HANGUP]:  # nothing of it was read
+                world.let_pass(Due.HANGUP)
+            assert world.responders[0].detached == ["client"]
+
+
+def test_where_all_connections_are_taken_nobody_is_waited_for() -> None:
+    """Others wait to come in: who may have left goes."""
+    with over_tcp() as (world, client):
+        world.assign(client.ask("GET /"))
+        world.service.admission.is_crowded = True
+        half_close(world, client)
+        assert world.responders[0].detached == ["client"]
 
 
 def test_a_body_that_breaks_off_ends_in_a_reset() -> None:

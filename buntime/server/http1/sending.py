@@ -1,0 +1,88 @@
+"""The sending half of a client's connection: what the kernel does not take at once waits here."""
+
+import socket
+from collections.abc import Sequence
+
+from buntime.server.http1.backlog import Backlog
+from buntime.server.http1.parties import Resource
+
+_JOIN_BYTES = 8 * 1024  # copying less than this costs less than a vectored write
+
+
+class SendingHalf:
+    """Sends to a socket; a `Connection` has the other half, and the say in what follows."""
+
+    __slots__ = ("_pending", "_sock")
+
+    _sock: socket.socket
+    _pending: Backlog | None  # made when first needed
+
+    def abort(self) -> None:
+        """Close at once; the client notices a cut."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """What is waited for may have changed."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        """Send what waits, and see what that allows."""
+        raise NotImplementedError
+
+    @property
+    def pending_bytes(self) -> int:
+        """What the client has not taken yet."""
+        return 0 if self._pending is None else self._pending.size_bytes
+
+    @property
+    def taken_bytes(self) -> int:
+        """What the client has taken of all that had to wait for it."""
+        return 0 if self._pending is None else self._pending.sent_bytes
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep for when the client can take it."""
+        if self._pending:
+            self._pending.put_unsent((data,), 0)
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.abort()
+            return
+        if sent < len(data):
+            self._backlog().put_unsent((data,), sent)
+            self.settle()
+
+    def write_all(self, buffers: Sequence[bytes]) -> None:
+        """Send several buffers as one."""
+        size = sum(map(len, buffers))
+        if size <= _JOIN_BYTES:
+            self.write(b"".join(buffers))
+            return
+        sent = 0
+        if not self._pending:
+            try:
+                sent = self._sock.sendmsg(buffers)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.abort()
+                return
+            if sent == size:
+                return
+        self._backlog().put_unsent(buffers, sent)
+        self.settle()
+
+    def release_later(self, resource: Resource) -> None:
+        """Close `resource` when all that was written up to now is sent, or never will be."""
+        if self._pending:
+            self._pending.put_release(resource)
+        else:
+            resource.close()
+
+    def _backlog(self) -> Backlog:
+        if self._pending is None:
+            self._pending = Backlog()
+        return self._pending
