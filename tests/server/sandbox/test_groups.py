@@ -4,6 +4,7 @@ limits, whose controllers a machine may not have in cgroup v2."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -262,3 +263,71 @@ def test_nothing_is_delegated(tmp_path: Path) -> None:
     place = find_place("auto", mount=str(tmp_path))
     assert place.folder is None
     assert "Delegate=yes" in place.reason
+
+
+STANDS_ASIDE = """
+import json, os, subprocess, sys
+from buntime.core.sandbox import groups as limits
+from buntime.server.sandbox import groups
+folder = sys.argv[1]
+limits.CONTROLLERS = groups.CONTROLLERS = ("hugetlb",)
+sys.stdin.readline()  # until it was moved into the folder
+made = groups.Groups(folder, lambda *args, **fields: print(args, fields))
+made.start()
+worker = subprocess.Popen(["sleep", "600"])
+limit = limits.Limit("hugetlbMax", "4194304", "hugetlb", (("hugetlb.2MB.max", "4194304"),))
+lost = made.put(1, worker.pid, (limit,), "shop")
+own = open("/proc/self/cgroup").read().split("0::")[1].split()[0]
+group = f"{folder}/worker-{os.getpid()}-w1"
+told = {"controllers": made.place.controllers, "own": os.path.basename(own), "lost": lost,
+        "limit": open(f"{group}/hugetlb.2MB.max").read().strip(),
+        "procs": open(f"{group}/cgroup.procs").read().split() == [str(worker.pid)]}
+made.end(1)
+worker.wait()
+while os.path.exists(group):
+    made.sweep()
+print(json.dumps(told))
+"""
+
+
+def test_a_controller_of_the_kernel(real: Groups) -> None:
+    """The runtime stands aside, its folder gets the controller, and the kernel takes the limit.
+
+    By a controller that is seldom bound to cgroup v1; cpu, memory and pids are switched on and
+    written to in the same way.
+    """
+    folder = Path(real.place.folder or "")
+    switch = folder.parent / "cgroup.subtree_control"
+    is_on = "hugetlb" in switch.read_text().split()
+    if "hugetlb" not in Path(folder.parent, "cgroup.controllers").read_text().split():
+        pytest.skip("the kernel's cgroup v2 has no controller hugetlb here")
+    if not is_on:
+        try:
+            switch.write_text("+hugetlb")
+        except OSError as exc:
+            pytest.skip(f"{switch} cannot be written: {exc.strerror}")
+    try:
+        if not (folder / "hugetlb.2MB.max").exists():
+            pytest.skip("the controller hugetlb has no pages of 2 MB here")
+        child = subprocess.Popen(
+            [sys.executable, "-c", STANDS_ASIDE, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        Path(folder, "cgroup.procs").write_text(str(child.pid))
+        said, _ = child.communicate("\n", timeout=20)
+        assert json.loads(said) == {
+            "controllers": ["hugetlb"],
+            "own": "runtime",
+            "lost": [],
+            "limit": "4194304",
+            "procs": True,
+        }
+        wait_until(lambda: not (folder / "runtime/cgroup.procs").read_text(), what="its end")
+        (folder / "runtime").rmdir()
+    finally:
+        if not is_on:
+            Path(folder, "cgroup.subtree_control").write_text("-hugetlb")
+            switch.write_text("-hugetlb")
