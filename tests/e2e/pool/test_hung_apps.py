@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.support.harness import Runtime, read_all, read_until, running, write_app
+from tests.support.client import fetch
+from tests.support.harness import Runtime, read_all, read_until, running, wait_until, write_app
 
 TIMEOUT_S = 1.0
 EVERY_S = 0.2  # a client sends or takes a little, more often than the app's timeout is long
@@ -105,6 +106,12 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         yield started
 
 
+def be_ready(runtime: Runtime, path: str) -> None:
+    """Wait until the app has a worker that is not stuck: the start of one may take its timeout."""
+    app = path.split("/")[1]
+    wait_until(lambda: fetch(runtime, f"/{app}/").status == 200, what=f"{app} to serve")
+
+
 @contextmanager
 def dripping(sock: socket.socket, piece: bytes) -> Iterator[None]:
     """Meanwhile the client sends a piece from time to time."""
@@ -154,6 +161,7 @@ def test_a_dripping_body_hides_no_hung_app(
     runtime: Runtime, path: str, framing: bytes, first: bytes, piece: bytes
 ) -> None:
     """The app neither answers nor reads on: 504 at its timeout, and its worker is replaced."""
+    be_ready(runtime, path)
     begun = time.monotonic()
     with runtime.connect() as sock:
         sock.sendall(post(path, framing) + first)
@@ -172,6 +180,7 @@ def test_a_dripping_body_hides_no_hung_app(
 def test_an_app_that_reads_is_not_blamed(runtime: Runtime, path: str, framing: bytes) -> None:
     """It has taken all that came and waits for more: longer than its timeout, to the end."""
     piece = b"x" * 10_000 if framing is LENGTH else b"2710\r\n" + b"x" * 10_000 + b"\r\n"
+    be_ready(runtime, path)
     with runtime.connect() as sock:
         sock.sendall(post(path, framing))
         for _ in range(10):
@@ -185,6 +194,7 @@ def test_an_app_that_reads_is_not_blamed(runtime: Runtime, path: str, framing: b
 @pytest.mark.parametrize("path", ["/fetch/read", "/once/read", "/asgi/read", "/wsgi/read"])
 def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime, path: str) -> None:
     """408 after its own time, which is longer than the app's, and the app is told of nothing."""
+    be_ready(runtime, path)
     with runtime.connect() as sock:
         begun = time.monotonic()
         sock.sendall(post(path, LENGTH) + b"x" * 3000)
@@ -195,6 +205,7 @@ def test_a_client_that_pauses_is_blamed_itself(runtime: Runtime, path: str) -> N
 
 def test_each_wait_for_the_client_starts_the_apps_time_anew(runtime: Runtime) -> None:
     """An app that begins late, and then waits for a client, has its time from the last byte on."""
+    be_ready(runtime, "/fetch/")
     with runtime.connect() as sock:
         sock.sendall(post("/fetch/slow-start", b"Content-Length: 2\r\n") + b"x")
         time.sleep(1.4 * TIMEOUT_S)
@@ -205,6 +216,7 @@ def test_each_wait_for_the_client_starts_the_apps_time_anew(runtime: Runtime) ->
 @pytest.mark.parametrize("path", ["/fetch/little", "/fetch/some"])
 def test_a_client_that_takes_slowly_hides_no_hung_app(runtime: Runtime, path: str) -> None:
     """The app might send more, and does not: its answer is cut at its timeout."""
+    be_ready(runtime, path)
     begun = time.monotonic()
     sock = socket.socket()
     with sock:
@@ -219,6 +231,7 @@ def test_a_client_that_takes_slowly_hides_no_hung_app(runtime: Runtime, path: st
 
 def test_a_client_that_takes_nothing_is_blamed_itself(runtime: Runtime) -> None:
     """The app has sent all it may: the client is cut off at its own time, the app is not late."""
+    be_ready(runtime, "/fetch/")
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         sock.settimeout(15)
