@@ -58,6 +58,8 @@ TOGETHER = """
 """
 
 
+# No others, which take longer to be imported than these tests take.
+PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
 FILES = {"test_it.py": TESTS, "test_broken.py": BROKEN, "test_together.py": TOGETHER}
 
 
@@ -69,7 +71,7 @@ def run(folder: Path, *args: str) -> tuple[int, list[str]]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.suite", "-q", "-p", "no:cacheprovider", *args],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **PLUGINS, "PYTHONPATH": str(ROOT)},
         text=True,
         capture_output=True,
         check=False,
