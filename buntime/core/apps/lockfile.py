@@ -1,7 +1,8 @@
 """Which lock files an app's packages are installed from, and what one must say.
 
-pip's format alone: every tool can write it, and every Python has what reads it. A file that leaves
-a version open is no lock: the app would be another one on each machine, and on each day.
+pip's format first: every tool can write it, and every Python has what reads it. For others see
+`uvlocks`. A file that leaves a version open is no lock: the app would be another one on each
+machine, and on each day.
 
     requirements.lock, else requirements.txt:
         flask==3.0.0 --hash=sha256:...   a version, or `name @ URL`, a URL or a path
@@ -17,11 +18,9 @@ LOCK_NAMES = ("requirements.lock", "requirements.txt")
 
 # What other tools call their lock files, and how these are written in pip's format.
 _EXPORTS = {
-    "uv.lock": "uv export --no-dev --no-emit-project -o requirements.lock",
     "poetry.lock": "poetry export -o requirements.lock",
     "pdm.lock": "pdm export --prod -o requirements.lock",
     "Pipfile.lock": "pipenv requirements --hash > requirements.lock",
-    "pylock.toml": "uv pip compile pyproject.toml --generate-hashes -o requirements.lock",
 }
 FOREIGN_NAMES = tuple(_EXPORTS)
 
@@ -61,8 +60,8 @@ def lacking_lock(names: Collection[str]) -> str:
         if name in names:
             return f"{name} cannot be installed from; write it in pip's format: {command}"
     return (
-        f"there is no lock file; looked for {' and '.join(LOCK_NAMES)}; make one, such as with "
-        "`uv pip compile`, `pip-compile`, or `pip freeze > requirements.lock`"
+        f"there is no lock file; looked for {' and '.join(LOCK_NAMES)}, pylock.toml and uv.lock; "
+        "make one, such as with `uv lock`, `pip-compile`, or `pip freeze > requirements.lock`"
     )
 
 

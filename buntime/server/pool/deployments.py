@@ -92,13 +92,21 @@ class Deployments:
     # Changes
 
     def prepare(self, app: App) -> None:
-        """Start what the app wants to have ready before its first request (`prewarm`)."""
+        """Start what the app wants to have ready before its first request (`prewarm`).
+
+        Where its packages are to be installed, tell already what will keep them from it.
+        """
         before = self.served.get(app.key)
-        is_new = before is None or before.app is not app
-        if app.manifest.prewarm and not app.is_static and is_new:
+        if app.is_static or (before is not None and before.app is app):
+            return
+        if app.manifest.prewarm:
             self._loop.run_blocking(
                 lambda: self._interpreters.find(app),
                 lambda found: self._prepared(app, before, found),
+            )
+        elif app.manifest.auto_install:
+            self._loop.run_blocking(
+                lambda: self._interpreters.inspect(app), lambda fault: self._inspected(app, fault)
             )
 
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
@@ -271,9 +279,14 @@ class Deployments:
             if self.served.get(app.key) is before:  # else a request has come first
                 self.serve(app, found)
         else:
-            self._log.error(
-                "app.start_failed", "app cannot be started", app=app.key, error=str(found)
-            )
+            self._tell_of_fault(app, found)
+
+    def _inspected(self, app: App, fault: BaseException | None) -> None:
+        if fault is not None:
+            self._tell_of_fault(app, fault)
+
+    def _tell_of_fault(self, app: App, fault: BaseException) -> None:
+        self._log.error("app.start_failed", "app cannot be started", app=app.key, error=str(fault))
 
 
 def _join(state: AppState, replaced: AppState) -> None:

@@ -33,7 +33,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,33 +42,24 @@ from typing import NamedTuple
 
 from buntime.confine import NotConfined
 from buntime.core.apps.app import App
-from buntime.core.apps.lockfile import LOCK_NAMES, BadLock, has_hashes, lacking_lock
+from buntime.core.apps.lockfile import BadLock
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
-from buntime.core.values.units import format_size
 from buntime.server.defence.ownthread import confined
-from buntime.server.defence.regularfile import read_regular
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
+from buntime.server.pythons.locks import Base, Signature, find_lock, is_same, read_lock
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
+
+__all__ = ["Base", "Installer", "Owner"]
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
 _RETRY_S = 60.0
 _POLL_S = 0.1
 _KEPT = 2  # earlier environments, which workers may still run from
 
-_LOCK_MAX_BYTES = 4 << 20  # a thousand packages with forty hashes each take three megabytes
-
 _COMPLETE = "complete"
 _OURS = re.compile(r"\.venv-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True)
-class Base:
-    """The Python to make an environment with. `version` as in "3.11.7"."""
-
-    executable: str
-    version: str
 
 
 class Owner(NamedTuple):
@@ -97,10 +87,6 @@ class _Failure:
     folder: Path
     reason: str
     at: float
-
-
-# Path, device, inode, size and time of a lock file; another one says that it may have changed.
-_Signature = tuple[str, int, int, int, int]
 
 
 class Installer:
@@ -134,7 +120,7 @@ class Installer:
             return None
         plan = known.plan
         try:
-            if known.signature != _find_lock(app.dir):
+            if known.signature != find_lock(app):
                 return None
             if plan.is_done():
                 return plan.recipe.executable
@@ -171,33 +157,26 @@ class Installer:
         """End what is being installed, soon; nothing will be any more."""
         self._closed.set()
 
-    def _make_plan(self, app: App, base: Base, home: Path, workshop: Workshop) -> _Plan:
-        if getattr(sys, "frozen", False) and base.executable == sys.executable:
-            raise InstallFailed(
-                "this build of buntime has no Python to make an environment with; "
-                "name one as `python` in the manifest, or as RUNTIME_PYTHON"
-            )
-        signature = _find_lock(app.dir)
-        if signature is None:
-            raise BadLock(lacking_lock(os.listdir(app.dir)))
-        path = Path(signature[0])
-        lock = read_regular(path, _LOCK_MAX_BYTES).data
-        if len(lock) > _LOCK_MAX_BYTES:
-            raise BadLock(f"{path.name}: is larger than {format_size(_LOCK_MAX_BYTES)}")
+    def inspect(self, app: App, python: str, user: Identity | None = None) -> None:
+        """Raise ManifestError for what is wrong before anything is installed: at the start."""
         try:
-            checks_hashes = has_hashes(lock)
-        except BadLock as exc:
-            raise BadLock(f"{path.name}: {exc}") from exc
+            run_as(user, lambda: read_lock(app, Base(python, ""), self._environ))
+        except (BadLock, CannotBecome, InstallFailed, OSError) as exc:
+            raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, app.dir)}") from exc
+
+    def _make_plan(self, app: App, base: Base, home: Path, workshop: Workshop) -> _Plan:
+        lock = read_lock(app, base, self._environ)
         recipe = Recipe(
-            folder=home / f".venv-{_digest(lock, base)}",
+            folder=home / f".venv-{_digest(lock.text, base)}",
             python=base.executable,
-            lock_name=path.name,
-            checks_hashes=checks_hashes,
+            lock_name=lock.path.name,
+            checks_hashes=lock.has_hashes,
+            uv=lock.uv,
             working_dir=app.dir,
             workshop=workshop,
         )
-        plan = _Plan(app, recipe, lock, home)
-        self._plans[app.dir] = _MadePlan(base, workshop.user, signature, plan)
+        plan = _Plan(app, recipe, lock.text, home)
+        self._plans[app.dir] = _MadePlan(base, workshop.user, lock.signature, plan)
         return plan
 
     def _finish(self, plan: _Plan) -> None:
@@ -227,6 +206,8 @@ class Installer:
                 recipe, environ=self._environ, limit_s=self._limit_s, cancelled=self._closed
             ),
         )
+        if recipe.uv is not None and not is_same(recipe.uv.lock, plan.lock):
+            raise InstallFailed(f"{recipe.lock_name} has changed meanwhile; it is tried again")
         (recipe.folder / _COMPLETE).touch()
         seconds = round(time.monotonic() - started, 1)
         self._tell("packages.installed", "installed the app's packages", **what, seconds=seconds)
@@ -278,7 +259,7 @@ class _MadePlan(NamedTuple):
 
     base: Base
     user: Identity | None
-    signature: _Signature
+    signature: Signature
     plan: _Plan
 
 
@@ -296,18 +277,6 @@ def _open_lock(path: Path) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return descriptor
-
-
-def _find_lock(folder: Path) -> _Signature | None:
-    """The app's lock file, None if there is none."""
-    for name in LOCK_NAMES:
-        path = folder / name
-        try:
-            state = path.stat()
-        except FileNotFoundError:
-            continue
-        return str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
-    return None
 
 
 def _digest(lock: bytes, base: Base) -> str:

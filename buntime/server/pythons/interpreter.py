@@ -119,6 +119,16 @@ class Interpreters:
         )
         return chosen._replace(user=found)
 
+    def inspect(self, app: App) -> None:
+        """Raise ManifestError for what would keep the app's packages from being installed.
+
+        Runs nothing, and installs nothing.
+        """
+        user = self._users.identify(app)
+        chosen = self._choose(app)
+        executable = self.default.executable if chosen is None else chosen
+        self._get_installer().inspect(app, executable, user)
+
     def close(self) -> None:
         """Have installations and looks at interpreters end soon."""
         self._closed.set()
@@ -130,17 +140,23 @@ class Interpreters:
     ) -> str | None:
         """The Python with the app's packages; None where it is not there and nobody `waits`."""
         # Half as long as a bare interpreter takes to start, and few apps want it.
-        from buntime.server.pythons.installer import Base, Installer, Owner
+        from buntime.server.pythons.installer import Base, Owner
+
+        base = Base(chosen.executable, chosen.version)
+        if not waits:
+            return self._get_installer().installed(app, base, user)
+        owner = None if user is None else Owner(user, self._users.environments(app, user))
+        return self._get_installer().ensure(app, base, owner)
+
+    def _get_installer(self) -> "Installer":
+        # As above.
+        from buntime.server.pythons.installer import Installer
 
         if self._installer is None:
             self._installer = Installer(
                 environ=self._environ, tell=self._tell, confinement=self._confinement
             )
-        base = Base(chosen.executable, chosen.version)
-        if not waits:
-            return self._installer.installed(app, base, user)
-        owner = None if user is None else Owner(user, self._users.environments(app, user))
-        return self._installer.ensure(app, base, owner)
+        return self._installer
 
     def _known_at(
         self, executable: str | None, app: App, user: Identity | None, *, is_own: bool = False

@@ -1,4 +1,4 @@
-"""Makes a virtual environment and installs packages into it, by a Python's own venv and pip.
+"""Makes a virtual environment and installs packages into it, by a Python's own venv and pip, or uv.
 
 The environment is made without pip, and the other Python's pip installs into it: on CPython 3.11
 venv takes 0.1 s without pip and 9 s with it. A Python that has no such pip may have ensurepip.
@@ -9,8 +9,8 @@ code.
 
 All of it is done by a thread in the app's sandbox, see `Installer`.
 
-venv and pip run below _GUARD, which ends them, with all that they started, when its stdin closes:
-that is when this process dies, however it dies.
+venv, pip and uv run below _GUARD, which ends them, with all that they started, when its stdin
+closes: that is when this process dies, however it dies.
 """
 
 import json
@@ -28,6 +28,7 @@ from buntime.core.apps.environment import is_blocked
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import options_of
 from buntime.server.pythons.inquiry import ask
+from buntime.server.pythons.uv import UvSource, uv_commands, uv_variables
 
 _POLL_S = 0.05
 _TOOLS_TIMEOUT_S = 10.0  # as for the first look at an interpreter
@@ -53,14 +54,17 @@ _ADVICE = (
 )
 
 _GUARD = """
-import os, runpy, signal, sys, threading
+import os, signal, sys, threading
 def watch():
     os.read(0, 1)
     os.killpg(0, signal.SIGKILL)
 threading.Thread(target=watch, daemon=True).start()
 del sys.argv[0]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+_RUN = {  # a program, or a module
+    False: 'import runpy; runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)',
+    True: "import subprocess; sys.exit(subprocess.call(sys.argv) != 0)",
+}
 
 _TOOLS = """
 import json
@@ -87,6 +91,7 @@ class Recipe:
     python: str  # that makes it
     lock_name: str
     checks_hashes: bool
+    uv: UvSource | None  # where pip does not install it
     working_dir: Path  # that paths in the lock file count from
     workshop: Workshop  # by whom and where it is made
 
@@ -105,8 +110,9 @@ class Recipe:
 class _Step:
     """A Python module to run, and what to say if that fails."""
 
-    command: tuple[str, ...]  # interpreter, module, arguments
+    command: tuple[str, ...]  # interpreter, module, arguments; interpreter, program, arguments
     failure: str
+    is_program: bool = False
 
 
 def make_environment(
@@ -118,6 +124,8 @@ def make_environment(
     InstallFailed, and OSError where the folder cannot be written.
     """
     env = install_environment(environ, recipe.workshop)
+    if recipe.uv is not None:
+        env |= uv_variables(environ, recipe.workshop.scratch)
     steps = _steps(recipe, _find_tools(recipe, env, cancelled))
     deadline = time.monotonic() + limit_s
     with recipe.output.open("wb") as output:
@@ -182,10 +190,12 @@ def _find_tools(recipe: Recipe, env: Mapping[str, str], cancelled: Event) -> _To
         raise InstallFailed(f"{python} cannot be checked for venv and pip: {exc}") from exc
 
 
-def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, _Step]:
+def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, ...]:
     python = recipe.python
     if not tools.venv:
         raise InstallFailed(f"{python} has no venv to make an environment with; {_ADVICE}")
+    if recipe.uv is not None:
+        return _steps_with_uv(recipe, recipe.uv)
     options: tuple[str, ...] = ()
     pip: tuple[str, ...] = (recipe.executable, "pip")
     if _knows_python_option(tools.pip):
@@ -197,16 +207,26 @@ def _steps(recipe: Recipe, tools: _Tools) -> tuple[_Step, _Step]:
     lock = str(recipe.folder / recipe.lock_name)
     hashes = ("--require-hashes",) if recipe.checks_hashes else ()
     return (
-        _Step(
-            (python, "venv", *options, str(recipe.folder)),
-            f"{python} cannot make an environment",
-        ),
+        _make(recipe, *options),
         _Step(
             (*pip, "install", *_PIP_OPTIONS.split(), *hashes, "--requirement", lock),
             f"pip cannot install {recipe.lock_name}; "
             "correct that file, or check the network and pip's settings",
         ),
     )
+
+
+def _steps_with_uv(recipe: Recipe, source: UvSource) -> tuple[_Step, ...]:
+    failure = f"uv cannot install {recipe.lock_name}; lock anew, or check the network"
+    commands = uv_commands(source, recipe.folder, recipe.executable)
+    run = [_Step((recipe.python, *each), failure, is_program=True) for each in commands]
+    return (_make(recipe, "--without-pip"), *run)
+
+
+def _make(recipe: Recipe, *options: str) -> _Step:
+    python = recipe.python
+    command = (python, "venv", *options, str(recipe.folder))
+    return _Step(command, f"{python} cannot make an environment")
 
 
 def _knows_python_option(version: str) -> bool:
@@ -229,7 +249,7 @@ def _run(
     """Run to the end; gives what to say of a failure, or nothing."""
     python, *arguments = step.command
     with subprocess.Popen(
-        [python, "-I", "-X", "utf8", "-c", _GUARD, *arguments],
+        [python, "-I", "-X", "utf8", "-c", _GUARD + _RUN[step.is_program], *arguments],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -253,7 +273,8 @@ def _tail(output: Path) -> str:
         file.seek(max(0, output.stat().st_size - _TAIL_BYTES))
         text = file.read().decode("utf-8", "replace")
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    first = next((i for i, line in enumerate(lines) if line.startswith("ERROR:")), -_TAIL_LINES)
+    errors = ("ERROR:", "error:")  # of pip, of uv
+    first = next((i for i, line in enumerate(lines) if line.startswith(errors)), -_TAIL_LINES)
     return "".join(_indented(lines[first:][:_TAIL_LINES])) or " nothing"
 
 

@@ -71,6 +71,11 @@ class Around:
     def home(self) -> str:
         return self._environ.get("HOME", "/")
 
+    @property
+    def path(self) -> str:
+        """Where the runtime looks for programs."""
+        return self._environ.get("PATH", os.defpath)
+
     def named_by(self, variables: Iterable[str]) -> list[str]:
         """The paths that variables of the runtime's environment tell."""
         return [path for name in variables if (path := self._environ.get(name, "")).startswith("/")]

@@ -13,6 +13,7 @@ from buntime.core.sandbox.order import at_start, make_order
 from buntime.core.sandbox.plan import AppPaths, plan
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import Identity
+from buntime.server.pythons.uv import find_uv
 from buntime.server.sandbox.around import Around, prefixes, python_roots, wanted
 from buntime.server.sandbox.listing import Listing, existing
 from buntime.server.sandbox.scratch import Scratch
@@ -60,7 +61,7 @@ class Starts:
             versions=tuple(self._around.versions(app.name, listing)),
             kept=tuple(filter(None, (os.path.realpath(home), scratch))),
             wanted=(),
-            python=tuple(map(os.path.realpath, prefixes(python))),
+            python=tuple(map(os.path.realpath, (*prefixes(python), *self._uv()))),
             read=existing((*self._pip_paths(user), *wanted(app))),
             is_built=True,
         )
@@ -79,6 +80,10 @@ class Starts:
 
     def _is_confined(self, app: App) -> bool:
         return self._kernel.is_fit and app.manifest.sandbox != "off"
+
+    def _uv(self) -> Iterable[str]:
+        found = find_uv({"PATH": self._around.path})
+        return () if found is None else (found,)
 
     def _pip_paths(self, user: Identity | None) -> Iterable[str]:
         home = self._around.home if user is None else user.home

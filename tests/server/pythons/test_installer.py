@@ -322,8 +322,8 @@ def test_no_lock(app: App, fake: Fake) -> None:
     (app.dir / "requirements.lock").unlink()
     with pytest.raises(ManifestError, match=r"buntime\.yaml: autoInstall: there is no lock file"):
         make_installer().ensure(app, fake.base)
-    (app.dir / "uv.lock").touch()
-    with pytest.raises(ManifestError, match=r"uv\.lock cannot be installed from; .* uv export"):
+    (app.dir / "poetry.lock").touch()
+    with pytest.raises(ManifestError, match=r"poetry\.lock cannot be installed .* poetry export"):
         make_installer().ensure(app, fake.base)
 
 

@@ -1,0 +1,69 @@
+"""Finds uv, and says how it is run to install what a lock file names.
+
+What its lock says is first written as a pylock.toml, which keeps indexes, files and hashes as they
+are locked, and then installed from that. Wheels alone are installed; a file whose hash is another
+one is refused by uv itself.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buntime.core.apps.uvlocks import PYLOCK, UvLock
+
+_COMMON = "--no-progress --color never --no-python-downloads".split()
+# Of its own variables those that tell where packages come from.
+_PASSED = frozenset(
+    "UV_DEFAULT_INDEX UV_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_OFFLINE "
+    "UV_NATIVE_TLS UV_SYSTEM_CERTS UV_HTTP_TIMEOUT UV_INSECURE_HOST".split()
+)
+
+
+@dataclass(frozen=True)
+class UvSource:
+    """What uv installs from: `lock` is the file in the app's folder."""
+
+    program: str
+    kind: UvLock
+    lock: Path
+
+
+def find_uv(environ: Mapping[str, str]) -> str | None:
+    """The path of uv: on the PATH, else beside the Python that runs this."""
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in (*folders, os.path.dirname(sys.executable)):
+        path = os.path.join(folder, "uv")
+        # A relative folder would be another one in the app's.
+        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def uv_commands(source: UvSource, folder: Path, python: str) -> list[tuple[str, ...]]:
+    """The commands that install into the environment in `folder`, whose Python is `python`."""
+    uv, lock = source.program, source.lock
+    if source.kind is UvLock.PYLOCK:
+        return [_sync(uv, python, lock)]
+    what: tuple[str, ...] = ("--script", str(lock.with_suffix("")))
+    if source.kind is UvLock.PROJECT:
+        what = ("--project", str(lock.parent), "--no-default-groups", "--no-emit-project")
+        what = (*what, "--no-emit-workspace")
+    made = folder / PYLOCK
+    output = ("--format", PYLOCK, "--output-file", str(made), "--quiet")
+    export = (uv, "export", *_COMMON, "--frozen", "--offline", "--python", python, *what, *output)
+    return [export, _sync(uv, python, made)]
+
+
+def uv_variables(environ: Mapping[str, str], scratch: str | None) -> dict[str, str]:
+    """The variables that uv gets beside those of pip; in a sandbox it has a cache of the app's."""
+    passed = {name: value for name, value in environ.items() if name in _PASSED}
+    passed |= {"UV_LINK_MODE": "copy", "UV_PYTHON_DOWNLOADS": "never"}
+    return passed | ({"UV_CACHE_DIR": f"{scratch}/uv"} if scratch is not None else {})
+
+
+def _sync(uv: str, python: str, pylock: Path) -> tuple[str, ...]:
+    # Without settings of the app's project, which could have it install elsewhere.
+    options = ("--no-config", "--python", python, "--no-build", "--preview-features", "pylock")
+    return (uv, "pip", "sync", *_COMMON, *options, str(pylock))
