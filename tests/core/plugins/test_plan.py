@@ -108,6 +108,14 @@ def test_a_path_with_two_readings_fits_all() -> None:
     assert not asked(plan, path="/x")
 
 
+def test_the_base_of_a_plugin_at_an_apps_host() -> None:
+    """There it is a path like others, which must not be a way round the plugin's hook."""
+    plan = plan_of(standing("r", stage="route", base="/r"))
+    for path in ("/r", "/r/x"):
+        assert plan.route(method="GET", path=path, host="a") == ()
+        assert names(plan.route(method="GET", path=path, host="a", has_bases=False)) == ["r"]
+
+
 def test_public_routes() -> None:
     """Stage access is not asked about them unless it says so; all others are."""
     plan = plan_of(
