@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.core.apps.manifestkeys import Key
+from buntime.core.apps.key import Key
 from buntime.core.plugins.manifest import PLUGIN_KEYS, STAGES, parse_plugin_manifest
 from buntime.plugin import Continue
 from buntime.worker.plugin import HOOKS

@@ -34,6 +34,7 @@ from buntime.server.steps import (
     AppStep,
     access_step,
     cookie_step,
+    mounts_step,
     page_step,
     pool_step,
     size_step,
@@ -86,6 +87,7 @@ class Pipeline:
             lambda app: cookie_step(app, self._plugins.cookies),
             lambda app: page_step(self._site(app), recheck_s=recheck_s),
             lambda app: static_step(app, recheck_s=recheck_s),
+            lambda app: mounts_step(app, recheck_s=recheck_s),
             lambda _: submit,
         )
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()

@@ -12,6 +12,8 @@ from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
 from buntime.core.apps.app import App, app_key
+from buntime.core.apps.fileheaders import HeaderRules
+from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
 from buntime.core.http1.window import body_too_large
@@ -22,7 +24,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
-from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
+from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
 
 AppStep = Callable[[Exchange, App, Target], bool]
 """Answers the request, or hands it to who does, and returns True; or passes it on.
@@ -67,21 +69,53 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
         app.injects_base,
         private=is_private,
         code=app.manifest.entrypoint is not None,
+        rules=Rules(app.manifest.spa, HeaderRules(app.manifest.file_headers)),
         recheck_s=recheck_s,
     )
 
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
-        head, rest = exchange.head, target.rest
-        headers, base, now = exchange.headers, exchange.base, exchange.now
-        answer = site.answer(head.method, rest, headers, base, now, query=head.query)
-        body = answer.body
-        if isinstance(body, bytes):
-            exchange.respond(answer.status, answer.headers, body)
-        else:
-            _send_parts(exchange, answer, body if isinstance(body, list) else [body])
+        _answer_by(site, exchange, target.rest, exchange.base)
         return True
 
     return answer_static
+
+
+def mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
+    """Answers from the folders of a Python app that its manifest names (`static`)."""
+    if app.is_static or not app.manifest.mounts:
+        return None
+    rules = app.manifest.file_headers
+    sites = {
+        prefix: StaticSite(
+            str(app.dir),
+            f"{folder}/index.html",
+            inject_base=False,
+            private=app.manifest.visibility != "public",
+            code=False,
+            rules=Rules(spa=False, headers=HeaderRules(rules, below=prefix)),
+            recheck_s=recheck_s,
+        )
+        for prefix, folder in app.manifest.mounts
+    }
+
+    def answer_file(exchange: Exchange, _: App, target: Target) -> bool:
+        found = mounted_at(target.rest, sites)
+        if found is None:
+            return False
+        _answer_by(sites[found.prefix], exchange, found.rest, exchange.base + found.prefix)
+        return True
+
+    return answer_file
+
+
+def _answer_by(site: StaticSite, exchange: Exchange, rest: str, base: str) -> None:
+    head, headers = exchange.head, exchange.headers
+    answer = site.answer(head.method, rest, headers, base, exchange.now, query=head.query)
+    body = answer.body
+    if isinstance(body, bytes):
+        exchange.respond(answer.status, answer.headers, body)
+    else:
+        _send_parts(exchange, answer, body if isinstance(body, list) else [body])
 
 
 def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:

@@ -174,6 +174,17 @@ def test_what_a_site_publishes(tmp_path: Path) -> None:
     assert "both index.html and app.py are here" in done.stdout
 
 
+def test_a_site_that_was_built_for_another_place(tmp_path: Path) -> None:
+    """Links that leave the app's base are warned of, unless it has a host of its own."""
+    page = '<script type="module" src="/assets/index-4sK3.js"></script>'
+    write_app(tmp_path / "apps/site", {"index.html": page})
+    write_app(tmp_path / "apps/hosted", {"index.html": page}, hosts=["site.example.com"])
+    done = run("check", "apps", cwd=tmp_path)
+    assert done.returncode == 0
+    (warning,) = [line for line in done.stdout.splitlines() if "WARNING" in line]
+    assert warning.startswith("site: WARNING: the page asks for /assets/index-4sK3.js, which is")
+
+
 def test_an_app_with_data(tmp_path: Path) -> None:
     """It is given an empty folder, which goes after the check; what it has kept is not touched."""
     code = """

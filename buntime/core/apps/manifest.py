@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from buntime.core.apps.credentials import credentials
+from buntime.core.apps.fileheaders import FileHeaders
 from buntime.core.apps.hosts import parse_hosts
-from buntime.core.apps.manifestkeys import KEYS, Key
+from buntime.core.apps.key import Key
+from buntime.core.apps.manifestkeys import KEYS
 from buntime.core.apps.manifestvalues import Routes, Workers
+from buntime.core.apps.mounts import Mounts
 from buntime.core.errors import ManifestError
 from buntime.core.sandbox.plan import Level
 from buntime.core.values.units import BadValue, format_duration, format_size
@@ -78,6 +81,9 @@ class Manifest:
     hosts: tuple[str, ...]  # as IDNA has them, "*." before some
     uses: tuple[str, ...]  # services
     watch: tuple[str, ...]  # patterns of files
+    spa: bool | None
+    file_headers: FileHeaders
+    mounts: Mounts
 
 
 def parse_manifest(

@@ -2,10 +2,9 @@
 test are made from it.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
+from buntime.core.apps.filekeys import FILE_KEYS
 from buntime.core.apps.hosts import parse_hosts
+from buntime.core.apps.key import Key
 from buntime.core.apps.manifestvalues import (
     entrypoint,
     folders_below,
@@ -23,7 +22,6 @@ from buntime.core.apps.manifestvalues import (
     workers,
 )
 from buntime.core.values.kinds import (
-    Parser,
     duration,
     one_of,
     size,
@@ -31,25 +29,6 @@ from buntime.core.values.kinds import (
     whole_number,
     yes_or_no,
 )
-
-
-class Key(NamedTuple):
-    """One row of the table. `default` is what one would write in the file, None for nothing."""
-
-    name: str
-    field: str
-    kind: str  # in words
-    parse: Parser
-    default: object
-    meaning: str
-    default_words: str = ""  # where the value says little
-    dump: Callable[[Any], object] = lambda value: value  # to JSON, for the worker
-    is_verbatim: bool = False  # scalars stay as they are written: 3.10 is no 3.1
-
-    @property
-    def default_text(self) -> str:
-        return self.default_words or str(self.default)
-
 
 _COUNT = whole_number(1)
 
@@ -369,4 +348,5 @@ KEYS = (
         "none",
         dump=list,
     ),
+    *FILE_KEYS,
 )

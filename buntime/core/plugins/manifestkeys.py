@@ -6,8 +6,8 @@ The parser, the docs and their test are made from it.
 import re
 from collections.abc import Iterable
 
+from buntime.core.apps.key import Key
 from buntime.core.apps.manifestkeys import KEYS as APP_KEYS
-from buntime.core.apps.manifestkeys import Key
 from buntime.core.apps.manifestvalues import file_below, routes
 from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import LATEST, is_version

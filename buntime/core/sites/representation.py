@@ -42,11 +42,13 @@ def describe(
     modified_s: int | None,
     cache_control: str,
     varies: bool = False,
+    more: Fields = (),
 ) -> Representation:
     """A representation with its headers built once.
 
     `etag` is strong and quoted, `modified_s` seconds since 1970 (None: tell no date), `coding`
-    "br", "gzip" or "". `varies` tells that the same path has other codings too.
+    "br", "gzip" or "". `varies` tells that the same path has other codings too. `more` are fields
+    that somebody wants beside these, or in their place; names in lower case.
     """
     validators = Validators(etag, modified_s, "" if modified_s is None else http_date(modified_s))
     fields = [
@@ -60,7 +62,8 @@ def describe(
         ("accept-ranges", "bytes"),
         ("x-content-type-options", "nosniff"),
     ]
-    headers = tuple((name, value) for name, value in fields if value)
+    said = {name: value for name, value in fields if value} | dict(more)
+    headers = tuple(said.items())
     unchanged = tuple(field for field in headers if field[0] in _OF_304)
     return Representation(size, content_type, coding, validators, headers, unchanged)
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from buntime.core.apps.app import App
+from buntime.core.sites.absolutelinks import absolute_links
 from buntime.core.sites.publishing import is_doubtful, is_hidden, is_published
+from buntime.server.defence.regularfile import read_regular
+from buntime.server.sites.sitefile import PAGE_MAX_BYTES
 
 _FILES_MAX = 20_000  # a second's walk; who publishes more knows
 
@@ -16,6 +19,7 @@ class Published(NamedTuple):
 
     files: int
     doubtful: tuple[str, ...]
+    absolute: tuple[str, ...] = ()  # links of the entrypoint that leave the app's base
 
 
 def list_published(app: App) -> Published:
@@ -37,7 +41,17 @@ def list_published(app: App) -> Published:
             files += 1
             if is_doubtful(path.name):
                 doubtful.append(shown.as_posix())
-    return Published(files, tuple(sorted(doubtful)))
+    return Published(files, tuple(sorted(doubtful)), _absolute(app))
+
+
+def _absolute(app: App) -> tuple[str, ...]:
+    if app.manifest.hosts:  # where it is at "/"
+        return ()
+    try:
+        page, _ = read_regular(app.dir / app.entrypoint, PAGE_MAX_BYTES)
+    except OSError:
+        return ()
+    return absolute_links(page, f"/{app.name}")
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from buntime.core.access.paths import inner_path
+from buntime.core.apps.fileheaders import NO_RULES, HeaderRules
 from buntime.core.errors import ManifestError, ServerFault
+from buntime.core.http1.negotiation import accepts_html
 from buntime.core.sites.ranges import Span
 from buntime.core.sites.representation import multipart, plan, single_part_headers
 from buntime.core.sites.sitepath import (
@@ -43,6 +45,9 @@ _MISSING_MAX_CHARS = 256  # what is longer is looked for each time: nobody asks 
 # How often a file may change between being looked at and being opened, until we give up.
 _ATTEMPTS = 3
 _FOLDER_INDEX = "index.html"
+_MISSING = "/404.html"
+# What a 404 does not say of its page: it is no answer to a condition or for a range.
+_OF_A_FILE = frozenset(("etag", "last-modified", "accept-ranges"))
 
 
 class FilePart(NamedTuple):
@@ -78,16 +83,27 @@ class StaticAnswer:
             os.close(fd)
 
 
+class Rules(NamedTuple):
+    """What a manifest says of files."""
+
+    spa: bool | None = None  # the entrypoint answers for pages that are not there; None: unless
+    # there is a 404.html
+    headers: HeaderRules = NO_RULES  # that go with them
+
+
+_BY_DEFAULT = Rules()
+
+
 class StaticSite:
     """The files around an entrypoint, served below a mount.
 
     `folder` is the app's folder, and nothing outside of it is served, by whatever link. `index`
     is the entrypoint in it: with "dist/index.html" the site is what lies in dist/. The entrypoint
-    answers for "/" and for navigations to paths without a file; it alone gets a `<base href>`,
-    since the links of any other page are relative to where that page is. `private` keeps
-    answers out of shared caches (a site that needs a key). `code`: Python's files are published
-    as well, see core/sites/publishing.py. `recheck_s` is how long a file may be out of date; 0
-    compares each time. Raises ManifestError for an `index` outside the folder.
+    answers for "/" and for navigations to paths without a file; it and a 404.html alone get a
+    `<base href>`, since the links of any other page are relative to where that page is. `private`
+    keeps answers out of shared caches (a site that needs a key). `code`: Python's files are
+    published as well, see core/sites/publishing.py. `recheck_s` is how long a file may be out of
+    date; 0 compares each time. Raises ManifestError for an `index` outside the folder.
     """
 
     def __init__(
@@ -98,6 +114,7 @@ class StaticSite:
         *,
         private: bool = False,
         code: bool = True,
+        rules: Rules = _BY_DEFAULT,
         recheck_s: float = 1.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -113,6 +130,7 @@ class StaticSite:
         self._inject_base = inject_base
         self._private = private
         self._code = code
+        self._rules = rules
         self._recheck_s = recheck_s
         self._wall_clock = wall_clock
         # The decoded path of a file ("/docs/index.html", never "/docs/") -> what is known of it.
@@ -152,6 +170,8 @@ class StaticSite:
             if not path or self._is_bare_folder(target, now_s):
                 return _moved(folder_location(base, target, query))
             key, file = self._resolve(target, asked, now_s)
+            if file is None:
+                return self._answer_missing(method, asked, base, now_s)
         return self._send(method, asked, key, file, base)
 
     def forget(self) -> None:
@@ -172,16 +192,28 @@ class StaticSite:
             return False
         return self._find(f"{target.key}/{_FOLDER_INDEX}", now_s) is not None
 
-    def _resolve(self, target: SitePath, asked: Asked, now_s: float) -> tuple[str, SiteFile]:
+    def _resolve(self, target: SitePath, asked: Asked, now_s: float) -> tuple[str, SiteFile | None]:
         """The file that answers, with its key: the one asked for, or the entrypoint."""
         key = self._key(target.key)
         file = self._find(key, now_s)
         if file is None and is_navigation(asked, target):
-            key = self._key("/")
-            file = self._find(key, now_s)
-        if file is None:
-            raise not_found()
+            spa = (
+                self._find(_MISSING, now_s) is None if self._rules.spa is None else self._rules.spa
+            )
+            if spa or not target.segments:
+                key = self._key("/")
+                file = self._find(key, now_s)
         return key, file
+
+    def _answer_missing(self, method: str, asked: Asked, base: str, now_s: float) -> StaticAnswer:
+        """The site's own page for that, for whoever takes a page. Raises ClientFault (404)."""
+        page = self._find(_MISSING, now_s) if accepts_html(asked.accept) else None
+        if page is None:
+            raise not_found()
+        answer = self._send(method, asked._replace(conditions={}), _MISSING, page, base)
+        answer.status = 404
+        answer.headers = [field for field in answer.headers if field[0] not in _OF_A_FILE]
+        return answer
 
     def _known(self, key: str, now_s: float) -> SiteFile | None:
         """The file as it is kept, if it was compared to the disk lately or is still the same."""
@@ -217,9 +249,11 @@ class StaticSite:
 
     def _load(self, key: str) -> SiteFile | None:
         segments = (*self._above, *(segment.encode() for segment in key[1:].split("/")))
-        inject_base = self._inject_base and key == self._key("/")
+        # Both answer for paths of any depth.
+        inject_base = self._inject_base and key in (self._key("/"), _MISSING)
         site = tuple(os.fsdecode(segment) for segment in self._above)
-        policy = Policy(self._private, self._wall_clock(), site, self._code)
+        more = self._rules.headers.of(key)
+        policy = Policy(self._private, self._wall_clock(), site, self._code, more)
         return load(self._folder, segments, policy, inject_base=inject_base)
 
     def _reload(self, key: str, stale: SiteFile) -> SiteFile:

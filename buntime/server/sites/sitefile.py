@@ -14,7 +14,7 @@ from buntime.core.sites.basehref import base_tag, insertion_point
 from buntime.core.sites.cachecontrol import cache_control
 from buntime.core.sites.mediatypes import HTML, content_type
 from buntime.core.sites.publishing import is_published
-from buntime.core.sites.representation import Representation, describe
+from buntime.core.sites.representation import Fields, Representation, describe
 from buntime.server.sites.confined import open_inside, unavailable
 
 # Up to here a file's bytes are kept: one send from memory costs less than open and sendfile.
@@ -49,6 +49,7 @@ class Policy(NamedTuple):
     wall_s: float
     site: tuple[str, ...] = ()
     code: bool = True
+    more: Fields = ()  # header fields beside those that follow from the file
 
 
 class _Page(NamedTuple):
@@ -57,6 +58,7 @@ class _Page(NamedTuple):
     data: bytes
     place: int
     cache_control: str
+    more: Fields
 
 
 class _Read(NamedTuple):
@@ -115,6 +117,7 @@ class SiteFile:
             etag=_etag_of(body, ""),
             modified_s=plain.representation.validators.modified_s,
             cache_control=page.cache_control,
+            more=page.more,
         )
         if len(self._bases) >= _BASES_MAX:
             del self._bases[next(iter(self._bases))]
@@ -147,7 +150,7 @@ def load(
     page = None
     if inject_base and found.data is not None:
         place = insertion_point(found.data)
-        page = None if place is None else _Page(found.data, place, caching)
+        page = None if place is None else _Page(found.data, place, caching, policy.more)
     sources = {"": found}
     if page is None:
         codings = {coding for coding, each in paths.items() if watched[each]}
@@ -196,6 +199,7 @@ def _form(
         modified_s=modified_s if 0 <= modified_s <= policy.wall_s else None,
         cache_control=caching,
         varies=varies,
+        more=policy.more,
     )
     return Form(made, data, source.segments, signature_of(state))
 

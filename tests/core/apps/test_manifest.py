@@ -73,6 +73,9 @@ def test_the_defaults() -> None:
         hosts=(),
         uses=(),
         watch=(),
+        spa=None,
+        file_headers=(),
+        mounts=(),
     )
     assert default_manifest(10 * MB) == expected
 
@@ -131,6 +134,9 @@ def test_all_keys() -> None:
         cookiePath: as-is
         uses: [kv, mail, kv]
         watch: [rates.json, "!uploads/**", rates.json]
+        spa: false
+        headers: {"/**": {X-Number: 1.10}}
+        static: {/static: staticfiles/}
         hosts: [Shop.example.com, "*.example.com"]
     """)
     assert warnings == ()
@@ -169,6 +175,9 @@ def test_all_keys() -> None:
         hosts=("shop.example.com", "*.example.com"),
         uses=("kv", "mail"),
         watch=("rates.json", "!uploads/**"),
+        spa=False,
+        file_headers=(("/**", (("x-number", "1.10"),)),),
+        mounts=(("/static", "staticfiles"),),
     )
 
 

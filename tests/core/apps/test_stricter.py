@@ -41,6 +41,9 @@ OTHERS: dict[str, Any] = {
     "injectBase": True,
     "stripBase": True,
     "watch": ("rates.json",),
+    "spa": False,
+    "headers": (("/**", (("x-frame-options", "DENY"),)),),
+    "static": (("/static", "staticfiles"),),
 }
 
 

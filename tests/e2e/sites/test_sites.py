@@ -25,6 +25,11 @@ from tests.support.rawclient import Cut, RawClient, client_of, request
 MB = 1024 * 1024
 PAGE = "<!doctype html><html><head><title>x</title></head><body>page</body></html>"
 SCRIPT = "run();\n" * 100
+ECHO = """
+from buntime import Response
+def fetch(request):
+    return Response(f"app {request.method} {request.path}")
+"""
 BIG_SIZE = 20 * MB
 BROWSER = ("Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate")
 
@@ -58,6 +63,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (hostile / "empty-folder").mkdir()
     fill(hostile)
+    write_app(
+        apps / "django",
+        {
+            "app.py": ECHO,
+            "out/css/a.css": "a{}",
+            "out/tool.py": "secret",
+            "out/big.bin": "x" * 99_999,
+        },
+        static={"/static": "out", "/more": "elsewhere"},
+        headers={"/static/**": {"Cache-Control": "max-age=60"}},
+        ttl=600,
+    )
+    (apps / "django/elsewhere").symlink_to("/etc")
+    (apps / "django/out/link").symlink_to("/etc/passwd")
+    (apps / "django/out/code").symlink_to("../app.py")
+    shut = {"index.py": ECHO, "out/a.css": "a{}", "out/open/b.css": "b{}"}
+    write_app(
+        apps / "shut", shut, static={"/static": "out"}, visibility="protected",
+        publicRoutes=["/static/open/**"], ttl=600,
+    )  # fmt: skip
     return apps
 
 
@@ -378,3 +403,46 @@ def test_what_the_corpus_is_after_is_there(folder: Path) -> None:
     assert SECRET in (hostile / "link-up" / "secret.txt").read_text()
     assert SECRET in (hostile / "link-here" / ".env").read_text()
     assert "root:" in (hostile / "link-root" / "etc" / "passwd").read_text()
+
+
+# Files of a Python app
+
+
+def test_files_of_an_app(client: RawClient) -> None:
+    """The runtime serves them itself, also what is large; all else is the app's."""
+    got = client.get("/django/static/css/a.css")
+    assert (got.status, got.body, got.headers["content-type"]) == (
+        200,
+        b"a{}",
+        "text/css; charset=utf-8",
+    )
+    assert got.headers["cache-control"] == "max-age=60"
+    assert client.get("/django/st%61tic/css/a.css").body == b"a{}"
+    assert len(client.get("/django/static/big.bin").body) == 99_999
+    assert client.get("/django/statics").body == b"app GET /statics"
+    assert client.get("/django/static/nowhere").status == 404
+    assert client.get("/django/static").headers["location"] == "/django/static/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/tool.py", "/static/link", "/static/code", "/static/%2e%2e/app.py", "/more/passwd",
+     "/static/..%2fapp.py", "/static/%5c../app.py", "/static//css/a.css", "/static/.hidden"],
+)  # fmt: skip
+def test_what_no_file_of_an_app_is(client: RawClient, path: str) -> None:
+    """Links away, code, and paths that climb: a 404, or the app's own to answer."""
+    got = client.get(f"/django{path}")
+    assert got.status in (400, 404) or got.body.startswith(b"app GET"), got.body
+    assert b"root:" not in got.body
+    assert b"secret" not in got.body
+    assert b"def fetch" not in got.body
+
+
+def test_files_of_an_app_that_needs_a_key(client: RawClient) -> None:
+    """What keeps others out of the app keeps them out of its files, but for public routes."""
+    assert client.get("/shut/static/a.css").status == 401
+    assert client.get("/shut/static/open/../a.css").status in (400, 401)
+    assert client.get("/shut/static/open/%2e%2e/a.css").status == 401
+    got = client.get("/shut/static/open/b.css")
+    assert (got.status, got.body) == (200, b"b{}")
+    assert "private" in got.headers["cache-control"]

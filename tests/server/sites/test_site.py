@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from buntime.core.apps.fileheaders import HeaderRules, parse_file_headers
 from buntime.core.errors import ClientFault, ManifestError, ServerFault
-from buntime.server.sites.site import FilePart, StaticAnswer, StaticSite
+from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
 from buntime.server.sites.sitefile import SiteFile
 from tests.support.harness import descriptors_below
 from tests.support.hostile import SECRET, corpus_paths, fill
@@ -778,3 +779,65 @@ def test_links_out_of_a_built_site(folder: Path) -> None:
     assert client.get("/logo").text == "at shared/logo.svg"
     for path in ("/env", "/b", "/h"):
         assert client.fails(path).status == 404, path
+
+
+# What a manifest says of files
+
+
+def test_a_site_that_is_no_single_page(folder: Path) -> None:
+    """With `spa: false` a page that is not there is a 404, and "/" is what it was."""
+    client = Client(StaticSite(str(folder), rules=Rules(spa=False)))
+    assert client.get("/", *NAVIGATION).status == 200
+    assert client.fails("/nowhere", *NAVIGATION).status == 404
+    assert client.fails("/docs/nowhere/", *NAVIGATION).status == 404
+
+
+@pytest.mark.parametrize("spa", [None, False])
+def test_a_page_of_its_own_for_404(folder: Path, spa: bool | None) -> None:
+    """A 404.html answers, with its links relative to the site, whoever takes a page."""
+    (folder / "404.html").write_text(PAGE.replace("x", "not here"))
+    client = Client(StaticSite(str(folder), rules=Rules(spa=spa)))
+    for path in ("/nowhere", "/a/b/c.html", "/.env"):
+        if path == "/.env":
+            assert client.fails(path, *NAVIGATION).status == 404
+            continue
+        got = client.get(path, *NAVIGATION, ("if-none-match", "*"), ("range", "bytes=0-1"))
+        assert got.status == 404
+        assert "not here" in got.text
+        assert '<base href="/site/">' in got.text
+        assert "etag" not in got.headers
+        assert got.headers["content-length"] == str(len(got.body))
+        assert client.get(path, *NAVIGATION, method="HEAD").body == b""
+    assert client.fails("/nowhere.js", ("accept", "*/*")).status == 404
+    assert client.get("/404.html").status == 200
+
+
+def test_a_single_page_with_a_404_page(folder: Path) -> None:
+    """`spa: true` has the entrypoint answer all the same."""
+    (folder / "404.html").write_text(PAGE)
+    client = Client(StaticSite(str(folder), rules=Rules(spa=True)))
+    assert client.get("/nowhere", *NAVIGATION).status == 200
+
+
+def test_fields_of_files(folder: Path) -> None:
+    """They go with each form of a file, in the place of what would be said; a 304 has its own."""
+    (folder / "app.js.gz").write_bytes(gzip.compress(b"run()"))
+    said = {
+        "/*.js": {"Cache-Control": "max-age=60", "Content-Security-Policy": "default-src 'self'"},
+        "/index.html": {"X-Frame-Options": "DENY"},
+        "/big.bin": {"Content-Type": "application/wasm"},
+    }
+    rules = Rules(headers=HeaderRules(parse_file_headers(said)))
+    client = Client(StaticSite(str(folder), rules=rules))
+    for fields in ([], [("accept-encoding", "gzip")]):
+        got = client.get("/app.js", *fields)
+        assert got.headers["cache-control"] == "max-age=60"
+        assert got.headers["content-security-policy"] == "default-src 'self'"
+    again = client.get("/app.js", ("if-none-match", client.etag("/app.js")))
+    assert (again.status, again.headers["cache-control"]) == (304, "max-age=60")
+    for path in ("/", "/nowhere"):
+        assert client.get(path, *NAVIGATION).headers["x-frame-options"] == "DENY"
+    assert client.get("/big.bin", ("range", "bytes=0-1")).headers["content-type"] == (
+        "application/wasm"
+    )
+    assert "x-frame-options" not in client.get("/docs/").headers

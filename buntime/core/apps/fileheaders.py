@@ -1,0 +1,97 @@
+"""Header fields that a manifest adds to files: `headers: {"/assets/**": {Cache-Control: ...}}`.
+
+A pattern is compared with the path of the file that answers, "/index.html" for "/". Of several that
+fit, the later one wins for a field that both have; what the runtime would say itself gives way.
+Fields that say how the answer is framed, or what was checked of it, are the runtime's alone.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, Patterns, costly
+from buntime.core.apps.manifestvalues import route_pattern
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown
+
+FileHeaders = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # pattern, (name, value)
+"""As a manifest has them; names are in lower case."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # all that anybody calls a field
+_VALUE = re.compile(r"[!-~](?:[\t -~]*[!-~])?")
+_MOST_CHARS = 8 * 1024  # of all; a client takes a head of 16 KiB
+# How long the answer is and how it is coded, whether it is the one that a condition is about, whom
+# it is for; what concerns the connection; cookies, which stay below an app's base.
+_OURS = frozenset(
+    """
+    accept-ranges age alt-svc connection content-encoding content-length content-range date etag
+    keep-alive last-modified location proxy-authenticate proxy-connection retry-after server
+    set-cookie set-cookie2 te trailer transfer-encoding upgrade vary via www-authenticate
+    x-request-id
+    """.split()
+)
+
+
+class HeaderRules:
+    """The rules of one app, compiled."""
+
+    __slots__ = ("_below", "_rules")
+
+    def __init__(self, rules: FileHeaders = (), *, below: str = "") -> None:
+        """`below` is where the paths are that `of` is asked for: "/static"."""
+        self._below = below
+        self._rules = [(Patterns([pattern]), fields) for pattern, fields in rules]
+
+    def __repr__(self) -> str:
+        return f"HeaderRules({len(self._rules)})"
+
+    def of(self, path: str) -> tuple[tuple[str, str], ...]:
+        """`"/assets/a.js"` -> the fields for that file."""
+        fields: dict[str, str] = {}
+        for patterns, its in self._rules:
+            if patterns.cover(self._below + path):
+                fields.update(its)
+        return tuple(fields.items())
+
+
+NO_RULES = HeaderRules()
+
+
+def parse_file_headers(value: object) -> FileHeaders:
+    """Raises BadValue."""
+    if not isinstance(value, dict):
+        raise BadValue(
+            f"{shown(value)} is not a mapping; write lines like "
+            '"/assets/**": {Cache-Control: max-age=60}'
+        )
+    found = tuple((route_pattern(pattern), _fields(its)) for pattern, its in value.items())
+    if sum(map(len, costly(pattern for pattern, _ in found))) > GLOBS_MAX_CHARS:
+        raise BadValue(f"its patterns have more than {GLOBS_MAX_CHARS} characters together")
+    if sum(len(name) + len(text) for _, its in found for name, text in its) > _MOST_CHARS:
+        raise BadValue(f"its fields have more than {_MOST_CHARS} characters together")
+    return found
+
+
+def dump_file_headers(rules: FileHeaders) -> dict[str, dict[str, str]]:
+    return {pattern: dict(fields) for pattern, fields in rules}
+
+
+def _fields(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise BadValue(f"{shown(value)} is not a mapping; write one like {{X-Frame-Options: DENY}}")
+    return tuple(_checked(value))
+
+
+def _checked(fields: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    seen = set()
+    for name, value in fields.items():
+        lower = name.lower()
+        if not _NAME.fullmatch(name):
+            raise BadValue(f"{shown(name)} is not the name of a header field")
+        if lower in _OURS:
+            raise BadValue(f"{name} is the runtime's to say; leave it out")
+        if lower in seen:
+            raise BadValue(f"{name} is there twice")
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise BadValue(f"{name}: {shown(value)} is not a line of printable ASCII; write one")
+        seen.add(lower)
+        yield lower, value

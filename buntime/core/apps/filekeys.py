@@ -1,0 +1,18 @@
+"""The keys of a manifest that are about files which the runtime serves itself."""
+
+from buntime.core.apps.fileheaders import dump_file_headers, parse_file_headers
+from buntime.core.apps.key import Key
+from buntime.core.apps.mounts import parse_mounts
+from buntime.core.values.kinds import yes_or_no
+
+FILE_KEYS = (
+    Key("spa", "spa", "boolean", yes_or_no, None,
+        "static sites: a page that is not there gets the entrypoint; else `404.html`, or 404",
+        "true, unless the site has a `404.html`"),
+    Key("headers", "file_headers", "mapping", parse_file_headers, {},
+        'header fields of files: `{"/assets/**": {Cache-Control: max-age=60}}`', "none",
+        dump=dump_file_headers, is_verbatim=True),
+    Key("static", "mounts", "mapping", parse_mounts, {},
+        "folders of a Python app that the runtime serves itself: `{/static: staticfiles}`", "none",
+        dump=dict),
+)  # fmt: skip

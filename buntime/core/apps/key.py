@@ -1,0 +1,24 @@
+"""One row of the table of a manifest's keys."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from buntime.core.values.kinds import Parser
+
+
+class Key(NamedTuple):
+    """One row of the table. `default` is what one would write in the file, None for nothing."""
+
+    name: str
+    field: str
+    kind: str  # in words
+    parse: Parser
+    default: object
+    meaning: str
+    default_words: str = ""  # where the value says little
+    dump: Callable[[Any], object] = lambda value: value  # to JSON, for the worker
+    is_verbatim: bool = False  # scalars stay as they are written: 3.10 is no 3.1
+
+    @property
+    def default_text(self) -> str:
+        return self.default_words or str(self.default)

@@ -1,0 +1,24 @@
+"""Which links of a page leave the base that its app is at: `src="/assets/index.js"`."""
+
+import re
+
+_READ_BYTES = 256 * 1024
+_MOST = 5
+# What a page loads, or leads to; "//host" is another site.
+_LINK = re.compile(
+    rb"""<(?:script|link|img|a|source|iframe)\b[^>]{0,2000}?\s(?:src|href)\s*=\s*["']?"""
+    rb"""(/(?!/)[^"'\s>]{0,500})""",
+    re.IGNORECASE,
+)
+
+
+def absolute_links(page: bytes, base: str) -> tuple[str, ...]:
+    """The first paths in a page that begin with "/" and do not lead below `base`, "/shop"."""
+    found: dict[str, None] = {}
+    for match in _LINK.finditer(page[:_READ_BYTES]):
+        path = match[1].decode("utf-8", "replace")
+        if path != base and not path.startswith(f"{base}/"):
+            found[path] = None
+        if len(found) == _MOST:
+            break
+    return tuple(found)

@@ -1,0 +1,61 @@
+"""Folders of a Python app that the runtime serves itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.apps.mounts import Mounted, mounted_at, parse_mounts
+from buntime.core.values.units import BadValue
+
+
+def test_values() -> None:
+    """The longest path comes first; a slash at the end does not count."""
+    assert parse_mounts({"/static/": "./out/static", "/static/app": "app"}) == (
+        ("/static/app", "app"),
+        ("/static", "out/static"),
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], {"static": "x"}, {"/": "x"}, {"/a*": "x"}, {"/../a": "x"}, {"/.git": "x"}, {"/a//b": "x"},
+     {"/static": "."}, {"/static": "../x"}, {"/static": "/etc"}, {"/static": ".venv"},
+     {"/static": "a/.git/x"}, {"/static": ""}, {"/static": 5}, {"/static": "a\0b"},
+     {f"/{number}": "x" for number in range(21)}],
+)  # fmt: skip
+def test_faults(value: object) -> None:
+    """Nothing outside of the app's folder, not all of it, nothing hidden."""
+    with pytest.raises(BadValue):
+        parse_mounts(value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ("/static/css/a.css", Mounted("/static", "/css/a.css")),
+        ("/static/a%20b.css", Mounted("/static", "/a%20b.css")),
+        ("/st%61tic/a.css", Mounted("/static", "/a.css")),
+        ("/static", Mounted("/static", "")),
+        ("/static/", Mounted("/static", "/")),
+        ("/static/app/x.js", Mounted("/static/app", "/x.js")),
+        ("/static/apps/x.js", Mounted("/static", "/apps/x.js")),
+        ("/statics", None),
+        ("/Static/a", None),
+        ("/a/static/a", None),
+        ("", None),
+        ("/static%2fa", None),
+        ("/static/%ff", None),
+    ],
+)
+def test_which_path_is_of_a_mount(raw: str, found: Mounted | None) -> None:
+    """The decoded path tells; one that files refuse is the app's own."""
+    assert mounted_at(raw, ("/static/app", "/static")) == found
+
+
+@given(st.text(alphabet="/static.%2e5c\\", max_size=30))
+def test_what_is_left_is_a_path(raw: str) -> None:
+    """What is handed on begins with a slash, or is nothing."""
+    found = mounted_at(raw, ("/static",))
+    assert found is None or found.rest[:1] in ("", "/")
