@@ -3,6 +3,7 @@
 A value of the wrong kind, an unknown key, a contradiction is an error: a slip must not go unseen.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,6 +62,7 @@ class Manifest:
     workers: Workers
     concurrency: int | None
     prewarm: int
+    keep: bool
     max_memory_bytes: int | None
     max_address_space_bytes: int | None
     max_file_size_bytes: int | None
@@ -150,6 +152,8 @@ def manifest_from(
     """
     manifest = replace(default, **given)
     _check_lifetime(manifest, given, path)
+    if manifest.keep:
+        manifest = replace(manifest, prewarm=max(1, manifest.prewarm))
     return _bounded(manifest, given, path, body_max)
 
 
@@ -196,6 +200,11 @@ def _dumped(key: Key, value: object) -> object:
 def _check_lifetime(manifest: Manifest, given: Mapping[str, object], path: str) -> None:
     """A reused worker must be allowed to live as long as one request may take."""
     if manifest.ttl_s == 0:
+        if manifest.keep:
+            raise ManifestError(
+                f"{path}: keep: with ttl 0 each request has a worker of its own; "
+                "write a ttl, or ttl: none"
+            )
         return
     timeout = _written("timeout", "timeout_s", manifest, given)
     for name, field_name in (("ttl", "ttl_s"), ("idleTimeout", "idle_timeout_s")):
@@ -228,7 +237,7 @@ def _bounded(
         )
         manifest = replace(manifest, max_body_size_bytes=body_max)
     if 0 < manifest.ttl_s < manifest.idle_timeout_s:
-        if "idle_timeout_s" in given:
+        if "idle_timeout_s" in given and manifest.idle_timeout_s != math.inf:
             asked, most = format_duration(manifest.idle_timeout_s), format_duration(manifest.ttl_s)
             warnings.append(f"{path}: idleTimeout {asked} is longer than ttl; {most} is used")
         manifest = replace(manifest, idle_timeout_s=manifest.ttl_s)

@@ -2,12 +2,17 @@
 test are made from it.
 """
 
+import math
+
 from buntime.core.apps.filekeys import FILE_KEYS
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifestvalues import (
+    ENDLESS_REQUESTS,
     entrypoint,
     folders_below,
+    lifetime_dump,
+    or_none,
     paths,
     plain_text,
     processors,
@@ -55,28 +60,29 @@ KEYS = (
     Key(
         "ttl",
         "ttl_s",
-        "duration",
-        duration(may_be_zero=True),
+        "duration, or none",
+        or_none(duration(may_be_zero=True), math.inf),
         0,
-        "0: a new worker for each request; more: how long a worker is reused",
-        dump=seconds_dump,
+        "0: a new worker for each request; more: how long a worker is reused; none: without end",
+        dump=lifetime_dump,
     ),
     Key(
         "idleTimeout",
         "idle_timeout_s",
-        "duration",
-        duration(),
+        "duration, or none",
+        or_none(duration(), math.inf),
         "60s",
         "a worker idle for so long ends",
-        dump=seconds_dump,
+        dump=lifetime_dump,
     ),
     Key(
         "maxRequests",
         "max_requests",
-        "number",
-        _COUNT,
+        "number, or none",
+        or_none(_COUNT, ENDLESS_REQUESTS),
         1000,
         "after about so many requests a worker is replaced",
+        dump=lifetime_dump,
     ),
     Key(
         "maxBodySize",
@@ -159,6 +165,15 @@ KEYS = (
         whole_number(0),
         0,
         "so many loaded workers are kept ready, for `ttl: 0` too",
+    ),
+    Key(
+        "keep",
+        "keep",
+        "boolean",
+        yes_or_no,
+        False,
+        "a worker runs from the runtime's start on, and is not ended for being idle",
+        "false",
     ),
     Key(
         "maxMemory",

@@ -8,15 +8,17 @@ import posixpath
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from buntime.core.access.paths import has_dots, inner_path
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, costly
 from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
 from buntime.core.sandbox.plan import LEVELS
-from buntime.core.values.kinds import one_of, whole_number
+from buntime.core.values.kinds import Parser, one_of, whole_number
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
+
+ENDLESS_REQUESTS = 2**53  # JSON has it exactly; a request a microsecond takes 285 years
 
 Workers = int | Literal["auto"]  # auto: one for each core
 Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
@@ -139,6 +141,30 @@ def seconds_dump(seconds: float) -> float | int | None:
     if seconds == math.inf:
         return None
     return int(seconds) if seconds.is_integer() else seconds
+
+
+NONE = "none"  # as a value that has no end is written, and told
+
+
+def or_none(parse: Parser, endless: float) -> Parser:
+    """`endless` for the word none, else what `parse` says."""
+
+    def parse_it(value: Any) -> Any:
+        if isinstance(value, str) and value.strip().lower() == NONE:
+            return endless
+        try:
+            return parse(value)
+        except BadValue as exc:
+            raise BadValue(f"{exc}, or none") from None
+
+    return parse_it
+
+
+def lifetime_dump(value: float) -> float | int | str:
+    """A duration or a number for JSON: 30.0 -> 30, what has no end -> "none"."""
+    if value in (math.inf, ENDLESS_REQUESTS):
+        return NONE
+    return int(value) if float(value).is_integer() else value
 
 
 _COUNT = whole_number(1)

@@ -45,7 +45,7 @@ KEYS_ABOUT_CODE = frozenset(
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
     prewarm maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
-    spa headers static
+    spa headers static keep
     """.split()
 )
 _FIELDS = {key.name: key.field for key in KEYS}

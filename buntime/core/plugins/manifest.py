@@ -19,6 +19,7 @@ from buntime.core.apps.manifest import (
     to_config,
 )
 from buntime.core.apps.manifestkeys import KEYS as APP_KEYS
+from buntime.core.apps.manifestvalues import ENDLESS_REQUESTS, NONE
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.dependencies import Dependency
 from buntime.core.plugins.manifestkeys import (
@@ -33,8 +34,6 @@ from buntime.core.plugins.menus import Menu
 from buntime.core.plugins.offers import Offers
 from buntime.core.plugins.schema import Schema
 from buntime.core.values.wording import shown
-
-ENDLESS_REQUESTS = 2**53  # JSON has it exactly; a request a microsecond takes 285 years
 
 Stage = Literal["route", "identity", "access", "content"]
 
@@ -125,11 +124,11 @@ def to_plugin_config(manifest: PluginManifest) -> dict[str, object]:
     values = ((key, getattr(manifest, key.field)) for key in PLUGIN_KEYS)
     own = {key.name: None if value is None else key.dump(value) for key, value in values}
     config = {**to_config(manifest.app), **own}
-    if manifest.app.max_requests == ENDLESS_REQUESTS:
-        config["maxRequests"] = None
-    return config
+    endless = {name: None for name in _LIFETIMES if config[name] == NONE}
+    return {**config, **endless}
 
 
+_LIFETIMES = ("ttl", "idleTimeout", "maxRequests")
 _DEFAULTS: dict[str, Any] = {
     key.field: None if key.default is None else key.parse(key.default) for key in PLUGIN_KEYS
 }
@@ -154,6 +153,8 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
         raise ManifestError(f"{path}: workers {workers}: a plugin has one process; remove workers")
     if given.get("hosts"):
         raise ManifestError(f"{path}: hosts: a plugin answers below its base; remove hosts")
+    if given.get("keep"):
+        raise ManifestError(f"{path}: keep: a plugin's process stays; remove keep")
     if given.get("prewarm"):
         raise ManifestError(f"{path}: prewarm: a plugin has one process; remove prewarm")
 

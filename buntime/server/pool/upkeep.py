@@ -12,6 +12,7 @@ from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
 
 _KILLED_ABOVE = 1.5  # of maxMemory
+_STREAMS_S = 86_400.0  # that streams may keep a worker where its ttl has no end
 
 
 class Upkeep:
@@ -44,7 +45,7 @@ class Upkeep:
         self._supervisor.sweep()
 
     def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:
-        """WebSockets and event streams may keep a leaving worker for another ttl, not for ever.
+        """WebSockets and event streams may keep a leaving worker for another ttl, a day at most.
 
         In development they are closed at once: their pages are to come back to the new code.
         """
@@ -53,7 +54,8 @@ class Upkeep:
             return
         if worker.leaving_since_s is None:
             worker.leaving_since_s = now
-        grace_s = 0.0 if self._is_development else record.app.policy.ttl_s
+        ttl_s = min(record.app.policy.ttl_s, _STREAMS_S)
+        grace_s = 0.0 if self._is_development else ttl_s
         if now - worker.leaving_since_s >= grace_s:
             worker.end_streams(closecodes.SERVICE_RESTART)
 

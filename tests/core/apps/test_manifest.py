@@ -1,6 +1,7 @@
 """The manifest: defaults, values, and what is refused."""
 
 import json
+import math
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
@@ -53,6 +54,7 @@ def test_the_defaults() -> None:
         workers=1,
         concurrency=None,
         prewarm=0,
+        keep=False,
         max_memory_bytes=None,
         max_address_space_bytes=None,
         max_file_size_bytes=None,
@@ -115,6 +117,7 @@ def test_all_keys() -> None:
         workers: 4
         concurrency: 8
         prewarm: 2
+        keep: true
         maxMemory: 256mb
         maxAddressSpace: 2gb
         maxFileSize: 1gb
@@ -155,6 +158,7 @@ def test_all_keys() -> None:
         workers=4,
         concurrency=8,
         prewarm=2,
+        keep=True,
         max_memory_bytes=256 * MB,
         max_address_space_bytes=2048 * MB,
         max_file_size_bytes=1024 * MB,
@@ -196,6 +200,26 @@ def test_as_many_workers_as_cores() -> None:
     manifest, _ = parse("workers: auto")
     assert manifest.workers == "auto"
     assert to_config(manifest)["workers"] == "auto"
+
+
+def test_lifetimes_without_end() -> None:
+    """Each of them may be none, alone or together; a worker is told so in that word."""
+    manifest, warnings = parse("ttl: none\nidleTimeout: None\nmaxRequests: none")
+    assert (manifest.ttl_s, manifest.idle_timeout_s) == (math.inf, math.inf)
+    assert manifest.max_requests > 10**12
+    assert warnings == ()
+    config = to_config(manifest)
+    assert [config[key] for key in ("ttl", "idleTimeout", "maxRequests")] == ["none"] * 3
+    assert json.loads(json.dumps(config)) == config
+    assert parse("ttl: 1h\nidleTimeout: none")[0].idle_timeout_s == 3600
+    assert parse("ttl: none")[0].idle_timeout_s == 60
+
+
+def test_an_app_that_is_kept() -> None:
+    """`keep` has one worker ready always, or as many as `prewarm` says."""
+    assert parse("ttl: 1h\nkeep: true")[0].prewarm == 1
+    assert parse("ttl: none\nkeep: true\nprewarm: 3")[0].prewarm == 3
+    assert "keep: with ttl 0 each request has a worker of its own" in fault("keep: true")
 
 
 def test_public_routes_by_method() -> None:

@@ -42,6 +42,7 @@ OTHERS: dict[str, Any] = {
     "stripBase": True,
     "watch": ("rates.json",),
     "spa": False,
+    "keep": True,
     "headers": (("/**", (("x-frame-options", "DENY"),)),),
     "static": (("/static", "staticfiles"),),
 }
