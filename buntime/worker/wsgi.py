@@ -43,6 +43,23 @@ def wsgi_adapter(
 
     def handle(exchange: SyncExchange) -> None:
         environ = environ_of(exchange, always)
+        if exchange.has_body and "CONTENT_LENGTH" not in environ:
+            _run_with_collected(exchange, environ)
+        else:
+            run(exchange, environ)
+
+    def _run_with_collected(exchange: SyncExchange, environ: Environ) -> None:
+        from buntime.worker.collected import collect  # for bodies in chunks alone
+
+        file, size = collect(exchange)
+        environ["wsgi.input"] = file
+        environ["CONTENT_LENGTH"] = str(size)
+        try:
+            run(exchange, environ)
+        finally:
+            file.close()
+
+    def run(exchange: SyncExchange, environ: Environ) -> None:
         answer = Answer(exchange)
         result = app(environ, answer.start_response)
         if hasattr(result, "__await__"):

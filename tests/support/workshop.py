@@ -173,6 +173,11 @@ class Worker:
 
     def upload(self, number: int, data: bytes) -> None:
         """Send a body of any length, by the credit that the worker gives."""
+        self.upload_some(number, data)
+        self.body(number, end=True)
+
+    def upload_some(self, number: int, data: bytes) -> None:
+        """Send a part of a body."""
         credit = 65536
         while data:
             while not credit:
@@ -183,7 +188,6 @@ class Worker:
             credit -= len(piece)
             data = data[len(piece) :]
             self.body(number, piece)
-        self.body(number, end=True)
 
     def cancel(self, number: int, reason: str = "client") -> None:
         """Say that nobody waits for the answer any more."""

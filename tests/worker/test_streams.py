@@ -146,7 +146,8 @@ def test_an_app_that_waits_says_so(shop: Workshop, kind: str) -> None:
 def test_ignored_upload_gets_no_credit(shop: Workshop, kind: str) -> None:
     """A body that the app does not read is not asked for, and what comes of it is dropped."""
     worker = shop.start(UPLOAD[kind])
-    number = worker.request("/shop/ignore", "POST", body=b"a" * 1000, end=False)
+    fields = {"content-length": "1004"}
+    number = worker.request("/shop/ignore", "POST", fields, body=b"a" * 1000, end=False)
     assert worker.answer(number).text == "ignored"
     worker.body(number, b"late")
     worker.body(number, end=True)

@@ -133,13 +133,15 @@ def app(environ, start_response):
     ],
 )
 def test_input(shop: Workshop, how: str, body: bytes, seen: bytes) -> None:
-    """wsgi.input reads like a file, by sizes, lines and iteration, and ends where the body does."""
+    """wsgi.input reads like a file, by sizes, lines and iteration, and ends where the body does,
+    whether its length was told or not."""
     worker = shop.start(INPUT)
-    if len(body) < 1000:
-        assert worker.get("/shop/" + how, "POST", body=body).body == seen
-    number = worker.request("/shop/" + how, "POST", end=False)
-    worker.upload(number, body)
-    assert worker.answer(number).body.rstrip(b"|") == seen.rstrip(b"|")
+    for fields in ({"content-length": str(len(body))}, {}):
+        if len(body) < 1000:
+            assert worker.get("/shop/" + how, "POST", fields, body=body).body == seen
+        number = worker.request("/shop/" + how, "POST", fields, end=False)
+        worker.upload(number, body)
+        assert worker.answer(number).body.rstrip(b"|") == seen.rstrip(b"|")
     assert worker.stderr == ""
 
 
@@ -295,6 +297,106 @@ def test_async_app_in_disguise(shop: Workshop) -> None:
     assert error is not None
     assert "the app was taken for WSGI but returned a coroutine; if it is ASGI, define" in error
     assert "never awaited" not in worker.stderr
+
+
+FRAMEWORKS = {
+    "bottle": """
+    import bottle
+    app = bottle.Bottle()
+    @app.post("/")
+    def index():
+        return f"{bottle.request.content_length} {len(bottle.request.body.read())}"
+    @app.post("/form")
+    def form():
+        return bottle.request.forms["a"]
+    """,
+    "django": """
+    import django
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import HttpResponse
+    from django.urls import path
+    settings.configure(
+        ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], DATA_UPLOAD_MAX_MEMORY_SIZE=None,
+        SECRET_KEY="x",
+    )
+    django.setup()
+    def index(request):
+        return HttpResponse(f"{request.META['CONTENT_LENGTH']} {len(request.body)}")
+    def form(request):
+        return HttpResponse(request.POST["a"])
+    urlpatterns = [path("", index), path("form", form)]
+    app = WSGIHandler()
+    """,
+    "flask": """
+    import flask
+    app = flask.Flask(__name__)
+    @app.post("/")
+    def index():
+        request = flask.request
+        return f"{request.content_length} {len(request.get_data())}"
+    @app.post("/form")
+    def form():
+        return flask.request.form["a"]
+    """,
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_body_in_chunks_reaches_frameworks(shop: Workshop, framework: str) -> None:
+    """One whose length nobody has told is read to its end first: it has a length then, be it
+    small, or larger than what is kept in memory, all here at once or still to come."""
+    worker = shop.start(FRAMEWORKS[framework])
+    assert worker.get("/shop/", "POST", body=b"x" * 11).text == "11 11"
+    for size in (11, 700_000):
+        number = worker.request("/shop/", "POST", end=False)
+        worker.upload(number, b"x" * size)
+        assert worker.answer(number).text == f"{size} {size}"
+    fields = {"content-type": "application/x-www-form-urlencoded"}
+    number = worker.request("/shop/form", "POST", headers=fields, end=False)
+    worker.upload(number, b"a=chunked")
+    assert worker.answer(number).text == "chunked"
+
+
+COLLECTED = """
+import os, sys
+def app(environ, start_response):
+    print("called")
+    file = environ["wsgi.input"]
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/lines":
+        lines = [file.readline(3), *file.readlines(), file.read()]
+        return [repr((lines, environ["CONTENT_LENGTH"], environ["wsgi.input_terminated"])).encode()]
+    length = environ.get("CONTENT_LENGTH")
+    return [f"{length} {len(file.read(9))} {len(os.listdir('/proc/self/fd'))}".encode()]
+"""
+
+
+def test_a_body_in_chunks_is_a_file(shop: Workshop) -> None:
+    """It reads as one whose length was told does, and no file of it stays open."""
+    worker = shop.start(COLLECTED)
+    seen = worker.get("/shop/lines", "POST", body=b"abcd\ne\nf").text
+    assert seen == repr(([b"abc", b"d\n", b"e\n", b"f", b""], "8", True))
+    open_files = set()
+    for _ in range(3):
+        number = worker.request("/shop/", "POST", end=False)
+        worker.upload(number, b"x" * 600_000)
+        length, read, files = worker.answer(number).text.split()
+        assert (length, read) == ("600000", "9")
+        open_files.add(files)
+    assert len(open_files) == 1
+    assert worker.get("/shop/", "POST").text.startswith("None 0")  # nothing has come
+
+
+def test_a_body_in_chunks_that_breaks_off(shop: Workshop) -> None:
+    """No app is called with half of a body, in memory or in a file."""
+    worker = shop.start(COLLECTED)
+    for size in (10, 600_000):
+        number = worker.request("/shop/", "POST", end=False)
+        worker.upload_some(number, b"x" * size)
+        worker.cancel(number)
+        assert worker.answer(number).error == "ClientGone: the client has closed the connection"
+    assert worker.stdout == ""
 
 
 def test_more_than_declared_is_told(shop: Workshop) -> None:

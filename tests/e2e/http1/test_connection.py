@@ -144,6 +144,10 @@ def application(environ, start_response):
         start_response("200 OK\\r\\nSet-Cookie: evil=1", [])
     elif path == "/short":
         start_response("200 OK", [("Content-Length", "10")])
+    elif path == "/body":
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [f"{environ['CONTENT_LENGTH']} {len(body)}".encode()]
     elif path == "/hops":
         start_response("200 OK", [("Connection", "x-gone"), ("X-Gone", "1"), ("X-Kept", "2")])
     return iter([b"12", b"345"])
@@ -175,7 +179,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("apps")
     write_app(folder / "c", {"app.py": APP}, ttl=600, maxRequests=10**6)
     write_app(folder / "liar", {"app.py": LIAR}, ttl=600, maxRequests=10**6)
-    write_app(folder / "w", {"wsgi.py": WSGI}, ttl=600, maxRequests=10**6)
+    write_app(folder / "w", {"wsgi.py": WSGI}, ttl=600, maxRequests=10**6, maxBodySize="1mb")
+    write_app(folder / "once", {"wsgi.py": WSGI}, maxBodySize="1mb")
     write_app(folder / "a", {"asgi.py": ASGI}, ttl=600, maxRequests=10**6)
     with running(folder) as runtime:
         yield runtime
@@ -334,6 +339,19 @@ def test_a_chunked_upload_reaches_the_app(client: RawClient) -> None:
     client.send(head + chunks(*pieces) + request("GET /c/unread"))
     assert client.read().body == str(sum(map(len, pieces))).encode()
     assert client.read().body == b"unread"
+
+
+@pytest.mark.parametrize("app", ["w", "once"])
+def test_a_chunked_upload_reaches_wsgi(runtime: Runtime, app: str) -> None:
+    """With a length, as WSGI knows no other body; up to the size that the app takes."""
+    head = request(f"POST /{app}/body", "Transfer-Encoding: chunked")
+    with client_of(runtime) as client:
+        for pieces in ((b"hello", b" ", b"world"), (b"x" * 65536,) * 12):
+            client.send(head + chunks(*pieces))
+            size = sum(map(len, pieces))
+            assert client.read().body == b"%d %d" % (size, size)
+        client.send(head + chunks(*(b"x" * 65536,) * 17))
+        assert client.read().code == "body_too_large"
 
 
 def test_a_body_of_unknown_length_is_chunked(client: RawClient) -> None:

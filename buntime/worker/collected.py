@@ -1,0 +1,53 @@
+"""Bodies of requests whose length nobody has told: they are collected before a WSGI app is called.
+
+PEP 3333 lets an app read as many bytes as CONTENT_LENGTH says and no more, so most frameworks take
+a request that comes in chunks for one without a body. How large it may be is the runtime's to say
+(`maxBodySize`): what is beyond that never comes here.
+"""
+
+from __future__ import annotations
+
+import io
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from buntime.worker.sync import SyncExchange
+
+IN_MEMORY_BYTES = 512 * 1024  # of one body; what is larger lies in a file
+_PIECE_BYTES = 65536
+
+
+def collect(exchange: SyncExchange) -> tuple[BinaryIO, int]:
+    """Read all of the body; returns it as a file, to be closed, and its length in bytes.
+
+    Raises OSError where it can be kept nowhere, and what `exchange.read` raises.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while piece := exchange.read(_PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        if size > IN_MEMORY_BYTES:
+            return _collect_in_file(exchange, pieces, size)
+    return io.BytesIO(b"".join(pieces)), size
+
+
+def _collect_in_file(
+    exchange: SyncExchange, pieces: list[bytes], size: int
+) -> tuple[BinaryIO, int]:
+    from tempfile import TemporaryFile  # 9 ms, for large bodies in chunks alone
+
+    file: BinaryIO = TemporaryFile()  # noqa: SIM115  # whoever gets it closes it
+    try:
+        for piece in pieces:
+            file.write(piece)
+        while piece := exchange.read(_PIECE_BYTES):
+            file.write(piece)
+            size += len(piece)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file, size
