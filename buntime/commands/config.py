@@ -10,36 +10,28 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
 from buntime.commands.plugins import find_plugins
-from buntime.commands.start import read_origins, read_settings
+from buntime.commands.start import read_settings
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.config.effect import effect_of, unknown_plugins
 from buntime.core.errors import ConfigError, UsageError
-from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Setting, Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.units import format_duration, format_size
 from buntime.core.values.wording import shown
 from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
+from buntime.server.plugins.effective import Held, effective, effective_json
 from buntime.server.plugins.roster import Roster
 from buntime.server.telemetry.logs import Log, LogSink
 
 _ACTIONS = ("check", "show")
 _STDERR = 2
 _FLUSH_S = 2.0
-_HIDDEN = "********"
-
-
-class Held(NamedTuple):
-    """A value as it holds, in JSON's types, and where it comes from."""
-
-    value: Any
-    origin: str
 
 
 def parser() -> Parser:
@@ -65,7 +57,7 @@ def run(command: Command, mode: Mode) -> int:
     settings = read_settings(line, mode, environ, needs_apps=False)
     if action == "check":
         return _check(settings)
-    _show(settings, read_origins(line, environ), as_json=bool(command.args.get("json")))
+    _show(settings, as_json=bool(command.args.get("json")))
     return 0
 
 
@@ -131,38 +123,20 @@ def _find(settings: Settings, config: ConfigFile) -> Roster:
 # Show
 
 
-def _show(settings: Settings, origins: Mapping[str, str], *, as_json: bool) -> None:
+def _show(settings: Settings, *, as_json: bool) -> None:
     config = ConfigReader().read(settings)
     roster = _find(settings, config)
-    held = {row.variable: _held(row, settings, origins) for row in SETTINGS}
-    held["RUNTIME_CONFIG"] = held["RUNTIME_CONFIG"]._replace(value=config.path or None)
-    plugins = {name: _of_plugin(roster, name) for name in sorted(roster.found)}
     if as_json:
-        told = {"file": config.path or None, "settings": held, "plugins": plugins}
-        json.dump(_with_names(told), sys.stdout, indent=1)
+        json.dump(effective_json(settings, roster), sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
+    held, plugins = effective(settings, roster)
     rows = [(row.variable, _text(row, held[row.variable]), held[row.variable].origin)
             for row in SETTINGS]  # fmt: skip
     rows += (row for name in plugins for row in _rows(name, plugins[name]))
     width = min(max(len(name) for name, _, _ in rows), 40)
     for name, value, origin in rows:
         sys.stdout.write(f"{escape(name):{width}}  {escape(value)}  ({escape(origin)})\n")
-
-
-def _held(row: Setting, settings: Settings, origins: Mapping[str, str]) -> Held:
-    value = getattr(settings, row.field)
-    if row.secret and value is not None:
-        value = _HIDDEN
-    return Held(_plain(value), origins[row.field])
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, TcpEndpoint | UnixEndpoint):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _text(row: Setting, held: Held) -> str:
@@ -185,27 +159,6 @@ def _in_words(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
-    """What holds for a plugin, and why it cannot be started, if so."""
-    found, grants = roster.found[name], roster.config.of(name).grants
-    told: dict[str, Any] = {
-        "enabled": Held(roster.is_enabled(name), roster.switched_by(name)),
-        "options": {},
-        "grants": {},
-        "error": found.error or None,
-    }
-    if found.options is not None:
-        told["options"] = {
-            option.kind.name: Held(option.shown, option.origin) for option in found.options.options
-        }
-    for service, to in found.manifest.provides if found.manifest else ():
-        grant = grants.get(service)
-        opening = to if grant is None else grant.opening
-        origin = "its manifest" if grant is None else grant.place
-        told["grants"][service] = Held(_plain(opening), origin)
-    return told
-
-
 def _rows(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Of one plugin, by the keys of the config file."""
     place = f"plugins.{name}"
@@ -213,12 +166,3 @@ def _rows(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for key in ("options", "grants"):
         for each, held in told[key].items():
             yield f"{place}.{key}.{each}", _in_words(held.value), held.origin
-
-
-def _with_names(value: Any) -> Any:
-    """As JSON: `Held` is an object."""
-    if isinstance(value, Held):
-        return value._asdict()
-    if isinstance(value, dict):
-        return {name: _with_names(each) for name, each in value.items()}
-    return value

@@ -55,7 +55,8 @@ def with_master_key(settings: Settings) -> Settings:
     if not text:
         raise _bad_key_file(path, "is empty; write the key into it, or leave the setting out")
     try:
-        return replace(settings, master_key=parse_secret(text))
+        key, told = parse_secret(text), {"master_key": "the file of RUNTIME_MASTER_KEY_FILE"}
+        return replace(settings, master_key=key, origins={**settings.origins, **told})
     except BadValue as exc:
         raise _bad_key_file(path, str(exc)) from exc
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
@@ -18,10 +19,12 @@ def read_settings(
 ) -> Settings:
     """The settings for a command. Raises UsageError where one is wrong, or a folder of apps."""
     folders = ":".join(command.words) if needs_apps else ""
+    args = {**command.args, "worker_dirs": folders or None}
+    dotenv = _read_dotenv(command, environ)
     settings = load_settings(
-        args={**command.args, "worker_dirs": folders or None},
+        args=args,
         environ=environ,
-        dotenv=_read_dotenv(command, environ),
+        dotenv=dotenv,
         mode=mode,
         cores=cores(),
         cwd=_cwd(),
@@ -30,19 +33,9 @@ def read_settings(
     )
     if needs_apps:
         _check_folders(settings.worker_dirs)
-    return settings
-
-
-def read_origins(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
-    """Where the value of each setting comes from, for `read_settings` of the same. By the fields'
-    names; raises UsageError.
-    """
-    return origins(
-        args=command.args,
-        environ=environ,
-        dotenv=_read_dotenv(command, environ),
-        dotenv_name=_named_dotenv(command, environ) or _DOTENV,
-    )
+    name = _named_dotenv(command, environ) or _DOTENV
+    told = origins(args=args, environ=environ, dotenv=dotenv, dotenv_name=name)
+    return replace(settings, origins=told)
 
 
 def _named_dotenv(command: Command, environ: Mapping[str, str]) -> str:

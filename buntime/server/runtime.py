@@ -19,7 +19,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
 from buntime.core.http1.leastrate import Shortage, is_short
 from buntime.core.settings.live import LiveSettings
-from buntime.core.settings.load import Settings
+from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.api import Api
@@ -111,7 +111,8 @@ class Runtime:
         log = Log(sink)
         asked = settings
         listen = tuple(binding.endpoint for binding in bindings)
-        settings = fit(replace(settings, listen=listen))
+        settings = replace(settings, listen=listen)
+        settings = fitted(settings, fit(settings))
         self._live = live = LiveSettings(settings)
         self._rereading = Rereading(live, asked, read, log, fit=self._fit_beside_plugins)
         self._sink = sink
@@ -238,7 +239,7 @@ class Runtime:
             Metrics(self._service, self._pool.report, plugins.metrics),
             guesses=guesses,
             local_key=LocalKey(live, log),
-            plugins=PluginPages(plugins),
+            plugins=PluginPages(plugins, live),
         )
         return Pipeline(
             live,

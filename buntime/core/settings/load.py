@@ -14,7 +14,7 @@ from buntime.core.settings.setting import Mode, Setting, Situation
 from buntime.core.settings.settingtable import ENV, SETTINGS
 from buntime.core.values.units import BadValue, format_size
 
-__all__ = ["SETTINGS", "Setting", "Settings", "load_settings", "origins", "reloaded"]
+__all__ = ["SETTINGS", "Setting", "Settings", "fitted", "load_settings", "origins", "reloaded"]
 
 Environment = Literal["development", "staging", "production", "test"]
 LogLevel = Literal["debug", "info", "warn", "error"]
@@ -68,6 +68,8 @@ class Settings:
     log_file: str | None
     log_file_size_bytes: int
     log_file_count: int
+    # Where each comes from, see `origins`.
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_development(self) -> bool:
@@ -103,7 +105,10 @@ def load_settings(
     sources = _Sources(args, environ, dotenv)
     situation = Situation(mode, cores, cwd, is_root, environ)
     situation = situation._replace(env=_read(ENV, sources, situation))
-    settings = Settings(**{row.field: _read(row, sources, situation) for row in SETTINGS})
+    settings = Settings(
+        **{row.field: _read(row, sources, situation) for row in SETTINGS},
+        origins=origins(args=args, environ=environ, dotenv=dotenv),
+    )
     _check(settings, needs_apps)
     return settings
 
@@ -113,13 +118,22 @@ def origins(
     args: Mapping[str, str | None],
     environ: Mapping[str, str],
     dotenv: Mapping[str, str],
-    dotenv_name: str,
+    dotenv_name: str = ".env",
 ) -> dict[str, str]:
     """Where the value of each setting comes from, by its field: "flag --port", "env PORT",
     "PORT in .env", "default".
     """
     sources = _Sources(args, environ, dotenv)
     return {row.field: sources.origin(row, dotenv_name) for row in SETTINGS}
+
+
+def fitted(asked: Settings, settings: Settings) -> Settings:
+    """These settings, whose origins tell what of them is not as it was asked for."""
+    less = [
+        row.field for row in SETTINGS if getattr(asked, row.field) != getattr(settings, row.field)
+    ]
+    told = {name: f"{asked.origins.get(name, '')}, as far as this machine allows" for name in less}
+    return replace(settings, origins={**asked.origins, **told})
 
 
 def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
@@ -130,6 +144,8 @@ def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[st
     differing = [row for row in SETTINGS if getattr(old, row.field) != getattr(new, row.field)]
     changed = [row for row in differing if row.live]
     settings = replace(old, **{row.field: getattr(new, row.field) for row in changed})
+    kept = {row.field: old.origins.get(row.field, "") for row in differing if not row.live}
+    settings = replace(settings, origins={**new.origins, **kept})
     late = [row.variable for row in differing if not row.live]
     return settings, [row.variable for row in changed], late
 

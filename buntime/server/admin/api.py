@@ -6,6 +6,7 @@ GET  /.well-known/buntime/health                                 open, at hosts 
 GET  /api/workers  /api/workers/stats  /api/workers/metrics      operators
 POST /api/workers/{id}/recycle  /api/apps/{name}/recycle         operators
 GET  /api/plugins, and what can be done to one: see `plugins`    operators
+GET  /api/config                                                 operators
 GET  /metrics                                                    as RUNTIME_METRICS says
 """
 
@@ -89,6 +90,7 @@ class Api:
             "/.well-known/buntime/health": _Page(self._alive, is_open=_to_all),
             "/api/workers": _Page(self._workers),
             PLUGINS: _Page(plugins.list),
+            "/api/config": _Page(plugins.config),
             "/api/workers/stats": _Page(self._worker_stats),
             "/api/workers/metrics": _Page(metrics.answer_json),
             "/metrics": _Page(metrics.answer_text, is_open=_as_metrics_say),

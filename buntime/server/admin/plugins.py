@@ -1,12 +1,15 @@
-"""What operators see of plugins, and do to them.
+"""What operators see of plugins and of all that is configured, and do to plugins.
 
+GET  /api/config
 GET  /api/plugins
 POST /api/plugins/{name}/reload  /enable  /disable  /reset
 """
 
 from buntime.core.errors import ClientFault
+from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.respond import respond
 from buntime.server.http1.exchange import Exchange
+from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import state_of, to_json
 
@@ -17,8 +20,13 @@ _ACTIONS = ("reload", "enable", "disable", "reset")
 class PluginPages:
     """Answers these pages; who may ask is looked at before."""
 
-    def __init__(self, plugins: Plugins) -> None:
+    def __init__(self, plugins: Plugins, live: LiveSettings) -> None:
         self._plugins = plugins
+        self._live = live
+
+    def config(self, exchange: Exchange) -> None:
+        """Each setting, and each option of plugins, as it holds, and where it comes from."""
+        respond(exchange, effective_json(self._live.now, self._plugins.roster))
 
     def list(self, exchange: Exchange) -> None:
         """All plugins, and how each stands."""

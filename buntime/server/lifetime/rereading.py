@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.live import LiveSettings
-from buntime.core.settings.load import Settings, reloaded
+from buntime.core.settings.load import Settings, fitted, reloaded
 from buntime.server.telemetry.logs import Log
 
 
@@ -32,10 +32,12 @@ class Rereading:
 
     def fit_again(self) -> None:
         """This machine allows something else of what was asked for."""
-        self._live.replace(self._fit(replace(self._asked, listen=self._live.now.listen)))
+        asked = replace(self._asked, listen=self._live.now.listen)
+        self._live.replace(fitted(asked, self._fit(asked)))
 
     def reread(self) -> None:
         """Take what has changed. Settings with a fault change nothing."""
+        origins = self._asked.origins
         try:
             self._asked, changed, late = reloaded(self._asked, self._read())
         except UsageError as exc:
@@ -47,6 +49,7 @@ class Rereading:
             return
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
-        if changed:
+        if changed or self._asked.origins != origins:
             self.fit_again()
+        if changed:
             self._log.info("settings.changed", "settings changed", names=changed)

@@ -1,7 +1,7 @@
 """The settings: defaults, where a value comes from, and what is refused."""
 
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
-from buntime.core.settings.load import SETTINGS, Setting, Settings, load_settings, origins
+from buntime.core.settings.load import (
+    SETTINGS,
+    Setting,
+    Settings,
+    fitted,
+    load_settings,
+    origins,
+    reloaded,
+)
 from buntime.core.settings.setting import Mode, Situation
 
 KB, MB = 1 << 10, 1 << 20
@@ -111,7 +119,9 @@ def test_pool_size(env: str, size: int) -> None:
 
 def test_every_field_is_a_setting() -> None:
     """The table covers the fields of Settings, and gives each a variable and a flag of its own."""
-    assert sorted(setting.field for setting in SETTINGS) == sorted(f.name for f in fields(Settings))
+    assert sorted(setting.field for setting in SETTINGS) == sorted(
+        {each.name for each in fields(Settings)} - {"origins"}  # which tell of the others
+    )
     assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS)
     assert len({setting.flag for setting in SETTINGS}) == len(SETTINGS)
 
@@ -194,6 +204,20 @@ def test_origins() -> None:
     assert told["host"] == "HOST in /etc/b.env"
     assert told["pool_size"] == told["log_level"] == "default"
     assert told.keys() == {setting.field for setting in SETTINGS}
+
+
+def test_origins_of_what_holds() -> None:
+    """They tell of a machine that allows less, and at SIGHUP go with the values that hold."""
+    asked = load({"RUNTIME_CONNECTIONS_MAX": "5000", "RUNTIME_LOG_LEVEL": "warn"})
+    told = fitted(asked, replace(asked, connections_max=100)).origins
+    less = "env RUNTIME_CONNECTIONS_MAX, as far as this machine allows"
+    assert (told["connections_max"], told["log_level"]) == (less, "env RUNTIME_LOG_LEVEL")
+    new = load(dotenv={"RUNTIME_LOG_LEVEL": "warn", "RUNTIME_POOL_SIZE": "3"})
+    now, _, late = reloaded(asked, new)
+    assert now.origins["log_level"] == "RUNTIME_LOG_LEVEL in .env"
+    for row in SETTINGS:
+        if row.variable in late:
+            assert now.origins[row.field] == asked.origins[row.field]
 
 
 def test_node_env() -> None:

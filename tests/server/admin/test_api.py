@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -110,7 +111,7 @@ class Fixture:
         self.local = SimpleNamespace(value=None)
         local: Any = self.local
         self.plugins = FakePlugins()
-        pages = PluginPages(self.plugins)  # type: ignore[arg-type]  # a fake
+        pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
         guesses = Guesses()
         self.api = Api(
             self.live, pool, catalog, metrics, guesses=guesses, local_key=local, plugins=pages
@@ -374,6 +375,18 @@ def test_plugins_that_do_not_run(fixture: Fixture) -> None:
         answer = fixture.ask(path, "POST")
         assert (answer.status, answer.code) == (404, "plugin_not_found")
     assert fixture.ask("/api/plugins/@acme/audit/remove", "POST").status == 404
+
+
+def test_what_is_configured(root: Path) -> None:
+    """Each setting tells where it comes from, and no key is shown; for operators alone."""
+    fixture = Fixture(root, RUNTIME_MASTER_KEY=KEY, RUNTIME_LOG_LEVEL="warn")
+    assert fixture.ask("/api/config").status == 401
+    answer = fixture.ask("/api/config", headers=BEARS)
+    told = answer.json["settings"]
+    assert told["RUNTIME_LOG_LEVEL"] == {"value": "warn", "origin": "env RUNTIME_LOG_LEVEL"}
+    assert told["RUNTIME_MASTER_KEY"]["value"] == "********"
+    assert KEY not in json.dumps(answer.json)
+    assert answer.json["plugins"]["@acme/audit"]["enabled"]["value"] is False
 
 
 def test_plugins_are_for_operators(root: Path) -> None:

@@ -1,0 +1,82 @@
+"""Each setting, and each option of plugins, as it holds and with where it comes from.
+
+For `buntime config show` and `GET /api/config`. Passwords and keys are not shown.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
+from buntime.core.settings.load import SETTINGS, Setting, Settings
+from buntime.server.plugins.roster import BY_MANIFEST, Roster
+
+_HIDDEN = "********"
+
+
+class Held(NamedTuple):
+    """A value as it holds, in JSON's types, and where it comes from."""
+
+    value: Any
+    origin: str
+
+
+def effective(
+    settings: Settings, roster: Roster
+) -> tuple[dict[str, Held], dict[str, dict[str, Any]]]:
+    """The settings by their variables; and by the names of plugins what holds for each."""
+    held = {row.variable: _held(row, settings) for row in SETTINGS}
+    held["RUNTIME_CONFIG"] = held["RUNTIME_CONFIG"]._replace(value=roster.config.path or None)
+    return held, {name: _of_plugin(roster, name) for name in sorted(roster.found)}
+
+
+def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
+    """`{"file": .., "settings": {"PORT": {"value": 8000, "origin": "default"}}, "plugins": ..}`"""
+    held, plugins = effective(settings, roster)
+    told = {"file": roster.config.path or None, "settings": held, "plugins": plugins}
+    return {name: _with_names(value) for name, value in told.items()}
+
+
+def _held(row: Setting, settings: Settings) -> Held:
+    value = getattr(settings, row.field)
+    if row.secret and value is not None:
+        value = _HIDDEN
+    return Held(_plain(value), settings.origins.get(row.field, "default"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, TcpEndpoint | UnixEndpoint):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
+    """What holds for a plugin, and why it cannot be started, if so."""
+    found, grants = roster.found[name], roster.config.of(name).grants
+    told: dict[str, Any] = {
+        "enabled": Held(roster.is_enabled(name), roster.switched_by(name)),
+        "options": {},
+        "grants": {},
+        "error": found.error or None,
+    }
+    if found.options is not None:
+        told["options"] = {
+            option.kind.name: Held(option.shown, option.origin) for option in found.options.options
+        }
+    for service, to in found.manifest.provides if found.manifest else ():
+        grant = grants.get(service)
+        opening = to if grant is None else grant.opening
+        told["grants"][service] = Held(
+            _plain(opening), BY_MANIFEST if grant is None else grant.place
+        )
+    return told
+
+
+def _with_names(value: Any) -> Any:
+    """As JSON: `Held` is an object."""
+    if isinstance(value, Held):
+        return value._asdict()
+    if isinstance(value, dict):
+        return {name: _with_names(each) for name, each in value.items()}
+    return value
