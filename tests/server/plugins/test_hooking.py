@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from time import time
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -639,3 +642,30 @@ def test_so_many_requests_are_remembered(length: int, kept: int) -> None:
     ways.plan = Plan(ways.hooks)
     parts.of(ways.hooks[0])
     assert not parts.found
+
+
+@pytest.mark.parametrize(("cache_s", "most"), [(None, 66), (60, 36)])
+def test_a_hook_costs_few_calls(cache_s: int | None, most: int) -> None:
+    """Of the second request that is like the first, in Python and in C; also by a kept verdict."""
+    ways = Ways(on=frozenset({"on_request"}))
+    said = {} if cache_s is None else {"cacheS": cache_s}
+    ways.begin()
+    ways.workers["a"].say("continue", **said)
+    ways.exchange = ways.client.request(GET)
+    count = 0
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    gc.disable()
+    sys.setprofile(note)
+    try:
+        if ways.begin():
+            ways.workers["a"].say("continue")
+    finally:
+        sys.setprofile(before)
+        gc.enable()
+    assert len(ways.workers["a"].asked) == (2 if cache_s is None else 1)
+    assert count <= most
