@@ -101,19 +101,19 @@ class FakeStacks:
 
     def __init__(self) -> None:
         self.asked: list[Mapping[str, object]] = []
-        self.then: list[Callable[[], None]] = []
+        self.then: list[Callable[[str], None]] = []
 
     def ask(
-        self, log: Log, late: Mapping[str, object], then: Callable[[], None] | None = None
+        self, log: Log, late: Mapping[str, object], then: Callable[[str], None] | None = None
     ) -> None:
         self.asked.append(late)
         if then is not None:
             self.then.append(then)
 
-    def come(self) -> None:
+    def come(self, stack: str = "") -> None:
         then, self.then = self.then, []
         for call in then:
-            call()
+            call(stack)
 
 
 class FakeProcess:

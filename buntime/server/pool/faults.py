@@ -10,6 +10,14 @@ def overloaded(message: str, retry_after_s: float) -> ServerFault:
     return ServerFault(503, "overloaded", message, headers=_retry_after(retry_after_s))
 
 
+def still_loading(detail: str, retry_after_s: float) -> ServerFault:
+    """No worker has loaded the app yet, and the request has waited for as long as it may."""
+    message = "the app has not loaded in time; the log says where it is"
+    return ServerFault(
+        503, "app_loading", message, detail=detail, headers=_retry_after(retry_after_s)
+    )
+
+
 def worker_died(message: str = "the app's worker died over this request") -> ServerFault:
     return ServerFault(502, "worker_died", message)
 

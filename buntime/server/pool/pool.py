@@ -196,6 +196,13 @@ class Pool:
         """How long a request that came now would wait for a worker, about."""
         return state.wait_s(self._loop.now)
 
+    def ask_boot(self, state: AppState, then: Callable[[str], None]) -> bool:
+        """Ask where a worker is that loads the app; False where one has, or none is about to."""
+        if not state.workers or any(each.boot.is_loaded for each in state.workers.values()):
+            return False
+        worker = self._supervisor.workers.get(next(iter(state.workers)))
+        return worker is not None and self._reactions.ask_where(worker, then)
+
     def recycle_worker(self, name: str) -> bool:
         """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
         for number, worker in self._supervisor.workers.items():

@@ -4,12 +4,14 @@ a worker's READY, ERROR, end of a request, death ─> Scheduler ─> decisions �
 """
 
 import signal
+from collections.abc import Callable
 from typing import Protocol
 
 from buntime.core.apps.withheld import missed
 from buntime.core.errors import ServerFault
 from buntime.core.pool import claims
 from buntime.core.pool.decisions import Decision
+from buntime.core.pool.hung import where
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import TAKES_WORK
@@ -118,8 +120,39 @@ class Reactions:
         worker.process.kill()
 
     def on_boot_timeout(self, worker: Worker, seconds: float) -> None:
-        self._scheduler.boot_failed(worker.number, f"the app did not load in {seconds:g} s")
-        worker.log.error("app.boot_timeout", "app did not load in time", seconds=seconds)
+        """Ask first where it hangs: nobody could say afterwards."""
+        worker.process.stacks.ask(
+            worker.log,
+            {"seconds": seconds},
+            lambda stack: self._give_up_boot(worker, seconds, stack),
+        )
+
+    def ask_where(self, worker: Worker, then: Callable[[str], None]) -> bool:
+        """Have the stacks of a worker that loads its app logged, and told with where it is."""
+        seconds = round(self._loop.now - self._scheduler.workers[worker.number].born_s, 1)
+
+        def tell(stack: str) -> None:
+            place = self._place(worker, stack)
+            then(f"it is at {place}\n{stack}" if place else stack)
+
+        worker.process.stacks.ask(worker.log, {"seconds": seconds}, tell)
+        return True
+
+    def _place(self, worker: Worker, stack: str) -> str:
+        record = self._scheduler.workers.get(worker.number)
+        deployment = self._deployments.of(record.app) if record is not None else None
+        return where(stack, str(deployment.app.dir)) if deployment is not None else ""
+
+    def _give_up_boot(self, worker: Worker, seconds: float, stack: str) -> None:
+        record = self._scheduler.workers.get(worker.number)
+        if record is None or record.boot.is_loaded or record.boot.has_failed:
+            return  # it has gone, or got there in the last moment, or has been given up already
+        place = self._place(worker, stack)
+        why = f"the app did not load in {seconds:g} s" + (f"; it is at {place}" if place else "")
+        self._scheduler.boot_failed(worker.number, f"{why}\n{stack}")
+        worker.log.error(
+            "app.boot_timeout", "app did not load in time", seconds=seconds, where=place or None
+        )
         self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)
 
     def on_request_error(

@@ -1,5 +1,6 @@
 """Who has a request before a worker does: the queue of its app, or the look at its interpreter."""
 
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from buntime.core.pool.workforce import AppState
@@ -15,6 +16,7 @@ class Queues(Protocol):
     def withdraw(self, state: AppState, exchange: Exchange) -> None: ...
     def put_last(self, state: AppState, exchange: Exchange) -> None: ...
     def wait_s(self, state: AppState) -> float: ...
+    def ask_boot(self, state: AppState, then: Callable[[str], None]) -> bool: ...
 
 
 class Waiting:
@@ -60,9 +62,18 @@ class Queued(Waiting):
         self._queues.withdraw(self._state, self._exchange)
 
     def on_deadline(self) -> None:
+        """No worker has come: all are at work, or the app does not come to an end of loading."""
+        self._exchange.restart_deadline()  # should it be answered after all
+        if self._queues.ask_boot(self._state, self._fail_boot):
+            return
         self._exchange.meter.drops[Drop.TIMEOUT] += 1
         wait_s = self._queues.wait_s(self._state)
         self._exchange.fail(faults.overloaded("no worker was free in time", wait_s))
+
+    def _fail_boot(self, detail: str) -> None:
+        if self._exchange.responder is self:
+            self._exchange.meter.drops[Drop.TIMEOUT] += 1
+            self._exchange.fail(faults.still_loading(detail, self._queues.wait_s(self._state)))
 
 
 class InPreparation(Waiting):

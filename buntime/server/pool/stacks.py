@@ -46,14 +46,14 @@ class Stacks:
         # of the question that is open
         self._log: Log | None = None
         self._late: list[Fields] = []
-        self._then: list[Callable[[], None]] = []
+        self._then: list[Callable[[str], None]] = []
         self._text = b""
         self._timer: Timer | None = None
         os.set_blocking(descriptor, False)
         loop.register(descriptor, READ, self)
 
-    def ask(self, log: Log, late: Fields, then: Callable[[], None] | None = None) -> None:
-        """Have the stacks logged with the fields `late` of a request; `then` is called after.
+    def ask(self, log: Log, late: Fields, then: Callable[[str], None] | None = None) -> None:
+        """Have the stacks logged with the fields `late` of a request; `then` gets them after.
 
         Requests that are late together share one record, which bears the fields of the first
         and the ids of the others.
@@ -132,4 +132,4 @@ class Stacks:
             "worker.stacks", "stacks of a worker that took too long", **fields, stack=stack
         )
         for call in then:
-            call()
+            call(stack)

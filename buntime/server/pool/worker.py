@@ -368,7 +368,7 @@ class Worker:
             self._give_up(number)
         else:
             late = assignment.late(self._loop.now)
-            self.process.stacks.ask(self.log, late, lambda: self._give_up(number))
+            self.process.stacks.ask(self.log, late, lambda _stack: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
         assignment = self._in_hand.get(number)

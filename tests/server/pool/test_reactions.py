@@ -178,12 +178,26 @@ def test_an_app_that_dies_as_it_is_loaded(pool: Pool) -> None:
 def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
     """It is killed for that, which is not a kill from outside; a READY that crossed is late."""
     pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
+    assert pool.supervisor.killed == []  # it tells where it is first
+    file = pool.deployment.app.dir / "app.py"
+    stack = f'  File "{file}", line 3 in wait'
+    pool.worker.process.stacks.come(stack)
     assert pool.supervisor.killed == [(pool.worker.name, Cause.BOOT_TIMEOUT)]
     pool.ready()
     assert pool.record.state is State.LOADING
     pool.exit(-9)
-    assert pool.deployment.state.boot_error == "the app did not load in 30 s"
+    why = f"the app did not load in 30 s; it is at app.py, line 3, in wait\n{stack}"
+    assert pool.deployment.state.boot_error == why
     assert pool.deployment.state.retry_at_s > pool.now
+
+
+def test_an_app_that_loads_in_the_last_moment(pool: Pool) -> None:
+    """It has loaded while it was asked where it is: it serves."""
+    pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
+    pool.ready()
+    pool.worker.process.stacks.come()
+    assert pool.supervisor.killed == []
+    assert pool.record.boot.is_loaded
 
 
 def test_a_kill_from_outside_says_nothing_against_an_app(pool: Pool) -> None:

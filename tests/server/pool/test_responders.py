@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,12 +22,18 @@ class Queues:
 
     def __init__(self) -> None:
         self.withdrawn: list[Exchange] = []
+        self.is_loading = False
+        self.then: list[Callable[[str], None]] = []
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         self.withdrawn.append(exchange)
 
     def wait_s(self, state: AppState) -> float:
         return 6.5
+
+    def ask_boot(self, state: AppState, then: Callable[[str], None]) -> bool:
+        self.then.append(then)
+        return self.is_loading
 
 
 @pytest.fixture
@@ -55,6 +62,31 @@ def test_a_request_that_waits_too_long(queued: tuple[Exchange, Queues]) -> None:
     assert b"\r\nretry-after: 7\r\n" in exchange.client.written.lower()  # type: ignore[attr-defined]
     assert queues.withdrawn == [exchange]
     assert exchange.meter.drops == {**dict.fromkeys(Drop, 0), Drop.TIMEOUT: 1}
+
+
+def test_a_request_that_waits_for_a_boot(queued: tuple[Exchange, Queues]) -> None:
+    """503 too, by a code of its own, with what the app does instead of loading."""
+    exchange, queues = queued
+    exchange.client.service.is_development = True  # type: ignore[attr-defined]
+    queues.is_loading = True
+    exchange.on_timeout()
+    assert exchange.status == 0
+    queues.then[0]("it is at app.py, line 3")
+    written = exchange.client.written  # type: ignore[attr-defined]
+    assert exchange.status == 503
+    assert b'"app_loading"' in written
+    assert b"it is at app.py, line 3" in written
+    assert exchange.meter.drops[Drop.TIMEOUT] == 1
+
+
+def test_a_client_that_leaves_before_the_boot_is_told(queued: tuple[Exchange, Queues]) -> None:
+    """Nobody is answered who has gone meanwhile."""
+    exchange, queues = queued
+    queues.is_loading = True
+    exchange.on_timeout()
+    exchange.on_client_left()
+    queues.then[0]("")
+    assert queues.withdrawn == [exchange]
 
 
 @pytest.mark.parametrize("kind", ["queued", "prepared"])

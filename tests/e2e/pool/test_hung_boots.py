@@ -1,0 +1,64 @@
+"""Apps that do not come to an end of loading: the log and the answer say where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.client import fetch
+from tests.support.harness import running, write_app
+
+APPS = {
+    "server": """
+from wsgiref.simple_server import make_server
+def app(environ, start_response): ...
+make_server("127.0.0.1", 0, app).serve_forever()
+""",
+    "lifespan": """
+import asyncio
+async def app(scope, receive, send):
+    await wait()
+async def wait():
+    await asyncio.Event().wait()
+""",
+    "input": """
+import threading
+def connect():
+    threading.Event().wait()
+connect()
+def app(environ, start_response): ...
+""",
+}
+WHERE = {
+    "server": "app.py, line 4, in <module>: it starts a server of its own, which never returns",
+    "lifespan": "app.py, line 6, in wait",
+    "input": "app.py, line 4, in connect",
+}
+
+
+def write_all(folder: Path, timeout: str) -> None:
+    for name, source in APPS.items():
+        write_app(folder / name, {"app.py": source}, ttl=60, timeout=timeout)
+
+
+def test_the_boot_has_no_more_time(tmp_path: Path) -> None:
+    """After RUNTIME_BOOT_TIMEOUT the log and the answer tell where the app is."""
+    write_all(tmp_path, "9s")
+    with running(tmp_path, env={"RUNTIME_BOOT_TIMEOUT": "1s"}) as runtime:
+        for name, where in WHERE.items():
+            answer = fetch(runtime, f"/{name}/")
+            assert (answer.status, answer.error["code"]) == (500, "app_boot_failed")
+            assert where in answer.body.decode()
+            assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
+            record = runtime.wait_for_record("app.boot_timeout", app=name)
+            assert record["where"].startswith(where)
+
+
+def test_the_request_has_no_more_time(tmp_path: Path) -> None:
+    """So does the answer to a request whose time has passed before."""
+    write_all(tmp_path, "1s")
+    with running(tmp_path) as runtime:
+        for name, where in WHERE.items():
+            answer = fetch(runtime, f"/{name}/")
+            assert (answer.status, answer.error["code"]) == (503, "app_loading")
+            assert where in answer.body.decode()
+            assert "app.py" in runtime.wait_for_record("worker.stacks", app=name)["stack"]
