@@ -58,9 +58,9 @@ class World:
         folder = write_app(self.apps / f"shop{version or ''}", {"app.py": source})
         return make_app(version=version, folder=folder, **{"ttl_s": 60.0, **manifest})
 
-    def submit(self, app: App) -> Exchange:
-        exchange = FakeClient(self.service).request(GET)
-        exchange.route_to(app, base="/shop")
+    def submit(self, app: App, raw: bytes = GET, base: str = "/shop") -> Exchange:
+        exchange = FakeClient(self.service).request(raw)
+        exchange.route_to(app, base=base)
         self.pool.submit(exchange, app)
         return exchange
 
@@ -140,6 +140,18 @@ def test_a_version_that_cannot_be_loaded_is_answered_by_the_one_before(world: Wo
     exchange = world.submit(new)
     assert world.answer(exchange) == 200
     assert exchange.app is old
+
+
+def test_the_one_before_answers_at_a_host_whatever_the_path_is(world: World) -> None:
+    """Which versions may answer is known from whom the request is for: there no path names one."""
+    old, new = world.app(version="1.0.0"), world.app(BROKEN, version="2.0.0")
+    assert world.answer(world.submit(old)) == 200
+    path = b"/other@9/x"
+    exchange = world.submit(new, GET.replace(b"/shop/", path), base="")
+    deployment = world.pool.deployments.serving(new)
+    assert deployment is not None
+    deployment.fallback = old
+    assert world.answer(exchange) == 200
 
 
 def test_a_full_queue(world: World) -> None:
