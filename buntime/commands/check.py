@@ -106,7 +106,7 @@ def line_of(verdict: Verdict) -> str:
     if verdict.python is not None:
         how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
         return f"{verdict.key}: ok ({how})\n"
-    files, doubtful, absolute = verdict.published or (0, (), ())
+    files, doubtful = verdict.published or (0, ())
     told = [f"{verdict.key}: ok (static, publishes {files} {'file' if files == 1 else 'files'})\n"]
     told += [
         f"{verdict.key}: WARNING: everybody can read {escape(path)}; move it out of the site\n"
@@ -114,9 +114,10 @@ def line_of(verdict: Verdict) -> str:
     ]
     if len(doubtful) > _DOUBTFUL_SHOWN:
         told.append(f"{verdict.key}: WARNING: and {len(doubtful) - _DOUBTFUL_SHOWN} like these\n")
-    if absolute:
+    if verdict.links_away:
+        path = escape(verdict.links_away[0])
         told.append(
-            f"{verdict.key}: WARNING: the page asks for {escape(absolute[0])}, which is outside of "
-            f"the app; build it with a relative base (Vite: base: './'), or give it a host\n"
+            f"{verdict.key}: WARNING: the page asks for {path}, which is outside of the app; "
+            f"build it with a relative base (Vite: base: './'), or give it a host\n"
         )
     return "".join(told)

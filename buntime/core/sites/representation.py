@@ -50,6 +50,7 @@ def describe(
     "br", "gzip" or "". `varies` tells that the same path has other codings too. `more` are fields
     that somebody wants beside these, or in their place; names in lower case.
     """
+    content_type = dict(more).get("content-type", content_type)
     validators = Validators(etag, modified_s, "" if modified_s is None else http_date(modified_s))
     fields = [
         ("content-type", content_type),

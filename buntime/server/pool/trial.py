@@ -25,7 +25,7 @@ from buntime.server.pythons.probe import Interpreter
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
-from buntime.server.sites.published import Published, list_published
+from buntime.server.sites.published import Published, links_away, list_published
 from buntime.server.telemetry.logs import Log
 
 _LOOK_S = 0.005  # how often it is looked whether an app has loaded
@@ -44,6 +44,7 @@ class Verdict:
     seconds: float = 0.0
     python: str | None = None
     published: Published | None = None
+    links_away: tuple[str, ...] = ()
 
 
 def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
@@ -109,7 +110,11 @@ class Trial:
         if isinstance(found, Fault):
             self._settle(Verdict(found.key, found.error))
         elif found.is_static:
-            self._settle(Verdict(found.key, "", published=list_published(found)))
+            self._settle(
+                Verdict(
+                    found.key, "", published=list_published(found), links_away=links_away(found)
+                )
+            )
         else:
             self._loop.run_blocking(
                 lambda: self._interpreters.find(found), lambda told: self._boot(found, told)

@@ -19,7 +19,6 @@ class Published(NamedTuple):
 
     files: int
     doubtful: tuple[str, ...]
-    absolute: tuple[str, ...] = ()  # links of the entrypoint that leave the app's base
 
 
 def list_published(app: App) -> Published:
@@ -41,10 +40,11 @@ def list_published(app: App) -> Published:
             files += 1
             if is_doubtful(path.name):
                 doubtful.append(shown.as_posix())
-    return Published(files, tuple(sorted(doubtful)), _absolute(app))
+    return Published(files, tuple(sorted(doubtful)))
 
 
-def _absolute(app: App) -> tuple[str, ...]:
+def links_away(app: App) -> tuple[str, ...]:
+    """Links of the entrypoint that leave the app's base."""
     if app.manifest.hosts:  # where it is at "/"
         return ()
     try:

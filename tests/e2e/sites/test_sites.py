@@ -411,17 +411,17 @@ def test_what_the_corpus_is_after_is_there(folder: Path) -> None:
 def test_files_of_an_app(client: RawClient) -> None:
     """The runtime serves them itself, also what is large; all else is the app's."""
     got = client.get("/django/static/css/a.css")
-    assert (got.status, got.body, got.headers["content-type"]) == (
+    assert (got.status, got.body, got.get("content-type")) == (
         200,
         b"a{}",
         "text/css; charset=utf-8",
     )
-    assert got.headers["cache-control"] == "max-age=60"
+    assert got.get("cache-control") == "max-age=60"
     assert client.get("/django/st%61tic/css/a.css").body == b"a{}"
     assert len(client.get("/django/static/big.bin").body) == 99_999
     assert client.get("/django/statics").body == b"app GET /statics"
     assert client.get("/django/static/nowhere").status == 404
-    assert client.get("/django/static").headers["location"] == "/django/static/"
+    assert client.get("/django/static").get("location") == "/django/static/"
 
 
 @pytest.mark.parametrize(
@@ -445,4 +445,4 @@ def test_files_of_an_app_that_needs_a_key(client: RawClient) -> None:
     assert client.get("/shut/static/open/%2e%2e/a.css").status == 401
     got = client.get("/shut/static/open/b.css")
     assert (got.status, got.body) == (200, b"b{}")
-    assert "private" in got.headers["cache-control"]
+    assert "private" in str(got.get("cache-control"))
