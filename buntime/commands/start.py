@@ -3,12 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings, load_settings, origins
 from buntime.core.settings.setting import Mode
+from buntime.server.apps.appfolder import holds_app, list_folders
 from buntime.server.pool.cores import cores
 
 _DOTENV = ".env"
@@ -74,3 +76,18 @@ def _check_folders(folders: Sequence[str]) -> None:
                 f"the folder of apps {folder} cannot be read: {exc.strerror}; name another one as "
                 "DIR or in RUNTIME_WORKER_DIRS"
             ) from exc
+        if holds_app(Path(folder)) and not _holds_apps(Path(folder)):
+            above = os.path.normpath(os.path.join(folder, os.pardir))
+            raise UsageError(
+                f"{folder} is an app itself, and no folder of apps; name the folder that it is in, "
+                f"{above}, as DIR or in RUNTIME_WORKER_DIRS"
+            )
+
+
+def _holds_apps(folder: Path, depth: int = 2) -> bool:
+    """Whether there are apps in it, versions of one, or apps of a scope."""
+    try:
+        inner = [folder / name for name in list_folders(folder)[0]]
+    except OSError:
+        return False
+    return any(holds_app(each) or (depth > 1 and _holds_apps(each, depth - 1)) for each in inner)

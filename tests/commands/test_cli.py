@@ -217,6 +217,24 @@ def test_a_file_of_settings(
     assert capsys.readouterr().err.startswith(expected)
 
 
+def test_an_app_in_the_place_of_a_folder_of_apps(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told, with the folder that was meant, unless there are apps in it."""
+    shop = tmp_path / "apps/shop"
+    (shop / "static").mkdir(parents=True)
+    (shop / "app.py").write_text("")
+    assert run(served, "apps/shop") == 2
+    assert (
+        "apps/shop is an app itself, and no folder of apps; name the folder that it is in, apps,"
+        in (capsys.readouterr().err)
+    )
+    assert run(served, "apps") == 7
+    (shop / "inner/1.0.0").mkdir(parents=True)
+    (shop / "inner/1.0.0/index.html").write_text("")
+    assert run(served, "apps/shop") == 7
+
+
 def test_errors_of_dotenv(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,7 @@ class Deployment:
         "made_ns",
         "state",
         "told_blocked",
+        "told_slow",
         "watch",
         "watching",
     )
@@ -77,6 +78,7 @@ class Deployment:
         self.watching = Watching(app.manifest.watch)
         self.watch = TreeWatch(app.dir, self.watching) if is_watched else None
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
+        self.told_slow = False  # that each request waits for its boot is logged once
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_note = ""  # what its last boot may have failed of
         self.fallback: App | None = None  # who answers where this one cannot be loaded

@@ -30,6 +30,12 @@ from buntime.server.pool.worker import Worker
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
+# Functions load in some ten ms; a framework takes hundreds, which no visitor should wait for.
+_SLOW_BOOT_MS = 300.0
+_SLOW_BOOT = (
+    "each request loads the app anew, and that takes long; "
+    "`ttl: 1h` in its buntime.yaml keeps it loaded"
+)
 # Signals that say nothing against an app, as they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -84,6 +90,9 @@ class Reactions:
         self._supervisor.stop_boot_timer(worker.number)
         worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
+        if not deployment.stays and said.boot_ms > _SLOW_BOOT_MS and not deployment.told_slow:
+            deployment.told_slow = True
+            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=said.boot_ms)
         self._acts.carry_out(decisions)
         self._deployments.loaded(deployment)
         if self.onlooker is not None:

@@ -175,6 +175,19 @@ def test_an_app_that_dies_as_it_is_loaded(pool: Pool) -> None:
     assert pool.deployment.state.boot_error == "the worker died while it loaded: exit code 3"
 
 
+@pytest.mark.parametrize(
+    ("ttl_s", "boot_ms", "count"), [(0.0, 250.0, 0), (0.0, 1200.0, 1), (60.0, 1200.0, 0)]
+)
+def test_an_app_that_is_loaded_anew_for_each_request(
+    ttl_s: float, boot_ms: float, count: int
+) -> None:
+    """Where that takes long, it is said what would help."""
+    pool = Pool(ttl_s=ttl_s)
+    pool.ready(boot_ms=boot_ms)
+    assert pool.world.sink.events().count("app.slow_boot") == count
+    assert pool.deployment.told_slow == bool(count)
+
+
 def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
     """It is killed for that, which is not a kill from outside; a READY that crossed is late."""
     pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)
