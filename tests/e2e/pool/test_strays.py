@@ -117,17 +117,18 @@ def test_they_end_with_the_runtime(tmp_path: Path) -> None:
 
 # Whatever they do to be unknown
 
-# Leaves its worker's group, session and environment, and says which process it then is.
+# Leaves its worker's group, session and environment, and says which process it then is. The limit
+# is lowered first: once the runtime has adopted and looked at a process it knows whose it is.
 FLEES = """
 import os, resource, subprocess, sys
 from buntime import Response
 
 FLIGHT = '''
 import os, sys
+LIMIT
 os.fork() and os._exit(0)
 os.setsid()
 os.fork() and os._exit(0)
-LIMIT
 print(os.getpid(), flush=True)
 os.dup2(0, 1)
 os.execve("/bin/sleep", ["sleep", "600"], {"WORKER_ID": "NAME"} if "NAME" else {})
