@@ -6,6 +6,7 @@ from pathlib import Path
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.firstapps import KINDS, plugin_files
+from buntime.commands.firstframeworks import FRAMEWORKS
 from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
@@ -24,9 +25,10 @@ def parser() -> Parser:
     made.add_words("NAME", "the app's folder; its last part is the app's name")
     made.add_argument(
         "--kind",
-        choices=(*KINDS, _PLUGIN),
+        choices=(*KINDS, *FRAMEWORKS, _PLUGIN),
         default="fetch",
-        help="fetch: a function, wsgi, asgi: frameworks, static: a site, or plugin [fetch]",
+        help="fetch: a function, wsgi, asgi: frameworks, static: a site; "
+        "flask, fastapi, starlette, django; or plugin [fetch]",
     )
     return made
 
@@ -37,10 +39,13 @@ def run(command: Command, mode: Mode) -> int:
     is_plugin = command.args["kind"] == _PLUGIN
     if is_plugin:
         _check_plugin(name)
-    files = plugin_files(name) if is_plugin else KINDS[command.args["kind"]]
+    kind = command.args["kind"]
+    files = plugin_files(name) if is_plugin else (KINDS | FRAMEWORKS)[kind]
     _write(folder, files)
     above = folder.resolve().parent.parent if "/" in name else folder.resolve().parent
     sys.stdout.write(f"wrote {', '.join(str(folder / file) for file in files)}\n\n")
+    if kind in FRAMEWORKS:
+        sys.stdout.write(_packages(f"{folder}/.venv", kind))
     sys.stdout.write(_advice(name, _relative(above), is_plugin=is_plugin))
     return 0
 
@@ -54,6 +59,10 @@ def _advice(name: str, above: str, *, is_plugin: bool) -> str:
         f"Run it:     buntime apps --plugin-dirs {above}     with your folder of apps\n"
         f"Look at it: http://localhost:8000/{name.rpartition('/')[2]}/\n"
     )
+
+
+def _packages(venv: str, package: str) -> str:
+    return f"Get {package}: python3 -m venv {venv} && {venv}/bin/pip install {package}\n"
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

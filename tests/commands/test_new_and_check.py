@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from buntime.commands.firstapps import KINDS
-from tests.support.harness import running, write_app
+from buntime.commands.firstframeworks import FRAMEWORKS
+from tests.support.harness import PACKAGES, running, write_app
 from tests.support.runs import run
 
 ANSWERS = {
@@ -35,6 +36,25 @@ def test_first_apps(tmp_path: Path) -> None:
         for kind, text in ANSWERS.items():
             answer = httpx.get(f"{runtime.url}/{kind}/?name=Ada<")
             assert (answer.status_code, text in answer.text) == (200, True)
+
+
+def test_first_apps_of_frameworks(tmp_path: Path) -> None:
+    """Each is written, said where its packages come from, and serves, with links below its base."""
+    for kind in FRAMEWORKS:
+        done = run("new", f"apps/{kind}", "--kind", kind, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        venv = f"apps/{kind}/.venv"
+        assert f"python3 -m venv {venv} && {venv}/bin/pip install {kind}\n" in done.stdout
+    with running(tmp_path / "apps", env=PACKAGES) as runtime:
+        for kind in FRAMEWORKS:
+            home = httpx.get(f"{runtime.url}/{kind}/")
+            assert home.status_code == 200
+            assert "hello" in home.text.lower()
+            if "href" in home.text:
+                assert f"/{kind}/hello/Ada" in home.text
+            greeted = httpx.get(f"{runtime.url}/{kind}/hello/A<b")
+            assert (greeted.status_code, "A" in greeted.text) == (200, True)
+            assert "<b" not in greeted.text or "json" in greeted.headers["content-type"]
 
 
 @pytest.mark.parametrize("name", ["counter", "@acme/counter"])

@@ -1,0 +1,101 @@
+"""What `buntime new --kind` writes for frameworks: a file each, and the manifest that they want."""
+
+_FLASK = '''\
+"""A first app with Flask."""
+
+from flask import Flask, url_for
+from markupsafe import escape
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def home():
+    return f"<h1>Hello!</h1><p><a href='{url_for('greet', name='Ada')}'>Ada</a>\\n"
+
+
+@app.get("/hello/<name>")
+def greet(name):
+    return f"<h1>Hello, {escape(name)}!</h1>\\n"
+'''
+
+_FASTAPI = '''\
+"""A first app with FastAPI. Its pages of documentation are at /docs below its base."""
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/")
+async def home():
+    return {"hello": "world"}
+
+
+@app.get("/hello/{name}")
+async def greet(name: str):
+    return {"hello": name}
+'''
+
+_STARLETTE = '''\
+"""A first app with Starlette."""
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+
+async def home(request):
+    return JSONResponse({"hello": "world"})
+
+
+async def greet(request):
+    return JSONResponse({"hello": request.path_params["name"]})
+
+
+app = Starlette(routes=[Route("/", home), Route("/hello/{name}", greet)])
+'''
+
+_DJANGO = '''\
+"""A first app with Django. A project has `entrypoint: mysite.wsgi:application` in its place."""
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path, reverse
+from django.utils.html import escape
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],  # the hosts that may ask, once it is to be reached by others
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="none yet",  # what is signed needs one of its own, from a file
+)
+
+
+def home(request):
+    return HttpResponse(f"<h1>Hello!</h1><p><a href='{reverse('greet', args=['Ada'])}'>Ada</a>\\n")
+
+
+def greet(request, name):
+    return HttpResponse(f"<h1>Hello, {escape(name)}!</h1>\\n")
+
+
+urlpatterns = [path("", home), path("hello/<str:name>", greet, name="greet")]
+application = get_wsgi_application()
+'''
+
+_MANIFEST = """\
+# A framework takes long to load: a worker stays for an hour and takes request after request.
+# README.md has all keys.
+ttl: 1h
+"""
+
+FRAMEWORKS = {
+    name: {"app.py": code, "buntime.yaml": _MANIFEST}
+    for name, code in {
+        "flask": _FLASK,
+        "fastapi": _FASTAPI,
+        "starlette": _STARLETTE,
+        "django": _DJANGO,
+    }.items()
+}
