@@ -5,6 +5,8 @@ is idle the longest: between two requests, or answered for the last time and sti
 has a request under way stays. So nobody keeps others out by doing nothing, and many who come at
 once and ask for nothing push out one another, not those who were in.
 
+Before all of these one goes who sends no more and may have left, unless it still takes an answer.
+
 Where nobody is idle, one goes who has taken nothing of its answer for a while, the longest one
 first; not WebSockets and event streams, which may be as slow as they like.
 
@@ -13,6 +15,7 @@ its connection, whatever its client has sent behind that request: those who wait
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Protocol, cast
 
 from buntime.core.http1.connection import Due
@@ -46,6 +49,10 @@ class Displaceable(Protocol):
 
     exchange: Answering | None
 
+    @property
+    def pending_bytes(self) -> int:
+        """What waits for its client."""
+
     def read_ahead(self) -> None:
         """Take what has come of a request and was not read yet."""
 
@@ -74,6 +81,7 @@ class Admission:
         self.displaced = Tally(every_s=_TELL_S)
         self._full = Tally(every_s=_TELL_S)
         self._waiting: set[object] = set()
+        self.doubtful: dict[object, None] = {}  # connections whose clients may have left
         self.is_crowded = False  # does somebody wait for whom nobody could go?
 
     def __repr__(self) -> str:
@@ -84,7 +92,9 @@ class Admission:
         return self._count() < self.connections_max
 
     def make_room(self) -> bool:
-        """Close the one that was idle the longest; returns whether another one may come."""
+        """Close one that may have left, or was idle the longest; returns whether one may come."""
+        if self.doubtful and self._end_doubtful():
+            return True
         for _ in range(_TRIES):
             queue = self._queue_of_longest()
             if queue is None:
@@ -96,6 +106,16 @@ class Admission:
             if self.has_room:
                 return True
         return self._end_stalled()
+
+    def _end_doubtful(self) -> bool:
+        """Close one whose client sends no more, and takes nothing; returns whether one may come."""
+        for each in islice(self.doubtful, _TRIES):
+            who = cast(Displaceable, each)
+            if not who.pending_bytes:
+                self._loop.guard(who.abort)
+                self._tell_of_displaced()
+                break
+        return self.has_room
 
     def _end_stalled(self) -> bool:
         """End the one that has taken nothing for the longest; returns whether one may come."""

@@ -228,6 +228,7 @@ class Connection(SendingHalf):
         if not data:
             self._do(self._http.receive_end(bool(self._pending)))
             if self._http.is_half_closed and self._http.phase is _EXCHANGE:
+                self.service.admission.doubtful[self] = None
                 self._look()
             return
         step = self._http.receive(data, self.service.loop.now)

@@ -131,5 +131,6 @@ class Service:
     def on_connection_closed(self, connection: Connected) -> None:
         self.connections.discard(connection)
         self.client_limit.discard(connection)
+        self.admission.doubtful.pop(connection, None)
         if self.on_room is not None:
             self.on_room()

@@ -219,6 +219,26 @@ def test_busy_ones_stay(house: House) -> None:
     assert not house.service.admission.is_crowded
 
 
+def test_who_may_have_left_goes_first(house: House) -> None:
+    """Of those who have shut their side, the first one; before anybody who is merely idle, and
+    while its request is under way."""
+    idle = house.come(request("GET /"))
+    house.turn_until(lambda: len(house.asked) == 1)
+    house.answer = lambda exchange: None
+    doubtful = house.come(request("GET /"))
+    house.turn_until(lambda: len(house.asked) == 2)
+    doubtful.sock.shutdown(socket.SHUT_WR)
+    house.turn_until(lambda: len(house.service.admission.doubtful) == 1)
+    house.answer = hello
+    newcomer = house.come(request("GET /"))
+    house.turn_until(lambda: len(house.asked) == 3)
+    assert newcomer.read().status == 200
+    doubtful.expect_end()
+    assert idle.read().status == 200
+    assert not has_come(idle)
+    assert not house.service.admission.doubtful
+
+
 def large(exchange: Exchange) -> None:
     """A whole answer."""
     exchange.respond(200, [], bytes(LARGE_BYTES))
