@@ -50,6 +50,47 @@ def test_a_plugin(tmp_path: Path) -> None:
         assert b"<h1>page</h1>" in fetch(runtime, "/all/").body
 
 
+SERVICE = """
+from buntime.plugin import exposed, plugin
+
+class Store:
+    @exposed
+    def get(self, key): return [plugin.caller, key]
+    @exposed
+    def count(self, most):
+        yield from range(most)
+
+services = {plugin.name: Store()}
+"""
+USER = """
+from buntime import Response, service
+def fetch(request):
+    there = service("kept"), service("awaited")
+    return Response.json([[each.get("a"), list(each.count(3))] for each in there])
+"""
+
+
+def test_services(tmp_path: Path) -> None:
+    """Sync and async ones, for sync and async users: each kind of process that serves a plugin."""
+    uses = {"ttl": 600, "uses": ["kept", "awaited"]}
+    awaited = SERVICE.replace("    def get", "    async def get").replace(
+        "def count(self, most):\n        yield from range(most)",
+        "async def count(self, most):\n        for each in range(most): yield each",
+    )
+    for name, code in (("kept", SERVICE), ("awaited", awaited)):
+        write_plugin(tmp_path / "plugins", name, code, provides={name: {"to": "all"}})
+    user = USER.replace("def fetch", "async def fetch").replace("service", "async_service")
+    user = user.replace("each.get", "await each.get").replace(
+        "list(each.count(3))", "[item async for item in each.count(3)]"
+    )
+    write_app(tmp_path / "apps" / "plain", {"app.py": USER}, **uses)
+    write_app(tmp_path / "apps" / "asking", {"app.py": user}, **uses)
+    with plugged(tmp_path) as runtime:
+        for name in ("plain", "asking"):
+            answer = fetch(runtime, f"/{name}/")
+            assert answer.json() == [[[f"app:{name}", "a"], [0, 1, 2]]] * 2
+
+
 def test_the_config_file(tmp_path: Path) -> None:
     """It sets a plugin's options, and a command tells them and where they come from."""
     code = """
