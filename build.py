@@ -50,13 +50,15 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS go to pytest: test -k router -x; --artifact FILE tests a built file"""
+    """Run the tests; ARGS go to pytest: test -k router -x; --artifact FILE; --apps, --apps light"""
     python = environment("dev")
     os.chdir(ROOT)
     paths = []
     if args[:1] == ["--artifact"]:
         test_artifact(args[1:])
         args, paths = args[2:], ["tests/e2e/modes"]
+    elif args[:1] == ["--apps"]:
+        args, paths = test_apps(args[1:]), ["tests/apps"]
     if args:
         become([str(python), "-m", "pytest", *args])
     # Few that fail are run once more: tests/suite.py.
@@ -68,6 +70,13 @@ def test_artifact(args: list[str]) -> None:
     if not args or not os.access(args[0], os.X_OK):
         raise BuildError("--artifact needs a file to test: dist/buntime.pyz or dist/buntime")
     os.environ["BUNTIME_UNDER_TEST"] = os.path.abspath(args[0])
+
+
+def test_apps(args: list[str]) -> list[str]:
+    """Give tests/apps their packages: `["light", "-k", "dash"]` -> the arguments of pytest."""
+    kind, args = ("apps-light", args[1:]) if args[:1] == ["light"] else ("apps", args)
+    os.environ["APPS_PYTHON"] = str(environment(kind))
+    return ["tests/apps", *args] if args else []
 
 
 def spread() -> list[str]:
@@ -150,6 +159,8 @@ def lock(args: list[str]) -> int:
         [*uv, "--group", "binary", "--output-file", "requirements/binary.txt"],
         [*uv, "--group", "bench", "--constraint", runtime, "--output-file", peers],
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
+        [*uv, "--group", "apps-light", "--output-file", "requirements/apps-light.txt"],
+        [*uv, "--group", "apps", "--output-file", "requirements/apps.txt"],
     ]
     return max(show_and_run(command) for command in commands)
 

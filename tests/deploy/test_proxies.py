@@ -5,21 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.harness import ROOT, running, wait_until, write_app
+from tests.support.harness import running, write_app
+from tests.support.proxies import before, caddy, nginx
 
-DOC = (ROOT / "docs/proxies.md").read_text("utf-8")
 APP = """
 import hashlib, time
 from buntime import Event, Response
@@ -53,58 +48,6 @@ routes = {"/echo": echo, "/upload": {"POST": upload}, "/events": events}
 LIES = {"x-forwarded-for": "1.2.3.4", "forwarded": "for=1.2.3.4", "x-forwarded-prefix": "/lie"}
 
 
-def documented(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-def nginx(tmp_path: Path, upstream: Path, port: int) -> list[str]:
-    """The command of an nginx with the documented configuration, but for its places."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        pytest.skip("there is no nginx here")
-    [text] = documented("nginx")
-    for old, new in (
-        ("unix:/run/buntime/http.sock", f"unix:{upstream}"),
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in kinds)
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    path = tmp_path / "nginx.conf"
-    path.write_text(
-        f"{user}daemon off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{folders}{text}}}\n"
-    )
-    return [program, "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", str(path)]
-
-
-def caddy(tmp_path: Path, upstream: Path, port: int) -> list[str]:
-    """The command of a Caddy with the documented configurations, but for their places."""
-    program = shutil.which("caddy")
-    if program is None:
-        pytest.skip("there is no caddy here")
-    plain, below = documented("caddyfile")
-    assert "unix//run/buntime/http.sock" in plain
-    plain = plain.replace("unix//run/buntime/http.sock", f"unix/{upstream}")
-    # Both sites of the docs in one: what is inside of the second one's braces comes first.
-    inner = below.partition("{\n")[2].rpartition("}")[0]
-    inner = inner.replace("127.0.0.1:8000", f"unix/{upstream}")
-    site = plain.partition("{\n")[2].rpartition("}")[0]
-    path = tmp_path / "Caddyfile"
-    path.write_text(
-        "{\n\tadmin off\n\tauto_https off\n}\n"
-        f"http://127.0.0.1:{port} {{\n{inner}\thandle {{\n{site}\t}}\n}}\n"
-    )
-    return [program, "run", "--adapter", "caddyfile", "--config", str(path)]
-
-
 @pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
 def proxy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -112,32 +55,13 @@ def proxy(
     """The URL of a proxy before a runtime that listens on a unix socket."""
     tmp_path = tmp_path_factory.mktemp("proxy")
     write_app(tmp_path / "apps/it", {"app.py": APP}, ttl=600, maxBodySize="50mb")
-    upstream, port = tmp_path / "s", free_port()
-    make: Callable[[Path, Path, int], list[str]] = request.param
-    line = make(tmp_path, upstream, port)
+    upstream = tmp_path / "s"
     env = {"RUNTIME_LISTEN": f"unix:{upstream}", "RUNTIME_TRUSTED_PROXIES": "unix"}
     with (
         running(tmp_path / "apps", env=env),
-        open(tmp_path / "output", "wb") as output,
-        subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-        ) as process,
+        before(request.param, tmp_path, f"unix:{upstream}") as url,
     ):
-        try:
-
-            def answers() -> bool:
-                assert process.poll() is None, (tmp_path / "output").read_text()
-                with socket.socket() as sock:
-                    return sock.connect_ex(("127.0.0.1", port)) == 0
-
-            wait_until(answers, what="the proxy")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+        yield url
 
 
 def test_requests(proxy: str) -> None:

@@ -1,0 +1,101 @@
+"""Frameworks that bring their own ideas of where an app lies, and what is built on them."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.sync.client import connect
+
+from tests.apps.conftest import Site, run_client
+
+
+def drive_shop(site: Site, *, here: str | None = None) -> None:
+    """The same four routes, written with each framework: JSON in and out, a link, a WebSocket."""
+    assert site.get("/").json() == {"here": here or f"{site.base}/items/7"}
+    assert site.get("/items/7").json() == {"item": 7}
+    assert site.get("/items/7/none").status_code == 404
+    answer = site.http.post(site.url + "/items", json={"number": 8})
+    assert answer.json() == {"number": 8}
+    assert answer.is_success
+    with connect(site.socket("/echo")) as socket:
+        socket.send("hello")
+        assert socket.recv(timeout=10) == "hello"
+
+
+@pytest.mark.app("litestar")
+def test_litestar(site: Site) -> None:
+    """Its links are absolute, with the host as the client sees it."""
+    drive_shop(site, here=site.url + "/items/7")
+
+
+@pytest.mark.app("quart")
+def test_quart(site: Site) -> None:
+    drive_shop(site)
+
+
+@pytest.mark.app("falcon")
+def test_falcon(site: Site) -> None:
+    drive_shop(site)
+
+
+@pytest.mark.app("sanic")
+def test_sanic(site: Site) -> None:
+    """Sanic knows no base: its links are written without one, and its routes are found."""
+    drive_shop(site, here="/items/7")
+
+
+@pytest.mark.app("fasthtml")
+def test_fasthtml(site: Site, page: Page) -> None:
+    """htmx asks below the base, and the count goes up."""
+    page.route("**://cdn.jsdelivr.net/**", lambda route: route.abort())
+    page.goto(site.url + "/")
+    before = int(page.locator("#count").inner_text())
+    assert int(site.http.post(site.url + "/add").text) == before + 1
+    page.click("text=About")
+    expect(page).to_have_title("About")
+
+
+@pytest.mark.app("strawberry")
+def test_strawberry(site: Site) -> None:
+    answer = site.http.post(site.url + "/", json={"query": '{ hello(name: "Ada") }'})
+    assert answer.json() == {"data": {"hello": "Hello, Ada!"}}
+    assert "GraphiQL" in site.get("/", headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.app("sqladmin")
+def test_sqladmin(site: Site, page: Page) -> None:
+    """A user is made in the browser, with the page's style, and stands in the list."""
+    page.goto(site.url + "/admin/user/create")
+    page.fill("input[name=name]", "Ada")
+    page.click("input[name=save]")
+    expect(page.locator("table")).to_contain_text("Ada")
+    assert page.evaluate("getComputedStyle(document.querySelector('.navbar')).display") == "flex"
+
+
+MCP_CLIENT = """
+import asyncio, sys
+from fastmcp import Client
+
+async def main():
+    async with Client(sys.argv[1]) as client:
+        print((await client.call_tool("add", {"a": 2, "b": 3})).data)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.app("fastmcp")
+def test_fastmcp(site: Site) -> None:
+    """The package's own client opens a session and calls a tool."""
+    assert run_client(MCP_CLIENT, site.url + "/mcp") == "5"
+
+
+@pytest.mark.app("httpbin")
+def test_httpbin(site: Site) -> None:
+    assert site.get("/get?a=1").json()["args"] == {"a": "1"}
+    assert site.get("/get").json()["url"] == site.url + "/get"
+    assert site.get("/redirect/3").json()["url"] == site.url + "/get"
+    assert site.get("/cookies/set?name=Ada").json() == {"cookies": {"name": "Ada"}}
+    assert site.get("/gzip").json()["gzipped"] is True
+    assert len(site.get("/stream/5").text.splitlines()) == 5
+    assert site.http.put(site.url + "/put", content=b"x" * 100_000).json()["data"] == "x" * 100_000

@@ -1,0 +1,43 @@
+"""docs/recipes.md, without its packages: its manifests are read, and each recipe is driven."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from buntime.core.apps.manifest import parse_manifest
+from tests.support.harness import ROOT
+from tests.support.recipes import Recipe, recipes
+
+RECIPES = recipes()
+
+
+def locked(group: str) -> set[str]:
+    text = (ROOT / f"requirements/{group}.txt").read_text("utf-8")
+    return set(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_recipe(recipe: Recipe) -> None:
+    """Its manifest is right and its code is Python; its packages are installed by --apps."""
+    text = recipe.files["buntime.yaml"].encode()
+    parse_manifest(text, path="buntime.yaml", body_default=1 << 20, body_max=1 << 30)
+    for name, text in recipe.files.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+    assert locked("apps") >= {package.partition("[")[0] for package in recipe.packages}
+
+
+def test_each_is_driven() -> None:
+    """A test of tests/apps names it."""
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests/apps").glob("test_*.py"))
+    assert set(re.findall(r"mark\.app\(\"([\w-]+)\"\)", tests)) == RECIPES.keys()
+
+
+def test_light_is_a_part() -> None:
+    """What is installed for the light part is installed for all."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    assert {"include-group": "apps-light"} in groups["apps"]
+    assert locked("apps-light") <= locked("apps")
