@@ -85,10 +85,11 @@ def test_a_prewarmed_app_is_loaded_once(tmp_path: Path) -> None:
 
 
 def test_an_app_that_takes_too_long(tmp_path: Path) -> None:
-    """Its verdict is the boot's time that has passed."""
+    """Its verdict is the boot's time that has passed, and the line where the app is."""
     write_app(tmp_path / "slow", {"app.py": "import time\ntime.sleep(60)\n"})
     found = verdicts(tmp_path, RUNTIME_BOOT_TIMEOUT="1s")
-    assert found["slow"].error == "the app did not load in 1 s"
+    where = "the app did not load in 1 s; it is at app.py, line 2, in <module>"
+    assert found["slow"].error.splitlines()[0] == where
     assert found["slow"].seconds >= 1.0
 
 
