@@ -81,13 +81,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("app")
     if marker is None:
         return
-    name = marker.args[0]
-    if not {*map(plain, RECIPES[name].packages)} <= INSTALLED:
-        metafunc.definition.add_marker(pytest.mark.skip(reason="not in this part of the apps"))
-    # These take seconds to load, and much longer beside others on a slow machine.
-    metafunc.definition.add_marker(pytest.mark.timeout(300))
-    metafunc.parametrize("served", [name], indirect=True, scope="module")
+    metafunc.parametrize("served", marker.args, indirect=True, scope="module")
     metafunc.parametrize("site", WAYS, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        marker = item.get_closest_marker("app")
+        if marker is None:
+            continue
+        needed = RECIPES[marker.args[0]].packages or HEAVY  # what npm brings is of the rest, too
+        if not {*map(plain, needed)} <= INSTALLED:
+            item.add_marker(pytest.mark.skip(reason="not in this part of the apps"))
+        # These take seconds to load, and much longer beside others on a slow machine.
+        item.add_marker(pytest.mark.timeout(300))
 
 
 def run_client(code: str, *args: str) -> str:
