@@ -2,42 +2,78 @@
 
 For the CI of who writes apps: exit code 0, or 1 where an app is at fault or none is there. The
 verdicts go to stdout, what apps print while they load and warnings of the runtime to stderr.
+Apps are loaded side by side; the lines are in their order, and below each stands what is of that
+app.
 
 Nothing of the runtime's state is touched: an app with `data: true` gets an empty folder, which goes
 when the check is over.
 """
 
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
+from buntime.core.apps.app import App, Fault
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
-from buntime.core.telemetry.records import Level, escape
+from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
+from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
-from buntime.server.telemetry.logs import Log, LogSink
+from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
 
 _STDERR = 2
+_EXIT_TERMINATED = 143  # as shells have it: 128 + SIGTERM
 _FLUSH_S = 2.0
 _DOUBTFUL_SHOWN = 5
+_APP_CHARS = 256 * 1024  # of what an app prints, and of the log about it
+_RECORD_CHARS = 100  # that an empty line counts as
+# Verdicts tell the same.
+_IN_VERDICTS = frozenset(
+    ("app.boot_failed", "app.boot_timeout", "app.variables_missed", "worker.stacks")
+)
 
 
-class _Quiet(Log):
-    """A log without the errors of apps, which the verdicts tell."""
+class _Sorted(LogSink):
+    """A sink that keeps what is of an app, for the place below its line."""
 
-    def child(self, /, **fields: object) -> Log:
-        return _Quiet(self._sink, self._fields | fields)
+    def __init__(self, keys: Iterable[str]) -> None:
+        super().__init__(Level.INFO, format="pretty", stream_fd=_STDERR)  # for what apps print
+        self._held: dict[str, list[Record]] = {key: [] for key in keys}
+        self._chars = dict.fromkeys(self._held, 0)
+        self._lost = dict.fromkeys(self._held, 0)  # lines
 
-    def error(self, event: str, message: str, /, **fields: object) -> None:
-        if "stack" not in fields:
-            super().error(event, message, **fields)
+    def put(self, record: Record, *, limit_records: int = QUEUE_RECORDS) -> None:
+        if record.event in _IN_VERDICTS or (record.level < Level.WARN and record.event != OUTPUT):
+            return
+        name, version = record.fields.get("app"), record.fields.get("version")
+        key = f"{name}@{version}" if version else f"{name}"
+        if key not in self._held:
+            super().put(record, limit_records=limit_records)
+        elif self._chars[key] > _APP_CHARS:
+            self._lost[key] += 1
+        else:
+            self._chars[key] += len(record.message) + _RECORD_CHARS
+            self._held[key].append(record)
+
+    def write_of(self, key: str) -> None:
+        """Write what there is of an app; what is still to come of it comes at once."""
+        for record in self._held.pop(key, ()):
+            super().put(record)
+        if lost := self._lost.get(key):
+            Log(self).warn(
+                "app.output_dropped",
+                "app prints more than is logged; some of its output was dropped",
+                lines=lost,
+            )
+        self.flush(_FLUSH_S)
 
 
 def parser() -> Parser:
@@ -73,27 +109,42 @@ def _state_of_its_own() -> Iterator[str]:
 
 def _check(settings: Settings) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
-    log = _Quiet(sink)
-    faults: list[str] = []
-
-    def tell(verdict: Verdict) -> None:
-        sink.flush(_FLUSH_S)  # so that what an app printed stands before its verdict
-        sys.stdout.write(line_of(verdict))
-        sys.stdout.flush()
-        if verdict.error:
-            faults.append(verdict.key)
-
     try:
-        apps = find_apps(settings, log.warn)
-        Trial(settings, log, tell).run(apps)
+        apps = find_apps(settings, Log(sink).warn)
     finally:
         sink.close(_FLUSH_S)
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
+    faults = _try(settings, apps)
     count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
-    sys.stdout.write(f"{count}, {len(faults) or 'none'} at fault\n")
+    sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
+
+
+def _try(settings: Settings, apps: Sequence[App | Fault]) -> int:
+    """Load them, and tell what comes of each; returns how many are at fault."""
+    sink = _Sorted(app.key for app in apps)
+    faults: list[str] = []
+
+    def tell(verdict: Verdict) -> None:
+        sys.stdout.write(line_of(verdict))
+        sys.stdout.flush()
+        sink.write_of(verdict.key)
+        if verdict.error:
+            faults.append(verdict.key)
+
+    try:
+        trial = Trial(settings, Log(sink), tell)
+        calls = {
+            signal.SIGINT: lambda: trial.interrupt(KeyboardInterrupt()),
+            signal.SIGTERM: lambda: trial.interrupt(SystemExit(_EXIT_TERMINATED)),
+        }
+        with signals_on(trial.loop, calls):
+            trial.run(apps)
+    finally:
+        sink.close(_FLUSH_S)
+    return len(faults)
 
 
 def line_of(verdict: Verdict) -> str:

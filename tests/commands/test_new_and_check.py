@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -9,8 +12,8 @@ import pytest
 
 from buntime.commands.firstapps import KINDS
 from buntime.commands.firstframeworks import FRAMEWORKS
-from tests.support.harness import PACKAGES, running, write_app
-from tests.support.runs import run
+from tests.support.harness import PACKAGES, command, is_alive, running, wait_until, write_app
+from tests.support.runs import environ, run
 
 ANSWERS = {
     "fetch": "<h1>Hello, Ada&lt;!</h1>\n",
@@ -175,6 +178,73 @@ def test_what_apps_print(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 2
 
 
+def test_output_of_several_apps(tmp_path: Path) -> None:
+    """Loaded side by side, each has its own below its line, in the order of the apps."""
+    code = """
+import sys, time
+for number in range(20):
+    print({0!r}, number, file={1})
+    time.sleep(0.002)
+def fetch(request): ...
+"""
+    for name in "abc":
+        stream = "sys.stdout" if name == "b" else "sys.stderr"
+        write_app(tmp_path / f"apps/{name}", {"app.py": code.format(name * 3, stream)})
+    done = run("check", "apps", cwd=tmp_path, stderr=subprocess.STDOUT)
+    told = [line for line in done.stdout.splitlines() if " ok (" in line or "app" in line]
+    assert len(told) == 64
+    for place, name in enumerate("abc"):
+        own = told[place * 21 : place * 21 + 21]
+        assert own[0].startswith(f"{name}: ok (")
+        assert all(f"{name * 3} {number}" in line for number, line in enumerate(own[1:]))
+    assert told[-1] == "3 apps, none at fault"
+
+
+def test_an_app_that_prints_without_end(tmp_path: Path) -> None:
+    """What is shown of it is bounded, and it is said how much is left out."""
+    code = "print(('x' * 999 + chr(10)) * 2000)\ndef fetch(request): ...\n"
+    write_app(tmp_path / "apps/loud", {"app.py": code})
+    done = run("check", "apps", cwd=tmp_path)
+    assert done.returncode == 0
+    assert 200_000 < len(done.stderr) < 400_000
+    assert "some of its output was dropped" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt(tmp_path: Path, number: int) -> None:
+    """Nothing that was started outlives it, what is known by then is told, and the exit code is
+    that of a shell."""
+    code = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+with open("pids.new", "w") as pids:
+    print(os.getpid(), child.pid, file=pids)
+os.rename("pids.new", "pids")
+time.sleep(60)
+"""
+    folder = write_app(tmp_path / "apps/hangs", {"app.py": code})
+    write_app(tmp_path / "apps/a-site", {"index.html": ""})
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [*command(), "check", "apps"],
+        cwd=tmp_path,
+        env=environ({"TMPDIR": str(temporary)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until((folder / "pids").exists, timeout_s=20.0)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=20.0)
+    assert process.returncode == 128 + number
+    assert stdout == "a-site: ok (static, publishes 1 file)\n"
+    assert "Traceback" not in stderr
+    for pid in (folder / "pids").read_text().split():
+        wait_until(partial(_has_gone, int(pid)), timeout_s=5.0)
+    assert list(temporary.iterdir()) == []
+
+
 def test_what_a_site_publishes(tmp_path: Path) -> None:
     """A site's files are counted, doubtful ones warned of, a page beside a program refused."""
     site = write_app(tmp_path / "apps/site", {"index.html": "", "a.js": "", "users.db": ""})
@@ -224,3 +294,7 @@ def fetch(request): ...
     [given] = [line for line in done.stderr.splitlines() if "/data/shop" in line]
     assert not Path(given[given.index("/") :].strip()).exists()
     assert [path.name for path in (tmp_path / "state").rglob("*")] == ["data", "shop", "kept"]
+
+
+def _has_gone(pid: int) -> bool:
+    return not is_alive(pid)

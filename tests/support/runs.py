@@ -18,15 +18,19 @@ def environ(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+    *words: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
-    """`run("check", "apps")`: its exit code, stdout and stderr."""
+    """`run("check", "apps")`: its exit code, stdout and stderr, or both in one."""
     return subprocess.run(
         [*command(), *map(str, words)],
         cwd=cwd,
         env=environ(env),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=40,
         check=False,

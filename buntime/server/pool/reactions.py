@@ -103,11 +103,11 @@ class Reactions:
             return  # it is being killed for that, and this crossed with it, or it says so twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
-        self._tell_of_missed(worker, message)
-
-    def _tell_of_missed(self, worker: Worker, error: str) -> None:
-        """The error may be of variables that the app does not get: say which these are."""
         deployment = self._deployments.of(self._scheduler.workers[worker.number].app)
+        self._tell_of_missed(worker, deployment, message)
+
+    def _tell_of_missed(self, worker: Worker, deployment: Deployment | None, error: str) -> None:
+        """The error may be of variables that the app does not get: say which these are."""
         init = deployment.init if deployment is not None else None
         if deployment is None or init is None:
             return
@@ -162,6 +162,7 @@ class Reactions:
         worker.log.error(
             "app.boot_timeout", "app did not load in time", seconds=seconds, where=place or None
         )
+        self._tell_of_missed(worker, self._deployments.of(record.app), why)
         self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)
 
     def on_request_error(
@@ -281,7 +282,8 @@ class Reactions:
             as_told = self._stats.ends_as_told(number, was_told=was_told)
             self.onlooker.on_gone(deployment, worker, how, was_told=as_told)
         from_outside = -returncode in _FROM_OUTSIDE and not memory_max
-        was_killed = from_outside and not record.boot.has_failed
+        has_told = record.boot.has_failed
+        was_killed = from_outside and not has_told
         decisions, failed_to_load = self._scheduler.died(
             number,
             self._loop.now,
@@ -297,6 +299,8 @@ class Reactions:
             worker.log.warn("worker.died", "worker died", how=how, requests=len(left))
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
+            if not has_told:
+                self._tell_of_missed(worker, deployment, deployment.state.boot_error)
             self._deployments.failed(deployment)
             if self.onlooker is not None:
                 self.onlooker.on_not_loaded(deployment, deployment.state.boot_error)

@@ -1,6 +1,7 @@
-"""Loads apps in workers, each once and one after the other, and tells what came of it.
+"""Loads apps in workers, each once and a few at a time, and tells what came of it, in their order.
 
 The same parts as when apps are served, without a socket to listen on: what loads here loads there.
+An app has its turn until its worker has gone: what that printed is all there then.
 """
 
 import os
@@ -17,9 +18,11 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.loop import Loop
+from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
+from buntime.server.pool.worker import Worker
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.pythons.users import Users
@@ -27,8 +30,9 @@ from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.sites.published import Published, links_away, list_published
 from buntime.server.telemetry.logs import Log
+from buntime.wire import Message
 
-_LOOK_S = 0.005  # how often it is looked whether an app has loaded
+_LOOK_S = 0.005  # how often it is looked whether an app has loaded, and its worker has gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,41 @@ def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
     return apps
 
 
-class Trial:
-    """Loads apps; `tell` gets the verdict of each as soon as it is known."""
+class _Loaded:
+    """Knows which apps a worker has loaded, also where that worker has gone since."""
 
-    def __init__(self, settings: Settings, log: Log, tell: Callable[[Verdict], None]) -> None:
+    def __init__(self) -> None:
+        self.deployments: set[Deployment] = set()
+
+    def on_adopted(self, deployment: Deployment) -> None: ...
+
+    def on_loaded(self, deployment: Deployment, worker: Worker, message: Message) -> None:
+        self.deployments.add(deployment)
+
+    def on_not_loaded(self, deployment: Deployment, why: str) -> None: ...
+
+    def on_gone(
+        self, deployment: Deployment, worker: Worker, how: str, *, was_told: bool
+    ) -> None: ...
+
+
+class Trial:
+    """Loads apps, as many at a time as there are cores.
+
+    `tell` gets the verdict of each once those of all before it are known.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        tell: Callable[[Verdict], None],
+        *,
+        at_once: int | None = None,
+    ) -> None:
+        """`at_once`: so many apps, in the place of one for each core."""
+        self.loop = Loop(self._on_error)
         self._tell = tell
-        self._loop = Loop(self._on_error)
         self._failure: BaseException | None = None
         live, environ = LiveSettings(settings), dict(os.environ)
         bundle = str(ensure_bundle(default_cache_dir(os.environ), warn=log.warn))
@@ -78,7 +111,7 @@ class Trial:
             confinement=sandboxes.starts,
         )
         self._pool = Pool(
-            self._loop,
+            self.loop,
             live,
             log,
             interpreters=self._interpreters,
@@ -86,68 +119,118 @@ class Trial:
             bundle=bundle,
             environ=environ,
         )
-        self._left: list[App | Fault] = []
-        self._began_s = 0.0  # of the app that is tried
+        self._loaded = _Loaded()
+        self._pool.tell(self._loaded)
+        self._at_once = min(at_once or cores(), settings.pool_size)
+        self._apps: Sequence[App | Fault] = ()
+        self._verdicts: dict[int, Verdict] = {}  # that are not told yet, by the app's place
+        self._begun = 0  # apps
+        self._settled = 0
+        self._told = 0
+        self._is_over = False
 
     def run(self, apps: Sequence[App | Fault]) -> None:
-        """Try them all, in their order."""
+        """Try them all. Raises what `interrupt` was given."""
         ignore_stacks_signals()
-        self._left = list(apps)
-        self._loop.call_soon(self._next)
-        self._loop.run()
-        self._pool.sandboxes.close()
-        self._interpreters.close()
-        self._loop.close()
+        self._apps = apps
+        self.loop.call_soon(self._go_on)
+        try:
+            self.loop.run()
+        finally:
+            self._pool.kill_all()  # of which there are any after a fault of ours alone
+            self._interpreters.close()
+            self._pool.sandboxes.close()
+            self.loop.close()
         if self._failure is not None:
             raise self._failure
 
-    def _next(self) -> None:
-        if not self._left:
-            self._pool.close(self._loop.stop)
+    def interrupt(self, why: BaseException) -> None:
+        """End all that has been started, tell what is known, and have `run` raise `why`.
+
+        Asked once more, wait for nothing.
+        """
+        if self._is_over:
+            self.loop.stop()
             return
-        self._began_s = self._loop.now
-        found = self._left.pop(0)
+        self._is_over = True
+        self._failure = why
+        self._interpreters.close()
+        self._pool.kill_all()
+        for _, verdict in sorted(self._verdicts.items()):
+            self._tell(verdict)
+        self._pool.close(self.loop.stop)
+
+    def _go_on(self) -> None:
+        """Begin what there is room for; end after the last one."""
+        while self._begun < len(self._apps) and self._begun - self._settled < self._at_once:
+            self._begun += 1
+            self._begin(self._begun - 1)
+        if self._settled == len(self._apps) and not self._is_over:
+            self._is_over = True
+            self._pool.close(self.loop.stop)
+
+    def _begin(self, place: int) -> None:
+        found = self._apps[place]
         if isinstance(found, Fault):
-            self._settle(Verdict(found.key, found.error))
+            self._settle(place, Verdict(found.key, found.error))
         elif found.is_static:
-            self._settle(
-                Verdict(
+            self.loop.run_blocking(
+                lambda: Verdict(
                     found.key, "", published=list_published(found), links_away=links_away(found)
-                )
+                ),
+                lambda told: self._settle(place, told),
             )
         else:
-            self._loop.run_blocking(
-                lambda: self._interpreters.find(found), lambda told: self._boot(found, told)
+            self.loop.run_blocking(
+                lambda: self._interpreters.find(found),
+                lambda told: self._boot(place, found, told),
             )
 
-    def _boot(self, app: App, told: Interpreter | BaseException) -> None:
+    def _boot(self, place: int, app: App, told: Interpreter | BaseException) -> None:
+        if self._is_over:
+            return
         if isinstance(told, ManifestError):
-            self._settle(Verdict(app.key, str(told)))
+            self._settle(place, Verdict(app.key, str(told)))
         elif isinstance(told, BaseException):
             raise told
         else:
-            self._began_s = self._loop.now
+            began_s = self.loop.now
             deployment = self._pool.deployments.serve(app, told)
             self._pool.deployments.try_out(deployment)  # `prewarm` may have had it loaded already
-            self._wait(deployment)
+            self._wait(place, deployment, began_s)
 
-    def _wait(self, deployment: Deployment) -> None:
-        if not deployment.has_failed and not deployment.has_workers():
-            self._loop.call_later(_LOOK_S, lambda: self._wait(deployment))
+    def _wait(self, place: int, deployment: Deployment, began_s: float) -> None:
+        """Wait for what comes of it."""
+        if not deployment.has_failed and deployment not in self._loaded.deployments:
+            self.loop.call_later(_LOOK_S, lambda: self._wait(place, deployment, began_s))
             return
-        seconds = self._loop.now - self._began_s
+        seconds = self.loop.now - began_s
         error, note = deployment.state.boot_error, deployment.boot_note
+        python = deployment.interpreter.version
         self._pool.deployments.drop(deployment)
-        self._settle(
-            Verdict(deployment.app.key, error, note, seconds, deployment.interpreter.version)
-        )
+        self._leave(place, deployment, Verdict(deployment.app.key, error, note, seconds, python))
 
-    def _settle(self, verdict: Verdict) -> None:
-        self._tell(verdict)
-        self._loop.call_soon(self._next)
+    def _leave(self, place: int, deployment: Deployment, verdict: Verdict) -> None:
+        """Wait until its workers have gone."""
+        if deployment.state.workers:
+            self.loop.call_later(_LOOK_S, lambda: self._leave(place, deployment, verdict))
+        else:
+            self._settle(place, verdict)
+
+    def _settle(self, place: int, verdict: Verdict | BaseException) -> None:
+        if self._is_over:
+            return
+        if isinstance(verdict, BaseException):
+            raise verdict
+        self._settled += 1
+        self._verdicts[place] = verdict
+        while self._told in self._verdicts:
+            self._told += 1
+            self._tell(self._verdicts.pop(self._told - 1))
+        self.loop.call_soon(self._go_on)
 
     def _on_error(self, exc: BaseException) -> None:
         """A callback raised: a bug, which must not look like an app that never loads."""
         self._failure = exc
         self._pool.kill_all()
-        self._loop.stop()
+        self.loop.stop()

@@ -1,4 +1,4 @@
-"""`buntime check`: apps are loaded once, one after the other, and a verdict comes of each."""
+"""`buntime check`: apps are loaded once, a few at a time, and a verdict comes of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def verdicts(folder: Path, sink: FakeSink | None = None, **variables: str) -> di
     settings = make_settings(folder, RUNTIME_SPARE_WORKERS="0", **variables)
     log = make_log(sink or FakeSink())
     told: list[Verdict] = []
-    Trial(settings, log, told.append).run(find_apps(settings, log.warn))
+    Trial(settings, log, told.append, at_once=2).run(find_apps(settings, log.warn))
     return {each.key: each for each in told}
 
 
@@ -84,13 +84,43 @@ def test_a_prewarmed_app_is_loaded_once(tmp_path: Path) -> None:
     assert (folder / "loads").read_text() == "x"
 
 
-def test_an_app_that_takes_too_long(tmp_path: Path) -> None:
-    """Its verdict is the boot's time that has passed, and the line where the app is."""
-    write_app(tmp_path / "slow", {"app.py": "import time\ntime.sleep(60)\n"})
-    found = verdicts(tmp_path, RUNTIME_BOOT_TIMEOUT="1s")
-    where = "the app did not load in 1 s; it is at app.py, line 2, in <module>"
-    assert found["slow"].error.splitlines()[0] == where
-    assert found["slow"].seconds >= 1.0
+def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told where it hangs, and what was kept from it. Others are loaded meanwhile, and told
+    of behind it, as it stands before them."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
+    write_app(tmp_path / "a-slow", {"app.py": "import time\ntime.sleep(60)\n"})
+    write_app(tmp_path / "b-dies", {"app.py": "import os\nos._exit(3)\n"})
+    write_app(tmp_path / "c-good", {"app.py": GOOD})
+    sink = FakeSink()
+    found = verdicts(tmp_path, sink, RUNTIME_BOOT_TIMEOUT="1s")
+    slow, dies, good = found.values()
+    said, _, stacks = slow.error.partition("\n")
+    assert said == "the app did not load in 1 s; it is at app.py, line 2, in <module>"
+    assert "app.py" in stacks
+    assert slow.seconds >= 1.0
+    assert dies.error == "the worker died while it loaded: exit code 3"
+    for each in (slow, dies):
+        assert each.note.startswith("kept from the app: ")
+        assert "DATABASE_URL" in each.note
+    assert (good.key, good.error, good.note) == ("c-good", "", "")
+    events = sink.events()
+    assert events.index("worker.ready") < events.index("app.boot_timeout")
+
+
+def test_no_more_at_a_time(tmp_path: Path) -> None:
+    """However many apps there are, as many as were asked for are loaded side by side."""
+    code = "import time\nprint(time.monotonic())\ntime.sleep(0.03)\nprint(time.monotonic())\n"
+    for name in "abcde":
+        write_app(tmp_path / name, {"app.py": code + GOOD})
+    sink = FakeSink()
+    assert list(verdicts(tmp_path, sink)) == [*"abcde"]
+    times: dict[object, list[float]] = {}
+    for record in sink.records:
+        if record.event == "app.output":
+            times.setdefault(record.fields["app"], []).append(float(record.message))
+    assert len(times) == 5
+    for begun, _ in times.values():
+        assert sum(other <= begun <= end for other, end in times.values()) <= 2
 
 
 def test_an_interpreter_that_cannot_be_started(tmp_path: Path) -> None:
