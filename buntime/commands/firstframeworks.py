@@ -1,4 +1,7 @@
-"""What `buntime new --kind` writes for frameworks: a file each, and the manifest that they want."""
+"""What `buntime new --kind` writes for frameworks: their files, and the manifest that they want.
+
+Dash's and Streamlit's are those of docs/recipes.md.
+"""
 
 _FLASK = '''\
 """A first app with Flask."""
@@ -84,6 +87,52 @@ urlpatterns = [path("", home), path("hello/<str:name>", greet, name="greet")]
 application = get_wsgi_application()
 '''
 
+_DASH = '''\
+"""A first app with Dash, which wants to know its base while it loads."""
+
+import os
+
+from dash import Dash, Input, Output, callback, dcc, html
+
+dash = Dash(
+    routes_pathname_prefix="/",
+    requests_pathname_prefix=os.environ["APP_BASE"] + "/",
+)
+dash.layout = html.Div([dcc.Input(id="name"), html.Div(id="greeting")])
+app = dash.server
+
+
+@callback(Output("greeting", "children"), Input("name", "value"))
+def greet(name):
+    return f"Hello, {name}!"
+'''
+
+_STREAMLIT = '''\
+"""A first app with Streamlit: its page is page.py. `streamlit run` is not called."""
+
+from streamlit.starlette import App
+
+app = App("page.py")
+'''
+
+_STREAMLIT_PAGE = """\
+import streamlit as st
+
+name = st.text_input("Name", key="name")
+if name:
+    st.write(f"Hello, {name}!")
+upload = st.file_uploader("File")
+if upload:
+    st.write(f"{len(upload.getvalue())} bytes")
+"""
+
+_SESSIONS_MANIFEST = """\
+# The sessions of visitors are in the worker's memory: it stays, whatever its age and the number of
+# requests that it has served. README.md has all keys.
+ttl: none
+maxRequests: none
+"""
+
 _MANIFEST = """\
 # A framework takes long to load: a worker stays for an hour and takes request after request.
 # README.md has all keys.
@@ -97,5 +146,12 @@ FRAMEWORKS = {
         "fastapi": _FASTAPI,
         "starlette": _STARLETTE,
         "django": _DJANGO,
+        "dash": _DASH,
     }.items()
+} | {
+    "streamlit": {
+        "app.py": _STREAMLIT,
+        "page.py": _STREAMLIT_PAGE,
+        "buntime.yaml": _SESSIONS_MANIFEST,
+    }
 }

@@ -28,7 +28,7 @@ def parser() -> Parser:
         choices=(*KINDS, *FRAMEWORKS, _PLUGIN),
         default="fetch",
         help="fetch: a function, wsgi, asgi: frameworks, static: a site; "
-        "flask, fastapi, starlette, django; or plugin [fetch]",
+        "flask, fastapi, starlette, django, dash, streamlit; or plugin [fetch]",
     )
     return made
 

@@ -87,7 +87,7 @@ def main(argv: list[str]) -> NoReturn:
                 "is_async": app.is_async,
                 "boot_ms": round((perf_counter() - begun) * 1000, 1),
                 **(app.plugin.offer() if app.plugin is not None else {}),
-                **_files(init),
+                **_imports(init),
             },
             b"",
         )
@@ -252,13 +252,18 @@ def _serve_async(
     leave_unattended(engine, calls)
 
 
-def _files(init: Message) -> Message:
-    """The app's own files that have been imported, where the runtime watches them."""
-    if not init.get("tells_files"):
-        return {}
-    from buntime.worker.imported import imported_below  # not for a worker of one request
+def _imports(init: Message) -> Message:
+    """What the runtime wants to know of what has been imported."""
+    told: Message = {}
+    if init.get("tells_files"):
+        from buntime.worker.imported import imported_below  # not for a worker of one request
 
-    return {"files": imported_below(init["dir"])}
+        told["files"] = imported_below(init["dir"])
+    if init.get("tells_framework"):
+        from buntime.worker.frameworks import session_framework  # once for each state of an app
+
+        told["framework"] = session_framework()
+    return told
 
 
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:

@@ -9,6 +9,10 @@ import pytest
 from buntime.commands.cli import COMMANDS, main, module_of
 from buntime.core.settings.load import SETTINGS
 
+EVERY_KIND = {
+    *("fetch", "wsgi", "asgi", "static", "plugin"),
+    *("flask", "fastapi", "starlette", "django", "dash", "streamlit"),
+}
 OFFERED = Path(__file__).with_name("offered.zsh")
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "dumb"}
 
@@ -51,7 +55,7 @@ def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("--port", "1", "--log-f") == {
         "--log-format", "--log-file", "--log-file-size", "--log-file-count",
     }  # fmt: skip
-    assert offered("new", "--kind", "") == {"fetch", "wsgi", "asgi", "static", "plugin"}
+    assert offered("new", "--kind", "") == EVERY_KIND
     assert offered("--log-format", "") == {"pretty", "json"}
     assert offered("completions", "") == {"bash", "zsh", "fish"}
     assert offered("--log-file", "") == {"apps", "file"}
@@ -114,7 +118,7 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "apps").mkdir()
     assert f"health\t{COMMANDS['health']}" in offered("buntime ")
     assert words("buntime ") == {*COMMANDS, "apps/"}
-    assert words("buntime new --kind ") == {"fetch", "wsgi", "asgi", "static", "plugin"}
+    assert words("buntime new --kind ") == EVERY_KIND
     assert words("buntime completions ") == {"bash", "zsh", "fish"}
     assert words("buntime --log-file ") == {"apps/", "script"}
     assert words("buntime check ap") == {"apps/"}
@@ -147,11 +151,11 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
         return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
 
-    every_kind = "fetch: a function, wsgi, asgi: frameworks, static: a site, or plugin"
     assert {*offered("buntime ")} == {*COMMANDS, "apps"}
     assert offered("buntime he") == {"health": COMMANDS["health"]}
-    assert offered("buntime new --k") == {"--kind": every_kind}
-    assert {*offered("buntime new --kind ")} == {"fetch", "wsgi", "asgi", "static", "plugin"}
+    kinds = "fetch: a function, wsgi, asgi: frameworks, static: a site; flask, ..."
+    assert offered("buntime new --k") == {"--kind": kinds}
+    assert {*offered("buntime new --kind ")} == EVERY_KIND
     assert {*offered("buntime completions ")} == {"bash", "zsh", "fish"}
     assert {*offered("buntime --log-file ")} == {"apps", "file"}
     assert {*offered("buntime check apps ")} == {"apps"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from buntime.commands.firstapps import KINDS
 from buntime.commands.firstframeworks import FRAMEWORKS
 from tests.support.harness import PACKAGES, command, is_alive, running, wait_until, write_app
+from tests.support.recipes import recipes
 from tests.support.runs import environ, run
 
 ANSWERS = {
@@ -21,6 +23,8 @@ ANSWERS = {
     "asgi": "Hello from /asgi/\n",
     "static": "<h1>Hello, world!</h1>",
 }
+# The packages of these are not installed for these tests.
+DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
 
 def test_first_apps(tmp_path: Path) -> None:
@@ -48,8 +52,10 @@ def test_first_apps_of_frameworks(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         venv = f"apps/{kind}/.venv"
         assert f"python3 -m venv {venv} && {venv}/bin/pip install {kind}\n" in done.stdout
+    for kind in DRIVEN_ELSEWHERE:
+        shutil.rmtree(tmp_path / f"apps/{kind}")
     with running(tmp_path / "apps", env=PACKAGES) as runtime:
-        for kind in FRAMEWORKS:
+        for kind in FRAMEWORKS.keys() - DRIVEN_ELSEWHERE:
             home = httpx.get(f"{runtime.url}/{kind}/")
             assert home.status_code == 200
             assert "hello" in home.text.lower()
@@ -58,6 +64,17 @@ def test_first_apps_of_frameworks(tmp_path: Path) -> None:
             greeted = httpx.get(f"{runtime.url}/{kind}/hello/A<b")
             assert (greeted.status_code, "A" in greeted.text) == (200, True)
             assert "<b" not in greeted.text or "json" in greeted.headers["content-type"]
+
+
+@pytest.mark.parametrize("kind", DRIVEN_ELSEWHERE)
+def test_first_apps_as_recipes_tell(kind: str) -> None:
+    """Those whose packages are large are the recipes' apps, which are driven with theirs."""
+    recipe = recipes()[kind].files
+    assert FRAMEWORKS[kind].keys() == recipe.keys()
+    for file, text in recipe.items():
+        written = FRAMEWORKS[kind][file]
+        lines = [line for line in written.splitlines() if not line.startswith(('"""', "#"))]
+        assert "\n".join(lines).strip() == text.strip()
 
 
 @pytest.mark.parametrize("name", ["counter", "@acme/counter"])

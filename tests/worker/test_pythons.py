@@ -144,6 +144,26 @@ def fetch(request): ...
     assert "files" not in old_shop.boot(source, path=[]).ready()
 
 
+def test_a_framework_that_was_imported(old_shop: Workshop) -> None:
+    """A worker tells the one that keeps sessions, if it is asked to; a file of the app's with such
+    a name is none, and neither is what an app has put among the modules."""
+    source = """
+import sys, gradio, panel
+class Odd:
+    def __getattribute__(self, name): sys.exit("called")
+sys.modules["streamlit"] = Odd()
+def fetch(request): ...
+"""
+    old_shop.write("", "gradio.py")
+    for package in ("panel", "shiny"):
+        old_shop.write("", f"{package}/__init__.py")
+    ready = old_shop.boot(source, path=[], tells_framework=True).ready()
+    assert ready["framework"] == ""
+    ready = old_shop.boot(f"import shiny{source}", path=[], tells_framework=True).ready()
+    assert ready["framework"] == "Shiny"
+    assert "framework" not in old_shop.boot(source, path=[]).ready()
+
+
 def test_faults(old_shop: Workshop) -> None:
     """Errors are told as they are elsewhere."""
     worker = old_shop.start("def fetch(request):\n    raise KeyError('x')", path=[])

@@ -13,7 +13,7 @@ from buntime.core.values.wording import shown
 from buntime.wire import Message
 
 _CONCURRENCY_MAX = 100_000  # far above what any kind of app has
-_KIND_MAX_CHARS = 32
+_KIND_MAX_CHARS = 32  # of the name of a framework too
 _BOOT_MAX_MS = 10**9  # twelve days
 # characters. `worker/report` cuts them shorter.
 _ERROR_MAX_CHARS = 32 * 1024
@@ -28,6 +28,7 @@ class Ready:
     concurrency: int  # requests at once
     boot_ms: float
     files: tuple[str, ...] = ()  # that it has imported from the app's folder
+    framework: str = ""  # that keeps sessions in the process, where it was asked for that
 
 
 def flag(value: Any) -> bool:
@@ -64,7 +65,8 @@ def ready(message: Message) -> Ready:
         raise ValueError(f"a boot that took {shown(boot_ms)} ms")
     concurrency = whole(message["concurrency"], 1, _CONCURRENCY_MAX)
     files = checked_imports(message.get("files", []))
-    return Ready(text(message["kind"])[:_KIND_MAX_CHARS], concurrency, boot_ms, files)
+    kind, framework = text(message["kind"]), text(message.get("framework", ""))
+    return Ready(kind[:_KIND_MAX_CHARS], concurrency, boot_ms, files, framework[:_KIND_MAX_CHARS])
 
 
 def error(message: Message) -> tuple[str, str]:

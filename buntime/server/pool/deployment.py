@@ -46,10 +46,15 @@ class Init(NamedTuple):
     blocked: tuple[str, ...]
     unpassed: frozenset[str]  # others that the runtime has and the workers do not get
 
-    def of(self, worker_name: str, sandbox: Message | None) -> Message:
+    def of(
+        self, worker_name: str, sandbox: Message | None, *, tells_framework: bool = False
+    ) -> Message:
         """The INIT of one worker; `sandbox` is the order for it."""
         env = {**self.message["env"], "WORKER_ID": worker_name}
-        return {**self.message, "env": env, "worker": worker_name, "sandbox": sandbox}
+        init = {**self.message, "env": env, "worker": worker_name, "sandbox": sandbox}
+        if tells_framework:
+            init["tells_framework"] = True
+        return init
 
 
 class Deployment:
@@ -57,6 +62,7 @@ class Deployment:
 
     __slots__ = (
         "app",
+        "asks_framework",
         "boot_note",
         "fallback",
         "init",
@@ -78,6 +84,8 @@ class Deployment:
         self.watching = Watching(app.manifest.watch)
         self.watch = TreeWatch(app.dir, self.watching) if is_watched else None
         self.made_ns = time.time_ns()  # workers have not loaded its code before that
+        # Whether its workers are to tell if its framework wants one that stays.
+        self.asks_framework = app.plugin is None and not app.manifest.ttl_s
         self.told_slow = False  # that each request waits for its boot is logged once
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_note = ""  # what its last boot may have failed of

@@ -36,6 +36,10 @@ _SLOW_BOOT = (
     "each request loads the app anew, and that takes long; "
     "`ttl: 1h` in its buntime.yaml keeps it loaded"
 )
+_NEEDS_TTL = (
+    "the app's framework keeps the sessions of visitors in the process, and each request has a "
+    "process of its own; `ttl: none` and `maxRequests: none` in its buntime.yaml keep one for all"
+)
 # Signals that say nothing against an app, as they come from operators and the kernel.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -90,13 +94,22 @@ class Reactions:
         self._supervisor.stop_boot_timer(worker.number)
         worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)
-        if not deployment.stays and said.boot_ms > _SLOW_BOOT_MS and not deployment.told_slow:
-            deployment.told_slow = True
-            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=said.boot_ms)
+        self._advise(deployment, worker, said)
         self._acts.carry_out(decisions)
         self._deployments.loaded(deployment)
         if self.onlooker is not None:
             self.onlooker.on_loaded(deployment, worker, message)
+
+    def _advise(self, deployment: Deployment, worker: Worker, said: claims.Ready) -> None:
+        """Where the app wants workers that stay, and has none: say so, in one line."""
+        if deployment.asks_framework:
+            deployment.asks_framework = False
+            if said.framework:
+                deployment.told_slow = True
+                worker.log.warn("app.needs_ttl", _NEEDS_TTL, framework=said.framework)
+        if not deployment.stays and said.boot_ms > _SLOW_BOOT_MS and not deployment.told_slow:
+            deployment.told_slow = True
+            worker.log.warn("app.slow_boot", _SLOW_BOOT, boot_ms=said.boot_ms)
 
     def on_boot_error(self, worker: Worker, message: str, stack: str) -> None:
         if self._scheduler.workers[worker.number].boot.has_failed:

@@ -155,7 +155,7 @@ class Supervisor:
                 number, worker.process.pid, deployment.limits, app.key
             )
         worker.adopt(
-            init.of(worker.name, order),
+            init.of(worker.name, order, tells_framework=deployment.asks_framework),
             name=app.name,
             version=app.version,
             timeout_s=app.manifest.timeout_s,

@@ -188,6 +188,20 @@ def test_an_app_that_is_loaded_anew_for_each_request(
     assert pool.deployment.told_slow == bool(count)
 
 
+def test_an_app_whose_framework_needs_a_worker_that_stays() -> None:
+    """It is told of by its name, once, in the place of the time that its loading takes."""
+    pool = Pool(ttl_s=0.0)
+    assert pool.deployment.asks_framework
+    pool.ready(boot_ms=1200.0, framework="Streamlit")
+    assert pool.event("app.needs_ttl").fields["framework"] == "Streamlit"
+    assert not pool.deployment.asks_framework
+    assert "app.slow_boot" not in pool.world.sink.events()
+    for others in (Pool(ttl_s=60.0), Pool(ttl_s=0.0)):
+        others.deployment.asks_framework = False
+        others.ready(framework="Streamlit")  # nobody has asked
+        assert "app.needs_ttl" not in others.world.sink.events()
+
+
 def test_an_app_that_takes_too_long_to_load(pool: Pool) -> None:
     """It is killed for that, which is not a kill from outside; a READY that crossed is late."""
     pool.reactions.on_boot_timeout(cast(Any, pool.worker), 30.0)

@@ -66,6 +66,19 @@ def test_variables_that_are_kept_from_an_app(
     assert "hunter2" not in f"{sink.records} {found}"
 
 
+def test_a_framework_that_needs_a_worker_that_stays(tmp_path: Path) -> None:
+    """It is named where the app has none."""
+    for name, ttl in (("session", 0), ("stays", 60)):
+        files = {"app.py": "import shiny\n" + GOOD, "shiny/__init__.py": ""}
+        write_app(tmp_path / name, files, ttl=ttl)
+    sink = FakeSink()
+    verdicts(tmp_path, sink)
+    told = [each for each in sink.records if each.event == "app.needs_ttl"]
+    assert [(each.fields["app"], each.fields["framework"]) for each in told] == [
+        ("session", "Shiny")
+    ]
+
+
 def test_two_apps_of_one_host(tmp_path: Path) -> None:
     """They are found without being loaded, and both named."""
     write_app(tmp_path / "blog", {"app.py": GOOD}, hosts=["example.com"])
