@@ -72,10 +72,6 @@ class Site:
         return self.url.replace("http:", "ws:", 1) + path
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "app(name): the app of docs/recipes.md that is driven")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test names its app by `@pytest.mark.app("dash")`; all of its ways are tried."""
     marker = metafunc.definition.get_closest_marker("app")
