@@ -102,11 +102,11 @@ def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     of behind it, as it stands before them."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
     write_app(tmp_path / "a-slow", {"app.py": "import time\ntime.sleep(60)\n"})
-    write_app(tmp_path / "b-dies", {"app.py": "import os\nos._exit(3)\n"})
-    write_app(tmp_path / "c-good", {"app.py": GOOD})
+    write_app(tmp_path / "c-dies", {"app.py": "import os\nos._exit(3)\n"})
+    write_app(tmp_path / "b-good", {"app.py": GOOD})
     sink = FakeSink()
     found = verdicts(tmp_path, sink, RUNTIME_BOOT_TIMEOUT="1s")
-    slow, dies, good = found.values()
+    slow, good, dies = found.values()
     said, _, stacks = slow.error.partition("\n")
     assert said == "the app did not load in 1 s; it is at app.py, line 2, in <module>"
     assert "app.py" in stacks
@@ -115,7 +115,7 @@ def test_an_app_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for each in (slow, dies):
         assert each.note.startswith("kept from the app: ")
         assert "DATABASE_URL" in each.note
-    assert (good.key, good.error, good.note) == ("c-good", "", "")
+    assert (good.key, good.error, good.note) == ("b-good", "", "")
     events = sink.events()
     assert events.index("worker.ready") < events.index("app.boot_timeout")
 
