@@ -55,6 +55,7 @@ BESIDE = {
 }
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
+    "buntime.commands.appfolders",
     "buntime.core.apps.document",
     "buntime.server.admin.exposition",
     "buntime.server.bundle.archive",

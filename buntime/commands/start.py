@@ -1,16 +1,14 @@
 """The settings of a start: from a command's flags, the environment, and a file such as `.env`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings, load_settings, origins
 from buntime.core.settings.setting import Mode
-from buntime.server.apps.appfolder import holds_app, list_folders
 from buntime.server.pool.cores import cores
 
 _DOTENV = ".env"
@@ -34,7 +32,10 @@ def read_settings(
         needs_apps=needs_apps,
     )
     if needs_apps:
-        _check_folders(settings.worker_dirs)
+        # Brings pathlib, which the command line by itself does not need.
+        from buntime.commands.appfolders import check_folders
+
+        check_folders(settings.worker_dirs)
     name = _named_dotenv(command, environ) or _DOTENV
     told = origins(args=args, environ=environ, dotenv=dotenv, dotenv_name=name)
     return replace(settings, origins=told)
@@ -65,29 +66,3 @@ def _cwd() -> str:
         return os.getcwd()
     except OSError as exc:
         raise UsageError(f"the working folder cannot be found: {exc.strerror}") from exc
-
-
-def _check_folders(folders: Sequence[str]) -> None:
-    for folder in folders:
-        try:
-            os.scandir(folder).close()
-        except OSError as exc:
-            raise UsageError(
-                f"the folder of apps {folder} cannot be read: {exc.strerror}; name another one as "
-                "DIR or in RUNTIME_WORKER_DIRS"
-            ) from exc
-        if holds_app(Path(folder)) and not _holds_apps(Path(folder)):
-            above = os.path.normpath(os.path.join(folder, os.pardir))
-            raise UsageError(
-                f"{folder} is an app itself, and no folder of apps; name the folder that it is in, "
-                f"{above}, as DIR or in RUNTIME_WORKER_DIRS"
-            )
-
-
-def _holds_apps(folder: Path, depth: int = 2) -> bool:
-    """Whether there are apps in it, versions of one, or apps of a scope."""
-    try:
-        inner = [folder / name for name in list_folders(folder)[0]]
-    except OSError:
-        return False
-    return any(holds_app(each) or (depth > 1 and _holds_apps(each, depth - 1)) for each in inner)
