@@ -125,8 +125,9 @@ class Stacks:
         late, self._late = self._late, []
         then, self._then = self._then, []
         fields = dict(late[0])
-        if len(late) > 1:
-            fields["others"] = [each["request_id"] for each in late[1:]]
+        # An app that is late with loading is late with no request.
+        if others := [each["request_id"] for each in late[1:] if "request_id" in each]:
+            fields["others"] = others
         stack = self._text.rstrip(STACKS_END).decode("utf-8", "replace").strip() or _NO_ANSWER
         self._log.warn(
             "worker.stacks", "stacks of a worker that took too long", **fields, stack=stack

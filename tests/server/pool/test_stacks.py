@@ -75,3 +75,31 @@ def test_an_answer_comes_during_a_pause(asked: Asked) -> None:
         asked.loop.run_once(1.0)
     assert asked.sink.events() == ["worker.stacks"]
     assert asked.sink.records[0].fields["stack"] == "Thread 1"
+
+
+def test_what_is_late_together(asked: Asked) -> None:
+    """One record tells of a request, of an app that loads, which has no request, and of another."""
+    told: list[str] = []
+    log = make_log(asked.sink)
+    asked.stacks.ask(log, {"request_id": "r1"})
+    asked.stacks.ask(log, {"seconds": 1.0}, told.append)
+    asked.stacks.ask(log, {"request_id": "r2"}, told.append)
+    os.write(asked.writing, b"Thread 1" + STACKS_END)
+    while not asked.sink.events():
+        asked.loop.run_once(1.0)
+    assert told == ["Thread 1", "Thread 1"]
+    assert asked.sink.records[0].fields == {
+        "request_id": "r1", "others": ["r2"], "stack": "Thread 1"
+    }  # fmt: skip
+
+
+def test_apps_that_load_too_long_together(asked: Asked) -> None:
+    """Where none of them is a request, no others are named."""
+    told: list[str] = []
+    for _ in range(2):
+        asked.stacks.ask(make_log(asked.sink), {"seconds": 1.0}, told.append)
+    os.write(asked.writing, b"Thread 1" + STACKS_END)
+    while not asked.sink.events():
+        asked.loop.run_once(1.0)
+    assert told == ["Thread 1", "Thread 1"]
+    assert asked.sink.records[0].fields == {"seconds": 1.0, "stack": "Thread 1"}
