@@ -104,14 +104,11 @@ class Runtime:
         read: Callable[[], Settings],
         config: ConfigReader,
     ) -> None:
-        """`read` gives the settings as they would be for a start now, `config` what holds of the
-        config file.
-        """
+        """`read` gives the settings of a start now, `config` what holds of the config file."""
         self.threads_left: list[str] = []  # once it has run: they would keep the process
         log = Log(sink)
         asked = settings
-        listen = tuple(binding.endpoint for binding in bindings)
-        settings = replace(settings, listen=listen)
+        settings = replace(settings, listen=tuple(binding.endpoint for binding in bindings))
         settings = fitted(settings, fit(settings))
         self._live = live = LiveSettings(settings)
         self._rereading = Rereading(live, asked, read, log, fit=self._fit_beside_plugins)
