@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import sys
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
+from tests.support.callcount import count_calls
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 from tests.support.pluginmanifests import make_manifest
@@ -336,20 +336,7 @@ def calls_of(way: Way, host: str = "localhost") -> int:
     exchange = FakeExchange("/shop/cart", service=way.service, host=host)
     for _ in range(3):
         way.ask("/shop/cart", host=host)
-    count = 0
-
-    def note(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    gc.disable()
-    sys.setprofile(note)
-    try:
-        way.pipeline.handle(exchange)  # type: ignore[arg-type]  # a fake
-    finally:
-        sys.setprofile(before)
-        gc.enable()
+    count = count_calls(lambda: way.pipeline.handle(exchange))  # type: ignore[arg-type]  # a fake
     assert way.is_submitted(exchange)
     return count
 

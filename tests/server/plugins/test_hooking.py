@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from time import time
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from buntime.core.errors import ServerFault
 from buntime.core.plugins.plan import Plan
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.parts import Found
+from tests.support.callcount import count_calls
 from tests.support.exchanges import FakeClient, FakeResponder
 from tests.support.hookways import FACTS, GET, Ways, hooks
 
@@ -652,20 +650,11 @@ def test_a_hook_costs_few_calls(cache_s: int | None, most: int) -> None:
     ways.begin()
     ways.workers["a"].say("continue", **said)
     ways.exchange = ways.client.request(GET)
-    count = 0
 
-    def note(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    gc.disable()
-    sys.setprofile(note)
-    try:
+    def pass_hooks() -> None:
         if ways.begin():
             ways.workers["a"].say("continue")
-    finally:
-        sys.setprofile(before)
-        gc.enable()
+
+    count = count_calls(pass_hooks)
     assert len(ways.workers["a"].asked) == (2 if cache_s is None else 1)
     assert count <= most
