@@ -12,8 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.chromium import launched
 from tests.support.harness import Runtime, running
 from tests.support.proxies import before, nginx
 from tests.support.recipes import Recipe, recipes
@@ -22,7 +23,6 @@ from tests.support.recipes import Recipe, recipes
 PYTHON = os.environ.get("APPS_PYTHON", "")
 collect_ignore_glob = [] if PYTHON else ["test_*.py"]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
 RECIPES = recipes()
 HEAVY = ("streamlit",)
 WAYS = ("plain", "pinned", "behind nginx")
@@ -139,14 +139,9 @@ def site(request: pytest.FixtureRequest, served: Served) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium; apt-get install chromium-headless-shell")
     expect.set_options(timeout=30_000)
-    with sync_playwright() as playwright:
-        # Root, as in a container, has no sandbox; what is opened here is our own.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,16 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.chromium import launched, needs_chromium
 from tests.support.harness import PACKAGES, ROOT, Runtime, running, write_app
 
-# The system's own: the one that the package would download comes from where CI cannot reach.
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium; apt-get install chromium-headless-shell"
-)
+pytestmark = needs_chromium
 
 # Three events, then the end of the stream: the browser comes again, and says what it has seen.
 EVENTS = """
@@ -69,11 +65,8 @@ def runtime(folder: Path) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Root, as in a container, has no sandbox; what is opened here is our own.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

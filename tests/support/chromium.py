@@ -1,0 +1,27 @@
+"""A real browser: the headless Chromium of the system."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+# The one that the package would download comes from where CI cannot reach.
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+LACKING = "there is no Chromium; apt-get install chromium-headless-shell"
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Browser]:
+    """A browser with nothing of another test in it. Skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip(LACKING)
+    with sync_playwright() as playwright:
+        # Root, as in a container, has no sandbox; what is opened here is our own.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
