@@ -232,12 +232,13 @@ class ClientRequest:
 
     def _log_access(self, status: int, sent_bytes: int, seconds: float) -> None:
         """Its line in the access log: it has ended."""
-        app = self.app
+        app, sender = self.app, self.sender
         self._service.log.access(
             AccessEntry(
                 time=time(),
                 request_id=self.id,
                 method=self.head.method,
+                host=sender.host or self.head.host,
                 path=self.head.target,
                 app=app.name if app is not None else None,
                 version=app.version if app is not None else None,
@@ -245,7 +246,7 @@ class ClientRequest:
                 status=status,
                 bytes=sent_bytes,
                 ms=seconds * 1000,
-                client=self.sender.text,
+                client=sender.text,
             )
         )
 

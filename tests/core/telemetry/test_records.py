@@ -31,6 +31,7 @@ ENTRY = AccessEntry(
     time=NOON,
     request_id="5f0c",
     method="GET",
+    host="localhost:8000",
     path="/hello/?token=secret",
     app="hello",
     version="1.0.0",
@@ -208,7 +209,8 @@ def test_access_json() -> None:
     assert format_access_json(ENTRY) == (
         '{"time":"2026-03-01T12:34:56.789Z","level":"info","event":"request.access",'
         '"message":"access",'
-        '"request_id":"5f0c","method":"GET","path":"/hello/","app":"hello","version":"1.0.0",'
+        '"request_id":"5f0c","method":"GET","host":"localhost:8000",'
+        '"path":"/hello/","app":"hello","version":"1.0.0",'
         '"worker":"w3","status":200,"bytes":512,"ms":1.234,"client":"127.0.0.1"}'
     )
 
@@ -221,13 +223,20 @@ def test_access_json_without_app() -> None:
 
 
 @settings(deadline=None)
-@given(*[st.text(st.characters(exclude_categories=["Cs"]))] * 7)
+@given(*[st.text(st.characters(exclude_categories=["Cs"]))] * 8)
 def test_access_json_round_trip(
-    request_id: str, method: str, path: str, app: str, version: str, worker: str, client: str
+    request_id: str,
+    method: str,
+    host: str,
+    path: str,
+    app: str,
+    version: str,
+    worker: str,
+    client: str,
 ) -> None:
     """Any text comes back from an access line as it was, but for the query."""
     entry = AccessEntry(
-        NOON, request_id, method, path, app, version, worker, 200, 512, 1.25, client
+        NOON, request_id, method, host, path, app, version, worker, 200, 512, 1.25, client
     )
     expected = entry._asdict() | {
         "time": "2026-03-01T12:34:56.789Z",

@@ -203,7 +203,7 @@ def test_access_line_of_what_is_no_request(runtime: Runtime) -> None:
     request_id = re.search(rb"x-request-id: (\S+)", answer)
     assert request_id
     record = access_of(runtime, request_id[1].decode())
-    assert (record["status"], record["app"]) == (400, None)
+    assert (record["status"], record["app"], record["host"]) == (400, None, "")
 
 
 def test_access_line_of_a_client_that_left(runtime: Runtime) -> None:
@@ -215,6 +215,7 @@ def test_access_line_of_a_client_that_left(runtime: Runtime) -> None:
         )
         wait_until(lambda: workers_of(runtime, "app", inHand=1))
     record = access_of(runtime, "left-early")
+    assert record["host"] == "x"
     assert (record["status"], record["bytes"]) == (499, 0)
     wait_until(lambda: workers_of(runtime, "app", inHand=0))
 

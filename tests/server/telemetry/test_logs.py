@@ -117,6 +117,7 @@ def entry(number: int) -> AccessEntry:
         time=NOON,
         request_id=str(number),
         method="GET",
+        host="localhost:8000",
         path="/hello/",
         app="hello",
         version="1.0.0",
