@@ -114,7 +114,7 @@ class Logged(NamedTuple):
 
 
 # What a log's methods are called, where they are handed to code that has no log of its own.
-HANDED_ON = {"_warn": "warn", "_warn_once": "warn", "_tell": "info"}
+HANDED_ON = {"_error": "error", "_warn": "warn", "_warn_once": "warn", "_tell": "info"}
 
 
 def logged() -> Iterator[Logged]:

@@ -66,6 +66,7 @@ LATE = {
     "difflib",
     "html",
     "shutil",
+    "sqlite3",
 }
 DOES_IO = {"asyncio", "multiprocessing", "selectors", "socket", "subprocess", "threading"}
 

@@ -7,6 +7,8 @@ wrong, where, and what to do.
 
 from collections.abc import Sequence
 
+_RETRY_LATER = (("Retry-After", "10"),)
+
 
 class BuntimeError(Exception):
     """Anything the runtime raises on purpose."""
@@ -70,3 +72,12 @@ class ClientFault(HttpError):
 
 class ServerFault(HttpError):
     """Ours or an app's fault: 5xx."""
+
+
+class StateFault(ServerFault):
+    """What was asked for needs state.db, which cannot be used now; `message` says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            503, "state_unavailable", f"the state cannot be used: {why}", headers=_RETRY_LATER
+        )

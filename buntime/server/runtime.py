@@ -57,6 +57,7 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
@@ -122,6 +123,10 @@ class Runtime:
         self._state = StateFolder(settings.state_dir)
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
+        self._state_db = StateDb(
+            self._state, self._loop, tell=log.info, warn=log.warn, error=log.error
+        )
+        self._state_watch.follow(self._state_db.start)
         sandboxes = self._make_sandboxes(str(bundle), environ)
         self._interpreters = self._make_interpreters(sandboxes)
         self._pool = self._make_pool(sandboxes, str(bundle), environ)
@@ -263,10 +268,12 @@ class Runtime:
             self._lookout.start()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
+            self._state_db.start()  # nobody waits for it to serve
             self._stalls.start()
             self._loop.run()
             self._stalls.stop()
         self._lookout.stop()
+        self._state_db.close()
         self._pool.end_orphans()
         self._interpreters.close()
         self._loop.close()

@@ -4,6 +4,7 @@
       lock                 held by one runtime, as long as it lives, with its pid
       local.key            see admin/localkey.py; several runtimes may read it
       plugins.json         see plugins/switches.py
+      state.db             see statefile.py; beside it its log, state.db-wal
       data/                see datafolders.py
       tmp-3f2a81c0/        see sandbox/scratch.py; each runtime has its own
 

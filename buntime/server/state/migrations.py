@@ -1,0 +1,12 @@
+"""The tables of state.db, as a script for each step from an empty file to what there is now.
+
+A script's place is its number: a file that says `PRAGMA user_version` 3 has had the first three.
+One that was released is never changed; what is wanted of tables that exist is a script of its own
+at the end. A script runs in one transaction with the step of the number, so it begins none itself.
+"""
+
+SCRIPTS = (
+    # 1: what the file says of itself: `written_by`, the version of buntime that has changed the
+    # tables last, for who finds them newer than he knows.
+    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+)

@@ -1,0 +1,259 @@
+"""state.db for those who keep something in it: one thread has the connection, the loop asks it.
+
+    loop: ask(work, then) ──> queue ──> state-db thread: BEGIN, work(connection), COMMIT
+          then(result) <── call_threadsafe ──┘
+
+Guarantees:
+- Works are done one at a time, in the order in which they were asked for, each in a transaction of
+  its own: what it has changed is on the disk when `then` gets its result, or has not happened.
+- `then` is called on the loop's thread, in a later turn than `ask`, once: with the result, with
+  what `work` has raised, or with a StateFault that says why the file cannot be used. After `close`
+  it may never be called.
+- Where the file cannot be used the thread looks again each RETRY_S. Who keeps a copy in memory
+  reads it by `follow`, whose callbacks are called each time that the file has been opened.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from buntime.core.errors import StateFault
+from buntime.core.telemetry.records import Tell
+from buntime.server.loop import Loop
+from buntime.server.state.filesystem import remote_kind
+from buntime.server.state.statefile import (
+    NAME,
+    DiskFull,
+    StateDamage,
+    StateTrouble,
+    is_of_the_file,
+    open_file,
+    trouble_of,
+)
+from buntime.server.state.statefolder import StateFolder
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+RETRY_S = 10.0
+ASKED_MAX = 1000  # that wait for the thread; who asks more is told so, as a slow disk has its end
+_T = TypeVar("_T")
+
+
+class _Asked(NamedTuple):
+    work: Callable[["Connection"], Any]
+    then: Callable[[Any], None]
+
+
+class StateDb:
+    """The database of a state folder; what is asked before `start` waits for it."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        loop: Loop,
+        *,
+        tell: Tell,
+        warn: Tell,
+        error: Tell,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._folder = folder
+        self._loop = loop
+        self._tell = tell
+        self._warn = warn
+        self._error = error
+        self._retry_s = retry_s
+        # of the loop's thread
+        self._followers: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        # of both; `_wake` guards them
+        self._wake = threading.Condition()
+        self._asked: deque[_Asked] = deque()
+        self._is_closing = False
+        # of the thread, which others only read
+        self._trouble = ""
+        self._connection: Connection | None = None
+        self._file = (0, 0)  # device and inode of what is open
+        self._look_at = 0.0  # when there is trouble; monotonic
+
+    def __repr__(self) -> str:
+        return f"StateDb({self.path}, {self.trouble or 'no trouble'})"
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self._folder.path, NAME)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be kept, and what to do; "" when all is well, or not known yet."""
+        return self._folder.trouble or self._trouble
+
+    # The loop's thread
+
+    def start(self) -> None:
+        """Open the file as soon as the state folder can be had; call it again when it can."""
+        if self._thread is None and not self._folder.trouble and not self._is_closing:
+            # Not a daemon: what it is doing at the end is to be finished.
+            self._thread = threading.Thread(target=self._run, name="state-db")
+            self._thread.start()
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called each time that the file has been opened, before what is asked of it."""
+        self._followers.append(callback)
+
+    def ask(
+        self, work: Callable[["Connection"], _T], then: Callable[[_T | BaseException], None]
+    ) -> None:
+        """Run `work` in a transaction; `then` gets what it returns or raises, or a StateFault.
+
+        `work` neither commits nor rolls back, and returns nothing that needs the connection.
+        """
+        trouble = self._folder.trouble
+        if self._is_closing:
+            trouble = "the runtime is stopping"
+        with self._wake:
+            if not trouble and len(self._asked) >= ASKED_MAX:
+                trouble = f"{ASKED_MAX} others wait for {self.path} already; look at that disk"
+            if not trouble:
+                self._asked.append(_Asked(work, then))
+                self._wake.notify()
+        if trouble:
+            self._loop.call_soon(partial(then, StateFault(trouble)))
+
+    def close(self) -> None:
+        """Have the thread do what was asked, close the file, and end; it is not waited for."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+
+    def _opened(self) -> None:
+        for callback in self._followers:
+            self._loop.guard(callback)
+
+    # The thread
+
+    def _run(self) -> None:
+        self._open()
+        while True:
+            asked, is_closing = self._next()
+            if asked is not None:
+                self._on_loop(partial(asked.then, self._do(asked.work)))
+            elif is_closing:
+                break
+            if self._trouble and monotonic() >= self._look_at:
+                self._look_again()
+        self._let_go()
+
+    def _next(self) -> tuple[_Asked | None, bool]:
+        """What was asked first, if anything, when it has been; and whether the end has come."""
+        with self._wake:
+            if not self._asked and not self._is_closing:
+                wait_s = max(0.0, self._look_at - monotonic())
+                self._wake.wait(wait_s if self._trouble else None)
+            return self._asked.popleft() if self._asked else None, self._is_closing
+
+    def _look_again(self) -> None:
+        self._look_at = monotonic() + self._retry_s
+        if self._connection is None:
+            self._open()
+        else:
+            self._do(_probe)
+
+    def _open(self) -> None:
+        kind = remote_kind(self._folder.path)
+        try:
+            self._connection = open_file(self.path, has_log=not kind)
+            self._file = _identity(self.path)
+        except StateTrouble as exc:
+            self._have_trouble(exc)
+            return
+        except OSError as exc:
+            self._have_trouble(trouble_of(exc, self.path))
+            return
+        if kind:
+            self._warn(
+                "state.remote",
+                "the state folder is on a file system of a network; its database is slower there, "
+                "and only as safe as that one's locks: set RUNTIME_STATE_DIR to a local disk",
+                folder=self._folder.path,
+                kind=kind,
+            )
+        self._have_no_trouble()
+        self._on_loop(self._opened)
+
+    def _do(self, work: Callable[["Connection"], Any]) -> Any:
+        """What `work` returns, or the exception that is its answer."""
+        connection = self._connection
+        if connection is not None and _identity(self.path) != self._file:
+            self._let_go()
+            self._warn("state.replaced", "state.db was removed or replaced", file=self.path)
+            self._open()
+            connection = self._connection
+        if connection is None:
+            return StateFault(self._trouble)
+        changes = connection.total_changes
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException as exc:  # noqa: BLE001  # handed to who asked
+            with suppress(Exception):  # SQLite has rolled back by itself after some
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return self._fault_of(exc)
+        if self._trouble and connection.total_changes != changes:
+            self._have_no_trouble()
+        return result
+
+    def _fault_of(self, exc: BaseException) -> BaseException:
+        if not isinstance(exc, Exception) or not is_of_the_file(exc):
+            return exc
+        trouble = trouble_of(exc, self.path)
+        if not isinstance(trouble, DiskFull):
+            self._let_go()  # whatever the connection thinks of the file may be wrong now
+        self._have_trouble(trouble)
+        return StateFault(self._trouble)
+
+    def _have_trouble(self, trouble: StateTrouble) -> None:
+        text = str(trouble)
+        self._look_at = monotonic() + self._retry_s
+        if text != self._trouble:
+            self._trouble = text
+            if isinstance(trouble, StateDamage):
+                self._error("state.damaged", "state.db is damaged; apps run on", error=text)
+            else:
+                self._warn("state.db_unavailable", "state.db cannot be used", error=text)
+
+    def _have_no_trouble(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._tell("state.db_available", "state.db can be used again", file=self.path)
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # on a full disk what was committed stays in the log
+                connection.close()
+
+    def _on_loop(self, callback: Callable[[], None]) -> None:
+        with suppress(OSError):  # the loop has been closed: nobody waits for it
+            self._loop.call_threadsafe(callback)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return (0, 0)
+    return status.st_dev, status.st_ino
+
+
+def _probe(connection: "Connection") -> None:
+    """A write, to see whether there is room again."""
+    connection.execute("UPDATE about SET value = value")

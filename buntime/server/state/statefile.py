@@ -1,0 +1,193 @@
+"""state.db as a file: opened by one process alone, checked, and brought to the newest tables.
+
+- `locking_mode=EXCLUSIVE`, so that the write-ahead log's index is in this process's memory: no file
+  is shared, and a second process finds the file locked. On a file system of a network there is a
+  rollback journal instead of the log.
+- `synchronous=FULL`: a transaction is on the disk when it is told to be done, also through a power
+  failure. A deploy, a key that was taken back or a line of the audit that was told and is gone
+  would be worse than the 1 to 10 ms that the disk takes; these are few.
+- What a killed process leaves (a log, a hot journal) belongs to the file; SQLite carries on from
+  it. A log beside an empty or missing file is removed by SQLite.
+
+All of this runs on the thread that has the connection. Nothing else in this process may open the
+file: closing it would let go of the locks (POSIX).
+"""
+
+import os
+import stat
+from contextlib import suppress
+from time import monotonic
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from buntime import __version__
+from buntime.server.state.migrations import SCRIPTS
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+NAME = "state.db"
+RESTORE = "buntime data restore"
+CHECK_S = 2.0
+_APPLICATION_ID = 0x62756E74  # "bunt": no other program's file
+_CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock, about 1 ms
+_DAMAGED = frozenset((11, 26))  # SQLITE_CORRUPT, SQLITE_NOTADB
+_FULL = 13  # SQLITE_FULL
+_BUSY = 5  # SQLITE_BUSY
+_INTERRUPT = 9  # SQLITE_INTERRUPT
+# CANTOPEN, IOERR, PROTOCOL, PERM, READONLY, NOLFS: the file, not what was asked of it.
+_OF_THE_FILE = frozenset((14, 10, 15, 3, 8, 22))
+
+
+class StateTrouble(Exception):
+    """The file cannot be used; says why, and what to do."""
+
+
+class StateDamage(StateTrouble):
+    """What is in the file is not what was written."""
+
+
+class DiskFull(StateTrouble):
+    """There is no room for what was to be kept; the file is as it was."""
+
+
+def open_file(path: str, *, has_log: bool, check_s: float = CHECK_S) -> "Connection":
+    """A connection in autocommit mode, with the newest tables. Raises StateTrouble.
+
+    `has_log`: the file system is fit for a write-ahead log. The check of the whole file is given up
+    after `check_s`; what is damaged beyond shows when it is read.
+    """
+    sqlite3 = _library()
+    try:
+        _make(path)
+        connection: Connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    except (OSError, sqlite3.Error) as exc:
+        raise trouble_of(exc, path) from exc
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA foreign_keys=ON")
+        _refuse_foreign(connection, path)
+        connection.execute(f"PRAGMA journal_mode={'WAL' if has_log else 'DELETE'}")
+        _check(connection, path, check_s)
+        _migrate(connection)
+    except BaseException as exc:
+        with suppress(sqlite3.Error):
+            connection.close()
+        if isinstance(exc, sqlite3.Error):
+            raise trouble_of(exc, path) from exc
+        raise
+    return connection
+
+
+def trouble_of(exc: Exception, path: str) -> StateTrouble:
+    """What is wrong with the file, by what SQLite or the system has raised for it."""
+    if isinstance(exc, OSError):
+        return StateTrouble(f"{exc.filename or path}: {exc.strerror or exc}; mend that")
+    code = _code(exc)
+    if code in _DAMAGED:
+        return damage(path, str(exc))
+    if code == _FULL:
+        return DiskFull(f"{path}: {exc}; make room on that disk")
+    if code == _BUSY:
+        return StateTrouble(f"{path} is in use by another program ({exc}); end that one")
+    return StateTrouble(f"{path}: {exc}; mend the disk, or the folder's rights")
+
+
+def damage(path: str, what: str) -> StateDamage:
+    return StateDamage(f"{path} is damaged ({what}); run {RESTORE} FILE with the newest backup")
+
+
+def is_of_the_file(exc: BaseException) -> bool:
+    """Whether SQLite has raised it for the file's or the disk's sake, not for what was asked."""
+    code = _code(exc)
+    return code in _DAMAGED or code in _OF_THE_FILE or code in (_FULL, _BUSY)
+
+
+def _code(exc: BaseException) -> int:
+    """SQLite's primary code; 0 where it is not SQLite's."""
+    code = getattr(exc, "sqlite_errorcode", 0)
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+def _library() -> ModuleType:
+    try:
+        # 8 ms, on a thread of its own while requests are served; a start does not wait for it.
+        import sqlite3
+    except ImportError as exc:
+        raise StateTrouble(
+            f"the Python that runs buntime has no sqlite3 ({exc}); use one that has, or the binary"
+        ) from exc
+    return sqlite3
+
+
+def _make(path: str) -> None:
+    """See that it is a file of ours that nobody else can read, and make it if need be."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise StateTrouble(f"{path} is not a file of the runtime's user; move it away")
+        if stat.S_IMODE(status.st_mode) != 0o600:
+            os.fchmod(fd, 0o600)
+        if not status.st_size:
+            _keep_name(os.path.dirname(path))
+    finally:
+        os.close(fd)
+
+
+def _keep_name(folder: str) -> None:
+    """A new file's name is to outlive a power failure as what is in it does."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _refuse_foreign(connection: "Connection", path: str) -> None:
+    """Nothing of another program, and nothing of a newer buntime, is touched."""
+    version = _number(connection, "user_version")
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        return
+    if _number(connection, "application_id") != _APPLICATION_ID:
+        raise StateTrouble(f"{path} was not written by buntime; move it away")
+    if version > len(SCRIPTS):
+        row = connection.execute("SELECT value FROM about WHERE key = 'written_by'").fetchone()
+        raise StateTrouble(
+            f"{path} was written by buntime {row[0] if row else 'of a newer version'} (tables "
+            f"{version}), and this is {__version__} (tables {len(SCRIPTS)}); run that version, or "
+            f"restore a backup of this one's by {RESTORE}"
+        )
+
+
+def _check(connection: "Connection", path: str, within_s: float) -> None:
+    until = monotonic() + within_s
+    connection.set_progress_handler(lambda: monotonic() > until, _CHECK_STEPS)
+    try:
+        rows = connection.execute("PRAGMA quick_check(1)").fetchall()
+    except Exception as exc:
+        if _code(exc) != _INTERRUPT:
+            raise
+        return  # what there was no time for shows when it is read
+    finally:
+        connection.set_progress_handler(None, 0)
+    if rows != [("ok",)]:
+        raise damage(path, str(rows[0][0]) if rows else "no word of the check")
+
+
+def _migrate(connection: "Connection") -> None:
+    done = _number(connection, "user_version")
+    for number, script in enumerate(SCRIPTS[done:], done + 1):
+        # executescript commits what is under way before it begins, so the transaction is in it.
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}\n;"
+            f"INSERT OR REPLACE INTO about VALUES ('written_by', '{__version__}');"
+            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={number}; COMMIT;"
+        )
+
+
+def _number(connection: "Connection", pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
