@@ -39,7 +39,7 @@ IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 # What ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
-        "errors.py values access settings sandbox apps pool telemetry http1 plugins sites "
+        "errors.py values access settings sandbox apps deploys pool telemetry http1 plugins sites "
         "websocket config"
     ).split(),
     "server": (

@@ -1,0 +1,321 @@
+"""What an archive may hold: its members one after the other, and what is written for each.
+
+Whoever sends an archive may be hostile, so nothing of it is believed. Each member is admitted, or
+the archive is refused, before anything of the member is written:
+
+- A path is relative and has no "..", no control characters, no backslash, no more than PATH_MAX
+  bytes. It is not there already, in this spelling or in one that another file system would take for
+  the same (upper case, composed letters). What stands above it is a folder, and no link.
+- Folders, files, links and hard links alone; nothing with setuid, setgid or a device's number.
+- A link leads inside. ".." stands at its beginning alone and climbs no higher than the top: a path
+  that goes down and up again would mean another place where a link lies on its way. Links are made
+  after all else, so nothing is written through one.
+- At most so many files, folders and links; so many bytes, in all and for each byte of the archive.
+
+A single folder at the top, as forges put into their archives, is left out ("stripped"). Whether
+there is one is known at the end, so links are judged then.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from buntime.core.errors import ClientFault
+
+FILES_MAX = 20_000
+RATIO_MAX = 100  # bytes for each byte of the archive
+RATIO_FREE_BYTES = 10_000_000  # so much may come of the smallest archive: a log compresses well
+PATH_MAX = 1024  # bytes; deeper than any package
+NAME_MAX = 255  # bytes, of one name: what file systems take
+TARGET_MAX = 1024  # bytes, of a link
+_SHOWN_CHARS = 100
+
+_SET_ID = 0o6000
+_EXECUTABLE = 0o100
+# What tools of macOS add to archives, and what is no part of any app.
+_LITTER = frozenset(("__MACOSX",))
+_DRIVE = re.compile(r"[A-Za-z]:")
+# Line and paragraph separators, and what turns text around: a name must not look like another.
+_MISLEADING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Kind(Enum):
+    """What a member is."""
+
+    FILE = "a file"
+    FOLDER = "a folder"
+    LINK = "a link"
+    HARD_LINK = "a hard link"
+    DEVICE = "a device"
+    FIFO = "a named pipe"
+    SPARSE = "a sparse file"
+    OTHER = "of an unknown type"
+
+
+class Member(NamedTuple):
+    """A member as the archive has it."""
+
+    name: str
+    kind: Kind
+    size_bytes: int = 0  # as its header says
+    mode: int = 0o644
+    target: str = ""  # of a link; of a hard link the name of another member
+
+
+class Entry(NamedTuple):
+    """What is to be written, by the names of its path from the top; `()` is the top itself."""
+
+    parts: tuple[str, ...]
+    kind: Kind
+    size_bytes: int
+    is_executable: bool
+    target: tuple[str, ...] = ()  # of a hard link
+
+    @property
+    def mode(self) -> int:
+        """Rights of the file: all may read, as the app may have a user of its own."""
+        return 0o755 if self.is_executable else 0o644
+
+
+class Link(NamedTuple):
+    """A link that is to be made at the end, and the member that it is."""
+
+    parts: tuple[str, ...]
+    target: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an archive may come to."""
+
+    unpacked_bytes: int
+    files: int = FILES_MAX
+    ratio: int = RATIO_MAX
+
+
+class ArchiveFault(ClientFault):
+    """The archive is refused: 422, and a code for each reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(422, code, message)
+
+
+class Intake:
+    """Admits the members of one archive."""
+
+    def __init__(self, bounds: Bounds, archive_bytes: int) -> None:
+        self._bounds = bounds
+        self._ratio_bytes = max(RATIO_FREE_BYTES, bounds.ratio * archive_bytes)
+        self._bytes = 0
+        self._kinds: dict[tuple[str, ...], Kind] = {}
+        self._spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._links: list[Link] = []
+
+    def __repr__(self) -> str:
+        return f"Intake({len(self._kinds)} members, {self._bytes} bytes)"
+
+    @property
+    def names(self) -> Mapping[tuple[str, ...], Kind]:
+        """All that was admitted, and the folders above, by their paths."""
+        return self._kinds
+
+    def admit(self, member: Member) -> Entry | None:
+        """What to write for the member; None for nothing now. Raises ArchiveFault."""
+        parts = path_of(member.name)
+        _check_kind(member)
+        if not parts or parts[0] in _LITTER:
+            return None
+        target = path_of(member.target) if member.kind is Kind.HARD_LINK else ()
+        if target and self._kinds.get(target) is not Kind.FILE:
+            raise ArchiveFault(
+                "archive_link_out",
+                f"{_shown(member.name)} is a hard link to {_shown(member.target)}, which is no "
+                "file of the archive before it",
+            )
+        self._enter(parts, member)
+        if member.kind is Kind.FILE:
+            self.count(member.size_bytes, member.name)
+        elif member.kind is Kind.LINK:
+            _check_target(member)
+            self._links.append(Link(parts, member.target))
+            return None
+        return Entry(parts, member.kind, member.size_bytes, bool(member.mode & _EXECUTABLE), target)
+
+    def count(self, size_bytes: int, name: str) -> None:
+        """So many bytes more come of the archive. Raises ArchiveFault where these are too many."""
+        self._bytes += size_bytes
+        if self._bytes > self._bounds.unpacked_bytes:
+            raise ArchiveFault(
+                "archive_too_large",
+                f"the archive unpacks to more than {self._bounds.unpacked_bytes} bytes (at "
+                f"{_shown(name)}); leave out what the app does not need",
+            )
+        if self._bytes > self._ratio_bytes:
+            raise ArchiveFault(
+                "archive_ratio",
+                f"the archive unpacks to more than {self._bounds.ratio} times its size (at "
+                f"{_shown(name)}); leave that out, or make it on the host",
+            )
+
+    def top(self) -> str | None:
+        """The single folder at the top, which is left out; None if there is none."""
+        tops = {parts[0] for parts in self._kinds}
+        if len(tops) != 1:
+            return None
+        (name,) = tops
+        return name if self._kinds[name,] is Kind.FOLDER else None
+
+    def links(self) -> tuple[Link, ...]:
+        """The links to make, by their paths in the archive. Raises ArchiveFault."""
+        left_out = 0 if self.top() is None else 1
+        for link in self._links:
+            climbs = [part for part in link.target.split("/") if part not in ("", ".")].count("..")
+            if climbs > len(link.parts) - 1 - left_out:
+                raise _leads_out("/".join(link.parts), link.target)
+        return tuple(self._links)
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of all files and links as they lie in the app's folder: "static/site.css"."""
+        left_out = 0 if self.top() is None else 1
+        return tuple(
+            "/".join(parts[left_out:])
+            for parts, kind in self._kinds.items()
+            if kind is not Kind.FOLDER
+        )
+
+    def _enter(self, parts: tuple[str, ...], member: Member) -> None:
+        for depth in range(1, len(parts)):
+            self._add(parts[:depth], Kind.FOLDER, member.name)
+        self._add(parts, member.kind, member.name)
+
+    def _add(self, parts: tuple[str, ...], kind: Kind, name: str) -> None:
+        before = self._kinds.get(parts)
+        if before is Kind.FOLDER and kind is Kind.FOLDER:
+            return
+        if before is not None:
+            if before is not Kind.FOLDER and kind is Kind.FOLDER:
+                raise ArchiveFault(
+                    "archive_parent",
+                    f"{_shown('/'.join(parts))} is {before.value} in the archive, and a folder "
+                    f"too, for {_shown(name)}",
+                )
+            raise ArchiveFault("archive_duplicate", f"{_shown(name)} is in the archive twice")
+        key = (*parts[:-1], _folded(parts[-1]))
+        other = self._spellings.setdefault(key, parts)
+        if other != parts:
+            raise _clash(other, parts)
+        if len(self._kinds) >= self._bounds.files:
+            raise ArchiveFault(
+                "archive_too_many_files",
+                f"the archive has more than {self._bounds.files} files and folders; leave out what "
+                "the app does not need, such as node_modules",
+            )
+        self._kinds[parts] = kind
+
+
+def path_of(name: str) -> tuple[str, ...]:
+    """`"./src/app.py"` -> ("src", "app.py"), "./" -> (). Raises ArchiveFault where it is none."""
+    if not name.isprintable() or "\\" in name:
+        _check_letters(name)
+    if name.startswith("/") or _DRIVE.match(name):
+        raise ArchiveFault(
+            "archive_path_absolute",
+            f"{_shown(name)} is an absolute path; names in an archive start at the app's folder",
+        )
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise ArchiveFault(
+            "archive_path_parent", f"{_shown(name)} leads out of the app's folder by .."
+        )
+    _check_length(name, parts)
+    return parts
+
+
+def _check_letters(name: str) -> None:
+    for letter in name:
+        if unicodedata.category(letter) in ("Cc", "Cs") or letter in _MISLEADING or letter == "\\":
+            raise ArchiveFault(
+                "archive_bad_name",
+                f"{_shown(name)} has a character that no file of an app may have in its name: "
+                "control characters, line breaks, backslashes, and bytes that are no UTF-8",
+            )
+
+
+def _check_length(name: str, parts: tuple[str, ...]) -> None:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) > PATH_MAX or any(len(part.encode()) > NAME_MAX for part in parts):
+        raise ArchiveFault(
+            "archive_bad_name",
+            f"{_shown(name)}: the path is too long; at most {PATH_MAX} bytes, {NAME_MAX} for each "
+            "name",
+        )
+
+
+def _check_kind(member: Member) -> None:
+    if member.kind in (Kind.DEVICE, Kind.FIFO, Kind.SPARSE, Kind.OTHER):
+        raise ArchiveFault(
+            "archive_bad_member",
+            f"{_shown(member.name)} is {member.kind.value}; an app has files, folders and links "
+            "alone",
+        )
+    if member.mode & _SET_ID:
+        raise ArchiveFault(
+            "archive_set_id",
+            f"{_shown(member.name)} is set-uid or set-gid; take that off (chmod ug-s)",
+        )
+    if member.size_bytes < 0:
+        raise ArchiveFault("archive_damaged", f"{_shown(member.name)} has a size below 0")
+
+
+def _check_target(member: Member) -> None:
+    target = member.target
+    if not target or not target.isprintable() or "\\" in target:
+        _check_letters(target)
+    encoded = target.encode("utf-8", "surrogateescape")
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    climbs = 0
+    while climbs < len(parts) and parts[climbs] == "..":
+        climbs += 1
+    is_plain = ".." not in parts[climbs:] and not target.startswith("/") and target
+    if not is_plain or len(encoded) > TARGET_MAX:
+        raise _leads_out(member.name, target)
+
+
+def _leads_out(name: str, target: str) -> ArchiveFault:
+    return ArchiveFault(
+        "archive_link_out",
+        f"{_shown(name)} is a link to {_shown(target)}; a link must lead to a place inside the "
+        "app's folder, by a relative path with .. at its beginning alone",
+    )
+
+
+def _clash(one: tuple[str, ...], other: tuple[str, ...]) -> ArchiveFault:
+    names = f"{_shown('/'.join(one))} and {_shown('/'.join(other))}"
+    if unicodedata.normalize("NFC", one[-1]) == unicodedata.normalize("NFC", other[-1]):
+        return ArchiveFault(
+            "archive_unicode_clash",
+            f"{names} are the same name in two forms of Unicode; keep one of them",
+        )
+    return ArchiveFault(
+        "archive_case_clash",
+        f"{names} differ in upper and lower case alone, which not all file systems tell apart; "
+        "rename one of them",
+    )
+
+
+def _folded(name: str) -> str:
+    """The same for all names that some file system takes for one."""
+    return name if name.isascii() and name.islower() else _fold(name)
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _shown(name: str) -> str:
+    """A name as any log can show it."""
+    text = name if len(name) <= _SHOWN_CHARS else f"{name[: _SHOWN_CHARS - 1]}…"
+    return text if text.isprintable() and text else ascii(text)

@@ -1,0 +1,63 @@
+"""Which releases of an app are kept, and which of its versions ranges may choose."""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+
+from buntime.core.apps.versions import sort_key
+
+KEEP = 5  # versions, where the manifest says nothing
+PINNED_S = 86_400.0  # a version that a request has named so lately stays
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A version that a deploy made. Times in seconds since 1970."""
+
+    version: str
+    deployed_s: float
+    active_s: float = 0.0  # when it was made active last; 0 for never
+    asked_s: float = 0.0  # when a request has named it last
+    has_workers: bool = False
+    expires_s: float = 0.0  # of a preview
+
+
+def surplus(kept: Iterable[Kept], *, active: str | None, keep: int, now: float) -> tuple[str, ...]:
+    """The versions that go, the one that was in use longest ago first.
+
+    Of those that do not expire, `keep` stay at the most, the active one among them. One that cannot
+    go, as it is active, was asked for by its version within a day or has workers, stays beyond.
+    Previews go at their time, and count for nothing else.
+    """
+    versions = list(kept)
+    expired = [each.version for each in versions if 0.0 < each.expires_s <= now]
+    lasting = sorted(
+        (each for each in versions if not each.expires_s),
+        key=lambda each: (each.version == active, _used_s(each), sort_key(each.version)),
+    )
+    too_many = lasting[: max(0, len(lasting) - max(1, keep))]
+    return (*expired, *(each.version for each in too_many if _may_go(each, active, now)))
+
+
+def target_of_rollback(
+    kept: Iterable[Kept], *, active: str | None, withheld: Set[str]
+) -> str | None:
+    """The version that was active before the active one; None where there was none.
+
+    One that was rolled back from, `withheld`, is none to go back to.
+    """
+    before = [
+        each
+        for each in kept
+        if each.active_s and each.version != active and each.version not in withheld
+    ]
+    last = max(before, key=lambda each: (each.active_s, sort_key(each.version)), default=None)
+    return None if last is None else last.version
+
+
+def _used_s(kept: Kept) -> float:
+    return max(kept.deployed_s, kept.active_s)
+
+
+def _may_go(kept: Kept, active: str | None, now: float) -> bool:
+    is_asked_for = now - kept.asked_s < PINNED_S
+    return kept.version != active and not kept.has_workers and not is_asked_for
