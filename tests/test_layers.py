@@ -39,8 +39,8 @@ IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 # What ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
-        "errors.py values access settings sandbox apps deploys pool telemetry http1 plugins sites "
-        "websocket config"
+        "errors.py values access settings sandbox schedule apps deploys pool telemetry http1 "
+        "plugins sites websocket config"
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
@@ -63,6 +63,7 @@ LATE = {
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",
     "concurrent.futures",
+    "cronsim",
     "difflib",
     "html",
     "shutil",

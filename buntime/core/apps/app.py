@@ -48,11 +48,15 @@ class App:
     plugin: Mapping[str, object] | None = field(default=None, repr=False)
     base: str = ""  # of a plugin; an app's is its name
     overlaps: bool = True  # a plugin's worker may serve while the next one starts
+    cron_only: frozenset[str] = (
+        frozenset()
+    )  # paths that its jobs alone may ask for; see stricter.py
 
     # What follows from the above, made once: they are asked for by each request.
     key: str = field(init=False)  # "shop@1.2.0", "shop"
     is_static: bool = field(init=False)
     public_routes: PublicRoutes | BothPublic = field(init=False, repr=False)
+    closed_paths: frozenset[str] = field(init=False, repr=False)  # but for its own jobs
     # Whether HTML gets a `<base href>`: as the manifest says, else for static sites.
     injects_base: bool = field(init=False)
 
@@ -62,6 +66,7 @@ class App:
         set_field(self, "is_static", PurePath(self.entrypoint).suffix.lower() in _STATIC_SUFFIXES)
         routes = self.routes or PublicRoutes(self.manifest.public_routes)
         set_field(self, "public_routes", routes)
+        set_field(self, "closed_paths", closed_paths(self.manifest) | self.cron_only)
         chosen = self.manifest.inject_base
         set_field(self, "injects_base", self.is_static if chosen is None else chosen)
 
@@ -88,6 +93,12 @@ class App:
         "" of an app that has hosts of its own.
         """
         return self.base or ("" if self.manifest.hosts else f"/{self.name}")
+
+
+def closed_paths(manifest: Manifest) -> frozenset[str]:
+    """Paths of jobs that say `cronOnly`, without a slash at the end: for the jobs alone."""
+    paths = (job.bare_path for job in manifest.cron if job.cron_only)
+    return frozenset(path.rstrip("/") for path in paths if path is not None)
 
 
 class Fault(NamedTuple):

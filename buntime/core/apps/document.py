@@ -16,6 +16,7 @@ _DEPTH_MAX = 8
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
+_NO_ALIAS = "alphabetic or numeric"  # what both loaders miss behind a * or &, as in */5 * * * *
 
 
 class DocumentError(Exception):
@@ -67,7 +68,10 @@ def read_document(
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 0
-        raise DocumentError(f"not valid YAML: {exc.problem or exc.context}", line) from exc
+        problem = str(exc.problem or exc.context)
+        if _NO_ALIAS in problem:
+            problem += "; put text that begins with * or & in quotes"
+        raise DocumentError(f"not valid YAML: {problem}", line) from exc
     except yaml.reader.ReaderError as exc:
         before = text.partition(chr(exc.character))[0]
         problem = f"the character U+{exc.character:04X} is not allowed in YAML"

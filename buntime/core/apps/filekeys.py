@@ -1,5 +1,8 @@
-"""The keys of a manifest that are about files which the runtime serves itself."""
+"""The keys of a manifest that are about files which the runtime serves itself, and about what an
+app does without being asked.
+"""
 
+from buntime.core.apps.cronkeys import cron_dump, cron_jobs, processes, processes_dump
 from buntime.core.apps.fileheaders import dump_file_headers, parse_file_headers
 from buntime.core.apps.key import Key
 from buntime.core.apps.mounts import parse_mounts
@@ -15,4 +18,14 @@ FILE_KEYS = (
     Key("static", "mounts", "mapping", parse_mounts, {},
         "folders of a Python app that the runtime serves itself: `{/static: staticfiles}`", "none",
         dump=dict),
+)  # fmt: skip
+
+UNASKED_KEYS = (
+    Key("cron", "cron", "list of mappings", cron_jobs, [],
+        "what is done by the clock: `schedule`, and `path` for a request or `run` for a program; "
+        "`method`, `overlap`, `timeout`, `name`, `timezone`, `catchUp`, `cronOnly`", "none",
+        dump=cron_dump),
+    Key("processes", "processes", "mapping", processes, {},
+        "programs that run all the time: `{worker: celery -A tasks worker}`", "none",
+        dump=processes_dump),
 )  # fmt: skip

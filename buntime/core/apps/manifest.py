@@ -17,6 +17,7 @@ from buntime.core.apps.manifestvalues import Routes, Workers
 from buntime.core.apps.mounts import Mounts
 from buntime.core.errors import ManifestError
 from buntime.core.sandbox.plan import Level
+from buntime.core.schedule.jobs import AppProcess, CronJob
 from buntime.core.values.units import BadValue, format_duration, format_size
 from buntime.core.values.wording import shown, suggestion
 
@@ -86,6 +87,8 @@ class Manifest:
     spa: bool | None
     file_headers: FileHeaders
     mounts: Mounts
+    cron: tuple[CronJob, ...]
+    processes: tuple[AppProcess, ...]
 
 
 def parse_manifest(

@@ -4,7 +4,7 @@ test are made from it.
 
 import math
 
-from buntime.core.apps.filekeys import FILE_KEYS
+from buntime.core.apps.filekeys import FILE_KEYS, UNASKED_KEYS
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifestvalues import (
@@ -364,4 +364,5 @@ KEYS = (
         dump=list,
     ),
     *FILE_KEYS,
+    *UNASKED_KEYS,
 )

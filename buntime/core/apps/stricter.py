@@ -3,7 +3,8 @@
 A change serves once its code has loaded (`core/pool/rollout.py`). Who says in the manifest that an
 app needs a key does not mean "as soon as the code loads": what keeps somebody or something out
 holds at once. What lets in waits for the code that it was written for. So of each key that is about
-access the stricter of the two counts, and all others are as the code had them that serves.
+access the stricter of the two counts, and all others are as the code had them that serves. Paths
+that either keeps for its jobs (`cronOnly`) are closed.
 
 `KEYS_ABOUT_ACCESS` and `KEYS_ABOUT_CODE` are one table: each key of a manifest stands in one.
 """
@@ -45,7 +46,7 @@ KEYS_ABOUT_CODE = frozenset(
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
     prewarm maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
-    spa headers static keep
+    spa headers static keep cron processes
     """.split()
 )
 _FIELDS = {key.name: key.field for key in KEYS}
@@ -62,7 +63,9 @@ def tightened(served: App, newer: App) -> App:
         for name, stricter in KEYS_ABOUT_ACCESS.items()
     }
     manifest = replace(mine, **changed)
-    if manifest == mine and (_lets_all_in(theirs) or mine.public_routes == theirs.public_routes):
+    closed = served.closed_paths | newer.closed_paths
+    is_same = manifest == mine and closed == served.closed_paths
+    if is_same and (_lets_all_in(theirs) or mine.public_routes == theirs.public_routes):
         return served
     routes = [each.public_routes for each in (served, newer) if not _lets_all_in(each.manifest)]
     return App(
@@ -74,6 +77,7 @@ def tightened(served: App, newer: App) -> App:
         served.source,
         runs=served.code,
         routes=BothPublic(*routes) if routes else None,
+        cron_only=closed,
     )
 
 

@@ -158,6 +158,10 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
     if given.get("prewarm"):
         raise ManifestError(f"{path}: prewarm: a plugin has one process; remove prewarm")
 
+    for key in ("cron", "processes"):
+        if given.get(key):
+            raise ManifestError(f"{path}: {key}: a plugin has one process; remove {key}")
+
 
 def _check_page(manifest: PluginManifest, path: str) -> None:
     """A plugin has one page at most, and one place for it."""

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buntime.core.apps.cronkeys import cron_jobs
 from buntime.core.apps.document import read_document
 from buntime.core.apps.environment import is_blocked
 from buntime.core.apps.manifest import (
@@ -21,6 +22,7 @@ from buntime.core.apps.manifest import (
     to_config,
 )
 from buntime.core.errors import ManifestError
+from buntime.core.schedule.jobs import AppProcess
 
 KB, MB = 1 << 10, 1 << 20
 DEFAULT = default_manifest(10 * MB)
@@ -78,6 +80,8 @@ def test_the_defaults() -> None:
         spa=None,
         file_headers=(),
         mounts=(),
+        cron=(),
+        processes=(),
     )
     assert default_manifest(10 * MB) == expected
 
@@ -141,6 +145,8 @@ def test_all_keys() -> None:
         headers: {"/**": {X-Number: 1.10}}
         static: {/static: staticfiles/}
         hosts: [Shop.example.com, "*.example.com"]
+        cron: [{schedule: "0 3 * * *", path: /clean}]
+        processes: {worker: celery -A tasks worker}
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -182,6 +188,8 @@ def test_all_keys() -> None:
         spa=False,
         file_headers=(("/**", (("x-number", "1.10"),)),),
         mounts=(("/static", "staticfiles"),),
+        cron=cron_jobs([{"schedule": "0 3 * * *", "path": "/clean"}]),
+        processes=(AppProcess("worker", ("celery", "-A", "tasks", "worker")),),
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from buntime.core.apps.app import App
+from buntime.core.apps.cronkeys import cron_jobs
 from buntime.core.apps.manifest import KEYS
 from buntime.core.apps.stricter import KEYS_ABOUT_ACCESS, KEYS_ABOUT_CODE, tightened
+from buntime.core.schedule.jobs import AppProcess
 from tests.support.apps import make_app
 
 # For each key another value than the default, as its field has it.
@@ -43,6 +45,8 @@ OTHERS: dict[str, Any] = {
     "watch": ("rates.json",),
     "spa": False,
     "keep": True,
+    "cron": cron_jobs([{"schedule": "0 3 * * *", "path": "/clean"}]),
+    "processes": (AppProcess("worker", ("celery",)),),
     "headers": (("/**", (("x-frame-options", "DENY"),)),),
     "static": (("/static", "staticfiles"),),
 }
@@ -119,3 +123,15 @@ def test_the_code_serves_as_it_was() -> None:
     served = make_app(version="1.0.0", ttl_s=60.0, timeout_s=5.0)
     made = tightened(served, protected(ttl_s=90.0, entrypoint="other.py"))
     assert (made.manifest.ttl_s, made.entrypoint, made.version) == (60.0, "app.py", "1.0.0")
+
+
+def test_what_a_change_keeps_for_jobs_is_closed_at_once() -> None:
+    """A path that either state of the code keeps for its jobs is closed meanwhile."""
+    job = {"schedule": "0 3 * * *", "cronOnly": True}
+    served = make_app(cron=cron_jobs([{**job, "path": "/old"}]))
+    newer = make_app(cron=cron_jobs([{**job, "path": "/new/?all=1"}]))
+    both = tightened(served, newer)
+    assert both.closed_paths == {"/old", "/new"}
+    assert both.code is served
+    assert both.manifest == served.manifest
+    assert tightened(both, newer) is both

@@ -238,6 +238,8 @@ def test_config_is_json() -> None:
         ("name: a\nworkers: 2", "workers 2: a plugin has one process; remove workers"),
         ("name: a\nworkers: auto", "workers auto: a plugin has one process; remove workers"),
         ("name: a\nhosts: [a.example]", "hosts: a plugin answers below its base; remove hosts"),
+        ("name: a\nprocesses: {a: b}", "processes: a plugin has one process; remove processes"),
+        ("name: a\ncron: [{schedule: '@daily', run: x}]", "cron: a plugin has one process"),
         ("name: a\nprewarm: 1", "prewarm: a plugin has one process; remove prewarm"),
         ("name: a\ncookies: a", "cookies: 'a' is not a list; write one like [session]"),
         ("name: a\ncookies: ['a=b']", "cookies: 'a=b' is not the name of a cookie"),

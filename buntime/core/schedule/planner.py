@@ -1,0 +1,263 @@
+"""Decides which jobs are due, which wait, and which are passed over; `now` is the wall clock's.
+
+    plan(jobs, now)    these are all jobs there are
+    look(now)          what is due goes into the line, or is passed over
+    take(now)          the first of the line may start; None where enough run
+    ended(run, ...)    it is over
+
+Guarantees, whatever the clock does:
+
+- No moment of a schedule has a job run twice: each job knows the next moment that counts, and it
+  only grows. So where the clock is set back, a job waits until its next moment comes again. Only
+  one that is set back by more than a day begins anew, as it had been wrong before.
+- Moments that have passed unseen by more than _LATE_S (the clock was set forward, the machine
+  slept, no runtime ran) are missed. A job with `catchUp` runs once for all of them.
+- No more run than there are places; who is due first starts first. A job has one run in the line
+  or under way; with `overlap: queue` one more waits, with `allow` there are _ALLOWED_MAX.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from buntime.core.schedule.expression import Schedule
+from buntime.core.schedule.jobs import CronJob
+
+_LATE_S = 30.0  # a turn of the loop, or a machine's short sleep; less than a schedule's minute
+_SET_BACK_MAX_S = 86_400.0
+_ALLOWED_MAX = 10  # runs of one job at a time
+_KEPT = 20  # ended runs of a job
+
+
+class JobKey(NamedTuple):
+    """Which job of which app, whatever the version."""
+
+    app: str
+    name: str
+
+
+class Planned(NamedTuple):
+    """A job as it is to be run: `version` is the active one."""
+
+    job: CronJob
+    schedule: Schedule
+    version: str | None
+
+
+@dataclass(eq=False)
+class Run:
+    """One time that a job runs."""
+
+    key: JobKey
+    job: CronJob
+    version: str | None
+    at_s: float | None  # the moment of the schedule; None where somebody asked for it
+    started_s: float = 0.0  # by the wall clock, once it has
+
+
+class Ended(NamedTuple):
+    """What has become of a run, or of a moment that none came of."""
+
+    at_s: float  # the moment of the schedule, else when it started
+    seconds: float
+    result: str  # "ok", "failed", "timeout", "cut"; "overlap", "missed"
+    detail: str  # "200", "exit code 1"
+
+
+class PassedOver(NamedTuple):
+    """A moment that no run comes of."""
+
+    key: JobKey
+    ended: Ended
+
+
+@dataclass(eq=False)
+class _State:
+    planned: Planned
+    next_s: float | None
+    since_s: float  # up to there all moments have been dealt with
+    under_way: list[Run] = field(default_factory=list)  # started
+    in_line: int = 0
+    waits_s: float | None = None  # the moment of one that waits for its predecessor
+    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=_KEPT))
+
+
+class Seen(NamedTuple):
+    """One job, for the API."""
+
+    key: JobKey
+    planned: Planned
+    next_s: float | None
+    since_s: float
+    running: int
+    waiting: int
+    ended: tuple[Ended, ...]  # the last first
+
+
+class Planner:
+    """All jobs of all apps."""
+
+    def __init__(self, most: int) -> None:
+        """So many run at a time."""
+        self.most = most
+        self._states: dict[JobKey, _State] = {}
+        self._line: deque[Run] = deque()
+        self._running = 0
+        self._looked_s: float | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"Planner({len(self._states)} jobs, {self._running} run, {len(self._line)} wait)"
+
+    @property
+    def running(self) -> int:
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
+    def seen(self) -> list[Seen]:
+        """All jobs, in the order of their apps and names."""
+        return [self._see(key, state) for key, state in sorted(self._states.items())]
+
+    def find(self, key: JobKey) -> Seen | None:
+        state = self._states.get(key)
+        return None if state is None else self._see(key, state)
+
+    def remember(
+        self, key: JobKey, schedule: Schedule, since_s: float, ended: list[Ended], now: float
+    ) -> None:
+        """What an earlier runtime has left: the schedule, and up to when it was kept."""
+        state = self._states.get(key)
+        if state is None or state.planned.schedule != schedule:
+            return
+        state.ended.extend(ended)
+        if since_s < state.since_s or since_s - now < _SET_BACK_MAX_S:
+            state.since_s = since_s
+            state.next_s = schedule.after(since_s)
+
+    def plan(self, jobs: Mapping[JobKey, Planned], now: float) -> None:
+        """These are all jobs; what runs of others runs on, what waits of them does not."""
+        for key in self._states.keys() - jobs.keys():
+            del self._states[key]
+        self._line = deque(run for run in self._line if run.key in jobs)
+        for key, planned in jobs.items():
+            state = self._states.get(key)
+            if state is None:
+                next_s = planned.schedule.after(now)
+                self._states[key] = _State(planned, next_s, now)
+                continue
+            if state.planned.schedule != planned.schedule:
+                state.next_s, state.since_s = planned.schedule.after(now), now
+            state.planned = planned
+
+    def look(self, now: float) -> list[PassedOver]:
+        """Have what is due wait in the line; returns what is passed over."""
+        before, self._looked_s = self._looked_s, now
+        if before is not None and before - now > _SET_BACK_MAX_S:
+            for state in self._states.values():
+                state.next_s, state.since_s = state.planned.schedule.after(now), now
+        due = [
+            (state.next_s, key)
+            for key, state in self._states.items()
+            if state.next_s is not None and state.next_s <= now
+        ]
+        return [over for at_s, key in sorted(due) for over in self._on_due(key, at_s, now)]
+
+    def next_s(self) -> float | None:
+        """When `look` has something to do."""
+        times = (state.next_s for state in self._states.values())
+        return min((each for each in times if each is not None), default=None)
+
+    def take(self, now: float) -> Run | None:
+        """The run to start now, if any."""
+        if self._is_closed or not self._line or self._running >= self.most:
+            return None
+        run = self._line.popleft()
+        state = self._states[run.key]
+        state.in_line -= 1
+        run.job, run.version = state.planned.job, state.planned.version
+        return self._begin(state, run, now)
+
+    def run_now(self, key: JobKey, now: float) -> Run | None:
+        """Somebody asks for a run: at once, beside what is scheduled; None where it runs already
+        and may not overlap. Raises KeyError."""
+        state = self._states[key]
+        planned = state.planned
+        if self._is_closed or self._is_taken(state):
+            return None
+        return self._begin(state, Run(key, planned.job, planned.version, None), now)
+
+    def ended(self, run: Run, now: float, result: str, detail: str, seconds: float) -> Ended:
+        """The run is over; `seconds` is what it took, by a clock that nobody sets."""
+        self._running -= 1
+        at_s = run.started_s if run.at_s is None else run.at_s
+        ended = Ended(at_s, seconds, result, detail)
+        state = self._states.get(run.key)
+        if state is not None and run in state.under_way:
+            state.under_way.remove(run)
+            state.ended.append(ended)
+            if state.waits_s is not None:
+                waits_s, state.waits_s = state.waits_s, None
+                self._put_in_line(state, run.key, waits_s)
+        return ended
+
+    def close(self) -> None:
+        """Nothing starts any more."""
+        self._is_closed = True
+        self._line.clear()
+
+    # How it is decided
+
+    def _see(self, key: JobKey, state: _State) -> Seen:
+        waiting = state.in_line + (state.waits_s is not None)
+        ended = tuple(reversed(state.ended))
+        running = len(state.under_way)
+        return Seen(key, state.planned, state.next_s, state.since_s, running, waiting, ended)
+
+    def _begin(self, state: _State, run: Run, now: float) -> Run:
+        run.started_s = now
+        state.under_way.append(run)
+        self._running += 1
+        return run
+
+    def _on_due(self, key: JobKey, first_s: float, now: float) -> list[PassedOver]:
+        state = self._states[key]
+        schedule = state.planned.schedule
+        at_s: float | None = first_s
+        over = []
+        if now - first_s > _LATE_S:
+            at_s = schedule.after(now - _LATE_S)
+            is_on_time = at_s is not None and at_s <= now
+            if not is_on_time and state.planned.job.catch_up:
+                at_s = first_s
+            elif not is_on_time:
+                at_s = None
+            if at_s != first_s:
+                over.append(self._pass_over(state, key, first_s, "missed"))
+        state.since_s, state.next_s = now, schedule.after(now)
+        if at_s is None:
+            return over
+        if not self._is_taken(state):
+            self._put_in_line(state, key, at_s)
+        elif state.planned.job.overlap == "queue" and state.waits_s is None:
+            state.waits_s = at_s
+        else:
+            over.append(self._pass_over(state, key, at_s, "overlap"))
+        return over
+
+    def _is_taken(self, state: _State) -> bool:
+        at_once = _ALLOWED_MAX if state.planned.job.overlap == "allow" else 1
+        return len(state.under_way) + state.in_line >= at_once
+
+    def _put_in_line(self, state: _State, key: JobKey, at_s: float) -> None:
+        if not self._is_closed:
+            state.in_line += 1
+            self._line.append(Run(key, state.planned.job, state.planned.version, at_s))
+
+    def _pass_over(self, state: _State, key: JobKey, at_s: float, why: str) -> PassedOver:
+        ended = Ended(at_s, 0.0, why, "")
+        state.ended.append(ended)
+        return PassedOver(key, ended)
