@@ -40,7 +40,7 @@ IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 CONCERNS = {
     "core": (
         "errors.py values access settings sandbox schedule apps deploys pool telemetry http1 "
-        "plugins sites websocket config"
+        "plugins sites websocket config admin"
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "

@@ -22,11 +22,14 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
-from buntime.server.admin.api import Api
+from buntime.server.admin.gate import Gate
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.metrics import Metrics
+from buntime.server.admin.own import OwnPages
+from buntime.server.admin.pages import api_of
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.sweep import Sweep
+from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
@@ -234,14 +237,13 @@ class Runtime:
     def _make_pipeline(self) -> Pipeline:
         live, log, plugins = self._live, self._log, self._plugins
         guesses = Guesses()
-        api = Api(
+        api = api_of(
             live,
-            self._pool,
-            self._catalog,
+            Gate(live, guesses=guesses, local_key=LocalKey(live, log)),
+            OwnPages(live),
+            WorkerPages(self._pool, self._catalog),
             Metrics(self._service, self._pool.report, plugins.metrics),
-            guesses=guesses,
-            local_key=LocalKey(live, log),
-            plugins=PluginPages(plugins, live),
+            PluginPages(plugins, live),
         )
         return Pipeline(
             live,

@@ -7,7 +7,7 @@ is imported at the first scrape (60 ms), and it takes 0.1 s to write 100 apps.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from buntime import __version__
 from buntime.core.errors import ServerFault
@@ -25,8 +25,9 @@ from buntime.core.telemetry.metrics import (
     rows_to_json,
 )
 from buntime.core.telemetry.pluginmetrics import PluginRow, plugins_to_json
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
 from buntime.server.admin.census import take_census
-from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.service import Service
 from buntime.server.pool.process import Process
 from buntime.server.pool.report import PoolReport
@@ -51,9 +52,13 @@ class Metrics:
         self._service = service
         self._report = report
 
-    def answer_text(self, exchange: Exchange) -> None:
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {"metrics.text": self.answer_text, "workers.metrics": self.answer_json}
+
+    def answer_text(self, call: Call) -> None:
         """Answer a scrape, a little later."""
-        accept = next((v for name, v in exchange.head.headers if name == "accept"), "")
+        accept = call.header("accept") or ""
         snapshot, processes = self._take()
 
         def write() -> Written:
@@ -63,9 +68,9 @@ class Metrics:
             _add_memory(snapshot, processes)
             return write_text(snapshot, accept, _INFO)
 
-        self._answer_later(exchange, write)
+        self._answer_later(call, write)
 
-    def answer_json(self, exchange: Exchange) -> None:
+    def answer_json(self, call: Call) -> None:
         """Answer with the fixed names, and with all that a scrape tells."""
         counters = self._report.counters()
         snapshot, processes = self._take()
@@ -80,16 +85,15 @@ class Metrics:
             }
             return "application/json", json.dumps(told).encode("ascii") + b"\n"
 
-        self._answer_later(exchange, write)
+        self._answer_later(call, write)
 
-    def _answer_later(self, exchange: Exchange, write: Callable[[], Written]) -> None:
+    def _answer_later(self, call: Call, write: Callable[[], Written]) -> None:
         def answer(written: Written | BaseException) -> None:
             if isinstance(written, BaseException):
-                exchange.fail(ServerFault(500, "internal", "the metrics could not be written"))
+                call.fail(ServerFault(500, "internal", "the metrics could not be written"))
                 raise written  # for the log: a bug
-            if not exchange.is_ended:
-                content_type, body = written
-                exchange.respond(200, [("content-type", content_type), _FRESH], body)
+            content_type, body = written
+            call.respond(200, [("content-type", content_type), _FRESH], body)
 
         self._service.loop.run_blocking(write, answer)
 

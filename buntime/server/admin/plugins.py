@@ -1,49 +1,51 @@
-"""What operators see of plugins and of all that is configured, and do to plugins.
+"""What operators see of plugins and of all that is configured, and do to plugins."""
 
-GET  /api/config
-GET  /api/plugins
-POST /api/plugins/{name}/reload  /enable  /disable  /reset
-"""
+from collections.abc import Mapping
 
 from buntime.core.errors import ClientFault
 from buntime.core.settings.live import LiveSettings
-from buntime.server.admin.respond import respond
-from buntime.server.http1.exchange import Exchange
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
 from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import state_of, to_json
 
-PATH = "/api/plugins"
 _ACTIONS = ("reload", "enable", "disable", "reset")
 
 
 class PluginPages:
-    """Answers these pages; who may ask is looked at before."""
+    """Answers these pages."""
 
     def __init__(self, plugins: Plugins, live: LiveSettings) -> None:
         self._plugins = plugins
         self._live = live
 
-    def config(self, exchange: Exchange) -> None:
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        acts = {f"plugins.{action}": self._act for action in _ACTIONS}
+        return {"config.show": self._config, "plugins.list": self._list, **acts}
+
+    def _config(self, call: Call) -> None:
         """Each setting, and each option of plugins, as it holds, and where it comes from."""
-        respond(exchange, effective_json(self._live.now, self._plugins.roster))
+        call.answer(effective_json(self._live.now, self._plugins.roster))
 
-    def list(self, exchange: Exchange) -> None:
+    def _list(self, call: Call) -> None:
         """All plugins, and how each stands."""
-        respond(exchange, to_json(self._plugins.roster, self._plugins.meters, exchange.now))
+        call.answer(to_json(self._plugins.roster, self._plugins.meters, call.now))
 
-    def is_action(self, path: str) -> bool:
-        """`"/api/plugins/@acme/audit/reload"`"""
-        name, _, action = path.removeprefix(PATH + "/").rpartition("/")
-        return path.startswith(PATH + "/") and bool(name) and action in _ACTIONS
-
-    def act(self, exchange: Exchange, path: str) -> None:
-        """Do what a path, see `is_action`, asks for."""
-        name, _, action = path.removeprefix(PATH + "/").rpartition("/")
+    def _act(self, call: Call) -> None:
+        """Do what the route's name says."""
+        name, action = call.values["plugin"], call.route.name.rpartition(".")[2]
         plugins = self._plugins
         if name not in plugins.roster.found:
             raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
-        by = exchange.sender.text
+        if not call.is_dry_run:
+            self._do(name, action, by=call.address)
+        state, why = state_of(plugins.roster, name)
+        call.answer({"name": name, "state": state, "why": why or None}, 202)
+
+    def _do(self, name: str, action: str, *, by: str) -> None:
+        plugins = self._plugins
         if action == "reset":
             plugins.reset(name, by=by)
         elif action != "reload":
@@ -52,5 +54,3 @@ class PluginPages:
             state, why = state_of(plugins.roster, name)
             said = f"the plugin {name} cannot be reloaded: it is {state}"
             raise ClientFault(409, "plugin_not_running", f"{said}, {why}" if why else said)
-        state, why = state_of(plugins.roster, name)
-        respond(exchange, {"name": name, "state": state, "why": why or None}, 202)

@@ -117,6 +117,11 @@ class Exchange(HeldRequest):
         else:
             self.restart_deadline()
 
+    def stand_open(self) -> None:
+        """What streams has no end of its own: it ends with the runtime, as event streams do."""
+        self.is_event_stream = True
+        self._stop_deadline()
+
     def send(self, data: bytes) -> None:
         """The next piece of the body. Raises ValueError where a responder has no credit for it."""
         if self.answer is None or self.state is _ENDED:

@@ -91,6 +91,15 @@ class HeldRequest(ClientRequest):
             self._upload.end_gathering()
         self.client.settle()
 
+    def receive(self, responder: Responder, max_bytes: int) -> None:
+        """Have the body go to a responder of the runtime's own, on no time of an app's.
+
+        Nothing of it goes there, and no client is told to go on, before `grant_upload`.
+        """
+        self.lend(responder)
+        self.limit_body(max_bytes)
+        self._make_upload()
+
     def _gather(self, most_bytes: int, refused_above_bytes: int | None = None) -> None:
         upload = self._make_upload()
         if refused_above_bytes is not None:

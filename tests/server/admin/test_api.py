@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from buntime import __version__
 from buntime.core.access.guesses import Guesses
+from buntime.core.access.rights import VERBS, Caller
+from buntime.core.admin.route import OPEN, Route
+from buntime.core.admin.routes import ROUTES
 from buntime.core.errors import HttpError
 from buntime.core.plugins.manifest import parse_plugin_manifest
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.core.telemetry.pluginmeters import PluginMeters
-from buntime.server.admin.api import Api
+from buntime.server.admin.api import Handler
+from buntime.server.admin.gate import Gate
+from buntime.server.admin.own import OwnPages
+from buntime.server.admin.pages import api_of
 from buntime.server.admin.plugins import PluginPages
+from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.found import Found
 from buntime.server.plugins.roster import Roster
@@ -30,7 +38,13 @@ KEY = "the-operator-s-key"
 BEARS = (("x-api-key", KEY),)
 LOCAL_KEY = "the-key-in-the-state-folder"
 LOCAL = (("x-api-key", LOCAL_KEY),)
-OPEN = ("/health", "/api/health", "/api/health/live", "/api/health/ready", "/.well-known/buntime")
+OPEN_PATHS = (
+    "/health",
+    "/api/health",
+    "/api/health/live",
+    "/api/health/ready",
+    "/.well-known/buntime",
+)
 OPERATORS = (
     "/api/plugins",
     "/api/workers",
@@ -38,7 +52,16 @@ OPERATORS = (
     "/api/workers/metrics",
     "/metrics",
 )
-READ = [*OPEN, *OPERATORS]
+READ = [*OPEN_PATHS, *OPERATORS]
+READS = (
+    "apps:read",
+    "logs:read",
+    "data:read",
+    "config:read",
+    "keys:read",
+    "plugins:read",
+    "audit:read",
+)
 ACTIONS = ("/api/workers/w1/recycle", "/api/apps/shop/recycle")
 
 
@@ -52,7 +75,7 @@ class FakePool:
         self.recycled: list[tuple[str, str | None]] = []
 
     def workers(self, now: float) -> list[object]:
-        return [{"id": "w1", "now": now}]
+        return [{"id": "w1", "app": "shop", "version": "2.0.0", "now": now}]
 
     def apps(self, now: float) -> list[object]:
         return [{"app": "shop"}]
@@ -69,11 +92,11 @@ class FakePool:
 
 
 class FakeMetrics:
-    def answer_text(self, exchange: FakeExchange) -> None:
-        exchange.respond(200, [], b'"text"')
-
-    def answer_json(self, exchange: FakeExchange) -> None:
-        exchange.respond(200, [], b'"json"')
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "metrics.text": lambda call: call.answer("text"),
+            "workers.metrics": lambda call: call.answer("json"),
+        }
 
 
 class FakePlugins:
@@ -106,22 +129,25 @@ class Fixture:
         self.pool = FakePool()
         self.live = LiveSettings(settings(root, **environ))
         pool: Any = self.pool
-        metrics: Any = FakeMetrics()
         catalog = Catalog([root], body_default=1, body_max=1, warn=lambda *_, **__: None)
         self.local = SimpleNamespace(value=None)
         local: Any = self.local
         self.plugins = FakePlugins()
         pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
-        guesses = Guesses()
-        self.api = Api(
-            self.live, pool, catalog, metrics, guesses=guesses, local_key=local, plugins=pages
+        self.api = api_of(
+            self.live,
+            Gate(self.live, guesses=Guesses(), local_key=local),
+            OwnPages(self.live),
+            WorkerPages(pool, catalog),
+            FakeMetrics(),
+            pages,
         )
 
-    def ask(self, path: str, method: str = "GET", **more: Any) -> FakeExchange:
+    def ask(self, path: str, method: str = "GET", query: str = "", **more: Any) -> FakeExchange:
         """With the local key, where there is one and no other is offered."""
         if self.local.value and "headers" not in more:
             more["headers"] = LOCAL
-        exchange = FakeExchange(path, method, service=self.service, **more)
+        exchange = FakeExchange(path + query, method, service=self.service, **more)
         try:
             self.api.answer(exchange, path)
         except HttpError as error:  # as the pipeline does
@@ -156,7 +182,7 @@ def fixture(root: Path) -> Fixture:
 # Who gets which
 
 
-@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("path", OPEN_PATHS)
 def test_open_pages(root: Path, path: str) -> None:
     """Health and discovery are for everybody, from everywhere, with and without a key."""
     for environ in ({}, {"RUNTIME_MASTER_KEY": KEY}):
@@ -276,6 +302,82 @@ def test_a_long_path(fixture: Fixture) -> None:
     assert len(str(fixture.ask("/api/" + "x" * 5000).error)) < 300
 
 
+# The table
+
+
+def some_path(route: Route) -> str:
+    """A path of the route, with something in each place."""
+    return re.sub(r"\{\w+\}", "shop", route.path)
+
+
+@pytest.mark.parametrize("route", ROUTES.routes, ids=lambda route: route.name)
+def test_no_route_without_a_rule(root: Path, route: Route) -> None:
+    """Each wants a verb that there is and a key that has it, or is open and says so."""
+    path, method = some_path(route), route.method
+    keyed, closed = Fixture(root, RUNTIME_MASTER_KEY=KEY), Fixture(root)
+    if route.verb == OPEN:
+        assert method == "GET"
+        assert path in (*OPEN_PATHS, "/.well-known/buntime/health")
+        assert keyed.ask(path, method).status == 200
+        return
+    assert route.verb in VERBS
+    assert route.is_write == (route.verb not in READS)
+    for fields in ((), (("x-api-key", "wrong"),)):
+        assert keyed.ask(path, method, headers=fields).status == 401
+        assert closed.ask(path, method, headers=fields).status == 403
+    assert keyed.ask(path, method, headers=BEARS).status not in (401, 403, 405)
+    others = Caller("weak", "key", frozenset(VERBS) - {route.verb})
+    elsewhere = Caller("elsewhere", "key", frozenset(VERBS), ("other-*",))
+    for caller in (others, elsewhere):
+        gate = SimpleNamespace(caller_of=lambda _, caller=caller: caller)
+        keyed.api._gate = gate  # type: ignore[assignment]  # a fake
+        answer = keyed.ask(path, method)
+        if not (route.filters and caller is elsewhere):
+            assert (answer.status, answer.code) == (403, "no_right")
+
+
+def test_routes_and_handlers(root: Path) -> None:
+    """A route without a handler, and a handler without a route, keep the runtime from starting."""
+    live, gate = Fixture(root).live, cast(Any, None)
+    with pytest.raises(ValueError, match=r"workers\.list"):
+        api_of(live, gate, OwnPages(live))
+    with pytest.raises(ValueError, match="two handlers"):
+        api_of(live, gate, OwnPages(live), OwnPages(live))
+
+
+def test_what_a_key_s_apps_are(root: Path) -> None:
+    """Lists have what its globs cover, and what it may do at others is nothing."""
+    keyed = Fixture(root, RUNTIME_MASTER_KEY=KEY)
+    caller = Caller("ci", "key", frozenset(VERBS), ("blog-*",))
+    keyed.api._gate = SimpleNamespace(caller_of=lambda _: caller)  # type: ignore[assignment]
+    told = keyed.ask("/api/workers").json
+    assert (told["workers"], told["apps"]) == ([], [])
+    assert keyed.ask("/api/workers/stats").json == {}
+    assert keyed.ask(ACTIONS[0], "POST").code == "worker_not_found"
+    assert keyed.ask(ACTIONS[1], "POST").code == "no_right"
+    assert keyed.pool.recycled == []
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?dryRun=1", "?limit=1"])
+def test_unknown_parameters(fixture: Fixture, query: str) -> None:
+    """A page that takes none says so; probes and scrapers may add what they like."""
+    answer = fixture.ask("/api/workers", query=query)
+    assert (answer.status, answer.code) == (400, "bad_query")
+    for path in ("/health", "/metrics", "/.well-known/buntime"):
+        assert fixture.ask(path, query=query).status == 200
+
+
+def test_dry_runs(fixture: Fixture) -> None:
+    """They answer as usual, fail as usual, and change nothing."""
+    dry = "?dryRun=1"
+    assert fixture.ask(ACTIONS[0], "POST", query=dry).json == {"recycled": ["w1"]}
+    assert fixture.ask(ACTIONS[1], "POST", query=dry).status == 202
+    assert fixture.ask("/api/apps/none/recycle", "POST", query=dry).code == "app_not_found"
+    assert fixture.ask("/api/workers/w2/recycle", "POST", query=dry).code == "worker_not_found"
+    assert fixture.ask("/api/plugins/@acme/audit/enable", "POST", query=dry).status == 202
+    assert (fixture.pool.recycled, fixture.plugins.asked) == ([], [])
+
+
 # What stands there
 
 
@@ -305,7 +407,7 @@ def test_the_pool_s_report(fixture: Fixture) -> None:
     now = fixture.service.loop.now
     told = fixture.ask("/api/workers").json
     assert told == {
-        "workers": [{"id": "w1", "now": now}],
+        "workers": [{"id": "w1", "app": "shop", "version": "2.0.0", "now": now}],
         "apps": [{"app": "shop"}],
         "sandbox": {"level": "off"},
         "limits": {"memoryMax": False},

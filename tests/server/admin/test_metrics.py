@@ -13,6 +13,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
 from buntime.core.pool.lifecycle import State
 from buntime.server.admin.metrics import Metrics
+from tests.support.calls import call_of
 from tests.support.exchanges import FakeClient, FakeExchange, FakeService
 from tests.support.fakes import FakeProcess
 
@@ -65,12 +66,12 @@ class Fixture:
 
     def text(self, *, accept: str = "") -> FakeExchange:
         exchange = FakeExchange("/metrics", headers=(("accept", accept),), service=self.service)
-        self.metrics.answer_text(exchange)
+        self.metrics.answer_text(call_of(exchange))
         return exchange
 
     def json(self) -> Any:
         exchange = FakeExchange("/api/workers/metrics", service=self.service)
-        self.metrics.answer_json(exchange)
+        self.metrics.answer_json(call_of(exchange))
         return exchange.json
 
 
@@ -146,7 +147,7 @@ def test_a_client_that_leaves(fixture: Fixture) -> None:
     exchange = FakeExchange("/metrics", service=fixture.service)
     waiting: list[Any] = []
     fixture.service.loop.run_blocking = lambda work, then: waiting.append((work, then))  # type: ignore[method-assign]
-    fixture.metrics.answer_text(exchange)
+    fixture.metrics.answer_text(call_of(exchange))
     exchange.on_client_left()
     [(work, then)] = waiting
     then(work())
@@ -158,5 +159,5 @@ def test_numbers_that_cannot_be_written(fixture: Fixture) -> None:
     del fixture.report.processes[0].size_bytes
     exchange = FakeExchange("/metrics", service=fixture.service)
     with pytest.raises(AttributeError):
-        fixture.metrics.answer_text(exchange)
+        fixture.metrics.answer_text(call_of(exchange))
     assert (exchange.status, exchange.code) == (500, "internal")

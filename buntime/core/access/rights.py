@@ -1,0 +1,99 @@
+"""Who may do what as an operator: callers, their verbs, and the one function that decides.
+
+A verb is what a route of the API wants, `apps:read`. A role is a set of verbs that has a name. A
+caller has some verbs, at the apps that its globs cover; what concerns the runtime as a whole is
+for those alone whose globs cover each app.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+VERBS = (
+    *("apps:read", "apps:open", "apps:deploy", "apps:remove", "workers:recycle", "logs:read"),
+    *("secrets:write", "data:read", "data:write", "config:read", "config:write"),
+    *("keys:read", "keys:write", "plugins:read", "plugins:write", "audit:read"),
+)
+_VIEWER = frozenset(("apps:read", "apps:open", "logs:read", "plugins:read", "config:read"))
+_DEPLOYER = frozenset(
+    ("apps:read", "apps:open", "apps:deploy", "workers:recycle", "logs:read", "secrets:write")
+)
+_ADMIN = frozenset(VERBS)
+ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "viewer": _VIEWER,
+        "deployer": _DEPLOYER,
+        "operator": _ADMIN - {"keys:read", "keys:write", "config:write"},
+        "admin": _ADMIN,
+    }
+)
+
+EVERY_APP = "*"
+GLOB_MAX_CHARS = 200
+
+Source = Literal["key", "socket", "local", "master", "anyone"]
+
+
+class Caller(NamedTuple):
+    """Who asks: a key by its name, or a way in that has no name of its own."""
+
+    name: str  # "laptop"; "master", "local", "socket" of the others
+    source: Source
+    verbs: frozenset[str]
+    globs: tuple[str, ...] = (EVERY_APP,)  # "blog-*", "@acme/*"
+    expires_at: float | None = None  # seconds since 1970
+
+    def __repr__(self) -> str:
+        return f"Caller({self.name!r}, {self.source}, {len(self.verbs)} verbs, {self.globs})"
+
+
+ANYONE = Caller("anyone", "anyone", frozenset(), ())  # at a page that is open to all
+
+
+def admin(name: str, source: Source) -> Caller:
+    """A caller who may do all: `admin("master", "master")`."""
+    return Caller(name, source, _ADMIN)
+
+
+def may(caller: Caller, verb: str, app: str | None = None) -> bool:
+    """Whether a caller may do this at an app, "shop"; None is the runtime as a whole."""
+    if verb not in caller.verbs:
+        return False
+    if app is None:
+        return EVERY_APP in caller.globs
+    return any(covers(glob, app) for glob in caller.globs)
+
+
+def may_somewhere(caller: Caller, verb: str) -> bool:
+    """Whether there may be an app at which the caller may do this: its handler filters."""
+    return verb in caller.verbs and bool(caller.globs)
+
+
+def covers(glob: str, app: str) -> bool:
+    """Whether `"blog-*"` covers `"blog-2"`. Of two globs: whether the first covers all that the
+    second does; the star of the second stands for itself then, which only a star covers."""
+    return _compiled(glob).fullmatch(app) is not None
+
+
+def verbs_of(roles: Iterable[str]) -> frozenset[str]:
+    """The verbs of roles and single verbs: `["viewer", "data:read"]`. Raises KeyError."""
+    return frozenset().union(*(ROLES.get(role) or _single(role) for role in roles))
+
+
+def _single(verb: str) -> frozenset[str]:
+    if verb not in _ADMIN:
+        raise KeyError(verb)
+    return frozenset((verb,))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(glob: str) -> re.Pattern[str]:
+    """A star is any run of characters; atomic, so that no name makes it slow."""
+    first, *others = (re.escape(part) for part in re.split(r"\*+", glob))
+    if not others:
+        return re.compile(first)
+    *middle, last = others
+    between = "".join(f"(?>.*?{part})" for part in middle)
+    return re.compile(f"{first}{between}.*{last}", re.DOTALL)

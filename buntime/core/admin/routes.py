@@ -1,0 +1,163 @@
+"""The one table of the operators' API and of the runtime's other pages.
+
+It dispatches, checks rights, reads queries and bodies, and is written down at /api/openapi.json.
+A route that is added here needs a handler of its name in server/admin/pages.py, and a test walks
+both. Each concern has a tuple of its own: here, or in a module beside this one.
+"""
+
+from buntime.core.admin.matching import RouteTable
+from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
+
+_TOLD = (Answer(200, "What there is.", OBJECT),)
+_STATUS = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
+_HEALTH = (Answer(200, "It runs.", _STATUS),)
+_RECYCLED = (
+    Answer(
+        202,
+        "These workers go, each once another one has its place.",
+        {
+            "type": "object",
+            "required": ["recycled"],
+            "properties": {"recycled": {"type": "array", "items": TEXT}},
+        },
+    ),
+)
+
+
+def _open(path: str, name: str, summary: str, faults: tuple[int, ...] = ()) -> Route:
+    return Route(
+        method="GET",
+        path=path,
+        verb=OPEN,
+        name=name,
+        summary=summary,
+        answers=_HEALTH,
+        faults=faults,
+        takes_any_query=True,
+    )
+
+
+OWN = (
+    _open("/health", "health.short", "Whether the runtime serves, and for how long."),
+    _open("/api/health", "health.show", "Whether the runtime serves, and for how long."),
+    _open("/api/health/live", "health.live", "Whether the runtime answers."),
+    _open("/api/health/ready", "health.ready", "Whether new requests should come here.", (503,)),
+    _open("/.well-known/buntime/health", "health.known", "The same as /api/health/live."),
+    Route(
+        method="GET",
+        path="/.well-known/buntime",
+        verb=OPEN,
+        name="discovery.show",
+        summary="Where the API is.",
+        answers=_TOLD,
+        takes_any_query=True,
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        verb="apps:read",
+        name="metrics.text",
+        summary="Metrics as Prometheus reads them.",
+        answers=(Answer(200, "The metrics.", TEXT, "text/plain"),),
+        open_when=("metrics", "public"),
+        takes_any_query=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/config",
+        verb="config:read",
+        name="config.show",
+        summary="Each setting and each option of a plugin, and where its value comes from.",
+        answers=_TOLD,
+    ),
+)
+
+WORKERS = (
+    Route(
+        method="GET",
+        path="/api/workers",
+        verb="apps:read",
+        name="workers.list",
+        summary="All workers, and the apps that have some.",
+        answers=_TOLD,
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/workers/stats",
+        verb="apps:read",
+        name="workers.stats",
+        summary="Counts of requests and their times, by app.",
+        answers=_TOLD,
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/workers/metrics",
+        verb="apps:read",
+        name="workers.metrics",
+        summary="Metrics as JSON.",
+        answers=_TOLD,
+    ),
+    Route(
+        method="POST",
+        path="/api/workers/{worker}/recycle",
+        verb="workers:recycle",
+        name="workers.recycle",
+        summary="Have another worker take this one's place.",
+        answers=_RECYCLED,
+        faults=(404,),
+        filters=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/apps/{target}/recycle",
+        verb="workers:recycle",
+        name="apps.recycle",
+        summary="Have other workers take the place of all of an app.",
+        answers=_RECYCLED,
+        faults=(404,),
+    ),
+)
+
+_SWITCHED = (
+    Answer(
+        202,
+        "How the plugin stands now; what follows takes its time.",
+        {
+            "type": "object",
+            "required": ["name", "state"],
+            "properties": {"name": NAME, "state": TEXT, "why": ANYTHING},
+        },
+    ),
+)
+
+
+def _act(action: str, summary: str, faults: tuple[int, ...] = (404,)) -> Route:
+    return Route(
+        method="POST",
+        path=f"/api/plugins/{{plugin}}/{action}",
+        verb="plugins:write",
+        name=f"plugins.{action}",
+        summary=summary,
+        answers=_SWITCHED,
+        faults=faults,
+    )
+
+
+PLUGINS = (
+    Route(
+        method="GET",
+        path="/api/plugins",
+        verb="plugins:read",
+        name="plugins.list",
+        summary="All plugins, and how each stands.",
+        answers=_TOLD,
+    ),
+    _act("reload", "Start a plugin's code anew, beside the old one.", (404, 409)),
+    _act("enable", "Switch a plugin on."),
+    _act("disable", "Switch a plugin off."),
+    _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
+)
+
+ROUTES = RouteTable((*OWN, *WORKERS, *PLUGINS))

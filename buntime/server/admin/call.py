@@ -1,0 +1,168 @@
+"""One request to a page of the runtime's own, in the hands of its handler.
+
+A handler is `def show(self, call: Call) -> None`. It answers now, or later from a callback on the
+loop's thread; a client that has left meanwhile costs nothing, as answers to nobody are dropped. It
+refuses by raising an HttpError, also from what it gave to `body`, `json` or `receive`; other
+callbacks run by `call.guard(...)`:
+
+    def add(self, call: Call) -> None:
+        call.json(lambda value: self._add(call, value))
+
+    def _add(self, call: Call, value: dict[str, Any]) -> None:
+        self._db.ask(work, lambda found: call.guard(lambda: self._added(call, found)))
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from buntime.core.access.rights import Caller, may
+from buntime.core.admin.route import Route
+from buntime.core.errors import HttpError, ServerFault
+from buntime.core.http1.window import body_too_large
+from buntime.server.admin.jsonbody import read_json
+from buntime.server.admin.receiving import Receiving, Sink, Whole
+from buntime.server.admin.streaming import EVENTS, Stream
+from buntime.server.http1.exchange import Exchange
+
+JSON_MAX_BYTES = 64 * 1024
+
+_JSON = ("content-type", "application/json")
+_FRESH = ("cache-control", "no-store")
+
+Field = tuple[str, str]
+
+
+class Call:
+    """A request whose route is known, and whose caller has the right to it."""
+
+    __slots__ = ("caller", "exchange", "query", "route", "values")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        route: Route,
+        values: Mapping[str, str],
+        query: Mapping[str, Any],
+        caller: Caller,
+    ) -> None:
+        self.exchange = exchange
+        self.route = route
+        self.values = values  # of the path: {"app": "@acme/shop"}
+        self.query = query  # each parameter of the route; None or its default where not given
+        self.caller = caller
+
+    def __repr__(self) -> str:
+        return f"Call({self.route.name}, {dict(self.values)}, {self.caller!r})"
+
+    # What is asked, and by whom
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds, as the loop has them."""
+        return self.exchange.now
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Check everything and answer as usual, but change nothing."""
+        return bool(self.query.get("dryRun"))
+
+    @property
+    def address(self) -> str:
+        """Where it came from: "192.0.2.1", "unix"."""
+        return self.exchange.sender.text
+
+    @property
+    def is_gone(self) -> bool:
+        """Is it answered, or has its client left?"""
+        return self.exchange.is_ended
+
+    def header(self, name: str) -> str | None:
+        """The value of a header field, by its name in lower case; the first one."""
+        return next((value for each, value in self.exchange.head.headers if each == name), None)
+
+    def accepts(self, media: str) -> bool:
+        """Does the client ask for this media type by name? `call.accepts(NDJSON)`"""
+        return media in (self.header("accept") or "")
+
+    def may(self, verb: str, app: str | None = None) -> bool:
+        """May the caller do this too? See `rights.may`."""
+        return may(self.caller, verb, app)
+
+    def sees(self, app: str) -> bool:
+        """May the caller do at this app what the route is for? For handlers that filter."""
+        return may(self.caller, self.route.verb, app)
+
+    # The request's body
+
+    def body(self, max_bytes: int, then: Callable[[bytes], None]) -> None:
+        """Have all of the body, which may be so large; larger ones are 413."""
+        self._receive(Whole(self.exchange, lambda data: self.guard(lambda: then(data))), max_bytes)
+
+    def json(self, then: Callable[[Any], None], max_bytes: int = JSON_MAX_BYTES) -> None:
+        """Have the body as JSON, checked by the schema of the route's `body`."""
+        body = self.route.body
+        schema = {} if body is None or body.schema is None else body.schema
+        self.body(max_bytes, lambda data: then(read_json(data, schema)))
+
+    def receive(self, sink: Sink, max_bytes: int) -> Receiving:
+        """Have the body come piece by piece, see `receiving.Sink`; the sink calls `more`.
+
+        The first piece may come before this returns, when all is here: so a sink that needs the
+        `Receiving` for `more` makes it: `Receiving(call.exchange, sink).begin(max_bytes)`.
+        """
+        receiving = Receiving(self.exchange, sink)
+        self._check_length(max_bytes)
+        receiving.begin(max_bytes)
+        return receiving
+
+    def _receive(self, whole: Whole, max_bytes: int) -> None:
+        self._check_length(max_bytes)
+        whole.receiving.begin(max_bytes)
+
+    def _check_length(self, max_bytes: int) -> None:
+        if self.exchange.head.content_length > max_bytes:
+            raise body_too_large(max_bytes)
+
+    # The answer
+
+    def answer(self, value: object, status: int = 200, fields: Iterable[Field] = ()) -> None:
+        """Answer with `value` as JSON, which nobody keeps."""
+        data = json.dumps(value).encode("ascii") + b"\n"
+        self.respond(status, [_JSON, _FRESH, *fields], data)
+
+    def respond(self, status: int, fields: list[Field], body: bytes = b"") -> None:
+        """Answer with these bytes."""
+        if not self.exchange.is_ended:
+            self.exchange.respond(status, fields, body)
+
+    def fail(self, error: HttpError) -> None:
+        """Answer with an error."""
+        self.exchange.fail(error)
+
+    def stream(
+        self,
+        media: str,
+        status: int = 200,
+        fields: Iterable[Field] = (),
+        *,
+        is_endless: bool = False,
+    ) -> Stream:
+        """Begin an answer in pieces, of NDJSON, EVENTS or other bytes; see `streaming.Stream`.
+
+        `is_endless`: the runtime does not wait for it when it ends, as for each of EVENTS.
+        """
+        stream = Stream(self.exchange)
+        head = [("content-type", media), _FRESH, *fields]
+        stream.begin(status, head, is_endless=is_endless or media == EVENTS)
+        return stream
+
+    def guard(self, act: Callable[[], None]) -> None:
+        """Run a part of a handler: what it refuses is answered, and so is a bug of ours."""
+        try:
+            act()
+        except HttpError as error:
+            self.fail(error)
+        except BaseException:
+            self.fail(ServerFault(500, "internal", "an error of the runtime; its log has more"))
+            raise  # for the log

@@ -1,0 +1,41 @@
+"""Reads JSON that a client sent: each key once, no NaN, no half of a surrogate pair."""
+
+import json
+from typing import Any, NoReturn
+
+from buntime.core.admin.route import Schema
+from buntime.core.admin.shape import read_shape
+from buntime.core.errors import ClientFault
+from buntime.core.values.units import BadValue
+
+
+def read_json(body: bytes, schema: Schema) -> Any:
+    """What the body says, as the schema has it. Raises ClientFault (400)."""
+    try:
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is none
+    except BadValue as exc:
+        raise _bad(str(exc)) from None
+    except (ValueError, RecursionError):
+        raise _bad("it is not JSON in UTF-8") from None
+    try:
+        return read_shape(value, schema)
+    except BadValue as exc:
+        raise _bad(str(exc)) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    told = dict(pairs)
+    if len(told) < len(pairs):
+        raise BadValue("a key is there twice in one object")
+    return told
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise BadValue(f"{word} is not a number that JSON can hold")
+
+
+def _bad(message: str) -> ClientFault:
+    return ClientFault(400, "bad_body", f"the body of the request: {message}")

@@ -1,0 +1,86 @@
+"""What operators see of workers, and do to them: of the apps that a caller's globs cover."""
+
+from collections.abc import Mapping
+
+from buntime.core.apps.router import split_target
+from buntime.core.errors import ClientFault
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.apps.catalog import Catalog
+from buntime.server.pool.pool import Pool
+
+
+class WorkerPages:
+    """Answers these pages."""
+
+    def __init__(self, pool: Pool, catalog: Catalog) -> None:
+        self._pool = pool
+        self._catalog = catalog
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "workers.list": self._list,
+            "workers.stats": self._stats,
+            "workers.recycle": self._recycle_worker,
+            "apps.recycle": self._recycle_app,
+        }
+
+    def _list(self, call: Call) -> None:
+        """Spares, which are nobody's, are seen by who sees all."""
+        report = self._pool.report
+        sees_all = call.may(call.route.verb)
+        workers = report.workers(call.now)
+        apps = report.apps(call.now)
+        if not sees_all:
+            workers = [each for each in workers if each["app"] and call.sees(str(each["app"]))]
+            apps = [each for each in apps if call.sees(str(each["app"]))]
+        call.answer(
+            {
+                "workers": workers,
+                "apps": apps,
+                "sandbox": self._pool.sandboxes.to_json(),
+                "limits": self._pool.groups.to_json(),
+            }
+        )
+
+    def _stats(self, call: Call) -> None:
+        stats = self._pool.report.app_stats()
+        if not call.may(call.route.verb):
+            stats = {key: told for key, told in stats.items() if call.sees(key.rpartition("@")[0])}
+        call.answer(stats)
+
+    def _recycle_worker(self, call: Call) -> None:
+        name = call.values["worker"]
+        if not self._may_recycle(call, name) or not (
+            call.is_dry_run or self._pool.recycle_worker(name)
+        ):
+            raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
+        call.answer({"recycled": [name]}, 202)
+
+    def _may_recycle(self, call: Call, name: str) -> bool:
+        """Is it there, and of an app that the caller may do this at?"""
+        found = (each for each in self._pool.report.workers(call.now) if each["id"] == name)
+        worker = next(found, None)
+        if worker is None:
+            return False
+        return call.may(call.route.verb) or call.sees(str(worker["app"]))
+
+    def _recycle_app(self, call: Call) -> None:
+        """All versions that run of "shop"; of "shop@1.2.0" and "shop@^1" the one it means."""
+        target = split_target(f"/{call.values['target']}")
+        if target is None:
+            raise AssertionError("a target that was read before")
+        app = self._catalog.find(target.name, target.spec, call.now)
+        key = app.key if target.spec is not None else None
+        if call.is_dry_run:
+            call.answer({"recycled": self._workers_of(call, app.name, key)}, 202)
+            return
+        call.answer({"recycled": self._pool.recycle_app(app.name, key)}, 202)
+
+    def _workers_of(self, call: Call, name: str, key: str | None) -> list[object]:
+        return [
+            worker["id"]
+            for worker in self._pool.report.workers(call.now)
+            if worker["app"] == name and key in (None, f"{name}@{worker['version']}")
+        ]
