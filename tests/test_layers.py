@@ -44,7 +44,7 @@ CONCERNS = {
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool plugins admin steps.py routes.py pipeline.py lifetime "
+        "sites http1 websocket pool deploys plugins admin steps.py routes.py pipeline.py lifetime "
         "runtime.py"
     ).split(),
 }
@@ -59,6 +59,7 @@ LATE = {
     "buntime.core.apps.document",
     "buntime.server.admin.exposition",
     "buntime.server.bundle.archive",
+    "buntime.server.deploys.unpacking",
     "buntime.server.pythons.installer",
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",

@@ -30,6 +30,7 @@ RATIO_MAX = 100  # bytes for each byte of the archive
 RATIO_FREE_BYTES = 10_000_000  # so much may come of the smallest archive: a log compresses well
 PATH_MAX = 1024  # bytes; deeper than any package
 NAME_MAX = 255  # bytes, of one name: what file systems take
+DEPTH_MAX = 64  # folders, one in the other; who removes them has a descriptor for each
 TARGET_MAX = 1024  # bytes, of a link
 _SHOWN_CHARS = 100
 
@@ -108,14 +109,14 @@ class Intake:
 
     def __init__(self, bounds: Bounds, archive_bytes: int) -> None:
         self._bounds = bounds
-        self._ratio_bytes = max(RATIO_FREE_BYTES, bounds.ratio * archive_bytes)
-        self._bytes = 0
+        self.ratio_bytes = max(RATIO_FREE_BYTES, bounds.ratio * archive_bytes)
+        self.size_bytes = 0
         self._kinds: dict[tuple[str, ...], Kind] = {}
         self._spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._links: list[Link] = []
 
     def __repr__(self) -> str:
-        return f"Intake({len(self._kinds)} members, {self._bytes} bytes)"
+        return f"Intake({len(self._kinds)} members, {self.size_bytes} bytes)"
 
     @property
     def names(self) -> Mapping[tuple[str, ...], Kind]:
@@ -146,14 +147,14 @@ class Intake:
 
     def count(self, size_bytes: int, name: str) -> None:
         """So many bytes more come of the archive. Raises ArchiveFault where these are too many."""
-        self._bytes += size_bytes
-        if self._bytes > self._bounds.unpacked_bytes:
+        self.size_bytes += size_bytes
+        if self.size_bytes > self._bounds.unpacked_bytes:
             raise ArchiveFault(
                 "archive_too_large",
                 f"the archive unpacks to more than {self._bounds.unpacked_bytes} bytes (at "
                 f"{_shown(name)}); leave out what the app does not need",
             )
-        if self._bytes > self._ratio_bytes:
+        if self.size_bytes > self.ratio_bytes:
             raise ArchiveFault(
                 "archive_ratio",
                 f"the archive unpacks to more than {self._bounds.ratio} times its size (at "
@@ -246,11 +247,12 @@ def _check_letters(name: str) -> None:
 
 def _check_length(name: str, parts: tuple[str, ...]) -> None:
     encoded = name.encode("utf-8", "surrogateescape")
-    if len(encoded) > PATH_MAX or any(len(part.encode()) > NAME_MAX for part in parts):
+    is_long = len(encoded) > PATH_MAX or len(parts) > DEPTH_MAX
+    if is_long or any(len(part.encode()) > NAME_MAX for part in parts):
         raise ArchiveFault(
             "archive_bad_name",
             f"{_shown(name)}: the path is too long; at most {PATH_MAX} bytes, {NAME_MAX} for each "
-            "name",
+            f"name, and {DEPTH_MAX} folders",
         )
 
 

@@ -43,6 +43,7 @@ REFUSED = {
     "bytes that are no UTF-8": ([file("a\udcff")], "archive_bad_name"),
     "text that turns": ([file("a\u202egpj.py")], "archive_bad_name"),
     "a long path": ([file("a/" * 600 + "b")], "archive_bad_name"),
+    "a deep path": ([file("a/" * 64 + "b")], "archive_bad_name"),
     "a long name": ([file("a" * 256)], "archive_bad_name"),
     "a device": ([Member("null", Kind.DEVICE)], "archive_bad_member"),
     "a named pipe": ([Member("pipe", Kind.FIFO)], "archive_bad_member"),

@@ -1,0 +1,1 @@
+"""Deploys: archives are unpacked, releases stored and linked, versions made active."""

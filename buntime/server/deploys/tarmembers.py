@@ -1,0 +1,113 @@
+"""The members of a tar.gz, read once from its beginning to its end.
+
+tarfile reads the headers, of which it believes much: it takes a broken header for the end, and what
+a header says of its length it reads at once. So the stream below lets nobody read much at once, nor
+go back, and the archive is whole only where it ends as one does: by a block of zeros, and gzip by
+its checksum.
+"""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from buntime.core.deploys.members import ArchiveFault, Kind, Member
+
+BLOCK_BYTES = 512
+PIECE_BYTES = 65_536
+_HEADER_MAX_BYTES = 65_536  # of names and attributes; no real one is longer
+
+_KINDS = {
+    tarfile.DIRTYPE: Kind.FOLDER,
+    tarfile.SYMTYPE: Kind.LINK,
+    tarfile.LNKTYPE: Kind.HARD_LINK,
+    tarfile.FIFOTYPE: Kind.FIFO,
+    tarfile.CHRTYPE: Kind.DEVICE,
+    tarfile.BLKTYPE: Kind.DEVICE,
+    tarfile.GNUTYPE_SPARSE: Kind.SPARSE,
+    **dict.fromkeys((tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE), Kind.FILE),
+}
+# What tarfile and gzip raise for what they cannot read; ValueError and below of numbers and names.
+DAMAGED = (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError, LookupError)
+
+
+class Stream:
+    """What a gzip file holds, as tarfile reads it: forward alone, and not much at once."""
+
+    def __init__(self, archive: BinaryIO, most_bytes: int) -> None:
+        self._file = gzip.GzipFile(fileobj=archive)
+        self._left = most_bytes
+        self._place = 0
+        self.is_end = False  # whether what was read last is a block of zeros
+
+    def read(self, size_bytes: int) -> bytes:
+        """As of a file. Raises ArchiveFault where too much is read, at once or in all."""
+        if size_bytes > _HEADER_MAX_BYTES:
+            raise ArchiveFault("archive_damaged", "a header of the archive is too long")
+        data = self._file.read(size_bytes)
+        self._place += len(data)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ArchiveFault(
+                "archive_ratio",
+                "the archive unpacks to far more than its size; leave out what compresses so well, "
+                "or make it on the host",
+            )
+        self.is_end = len(data) == BLOCK_BYTES and not any(data)
+        return data
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int) -> int:
+        """Go on there. Raises ArchiveFault for a place before."""
+        if place < self._place:
+            raise ArchiveFault("archive_damaged", "a header of the archive leads back")
+        while self._place < place and self.read(min(PIECE_BYTES, place - self._place)):
+            pass
+        return self._place
+
+    def drain(self) -> None:
+        """Read what follows the end, so that gzip compares its checksum."""
+        while self.read(PIECE_BYTES):
+            pass
+
+
+def members(archive: BinaryIO, most_bytes: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
+    """Each member, with its content, which is to be read before the next one.
+
+    Raises ArchiveFault, and DAMAGED. `most_bytes` is what all of it may come to, with headers.
+    """
+    stream = Stream(archive, most_bytes)
+    # typeshed wants more of a file than tarfile does of one that is read
+    with tarfile.TarFile(fileobj=stream, mode="r", errorlevel=2) as tar:  # type: ignore[arg-type]
+        while (info := tar.next()) is not None:
+            yield _member(info), _content(stream, info)
+    if not stream.is_end:
+        raise ArchiveFault(
+            "archive_damaged", "the archive is cut off, or one of its headers broken"
+        )
+    stream.drain()
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    kind = _KINDS.get(info.type, Kind.OTHER)
+    if info.issparse():
+        kind = Kind.SPARSE
+    is_file = kind is Kind.FILE
+    # Old tar marks a folder by the end of its name alone.
+    return Member(info.name, kind, info.size if is_file else 0, info.mode, info.linkname)
+
+
+def _content(stream: Stream, info: tarfile.TarInfo) -> Iterator[bytes]:
+    stream.seek(info.offset_data)
+    left = info.size
+    while left > 0:
+        piece = stream.read(min(PIECE_BYTES, left))
+        if not piece:
+            raise ArchiveFault(
+                "archive_damaged", f"the archive is cut off within {info.name[:100]!r}"
+            )
+        left -= len(piece)
+        yield piece

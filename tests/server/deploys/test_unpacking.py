@@ -1,0 +1,147 @@
+"""Unpacking: what comes of good archives, and that nothing comes of hostile ones."""
+
+import errno
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from buntime.core.deploys.members import ArchiveFault, Bounds
+from buntime.core.errors import ClientFault, ServerFault
+from buntime.server.deploys.unpacking import storage_fault, unpack
+from tests.support.hostilearchives import APP, OTHERS, TARS, ZIPS, hard, link, tar, zipped
+
+BOUNDS = Bounds(unpacked_bytes=2_000_000_000)
+CORPUS = {
+    **{f"tar: {name}": each for name, each in TARS.items()},
+    **{f"zip: {name}": each for name, each in ZIPS.items()},
+    **OTHERS,
+}
+
+
+def test_the_corpus_is_large() -> None:
+    """There are more than 60 of them."""
+    assert len(CORPUS) >= 60
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_hostile(name: str, tmp_path: Path) -> None:
+    """Each is refused with its code within a second, and leaves nothing, inside nor outside."""
+    make, code = CORPUS[name]
+    archive = io.BytesIO(make())
+    (tmp_path / "releases").mkdir()
+    began_s = process_time()
+    with pytest.raises(ClientFault) as told:
+        unpack(archive, str(tmp_path / "releases" / "1.0.0"), BOUNDS)
+    assert process_time() - began_s < 1
+    assert told.value.code == code
+    assert told.value.message.isprintable()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "releases"]
+
+
+@pytest.mark.parametrize("top", ["", "./", "shop-1.0/"])
+@pytest.mark.parametrize("packs", [tar, zipped])
+def test_good(packs: object, top: str, tmp_path: Path) -> None:
+    """Files, folders, rights and links come as they are, without the folder at the top."""
+    if packs is tar:
+        archive = tar(
+            (f"{top}app.py", {"mode": 0o600}, b"app"),
+            (f"{top}bin/run", {"mode": 0o777}, b"run"),
+            link(f"{top}bin/same", "../app.py"),
+            (f"{top}empty", {"type": tarfile.DIRTYPE, "mode": 0o700}),
+        )
+    else:
+        archive = zipped(
+            (f"{top}app.py", b"app", 0o100600),
+            (f"{top}bin/run", b"run", 0o100777),
+            (f"{top}bin/same", b"../app.py", 0o120777),
+            (f"{top}empty/", b"", 0o040700),
+        )
+    before = os.umask(0o077)
+    try:
+        unpacked = unpack(io.BytesIO(archive), str(tmp_path / "1.0.0"), BOUNDS)
+    finally:
+        os.umask(before)
+    folder = tmp_path / "1.0.0"
+    assert [*tmp_path.iterdir()] == [folder]
+    assert set(unpacked.files) == {"app.py", "bin/run", "bin/same"}
+    assert unpacked.size_bytes == 6
+    assert (folder / "bin" / "same").read_bytes() == b"app"
+    modes = {each.name: each.stat().st_mode & 0o7777 for each in folder.iterdir()}
+    assert modes == {"app.py": 0o644, "bin": 0o755, "empty": 0o755}
+    assert (folder / "bin" / "run").stat().st_mode & 0o7777 == 0o755
+    assert folder.stat().st_mode & 0o7777 == 0o755
+
+
+def test_hard_links(tmp_path: Path) -> None:
+    """A hard link to a file before it is the same file."""
+    unpack(io.BytesIO(tar(("d/a", {}, b"x"), hard("b", "d/a"))), str(tmp_path / "1"), BOUNDS)
+    assert (tmp_path / "1" / "b").samefile(tmp_path / "1" / "d" / "a")
+
+
+def test_archives_of_common_tools(tmp_path: Path) -> None:
+    """What shutil packs, and tar with each of its formats, unpacks again."""
+    source = tmp_path / "source"
+    (source / "static").mkdir(parents=True)
+    (source / "app.py").write_bytes(b"app")
+    (source / "static" / ("n" * 150)).write_bytes(bytes(70_000))
+    for number, form in enumerate((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", format=form) as archive:
+            archive.add(source, ".")
+        unpack(packed, str(tmp_path / f"{number}"), BOUNDS)
+        assert (tmp_path / f"{number}" / "static" / ("n" * 150)).stat().st_size == 70_000
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(packed, "w") as written,
+        written.open("app.py", "w", force_zip64=True) as to,
+    ):
+        to.write(b"app")
+    unpack(packed, str(tmp_path / "zip64"), BOUNDS)
+    assert (tmp_path / "zip64" / "app.py").read_bytes() == b"app"
+
+
+def test_it_can_be_ended(tmp_path: Path) -> None:
+    """What is asked for each file may end it; nothing is left."""
+
+    def stop() -> None:
+        raise ServerFault(503, "draining", "the runtime is shutting down")
+
+    with pytest.raises(ServerFault):
+        unpack(io.BytesIO(tar(APP)), str(tmp_path / "1.0.0"), BOUNDS, go_on=stop)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_too_large_in_all(tmp_path: Path) -> None:
+    """Nothing comes of an archive that is larger than may be."""
+    with pytest.raises(ArchiveFault, match="unpacks to more than 100 bytes"):
+        unpack(io.BytesIO(tar(("a", {}, bytes(101)))), str(tmp_path / "1"), Bounds(100))
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_that_is_there(tmp_path: Path) -> None:
+    """Nothing is unpacked over what is there."""
+    (tmp_path / "1.0.0" / "d").mkdir(parents=True)
+    with pytest.raises(ServerFault):
+        unpack(io.BytesIO(tar(APP)), str(tmp_path / "1.0.0"), BOUNDS)
+    assert [*tmp_path.iterdir()] == [tmp_path / "1.0.0"]
+    assert [*(tmp_path / "1.0.0").iterdir()] == [tmp_path / "1.0.0" / "d"]
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [
+        (errno.ENOSPC, 507, "disk_full"),
+        (errno.EDQUOT, 507, "disk_full"),
+        (errno.EACCES, 500, "storage_failed"),
+    ],
+)
+def test_faults_of_the_disk(number: int, status: int, code: str) -> None:
+    """They are ours; a full disk is told as one."""
+    fault = storage_fault(OSError(number, os.strerror(number), "/srv/x"))
+    assert (fault.status, fault.code) == (status, code)
+    assert fault.message.startswith("/srv/x: ")
