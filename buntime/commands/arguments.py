@@ -18,7 +18,7 @@ from buntime.core.values.wording import shown, suggestion
 WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
-FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force", "--json")
+FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force", "--json", "--insecure", "--worker")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,16 @@ class Command:
 class Parser(argparse.ArgumentParser):
     """A parser of one command's line; what is wrong is a UsageError."""
 
-    def __init__(self, usage: str, description: str, epilog: str | None = None) -> None:
+    def __init__(
+        self,
+        usage: str,
+        description: str,
+        epilog: str | None = None,
+        *,
+        examples: Sequence[str] = (),
+    ) -> None:
+        """`examples` are whole lines for a shell; the help shows them at its end."""
+        self._examples = examples
         super().__init__(
             prog="buntime",
             usage=usage,
@@ -53,6 +62,32 @@ class Parser(argparse.ArgumentParser):
     def add_words(self, metavar: str, meaning: str) -> None:
         """What stands between and behind the flags; how many there may be the command says."""
         self.add_argument(WORDS, nargs="*", metavar=metavar, help=meaning)
+
+    def add_target(self) -> None:
+        """The flags that say which runtime is asked; see commands/targets.py for the rule."""
+        group = self.add_argument_group(
+            "which runtime",
+            "--to, else --state-dir, else BUNTIME_TO, else the last login, else the runtime of "
+            "this machine. Its key is that of the login, or BUNTIME_KEY.",
+        )
+        group.add_argument("--to", metavar="WHERE", help="a URL, a login's name, or local")
+        group.add_argument(
+            "--state-dir", metavar="DIR", help="that of this machine with this state folder"
+        )
+        group.add_argument(
+            "--insecure", action="store_true", help="send the key over http:// in plain"
+        )
+
+    def add_json(self) -> None:
+        """`--json`: what the API answers, as it is."""
+        self.add_argument("--json", action="store_true", help="print the answer of the API as JSON")
+
+    def format_help(self) -> str:
+        text = super().format_help()
+        if not self._examples:
+            return text
+        title = "example:" if len(self._examples) == 1 else "examples:"
+        return "\n".join([text.rstrip(), "", title, *(f"  {each}" for each in self._examples), ""])
 
     def add_settings(self) -> None:
         """All flags of settings, in groups."""

@@ -5,6 +5,8 @@
 A further command is a row in COMMANDS and a module of its name.
 """
 
+import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -12,11 +14,12 @@ from typing import Protocol, cast
 
 from buntime import __version__
 from buntime.commands.arguments import FLAGS_ALONE, Command, Parser, parse
-from buntime.core.errors import UsageError
+from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 
 EXIT_USAGE = 2  # as argparse and most shells' own commands have it
 EXIT_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+EXIT_UNREAD = 141  # the same of SIGPIPE: who read the output has left
 
 COMMANDS: Mapping[str, str] = {
     "serve": "serve the apps in DIR...; what is done where no command is named",
@@ -29,7 +32,17 @@ COMMANDS: Mapping[str, str] = {
     "health": "ask a runtime whether it takes requests, for health checks",
     "completions": "print completions for bash, zsh or fish",
     "install-service": "write units for systemd that start this Buntime",
+    "login": "keep the address of a runtime and a key for it",
+    "logout": "forget them",
+    "list": "list the apps of a runtime",
+    "recycle": "replace the workers of an app by fresh ones",
 }
+# Those that were there when a word that is no command was a folder already. Of the others, a folder
+# of that name may have been what somebody serves.
+_FIRST = frozenset(
+    "serve demo new check plugins config doctor health completions install-service".split()
+)
+_COMMAND = "command"  # says that the next word is a command
 
 Run = Callable[[Command, Mode], int]
 
@@ -49,6 +62,7 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
 
     `instead` has other ways to run some of the commands.
     """
+    command = None
     try:
         command = parse_command(argv)
         if command.name == "help":
@@ -61,15 +75,26 @@ def main(argv: list[str], *, mode: Mode, instead: Mapping[str, Run] | None = Non
     except UsageError as exc:
         sys.stderr.write(f"buntime: error: {_one_line(str(exc))}\n")
         return EXIT_USAGE
+    except CommandError as exc:
+        if command is not None and command.args.get("json"):
+            sys.stdout.write(json.dumps(exc.to_json()) + "\n")
+        request = f" (request {exc.request_id})" if exc.request_id else ""
+        sys.stderr.write(f"buntime: error: {_one_line(exc.message + request)}\n")
+        return exc.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, and Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
 
 
 def parse_command(argv: Sequence[str]) -> Command:
     """`["serve", "apps", "--port", "80"]` -> a Command; raises UsageError.
 
     The command is the first word that is neither a flag nor its value, so that an app folder of
-    that name is to be written `./serve`.
+    that name is to be written `./serve`. Where there is such a folder, later commands have to be
+    written `buntime command deploy`: till now the word alone was that folder.
     """
     name, rest = _split_command(list(argv))
     return parse(name, module_of(name).parser(), rest)
@@ -103,10 +128,21 @@ def _split_command(argv: list[str]) -> tuple[str, list[str]]:
             if word not in FLAGS_ALONE and "=" not in word:
                 next(words, None)  # its value
         elif word in COMMANDS:
+            _check_folder(word)
             return word, argv[:index] + argv[index + 1 :]
+        elif word == _COMMAND and argv[index + 1 : index + 2] and argv[index + 1] in COMMANDS:
+            return argv[index + 1], argv[:index] + argv[index + 2 :]
         else:
             break
     return "serve", argv
+
+
+def _check_folder(word: str) -> None:
+    if word not in _FIRST and os.path.isdir(word):
+        raise UsageError(
+            f"{word} is a command, and there is a folder of this name here: write ./{word} to "
+            f"serve the folder, or buntime {_COMMAND} {word} ... for the command"
+        )
 
 
 def _one_line(text: str) -> str:

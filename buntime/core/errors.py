@@ -31,6 +31,28 @@ class ConfigError(UsageError):
         self.faults = tuple(faults)
 
 
+class CommandError(BuntimeError):
+    """A command cannot do what it was asked for; it ends with `exit_code` and this one line.
+
+    `code` is a stable word for programs, as that of HttpError is ("unreachable", "unauthorized").
+    `request_id` is what the log of the runtime knows the request by, "" where it got none.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, exit_code: int = 1, request_id: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.exit_code = exit_code
+        self.request_id = request_id
+
+    def to_json(self) -> dict[str, object]:
+        """The form that errors of the API have."""
+        told = {"code": self.code, "message": self.message, "requestId": self.request_id or None}
+        return {"error": told}
+
+
 class ManifestError(BuntimeError):
     """An app's folder cannot be served as it is; its requests get 500, other apps run on."""
 

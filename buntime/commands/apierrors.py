@@ -1,0 +1,156 @@
+"""What can go wrong between a command and the API of a runtime, and what to do about it."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from buntime.commands.targets import EXIT_REFUSED, EXIT_UNREACHABLE, Target
+from buntime.core.errors import CommandError
+
+_SHOWN_CHARS = 2000  # of another's message
+# Answers that are not Buntime's own. A proxy before it gives these.
+_PROXIES = {
+    401: "wants a password of its own before Buntime is asked: have the proxy let the API through",
+    413: "has a proxy that takes no body of this size: raise its limit (nginx: "
+    "client_max_body_size 500m)",
+    502: "has a proxy, but no Buntime answers it: look on the host (systemctl status buntime)",
+    503: "has a proxy that finds no Buntime: look on the host (systemctl status buntime)",
+    504: "has a proxy that did not wait for the answer; what was begun goes on, look before you "
+    "try again (nginx: proxy_read_timeout 900s)",
+}
+
+
+class ApiError(CommandError):
+    """The API has refused, or could not be asked; `status` is 0 where there was no answer.
+
+    `told` is its answer as it came, None where that was no error of Buntime's.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        request_id: str = "",
+        *,
+        status: int = 0,
+        exit_code: int = 1,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, message, exit_code=exit_code, request_id=request_id)
+        self.status = status
+        self.told = told
+
+    def to_json(self) -> dict[str, object]:
+        return dict(self.told) if self.told is not None else super().to_json()
+
+
+def refusal(target: Target, status: int, data: bytes, *, request_id: str, what: str) -> ApiError:
+    """Of an answer with an error: `what` was asked, "/api/apps"."""
+    told = _error_of(data)
+    if told is None:
+        return foreign(target, status, what)
+    error = told["error"]
+    message = str(error.get("message", ""))[:_SHOWN_CHARS]
+    return ApiError(
+        str(error.get("code", "")),
+        f"{target.name}: {message}{_how_to_get_a_key(target) if status == 401 else ''}",
+        str(error.get("requestId") or request_id)[:200],
+        status=status,
+        exit_code=EXIT_REFUSED if status in (401, 403) else 1,
+        told=told,
+    )
+
+
+def _error_of(data: bytes) -> dict[str, Any] | None:
+    """The body of an error of Buntime's; None where it is somebody else's."""
+    try:
+        told = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    is_ours = isinstance(told, dict) and isinstance(told.get("error"), dict)
+    return told if is_ours else None
+
+
+def _how_to_get_a_key(target: Target) -> str:
+    sent = "the key that was sent is not one of its keys" if target.key else "no key was sent"
+    return (
+        f" ({sent}: make one on the host with buntime keys create, then here buntime login URL, or "
+        "set BUNTIME_KEY)"
+    )
+
+
+def foreign(target: Target, status: int, what: str) -> ApiError:
+    """An answer that is no Buntime's: of a proxy before it, or of another server."""
+    said = _PROXIES.get(status) or (
+        f"is no Buntime, as {what} answers with {status}: is the URL right, with the path that "
+        "Buntime stands below?"
+    )
+    code = "proxy" if status in _PROXIES else "not_a_buntime"
+    message = f"{target.name} {said}"
+    return ApiError(code, message, status=status, exit_code=EXIT_UNREACHABLE)
+
+
+def redirected(target: Target, status: int, place: str) -> ApiError:
+    """A key is for the host that it was given for."""
+    return ApiError(
+        "redirected",
+        f"{target.name} points to {place[:_SHOWN_CHARS]}, and no key is sent after a redirect; if "
+        "that is the host, name it: buntime login URL, or --to URL",
+        status=status,
+        exit_code=EXIT_UNREACHABLE,
+    )
+
+
+def cut(target: Target, exc: Exception) -> ApiError:
+    """The connection ended, or nothing came in time."""
+    what = "does not answer in time"
+    if not isinstance(exc, TimeoutError):
+        what = "ended the connection before its answer was complete"
+    message = f"{target.name} {what}; what was begun there goes on, look before you try again"
+    return ApiError("cut", message, exit_code=EXIT_UNREACHABLE)
+
+
+def too_large(target: Target, size_max_bytes: int) -> ApiError:
+    """An answer that no command needs."""
+    message = f"{target.name} answers with more than {size_max_bytes >> 20} MB"
+    return ApiError("answer_too_large", message, exit_code=EXIT_UNREACHABLE)
+
+
+def not_json(target: Target) -> ApiError:
+    """An answer, or a line of one, that cannot be read."""
+    return ApiError(
+        "not_json",
+        f"{target.name} answers with what is no JSON; a proxy may stand before it",
+        exit_code=EXIT_UNREACHABLE,
+    )
+
+
+def untrusted(target: Target, exc: ssl.SSLCertVerificationError) -> ApiError:
+    """Its certificate is nobody's that this machine knows, is too old, or is another host's."""
+    return ApiError(
+        "untrusted_certificate",
+        f"{target.name} has a certificate that is not trusted here ({exc.verify_message}); if an "
+        "authority of your own has made it, name that one's: SSL_CERT_FILE=ca.pem",
+        exit_code=EXIT_UNREACHABLE,
+    )
+
+
+def unreachable(target: Target, exc: OSError) -> ApiError:
+    """There is no connection."""
+    if target.socket and isinstance(exc, PermissionError):
+        return ApiError(
+            "forbidden",
+            f"{target.name} is another user's: ask as that one or as root (sudo buntime ...), or "
+            "with a key (buntime login URL)",
+            exit_code=EXIT_REFUSED,
+        )
+    reason = exc.strerror or str(exc)
+    if isinstance(exc, TimeoutError):
+        reason = "no answer in time"
+    advice = "is it http:// there?" if isinstance(exc, ssl.SSLError) else "does it run?"
+    return ApiError(
+        "unreachable",
+        f"cannot reach {target.name}: {reason}; {advice} --to names another one",
+        exit_code=EXIT_UNREACHABLE,
+    )

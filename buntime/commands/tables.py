@@ -1,0 +1,41 @@
+"""What commands print: rows for people in columns, or the API's JSON as it came.
+
+Words of another machine are shown with all that could move a terminal's cursor escaped.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from buntime.core.telemetry.records import escape
+
+_WIDTH_MAX = 60  # of a column but the last: one long word does not push the others away
+
+
+def print_json(value: object) -> None:
+    """One value, with its lines indented."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def print_line(value: object) -> None:
+    """One value in one line, seen at once by who reads: NDJSON."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for people, seen at once."""
+    sys.stdout.write(escape(text) + "\n")
+    sys.stdout.flush()
+
+
+def print_rows(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns below their names. None is told as "-"."""
+    told = [[escape("-" if each is None else str(each)) for each in row] for row in rows]
+    lines = [[*head], *told]
+    widths = [
+        min(max(len(line[column]) for line in lines), _WIDTH_MAX) for column in range(len(head))
+    ]
+    for line in lines:
+        cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
