@@ -5,6 +5,7 @@ from buntime.sdk.request import AsyncRequest, File, Headers, Request, Response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from buntime.sdk.events import Event
+    from buntime.sdk.granted import secret
     from buntime.sdk.services import ServiceError, async_service, service
     from buntime.sdk.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
@@ -22,6 +23,7 @@ __all__ = [
     "WebSocketClosed",
     "__version__",
     "async_service",
+    "secret",
     "service",
 ]
 
@@ -40,4 +42,8 @@ def __getattr__(name: str) -> object:
         from buntime.sdk import services  # see above
 
         return getattr(services, name)
+    if name == "secret":
+        from buntime.sdk import granted  # see above
+
+        return granted.secret
     raise AttributeError(f"module 'buntime' has no attribute {name!r}")

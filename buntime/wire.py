@@ -6,7 +6,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
                      or what to do to itself, see core/sandbox/order.py) tells_busy tells_files
-                     [tells_framework] [uses] [plugin]
+                     [tells_framework] [uses] [plugin] [secrets]
     PREPARE    R->W  type, and what to do to itself before INIT, see the same
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms [files] [framework]
@@ -44,6 +44,9 @@ that sends more than its credit has broken the protocol, and is ended.
 WAITS tells that the app has read so many bytes of a request's body, and does nothing but wait for
 more: so the runtime can tell a client that is slow from an app that hangs. There is none at the end
 of a body, and one at most between two BODY.
+
+INIT of an app with secrets has `secrets`: their values by name, and the names of those that are
+hidden, in no environment.
 
 A WebSocket is a REQUEST with `upgrade`: the worker sends ACCEPT, or a RESPONSE that denies it. With
 `open_ended` it does not count for the worker's concurrency any more, having no thread there. A

@@ -9,13 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from buntime.core.access.publicroutes import PublicRoutes
-from buntime.core.apps.environment import (
-    BLOCKED_PREFIXES,
-    BLOCKED_SUFFIXES,
-    INHERITED_NAMES,
-    INHERITED_PREFIX,
-    RUNTIME_NAMES,
-)
+from buntime.core.apps.credentials import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
+from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
 from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import SETTINGS, Setting

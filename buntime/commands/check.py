@@ -6,7 +6,8 @@ Apps are loaded side by side; the lines are in their order, and below each stand
 app.
 
 Nothing of the runtime's state is touched: an app with `data: true` gets an empty folder, which goes
-when the check is over.
+when the check is over. Secrets are read where the runtime has them, so that an app is told which it
+lacks.
 """
 
 import os
@@ -27,6 +28,7 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
+from buntime.server.state.secretstore import Secrets, read_secrets
 from buntime.server.telemetry.logs import QUEUE_RECORDS, Log, LogSink
 
 _STDERR = 2
@@ -89,8 +91,9 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
+    secrets = read_secrets(settings)
     with _state_of_its_own() as state:
-        return _check(replace(settings, state_dir=state))
+        return _check(replace(settings, state_dir=state), secrets)
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def _state_of_its_own() -> Iterator[str]:
         yield folder
 
 
-def _check(settings: Settings) -> int:
+def _check(settings: Settings, secrets: Secrets) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
         apps = find_apps(settings, Log(sink).warn)
@@ -116,13 +119,13 @@ def _check(settings: Settings) -> int:
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
-    faults = _try(settings, apps)
+    faults = _try(settings, apps, secrets)
     count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 
 
-def _try(settings: Settings, apps: Sequence[App | Fault]) -> int:
+def _try(settings: Settings, apps: Sequence[App | Fault], secrets: Secrets) -> int:
     """Load them, and tell what comes of each; returns how many are at fault."""
     sink = _Sorted(app.key for app in apps)
     faults: list[str] = []
@@ -135,7 +138,7 @@ def _try(settings: Settings, apps: Sequence[App | Fault]) -> int:
             faults.append(verdict.key)
 
     try:
-        trial = Trial(settings, Log(sink), tell)
+        trial = Trial(settings, Log(sink), tell, secrets=secrets)
         calls = {
             signal.SIGINT: lambda: trial.interrupt(KeyboardInterrupt()),
             signal.SIGTERM: lambda: trial.interrupt(SystemExit(_EXIT_TERMINATED)),

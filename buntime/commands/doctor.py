@@ -156,7 +156,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     config, findings = _config(settings)
     yield from findings
     yield from _places(settings)
-    for message, fields in exposures(settings, os.geteuid(), os.environ):
+    for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
     yield from _apps(chosen)
     roster, findings = _plugins(settings, config)

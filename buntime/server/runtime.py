@@ -34,14 +34,15 @@ from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
-from buntime.server.defence.exposures import exposures
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import fit
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
+from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposures
 from buntime.server.lifetime.deploys import Deploys
+from buntime.server.lifetime.granting import follow_secrets
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
@@ -60,6 +61,7 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
 from buntime.server.telemetry.logs import Log, LogSink
@@ -145,6 +147,11 @@ class Runtime:
         self._catalog = self._make_catalog()
         self._plugins.notices.watch(self._catalog.names)
         self._deploys = Deploys(self._loop, log, self._catalog, self._pool.deployments)
+        self._secrets = secrets = SecretStore(
+            self._loop, live, self._state, tell=log.info, warn=log.warn
+        )
+        follow_secrets(secrets, self._catalog, self._deploys, self._plugins, self._state_watch)
+        self._pool.grant(secrets)
         self._lookout = Lookout(self._loop, live, log, self._deploys)
         self._pool.deployments.follow = self._lookout.follow
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
@@ -261,6 +268,7 @@ class Runtime:
         ignore_stacks_signals()
         with signals_on(self._loop, self._calls()):
             self._state_watch.start()
+            self._secrets.start()
             self._pool.start()
             self._plugins.start()
             self._open_files.tell(self._asked, self._live.now)
@@ -307,7 +315,7 @@ class Runtime:
             else:
                 self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)
-        self._warn_of_exposures()
+        warn_of_exposures(self._log, self._live.now)
         self._log.info(
             "runtime.listening",
             "listening",
@@ -319,28 +327,7 @@ class Runtime:
             pid=os.getpid(),
             apps=[app.key for app in apps if isinstance(app, App)],
         )
-        self._announce_sandbox()
-
-    def _warn_of_exposures(self) -> None:
-        for exposure in exposures(self._live.now, os.geteuid(), os.environ):
-            self._log.warn("secret.exposed", exposure.message, **exposure.fields)
-
-    def _announce_sandbox(self) -> None:
-        """Say once what keeps apps apart here."""
-        kernel, acts = self._pool.sandboxes.kernel, self._pool.sandboxes.acts
-        if acts:
-            self._log.info(
-                "sandbox.available",
-                "apps can run in a sandbox",
-                landlock_abi=kernel.abi,
-                acts=acts,
-            )
-        else:
-            self._log.warn(
-                "sandbox.unavailable",
-                "apps run without a sandbox: it takes Linux 6.2 or newer with Landlock",
-                landlock_abi=kernel.abi,
-            )
+        announce_sandbox(self._log, self._pool.sandboxes)
 
     def _status(self) -> str:
         """For `systemctl status`."""
@@ -356,6 +343,7 @@ class Runtime:
         self._notifier.reloading()
         self._rereading.reread()
         self._plugins.reread()
+        self._secrets.reread()
         self._deploys.reload(self._reloaded)
 
     def _reloaded(self) -> None:
@@ -367,7 +355,7 @@ class Runtime:
         self._catalog.serve_from(settings.worker_dirs)
         self._lookout.look_soon()
         self._accept_more()
-        self._warn_of_exposures()
+        warn_of_exposures(self._log, self._live.now)
 
     # What comes from elsewhere
 

@@ -28,7 +28,7 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
 
     Returns the names of the standard library that files of the app bear, with their folders.
     """
-    _take_environment(init["env"])
+    _take_environment(_environment(init))
     posix.chdir(init["dir"])
     shadows = _take_path(init, bundle)
     distrust_young_files()
@@ -39,6 +39,15 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
     # multiprocessing runs the __main__ of its parent again, by its __file__; this one has none.
     sys.modules["__main__"] = _empty_main()
     return shadows
+
+
+def _environment(init: Message) -> dict[str, str]:
+    env: dict[str, str] = init["env"]
+    if "secrets" not in init:
+        return env
+    from buntime.worker.granted import take_secrets  # few apps have some
+
+    return {**env, **take_secrets(init)}
 
 
 def _take_environment(env: dict[str, str]) -> None:

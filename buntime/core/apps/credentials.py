@@ -1,17 +1,26 @@
-"""Variables that hold credentials though their names are none of those that are kept from apps.
+"""Variables that hold credentials, which no worker gets but as a secret, see grants.py.
 
-    PGPASSWORD, TOKEN, SECRET, apiKey           by the name
+    DATABASE_URL, my_token                      by how the name begins or ends
+    PGPASSWORD, TOKEN, SECRET, apiKey           by a bare word of it
     CACHE_URL=redis://:hunter2@cache/0          by the value: a URL with a password
     DSN="host=db password=hunter2"              the same
 
-These reach apps today, and their operators are warned. Values are never told.
+Values are never told.
 """
 
 import re
 from collections.abc import Mapping
 
-from buntime.core.apps.environment import is_blocked
-
+BLOCKED_PREFIXES = (
+    "DATABASE_",
+    "DB_",
+    "AWS_",
+    "GITHUB_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "STRIPE_",
+)
+BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 # PWD, the working directory, is none.
 _NAME = re.compile(
     r".*(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|TOKEN|SECRET|SECRETS|APIKEY|SECRETKEY|PRIVATEKEY|"
@@ -22,13 +31,24 @@ _AUTHORITY = re.compile(r"://([^/?#\s]*)@")
 _PAIR = re.compile(r"(?:^|[\s;&?,])(?:password|passwd|pwd)\s*=\s*[^\s;&,]", re.IGNORECASE)
 
 
-def credentials(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of those that look like one and are passed on, sorted."""
-    return tuple(sorted(name for name in env if is_credential(name, env[name])))
+def withheld(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of those that are kept from workers, sorted."""
+    return tuple(sorted(name for name in env if is_withheld(name, env[name])))
+
+
+def is_withheld(name: str, value: str) -> bool:
+    """Whether a variable is kept from workers."""
+    return is_blocked(name) or is_credential(name, value)
+
+
+def is_blocked(name: str) -> bool:
+    """Whether that is by how its name begins or ends: `"DB_URL"`, `"my_token"`; in any case."""
+    upper = name.upper()
+    return upper.startswith(BLOCKED_PREFIXES) or upper.endswith(BLOCKED_SUFFIXES)
 
 
 def is_credential(name: str, value: str) -> bool:
-    """Whether a variable that is passed on looks like one, by its name or its value."""
+    """Whether it is by a word of its name, or by its value."""
     if not value or is_blocked(name):
         return False
     if _NAME.fullmatch(name.upper()) is not None:

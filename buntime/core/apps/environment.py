@@ -1,30 +1,16 @@
 """The environment of a worker: what it gets, and what it never gets, wherever that comes from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from buntime.core.apps.credentials import is_withheld, withheld
 
 # Set by the runtime for each worker; a manifest cannot change them.
 RUNTIME_NAMES = ("APP_DIR", "APP_DATA_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
 
 INHERITED_NAMES = ("PATH", "HOME", "LANG", "TZ")
 INHERITED_PREFIX = "RUNTIME_"
-_NOT_INHERITED = frozenset(("RUNTIME_MASTER_KEY_FILE",))  # where a secret lies
-
-BLOCKED_PREFIXES = (
-    "DATABASE_",
-    "DB_",
-    "AWS_",
-    "GITHUB_",
-    "OPENAI_",
-    "ANTHROPIC_",
-    "STRIPE_",
-)
-BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-
-
-def is_blocked(name: str) -> bool:
-    """Whether a variable is kept from workers: `"DB_URL"`, `"my_token"`; case does not count."""
-    upper = name.upper()
-    return upper.startswith(BLOCKED_PREFIXES) or upper.endswith(BLOCKED_SUFFIXES)
+# Where secrets lie.
+_NOT_INHERITED = frozenset(("RUNTIME_MASTER_KEY_FILE", "RUNTIME_SECRETS_DIR"))
 
 
 def worker_environment(
@@ -47,17 +33,13 @@ def worker_environment(
     """
     chosen = {name: value for name, value in inherited.items() if is_inherited(name)}
     chosen |= {"NODE_ENV": node_env, "APP_BASE": base, **(own or {}), **manifest_env}
-    chosen |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
-    chosen.pop("WORKER_ID", None)
-    environment = {name: value for name, value in chosen.items() if not is_blocked(name)}
-    return environment, _blocked([*inherited, *manifest_env])
+    environment = {name: value for name, value in chosen.items() if not is_withheld(name, value)}
+    environment |= {"APP_DIR": app_dir, "ENTRYPOINT": entrypoint, "WORKER_CONFIG": config_json}
+    environment.pop("WORKER_ID", None)
+    return environment, tuple(sorted({*withheld(inherited), *withheld(manifest_env)}))
 
 
 def is_inherited(name: str) -> bool:
     """Whether all workers get a variable of the runtime's own environment, if it is not blocked."""
     is_ours = name.startswith(INHERITED_PREFIX) and name not in _NOT_INHERITED
     return is_ours or name in INHERITED_NAMES
-
-
-def _blocked(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({name for name in names if is_blocked(name)}))

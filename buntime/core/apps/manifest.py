@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from buntime.core.apps.credentials import credentials
+from buntime.core.apps.credentials import withheld
 from buntime.core.apps.fileheaders import FileHeaders
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.key import Key
@@ -60,6 +60,7 @@ class Manifest:
     public_routes: Routes  # (method or "ALL", pattern)
     visibility: Visibility
     env: Mapping[str, str] = field(hash=False)  # cannot be changed
+    secrets: Mapping[str, bool] = field(hash=False)  # whether each is in the environment too
     workers: Workers
     concurrency: int | None
     prewarm: int
@@ -228,10 +229,10 @@ def _bounded(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Lower what is above its bound, with a warning where the manifest asked for it."""
     warnings = []
-    if bare := credentials(manifest.env):
+    if kept := withheld(manifest.env):
         warnings.append(
-            f"{path}: env: {', '.join(bare)}: this looks like credentials; a later version keeps "
-            "such variables from apps, as it does *_PASSWORD: have the app read them from a file"
+            f"{path}: env: {', '.join(kept)}: this looks like credentials, and is kept from the "
+            "app; name it in `secrets`, and give its value by `buntime secrets set`"
         )
     if manifest.max_body_size_bytes > body_max:
         asked, most = format_size(manifest.max_body_size_bytes), format_size(body_max)

@@ -5,6 +5,7 @@ test are made from it.
 import math
 
 from buntime.core.apps.filekeys import FILE_KEYS, UNASKED_KEYS
+from buntime.core.apps.grants import dump_grants, parse_grants
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifestvalues import (
@@ -139,6 +140,17 @@ KEYS = (
         "none",
         dump=variables_dump,
         is_verbatim=True,
+    ),
+    Key(
+        "secrets",
+        "secrets",
+        "list of names, or mapping",
+        parse_grants,
+        [],
+        "secrets that the app gets, by [`buntime secrets set`](secrets.md); "
+        "`{NAME: {env: false}}` keeps one out of the environment",
+        "none",
+        dump=dump_grants,
     ),
     Key(
         "workers",

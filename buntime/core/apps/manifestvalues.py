@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from buntime.core.access.paths import has_dots, inner_path
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, costly
-from buntime.core.apps.environment import RUNTIME_NAMES, is_blocked
+from buntime.core.apps.credentials import is_withheld
+from buntime.core.apps.environment import RUNTIME_NAMES
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.kinds import Parser, one_of, whole_number
 from buntime.core.values.units import BadValue
@@ -133,7 +134,7 @@ def variables(value: object) -> Mapping[str, str]:
 
 def variables_dump(env: Mapping[str, str]) -> dict[str, str]:
     """Without what is kept from workers: this goes to them."""
-    return {name: value for name, value in env.items() if not is_blocked(name)}
+    return {name: value for name, value in env.items() if not is_withheld(name, value)}
 
 
 def seconds_dump(seconds: float) -> float | int | None:

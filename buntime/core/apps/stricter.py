@@ -44,7 +44,7 @@ KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
 KEYS_ABOUT_CODE = frozenset(
     """
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
-    prewarm maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
+    prewarm secrets maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
     spa headers static keep cron processes
     """.split()

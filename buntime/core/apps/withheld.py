@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _ERROR_MAX_CHARS = 16_384  # of an app's error are read
 _NAMES_MAX = 20  # are told
-_ADVICE = "docs/manifest.md tells what workers get"
+_ADVICE = "docs/secrets.md tells how apps get secrets"
 
 
 class Missed(NamedTuple):
@@ -40,8 +40,8 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
     if secret:
         sentences.append(
             f"the runtime has {_listed(secret)}, which the error names, and keeps "
-            f"{'it' if len(secret) == 1 else 'them'} from apps by the name; have the app read a "
-            "secret from a file"
+            f"{'it' if len(secret) == 1 else 'them'} from apps; name what is a secret in the "
+            "manifest's secrets, and give its value by buntime secrets set"
         )
     if plain:
         sentences.append(

@@ -35,6 +35,7 @@ class Settings:
     plugin_dirs: tuple[str, ...]
     config: str | None
     state_dir: str
+    secrets_dir: str | None
     python: str | None
     app_users: Mapping[str, str]
     cgroup: str

@@ -136,6 +136,17 @@ _SERVING = (
         derive=_state_dir,
     ),
     Setting(
+        "secrets_dir",
+        "RUNTIME_SECRETS_DIR",
+        "--secrets-dir",
+        PATH,
+        "none",
+        "folder with secrets of apps, `APP/NAME` or `APP.NAME`, as Kubernetes and systemd lay them "
+        "there; read again each 10 s",
+        derive=unset,
+        live=True,
+    ),
+    Setting(
         "shutdown_timeout_s",
         "RUNTIME_SHUTDOWN_TIMEOUT",
         "--shutdown-timeout",

@@ -170,6 +170,17 @@ class Catalog:
                 folder.outdate()
         self.refresh()
 
+    def outdate_those(self, are_meant: Callable[[App], bool]) -> set[str]:
+        """The same of all apps that are meant; returns their names."""
+        names = set()
+        for name, named in self._names.items():
+            for folder in named.folders.values():
+                if isinstance(folder.found, App) and are_meant(folder.found):
+                    folder.outdate()
+                    names.add(name)
+        self.refresh()
+        return names
+
     def refresh(self) -> None:
         """Believe nothing that was found on disk till now."""
         self._forget()

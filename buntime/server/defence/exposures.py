@@ -6,11 +6,9 @@ A runtime that is not root shares its user with its workers, and so all files th
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from buntime.core.apps.credentials import credentials
-from buntime.core.apps.environment import is_inherited
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings
@@ -30,14 +28,8 @@ class Exposure(NamedTuple):
     fields: dict[str, object]
 
 
-def exposures(settings: Settings, uid: int, environ: Mapping[str, str]) -> Iterator[Exposure]:
-    """Where apps find `settings.master_key`, in a runtime whose user is `uid`; and what of
-    `environ`, which is its own environment, all of them get though it looks like a credential.
-    """
-    for name in credentials(environ):
-        if is_inherited(name):
-            message = "all apps get this variable, which looks like a credential; name it otherwise"
-            yield Exposure(message, {"variable": name})
+def exposures(settings: Settings, uid: int) -> Iterator[Exposure]:
+    """Where apps find `settings.master_key`, in a runtime whose user is `uid`."""
     key = settings.master_key
     if key is None:
         return

@@ -47,13 +47,20 @@ class Init(NamedTuple):
     unpassed: frozenset[str]  # others that the runtime has and the workers do not get
 
     def of(
-        self, worker_name: str, sandbox: Message | None, *, tells_framework: bool = False
+        self,
+        worker_name: str,
+        sandbox: Message | None,
+        *,
+        tells_framework: bool = False,
+        secrets: Message | None = None,
     ) -> Message:
         """The INIT of one worker; `sandbox` is the order for it."""
         env = {**self.message["env"], "WORKER_ID": worker_name}
         init = {**self.message, "env": env, "worker": worker_name, "sandbox": sandbox}
         if tells_framework:
             init["tells_framework"] = True
+        if secrets is not None:
+            init["secrets"] = secrets
         return init
 
 

@@ -39,6 +39,7 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.state.datafolders import NoData
+from buntime.server.state.secretstore import NoSecrets, Secrets
 from buntime.server.telemetry.logs import Log
 
 _QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
@@ -123,6 +124,10 @@ class Pool:
     def connect(self, board: Switchboard) -> None:
         """Have it connect the calls of workers to services."""
         self._supervisor.board = board
+
+    def grant(self, secrets: Secrets) -> None:
+        """Have workers given these."""
+        self._supervisor.secrets = secrets
 
     def hold_back(self, deployment: Deployment, seconds: float) -> None:
         """Start no worker that no request waits for, for so long."""
@@ -352,6 +357,8 @@ class Pool:
             self._supervisor.adopt(number, deployment)
         except NoData as exc:
             self._reactions.on_no_data(number, f"{deployment.app.source}: data: {exc}")
+        except NoSecrets as exc:
+            self._reactions.on_no_data(number, f"{deployment.app.source}: secrets: {exc}")
         onlooker = self._reactions.onlooker
         if deployment.app.manifest.uses and onlooker is not None:
             onlooker.on_adopted(deployment)

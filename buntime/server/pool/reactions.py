@@ -136,7 +136,8 @@ class Reactions:
             )
 
     def on_no_data(self, number: int, why: str) -> None:
-        """A worker was to load an app that has no data folder; it waits for an app still."""
+        """A worker was to load an app that lacks its data folder, or secrets; it waits for an app
+        still."""
         worker = self._supervisor.workers[number]
         self.on_boot_error(worker, why, "")
         worker.process.kill()

@@ -24,6 +24,7 @@ from buntime.server.pool.worker import Worker
 from buntime.server.pool.workerevents import WorkerEvents
 from buntime.server.sandbox.groups import Groups
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.secretstore import Secrets
 from buntime.server.telemetry.logs import Log
 
 _END_GRACE_S = 10.0  # from TERMINATE to SIGKILL
@@ -63,6 +64,7 @@ class Supervisor:
         self.workers: dict[int, Worker] = {}
         self.boot_timeout_s = settings.boot_timeout_s
         self.board: Switchboard | None = None  # for what workers call
+        self.secrets = Secrets()  # that workers are given
         self._loop = loop
         self._settings = settings
         self._log = log
@@ -130,13 +132,14 @@ class Supervisor:
         self._stats.worker_created += 1
 
     def adopt(self, number: int, deployment: Deployment) -> None:
-        """Have the worker load the app, within the time for that. Raises NoData."""
+        """Have the worker load the app, within the time for that. Raises NoData, NoSecrets."""
         worker = self.workers.get(number)
         if worker is None:
             return
         app, interpreter = deployment.app, deployment.interpreter
         worker.log = self._log.child(app=app.name, version=app.version, worker=worker.name)
         own = self._sandboxes.variables(app, interpreter)
+        secrets = self.secrets.of(app)
         init = init_of(deployment, self._settings, self._environ, own)
         order = self._sandboxes.order(app, interpreter, self._loop.now, worker.prepared)
         worker.sandbox = "off" if order is None else order["level"]
@@ -155,7 +158,12 @@ class Supervisor:
                 number, worker.process.pid, deployment.limits, app.key
             )
         worker.adopt(
-            init.of(worker.name, order, tells_framework=deployment.asks_framework),
+            init.of(
+                worker.name,
+                order,
+                tells_framework=deployment.asks_framework,
+                secrets=secrets,
+            ),
             name=app.name,
             version=app.version,
             timeout_s=app.manifest.timeout_s,

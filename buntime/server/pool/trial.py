@@ -29,6 +29,7 @@ from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.sites.published import Published, links_away, list_published
+from buntime.server.state.secretstore import Secrets
 from buntime.server.telemetry.logs import Log
 from buntime.wire import Message
 
@@ -96,8 +97,10 @@ class Trial:
         tell: Callable[[Verdict], None],
         *,
         at_once: int | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """`at_once`: so many apps, in the place of one for each core."""
+        """`at_once`: so many apps, in the place of one for each core. `secrets` are what apps
+        get, none where they are not said."""
         self.loop = Loop(self._on_error)
         self._tell = tell
         self._failure: BaseException | None = None
@@ -119,6 +122,7 @@ class Trial:
             bundle=bundle,
             environ=environ,
         )
+        self._pool.grant(secrets or Secrets())
         self._loaded = _Loaded()
         self._pool.tell(self._loaded)
         self._at_once = min(at_once or cores(), settings.pool_size)

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Event
 from typing import IO
 
-from buntime.core.apps.environment import is_blocked
+from buntime.core.apps.credentials import is_blocked
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import options_of
 from buntime.server.pythons.inquiry import ask

@@ -13,7 +13,6 @@ from buntime.server.sandbox.listing import Listing, existing
 # Variables of the runtime's environment that tell where secrets are.
 _SECRET_VARIABLES = (
     "CREDENTIALS_DIRECTORY",
-    "RUNTIME_SECRETS_DIR",
     "RUNTIME_TLS_KEY",
 )
 
@@ -85,6 +84,8 @@ class Around:
         yield from (settings.state_dir, settings.env_file, config_path(settings))
         if settings.master_key_file:
             yield settings.master_key_file
+        if settings.secrets_dir:
+            yield settings.secrets_dir
         if settings.log_file:
             yield settings.log_file
             for number in range(1, settings.log_file_count + 1):

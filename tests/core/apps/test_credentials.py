@@ -1,4 +1,4 @@
-"""What looks like a credential though its name is none of those that are kept from apps."""
+"""What is kept from workers as a credential, by its name or by its value."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.apps.credentials import credentials, is_credential
+from buntime.core.apps.credentials import is_credential, is_withheld, withheld
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_names(name: str) -> None:
     "DATABASE_URL DB_PASSWORD MY_TOKEN STRIPE_SECRET".split(),
 )
 def test_other_names(name: str) -> None:
-    """Neither words like these, nor what is kept from apps anyway."""
+    """Neither words like these, nor what the beginning or end of its name tells."""
     assert not is_credential(name, "x")
 
 
@@ -73,13 +73,14 @@ def test_other_values(value: str) -> None:
 def test_those_of_an_environment() -> None:
     """Their names, in order."""
     env = {"TOKEN": "x", "MODE": "fast", "CACHE": "redis://:x@y", "APIKEY": ""}
-    assert credentials(env) == ("CACHE", "TOKEN")
+    assert withheld(env) == ("CACHE", "TOKEN")
+    assert withheld({"DB_URL": "", "my_token": "x"}) == ("DB_URL", "my_token")
 
 
 @given(st.text(max_size=30), st.text(alphabet=":/@?=;& pwdas", max_size=60))
 def test_anything_is_judged(name: str, value: str) -> None:
     """No text is an error."""
-    assert is_credential(name, value) in (True, False)
+    assert is_withheld(name, value) in (True, False)
 
 
 def test_long_values_take_no_time() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.apps.environment import is_blocked, worker_environment
+from buntime.core.apps.credentials import is_blocked, is_withheld, withheld
+from buntime.core.apps.environment import worker_environment
 
 
 def environment(
@@ -43,6 +44,32 @@ OWN = {
 def test_blocked(name: str) -> None:
     """Names of credentials are blocked in any case of letters."""
     assert is_blocked(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PGPASSWORD", "x"), ("token", "x"), ("CACHE", "redis://:x@cache"), ("RUNTIME_APIKEY", "x")],
+)
+def test_bare_credentials(name: str, value: str) -> None:
+    """A bare word, or a password in a value, keeps a variable back wherever it comes from."""
+    assert is_withheld(name, value)
+    assert environment(manifest_env={name: value}) == (OWN, (name,))
+    assert environment(inherited={name: value}) == (OWN, (name,))
+
+
+def test_what_the_runtime_says_is_never_taken_for_one() -> None:
+    """A manifest that looks like a connection string leaves WORKER_CONFIG to the worker."""
+    text = '{"watch": ["; password=x"]}'
+    env, _ = worker_environment(
+        app_dir="/a://b:c@d",
+        base="",
+        entrypoint="",
+        config_json=text,
+        node_env="test",
+        inherited={},
+        manifest_env={},
+    )
+    assert (env["WORKER_CONFIG"], env["APP_DIR"]) == (text, "/a://b:c@d")
 
 
 @pytest.mark.parametrize("name", ["PATH", "KEY", "TOKENS", "MY_DB_", "DBX", "MONKEY", "KEY_FILE"])
@@ -130,8 +157,8 @@ VARIABLES = st.dictionaries(NAMES, st.text(max_size=5))
 def test_no_blocked_name_gets_through(inherited: dict[str, str], manifest: dict[str, str]) -> None:
     """No name that reaches a worker is blocked, and each blocked one is reported."""
     env, blocked = environment(inherited=inherited, manifest_env=manifest)
-    assert not any(is_blocked(name) for name in env)
-    assert set(blocked) == {name for name in {*inherited, *manifest} if is_blocked(name)}
+    assert withheld({name: env[name] for name in env.keys() - OWN.keys()}) == ()
+    assert {*blocked} == {*withheld(inherited), *withheld(manifest)}
     assert list(blocked) == sorted(blocked)
 
 

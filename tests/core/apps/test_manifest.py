@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buntime.core.apps.credentials import is_withheld
 from buntime.core.apps.cronkeys import cron_jobs
 from buntime.core.apps.document import read_document
-from buntime.core.apps.environment import is_blocked
 from buntime.core.apps.manifest import (
     KEYS,
     SIZE_MAX_BYTES,
@@ -53,6 +53,7 @@ def test_the_defaults() -> None:
         public_routes=(),
         visibility="public",
         env={},
+        secrets={},
         workers=1,
         concurrency=None,
         prewarm=0,
@@ -118,6 +119,7 @@ def test_all_keys() -> None:
         publicRoutes: [/login, /assets/**]
         visibility: protected
         env: {MODE: fast, VERSION: 1.10, DEBUG: true}
+        secrets: {DATABASE_URL: , STRIPE_KEY: {env: false}}
         workers: 4
         concurrency: 8
         prewarm: 2
@@ -161,6 +163,7 @@ def test_all_keys() -> None:
         public_routes=(("ALL", "/login"), ("ALL", "/assets/**")),
         visibility="protected",
         env={"MODE": "fast", "VERSION": "1.10", "DEBUG": "true"},
+        secrets={"DATABASE_URL": True, "STRIPE_KEY": False},
         workers=4,
         concurrency=8,
         prewarm=2,
@@ -468,7 +471,7 @@ def test_config_round_trip(document: dict[str, object]) -> None:
         return
     config = to_config(manifest)
     again = parse_or_none(json.loads(json.dumps(config)))
-    allowed = {name: text for name, text in manifest.env.items() if not is_blocked(name)}
+    allowed = {name: text for name, text in manifest.env.items() if not is_withheld(name, text)}
     assert again == replace(manifest, env=allowed)
 
 

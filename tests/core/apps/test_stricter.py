@@ -23,6 +23,7 @@ OTHERS: dict[str, Any] = {
     "lowMemory": True,
     "autoInstall": True,
     "env": {"A": "b"},
+    "secrets": {"KEY": True},
     "workers": 3,
     "concurrency": 4,
     "prewarm": 2,

@@ -15,9 +15,9 @@ def test_the_error_names_one() -> None:
     assert found.named == ("DATABASE_URL",)
     assert found.kept == KEPT
     assert found.words == (
-        "the runtime has DATABASE_URL, which the error names, and keeps it from apps by the name; "
-        "have the app read a secret from a file; also kept from the app: AWS_KEY "
-        "(docs/manifest.md tells what workers get)"
+        "the runtime has DATABASE_URL, which the error names, and keeps it from apps; name "
+        "what is a secret in the manifest's secrets, and give its value by buntime secrets set; "
+        "also kept from the app: AWS_KEY (docs/secrets.md tells how apps get secrets)"
     )
 
 

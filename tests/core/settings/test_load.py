@@ -63,6 +63,7 @@ def test_the_defaults() -> None:
         plugin_dirs=("/work/plugins",),
         config=None,
         state_dir="/home/me/.local/state/buntime",
+        secrets_dir=None,
         python=None,
         app_users={},
         cgroup="auto",

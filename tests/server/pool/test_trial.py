@@ -43,7 +43,7 @@ def test_each_app_gets_a_verdict(tmp_path: Path) -> None:
 def test_variables_that_are_kept_from_an_app(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who misses one is told which the runtime has; a credential that passes is warned of."""
+    """Who misses one is told which the runtime has; those of a manifest are warned of."""
     monkeypatch.setenv("DATABASE_URL", "postgres://me:hunter2@db")
     monkeypatch.setenv("SENTRY_DSN", "https://hunter2@sentry")
     get = "import os\nos.environ[{!r}]\n" + GOOD.replace("{", "{{").replace("}", "}}")
@@ -62,7 +62,8 @@ def test_variables_that_are_kept_from_an_app(
     assert [each.level for each in missed] == [Level.WARN, Level.WARN]
     warned = [each.message for each in sink.records if each.event == "manifest.warning"]
     assert len(warned) == 1
-    assert "env: PGPASSWORD: this looks like credentials" in warned[0]
+    assert "env: DB_URL, PGPASSWORD: this looks like credentials" in warned[0]
+    assert "PGPASSWORD" in found["shop"].note
     assert "hunter2" not in f"{sink.records} {found}"
 
 

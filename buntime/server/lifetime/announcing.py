@@ -1,0 +1,27 @@
+"""What a start says once of how well apps and keys are kept."""
+
+import os
+
+from buntime.core.settings.load import Settings
+from buntime.server.defence.exposures import exposures
+from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.telemetry.logs import Log
+
+
+def warn_of_exposures(log: Log, settings: Settings) -> None:
+    """Where apps find the master key."""
+    for exposure in exposures(settings, os.geteuid()):
+        log.warn("secret.exposed", exposure.message, **exposure.fields)
+
+
+def announce_sandbox(log: Log, sandboxes: Sandboxes) -> None:
+    """What keeps apps apart here."""
+    abi, acts = sandboxes.kernel.abi, sandboxes.acts
+    if acts:
+        log.info("sandbox.available", "apps can run in a sandbox", landlock_abi=abi, acts=acts)
+    else:
+        log.warn(
+            "sandbox.unavailable",
+            "apps run without a sandbox: it takes Linux 6.2 or newer with Landlock",
+            landlock_abi=abi,
+        )

@@ -1,0 +1,31 @@
+"""Has apps and plugins loaded anew whose secrets have changed, as if their code had.
+
+What they were before serves until that has loaded, so that a wrong value takes nobody down.
+"""
+
+from buntime.core.apps.app import App
+from buntime.core.apps.grants import holder_of
+from buntime.server.apps.catalog import Catalog
+from buntime.server.lifetime.deploys import Deploys
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.state.secretstore import Changes, SecretStore
+from buntime.server.state.statefolder import StateWatch
+
+
+def follow_secrets(
+    secrets: SecretStore, catalog: Catalog, deploys: Deploys, plugins: Plugins, state: StateWatch
+) -> None:
+    """Have it done from now on."""
+
+    def on_change(changed: Changes) -> None:
+        def has_some(app: App) -> bool:
+            names = changed.get(holder_of(app.name, app.version), ())
+            return not app.manifest.secrets.keys().isdisjoint(names)
+
+        deploys.changed(catalog.outdate_those(has_some))
+        for name, found in plugins.roster.found.items():
+            if found.app is not None and has_some(found.app):
+                plugins.reload(name, by="a change of its secrets")
+
+    secrets.follow(on_change)
+    state.follow(secrets.reread)

@@ -1,0 +1,251 @@
+"""The secrets of apps as the runtime has them now: what each worker is given, and their changes.
+
+What lies in the folders is read at the start, after each change that an operator makes here, at
+SIGHUP, and every 10 seconds. Reading and writing come one after the other, on a thread that may
+wait. Where a folder cannot be read, what was read before holds.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from buntime.core.apps.app import App
+from buntime.core.apps.grants import VALUES_MAX_BYTES, holder_of
+from buntime.core.errors import ClientFault, ServerFault, UsageError
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings
+from buntime.core.telemetry.records import Tell
+from buntime.core.values.units import format_size
+from buntime.server.loop import Loop
+from buntime.server.state.secretfiles import (
+    MOUNTED,
+    Found,
+    SecretFiles,
+    Stored,
+    not_set,
+    state_fault,
+)
+from buntime.server.state.statefolder import StateFolder
+
+_LOOK_S = 10.0
+_T = TypeVar("_T")
+
+# By holder, the names of its secrets that have another value, are new, or have gone.
+Changes = Mapping[str, frozenset[str]]
+
+
+class NoSecrets(Exception):
+    """An app cannot have the secrets that it asks for; says why, and what to do."""
+
+
+class Secrets:
+    """What is known of secrets now."""
+
+    def __init__(self, found: Found | None = None) -> None:
+        self.found: Found = found or {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.found)} holders)"
+
+    def of(self, app: App) -> dict[str, object] | None:
+        """What INIT tells a worker of the app; None where it asks for none. Raises NoSecrets."""
+        grants = app.manifest.secrets
+        if not grants:
+            return None
+        missing = self.missing(app)
+        holder = holder_of(app.name, app.version)
+        if missing:
+            raise NoSecrets(not_set(holder, missing))
+        values = {name: self.found[holder][name].value for name in grants}
+        if sum(len(value.encode("utf-8")) for value in values.values()) > VALUES_MAX_BYTES:
+            most = format_size(VALUES_MAX_BYTES)
+            raise NoSecrets(f"the values of {holder}'s secrets are longer than {most} together")
+        return {"values": values, "hidden": [name for name in grants if not grants[name]]}
+
+    def missing(self, app: App) -> dict[str, str]:
+        """The secrets that it asks for and that have no value; by name, why, if that is known."""
+        there = self.found.get(holder_of(app.name, app.version), {})
+        return {
+            name: there[name].fault if name in there else ""
+            for name in app.manifest.secrets
+            if name not in there or there[name].fault
+        }
+
+
+def read_secrets(settings: Settings) -> Secrets:
+    """All that this process can read, once. Raises UsageError."""
+    try:
+        return Secrets(SecretFiles(settings.state_dir).read(settings.secrets_dir))
+    except PermissionError:
+        return Secrets()  # the runtime is another user's
+    except OSError as exc:
+        why = exc.strerror or exc
+        raise UsageError(f"{exc.filename}: secrets cannot be read: {why}") from exc
+
+
+class SecretStore(Secrets):
+    """Keeps them, and tells of changes. Used on the loop's thread."""
+
+    def __init__(
+        self, loop: Loop, live: LiveSettings, state: StateFolder, *, tell: Tell, warn: Tell
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._live = live
+        self._tell = tell
+        self._warn = warn
+        self._state = state
+        self._files = SecretFiles(state.path)
+        self._followers: list[Callable[[Changes], None]] = []
+        self._jobs: deque[Callable[[], None]] = deque()  # the first one is under way
+        self._told: set[str] = set()  # faults
+
+    def follow(self, callback: Callable[[Changes], None]) -> None:
+        """Have it called when secrets have changed."""
+        self._followers.append(callback)
+
+    def start(self) -> None:
+        """Read them, and again and again. Waits for the disk: nothing is served yet."""
+        try:
+            self.found = self._files.read(self._live.now.secrets_dir)
+        except OSError as exc:
+            self._tell_unreadable(exc)
+        self._tell_of_faults()
+        self._loop.call_later(_LOOK_S, self._look)
+
+    def reread(self) -> None:
+        """Look now."""
+        self._do(lambda: None, lambda _: None)
+
+    def set(
+        self, holder: str, name: str, value: str, then: Callable[[bool | ServerFault], None]
+    ) -> None:
+        """Keep a value; `then` is told whether there was one before, or why it cannot be.
+
+        Raises ClientFault, ServerFault.
+        """
+        self.check_changeable(holder, name)
+        was_there = name in self.found.get(holder, {})
+        self._do(
+            lambda: self._files.set(holder, name, value),
+            lambda done: then(done if isinstance(done, ServerFault) else was_there),
+        )
+
+    def remove(self, holder: str, name: str, then: Callable[[bool | ServerFault], None]) -> None:
+        """Keep it no more; `then` is told whether there was one.
+
+        Raises ClientFault, ServerFault.
+        """
+        self.check_changeable(holder, name)
+        self._do(lambda: self._files.remove(holder, name), then)
+
+    def check_changeable(self, holder: str, name: str) -> None:
+        """Raises ClientFault where it is kept elsewhere, ServerFault without a state folder."""
+        stored = self.found.get(holder, {}).get(name)
+        if stored is not None and stored.origin == MOUNTED:
+            message = f"{name} of {holder} comes from {MOUNTED}, which wins; change it there"
+            raise ClientFault(409, "secret_mounted", message)
+        if self._state.trouble:
+            raise ServerFault(503, "state_unavailable", self._state.trouble)
+
+    # One after the other
+
+    def _look(self) -> None:
+        if not self._jobs:
+            self.reread()
+        self._loop.call_later(_LOOK_S, self._look)
+
+    def _do(self, work: Callable[[], _T], then: Callable[[_T | ServerFault], None]) -> None:
+        """Have a thread do it, and read what there is then."""
+        mounted = self._live.now.secrets_dir
+
+        def run() -> tuple[_T | ServerFault, Found | OSError]:
+            done: _T | ServerFault
+            try:
+                done = work()
+            except OSError as exc:
+                done = state_fault(exc)
+            try:
+                return done, self._files.read(mounted)
+            except OSError as exc:
+                return done, exc
+
+        def finish(told: tuple[_T | ServerFault, Found | OSError] | BaseException) -> None:
+            self._jobs.popleft()
+            if self._jobs:
+                self._jobs[0]()
+            if isinstance(told, BaseException):
+                raise told
+            self._take(told[1])
+            then(told[0])
+
+        self._jobs.append(lambda: self._loop.run_blocking(run, finish))
+        if len(self._jobs) == 1:
+            self._jobs[0]()
+
+    def _take(self, found: Found | OSError) -> None:
+        if isinstance(found, OSError):
+            self._tell_unreadable(found)
+            return
+        before, self.found = self.found, _kept(self.found, found)
+        self._tell_of_faults()
+        changed = changes(before, self.found)
+        for holder, names in changed.items():
+            self._tell("secret.changed", "secrets changed", holder=holder, names=sorted(names))
+        if changed:
+            for callback in self._followers:
+                callback(changed)
+
+    # What goes wrong
+
+    def _tell_unreadable(self, exc: OSError) -> None:
+        text = f"{exc.filename}: {exc.strerror or exc}"
+        if text not in self._told:
+            self._told.add(text)
+            self._warn(
+                "secret.unreadable",
+                "a folder of secrets cannot be read; what was read before holds",
+                error=text,
+            )
+
+    def _tell_of_faults(self) -> None:
+        for holder, there in self.found.items():
+            for name, stored in there.items():
+                if stored.fault and stored.fault not in self._told:
+                    self._told.add(stored.fault)
+                    self._warn(
+                        "secret.invalid",
+                        "a secret has no value that an app can get",
+                        holder=holder,
+                        name=name,
+                        error=stored.fault,
+                    )
+
+
+def changes(before: Found, after: Found) -> Changes:
+    """Which secrets an app would get otherwise than before."""
+    found = {}
+    for holder in before.keys() | after.keys():
+        old, new = before.get(holder, {}), after.get(holder, {})
+        names = {name for name in old.keys() | new.keys() if _value(old, name) != _value(new, name)}
+        if names:
+            found[holder] = frozenset(names)
+    return found
+
+
+def _value(there: Mapping[str, Stored], name: str) -> str | None:
+    stored = there.get(name)
+    return None if stored is None or stored.fault else stored.value
+
+
+def _kept(before: Found, found: Found) -> Found:
+    """What was found, with the values from before where a disk does not give them now."""
+    return {
+        holder: {
+            name: stored
+            if stored.is_lasting or (old := before.get(holder, {}).get(name)) is None
+            else old
+            for name, stored in there.items()
+        }
+        for holder, there in found.items()
+    }

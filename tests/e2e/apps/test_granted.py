@@ -1,0 +1,263 @@
+"""Secrets: an app gets those that were granted to it, and they are found nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.server.state.secretfiles import SecretFiles
+from tests.support.client import Answer, fetch
+from tests.support.fence import needs_sandbox
+from tests.support.harness import ROOT, Runtime, running, wait_until, write_app
+from tests.support.pluginfolders import write_plugin
+
+SHOWN, HIDDEN = "a-value-in-the-environment", "a-value-in-no-environment"
+PREVIOUS = "a-value-that-was"
+
+APP = """
+import os
+from buntime import Response, secret
+AT_IMPORT = secret("KEY"), secret("HIDDEN"), os.environ["KEY"], os.environ.get("HIDDEN")
+
+def fetch(request):
+    scope = dict(globals())
+    exec(request.text(), scope)
+    return Response.json(scope.get("result"))
+"""
+# Another app, which looks wherever it can.
+SPY = """
+import os
+from buntime import Response
+WANTED = [b"a-value-in-the-environment", b"a-value-in-no-environment"]
+
+def holds(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1 << 22)
+    except OSError:
+        return False
+    return any(each in data for each in WANTED)
+
+def fetch(request):
+    found = [path for path in map(str, request.query["paths"].split(",")) if holds(path)]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        shown = [f"/proc/{pid}/{name}" for name in ("environ", "cmdline")]
+        found += [path for path in shown if holds(path)]
+        try:
+            open(f"/proc/{pid}/mem", "rb").close()
+            if pid == request.query["worker"]:
+                found.append("mem")
+        except OSError:
+            pass
+    return Response.json(found)
+"""
+WATCHES = """
+from buntime import secret
+from buntime.plugin import proceed
+SECRET = secret("KEY")
+def on_request(request):
+    print(repr(request), vars(request) if hasattr(request, "__dict__") else "")
+    return proceed()
+def on_worker_spawn(event):
+    print(event)
+"""
+
+
+class Place:
+    def __init__(self, root: Path, runtime: Runtime) -> None:
+        self.root = root
+        self.runtime = runtime
+        self.files = SecretFiles(str(root / "state"))
+
+    def run(self, code: str, app: str = "shop") -> Any:
+        answer = fetch(self.runtime, f"/{app}/", method="POST", body=code.encode())
+        assert answer.status == 200, answer.body
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    root = tmp_path_factory.mktemp("granted").resolve()
+    secrets = {"KEY": {}, "HIDDEN": {"env": False}}
+    write_app(root / "apps/shop", {"app.py": APP}, ttl=600, secrets=secrets)
+    write_app(root / "apps/once", {"app.py": APP}, secrets=secrets)
+    write_app(root / "apps/spy", {"app.py": SPY}, ttl=600)
+    write_app(root / "apps/lacks", {"app.py": APP}, ttl=600, secrets=["KEY", "LACKING"])
+    broken = 'import os\nfrom buntime import secret\nKEY = secret("KEY")\nraise RuntimeError(1)\n'
+    write_app(root / "apps/broken", {"app.py": broken}, ttl=600, secrets=["KEY"])
+    write_plugin(root / "plugins", "watch", WATCHES, secrets=["KEY"])
+    files = SecretFiles(str(root / "state"))
+    (root / "state").mkdir()
+    for holder in ("shop", "once", "lacks", "broken", "plugin:watch"):
+        files.set(holder, "KEY", SHOWN)
+        files.set(holder, "HIDDEN", HIDDEN)
+    (root / "mounted").mkdir()
+    env = {
+        "RUNTIME_STATE_DIR": str(root / "state"),
+        "RUNTIME_SECRETS_DIR": str(root / "mounted"),
+        "RUNTIME_PLUGIN_DIRS": str(root / "plugins"),
+        "RUNTIME_LOG_FILE": str(root / "log"),
+    }
+    with running(root / "apps", env=env) as runtime:
+        yield Place(root, runtime)
+
+
+@pytest.mark.parametrize("app", ["shop", "once"])
+def test_an_app_gets_what_was_granted(place: Place, app: str) -> None:
+    """From its import on, in os.environ and by `secret`; a hidden one by `secret` alone."""
+    assert place.run("result = AT_IMPORT", app) == [SHOWN, HIDDEN, SHOWN, None]
+    code = "import subprocess; result = subprocess.check_output('env', text=True)"
+    inherited = place.run(code, app)
+    assert f"KEY={SHOWN}" in inherited
+    assert HIDDEN not in inherited
+
+
+def test_one_that_was_not_granted(place: Place) -> None:
+    """Is an error that says what to do."""
+    code = "try:\n secret('OTHER')\nexcept LookupError as exc:\n result = str(exc)"
+    assert "name it in `secrets` of its manifest" in place.run(code)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
+def test_the_process_does_not_show_them(place: Place) -> None:
+    """Neither the environment that a worker was started with, nor its command line; and the
+    manifest that it is told has names alone."""
+    pid = place.run("result = os.getpid()")
+    for name in ("environ", "cmdline"):
+        data = Path(f"/proc/{pid}/{name}").read_bytes()
+        assert SHOWN.encode() not in data
+        assert HIDDEN.encode() not in data
+    config = place.run("result = os.environ['WORKER_CONFIG']")
+    assert json.loads(config)["secrets"] == {"KEY": {}, "HIDDEN": {"env": False}}
+    assert SHOWN not in config
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
+@needs_sandbox
+def test_another_app_does_not_find_them(place: Place) -> None:
+    """Neither in files, nor in the processes of others."""
+    worker = place.run("result = os.getpid()")
+    paths = [str(path) for path in (place.root / "state/secrets").rglob("*") if path.is_file()]
+    assert len(paths) == 10
+    answer = fetch(place.runtime, f"/spy/?worker={worker}&paths={','.join(paths)}")
+    assert answer.json() == []
+
+
+def test_no_frame_of_a_worker_has_them(place: Place) -> None:
+    """A traceback that shows the locals of each frame, as debug pages do, shows none."""
+    code = """
+import sys
+OWN = ("AT_IMPORT", "scope", "result")
+result = ""
+for frame in sys._current_frames().values():
+    while frame is not None:
+        result += repr({k: v for k, v in frame.f_locals.items() if k not in OWN})
+        frame = frame.f_back
+"""
+    told = place.run(code).replace("AT_IMPORT", "")
+    assert "fetch" in told
+    assert HIDDEN not in told
+
+
+def test_what_an_app_lacks_is_told(place: Place) -> None:
+    """Its boot error names it and the command, on the page of development and in the log alike."""
+    answer = fetch(place.runtime, "/lacks/")
+    words = "the secret LACKING is not set; set it by: buntime secrets set lacks LACKING"
+    assert answer.status == 500
+    assert words in answer.body.decode()
+    record = place.runtime.wait_for_record("app.boot_failed", app="lacks")
+    assert words in record["error"]
+
+
+def test_a_change_loads_the_app_anew(place: Place) -> None:
+    """What is set while the runtime runs holds without a visit to it."""
+    write_app(
+        place.root / "apps/changing",
+        {"app.py": 'from buntime import Response, secret\nV = secret("KEY")\n'
+                   "def fetch(request): return Response(V)\n"},
+        prewarm=1,
+        secrets=["KEY"],
+    )  # fmt: skip
+    assert fetch(place.runtime, "/changing/").status == 500
+    (place.root / "mounted/changing.KEY").write_text(PREVIOUS)
+    place.runtime.process.send_signal(signal.SIGHUP)
+
+    def answers(value: str) -> bool:
+        return fetch(place.runtime, "/changing/").body == value.encode()
+
+    wait_until(lambda: answers(PREVIOUS))
+    (place.root / "mounted/changing.KEY").write_text("another")
+    place.runtime.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: answers("another"))
+
+
+def test_nothing_tells_a_value(place: Place) -> None:
+    """No log, no error page, no API answer, no metric; nor `buntime config show`."""
+    told: list[Answer] = [
+        fetch(place.runtime, path)
+        for path in (
+            "/api/workers", "/api/plugins", "/metrics", "/broken/", "/lacks/", "/nowhere/",
+        )
+    ]  # fmt: skip
+    assert [each.status for each in told[:3]] == [200] * 3
+    place.runtime.wait_for_record("plugin.output")
+    everything = str([(each.headers.items(), each.body) for each in told])
+    everything += str(place.runtime.records) + (place.root / "log").read_text()
+    for value in (SHOWN, HIDDEN, PREVIOUS):
+        assert value not in everything
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "buntime.py"), "config", "show", str(place.root / "apps")],
+        env={"RUNTIME_STATE_DIR": str(place.root / "state"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    assert SHOWN.encode() not in shown.stdout + shown.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a call")
+def test_a_worker_with_secrets_is_closed(place: Place) -> None:
+    """To others of its user, and to dumps of its memory; what it starts is not."""
+    code = """
+import ctypes, resource, subprocess, sys
+dumpable = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+result = [ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), list(resource.getrlimit(resource.RLIMIT_CORE)),
+          subprocess.check_output([sys.executable, "-c", dumpable], text=True)]
+"""
+    assert place.run(code) == [0, [0, 0], "1\n"]
+
+
+DUMPS = """
+import os, resource, sys
+sys.path.insert(0, {root!r})
+from buntime.confine import close_process
+kept = b"{value}" * 1000
+_, most = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+if {closes}:
+    close_process()
+os.abort()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has such a call")
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_core_dump(tmp_path: Path, closes: bool) -> None:
+    """The kernel writes none of a process that has closed itself, whatever its limit is."""
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("nothing leaves dumps here")
+    if Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":
+        pytest.skip("dumps go elsewhere here")
+    code = DUMPS.format(root=str(ROOT), value=SHOWN, closes=closes)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGABRT
+    dumps = list(tmp_path.glob("core*"))
+    assert [SHOWN.encode() in each.read_bytes() for each in dumps] == ([] if closes else [True])

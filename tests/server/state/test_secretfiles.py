@@ -1,0 +1,191 @@
+"""The files that secrets are kept in."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from buntime.server.state.secretfiles import IN_STATE, MOUNTED, Found, SecretFiles, not_set
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def files(state: Path) -> SecretFiles:
+    return SecretFiles(str(state))
+
+
+def told(found: Found) -> dict[str, dict[str, tuple[str, str]]]:
+    return {
+        holder: {name: (each.value, each.origin) for name, each in there.items()}
+        for holder, there in found.items()
+    }
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_what_was_set_is_read(files: SecretFiles, state: Path) -> None:
+    """The file is the runtime's alone, whatever the umask is; a second value replaces the first."""
+    before = os.umask(0)
+    try:
+        files.set("@acme/shop", "KEY", "one")
+        files.set("@acme/shop", "KEY", "two\n")
+    finally:
+        os.umask(before)
+    file = state / "secrets/@acme+shop/KEY"
+    assert [mode(each) for each in (file, file.parent, file.parent.parent)] == [0o600, 0o700, 0o700]
+    assert os.listdir(file.parent) == ["KEY"]
+    assert told(files.read(None)) == {"@acme/shop": {"KEY": ("two", IN_STATE)}}
+    [stored] = files.read(None)["@acme/shop"].values()
+    assert stored.set_s == file.stat().st_mtime
+    assert "two" not in repr(stored)
+
+
+def test_what_is_removed_is_gone(files: SecretFiles, state: Path) -> None:
+    """With its folder, if there is nothing else in it."""
+    assert not files.remove("shop", "KEY")
+    files.set("shop", "KEY", "one")
+    assert files.remove("shop", "KEY")
+    assert files.read(None) == {}
+    assert os.listdir(state / "secrets") == []
+
+
+def test_nothing_is_there(files: SecretFiles) -> None:
+    """Without a folder there are no secrets."""
+    assert files.read(None) == {}
+
+
+@contextmanager
+def little_room() -> Iterator[None]:
+    """Files of 1 KiB can be written and no larger ones, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_old_value(files: SecretFiles, state: Path) -> None:
+    """Half of the new one is there for a moment under another name, and goes."""
+    files.set("shop", "KEY", "old")
+    with little_room(), pytest.raises(OSError, match="secrets/shop"):
+        files.set("shop", "KEY", "x" * 2000)
+    assert files.read(None)["shop"]["KEY"].value == "old"
+    assert os.listdir(state / "secrets/shop") == ["KEY"]
+
+
+def test_something_in_the_way(files: SecretFiles, state: Path) -> None:
+    """Is an error that names it, and nothing is left of the try."""
+    (state / "secrets/shop/KEY").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match="secrets/shop"):
+        files.set("shop", "KEY", "new")
+    assert os.listdir(state / "secrets/shop") == ["KEY"]
+
+
+def test_a_link_is_followed_nowhere_in_the_state_folder(files: SecretFiles, state: Path) -> None:
+    """Neither a file nor a folder that is one is read or written."""
+    (state / "elsewhere").mkdir()
+    (state / "elsewhere/KEY").write_text("theirs")
+    (state / "secrets").mkdir()
+    (state / "secrets/blog").symlink_to(state / "elsewhere")
+    files.set("shop", "KEY", "one")
+    (state / "secrets/shop/OTHER").symlink_to(state / "elsewhere/KEY")
+    found = files.read(None)
+    assert told(found) == {"shop": {"KEY": ("one", IN_STATE), "OTHER": ("", IN_STATE)}}
+    assert "is a link" in found["shop"]["OTHER"].fault
+    with pytest.raises(OSError, match="is not a folder"):
+        files.set("blog", "KEY", "ours")
+    assert (state / "elsewhere/KEY").read_text() == "theirs"
+
+
+def test_kubernetes(files: SecretFiles, tmp_path: Path) -> None:
+    """A volume's names are links into ..data, which is swapped; its own entries are no secrets."""
+    mounted = tmp_path / "mounted"
+    shop = mounted / "shop"
+    (shop / "..2026_01").mkdir(parents=True)
+    (shop / "..2026_01/KEY").write_text("one\n")
+    (shop / "..data").symlink_to("..2026_01")
+    (shop / "KEY").symlink_to("..data/KEY")
+    (mounted / "@acme+blog.KEY").write_text("flat")
+    (mounted / "plugin+audit.KEY").write_text("of a plugin")
+    for name in ("README.md", ".hidden.KEY", "shop.lower", "..x.KEY"):
+        (mounted / name).write_text("none")
+    assert told(files.read(str(mounted))) == {
+        "@acme/blog": {"KEY": ("flat", MOUNTED)},
+        "plugin:audit": {"KEY": ("of a plugin", MOUNTED)},
+        "shop": {"KEY": ("one", MOUNTED)},
+    }
+    (shop / "..2026_02").mkdir()
+    (shop / "..2026_02/KEY").write_text("two")
+    (shop / "..next").symlink_to("..2026_02")
+    (shop / "..next").rename(shop / "..data")
+    assert told(files.read(str(mounted)))["shop"] == {"KEY": ("two", MOUNTED)}
+
+
+def test_what_is_mounted_wins(files: SecretFiles, tmp_path: Path) -> None:
+    """Over what operators have set, name by name."""
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted/shop.KEY").write_text("mounted")
+    files.set("shop", "KEY", "set")
+    files.set("shop", "OTHER", "set")
+    assert told(files.read(str(tmp_path / "mounted"))) == {
+        "shop": {"KEY": ("mounted", MOUNTED), "OTHER": ("set", IN_STATE)}
+    }
+
+
+def test_a_volume_that_has_gone(files: SecretFiles, tmp_path: Path) -> None:
+    """Is an error, as it says nothing of the secrets that were in it."""
+    with pytest.raises(FileNotFoundError):
+        files.read(str(tmp_path / "mounted"))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "huge", "binary", "empty", "nul"])
+def test_what_is_no_value(files: SecretFiles, tmp_path: Path, kind: str) -> None:
+    """It is a fault of that secret alone, told without a word of it, and never waited for."""
+    path = tmp_path / "shop.KEY"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        contents = {"huge": b"x" * 65537, "binary": b"\xff\xfe", "empty": b"\n", "nul": b"a\0b"}
+        path.write_bytes(contents[kind])
+    (tmp_path / "shop.OTHER").write_text("well")
+    found = files.read(str(tmp_path))["shop"]
+    assert found["OTHER"].value == "well"
+    assert found["KEY"].value == ""
+    assert str(path) in found["KEY"].fault
+    assert found["KEY"].is_lasting
+
+
+@needs_root
+def test_root_writes_for_the_runtimes_user(files: SecretFiles, state: Path) -> None:
+    """Who sets a secret as root, for a runtime of another user, leaves it that user's."""
+    os.chown(state, 65534, 65534)
+    files.set("shop", "KEY", "one")
+    for path in ("secrets", "secrets/shop", "secrets/shop/KEY"):
+        assert ((state / path).stat().st_uid, (state / path).stat().st_gid) == (65534, 65534)
+
+
+def test_words() -> None:
+    """What is missing is named with the command to set it."""
+    assert not_set("shop", {"KEY": ""}) == (
+        "the secret KEY is not set; set it by: buntime secrets set shop KEY"
+    )
+    assert not_set("@acme/shop", {"A": "", "B": "/x: empty"}) == (
+        "the secrets A, B are not set; set each by: buntime secrets set @acme/shop A; B: /x: empty"
+    )
