@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from buntime.server.pythons.identity import Identity
 from buntime.server.state.datafolders import DataFolders, NoData
 from buntime.server.state.statefolder import StateFolder
+from tests.support.disks import remount, small_disk
 
 NOBODY = Identity("nobody", 65534, 65534, (65534,), "/")
 OTHER = Identity("other", 65533, 65533, (65533,), "/")
@@ -42,13 +42,8 @@ def passable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 KiB, for the time of the test."""
-    place = tmp_path.resolve() / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k,nr_inodes=8,mode=0711", "none", str(place)]
-    if os.geteuid() != 0 or subprocess.call(mount, stderr=subprocess.DEVNULL):
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(tmp_path.resolve() / "disk") as place:
+        yield place
 
 
 def mode(path: str | Path) -> int:
@@ -143,7 +138,7 @@ def test_a_folder_that_cannot_be_made(state: Path) -> None:
 def test_a_disk_that_can_only_be_read(disk: Path) -> None:
     """An app gets no folder that it cannot write, be it there already or not."""
     DataFolders(StateFolder(str(disk))).ready("shop", None)
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    remount(disk, "ro")
     for app in ("shop", "blog"):
         with pytest.raises(NoData, match=rf"^{disk}/data/{app}.*(only be read|Read-only)"):
             DataFolders(StateFolder(str(disk))).ready(app, None)
