@@ -311,7 +311,8 @@ class Runtime:
         apps = self._catalog.all(self._loop.now)
         for app in apps:
             if isinstance(app, App):
-                self._pool.prepare(app)
+                is_active = self._catalog.is_active(app, self._loop.now)
+                self._pool.prepare(app, is_active=is_active)
             else:
                 self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)

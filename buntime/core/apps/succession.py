@@ -40,14 +40,18 @@ class Succession:
         self._proven: dict[str, App] = {}  # as far as is known, see `_loaded`
         # What was made of the one that serves and the newer one, by their keys.
         self._last_tightened: dict[tuple[str, str], tuple[App, App, App]] = {}
+        self._active: str | None = None  # the version that was so last, loaded ones before others
         self._known: frozenset[str] | None = None  # versions, at the last look
         self._added: frozenset[str] = frozenset()  # those that came after the first look
 
-    def choose(self, found: App, versions: Iterable[str], spec: str | None) -> App:
+    def choose(
+        self, found: App, versions: Iterable[str], spec: str | None, *, is_active: bool = False
+    ) -> App:
         """What is there now, or what served before if that has never been loaded.
 
         Beside another state of the same version, those of `versions` count that `spec` allows,
         where `found` was added beside them: of versions that were there together none was before.
+        Where it was chosen as it `is_active`, the version that was so before it comes first.
         """
         versions = frozenset(versions)
         self._look_at(versions)
@@ -56,7 +60,11 @@ class Succession:
         self._found[version] = found
         if self._rollout.is_proven(found):
             self._last_tightened.clear()
+            self._active = version if is_active else self._active
             return found
+        if before is None and is_active:
+            before = self._active_before(version, versions)
+            self._active = version if before is None else self._active
         if before is None and version in self._added:
             before = self._other(version, versions, spec)
         if before is None:
@@ -64,7 +72,9 @@ class Succession:
         chosen = self._rollout.choose(found, before)
         return found if chosen is found else self._tightened(chosen, found)
 
-    def stand_in(self, fault: Fault, versions: Iterable[str], spec: str | None) -> App | None:
+    def stand_in(
+        self, fault: Fault, versions: Iterable[str], spec: str | None, *, is_active: bool = False
+    ) -> App | None:
         """Another version that has served, in the place of a faulty one.
 
         None where the faulty one has served: a manifest that was edited may say who is to be kept
@@ -74,7 +84,9 @@ class Succession:
         version = fault.version or UNVERSIONED
         if self._loaded(version) is not None:
             return None
-        other, read = self._other(version, versions, spec), self._found.get(version)
+        versions = frozenset(versions)
+        other = self._active_before(version, versions) if is_active else None
+        other, read = other or self._other(version, versions, spec), self._found.get(version)
         return other if other is None or read is None else self._tightened(other, read)
 
     def _tightened(self, served: App, newer: App) -> App:
@@ -96,6 +108,11 @@ class Succession:
         if found is not None and self._rollout.is_proven(found):
             self._proven[version] = found
         return self._proven.get(version)
+
+    def _active_before(self, version: str, versions: frozenset[str]) -> App | None:
+        before = self._active
+        is_other = before is not None and before != version and before in versions
+        return self._loaded(before) if before is not None and is_other else None
 
     def _other(self, version: str, versions: Iterable[str], spec: str | None) -> App | None:
         loaded = {each: self._loaded(each) for each in versions if each != version}

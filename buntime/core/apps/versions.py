@@ -19,7 +19,7 @@ node-semver 0.9 differs in little ("1.x.2" is no range), takes ten times as long
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -97,6 +97,25 @@ def select(versions: Iterable[str], spec: str | None) -> str | None:
         return spec
     sets = _parse_range(spec)
     return None if sets is None else _highest(v for v in offered if _contains(sets, v))
+
+
+def choose(
+    versions: Iterable[str],
+    spec: str | None,
+    *,
+    active: str | None = None,
+    withheld: Set[str] = frozenset(),
+) -> str | None:
+    """The same, where one version is `active` and others are `withheld` from ranges.
+
+    The active one is what a link `latest` leads to: the default. One that is withheld, as it was
+    never active or was rolled back from, is found by its full number alone.
+    """
+    offered = frozenset(versions)
+    if active in offered and (spec is None or spec == LATEST):
+        return active
+    is_pin = spec in offered and spec != UNVERSIONED
+    return spec if is_pin else select(offered - withheld, spec)
 
 
 def sort_key(version: str) -> tuple[tuple[_Version, ...], str]:

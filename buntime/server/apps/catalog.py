@@ -4,7 +4,8 @@
                                                default entrypoint; all below it is the app's own
                             shop@1.2.0/        a version
                             shop/1.2.0/        the same, where shop/ is no app itself
-                            shop/latest ->     a version too, here a link; links may lead anywhere
+                            shop/latest ->     another name of the version that it leads to, if that
+                                               is beside it; else a version too
                             @acme/shop/...     the same once more, within a scope
 
 Guarantees:
@@ -22,19 +23,19 @@ Used on the loop's thread only.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.app import App, Fault, FaultyApp, app_key
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest
 from buntime.core.apps.succession import AtOnce, Rollout, Succession
-from buntime.core.apps.versions import UNVERSIONED, is_version, select, sort_key
+from buntime.core.apps.versions import UNVERSIONED, is_version, sort_key
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
-from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, is_gone, printable
+from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, printable
 from buntime.server.apps.labels import can_route, split_label
+from buntime.server.apps.named import Named, Place
+from buntime.server.apps.releaselinks import Withheld
 
 CHECK_INTERVAL_S = 1.0
 
@@ -42,25 +43,6 @@ _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a 
 
 
 _AT_ONCE = AtOnce()
-
-
-class _Place(NamedTuple):
-    """A folder that bears an app's name. `version` is None for a bare name: app or versions."""
-
-    path: Path
-    version: str | None
-
-
-@dataclass
-class _Named:
-    """All that is known of one name."""
-
-    succession: Succession
-    places: list[_Place] = field(default_factory=list)
-    checked: int = 0  # the number of the check that looked for versions last
-    versions: dict[str, Path] = field(default_factory=dict)
-    listings: dict[Path, Listing] = field(default_factory=dict)
-    folders: dict[Path, AppFolder] = field(default_factory=dict)  # of versions that were asked for
 
 
 class Catalog:
@@ -95,8 +77,9 @@ class Catalog:
         self._revision = rollout.revision  # of the rollout, when `_warm` was filled
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
+        self._withheld = Withheld()
         self._scopes: dict[Path, Listing] = {}
-        self._names: dict[str, _Named] = {}
+        self._names: dict[str, Named] = {}
         # The folders that bear each name, in the order of worker folders, then of names.
         self.folders: Mapping[str, Sequence[Path]] = {}
         # Of this check alone: all are looked at again, when asked for, after the next one.
@@ -158,9 +141,19 @@ class Catalog:
     def is_settled(self, app: App) -> bool:
         """Whether what `find` gave is what is there now, and no other is being tried."""
         named = self._names[app.name]
-        newest = named.versions.get(select(named.versions, None) or UNVERSIONED)
+        newest = named.versions.get(named.choose(None) or UNVERSIONED)
         folder = None if newest is None else named.folders.get(newest)
         return folder is not None and folder.found is app
+
+    def is_active(self, found: App | Fault, now: float) -> bool:
+        """Whether it is of the version that is meant where none is named."""
+        if now >= self._fresh_until:
+            self._look(now)
+        named = self._names.get(found.name)
+        if named is None:
+            return False
+        self._versions(found.name, named)
+        return (found.version or UNVERSIONED) == named.choose(None)
 
     def outdate(self, app: App) -> None:
         """The app's code is another one: it is made anew when it is asked for next."""
@@ -225,19 +218,17 @@ class Catalog:
             self._index()
 
     def _index(self) -> None:
-        places: dict[str, list[_Place]] = {}
+        places: dict[str, list[Place]] = {}
         scopes: dict[Path, Listing] = {}
         for root in self._roots:
             self._tell_of_root(root)
             found = [(*split_label(label), path) for label, path in self._labelled(root, scopes)]
             for name, version, path in sorted(found, key=itemgetter(0)):
                 if can_route(name, version, path, reserved=self._reserved, warn=self._warn_once):
-                    places.setdefault(name, []).append(_Place(path, version))
+                    places.setdefault(name, []).append(Place(path, version, root.path))
         self._scopes = scopes
         known = self._names
-        self._names = {
-            name: known.get(name) or _Named(Succession(self._rollout)) for name in places
-        }
+        self._names = {name: known.get(name) or Named(Succession(self._rollout)) for name in places}
         for name, named in self._names.items():
             named.places = places[name]
         self.folders = {name: [each.path for each in places[name]] for name in places}
@@ -280,7 +271,7 @@ class Catalog:
         named = self._names.get(name)
         versions = self._versions(name, named) if named else {}
         while named and versions:
-            version = select(versions, spec)
+            version = named.choose(spec)
             if version is None:
                 break
             found = self._load(name, version, named)
@@ -292,11 +283,13 @@ class Catalog:
         asked = name if spec is None else f"{name}@{spec}"
         raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
 
-    def _serving(self, found: App | Fault, named: _Named, spec: str | None) -> App:
+    def _serving(self, found: App | Fault, named: Named, spec: str | None) -> App:
         """What serves of what is there now. Raises ManifestError where that is at fault."""
+        is_active = named.is_active(found, spec)
+        versions = named.versions.keys() - named.withheld
         if isinstance(found, App):
-            return named.succession.choose(found, named.versions, spec)
-        other = named.succession.stand_in(found, named.versions, spec)
+            return named.succession.choose(found, versions, spec, is_active=is_active)
+        other = named.succession.stand_in(found, versions, spec, is_active=is_active)
         if other is None:
             raise FaultyApp(found)
         self._warn_once(
@@ -307,26 +300,22 @@ class Catalog:
         )
         return other
 
-    def _versions(self, name: str, named: _Named) -> dict[str, Path]:
+    def _versions(self, name: str, named: Named) -> dict[str, Path]:
         """Version -> folder, looked up anew once in each check."""
         if named.checked == self._check:
             return named.versions
         named.checked = self._check
-        named.versions = {}
         empty: list[Path] = []
-        for place in named.places:
-            for version, path in self._versions_at(place, named, empty):
-                if is_gone(path):
-                    continue
-                served = named.versions.setdefault(version, path)
-                if served is not path:
-                    self._warn_once(
-                        "folder.duplicate",
-                        "folder skipped: another one has the same name and version",
-                        app=app_key(name, version or None),
-                        served=printable(served),
-                        ignored=printable(path),
-                    )
+        found = [each for place in named.places for each in self._versions_at(place, named, empty)]
+        for version, served, ignored in named.take(found):
+            self._warn_once(
+                "folder.duplicate",
+                "folder skipped: another one has the same name and version",
+                app=app_key(name, version or None),
+                served=printable(served),
+                ignored=printable(ignored),
+            )
+        named.withheld = self._withheld.of_all({place.root for place in named.places}, name)
         if not named.versions and empty:
             named.versions[UNVERSIONED] = empty[0]
         left = named.folders.keys() - set(named.versions.values())
@@ -335,7 +324,7 @@ class Catalog:
         return named.versions
 
     def _versions_at(
-        self, place: _Place, named: _Named, empty: list[Path]
+        self, place: Place, named: Named, empty: list[Path]
     ) -> Iterator[tuple[str, Path]]:
         """What the folder gives. One with neither app nor versions goes to `empty`.
 
@@ -357,7 +346,7 @@ class Catalog:
 
     # What a version's folder holds
 
-    def _load(self, name: str, version: str, named: _Named) -> App | Fault | None:
+    def _load(self, name: str, version: str, named: Named) -> App | Fault | None:
         """The app in a version's folder, or its fault; None, and out of the list, if it is gone."""
         path = named.versions[version]
         folder = named.folders.get(path)

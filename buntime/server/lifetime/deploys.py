@@ -117,7 +117,8 @@ class Deploys:
             except ManifestError as exc:
                 self._tell(name, version, str(exc), faults)
             else:
-                self._deployments.prepare(app.code)
+                is_active = self._catalog.is_active(app, self._loop.now)
+                self._deployments.prepare(app.code, is_active=is_active)
         self._told[name] = frozenset(faults)
         if not versions:
             del self._told[name]

@@ -91,15 +91,16 @@ class Deployments:
 
     # Changes
 
-    def prepare(self, app: App) -> None:
+    def prepare(self, app: App, *, is_active: bool = True) -> None:
         """Start what the app wants to have ready before its first request (`prewarm`).
 
-        Where its packages are to be installed, tell already what will keep them from it.
+        Other versions than the active one are started when they are asked for. Where its packages
+        are to be installed, tell already what will keep them from it.
         """
         before = self.served.get(app.key)
         if app.is_static or (before is not None and before.app is app):
             return
-        if app.manifest.prewarm:
+        if app.manifest.prewarm and is_active:
             self._loop.run_blocking(
                 lambda: self._interpreters.find(app),
                 lambda found: self._prepared(app, before, found),

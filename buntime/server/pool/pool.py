@@ -170,9 +170,9 @@ class Pool:
         self.stats.on_request(app.key)
         self.enqueue(exchange, deployment)
 
-    def prepare(self, app: App) -> None:
+    def prepare(self, app: App, *, is_active: bool = True) -> None:
         """Start what the app wants to have ready before its first request (`prewarm`)."""
-        self.deployments.prepare(app)
+        self.deployments.prepare(app, is_active=is_active)
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         """A queued request is over: answered for, or its client has left."""

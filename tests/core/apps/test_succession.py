@@ -161,3 +161,38 @@ def test_at_once(version: str) -> None:
     assert succession.choose(new, VERSIONS, None) is new
     fault = Fault("shop", "2.0.0", new.dir, "broken")
     assert succession.stand_in(fault, VERSIONS, None) is None
+
+
+# The active version, which a link `latest` leads to
+
+
+def test_the_active_one_serves_till_the_next_is_loaded() -> None:
+    """Whichever has the higher number, and though both were there at the first look."""
+    world = World()
+    world.versions.update(VERSIONS)
+    first, second = make_app(version="2.0.0"), make_app(version="1.0.0")
+
+    def active(app: App) -> App:
+        return world.succession.choose(app, VERSIONS, None, is_active=True)
+
+    assert active(first) is first
+    world.rollout.loaded.add(first)
+    assert active(second) is first
+    third = make_app(version="3.0.0")
+    assert active(third) is first
+    world.rollout.loaded.add(third)
+    assert active(third) is third
+    assert active(second) is third
+
+
+def test_the_active_one_stands_in() -> None:
+    """Where the next one is faulty, what was active serves on, not the highest number."""
+    world = World()
+    for version in ("1.0.0", "2.0.0"):
+        app = make_app(version=version)
+        world.rollout.loaded.add(app)
+        world.succession.choose(app, VERSIONS, version, is_active=version == "1.0.0")
+    fault = Fault("shop", "3.0.0", make_app().dir, "broken")
+    stands_in = world.succession.stand_in(fault, VERSIONS, None, is_active=True)
+    assert stands_in is not None
+    assert stands_in.version == "1.0.0"

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buntime.core.apps.versions import LATEST, UNVERSIONED, is_range, is_version, select, sort_key
+from buntime.core.apps.versions import (
+    LATEST,
+    UNVERSIONED,
+    choose,
+    is_range,
+    is_version,
+    select,
+    sort_key,
+)
 
 SHOP = ("0.9.0", "1.0.0", "1.2.0", "1.2.3", "1.10.0", "2.0.0-beta.1", "2.0.0", "3.0.0-rc.1")
 
@@ -235,3 +243,30 @@ def test_the_order_of_folders_does_not_matter(offered: list[str], random: object
 def test_no_spec_raises(spec: str) -> None:
     """Whatever a client writes as a range, the answer is a version that is offered, or none."""
     assert select(SHOP, spec) in (None, *SHOP)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (None, "1.0.0"),
+        ("latest", "1.0.0"),
+        ("*", "1.10.0"),
+        ("^2", None),
+        ("2.0.0", "2.0.0"),
+        ("3.0.0-rc.1", "3.0.0-rc.1"),
+        (">=3.0.0-0", None),
+    ],
+)
+def test_active_and_withheld(spec: str | None, expected: str | None) -> None:
+    """The active version is the default; withheld ones are found by their full number alone."""
+    withheld = {"2.0.0", "3.0.0-rc.1"}
+    assert choose(SHOP, spec, active="1.0.0", withheld=withheld) == expected
+
+
+@given(st.sets(st.sampled_from(SHOP)), st.sampled_from([None, "latest", *CHOICES]))
+def test_choosing_without_either(versions: set[str], spec: str | None) -> None:
+    """Without an active one and with nothing withheld, it selects; an active one that is not there
+    changes nothing."""
+    assert (
+        choose(versions, spec) == choose(versions, spec, active="7.0.0") == select(versions, spec)
+    )

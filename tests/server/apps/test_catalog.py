@@ -129,13 +129,96 @@ def test_versions_of_all_layouts_and_folders_are_one_app(apps: Fixture) -> None:
 
 
 def test_latest_folder_is_the_default(apps: Fixture) -> None:
-    """`name/latest`, here a link as in many deployments, goes before the highest version."""
-    apps.write("a/shop/1.0.0/index.py")
+    """`name/latest` goes before the highest version."""
+    apps.write("a/shop/latest/index.py")
     apps.write("a/shop/2.0.0/index.py")
-    (apps.root / "a/shop/latest").symlink_to("1.0.0")
     assert apps.key("shop") == "shop@latest"
-    assert apps.find("shop").dir == apps.root / "a/shop/1.0.0"
     assert apps.key("shop", "*") == "shop@2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("shop/latest", "1.0.0"),
+        ("shop/latest", "./1.0.0/"),
+        ("shop/latest", "../shop/1.0.0"),
+        ("shop/latest", "{root}/a/shop/1.0.0"),
+        ("shop@latest", "shop@1.0.0"),
+        ("@acme/shop/latest", "1.0.0"),
+        ("@acme/shop@latest", "shop@1.0.0"),
+    ],
+)
+def test_a_latest_link_is_another_name(apps: Fixture, link: str, target: str) -> None:
+    """A link to a version beside it is that version: both are served by one app."""
+    name = link.removesuffix("/latest").removesuffix("@latest")
+    for version in ("1.0.0", "2.0.0"):
+        apps.write(f"a/{link.removesuffix('latest')}{version}/index.py")
+    (apps.root / "a" / link).symlink_to(target.format(root=apps.root))
+    assert apps.find(name) is apps.find(name, "latest") is apps.find(name, "1.0.0")
+    assert apps.key(name, "*") == f"{name}@2.0.0"
+    assert apps.keys() == [f"{name}@1.0.0", f"{name}@2.0.0"]
+
+
+@pytest.mark.parametrize("target", ["../other/1.0.0", "elsewhere", "../../b/shop/1.0.0", "1.0.0/x"])
+def test_a_latest_link_to_elsewhere_is_a_version(apps: Fixture, target: str) -> None:
+    """Only a link to a version beside it is one; what else it leads to is the version latest."""
+    for folder in (
+        "a/shop/1.0.0",
+        "a/shop/elsewhere",
+        "a/shop/1.0.0/x",
+        "a/other/1.0.0",
+        "b/shop/1.0.0",
+    ):
+        apps.write(f"{folder}/index.py")
+    (apps.root / "a/shop/latest").symlink_to(target)
+    assert apps.key("shop") == "shop@latest"
+
+
+def test_a_latest_link_to_nothing(apps: Fixture) -> None:
+    """Where it leads to a version that is gone, the highest one serves."""
+    apps.write("a/shop/1.0.0/index.py")
+    (apps.root / "a/shop/latest").symlink_to("2.0.0")
+    assert apps.key("shop") == "shop@1.0.0"
+
+
+def test_the_first_latest_counts(apps: Fixture) -> None:
+    """Of two links in two worker folders the first one tells which version is active."""
+    for folder in ("a/shop/1.0.0", "b/shop/2.0.0"):
+        apps.write(f"{folder}/index.py")
+    (apps.root / "a/shop/latest").symlink_to("1.0.0")
+    (apps.root / "b/shop/latest").symlink_to("2.0.0")
+    assert apps.key("shop") == "shop@1.0.0"
+    assert "folder.duplicate" in {event for event, _ in apps.warnings}
+
+
+def test_a_moved_latest_link(apps: Fixture) -> None:
+    """It is followed at the next look."""
+    for version in ("1.0.0", "2.0.0"):
+        apps.write(f"a/shop/{version}/index.py")
+    (apps.root / "a/shop/latest").symlink_to("1.0.0")
+    assert apps.key("shop") == "shop@1.0.0"
+    assert apps.catalog.is_active(apps.find("shop"), apps.now)
+    (apps.root / "a/shop/new").symlink_to("2.0.0")
+    (apps.root / "a/shop/new").replace(apps.root / "a/shop/latest")
+    before = apps.find("shop")
+    apps.later()
+    assert apps.key("shop") == "shop@2.0.0"
+    assert not apps.catalog.is_active(before, apps.now)
+
+
+def test_withheld_versions(apps: Fixture) -> None:
+    """What was rolled back from is found by its full number alone; folders of releases by none."""
+    release = "a/.releases/shop/3.0.0-0123456789ab"
+    for folder in ("a/shop/1.0.0", "a/shop/2.0.0", release):
+        apps.write(f"{folder}/index.py")
+    (apps.root / "a/shop/3.0.0").symlink_to(f"../../{release}")
+    assert apps.keys() == ["shop@1.0.0", "shop@2.0.0", "shop@3.0.0"]
+    assert apps.key("shop") == apps.key("shop", "*") == "shop@3.0.0"
+    (apps.root / "a/.releases/shop/withheld").write_text("3.0.0\n9.0.0\n", "utf-8")
+    apps.later()
+    assert apps.key("shop") == apps.key("shop", ">=1") == "shop@2.0.0"
+    assert apps.key("shop", "3.0.0") == "shop@3.0.0"
+    missing(apps, "shop", "^3.0.0")
 
 
 def test_unversioned_folder_is_the_default(apps: Fixture) -> None:

@@ -104,6 +104,12 @@ def test_prepare_starts_prewarmed_workers(world: World) -> None:
     assert world.adopted() == [app]
 
 
+def test_prepare_starts_nothing_for_versions_nobody_asked_for(world: World) -> None:
+    """`prewarm` is for the active version."""
+    world.deployments.prepare(make_app(prewarm=1, ttl_s=60.0), is_active=False)
+    assert world.loop.calls == []
+
+
 def test_prepare_leaves_other_apps_alone(world: World) -> None:
     """Without `prewarm`, and for a static app, nothing is looked at."""
     world.deployments.prepare(make_app())

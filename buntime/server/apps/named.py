@@ -1,0 +1,63 @@
+"""All that the catalog knows of one name: folders, versions, and which of them is active."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.apps.succession import Succession
+from buntime.core.apps.versions import LATEST, choose
+from buntime.server.apps.appfolder import AppFolder, Listing, is_gone
+from buntime.server.apps.releaselinks import alias_of
+
+
+class Place(NamedTuple):
+    """A folder that bears an app's name. `version` is None for a bare name: app or versions."""
+
+    path: Path
+    version: str | None
+    root: Path  # the worker folder that it is in
+
+
+@dataclass
+class Named:
+    """What was found of one name, and what came of it."""
+
+    succession: Succession
+    places: list[Place] = field(default_factory=list)
+    checked: int = 0  # the number of the check that looked for versions last
+    versions: dict[str, Path] = field(default_factory=dict)
+    active: str | None = None  # the one that a link `latest` leads to
+    withheld: frozenset[str] = frozenset()  # those that ranges do not choose
+    listings: dict[Path, Listing] = field(default_factory=dict)
+    folders: dict[Path, AppFolder] = field(default_factory=dict)  # of versions that were asked for
+
+    def choose(self, spec: str | None) -> str | None:
+        """The version that is meant."""
+        return choose(self.versions, spec, active=self.active, withheld=self.withheld)
+
+    def is_active(self, found: App | Fault, spec: str | None) -> bool:
+        """Whether it is asked for as the active one."""
+        is_default = spec is None or spec == LATEST
+        return is_default and self.active is not None and found.version == self.active
+
+    def take(self, found: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path, Path]]:
+        """These are its versions now, of two equal ones the first.
+
+        Yields the others: the version, the folder that is served, and the one that is not.
+        """
+        self.versions, self.active = {}, None
+        served: dict[str, Path] = {}  # with `latest`, where that is an alias
+        for version, path in found:
+            if is_gone(path):
+                continue
+            first = served.setdefault(version, path)
+            if first is not path:
+                yield version, first, path
+            elif version == LATEST and (alias := alias_of(path)) is not None:
+                self.active = alias
+            else:
+                self.versions[version] = path
+        if self.active not in self.versions:
+            self.active = None
