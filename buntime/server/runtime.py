@@ -44,6 +44,7 @@ from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposur
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.granting import follow_secrets
 from buntime.server.lifetime.leaving import leave, wait_for_threads
+from buntime.server.lifetime.logkeeping import keep_app_logs, open_log
 from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
 from buntime.server.lifetime.rereading import Rereading
@@ -64,6 +65,7 @@ from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
+from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
 
@@ -82,16 +84,9 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
         bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
         for binding in bindings:
             stack.callback(binding.close)
-        sink = LogSink(
-            Level.named(settings.log_level),
-            format=settings.log_format,
-            is_journal=is_stream(_STDOUT, supervision.journal),
-            file=settings.log_file,
-            file_size_bytes=settings.log_file_size_bytes,
-            file_count=settings.log_file_count,
-        )
+        sink, app_logs = open_log(settings, is_journal=is_stream(_STDOUT, supervision.journal))
         stack.callback(sink.close, _LOG_FLUSH_S)
-        runtime = Runtime(settings, sink, bindings, supervision, read, config)
+        runtime = Runtime(settings, sink, app_logs, bindings, supervision, read, config)
         code = runtime.run()
     if runtime.threads_left:
         leave(code)
@@ -105,6 +100,7 @@ class Runtime:
         self,
         settings: Settings,
         sink: LogSink,
+        app_logs: AppLogs,
         bindings: Sequence[Binding],
         supervision: Supervision,
         read: Callable[[], Settings],
@@ -128,10 +124,8 @@ class Runtime:
         self._state = StateFolder(settings.state_dir)
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
-        self._state_db = StateDb(
-            self._state, self._loop, tell=log.info, warn=log.warn, error=log.error
-        )
-        self._state_watch.follow(self._state_db.start)
+        self._state_db = self._make_state_db()
+        self._app_logs = keep_app_logs(app_logs, self._state, self._state_watch)
         sandboxes = self._make_sandboxes(str(bundle), environ)
         self._interpreters = self._make_interpreters(sandboxes)
         self._pool = self._make_pool(sandboxes, str(bundle), environ)
@@ -170,6 +164,12 @@ class Runtime:
             live, self._listeners, self._service, self._pool, self._notifier, self._plugins
         )
         live.follow(self._adopt)
+
+    def _make_state_db(self) -> StateDb:
+        log = self._log
+        db = StateDb(self._state, self._loop, tell=log.info, warn=log.warn, error=log.error)
+        self._state_watch.follow(db.start)
+        return db
 
     def _make_interpreters(self, sandboxes: Sandboxes) -> Interpreters:
         settings, log = self._live.now, self._log

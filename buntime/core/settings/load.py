@@ -69,6 +69,9 @@ class Settings:
     log_file: str | None
     log_file_size_bytes: int
     log_file_count: int
+    app_log_size_bytes: int
+    app_log_age_s: float
+    app_logs_size_bytes: int
     # Where each comes from, see `origins`.
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

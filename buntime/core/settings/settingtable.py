@@ -287,6 +287,30 @@ _LOGS = (
         "5",
         "older log files that are kept",
     ),
+    Setting(
+        "app_log_size_bytes",
+        "RUNTIME_APP_LOG_SIZE",
+        "--app-log-size",
+        plain("SIZE", size(4 << 10)),
+        "50mb",
+        "most that is kept of one app's log, in files in the state folder",
+    ),
+    Setting(
+        "app_log_age_s",
+        "RUNTIME_APP_LOG_AGE",
+        "--app-log-age",
+        DURATION,
+        "14d",
+        "how long lines are kept there",
+    ),
+    Setting(
+        "app_logs_size_bytes",
+        "RUNTIME_APP_LOGS_SIZE",
+        "--app-logs-size",
+        plain("SIZE", size(4 << 10)),
+        "1gb",
+        "most that is kept there of all apps together; what is oldest goes first",
+    ),
 )
 
 GROUPS = (

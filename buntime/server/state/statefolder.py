@@ -5,6 +5,7 @@
       local.key            see admin/localkey.py; several runtimes may read it
       plugins.json         see plugins/switches.py
       state.db             see statefile.py; beside it its log, state.db-wal
+      logs/                see telemetry/applogs.py
       data/                see datafolders.py
       tmp-3f2a81c0/        see sandbox/scratch.py; each runtime has its own
 

@@ -93,19 +93,14 @@ class LogStream(LineOutput):
             poller.poll()
 
 
-class LogFile(LineOutput):
+class RotatingFile(LineOutput):
     """A file of at most `size_bytes` (a longer line has one for itself) and `count` older ones.
 
     FILE.1 is the newest of the older ones, FILE.`count` the oldest, which the next rotation
-    drops. What is no regular file, such as /dev/stderr, is never rotated.
+    drops. What is no regular file, such as /dev/stderr, is never rotated. The first write opens it.
     """
 
     def __init__(self, path: str, *, size_bytes: int, count: int) -> None:
-        if size_bytes < 1 or count < 1:
-            raise UsageError(
-                f"log file {path}: rotation at {size_bytes} bytes with {count} older files is "
-                "not possible; both must be at least 1"
-            )
         super().__init__(path)
         self._limit_bytes = size_bytes
         self._count = count
@@ -113,20 +108,6 @@ class LogFile(LineOutput):
         self._fd: int | None = None
         self._size_bytes = 0
         self._is_regular = True
-        try:
-            self._open()
-        except OSError as exc:
-            raise UsageError(
-                f"log file {path}: {exc.strerror}; name a file in a folder that can be written to"
-            ) from exc
-
-    def reopen(self) -> None:
-        """Go on in a new file of this name, after another program has renamed the old one."""
-        self.close()
-        try:
-            self._open()
-        except OSError as exc:  # the next write tries again
-            self._complain("write", exc)
 
     def close(self) -> None:
         """Close the file; a later write would open it again."""
@@ -188,3 +169,29 @@ class LogFile(LineOutput):
         if fd is not None:
             with contextlib.suppress(OSError):  # tells of a disk that failed; no line can be saved
                 os.close(fd)
+
+
+class LogFile(RotatingFile):
+    """A rotating file that an operator has named: it must be there from the start."""
+
+    def __init__(self, path: str, *, size_bytes: int, count: int) -> None:
+        if size_bytes < 1 or count < 1:
+            raise UsageError(
+                f"log file {path}: rotation at {size_bytes} bytes with {count} older files is "
+                "not possible; both must be at least 1"
+            )
+        super().__init__(path, size_bytes=size_bytes, count=count)
+        try:
+            self._open()
+        except OSError as exc:
+            raise UsageError(
+                f"log file {path}: {exc.strerror}; name a file in a folder that can be written to"
+            ) from exc
+
+    def reopen(self) -> None:
+        """Go on in a new file of this name, after another program has renamed the old one."""
+        self.close()
+        try:
+            self._open()
+        except OSError as exc:  # the next write tries again
+            self._complain("write", exc)

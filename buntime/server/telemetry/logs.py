@@ -1,6 +1,7 @@
 """The runtime's log: the loop drops records into a queue, one thread formats and writes them.
 
-    loop, pool threads ── put ──> bounded queue ── batch ──> writer thread ──> stdout, file
+    loop, pool threads ── put ──> bounded queue ── batch ──> writer thread ──> stdout, file,
+                                                                               logs of apps
 
 Guarantees:
 - Logging never waits and never raises. A log that is slower than what it is given loses the newest
@@ -20,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
 from typing import Literal
 
 from buntime.core.errors import UsageError
@@ -30,15 +30,11 @@ from buntime.core.telemetry.records import (
     AccessEntry,
     Level,
     Record,
-    format_access_journal,
-    format_access_json,
-    format_access_pretty,
-    format_journal,
-    format_json,
-    format_pretty,
     told_level,
 )
+from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logfile import LineOutput, LogFile, LogStream
+from buntime.server.telemetry.logforms import Entry, Form, format_lines, joined
 
 # Two seconds of access lines at 10,000 requests a second; some 12 MB.
 QUEUE_RECORDS = 20_000
@@ -53,8 +49,6 @@ POLL_S = 0.01
 TELL_DROPPED_S = 1.0
 
 DEBUG, INFO, WARN, ERROR = Level
-
-Entry = Record | AccessEntry
 
 
 class Log:
@@ -148,27 +142,6 @@ class _Mark:
         self.done = threading.Event()
 
 
-class _Form(Enum):
-    JSON = "json"
-    PRETTY = "pretty"
-    COLOURED = "coloured"
-    JOURNAL = "journal"
-
-
-_FORMATTERS: Mapping[_Form, tuple[Callable[[Record], str], Callable[[AccessEntry], str]]] = {
-    _Form.JSON: (format_json, format_access_json),
-    _Form.PRETTY: (
-        partial(format_pretty, colour=False),
-        partial(format_access_pretty, colour=False),
-    ),
-    _Form.COLOURED: (
-        partial(format_pretty, colour=True),
-        partial(format_access_pretty, colour=True),
-    ),
-    _Form.JOURNAL: (format_journal, format_access_journal),
-}
-
-
 class LogSink:
     """The queue, the writer thread, and where that writes: a stream, a file, or both.
 
@@ -208,15 +181,17 @@ class LogSink:
         # of the writer thread
         self._stream = None if stream_fd is None else LogStream(stream_fd)
         self._file = LogFile(file, size_bytes=file_size_bytes, count=file_count) if file else None
-        self._outputs: list[tuple[LineOutput, _Form]] = []
-        plain = _Form(format)
+        self._outputs: list[tuple[LineOutput, Form]] = []
+        plain = Form(format)
         if self._stream is not None:
-            is_pretty = plain is _Form.PRETTY
+            is_pretty = plain is Form.PRETTY
             has_colour = self._stream.is_terminal() and not os.environ.get("NO_COLOR")
-            special = _Form.JOURNAL if is_journal else _Form.COLOURED if has_colour else plain
+            special = Form.JOURNAL if is_journal else Form.COLOURED if has_colour else plain
             self._outputs.append((self._stream, special if is_pretty else plain))
         if self._file is not None:
             self._outputs.append((self._file, plain))
+        self._app_logs: AppLogs | None = None
+        self._forms = {form for _, form in self._outputs}
         self._told_records = 0
         self._tell_at = 0.0
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -262,6 +237,11 @@ class LogSink:
             self._queue.append(record)
         if self._is_asleep:
             self._wake_writer()
+
+    def keep(self, app_logs: AppLogs) -> None:
+        """Have what is logged from now on kept by apps too."""
+        self._forms = self._forms | {Form.JSON}
+        self._app_logs = app_logs
 
     def reopen(self) -> None:
         """Have the file opened anew, after it was renamed; returns at once."""
@@ -330,17 +310,22 @@ class LogSink:
 
     def _write(self, batch: list[Entry]) -> None:
         """Write a batch everywhere; where lines were lost before, tell how many."""
-        lines = {form: self._lines(batch, form) for form in {form for _, form in self._outputs}}
+        app_logs = self._app_logs  # before the forms, which are there first
+        lines = {form: self._lines(batch, form) for form in self._forms}
         for output, form in self._outputs:
-            if output.write(lines[form]) and output.told_lines < output.lost_lines:
+            if output.write(joined(lines[form])) and output.told_lines < output.lost_lines:
                 self._tell_lost(output, form)
+        if app_logs is not None:
+            told = app_logs.take(batch, lines[Form.JSON])
+            if told is not None:
+                self._write([told])
 
-    def _tell_lost(self, output: LineOutput, form: _Form) -> None:
+    def _tell_lost(self, output: LineOutput, form: Form) -> None:
         lost = output.lost_lines - output.told_lines
         record = Record(
             self.clock(), WARN, "log.lost", f"lost {lost} log lines that could not be written", {}
         )
-        if output.write(self._lines([record], form)):
+        if output.write(joined(self._lines([record], form))):
             output.told_lines += lost
 
     def _tell_dropped(self, *, at_once: bool) -> None:
@@ -356,9 +341,15 @@ class LogSink:
     def _obey(self, mark: _Mark) -> None:
         if self._file and mark.act is _Act.REOPEN:
             self._file.reopen()
-        elif self._file and mark.act is _Act.CLOSE:
-            self._file.close()
+        elif mark.act is _Act.CLOSE:
+            if self._file:
+                self._file.close()
+            if self._app_logs:
+                self._app_logs.close()
         mark.done.set()
+
+    def _lines(self, batch: list[Entry], form: Form) -> list[str]:
+        return format_lines(batch, form, self.clock)
 
     def _sleep(self) -> None:
         self._is_asleep = True
@@ -366,25 +357,6 @@ class LogSink:
             self._wake.wait()
         self._is_asleep = False
         self._wake.clear()
-
-    def _lines(self, batch: list[Entry], form: _Form) -> bytes:
-        format_record, format_access = _FORMATTERS[form]
-        lines = []
-        for entry in batch:
-            try:
-                if isinstance(entry, AccessEntry):
-                    lines.append(format_access(entry))
-                else:
-                    lines.append(format_record(entry))
-            except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
-                lines.append(self._malformed(entry, exc))
-        return ("\n".join(lines) + "\n").encode()
-
-    def _malformed(self, entry: Entry, exc: Exception) -> str:
-        fields = {"error": exc, "record": entry}
-        return format_json(
-            Record(self.clock(), ERROR, "log.malformed", "log record is malformed", fields)
-        )
 
 
 def _chars(record: Record) -> int:

@@ -97,6 +97,9 @@ def test_the_defaults() -> None:
         log_file=None,
         log_file_size_bytes=50 * MB,
         log_file_count=5,
+        app_log_size_bytes=50 << 20,
+        app_log_age_s=14 * 86400.0,
+        app_logs_size_bytes=1 << 30,
     )
 
 

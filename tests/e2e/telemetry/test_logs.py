@@ -160,8 +160,8 @@ def test_access_line_has_its_fields(runtime: Runtime) -> None:
     answer = fetch(runtime, "/app@1.2.0/some/path?secret=x", method="POST", body=b"1234")
     record = access_of(runtime, answer.headers["x-request-id"])
     assert list(record) == [
-        "time", "level", "event", "message", "request_id", "method", "path", "app", "version",
-        "worker", "status", "bytes", "ms", "client",
+        "time", "level", "event", "message", "request_id", "method", "host", "path", "app",
+        "version", "worker", "status", "bytes", "ms", "client",
     ]  # fmt: skip
     assert MOMENT.fullmatch(record["time"])
     assert 0 < record["ms"] < 60_000
@@ -339,3 +339,28 @@ def test_reader_that_does_not_read_stops_nobody(apps: Path, tmp_path: Path) -> N
                 assert read_until(sock, b"hello").startswith(b"HTTP/1.1 200")
         process.popen.terminate()
         assert process.popen.wait(STOP_S) == 0
+
+
+# ---- logs of apps
+
+
+def test_files_of_apps(apps: Path, tmp_path: Path) -> None:
+    """Each app has a file in the state folder that is held; a second runtime writes none."""
+    state = tmp_path / "state"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
+    with running(apps, env=env) as first, running(apps, env=env) as second:
+        fetch(first, "/app/print")
+        fetch(first, "/other/")
+        fetch(second, "/other/print")
+        second.wait_for_line("to stdout ", app="other")
+        first.wait_for_record("request.access", app="other")
+    files = {path.name: path.read_text() for path in (state / "logs").iterdir()}
+    assert set(files) == {"+runtime.log", "app.log", "other.log"}
+    records = {
+        name: [json.loads(line) for line in text.splitlines()] for name, text in files.items()
+    }
+    assert {record["app"] for record in records["app.log"]} == {"app"}
+    assert "to stdout " in [record["message"] for record in records["app.log"]]
+    # What the second has printed is in its memory alone, as the first holds the folder.
+    assert "to stdout " not in [record["message"] for record in records["other.log"]]
+    assert "runtime.stopped" in [record["event"] for record in records["+runtime.log"]]

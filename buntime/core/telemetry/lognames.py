@@ -1,0 +1,65 @@
+"""The names of apps' log files: `"@acme/shop"` <-> `"@acme+shop.log"`.
+
+Whatever an app is called, its file lies in the folder, is no hidden one, and is no other app's:
+what is no plain character is written like `%2F`, and a name that is too long for a file ends in a
+hash.
+"""
+
+import re
+from hashlib import sha256
+from urllib.parse import quote, unquote
+
+from buntime.core.telemetry.applines import RUNTIME
+
+_SUFFIX = ".log"
+_RUNTIME = "+runtime"
+_SAFE = "@~"  # beside letters, digits, "_", "." and "-"
+# A file's name has 255 bytes at most, with the number behind the suffix.
+_LONGEST = 200
+_KEPT = 100
+_HASH_DIGITS = 32
+_CUT = "++"  # a "+" of a name is written otherwise
+_FILE = re.compile(r"(?P<name>[^/]+)\.log(?:\.(?P<number>[1-9][0-9]?))?")
+
+
+def file_of(app: str) -> str:
+    """The file that an app's log goes to."""
+    return _stem_of(app) + _SUFFIX
+
+
+def parse_file(file: str) -> tuple[str | None, int] | None:
+    """`"shop.log.2"` -> ("shop", 2), `"shop.log"` -> ("shop", 0); None for any other file.
+
+    The app is None where its name was too long, and stands in the lines alone.
+    """
+    match = _FILE.fullmatch(file)
+    if match is None:
+        return None
+    stem, number = match["name"], int(match["number"] or 0)
+    if stem == _RUNTIME:
+        return RUNTIME, number
+    if stem[_KEPT:-_HASH_DIGITS] == _CUT:
+        return None, number
+    scope, plus, name = stem.partition("+")
+    app = unquote(f"{scope}/{name}" if plus else stem, errors="surrogateescape")
+    return (app, number) if _stem_of(app) == stem else None
+
+
+def _stem_of(app: str) -> str:
+    if app == RUNTIME:
+        return _RUNTIME
+    scope, slash, name = app.partition("/")
+    if slash and scope[:1] == "@" and "/" not in name:
+        stem = f"{_quoted(scope)}+{_quoted(name)}"
+    else:
+        stem = _quoted(app)
+    if stem.startswith("."):
+        stem = "%2E" + stem[1:]
+    if len(stem) > _LONGEST:
+        digest = sha256(app.encode(errors="surrogateescape")).hexdigest()
+        stem = f"{stem[:_KEPT]}{_CUT}{digest[:_HASH_DIGITS]}"
+    return stem
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_SAFE, errors="surrogateescape")

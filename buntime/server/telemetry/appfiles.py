@@ -1,0 +1,219 @@
+"""The log files of apps, `STATE/logs/APP.log`, and what must go of them.
+
+All is done by the log's writer thread. Of each app there are PIECES files: the one that is written
+and older ones. A file is put aside when it is full, and when its first line has a PIECES-th of the
+age that is allowed; an older one goes when its last line has the rest of it. So no line gets older
+than allowed, but for the time between two sweeps. Where all files together are too large, those go
+that were written to longest ago, whose app it ever is.
+
+OPEN_MAX files are open at a time; of more, those written to longest ago are closed, and opened
+again when a line comes.
+"""
+
+import contextlib
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from buntime.core.telemetry.applines import HEAD_BYTES, seq_of, time_of
+from buntime.core.telemetry.lognames import file_of, parse_file
+from buntime.server.telemetry.logfile import RotatingFile
+
+PIECES = 5
+OPEN_MAX = 64
+FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_TAIL_BYTES = 256 * 1024  # more than the longest line
+
+
+class Keeping(NamedTuple):
+    """How much of the apps' logs is kept in files: bytes of one app and of all, seconds."""
+
+    size_bytes: int = 50 * 1024 * 1024
+    age_s: float = 14 * 86400.0
+    total_bytes: int = 1024 * 1024 * 1024
+
+
+class _Found(NamedTuple):
+    """A file in the folder."""
+
+    written_s: float
+    size_bytes: int
+    file: str
+    app: str | None  # where its name is not too long
+    number: int
+    inode: int
+
+
+class _AppFile(RotatingFile):
+    """The file of one app; what it cannot do is told by `on_trouble`."""
+
+    def __init__(self, path: str, size_bytes: int, on_trouble: Callable[[OSError], None]) -> None:
+        super().__init__(path, size_bytes=size_bytes, count=PIECES - 1)
+        self._on_trouble = on_trouble
+
+    def put_aside(self) -> None:
+        """Go on in a new file; the next write may do so where this one cannot."""
+        if self._is_torn:  # its end belongs into this file
+            return
+        try:
+            self._rotate()
+        except OSError as exc:
+            self._on_trouble(exc)
+
+    def _complain(self, verb: str, exc: OSError) -> None:
+        self._on_trouble(exc)
+
+    def _open(self) -> int:
+        # Whoever may write here is the runtime; what is no file of its is not to be waited for.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(self.name, flags, _FILE_MODE)
+        try:
+            state = os.fstat(fd)
+            if not stat.S_ISREG(state.st_mode):
+                raise OSError(0, "not a file")
+            if state.st_size and os.pread(fd, 1, state.st_size - 1) != b"\n":
+                os.write(fd, b"\n")  # a line was torn as the runtime or the machine died
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self._size_bytes = state.st_size
+        return fd
+
+
+class AppFiles:
+    """The folder. Makes it; raises OSError where that cannot be."""
+
+    def __init__(self, folder: str, keeping: Keeping, *, open_max: int = OPEN_MAX) -> None:
+        self.folder = folder
+        self.lost_lines = 0
+        self.trouble: OSError | None = None  # the last
+        self._keeping = keeping
+        self._open_max = open_max
+        self._files: OrderedDict[str, _AppFile] = OrderedDict()  # last written to at the end
+        self._begun: dict[int, float] = {}  # inode -> time of the first line, of files in use
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, FOLDER_MODE)
+        os.listdir(folder)  # is it a folder?
+
+    def __repr__(self) -> str:
+        return f"AppFiles({self.folder}, {len(self._files)} open, {self.lost_lines} lost)"
+
+    def write(self, app: str, lines: bytes) -> bool:
+        """Append lines, each with its newline; False where some were lost."""
+        file = self._file_of(app)
+        before = file.lost_lines
+        is_written = file.write(lines)
+        self.lost_lines += file.lost_lines - before
+        return is_written
+
+    def close(self) -> None:
+        """Close all; a later write opens what it needs."""
+        for app in list(self._files):
+            self._close(app)
+
+    def newest_seq(self) -> int:
+        """The largest number of a line, as far as the file written to last tells it."""
+        found = max(self._list(), default=None)
+        if found is None:
+            return 0
+        with contextlib.suppress(OSError):
+            data = _read(os.path.join(self.folder, found.file), _TAIL_BYTES, found.size_bytes)
+            return max(map(seq_of, data.split(b"\n")), default=0)
+        return 0
+
+    def sweep(self, now: float) -> None:
+        """Put aside and remove what must go; `now` is in seconds since the epoch."""
+        piece_s = self._keeping.age_s / PIECES
+        found = []
+        for each in self._list():
+            if each.written_s < now - self._keeping.age_s + piece_s:
+                self._remove(each)
+            else:
+                found.append(each)
+        found.sort()
+        total = sum(each.size_bytes for each in found)
+        gone = 0
+        while total > self._keeping.total_bytes:
+            self._remove(found[gone])
+            total -= found[gone].size_bytes
+            gone += 1
+        in_use = [each for each in found[gone:] if each.number == 0 and each.size_bytes]
+        known, self._begun = self._begun, {}
+        for each in in_use:
+            begun = known.get(each.inode) or self._first_time(each)
+            if begun < now - piece_s and each.app is not None:
+                self._file_of(each.app).put_aside()
+            else:
+                self._begun[each.inode] = begun
+
+    def _file_of(self, app: str) -> _AppFile:
+        file = self._files.get(app)
+        if file is not None:
+            self._files.move_to_end(app)
+            return file
+        while len(self._files) >= self._open_max:
+            self._close(next(iter(self._files)))
+        path = os.path.join(self.folder, file_of(app))
+        file = _AppFile(path, max(self._keeping.size_bytes // PIECES, 1), self._on_trouble)
+        self._files[app] = file
+        return file
+
+    def _close(self, app: str) -> None:
+        file = self._files.pop(app)
+        before = file.lost_lines
+        file.close()
+        self.lost_lines += file.lost_lines - before
+
+    def _on_trouble(self, exc: OSError) -> None:
+        self.trouble = exc
+
+    def _list(self) -> list[_Found]:
+        found = []
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                parsed = parse_file(entry.name)
+                if parsed is None:
+                    continue
+                with contextlib.suppress(OSError):
+                    state = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(state.st_mode):
+                        found.append(
+                            _Found(
+                                state.st_mtime,
+                                state.st_size,
+                                entry.name,
+                                *parsed,
+                                state.st_ino,
+                            )
+                        )
+        return found
+
+    def _remove(self, found: _Found) -> None:
+        if found.number == 0:
+            for app in [found.app] if found.app is not None else list(self._files):
+                if app in self._files:
+                    self._close(app)
+        with contextlib.suppress(OSError):  # somebody else has, or the next sweep tries again
+            os.unlink(os.path.join(self.folder, found.file))
+
+    def _first_time(self, found: _Found) -> float:
+        """When its first line was written; that of the last one where it cannot be read."""
+        try:
+            head = _read(os.path.join(self.folder, found.file), HEAD_BYTES, HEAD_BYTES)
+            return datetime.fromisoformat(time_of(head).decode("ascii")).timestamp()
+        except (OSError, ValueError):
+            return found.written_s
+
+
+def _read(path: str, size_bytes: int, end: int) -> bytes:
+    """So many bytes of a file before `end`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return os.pread(fd, size_bytes, max(end - size_bytes, 0))
+    finally:
+        os.close(fd)

@@ -1,0 +1,165 @@
+"""The log of each app: its last lines in memory, and files where there is a state folder for them.
+
+    the log's writer thread ── take ──> files ──> rings ──> those who follow
+
+An app's lines are what it prints, the access lines of its requests, and what the runtime tells of
+it. The writer thread does all of it, batch by batch; a request pays nothing. What is in no ring any
+more has been in a file before, so who reads the ring first, then the files up to the ring's oldest
+line, then that ring, misses nothing.
+
+A disk that is full or gone loses lines of files alone. That is said once, and once more when all is
+well again, with the number of lines.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from buntime.core.telemetry.applines import app_of, name_of, numbered
+from buntime.core.telemetry.records import AccessEntry, Level, Record
+from buntime.core.telemetry.rings import ALL_BYTES, Rings
+from buntime.server.telemetry.appfiles import AppFiles, Keeping
+
+FOLDER = "logs"
+_SWEEP_S = 600.0
+# A folder that could not be had is tried again, and told of again, this much later.
+_RETRY_S = 60.0
+
+_, _, WARN, _ = Level
+
+Entry = Record | AccessEntry
+
+
+class Follower(Protocol):
+    """Who gets new lines as they come; on the writer thread."""
+
+    def put(self, app: str, lines: Sequence[bytes]) -> None: ...
+
+    def wake(self) -> None:
+        """All apps' lines of this batch were put."""
+
+
+class AppLogs:
+    """All apps' logs. What is not said to be of the writer thread can be called on any."""
+
+    def __init__(
+        self,
+        keeping: Keeping,
+        *,
+        clock: Callable[[], float],
+        memory_bytes: int = ALL_BYTES,
+    ) -> None:
+        self.clock = clock
+        # Guards the rings, `last_seq` and the followers. The loop's thread never takes it.
+        self.lock = threading.Lock()
+        self.rings = Rings(memory_bytes)
+        self.last_seq = int(clock() * 1e6)  # of the newest line that is in the rings
+        self.followers: list[Follower] = []
+        self.folder: str | None = None  # with the files, once they can be written
+
+        # of the writer thread
+        self._keeping = keeping
+        self._wanted: str | None = None
+        self._files: AppFiles | None = None
+        self._look_at = 0.0  # `keep_in` sets it too
+        self._failing: set[str] = set()  # apps whose last lines could not be written
+        self._lost_told = 0
+
+    def __repr__(self) -> str:
+        return f"AppLogs({self.rings!r}, {self._files!r})"
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines that did not get into a file."""
+        return self._files.lost_lines if self._files else 0
+
+    def keep_in(self, state_dir: str) -> None:
+        """Write files too from the next line on: this runtime holds the state folder."""
+        self._wanted = os.path.join(state_dir, FOLDER)
+        self._look_at = 0.0
+
+    # --- on the writer thread ---
+
+    def take(self, batch: Sequence[Entry], lines: Sequence[str]) -> Record | None:
+        """Keep a batch, `lines` being its records as JSON; may give a record of how that went."""
+        groups: dict[str, list[bytes]] = {}
+        lasts: dict[str, int] = {}
+        told = self._look()
+        seq = self.last_seq
+        for entry, line in zip(batch, lines, strict=True):
+            seq += 1
+            if isinstance(entry, AccessEntry):
+                app = name_of(entry.app) if entry.app else ""
+            else:
+                app = app_of(entry.fields)
+            group = groups.get(app)
+            if group is None:
+                groups[app] = [numbered(line, seq)]
+            else:
+                group.append(numbered(line, seq))
+            lasts[app] = seq
+        if self._files is not None:
+            told = self._write(self._files, groups) or told
+        with self.lock:
+            for app, group in groups.items():
+                self.rings.add(app, group, lasts[app])
+            self.last_seq = seq
+            followers = tuple(self.followers)
+            for follower in followers:
+                for app, group in groups.items():
+                    follower.put(app, group)
+        for follower in followers:
+            follower.wake()
+        return told
+
+    def close(self) -> None:
+        """The last line has come."""
+        if self._files is not None:
+            self._files.close()
+
+    def _write(self, files: AppFiles, groups: dict[str, list[bytes]]) -> Record | None:
+        failing, was_failing = self._failing, bool(self._failing)
+        for app, group in groups.items():
+            if not files.write(app, b"".join(group)):
+                failing.add(app)
+            elif app in failing:  # then those that have no lines now could be written too
+                failing.clear()
+        if failing and not was_failing:
+            return self._failed(files.folder, files.trouble)
+        if was_failing and not failing:
+            lost, self._lost_told = files.lost_lines - self._lost_told, files.lost_lines
+            text = "files of apps' logs can be written again"
+            fields = {"folder": files.folder, "lost": lost}
+            return Record(self.clock(), WARN, "log.files_recovered", text, fields)
+        return None
+
+    def _look(self) -> Record | None:
+        """Now and then: open the folder, and see what must go of it."""
+        now = self.clock()
+        if now < self._look_at:
+            return None
+        self._look_at = now + _SWEEP_S
+        told = None
+        if self._files is None and self._wanted is not None:
+            told = self._open(self._wanted)
+        if self._files is not None:
+            self._files.sweep(now)
+        with self.lock:
+            self.rings.drop_before(int((now - self._keeping.age_s) * 1e6))
+        return told
+
+    def _open(self, folder: str) -> Record | None:
+        try:
+            self._files = files = AppFiles(folder, self._keeping)
+        except OSError as exc:
+            self._look_at = self.clock() + _RETRY_S
+            return self._failed(folder, exc)
+        self.last_seq = max(self.last_seq, files.newest_seq())  # where the clock was put back
+        self.folder = folder
+        return None
+
+    def _failed(self, folder: str, exc: OSError | None) -> Record:
+        text = "apps' logs cannot be written to files: their last lines are in memory alone"
+        fields = {"folder": folder, "error": exc.strerror if exc else None}
+        return Record(self.clock(), WARN, "log.files_failed", text, fields)

@@ -1,0 +1,67 @@
+"""The forms in which a batch of the log is written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import partial
+
+from buntime.core.telemetry.records import (
+    AccessEntry,
+    Level,
+    Record,
+    format_access_journal,
+    format_access_json,
+    format_access_pretty,
+    format_journal,
+    format_json,
+    format_pretty,
+)
+
+*_, ERROR = Level
+
+Entry = Record | AccessEntry
+
+
+class Form(Enum):
+    JSON = "json"
+    PRETTY = "pretty"
+    COLOURED = "coloured"
+    JOURNAL = "journal"
+
+
+_FORMATTERS: Mapping[Form, tuple[Callable[[Record], str], Callable[[AccessEntry], str]]] = {
+    Form.JSON: (format_json, format_access_json),
+    Form.PRETTY: (
+        partial(format_pretty, colour=False),
+        partial(format_access_pretty, colour=False),
+    ),
+    Form.COLOURED: (
+        partial(format_pretty, colour=True),
+        partial(format_access_pretty, colour=True),
+    ),
+    Form.JOURNAL: (format_journal, format_access_journal),
+}
+
+
+def format_lines(batch: Sequence[Entry], form: Form, clock: Callable[[], float]) -> list[str]:
+    """Each record without its last newline; `clock` is asked where one is malformed."""
+    format_record, format_access = _FORMATTERS[form]
+    lines = []
+    for entry in batch:
+        try:
+            if isinstance(entry, AccessEntry):
+                lines.append(format_access(entry))
+            else:
+                lines.append(format_record(entry))
+        except Exception as exc:  # noqa: BLE001  # one wrong record must not end the thread
+            lines.append(_malformed(entry, exc, clock()))
+    return lines
+
+
+def joined(lines: Sequence[str]) -> bytes:
+    """As they are written."""
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _malformed(entry: Entry, exc: Exception, now: float) -> str:
+    fields = {"error": exc, "record": entry}
+    return format_json(Record(now, ERROR, "log.malformed", "log record is malformed", fields))
