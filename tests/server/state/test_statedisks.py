@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from buntime.core.errors import StateFault
+from buntime.server.bundle import cachefolder
 from buntime.server.state import statedb, statefile
 from buntime.server.state.filesystem import is_within, kind_of, remote_kind
 from buntime.server.state.statefile import StateDamage, StateTrouble, open_file
@@ -143,8 +144,9 @@ def as_nobody() -> Iterator[Path]:
 
 
 @needs_root
-def test_rights() -> None:
+def test_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file or a folder that the runtime's user may not write is said by its path."""
+    monkeypatch.setattr(cachefolder, "_TRUSTED_UIDS", frozenset((0, NOBODY)))
     with as_nobody() as folder:
         subject = Subject(folder)
         subject.db.start()
