@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "logout": "forget them",
     "list": "list the apps of a runtime",
     "recycle": "replace the workers of an app by fresh ones",
+    "secrets": "give an app a secret, tell which it has, or take one from it",
 }
 # Those that were there when a word that is no command was a folder already. Of the others, a folder
 # of that name may have been what somebody serves.

@@ -18,6 +18,7 @@ from buntime.commands.plugins import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.core.apps.app import Fault
+from buntime.core.apps.grants import holder_of
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.errors import ConfigError, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
@@ -39,6 +40,8 @@ from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.groups import find_place
 from buntime.server.sandbox.probe import find_kernel
+from buntime.server.state.secretfiles import not_set
+from buntime.server.state.secretstore import Secrets, read_secrets
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -237,9 +240,17 @@ def _apps(settings: Settings) -> Findings:
     found = find_apps(settings, warn)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
     yield from warnings
+    try:
+        secrets = read_secrets(settings)
+    except UsageError as exc:
+        yield Finding("secrets", str(exc), "warning")
+        secrets = Secrets()
     for app in found:
         if isinstance(app, Fault):
             yield Finding("apps", f"{app.key}: {app.error}", "warning")
+        elif missing := secrets.missing(app):
+            text = not_set(holder_of(app.name, app.version), missing)
+            yield Finding("secrets", f"{app.key}: {text}", "warning")
 
 
 def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Finding]]:

@@ -51,6 +51,7 @@ class Target:
     path: str = ""  # in front of the runtime's own paths, "/hosting"
     socket: str = ""
     key: str = field(default="", repr=False)
+    is_local: bool = False  # found by a state folder
 
 
 def find_target(command: Command, mode: Mode, environ: Mapping[str, str]) -> Target:
@@ -139,12 +140,12 @@ def _local(settings: Settings) -> Target:
     """The runtime of a state folder."""
     path, name = os.path.join(settings.state_dir, SOCKET), f"the runtime of {settings.state_dir}"
     if os.path.exists(path):
-        return Target(name=name, socket=path)
+        return Target(name=name, socket=path, is_local=True)
     # Before a runtime has the socket: in development, by the key that it has put into a file.
     endpoint, key = settings.endpoints[0], _read_key(os.path.join(settings.state_dir, LOCAL_KEY))
     if isinstance(endpoint, TcpEndpoint) and endpoint.port and key:
         host = _ANYWHERE.get(endpoint.host, endpoint.host)
-        return Target(name=name, host=host, port=endpoint.port, key=key)
+        return Target(name=name, host=host, port=endpoint.port, key=key, is_local=True)
     raise CommandError(
         "unreachable",
         f"no runtime of this machine has the state folder {settings.state_dir}: start one "

@@ -28,6 +28,7 @@ from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.pages import api_of
 from buntime.server.admin.plugins import PluginPages
+from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.sweep import Sweep
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
@@ -251,6 +252,7 @@ class Runtime:
             WorkerPages(self._pool, self._catalog),
             Metrics(self._service, self._pool.report, plugins.metrics),
             PluginPages(plugins, live),
+            SecretPages(self._secrets, self._catalog, plugins),
         )
         return Pipeline(
             live,

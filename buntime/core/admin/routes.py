@@ -7,6 +7,7 @@ both. Each concern has a tuple of its own: here, or in a module beside this one.
 
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
+from buntime.core.admin.secretroutes import SECRETS
 
 _TOLD = (Answer(200, "What there is.", OBJECT),)
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": TEXT}}
@@ -160,4 +161,4 @@ PLUGINS = (
     _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
 )
 
-ROUTES = RouteTable((*OWN, *WORKERS, *PLUGINS))
+ROUTES = RouteTable((*OWN, *WORKERS, *PLUGINS, *SECRETS))

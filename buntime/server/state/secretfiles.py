@@ -18,6 +18,7 @@ import os
 import secrets as randomness
 import stat
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from buntime.core.apps.grants import (
@@ -113,6 +114,14 @@ class SecretFiles:
         with contextlib.suppress(OSError):  # there are others
             os.rmdir(folder)
         return True
+
+
+def told_of(name: str, stored: Stored) -> dict[str, object]:
+    """What operators are told of it: not its value."""
+    fault = {"fault": stored.fault} if stored.fault else {}
+    at = datetime.fromtimestamp(stored.set_s, UTC) if stored.set_s else None
+    told = at.isoformat(timespec="seconds") if at else None
+    return {"name": name, "origin": stored.origin, "setAt": told, **fault}
 
 
 def not_set(holder: str, missing: Mapping[str, str]) -> str:

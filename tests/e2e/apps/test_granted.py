@@ -62,13 +62,12 @@ def fetch(request):
 """
 WATCHES = """
 from buntime import secret
-from buntime.plugin import proceed
+from buntime.plugin import plugin
 SECRET = secret("KEY")
 def on_request(request):
-    print(repr(request), vars(request) if hasattr(request, "__dict__") else "")
-    return proceed()
+    plugin.log.info(f"asked {dir(request)} {request.headers}")
 def on_worker_spawn(event):
-    print(event)
+    plugin.log.info(f"spawned {event}")
 """
 
 
@@ -200,12 +199,78 @@ def test_a_change_loads_the_app_anew(place: Place) -> None:
     wait_until(lambda: answers("another"))
 
 
+def put(place: Place, path: str, value: object, method: str = "PUT") -> Answer:
+    body = None if method == "DELETE" else json.dumps({"value": value}).encode()
+    return fetch(place.runtime, f"/api/{path}", method=method, body=body)
+
+
+def test_the_api(place: Place) -> None:
+    """Sets, lists and removes, without a value in any answer; an app gets what was set."""
+    set_to = put(place, "apps/@acme/api/secrets/KEY", SHOWN)
+    assert (set_to.status, set_to.json()) == (
+        200,
+        {
+            "holder": "@acme/api",
+            "name": "KEY",
+            "replaced": False,
+            "isKnown": False,
+            "isUsed": False,
+        },
+    )
+    source = 'from buntime import Response, secret\ndef fetch(_): return Response(secret("KEY"))\n'
+    write_app(place.root / "apps/@acme/api", {"app.py": source}, ttl=600, secrets=["KEY", "MORE"])
+    path = "apps/@acme/api/secrets"
+    wait_until(lambda: fetch(place.runtime, f"/api/{path}").json()["missing"] == ["MORE"])
+    again = put(place, f"{path}/MORE", PREVIOUS).json()
+    assert (again["isKnown"], again["isUsed"]) == (True, True)
+    wait_until(lambda: fetch(place.runtime, "/@acme/api/").body == SHOWN.encode())
+    assert put(place, f"{path}/KEY?dryRun=1", "other").json()["replaced"]
+    assert put(place, f"{path}/KEY", "other").json()["replaced"]
+    wait_until(lambda: fetch(place.runtime, "/@acme/api/").body == b"other")
+    told = fetch(place.runtime, f"/api/{path}").json()
+    assert [(each["name"], each["origin"], each["isUsed"]) for each in told["secrets"]] == [
+        ("KEY", "state", True),
+        ("MORE", "state", True),
+    ]
+    assert put(place, f"{path}/MORE", None, "DELETE").status == 200
+    assert put(place, f"{path}/MORE", None, "DELETE").error["code"] == "secret_not_found"
+    assert put(place, f"{path}/KEY?preview=1", "theirs").json()["holder"] == "@acme/api@preview"
+    assert b"buntime secrets set @acme/api MORE" in fetch(place.runtime, "/@acme/api/").body
+    told = put(place, "plugins/watch/secrets/OTHER", "x").json()
+    assert (told["holder"], told["isKnown"], told["isUsed"]) == ("plugin:watch", True, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("apps/shop/secrets/LD_PRELOAD", "hunter2", "bad_name"),
+        ("apps/shop/secrets/lower", "hunter2", "bad_name"),
+        ("apps/shop/secrets/KEY", {"hunter2": 1}, "bad_value"),
+        ("apps/shop/secrets/KEY", "hunter2\0", "bad_value"),
+        ("apps/shop/secrets/KEY", "hunter2" * 10_000, "bad_value"),
+        ("apps/shop/secrets/KEY", "hunter2" * 100_000, "body_too_large"),
+        ("apps/..%2fshop/secrets/KEY", "hunter2", "app_not_found"),
+        ("apps/mounted/secrets/KEY", "hunter2", "secret_mounted"),
+    ],
+)
+def test_what_the_api_refuses(place: Place, path: str, value: object, code: str) -> None:
+    """Bad names and values, and those that are kept elsewhere; the error tells no value."""
+    (place.root / "mounted/mounted.KEY").write_text("theirs")
+    if code == "secret_mounted":
+        place.runtime.process.send_signal(signal.SIGHUP)
+        place.runtime.wait_for_record("secret.changed", holder="mounted")
+    answer = put(place, path, value)
+    assert answer.error["code"] == code
+    assert b"hunter2" not in answer.body
+
+
 def test_nothing_tells_a_value(place: Place) -> None:
     """No log, no error page, no API answer, no metric; nor `buntime config show`."""
     told: list[Answer] = [
         fetch(place.runtime, path)
         for path in (
-            "/api/workers", "/api/plugins", "/metrics", "/broken/", "/lacks/", "/nowhere/",
+            "/api/workers", "/api/plugins", "/api/apps/shop/secrets", "/metrics", "/broken/",
+            "/lacks/", "/nowhere/",
         )
     ]  # fmt: skip
     assert [each.status for each in told[:3]] == [200] * 3
@@ -215,7 +280,7 @@ def test_nothing_tells_a_value(place: Place) -> None:
     for value in (SHOWN, HIDDEN, PREVIOUS):
         assert value not in everything
     shown = subprocess.run(
-        [sys.executable, str(ROOT / "buntime.py"), "config", "show", str(place.root / "apps")],
+        [sys.executable, str(ROOT / "buntime.py"), "config", "show", "--json"],
         env={"RUNTIME_STATE_DIR": str(place.root / "state"), "PATH": os.environ["PATH"]},
         capture_output=True,
         check=True,
@@ -233,6 +298,37 @@ result = [ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), list(resource.getrlimit(resour
           subprocess.check_output([sys.executable, "-c", dumpable], text=True)]
 """
     assert place.run(code) == [0, [0, 0], "1\n"]
+
+
+PICKY = """
+from buntime import Response, secret
+VALUE = secret("KEY")
+if VALUE == "wrong":
+    raise RuntimeError("the database refuses")
+def fetch(request): return Response(VALUE)
+"""
+
+
+def test_what_serves_serves_on(tmp_path: Path) -> None:
+    """In production a value that an app cannot load with, or one that is gone, stops nothing; the
+    next right one takes over, though nobody asks for the app meanwhile."""
+    write_app(tmp_path / "apps/shop", {"app.py": PICKY}, ttl=600, secrets=["KEY"])
+    (tmp_path / "mounted").mkdir()
+    file = tmp_path / "mounted/shop.KEY"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_SECRETS_DIR": str(tmp_path / "mounted")}
+    file.write_text("right")
+    with running(tmp_path / "apps", env=env) as runtime:
+        assert fetch(runtime, "/shop/").body == b"right"
+        for value in ("wrong", None):
+            file.unlink() if value is None else file.write_text(value)
+            runtime.process.send_signal(signal.SIGHUP)
+            record = runtime.wait_for_new("app.change_boot_failed")
+            assert record["app"] == "shop"
+            assert fetch(runtime, "/shop/").body == b"right"
+        file.write_text("better")
+        runtime.process.send_signal(signal.SIGHUP)
+        runtime.wait_for_new("app.changed")
+        assert fetch(runtime, "/shop/").body == b"better"
 
 
 DUMPS = """

@@ -25,6 +25,7 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.pages import api_of
 from buntime.server.admin.plugins import PluginPages
+from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.found import Found
@@ -133,6 +134,7 @@ class Fixture:
         self.local = SimpleNamespace(value=None)
         local: Any = self.local
         self.plugins = FakePlugins()
+        self.secrets: Any = SimpleNamespace(found={})
         pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
         self.api = api_of(
             self.live,
@@ -141,6 +143,7 @@ class Fixture:
             WorkerPages(pool, catalog),
             FakeMetrics(),
             pages,
+            SecretPages(self.secrets, catalog, cast(Any, self.plugins)),
         )
 
     def ask(self, path: str, method: str = "GET", query: str = "", **more: Any) -> FakeExchange:

@@ -1,0 +1,85 @@
+"""Secrets of apps and plugins in the operators' API: names, where from and when, never a value."""
+
+from buntime.core.admin.route import FLAG, NAME, TEXT, Answer, Body, Method, Param, Route, Schema
+
+_SECRET: Schema = {
+    "type": "object",
+    "required": ["name", "origin", "setAt"],
+    "properties": {
+        "name": NAME,
+        "origin": {"type": "string", "enum": ["state", "RUNTIME_SECRETS_DIR"]},
+        "setAt": {"type": ["string", "null"]},  # as RFC 3339
+        "fault": TEXT,  # why an app cannot get it
+        "isUsed": FLAG,  # whether a manifest names it
+    },
+}
+_LISTED = Answer(
+    200,
+    "Which there are, and which an app asks for and does not have.",
+    {
+        "type": "object",
+        "required": ["holder", "secrets", "missing"],
+        "properties": {
+            "holder": NAME,
+            "secrets": {"type": "array", "items": _SECRET},
+            "missing": {"type": "array", "items": NAME},
+        },
+    },
+)
+_DONE: Schema = {
+    "type": "object",
+    "required": ["holder", "name"],
+    "properties": {
+        "holder": NAME,
+        "name": NAME,
+        "replaced": FLAG,
+        "isKnown": {**FLAG, "description": "Is there such an app yet?"},
+        "isUsed": {**FLAG, "description": "Does a manifest of it name this secret?"},
+    },
+}
+_VALUE = Body(
+    {
+        "type": "object",
+        "required": ["value"],
+        # No type: what is wrong with it must not be told with what it is.
+        "properties": {"value": {}},
+        "additionalProperties": False,
+    }
+)
+_PREVIEW = Param(
+    "preview", {"type": "boolean", "default": False}, "Those of the app's previews instead."
+)
+
+
+def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
+    """Of apps or of plugins; a plugin's are for who may do this at the runtime as a whole."""
+    query = (_PREVIEW,) if kind == "apps" else ()
+    path = f"/api/{kind}/{{{place}}}/secrets"
+    listed = Route(
+        method="GET",
+        path=path,
+        verb=reads,
+        name=f"{kind}.secrets",
+        summary="The names of secrets, where each is from, and which are missing.",
+        query=query,
+        answers=(_LISTED,),
+    )
+    return (listed, *(_write(kind, path, query, method) for method in ("PUT", "DELETE")))
+
+
+def _write(kind: str, path: str, query: tuple[Param, ...], method: Method) -> Route:
+    sets = method == "PUT"
+    return Route(
+        method=method,
+        path=f"{path}/{{name}}",
+        verb="secrets:write",
+        name=f"{kind}.secrets.{'set' if sets else 'remove'}",
+        summary="Keep a value, and load anew who has it." if sets else "Keep it no more.",
+        query=query,
+        body=_VALUE if sets else None,
+        answers=(Answer(200, "Done.", _DONE),),
+        faults=(409, 503) if sets else (404, 409, 503),
+    )
+
+
+SECRETS = (*_routes("apps", "app", "apps:read"), *_routes("plugins", "plugin", "plugins:read"))

@@ -1,0 +1,137 @@
+"""What operators see of secrets, and do to them. No value leaves this process but to its app."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from buntime.core.apps.app import App
+from buntime.core.apps.grants import (
+    PREVIEW,
+    VALUE_MAX_BYTES,
+    holder_of,
+    parse_name,
+    parse_value,
+)
+from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.plugins.plan import owner_of
+from buntime.core.values.units import BadValue
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.apps.catalog import Catalog
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.state.secretfiles import told_of
+from buntime.server.state.secretstore import SecretStore
+
+# JSON may make six bytes of one.
+_BODY_MAX_BYTES = 6 * VALUE_MAX_BYTES + 1024
+
+
+class SecretPages:
+    """Answers these pages."""
+
+    def __init__(self, secrets: SecretStore, catalog: Catalog, plugins: Plugins) -> None:
+        self._secrets = secrets
+        self._catalog = catalog
+        self._plugins = plugins
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        acts = {"secrets": self._list, "secrets.set": self._set, "secrets.remove": self._remove}
+        return {f"{kind}.{name}": act for kind in ("apps", "plugins") for name, act in acts.items()}
+
+    def _list(self, call: Call) -> None:
+        holder = _holder(call)
+        used = self._used(call, holder)
+        there = self._secrets.found.get(holder, {})
+        call.answer(
+            {
+                "holder": holder,
+                "secrets": [
+                    {**told_of(name, stored), "isUsed": name in (used or ())}
+                    for name, stored in sorted(there.items())
+                ],
+                "missing": sorted((used or set()) - there.keys()),
+            }
+        )
+
+    def _set(self, call: Call) -> None:
+        name = _name(call)
+        call.json(lambda value: self._set_to(call, name, _value(value)), _BODY_MAX_BYTES)
+
+    def _set_to(self, call: Call, name: str, value: str) -> None:
+        holder = _holder(call)
+        if call.is_dry_run:
+            self._secrets.check_changeable(holder, name)
+            was_there = name in self._secrets.found.get(holder, {})
+            call.answer(self._done(call, holder, name, replaced=was_there))
+            return
+        self._secrets.set(
+            holder,
+            name,
+            value,
+            lambda told: call.guard(
+                lambda: call.answer(self._done(call, holder, name, replaced=_checked(told)))
+            ),
+        )
+
+    def _remove(self, call: Call) -> None:
+        holder, name = _holder(call), _name(call)
+        self._secrets.check_changeable(holder, name)
+        if name not in self._secrets.found.get(holder, {}):
+            raise ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
+
+        def done(told: bool | ServerFault) -> None:
+            _checked(told)
+            call.answer(self._done(call, holder, name))
+
+        if call.is_dry_run:
+            done(True)
+        else:
+            self._secrets.remove(holder, name, lambda told: call.guard(lambda: done(told)))
+
+    def _done(self, call: Call, holder: str, name: str, **more: object) -> dict[str, object]:
+        used = self._used(call, holder)
+        known = {"isKnown": used is not None, "isUsed": name in (used or ())}
+        return {"holder": holder, "name": name, **more, **known}
+
+    def _used(self, call: Call, holder: str) -> set[str] | None:
+        """The secrets that manifests of the holder name; None where there is none."""
+        if "plugin" in call.values:
+            found = self._plugins.roster.found.get(call.values["plugin"])
+            if found is None:
+                return None
+            return {*found.manifest.app.secrets} if found.manifest is not None else set()
+        apps = [
+            app for app in self._catalog.all(call.now) if holder_of(app.name, app.version) == holder
+        ]
+        named = [app.manifest.secrets for app in apps if isinstance(app, App)]
+        return {name for each in named for name in each} if apps else None
+
+
+def _holder(call: Call) -> str:
+    if "plugin" in call.values:
+        return owner_of(call.values["plugin"])
+    return call.values["app"] + (PREVIEW if call.query["preview"] else "")
+
+
+def _name(call: Call) -> str:
+    try:
+        return parse_name(call.values["name"])
+    except BadValue as exc:
+        raise ClientFault(400, "bad_name", str(exc)) from None
+
+
+def _value(told: dict[str, Any]) -> str:
+    """Without a word of it in what is wrong with it. Raises ClientFault."""
+    value = told["value"]
+    if not isinstance(value, str):
+        raise ClientFault(400, "bad_value", "the value is not a text")
+    try:
+        return parse_value(value.encode("utf-8"))
+    except BadValue as exc:
+        raise ClientFault(400, "bad_value", str(exc)) from None
+
+
+def _checked(told: bool | ServerFault) -> bool:
+    if isinstance(told, ServerFault):
+        raise told
+    return told
