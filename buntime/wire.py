@@ -6,7 +6,7 @@ bytes follow the line. Both sides use this module; it does no I/O.
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
                      or what to do to itself, see core/sandbox/order.py) tells_busy tells_files
-                     [tells_framework] [uses] [plugin] [secrets]
+                     [tells_framework] [uses] [plugin] [secrets] [program]
     PREPARE    R->W  type, and what to do to itself before INIT, see the same
     UP         W->R  type
     READY      W->R  type kind concurrency is_async boot_ms [files] [framework]
@@ -60,6 +60,9 @@ worker has something in hand, and a last time when all has become quiet.
 
 Every REQUEST is ended by exactly one RESPONSE or BODY of the worker with `end` true, or by one
 CLOSE of it with `end` true, or by one ERROR that bears its id; also after a CANCEL.
+
+Programs. Where INIT has `program`, a list of words, the worker becomes that program by exec, and
+the channel ends.
 
 Plugins. INIT has `plugin` for the process of one: name, config (its options), runtime (version,
 api, environment), uses; for an app that calls services it has `uses`, their names. READY tells

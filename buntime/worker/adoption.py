@@ -28,7 +28,7 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
 
     Returns the names of the standard library that files of the app bear, with their folders.
     """
-    _take_environment(_environment(init))
+    take_environment(init)
     posix.chdir(init["dir"])
     shadows = _take_path(init, bundle)
     distrust_young_files()
@@ -41,6 +41,11 @@ def adopt(init: Message, bundle: str) -> Mapping[str, str]:
     return shadows
 
 
+def take_environment(init: Message) -> None:
+    """Have the variables of INIT, and the secrets that are among them, and no others."""
+    _take_variables(_environment(init))
+
+
 def _environment(init: Message) -> dict[str, str]:
     env: dict[str, str] = init["env"]
     if "secrets" not in init:
@@ -50,7 +55,7 @@ def _environment(init: Message) -> dict[str, str]:
     return {**env, **take_secrets(init)}
 
 
-def _take_environment(env: dict[str, str]) -> None:
+def _take_variables(env: dict[str, str]) -> None:
     """Change the environment of C and of `posix`, which `os.environ` is made of or writes to."""
     environ = posix.environ
     zone = environ.get(b"TZ")

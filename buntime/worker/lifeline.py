@@ -28,6 +28,8 @@ else:
 # opens a file gets the lowest free number, so it can never come to write into one of ours.
 HIGH_DESCRIPTOR = 512
 
+_armed: list[int] = []  # by which this process is signalled, on Linux
+
 
 def moved_up(descriptor: int) -> int:
     """Move a descriptor to a high number, closed on exec; where the limit is low it stays."""
@@ -50,13 +52,24 @@ def arm(descriptor: int) -> int:
         # Else it was started by hand, in a shell's group.
         leads_a_group = posix.getpgrp() == posix.getpid()
         own = _reopened(descriptor)
-        _signal_on_hangup(descriptor if own is None else own, is_group=leads_a_group)
+        _armed[:] = [descriptor if own is None else own]
+        _signal_on_hangup(_armed[0], is_group=leads_a_group)
         posix.register_at_fork(after_in_child=lambda: _arm_child(descriptor))
     else:
         # SIGIO is ignored by default on macOS, and a handler in Python needs the GIL. A thread
         # needs it too, but once only; C code that holds it for ever is not covered there.
         _thread.start_new_thread(_exit_on_hangup, (descriptor,))
     return descriptor
+
+
+def keep_on_exec() -> None:
+    """Let the program that this process is about to become be tied to the runtime too.
+
+    The signal belongs to the open file: it comes as long as the program, or a process that it has
+    forked, has not closed it. A system other than Linux has nothing that outlives exec.
+    """
+    for descriptor in _armed:
+        posix.set_inheritable(descriptor, True)
 
 
 def _arm_child(descriptor: int) -> None:

@@ -94,6 +94,10 @@ def main(argv: list[str]) -> NoReturn:
 
     try:
         _settle(init, lifeline, preparation)
+        if "program" in init:
+            from buntime.worker.program import become  # few workers are to be something else
+
+            become(init)
         shadows = adopt(init, bundle)
         calls = _connect(init, channel, received)
         roots = init.get("roots") or ()
@@ -269,6 +273,9 @@ def _imports(init: Message) -> Message:
 def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
     """Tell why the app cannot be served, and end."""
     message, stack = describe(exc)
+    if "program" in init:
+        complain(f"buntime: {message}" if isinstance(exc, BootError) else stack)
+        posix._exit(127)  # as of shells
     if not isinstance(exc, BootError):
         message = f"{init['entrypoint']}: {message}"
     if isinstance(exc, SystemExit):

@@ -27,6 +27,7 @@ class Census:
         self.workers: dict[int, WorkerState] = {}
         self.size = 0  # processes that have, or had, an app that is not exempt
         self.exempt = 0  # the others
+        self.programs = 0  # of apps, that are no workers and take room as they are
         self.booting = 0
         self.once = 0  # workers of one request
         self.stalled = 0  # of them, those that wait for their client; see `has_slot`
@@ -231,7 +232,8 @@ class Census:
         limits = self.limits
         if self.is_short:
             return False
-        return self.size - min(self.overdue, limits.beside) < limits.pool_size
+        taken = self.size + self.programs - min(self.overdue, limits.beside)
+        return taken < limits.pool_size
 
     def overdue_within(self) -> int:
         """How many of those that take long to end are counted still."""

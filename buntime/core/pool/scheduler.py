@@ -7,7 +7,8 @@ queues it. Invariants, tested over random sequences of events:
 - a worker gets work only in a state that may have it, and never more than its capacity, beside
   what is open-ended;
 - processes with an app never number more than `pool_size` (spares are counted apart), but for a few
-  (`PoolLimits.beside`) that were told to end and take longer than a moment;
+  (`PoolLimits.beside`) that were told to end and take longer than a moment, and for programs, which
+  start though it is full and keep workers from starting;
 - requests with a worker of their own never number more than `ephemeral_concurrency`, but for a few
   (`PoolLimits.lent`) that have waited for their clients;
 - an app with `ttl` above 0 never has more workers than `workers`, beside those that leave and
@@ -272,6 +273,18 @@ class Scheduler:
         if worker.state is not State.ENDING or worker.is_overdue:
             return []
         self._census.set_overdue(worker)
+        return self._dispatch.serve_lines(now) + self._dispatch.claim_room(now)
+
+    # Programs
+
+    def program_begins(self) -> int:
+        """A program of an app starts, which takes a worker's room; returns its number."""
+        self._census.programs += 1
+        return self._spares.new_number()
+
+    def program_ended(self, now: float) -> list[Decision]:
+        """It has gone: others have its room."""
+        self._census.programs -= 1
         return self._dispatch.serve_lines(now) + self._dispatch.claim_room(now)
 
     # All

@@ -82,8 +82,12 @@ class Spares:
             del self._needs[key]
         return [worker for key in unused for worker in self._census.spares.get(key, ())]
 
-    def _spawn(self, key: Hashable) -> tuple[WorkerState, list[Spawn]]:
+    def new_number(self) -> int:
+        """A number that no worker has had."""
         self._last_id += 1
-        worker = WorkerState(self._last_id, key)
+        return self._last_id
+
+    def _spawn(self, key: Hashable) -> tuple[WorkerState, list[Spawn]]:
+        worker = WorkerState(self.new_number(), key)
         self._census.add(worker)
         return worker, [Spawn(worker.id, key)]

@@ -155,7 +155,7 @@ class Deployment:
 def _policy(app: App, interpreter: Interpreter) -> Policy:
     manifest = app.manifest
     return Policy(
-        spare_key=_spare_key(app, interpreter),
+        spare_key=spare_key(app, interpreter),
         ttl_s=manifest.ttl_s,
         idle_timeout_s=manifest.idle_timeout_s,
         max_requests=manifest.max_requests,
@@ -167,7 +167,8 @@ def _policy(app: App, interpreter: Interpreter) -> Policy:
     )
 
 
-def _spare_key(app: App, interpreter: Interpreter) -> SpareKey:
+def spare_key(app: App, interpreter: Interpreter) -> SpareKey:
+    """What an interpreter must be started as, to become a worker of the app."""
     user = interpreter.user
     return SpareKey(
         interpreter.executable,
@@ -199,7 +200,7 @@ def _make_init(
 ) -> Init:
     app, interpreter = deployment.app, deployment.interpreter
     user = None if interpreter.user is None else interpreter.user.identity
-    becomes = None if _spare_key(app, interpreter).user else user  # else it is that user already
+    becomes = None if spare_key(app, interpreter).user else user  # else it is that user already
     config = to_config(app.manifest)
     env, blocked = worker_environment(
         app_dir=str(app.dir),

@@ -14,20 +14,21 @@ from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refu
 from buntime.core.pool.gathering import Gathering
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import TAKES_WORK, AppState, PoolLimits
+from buntime.core.pool.workforce import TAKES_WORK, AppState
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Drop
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 from buntime.server.pool import faults
+from buntime.server.pool.bounds import pool_limits
 from buntime.server.pool.calling import Switchboard
-from buntime.server.pool.cores import cores
 from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.gatherers import Gatherers
 from buntime.server.pool.onlooker import Onlooker
 from buntime.server.pool.preparing import Preparing
+from buntime.server.pool.programs import Counts
 from buntime.server.pool.reactions import Reactions
 from buntime.server.pool.report import PoolReport
 from buntime.server.pool.responders import Queued
@@ -42,11 +43,9 @@ from buntime.server.state.datafolders import NoData
 from buntime.server.state.secretstore import NoSecrets, Secrets
 from buntime.server.telemetry.logs import Log
 
-_QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
 _TICK_S = 0.5
 _REFILL_S = 0.05
 _ONCE = State.ONCE  # a member of an Enum costs more to look up than a call
-_BOOTS_PER_CORE = 2  # of those that no request waits for
 
 
 class Pool:
@@ -66,7 +65,7 @@ class Pool:
         settings, is_development = live.now, live.now.is_development
         self._loop = loop
         self._default_python = interpreters.default.executable
-        self._scheduler = scheduler = Scheduler(_limits(settings), jitter=random.random)
+        self._scheduler = scheduler = Scheduler(pool_limits(settings), jitter=random.random)
         self.stats = PoolStats()
         self.sandboxes = sandboxes
         self.deployments = Deployments(
@@ -86,8 +85,10 @@ class Pool:
             environ=environ,
             stats=self.stats,
             sandboxes=sandboxes,
+            counts=Counts(scheduler.program_begins, self._on_program_gone),
         )
         self.groups = supervisor.groups
+        self.programs = supervisor.programs
         self._upkeep = Upkeep(
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )
@@ -232,6 +233,7 @@ class Pool:
         """End every worker; `on_empty` is called when the last process is gone."""
         self._on_empty = on_empty
         self.carry_out(self._scheduler.close())
+        self.programs.end_all()
         self.on_worker_gone()
 
     def end_orphans(self) -> None:
@@ -280,10 +282,15 @@ class Pool:
             self._loop.call_soon(self._refill)  # the answer leaves in this turn
 
     def on_worker_gone(self) -> None:
-        """One worker less."""
-        if self._on_empty is not None and not self._supervisor.workers:
+        """One worker, or program, less."""
+        is_empty = not self._supervisor.workers and not self.programs.running
+        if self._on_empty is not None and is_empty:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
+
+    def _on_program_gone(self) -> None:
+        self.carry_out(self._scheduler.program_ended(self._loop.now))
+        self.on_worker_gone()
 
     # Decisions
 
@@ -384,16 +391,5 @@ class Pool:
 
     def _take_settings(self, settings: Settings) -> None:
         """These hold from now on. A pool that is too large now shrinks as workers end."""
-        self._scheduler.limits = _limits(settings)
+        self._scheduler.limits = pool_limits(settings)
         self._supervisor.boot_timeout_s = settings.boot_timeout_s
-
-
-def _limits(settings: Settings) -> PoolLimits:
-    return PoolLimits(
-        pool_size=settings.pool_size,
-        ephemeral_concurrency=settings.ephemeral_concurrency,
-        ephemeral_queue_limit=settings.ephemeral_queue_limit,
-        queue_limit=_QUEUE_LIMIT,
-        spare_workers=settings.spare_workers,
-        boots_at_once=_BOOTS_PER_CORE * cores(),
-    )

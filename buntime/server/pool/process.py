@@ -107,10 +107,14 @@ class Process:
 
     def kill(self) -> None:
         """End it now, with everything it has started that stayed in its group."""
+        self.signal_group(signal.SIGKILL)
+
+    def signal_group(self, number: int) -> None:
+        """Signal it, and everything it has started that stayed in its group."""
         if self._popen.returncode is not None:
             return  # reaped: by now its number may be that of another group
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, number)
 
     def _on_dead(self) -> None:
         # Not reaped yet, so its number cannot be another group's: what it left behind goes too.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from buntime.confine import NotConfined
-from buntime.core.apps.environment import INHERITED_NAMES
+from buntime.core.apps.app import App
 from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
@@ -19,6 +19,7 @@ from buntime.server.pool.calling import Switchboard
 from buntime.server.pool.deployment import Deployment, SpareKey, caller_of, init_of
 from buntime.server.pool.orphans import Orphans, become_subreaper
 from buntime.server.pool.process import Process
+from buntime.server.pool.programs import Counts, Means, Programs, command_of, environ_of
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Worker
 from buntime.server.pool.workerevents import WorkerEvents
@@ -60,6 +61,7 @@ class Supervisor:
         environ: Mapping[str, str],
         stats: PoolStats,
         sandboxes: Sandboxes,
+        counts: Counts,
     ) -> None:
         self.workers: dict[int, Worker] = {}
         self.boot_timeout_s = settings.boot_timeout_s
@@ -77,6 +79,16 @@ class Supervisor:
         self._shortages = Tally(every_s=_TELL_S)
         self._orphans = Orphans(log)
         self.groups = Groups(settings.cgroup, log.warn)
+        means = Means(
+            settings,
+            bundle,
+            environ,
+            sandboxes,
+            self.groups,
+            self._allowances,
+            self._secrets_of,
+        )
+        self.programs = Programs(loop, log, means, counts)
 
     def __repr__(self) -> str:
         return f"Supervisor({len(self.workers)} workers)"
@@ -92,19 +104,12 @@ class Supervisor:
 
     def spawn(self, number: int, key: SpareKey, events: ProcessEvents) -> None:
         """Start an interpreter that waits for an app; `events` is told of all that it does."""
-        main = f"{key.bundle or self._bundle}/__main__.py"
-        command = [key.executable, "-I", "-S", "-X", "utf8", main]
-        inherited = self._environ
-        environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
-        environ["WORKER_ID"] = f"w{number}"  # for `Orphans`, before the app's own has come
-        if key.low_memory:
-            environ["MALLOC_ARENA_MAX"] = "1"
         log = self._log.child(worker=f"w{number}")
         try:
             process = Process(
                 self._loop,
-                command,
-                environ,
+                command_of(key, self._bundle),
+                environ_of(key, self._environ, f"w{number}"),
                 user=key.user,
                 sandbox=key.own and self._sandboxes.order_at_start(*key.own, self._loop.now),
                 on_line=lambda stream, line: self._on_line(number, stream, line),
@@ -196,6 +201,7 @@ class Supervisor:
     def kill_all(self) -> None:
         for worker in self.workers.values():
             worker.process.kill()
+        self.programs.kill_all()
 
     def dismiss(self, number: int) -> Worker:
         """The worker's process has gone."""
@@ -207,6 +213,7 @@ class Supervisor:
     def sweep(self) -> None:
         """Look for processes that have left their worker's group, and outlived it."""
         names = {worker.name: worker.process.pid for worker in self.workers.values()}
+        names |= {each.name: each.process.pid for each in self.programs.running.values()}
         self._orphans.sweep(names, self._loop.now)
         self.groups.sweep()
 
@@ -214,6 +221,9 @@ class Supervisor:
         """After the last worker: end what is left of what they have started."""
         self._orphans.end()
         self.groups.sweep()
+
+    def _secrets_of(self, app: App) -> dict[str, object] | None:
+        return self.secrets.of(app)
 
     def _tell_of_shortage(self, exc: Exception) -> None:
         starts = self._shortages.add(self._loop.now)

@@ -108,3 +108,15 @@ def test_who_has_ended_already_is_not_overdue() -> None:
     [worker] = stage.boot(stage.app("a"), 1)
     assert stage.pool.overdue(worker, stage.now) == []
     assert not stage.worker(worker).is_overdue
+
+
+def test_programs_take_room() -> None:
+    """A program of an app has the room of a worker, and gives it back when it has gone."""
+    stage = Full(1)
+    numbers = {stage.pool.program_begins(), stage.pool.program_begins()}
+    assert len(numbers | set(stage.pool.workers)) == 3
+    app = stage.app("new")
+    [worker] = stage.ended(stage.ask(app))
+    stage.pool.program_ended(stage.now)
+    assert stage.pool.died(worker, stage.now)[0] == []
+    assert [type(each) for each in stage.pool.program_ended(stage.now)][-1] is Adopt

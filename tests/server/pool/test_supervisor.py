@@ -15,6 +15,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop
 from buntime.server.pool.deployment import Deployment, SpareKey
+from buntime.server.pool.programs import Counts
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.worker import Worker
@@ -88,6 +89,7 @@ class Company:
             environ=environ,
             stats=self.stats,
             sandboxes=sandboxes,
+            counts=Counts(lambda: 1, lambda: None),
         )
 
     def spawn(self, key: SpareKey = KEY) -> Worker:

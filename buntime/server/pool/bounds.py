@@ -1,0 +1,20 @@
+"""The bounds of a pool, as settings and this machine have them."""
+
+from buntime.core.pool.workforce import PoolLimits
+from buntime.core.settings.load import Settings
+from buntime.server.pool.cores import cores
+
+_QUEUE_LIMIT = 1000  # requests that may wait for one persistent app
+_BOOTS_PER_CORE = 2  # of those that no request waits for
+
+
+def pool_limits(settings: Settings) -> PoolLimits:
+    """They hold from the next decision on; a pool that is too large then shrinks as workers end."""
+    return PoolLimits(
+        pool_size=settings.pool_size,
+        ephemeral_concurrency=settings.ephemeral_concurrency,
+        ephemeral_queue_limit=settings.ephemeral_queue_limit,
+        queue_limit=_QUEUE_LIMIT,
+        spare_workers=settings.spare_workers,
+        boots_at_once=_BOOTS_PER_CORE * cores(),
+    )

@@ -1,0 +1,260 @@
+"""Programs of apps: started as the app's workers are, with other code than the app's entrypoint.
+
+The one way to start something of an app that is no worker of it: `run` of a cron job, `processes`,
+`release` of a deploy, and `buntime run`. It is a worker that becomes the program by exec at INIT
+(worker/program.py). So it has what workers of the app have: user, sandbox, limits, environment,
+secrets, data, temporary folder, and the lifeline by which it does not outlive the runtime. Beside
+that, the folder of the app's Python stands first on its PATH, and its modules (the app's folder,
+`path`, vendor/, `buntime`) in PYTHONPATH, so that `python`, `celery`, `manage.py` are the app's.
+
+    programs.start(Order(app, interpreter, ("python", "manage.py", "migrate"), "release"),
+                   on_line=lambda stream, line: ..., on_exit=lambda returncode: ...)
+
+Its exit code is the program's, 127 where that could not be run, negative for a signal. Asked to
+end it gets SIGTERM, with all that is in its process group, and SIGKILL _END_GRACE_S later.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from buntime.core.apps.app import App
+from buntime.core.apps.environment import INHERITED_NAMES
+from buntime.core.settings.load import Settings
+from buntime.server.loop import Loop
+from buntime.server.pool.allowance import Allowances
+from buntime.server.pool.channel import Channel, Handler
+from buntime.server.pool.deployment import Deployment, SpareKey, init_of, spare_key
+from buntime.server.pool.process import Process
+from buntime.server.pythons.probe import Interpreter
+from buntime.server.sandbox.groups import Groups
+from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.telemetry.logs import Log
+from buntime.wire import UP, Message
+
+_END_GRACE_S = 10.0  # from SIGTERM to SIGKILL
+_PYTHONS = frozenset(("python", "python3"))  # an environment may have neither name
+
+Line = Callable[[str, str], None]  # (stream, text)
+
+
+class Order(NamedTuple):
+    """A program to start; `label` is what the log calls it: "release", "cron:clean"."""
+
+    app: App
+    interpreter: Interpreter
+    words: tuple[str, ...]
+    label: str
+
+
+class Means(NamedTuple):
+    """What it takes to start one; the same as for workers."""
+
+    settings: Settings
+    bundle: str
+    environ: Mapping[str, str]  # the runtime's own, which programs get little of
+    sandboxes: Sandboxes
+    groups: Groups
+    allowances: Allowances
+    secrets: Callable[[App], Message | None]  # what INIT has of them; raises NoSecrets
+
+
+class Counts(NamedTuple):
+    """Who counts the programs, beside workers."""
+
+    begin: Callable[[], int]  # gives it a number that no worker has had
+    ended: Callable[[], None]
+
+
+class Program:
+    """A program that runs."""
+
+    def __init__(self, number: int, order: Order, process: Process, loop: Loop) -> None:
+        self.number = number
+        self.name = f"w{number}"
+        self.app = order.app
+        self.label = order.label
+        self.process = process
+        self.started_s = loop.now
+        self.has_ended = False
+        self._loop = loop
+        self._channel = Channel(loop, process.channel, self, _HANDLERS)
+
+    def __repr__(self) -> str:
+        return f"Program({self.name}, {self.label} of {self.app.key})"
+
+    def adopt(self, init: Message) -> None:
+        """Send INIT: the worker becomes the program."""
+        self._channel.post(init)
+
+    def on_channel_closed(self, why: str) -> None:
+        """It has become the program, or has gone, which is told by its process."""
+
+    def on_channel_broken(self, why: str) -> None:
+        self.kill()  # a Python of the app's own, which is none of ours
+
+    def on_exit(self) -> None:
+        """Its process has gone."""
+        self.has_ended = True
+        self._channel.abort()
+
+    def end(self) -> None:
+        """Ask it to end, and see to it."""
+        if not self.has_ended:
+            self.process.signal_group(signal.SIGTERM)
+            self._loop.call_later(_END_GRACE_S, self.kill)
+
+    def kill(self) -> None:
+        if not self.has_ended:
+            self.process.kill()
+
+
+# It says that its interpreter has started, and is heard no more.
+_HANDLERS: Mapping[str, Handler[Program]] = {UP: lambda program, message, payload: None}
+
+
+class Programs:
+    """All programs that run. Used on the loop's thread."""
+
+    def __init__(self, loop: Loop, log: Log, means: Means, counts: Counts) -> None:
+        self.running: dict[int, Program] = {}
+        self._loop = loop
+        self._log = log
+        self._means = means
+        self._counts = counts
+
+    def __repr__(self) -> str:
+        return f"Programs({list(self.running.values())})"
+
+    def start(
+        self, order: Order, *, on_exit: Callable[[int], None], on_line: Line | None = None
+    ) -> Program:
+        """Start one; `on_line` gets what it prints, which goes to the app's log besides.
+
+        `on_exit` gets its exit code, once, on the loop's thread, behind its output. Raises NoData,
+        NoSecrets, NotConfined and OSError where it cannot be started.
+        """
+        app, interpreter, means = order.app, order.interpreter, self._means
+        init = init_of_program(order, means.settings, means.environ, means.sandboxes, means.bundle)
+        secrets = means.secrets(app)
+        sandbox = means.sandboxes.order(app, interpreter, self._loop.now)
+        number = self._counts.begin()
+        try:
+            process = self._start(number, order, on_exit=on_exit, on_line=on_line)
+        except BaseException:
+            self._counts.ended()
+            raise
+        program = self.running[number] = Program(number, order, process, self._loop)
+        process.share_output(means.allowances.of(app.name, self._loop.now))
+        limits = Deployment(app, interpreter).limits
+        if limits:
+            means.groups.put(number, process.pid, limits, app.key)
+        granted = {} if secrets is None else {"secrets": secrets}
+        program.adopt({**init, **granted, "worker": program.name, "sandbox": sandbox})
+        return program
+
+    def _start(
+        self, number: int, order: Order, *, on_exit: Callable[[int], None], on_line: Line | None
+    ) -> Process:
+        means, key = self._means, spare_key(order.app, order.interpreter)
+        return Process(
+            self._loop,
+            command_of(key, means.bundle),
+            environ_of(key, means.environ, f"w{number}"),
+            user=key.user,
+            sandbox=key.own and means.sandboxes.order_at_start(*key.own, self._loop.now),
+            on_line=lambda stream, line: self._on_line(order, stream, line, on_line),
+            on_dropped=lambda lines, size: self._on_dropped(order, lines, size),
+            on_exit=lambda returncode: self._on_exit(number, returncode, on_exit),
+        )
+
+    def end_all(self) -> None:
+        """Ask all to end; `running` is empty when they have."""
+        for program in tuple(self.running.values()):
+            program.end()
+
+    def kill_all(self) -> None:
+        for program in tuple(self.running.values()):
+            program.kill()
+
+    def _on_line(self, order: Order, stream: str, line: str, on_line: Line | None) -> None:
+        pipe: Literal["stdout", "stderr"] = "stdout" if stream == "stdout" else "stderr"
+        self._log.app_output(order.app.name, order.app.version, order.label, pipe, line)
+        if on_line is not None:
+            on_line(stream, line)
+
+    def _on_dropped(self, order: Order, lines: int, size_bytes: int) -> None:
+        self._log.warn(
+            "app.output_dropped",
+            "app prints more than is logged; some of its output was dropped",
+            app=order.app.name,
+            version=order.app.version,
+            worker=order.label,
+            lines=lines,
+            size_bytes=size_bytes,
+        )
+
+    def _on_exit(self, number: int, returncode: int, on_exit: Callable[[int], None]) -> None:
+        program = self.running.pop(number)
+        program.on_exit()
+        self._means.groups.end(number)
+        self._counts.ended()
+        on_exit(returncode)
+
+
+def command_of(key: SpareKey, bundle: str) -> list[str]:
+    """What starts the worker, to which the numbers of its descriptors are appended."""
+    return [key.executable, "-I", "-S", "-X", "utf8", f"{key.bundle or bundle}/__main__.py"]
+
+
+def environ_of(key: SpareKey, inherited: Mapping[str, str], name: str) -> dict[str, str]:
+    """The environment that it is started with, before it has that of the app.
+
+    By WORKER_ID `Orphans` knows whose it is.
+    """
+    environ = {name: inherited[name] for name in INHERITED_NAMES if name in inherited}
+    environ["WORKER_ID"] = name
+    if key.low_memory:
+        environ["MALLOC_ARENA_MAX"] = "1"
+    return environ
+
+
+def init_of_program(
+    order: Order,
+    settings: Settings,
+    environ: Mapping[str, str],
+    sandboxes: Sandboxes,
+    bundle: str,
+) -> Message:
+    """INIT without the worker's name and its sandbox. Raises NoData."""
+    app, interpreter = order.app, order.interpreter
+    own = sandboxes.variables(app, interpreter)
+    message = init_of(Deployment(app, interpreter), settings, environ, own).message
+    bundle = spare_key(app, interpreter).bundle or bundle
+    env = {**message["env"], **_python_of(app, interpreter, bundle, message["env"])}
+    first, *rest = order.words
+    if first in _PYTHONS:
+        first = interpreter.executable
+    return {**message, "env": env, "program": [first, *rest]}
+
+
+def _python_of(
+    app: App, interpreter: Interpreter, bundle: str, env: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables by which programs find the app's Python, and that the app's modules."""
+    folder = str(app.dir)
+    roots = [root if root.startswith("/") else f"{folder}/{root}" for root in app.import_roots]
+    own = [folder, *roots, f"{folder}/vendor", bundle]
+    found = {
+        "PATH": _joined([os.path.dirname(interpreter.executable), *env.get("PATH", "").split(":")]),
+        "PYTHONPATH": _joined(own),
+        "PYTHONUNBUFFERED": env.get("PYTHONUNBUFFERED", "1"),  # a line is logged as it is printed
+    }
+    if interpreter.prefix:
+        found["VIRTUAL_ENV"] = interpreter.prefix
+    return found
+
+
+def _joined(folders: Iterable[str]) -> str:
+    return ":".join(dict.fromkeys(filter(None, folders)))
