@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from buntime.core.access.publicroutes import PublicRoutes
+from buntime.core.access.rights import ROLES, VERBS
 from buntime.core.apps.credentials import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
 from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
 from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
@@ -193,3 +194,13 @@ def test_public_route_examples() -> None:
         for paths, expected in ((covered, True), (uncovered, False)):
             for path in re.findall("`(.*?)`", paths):
                 assert public.cover("GET", path) == expected, (pattern, path)
+
+
+def test_roles() -> None:
+    """docs/keys.md has each role with its rights."""
+    told = {row[0].strip("`"): row[1] for row in rows((ROOT / "docs/keys.md").read_text("utf-8"))}
+    for role in ("viewer", "deployer"):
+        assert set(re.findall(r"`(\S+)`", told[role])) == ROLES[role]
+    missing = set(re.findall(r"`(\S+)`", told["operator"]))
+    assert ROLES["operator"] == ROLES["admin"] - missing
+    assert ROLES["admin"] == set(VERBS)

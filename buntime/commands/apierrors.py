@@ -75,7 +75,7 @@ def _error_of(data: bytes) -> dict[str, Any] | None:
 def _how_to_get_a_key(target: Target) -> str:
     sent = "the key that was sent is not one of its keys" if target.key else "no key was sent"
     return (
-        f" ({sent}: make one on the host with buntime keys create, then here buntime login URL, or "
+        f" ({sent}: make one on the host with buntime keys add, then here buntime login URL, or "
         "set BUNTIME_KEY)"
     )
 

@@ -84,7 +84,7 @@ def _read_key(url: str) -> str:
     if not text.strip():
         raise UsageError(
             "there is no key: type it, pipe it into this command, or set BUNTIME_KEY; "
-            "buntime keys create makes one on the host"
+            "buntime keys add makes one on the host"
         )
     return checked_key(text, "what was typed" if sys.stdin.isatty() else "stdin")
 

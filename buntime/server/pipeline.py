@@ -12,7 +12,6 @@ lead to is said by `routes`. At a host that an app names every path is its own, 
 from collections.abc import Callable, Collection, Sequence
 from weakref import WeakKeyDictionary
 
-from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
 from buntime.core.apps.router import RESERVED, Target
@@ -20,6 +19,7 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
+from buntime.server.admin.gate import Gate
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import all_closed
@@ -66,7 +66,7 @@ class Pipeline:
         api: Api,
         log: Log,
         *,
-        guesses: Guesses,
+        gate: Gate,
         plugins: Plugins,
         hooking: Hooking,
     ) -> None:
@@ -80,7 +80,7 @@ class Pipeline:
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
-            lambda app: access_step(app, live.now.master_key, guesses),
+            lambda app: access_step(app, gate),
             size_step,
             upgrade_step,
             lambda app: self._hook_step(app, _BEHIND_ACCESS),
@@ -101,6 +101,7 @@ class Pipeline:
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
+        gate.follow(self._forget)
 
     def prepare(self, now: float) -> None:
         """Find out which hosts apps have, and tell what is wrong with that."""

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from buntime import __version__
-from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.router import RESERVED
 from buntime.core.http1.leastrate import Shortage, is_short
@@ -22,15 +21,8 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
-from buntime.server.admin.gate import Gate
-from buntime.server.admin.localkey import LocalKey
-from buntime.server.admin.metrics import Metrics
-from buntime.server.admin.own import OwnPages
-from buntime.server.admin.pages import api_of
-from buntime.server.admin.plugins import PluginPages
-from buntime.server.admin.secretpages import SecretPages
+from buntime.server.admin.pages import Parts, make_api
 from buntime.server.admin.sweep import Sweep
-from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
@@ -243,25 +235,26 @@ class Runtime:
         )
 
     def _make_pipeline(self) -> Pipeline:
-        live, log, plugins = self._live, self._log, self._plugins
-        guesses = Guesses()
-        api = api_of(
-            live,
-            Gate(live, guesses=guesses, local_key=LocalKey(live, log)),
-            OwnPages(live),
-            WorkerPages(self._pool, self._catalog),
-            Metrics(self._service, self._pool.report, plugins.metrics),
-            PluginPages(plugins, live),
-            SecretPages(self._secrets, self._catalog, plugins),
+        api, gate = make_api(
+            Parts(
+                live=self._live,
+                log=self._log,
+                service=self._service,
+                pool=self._pool,
+                catalog=self._catalog,
+                plugins=self._plugins,
+                db=self._state_db,
+                secrets=self._secrets,
+            )
         )
         return Pipeline(
-            live,
+            self._live,
             self._catalog,
             self._pool,
             api,
-            log,
-            guesses=guesses,
-            plugins=plugins,
+            self._log,
+            gate=gate,
+            plugins=self._plugins,
             hooking=self._hooking,
         )
 

@@ -7,8 +7,6 @@ when the step is made, once for an `App`, and not at each request.
 
 from collections.abc import Callable
 
-from buntime.core.access.guesses import Guesses
-from buntime.core.access.keys import bears_key, is_key_field
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
 from buntime.core.apps.app import App, app_key
@@ -20,6 +18,7 @@ from buntime.core.http1.window import body_too_large
 from buntime.core.plugins.identity import without_cookies
 from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
+from buntime.server.admin.gate import Gate
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
@@ -33,26 +32,25 @@ It must not hold the `App` itself: steps go when their app does.
 """
 
 
-def access_step(app: App, key: str | None, guesses: Guesses) -> AppStep | None:
-    """Lets in who may reach the app. The key is the runtime's secret: no app gets to see it."""
+def access_step(app: App, gate: Gate) -> AppStep | None:
+    """Lets in who may reach the app. Keys are the runtime's secret: no app gets to see one."""
     visibility, public_routes = app.manifest.visibility, app.public_routes
-    if visibility == "public" and key is None:
+    if visibility == "public" and not gate.has_keys:
         return None
 
-    def check_access(exchange: Exchange, _: App, target: Target) -> bool:
+    def check_access(exchange: Exchange, app: App, target: Target) -> bool:
         head = exchange.head
         if visibility == "internal":
             asked = "/" + app_key(target.name, target.spec) if target.base else head.path
             raise app_not_found(asked)
         if visibility == "public" or public_routes.cover(head.method, target.rest):
-            bears = bears_key(head.headers, key)  # another one is the app's own
+            bears = gate.bears(head.headers)  # another one is the app's own
         else:
-            client = exchange.sender.text
-            bears = guesses.admit(head.headers, key, address=client, now=exchange.now)
+            bears = gate.let_in(exchange, app.name)
             if not bears:
                 raise _key_needed()
         if bears:
-            exchange.withhold(lambda pair: is_key_field(pair, key))
+            exchange.withhold(gate.is_key_field)
         return False
 
     return check_access

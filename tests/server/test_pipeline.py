@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from buntime.core.access.guesses import Guesses
 from buntime.core.apps.router import RESERVED
 from buntime.core.plugins.plan import Standing, compile_plan
 from buntime.core.settings.live import LiveSettings
@@ -22,6 +21,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
 from tests.support.callcount import count_calls
+from tests.support.calls import gate_of
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 from tests.support.pluginmanifests import make_manifest
@@ -72,7 +72,7 @@ class Way:
             self.pool,  # type: ignore[arg-type]  # a fake
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
-            guesses=Guesses(),
+            gate=gate_of(self.live),
             plugins=known,
             hooking=hooking,  # type: ignore[arg-type]  # a fake, as nobody is asked
         )

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from buntime.core.access.guesses import Guesses
+from buntime.core.access.keyring import KeyRecord, KeyRing
 from buntime.core.access.rights import Caller, admin
 from buntime.core.admin.query import read_query
 from buntime.core.admin.route import Route
+from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.call import Call
+from buntime.server.admin.gate import Gate
 from buntime.server.http1.exchange import Exchange
 
 GET = Route(method="GET", path="/api/some", verb="apps:read", name="some.show", summary="Some.")
@@ -16,3 +24,35 @@ ADMIN = admin("master", "master")
 def call_of(exchange: Exchange, route: Route = GET, caller: Caller = ADMIN, **values: str) -> Call:
     """What a handler gets for this request, past the checks."""
     return Call(exchange, route, values, read_query(route, exchange.head.query), caller)
+
+
+class FakeKeys:
+    """Keys that are on no disk."""
+
+    def __init__(self, *records: KeyRecord) -> None:
+        self.ring = KeyRing(records)
+        self.now = 1_800_000_000.0
+        self._followers: list[Callable[[], None]] = []
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    def clock(self) -> float:
+        return self.now
+
+    def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
+        return self.ring.find(headers)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
+    def put(self, record: KeyRecord) -> None:
+        self.ring.put(record)
+        for callback in self._followers:
+            callback()
+
+
+def gate_of(live: LiveSettings, keys: FakeKeys | None = None, local_key: str | None = None) -> Gate:
+    """A gate that knows the master key of the settings, these keys, and this key of a file."""
+    local: Any = SimpleNamespace(value=local_key)
+    return Gate(live, keys or FakeKeys(), guesses=Guesses(), local_key=local)

@@ -5,6 +5,10 @@ key from there is refused unseen (429), a right one too, as else guessing would 
 other address a right key is let in, whatever goes on elsewhere. Where wrong keys come from many
 addresses at once, each of these has to wait longer.
 
+That is of keys that somebody may have chosen, and so may be guessed: RUNTIME_MASTER_KEY. A key that
+the runtime has made (`keytext`) has 256 bits of chance, and is let in at once wherever it comes
+from: only wrong ones are counted. Those that were right once count for their name as well.
+
 An address of IPv6 stands for its /64, which one customer has. What is remembered is bounded; whom
 it is too small for, the oldest of them, begins anew.
 """
@@ -46,14 +50,34 @@ class Guesses:
         """
         if not key or not offers_key(headers):
             return False
-        network = network_of(address) if self._by_network else ""
-        bucket = self._by_network.get(network)
-        if bucket is not None and not bucket.has(now):
-            raise _too_many(bucket.wait_s(now))
+        self._check(address, now)
         if bears_key(headers, key):
             return True
-        self._count(network or network_of(address), now)
+        self._count(network_of(address), now)
         return False
+
+    def turn_away(self, headers: Iterable[tuple[str, str]], *, address: str, now: float) -> None:
+        """A request bears no key that is right, which is known already. Raises as `admit`."""
+        if offers_key(headers):
+            self._check(address, now)
+            self._count(network_of(address), now)
+
+    def turn_away_named(self, name: str, *, address: str, now: float) -> None:
+        """A request bears a key that was right once: it counts for its name too, from wherever.
+
+        Raises as `admit`.
+        """
+        bucket = self._by_network.get(_named(name))
+        if bucket is not None and not bucket.has(now):
+            raise _too_many(bucket.wait_s(now))
+        self._check(address, now)
+        self._count(network_of(address), now)
+        self._count(_named(name), now)
+
+    def _check(self, address: str, now: float) -> None:
+        bucket = self._by_network.get(network_of(address)) if self._by_network else None
+        if bucket is not None and not bucket.has(now):
+            raise _too_many(bucket.wait_s(now))
 
     def _count(self, network: str, now: float) -> None:
         if self._all is None:
@@ -65,6 +89,11 @@ class Guesses:
                 del self._by_network[next(iter(self._by_network))]
         self._by_network[network] = bucket  # the latest stands last
         bucket.spend(1 if self._all.take(1, now) else _PENALTY, now)
+
+
+def _named(name: str) -> str:
+    """Where a key's name stands beside addresses, which have no blank."""
+    return f"key {name}"
 
 
 def network_of(address: str) -> str:

@@ -4,7 +4,7 @@ Fields are (name, value) as they came, in latin-1.
 """
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _KEY_FIELDS = ("x-api-key", "authorization")
 _LENGTHS = frozenset(map(len, _KEY_FIELDS))  # tell most other names without lower()
@@ -28,9 +28,16 @@ def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
 
 def offers_key(headers: Iterable[tuple[str, str]]) -> bool:
     """Whether a request bears any key at all, be it right or wrong."""
-    return any(
-        len(name) in _LENGTHS and _offered_key(name.lower(), value) for name, value in headers
-    )
+    return any(True for _ in offered_keys(headers))
+
+
+def offered_keys(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Each key that a request bears, be it right or wrong."""
+    for name, value in headers:
+        if len(name) in _LENGTHS:
+            offered = _offered_key(name.lower(), value)
+            if offered:
+                yield offered
 
 
 def is_key_field(field: tuple[str, str], key: str | None) -> bool:

@@ -5,6 +5,7 @@ A route that is added here needs a handler of its name in server/admin/pages.py,
 both. Each concern has a tuple of its own: here, or in a module beside this one.
 """
 
+from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
 from buntime.core.admin.secretroutes import SECRETS
@@ -161,4 +162,12 @@ PLUGINS = (
     _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
 )
 
-ROUTES = RouteTable((*OWN, *WORKERS, *PLUGINS, *SECRETS))
+ROUTES = RouteTable(
+    (
+        *OWN,
+        *WORKERS,
+        *PLUGINS,
+        *SECRETS,
+        *KEYS,
+    )
+)

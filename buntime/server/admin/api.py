@@ -97,7 +97,7 @@ def _check_right(call: Call) -> None:
         where = " for all apps" if app is None else f" at the app {app[:200]}"
     if not is_allowed:
         said = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
-        raise ClientFault(403, "no_right", said)
+        raise ClientFault(403, "not_allowed", said)
 
 
 def _no_such_method(path: str, match: Match) -> ClientFault:

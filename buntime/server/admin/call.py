@@ -77,6 +77,12 @@ class Call:
         """Is it answered, or has its client left?"""
         return self.exchange.is_ended
 
+    @property
+    def by(self) -> str:
+        """Who asks, for what is kept: "key laptop", "socket"."""
+        caller = self.caller
+        return f"key {caller.name}" if caller.source == "key" else caller.name
+
     def header(self, name: str) -> str | None:
         """The value of a header field, by its name in lower case; the first one."""
         return next((value for each, value in self.exchange.head.headers if each == name), None)
@@ -135,6 +141,27 @@ class Call:
         """Answer with these bytes."""
         if not self.exchange.is_ended:
             self.exchange.respond(status, fields, body)
+
+    def page(self, names: Iterable[str]) -> tuple[list[str], str | None]:
+        """Those of a list that `limit` and `cursor` ask for, by name, and the cursor behind them.
+
+        For routes whose query has LIMIT and CURSOR. A cursor is the last name of the page before,
+        so that what comes and goes meanwhile moves nothing.
+        """
+        limit, cursor = self.query["limit"], self.query["cursor"]
+        rest = sorted(name for name in names if cursor is None or name > cursor)
+        page = rest[:limit]
+        return page, page[-1] if len(rest) > limit else None
+
+    def done(self, fault: BaseException | None, value: object, status: int = 200) -> None:
+        """Answer to what was asked of state.db: with `value`, or with the fault."""
+
+        def act() -> None:
+            if fault is not None:
+                raise fault
+            self.answer(value, status)
+
+        self.guard(act)
 
     def fail(self, error: HttpError) -> None:
         """Answer with an error."""

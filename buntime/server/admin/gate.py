@@ -1,50 +1,144 @@
 """Who asks for a page of the runtime's own: the key that a request bears, as a `Caller`."""
 
+from collections.abc import Callable, Collection
+
 from buntime.core.access.guesses import Guesses
+from buntime.core.access.keys import bears_key
 from buntime.core.access.operators import is_direct
-from buntime.core.access.rights import Caller, admin
+from buntime.core.access.rights import Caller, admin, may
 from buntime.core.errors import ClientFault
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.keystore import KeySource
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.http1.exchange import Exchange
 
 _MASTER = admin("master", "master")
 _LOCAL = admin("local", "local")
+_ASK_FOR_KEY = (("WWW-Authenticate", 'Bearer realm="buntime"'),)
 
 
 class Gate:
-    """Knows callers by what they bear."""
+    """Knows callers by what they bear, and which fields are keys that no app gets to see."""
 
-    def __init__(self, live: LiveSettings, *, guesses: Guesses, local_key: LocalKey) -> None:
+    def __init__(
+        self, live: LiveSettings, keys: KeySource, *, guesses: Guesses, local_key: LocalKey
+    ) -> None:
         self._live = live
+        self._keys = keys
         self._guesses = guesses
         self._local_key = local_key
         endpoints = live.now.endpoints
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
 
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when `has_keys` may have changed, but for settings."""
+        self._keys.follow(callback)
+
+    @property
+    def has_keys(self) -> bool:
+        """Is there any key that a request to an app may bear?"""
+        return bool(self._live.now.master_key) or len(self._keys) > 0
+
+    # The runtime's own pages
+
     def caller_of(self, exchange: Exchange) -> Caller:
-        """Who asks. Raises ClientFault: 401 without a right key, 403 where none would do, 429."""
-        settings, head = self._live.now, exchange.head
-        key, what, caller = settings.master_key, "the key", _MASTER
+        """Who asks. Raises ClientFault: 401 without a right key, 403 where none would do, 429;
+        ServerFault (503) where the keys are not known."""
+        caller = self._bearer(exchange)
+        if caller is not None:
+            return caller
+        key, what, caller = self._live.now.master_key, "the key", _MASTER
         if not key:
-            key, what = self._local_key.value, f"the key in {LOCAL_KEY} of the state folder"
+            key, what = self._local(exchange)
             caller = _LOCAL
-            self._check_direct(exchange, key)
-        client = exchange.sender.text
-        if not self._guesses.admit(head.headers, key, address=client, now=exchange.now):
+        if not self._admit(exchange, key):
             raise ClientFault(
                 401,
                 "unauthorized",
                 f"this page needs {what}: send it as X-API-Key or as Authorization: Bearer",
-                headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
+                headers=_ASK_FOR_KEY,
             )
         return caller
 
+    # Apps
+
+    def let_in(self, exchange: Exchange, app: str) -> bool:
+        """Whether a request bears a key that opens this app, which is not public.
+
+        Raises ClientFault: 403 for a key that opens others, 429; ServerFault as `caller_of`.
+        """
+        caller = self._bearer(exchange)
+        if caller is None:
+            return self._admit(exchange, self._live.now.master_key)
+        if not may(caller, "apps:open", app):
+            raise ClientFault(
+                403,
+                "not_allowed",
+                f"the key {caller.name} does not open this app: that takes the right apps:open "
+                "here",
+            )
+        return True
+
+    def bears(self, headers: Collection[tuple[str, str]]) -> bool:
+        """Whether a request bears a key of the runtime's, for whatever: another is the app's."""
+        if bears_key(headers, self._live.now.master_key):
+            return True
+        return len(self._keys) > 0 and self._keys.ring.find(headers) is not None
+
+    def is_key_field(self, field: tuple[str, str]) -> bool:
+        """Whether this one field bears a key of the runtime's."""
+        return self.bears((field,))
+
+    # How it is done
+
+    def _bearer(self, exchange: Exchange) -> Caller | None:
+        """Who bears a key of the keyring. One that was right once counts as a wrong one."""
+        record = self._keys.find(exchange.head.headers)
+        if record is None:
+            return None
+        standing = record.standing(self._keys.clock())
+        if standing == "active":
+            return self._keys.ring.caller_of(record)
+        address = exchange.sender.text
+        self._guesses.turn_away_named(record.name, address=address, now=exchange.now)
+        raise ClientFault(
+            401,
+            "unauthorized",
+            f"the key {record.name} is {standing}: have another one made",
+            headers=_ASK_FOR_KEY,
+        )
+
+    def _local(self, exchange: Exchange) -> tuple[str | None, str]:
+        """What opens the page where there is no master key, and what that is called."""
+        key, name = self._local_key.value, f"the key in {LOCAL_KEY} of the state folder"
+        if not len(self._keys):
+            self._check_direct(exchange, key)
+        elif not self._is_direct(exchange, key):
+            return None, "a key"
+        return key, name
+
+    def _admit(self, exchange: Exchange, key: str | None) -> bool:
+        headers, address, now = exchange.head.headers, exchange.sender.text, exchange.now
+        if key:
+            return self._guesses.admit(headers, key, address=address, now=now)
+        if len(self._keys):
+            self._guesses.turn_away(headers, address=address, now=now)
+        return False
+
+    def _is_direct(self, exchange: Exchange, local_key: str | None) -> bool:
+        head = exchange.head
+        return local_key is not None and is_direct(
+            head.headers,
+            peer=exchange.client.peer_text,
+            host=head.host,
+            is_absolute=head.is_absolute,
+            listening=self._listening,
+        )
+
     def _check_direct(self, exchange: Exchange, local_key: str | None) -> None:
         """Without a master key: a page of this machine alone, if of anybody."""
-        head = exchange.head
         if local_key is None:
             raise ClientFault(
                 403,
@@ -52,13 +146,7 @@ class Gate:
                 "this page is closed, as no key is set: set RUNTIME_MASTER_KEY or "
                 "RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
             )
-        if not is_direct(
-            head.headers,
-            peer=exchange.client.peer_text,
-            host=head.host,
-            is_absolute=head.is_absolute,
-            listening=self._listening,
-        ):
+        if not self._is_direct(exchange, local_key):
             raise ClientFault(
                 403,
                 "forbidden",

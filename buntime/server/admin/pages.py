@@ -1,17 +1,34 @@
 """All pages of the runtime's own: which handler answers which route of core/admin/routes.py.
 
-A group of pages is a class with `handlers()`, by the names of routes. It is made in
-`Runtime._make_pipeline` and handed to `api_of` with the others; a route without a handler, and a
-handler without a route, keep the runtime from starting.
+A group of pages is a class with `handlers()`, by the names of routes, and a line in `_groups`. What
+it needs beyond `Parts` is a field more there. A route without a handler, and a handler without a
+route, keep the runtime from starting.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
+from buntime.core.access.guesses import Guesses
 from buntime.core.admin.routes import ROUTES
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.keypages import KeyPages
+from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.metrics import Metrics
+from buntime.server.admin.own import OwnPages
+from buntime.server.admin.plugins import PluginPages
+from buntime.server.admin.secretpages import SecretPages
+from buntime.server.admin.workers import WorkerPages
+from buntime.server.apps.catalog import Catalog
+from buntime.server.http1.service import Service
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.pool.pool import Pool
+from buntime.server.state.secretstore import SecretStore
+from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.logs import Log
 
 
 class Pages(Protocol):
@@ -19,6 +36,39 @@ class Pages(Protocol):
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What pages are made of."""
+
+    live: LiveSettings
+    log: Log
+    service: Service
+    pool: Pool
+    catalog: Catalog
+    plugins: Plugins
+    db: StateDb
+    secrets: SecretStore
+
+
+def make_api(parts: Parts) -> tuple[Api, Gate]:
+    """The API of a runtime, and what knows its callers."""
+    keys = KeyStore(parts.db)
+    local_key = LocalKey(parts.live, parts.log)
+    gate = Gate(parts.live, keys, guesses=Guesses(), local_key=local_key)
+    return api_of(parts.live, gate, *_groups(parts, keys)), gate
+
+
+def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
+    return (
+        OwnPages(parts.live),
+        WorkerPages(parts.pool, parts.catalog),
+        Metrics(parts.service, parts.pool.report, parts.plugins.metrics),
+        PluginPages(parts.plugins, parts.live),
+        SecretPages(parts.secrets, parts.catalog, parts.plugins),
+        KeyPages(keys),
+    )
 
 
 def api_of(live: LiveSettings, gate: Gate, *groups: Pages) -> Api:

@@ -9,4 +9,11 @@ SCRIPTS = (
     # 1: what the file says of itself: `written_by`, the version of buntime that has changed the
     # tables last, for who finds them newer than he knows.
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+    # 2: operators' keys, see server/admin/keystore.py. Times are seconds since 1970.
+    """CREATE TABLE keys (
+        name TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, hint TEXT NOT NULL,
+        roles TEXT NOT NULL, apps TEXT NOT NULL,
+        created_at REAL NOT NULL, created_by TEXT NOT NULL,
+        expires_at REAL, used_at REAL, revoked_at REAL
+    ) WITHOUT ROWID;""",
 )

@@ -22,6 +22,7 @@ from buntime.core.settings.load import Settings, load_settings
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.admin.api import Handler
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.pages import api_of
 from buntime.server.admin.plugins import PluginPages
@@ -32,6 +33,7 @@ from buntime.server.plugins.found import Found
 from buntime.server.plugins.roster import Roster
 from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder
+from tests.support.calls import FakeKeys
 from tests.support.exchanges import FakeExchange, FakeService
 from tests.support.harness import write_app
 
@@ -135,15 +137,18 @@ class Fixture:
         local: Any = self.local
         self.plugins = FakePlugins()
         self.secrets: Any = SimpleNamespace(found={})
+        self.keys = FakeKeys()
+        store: Any = self.keys
         pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
         self.api = api_of(
             self.live,
-            Gate(self.live, guesses=Guesses(), local_key=local),
+            Gate(self.live, self.keys, guesses=Guesses(), local_key=local),
             OwnPages(self.live),
             WorkerPages(pool, catalog),
             FakeMetrics(),
             pages,
             SecretPages(self.secrets, catalog, cast(Any, self.plugins)),
+            KeyPages(store),
         )
 
     def ask(self, path: str, method: str = "GET", query: str = "", **more: Any) -> FakeExchange:
@@ -336,7 +341,7 @@ def test_no_route_without_a_rule(root: Path, route: Route) -> None:
         keyed.api._gate = gate  # type: ignore[assignment]  # a fake
         answer = keyed.ask(path, method)
         if not (route.filters and caller is elsewhere):
-            assert (answer.status, answer.code) == (403, "no_right")
+            assert (answer.status, answer.code) == (403, "not_allowed")
 
 
 def test_routes_and_handlers(root: Path) -> None:
@@ -357,7 +362,7 @@ def test_what_a_key_s_apps_are(root: Path) -> None:
     assert (told["workers"], told["apps"]) == ([], [])
     assert keyed.ask("/api/workers/stats").json == {}
     assert keyed.ask(ACTIONS[0], "POST").code == "worker_not_found"
-    assert keyed.ask(ACTIONS[1], "POST").code == "no_right"
+    assert keyed.ask(ACTIONS[1], "POST").code == "not_allowed"
     assert keyed.pool.recycled == []
 
 

@@ -1,0 +1,119 @@
+"""Operators' keys: what each may do, whether it still may, and which one a request bears.
+
+Times are seconds since 1970: keys expire by the calendar, also while the runtime does not run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from buntime.core.access.keys import offered_keys
+from buntime.core.access.keytext import START, digest_of, is_key
+from buntime.core.access.rights import ROLES, VERBS, Caller, covers, verbs_of
+
+KEYS_MAX = 1000  # with those that are revoked
+
+Standing = Literal["active", "expired", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key without its text."""
+
+    name: str
+    digest: bytes
+    hint: str  # how the key begins: "bt_0Ao2"
+    roles: tuple[str, ...]  # of rights.ROLES, and single verbs
+    globs: tuple[str, ...]
+    created_at: float
+    created_by: str
+    expires_at: float | None = None
+    used_at: float | None = None
+    revoked_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"KeyRecord({self.name!r}, {self.hint}..., {self.roles}, {self.globs})"
+
+    @property
+    def caller(self) -> Caller:
+        """Who bears it. Roles that are not known here, of a newer version, give nothing."""
+        verbs = verbs_of(role for role in self.roles if role in ROLES or role in VERBS)
+        return Caller(self.name, "key", verbs, self.globs, self.expires_at)
+
+    def standing(self, now: float) -> Standing:
+        """Whether it opens anything at this moment."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+
+class KeyRing:
+    """All keys, as the runtime has them in memory; the server keeps what changes."""
+
+    def __init__(self, records: Iterable[KeyRecord] = ()) -> None:
+        self._by_digest: dict[bytes, KeyRecord] = {}
+        self._callers: dict[bytes, Caller] = {}
+        self.by_name: dict[str, KeyRecord] = {}
+        for record in records:
+            self.put(record)
+
+    def __repr__(self) -> str:
+        return f"KeyRing({len(self.by_name)} keys)"
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def put(self, record: KeyRecord) -> None:
+        """Have a key, in the place of another one of its name."""
+        before = self.by_name.get(record.name)
+        if before is not None:
+            del self._by_digest[before.digest], self._callers[before.digest]
+        self.by_name[record.name] = record
+        self._by_digest[record.digest] = record
+        self._callers[record.digest] = record.caller
+
+    def revoke(self, name: str, now: float) -> None:
+        """From now on it opens nothing; it is remembered, so that it is known when it comes."""
+        record = self.by_name.get(name)
+        if record is not None and record.revoked_at is None:
+            self.put(replace(record, revoked_at=now))
+
+    def use(self, name: str, now: float) -> None:
+        """It has opened something."""
+        self.put(replace(self.by_name[name], used_at=now))
+
+    def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
+        """The first key of these that a request bears, whatever its standing."""
+        for text in offered_keys(headers):
+            if is_key(text):
+                record = self._by_digest.get(digest_of(text))
+                if record is not None:
+                    return record
+        return None
+
+    def caller_of(self, record: KeyRecord) -> Caller:
+        return self._callers[record.digest]
+
+
+def bears_form(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request bears something that may be a key of a keyring."""
+    return any(is_key(text) for text in offered_keys(headers) if text.startswith(START))
+
+
+def excess(record: KeyRecord, caller: Caller) -> str:
+    """What a key may that the caller may not, for a message; "" where there is nothing.
+
+    So no key makes one that is stronger than itself, nor ends one.
+    """
+    more = sorted(record.caller.verbs - caller.verbs)
+    if more:
+        return f"the right{'s' if len(more) > 1 else ''} {', '.join(more)}"
+    wider = [glob for glob in record.globs if not any(covers(own, glob) for own in caller.globs)]
+    return f"the apps {', '.join(wider)}" if wider else ""
+
+
+def outlives(record: KeyRecord, caller: Caller) -> bool:
+    """Whether a key is good for longer than who makes it."""
+    if caller.expires_at is None:
+        return False
+    return record.expires_at is None or record.expires_at > caller.expires_at

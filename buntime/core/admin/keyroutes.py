@@ -1,0 +1,124 @@
+"""The routes of operators' keys."""
+
+from buntime.core.access.rights import GLOB_MAX_CHARS, ROLES, VERBS
+from buntime.core.admin.route import CURSOR, LIMIT, NAME, TEXT, Answer, Body, Route, Schema
+
+KEY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+_MOMENT: Schema = {"type": ["string", "null"]}
+_RECORD: Schema = {
+    "type": "object",
+    "required": ["name", "hint", "roles", "apps", "standing", "created", "createdBy"],
+    "properties": {
+        "name": NAME,
+        "hint": {**TEXT, "description": "How the key begins."},
+        "roles": {"type": "array", "items": TEXT},
+        "apps": {"type": "array", "items": TEXT},
+        "standing": {"enum": ["active", "expired", "revoked"]},
+        "created": TEXT,
+        "createdBy": TEXT,
+        "expires": _MOMENT,
+        "lastUsed": _MOMENT,
+        "revoked": _MOMENT,
+    },
+}
+_MADE: Schema = {
+    **_RECORD,
+    "required": [*_RECORD["required"], "key"],
+    "properties": {
+        **_RECORD["properties"],
+        "key": {"type": ["string", "null"], "description": "Shown once; null of a dry run."},
+    },
+}
+_WANTED: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "roles"],
+    "properties": {
+        "name": {"type": "string", "pattern": KEY_NAME_PATTERN, "maxLength": 64},
+        "roles": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": len(VERBS),
+            "items": {"enum": [*ROLES, *VERBS]},
+            "description": "Roles, and single rights.",
+        },
+        "apps": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 50,
+            "items": {
+                "type": "string",
+                "pattern": r"^[A-Za-z0-9@/._~*-]+$",
+                "maxLength": GLOB_MAX_CHARS,
+            },
+            "description": 'Globs of apps, as "blog-*"; without it all.',
+        },
+        "expires": {
+            "type": ["string", "null"],
+            "maxLength": 40,
+            "description": 'A moment, "2027-01-31T12:00:00Z", or how long from now, "90d".',
+        },
+    },
+}
+
+KEYS = (
+    Route(
+        method="GET",
+        path="/api/keys",
+        verb="keys:read",
+        name="keys.list",
+        summary="The keys, without what opens anything.",
+        query=(LIMIT, CURSOR),
+        answers=(
+            Answer(
+                200,
+                "A page of keys, by name.",
+                {
+                    "type": "object",
+                    "required": ["keys", "next"],
+                    "properties": {
+                        "keys": {"type": "array", "items": _RECORD},
+                        "next": {"type": ["string", "null"]},
+                    },
+                },
+            ),
+        ),
+        faults=(503,),
+        filters=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/keys",
+        verb="keys:write",
+        name="keys.add",
+        summary="Make a key that is no stronger than one's own.",
+        body=Body(_WANTED),
+        answers=(
+            Answer(200, "A dry run: what would be made.", _MADE),
+            Answer(201, "The key, which is shown this once.", _MADE),
+        ),
+        faults=(403, 409, 503),
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/keys/{name}",
+        verb="keys:read",
+        name="keys.show",
+        summary="One key, without what opens anything.",
+        answers=(Answer(200, "The key.", _RECORD),),
+        faults=(403, 404, 503),
+        filters=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/keys/{name}",
+        verb="keys:write",
+        name="keys.revoke",
+        summary="Have a key open nothing any more, from now on.",
+        answers=(Answer(200, "The key, as it stands now.", _RECORD),),
+        faults=(403, 404, 503),
+        filters=True,
+    ),
+)

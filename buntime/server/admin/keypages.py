@@ -1,0 +1,143 @@
+"""What operators see of keys, and do to them: of those that are no stronger than their own."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from buntime.core.access.keyring import KeyRecord, excess, outlives
+from buntime.core.access.keytext import HINT_CHARS, RANDOM_BYTES, digest_of, make_key
+from buntime.core.access.rights import EVERY_APP
+from buntime.core.errors import ClientFault
+from buntime.core.values.moments import MOMENT_FORM, iso_moment, parse_moment
+from buntime.core.values.units import BadValue, parse_duration
+from buntime.core.values.wording import shown
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.admin.keystore import KeyStore
+
+_LATEST = 253_402_300_799.0  # the end of 9999, which is what dates end with
+
+
+class KeyPages:
+    """Answers these pages."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "keys.list": self._list,
+            "keys.show": self._show,
+            "keys.add": self._add,
+            "keys.revoke": self._revoke,
+        }
+
+    def _list(self, call: Call) -> None:
+        now = self._store.clock()
+        by_name = self._store.ring.by_name
+        page, following = call.page(
+            name for name, record in by_name.items() if not excess(record, call.caller)
+        )
+        keys = [key_json(by_name[name], now) for name in page]
+        call.answer({"keys": keys, "next": following})
+
+    def _show(self, call: Call) -> None:
+        call.answer(key_json(self._find(call), self._store.clock()))
+
+    def _add(self, call: Call) -> None:
+        call.json(lambda value: self._make(call, value))
+
+    def _make(self, call: Call, wanted: dict[str, Any]) -> None:
+        now = self._store.clock()
+        key = make_key(secrets.token_bytes(RANDOM_BYTES))
+        record = KeyRecord(
+            name=wanted["name"],
+            digest=digest_of(key),
+            hint=key[:HINT_CHARS],
+            roles=tuple(dict.fromkeys(wanted["roles"])),
+            globs=tuple(dict.fromkeys(wanted.get("apps") or [EVERY_APP])),
+            created_at=now,
+            created_by=call.by,
+            expires_at=_expiry(wanted.get("expires"), now),
+        )
+        _check_strength(record, call)
+        if call.is_dry_run:
+            before = self._store.ring.by_name.get(record.name)
+            if before is not None and before.revoked_at is None:
+                raise ClientFault(409, "key_exists", f"there is a key {record.name} already")
+            call.answer({**key_json(record, now), "hint": "bt_", "key": None})
+            return
+        told = {**key_json(record, now), "key": key}
+        self._store.add(record, lambda fault: call.done(fault, told, 201))
+
+    def _revoke(self, call: Call) -> None:
+        record = self._find(call)
+        if call.is_dry_run or record.revoked_at is not None:
+            call.answer(key_json(record, self._store.clock()))
+            return
+        self._store.revoke(record.name, lambda fault: call.guard(lambda: self._tell(call, fault)))
+
+    def _tell(self, call: Call, fault: BaseException | None) -> None:
+        if fault is not None:
+            raise fault
+        self._show(call)
+
+    def _find(self, call: Call) -> KeyRecord:
+        name = call.values["name"]
+        record = self._store.ring.by_name.get(name)
+        if record is None:
+            raise ClientFault(404, "key_not_found", f"there is no key {name[:200]}")
+        more = excess(record, call.caller)
+        if more:
+            raise _stronger(f"the key {record.name} has {more}")
+        return record
+
+
+def key_json(record: KeyRecord, now: float) -> dict[str, object]:
+    """A key as operators see it."""
+    return {
+        "name": record.name,
+        "hint": record.hint,
+        "roles": list(record.roles),
+        "apps": list(record.globs),
+        "standing": record.standing(now),
+        "created": iso_moment(record.created_at),
+        "createdBy": record.created_by,
+        "expires": _moment(record.expires_at),
+        "lastUsed": _moment(record.used_at),
+        "revoked": _moment(record.revoked_at),
+    }
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else iso_moment(seconds)
+
+
+def _expiry(text: str | None, now: float) -> float | None:
+    if text is None:
+        return None
+    try:
+        moment = parse_moment(text) if "-" in text[1:] else now + parse_duration(text)
+    except BadValue:
+        raise ClientFault(
+            400,
+            "bad_body",
+            f'expires: {shown(text)} is neither a moment, as {MOMENT_FORM}, nor a time, as "90d"',
+        ) from None
+    if not now < moment <= _LATEST:
+        raise ClientFault(400, "bad_body", f"expires: {shown(text)} is not to come, or too far off")
+    return moment
+
+
+def _check_strength(record: KeyRecord, call: Call) -> None:
+    more = excess(record, call.caller)
+    if more:
+        raise _stronger(f"it would have {more}")
+    if outlives(record, call.caller):
+        until = iso_moment(call.caller.expires_at or 0.0)
+        raise _stronger(f"it would be good beyond {until}, when the key {call.caller.name} ends")
+
+
+def _stronger(why: str) -> ClientFault:
+    return ClientFault(403, "key_too_strong", f"a key deals with none that is stronger: {why}")

@@ -1,0 +1,187 @@
+"""Keeps operators' keys in state.db, and all of them in memory.
+
+A key counts from the moment at which it is on the disk, and so does the end of one. When one was
+last used is written at most once a minute.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from time import time
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from buntime.core.access.keyring import KEYS_MAX, KeyRecord, KeyRing, bears_form
+from buntime.core.errors import ClientFault, StateFault
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from buntime.server.state.statedb import StateDb
+
+USED_STEP_S = 60.0
+_T = TypeVar("_T")
+_COLUMNS = (
+    "name, digest, hint, roles, apps, created_at, created_by, expires_at, used_at, revoked_at"
+)
+
+
+class KeySource(Protocol):
+    """Who knows keys, as far as the gate needs it."""
+
+    def __len__(self) -> int: ...
+    def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None: ...
+    def follow(self, callback: Callable[[], None]) -> None: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    @property
+    def ring(self) -> KeyRing: ...
+
+
+class KeyStore:
+    """All keys. On the loop's thread, but for what goes to state.db."""
+
+    def __init__(self, db: "StateDb", clock: Callable[[], float] = time) -> None:
+        self.ring = KeyRing()
+        self.clock = clock
+        self._db = db
+        self._is_read = False
+        self._followers: list[Callable[[], None]] = []
+        db.follow(self._read)
+
+    def __repr__(self) -> str:
+        return f"KeyStore({self.ring!r})"
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when there are keys where there were none, or none any more."""
+        self._followers.append(callback)
+
+    def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
+        """The key that a request bears, whatever its standing; its use is noted.
+
+        Raises StateFault where it bears one and the keys are not known.
+        """
+        if not self._is_read:
+            if bears_form(headers):
+                raise StateFault(self._db.trouble or "it is being read; ask again in a second")
+            return None
+        record = self.ring.find(headers) if self.ring else None
+        if record is not None:
+            self._note_use(record)
+        return record
+
+    def add(self, record: KeyRecord, then: Callable[[BaseException | None], None]) -> None:
+        """Keep a key; `then` gets None, or why not: a ClientFault (409), a StateFault."""
+
+        def work(connection: "Connection") -> None:
+            row = connection.execute("SELECT count(*) FROM keys").fetchone()
+            found = connection.execute(
+                "SELECT revoked_at FROM keys WHERE name = ?", (record.name,)
+            ).fetchone()
+            if found is not None and found[0] is None:
+                raise _taken(record.name)
+            if row[0] >= KEYS_MAX and found is None:
+                raise _too_many()
+            connection.execute(
+                f"INSERT OR REPLACE INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _row_of(record),
+            )
+
+        self._ask(work, lambda _: self._put(record), then)
+
+    def revoke(self, name: str, then: Callable[[BaseException | None], None]) -> None:
+        """Have a key open nothing any more; `then` as for `add`."""
+        now = self.clock()
+
+        def work(connection: "Connection") -> None:
+            connection.execute(
+                "UPDATE keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL", (now, name)
+            )
+
+        self._ask(work, lambda _: self.ring.revoke(name, now), then)
+
+    # How it is done
+
+    def _read(self) -> None:
+        def work(connection: "Connection") -> list[KeyRecord]:
+            return [_record_of(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM keys")]
+
+        def take(records: list[KeyRecord] | BaseException) -> None:
+            if isinstance(records, StateFault):
+                return  # it is opened again some time, and then read
+            if isinstance(records, BaseException):
+                raise records
+            self.ring = KeyRing(records)
+            self._is_read = True
+            self._tell()
+
+        self._db.ask(work, take)
+
+    def _put(self, record: KeyRecord) -> None:
+        self.ring.put(record)
+        if len(self.ring) == 1:
+            self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._followers:
+            callback()
+
+    def _note_use(self, record: KeyRecord) -> None:
+        now = self.clock()
+        if record.standing(now) != "active":
+            return
+        if record.used_at is not None and 0 <= now - record.used_at < USED_STEP_S:
+            return
+        self.ring.use(record.name, now)
+
+        def work(connection: "Connection") -> None:
+            connection.execute("UPDATE keys SET used_at = ? WHERE digest = ?", (now, record.digest))
+
+        self._ask(work, lambda _: None, lambda _: None)
+
+    def _ask(
+        self,
+        work: Callable[["Connection"], _T],
+        apply: Callable[[_T], None],
+        then: Callable[[BaseException | None], None],
+    ) -> None:
+        def take(result: _T | BaseException) -> None:
+            if isinstance(result, BaseException):
+                then(result)
+            else:
+                apply(result)
+                then(None)
+
+        self._db.ask(work, take)
+
+
+def _row_of(record: KeyRecord) -> tuple[object, ...]:
+    return (
+        record.name,
+        record.digest,
+        record.hint,
+        json.dumps(record.roles),
+        json.dumps(record.globs),
+        record.created_at,
+        record.created_by,
+        record.expires_at,
+        record.used_at,
+        record.revoked_at,
+    )
+
+
+def _record_of(row: tuple[object, ...]) -> KeyRecord:
+    name, digest, hint, roles, globs, *rest = row
+    told = (tuple(json.loads(str(each))) for each in (roles, globs))
+    return KeyRecord(name, digest, hint, *told, *rest)  # type: ignore[arg-type]  # as they were put
+
+
+def _taken(name: str) -> ClientFault:
+    return ClientFault(
+        409, "key_exists", f"there is a key {name} already: revoke it, or choose another name"
+    )
+
+
+def _too_many() -> ClientFault:
+    return ClientFault(409, "too_many_keys", f"there are {KEYS_MAX} keys, with those revoked")

@@ -1,0 +1,132 @@
+"""Operators' keys: what one opens, what no app sees of it, and what outlives the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.client import Answer, fetch
+from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
+
+ECHO = """
+import json
+from buntime import Response
+
+def fetch(request):
+    return Response(json.dumps([[name, value] for name, value in request.headers.items()]))
+"""
+
+
+class Served(NamedTuple):
+    runtime: Runtime
+    keys: dict[str, str]
+
+
+def make(runtime: Runtime, name: str, **wanted: Any) -> str:
+    """The text of a key that is made by the master key."""
+    body = json.dumps({"name": name, **wanted}).encode()
+    bears = {"X-API-Key": OPERATORS_KEY}
+    told = fetch(runtime, "/api/keys", method="POST", body=body, headers=bears)
+    assert told.status == 201, told.body
+    return str(told.json()["key"])
+
+
+def ask(runtime: Runtime, path: str, key: str, method: str = "GET", **more: Any) -> Answer:
+    return fetch(runtime, path, method=method, headers={"Authorization": f"Bearer {key}"}, **more)
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    apps = tmp_path_factory.mktemp("keys") / "apps"
+    for name, visibility in (("blog", "protected"), ("shop", "protected"), ("open", "public")):
+        write_app(apps / name, {"app.py": ECHO}, ttl=60, visibility=visibility)
+    return apps
+
+
+@pytest.fixture(scope="module")
+def served(apps: Path) -> Iterator[Served]:
+    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+        keys = {
+            "viewer": make(runtime, "viewer", roles=["viewer"]),
+            "blog": make(runtime, "blog", roles=["deployer"], apps=["blog*"]),
+            "blind": make(runtime, "blind", roles=["logs:read"]),
+        }
+        yield Served(runtime, keys)
+
+
+def test_what_a_key_opens(served: Served) -> None:
+    """What its roles have, and no more."""
+    runtime, keys = served
+    assert ask(runtime, "/api/workers", keys["viewer"]).status == 200
+    refused = ask(runtime, "/api/apps/blog/recycle", keys["viewer"], "POST")
+    assert (refused.status, refused.error["code"]) == (403, "not_allowed")
+    assert "workers:recycle" in refused.error["message"]
+    assert ask(runtime, "/api/apps/blog/recycle", keys["blog"], "POST").status == 202
+    assert ask(runtime, "/api/apps/shop/recycle", keys["blog"], "POST").status == 403
+    assert ask(runtime, "/api/config", keys["blog"]).status == 403
+
+
+def test_protected_apps(served: Served) -> None:
+    """A key opens those that its globs cover, and the app does not see it."""
+    runtime, keys = served
+    for key in (keys["viewer"], keys["blog"]):
+        answer = ask(runtime, "/blog/", key)
+        assert answer.status == 200
+        assert key not in answer.body.decode()
+    for key in (keys["blog"], keys["blind"]):
+        answer = ask(runtime, "/shop/", key)
+        assert (answer.status, answer.error["code"]) == (403, "not_allowed")
+
+
+def test_public_apps(served: Served) -> None:
+    """An app that is open to all sees no key of the runtime's either, and sees its own."""
+    runtime, keys = served
+    for key in (*keys.values(), OPERATORS_KEY):
+        assert key not in ask(runtime, "/open/", key).body.decode()
+        answer = fetch(runtime, "/open/", headers={"X-API-Key": key})
+        assert key not in answer.body.decode()
+    assert "of-the-app" in ask(runtime, "/open/", "of-the-app").body.decode()
+
+
+def test_a_right_key_is_never_delayed(served: Served) -> None:
+    """However many wrong ones come from the same address; these are."""
+    runtime, keys = served
+    wrong = "bt_" + "x" * 49
+    statuses = [
+        ask(runtime, path, wrong, source="127.0.0.7").status
+        for path in ("/api/workers", "/shop/") * 8
+    ]
+    assert (set(statuses[:10]), set(statuses[10:])) == ({401}, {429})
+    for path in ("/api/workers", "/blog/"):
+        assert ask(runtime, path, keys["viewer"], source="127.0.0.7").status == 200
+
+
+def test_a_key_that_is_revoked(served: Served) -> None:
+    """It opens nothing from then on, says so, and is slowed down wherever it comes from."""
+    runtime = served.runtime
+    key = make(runtime, "gone", roles=["viewer"])
+    assert ask(runtime, "/shop/", key).status == 200
+    assert ask(runtime, "/api/keys/gone", OPERATORS_KEY, "DELETE").json()["standing"] == "revoked"
+    answers = [ask(runtime, "/shop/", key, source=f"127.0.0.{number}") for number in range(20, 33)]
+    assert [answer.status for answer in answers] == [401] * 10 + [429] * 3
+    assert "the key gone is revoked" in answers[0].error["message"]
+    assert key not in ask(runtime, "/open/", key).body.decode()
+
+
+def test_the_next_start(apps: Path, tmp_path: Path) -> None:
+    """Keys outlive the runtime, and open its pages where no other key is set."""
+    state = tmp_path / "state"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
+    with running(apps, env=env) as runtime:
+        key = make(runtime, "laptop", roles=["viewer"], expires="1h")
+    with running(apps, env={**env, "RUNTIME_MASTER_KEY": ""}) as runtime:
+        while (answer := ask(runtime, "/api/workers", key)).status == 503:
+            pass  # the keys are being read
+        assert answer.status == 200
+        for wrong in ("None", "", "bt_" + "x" * 49):
+            assert ask(runtime, "/api/workers", wrong).status == 401
+        assert ask(runtime, "/api/apps/blog/recycle", key, "POST").status == 403

@@ -1,0 +1,168 @@
+"""Keys are on the disk before they count, and are there again at the next start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.core.access.keyring import KeyRecord
+from buntime.core.access.keytext import digest_of, make_key
+from buntime.core.errors import ClientFault, StateFault
+from buntime.server.admin.keystore import USED_STEP_S, KeyStore
+from buntime.server.loop import Loop
+from buntime.server.state.statedb import StateDb
+from buntime.server.state.statefolder import StateFolder
+
+NOW = 1_800_000_000.0
+KEY = make_key(b"a" * 32)
+BEARS = [("x-api-key", KEY)]
+RECORD = KeyRecord(
+    name="ci",
+    digest=digest_of(KEY),
+    hint=KEY[:7],
+    roles=("viewer", "data:read"),
+    globs=("blog-*", "@acme/*"),
+    created_at=NOW,
+    created_by="master",
+    expires_at=NOW + 1e6,
+)
+
+
+class Subject:
+    """A store over a state folder, its loop, and a clock."""
+
+    def __init__(self, path: Path) -> None:
+        self.errors: list[BaseException] = []
+        self.now = NOW
+        self.loop = Loop(self.errors.append)
+        self.folder = StateFolder(str(path))
+        self.folder.take()
+        tell: Any = lambda *_, **__: None  # noqa: E731
+        self.db = StateDb(self.folder, self.loop, tell=tell, warn=tell, error=tell)
+        self.store = KeyStore(self.db, lambda: self.now)
+        self.told = 0
+        self.store.follow(self._count)
+
+    def _count(self) -> None:
+        self.told += 1
+
+    def start(self) -> Subject:
+        self.db.start()
+        while not self.told:
+            self.loop.run_once(10)
+        return self
+
+    def wait(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
+        """What is told in the end."""
+        results: list[Any] = []
+        ask(results.append)
+        while not results:
+            self.loop.run_once(10)
+        assert self.errors == []
+        return results[0]
+
+    def sql(self, text: str) -> Any:
+        return self.wait(lambda then: self.db.ask(lambda c: c.execute(text).fetchall(), then))
+
+    def close(self) -> None:
+        self.db.close()
+        for thread in threading.enumerate():
+            if thread.name == "state-db":
+                thread.join(10)
+        self.folder.let_go()
+        self.loop.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[], Subject]]:
+    made: list[Subject] = []
+
+    def make_one() -> Subject:
+        if made:
+            made.pop().close()
+        made.append(Subject(tmp_path.resolve() / "state"))
+        return made[-1]
+
+    yield make_one
+    for each in made:
+        each.close()
+
+
+def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
+    """With all that it is, and never its text."""
+    subject = make().start()
+    assert subject.wait(lambda then: subject.store.add(RECORD, then)) is None
+    subject.sql("PRAGMA wal_checkpoint")
+    path = Path(subject.db.path)
+    again = make()
+    data = b"".join(each.read_bytes() for each in path.parent.glob("state.db*"))
+    assert KEY.encode() not in data
+    assert again.start().store.ring.by_name == {"ci": RECORD}
+    assert again.store.find(BEARS) is not None
+
+
+def test_a_key_is_revoked_for_good(make: Callable[[], Subject]) -> None:
+    """It is known when it comes, and opens nothing, also after a start."""
+    subject = make().start()
+    subject.wait(lambda then: subject.store.add(RECORD, then))
+    assert subject.wait(lambda then: subject.store.revoke("ci", then)) is None
+    for each in (subject.store, make().start().store):
+        found = each.find(BEARS)
+        assert found is not None
+        assert found.standing(NOW) == "revoked"
+
+
+def test_a_name_is_taken(make: Callable[[], Subject]) -> None:
+    """Till its key is revoked."""
+    store = (subject := make().start()).store
+    other = replace(RECORD, digest=digest_of(make_key(b"b" * 32)))
+    subject.wait(lambda then: store.add(RECORD, then))
+    fault = subject.wait(lambda then: store.add(other, then))
+    assert isinstance(fault, ClientFault)
+    assert (fault.status, fault.code) == (409, "key_exists")
+    assert store.find(BEARS) is not None
+    subject.wait(lambda then: store.revoke("ci", then))
+    assert subject.wait(lambda then: store.add(other, then)) is None
+    assert store.find(BEARS) is None
+
+
+def test_uses_are_noted_now_and_then(make: Callable[[], Subject]) -> None:
+    """Once a minute on the disk, however often it is used."""
+    subject = make().start()
+    store = subject.store
+    subject.wait(lambda then: store.add(RECORD, then))
+    seen = []
+    for after_s in (0.0, 1.0, USED_STEP_S - 1, USED_STEP_S, USED_STEP_S + 1):
+        subject.now = NOW + after_s
+        store.find(BEARS)
+        seen.append(subject.sql("SELECT used_at FROM keys")[0][0] - NOW)
+    assert seen == [0.0, 0.0, 0.0, USED_STEP_S, USED_STEP_S]
+    subject.now = NOW - 3600  # a clock that was set back
+    store.find(BEARS)
+    assert subject.sql("SELECT used_at FROM keys")[0][0] == NOW - 3600
+
+
+def test_keys_that_are_not_known_yet(make: Callable[[], Subject]) -> None:
+    """A request that may bear one is to come again; others are as without keys."""
+    subject = make()
+    with pytest.raises(StateFault) as caught:
+        subject.store.find(BEARS)
+    assert caught.value.status == 503
+    assert subject.store.find([("x-api-key", "another")]) is None
+    assert subject.start().store.find(BEARS) is None
+
+
+def test_a_folder_that_cannot_be_had(make: Callable[[], Subject], tmp_path: Path) -> None:
+    """Nothing is made, and it is said why."""
+    make()
+    other = Subject(tmp_path.resolve() / "state")
+    fault = other.wait(lambda then: other.store.add(RECORD, then))
+    assert isinstance(fault, StateFault)
+    assert "another runtime" in str(fault)
+    assert len(other.store) == 0
+    other.close()
