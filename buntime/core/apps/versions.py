@@ -109,13 +109,13 @@ def choose(
     """The same, where one version is `active` and others are `withheld` from ranges.
 
     The active one is what a link `latest` leads to: the default. One that is withheld, as it was
-    never active or was rolled back from, is found by its full number alone.
+    never active or was rolled back from, is found by its full number alone. The active one is not.
     """
     offered = frozenset(versions)
     if active in offered and (spec is None or spec == LATEST):
         return active
     is_pin = spec in offered and spec != UNVERSIONED
-    return spec if is_pin else select(offered - withheld, spec)
+    return spec if is_pin else select(offered - (withheld - {active}), spec)
 
 
 def sort_key(version: str) -> tuple[tuple[_Version, ...], str]:

@@ -261,6 +261,7 @@ def test_active_and_withheld(spec: str | None, expected: str | None) -> None:
     """The active version is the default; withheld ones are found by their full number alone."""
     withheld = {"2.0.0", "3.0.0-rc.1"}
     assert choose(SHOP, spec, active="1.0.0", withheld=withheld) == expected
+    assert choose(SHOP, "^2", active="2.0.0", withheld=withheld) == "2.0.0"
 
 
 @given(st.sets(st.sampled_from(SHOP)), st.sampled_from([None, "latest", *CHOICES]))

@@ -1,0 +1,111 @@
+"""Where the releases of an app and the links to them stand in a worker folder, and what is in the
+way there.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from buntime.core.apps.versions import LATEST
+from buntime.core.deploys.names import RELEASES, folder_of_app
+from buntime.core.errors import ClientFault
+from buntime.server.apps.appfolder import holds_app
+from buntime.server.deploys.switching import is_real
+
+
+class Layout(NamedTuple):
+    """Where the links of an app stand, below the worker folder."""
+
+    folder: str  # in which they are: "shop", "", "@acme"
+    begin: str  # of their names: "", "shop@"
+
+    def path_of(self, version: str) -> str:
+        """`"1.2.0"` -> "shop/1.2.0", "shop@1.2.0"."""
+        return os.path.join(self.folder, f"{self.begin}{version}")
+
+    @property
+    def is_flat(self) -> bool:
+        return bool(self.begin)
+
+
+class Places:
+    """The places in one worker folder; `earlier` are those that hide what is in it."""
+
+    def __init__(self, root: str, earlier: Sequence[str] = ()) -> None:
+        self.root = root
+        self.earlier = tuple(earlier)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.root})"
+
+    def folder_of(self, app: str) -> str:
+        """Where the releases of an app lie."""
+        return os.path.join(self.root, RELEASES, folder_of_app(app))
+
+    def layout_of(self, app: str) -> Layout:
+        """Where its links stand. Raises ClientFault (409) where something else is in the way."""
+        path = os.path.join(self.root, app)
+        if os.path.isdir(path) and holds_app(Path(path)):
+            return Layout(os.path.dirname(app), f"{os.path.basename(app)}@")
+        if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+            raise ClientFault(
+                409,
+                "app_in_the_way",
+                f"{path} is no folder with versions; move it away to deploy {app}",
+            )
+        return Layout(app, "")
+
+    def check_free(self, app: str, version: str, *, replaces: bool = False) -> None:
+        """Raises ClientFault (409) where the version cannot be deployed here, with the paths."""
+        layout = self.layout_of(app)
+        mine = os.path.join(self.root, layout.path_of(version))
+        self.check_active(app)
+        if is_real(mine):
+            raise ClientFault(
+                409,
+                "version_exists",
+                f"{mine} is a folder that no deploy has made; choose another version, or move it "
+                "away",
+            )
+        if os.path.lexists(mine) and not replaces:
+            raise ClientFault(
+                409,
+                "version_exists",
+                f"{app}@{version} is there with other content; choose another version, or replace "
+                "it by ?replace=1",
+            )
+        hiding = [
+            each for each in self._named(app, version) if each != mine and os.path.lexists(each)
+        ]
+        if hiding:
+            raise _hidden(hiding[0], mine)
+
+    def check_active(self, app: str) -> None:
+        """Raises ClientFault (409) where no link can say which version is active."""
+        mine = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
+        if is_real(mine):
+            raise ClientFault(
+                409,
+                "latest_is_folder",
+                f"{mine} is a folder and no link, so it is what serves; rename it to its version, "
+                f"and {os.path.dirname(mine)} can have deploys",
+            )
+        hiding = [
+            each for each in self._named(app, LATEST) if each != mine and os.path.lexists(each)
+        ]
+        if hiding:
+            raise _hidden(hiding[0], mine)
+
+    def _named(self, app: str, version: str) -> Iterator[str]:
+        """All places whose folder would be this version, those in this worker folder last."""
+        for root in (*self.earlier, self.root):
+            if not (os.path.isdir(os.path.join(root, app)) and holds_app(Path(root, app))):
+                yield os.path.join(root, app, version)
+            yield os.path.join(root, f"{app}@{version}")
+
+
+def _hidden(other: str, mine: str) -> ClientFault:
+    return ClientFault(
+        409, "version_hidden", f"{other} would be served in the place of {mine}; move it away"
+    )

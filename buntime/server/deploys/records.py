@@ -1,0 +1,107 @@
+"""What is known of a release, in a file beside it; and which versions ranges do not choose.
+
+    .releases/shop/1.2.0-3f2a81c09d4e.json     Record
+    .releases/shop/1.2.0-3f2a81c09d4e.files    the files that its archive had, each ended by a NUL
+    .releases/shop/withheld                    versions, a line each
+
+Each is written as a whole to another name, and renamed.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Set
+from dataclasses import asdict, dataclass, fields
+
+from buntime.core.deploys.names import RECORD, WITHHELD
+from buntime.server.defence.regularfile import read_regular
+
+FILES = ".files"
+_RECORD_MAX_BYTES = 1 << 16
+_FILES_MAX_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Record:
+    """One release. Times in seconds since 1970."""
+
+    app: str
+    version: str
+    digest: str  # SHA-256 of its archive, in hex
+    deployed_s: float
+    by: str = ""  # who has deployed it
+    archive_bytes: int = 0
+    size_bytes: int = 0  # unpacked
+    files: int = 0
+    active_s: float = 0.0  # when it became active last; 0 for never
+    expires_s: float = 0.0  # of a preview
+    token: str = ""  # SHA-256 of what opens a preview, in hex
+
+
+def read_record(release: str) -> Record | None:
+    """The record of the release in this folder; None where there is none that can be read."""
+    known = {each.name for each in fields(Record)}
+    try:
+        text, _ = read_regular(f"{release}{RECORD}", _RECORD_MAX_BYTES)
+        told = json.loads(text)
+        return Record(**{name: value for name, value in told.items() if name in known})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def write_record(release: str, record: Record) -> None:
+    write_whole(f"{release}{RECORD}", json.dumps(asdict(record), indent=1).encode() + b"\n")
+
+
+def read_files(release: str) -> frozenset[str]:
+    """The files that its archive had; none where that is not known."""
+    try:
+        text, _ = read_regular(f"{release}{FILES}", _FILES_MAX_BYTES)
+    except OSError:
+        return frozenset()
+    return frozenset(text.decode("utf-8", "surrogateescape").split("\0")[:-1])
+
+
+def write_files(release: str, files: Iterable[str]) -> None:
+    text = "".join(f"{each}\0" for each in files)
+    write_whole(f"{release}{FILES}", text.encode("utf-8", "surrogateescape"))
+
+
+def read_withheld(folder: str) -> frozenset[str]:
+    """Of the releases in this folder, ".releases/shop"."""
+    try:
+        text, _ = read_regular(f"{folder}/{WITHHELD}", _RECORD_MAX_BYTES)
+    except OSError:
+        return frozenset()
+    return frozenset(text.decode("utf-8", "replace").split())
+
+
+def write_withheld(folder: str, versions: Set[str]) -> None:
+    """Nothing is written where nothing changes, and nothing is left where there are none."""
+    path = f"{folder}/{WITHHELD}"
+    if not versions:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    elif versions != read_withheld(folder):
+        write_whole(path, "".join(f"{each}\n" for each in sorted(versions)).encode())
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Put a file in the place of what is there, so that it is whole whatever happens."""
+    fresh = f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"
+    try:
+        file = os.open(
+            fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.rename(fresh, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise

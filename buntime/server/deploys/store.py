@@ -1,0 +1,340 @@
+"""The releases of a worker folder: where they lie, which links lead to them, which is active.
+
+    shop/1.2.0 -> ../.releases/shop/1.2.0-3f2a81c09d4e
+    shop/latest -> 1.2.0                                   the active version
+    shop@1.2.0 -> .releases/shop/1.2.0-3f2a81c09d4e        where shop/ is an app itself
+    shop@latest -> shop@1.2.0
+    .releases/shop/1.2.0-3f2a81c09d4e/                     its files, which never move
+
+That is what a careful operator would do by hand, and folders that one has copied stand beside it.
+Whoever deploys an app holds `turn` there, so that one deploy of it is under way at a time,
+whichever runtime carries it out.
+
+All of this waits for the disk; used by one thread at a time for each app.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from buntime.core.apps.versions import LATEST, is_version
+from buntime.core.deploys.names import (
+    LOCK,
+    RECORD,
+    RELEASES,
+    Release,
+    app_of_folder,
+    flat_link_target,
+    folder_of_app,
+    is_preview,
+    leads_to,
+    link_target,
+    split_folder,
+)
+from buntime.core.errors import ClientFault
+from buntime.server.apps.releaselinks import alias_of
+from buntime.server.deploys.places import Layout, Places
+from buntime.server.deploys.records import (
+    FILES,
+    Record,
+    read_record,
+    read_withheld,
+    write_record,
+    write_withheld,
+)
+from buntime.server.deploys.switching import (
+    Switch,
+    Switching,
+    link_at,
+    replace_link,
+    sync_folder,
+    take_lock,
+)
+
+_TURN = "turn"
+
+
+class Unfinished:
+    """A release that is being made; nobody sees it before `activate`."""
+
+    def __init__(self, store: "Store", release: Release, lock: int) -> None:
+        self.release = release
+        self.folder = os.path.join(store.root, release.path)
+        self._store = store
+        self._switching = Switching(store.root, release.path, lock)
+
+    def __repr__(self) -> str:
+        return f"Unfinished({self.release.folder})"
+
+    def prepare(self, record: Record, *, replaces: bool) -> None:
+        """Have all be there that is to be seen: its record, and what its links were."""
+        store, release = self._store, self.release
+        layout = store.layout_of(release.app)
+        store.check_free(release.app, release.version, replaces=replaces)
+        write_record(self.folder, record)
+        switches = [self._to_version(layout)]
+        if switches[0].before is None:
+            store.withhold(release.app, release.version, is_withheld=True)
+        if not record.expires_s:
+            switches.append(store.to_active(layout, release.version))
+        folders = filter(None, (os.path.dirname(layout.folder), layout.folder))
+        self._switching.prepare(
+            [each for each in switches if each.target != each.before],
+            made=[each for each in folders if not os.path.isdir(os.path.join(store.root, each))],
+        )
+
+    def switch(self) -> None:
+        """Have the links lead to it. `undo` is possible till `finish`."""
+        self._switching.switch()
+
+    def finish(self) -> None:
+        """It counts, and stays."""
+        release = self.release
+        self._switching.finish()
+        if not is_preview(release.version):
+            self._store.withhold(release.app, release.version, is_withheld=False)
+
+    def undo(self) -> None:
+        """Leave nothing of it. Raises OSError: the next sweep goes on then."""
+        try:
+            self._switching.undo()
+            self._store.remove_release(self.folder)
+            self._store.forget_withheld(self.release.app)
+        finally:
+            self._switching.let_go()
+
+    def _to_version(self, layout: Layout) -> Switch:
+        target = (flat_link_target if layout.is_flat else link_target)(self.release)
+        path = layout.path_of(self.release.version)
+        return Switch(path, target, link_at(os.path.join(self._store.root, path)))
+
+
+class Store(Places):
+    """The releases in one worker folder; `earlier` are those that hide what is in it."""
+
+    # What there is
+
+    def apps(self) -> list[str]:
+        """All apps that have had a release."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(map(app_of_folder, os.listdir(os.path.join(self.root, RELEASES))))
+        return []
+
+    def releases(self, app: str) -> dict[str, Record]:
+        """The releases that links lead to, by version."""
+        found: dict[str, Record] = {}
+        layout = self.layout_of(app)
+        for version, target in self._links(layout):
+            folder = leads_to(target)
+            record = read_record(os.path.join(self.folder_of(app), folder)) if folder else None
+            if record is not None:
+                found[version] = record
+        return found
+
+    def release_at(self, app: str, version: str) -> str | None:
+        """The folder of the release that is this version, below that of its app."""
+        path = os.path.join(self.root, self.layout_of(app).path_of(version))
+        with contextlib.suppress(OSError):
+            return leads_to(os.readlink(path))
+        return None
+
+    def active(self, app: str) -> str | None:
+        """The version that `latest` leads to; None where it leads to none."""
+        return alias_of(Path(self.root, self.layout_of(app).path_of(LATEST)))
+
+    def withheld(self, app: str) -> frozenset[str]:
+        return read_withheld(self.folder_of(app))
+
+    def _links(self, layout: Layout) -> Iterator[tuple[str, str]]:
+        """Each version that is a link, and where it leads."""
+        folder = os.path.join(self.root, layout.folder)
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        for name in names:
+            version = name.removeprefix(layout.begin)
+            if name.startswith(layout.begin) and version != LATEST and is_version(version):
+                with contextlib.suppress(OSError):
+                    yield version, os.readlink(os.path.join(folder, name))
+
+    # What is done
+
+    @contextlib.contextmanager
+    def turn(self, app: str) -> Iterator[None]:
+        """Have the app alone. Raises ClientFault (409) where another runtime has it."""
+        folder = self.folder_of(app)
+        os.makedirs(folder, 0o755, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        turn = os.open(os.path.join(folder, _TURN), flags, 0o600)
+        try:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ClientFault(
+                    409, "deploy_under_way", f"another runtime is deploying {app}; try again"
+                ) from None
+            yield
+        finally:
+            os.close(turn)
+
+    def begin(self, release: Release) -> Unfinished:
+        """A place for the release, which is nobody else's. Raises ClientFault (409) and OSError."""
+        os.makedirs(self.folder_of(release.app), 0o755, exist_ok=True)
+        path = os.path.join(self.root, release.path)
+        lock = take_lock(f"{path}{LOCK}", is_new=True)
+        if lock is None:
+            raise ClientFault(
+                409, "deploy_under_way", f"{release.app}@{release.version} is being deployed; wait"
+            )
+        try:
+            left = Switching(self.root, release.path, lock)
+            left.read()
+            left.undo()  # of one that was killed
+            if self.release_at(release.app, release.version) != release.folder:
+                self.remove_release(path, keeps_lock=True)  # nothing leads to it any more
+        except BaseException:
+            os.close(lock)
+            raise
+        return Unfinished(self, release, lock)
+
+    def to_active(self, layout: Layout, version: str) -> Switch:
+        """The switch of `latest` to a version."""
+        path = layout.path_of(LATEST)
+        return Switch(path, f"{layout.begin}{version}", link_at(os.path.join(self.root, path)))
+
+    def activate(
+        self, app: str, version: str | None, *, leaves: str | None = None, now_s: float
+    ) -> None:
+        """Have `latest` lead to the version, or, with None, to the flat folder of the app.
+
+        `leaves` is one that ranges are not to choose any more. `now_s` in seconds since 1970.
+        """
+        layout = self.layout_of(app)
+        path = os.path.join(self.root, layout.path_of(LATEST))
+        self.check_active(app)
+        if leaves is not None:
+            self.withhold(app, leaves, is_withheld=True)
+        if version is None:
+            os.unlink(path)
+            sync_folder(os.path.dirname(path))
+            return
+        os.makedirs(self.folder_of(app), 0o755, exist_ok=True)
+        fresh = os.path.join(self.folder_of(app), f"{LATEST}.new")
+        replace_link(path, f"{layout.begin}{version}", fresh)
+        self.withhold(app, version, is_withheld=False)
+        folder = self.release_at(app, version)
+        release = os.path.join(self.folder_of(app), folder) if folder else ""
+        record = read_record(release) if release else None
+        if record is not None:
+            write_record(release, replace(record, active_s=now_s))
+
+    def withhold(self, app: str, version: str, *, is_withheld: bool) -> None:
+        """Have ranges not choose a version, or choose it again."""
+        folder, known = self.folder_of(app), self.withheld(app)
+        if os.path.isdir(folder):
+            write_withheld(folder, known | {version} if is_withheld else known - {version})
+
+    def remove(self, app: str, version: str) -> None:
+        """Remove the link of a version that is not active; its files go with `tidy`."""
+        layout = self.layout_of(app)
+        path = os.path.join(self.root, layout.path_of(version))
+        os.unlink(path)
+        sync_folder(os.path.dirname(path))
+        if not layout.is_flat:
+            with contextlib.suppress(OSError):  # others are left
+                os.rmdir(os.path.dirname(path))
+
+    # What is left over
+
+    def sweep(self) -> list[str]:
+        """Undo what runtimes have left that were killed; the releases that this was, by path.
+
+        What another runtime is at is held by it, and left alone.
+        """
+        swept: list[str] = []
+        for app in self.apps():
+            with contextlib.suppress(ClientFault), self.turn(app):
+                for name in self._listed(app):
+                    if name.endswith(LOCK) and split_folder(name.removesuffix(LOCK)):
+                        swept += self._undo(app, name)
+                self._tidy_files(app)
+                self.forget_withheld(app)
+        return swept
+
+    def _undo(self, app: str, lock_name: str) -> list[str]:
+        lock = take_lock(os.path.join(self.folder_of(app), lock_name), is_new=False)
+        if lock is None:
+            return []
+        release = f"{RELEASES}/{folder_of_app(app)}/{lock_name.removesuffix(LOCK)}"
+        switching = Switching(self.root, release, lock)
+        try:
+            switching.read()
+            switching.undo()
+            self.remove_release(os.path.join(self.root, release))
+        finally:
+            switching.let_go()
+        return [release]
+
+    def _tidy_files(self, app: str) -> None:
+        """What was to take another one's place, and what was to be put back, of no release that is
+        under way."""
+        folder, listed = self.folder_of(app), self._listed(app)
+        held = {*(each.removesuffix(LOCK) for each in listed if each.endswith(LOCK))}
+        for name in listed:
+            release = name.removeprefix(".").rsplit(".", 2)[0]
+            path = os.path.join(folder, name)
+            if name.endswith((".new", ".old")) and release not in held and not os.path.isdir(path):
+                os.unlink(path)
+
+    def tidy(self, app: str, in_use: Collection[str] = ()) -> list[str]:
+        """Remove the releases that no link leads to, but those `in_use`, by path; those removed."""
+        folder = self.folder_of(app)
+        listed = self._listed(app)
+        linked = {leads_to(target) for _, target in self._links(self.layout_of(app))}
+        unfinished = {name.removesuffix(LOCK) for name in listed if name.endswith(LOCK)}
+        removed = []
+        for name in sorted({_release_of(name) for name in listed} - {None}, key=str):
+            path = os.path.join(folder, str(name))
+            if name not in linked | unfinished and path not in in_use:
+                self.remove_release(path)
+                removed.append(path)
+        self._tidy_files(app)
+        self.forget_withheld(app)
+        return removed
+
+    def forget_withheld(self, app: str) -> None:
+        """Withhold no versions that are not there, nor the active one."""
+        known = self.withheld(app)
+        if known:
+            versions = {version for version, _ in self._links(self.layout_of(app))}
+            write_withheld(self.folder_of(app), known & versions - {self.active(app)})
+
+    def remove_release(self, path: str, *, keeps_lock: bool = False) -> None:
+        """Remove a release's folder and what lies beside it, its lock last."""
+        import shutil  # 6 ms of a start, for what is seldom removed
+
+        parent, name = os.path.split(path)
+        for folder in (path, os.path.join(parent, f".{name}.new")):
+            if os.path.lexists(folder):
+                shutil.rmtree(folder)
+        for end in (RECORD, FILES):
+            for file in (f"{path}{end}", os.path.join(parent, f".{name}{end}.new")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(file)
+        if not keeps_lock:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}{LOCK}")
+
+    def _listed(self, app: str) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(os.listdir(self.folder_of(app)))
+        return []
+
+
+def _release_of(name: str) -> str | None:
+    """`"1.2.0-3f2a81c09d4e.json"` -> "1.2.0-3f2a81c09d4e"; None for what belongs to no release."""
+    begin = name.removeprefix(".")
+    for end in (".new", RECORD, FILES, LOCK):
+        begin = begin.removesuffix(end)
+    return begin if split_folder(begin) else None
