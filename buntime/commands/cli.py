@@ -35,8 +35,11 @@ COMMANDS: Mapping[str, str] = {
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
     "list": "list the apps of a runtime",
+    "show": "tell of one app: versions, manifest, workers, the last error",
     "recycle": "replace the workers of an app by fresh ones",
     "secrets": "give an app a secret, tell which it has, or take one from it",
+    "sleep": "end the idle workers of an app",
+    "maintenance": "close an app for a while, or open it again",
 }
 # Those that were there when a word that is no command was a folder already. Of the others, a folder
 # of that name may have been what somebody serves.

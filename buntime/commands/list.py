@@ -1,18 +1,25 @@
 """`buntime list`: the apps of a runtime."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.client import connect
+from buntime.commands.client import Api, connect
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 
-_HEAD = ("APP", "VERSION", "STATUS", "WORKERS", "QUEUED", "ERROR")
+_HEAD = ("APP", "ACTIVE", "VERSIONS", "STATUS", "WORKERS", "QUEUED", "NOTE")
+_PAGE = 500  # apps that are asked for at once
+_PAGES_MAX = 200
+_NOTE_CHARS = 80
 
 
 def parser() -> Parser:
     made = Parser(
         "buntime list [--to WHERE]",
-        "List the apps of a runtime.",
+        "List the apps of a runtime: the active version, how many there are, and how the workers "
+        "stand.",
         examples=("buntime list", "buntime list --to prod --json"),
     )
     made.add_json()
@@ -22,15 +29,31 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     if command.words:
-        raise UsageError("list takes no words; `buntime show NAME` tells of one app")
-    told = connect(command, mode).get("/api/workers")
+        raise UsageError("list takes no words; `buntime show APP` tells of one app")
+    apps = list(all_apps(connect(command, mode)))
     if command.args["json"]:
-        print_json(told)
-        return 0
-    apps = told["apps"]
-    if not apps:
+        print_json({"apps": apps})
+    elif apps:
+        print_rows(_HEAD, [_row(app) for app in apps])
+    else:
         say("no apps")
-        return 0
-    fields = ("app", "version", "status", "workers", "queued", "bootError")
-    print_rows(_HEAD, [[app.get(field) for field in fields] for app in apps])
     return 0
+
+
+def all_apps(api: Api) -> Iterator[dict[str, Any]]:
+    """What the API tells of each app, page by page."""
+    cursor = None
+    for _ in range(_PAGES_MAX):
+        told = api.get("/api/apps", limit=_PAGE, cursor=cursor)
+        yield from told["apps"]
+        cursor = told["next"]
+        if cursor is None:
+            return
+
+
+def _row(app: dict[str, Any]) -> tuple[object, ...]:
+    note = "maintenance" if app["maintenance"] else (app["bootError"] or "").partition("\n")[0]
+    if len(note) > _NOTE_CHARS:
+        note = note[: _NOTE_CHARS - 1] + "…"
+    counts = (app["status"], app["workers"], app["queued"])
+    return (app["app"], app["active"], len(app["versions"]), *counts, note)

@@ -70,7 +70,7 @@ def _try(login: Login) -> None:
         Api(remote(login)).get(_TRIED)
     except ApiError as exc:
         # A key may be right, and not for this page.
-        if exc.status != 403 or exc.told is None or exc.code != "not_allowed":
+        if exc.status != 403 or exc.told is None or exc.code != "no_right":
             raise
 
 

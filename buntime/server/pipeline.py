@@ -19,7 +19,6 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
-from buntime.server.admin.gate import Gate
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import all_closed
@@ -31,9 +30,11 @@ from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
 from buntime.server.routes import Routes
 from buntime.server.steps import (
+    Admittance,
     AppStep,
     access_step,
     cookie_step,
+    maintenance_step,
     mounts_step,
     page_step,
     pool_step,
@@ -66,7 +67,7 @@ class Pipeline:
         api: Api,
         log: Log,
         *,
-        gate: Gate,
+        admittance: Admittance,
         plugins: Plugins,
         hooking: Hooking,
     ) -> None:
@@ -80,7 +81,8 @@ class Pipeline:
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
-            lambda app: access_step(app, gate),
+            lambda app: access_step(app, admittance.gate),
+            lambda app: maintenance_step(app, admittance.maintenance),
             size_step,
             upgrade_step,
             lambda app: self._hook_step(app, _BEHIND_ACCESS),
@@ -101,7 +103,8 @@ class Pipeline:
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
-        gate.follow(self._forget)
+        admittance.gate.follow(self._forget)
+        admittance.maintenance.follow(self._forget)
 
     def prepare(self, now: float) -> None:
         """Find out which hosts apps have, and tell what is wrong with that."""

@@ -21,6 +21,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
+from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.pages import Parts, make_api
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
@@ -58,6 +59,7 @@ from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
+from buntime.server.steps import Admittance
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
@@ -235,6 +237,7 @@ class Runtime:
         )
 
     def _make_pipeline(self) -> Pipeline:
+        maintenance = Maintenance(self._state_db)
         api, gate = make_api(
             Parts(
                 live=self._live,
@@ -245,6 +248,7 @@ class Runtime:
                 plugins=self._plugins,
                 db=self._state_db,
                 secrets=self._secrets,
+                maintenance=maintenance,
             )
         )
         return Pipeline(
@@ -253,7 +257,7 @@ class Runtime:
             self._pool,
             api,
             self._log,
-            gate=gate,
+            admittance=Admittance(gate, maintenance),
             plugins=self._plugins,
             hooking=self._hooking,
         )

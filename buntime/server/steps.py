@@ -6,6 +6,7 @@ when the step is made, once for an `App`, and not at each request.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
@@ -19,6 +20,7 @@ from buntime.core.plugins.identity import without_cookies
 from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.maintenance import Maintenance
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
@@ -30,6 +32,13 @@ AppStep = Callable[[Exchange, App, Target], bool]
 
 It must not hold the `App` itself: steps go when their app does.
 """
+
+
+class Admittance(NamedTuple):
+    """Who comes to an app: by a key, and nobody while it is closed."""
+
+    gate: Gate
+    maintenance: Maintenance
 
 
 def access_step(app: App, gate: Gate) -> AppStep | None:
@@ -54,6 +63,19 @@ def access_step(app: App, gate: Gate) -> AppStep | None:
         return False
 
     return check_access
+
+
+def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:
+    """Sends visitors of an app away that operators have closed for a while."""
+    closed = maintenance.of(app.name) if app.plugin is None else None
+    if closed is None:
+        return None
+    fault = closed.fault
+
+    def send_away(_: Exchange, __: App, ___: Target) -> bool:
+        raise fault()
+
+    return send_away
 
 
 def static_step(app: App, *, recheck_s: float) -> AppStep | None:

@@ -50,12 +50,19 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
     assert ran("login").splitlines()[1].split() == ["prod", runtime.url, "default"]
     pid = fetch(runtime, "/shop/").body
     head, row = ran("list").splitlines()
-    assert head.split()[:2] == ["APP", "VERSION"]
-    assert row.split()[:4] == ["shop", "1.0.0", "idle", "1"]
+    assert head.split()[:2] == ["APP", "ACTIVE"]
+    assert row.split() == ["shop", "1.0.0", "1", "idle", "1", "0"]
     assert json.loads(ran("list", "--json"))["apps"][0]["app"] == "shop"
     assert ran("recycle", "shop").startswith("shop: replacing w")
     assert len(json.loads(ran("recycle", "shop@1.0.0", "--json"))["recycled"]) == 1
     assert fetch(runtime, "/shop/").body != pid
+    assert "1.0.0, active: idle, 1 workers" in ran("show", "shop")
+    assert ran("sleep", "shop").startswith("shop: ending w")
+    assert "buntime maintenance off shop" in ran("maintenance", "on", "shop", "--retry-after", "1m")
+    assert fetch(runtime, "/shop/").headers["retry-after"] == "60"
+    assert "closed for maintenance since 20" in ran("show", "shop")
+    assert ran("list").splitlines()[1].split()[-1] == "maintenance"
+    assert json.loads(ran("maintenance", "off", "shop", "--json"))["maintenance"] is None
     assert ran("logout") == f"logged out of prod ({runtime.url})\n"
     assert ran("login") == "no logins; buntime login URL makes one\n"
 
@@ -67,6 +74,13 @@ def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (4, "")
     assert "the key that was sent is not one of its keys" in done.stderr
     assert not (tmp_path / ".config").exists()
+    for words, says in (
+        (("on",), "write maintenance on APP"),
+        (("off", "shop", "--message", "x"), "are for maintenance on"),
+        (("on", "shop", "--retry-after", "soon"), "--retry-after: 'soon' is not a duration"),
+    ):
+        done = run("maintenance", *words, cwd=tmp_path, env=env)
+        assert (done.returncode, says in done.stderr) == (2, True)
     env["BUNTIME_KEY"] = OPERATORS_KEY
     done = run("recycle", "nobody", "--to", runtime.url, "--json", cwd=tmp_path, env=env)
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "app_not_found")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +17,12 @@ from buntime.core.plugins.plan import Standing, compile_plan
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.server.admin.maintenance import Closed
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
+from buntime.server.steps import Admittance
 from tests.support.callcount import count_calls
 from tests.support.calls import gate_of
 from tests.support.exchanges import FakeExchange, FakeService
@@ -52,6 +55,20 @@ class FakeApi:
         exchange.respond(200, [], path.encode())
 
 
+class FakeMaintenance:
+    """Apps that are closed."""
+
+    def __init__(self) -> None:
+        self.closed: dict[str, Closed] = {}
+        self.tell: Callable[[], None] = lambda: None
+
+    def of(self, app: str) -> Closed | None:
+        return self.closed.get(app)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        self.tell = callback
+
+
 class Way:
     """A pipeline over a folder of apps."""
 
@@ -59,6 +76,7 @@ class Way:
         self.service = FakeService()
         self.pool = FakePool()
         self.errors: list[str] = []
+        self.maintenance = FakeMaintenance()
         self.live = LiveSettings(settings_of(root, **environ))
         self.catalog = Catalog(
             [root], body_default=1000, body_max=2000, warn=lambda *_, **__: None, reserved=RESERVED
@@ -72,7 +90,7 @@ class Way:
             self.pool,  # type: ignore[arg-type]  # a fake
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
-            gate=gate_of(self.live),
+            admittance=Admittance(gate_of(self.live), self.maintenance),  # type: ignore[arg-type]  # a fake
             plugins=known,
             hooking=hooking,  # type: ignore[arg-type]  # a fake, as nobody is asked
         )
@@ -242,6 +260,23 @@ def test_an_internal_app(root: Path) -> None:
     refused = way.ask("/hidden@1/x", headers=(("x-api-key", KEY),))
     unknown = way.ask("/nobody@1/x")
     assert str(refused.error).replace("hidden", "nobody") == str(unknown.error)
+
+
+def test_an_app_that_is_closed_for_a_while(root: Path) -> None:
+    """Visitors are sent away, of a site too, behind the check of access; others are not."""
+    way = Way(root)
+    assert way.is_submitted(way.ask("/shop/"))
+    way.maintenance.closed = {name: Closed(0.0, "later", 60) for name in ("shop", "site", "secret")}
+    way.maintenance.tell()
+    for path in ("/shop/", "/shop@1/x", "/site/", "/secret/open"):
+        exchange = way.ask(path)
+        assert (exchange.code, exchange.error and exchange.error.status) == ("maintenance", 503)
+        assert exchange.error.headers == (("Retry-After", "60"),)
+    assert way.ask("/secret/").code == "unauthorized"
+    assert way.ask("/broken/").code != "maintenance"
+    way.maintenance.closed = {}
+    way.maintenance.tell()
+    assert way.is_submitted(way.ask("/shop/"))
 
 
 # Steps of an app

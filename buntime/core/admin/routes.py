@@ -5,6 +5,7 @@ A route that is added here needs a handler of its name in server/admin/pages.py,
 both. Each concern has a tuple of its own: here, or in a module beside this one.
 """
 
+from buntime.core.admin.approutes import APPS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
@@ -166,6 +167,7 @@ ROUTES = RouteTable(
     (
         *OWN,
         *WORKERS,
+        *APPS,
         *PLUGINS,
         *SECRETS,
         *KEYS,

@@ -93,6 +93,14 @@ class Lifetimes:
                 else:
                     line.keep(worker)
 
+    def sleep(self, app: AppState) -> list[End]:
+        """End the workers that are idle, but for those to be kept ready."""
+        return [
+            self._end_idle(worker)
+            for worker in (*app.idle, *app.idle_resting)
+            if app.has_ready_to_spare()
+        ]
+
     def keep_ready(self, app: AppState, now: float) -> list[Decision]:
         """The app's workers have changed: end those beyond `prewarm`, and start what is missing."""
         ended: list[Decision] = [

@@ -255,6 +255,10 @@ class Scheduler:
         self._lifetimes.use_up(worker)  # where `replace` may not start one yet, `tick` will
         return self._lifetimes.replace(worker, now)
 
+    def sleep(self, app: AppState) -> list[End]:
+        """An operator wants the app's idle workers gone."""
+        return self._lifetimes.sleep(app)
+
     def retire(self, worker_id: int) -> list[Decision]:
         """The worker is to leave after what it has in hand."""
         return self._lifetimes.retire(self.workers[worker_id])

@@ -106,10 +106,16 @@ class Call:
         self._receive(Whole(self.exchange, lambda data: self.guard(lambda: then(data))), max_bytes)
 
     def json(self, then: Callable[[Any], None], max_bytes: int = JSON_MAX_BYTES) -> None:
-        """Have the body as JSON, checked by the schema of the route's `body`."""
+        """Have the body as JSON, checked by the schema of the route's `body`.
+
+        None, where the route can do without one and there is none.
+        """
         body = self.route.body
         schema = {} if body is None or body.schema is None else body.schema
-        self.body(max_bytes, lambda data: then(read_json(data, schema)))
+        is_needed = body is None or body.required
+        self.body(
+            max_bytes, lambda data: then(read_json(data, schema) if data or is_needed else None)
+        )
 
     def receive(self, sink: Sink, max_bytes: int) -> Receiving:
         """Have the body come piece by piece, see `receiving.Sink`; the sink calls `more`.

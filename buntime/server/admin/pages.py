@@ -13,10 +13,12 @@ from buntime.core.access.guesses import Guesses
 from buntime.core.admin.routes import ROUTES
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api, Handler
+from buntime.server.admin.apps import AppPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.plugins import PluginPages
@@ -50,6 +52,7 @@ class Parts:
     plugins: Plugins
     db: StateDb
     secrets: SecretStore
+    maintenance: Maintenance
 
 
 def make_api(parts: Parts) -> tuple[Api, Gate]:
@@ -64,6 +67,7 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
     return (
         OwnPages(parts.live),
         WorkerPages(parts.pool, parts.catalog),
+        AppPages(parts.pool, parts.catalog, parts.maintenance),
         Metrics(parts.service, parts.pool.report, parts.plugins.metrics),
         PluginPages(parts.plugins, parts.live),
         SecretPages(parts.secrets, parts.catalog, parts.plugins),

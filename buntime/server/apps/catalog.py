@@ -193,14 +193,22 @@ class Catalog:
         """Every version of every name, ordered for people; faulty folders as what is wrong."""
         if now >= self._fresh_until:
             self._look(now)
-        found: list[App | Fault] = []
-        for name, named in sorted(self._names.items()):
-            versions = self._versions(name, named)
-            loaded = [
-                self._load(name, version, named) for version in sorted(versions, key=sort_key)
-            ]
-            found += filter(None, loaded)
-        return found
+        return [each for name in sorted(self._names) for each in self.all_of(name, now)]
+
+    def all_of(self, name: str, now: float) -> list[App | Fault]:
+        """The same of one name; nothing, where there is no such app."""
+        if now >= self._fresh_until:
+            self._look(now)
+        named = self._names.get(name)
+        if named is None:
+            return []
+        versions = sorted(self._versions(name, named), key=sort_key)
+        return list(filter(None, [self._load(name, version, named) for version in versions]))
+
+    def newest(self, name: str, now: float) -> str | None:
+        """The version that requests without a range are for, whether it can be loaded or not."""
+        has_folders = bool(self.versions_of(name, now))
+        return self._names[name].choose(None) or None if has_folders else None
 
     def _forget(self) -> None:
         self._edition += 1

@@ -83,6 +83,14 @@ class Deployments:
         """The deployment that the scheduler knows by this state."""
         return self.by_state.get(state) if state is not None else None
 
+    def all_of(self, name: str, key: str | None) -> list[Deployment]:
+        """All states of an app's code, or of one version's, also those tried or dropped."""
+        return [
+            each
+            for each in self.by_state.values()
+            if each.app.name == name and key in (None, each.app.key)
+        ]
+
     def fallback(self, app: App | None, spec: str | None) -> App | None:
         """Who answers requests for versions in the range `spec`, where the app is not loaded."""
         deployment = self.serving(app)

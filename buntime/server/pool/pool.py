@@ -221,13 +221,19 @@ class Pool:
     def recycle_app(self, name: str, key: str | None) -> list[str]:
         """The same for all workers of an app, or of one version; returns their names."""
         found = [
-            worker.name
-            for number, worker in self._supervisor.workers.items()
-            if (state := self._scheduler.workers[number].app) is not None
-            and (app := self.deployments.by_state[state].app).name == name
-            and key in (None, app.key)
+            each for of_it in self.deployments.all_of(name, key) for each in of_it.state.workers
         ]
-        return [each for each in found if self.recycle_worker(each)]
+        names = [self._supervisor.workers[number].name for number in found]
+        return [each for each in names if self.recycle_worker(each)]
+
+    def sleep_app(self, name: str, key: str | None) -> list[str]:
+        """End the idle workers of an app that need not be kept ready; returns their names."""
+        ended: list[str] = []
+        for deployment in self.deployments.all_of(name, key):
+            ends = self._scheduler.sleep(deployment.state)
+            ended += [self._supervisor.workers[end.worker].name for end in ends]
+            self.carry_out([*ends])
+        return ended
 
     def close(self, on_empty: Callable[[], None]) -> None:
         """End every worker; `on_empty` is called when the last process is gone."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
+from buntime.core.apps.app import app_key
 from buntime.core.apps.withheld import missed
 from buntime.core.errors import ServerFault
 from buntime.core.pool import claims
@@ -115,9 +116,14 @@ class Reactions:
         if self._scheduler.workers[worker.number].boot.has_failed:
             return  # it is being killed for that, and this crossed with it, or it says so twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
+        self._note_boot(worker, message, stack)
         worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
         deployment = self._deployments.of(self._scheduler.workers[worker.number].app)
         self._tell_of_missed(worker, deployment, message)
+
+    def _note_boot(self, worker: Worker, why: str, stack: str) -> None:
+        key = app_key(worker.app_name, worker.app_version)
+        self._stats.errors.note(key, "boot", why, stack)
 
     def _tell_of_missed(self, worker: Worker, deployment: Deployment | None, error: str) -> None:
         """The error may be of variables that the app does not get: say which these are."""
@@ -173,6 +179,7 @@ class Reactions:
         place = self._place(worker, stack)
         why = f"the app did not load in {seconds:g} s" + (f"; it is at {place}" if place else "")
         self._scheduler.boot_failed(worker.number, f"{why}\n{stack}")
+        self._note_boot(worker, why, stack)
         worker.log.error(
             "app.boot_timeout", "app did not load in time", seconds=seconds, where=place or None
         )
@@ -194,6 +201,8 @@ class Reactions:
             version=worker.app_version,
             worker=worker.name,
         )
+        key = app_key(worker.app_name, worker.app_version)
+        self._stats.errors.note(key, "request", message, stack, exchange.id)
         exchange.fail(ServerFault(500, "app_error", "the app failed at this request", detail=stack))
 
     def on_open_ended(self, worker: Worker) -> None:
@@ -314,6 +323,7 @@ class Reactions:
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             if not has_told:
+                self._note_boot(worker, deployment.state.boot_error, "")
                 self._tell_of_missed(worker, deployment, deployment.state.boot_error)
             self._deployments.failed(deployment)
             if self.onlooker is not None:

@@ -47,6 +47,14 @@ class PoolReport:
             if deployment.state.workers or deployment.state.queue or deployment.state.boot_failures
         ]
 
+    def idle_of(self, name: str, key: str | None) -> list[str]:
+        """The idle workers of an app, or of one version of it."""
+        return [
+            self._workers[worker.id].name
+            for deployment in self._deployments.all_of(name, key)
+            for worker in (*deployment.state.idle, *deployment.state.idle_resting)
+        ]
+
     def app_stats(self) -> dict[str, object]:
         """Each app that had a request, for `/api/workers/stats`."""
         return {

@@ -5,6 +5,7 @@ from time import time
 
 from buntime.core.telemetry.meters import Cause, Meters
 from buntime.server.http1.exchange import Exchange
+from buntime.server.pool.lasterrors import LastErrors
 
 
 class AppStats:
@@ -39,6 +40,7 @@ class PoolStats:
         self.worker_created = 0
         self.worker_failed = 0
         self.apps: dict[str, AppStats] = {}
+        self.errors = LastErrors()
         # workers that are dying, by number
         self._killed: dict[int, Cause] = {}
         self._unasked: set[int] = set()  # they ended their channel and were not told to end

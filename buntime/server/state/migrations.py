@@ -16,4 +16,9 @@ SCRIPTS = (
         created_at REAL NOT NULL, created_by TEXT NOT NULL,
         expires_at REAL, used_at REAL, revoked_at REAL
     ) WITHOUT ROWID;""",
+    # 3: apps that operators have closed for a while, see server/admin/maintenance.py.
+    """CREATE TABLE maintenance (
+        app TEXT PRIMARY KEY, since REAL NOT NULL, message TEXT NOT NULL,
+        retry_after INTEGER NOT NULL
+    ) WITHOUT ROWID;""",
 )

@@ -24,7 +24,7 @@ from buntime.server.admin.api import Handler
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.own import OwnPages
-from buntime.server.admin.pages import api_of
+from buntime.server.admin.pages import Pages, api_of
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.workers import WorkerPages
@@ -102,6 +102,17 @@ class FakeMetrics:
         }
 
 
+class OtherPages:
+    """Pages that have tests of their own: here only who gets them is looked at."""
+
+    def __init__(self, *groups: Pages) -> None:
+        self._known = {name for group in groups for name in group.handlers()}
+
+    def handlers(self) -> dict[str, Handler]:
+        names = {route.name for route in ROUTES.routes} - self._known
+        return dict.fromkeys(names, lambda call: call.answer({}))
+
+
 class FakePlugins:
     """One plugin, off; what was asked of it."""
 
@@ -140,9 +151,8 @@ class Fixture:
         self.keys = FakeKeys()
         store: Any = self.keys
         pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
-        self.api = api_of(
-            self.live,
-            Gate(self.live, self.keys, guesses=Guesses(), local_key=local),
+        gate = Gate(self.live, self.keys, guesses=Guesses(), local_key=local)
+        groups: tuple[Pages, ...] = (
             OwnPages(self.live),
             WorkerPages(pool, catalog),
             FakeMetrics(),
@@ -150,6 +160,7 @@ class Fixture:
             SecretPages(self.secrets, catalog, cast(Any, self.plugins)),
             KeyPages(store),
         )
+        self.api = api_of(self.live, gate, *groups, OtherPages(*groups))
 
     def ask(self, path: str, method: str = "GET", query: str = "", **more: Any) -> FakeExchange:
         """With the local key, where there is one and no other is offered."""
@@ -294,7 +305,7 @@ def test_actions_are_posted(fixture: Fixture, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     """/api /api/ /api/workersx /health/x /metrics/x /.well-known /.well-known/security.txt
-    /api/workers/w1 /api/workers//recycle /api/workers/a/b/recycle /api/recycle /api/apps/recycle
+    /api/workers/w1 /api/workers//recycle /api/workers/a/b/recycle /api/recycle
     /api/workers/recycle""".split(),
 )
 def test_unknown_pages(fixture: Fixture, path: str) -> None:

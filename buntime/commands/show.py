@@ -1,0 +1,77 @@
+"""`buntime show APP`: one app: its versions, how they stand, and what failed last."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from buntime.commands.arguments import Command, Parser, one_word
+from buntime.commands.client import connect, name_in_path
+from buntime.commands.tables import print_json, say
+from buntime.core.settings.setting import Mode
+
+_SHOWN = (
+    "ttl timeout idleTimeout concurrency workers prewarm maxMemory memoryMax maxRequests "
+    "visibility sandbox user hosts secrets uses"
+).split()  # of a manifest; `--json` has all of it
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime show APP [--to WHERE]",
+        "Tell of one app: each version with its folder, what its manifest says, how its workers "
+        "stand, and the last error with its stack.",
+        examples=("buntime show shop", "buntime show @acme/shop --json"),
+    )
+    made.add_words("APP", "the name of an app")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    name = one_word(command, "the name of an app")
+    told = connect(command, mode).get(f"/api/apps/{name_in_path(name)}")
+    if command.args["json"]:
+        print_json(told)
+        return 0
+    for line in _lines(told):
+        say(line)
+    return 0
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    active = told["active"]
+    yield f"{told['app']}{f' {active} is active' if active else ''}"
+    if closed := told["maintenance"]:
+        yield f"closed for maintenance since {moment(closed['since'])}: {closed['message']}"
+    for version in told["versions"]:
+        yield ""
+        yield from _lines_of(version)
+
+
+def _lines_of(version: dict[str, Any]) -> Iterator[str]:
+    mark = ", active" if version["active"] else ""
+    name = version["version"] or "without a version"
+    yield f"{name}{mark}: {version['status']}, {version['workers']} workers"
+    yield f"  folder      {version['folder']}"
+    if version["error"]:
+        yield f"  FAULT       {version['error']}"
+    manifest = version.get("manifest") or {}
+    for key in _SHOWN:
+        if (value := manifest.get(key)) not in (None, [], "", False, 0):
+            yield f"  {key:11} {', '.join(value) if isinstance(value, list) else value}"
+    if version.get("bootFailures"):
+        yield f"  failed to load {version['bootFailures']} times in a row"
+    if error := version["lastError"]:
+        request = f", request {error['requestId']}" if error["requestId"] else ""
+        when = f"{moment(error['at'])} at a {error['kind']}{request}"
+        yield f"  last error  {when}: {error['message']}"
+        yield from (f"    {line}" for line in (error["stack"] or "").splitlines())
+
+
+def moment(at_s: float) -> str:
+    """Seconds since 1970 in the time of this machine: "2026-11-27 14:03:12"."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+    except (OverflowError, OSError, ValueError):
+        return "an unknown time"

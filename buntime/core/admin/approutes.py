@@ -1,0 +1,141 @@
+"""The routes of apps: which there are, and what is done to one as a whole."""
+
+from buntime.core.admin.route import (
+    ANYTHING,
+    COUNT,
+    CURSOR,
+    FLAG,
+    LIMIT,
+    NAME,
+    TEXT,
+    Answer,
+    Body,
+    Route,
+    Schema,
+)
+
+_OR_NOTHING = ("string", "null")
+_APP: Schema = {
+    "type": "object",
+    "required": ["app", "versions", "active", "status", "workers", "queued", "maintenance"],
+    "properties": {
+        "app": NAME,
+        "versions": {"type": "array", "items": {"type": _OR_NOTHING}},
+        "active": {"type": _OR_NOTHING},
+        "status": TEXT,
+        "workers": COUNT,
+        "queued": COUNT,
+        "bootFailures": COUNT,
+        "bootError": {"type": _OR_NOTHING},
+        "maintenance": FLAG,
+    },
+}
+_VERSION: Schema = {
+    "type": "object",
+    "required": ["version", "active", "folder", "error", "status", "workers", "lastError"],
+    "properties": {
+        "version": {"type": _OR_NOTHING},
+        "active": FLAG,
+        "folder": TEXT,
+        "error": {"type": _OR_NOTHING},
+        "status": TEXT,
+        "workers": COUNT,
+        "lastError": ANYTHING,
+    },
+}
+_MAINTENANCE: Schema = {
+    "type": "object",
+    "required": ["app", "maintenance"],
+    "properties": {"app": NAME, "maintenance": ANYTHING},
+}
+_ENDED: Schema = {
+    "type": "object",
+    "required": ["ended"],
+    "properties": {"ended": {"type": "array", "items": TEXT}},
+}
+_CLOSING: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "message": {"type": "string", "minLength": 1, "maxLength": 1000},
+        "retryAfterSeconds": {"type": "integer", "minimum": 1, "maximum": 604_800},
+    },
+}
+
+APPS = (
+    Route(
+        method="GET",
+        path="/api/apps",
+        verb="apps:read",
+        name="apps.list",
+        summary="All apps: their versions, which one is active, and how its workers stand.",
+        query=(LIMIT, CURSOR),
+        answers=(
+            Answer(
+                200,
+                "A page of them, by name; `next` is the cursor of the next one.",
+                {
+                    "type": "object",
+                    "required": ["apps", "next"],
+                    "properties": {
+                        "apps": {"type": "array", "items": _APP},
+                        "next": {"type": _OR_NOTHING},
+                    },
+                },
+            ),
+        ),
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/apps/{app}",
+        verb="apps:read",
+        name="apps.show",
+        summary="One app: each version with its manifest, its state, and its last error.",
+        answers=(
+            Answer(
+                200,
+                "What is known of it.",
+                {
+                    "type": "object",
+                    "required": ["app", "active", "versions", "maintenance"],
+                    "properties": {
+                        "app": NAME,
+                        "active": {"type": _OR_NOTHING},
+                        "versions": {"type": "array", "items": _VERSION},
+                        "maintenance": ANYTHING,
+                    },
+                },
+            ),
+        ),
+        faults=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/api/apps/{target}/sleep",
+        verb="workers:recycle",
+        name="apps.sleep",
+        summary="End the idle workers of an app, but for those that `prewarm` wants ready.",
+        answers=(Answer(202, "These workers end.", _ENDED),),
+        faults=(404,),
+    ),
+    Route(
+        method="PUT",
+        path="/api/apps/{app}/maintenance",
+        verb="apps:deploy",
+        name="apps.close",
+        summary="Answer an app's visitors with 503, a message, and Retry-After.",
+        body=Body(_CLOSING, required=False),
+        answers=(Answer(200, "It is closed.", _MAINTENANCE),),
+        faults=(404, 503),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/apps/{app}/maintenance",
+        verb="apps:deploy",
+        name="apps.open",
+        summary="Let an app's visitors in again.",
+        answers=(Answer(200, "It is open.", _MAINTENANCE),),
+        faults=(503,),
+    ),
+)

@@ -1,0 +1,177 @@
+"""What operators see of apps, and do to one as a whole: of the apps that a caller's globs cover."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from buntime.core.apps.app import App, Fault
+from buntime.core.apps.manifest import to_config
+from buntime.core.apps.router import split_target
+from buntime.core.errors import ClientFault, ManifestError
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Maintenance
+from buntime.server.apps.catalog import Catalog
+from buntime.server.pool.pool import Pool
+
+_BUSIEST_FIRST = ("active", "ephemeral", "idle", "offline")
+
+
+class AppPages:
+    """Answers these pages."""
+
+    def __init__(self, pool: Pool, catalog: Catalog, maintenance: Maintenance) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._maintenance = maintenance
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "apps.list": self._list,
+            "apps.show": self._show,
+            "apps.sleep": self._sleep,
+            "apps.close": self._close,
+            "apps.open": self._open,
+        }
+
+    # What there is
+
+    def _list(self, call: Call) -> None:
+        """Without a look at the manifests, of which there may be thousands."""
+        versions: dict[str, list[str | None]] = {}
+        for name, version in self._catalog.names(call.now):
+            versions.setdefault(name, []).append(version)
+        after, limit = call.query["cursor"] or "", call.query["limit"]
+        names = [name for name in sorted(versions) if name > after and call.sees(name)]
+        told = {name: self._summary(name, versions[name], call.now) for name in names[:limit]}
+        for each in self._pool.report.apps(call.now):
+            if each["app"] in told:
+                _add(told[str(each["app"])], each)
+        more = names[limit - 1] if len(names) > limit else None
+        call.answer({"apps": list(told.values()), "next": more})
+
+    def _summary(self, name: str, versions: list[str | None], now: float) -> dict[str, Any]:
+        return {
+            "app": name,
+            "versions": versions,
+            "active": self._catalog.newest(name, now),
+            "status": "offline",
+            "workers": 0,
+            "queued": 0,
+            "bootFailures": 0,
+            "bootError": None,
+            "maintenance": self._maintenance.of(name) is not None,
+        }
+
+    def _show(self, call: Call) -> None:
+        name = call.values["app"]
+        found = self._catalog.all_of(name, call.now)
+        if not found:
+            raise _no_app(name)
+        running = {each["version"]: each for each in self._pool.report.apps(call.now)
+                   if each["app"] == name}  # fmt: skip
+        active = self._active(name, call.now)
+        call.answer(
+            {
+                "app": name,
+                "active": active,
+                "versions": [
+                    self._version(each, running.get(each.version), is_active=each.version == active)
+                    for each in found
+                ],
+                "maintenance": _told(self._maintenance.of(name)),
+            }
+        )
+
+    def _active(self, name: str, now: float) -> str | None:
+        """What serves requests for the app without a range."""
+        try:
+            return self._catalog.find(name, None, now).version
+        except (ClientFault, ManifestError):
+            return self._catalog.newest(name, now)
+
+    def _version(
+        self, found: App | Fault, running: Mapping[str, object] | None, *, is_active: bool
+    ) -> dict[str, object]:
+        state = running or {"status": "offline", "workers": 0, "queued": 0}
+        error = self._pool.stats.errors.of(found.key)
+        told: dict[str, object] = {
+            "version": found.version,
+            "active": is_active,
+            "folder": str(found.dir if isinstance(found, App) else found.folder),
+            "error": found.error if isinstance(found, Fault) else None,
+            **{name: value for name, value in state.items() if name not in ("app", "version")},
+            "lastError": error.to_json() if error is not None else None,
+        }
+        return told | (_settings(found) if isinstance(found, App) else {})
+
+    # What is done
+
+    def _sleep(self, call: Call) -> None:
+        """All versions of "shop"; of "shop@1.2.0" and "shop@^1" the one it means."""
+        target = split_target(f"/{call.values['target']}")
+        if target is None:
+            raise AssertionError("a target that was read before")
+        app = self._catalog.find(target.name, target.spec, call.now)
+        key = app.key if target.spec is not None else None
+        if call.is_dry_run:
+            call.answer({"ended": self._pool.report.idle_of(app.name, key)}, 202)
+        else:
+            call.answer({"ended": self._pool.sleep_app(app.name, key)}, 202)
+
+    def _close(self, call: Call) -> None:
+        if not self._catalog.versions_of(call.values["app"], call.now):
+            raise _no_app(call.values["app"])
+        call.json(lambda value: self._close_as(call, value or {}))
+
+    def _close_as(self, call: Call, value: Mapping[str, Any]) -> None:
+        name = call.values["app"]
+        message, after_s = value.get("message", MESSAGE), value.get("retryAfterSeconds")
+        if call.is_dry_run:
+            self._answer_of(call, Closed(0.0, message, after_s or RETRY_AFTER_S))
+            return
+        self._maintenance.close(
+            name,
+            message,
+            after_s or RETRY_AFTER_S,
+            lambda result: call.guard(lambda: self._answer_of(call, result)),
+        )
+
+    def _open(self, call: Call) -> None:
+        if call.is_dry_run:
+            self._answer_of(call, None)
+            return
+        self._maintenance.open(
+            call.values["app"], lambda result: call.guard(lambda: self._answer_of(call, result))
+        )
+
+    def _answer_of(self, call: Call, result: Closed | BaseException | None) -> None:
+        if isinstance(result, BaseException):
+            raise result
+        call.answer({"app": call.values["app"], "maintenance": _told(result)})
+
+
+def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:
+    """What is known of one version's workers, to what is told of the app."""
+    for name in ("workers", "queued", "bootFailures"):
+        told[name] += version[name]
+    told["bootError"] = told["bootError"] or version["bootError"]
+    told["status"] = min(told["status"], version["status"], key=_BUSIEST_FIRST.index)
+
+
+def _settings(app: App) -> dict[str, object]:
+    """What holds of its manifest, defaults too. Of its variables the names alone."""
+    manifest = to_config(app.manifest)
+    return {
+        "entrypoint": app.entrypoint,
+        "static": app.is_static,
+        "manifest": {**manifest, "env": sorted(app.manifest.env)},
+    }
+
+
+def _told(closed: Closed | None) -> dict[str, object] | None:
+    return closed.to_json() if closed is not None else None
+
+
+def _no_app(name: str) -> ClientFault:
+    return ClientFault(404, "app_not_found", f"there is no app {name[:200]}")

@@ -1,0 +1,136 @@
+"""Apps that operators have closed for a while: who comes gets 503, and when to come again.
+
+Kept in state.db. At a start it is read from there while the first requests may be served already,
+as nobody waits for the database to serve.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime.core.errors import ServerFault
+from buntime.server.state.statedb import StateDb
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+MESSAGE = "this app is being worked on; try again later"
+RETRY_AFTER_S = 300
+
+
+class Closed(NamedTuple):
+    """Since when, in seconds since 1970, what visitors are told, and when they may come again."""
+
+    since_s: float
+    message: str = MESSAGE
+    retry_after_s: int = RETRY_AFTER_S
+
+    def to_json(self) -> dict[str, object]:
+        """As the API tells it."""
+        return {
+            "since": round(self.since_s, 3),
+            "message": self.message,
+            "retryAfterSeconds": self.retry_after_s,
+        }
+
+    def fault(self) -> ServerFault:
+        """What a visitor gets."""
+        after = (("Retry-After", str(self.retry_after_s)),)
+        return ServerFault(503, "maintenance", self.message, headers=after)
+
+
+class Maintenance:
+    """The apps that are closed, by name. Used on the loop's thread."""
+
+    def __init__(self, db: StateDb) -> None:
+        self._db = db
+        self._closed: dict[str, Closed] = {}
+        self._followers: list[Callable[[], None]] = []
+        db.follow(self._read)
+
+    def __repr__(self) -> str:
+        return f"Maintenance({', '.join(self._closed) or 'none'})"
+
+    def of(self, app: str) -> Closed | None:
+        """Whether an app is closed, and how."""
+        return self._closed.get(app)
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when others are closed than before."""
+        self._followers.append(callback)
+
+    def close(
+        self,
+        app: str,
+        message: str,
+        retry_after_s: int,
+        then: Callable[[Closed | BaseException], None],
+    ) -> None:
+        """Close it as soon as that is kept; one that is closed keeps its beginning."""
+        known = self._closed.get(app)
+        closed = Closed(known.since_s if known else time.time(), message, retry_after_s)
+        self._db.ask(
+            lambda connection: _write(connection, app, closed),
+            lambda failed: self._done(app, closed, failed, then),
+        )
+
+    def open(self, app: str, then: Callable[[BaseException | None], None]) -> None:
+        """Let visitors in again."""
+
+        def done(failed: BaseException | None) -> None:
+            self._done(app, None, failed, lambda result: then(_error_in(result)))
+
+        self._db.ask(partial(_remove, app=app), done)
+
+    def _done(
+        self,
+        app: str,
+        closed: Closed | None,
+        failed: BaseException | None,
+        then: Callable[..., None],
+    ) -> None:
+        if failed is not None:
+            then(failed)
+            return
+        if closed is None:
+            self._closed.pop(app, None)
+        else:
+            self._closed[app] = closed
+        self._tell()
+        then(closed)
+
+    def _read(self) -> None:
+        self._db.ask(_all, self._have)
+
+    def _have(self, found: dict[str, Closed] | BaseException) -> None:
+        if not isinstance(found, BaseException) and found != self._closed:
+            self._closed = found
+            self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._followers:
+            callback()
+
+
+def _error_in(result: object) -> BaseException | None:
+    return result if isinstance(result, BaseException) else None
+
+
+# The database's thread
+
+
+def _all(connection: "Connection") -> dict[str, Closed]:
+    rows = connection.execute("SELECT app, since, message, retry_after FROM maintenance")
+    return {app: Closed(since, message, after) for app, since, message, after in rows}
+
+
+def _write(connection: "Connection", app: str, closed: Closed) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO maintenance (app, since, message, retry_after) VALUES (?, ?, ?, ?)",
+        (app, *closed),
+    )
+
+
+def _remove(connection: "Connection", *, app: str) -> None:
+    connection.execute("DELETE FROM maintenance WHERE app = ?", (app,))

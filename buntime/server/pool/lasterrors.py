@@ -1,0 +1,49 @@
+"""The last error of each app, with its stack, for operators who ask later than the log scrolls."""
+
+import time
+from typing import NamedTuple
+
+APPS_MAX = 1000  # of whom one is kept; then the one that is known the longest goes
+_STACK_MAX_CHARS = 20_000  # its end is kept: what was called last
+
+
+class LastError(NamedTuple):
+    """`kind` is "boot", or "request" with the id of that. `at_s` is seconds since 1970."""
+
+    kind: str
+    at_s: float
+    message: str
+    stack: str
+    request_id: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As the API tells it."""
+        return {
+            "kind": self.kind,
+            "at": round(self.at_s, 3),
+            "message": self.message,
+            "stack": self.stack or None,
+            "requestId": self.request_id or None,
+        }
+
+
+class LastErrors:
+    """By `App.key`."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, LastError] = {}
+
+    def __repr__(self) -> str:
+        return f"LastErrors({len(self._known)} apps)"
+
+    def note(self, key: str, kind: str, message: str, stack: str, request_id: str = "") -> None:
+        """It happened now."""
+        known = self._known
+        known.pop(key, None)
+        if len(known) >= APPS_MAX:
+            del known[next(iter(known))]
+        known[key] = LastError(kind, time.time(), message, stack[-_STACK_MAX_CHARS:], request_id)
+
+    def of(self, key: str) -> LastError | None:
+        """The last one of an app, "shop@1.2.0"."""
+        return self._known.get(key)

@@ -1,0 +1,149 @@
+"""The pages of apps: what there is, what failed last, and apps that sleep or are closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Answer, fetch, workers_of
+from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
+
+APP = """
+from buntime import Response
+
+def fetch(request):
+    if request.path == "/fail":
+        raise ValueError("no luck")
+    return Response("served")
+"""
+KEY = {"X-API-Key": OPERATORS_KEY}
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    apps = tmp_path_factory.mktemp("apps")
+    shop = apps / "shop"
+    write_app(shop / "1.0.0", {"app.py": APP}, ttl=60)
+    write_app(shop / "1.1.0", {"app.py": APP}, ttl=60, env={"GREETING": "hi"}, hosts=["shop.test"])
+    write_app(apps / "@acme/site", {"index.html": "<p>hello"})
+    write_app(apps / "failing", {"app.py": "import missing_module"}, ttl=60)
+    write_app(apps / "faulty", {"app.py": APP}, ttl="no time")
+    write_app(apps / "ready", {"app.py": APP}, ttl=60, prewarm=1)
+    return apps
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("state")
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path, state: Path) -> Iterator[Runtime]:
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
+    with running(apps, env=env) as runtime:
+        yield runtime
+
+
+def ask(runtime: Runtime, path: str, method: str = "GET", value: object = None) -> Answer:
+    headers = KEY if value is None else KEY | {"Content-Type": "application/json"}
+    body = None if value is None else json.dumps(value).encode()
+    return fetch(runtime, path, method=method, headers=headers, body=body)
+
+
+def test_the_list(runtime: Runtime) -> None:
+    """Each app is there with its versions and the active one, page by page."""
+    fetch(runtime, "/shop/")
+    told = ask(runtime, "/api/apps").json()
+    found = {each["app"]: each for each in told["apps"]}
+    assert list(found) == ["@acme/site", "failing", "faulty", "ready", "shop"]
+    assert told["next"] is None
+    shop = found["shop"]
+    assert (shop["versions"], shop["active"]) == (["1.0.0", "1.1.0"], "1.1.0")
+    assert (shop["status"], shop["workers"], shop["maintenance"]) == ("idle", 1, False)
+    assert (found["@acme/site"]["versions"], found["@acme/site"]["active"]) == ([None], None)
+    first = ask(runtime, "/api/apps?limit=2").json()
+    assert ([each["app"] for each in first["apps"]], first["next"]) == (
+        ["@acme/site", "failing"],
+        "failing",
+    )
+    more = ask(runtime, f"/api/apps?limit=9&cursor={first['next']}").json()
+    assert [each["app"] for each in more["apps"]] == ["faulty", "ready", "shop"]
+
+
+def test_one_app(runtime: Runtime) -> None:
+    """Each version has its folder, its manifest without values of variables, and its faults."""
+    told = ask(runtime, "/api/apps/shop").json()
+    old, new = told["versions"]
+    assert (told["active"], old["active"], new["active"]) == ("1.1.0", False, True)
+    assert new["folder"].endswith("/shop/1.1.0")
+    assert (new["manifest"]["env"], new["manifest"]["hosts"]) == (["GREETING"], ["shop.test"])
+    assert (old["entrypoint"], old["static"], old["error"]) == ("app.py", False, None)
+    [faulty] = ask(runtime, "/api/apps/faulty").json()["versions"]
+    assert "ttl" in faulty["error"]
+    [site] = ask(runtime, "/api/apps/@acme/site").json()["versions"]
+    assert (site["version"], site["static"], site["active"]) == (None, True, True)
+    answer = ask(runtime, "/api/apps/nobody")
+    assert (answer.status, answer.error["code"]) == (404, "app_not_found")
+
+
+def test_the_last_error(runtime: Runtime) -> None:
+    """It is kept with its stack: of a boot, and of a request with the request's id."""
+    fetch(runtime, "/failing/")
+    [version] = ask(runtime, "/api/apps/failing").json()["versions"]
+    error = version["lastError"]
+    assert (error["kind"], error["requestId"]) == ("boot", None)
+    assert "missing_module" in error["message"]
+    assert "import missing_module" in error["stack"]
+    assert version["bootFailures"] >= 1
+    request_id = fetch(runtime, "/shop/fail").headers["x-request-id"]
+    error = ask(runtime, "/api/apps/shop").json()["versions"][1]["lastError"]
+    assert (error["kind"], error["requestId"]) == ("request", request_id)
+    assert 'raise ValueError("no luck")' in error["stack"]
+
+
+def test_sleep(runtime: Runtime) -> None:
+    """The idle workers of an app end, but for those to be kept ready; the next request wakes it."""
+    fetch(runtime, "/shop/")
+    wait_until(lambda: workers_of(runtime, "shop", status="idle"))
+    dry = ask(runtime, "/api/apps/shop/sleep?dryRun=1", "POST").json()["ended"]
+    answer = ask(runtime, "/api/apps/shop/sleep", "POST")
+    assert (answer.status, answer.json()["ended"]) == (202, dry)
+    assert len(dry) == 1
+    wait_until(lambda: not workers_of(runtime, "shop"))
+    assert fetch(runtime, "/shop/").status == 200
+    wait_until(lambda: workers_of(runtime, "ready", status="idle"))
+    assert ask(runtime, "/api/apps/ready/sleep", "POST").json() == {"ended": []}
+    assert ask(runtime, "/api/apps/nobody/sleep", "POST").status == 404
+
+
+def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
+    """A closed app answers 503, a page for people, also after a restart, till it is opened."""
+    path = "/api/apps/shop/maintenance"
+    told = {"message": "back <soon>", "retryAfterSeconds": 77}
+    assert ask(runtime, f"{path}?dryRun=1", "PUT", told).status == 200
+    assert fetch(runtime, "/shop/").status == 200
+    answer = ask(runtime, path, "PUT", told)
+    since = answer.json()["maintenance"].pop("since")
+    assert answer.json() == {"app": "shop", "maintenance": told | {"since": since}}
+    refused = fetch(runtime, "/shop@1.0.0/")
+    assert (refused.status, refused.error["code"]) == (503, "maintenance")
+    assert refused.headers["retry-after"] == "77"
+    page = fetch(runtime, "/", headers={"Host": "shop.test", "Accept": "text/html"})
+    assert (page.status, "back &lt;soon&gt;" in page.body.decode()) == (503, True)
+    assert fetch(runtime, "/ready/").status == 200
+    assert ask(runtime, "/api/apps/shop").json()["maintenance"]["since"] == since
+    assert [each["maintenance"] for each in ask(runtime, "/api/apps").json()["apps"]].count(True)
+    assert ask(runtime, path, "PUT").json()["maintenance"]["since"] == since
+    assert ask(runtime, "/api/apps/nobody/maintenance", "PUT").status == 404
+    assert ask(runtime, path, "PUT", {"retryAfterSeconds": 0}).status == 400
+    assert runtime.stop() == 0
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state)}
+    with running(apps, env=env) as again:
+        wait_until(lambda: fetch(again, "/shop/").status == 503)
+        assert ask(again, path, "DELETE").json() == {"app": "shop", "maintenance": None}
+        assert fetch(again, "/shop/").status == 200
