@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
     "recycle": "replace the workers of an app by fresh ones",
+    "run": "run a program of an app, as its workers run",
     "secrets": "give an app a secret, tell which it has, or take one from it",
     "sleep": "end the idle workers of an app",
     "maintenance": "close an app for a while, or open it again",

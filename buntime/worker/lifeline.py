@@ -45,8 +45,11 @@ def moved_up(descriptor: int) -> int:
 def arm(descriptor: int) -> int:
     """Tie this process, and those it forks, to the runtime at the other end of `descriptor`.
 
-    Returns the pipe's number from now on. Ends the process if the runtime is gone already.
+    Returns the pipe's number from now on. Ends the process if the runtime is gone already. A
+    negative one ties it to nobody.
     """
+    if descriptor < 0:
+        return descriptor
     descriptor = moved_up(descriptor)
     if sys.platform == "linux":
         # Else it was started by hand, in a shell's group.

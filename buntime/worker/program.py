@@ -34,6 +34,8 @@ def become(init: Message) -> NoReturn:
     for number in (SIGPIPE, SIGXFSZ):  # Python ignores them, and what is ignored stays so
         signal(number, SIG_DFL)
     keep_on_exec()
+    for descriptor in init.get("closes", ()):  # that this process has had for its start
+        posix.close(descriptor)
     failure: OSError | None = None
     for path in _places(words[0], init["env"].get("PATH", "")):
         try:

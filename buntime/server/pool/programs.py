@@ -135,23 +135,30 @@ class Programs:
         `on_exit` gets its exit code, once, on the loop's thread, behind its output. Raises NoData,
         NoSecrets, NotConfined and OSError where it cannot be started.
         """
-        app, interpreter, means = order.app, order.interpreter, self._means
-        init = init_of_program(order, means.settings, means.environ, means.sandboxes, means.bundle)
+        app, means = order.app, self._means
         secrets = means.secrets(app)
-        sandbox = means.sandboxes.order(app, interpreter, self._loop.now)
         number = self._counts.begin()
         try:
+            init = program_init(
+                order,
+                f"w{number}",
+                settings=means.settings,
+                environ=means.environ,
+                sandboxes=means.sandboxes,
+                bundle=means.bundle,
+                secrets=secrets,
+                now=self._loop.now,
+            )
             process = self._start(number, order, on_exit=on_exit, on_line=on_line)
         except BaseException:
             self._counts.ended()
             raise
         program = self.running[number] = Program(number, order, process, self._loop)
         process.share_output(means.allowances.of(app.name, self._loop.now))
-        limits = Deployment(app, interpreter).limits
+        limits = Deployment(app, order.interpreter).limits
         if limits:
             means.groups.put(number, process.pid, limits, app.key)
-        granted = {} if secrets is None else {"secrets": secrets}
-        program.adopt({**init, **granted, "worker": program.name, "sandbox": sandbox})
+        program.adopt(init)
         return program
 
     def _start(
@@ -220,17 +227,22 @@ def environ_of(key: SpareKey, inherited: Mapping[str, str], name: str) -> dict[s
     return environ
 
 
-def init_of_program(
+def program_init(
     order: Order,
+    name: str,
+    *,
     settings: Settings,
     environ: Mapping[str, str],
     sandboxes: Sandboxes,
     bundle: str,
+    secrets: Message | None,
+    now: float,
 ) -> Message:
-    """INIT without the worker's name and its sandbox. Raises NoData."""
+    """INIT of the worker `name`, which becomes the program. Raises NoData."""
     app, interpreter = order.app, order.interpreter
     own = sandboxes.variables(app, interpreter)
-    message = init_of(Deployment(app, interpreter), settings, environ, own).message
+    init = init_of(Deployment(app, interpreter), settings, environ, own)
+    message = init.of(name, sandboxes.order(app, interpreter, now), secrets=secrets)
     bundle = spare_key(app, interpreter).bundle or bundle
     env = {**message["env"], **_python_of(app, interpreter, bundle, message["env"])}
     first, *rest = order.words

@@ -76,8 +76,12 @@ class Sandboxes:
         warn: Tell,
         state: StateFolder | None = None,
         carried: str = "",
+        runtime_pid: int | None = None,
     ) -> None:
-        """`carried` is the folder of what comes with the runtime, and must not change itself."""
+        """`carried` is the folder of what comes with the runtime, and must not change itself.
+
+        `runtime_pid` is the runtime, None for this process: workers do not change its scheduling.
+        """
         self.kernel = kernel
         self._carried = os.path.realpath(carried) if carried else _NOWHERE
         self._live = live
@@ -87,7 +91,7 @@ class Sandboxes:
         self._warned: set[tuple[str, ...]] = set()
         self._scratch = Scratch(live.now.state_dir, self._on_no_scratch)
         self._data = DataFolders(state or StateFolder(live.now.state_dir))
-        self._program = program(kernel.machine, runtime_pid=os.getpid())
+        self._program = program(kernel.machine, runtime_pid=runtime_pid or os.getpid())
         self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None
         self._last_basis = 0
@@ -106,6 +110,13 @@ class Sandboxes:
     def to_json(self) -> dict[str, object]:
         """For `/api/workers`."""
         return {"landlockAbi": self.kernel.abi, "acts": list(self.acts)}
+
+    def keep_on_exec(self) -> None:
+        """Have the temporary folders stay as long as what this process becomes, and its children.
+
+        They are removed by who looks for unused ones next: a runtime, or another such process.
+        """
+        self._scratch.keep_on_exec()
 
     def close(self) -> None:
         """Remove the apps' temporary folders; no worker may be left."""

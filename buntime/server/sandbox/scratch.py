@@ -67,6 +67,11 @@ class Scratch:
             return None
         return folder
 
+    def keep_on_exec(self) -> None:
+        """Hold the locks on in what this process becomes."""
+        for held in self._locks:
+            os.set_inheritable(held, True)
+
     def close(self) -> None:
         """Remove them all; no worker may be left."""
         for root in self.roots:

@@ -1,0 +1,191 @@
+"""`buntime run APP -- PROGRAM ARGUMENT...`: a program of an app, once, on the host.
+
+Whether a runtime runs makes no difference: this process does what a worker does before it loads
+its app, and becomes the program by exec. So the terminal, signals and the exit code are the
+program's own. See server/pool/programs.py for what it has.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple, NoReturn
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.masterkey import take_environ
+from buntime.commands.start import read_settings
+from buntime.confine import NotConfined, restrict, shed
+from buntime.core.apps.app import App
+from buntime.core.apps.router import RESERVED, split_target
+from buntime.core.errors import ClientFault, CommandError, ManifestError, UsageError
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import Level
+from buntime.core.values.wording import shown
+from buntime.server.apps.catalog import Catalog
+from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
+from buntime.server.bundle.carried import carried_plugins
+from buntime.server.pool.deployment import SpareKey, spare_key
+from buntime.server.pool.programs import Order, command_of, environ_of, program_init
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.users import Users
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.state.datafolders import NoData
+from buntime.server.state.secretstore import NoSecrets, read_secrets
+from buntime.server.state.statefolder import LOCK
+from buntime.server.telemetry.logs import Log, LogSink
+from buntime.wire import Message, encode
+
+_STDERR = 2
+_FLUSH_S = 2.0
+_NAME = "run"  # in the place of a worker's: what it leaves behind is not the runtime's to end
+_BUFFER_BYTES = 4 << 20  # for INIT with secrets; the kernel has a bound of its own
+_OF_TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR")
+_UNTIED = "-1"  # in the place of a lifeline
+
+
+class _Ready(NamedTuple):
+    """All that it takes to become the program."""
+
+    key: SpareKey
+    bundle: str
+    init: Message
+    at_start: Message | None  # what this process gives up before the app's own Python runs
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime run APP [--dir DIR] [--FLAG VALUE...] -- PROGRAM [ARGUMENT...]",
+        "Run a program of an app on this host, as the app's user, in its folder, sandbox and "
+        "environment, with its Python, packages, secrets and data. The exit code is the "
+        "program's; 127 where it cannot be run.",
+        examples=(
+            "buntime run shop --dir /srv/apps -- python manage.py createsuperuser",
+            "buntime run shop@1.2.0 -- sh",
+        ),
+    )
+    made.add_words("WORD", "the app, and behind -- the program with its arguments")
+    made.add_argument(
+        "--dir", metavar="DIR", help="folders of apps, with colons between [RUNTIME_WORKER_DIRS]"
+    )
+    made.add_settings()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    if len(command.words) < 2:
+        raise UsageError("run needs an app and a program: buntime run shop -- python manage.py x")
+    name, *words = command.words
+    environ = take_environ()
+    folders = command.args.get("dir")
+    args = {key: value for key, value in command.args.items() if key != "dir"}
+    command = replace(command, args=args, words=(folders,) if folders else ())
+    settings = read_settings(command, mode, environ)
+    sink = LogSink(Level.INFO, format="pretty", stream_fd=_STDERR)
+    try:
+        ready = _get_ready(settings, Log(sink), name, tuple(words))
+    except (ManifestError, ClientFault, NoData, NoSecrets) as exc:
+        raise CommandError("run_failed", str(exc)) from exc
+    finally:
+        sink.close(_FLUSH_S)
+    sys.stdout.flush()
+    try:
+        _become(ready)
+    except (OSError, NotConfined) as exc:
+        raise CommandError("run_failed", f"{words[0]} cannot be started: {exc}") from exc
+
+
+def _get_ready(settings: Settings, log: Log, name: str, words: tuple[str, ...]) -> _Ready:
+    live, environ = LiveSettings(settings), dict(os.environ)
+    bundle = str(ensure_bundle(default_cache_dir(environ), warn=log.warn))
+    sandboxes = Sandboxes(
+        find_kernel(),
+        live,
+        bundle=bundle,
+        environ=environ,
+        warn=log.warn,
+        carried=str(carried_plugins()),
+        runtime_pid=_runtime_pid(settings.state_dir),
+    )
+    app = _find(settings, log, name)
+    interpreters = Interpreters(
+        settings.python,
+        tell=log.info,
+        users=Users(fixed=settings.app_users, warn=log.warn),
+        confinement=sandboxes.starts,
+    )
+    interpreter = interpreters.find(app)
+    order = Order(app, interpreter, words, _NAME)
+    init = program_init(
+        order,
+        _NAME,
+        settings=settings,
+        environ=environ,
+        sandboxes=sandboxes,
+        bundle=bundle,
+        secrets=read_secrets(settings).of(app),
+        now=0.0,
+    )
+    key = spare_key(app, interpreter)
+    at_start = None if key.own is None else sandboxes.order_at_start(*key.own, 0.0)
+    sandboxes.keep_on_exec()
+    env = {**init["env"], **_of_terminal(environ)}
+    return _Ready(key, bundle, {**init, "env": env}, at_start)
+
+
+def _find(settings: Settings, log: Log, name: str) -> App:
+    target = split_target(f"/{name}")
+    if target is None or target.rest:
+        raise UsageError(f"{shown(name)} is not an app; write a name like shop, or shop@1.2.0")
+    catalog = Catalog(
+        settings.worker_dirs,
+        body_default=settings.body_size_default_bytes,
+        body_max=settings.body_size_max_bytes,
+        warn=log.warn,
+        reserved=RESERVED,
+    )
+    return catalog.find(target.name, target.spec, 0.0)
+
+
+def _of_terminal(environ: Mapping[str, str]) -> dict[str, str]:
+    if not os.isatty(0) and not os.isatty(1):
+        return {}
+    return {name: environ[name] for name in _OF_TERMINALS if name in environ}
+
+
+def _runtime_pid(state_dir: str) -> int:
+    """Whose scheduling the program is not to change: the runtime's, if there is one."""
+    try:
+        with open(os.path.join(state_dir, LOCK), "rb") as lock:
+            return int(lock.read(20))
+    except (OSError, ValueError):
+        return os.getppid()
+
+
+def _become(ready: _Ready) -> NoReturn:
+    """Turn into a worker that finds its INIT waiting. Raises OSError and NotConfined."""
+    key = ready.key
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+    ours.setblocking(False)
+    # It stays open until the worker has become the program: it writes to it, and nobody reads.
+    line = encode({**ready.init, "closes": [ours.fileno()]})
+    if ours.send(line) != len(line):
+        raise OSError("what it is to be told is too long for a socket; see net.core.wmem_max")
+    stacks = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (ours.fileno(), theirs.fileno(), stacks):
+        os.set_inheritable(descriptor, True)
+    passed = [str(theirs.fileno()), _UNTIED, str(stacks)]
+    words = [*command_of(key, ready.bundle), *passed]
+    environ = environ_of(key, os.environ, _NAME)
+    if ready.at_start is not None:
+        shed(ready.at_start)
+        restrict(ready.at_start)
+    if key.user is not None:
+        os.setgroups(key.user.groups)
+        os.setgid(key.user.gid)
+        os.setuid(key.user.uid)
+    os.execve(words[0], words, environ)

@@ -1,0 +1,145 @@
+"""`buntime run`: a program of an app, once, whether a runtime runs or not."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from buntime.server.sandbox.probe import find_kernel
+from tests.support.harness import command, running, write_app
+from tests.support.runs import environ, run
+
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
+TELLS = (
+    "import os, sys; e = os.environ; print(os.getcwd() == e['APP_DIR'], e.get('DATABASE_URL'), "
+    "e['COLOUR'], e.get('SECRET_KEY'), os.getuid(), sys.stdin.read()); sys.exit(5)"
+)
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> Path:
+    write_app(
+        tmp_path / "apps/shop@1.2.0",
+        {"app.py": "def fetch(request): ...\n"},
+        env={"COLOUR": "red"},
+        secrets=["DATABASE_URL"],
+        data=True,
+    )
+    return tmp_path
+
+
+def grant(root: Path) -> None:
+    folder = root / "state/secrets/shop"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "DATABASE_URL").write_text("postgres://x")
+    (folder / "DATABASE_URL").chmod(0o600)
+
+
+def env_of(root: Path) -> dict[str, str]:
+    return {"RUNTIME_STATE_DIR": str(root / "state"), "SECRET_KEY": "s3cret"}
+
+
+def test_as_a_worker(apps: Path) -> None:
+    """It has stdin, secrets and environment, and gives its exit code; what is missing is told."""
+    line = ("run", "shop@^1.0.0", "--dir", "apps", "--", "python", "-c", TELLS)
+    done = run(*line, cwd=apps, env=env_of(apps))
+    assert done.returncode == 1
+    assert "buntime secrets set shop DATABASE_URL" in done.stderr
+    grant(apps)
+    with open(apps / "in", "w+") as stdin:
+        stdin.write("hello")
+        stdin.seek(0)
+        done = subprocess.run(
+            [*command(), *line], cwd=apps, env=environ(env_of(apps)), stdin=stdin, timeout=40,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.stdout == f"True postgres://x red None {os.getuid()} hello\n"
+    assert (done.returncode, done.stderr) == (5, "")
+
+
+def test_faults(apps: Path) -> None:
+    """An app, a program or a word that is missing is told in one line."""
+    env = {**env_of(apps), "RUNTIME_WORKER_DIRS": "apps"}
+    grant(apps)
+    for words, code, says in (
+        (("shop",), 2, "run needs an app and a program"),
+        (("../shop", "--", "sh"), 2, "is not an app"),
+        (("shoe", "--", "sh"), 1, "there is no app /shoe"),
+        (("shop", "--", "no-such"), 127, "no-such cannot be run (No such file or directory)"),
+    ):
+        done = run("run", *words, cwd=apps, env=env)
+        assert done.returncode == code
+        assert says in done.stderr
+
+
+def test_signals_are_its_own(apps: Path) -> None:
+    """What is sent to the command is sent to the program, whose end is the command's."""
+    grant(apps)
+    script = "trap 'echo caught; exit 9' TERM; echo on; while :; do sleep 0.05; done"
+    process = subprocess.Popen(
+        [*command(), "run", "shop", "--dir", "apps", "--", "sh", "-c", script],
+        cwd=apps, env=environ(env_of(apps)), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "caught\n"
+    assert process.returncode == 9
+
+
+def test_at_a_terminal(apps: Path) -> None:
+    """The terminal is the program's: it may ask, and knows what kind of terminal it is."""
+    grant(apps)
+    script = "test -t 0 && test -t 1 && echo $TERM && read line && echo got $line"
+    ours, theirs = pty.openpty()
+    env = environ({**env_of(apps), "TERM": "xterm"})
+    process = subprocess.Popen(
+        [*command(), "run", "shop", "--dir", "apps", "--", "sh", "-c", script],
+        cwd=apps, env=env, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    os.write(ours, b"yes\n")
+    seen = b""
+    while b"got yes" not in seen:
+        seen += os.read(ours, 1000)
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"xterm" in seen
+
+
+def test_beside_a_runtime(apps: Path) -> None:
+    """It has the data of the app whose runtime runs, and is in the app's sandbox."""
+    grant(apps)
+    with running(apps / "apps", env=env_of(apps)):
+        script = f"touch $APP_DATA_DIR/made; cat {apps}/state/local.key; echo $?"
+        line = ("run", "shop", "--dir", "apps", "--", "sh", "-c")
+        done = run(*line, script, cwd=apps, env=env_of(apps))
+        assert (apps / "state/data/shop/made").exists()
+        assert done.stdout == "1\n" if find_kernel().is_fit else "0\n"
+        # Its temporary folder goes when the next one looks for what is left.
+        scratch = len(list((apps / "state").glob("tmp-*")))
+        run(*line, "true", cwd=apps, env=env_of(apps))
+        assert len(list((apps / "state").glob("tmp-*"))) == scratch
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+@pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
+def test_as_the_apps_user() -> None:
+    """Where the operator is root it runs as the app's user, with a folder for its data."""
+    # Not in pytest's folder, which is closed to other users.
+    with tempfile.TemporaryDirectory(prefix="buntime-run-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        write_app(root / "apps/shop", {"app.py": ""}, python=SYSTEM_PYTHON, data=True)
+        env = {"RUNTIME_APP_USERS": "shop=nobody", "RUNTIME_STATE_DIR": str(root / "state")}
+        script = "id -un; touch $APP_DATA_DIR/made $HOME/made && echo made"
+        done = run("run", "shop", "--dir", "apps", "--", "sh", "-c", script, cwd=root, env=env)
+        assert (done.stdout, done.returncode) == ("nobody\nmade\n", 0)
