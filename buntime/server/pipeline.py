@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
-from buntime.core.apps.router import RESERVED, Target
+from buntime.core.apps.router import RESERVED, Target, reserved_path
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
@@ -195,7 +195,7 @@ class Pipeline:
             exchange.respond(204, [_ALLOWED])
             return True
         if claim is None:
-            path = _reserved_path(target, self._api_prefix)
+            path = reserved_path(target, self._api_prefix)
             is_left = self._routes.default is not None and (path or "").startswith(_WELL_KNOWN)
         else:
             path, is_left = exchange.head.path, True
@@ -228,15 +228,3 @@ class Pipeline:
 def _misdirected() -> ClientFault:
     """RFC 9110 7.4: what is asked for over https is not given to who came without."""
     return ClientFault(421, "misdirected_request", "the target is an https URL, this is plain HTTP")
-
-
-def _reserved_path(target: str, api_prefix: str) -> str | None:
-    """`"/_/api/workers?x=1"` -> "/api/workers" with the API prefix "/_"; None for apps."""
-    path = target.partition("?")[0]
-    if api_prefix and path.startswith(api_prefix + "/api"):
-        path = path[len(api_prefix) :]
-    elif api_prefix and path.startswith("/api"):
-        return None
-    end = path.find("/", 1)
-    first = path[1:] if end < 0 else path[1:end]
-    return path if first in RESERVED else None

@@ -21,6 +21,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
+from buntime.server.admin.control import Control
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.pages import Parts, make_api
 from buntime.server.admin.sweep import Sweep
@@ -149,9 +150,7 @@ class Runtime:
         self._pipeline = self._make_pipeline()
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
-        self._listeners = [
-            Listener(self._service, self._pipeline.handle, binding) for binding in bindings
-        ]
+        self._listeners, self._control = self._make_listeners(bindings)
         self._stalls = StallWatch(
             self._loop, log, settings.stall_timeout_s, flush_log=lambda: sink.flush(_LOG_FLUSH_S)
         )
@@ -238,7 +237,7 @@ class Runtime:
 
     def _make_pipeline(self) -> Pipeline:
         maintenance = Maintenance(self._state_db)
-        api, gate = make_api(
+        self._api, gate = make_api(
             Parts(
                 live=self._live,
                 log=self._log,
@@ -255,12 +254,19 @@ class Runtime:
             self._live,
             self._catalog,
             self._pool,
-            api,
+            self._api,
             self._log,
             admittance=Admittance(gate, maintenance),
             plugins=self._plugins,
             hooking=self._hooking,
         )
+
+    def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
+        handle = self._pipeline.handle
+        listeners = [Listener(self._service, handle, binding) for binding in bindings]
+        control = Control(self._service, self._live, self._api, self._state, listeners)
+        self._state_watch.follow(control.open)
+        return listeners, control
 
     def run(self) -> int:
         """Serve until a signal ends it."""
@@ -273,6 +279,7 @@ class Runtime:
             self._open_files.tell(self._asked, self._live.now)
             self._sweep.start()
             self._slow_clients.start()
+            self._control.open()
             self._announce()
             self._lookout.start()
             self._notifier.start_watchdog()

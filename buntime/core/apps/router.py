@@ -57,6 +57,18 @@ def is_app_name(text: str) -> bool:
     return len(text) <= NAME_MAX and _APP_NAME.fullmatch(text) is not None
 
 
+def reserved_path(target: str, api_prefix: str) -> str | None:
+    """`"/_/api/workers?x=1"` -> "/api/workers" with the API prefix "/_"; None for apps."""
+    path = target.partition("?")[0]
+    if api_prefix and path.startswith(api_prefix + "/api"):
+        path = path[len(api_prefix) :]
+    elif api_prefix and path.startswith("/api"):
+        return None
+    end = path.find("/", 1)
+    first = path[1:] if end < 0 else path[1:end]
+    return path if first in RESERVED else None
+
+
 @lru_cache(maxsize=1024)
 def _read_head(base: str) -> tuple[str, str | None] | None:
     """`"/shop@%5E1"` -> ("shop", "^1"). The bounded cache saves 5 us on each request."""

@@ -39,8 +39,11 @@ class Api:
         self._table = table
         self._handlers = handlers
 
-    def answer(self, exchange: Exchange, path: str) -> None:
-        """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed."""
+    def answer(self, exchange: Exchange, path: str, caller: Caller | None = None) -> None:
+        """Answer `path`, "/api/workers"; raises ClientFault where it is missing or not allowed.
+
+        `caller` is who asks, where that is known by the way that he came.
+        """
         head = exchange.head
         if head.method not in _HARMLESS:
             self._check_site(exchange)
@@ -49,14 +52,14 @@ class Api:
         if match is None:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         route = match.routes.get("GET" if head.method == "HEAD" else head.method)
-        caller = self._caller_of(exchange, route, match)
+        caller = caller or self._caller_of(exchange, route, match)
         if route is None:
             raise _no_such_method(path, match)
         if match.missing is not None:
             raise match.missing
         query = read_query(route, head.query)
         call = Call(exchange, route, match.values, query, caller)
-        if caller is not ANYONE:
+        if not self._is_open(route):
             _check_right(call)
         call.guard(lambda: self._handlers[route.name](call))
 

@@ -25,16 +25,28 @@ _TELL_S = 60.0  # between two records of that
 _NOBODY_GOES_S = 0.02  # how long to wait for somebody to become idle, or to close
 
 
+Handle = Callable[[Exchange], None]
+Door = Callable[[socket.socket], Handle | None]
+
+
 class Listener:
     """Watches a listening socket and makes connections of those who come."""
 
     def __init__(
-        self, service: Service, handle: Callable[[Exchange], None], binding: Binding
+        self,
+        service: Service,
+        handle: Handle,
+        binding: Binding,
+        *,
+        door: Door | None = None,
     ) -> None:
+        """`door` says who else answers one who connects, None for `handle`: those are few then,
+        and let in also where there is room for no others."""
         self._service = service
         self._admission = service.admission
         self._handle = handle
         self._binding = binding
+        self._door = door
         self._sock: socket.socket | None = binding.sock
         self._is_watching = False
         self._is_looking_again = False
@@ -71,7 +83,9 @@ class Listener:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 peer = (_plain(from_address[0]), from_address[1])
-            if peer is None or self._service.client_limit.takes(peer):
+            if self._door is not None:
+                self._pass_door(sock, self._door)
+            elif peer is None or self._service.client_limit.takes(peer):
                 self._connect(sock, peer)
             else:
                 self._turn_away(sock, peer)
@@ -85,12 +99,22 @@ class Listener:
 
     def resume(self) -> None:
         """Accept again, if there is room."""
-        if self._admission.has_room:
+        if self._admission.has_room or self._door is not None:
             self._watch()
 
-    def _connect(self, sock: socket.socket, peer: Address | None) -> None:
+    def _pass_door(self, sock: socket.socket, door: Door) -> None:
+        handle = door(sock)
+        if handle is None or self._admission.has_room:
+            self._connect(sock, None, handle)
+        else:
+            sock.close()
+
+    def _connect(
+        self, sock: socket.socket, peer: Address | None, handle: Handle | None = None
+    ) -> None:
         service = self._service
-        connection = Connection(service, self._handle, sock, peer, self._binding.address)
+        handle = handle or self._handle
+        connection = Connection(service, handle, sock, peer, self._binding.address)
         service.connections.add(connection)
         service.client_limit.add(connection, peer)
 
@@ -107,7 +131,7 @@ class Listener:
     def _find_room(self) -> bool:
         """Whether to accept the next one, for whom another one may have to go."""
         admission = self._admission
-        if admission.has_room:
+        if admission.has_room or self._door is not None:
             return True
         if not self._backlog.poll(0):  # nobody goes for nobody
             return False

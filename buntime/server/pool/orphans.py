@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from buntime.server.defence.mark import mark_of
 from buntime.server.telemetry.logs import Log
 from buntime.wire import MARK_LIMIT, mark_ceiling
 
@@ -42,7 +43,6 @@ _END_S = 1.0  # for those that are left when the runtime ends
 _END_POLL_S = 0.01
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _OWNER = b"WORKER_ID="
-_LIMIT_LINE = b"Max file locks"  # of RLIMIT_LOCKS in /proc/PID/limits: the name, soft, hard, a unit
 
 
 def become_subreaper() -> bool:
@@ -135,7 +135,7 @@ class Orphans:
 
     def _owner(self, pid: int) -> str:
         """The worker that a process comes from, empty if it does not tell."""
-        mark = _mark(pid)
+        mark = mark_of(pid)
         if mark is not None and 0 <= mark < self._ceiling:
             return f"w{self._ceiling - mark}"
         try:
@@ -145,19 +145,6 @@ class Orphans:
             return ""
         owners = [entry.removeprefix(_OWNER) for entry in entries if entry.startswith(_OWNER)]
         return owners[0].decode("latin-1") if owners and owners[0] != self._not_ours else ""
-
-
-def _mark(pid: int) -> int | None:
-    """The limit that tells whose it is; None where it has none, or that cannot be seen."""
-    try:
-        with open(f"/proc/{pid}/limits", "rb") as limits:
-            for line in limits:
-                if line.startswith(_LIMIT_LINE):
-                    hard = line.removeprefix(_LIMIT_LINE).split()[1]
-                    return int(hard) if hard.isdigit() else None
-    except (OSError, IndexError):
-        pass
-    return None
 
 
 def _status(pid: int) -> tuple[str, str, int]:

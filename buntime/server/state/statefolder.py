@@ -2,6 +2,7 @@
 
     STATE/                 0711, as users of apps pass through it to their own
       lock                 held by one runtime, as long as it lives, with its pid
+      control.sock         see admin/control.py
       local.key            see admin/localkey.py; several runtimes may read it
       plugins.json         see plugins/switches.py
       state.db             see statefile.py; beside it its log, state.db-wal

@@ -1,0 +1,130 @@
+"""The control socket, STATE/control.sock: the operators' API for the host itself, without a key.
+
+The runtime that holds the state folder has it. HTTP/1.1 as everywhere, by the same code; who may
+connect is said by `peers`. No app answers here.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+
+from buntime.core.access.rights import admin
+from buntime.core.apps.router import reserved_path
+from buntime.core.errors import ClientFault, HttpError
+from buntime.core.settings.endpoint import UnixEndpoint
+from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tally import Tally
+from buntime.server.admin.api import Api
+from buntime.server.admin.peers import Peers
+from buntime.server.http1.binding import Binding
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.listener import Handle, Listener
+from buntime.server.http1.service import Service
+from buntime.server.state.statefolder import StateFolder
+
+NAME = "control.sock"
+CALLER = admin("socket", "socket")
+_MODE = 0o600
+_BACKLOG = 64
+_TELL_S = 60.0  # between two records of refused peers
+
+
+class Control:
+    """Listens there, once the state folder is ours."""
+
+    def __init__(
+        self,
+        service: Service,
+        live: LiveSettings,
+        api: Api,
+        state: StateFolder,
+        listeners: list[Listener],
+    ) -> None:
+        """`listeners` are all of the runtime, which it ends: this one comes there too."""
+        self._listeners = listeners
+        self._is_open = False
+        self._service = service
+        self._live = live
+        self._api = api
+        self._state = state
+        self._refused = Tally(every_s=_TELL_S)
+        self._peers: Peers | None = None
+
+    def __repr__(self) -> str:
+        return f"Control({self.path}, {'open' if self._is_open else 'closed'})"
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self._state.path, NAME)
+
+    def open(self) -> None:
+        """Listen, if the state folder can be used; call it again when it can."""
+        if self._is_open or self._state.trouble or sys.platform != "linux":
+            return
+        log = self._service.log
+        try:
+            sock = _listen(self._state.path)
+            self._peers = Peers()
+            binding = Binding(UnixEndpoint(self.path), sock)
+        except OSError as exc:
+            log.warn(
+                "control.unavailable",
+                "there is no control socket: commands on this host need a key",
+                file=self.path,
+                error=exc.strerror or str(exc),
+            )
+            return
+        self._is_open = True
+        self._listeners.append(Listener(self._service, self.handle, binding, door=self.judge))
+        log.info("control.listening", "commands on this host need no key", file=self.path)
+
+    def judge(self, sock: socket.socket) -> Handle | None:
+        """Who answers one who has connected; None where he is let in."""
+        if self._peers is None:
+            raise AssertionError("a peer before anybody listens")
+        peer, why = self._peers.refusal(sock)
+        if not why:
+            return None
+        service = self._service
+        count = self._refused.add(service.loop.now)
+        if count:
+            service.log.warn(
+                "control.refused",
+                "a process may not use the control socket",
+                pid=peer.pid,
+                uid=peer.uid,
+                reason=why,
+                times=count,
+            )
+        said = f"the control socket is not for this process: {why}; use a key"
+        return lambda exchange: exchange.fail(ClientFault(403, "not_allowed", said, closes=True))
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request: a page of the runtime's own, or nothing."""
+        path = reserved_path(exchange.head.target, self._live.now.api_prefix)
+        try:
+            if path is None:
+                raise ClientFault(404, "not_found", "apps do not answer at the control socket")
+            self._api.answer(exchange, path, CALLER)
+        except HttpError as error:
+            exchange.fail(error)
+
+
+def _listen(folder: str) -> socket.socket:
+    """A socket of ours in the folder, in the place of one that a runtime of before has left."""
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            os.fchmod(sock.fileno(), _MODE)  # Linux makes the file with this mode
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(NAME, dir_fd=fd)
+            sock.bind(f"/proc/self/fd/{fd}/{NAME}")  # a path of any length would not fit
+            sock.listen(_BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    finally:
+        os.close(fd)

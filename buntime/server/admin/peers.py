@@ -1,0 +1,125 @@
+"""Who may use the control socket: an operator on this machine, and nothing that an app has started.
+
+The kernel tells which process has connected (SO_PEERCRED). It is let in where
+
+1. it is root's and the runtime is not; or
+2. it has the runtime's user, and
+3. none of the processes above it is the runtime: those below are workers, what they have started,
+   and orphans of theirs, which the kernel gives to the runtime; and all of them can be read; and
+4. it bears no mark of a worker (server/defence/mark.py): what outlives both its worker and the
+   runtime is nobody's child any more, and has the mark still; and
+5. it has passed through no sandbox that the runtime itself has not: no_new_privs and filters of
+   system calls stay with a process and all that it starts; and
+6. it still lives, so that it is the one that was looked at, and none that has got its number.
+
+A connection that is handed on is its maker's. What cannot be held: an app of the runtime's user
+with `sandbox: off` can have other programs of that user do things (cron, a shell's profile,
+debugging a command that runs), see docs/security.md.
+"""
+
+import os
+import resource
+import select
+import socket
+import struct
+from typing import NamedTuple
+
+from buntime.server.defence.mark import mark_of
+from buntime.wire import MARK_LIMIT, mark_ceiling
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_SO_PEERPIDFD = 77  # Linux 6.5; include/uapi/asm-generic/socket.h
+_ANCESTORS_MAX = 1000
+
+
+class Peer(NamedTuple):
+    """Who has connected. `pid` is 0 where it cannot be seen from here."""
+
+    pid: int
+    uid: int
+
+
+class _Process(NamedTuple):
+    parent: int
+    no_new_privs: int
+    filters: int
+
+
+class Peers:
+    """Judges them."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._uid = os.geteuid()
+        self._ceiling = mark_ceiling(resource.getrlimit(MARK_LIMIT)[1])
+        self._own = _look(self._pid)
+
+    def refusal(self, sock: socket.socket) -> tuple[Peer, str]:
+        """Who is at the other end of a connection, and why it is refused; "" where it is let in."""
+        size = _CREDENTIALS.size
+        pid, uid, _ = _CREDENTIALS.unpack(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        peer = Peer(pid, uid)
+        if uid == 0 != self._uid:
+            return peer, ""
+        if uid != self._uid:
+            return peer, "it is of another user"
+        handle = _handle_of(sock)
+        try:
+            return peer, self._judge(pid) or ("" if _lives(handle) else "it has ended")
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def _judge(self, pid: int) -> str:
+        first = _look(pid)
+        if first is None or self._own is None:
+            return "it cannot be seen in /proc"
+        mark = mark_of(pid)
+        if mark is not None and 0 <= mark < self._ceiling:
+            return "an app has started it"
+        if first.no_new_privs > self._own.no_new_privs or first.filters > self._own.filters:
+            return "it is in a sandbox"
+        for _ in range(_ANCESTORS_MAX):
+            if pid == self._pid:
+                return "the runtime has started it"
+            process = _look(pid)
+            if process is None:
+                return "a process above it cannot be seen in /proc"
+            if process.parent == 0:
+                return ""
+            pid = process.parent
+        return "too many processes are above it"
+
+
+def _look(pid: int) -> _Process | None:
+    """What /proc tells of a process; None where it is gone, or hidden."""
+    told = {b"PPid": -1, b"NoNewPrivs": 0, b"Seccomp_filters": 0}
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            for line in status:
+                name, _, value = line.partition(b":")
+                if name in told:
+                    told[name] = int(value)
+    except (OSError, ValueError):
+        return None
+    parent, no_new_privs, filters = told.values()
+    return _Process(parent, no_new_privs, filters) if parent >= 0 else None
+
+
+def _handle_of(sock: socket.socket) -> int | None:
+    """A descriptor of the process itself, whatever becomes of its number; None on older kernels."""
+    try:
+        data = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4)
+    except OSError:
+        return None
+    return int(struct.unpack("i", data)[0])
+
+
+def _lives(handle: int | None) -> bool:
+    if handle is None:
+        return True
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return not poll.poll(0)
