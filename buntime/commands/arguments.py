@@ -18,7 +18,10 @@ from buntime.core.values.wording import shown, suggestion
 WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
-FLAGS_ALONE = ("-h", "--help", "-V", "--version", "--force", "--json", "--insecure", "--worker")
+FLAGS_ALONE = (
+    *("-h", "--help", "-V", "--version", "--force", "--json", "--insecure", "--worker"),
+    "--verify",
+)
 
 
 @dataclass(frozen=True)

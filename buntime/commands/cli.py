@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "logout": "forget them",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
+    "audit": "show who has changed what, or verify that nothing was changed in it",
     "recycle": "replace the workers of an app by fresh ones",
     "run": "run a program of an app, as its workers run",
     "secrets": "give an app a secret, tell which it has, or take one from it",

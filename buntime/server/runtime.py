@@ -21,6 +21,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
+from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.pages import Parts, make_api
@@ -120,7 +121,7 @@ class Runtime:
         self._state = StateFolder(settings.state_dir)
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
-        self._state_db = self._make_state_db()
+        self._state_db, self._audit = self._make_state_db()
         self._app_logs = keep_app_logs(app_logs, self._state, self._state_watch)
         sandboxes = self._make_sandboxes(str(bundle), environ)
         self._interpreters = self._make_interpreters(sandboxes)
@@ -159,11 +160,11 @@ class Runtime:
         )
         live.follow(self._adopt)
 
-    def _make_state_db(self) -> StateDb:
+    def _make_state_db(self) -> tuple[StateDb, Audit]:
         log = self._log
         db = StateDb(self._state, self._loop, tell=log.info, warn=log.warn, error=log.error)
         self._state_watch.follow(db.start)
-        return db
+        return db, Audit(db, log)
 
     def _make_interpreters(self, sandboxes: Sandboxes) -> Interpreters:
         settings, log = self._live.now, self._log
@@ -246,6 +247,7 @@ class Runtime:
                 catalog=self._catalog,
                 plugins=self._plugins,
                 db=self._state_db,
+                audit=self._audit,
                 secrets=self._secrets,
                 maintenance=maintenance,
             )
@@ -348,7 +350,7 @@ class Runtime:
         if self._service.is_draining:
             return
         self._notifier.reloading()
-        self._rereading.reread()
+        self._rereading.reread(self._audit)
         self._plugins.reread()
         self._secrets.reread()
         self._deploys.reload(self._reloaded)

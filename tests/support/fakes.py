@@ -13,6 +13,8 @@ from typing import Any
 from buntime.core.apps.app import App
 from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.records import AccessEntry, Level, Record
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool.process import Process
@@ -44,6 +46,40 @@ class FakeSink:
 
     def events(self, level: Level = Level.DEBUG) -> list[str]:
         return [record.event for record in self.records if record.level >= level]
+
+
+class FakeAudit:
+    """Notes of changes, kept as they were given: action, subject, before, after, result, app."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[object, ...]] = []
+
+    def record(
+        self,
+        call: Call,
+        action: str,
+        subject: str,
+        before: object = None,
+        after: object = None,
+        result: str = "done",
+        *,
+        app: str | None = None,
+    ) -> None:
+        if not call.is_dry_run:
+            self.noted.append((action, subject, before, after, result, app))
+
+    def own(
+        self,
+        action: str,
+        subject: str,
+        before: object = None,
+        after: object = None,
+        result: str = "done",
+        *,
+        source: str = "signal",
+        app: str | None = None,
+    ) -> None:
+        self.noted.append((action, subject, before, after, result, app))
 
 
 class FakeInterpreters:
@@ -205,6 +241,7 @@ def _result(work: Callable[[], Any]) -> Any | BaseException:
 
 
 STANDS_IN: dict[type, type] = {
+    FakeAudit: Audit,
     FakeInterpreters: Interpreters,
     FakeLoop: Loop,
     FakeProcess: Process,

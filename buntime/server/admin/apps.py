@@ -8,6 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Maintenance
 from buntime.server.apps.catalog import Catalog
@@ -19,10 +20,13 @@ _BUSIEST_FIRST = ("active", "ephemeral", "idle", "offline")
 class AppPages:
     """Answers these pages."""
 
-    def __init__(self, pool: Pool, catalog: Catalog, maintenance: Maintenance) -> None:
+    def __init__(
+        self, pool: Pool, catalog: Catalog, maintenance: Maintenance, audit: Audit
+    ) -> None:
         self._pool = pool
         self._catalog = catalog
         self._maintenance = maintenance
+        self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -117,7 +121,9 @@ class AppPages:
         if call.is_dry_run:
             call.answer({"ended": self._pool.report.idle_of(app.name, key)}, 202)
         else:
-            call.answer({"ended": self._pool.sleep_app(app.name, key)}, 202)
+            ended = self._pool.sleep_app(app.name, key)
+            self._audit.record(call, call.route.name, key or app.name, before={"workers": ended})
+            call.answer({"ended": ended}, 202)
 
     def _close(self, call: Call) -> None:
         if not self._catalog.versions_of(call.values["app"], call.now):
@@ -148,7 +154,9 @@ class AppPages:
     def _answer_of(self, call: Call, result: Closed | BaseException | None) -> None:
         if isinstance(result, BaseException):
             raise result
-        call.answer({"app": call.values["app"], "maintenance": _told(result)})
+        told = {"app": call.values["app"], "maintenance": _told(result)}
+        self._audit.record(call, call.route.name, call.values["app"], after=told["maintenance"])
+        call.answer(told)
 
 
 def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:

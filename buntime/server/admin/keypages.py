@@ -12,6 +12,7 @@ from buntime.core.values.moments import MOMENT_FORM, iso_moment, parse_moment
 from buntime.core.values.units import BadValue, parse_duration
 from buntime.core.values.wording import shown
 from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.keystore import KeyStore
 
@@ -21,8 +22,9 @@ _LATEST = 253_402_300_799.0  # the end of 9999, which is what dates end with
 class KeyPages:
     """Answers these pages."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: KeyStore, audit: Audit) -> None:
         self._store = store
+        self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -68,19 +70,29 @@ class KeyPages:
                 raise ClientFault(409, "key_exists", f"there is a key {record.name} already")
             call.answer({**key_json(record, now), "hint": "bt_", "key": None})
             return
-        told = {**key_json(record, now), "key": key}
-        self._store.add(record, lambda fault: call.done(fault, told, 201))
+        self._store.add(record, lambda fault: self._made(call, record, key, fault))
+
+    def _made(self, call: Call, record: KeyRecord, key: str, fault: BaseException | None) -> None:
+        told = key_json(record, record.created_at)
+        if fault is None:
+            self._audit.record(call, call.route.name, record.name, after=told)
+        call.done(fault, {**told, "key": key}, 201)
 
     def _revoke(self, call: Call) -> None:
         record = self._find(call)
         if call.is_dry_run or record.revoked_at is not None:
             call.answer(key_json(record, self._store.clock()))
             return
-        self._store.revoke(record.name, lambda fault: call.guard(lambda: self._tell(call, fault)))
+        self._store.revoke(
+            record.name, lambda fault: call.guard(lambda: self._revoked(call, record, fault))
+        )
 
-    def _tell(self, call: Call, fault: BaseException | None) -> None:
+    def _revoked(self, call: Call, record: KeyRecord, fault: BaseException | None) -> None:
         if fault is not None:
             raise fault
+        standing = {"standing": "revoked"}
+        before = key_json(record, self._store.clock())
+        self._audit.record(call, call.route.name, record.name, before, standing)
         self._show(call)
 
     def _find(self, call: Call) -> KeyRecord:

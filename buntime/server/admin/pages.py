@@ -14,6 +14,7 @@ from buntime.core.admin.routes import ROUTES
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
+from buntime.server.admin.audit import Audit, AuditPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.keystore import KeyStore
@@ -51,6 +52,7 @@ class Parts:
     catalog: Catalog
     plugins: Plugins
     db: StateDb
+    audit: Audit
     secrets: SecretStore
     maintenance: Maintenance
 
@@ -66,12 +68,13 @@ def make_api(parts: Parts) -> tuple[Api, Gate]:
 def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
     return (
         OwnPages(parts.live),
-        WorkerPages(parts.pool, parts.catalog),
-        AppPages(parts.pool, parts.catalog, parts.maintenance),
+        AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
+        WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(parts.service, parts.pool.report, parts.plugins.metrics),
-        PluginPages(parts.plugins, parts.live),
-        SecretPages(parts.secrets, parts.catalog, parts.plugins),
-        KeyPages(keys),
+        PluginPages(parts.plugins, parts.live, parts.audit),
+        SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
+        KeyPages(keys, parts.audit),
+        AuditPages(parts.db),
     )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from buntime.core.errors import ClientFault
+from buntime.core.errors import ClientFault, HttpError
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import DONE, Audit
 from buntime.server.admin.call import Call
 from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
@@ -16,9 +17,10 @@ _ACTIONS = ("reload", "enable", "disable", "reset")
 class PluginPages:
     """Answers these pages."""
 
-    def __init__(self, plugins: Plugins, live: LiveSettings) -> None:
+    def __init__(self, plugins: Plugins, live: LiveSettings, audit: Audit) -> None:
         self._plugins = plugins
         self._live = live
+        self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -40,9 +42,21 @@ class PluginPages:
         if name not in plugins.roster.found:
             raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
         if not call.is_dry_run:
-            self._do(name, action, by=call.address)
+            self._do_and_note(call, name, action)
         state, why = state_of(plugins.roster, name)
         call.answer({"name": name, "state": state, "why": why or None}, 202)
+
+    def _do_and_note(self, call: Call, name: str, action: str) -> None:
+        roster, result = self._plugins.roster, DONE
+        before = {"enabled": roster.is_enabled(name)}
+        try:
+            self._do(name, action, by=call.address)
+        except HttpError as error:
+            result = error.code
+            raise
+        finally:
+            after = {"enabled": roster.is_enabled(name)}
+            self._audit.record(call, call.route.name, name, before, after, result)
 
     def _do(self, name: str, action: str, *, by: str) -> None:
         plugins = self._plugins

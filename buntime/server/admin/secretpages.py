@@ -15,6 +15,7 @@ from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.plugins.plan import owner_of
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
@@ -28,10 +29,13 @@ _BODY_MAX_BYTES = 6 * VALUE_MAX_BYTES + 1024
 class SecretPages:
     """Answers these pages."""
 
-    def __init__(self, secrets: SecretStore, catalog: Catalog, plugins: Plugins) -> None:
+    def __init__(
+        self, secrets: SecretStore, catalog: Catalog, plugins: Plugins, audit: Audit
+    ) -> None:
         self._secrets = secrets
         self._catalog = catalog
         self._plugins = plugins
+        self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -68,10 +72,16 @@ class SecretPages:
             holder,
             name,
             value,
-            lambda told: call.guard(
-                lambda: call.answer(self._done(call, holder, name, replaced=_checked(told)))
-            ),
+            lambda told: call.guard(lambda: self._was_set(call, holder, name, _checked(told))),
         )
+
+    def _was_set(self, call: Call, holder: str, name: str, replaced: bool) -> None:
+        self._note(call, holder, name, was_set=replaced, is_set=True)
+        call.answer(self._done(call, holder, name, replaced=replaced))
+
+    def _note(self, call: Call, holder: str, name: str, *, was_set: bool, is_set: bool) -> None:
+        before, after = {"isSet": was_set}, {"isSet": is_set}
+        self._audit.record(call, call.route.name, f"{holder} {name}", before, after)
 
     def _remove(self, call: Call) -> None:
         holder, name = _holder(call), _name(call)
@@ -81,6 +91,7 @@ class SecretPages:
 
         def done(told: bool | ServerFault) -> None:
             _checked(told)
+            self._note(call, holder, name, was_set=True, is_set=False)
             call.answer(self._done(call, holder, name))
 
         if call.is_dry_run:

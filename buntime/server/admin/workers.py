@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault
 from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
@@ -13,9 +14,10 @@ from buntime.server.pool.pool import Pool
 class WorkerPages:
     """Answers these pages."""
 
-    def __init__(self, pool: Pool, catalog: Catalog) -> None:
+    def __init__(self, pool: Pool, catalog: Catalog, audit: Audit) -> None:
         self._pool = pool
         self._catalog = catalog
+        self._audit = audit
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -52,19 +54,20 @@ class WorkerPages:
 
     def _recycle_worker(self, call: Call) -> None:
         name = call.values["worker"]
-        if not self._may_recycle(call, name) or not (
-            call.is_dry_run or self._pool.recycle_worker(name)
-        ):
+        app = self._app_of(call, name)
+        if app is None or not (call.is_dry_run or self._pool.recycle_worker(name)):
             raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
+        self._audit.record(call, call.route.name, name, app=app)
         call.answer({"recycled": [name]}, 202)
 
-    def _may_recycle(self, call: Call, name: str) -> bool:
-        """Is it there, and of an app that the caller may do this at?"""
+    def _app_of(self, call: Call, name: str) -> str | None:
+        """Whose it is; None where it is not there, or of an app that the caller may not touch."""
         found = (each for each in self._pool.report.workers(call.now) if each["id"] == name)
         worker = next(found, None)
         if worker is None:
-            return False
-        return call.may(call.route.verb) or call.sees(str(worker["app"]))
+            return None
+        app = str(worker["app"])
+        return app if call.may(call.route.verb) or call.sees(app) else None
 
     def _recycle_app(self, call: Call) -> None:
         """All versions that run of "shop"; of "shop@1.2.0" and "shop@^1" the one it means."""
@@ -76,7 +79,9 @@ class WorkerPages:
         if call.is_dry_run:
             call.answer({"recycled": self._workers_of(call, app.name, key)}, 202)
             return
-        call.answer({"recycled": self._pool.recycle_app(app.name, key)}, 202)
+        recycled = self._pool.recycle_app(app.name, key)
+        self._audit.record(call, call.route.name, key or app.name, before={"workers": recycled})
+        call.answer({"recycled": recycled}, 202)
 
     def _workers_of(self, call: Call, name: str, key: str | None) -> list[object]:
         return [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from buntime.core.errors import UsageError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted, reloaded
+from buntime.server.admin.audit import Audit
 from buntime.server.telemetry.logs import Log
 
 
@@ -35,8 +36,8 @@ class Rereading:
         asked = replace(self._asked, listen=self._live.now.listen)
         self._live.replace(fitted(asked, self._fit(asked)))
 
-    def reread(self) -> None:
-        """Take what has changed. Settings with a fault change nothing."""
+    def reread(self, audit: Audit) -> None:
+        """Take what has changed, and note it. Settings with a fault change nothing."""
         origins = self._asked.origins
         try:
             self._asked, changed, late = reloaded(self._asked, self._read())
@@ -46,6 +47,7 @@ class Rereading:
                 "settings are invalid; keeping the current ones",
                 error=str(exc),
             )
+            audit.own("config.reread", "settings", result="settings_rejected")
             return
         if late:
             self._log.warn("settings.restart_needed", "changed settings need a restart", names=late)
@@ -53,3 +55,4 @@ class Rereading:
             self.fit_again()
         if changed:
             self._log.info("settings.changed", "settings changed", names=changed)
+        audit.own("config.reread", "settings", after={"changed": changed})

@@ -21,4 +21,19 @@ SCRIPTS = (
         app TEXT PRIMARY KEY, since REAL NOT NULL, message TEXT NOT NULL,
         retry_after INTEGER NOT NULL
     ) WITHOUT ROWID;""",
+    # 4: the audit trail. `entry` is what is hashed; the columns before it are for filters.
+    """
+    CREATE TABLE audit (
+      number INTEGER PRIMARY KEY,
+      at REAL NOT NULL,
+      actor TEXT NOT NULL,
+      action TEXT NOT NULL,
+      app TEXT,
+      entry TEXT NOT NULL,
+      hash TEXT NOT NULL
+    );
+    CREATE INDEX audit_by_actor ON audit (actor, number);
+    CREATE INDEX audit_by_action ON audit (action, number);
+    CREATE INDEX audit_by_app ON audit (app, number);
+    """,
 )

@@ -35,6 +35,7 @@ from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder
 from tests.support.calls import FakeKeys
 from tests.support.exchanges import FakeExchange, FakeService
+from tests.support.fakes import FakeAudit
 from tests.support.harness import write_app
 
 KEY = "the-operator-s-key"
@@ -150,15 +151,17 @@ class Fixture:
         self.secrets: Any = SimpleNamespace(found={})
         self.keys = FakeKeys()
         store: Any = self.keys
-        pages = PluginPages(self.plugins, self.live)  # type: ignore[arg-type]  # a fake
         gate = Gate(self.live, self.keys, guesses=Guesses(), local_key=local)
+        self.audit = FakeAudit()
+        audit: Any = self.audit
+        plugins: Any = self.plugins
         groups: tuple[Pages, ...] = (
             OwnPages(self.live),
-            WorkerPages(pool, catalog),
+            WorkerPages(pool, catalog, audit),
             FakeMetrics(),
-            pages,
-            SecretPages(self.secrets, catalog, cast(Any, self.plugins)),
-            KeyPages(store),
+            PluginPages(plugins, self.live, audit),
+            SecretPages(self.secrets, catalog, plugins, audit),
+            KeyPages(store, audit),
         )
         self.api = api_of(self.live, gate, *groups, OtherPages(*groups))
 

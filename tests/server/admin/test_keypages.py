@@ -22,6 +22,7 @@ from buntime.server.admin.api import Api
 from buntime.server.admin.keypages import KeyPages
 from tests.support.calls import ADMIN, FakeKeys
 from tests.support.exchanges import FakeClient, FakeService
+from tests.support.fakes import FakeAudit
 
 NOW = 1_800_000_000.0
 CI = Caller("ci", "key", verbs_of(["deployer", "keys:read", "keys:write"]), ("blog-*",), NOW + 100)
@@ -54,7 +55,9 @@ class World:
             )
         )
         gate: Any = self
-        pages = KeyPages(self.store)  # type: ignore[arg-type]  # a fake
+        store: Any = self.store
+        self.audit = FakeAudit()
+        pages = KeyPages(store, self.audit)  # type: ignore[arg-type]  # a fake
         self.api = Api(live, gate, RouteTable(KEYS), pages.handlers())
 
     def caller_of(self, _: object) -> Caller:

@@ -11,7 +11,7 @@ from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.server.lifetime.rereading import Rereading
-from tests.support.fakes import FakeSink, make_log
+from tests.support.fakes import FakeAudit, FakeSink, make_log
 
 
 class Fixture:
@@ -20,6 +20,7 @@ class Fixture:
     def __init__(self, **environ: str) -> None:
         self.environ = environ
         self.sink = FakeSink()
+        self.audit = FakeAudit()
         asked = self.read()
         # Another one has decided where to listen, as systemd does.
         self.live = LiveSettings(replace(asked, listen=(TcpEndpoint("::1", 1),)))
@@ -37,7 +38,7 @@ class Fixture:
         """What the log says of it."""
         self.environ = environ
         self.sink.records.clear()
-        self.rereading.reread()
+        self.rereading.reread(self.audit)  # type: ignore[arg-type]  # a fake
         return [(record.event, *record.fields.values()) for record in self.sink.records]
 
 

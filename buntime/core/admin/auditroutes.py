@@ -1,0 +1,63 @@
+"""The routes of the audit trail."""
+
+from buntime.core.admin.route import (
+    ANYTHING,
+    COUNT,
+    CURSOR,
+    LIMIT,
+    NAME,
+    TEXT,
+    Answer,
+    Param,
+    Route,
+    Schema,
+)
+
+_ENTRY: Schema = {
+    "type": "object",
+    "required": ["number", "time", "actor", "action", "subject", "result", "previous", "hash"],
+    "properties": {
+        "number": COUNT,
+        "time": TEXT,
+        "actor": TEXT,
+        "source": TEXT,
+        "address": TEXT,
+        "request": TEXT,
+        "action": TEXT,
+        "subject": TEXT,
+        "app": {"type": ["string", "null"]},
+        "before": ANYTHING,
+        "after": ANYTHING,
+        "result": TEXT,
+        "previous": TEXT,
+        "hash": TEXT,
+    },
+}
+_PAGE: Schema = {
+    "type": "object",
+    "required": ["entries", "next", "removed"],
+    "properties": {
+        "entries": {"type": "array", "items": _ENTRY},
+        "next": {"type": ["string", "null"]},
+        "removed": {"type": ["object", "null"], "properties": {"number": COUNT, "hash": TEXT}},
+    },
+}
+
+AUDIT = (
+    Route(
+        method="GET",
+        path="/api/audit",
+        verb="audit:read",
+        name="audit.list",
+        summary="Who has changed what, the newest first.",
+        query=(
+            LIMIT,
+            CURSOR,
+            Param("app", NAME, "Only what concerns this app."),
+            Param("actor", NAME, "Only what this key, or way in, has done."),
+            Param("action", NAME, "Only this action, such as plugins.disable; plugins.* for all."),
+        ),
+        answers=(Answer(200, "A page of the trail.", _PAGE),),
+        faults=(503,),
+    ),
+)

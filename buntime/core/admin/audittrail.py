@@ -1,0 +1,149 @@
+"""The audit trail: who has changed what, as a chain in which each entry bears the hash of the last.
+
+    entry 7 {"action": "plugins.disable", ..., "previous": "3f9a..."}  hash = SHA-256 of its text
+    entry 8 {"action": "keys.create", ...,     "previous": that hash}
+
+So an entry that was changed, removed or put in between shows when the chain is walked. Who can
+write the file can compute the chain anew: the hash of the newest entry, noted elsewhere (a log that
+is collected has each), is what he cannot change. Where the newest are cut off, only such a note
+tells.
+
+Values of secrets, keys and variables never get here: `masked` takes out what its callers forgot.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any, NamedTuple
+
+from buntime.core.apps.credentials import is_withheld
+
+MASK = "***"
+TEXT_MAX_CHARS = 500  # of a subject, an address, a result
+VALUE_MAX_CHARS = 4096  # of `before` and of `after`, as JSON
+DEPTH_MAX = 20
+_ALL_MASKED = frozenset(("env", "environ", "environment", "secrets"))  # their values, by any name
+_MASKED = frozenset(("key", "hash", "value", "pass", "pwd"))  # beside the names of credentials
+
+Entry = dict[str, Any]
+
+
+class Broken(Exception):
+    """The chain is not what was written; says where."""
+
+
+class Change(NamedTuple):
+    """What somebody has done, before it has a place in the chain."""
+
+    at_s: float  # since 1970
+    actor: str  # the name of a key; "local", "socket", "signal"
+    source: str  # how he came: key, socket, local, master, signal
+    address: str  # from where; "" where from this machine itself
+    request: str  # the id of the request
+    action: str  # "plugins.disable": that of the route, where there is one
+    subject: str  # "shop@1.2.0", the name of a plugin or a key
+    app: str | None  # whose it is, for filters
+    before: object  # JSON
+    after: object
+    result: str  # "done", or the code of the error
+
+
+def entry_of(change: Change, number: int, previous: str) -> Entry:
+    """The entry of this place; `previous` is the hash of the one before, "" of the first.
+
+    Numbers begin at 1.
+    """
+    told = change._asdict()
+    at_s = told.pop("at_s")
+    for name in ("actor", "address", "request", "action", "subject", "result"):
+        told[name] = told[name][:TEXT_MAX_CHARS]
+    told["before"], told["after"] = kept_value(change.before), kept_value(change.after)
+    time = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
+    time = time.replace("+00:00", "Z")
+    return {"number": number, "time": time, **told, "previous": previous}
+
+
+def text_of(entry: Mapping[str, Any]) -> str:
+    """The text that is hashed and kept: JSON in ASCII, keys sorted, without spaces or `hash`."""
+    bare = {name: value for name, value in entry.items() if name != "hash"}
+    return json.dumps(bare, sort_keys=True, separators=(",", ":"))
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def kept_value(value: object) -> object:
+    """`before` or `after` as it is kept: masked, and not too long."""
+    value = masked(value)
+    text = json.dumps(value, default=repr)
+    if len(text) > VALUE_MAX_CHARS:
+        return {"cut": text[:TEXT_MAX_CHARS], "chars": len(text)}
+    return json.loads(text)  # as who reads it will have it
+
+
+def masked(value: object, name: str = "", *, depth: int = 0) -> object:
+    """The value without credentials: `{"env": {"A": "x"}, "token": "y"}` -> with MASK for x and y.
+
+    By the names that credentials have, by `env` and `secrets` around them, and by what looks like
+    a URL with a password or a key of the runtime's.
+    """
+    if depth > DEPTH_MAX:
+        return MASK
+    if isinstance(value, Mapping):
+        inner = {str(each): part for each, part in value.items()}
+        if name.lower() in _ALL_MASKED:
+            return dict.fromkeys(inner, MASK)
+        return {each: masked(part, each, depth=depth + 1) for each, part in inner.items()}
+    if isinstance(value, list | tuple):
+        name = "" if name.lower() == "secrets" else name  # a list of those has their names
+        return [masked(part, name, depth=depth + 1) for part in value]
+    if isinstance(value, float) and not isfinite(value):
+        return repr(value)  # JSON has no form for it
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    is_key = "bt_" in text and len(text) > 40
+    return MASK if is_key or name.lower() in _MASKED or is_withheld(name, text) else text
+
+
+class Walk:
+    """Goes along the chain from the newest entry to the oldest, and finds where it is broken."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.newest: tuple[int, str] | None = None  # number and hash
+        self._number = 0
+        self._expected = ""  # the hash of the entry that comes next
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """The next entry, as the API tells it. Raises Broken."""
+        number, told = entry.get("number"), entry.get("hash")
+        found = hash_of(text_of(entry))
+        if not isinstance(number, int) or not isinstance(entry.get("previous"), str):
+            raise Broken("an entry has no number or no hash of the one before")
+        if found != told:
+            raise Broken(f"entry {number} was changed: its hash is {found}, and {told} is told")
+        if self.newest is None:
+            self.newest = (number, found)
+        elif number != self._number - 1:
+            raise Broken(f"after entry {number} comes entry {self._number}")
+        elif found != self._expected:
+            raise Broken(f"entry {number} is not the one that entry {self._number} was put behind")
+        self.count += 1
+        self._number, self._expected = number, entry["previous"]
+
+    def end(self, removed: Mapping[str, Any] | None) -> None:
+        """The oldest was taken; `removed` is the last of those that were kept long enough.
+
+        Raises Broken where there were others between.
+        """
+        number = removed["number"] if removed else 0
+        told = removed["hash"] if removed else ""
+        if self.newest is None:
+            if removed:
+                raise Broken(f"there is no entry, and {number} were removed for their age")
+        elif self._number != number + 1 or self._expected != told:
+            raise Broken(f"before entry {self._number} comes entry {number}, or another one")

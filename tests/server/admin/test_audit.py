@@ -1,0 +1,210 @@
+"""The audit trail in state.db, in the log, and as a page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.core.access.rights import Caller
+from buntime.core.admin.auditroutes import AUDIT
+from buntime.core.admin.audittrail import Broken, Walk
+from buntime.core.errors import HttpError, StateFault
+from buntime.server.admin.audit import Audit, AuditPages
+from buntime.server.admin.call import Call
+from tests.support.calls import ADMIN, POST, call_of
+from tests.support.exchanges import FakeExchange, FakeService
+from tests.support.fakes import FakeSink, make_log
+from tests.support.statesubject import Subject
+
+LAPTOP = Caller("laptop", "key", ADMIN.verbs)
+
+
+class World:
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.subject = Subject(path)
+        self.subject.db.start()
+        self.sink = FakeSink()
+        self.now = 1_795_000_000.0
+        self.audit = Audit(self.subject.db, make_log(self.sink), clock=lambda: self.now, **options)
+        self.pages = AuditPages(self.subject.db)
+        self.service = FakeService()
+
+    def call(self, path: str = "/api/some", caller: Caller = ADMIN, **values: str) -> Call:
+        exchange = FakeExchange(path, "POST", service=self.service, peer="192.0.2.1")
+        return call_of(exchange, POST, caller, **values)
+
+    def note(self, action: str, subject: str, caller: Caller = ADMIN, **more: Any) -> None:
+        """Record it, and wait until it is told."""
+        before = len(self.sink.records)
+        self.audit.record(self.call(caller=caller), action, subject, **more)
+        while len(self.sink.records) == before:
+            self.subject.loop.run_once(10)
+
+    def ask(self, query: str = "") -> Any:
+        """The answer, or the code of the error."""
+        exchange = FakeExchange(f"/api/audit{query}", service=self.service)
+        try:
+            call = call_of(exchange, AUDIT[0])
+            self.pages.handlers()["audit.list"](call)
+        except HttpError as error:
+            return error.code
+        while not exchange.is_ended:
+            self.subject.loop.run_once(10)
+        return exchange.error.code if exchange.error else json.loads(exchange.body)
+
+    def subjects(self, query: str = "") -> list[str]:
+        return [entry["subject"] for entry in self.ask(query)["entries"]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "state")
+    yield world
+    world.subject.close()
+
+
+def walk(page: Any) -> int:
+    walk = Walk()
+    for entry in page["entries"]:
+        walk.take(entry)
+    walk.end(page["removed"])
+    return walk.count
+
+
+def test_an_entry(world: World) -> None:
+    """Who, from where, what, before and after are kept; the log has them, with number and hash."""
+    world.note("plugins.disable", "audit", LAPTOP, before={"token": "x"}, after={"enabled": False})
+    (entry,) = world.ask()["entries"]
+    hash_, previous = entry.pop("hash"), entry.pop("previous")
+    assert (len(hash_), previous) == (64, "")
+    assert entry == {
+        "number": 1,
+        "time": "2026-11-18T11:06:40.000Z",
+        "actor": "laptop",
+        "source": "key",
+        "address": "192.0.2.1",
+        "request": "1",
+        "action": "plugins.disable",
+        "subject": "audit",
+        "app": None,
+        "before": {"token": "***"},
+        "after": {"enabled": False},
+        "result": "done",
+    }
+    (record,) = world.sink.records
+    assert record.event == "audit.changed"
+    assert record.fields == {
+        "number": 1,
+        "hash": hash_,
+        "actor": "laptop",
+        "source": "key",
+        "address": "192.0.2.1",
+        "action": "plugins.disable",
+        "subject": "audit",
+        "result": "done",
+        "before": {"token": "***"},
+        "after": {"enabled": False},
+        "request_id": "1",
+    }
+
+
+def test_dry_runs_are_none(world: World) -> None:
+    """Who tries changes nothing, and so it is not noted."""
+    world.audit.record(world.call("/api/some?dryRun=1"), "plugins.disable", "audit")
+    assert world.ask()["entries"] == []
+
+
+def test_whose_it_is(world: World) -> None:
+    """The app is that of the path, of the target in it, or of who knows better."""
+    for values, app in (
+        ({"app": "shop"}, "shop"),
+        ({"target": "@acme/blog@^1"}, "@acme/blog"),
+        ({}, None),
+    ):
+        assert world.audit.change(world.call(**values), "x", "y").app == app
+    assert world.audit.change(world.call(), "x", "y", app="shop").app == "shop"
+
+
+def test_filters_and_pages(world: World) -> None:
+    """The newest come first; a page has a cursor for those before it, with the filters as well."""
+    for number in range(6):
+        app = "shop" if number % 2 else "blog"
+        action = "apps.recycle" if number < 3 else "apps.remove"
+        caller = LAPTOP if number < 4 else ADMIN
+        world.note(action, str(number), caller, app=app)
+    world.note("apps", "6")
+    world.note("appsx.remove", "7")
+    assert world.subjects() == ["7", "6", "5", "4", "3", "2", "1", "0"]
+    assert world.subjects("?app=shop") == ["5", "3", "1"]
+    assert world.subjects("?actor=laptop&app=blog") == ["2", "0"]
+    assert world.subjects("?action=apps.remove") == ["5", "4", "3"]
+    assert world.subjects("?action=apps.*") == ["5", "4", "3", "2", "1", "0"]
+    first = world.ask("?limit=2&app=shop")
+    assert [entry["subject"] for entry in first["entries"]] == ["5", "3"]
+    assert world.subjects(f"?limit=2&app=shop&cursor={first['next']}") == ["1"]
+    assert world.ask("?limit=3&app=shop")["next"] is None
+    for cursor in ("x", "-1", "1" * 30, "%D9%A1"):
+        assert world.ask(f"?cursor={cursor}") == "bad_query"
+    assert walk(world.ask()) == 8
+
+
+def test_old_ones_go(tmp_path: Path) -> None:
+    """There are so many, and for so long; what is left is a whole chain, also after none is."""
+    world = World(tmp_path / "state", keep_rows=3, keep_s=100.0)
+    for number in range(8):
+        world.note("x", str(number))
+    page = world.ask()
+    assert [entry["number"] for entry in page["entries"]] == [8, 7, 6]
+    assert page["removed"]["number"] == 5
+    assert walk(page) == 3
+    world.now += 101
+    world.note("x", "late")
+    page = world.ask()
+    assert [entry["number"] for entry in page["entries"]] == [9]
+    assert walk(page) == 1
+    world.subject.sql("DELETE FROM audit")
+    with pytest.raises(Broken, match="there is no entry"):
+        walk(world.ask())
+    world.subject.close()
+
+
+def test_within_another_transaction(world: World) -> None:
+    """What is changed in state.db is noted with it, or neither is."""
+    change = world.audit.change(world.call(), "keys.add", "k")
+
+    def fails(connection: Any) -> None:
+        world.audit.insert(connection, change)
+        raise ValueError
+
+    assert type(world.subject.ask(fails)) is ValueError
+    assert world.ask()["entries"] == []
+    entry = world.subject.ask(lambda connection: world.audit.insert(connection, change))
+    assert world.ask()["entries"] == [entry]
+
+
+def test_changes_of_nobody(world: World) -> None:
+    """A signal has no request."""
+    world.audit.own("config.reread", "settings", after={"changed": ["RUNTIME_POOL_SIZE"]})
+    (entry,) = world.ask()["entries"]
+    told = [entry[name] for name in ("actor", "source", "address", "request")]
+    assert told == ["signal", "signal", "", ""]
+
+
+def test_what_cannot_be_kept(tmp_path: Path) -> None:
+    """It is in the log nevertheless, with the reason; a page of it is 503."""
+    (tmp_path / "state").mkdir()
+    os.mkfifo(tmp_path / "state" / "state.db")
+    world = World(tmp_path / "state")
+    world.note("plugins.disable", "audit", before={"key": "x"})
+    (record,) = world.sink.records
+    assert record.event == "audit.not_kept"
+    assert "move it away" in str(record.fields["error"])
+    assert record.fields["subject"] == "audit"
+    assert record.fields["before"] == {"key": "***"}
+    assert world.ask() == StateFault("").code
+    world.subject.close()
