@@ -22,10 +22,12 @@ from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
 from buntime.core.apps.app import App, Fault
+from buntime.core.apps.floors import Floors
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
+from buntime.server.defence.configreading import ConfigReader
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
 from buntime.server.state.secretstore import Secrets, read_secrets
@@ -91,9 +93,9 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
-    secrets = read_secrets(settings)
+    secrets, floors = read_secrets(settings), ConfigReader().read(settings).apps
     with _state_of_its_own() as state:
-        return _check(replace(settings, state_dir=state), secrets)
+        return _check(replace(settings, state_dir=state), secrets, floors)
 
 
 @contextmanager
@@ -110,10 +112,10 @@ def _state_of_its_own() -> Iterator[str]:
         yield folder
 
 
-def _check(settings: Settings, secrets: Secrets) -> int:
+def _check(settings: Settings, secrets: Secrets, floors: Floors) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
-        apps = find_apps(settings, Log(sink).warn)
+        apps = find_apps(settings, Log(sink).warn, floors)
     finally:
         sink.close(_FLUSH_S)
     if not apps:
@@ -152,6 +154,11 @@ def _try(settings: Settings, apps: Sequence[App | Fault], secrets: Secrets) -> i
 
 def line_of(verdict: Verdict) -> str:
     """`hello@1.0.0: ok (Python 3.11.7, 84 ms)`; an error with its stack indented below."""
+    floors = "".join(f"{verdict.key}: NOTE: {escape(each)}\n" for each in verdict.floors)
+    return _line_of(verdict) + floors
+
+
+def _line_of(verdict: Verdict) -> str:
     if verdict.error:
         first, *rest = verdict.error.rstrip().split("\n")
         stack = "".join(f"    {escape(line)}\n" for line in rest)

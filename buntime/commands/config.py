@@ -16,6 +16,7 @@ from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
 from buntime.commands.plugins import find_plugins
 from buntime.commands.start import read_settings
+from buntime.core.apps.app import App
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.config.effect import effect_of, unknown_plugins
 from buntime.core.errors import ConfigError, UsageError
@@ -25,8 +26,9 @@ from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.units import format_duration, format_size
 from buntime.core.values.wording import shown
 from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
-from buntime.server.plugins.effective import Held, effective, effective_json
+from buntime.server.plugins.effective import Held, effective, effective_json, rows_of
 from buntime.server.plugins.roster import Roster
+from buntime.server.pool.trial import find_apps
 from buntime.server.telemetry.logs import Log, LogSink
 
 _ACTIONS = ("check", "show")
@@ -75,6 +77,8 @@ def _check(settings: Settings) -> int:
         faults, warnings = list(exc.faults), []
     for fault in faults:
         sys.stdout.write(f"FAULT: {escape(fault)}\n")
+    if not faults:
+        _tell_of_apps(settings, config)
     for warning in warnings:
         sys.stdout.write(f"WARNING: {escape(warning)}\n")
     count = {0: "no faults", 1: "1 fault"}.get(len(faults), f"{len(faults)} faults")
@@ -134,9 +138,28 @@ def _show(settings: Settings, *, as_json: bool) -> None:
     rows = [(row.variable, _text(row, held[row.variable]), held[row.variable].origin)
             for row in SETTINGS]  # fmt: skip
     rows += (row for name in plugins for row in _rows(name, plugins[name]))
+    rows += (
+        (f"apps.{glob}.{key}", _in_words(held.value), held.origin)
+        for glob, told in rows_of(config.apps).items()
+        for key, held in told.items()
+    )
     width = min(max(len(name) for name, _, _ in rows), 40)
     for name, value, origin in rows:
         sys.stdout.write(f"{escape(name):{width}}  {escape(value)}  ({escape(origin)})\n")
+    _tell_of_apps(settings, config)
+
+
+def _tell_of_apps(settings: Settings, config: ConfigFile) -> None:
+    """What the file changes of the manifests of apps that are there, and of which it cannot."""
+    if not config.apps.rows or not settings.worker_dirs:
+        return
+    for app in find_apps(settings, lambda *_, **__: None, config.apps):
+        if isinstance(app, App):
+            told = [str(each) for each in app.manifest.floors]
+        else:
+            told = [f"FAULT: {app.error}"] if config.apps.words_for(app.name) else []
+        for each in told:
+            sys.stdout.write(f"{escape(app.key)}: {escape(each)}\n")
 
 
 def _text(row: Setting, held: Held) -> str:

@@ -161,7 +161,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
-    yield from _apps(chosen)
+    yield from _apps(chosen, config)
     roster, findings = _plugins(settings, config)
     yield from findings
     yield _groups(settings)
@@ -228,7 +228,7 @@ def _try_place(endpoint: TcpEndpoint) -> tuple[str, str]:
     return "", f"{endpoint}, which is free"
 
 
-def _apps(settings: Settings) -> Findings:
+def _apps(settings: Settings, config: ConfigFile) -> Findings:
     if not settings.worker_dirs:
         yield Finding("apps", "no folders are named: DIR... or RUNTIME_WORKER_DIRS", "warning")
         return
@@ -237,7 +237,7 @@ def _apps(settings: Settings) -> Findings:
     def warn(_event: str, message: str, /, **fields: object) -> None:
         warnings.append(Finding("apps", f"{message}: {_told(fields)}", "warning"))
 
-    found = find_apps(settings, warn)
+    found = find_apps(settings, warn, config.apps)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
     yield from warnings
     try:

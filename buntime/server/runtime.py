@@ -15,6 +15,7 @@ from pathlib import Path
 
 from buntime import __version__
 from buntime.core.apps.app import App
+from buntime.core.apps.floors import Floors
 from buntime.core.apps.router import RESERVED
 from buntime.core.http1.leastrate import Shortage, is_short
 from buntime.core.settings.live import LiveSettings
@@ -38,7 +39,7 @@ from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
 from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposures
 from buntime.server.lifetime.deploys import Deploys
-from buntime.server.lifetime.granting import follow_secrets
+from buntime.server.lifetime.granting import follow_operators
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.logkeeping import keep_app_logs, open_log
 from buntime.server.lifetime.lookout import Lookout
@@ -135,13 +136,13 @@ class Runtime:
         self._plugins.follow(self._make_room_for_plugins)
         self._hooking = self._make_hooking()
         self._pool.connect(self._make_calls())
-        self._catalog = self._make_catalog()
+        self._catalog = self._make_catalog(config.read(settings).apps)
         self._plugins.notices.watch(self._catalog.names)
         self._deploys = Deploys(self._loop, log, self._catalog, self._pool.deployments)
         self._secrets = secrets = SecretStore(
             self._loop, live, self._state, tell=log.info, warn=log.warn
         )
-        follow_secrets(secrets, self._catalog, self._deploys, self._plugins, self._state_watch)
+        follow_operators(secrets, self._catalog, self._deploys, self._plugins, self._state_watch)
         self._pool.grant(secrets)
         self._lookout = Lookout(self._loop, live, log, self._deploys)
         self._pool.deployments.follow = self._lookout.follow
@@ -223,9 +224,9 @@ class Runtime:
             bundled=carried_plugins(),
         )
 
-    def _make_catalog(self) -> Catalog:
+    def _make_catalog(self, floors: Floors) -> Catalog:
         settings = self._live.now
-        return Catalog(
+        catalog = Catalog(
             settings.worker_dirs,
             body_default=settings.body_size_default_bytes,
             body_max=settings.body_size_max_bytes,
@@ -235,6 +236,8 @@ class Runtime:
             check_interval_s=0.0 if settings.is_development else CHECK_INTERVAL_S,
             rollout=self._pool.deployments,
         )
+        catalog.take_floors(floors)
+        return catalog
 
     def _make_pipeline(self) -> Pipeline:
         maintenance = Maintenance(self._state_db)

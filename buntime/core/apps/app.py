@@ -20,6 +20,8 @@ HTML_ENTRYPOINTS = ("index.html",)
 PYTHON_ENTRYPOINTS = ("index.py", "app.py", "main.py", "wsgi.py", "asgi.py")
 DEFAULT_ENTRYPOINTS = HTML_ENTRYPOINTS + PYTHON_ENTRYPOINTS
 
+RELEASES = ".releases"  # the folder of all that the API has unpacked
+
 _STATIC_SUFFIXES = frozenset((".html", ".htm"))
 _PYTHON_SUFFIX = ".py"
 
@@ -74,6 +76,11 @@ class App:
     def code(self) -> "App":
         """The app whose workers answer: itself, but for one whose access was tightened."""
         return self.runs or self
+
+    @property
+    def came_by_api(self) -> bool:
+        """Whether its folder is a release that the API has unpacked."""
+        return RELEASES in self.dir.parts
 
     @property
     def serves(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from buntime.core.apps.credentials import withheld
 from buntime.core.apps.fileheaders import FileHeaders
+from buntime.core.apps.floor import Floor
 from buntime.core.apps.hosts import parse_hosts
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifestkeys import KEYS
@@ -90,6 +91,10 @@ class Manifest:
     mounts: Mounts
     cron: tuple[CronJob, ...]
     processes: tuple[AppProcess, ...]
+
+    # Not of the file: what operators have changed of it, see floors.py.
+    is_user_fixed: bool = False
+    floors: tuple[Floor, ...] = field(default=(), hash=False, compare=False, repr=False)
 
 
 def parse_manifest(

@@ -1,10 +1,12 @@
-"""The config file, from its text to values: what operators say of plugins, with the line of each.
+"""The config file, from its text to values: what operators say of plugins and apps, by lines.
 
     plugins:
       keyval:
         enabled: true
         options: {path: kv.db}
         grants: {kv: [app:shop, "plugin:*"]}
+    apps:
+      "blog-*": {user: blog, sandbox: strict}
 
 Strict as manifests are. All faults are found, not the first one alone. No message has an option's
 value, since it may be a password.
@@ -15,6 +17,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from buntime.core.apps.credentials import withheld
+from buntime.core.apps.floors import (
+    NO_FLOORS,
+    ROW_KEYS,
+    Floors,
+    Row,
+    Word,
+    check_glob,
+    meaning_of,
+    parse_word,
+)
 from buntime.core.apps.router import is_app_name
 from buntime.core.errors import ConfigError
 from buntime.core.plugins.offers import Opening, parse_grants
@@ -31,6 +44,7 @@ SIZE_MAX_BYTES = 256 * 1024  # keeps a wrong file from taking seconds
 
 _LEVELS = 4  # plugins, NAME, options, and what is in them
 _PLUGINS_MAX = 1000
+_ROWS_MAX = 1000
 
 
 class Key(NamedTuple):
@@ -46,11 +60,13 @@ KEYS = (
     Key("plugins.NAME.enabled", "boolean", "whether it is to run; wins over its manifest"),
     Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
     Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
+    Key("apps", "mapping", "apps by their names, in which `*` stands for any characters"),
+    *(Key(f"apps.NAME.{key.name}", key.kind, meaning_of(key.name)) for key in ROW_KEYS.values()),
 )
-_ROOT = ("plugins",)
+_ROOT = ("plugins", "apps")
 _OF_A_PLUGIN = ("enabled", "options", "grants")
 # Of later versions: no slip of `plugins`, and not to be passed over in silence.
-_LATER = ("access", "apps", "edge", "keys")
+_LATER = ("access", "edge", "keys")
 
 
 class Said(NamedTuple):
@@ -86,6 +102,7 @@ class ConfigFile:
 
     path: str = ""
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
+    apps: Floors = NO_FLOORS
 
     def of(self, plugin: str) -> PluginConfig:
         """What it says of a plugin, which may be nothing."""
@@ -120,10 +137,10 @@ def parse_config(data: bytes, path: str) -> ConfigFile:
         place = f"{path}:{exc.line}" if exc.line else path
         raise ConfigError([f"{place}: {exc}"]) from None
     reader = _Reader(path)
-    plugins = reader.plugins(entries)
+    config = reader.config(entries)
     if reader.faults:
         raise ConfigError(reader.faults)
-    return ConfigFile(path, MappingProxyType(plugins))
+    return config
 
 
 class _Reader:
@@ -133,15 +150,54 @@ class _Reader:
         self.faults: list[str] = []
         self._path = path
 
-    def plugins(self, entries: Mapping[str, "Entry"]) -> dict[str, PluginConfig]:
-        found: dict[str, PluginConfig] = {}
+    def config(self, entries: Mapping[str, "Entry"]) -> ConfigFile:
+        plugins: Mapping[str, PluginConfig] = {}
+        apps = NO_FLOORS
         for name, entry in self._known(entries, _ROOT, ""):
-            given = self._mapping(entry, name)
-            if len(given) > _PLUGINS_MAX:
-                self._fault(entry, name, f"{len(given)} plugins are too many")
-                continue
-            found = {each: self._plugin(each, value) for each, value in given.items()}
-        return found
+            if name == "plugins":
+                plugins = self.plugins(entry)
+            else:
+                apps = self.apps(entry)
+        return ConfigFile(self._path, MappingProxyType(plugins), apps)
+
+    def plugins(self, entry: "Entry") -> dict[str, PluginConfig]:
+        given = self._mapping(entry, "plugins")
+        if len(given) > _PLUGINS_MAX:
+            self._fault(entry, "plugins", f"{len(given)} plugins are too many")
+            return {}
+        return {each: self._plugin(each, value) for each, value in given.items()}
+
+    def apps(self, entry: "Entry") -> Floors:
+        given = self._mapping(entry, "apps")
+        if len(given) > _ROWS_MAX:
+            self._fault(entry, "apps", f"{len(given)} rows are too many")
+            return NO_FLOORS
+        return Floors(tuple(self._row(glob, each) for glob, each in given.items()))
+
+    def _row(self, glob: str, entry: "Entry") -> Row:
+        where = f"apps.{glob}"
+        try:
+            check_glob(glob)
+        except BadValue as exc:
+            self._fault(entry, "apps", f"{shown(glob)} is no app: {exc}")
+            return Row(glob, {})
+        words: dict[str, Word] = {}
+        for name, each in self._known(self._mapping(entry, where), tuple(ROW_KEYS), where):
+            try:
+                words[name] = parse_word(name, _plain(each.value), self._place(each))
+            except BadValue as exc:
+                # What is wrong with a variable may be shown with its value, a password.
+                why = "write a mapping of names to texts" if name == "env" else str(exc)
+                self._fault(each, f"{where}.{name}", why)
+        kept = withheld(words["env"].value) if "env" in words else ()
+        if kept:
+            self._fault(
+                entry,
+                f"{where}.env",
+                f"{', '.join(kept)}: this looks like credentials, which no app gets so; name it in "
+                "secrets, and give its value by `buntime secrets set`",
+            )
+        return Row(glob, MappingProxyType(words))
 
     def _plugin(self, name: str, entry: "Entry") -> PluginConfig:
         where = f"plugins.{name}"
@@ -206,3 +262,10 @@ class _Reader:
 
     def _place(self, entry: "Entry") -> str:
         return f"{self._path}:{entry.line}"
+
+
+def _plain(value: object) -> object:
+    """A value without the lines of what is in it."""
+    if not isinstance(value, dict):
+        return value
+    return {name: each.value for name, each in value.items()}

@@ -10,9 +10,9 @@ from buntime.core.apps.app import (
     DEFAULT_ENTRYPOINTS,
     HTML_ENTRYPOINTS,
     PYTHON_ENTRYPOINTS,
+    RELEASES,
     App,
     Fault,
-    app_key,
     entrypoint_files,
     is_servable,
 )
@@ -27,8 +27,9 @@ _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
 
-# The app's key, the file to name in messages, its text or None -> manifest or ManifestError.
-Parse = Callable[[str, Path, bytes | None], Manifest]
+# The app's name and version, the file to name in messages, its text or None, and whether it came by
+# the API -> manifest or ManifestError.
+Parse = Callable[[str, str | None, Path, bytes | None, bool], Manifest]
 
 # What an App is made from: folder, entrypoint, manifest, source; and what tells that its code may
 # be another one: the folder's inode and the manifest's time of change, in ns. So a folder that is
@@ -44,7 +45,6 @@ class AppFolder:
         self.found: App | Fault | None = None  # None: there is no such folder
         self._name = name
         self._version = version
-        self._key = app_key(name, version)
         self._path = path
         self._parse = parse
         # What was parsed last and what came of it, an error as its message.
@@ -74,12 +74,17 @@ class AppFolder:
         """Make another App at the next look, though nothing that is looked at has changed."""
         self._made_from = None
 
+    def reparse(self) -> None:
+        """Read the manifest anew at the next look: what operators say of it has changed."""
+        self._parsed = None
+
     def _read(self) -> _MadeFrom:
         folder = resolve_folder(self._path)
         source, text, touched_ns = read_manifest(self._path, folder)
         if self._parsed != (source, text):
             try:
-                self._manifest = self._parse(self._key, source, text)
+                by_api = RELEASES in folder.parts
+                self._manifest = self._parse(self._name, self._version, source, text, by_api)
                 self._hosts = self._manifest.hosts
             except ManifestError as exc:
                 self._manifest = str(exc)

@@ -27,6 +27,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from buntime.core.apps.app import App, Fault, FaultyApp, app_key
+from buntime.core.apps.floors import NO_FLOORS, Floors
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest
 from buntime.core.apps.succession import AtOnce, Rollout, Succession
 from buntime.core.apps.versions import UNVERSIONED, is_version, sort_key
@@ -74,6 +75,7 @@ class Catalog:
         self._reserved = frozenset(reserved)
         self._check_interval_s = check_interval_s
         self._rollout = rollout
+        self.floors = NO_FLOORS  # what operators say of apps
         self._revision = rollout.revision  # of the rollout, when `_warm` was filled
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
@@ -173,6 +175,17 @@ class Catalog:
                     names.add(name)
         self.refresh()
         return names
+
+    def take_floors(self, floors: Floors) -> bool:
+        """Have these hold from now on; whether they are others than before."""
+        if floors == self.floors:
+            return False
+        self.floors = floors
+        for named in self._names.values():
+            for folder in named.folders.values():
+                folder.reparse()
+        self.refresh()
+        return True
 
     def refresh(self) -> None:
         """Believe nothing that was found on disk till now."""
@@ -367,16 +380,21 @@ class Catalog:
             del named.versions[version], named.folders[path]
         return folder.found
 
-    def _parse(self, key: str, source: Path, text: bytes | None) -> Manifest:
-        """The manifest `text` of the app `key`, the default one for None."""
-        if text is None:
-            return default_manifest(self._body_default)
-        manifest, warnings = parse_manifest(
-            text, path=printable(source), body_default=self._body_default, body_max=self._body_max
-        )
+    def _parse(
+        self, name: str, version: str | None, source: Path, text: bytes | None, by_api: bool
+    ) -> Manifest:
+        """The manifest `text`, the default one for None, and what operators leave of it."""
+        manifest, warnings = default_manifest(self._body_default), tuple[str, ...]()
+        if text is not None:
+            manifest, warnings = parse_manifest(
+                text,
+                path=printable(source),
+                body_default=self._body_default,
+                body_max=self._body_max,
+            )
         for warning in warnings:
-            self._warn_once("manifest.warning", warning, app=key)
-        return manifest
+            self._warn_once("manifest.warning", warning, app=app_key(name, version))
+        return self.floors.applied(manifest, name, by_api=by_api)
 
     def _warn_once(self, event: str, message: str, /, **fields: object) -> None:
         once = f"{message}\n{fields}"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from buntime.core.apps.app import App, FaultyApp
+from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Dispute, HostTable
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
@@ -38,6 +39,10 @@ class Apps(Protocol):
     @property
     def folders(self) -> Mapping[str, Sequence[Path]]:
         """The folders that bear each name; of two apps with one host the first has it."""
+
+    @property
+    def floors(self) -> Floors:
+        """What operators say of apps: other ones may mean other hosts."""
 
     def find(self, name: str, spec: str | None, now: float) -> App: ...
     def is_settled(self, app: App) -> bool: ...
@@ -66,6 +71,7 @@ class HostIndex:
         self._wall_ns = wall_ns
         self._folders: Mapping[str, Sequence[Path]] = {}  # when `_names` was made
         self._names: list[str] = []
+        self._floors = apps.floors
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._seen: dict[str, _Seen] = {}
         self._next = 0  # the place among the names where the next look begins
@@ -79,6 +85,9 @@ class HostIndex:
         is_other = self._folders is not self._apps.folders
         if is_other:
             self._take_names(self._apps.folders)
+        if self._floors is not self._apps.floors:
+            self._floors = self._apps.floors
+            self._seen.clear()
         suspects = self._suspects()
         new = [name for name in self._names if name not in self._seen]
         changed = [self._read(name, now) for name in (*new, *suspects)]

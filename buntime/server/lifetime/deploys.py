@@ -58,6 +58,10 @@ class Deploys:
             self._review(name)
             self._look_for_gone(name)
 
+    def changed_all(self) -> None:
+        """Something else has changed that all apps depend on."""
+        self.changed({name for name, _ in self._catalog.names(self._loop.now)})
+
     def edited(self, deployment: Deployment, file: str) -> None:
         """A file of the code that its workers have loaded has changed; `changed` follows."""
         app = deployment.app

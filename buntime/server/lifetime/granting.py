@@ -1,4 +1,5 @@
-"""Has apps and plugins loaded anew whose secrets have changed, as if their code had.
+"""Has apps loaded anew whose secrets, or what operators say of them, have changed, as if their code
+had; and plugins whose secrets have.
 
 What they were before serves until that has loaded, so that a wrong value takes nobody down.
 """
@@ -12,7 +13,7 @@ from buntime.server.state.secretstore import Changes, SecretStore
 from buntime.server.state.statefolder import StateWatch
 
 
-def follow_secrets(
+def follow_operators(
     secrets: SecretStore, catalog: Catalog, deploys: Deploys, plugins: Plugins, state: StateWatch
 ) -> None:
     """Have it done from now on."""
@@ -27,5 +28,10 @@ def follow_secrets(
             if found.app is not None and has_some(found.app):
                 plugins.reload(name, by="a change of its secrets")
 
+    def on_config() -> None:
+        if catalog.take_floors(plugins.roster.config.apps):
+            deploys.changed_all()
+
+    plugins.follow(on_config)
     secrets.follow(on_change)
     state.follow(secrets.reread)

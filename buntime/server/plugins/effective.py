@@ -6,6 +6,7 @@ For `buntime config show` and `GET /api/config`. Passwords and keys are not show
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from buntime.core.apps.floors import ROW_KEYS, Floors, Word
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Setting, Settings
 from buntime.server.plugins.roster import BY_MANIFEST, Roster
@@ -30,9 +31,11 @@ def effective(
 
 
 def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
-    """`{"file": .., "settings": {"PORT": {"value": 8000, "origin": "default"}}, "plugins": ..}`"""
+    """`{"file": .., "settings": {"PORT": {"value": 8000, "origin": "default"}}, "plugins": ..,
+    "apps": {"blog-*": {"sandbox": {"value": "strict", "origin": "/etc/..yaml:7"}}}}`"""
     held, plugins = effective(settings, roster)
-    told = {"file": roster.config.path or None, "settings": held, "plugins": plugins}
+    apps = rows_of(roster.config.apps)
+    told = {"file": roster.config.path or None, "settings": held, "plugins": plugins, "apps": apps}
     return {name: _with_names(value) for name, value in told.items()}
 
 
@@ -71,6 +74,20 @@ def _of_plugin(roster: Roster, name: str) -> dict[str, Any]:
             _plain(opening), BY_MANIFEST if grant is None else grant.place
         )
     return told
+
+
+def rows_of(floors: Floors) -> dict[str, dict[str, Held]]:
+    """What operators say of apps, by glob and key, and where."""
+    return {
+        row.glob: {name: Held(_said(name, word), word.place) for name, word in row.words.items()}
+        for row in floors.rows
+    }
+
+
+def _said(name: str, word: Word) -> object:
+    if name == "env":
+        return dict.fromkeys(word.value, _HIDDEN)
+    return None if word.value is None else ROW_KEYS[name].dump(word.value)
 
 
 def _with_names(value: Any) -> Any:

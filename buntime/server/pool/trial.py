@@ -6,9 +6,10 @@ An app has its turn until its worker has gone: what that printed is all there th
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from buntime.core.apps.app import App, Fault
+from buntime.core.apps.floors import NO_FLOORS, Floors
 from buntime.core.apps.router import RESERVED
 from buntime.core.errors import ManifestError
 from buntime.core.settings.live import LiveSettings
@@ -50,10 +51,11 @@ class Verdict:
     python: str | None = None
     published: Published | None = None
     links_away: tuple[str, ...] = ()
+    floors: tuple[str, ...] = ()  # what operators have changed of its manifest
 
 
-def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
-    """All apps of the worker folders, and the folders that are faulty."""
+def find_apps(settings: Settings, warn: Tell, floors: Floors = NO_FLOORS) -> list[App | Fault]:
+    """All apps of the worker folders, as operators leave them, and the folders that are faulty."""
     catalog = Catalog(
         settings.worker_dirs,
         body_default=settings.body_size_default_bytes,
@@ -61,6 +63,7 @@ def find_apps(settings: Settings, warn: Tell) -> list[App | Fault]:
         warn=warn,
         reserved=RESERVED,
     )
+    catalog.take_floors(floors)
     apps = catalog.all(0.0)
     HostIndex(catalog, warn=warn).look(0.0)
     return apps
@@ -227,6 +230,9 @@ class Trial:
         if isinstance(verdict, BaseException):
             raise verdict
         self._settled += 1
+        found = self._apps[place]
+        if isinstance(found, App):
+            verdict = replace(verdict, floors=tuple(map(str, found.manifest.floors)))
         self._verdicts[place] = verdict
         while self._told in self._verdicts:
             self._told += 1

@@ -7,7 +7,8 @@ so is tried once, in a process that becomes the user in the same way: 50 ms, whe
 for first.
 
 A user that a manifest names must not be able to change that manifest, or to put another one in its
-place, which could name root. RUNTIME_APP_USERS names users that no manifest changes.
+place, which could name root. RUNTIME_APP_USERS, and `apps` of the config file, name users that no
+manifest changes.
 
 What `is_identified` and `is_known` announce is for the loop's thread; `identify` and `find` may
 wait, and are for any other one.
@@ -149,8 +150,10 @@ class Users:
         return self._fixed_for(app) or app.manifest.user
 
     def _fixed_for(self, app: App) -> str | None:
-        if not self._fixed:
-            return None
+        """What an operator says, by the setting or else in the config file."""
+        return self._by_setting(app) or (app.manifest.user if app.manifest.is_user_fixed else None)
+
+    def _by_setting(self, app: App) -> str | None:
         return self._fixed.get(app.name, self._fixed.get(_ANY_APP))
 
     def _is_fresh(self, answer: _Answer | None) -> bool:
@@ -165,7 +168,7 @@ class Users:
             return None
         found = answers[app].found
         if isinstance(found, str):
-            place = "RUNTIME_APP_USERS" if self._fixed_for(app) else "user"
+            place = "RUNTIME_APP_USERS" if self._by_setting(app) else "user"
             raise ManifestError(f"{app.source}: {place}: {found}")
         assert found is None or isinstance(found, kind)
         return found

@@ -61,8 +61,11 @@ def test_what_says_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("plugin: {}", "1: unknown key 'plugin'; did you mean plugins? (allowed are plugins)"),
-        ("\napps: {}", "2: apps: this version has no such key yet; remove it"),
+        (
+            "plugin: {}",
+            "1: unknown key 'plugin'; did you mean plugins? (allowed are plugins, ap",
+        ),
+        ("\nedge: {}", "2: edge: this version has no such key yet; remove it"),
         ("keys: []", "1: keys: this version has no such key yet; remove it"),
         ("plugins: [kv]", "1: plugins: what stands there is not a mapping of keys to values"),
         ("plugins:\n  kv: true", "2: plugins.kv: what stands there is not a mapping"),
@@ -150,3 +153,59 @@ def test_garbage(data: str | bytes) -> None:
         told = exc.faults
     assert told
     assert all(fault.startswith(PATH) and fault.isprintable() for fault in told)
+
+
+APPS = """
+apps:
+  "blog-*":
+    user: "1000:1000"
+    sandbox: off
+    hosts: ["*.blog.example.com"]
+    secrets: {DATABASE_URL: , STRIPE_KEY: {env: false}}
+    env: {MODE: fast}
+    maxMemory: 64mb
+  shop: {workers: 4}
+"""
+
+
+def test_what_it_says_of_apps() -> None:
+    """Rows in their order, each value as a manifest would have it, with its line."""
+    blog, shop = parse(APPS).apps.rows
+    assert (blog.glob, shop.glob) == ("blog-*", "shop")
+    assert {name: word.value for name, word in blog.words.items()} == {
+        "user": "1000:1000",
+        "sandbox": "off",
+        "hosts": ("*.blog.example.com",),
+        "secrets": {"DATABASE_URL": True, "STRIPE_KEY": False},
+        "env": {"MODE": "fast"},
+        "maxMemory": 64 << 20,
+    }
+    assert shop.words["workers"] == (4, f"{PATH}:10")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sandbx: strict", "unknown key 'sandbx'; did you mean sandbox?"),
+        ("entrypoint: x.py", "unknown key 'entrypoint'"),
+        ("sandbox: lax", "apps.shop.sandbox: 'lax' is not one of"),
+        ("workers: 0", "apps.shop.workers: 0 is not allowed"),
+        ("hosts: localhost", "apps.shop.hosts: 'localhost' is not a list"),
+        ("env: {A: [hunter2]}", "apps.shop.env: write a mapping of names to texts"),
+        ("env: {A: 12345}", "apps.shop.env: write a mapping of names to texts"),
+        ("env: {PGPASSWORD: hunter2}", "apps.shop.env: PGPASSWORD: this looks like credentials"),
+        ("env: {URL: 'x://u:hunter2@h'}", "apps.shop.env: URL: this looks like credentials"),
+    ],
+)
+def test_faults_of_rows(line: str, words: str) -> None:
+    """Each is told with its place, and with nothing that could be a password."""
+    [fault] = faults(f"apps:\n  shop:\n    {line}\n")
+    assert words in fault
+    assert "hunter2" not in fault
+    assert "12345" not in fault
+
+
+def test_a_row_for_nobody() -> None:
+    """What is no name of an app is a fault."""
+    [fault] = faults("apps: {'a b': {nice: 3}}")
+    assert "apps: 'a b' is no app" in fault

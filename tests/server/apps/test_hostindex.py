@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from buntime.core.apps.app import App
+from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Claim
 from buntime.core.apps.succession import AtOnce, Rollout
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
@@ -47,6 +48,10 @@ class Fixture:
     @property
     def folders(self) -> object:
         return self.catalog.folders
+
+    @property
+    def floors(self) -> Floors:
+        return self.catalog.floors
 
     def find(self, name: str, spec: str | None, now: float) -> App:
         self.looked_at.append(name)

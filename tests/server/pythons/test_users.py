@@ -270,7 +270,7 @@ from buntime.server.pythons.users import Users
 class App:
     dir, entrypoint, source = Path("/"), "app.py", "buntime.yaml"
     def __init__(self, user):
-        self.manifest = SimpleNamespace(user=user)
+        self.name, self.manifest = "app", SimpleNamespace(user=user, is_user_fixed=False)
 
 own = "{NOBODY.pw_uid}:{NOBODY.pw_gid}"
 assert Users().find(App("nobody"), sys.executable, ()) is None

@@ -1,0 +1,24 @@
+"""What became of one key of an app's manifest by what an operator says of it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Floor(NamedTuple):
+    """Values are as in JSON; the place is that of the operator's word, or its reason."""
+
+    key: str
+    was: object
+    now: object
+    place: str
+
+    def __str__(self) -> str:
+        if self.key == "env":  # whose values may be anything
+            return f"{self.key} is set ({self.place})"
+        return f"{self.key}: {_shown(self.now)} in the place of {_shown(self.was)} ({self.place})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

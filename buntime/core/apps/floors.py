@@ -1,0 +1,183 @@
+"""What operators say of apps in the config file, and what that leaves of an app's manifest.
+
+    apps:
+      "blog-*": {user: blog, sandbox: strict, hosts: ["*.blog.example.com"], workers: 4}
+
+An app may not decide everything for itself. Of `sandbox`, `write`, `visibility` and the limits the
+stricter of both counts, of all else that may stand here the operator's value, which for `env` and
+`secrets` is name by name. Rows are taken in the order of the file: of two for one app, the later
+one has the last word, as far as the former leaves it.
+
+An app that came by the API has a sandbox of `standard` at least, unless a row has one for it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from buntime.core.access.rights import covers
+from buntime.core.apps.floor import Floor
+from buntime.core.apps.key import Key
+from buntime.core.apps.manifest import KEYS, Manifest, manifest_from
+from buntime.core.sandbox.plan import LEVELS
+from buntime.core.values.units import BadValue
+
+_BY_API = "it came by the API"
+_OPENNESS = ("internal", "protected", "public")
+
+
+def _least(ours: Any, theirs: Any) -> Any:
+    """The lower limit; None is none."""
+    return min((each for each in (ours, theirs) if each is not None), default=None)
+
+
+def _stricter_sandbox(ours: Any, theirs: Any) -> Any:
+    return max(ours, theirs, key=LEVELS.index)
+
+
+def _less_visible(ours: Any, theirs: Any) -> Any:
+    return min(ours, theirs, key=_OPENNESS.index)
+
+
+def _in_both(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(path for path in theirs if path in ours)
+
+
+def _operators(ours: Any, theirs: Any) -> Any:
+    return ours
+
+
+def _each_name(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({**theirs, **ours})
+
+
+def _secrets(ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> Mapping[str, bool]:
+    """Those that the operator names; one that either keeps out of the environment stays out."""
+    return MappingProxyType(
+        {name: shown and theirs.get(name, True) for name, shown in ours.items()}
+    )
+
+
+# By the name of the key: what counts of the operator's value and the manifest's.
+TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
+    # the stricter
+    "sandbox": _stricter_sandbox,
+    "write": _in_both,
+    "visibility": _less_visible,
+    "maxBodySize": _least,
+    "maxMemory": _least,
+    "maxAddressSpace": _least,
+    "maxFileSize": _least,
+    "maxProcesses": _least,
+    "memoryMax": _least,
+    "cpuMax": _least,
+    "pidsMax": _least,
+    # whose word it is
+    "user": _operators,
+    "python": _operators,
+    "hosts": _operators,
+    "secrets": _secrets,
+    "env": _each_name,
+    "workers": _operators,
+    "concurrency": _operators,
+    "prewarm": _operators,
+    "keep": _operators,
+    "nice": _operators,
+    "timeout": _operators,
+    "ttl": _operators,
+    "idleTimeout": _operators,
+    "maxRequests": _operators,
+}
+_OPERATORS_WORD = {
+    "user": "whom the app runs as; the manifest cannot change it",
+    "secrets": "the secrets that it gets, in the place of those that the manifest names",
+    "env": "variables beside the manifest's, over which they win",
+    "write": "of the paths that the manifest names, these alone",
+    "hosts": "its hosts, in the place of the manifest's; moves them here from another app",
+}
+ROW_KEYS: Mapping[str, Key] = {key.name: key for key in KEYS if key.name in TAKES}
+_GLOB = re.compile(r"[@A-Za-z0-9_~*][@/\w.~*-]{0,199}", re.ASCII)
+
+
+class Word(NamedTuple):
+    """What a row says of one key, and where: "/etc/buntime/buntime.config.yaml:4"."""
+
+    value: Any
+    place: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the file says of the apps that a glob covers."""
+
+    glob: str
+    words: Mapping[str, Word]  # by the name of the key
+
+
+@dataclass(frozen=True)
+class Floors:
+    """All rows, in their order."""
+
+    rows: tuple[Row, ...] = ()
+
+    def words_for(self, app: str) -> list[tuple[str, Word]]:
+        """Keys with what is said of them, in order."""
+        return [each for row in self.rows if covers(row.glob, app) for each in row.words.items()]
+
+    def applied(self, manifest: Manifest, app: str, *, by_api: bool = False) -> Manifest:
+        """What is left of the manifest of an app, "@acme/shop"; its `floors` tell what changed.
+
+        `by_api`: it came by the API. Raises ManifestError where what is left does not go together.
+        """
+        words = self.words_for(app)
+        if by_api and not any(name == "sandbox" for name, _ in words):
+            words.append(("sandbox", Word("standard", _BY_API)))
+        if not words:
+            return manifest
+        made, floors = manifest, {}
+        for name, word in words:
+            field = ROW_KEYS[name].field
+            value = TAKES[name](word.value, getattr(made, field))
+            made = replace(made, **{field: value})
+            floors[name] = Floor(name, _dumped(name, manifest), _dumped(name, made), word.place)
+        given = {ROW_KEYS[name].field: getattr(made, ROW_KEYS[name].field) for name, _ in words}
+        places = ", ".join(dict.fromkeys(word.place for _, word in words))
+        made, _ = manifest_from(given, path=places, default=made, body_max=_NO_BOUND)
+        return replace(
+            made,
+            floors=tuple(each for each in floors.values() if each.was != each.now),
+            is_user_fixed="user" in floors,
+        )
+
+
+NO_FLOORS = Floors()
+_NO_BOUND = 1 << 62
+
+
+def meaning_of(name: str) -> str:
+    """What it means that a row says something of a key, for the docs."""
+    usual = "the stricter of this and the manifest's counts"
+    if TAKES[name] is _operators:
+        usual = "in the place of the manifest's"
+    return _OPERATORS_WORD.get(name, usual)
+
+
+def parse_word(name: str, value: object, place: str) -> Word:
+    """What a row says of a key. Raises BadValue."""
+    parsed = ROW_KEYS[name].parse(value)
+    return Word(parsed, place)
+
+
+def check_glob(glob: str) -> str:
+    """Raises BadValue where it can cover no app."""
+    if not _GLOB.fullmatch(glob):
+        raise BadValue("write the name of an app, in which * stands for any characters")
+    return glob
+
+
+def _dumped(name: str, manifest: Manifest) -> object:
+    key = ROW_KEYS[name]
+    value = getattr(manifest, key.field)
+    return None if value is None else key.dump(value)

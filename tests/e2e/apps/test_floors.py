@@ -1,0 +1,105 @@
+"""What operators say of apps in the config file holds over what manifests say, from a SIGHUP on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.support.client import fetch, workers_of
+from tests.support.fence import needs_sandbox
+from tests.support.harness import running, wait_until, write_app
+from tests.support.runs import run
+
+APP = """
+import json, os
+from buntime import Response
+def fetch(request):
+    return Response.json([json.loads(os.environ["WORKER_CONFIG"])["nice"], os.environ.get("MODE")])
+"""
+
+
+def write_config(path: Path, apps: dict[str, Any]) -> None:
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps({"apps": apps}))
+    aside.rename(path)
+
+
+def test_rows_hold_and_change_by_a_rollout(tmp_path: Path) -> None:
+    """Each answer comes of the old rows or of the new ones; hosts and access move at once; a file
+    with a fault changes nothing."""
+    apps, config = tmp_path / "apps", tmp_path / "config.yaml"
+    write_app(apps / "blog-1", {"app.py": APP}, ttl=600, nice=1, env={"MODE": "own"})
+    write_app(apps / "shop", {"app.py": APP}, ttl=600, nice=1, hosts=["a.example"])
+    write_config(config, {"blog-*": {"nice": 3}})
+    env = {"RUNTIME_ENV": "production", "RUNTIME_CONFIG": str(config)}
+    with running(apps, env=env) as runtime:
+
+        def answers(path: str) -> Any:
+            answer = fetch(runtime, path)
+            assert answer.status == 200, answer.body
+            return answer.json()
+
+        assert answers("/blog-1/") == [3, "own"]
+        assert answers("/shop/") == [1, None]
+        assert fetch(runtime, "/", headers={"Host": "a.example"}).status == 200
+        write_config(
+            config, {"blog-*": {"nice": 5, "env": {"MODE": "theirs"}}, "shop": {"hosts": []}}
+        )
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: answers("/blog-1/") == [5, "theirs"])
+        wait_until(lambda: fetch(runtime, "/", headers={"Host": "a.example"}).status == 404)
+        write_config(config, {"blog-*": {"nice": 99}})
+        runtime.process.send_signal(signal.SIGHUP)
+        [fault] = runtime.wait_for_record("config.rejected")["faults"]
+        assert "apps.blog-*.nice: 99 is not allowed" in fault
+        assert answers("/blog-1/") == [5, "theirs"]
+        write_config(config, {"*": {"visibility": "protected"}})
+        runtime.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: fetch(runtime, "/blog-1/").status == 401)
+
+
+@needs_sandbox
+def test_what_came_by_the_api_is_in_a_sandbox(tmp_path: Path) -> None:
+    """Also where its manifest wants none, unless an operator says so."""
+    apps, config = tmp_path / "apps", tmp_path / "config.yaml"
+    for name in ("shop", "free"):
+        release = apps / f".releases/{name}/1.0.0-abc"
+        write_app(release, {"app.py": APP}, ttl=600, sandbox="off")
+        (apps / name).mkdir()
+        (apps / name / "1.0.0").symlink_to(release)
+    write_config(config, {"free": {"sandbox": "off"}})
+    with running(apps, env={"RUNTIME_CONFIG": str(config)}) as runtime:
+        for name, level in (("shop", "standard"), ("free", "off")):
+            assert fetch(runtime, f"/{name}/").status == 200
+            [worker] = workers_of(runtime, name)
+            assert worker["sandbox"] == level
+
+
+def test_who_tells_of_it(tmp_path: Path) -> None:
+    """`check`, `config check` and `config show` tell what a row changed, and where it stands."""
+    write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=600, sandbox="off")
+    (tmp_path / "config.yaml").write_text(
+        "apps:\n  shop:\n    sandbox: strict\n    env: {MODE: hunter2}\n"
+    )
+    env = {
+        "RUNTIME_CONFIG": str(tmp_path / "config.yaml"),
+        "RUNTIME_WORKER_DIRS": str(tmp_path / "apps"),
+        "RUNTIME_STATE_DIR": str(tmp_path / "state"),
+    }
+    told = f"sandbox: strict in the place of off ({tmp_path}/config.yaml:3)"
+    for words in (
+        ("check",),
+        ("config", "check"),
+        ("config", "show"),
+        ("config", "show", "--json"),
+    ):
+        done = run(*words, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done
+        if "--json" in words:
+            row = json.loads(done.stdout)["apps"]["shop"]
+            assert row["sandbox"] == {"value": "strict", "origin": f"{tmp_path}/config.yaml:3"}
+        else:
+            assert told in done.stdout
+        assert "hunter2" not in done.stdout
