@@ -253,6 +253,7 @@ class Runtime:
                 audit=self._audit,
                 secrets=self._secrets,
                 maintenance=maintenance,
+                app_logs=self._app_logs,
             )
         )
         return Pipeline(

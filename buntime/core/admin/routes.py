@@ -8,6 +8,7 @@ both. Each concern has a tuple of its own: here, or in a module beside this one.
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.keyroutes import KEYS
+from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
 from buntime.core.admin.secretroutes import SECRETS
@@ -173,5 +174,6 @@ ROUTES = RouteTable(
         *SECRETS,
         *KEYS,
         *AUDIT,
+        *LOGS,
     )
 )

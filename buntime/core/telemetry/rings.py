@@ -23,11 +23,11 @@ class Ring:
 
     __slots__ = ("gone", "last", "lines", "size_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, gone: int) -> None:
         self.lines: deque[bytes] = deque()
         self.size_bytes = RING_OVERHEAD_BYTES
-        self.gone = 0  # the number of the last line that is not here any more
-        self.last = 0  # of the newest one
+        self.gone = gone  # the lines up to this number are not here, if there were any
+        self.last = gone  # the number of the newest one
 
     def __repr__(self) -> str:
         return f"Ring({len(self.lines)} lines, {self.size_bytes} bytes)"
@@ -89,7 +89,7 @@ class Rings:
         """Put in lines of an app, the newest of which has the number `last`."""
         ring = self._rings.get(app)
         if ring is None:
-            ring = self._rings[app] = Ring()
+            ring = self._rings[app] = Ring(seq_of(lines[0]) - 1)
             self.size_bytes += RING_OVERHEAD_BYTES
         before = ring.size_bytes
         ring.add(lines, last)

@@ -19,6 +19,7 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.logs import LogPages
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
@@ -31,6 +32,7 @@ from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log
 
 
@@ -55,6 +57,7 @@ class Parts:
     audit: Audit
     secrets: SecretStore
     maintenance: Maintenance
+    app_logs: AppLogs
 
 
 def make_api(parts: Parts) -> tuple[Api, Gate]:
@@ -75,6 +78,7 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(keys, parts.audit),
         AuditPages(parts.db),
+        LogPages(parts.service.loop, parts.app_logs),
     )
 
 

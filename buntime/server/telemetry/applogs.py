@@ -34,10 +34,11 @@ Entry = Record | AccessEntry
 class Follower(Protocol):
     """Who gets new lines as they come; on the writer thread."""
 
-    def put(self, app: str, lines: Sequence[bytes]) -> None: ...
+    def put(self, lines: Sequence[tuple[bytes, str]]) -> None:
+        """Lines in the order of their numbers, each with its app."""
 
     def wake(self) -> None:
-        """All apps' lines of this batch were put."""
+        """A batch was put."""
 
 
 class AppLogs:
@@ -106,9 +107,10 @@ class AppLogs:
                 self.rings.add(app, group, lasts[app])
             self.last_seq = seq
             followers = tuple(self.followers)
-            for follower in followers:
-                for app, group in groups.items():
-                    follower.put(app, group)
+            if followers:  # a line begins with its number, so its bytes have that order
+                ordered = sorted((line, app) for app, group in groups.items() for line in group)
+                for follower in followers:
+                    follower.put(ordered)
         for follower in followers:
             follower.wake()
         return told

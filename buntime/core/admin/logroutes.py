@@ -1,0 +1,66 @@
+"""The routes of apps' logs."""
+
+from buntime.core.admin.route import CURSOR, FLAG, NAME, TEXT, Answer, Param, Route
+
+LINES_DEFAULT = 100
+LINES_MAX = 10_000
+
+LINE = {
+    "type": "object",
+    "required": ["seq", "time", "level", "event", "message"],
+    "properties": {
+        "seq": {"type": "integer", "minimum": 0},
+        "time": TEXT,
+        "level": {"type": "string", "enum": ["debug", "info", "warn", "error"]},
+        "event": TEXT,
+        "message": TEXT,
+    },
+}
+_NUMBER = {"type": ["string", "null"]}
+_PAGE = {
+    "type": "object",
+    "required": ["lines", "next", "last"],
+    "properties": {"lines": {"type": "array", "items": LINE}, "next": _NUMBER, "last": TEXT},
+}
+
+LOGS = (
+    Route(
+        method="GET",
+        path="/api/logs",
+        verb="logs:read",
+        name="logs.list",
+        summary=(
+            "What apps have printed, their requests, and what the runtime tells of them: the last "
+            "lines, or those from some moment on."
+        ),
+        query=(
+            Param("app", NAME, "Of an app, `shop`, a plugin, `plugin:audit`, or `+runtime`."),
+            Param("version", NAME, "Of one version of it."),
+            Param(
+                "level",
+                {"type": "string", "enum": ["debug", "info", "warn", "error"]},
+                "Lines of this level and above.",
+            ),
+            Param("request", NAME, "Lines with this id of a request."),
+            Param(
+                "since",
+                {"type": "string", "maxLength": 40},
+                "Lines since a time, `2026-03-01T12:00:00Z`, or that are no older than `15m`.",
+            ),
+            Param("follow", FLAG, "Go on with new lines as they come; for streams alone."),
+            Param(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": LINES_MAX},
+                "How many lines at most; with `follow`, how many of those that were there.",
+            ),
+            CURSOR,
+        ),
+        answers=(
+            Answer(200, "A page of lines.", _PAGE),
+            Answer(200, "Each line as it comes.", None, "application/x-ndjson", items=LINE),
+            Answer(200, "Each line as an event.", None, "text/event-stream", items=LINE),
+        ),
+        faults=(503,),
+        filters=True,
+    ),
+)

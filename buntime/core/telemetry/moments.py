@@ -1,0 +1,26 @@
+"""Moments as operators write them: `"2026-03-01T12:00:00Z"`, `"15m"` ago."""
+
+import re
+from datetime import UTC, datetime
+
+from buntime.core.values.units import BadValue, parse_duration
+from buntime.core.values.wording import shown
+
+# Of a time with a zone, "12:00:00+01:00": a plus that was not escaped is a space in a query.
+_LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
+
+
+def parse_moment(text: str, now: float) -> float:
+    """Seconds since the epoch; a time without a zone is in UTC. Raises BadValue."""
+    try:
+        return max(now - parse_duration(text), 0.0)
+    except BadValue:
+        pass
+    try:
+        text = text.strip()
+        moment = datetime.fromisoformat(_LOST_PLUS.sub("+", text) if "T" in text else text)
+        return max(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp(), 0.0)
+    except (ValueError, OverflowError):
+        raise BadValue(
+            f'{shown(text)} is no moment; write "2026-03-01T12:00:00Z", or "15m" for that long ago'
+        ) from None

@@ -1,0 +1,99 @@
+"""New lines for one who follows, kept until he takes them.
+
+    the log's writer thread ── put ──> [ at most KEPT_BYTES ] ── take ──> the loop
+
+There is no lock between the two: each counts what it alone adds to. Where there is no room, new
+lines are lost and counted; `take` gives the count in the place of the lines.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+KEPT_BYTES = 2 * 1024 * 1024
+
+# A line, or how many were lost between the one before and the one behind.
+Piece = bytes | int
+
+
+class LogTail:
+    """The lines of the apps that somebody sees, as far as he wants them."""
+
+    def __init__(
+        self,
+        sees: Callable[[str], bool],
+        wants: Callable[[bytes], bool],
+        wake: Callable[[], None],
+        *,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        """`wake` is called on the writer thread, where there is something to take."""
+        self._sees = sees
+        self._wants = wants
+        self._wake = wake
+        self._kept_bytes = kept_bytes
+        self._pieces: deque[Piece] = deque()  # lines, and what `_lost` was where there is a gap
+        # of the writer thread
+        self._seen: dict[str, bool] = {}
+        self._put_bytes = 0
+        self._lost = 0
+        self._lost_marked = 0
+        # of the loop
+        self._taken_bytes = 0
+        self._lost_told = 0
+        self._is_woken = False  # set by the writer thread, taken back by the loop
+
+    def __repr__(self) -> str:
+        kept = self._put_bytes - self._taken_bytes
+        return f"LogTail({len(self._pieces)} pieces, {kept} bytes, {self._lost} lost)"
+
+    # --- on the writer thread ---
+
+    def put(self, lines: Sequence[tuple[bytes, str]]) -> None:
+        """Lines in the order of their numbers, each with its app."""
+        seen, wants = self._seen, self._wants
+        for line, app in lines:
+            sees = seen.get(app)
+            if sees is None:
+                sees = seen[app] = self._sees(app)
+            if sees and wants(line):
+                self._put(line)
+
+    def wake(self) -> None:
+        if (self._pieces or self._lost != self._lost_told) and not self._is_woken:
+            self._is_woken = True
+            self._wake()
+
+    def _put(self, line: bytes) -> None:
+        if self._put_bytes - self._taken_bytes + len(line) > self._kept_bytes:
+            self._lost += 1
+            return
+        if self._lost != self._lost_marked:
+            self._lost_marked = self._lost
+            self._pieces.append(self._lost)
+        self._put_bytes += len(line)
+        self._pieces.append(line)
+
+    # --- on the loop ---
+
+    def take(self, size_bytes: int) -> list[Piece]:
+        """What comes next, some more than so many bytes at most; [] where there is nothing."""
+        self._is_woken = False  # what comes from now on wakes
+        taken: list[Piece] = []
+        left = size_bytes
+        pieces = self._pieces
+        while pieces and left > 0:
+            piece = pieces.popleft()
+            if isinstance(piece, int):
+                if piece > self._lost_told:
+                    taken.append(piece - self._lost_told)
+                    self._lost_told = piece
+                continue
+            left -= len(piece)
+            self._taken_bytes += len(piece)
+            taken.append(piece)
+        if not pieces and left > 0:
+            lost = self._lost  # it may rise meanwhile
+            if lost != self._lost_told and not pieces:
+                taken.append(lost - self._lost_told)
+                self._lost_told = lost
+        return taken
