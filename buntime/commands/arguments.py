@@ -20,7 +20,7 @@ SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
 FLAGS_ALONE = (
     *("-h", "--help", "-V", "--version", "--force", "--json", "--insecure", "--worker"),
-    "--verify",
+    *("--verify", "--dry-run"),
 )
 
 

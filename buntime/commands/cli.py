@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "install-service": "write units for systemd that start this Buntime",
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
+    "keys": "make a key for who operates a runtime, list keys, or revoke one",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
     "audit": "show who has changed what, or verify that nothing was changed in it",

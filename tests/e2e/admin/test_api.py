@@ -187,7 +187,7 @@ def test_other_methods_are_refused(served: Served, path: str, method: str) -> No
     "path",
     ["/api", "/api/", "/api/nothing", "/api/workers/nothing", "/api/health/x", "/health/x",
      "/.well-known", "/.well-known/other", "/metrics/x", "/api/workers//recycle",
-     "/api/workers/w1/x/recycle", "/api/recycle", "/api/apps", "/api/apps/recycle"],
+     "/api/workers/w1/x/recycle", "/api/recycle", "/api/apps/x/y/recycle/z"],
 )  # fmt: skip
 def test_unknown_pages_are_404(served: Served, path: str) -> None:
     """What is reserved and not there is 404, as the runtime's own error."""

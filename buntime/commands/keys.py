@@ -1,0 +1,141 @@
+"""`buntime keys add|list|revoke`: who else may operate a runtime, and what.
+
+A key is printed once, alone on stdout, so that it can be piped to where it is wanted; what is said
+about it goes to stderr.
+"""
+
+import sys
+from typing import Any
+from urllib.parse import quote
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, connect
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import escape
+from buntime.core.values.wording import shown, suggestion
+
+_ACTIONS = ("add", "list", "revoke")
+_PAGE = 1000  # of a list, at once
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime keys add|list|revoke [NAME] [--role ROLE] [--apps GLOB] [--expires WHEN]",
+        "Make a key for somebody or something that operates this runtime, tell which there are, or "
+        "have one open nothing any more. A key is printed once, and makes none that is stronger "
+        "than itself. Roles are viewer, deployer, operator and admin.",
+        examples=(
+            "buntime keys add laptop --role admin",
+            "buntime keys add forge --role deployer --apps 'blog-*' --expires 90d > key.txt",
+            "buntime keys add metrics --role apps:read --role logs:read",
+            "buntime keys list",
+            "buntime keys revoke forge",
+        ),
+    )
+    made.add_words("WORD", "add, list or revoke; the name of a key")
+    made.add_argument(
+        "--role", action="append", metavar="ROLE", help="a role or a single right; several may be"
+    )
+    made.add_argument(
+        "--apps", action="append", metavar="GLOB", help="at these apps, as blog-* [all]"
+    )
+    made.add_argument("--expires", metavar="WHEN", help="90d, or 2027-01-31T12:00:00Z [never]")
+    made.add_argument("--dry-run", action="store_true", help="check it, and make nothing")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, name = _read(command)
+    if action != "add":
+        for flag in ("role", "apps", "expires"):
+            if command.args[flag]:
+                raise UsageError(f"--{flag} is for keys add")
+    api = connect(command, mode)
+    if action == "add":
+        _add(api, command, name)
+    elif action == "list":
+        _list(api, command)
+    else:
+        told = api.delete(f"/api/keys/{quote(name)}", dryRun=_dry_run(command))
+        if command.args["json"]:
+            print_json(told)
+        else:
+            say(f"the key {name} is {told['standing']}")
+    return 0
+
+
+def _read(command: Command) -> tuple[str, str]:
+    action, *rest = command.words or ("",)
+    if action not in _ACTIONS:
+        meant = suggestion(action, _ACTIONS)
+        raise UsageError(f"keys {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    if len(rest) != (action != "list"):
+        needs = "the NAME of one key" if action != "list" else "nothing more"
+        raise UsageError(f"keys {action} needs {needs} (see buntime keys --help)")
+    return action, "".join(rest)
+
+
+def _dry_run(command: Command) -> bool | None:
+    return True if command.args["dry_run"] else None
+
+
+def _add(api: Api, command: Command, name: str) -> None:
+    roles = _parts(command.args["role"])
+    if not roles:
+        raise UsageError("keys add needs a --role: viewer, deployer, operator, admin, or rights")
+    wanted: dict[str, Any] = {"name": name, "roles": roles}
+    if command.args["apps"]:
+        wanted["apps"] = _parts(command.args["apps"])
+    if command.args["expires"]:
+        wanted["expires"] = command.args["expires"]
+    told = api.post("/api/keys", wanted, dryRun=_dry_run(command))
+    if command.args["json"]:
+        print_json(told)
+        return
+    until = f"until {told['expires']}" if told["expires"] else "for good"
+    done = "would be" if told["key"] is None else "is"
+    about = f"the key {name} {done} {', '.join(told['roles'])} at {', '.join(told['apps'])} {until}"
+    sys.stderr.write(escape(about) + "\n")
+    if told["key"] is not None:
+        sys.stderr.write("it is shown this once:\n")
+        sys.stderr.flush()
+        say(told["key"])
+
+
+def _parts(given: str | None) -> list[str]:
+    """`"viewer,data:read logs:read"`: of a flag that is there more than once too."""
+    return (given or "").replace(",", " ").split()
+
+
+def _list(api: Api, command: Command) -> None:
+    keys: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        told = api.get("/api/keys", limit=_PAGE, cursor=cursor)
+        keys += told["keys"]
+        cursor = told["next"]
+        if cursor is None:
+            break
+    if command.args["json"]:
+        print_json({"keys": keys, "next": None})
+    elif not keys:
+        say("no keys; buntime keys add NAME --role ROLE makes one")
+    else:
+        rows = [
+            (
+                key["name"],
+                key["hint"],
+                ",".join(key["roles"]),
+                ",".join(key["apps"]),
+                key["standing"],
+                key["expires"],
+                key["lastUsed"],
+            )
+            for key in keys
+        ]
+        head = ("NAME", "KEY", "ROLES", "APPS", "", "EXPIRES", "LAST USED")
+        print_rows(head, rows)
