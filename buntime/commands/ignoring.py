@@ -1,0 +1,116 @@
+"""Which files of a folder belong to a deploy: by `.gitignore` and `.buntimeignore`.
+
+Both files hold in their folder and below, with the patterns of git. The nearest one goes first, and
+`.buntimeignore` before `.gitignore`, so that `!dist/` in it takes in what git leaves out. Those of
+the folders above count too, up to the one that git knows as the top (`.git`).
+
+What nobody would want is left out where no pattern says otherwise: the history, environments, what
+is made anew, and what looks like a secret.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from pathspec import GitIgnoreSpec
+
+from buntime.core.errors import UsageError
+
+IGNORES = (".gitignore", ".buntimeignore")  # the later one goes first
+_TOP = ".git"
+_FILE_MAX_BYTES = 1 << 20
+_LEFT_OUT = frozenset(
+    ".git .hg .svn .venv node_modules __pycache__ .DS_Store .mypy_cache .pytest_cache .ruff_cache "
+    ".tox .nox .coverage .idea .gitignore .buntimeignore".split()
+)
+_ENVIRONMENT = "pyvenv.cfg"  # a folder that has it is a virtual environment, which cannot be moved
+# `.env` as settings name it; keys, as OpenSSL, OpenSSH, Java and password stores name them.
+_SECRET = re.compile(
+    r"\.env(\..+)?|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk)|id_(rsa|dsa|ecdsa|ed25519)|\.netrc"
+    r"|\.pypirc|\.htpasswd|\.pgpass|\.git-credentials|credentials\.json|service[-_]account.*\.json",
+    re.IGNORECASE,
+)
+_NO_SECRET = re.compile(r"\.env\.(example|sample|template|dist|defaults)", re.IGNORECASE)
+
+
+class Fate(Enum):
+    """What becomes of a file or folder."""
+
+    TAKEN = "taken"
+    IGNORED = "ignored"
+    SECRET = "secret"  # left out, and told
+
+
+class Scope(NamedTuple):
+    """The patterns of one file; `base` is its folder with a slash behind."""
+
+    base: str
+    spec: GitIgnoreSpec
+
+
+Scopes = tuple[Scope, ...]
+
+
+def scopes_above(folder: str) -> Scopes:
+    """The patterns of the folders above, unless they leave out this one as a whole."""
+    above: list[str] = []
+    place = folder
+    while not os.path.lexists(os.path.join(place, _TOP)):
+        parent = os.path.dirname(place)
+        if parent == place:  # no repository: those of other folders are not meant
+            return ()
+        above.append(parent)
+        place = parent
+    scopes: Scopes = ()
+    for each in reversed(above):
+        scopes = (*scopes, *scopes_in(each))
+    is_left_out = any(_verdict(scopes, each, is_folder=True) for each in [*above, folder])
+    return () if is_left_out else scopes
+
+
+def scopes_in(folder: str) -> Scopes:
+    """The patterns that a folder has. Raises UsageError where a file of them cannot be read."""
+    return tuple(_read_all(folder))
+
+
+def _read_all(folder: str) -> Iterator[Scope]:
+    for name in IGNORES:
+        path = os.path.join(folder, name)
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = file.read(_FILE_MAX_BYTES).splitlines()
+        except (FileNotFoundError, IsADirectoryError):
+            continue
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+        try:
+            yield Scope(folder.rstrip("/") + "/", GitIgnoreSpec.from_lines(lines))
+        except ValueError as exc:
+            raise UsageError(f"{path} has a pattern that cannot be read: {exc}") from exc
+
+
+def fate(scopes: Scopes, path: str, *, is_folder: bool) -> Fate:
+    """What becomes of `path`, which is absolute."""
+    verdict = _verdict(scopes, path, is_folder=is_folder)
+    if verdict is not None:
+        return Fate.IGNORED if verdict else Fate.TAKEN
+    name = os.path.basename(path)
+    if name in _LEFT_OUT or name.endswith((".pyc", ".pyo")):
+        return Fate.IGNORED
+    if is_folder:
+        is_environment = os.path.lexists(os.path.join(path, _ENVIRONMENT))
+        return Fate.IGNORED if is_environment else Fate.TAKEN
+    is_secret = _SECRET.fullmatch(name) is not None and not _NO_SECRET.fullmatch(name)
+    return Fate.SECRET if is_secret else Fate.TAKEN
+
+
+def _verdict(scopes: Scopes, path: str, *, is_folder: bool) -> bool | None:
+    """Whether patterns leave it out (True) or take it in (False); None where none is about it."""
+    verdict: bool | None = None
+    for base, spec in scopes:
+        if path.startswith(base):
+            told = spec.check_file(path[len(base) :] + ("/" if is_folder else "")).include
+            verdict = verdict if told is None else told
+    return verdict

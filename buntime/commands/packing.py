@@ -1,0 +1,174 @@
+"""Packs a folder into an archive for a deploy: the same content makes the same archive.
+
+A tar.gz with all files below one folder, `app/`, which the runtime leaves out. Names are in order,
+times and owners are left out, and of modes no more is kept than whether a file can be executed.
+"""
+
+import gzip
+import hashlib
+import os
+import stat
+import tarfile
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple
+
+from buntime.commands.ignoring import Fate, Scopes, fate, scopes_above, scopes_in
+from buntime.core.errors import UsageError
+from buntime.core.values.wording import shown
+
+_TOP = "app"
+_LEVEL = 6  # of gzip: 9 takes three times as long, for a percent
+_IN_MEMORY_BYTES = 8 << 20
+_PIECE_BYTES = 1 << 20
+_DEPTH_MAX = 100  # of folders; a deeper tree is a mistake
+
+
+class Entry(NamedTuple):
+    """A file, an empty folder (`size` -1), or a link to another entry."""
+
+    name: str  # below the folder: "static/app.js"
+    path: str
+    size: int
+    is_executable: bool = False
+    link: str | None = None
+
+
+@dataclass
+class Plan:
+    """What is to be packed, and what was left out that somebody may miss."""
+
+    folder: str
+    entries: list[Entry] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)  # sockets, devices: no files
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(max(0, entry.size) for entry in self.entries)
+
+    @property
+    def count(self) -> int:
+        """Files and links."""
+        return sum(entry.size >= 0 for entry in self.entries)
+
+    def largest(self, count: int) -> list[Entry]:
+        """The largest files, that one first."""
+        return sorted(self.entries, key=lambda entry: -entry.size)[:count]
+
+
+class Archive(NamedTuple):
+    """A packed plan. Whoever has it closes `file`."""
+
+    file: BinaryIO
+    size_bytes: int
+    digest: str  # as Content-Digest has it (RFC 9530): "sha-256=:...:"
+
+
+def plan_archive(folder: str) -> Plan:
+    """Find what belongs to a deploy of `folder`. Raises UsageError."""
+    root = os.path.realpath(folder)
+    plan = Plan(root)
+    try:
+        for entry in _entries(plan, root, (*scopes_above(root), *scopes_in(root)), depth=0):
+            entry.name.encode("utf-8")
+            plan.entries.append(entry)
+    except OSError as exc:
+        raise UsageError(f"{exc.filename} cannot be read: {exc.strerror}") from exc
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{shown(exc.object)} is no name in UTF-8; rename the file") from exc
+    plan.entries.sort(key=lambda entry: entry.name)
+    if not plan.entries:
+        raise UsageError(f"{folder} has no files to deploy")
+    return plan
+
+
+def _entries(plan: Plan, folder: str, scopes: Scopes, *, depth: int) -> Iterator[Entry]:
+    if depth > _DEPTH_MAX:
+        raise UsageError(f"{folder} is more than {_DEPTH_MAX} folders deep")
+    with os.scandir(folder) as found:
+        items = sorted(found, key=lambda item: item.name)
+    for item in items:
+        is_folder = item.is_dir(follow_symlinks=False)
+        what = fate(scopes, item.path, is_folder=is_folder)
+        name = os.path.relpath(item.path, plan.folder)
+        if what is Fate.SECRET:
+            plan.secrets.append(name)
+        if what is not Fate.TAKEN:
+            continue
+        if is_folder:
+            below = (*scopes, *scopes_in(item.path))
+            yield from _entries(plan, item.path, below, depth=depth + 1)
+            continue
+        state = item.stat(follow_symlinks=False)
+        if stat.S_ISLNK(state.st_mode):
+            yield Entry(name, item.path, 0, link=_link(plan.folder, item.path))
+        elif stat.S_ISREG(state.st_mode):
+            yield Entry(name, item.path, state.st_size, bool(state.st_mode & 0o100))
+        else:
+            plan.others.append(name)
+    if depth and not items:
+        yield Entry(os.path.relpath(folder, plan.folder), folder, -1)
+
+
+def _link(root: str, path: str) -> str:
+    """Where a link leads, from its folder. Raises UsageError where that is not in the archive."""
+    told, here = os.readlink(path), os.path.dirname(path)
+    target = os.path.normpath(os.path.join(here, told))
+    is_inside = f"{target}/".startswith(f"{root}/") and f"{os.path.realpath(path)}/".startswith(
+        f"{root}/"
+    )
+    if not is_inside or os.path.isabs(told):
+        raise UsageError(
+            f"{path} is a link to {told}, which is not in the folder: have a copy in its place, or "
+            "leave it out by a line in .buntimeignore"
+        )
+    return os.path.relpath(target, here)
+
+
+def pack(plan: Plan) -> Archive:
+    """Make the archive, in memory or a file without a name. Raises UsageError."""
+    # Whoever has the archive closes it.
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
+    try:
+        # The level and a time of 0 make its head; no name stands in it.
+        with (
+            gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as zipped,
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for entry in plan.entries:
+                _add(tar, entry)
+        return _finished(file)  # type: ignore[arg-type]  # a SpooledTemporaryFile is a file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _finished(file: BinaryIO) -> Archive:
+    size = file.tell()
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    file.seek(0)
+    return Archive(file, size, f"sha-256=:{b64encode(digest.digest()).decode()}:")
+
+
+def _add(tar: tarfile.TarFile, entry: Entry) -> None:
+    info = tarfile.TarInfo(f"{_TOP}/{entry.name}")
+    if entry.link is not None:
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
+        tar.addfile(info)
+    elif entry.size < 0:
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(info)
+    else:
+        info.size, info.mode = entry.size, 0o755 if entry.is_executable else 0o644
+        try:
+            with open(entry.path, "rb") as file:
+                tar.addfile(info, file)
+        except OSError as exc:  # also of a file that became shorter meanwhile
+            reason = exc.strerror or "it changes while it is packed"
+            raise UsageError(f"{entry.path} cannot be packed: {reason}") from exc
