@@ -19,8 +19,18 @@ WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
 FLAGS_ALONE = (
-    *("-h", "--help", "-V", "--version", "--force", "--json", "--insecure", "--worker"),
-    *("--verify", "--dry-run"),
+    "-h",
+    "--help",
+    "-V",
+    "--version",
+    "--force",
+    "--json",
+    "--insecure",
+    "--worker",
+    "--verify",
+    "--dry-run",
+    "--replace",
+    "--yes",
 )
 
 
@@ -43,8 +53,12 @@ class Parser(argparse.ArgumentParser):
         epilog: str | None = None,
         *,
         examples: Sequence[str] = (),
+        has_version: bool = True,
     ) -> None:
-        """`examples` are whole lines for a shell; the help shows them at its end."""
+        """`examples` are whole lines for a shell; the help shows them at its end.
+
+        `has_version` is False where `--version` is a flag of the command's own, with a value.
+        """
         self._examples = examples
         super().__init__(
             prog="buntime",
@@ -57,7 +71,10 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.add_argument("-h", "--help", action="store_true", help="print this and end")
-        self.add_argument("-V", "--version", action="store_true", help="print the version and end")
+        names = ("-V", "--version") if has_version else ("-V",)
+        self.add_argument(
+            *names, dest="version", action="store_true", help="print the version and end"
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} ({SEE_HELP})")

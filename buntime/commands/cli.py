@@ -35,6 +35,10 @@ COMMANDS: Mapping[str, str] = {
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
     "keys": "make a key for who operates a runtime, list keys, or revoke one",
+    "deploy": "pack a folder and deploy it to a runtime",
+    "rollback": "make the version active again that was so before",
+    "activate": "make a version of an app the active one",
+    "remove": "remove a version of an app, or all of them",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
     "audit": "show who has changed what, or verify that nothing was changed in it",
@@ -100,8 +104,8 @@ def parse_command(argv: Sequence[str]) -> Command:
     """`["serve", "apps", "--port", "80"]` -> a Command; raises UsageError.
 
     The command is the first word that is neither a flag nor its value, so that an app folder of
-    that name is to be written `./serve`. Where there is such a folder, later commands have to be
-    written `buntime command deploy`: till now the word alone was that folder.
+    that name is to be written `./serve`. Where there is such a folder, and the line may be one of
+    `serve`, later commands are written `buntime command deploy`: till now it was that folder.
     """
     name, rest = _split_command(list(argv))
     return parse(name, module_of(name).parser(), rest)
@@ -135,7 +139,7 @@ def _split_command(argv: list[str]) -> tuple[str, list[str]]:
             if word not in FLAGS_ALONE and "=" not in word:
                 next(words, None)  # its value
         elif word in COMMANDS:
-            _check_folder(word)
+            _check_folder(word, argv)
             return word, argv[:index] + argv[index + 1 :]
         elif word == _COMMAND and argv[index + 1 : index + 2] and argv[index + 1] in COMMANDS:
             return argv[index + 1], argv[:index] + argv[index + 2 :]
@@ -144,12 +148,20 @@ def _split_command(argv: list[str]) -> tuple[str, list[str]]:
     return "serve", argv
 
 
-def _check_folder(word: str) -> None:
-    if word not in _FIRST and os.path.isdir(word):
+def _check_folder(word: str, argv: Sequence[str]) -> None:
+    if word not in _FIRST and os.path.isdir(word) and _may_be_serve(argv):
         raise UsageError(
             f"{word} is a command, and there is a folder of this name here: write ./{word} to "
             f"serve the folder, or buntime {_COMMAND} {word} ... for the command"
         )
+
+
+def _may_be_serve(argv: Sequence[str]) -> bool:
+    """Whether `serve` would take the line: `deploy --to prod` is none, as it has no such flag."""
+    try:
+        return parse("serve", module_of("serve").parser(), argv).name == "serve"
+    except UsageError:
+        return False
 
 
 def _one_line(text: str) -> str:

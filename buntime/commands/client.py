@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlencode
 
 from buntime import __version__
@@ -29,6 +29,7 @@ from buntime.commands.apierrors import (
 from buntime.commands.arguments import Command
 from buntime.commands.connections import open_connection
 from buntime.commands.targets import Target, find_target
+from buntime.commands.upload import Upload
 from buntime.core.settings.setting import Mode
 
 NDJSON = "application/x-ndjson"
@@ -99,6 +100,26 @@ class Api:
         url = self.url_of(path, **query)
         response = self._send(method, url, value, accept=NDJSON, read_s=QUIET_S)
         return self.lines_of(response, path)
+
+    def put_stream(
+        self,
+        path: str,
+        file: BinaryIO,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[int], None] = lambda _: None,
+        **query: Query,
+    ) -> "Streamed":
+        """Send a file; `headers` has its Content-Length. Its answer comes as `lines` gives it.
+
+        `on_sent` gets how many bytes have been sent so far.
+        """
+        url = self.url_of(path, **query)
+        self.close()
+        upload = Upload(self.target, QUIET_S)
+        response = upload.send(url, file, {**self.fields(NDJSON), **headers}, on_sent)
+        self._connection = upload.connection
+        return Streamed(response.headers.get("Location", ""), self.lines_of(response, path))
 
     def lines_of(self, response: http.client.HTTPResponse, path: str) -> Iterator[dict[str, Any]]:
         """The same of a response that has come."""
@@ -220,6 +241,13 @@ class Api:
         if 300 <= response.status < 400:
             place = response.headers.get("Location", "another place").split(_DISCOVERY)[0]
             raise redirected(self.target, response.status, place)
+
+
+class Streamed(NamedTuple):
+    """What follows on an upload: `location` is where it can be asked for later, "" if nowhere."""
+
+    location: str
+    lines: Iterator[dict[str, Any]]
 
 
 def _api_in(data: bytes) -> str | None:

@@ -138,6 +138,8 @@ def test_a_folder_of_a_command_s_name(tmp_path: Path, name: str) -> None:
     done = run(name, cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"write ./{name} to serve the folder, or buntime command {name}" in done.stderr
+    done = run(name, "--to", "nowhere", cwd=tmp_path, env=env)  # serve has no such flag
+    assert f"write ./{name}" not in done.stderr
     done = run("command", name, "--help", cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout.startswith(f"usage: buntime {name}")) == (0, True)
     assert os.listdir(tmp_path) == [name]

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 import pytest
 
 DISCOVERY = "/.well-known/buntime"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Request(NamedTuple):
@@ -57,6 +58,7 @@ class Server:
     def __init__(self, sock: socket.socket, script: Script, tls: ssl.SSLContext | None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
+        self.early: Script = lambda _: CONTINUE  # answers the head where 100-continue is expected
         scheme, name = "http" if tls is None else "https", sock.getsockname()
         self.url = f"{scheme}://127.0.0.1:{name[1]}" if isinstance(name, tuple) else f"unix:{name}"
         self._sock = sock
@@ -114,6 +116,12 @@ class Server:
         while (line := file.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode().partition(":")
             fields[name.lower()] = value.strip()
+        if "expect" in fields:
+            early = self.early(Request(method, target, fields, b""))
+            connection.sendall(early)
+            if early and not early.startswith(CONTINUE):
+                self.requests.append(Request(method, target, fields, b""))
+                return False
         body = file.read(int(fields.get("content-length", 0)))
         request = Request(method, target, fields, body)
         self.requests.append(request)

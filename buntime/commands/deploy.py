@@ -1,0 +1,186 @@
+"""`buntime deploy [DIR]`: packs a folder, sends it to a runtime, and shows how that goes.
+
+What it is called and which version it becomes follows from flags, else from the folder:
+`shop`, `@acme/shop`, `shop@1.2.0` and `shop/1.2.0` say so; a version that nobody names is the
+highest of that app on the runtime and one more, `1.2.3` -> `1.2.4`.
+"""
+
+import os
+import re
+import sys
+from typing import NamedTuple
+
+from buntime.commands.apierrors import ApiError
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, connect, name_in_path
+from buntime.commands.following import follow
+from buntime.commands.packing import Archive, Plan, pack, plan_archive
+from buntime.commands.progress import Bar, rounded
+from buntime.commands.tables import say
+from buntime.core.apps.router import is_app_name
+from buntime.core.apps.versions import is_version, sort_key
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import escape
+from buntime.core.values.wording import shown
+
+_FIRST = "1.0.0"
+_RELEASE = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
+_LARGE_BYTES = 50 << 20  # from here on the largest files are named
+_NAMED = 10  # left-out files
+
+
+class Named(NamedTuple):
+    """Which app, and which version of it, where that is known."""
+
+    app: str
+    version: str | None
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime deploy [DIR] [--app NAME] [--version VERSION] [--to WHERE]",
+        "Pack the folder DIR, the working folder without one, and deploy it: the new version "
+        "serves once a worker has loaded it; if it does not load, what served before goes on. Left "
+        "out is what .gitignore and .buntimeignore say, environments, history, and files that look "
+        "like secrets. Exit code 1 if the deploy fails, 3 if no runtime is reached, 4 if not "
+        "allowed.",
+        examples=(
+            "buntime deploy",
+            "buntime deploy apps/shop --version 1.2.0 --to prod",
+            "buntime deploy --preview pr-12 --ttl 3d",
+            "BUNTIME_KEY=... buntime deploy --to https://apps.example.com --json",
+        ),
+        has_version=False,
+    )
+    made.add_words("DIR", "the folder of the app [.]")
+    made.add_argument("--app", metavar="WORD", help="its name [as the folder's]")
+    made.add_argument(
+        "--version", dest="release", metavar="VERSION",
+        help="its version [as the folder's, else the highest one there and one more]",
+    )  # fmt: skip
+    made.add_argument("--preview", metavar="WORD", help="a version that is never active: pr-12")
+    made.add_argument("--ttl", metavar="DURATION", help="how long a preview stays")
+    made.add_argument("--replace", action="store_true", help="in the place of the same version")
+    made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    if len(command.words) > 1:
+        raise UsageError("deploy takes one folder (see buntime deploy --help)")
+    args = command.args
+    if args["ttl"] and not args["preview"]:
+        raise UsageError("--ttl is for a preview (--preview NAME)")
+    folder = command.words[0] if command.words else "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {folder}")
+    named = _named(command, folder)
+    api = connect(command, mode)
+    plan = plan_archive(folder)
+    _tell_of_left_out(plan)
+    version = named.version or _next_version(api, named.app)
+    archive = pack(plan)
+    with archive.file:
+        return _send(command, api, Named(named.app, version), plan, archive)
+
+
+def _send(command: Command, api: Api, named: Named, plan: Plan, archive: Archive) -> int:
+    args = command.args
+    as_json = bool(args["json"])
+    what = f"{named.app}@{named.version}"
+    if not as_json:
+        size = f"{rounded(plan.size_bytes)}, packed {rounded(archive.size_bytes)}"
+        say(f"{what} to {api.target.name}: {plan.count} files, {size}")
+    bar = Bar("sending", archive.size_bytes, is_quiet=as_json)
+    headers = {
+        "Content-Type": "application/gzip",
+        "Content-Length": str(archive.size_bytes),
+        "Content-Digest": archive.digest,
+    }
+    try:
+        answer = api.put_stream(
+            f"/api/apps/{name_in_path(named.app)}/versions/{name_in_path(named.version or '')}",
+            archive.file,
+            headers,
+            on_sent=bar.update,
+            replace=args["replace"] or None,
+            dryRun=args["dry_run"] or None,
+            preview=args["preview"],
+            ttl=args["ttl"],
+        )
+    finally:
+        bar.done()
+    return follow(api, answer, f"the deploy of {what}", as_json=as_json)
+
+
+def _named(command: Command, folder: str) -> Named:
+    """By flags, else by the folder. Raises UsageError where that is no name or version."""
+    app, version = command.args["app"], command.args["release"]
+    if app is None or version is None:
+        by_folder = named_by_folder(os.path.realpath(folder))
+        version = version or (by_folder.version if app in (None, by_folder.app) else None)
+        app = app or by_folder.app
+    if not is_app_name(app):
+        raise UsageError(f"{shown(app)} is not an app's name; give one by --app, such as shop")
+    if preview := command.args["preview"]:
+        if command.args["release"]:
+            raise UsageError("--version and --preview: a preview is a version of its own; give one")
+        version = f"0.0.0-preview.{preview}"
+    if version is not None and not is_version(version):
+        raise UsageError(f"{shown(version)} is not a version; write one such as 1.2.0")
+    return Named(app, version)
+
+
+def named_by_folder(path: str) -> Named:
+    """`"/srv/@acme/shop/1.2.0"` -> ("@acme/shop", "1.2.0"); `"/src/shop"` -> ("shop", None)."""
+    above, name = os.path.split(path)
+    version = None
+    if is_version(name) and name[0].isdigit():
+        version = name
+        above, name = os.path.split(above)
+    elif "@" in name[1:]:
+        name, _, version = name.rpartition("@")
+    scope = os.path.basename(above)
+    return Named(f"{scope}/{name}" if scope.startswith("@") else name, version)
+
+
+def _next_version(api: Api, app: str) -> str:
+    """The highest release of the app on the runtime and one more."""
+    try:
+        told = api.get(f"/api/apps/{name_in_path(app)}")
+    except ApiError as exc:
+        if exc.status == 404:
+            return _FIRST
+        raise
+    versions = [str(each["version"]) for each in told["versions"] if each["version"]]
+    releases = [each for each in versions if _RELEASE.fullmatch(each)]
+    if not releases:
+        return _FIRST
+    major, minor, patch = max(releases, key=sort_key).split(".")
+    return f"{major}.{minor}.{int(patch) + 1}"
+
+
+def _tell_of_left_out(plan: Plan) -> None:
+    """On stderr, as what is on stdout is for programs too."""
+    if plan.secrets:
+        _note(
+            f"left out, as they look like secrets: {_some(plan.secrets)}; buntime secrets set "
+            "gives an app one, and a line !NAME in .buntimeignore takes a file in nevertheless"
+        )
+    if plan.others:
+        _note(f"left out, as they are no files: {_some(plan.others)}")
+    if plan.size_bytes > _LARGE_BYTES:
+        sizes = (f"{entry.name} {rounded(entry.size)}" for entry in plan.largest(3))
+        _note(f"{rounded(plan.size_bytes)} in all; the largest: {', '.join(sizes)}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"buntime: {escape(text)}\n")

@@ -1,0 +1,53 @@
+"""`buntime remove APP[@VERSION]`: take a version of an app, or all of it, from a runtime."""
+
+import sys
+
+from buntime.commands.activate import app_and_version
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, connect, name_in_path
+from buntime.commands.tables import print_json, say
+from buntime.core.errors import CommandError, UsageError
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.records import escape
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime remove APP[@VERSION] [--yes] [--to WHERE]",
+        "Remove a version of an app from a runtime, or all versions. On a terminal it asks first; "
+        "elsewhere it wants --yes.",
+        examples=("buntime remove shop@1.2.0", "buntime remove shop --yes --to prod"),
+    )
+    made.add_words("APP", "the name of an app, with its version or without")
+    made.add_argument("--yes", action="store_true", help="do not ask")
+    made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    name, version = app_and_version(command)
+    api = connect(command, mode)
+    is_dry = bool(command.args["dry_run"])
+    what = f"{name}@{version}" if version else f"all versions of {name}"
+    if not is_dry and not command.args["yes"]:
+        _ask(api, what)
+    path = f"/api/apps/{name_in_path(name)}"
+    path += f"/versions/{name_in_path(version)}" if version else ""
+    told = api.delete(path, dryRun=is_dry or None)
+    if command.args["json"]:
+        print_json(told)
+    else:
+        say(f"{what}: {'would be removed' if is_dry else 'removed'}")
+    return 0
+
+
+def _ask(api: Api, what: str) -> None:
+    """Raises CommandError where the answer is no."""
+    if not sys.stdin.isatty():
+        raise UsageError("remove asks on a terminal; elsewhere say --yes")
+    sys.stderr.write(f"Remove {escape(what)} from {escape(api.target.name)}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("not_confirmed", "nothing was removed")

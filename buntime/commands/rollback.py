@@ -1,0 +1,28 @@
+"""`buntime rollback APP`: the version that was active before is active again."""
+
+from buntime.commands.arguments import Command, Parser, one_word
+from buntime.commands.client import Streamed, connect, name_in_path
+from buntime.commands.following import follow
+from buntime.core.settings.setting import Mode
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime rollback APP [--to WHERE]",
+        "Make the version active again that was so before the present one, once a worker has "
+        "loaded it. Requests for a range do not get the version that was rolled back from.",
+        examples=("buntime rollback shop",),
+    )
+    made.add_words("APP", "the name of an app")
+    made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    name = one_word(command, "the name of an app")
+    api, path = connect(command, mode), f"/api/apps/{name_in_path(name)}/rollback"
+    lines = api.lines("POST", path, dryRun=command.args["dry_run"] or None)
+    what = f"the rollback of {name}"
+    return follow(api, Streamed("", lines), what, as_json=bool(command.args["json"]))
