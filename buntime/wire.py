@@ -6,10 +6,10 @@ bytes follow the line. Both sides use this module; it does no I/O.
     INIT       R->W  type name version dir entrypoint base config env path prefix development
                      worker concurrency user (null, or uid gid groups to become) sandbox (null,
                      or what to do to itself, see core/sandbox/order.py) tells_busy tells_files
-                     [tells_framework] [uses] [plugin] [secrets] [program]
+                     [tells_framework] [tells_imports] [uses] [plugin] [secrets] [program]
     PREPARE    R->W  type, and what to do to itself before INIT, see the same
     UP         W->R  type
-    READY      W->R  type kind concurrency is_async boot_ms [files] [framework]
+    READY      W->R  type kind concurrency is_async boot_ms [files] [framework] [imports]
                      [hooks services]
     REQUEST    R->W  type id method target base scheme version client server headers request_id
                      [size] end

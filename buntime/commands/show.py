@@ -60,6 +60,12 @@ def _lines_of(version: dict[str, Any]) -> Iterator[str]:
     for key in _SHOWN:
         if (value := manifest.get(key)) not in (None, [], "", False, 0):
             yield f"  {key:11} {', '.join(value) if isinstance(value, list) else value}"
+    for each in version.get("changedByOperator") or ():
+        yield f"  by operator {each['key']}: {each['place']}"
+    if cold := version.get("coldStart"):
+        yield f"  cold start  {cold['bootMs']:.0f} ms, of which imports of"
+        for each in cold["imports"]:
+            yield f"    {each['ms']:8.1f} ms  {each['name']} ({each['modules']} modules)"
     if version.get("bootFailures"):
         yield f"  failed to load {version['bootFailures']} times in a row"
     if error := version["lastError"]:

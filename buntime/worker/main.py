@@ -101,6 +101,8 @@ def main(argv: list[str]) -> NoReturn:
         shadows = adopt(init, bundle)
         calls = _connect(init, channel, received)
         roots = init.get("roots") or ()
+        if init.get("tells_imports"):
+            _begin_to_measure()
         module = import_entrypoint(init["dir"], init["entrypoint"], shadows, roots)
         app = load(module, init)
         if init["config"].get("lowMemory"):
@@ -256,6 +258,12 @@ def _serve_async(
     leave_unattended(engine, calls)
 
 
+def _begin_to_measure() -> None:
+    from buntime.worker.importtimes import begin  # not for a worker of one request
+
+    begin()
+
+
 def _imports(init: Message) -> Message:
     """What the runtime wants to know of what has been imported."""
     told: Message = {}
@@ -263,6 +271,10 @@ def _imports(init: Message) -> Message:
         from buntime.worker.imported import imported_below  # not for a worker of one request
 
         told["files"] = imported_below(init["dir"])
+    if init.get("tells_imports"):
+        from buntime.worker.importtimes import end  # loaded already
+
+        told["imports"] = end()
     if init.get("tells_framework"):
         from buntime.worker.frameworks import session_framework  # once for each state of an app
 

@@ -41,6 +41,8 @@ _VERSION: Schema = {
         "status": TEXT,
         "workers": COUNT,
         "lastError": ANYTHING,
+        "coldStart": ANYTHING,  # of the last boot: how long it took, and its slowest imports
+        "changedByOperator": ANYTHING,  # of its manifest
     },
 }
 _MAINTENANCE: Schema = {

@@ -6,7 +6,7 @@ even be shown.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from buntime.core.apps.watching import checked_imports
 from buntime.core.values.wording import shown
@@ -15,9 +15,19 @@ from buntime.wire import Message
 _CONCURRENCY_MAX = 100_000  # far above what any kind of app has
 _KIND_MAX_CHARS = 32  # of the name of a framework too
 _BOOT_MAX_MS = 10**9  # twelve days
+_IMPORTS_MAX = 10
+_IMPORT_MAX_CHARS = 100
 # characters. `worker/report` cuts them shorter.
 _ERROR_MAX_CHARS = 32 * 1024
 _STACK_MAX_CHARS = 128 * 1024
+
+
+class ImportTime(NamedTuple):
+    """How long a package took to import, without what it imports itself."""
+
+    name: str
+    ms: float
+    modules: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class Ready:
     boot_ms: float
     files: tuple[str, ...] = ()  # that it has imported from the app's folder
     framework: str = ""  # that keeps sessions in the process, where it was asked for that
+    imports: tuple[ImportTime, ...] | None = None  # the slowest, where it was asked for them
 
 
 def flag(value: Any) -> bool:
@@ -66,7 +77,30 @@ def ready(message: Message) -> Ready:
     concurrency = whole(message["concurrency"], 1, _CONCURRENCY_MAX)
     files = checked_imports(message.get("files", []))
     kind, framework = text(message["kind"]), text(message.get("framework", ""))
-    return Ready(kind[:_KIND_MAX_CHARS], concurrency, boot_ms, files, framework[:_KIND_MAX_CHARS])
+    imports = message.get("imports")
+    return Ready(
+        kind[:_KIND_MAX_CHARS],
+        concurrency,
+        boot_ms,
+        files,
+        framework[:_KIND_MAX_CHARS],
+        None if imports is None else _import_times(imports),
+    )
+
+
+def _import_times(value: Any) -> tuple[ImportTime, ...]:
+    if type(value) is not list or len(value) > _IMPORTS_MAX:
+        raise ValueError("imports that are no short list")
+    return tuple(map(_import_time, value))
+
+
+def _import_time(value: Any) -> ImportTime:
+    if type(value) is not list or len(value) != 3:
+        raise ValueError("an import that is no triple")
+    name, ms, modules = value
+    if type(ms) not in (int, float) or not 0 <= ms <= _BOOT_MAX_MS:
+        raise ValueError(f"an import that took {shown(ms)} ms")
+    return ImportTime(text(name)[:_IMPORT_MAX_CHARS], float(ms), whole(modules, 0))
 
 
 def error(message: Message) -> tuple[str, str]:

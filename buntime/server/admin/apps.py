@@ -106,6 +106,7 @@ class AppPages:
             "error": found.error if isinstance(found, Fault) else None,
             **{name: value for name, value in state.items() if name not in ("app", "version")},
             "lastError": error.to_json() if error is not None else None,
+            "coldStart": self._pool.report.cold_start(found.key),
         }
         return told | (_settings(found) if isinstance(found, App) else {})
 
@@ -174,6 +175,10 @@ def _settings(app: App) -> dict[str, object]:
         "entrypoint": app.entrypoint,
         "static": app.is_static,
         "manifest": {**manifest, "env": sorted(app.manifest.env)},
+        "changedByOperator": [
+            {**each._asdict(), "was": None, "now": None} if each.key == "env" else each._asdict()
+            for each in app.manifest.floors
+        ],
     }
 
 

@@ -10,6 +10,7 @@ from buntime.core.apps.environment import worker_environment
 from buntime.core.apps.manifest import to_config
 from buntime.core.apps.watching import IMPORTED_MAX, Watching
 from buntime.core.plugins.services import caller_of_app, caller_of_plugin
+from buntime.core.pool.claims import ImportTime
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.sandbox.groups import limits
 from buntime.core.settings.load import Settings
@@ -52,6 +53,7 @@ class Init(NamedTuple):
         sandbox: Message | None,
         *,
         tells_framework: bool = False,
+        tells_imports: bool = False,
         secrets: Message | None = None,
     ) -> Message:
         """The INIT of one worker; `sandbox` is the order for it."""
@@ -59,9 +61,22 @@ class Init(NamedTuple):
         init = {**self.message, "env": env, "worker": worker_name, "sandbox": sandbox}
         if tells_framework:
             init["tells_framework"] = True
+        if tells_imports:
+            init["tells_imports"] = True
         if secrets is not None:
             init["secrets"] = secrets
         return init
+
+
+class ColdStart(NamedTuple):
+    """What a boot took, and the slowest imports of it."""
+
+    boot_ms: float
+    imports: tuple[ImportTime, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """For operators."""
+        return {"bootMs": self.boot_ms, "imports": [each._asdict() for each in self.imports]}
 
 
 class Deployment:
@@ -71,6 +86,7 @@ class Deployment:
         "app",
         "asks_framework",
         "boot_note",
+        "cold_start",
         "fallback",
         "init",
         "interpreter",
@@ -96,11 +112,18 @@ class Deployment:
         self.told_slow = False  # that each request waits for its boot is logged once
         self.told_blocked = False  # which variables are kept from it is logged once
         self.boot_note = ""  # what its last boot may have failed of
+        self.cold_start: ColdStart | None = None  # of the last boot that told of it
         self.fallback: App | None = None  # who answers where this one cannot be loaded
         self.init: Init | None = None  # what all of its workers are told alike
         self.limits = limits(to_config(app.manifest))  # that a control group holds
         self.limits_lost: tuple[str, ...] = ()  # the keys of those that have no effect
         self.state = AppState(app.key, _policy(app, interpreter))
+
+    @property
+    def asks_imports(self) -> bool:
+        """Whether a worker is to tell what its imports have taken: with `ttl: 0` the first alone,
+        as each request pays for what is told."""
+        return self.app.manifest.ttl_s > 0 or self.cold_start is None
 
     @property
     def boot_error(self) -> str:

@@ -21,7 +21,7 @@ from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
-from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.deployment import ColdStart, Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.onlooker import Onlooker
 from buntime.server.pool.process import describe_exit
@@ -92,6 +92,8 @@ class Reactions:
         if deployment is None or not record.boot.is_loaded:
             return
         deployment.learn_files(said.files)
+        if said.imports is not None:
+            deployment.cold_start = ColdStart(said.boot_ms, said.imports)
         self._supervisor.stop_boot_timer(worker.number)
         worker.log.debug("worker.ready", "worker ready", kind=said.kind, boot_ms=said.boot_ms)
         self._stats.meters.of(deployment.app).on_boot(now - record.born_s)

@@ -62,6 +62,12 @@ class PoolReport:
             for key, stats in self.stats.apps.items()
         }
 
+    def cold_start(self, key: str) -> dict[str, object] | None:
+        """What the last boot of an app took, as far as it is known."""
+        deployment = self._deployments.served.get(key)
+        found = deployment.cold_start if deployment is not None else None
+        return None if found is None else found.to_json()
+
     def counters(self) -> dict[str, object]:
         """The counters with the fixed names, for `/api/workers/metrics`."""
         return self.stats.to_json(cache_size=self._scheduler.size, evictions=self.evictions)

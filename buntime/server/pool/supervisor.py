@@ -167,6 +167,7 @@ class Supervisor:
                 worker.name,
                 order,
                 tells_framework=deployment.asks_framework,
+                tells_imports=deployment.asks_imports,
                 secrets=secrets,
             ),
             name=app.name,

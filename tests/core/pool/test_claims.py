@@ -62,6 +62,8 @@ def test_a_ready() -> None:
     """Kind, concurrency, boot time; a kind is shown in the log, so it is short."""
     assert claims.ready(READY) == claims.Ready("fetch", 8, 1.5)
     assert len(claims.ready({**READY, "kind": "x" * 10**6}).kind) < 100
+    [told] = claims.ready({**READY, "imports": [["x" * 10**6, 2, 3]]}).imports or ()
+    assert (len(told.name), told.ms, told.modules) == (100, 2.0, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,12 @@ def test_a_ready() -> None:
         {"boot_ms": -1},
         {"boot_ms": 10**4000},
         {"boot_ms": DEEP},
+        {"imports": [["a", 1.0, 1]] * 11},
+        {"imports": {"a": 1}},
+        {"imports": [["a", 1.0]]},
+        {"imports": [["a", math.nan, 1]]},
+        {"imports": [[None, 1.0, 1]]},
+        {"imports": [["a", 1.0, -1]]},
         {"kind": None},
         {"kind": DEEP},
     ],
@@ -84,7 +92,7 @@ def test_a_ready() -> None:
 )
 def test_a_ready_that_is_none(changed: dict[str, Any]) -> None:
     """Refused, whatever it is."""
-    with pytest.raises(ValueError, match=r"where a|a boot that"):
+    with pytest.raises(ValueError, match=r"where a|a boot that|import"):
         claims.ready({**READY, **changed})
 
 

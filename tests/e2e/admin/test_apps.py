@@ -91,6 +91,15 @@ def test_one_app(runtime: Runtime) -> None:
     assert (answer.status, answer.error["code"]) == (404, "app_not_found")
 
 
+def test_the_cold_start(runtime: Runtime) -> None:
+    """What the last boot took, and the slowest of its imports, by package."""
+    fetch(runtime, "/shop/")
+    cold = ask(runtime, "/api/apps/shop").json()["versions"][1]["coldStart"]
+    assert cold["bootMs"] > 0
+    assert [*cold["imports"][0]] == ["name", "ms", "modules"]
+    assert "app" in [each["name"] for each in cold["imports"]]
+
+
 def test_the_last_error(runtime: Runtime) -> None:
     """It is kept with its stack: of a boot, and of a request with the request's id."""
     fetch(runtime, "/failing/")

@@ -1,0 +1,92 @@
+"""How long an app's imports take while it loads: what its cold start is made of.
+
+Each module's own time counts, without that of what it imports, and goes to its package: `numpy`
+with all of its modules is one entry, so the entries add up. The import system is asked to tell by
+way of the loaders' methods, which costs 1 us a module where loading one takes 200; what is looked
+for on the path counts for who imports.
+
+From `begin` to `end`, on the thread that loads the app. The interpreter takes the frames of the
+import system out of tracebacks, which it knows by the name of their file: so ours has that name.
+"""
+
+from __future__ import annotations
+
+from _frozen_importlib_external import ExtensionFileLoader, _LoaderBasics
+from _thread import get_ident
+from time import perf_counter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Exec = Callable[[Any, Any], Any]
+
+TOLD_MAX = 10  # packages
+NAME_MAX = 100  # characters
+_OF_IMPORTLIB = "<frozen importlib._bootstrap_external>"
+
+
+class _Meter:
+    """The times of one boot."""
+
+    def __init__(self) -> None:
+        self.own_s: dict[str, float] = {}  # by package
+        self.modules: dict[str, int] = {}
+        self._thread = get_ident()
+        self._inner_s = [0.0]  # of what is being imported, how long its own imports have taken
+
+    def wrap(self, method: Exec, *, counts: bool) -> Exec:
+        """Return the method of a loader, timed; `counts`: each call is a module."""
+
+        def timed(loader: Any, given: Any) -> Any:  # a module, or the spec of one
+            if get_ident() != self._thread:
+                return method(loader, given)
+            self._inner_s.append(0.0)
+            begun = perf_counter()
+            try:
+                return method(loader, given)
+            finally:
+                took_s = perf_counter() - begun
+                own_s = took_s - self._inner_s.pop()
+                self._inner_s[-1] += took_s
+                self._note(given.__name__ if counts else given.name, own_s, counts)
+
+        timed.__code__ = timed.__code__.replace(co_filename=_OF_IMPORTLIB)
+        return timed
+
+    def _note(self, name: str, own_s: float, counts: bool) -> None:
+        package = str(name).partition(".")[0]
+        self.own_s[package] = self.own_s.get(package, 0.0) + own_s
+        self.modules[package] = self.modules.get(package, 0) + counts
+
+
+_meter: _Meter | None = None
+# Those of Python code, and of what is compiled, which is loaded as its module is made.
+_PLACES: tuple[tuple[Any, str], ...] = (
+    (_LoaderBasics, "exec_module"),
+    (ExtensionFileLoader, "create_module"),
+)
+_ORIGINAL = [getattr(cls, name) for cls, name in _PLACES]
+
+
+def begin() -> None:
+    """Measure from now on."""
+    global _meter  # noqa: PLW0603  # one of the process, as the import system is
+    _meter = _Meter()
+    for (cls, name), method in zip(_PLACES, _ORIGINAL):
+        setattr(cls, name, _meter.wrap(method, counts=cls is _LoaderBasics))
+
+
+def end() -> list[list[Any]]:
+    """Measure no more; returns name, ms and count of modules of the slowest, the slowest first."""
+    global _meter  # see above
+    meter, _meter = _meter, None
+    for (cls, name), method in zip(_PLACES, _ORIGINAL):
+        setattr(cls, name, method)
+    if meter is None:
+        return []
+    slowest = sorted(meter.own_s.items(), key=lambda each: -each[1])[:TOLD_MAX]
+    return [
+        [name[:NAME_MAX], round(own_s * 1000, 1), meter.modules[name]] for name, own_s in slowest
+    ]

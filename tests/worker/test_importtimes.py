@@ -1,0 +1,92 @@
+"""What a worker tells of how long its app's imports have taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.workshop import Workshop
+
+APP = "from buntime import Response\nimport slow\ndef fetch(request): return Response('')\n"
+# Modules that take their time without waiting for it: a clock of their own is in `time`.
+SLOW = "import time\nend = time.perf_counter() + {}\nwhile time.perf_counter() < end: pass\n"
+
+
+def told(shop: Workshop, source: str, files: dict[str, str], **init: Any) -> dict[str, Any]:
+    """The READY of an app with these files."""
+    for name, text in files.items():
+        path = shop.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return shop.boot(source, tells_imports=True, **init).ready()
+
+
+def test_packages_by_their_own_time(shop: Workshop) -> None:
+    """What a package imports of others is theirs, all modules of one are one entry, and the
+    slowest come first."""
+    files = {
+        "slow/__init__.py": "import slow.inner, inside\n" + SLOW.format(0.01),
+        "slow/inner.py": SLOW.format(0.01),
+        "inside.py": SLOW.format(0.06),
+    }
+    ready = told(shop, APP, files)
+    imports = ready["imports"]
+    times = {name: ms for name, ms, _ in imports}
+    assert [name for name, _, _ in imports][:2] == ["inside", "slow"]
+    assert times["inside"] >= 60
+    assert 20 <= times["slow"] < 60
+    assert [count for name, _, count in imports if name == "slow"] == [2]
+    assert sum(times.values()) <= ready["boot_ms"]
+    assert len(imports) <= 10
+
+
+def test_all_is_as_it_was(shop: Workshop) -> None:
+    """Once the app has loaded, imports pass by nothing of ours."""
+    source = """
+    import traceback
+    from buntime import Response
+    def fetch(request):
+        try:
+            import broken
+        except ZeroDivisionError:
+            return Response(traceback.format_exc())
+    """
+    (shop.folder / "broken.py").write_text("1 / 0\n")
+    worker = shop.boot(source, tells_imports=True)
+    worker.ready()
+    told = worker.get().text
+    assert "broken.py" in told
+    assert "importlib" not in told
+    assert "importtimes" not in told
+
+
+def test_an_app_that_does_not_load(shop: Workshop) -> None:
+    """Its stack begins in its own code, as ever; the error is its own."""
+    (shop.folder / "broken.py").write_text("1 / 0\n")
+    error = shop.boot("import broken\n", tells_imports=True).boot_error()
+    assert "ZeroDivisionError" in error["message"]
+    assert "importtimes" not in error["stack"]
+    assert "importlib" not in error["stack"]
+    assert error["stack"].count("File") == 2
+
+
+def test_other_threads(shop: Workshop) -> None:
+    """What another thread imports meanwhile is not of the boot, and confuses nothing."""
+    files = {"aside.py": SLOW.format(0.02), "slow.py": SLOW.format(0.02)}
+    source = (
+        "import threading\nthreading.Thread(target=__import__, args=('aside',)).start()\n" + APP
+    )
+    names = [name for name, _, _ in told(shop, source, files)["imports"]]
+    assert "slow" in names
+    assert "aside" not in names
+
+
+def test_nobody_asks(shop: Workshop) -> None:
+    """Then nothing is measured, and nothing is loaded for it."""
+    source = """
+    import sys
+    from buntime import Response
+    def fetch(request): return Response(str("buntime.worker.importtimes" in sys.modules))
+    """
+    worker = shop.boot(source)
+    assert "imports" not in worker.ready()
+    assert worker.get().text == "False"
