@@ -1,6 +1,7 @@
 """The docs tell every setting, flag and manifest key, as the tables in the code have them."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from buntime.core.access.publicroutes import PublicRoutes
 from buntime.core.access.rights import ROLES, VERBS
+from buntime.core.admin.apidocs import table
+from buntime.core.admin.routes import ROUTES
 from buntime.core.apps.credentials import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
 from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
 from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
@@ -204,3 +207,17 @@ def test_roles() -> None:
     missing = set(re.findall(r"`(\S+)`", told["operator"]))
     assert ROLES["operator"] == ROLES["admin"] - missing
     assert ROLES["admin"] == set(VERBS)
+
+
+def test_routes() -> None:
+    """docs/api.md has the table of routes; UPDATE_DOCS=1 has this test write it."""
+    path = ROOT / "docs/api.md"
+    text = path.read_text("utf-8")
+    start, end = "<!-- routes -->\n", "\n<!-- end of routes -->"
+    before, _, rest = text.partition(start)
+    told, _, after = rest.partition(end)
+    expected = table(ROUTES.routes)
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_text(f"{before}{start}{expected}{end}{after}", "utf-8")
+        return
+    assert told.strip() == expected.strip(), "UPDATE_DOCS=1 pytest tests/test_docs.py -k routes"

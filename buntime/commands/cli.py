@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "install-service": "write units for systemd that start this Buntime",
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
+    "access": "tell why a request is let in, or is not",
     "keys": "make a key for who operates a runtime, list keys, or revoke one",
     "deploy": "pack a folder and deploy it to a runtime",
     "rollback": "make the version active again that was so before",

@@ -68,23 +68,23 @@ class Api:
     def __repr__(self) -> str:
         return f"Api({self.target.name})"
 
-    def get(self, path: str, **query: Query) -> Any:
+    def get(self, path: str, /, **query: Query) -> Any:
         """The JSON of an answer, None where it is empty."""
         return self.ask("GET", path, **query)
 
-    def post(self, path: str, value: object = None, **query: Query) -> Any:
+    def post(self, path: str, value: object = None, /, **query: Query) -> Any:
         """The same of an action; `value` is sent as JSON, unless it is None."""
         return self.ask("POST", path, value, **query)
 
-    def put(self, path: str, value: object = None, **query: Query) -> Any:
+    def put(self, path: str, value: object = None, /, **query: Query) -> Any:
         """As `post`."""
         return self.ask("PUT", path, value, **query)
 
-    def delete(self, path: str, **query: Query) -> Any:
+    def delete(self, path: str, /, **query: Query) -> Any:
         """As `post`."""
         return self.ask("DELETE", path, **query)
 
-    def ask(self, method: str, path: str, value: object = None, **query: Query) -> Any:
+    def ask(self, method: str, path: str, value: object = None, /, **query: Query) -> Any:
         """One request, and the JSON of its answer."""
         url = self.url_of(path, **query)
         response = self._send(method, url, value, accept=_JSON, read_s=_READ_S)
@@ -94,7 +94,7 @@ class Api:
         return self._json(data) if data else None
 
     def lines(
-        self, method: str, path: str, value: object = None, **query: Query
+        self, method: str, path: str, value: object = None, /, **query: Query
     ) -> Iterator[dict[str, Any]]:
         """Each line of JSON, as it comes; of an answer in one piece, that one."""
         url = self.url_of(path, **query)
@@ -136,7 +136,7 @@ class Api:
             response.close()
             self.close()  # what is left of it is nobody's
 
-    def url_of(self, path: str, **query: Query) -> str:
+    def url_of(self, path: str, /, **query: Query) -> str:
         """The target of a request: "/api/apps" -> "/hosting/api/apps"."""
         if self._base is None:
             self._base = self._discover()

@@ -109,3 +109,24 @@ def test_dry_run(ask: Ask) -> None:
 def test_mistakes(ask: Ask, words: tuple[str, ...], code: int, said: str) -> None:
     """Are told with what to write instead."""
     assert said in ask(*words, code=code)[1]
+
+
+def test_why_a_key_opens_an_app(ask: Ask, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`buntime access explain` tells each check, and ends with 1 where one stands in the way."""
+    ask("add", "reader", "--role", "logs:read")
+
+    def explain(*words: str) -> tuple[int, str]:
+        code = main(["access", "explain", *words, "--state-dir", str(state)], mode="checkout")
+        out, err = capsys.readouterr()
+        return code, out + err
+
+    code, told = explain("shop", "/admin")
+    assert code == 0
+    _, row, end = told.splitlines()
+    assert row.split(maxsplit=2) == ["visibility", "yes", "the app is public: no key is needed"]
+    assert end == "let in"
+    code, told = explain("shop", "--key", "reader", "--right", "apps:deploy")
+    assert (code, "has not the right apps:deploy: 403" in told) == (1, True)
+    assert "there is no key nobody" in explain("shop", "--key", "nobody")[1]
+    assert "there is no app /none" in explain("none")[1]
+    assert "right is about a key" in explain("shop", "--right", "apps:read")[1]

@@ -110,6 +110,7 @@ KEYS = (
         answers=(Answer(200, "The key.", _RECORD),),
         faults=(403, 404, 503),
         filters=True,
+        has_tag=True,
     ),
     Route(
         method="DELETE",
@@ -120,5 +121,6 @@ KEYS = (
         answers=(Answer(200, "The key, as it stands now.", _RECORD),),
         faults=(403, 404, 503),
         filters=True,
+        has_tag=True,
     ),
 )

@@ -78,6 +78,7 @@ class Route:
     # Open to everybody where this setting has this value: ("metrics", "public").
     open_when: tuple[str, str] | None = None
     takes_any_query: bool = False  # what probes and scrapers add is let pass
+    has_tag: bool = False  # answers have an ETag, writes heed If-Match: see `Call.tagged`
     has_dry_run: bool = True  # of a write: `?dryRun=1` changes nothing, see `Call.is_dry_run`
 
     @property

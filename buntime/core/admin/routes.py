@@ -5,6 +5,7 @@ A route that is added here needs a handler of its name in server/admin/pages.py,
 both. Each concern has a tuple of its own: here, or in a module beside this one.
 """
 
+from buntime.core.admin.accessroutes import ACCESS
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.keyroutes import KEYS
@@ -173,6 +174,7 @@ ROUTES = RouteTable(
         *PLUGINS,
         *SECRETS,
         *KEYS,
+        *ACCESS,
         *AUDIT,
         *LOGS,
     )

@@ -57,9 +57,12 @@ class Api:
             raise _no_such_method(path, match)
         if match.missing is not None:
             raise match.missing
+        is_open = self._is_open(route)
+        if not is_open and not may_somewhere(caller, route.verb):
+            raise _no_right(route, caller, "")
         query = read_query(route, head.query)
         call = Call(exchange, route, match.values, query, caller)
-        if not self._is_open(route):
+        if not is_open:
             _check_right(call)
         call.guard(lambda: self._handlers[route.name](call))
 
@@ -88,19 +91,21 @@ class Api:
 
 
 def _check_right(call: Call) -> None:
-    """The one place that asks for a route's verb."""
+    """The one place that asks for a route's verb, where the caller has it somewhere."""
     route, caller = call.route, call.caller
     app = call.values.get("app") or call.query.get("app")
     if "target" in call.values:
         app = app_of(call.values["target"])
     if app is None and route.filters:
-        is_allowed, where = may_somewhere(caller, route.verb), ""
-    else:
-        is_allowed = may(caller, route.verb, app)
+        return
+    if not may(caller, route.verb, app):
         where = " for all apps" if app is None else f" at the app {app[:200]}"
-    if not is_allowed:
-        said = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
-        raise ClientFault(403, "not_allowed", said)
+        raise _no_right(route, caller, where)
+
+
+def _no_right(route: Route, caller: Caller, where: str) -> ClientFault:
+    said = f"this needs the right {route.verb}{where}, which the key {caller.name} has not"
+    return ClientFault(403, "not_allowed", said)
 
 
 def _no_such_method(path: str, match: Match) -> ClientFault:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from buntime.core.access.rights import Caller, may
+from buntime.core.admin.apitags import check_match, tag_of
 from buntime.core.admin.route import Route
 from buntime.core.errors import HttpError, ServerFault
 from buntime.core.http1.window import body_too_large
@@ -142,6 +143,17 @@ class Call:
         """Answer with `value` as JSON, which nobody keeps."""
         data = json.dumps(value).encode("ascii") + b"\n"
         self.respond(status, [_JSON, _FRESH, *fields], data)
+
+    def tagged(self, value: object, of: object = None, status: int = 200) -> None:
+        """As `answer`, with the ETag of `of`, by default of the value: for routes that `has_tag`.
+
+        `of` leaves out what changes by itself, such as when something was last used.
+        """
+        self.answer(value, status, [("etag", tag_of(value if of is None else of))])
+
+    def check_match(self, of: object) -> None:
+        """Before a change: raises ClientFault (412) where If-Match is not of the state `of`."""
+        check_match(self.header("if-match"), tag_of(of))
 
     def respond(self, status: int, fields: list[Field], body: bytes = b"") -> None:
         """Answer with these bytes."""

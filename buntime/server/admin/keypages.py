@@ -45,7 +45,8 @@ class KeyPages:
         call.answer({"keys": keys, "next": following})
 
     def _show(self, call: Call) -> None:
-        call.answer(key_json(self._find(call), self._store.clock()))
+        told = key_json(self._find(call), self._store.clock())
+        call.tagged(told, of=_lasting(told))
 
     def _add(self, call: Call) -> None:
         call.json(lambda value: self._make(call, value))
@@ -80,6 +81,7 @@ class KeyPages:
 
     def _revoke(self, call: Call) -> None:
         record = self._find(call)
+        call.check_match(_lasting(key_json(record, self._store.clock())))
         if call.is_dry_run or record.revoked_at is not None:
             call.answer(key_json(record, self._store.clock()))
             return
@@ -120,6 +122,11 @@ def key_json(record: KeyRecord, now: float) -> dict[str, object]:
         "lastUsed": _moment(record.used_at),
         "revoked": _moment(record.revoked_at),
     }
+
+
+def _lasting(told: dict[str, object]) -> dict[str, object]:
+    """What of a key does not change by its use."""
+    return {name: value for name, value in told.items() if name != "lastUsed"}
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from buntime.core.access.guesses import Guesses
 from buntime.core.admin.routes import ROUTES
 from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
 from buntime.server.admin.audit import Audit, AuditPages
@@ -77,6 +78,14 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         PluginPages(parts.plugins, parts.live, parts.audit),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(keys, parts.audit),
+        AccessPages(
+            parts.live,
+            ROUTES,
+            keys,
+            parts.catalog,
+            parts.plugins,
+            is_closed=lambda app: parts.maintenance.of(app) is not None,
+        ),
         AuditPages(parts.db),
         LogPages(parts.service.loop, parts.app_logs),
     )

@@ -17,9 +17,11 @@ from buntime.core.admin.route import OPEN, Route
 from buntime.core.admin.routes import ROUTES
 from buntime.core.errors import HttpError
 from buntime.core.plugins.manifest import parse_plugin_manifest
+from buntime.core.plugins.plan import NO_PLUGINS
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, load_settings
 from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Handler
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
@@ -49,6 +51,7 @@ OPEN_PATHS = (
     "/api/health/ready",
     "/.well-known/buntime",
 )
+DESCRIPTION = ("/api/openapi.json", "/api/docs")  # of what is public anyway
 OPERATORS = (
     "/api/plugins",
     "/api/workers",
@@ -126,6 +129,7 @@ class FakePlugins:
         self.roster.found = {"@acme/audit": Found("@acme/audit", Path("/audit"), off)}
         self.asked: list[tuple[object, ...]] = []
         self.meters = PluginMeters()
+        self.plan = NO_PLUGINS
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         self.asked.append((name, enabled, by))
@@ -162,6 +166,9 @@ class Fixture:
             PluginPages(plugins, self.live, audit),
             SecretPages(self.secrets, catalog, plugins, audit),
             KeyPages(store, audit),
+            AccessPages(
+                self.live, ROUTES, store, catalog, plugins, is_closed=lambda app: app == "closed"
+            ),
         )
         self.api = api_of(self.live, gate, *groups, OtherPages(*groups))
 
@@ -336,10 +343,11 @@ def some_path(route: Route) -> str:
 def test_no_route_without_a_rule(root: Path, route: Route) -> None:
     """Each wants a verb that there is and a key that has it, or is open and says so."""
     path, method = some_path(route), route.method
+    query = "".join(f"?{param.name}=shop" for param in route.query if param.required)
     keyed, closed = Fixture(root, RUNTIME_MASTER_KEY=KEY), Fixture(root)
     if route.verb == OPEN:
         assert method == "GET"
-        assert path in (*OPEN_PATHS, "/.well-known/buntime/health")
+        assert path in (*OPEN_PATHS, *DESCRIPTION, "/.well-known/buntime/health")
         assert keyed.ask(path, method).status == 200
         return
     assert route.verb in VERBS
@@ -347,13 +355,13 @@ def test_no_route_without_a_rule(root: Path, route: Route) -> None:
     for fields in ((), (("x-api-key", "wrong"),)):
         assert keyed.ask(path, method, headers=fields).status == 401
         assert closed.ask(path, method, headers=fields).status == 403
-    assert keyed.ask(path, method, headers=BEARS).status not in (401, 403, 405)
+    assert keyed.ask(path, method, headers=BEARS, query=query).status not in (401, 403, 405)
     others = Caller("weak", "key", frozenset(VERBS) - {route.verb})
     elsewhere = Caller("elsewhere", "key", frozenset(VERBS), ("other-*",))
     for caller in (others, elsewhere):
         gate = SimpleNamespace(caller_of=lambda _, caller=caller: caller)
         keyed.api._gate = gate  # type: ignore[assignment]  # a fake
-        answer = keyed.ask(path, method)
+        answer = keyed.ask(path, method, query=query)
         if not (route.filters and caller is elsewhere):
             assert (answer.status, answer.code) == (403, "not_allowed")
 

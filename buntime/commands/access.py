@@ -1,0 +1,53 @@
+"""`buntime access explain APP [PATH]`: why a request is let in, or is not."""
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import connect
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+
+_PASSES = {True: "yes", False: "no", None: "-"}
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime access explain APP [PATH] [--key NAME] [--method METHOD] [--right RIGHT]",
+        "Tell which checks a request to an app goes through, and what each of them finds; or "
+        "whether a key has a right at the app. Exit code 1 where it is not let in.",
+        examples=(
+            "buntime access explain shop",
+            "buntime access explain shop /admin --key forge",
+            "buntime access explain shop --key forge --right apps:deploy",
+        ),
+    )
+    made.add_words("WORD", "explain; an app, and a path below its base")
+    made.add_argument("--key", metavar="NAME", help="the key that the request bears [none]")
+    made.add_argument("--method", metavar="METHOD", help="the method of the request [GET]")
+    made.add_argument("--right", metavar="RIGHT", help="may the key do this at the app instead")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *rest = command.words or ("",)
+    if action != "explain" or len(rest) not in (1, 2):
+        raise UsageError(
+            "access needs explain, an APP, and maybe a PATH (see buntime access --help)"
+        )
+    args = command.args
+    told = connect(command, mode).get(
+        "/api/access/explain",
+        app=rest[0],
+        path=rest[1] if len(rest) > 1 else None,
+        key=args["key"],
+        method=args["method"],
+        right=args["right"],
+    )
+    if args["json"]:
+        print_json(told)
+    else:
+        rows = [(each["check"], _PASSES[each["passes"]], each["why"]) for each in told["checks"]]
+        print_rows(("CHECK", "PASSES", "WHY"), rows)
+        say("let in" if told["isLetIn"] else "not let in")
+    return 0 if told["isLetIn"] else 1

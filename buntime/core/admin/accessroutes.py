@@ -1,0 +1,72 @@
+"""The routes that tell of the API itself, and of who may what."""
+
+from buntime.core.access.rights import VERBS
+from buntime.core.admin.route import FLAG, NAME, OBJECT, OPEN, TEXT, Answer, Param, Route
+
+_CHECK = {
+    "type": "object",
+    "required": ["check", "passes", "why"],
+    "properties": {"check": TEXT, "passes": {"type": ["boolean", "null"]}, "why": TEXT},
+}
+
+ACCESS = (
+    Route(
+        method="GET",
+        path="/api/openapi.json",
+        verb=OPEN,
+        name="docs.openapi",
+        summary="This description, as OpenAPI 3.1.",
+        answers=(Answer(200, "The document.", OBJECT),),
+    ),
+    Route(
+        method="GET",
+        path="/api/docs",
+        verb=OPEN,
+        name="docs.page",
+        summary="This description, as a page for people.",
+        answers=(Answer(200, "The page.", TEXT, "text/html"),),
+    ),
+    Route(
+        method="GET",
+        path="/api/access/explain",
+        verb="apps:read",
+        name="access.explain",
+        summary="Why a request reaches an app or does not, or a key may do something or not.",
+        query=(
+            Param("app", NAME, "Of which app.", required=True),
+            Param("path", {"type": "string", "maxLength": 2000, "default": "/"}, "Below its base."),
+            Param(
+                "method",
+                {
+                    "type": "string",
+                    "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+                    "default": "GET",
+                },
+                "The method of the request.",
+            ),
+            Param("key", NAME, "The name of the key that it bears; wants keys:read."),
+            Param(
+                "right",
+                {"type": "string", "enum": list(VERBS)},
+                "Whether the key may do this at the app instead.",
+            ),
+        ),
+        answers=(
+            Answer(
+                200,
+                "Each check in its order; `passes` is null where one alone decides nothing.",
+                {
+                    "type": "object",
+                    "required": ["app", "isLetIn", "checks"],
+                    "properties": {
+                        "app": NAME,
+                        "version": {"type": ["string", "null"]},
+                        "isLetIn": FLAG,
+                        "checks": {"type": "array", "items": _CHECK},
+                    },
+                },
+            ),
+        ),
+        faults=(404,),
+    ),
+)

@@ -1,0 +1,177 @@
+"""The API as an OpenAPI 3.1 document, made from the table of routes.
+
+What streams has the tag STREAMS besides its own, and the schema of one line or event of it stands
+under `x-items`, which OpenAPI 3.1 has no word for.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from buntime.core.admin.route import OPEN, Answer, Param, Route, Schema
+from buntime.core.apps.router import NAME_MAX
+
+STREAMS = "streams"
+_PLACE = re.compile(r"\{(\w+)\}")
+_NAMES: dict[str, tuple[str, str]] = {
+    "app": (
+        "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$",
+        "An app; one of a scope is two segments: @acme/shop.",
+    ),
+    "plugin": ("^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$", "A plugin; one of a scope is two segments."),
+    "target": (
+        "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*(@[0-9A-Za-z.*^~<>=|+ -]+)?$",
+        "An app, with a version or a range behind it or not: shop, shop@1.2.0, shop@^1.",
+    ),
+}
+_ERROR: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "requestId"],
+            "properties": {
+                "code": {"type": "string", "description": "A stable word for programs."},
+                "message": {"type": "string", "description": "A sentence for people."},
+                "requestId": {"type": "string"},
+            },
+        }
+    },
+}
+_FAULTS = {
+    400: "The query or the body is not what it should be; the message names what.",
+    401: "No key, or one that opens nothing.",
+    403: "The key has no right to this, or a page of another site asks.",
+    404: "There is no such thing.",
+    409: "It is not as it would have to be for that.",
+    412: "It has changed meanwhile: its ETag is another one than If-Match names.",
+    413: "The body is too large.",
+    429: "Too many wrong keys have come from this address; Retry-After tells when to come again.",
+    503: "What this needs cannot be had now; the message says why.",
+}
+# What may stand in the way of each page that wants a key.
+_OF_KEYS = (400, 401, 403, 429, 503)
+
+
+def document(routes: Iterable[Route], *, version: str, prefix: str, api_prefix: str) -> Any:
+    """The document as JSON. `prefix` is in front of all paths, `api_prefix` of /api besides."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        item = paths.setdefault(route.path, {})
+        if not route.path.startswith("/api"):
+            item["servers"] = [{"url": prefix or "/"}]
+        item[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Buntime",
+            "version": version,
+            "description": "The operators' API. What it has stays within a major version.",
+        },
+        "servers": [{"url": f"{prefix}{api_prefix}" or "/"}],
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": _ERROR},
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.tag, *([STREAMS] if route.is_stream else [])],
+        "parameters": [*_in_path(route), *map(_in_query, route.params), *_in_header(route)],
+        "responses": _responses(route),
+    }
+    if route.verb == OPEN:
+        told["security"] = []
+    else:
+        told["description"] = f"Wants the right `{route.verb}`."
+        told["x-right"] = route.verb
+    if route.open_when is not None:
+        told["description"] += f" Open where RUNTIME_{route.open_when[0].upper()} says so."
+    if route.body is not None:
+        schema = route.body.schema
+        content = {"schema": schema if schema is not None else {}}
+        told["requestBody"] = {
+            "required": route.body.required,
+            "content": dict.fromkeys(route.body.media, content),
+        }
+    return told
+
+
+def _in_path(route: Route) -> Iterable[dict[str, Any]]:
+    for name in _PLACE.findall(route.path):
+        pattern, meaning = _NAMES.get(name, (None, ""))
+        schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
+        if pattern is not None:
+            schema["pattern"] = pattern
+        told = {"name": name, "in": "path", "required": True, "schema": schema}
+        yield {**told, "description": meaning} if meaning else told
+
+
+def _in_query(param: Param) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "in": "query",
+        "required": param.required,
+        "description": param.meaning,
+        "schema": param.schema,
+    }
+
+
+def _in_header(route: Route) -> Iterable[dict[str, Any]]:
+    if route.is_write and route.has_tag:
+        yield {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of what is to be changed: 412 where it is another one by now.",
+            "schema": {"type": "string"},
+        }
+
+
+def faults_of(route: Route) -> list[int]:
+    """The statuses of errors that a route may answer with."""
+    faults = set(route.faults)
+    if route.verb != OPEN:
+        faults.update(_OF_KEYS)
+    elif not route.takes_any_query:
+        faults.add(400)
+    if "{" in route.path:
+        faults.add(404)
+    if route.body is not None:
+        faults.add(413)
+    if route.is_write and route.has_tag:
+        faults.add(412)
+    return sorted(faults)
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    told = {
+        str(answer.status): _response(answer, has_tag=route.has_tag) for answer in route.answers
+    }
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for status in faults_of(route):
+        meaning = _FAULTS.get(status, "It failed; the message says why.")
+        told[str(status)] = {"description": meaning, "content": error}
+    return told
+
+
+def _response(answer: Answer, *, has_tag: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"description": answer.meaning}
+    if answer.schema is not None or answer.items is not None:
+        content: dict[str, Any] = {"schema": answer.schema if answer.schema is not None else {}}
+        if answer.items is not None:
+            content["x-items"] = answer.items
+        told["content"] = {answer.media: content}
+    if has_tag:
+        told["headers"] = {"ETag": {"required": False, "schema": {"type": "string"}}}
+    return told
