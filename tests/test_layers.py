@@ -44,8 +44,8 @@ CONCERNS = {
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool deploys plugins admin steps.py routes.py pipeline.py lifetime "
-        "runtime.py"
+        "sites http1 websocket pool deploys plugins schedule admin steps.py routes.py "
+        "pipeline.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
@@ -68,6 +68,7 @@ LATE = {
     "difflib",
     "html",
     "shutil",
+    "zoneinfo",
     "sqlite3",
 }
 DOES_IO = {"asyncio", "multiprocessing", "selectors", "socket", "subprocess", "threading"}

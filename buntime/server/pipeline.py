@@ -34,6 +34,7 @@ from buntime.server.steps import (
     AppStep,
     access_step,
     cookie_step,
+    cron_only_step,
     maintenance_step,
     mounts_step,
     page_step,
@@ -81,6 +82,7 @@ class Pipeline:
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
+            cron_only_step,
             lambda app: access_step(app, admittance.gate),
             lambda app: maintenance_step(app, admittance.maintenance),
             size_step,

@@ -59,6 +59,8 @@ from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.users import Users
 from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
+from buntime.server.schedule.ground import Ground
+from buntime.server.schedule.unasked import Unasked
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
@@ -128,7 +130,6 @@ class Runtime:
         self._interpreters = self._make_interpreters(sandboxes)
         self._pool = self._make_pool(sandboxes, str(bundle), environ)
         self._plugins = self._make_plugins(config)
-        self._state_watch.follow(self._plugins.on_state)
         self._pool.tell(self._plugins)
         self._workers_beside = 0  # that the settings are fit for
         self._asked = asked
@@ -147,6 +148,12 @@ class Runtime:
         self._lookout = Lookout(self._loop, live, log, self._deploys)
         self._pool.deployments.follow = self._lookout.follow
         self._service = Service(self._loop, live, log, self._pool.stats.meters)
+        self._unasked = Unasked(
+            Ground(self._service, self._pool, self._interpreters, self._catalog, self._state),
+            live,
+            self._state_db,
+            follow=self._deploys.follow,
+        )
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(self._service, self._shortage)
         self._pipeline = self._make_pipeline()
@@ -213,7 +220,7 @@ class Runtime:
         )
 
     def _make_plugins(self, config: ConfigReader) -> Plugins:
-        return Plugins(
+        made = Plugins(
             self._loop,
             self._live,
             self._log,
@@ -223,6 +230,8 @@ class Runtime:
             state=self._state,
             bundled=carried_plugins(),
         )
+        self._state_watch.follow(made.on_state)
+        return made
 
     def _make_catalog(self, floors: Floors) -> Catalog:
         settings = self._live.now
@@ -288,6 +297,7 @@ class Runtime:
             self._control.open()
             self._announce()
             self._lookout.start()
+            self._unasked.start()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
             self._state_db.start()  # nobody waits for it to serve

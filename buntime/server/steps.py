@@ -78,6 +78,24 @@ def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:
     return send_away
 
 
+def cron_only_step(app: App) -> AppStep | None:
+    """Closes paths that are for the app's own jobs, whose requests do not come this way."""
+    closed = app.closed_paths
+    if not closed:
+        return None
+
+    def check_cron_only(_: Exchange, __: App, target: Target) -> bool:
+        path = plain_path(target.rest)
+        if path is not None:  # else an app might take it for one of them
+            segments = [segment.partition(";")[0] for segment in path.split("/")]
+            path = "/".join(segments).rstrip("/")
+        if path is None or path in closed:
+            raise ClientFault(404, "not_found", f"there is no {target.rest[:200]}")
+        return False
+
+    return check_cron_only
+
+
 def static_step(app: App, *, recheck_s: float) -> AppStep | None:
     """Answers from the files of a static site. `recheck_s` is how long one may be out of date."""
     if not app.is_static:

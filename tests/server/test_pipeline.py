@@ -254,6 +254,27 @@ def test_the_key_at_a_public_app(root: Path) -> None:
     assert exchange.headers == (("x-api-key", "its own"),)
 
 
+def test_paths_of_jobs(root: Path) -> None:
+    """A path with `cronOnly` is there for nobody, however it is written; others are."""
+    jobs = [{"schedule": "@daily", "path": "/jobs/clean?all=1", "cronOnly": True}]
+    write_app(root / "busy", APP, visibility="protected", cron=jobs)
+    way = Way(root, RUNTIME_MASTER_KEY=KEY)
+    key = (("x-api-key", KEY), ("x-buntime-cron", "jobs-clean"))
+    written = ("clean", "clean/", "clean?x=1", "%63lean", "clean;x=1", "./clean", "x/../clean")
+    for path in (
+        *(f"jobs/{each}" for each in written),
+        "/jobs/clean",
+        "jobs%2Fclean",
+        "jobs//clean",
+    ):
+        for method in ("GET", "POST"):
+            refused = way.ask(f"/busy/{path}", method, headers=key)
+            assert refused.error is not None, path
+            assert refused.error.status == 404, path
+    for path in ("jobs/cleaner", "jobs", "jobs/clean/x", "Jobs/clean"):
+        assert way.is_submitted(way.ask(f"/busy/{path}", headers=key))
+
+
 def test_an_internal_app(root: Path) -> None:
     """An internal app is there for nobody, in the words for no app at all."""
     way = Way(root, RUNTIME_MASTER_KEY=KEY)

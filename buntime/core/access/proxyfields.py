@@ -6,6 +6,7 @@ FORWARDING = frozenset(
 )
 # What stands in the place of the "*" of an app's host: the runtime's to tell, see core/apps/hosts.
 LABEL_FIELD = "x-vhost-tenant"
+CRON_FIELD = "x-buntime-cron"  # the name of the job whose request it is
 _PREFIX = "x-forwarded"  # all that begins so is one, too
 
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from buntime.core.access.identityfields import IDENTITY_STARTS
 from buntime.core.access.paths import plain_path
 from buntime.core.access.peers import UNIX_PEER
-from buntime.core.access.proxyfields import FORWARDING, LABEL_FIELD
+from buntime.core.access.proxyfields import CRON_FIELD, FORWARDING, LABEL_FIELD
 from buntime.core.http1.grammar import HOST, TCHAR, TOKEN
 from buntime.core.http1.head import Head
 
@@ -68,7 +68,8 @@ def _spellings(names: Iterable[str]) -> frozenset[str]:
 
 
 _NEVER_PASSED_STARTS = ("x-forwarded", "x_forwarded", *IDENTITY_STARTS)
-_OURS = ("x-base", "x-request-id", LABEL_FIELD)  # only the runtime tells these to an app
+# Only the runtime tells these to an app.
+_OURS = ("x-base", "x-request-id", LABEL_FIELD, CRON_FIELD)
 _NEVER_PASSED = _spellings([*FORWARDING, *_OURS])
 _REAL_IP = "x-real-ip"
 # From a trusted proxy; what else it says, such as X-Forwarded-User, is passed on.

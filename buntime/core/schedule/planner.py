@@ -27,7 +27,7 @@ from buntime.core.schedule.jobs import CronJob
 _LATE_S = 30.0  # a turn of the loop, or a machine's short sleep; less than a schedule's minute
 _SET_BACK_MAX_S = 86_400.0
 _ALLOWED_MAX = 10  # runs of one job at a time
-_KEPT = 20  # ended runs of a job
+KEPT_RUNS = 20  # ended ones of a job
 
 
 class JobKey(NamedTuple):
@@ -80,7 +80,15 @@ class _State:
     under_way: list[Run] = field(default_factory=list)  # started
     in_line: int = 0
     waits_s: float | None = None  # the moment of one that waits for its predecessor
-    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=KEPT_RUNS))
+
+
+class Kept(NamedTuple):
+    """What outlives a runtime of a job."""
+
+    schedule: Schedule
+    since_s: float  # up to there all its moments have been dealt with
+    ended: tuple[Ended, ...]  # the oldest first
 
 
 class Seen(NamedTuple):
@@ -126,17 +134,16 @@ class Planner:
         state = self._states.get(key)
         return None if state is None else self._see(key, state)
 
-    def remember(
-        self, key: JobKey, schedule: Schedule, since_s: float, ended: list[Ended], now: float
-    ) -> None:
-        """What an earlier runtime has left: the schedule, and up to when it was kept."""
+    def remember(self, key: JobKey, kept: Kept, now: float) -> None:
+        """What an earlier runtime has left of a job, before anything has come of it here."""
         state = self._states.get(key)
-        if state is None or state.planned.schedule != schedule:
+        if state is None or state.ended or state.under_way or state.in_line:
             return
-        state.ended.extend(ended)
-        if since_s < state.since_s or since_s - now < _SET_BACK_MAX_S:
-            state.since_s = since_s
-            state.next_s = schedule.after(since_s)
+        state.ended.extend(kept.ended)
+        if state.planned.schedule != kept.schedule or kept.since_s - now > _SET_BACK_MAX_S:
+            return
+        state.since_s = kept.since_s
+        state.next_s = kept.schedule.after(kept.since_s)
 
     def plan(self, jobs: Mapping[JobKey, Planned], now: float) -> None:
         """These are all jobs; what runs of others runs on, what waits of them does not."""

@@ -41,6 +41,7 @@ class Settings:
     cgroup: str
     pool_size: int
     ephemeral_concurrency: int
+    cron_concurrency: int
     ephemeral_queue_limit: int
     spare_workers: int
     boot_timeout_s: float

@@ -12,6 +12,7 @@ from buntime.core.settings.setting import (
     DURATION,
     DURATION_OR_0,
     FOLDERS,
+    NUMBER_FROM_0,
     NUMBER_FROM_1,
     PATH,
     Kind,
@@ -211,6 +212,16 @@ _WORKERS = (
         "2 x cores",
         "most workers of apps with `ttl: 0` at a time",
         derive=lambda situation: str(2 * situation.cores),
+        live=True,
+    ),
+    Setting(
+        "cron_concurrency",
+        "RUNTIME_CRON_CONCURRENCY",
+        "--cron-concurrency",
+        NUMBER_FROM_0,
+        "0",
+        "most jobs of apps (`cron`) at a time; 0: half of `RUNTIME_EPHEMERAL_CONCURRENCY`, a "
+        "quarter of `RUNTIME_POOL_SIZE` at most",
         live=True,
     ),
     Setting(

@@ -22,7 +22,7 @@ def take_census(service: Service, report: PoolReport) -> Census:
     meters = service.meters
     live: defaultdict[Meter, Live] = defaultdict(Live)
     processes: defaultdict[Meter, list[Process]] = defaultdict(list)
-    for connection in service.connections:
+    for connection in (*service.connections, *service.jobs):
         exchange = connection.exchange
         if exchange is not None and not exchange.is_ended:
             its = live[exchange.meter]

@@ -18,7 +18,9 @@ from buntime.core.apps.app import (
 )
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
 from buntime.core.errors import ManifestError
+from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
+from buntime.server.apps.zones import check_zones
 from buntime.server.defence.regularfile import OutsideError, read_regular
 from buntime.server.defence.shortage import is_shortage
 
@@ -86,6 +88,9 @@ class AppFolder:
                 by_api = RELEASES in folder.parts
                 self._manifest = self._parse(self._name, self._version, source, text, by_api)
                 self._hosts = self._manifest.hosts
+                check_zones(self._manifest)
+            except BadValue as exc:
+                self._manifest = f"{printable(source)}: {exc}"
             except ManifestError as exc:
                 self._manifest = str(exc)
                 self._hosts = hosts_in(text or b"")
@@ -93,6 +98,7 @@ class AppFolder:
         if isinstance(self._manifest, str):
             raise ManifestError(self._manifest)
         entrypoint = _find_entrypoint(self._path, folder, source, self._manifest)
+        _check_jobs(source, entrypoint, self._manifest)
         return folder, entrypoint, self._manifest, source, folder.stat().st_ino, touched_ns
 
     def _fault(self, error: str) -> Fault:
@@ -245,6 +251,16 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
             "choose; name the page alone"
         )
     return name
+
+
+def _check_jobs(source: Path, entrypoint: str, manifest: Manifest) -> None:
+    """A site has no code that could answer a job's request."""
+    asking = next((job for job in manifest.cron if job.path is not None), None)
+    if asking is not None and not entrypoint.endswith(".py"):
+        raise ManifestError(
+            f"{printable(source)}: cron: {asking.name}: a site has no code that answers "
+            f"{asking.path}; have a program do it, by `run`"
+        )
 
 
 def _refuse_both(path: Path, folder: Path, name: str) -> None:

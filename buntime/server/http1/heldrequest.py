@@ -62,6 +62,16 @@ class HeldRequest(ClientRequest):
             self._deadlines = self._service.loop.timeouts(timeout_s)
             self._deadlines.start(self)
 
+    def limit_time(self, timeout_s: float) -> None:
+        """It has a timeout of its own, in the place of the app's, which starts now."""
+        self._deadlines = self._service.loop.timeouts(timeout_s)
+        self._deadlines.start(self)
+
+    @property
+    def timeout_s(self) -> float:
+        """The timeout that holds for it; 0 while nobody has it."""
+        return 0.0 if self._deadlines is None else self._deadlines.duration_s
+
     def lend(self, responder: Responder) -> None:
         """Let a responder have it for a moment, on which no time of the app's is spent."""
         self.state = HAND_OVER[self.state]

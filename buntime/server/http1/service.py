@@ -71,6 +71,7 @@ class Service:
             loop.new_timeouts(settings.websocket_ping_s) if settings.websocket_ping_s else None
         )
         self.connections: set[Connected] = set()
+        self.jobs: set[Connected] = set()  # requests of the runtime's own making
         self.admission = Admission(loop, log, self.timeouts, lambda: len(self.connections))
         self.client_limit = ClientLimit(log)
         self.held_answers = HeldAnswers()
@@ -127,6 +128,11 @@ class Service:
                 "forwarding headers ignored; if a proxy sends them, set RUNTIME_TRUSTED_PROXIES",
                 client=client,
             )
+
+    def on_job_ended(self, job: Connected) -> None:
+        self.jobs.discard(job)
+        if self.on_room is not None:
+            self.on_room()
 
     def on_connection_closed(self, connection: Connected) -> None:
         self.connections.discard(connection)

@@ -38,9 +38,14 @@ class Deploys:
         self._gone_s = gone_s
         self._edits = Edits(most=_EDITS_MOST, within_s=_EDITS_WITHIN_S)
         self._told: dict[str, frozenset[str]] = {}  # faults, by the name of their app
+        self._followers: list[Callable[[Iterable[str]], None]] = []
 
     def __repr__(self) -> str:
         return f"Deploys({len(self._told)} faulty)"
+
+    def follow(self, callback: Callable[[Iterable[str]], None]) -> None:
+        """Have it called with the names whose folders have changed."""
+        self._followers.append(callback)
 
     def serves(self, deployment: Deployment) -> bool:
         """Whether it gets requests, as opposed to one that was replaced or is tried."""
@@ -54,9 +59,12 @@ class Deploys:
     def changed(self, names: Iterable[str]) -> None:
         """The folders of these names are others than before, or gone."""
         self._catalog.refresh()
-        for name in sorted(names):
+        names = sorted(names)
+        for name in names:
             self._review(name)
             self._look_for_gone(name)
+        for callback in self._followers:
+            callback(names)
 
     def changed_all(self) -> None:
         """Something else has changed that all apps depend on."""

@@ -81,8 +81,8 @@ class Shutdown:
             self._stop_now()
 
     def _check_drained(self) -> None:
-        """The last connection has closed: the workers may go."""
-        if not self._service.connections:
+        """The last connection has closed, the last job ended: the workers may go."""
+        if not self._service.connections and not self._service.jobs:
             self._service.on_room = None
             self._loop.call_later(self._workers_s(), self._stop_now)
             self._plugins.close(lambda: self._pool.close(self._loop.stop))
@@ -96,7 +96,7 @@ class Shutdown:
                 "shutdown timeout reached; closing the connections that are left",
                 connections=len(left),
             )
-        for connection in left:
+        for connection in (*left, *self._service.jobs):
             connection.abort()
 
     def _stop_now(self) -> None:

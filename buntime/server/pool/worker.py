@@ -133,6 +133,7 @@ class Worker:
     def on_deadline(self, assignment: Assignment) -> None:
         """The app has made no progress for its timeout: 504, and it has a second to let go."""
         exchange, number = assignment.exchange, assignment.number
+        seconds = exchange.timeout_s
         self.log.warn(
             "app.timeout",
             "app did not answer in time",
@@ -140,7 +141,7 @@ class Worker:
             method=exchange.head.method,
             path=exchange.head.path,
             worker=self.name,
-            timeout_s=self.deadline_s,
+            timeout_s=seconds,
         )
         exchange.meter.timeouts += 1
         exchange.release()  # rather than detached: the app is told another reason
@@ -148,7 +149,7 @@ class Worker:
         self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
-        why = f"the app did not answer in {self.deadline_s:g} s"
+        why = f"the app did not answer in {seconds:g} s"
         exchange.fail(ServerFault(504, "app_timeout", why))
 
     # The channel

@@ -36,4 +36,15 @@ SCRIPTS = (
     CREATE INDEX audit_by_action ON audit (action, number);
     CREATE INDEX audit_by_app ON audit (app, number);
     """,
+    # 5: jobs of apps, see server/schedule/keeping.py: up to when the moments of their schedules
+    # have been dealt with, and what has become of the last ones.
+    """CREATE TABLE cron_jobs (
+        app TEXT NOT NULL, name TEXT NOT NULL, schedule TEXT NOT NULL, timezone TEXT NOT NULL,
+        since REAL NOT NULL, PRIMARY KEY (app, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE cron_runs (
+        app TEXT NOT NULL, name TEXT NOT NULL, ended_at REAL NOT NULL, at REAL NOT NULL,
+        seconds REAL NOT NULL, result TEXT NOT NULL, detail TEXT NOT NULL
+    );
+    CREATE INDEX cron_runs_of ON cron_runs (app, name, ended_at);""",
 )

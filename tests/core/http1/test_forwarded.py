@@ -367,7 +367,7 @@ FORGED_NAMES = st.builds(
     lambda name, seed: "".join(
         "_" if char == "-" and seed >> at & 1 else char for at, char in enumerate(name)
     ),
-    st.sampled_from([*FORWARDING, "x-base", "x-request-id", "x-vhost-tenant"])
+    st.sampled_from([*FORWARDING, "x-base", "x-request-id", "x-vhost-tenant", "x-buntime-cron"])
     | st.text("abcdefghijklmnopqrstuvwxyz-_", max_size=10).map(lambda rest: "x-forwarded" + rest),
     st.integers(0, 2**24),
 )
@@ -403,7 +403,7 @@ def test_untrusted_clients_change_nothing(
 @given(FORGED_NAMES)
 def test_what_is_a_forwarding_field(name: str) -> None:
     """What never reaches an app from a client is what bars the way to the operator's pages."""
-    told = ("x-base", "x-request-id", "x-vhost-tenant")
+    told = ("x-base", "x-request-id", "x-vhost-tenant", "x-buntime-cron")
     assert is_forwarding(name) or name.replace("_", "-") in told
 
 

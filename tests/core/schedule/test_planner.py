@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from buntime.core.apps.cronkeys import cron_jobs
 from buntime.core.schedule.expression import Schedule
-from buntime.core.schedule.planner import Ended, JobKey, Planned, Planner, Run
+from buntime.core.schedule.planner import Ended, JobKey, Kept, Planned, Planner, Run
 
 START = 1_700_000_050.0  # ten seconds behind a minute
 MINUTE = START - 10 + 60  # the next one
@@ -153,14 +153,14 @@ def test_remembered() -> None:
     planner, key = make(catchUp=True, schedule="0 * * * *")
     (job,) = planned(schedule="0 * * * *").values()
     old = Ended(START - 7000, 2.0, "ok", "200")
-    planner.remember(key, job.schedule, START - 7000, [old], START)
+    planner.remember(key, Kept(job.schedule, START - 7000, (old,)), START)
     planner.look(START)
     (run,) = started(planner, START)
     assert run.at_s is not None
     assert run.at_s < START
     assert results(planner, key) == ["ok"]
     planner, key = make(catchUp=True)
-    planner.remember(key, Schedule("1 1 1 1 *", UTC), START - 7000, [], START)
+    planner.remember(key, Kept(Schedule("1 1 1 1 *", UTC), START - 7000, ()), START)
     assert planner.look(START) == []
     assert started(planner, START) == []
 
@@ -169,10 +169,10 @@ def test_remembered_from_the_future() -> None:
     """A clock that was set back since: its moments are waited for, unless they are far ahead."""
     planner, key = make()
     (job,) = planned().values()
-    planner.remember(key, job.schedule, MINUTE + 3600, [], START)
+    planner.remember(key, Kept(job.schedule, MINUTE + 3600, ()), START)
     assert planner.next_s() == MINUTE + 3660
     planner, key = make()
-    planner.remember(key, job.schedule, MINUTE + 90 * 86_400, [], START)
+    planner.remember(key, Kept(job.schedule, MINUTE + 90 * 86_400, ()), START)
     assert planner.next_s() == MINUTE
 
 

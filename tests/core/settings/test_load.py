@@ -69,6 +69,7 @@ def test_the_defaults() -> None:
         cgroup="auto",
         pool_size=10,
         ephemeral_concurrency=8,
+        cron_concurrency=0,
         ephemeral_queue_limit=100,
         spare_workers=2,
         boot_timeout_s=30.0,

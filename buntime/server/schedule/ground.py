@@ -1,0 +1,19 @@
+"""What all that apps do unasked stands on."""
+
+from typing import NamedTuple
+
+from buntime.server.apps.catalog import Catalog
+from buntime.server.http1.service import Service
+from buntime.server.pool.pool import Pool
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.state.statefolder import StateFolder
+
+
+class Ground(NamedTuple):
+    """The parts of the runtime that it takes."""
+
+    service: Service
+    pool: Pool
+    interpreters: Interpreters
+    catalog: Catalog
+    state: StateFolder

@@ -1,0 +1,122 @@
+"""The request of a job: made here, answered by a worker as any other one, and read by nobody.
+
+It begins where a client's request ends its way, at the pool: what lets clients in does not concern
+it. It bears `X-Buntime-Cron`, which is taken out of what clients send (core/http1/forwarded.py).
+"""
+
+from collections.abc import Callable, Sequence
+
+from buntime.core.access.proxyfields import CRON_FIELD
+from buntime.core.apps.app import App
+from buntime.core.errors import ServerFault
+from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.reader import RequestReader
+from buntime.core.schedule.jobs import CronJob
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Link, Resource
+from buntime.server.http1.service import Service
+from buntime.server.pool.pool import Pool
+
+_SLACK_S = 1.0  # behind the app's own deadline, by which it is told as any late app is
+_CUT = 0  # in the place of a status
+
+
+class JobRequest:
+    """The client of one such request, which takes each byte of the answer at once."""
+
+    peer_text = "cron"
+    address = None
+    pending_bytes = 0
+    taken_bytes = 0
+
+    def __init__(
+        self, service: Service, app: App, job: CronJob, on_end: Callable[[int], None]
+    ) -> None:
+        """`on_end` gets the answer's status, 0 of one that was cut, once, in a later turn."""
+        self.service = service
+        self.reader = RequestReader(service.head_parser)
+        self._on_end: Callable[[int], None] | None = on_end
+        self._app = app
+        self._job = job
+        self.reader.receive(_request(app, job))
+        head = self.reader.next_head()
+        if head is None:
+            raise AssertionError(f"half a request: {job}")
+        self.exchange = Exchange(self, head, service.request_id(head), Sender(None))
+
+    def __repr__(self) -> str:
+        return f"JobRequest({self._job.name}, {self.exchange!r})"
+
+    def begin(self, pool: Pool) -> None:
+        """Have a worker answer it. Raises ManifestError where the app has no Python."""
+        exchange, job, seconds = self.exchange, self._job, self._job.timeout_s
+        self.service.jobs.add(self)
+        exchange.route_to(self._app, base=self._app.usual_base)
+        exchange.tell([(CRON_FIELD, job.name)])
+        exchange.limit_time(seconds)
+        self.service.loop.call_later(seconds + _SLACK_S, self._on_late)
+        try:
+            pool.submit(exchange, self._app.code)
+        except BaseException:
+            self._on_end = None  # who called is told by this
+            self.service.on_job_ended(self)
+            raise
+
+    def _on_late(self) -> None:
+        """Its answer has begun, and has no end."""
+        self.exchange.fail(ServerFault(504, "job_timeout", "the job took longer than its timeout"))
+
+    # Client
+
+    def write(self, data: bytes) -> None:
+        """Nobody reads the answer."""
+
+    def write_all(self, buffers: Sequence[bytes]) -> None:
+        """The same."""
+
+    def write_file(self, fd: int, offset: int, length: int) -> None:
+        """The same; a worker's answer has none."""
+
+    def release_later(self, resource: Resource) -> None:
+        resource.close()
+
+    def open_link(self, link: Link, head: bytes) -> None:
+        raise AssertionError("a job's request offers no WebSocket")
+
+    def settle(self) -> None:
+        """Nothing more comes."""
+
+    def on_link_closed(self) -> None:
+        """There is none."""
+
+    def on_exchange_end(self, keep_alive: bool) -> None:
+        self._end(self.exchange.status)
+
+    def cut(self) -> None:
+        self._end(_CUT)
+
+    # Connected
+
+    def drain(self) -> None:
+        """It is waited for until it has its answer."""
+
+    def abort(self) -> None:
+        """It is not waited for any more."""
+        self.exchange.on_client_left()
+        self._end(_CUT)
+
+    def _end(self, status: int) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            self.service.loop.call_soon(lambda: on_end(status))
+            self.service.on_job_ended(self)
+
+
+def _request(app: App, job: CronJob) -> bytes:
+    """Its head. The values are of the manifest, which holds nothing that a head could not."""
+    host = next((each.removeprefix("*.") for each in app.manifest.hosts), "localhost")
+    length = "" if job.method in ("GET", "HEAD") else "Content-Length: 0\r\n"
+    return (
+        f"{job.method} {app.usual_base}{job.path} HTTP/1.1\r\nHost: {host}\r\n"
+        f"User-Agent: buntime-cron\r\nAccept: */*\r\n{length}\r\n"
+    ).encode("ascii")

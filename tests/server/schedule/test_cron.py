@@ -1,0 +1,216 @@
+"""Jobs run when they are due: by the app's workers, and as programs of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from buntime.core.schedule.planner import Ended, JobKey
+from tests.support.harness import write_app
+from tests.support.unasked import NOW, Place
+
+APP = """
+import time
+from buntime import Response
+def fetch(request):
+    if request.path == "/slow":
+        time.sleep(60)
+    print(request.method, request.path, request.headers.get("x-buntime-cron"),
+          request.headers.get("host"), request.base, flush=True)
+    return Response("x" * 300_000, status=503 if request.path == "/fails" else 200)
+"""
+KEY = JobKey("shop", "j")
+
+
+def write(place: Place, *jobs: dict[str, Any], **manifest: Any) -> None:
+    cron = [{"schedule": "* * * * *", **job} for job in jobs]
+    write_app(place.apps / "shop@1.2.0", {"app.py": APP}, **{"ttl": 60, **manifest}, cron=cron)
+
+
+def known(place: Place, key: JobKey = KEY) -> JobKey:
+    place.until(lambda: place.cron.find(key))
+    return key
+
+
+def run(place: Place, **job: Any) -> Ended:
+    """Have a job run that is due, to its end."""
+    write(place, {"name": "j", **job})
+    place.begin()
+    known(place)
+    place.wall += 60
+    place.until(lambda: place.ended(KEY))
+    (ended,) = place.ended(KEY)
+    assert not place.service.jobs
+    return ended
+
+
+def test_a_request(place: Place) -> None:
+    """When it is due a worker gets a request that bears its name; nobody reads the answer."""
+    ended = run(place, path="/clean", method="PUT")
+    assert (ended.result, ended.detail, ended.at_s) == ("ok", "200", NOW + 60)
+    assert place.lines() == ["PUT /clean j localhost /shop"]
+    (done,) = place.events("cron.done")
+    (access,) = place.sink.accesses
+    assert (done["app"], done["version"], done["job"]) == ("shop", "1.2.0", "j")
+    assert (access.request_id, access.path, access.app) == (
+        done["request_id"],
+        "/shop/clean",
+        "shop",
+    )
+    assert place.service.meters.of(place.roll.apps["shop"]).requests[2] == 1
+    assert place.cron.counts[KEY, "ok"] == 1
+
+
+def test_a_program(place: Place) -> None:
+    """What it prints is in the app's log, its exit code says how it went."""
+    ended = run(place, run=["python", "-c", "print('hi'); raise SystemExit(3)"])
+    assert (ended.result, ended.detail) == ("failed", "exit code 3")
+    assert place.lines() == ["hi"]
+    assert place.events("cron.failed")[0]["detail"] == "exit code 3"
+    assert not place.pool.programs.running
+
+
+def test_failures(place: Place) -> None:
+    """A status other than 2xx is a failure; a fault of the app's is one, too."""
+    assert run(place, path="/fails")[2:] == ("failed", "503")
+
+
+def test_timeouts(place: Place) -> None:
+    """One that takes longer than its own timeout is ended, whatever the app's is."""
+    assert run(place, path="/slow", timeout="200ms")[2:] == ("timeout", "504")
+    assert place.events("app.timeout")[0]["timeout_s"] == 0.2
+    assert place.pool.report.counters()["workerCreatedCount"] == 1
+
+
+def test_timeouts_of_programs(place: Place) -> None:
+    """The same of a program: it gets SIGTERM."""
+    script = "trap 'echo bye; exit 0' TERM; sleep 60 & wait"
+    assert run(place, run=["sh", "-c", script], timeout="1s")[2:] == ("timeout", "exit code 0")
+    assert place.lines() == ["bye"]
+
+
+def test_overlap(place: Place) -> None:
+    """What is due while it still runs is passed over, and told."""
+    write(place, {"name": "j", "run": ["sleep", "30"]})
+    place.begin()
+    known(place)
+    place.wall += 60
+    place.until(lambda: place.pool.programs.running)
+    place.wall += 60
+    place.until(lambda: place.ended(KEY))
+    assert place.ended(KEY)[0].result == "overlap"
+    assert place.events("cron.overlapped")[0]["job"] == "j"
+    place.pool.programs.kill_all()
+    place.until(lambda: place.cron.running == 0)
+    assert place.ended(KEY)[0].detail == "killed by SIGKILL"
+
+
+def test_many_at_the_same_minute(tmp_path: Path, bundle: Path) -> None:
+    """They run by few at a time, and all of them do."""
+    place = Place(tmp_path, bundle, RUNTIME_CRON_CONCURRENCY="2")
+    try:
+        for number in range(6):
+            job = {"schedule": "* * * * *", "name": "j", "run": [sys.executable, "-S", "-c", "1"]}
+            write_app(place.apps / f"app{number}", {"app.py": APP}, cron=[job])
+        place.begin()
+        keys = [known(place, JobKey(f"app{number}", "j")) for number in range(6)]
+        place.wall += 60
+        most = 0
+
+        def are_done() -> bool:
+            nonlocal most
+            most = max(most, len(place.pool.programs.running))
+            return all(place.ended(key) for key in keys)
+
+        place.until(are_done)
+        assert most == 2
+        assert {place.ended(key)[0].result for key in keys} == {"ok"}
+    finally:
+        place.close()
+
+
+def test_changes(place: Place) -> None:
+    """A changed manifest counts at once; an app that goes takes its jobs along."""
+    write(place, {"name": "j", "path": "/clean"})
+    place.begin()
+    known(place)
+    write(place, {"name": "k", "path": "/other"})
+    place.changed("shop")
+    known(place, JobKey("shop", "k"))
+    assert place.cron.find(KEY) is None
+    (place.apps / "shop@1.2.0").rename(place.root / "away")
+    place.changed("shop")
+    place.until(lambda: not place.roll.apps)
+    assert place.cron.seen() == []
+
+
+def test_only_the_active_version(place: Place) -> None:
+    """Jobs are those of the version that serves without a pin."""
+    write(place, {"name": "j", "path": "/clean"})
+    job = {"schedule": "@daily", "name": "old", "path": "/old"}
+    write_app(place.apps / "shop@1.0.0", {"app.py": APP}, cron=[job])
+    place.begin()
+    known(place)
+    assert [seen.key.name for seen in place.cron.seen()] == ["j"]
+
+
+def test_after_a_restart(tmp_path: Path, bundle: Path) -> None:
+    """A job with `catchUp` that was missed while no runtime ran is run, once; others are not."""
+    place = Place(tmp_path, bundle)
+    both = [{"name": "late", "path": "/a", "catchUp": True}, {"name": "j", "path": "/b"}]
+    write(place, *both)
+    place.begin()
+    known(place)
+    place.until(lambda: place.db.path and not place.unasked.cron.is_behind)
+    place.close()
+    place = Place(tmp_path, bundle)
+    try:
+        place.wall = NOW + 7245
+        place.begin()
+        late = known(place, JobKey("shop", "late"))
+        place.until(lambda: place.ended(late) and place.ended(KEY))
+        assert [ended.result for ended in place.ended(late)] == ["ok"]
+        assert [ended.result for ended in place.ended(KEY)] == ["missed"]
+        place.loop.run_once(0.3)
+        assert len(place.ended(late)) == 1
+    finally:
+        place.close()
+
+
+def test_without_the_state_folder(tmp_path: Path, bundle: Path) -> None:
+    """Of two runtimes with one state folder the one that holds it runs the jobs."""
+    first, second = Place(tmp_path, bundle), Place(tmp_path, bundle)
+    try:
+        write(first, {"name": "j", "run": ["true"]})
+        first.begin()
+        second.begin()
+        known(first)
+        first.wall += 60
+        first.until(lambda: first.ended(KEY))
+        second.until(lambda: second.events("cron.unavailable"))
+        assert second.cron.running == 0
+    finally:
+        first.close()
+        second.close()
+
+
+def test_at_the_shutdown(place: Place) -> None:
+    """What runs is waited for as a request is; nothing new starts."""
+    write(place, {"name": "j", "path": "/slow"}, {"name": "k", "run": ["sleep", "60"]})
+    place.begin()
+    known(place)
+    place.wall += 60
+    place.until(lambda: len(place.service.jobs) == 2 and place.pool.programs.running)
+    place.service.is_draining = True
+    place.wall += 60
+    place.until(lambda: not place.cron.run_now(KEY, lambda ended: None))
+    assert len(place.service.jobs) == 2
+    for job in tuple(place.service.jobs):
+        job.abort()
+    place.pool.kill_all()
+    place.until(lambda: place.cron.running == 0)
+    assert {ended.result for ended in (*place.ended(KEY), *place.ended(JobKey("shop", "k")))} == {
+        "failed",
+        "cut",
+    }
