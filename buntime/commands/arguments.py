@@ -31,6 +31,8 @@ FLAGS_ALONE = (
     "--dry-run",
     "--replace",
     "--yes",
+    "-f",
+    "--follow",
 )
 
 

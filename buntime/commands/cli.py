@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "remove": "remove a version of an app, or all of them",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
+    "logs": "show what apps print, and their requests; -f goes on",
     "audit": "show who has changed what, or verify that nothing was changed in it",
     "recycle": "replace the workers of an app by fresh ones",
     "run": "run a program of an app, as its workers run",

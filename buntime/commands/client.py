@@ -94,11 +94,21 @@ class Api:
         return self._json(data) if data else None
 
     def lines(
-        self, method: str, path: str, value: object = None, /, **query: Query
+        self,
+        method: str,
+        path: str,
+        value: object = None,
+        /,
+        *,
+        quiet_s: float = QUIET_S,
+        **query: Query,
     ) -> Iterator[dict[str, Any]]:
-        """Each line of JSON, as it comes; of an answer in one piece, that one."""
+        """Each line of JSON, as it comes; of an answer in one piece, that one.
+
+        `quiet_s` is how long nothing at all may come.
+        """
         url = self.url_of(path, **query)
-        response = self._send(method, url, value, accept=NDJSON, read_s=QUIET_S)
+        response = self._send(method, url, value, accept=NDJSON, read_s=quiet_s)
         return self.lines_of(response, path)
 
     def put_stream(

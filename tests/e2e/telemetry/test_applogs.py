@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import fetch
-from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.harness import Runtime, command, running, wait_until, write_app
 
 KEY = "a-key-that-is-long-enough"
 APP = """
@@ -189,3 +192,26 @@ def test_restart(apps: Path, tmp_path: Path) -> None:
         with following(second, "app=shop&follow=1", EVENTS, last) as client:
             found = client.read_to("three 1")
     assert found == ["one 2", "two 0", "two 1", "two 2", "three 0", "three 1"]
+
+
+def test_command(apps: Path, tmp_path: Path) -> None:
+    """`buntime logs -f` shows lines as they come, also of a runtime that was started anew."""
+    state = tmp_path / "state"
+    line = [*command(), "logs", "-f", "shop", "--state-dir", str(state)]
+    with contextlib.ExitStack() as stack:
+        with running(apps, env=env_of(state)) as first:
+            fetch(first, "/shop/1/first")
+            shown = stack.enter_context(
+                subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            )
+            stack.callback(shown.kill)
+            assert shown.stdout is not None
+            next(line for line in shown.stdout if b"first 0 app=shop" in line)
+        with running(apps, env=env_of(state)) as second:
+            fetch(second, "/shop/1/second")
+            rest = [next(line for line in shown.stdout if b"second 0" in line)]
+            shown.send_signal(signal.SIGINT)
+            rest += shown.stdout
+        assert shown.wait(20) == 130
+    assert b"\x1b" not in b"".join(rest)
+    assert not any(b"first 0" in line for line in rest)

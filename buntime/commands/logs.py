@@ -1,0 +1,132 @@
+"""`buntime logs`: what apps print, their requests, and what the runtime tells of them.
+
+With `-f` it goes on until it is interrupted. A connection that ends, as with a runtime that is
+started anew, is made again, and the lines from the last that was shown on are asked for.
+"""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from buntime.commands.apierrors import ApiError
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, Query, connect
+from buntime.commands.tables import print_line
+from buntime.commands.targets import EXIT_UNREACHABLE
+from buntime.core.admin.logroutes import LINES_DEFAULT, LINES_MAX
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+from buntime.core.telemetry.prettylines import pretty_line
+
+_QUIET_S = 60.0  # the runtime sends something each 15 s
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries to connect again; the last one repeats
+_LEVELS = ("debug", "info", "warn", "error")
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime logs [-f] [APP] [--level LEVEL] [--request ID] [--since WHEN]",
+        "Show the log of an app, APP or APP@VERSION, or of all: what it prints, its requests, and "
+        "what the runtime tells of it. A plugin is plugin:NAME, the runtime itself +runtime.",
+        examples=(
+            "buntime logs -f shop",
+            "buntime logs shop --level warn --since 2h",
+            "buntime logs --request 5f0c1d2e8a --json",
+        ),
+    )
+    made.add_words("APP", "the app, with its version or without; all where none is named")
+    made.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    made.add_argument(
+        "--level", metavar="LEVEL", help="this level and above: " + ", ".join(_LEVELS)
+    )
+    made.add_argument("--request", metavar="ID", help="what is of the request with this id")
+    made.add_argument(
+        "--since", metavar="WHEN", help="from then on: 15m (ago), 2026-03-01T12:00:00Z"
+    )
+    made.add_argument(
+        "-n",
+        "--lines",
+        metavar="COUNT",
+        help=f"so many lines [{LINES_DEFAULT}; with --since all, where not --follow]",
+    )
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    query = _query(command)
+    show = print_line if command.args["json"] else _printer(sys.stdout.isatty())
+    api = connect(command, mode)
+    lines = _follow(api, query) if command.args["follow"] else _lines(api, query)
+    for line in lines:
+        show(line)
+    return 0
+
+
+def _query(command: Command) -> dict[str, Query]:
+    if len(command.words) > 1:
+        raise UsageError("logs takes one app at most (see buntime logs --help)")
+    app, at, version = _split(command.words[0]) if command.words else ("", "", "")
+    if at and not version:
+        raise UsageError(f"{command.words[0]} has no version behind its @")
+    level, count = command.args["level"], command.args["lines"]
+    if level is not None and level.lower() not in _LEVELS:
+        raise UsageError(f"--level is one of {', '.join(_LEVELS)}")
+    if count is not None and not (
+        re.fullmatch("[0-9]{1,6}", count) and 0 < int(count) <= LINES_MAX
+    ):
+        raise UsageError(f"--lines is a number from 1 to {LINES_MAX}")
+    return {
+        "app": app or None,
+        "version": version or None,
+        "level": level and level.lower(),
+        "request": command.args["request"],
+        "since": command.args["since"],
+        "limit": count,
+    }
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    """`"@acme/shop@1.2.0"` -> ("@acme/shop", "@", "1.2.0")."""
+    name, at, version = word[1:].partition("@")
+    return word[:1] + name, at, version
+
+
+def _printer(is_terminal: bool) -> Callable[[dict[str, Any]], None]:
+    has_colour = is_terminal and not os.environ.get("NO_COLOR")
+
+    def show(line: dict[str, Any]) -> None:
+        sys.stdout.write(pretty_line(line, has_colour) + "\n")
+        sys.stdout.flush()
+
+    return show
+
+
+def _lines(api: Api, query: dict[str, Query]) -> Iterator[dict[str, Any]]:
+    for line in api.lines("GET", "/api/logs", quiet_s=_QUIET_S, **query):
+        if isinstance(line, dict):
+            yield line
+
+
+def _follow(api: Api, query: dict[str, Query]) -> Iterator[dict[str, Any]]:
+    """All lines, over as many connections as it takes."""
+    query, tries = {**query, "follow": 1}, 0
+    api.url_of("/api/logs")  # there is a runtime, so that its end is not ours
+    while True:
+        try:
+            for line in _lines(api, query):
+                yield line
+                tries, seq = 0, line.get("seq")
+                if isinstance(seq, int):
+                    query |= {"cursor": str(seq), "limit": None, "since": None}
+        except ApiError as exc:
+            if exc.exit_code != EXIT_UNREACHABLE and exc.status != 503:
+                raise
+        if tries == 0:
+            sys.stderr.write(f"buntime: {api.target.name} has ended the stream; trying again\n")
+        time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+        tries += 1

@@ -1,0 +1,183 @@
+"""`buntime logs`: what it asks for, how it shows it, and that it comes back."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from buntime.commands import logs
+from buntime.commands.apierrors import ApiError
+from buntime.commands.cli import EXIT_USAGE, main
+from buntime.commands.client import Api
+from buntime.commands.logins import Login
+from buntime.commands.targets import remote
+from tests.support.scriptedserver import Script, answer, discovered, serving
+
+ACCESS = {
+    "seq": 1772368496789001,
+    "time": "2026-03-01T12:34:56.789Z",
+    "level": "info",
+    "event": "request.access",
+    "message": "access",
+    "request_id": "5f0c1d2e",
+    "method": "GET",
+    "host": "localhost",
+    "path": "/shop/\x1b[2J",
+    "app": "shop",
+    "version": "1.0.0",
+    "worker": "w3",
+    "status": 200,
+    "bytes": 512,
+    "ms": 1.25,
+    "client": "127.0.0.1",
+}
+PRINTED = {
+    "seq": 1772368496789002,
+    "time": "2026-03-01T12:34:56.790Z",
+    "level": "warn",
+    "event": "app.output",
+    "message": "empty\nERROR forged \x1b[31mred\x1b[0m",
+    "app": "shop",
+    "version": None,
+    "worker": "w3",
+    "stream": "stderr",
+}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_PAUSES_S", (0.0,))
+    monkeypatch.setenv("BUNTIME_KEY", "bt_key")
+
+
+def ndjson(*lines: object) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def run(script: Script, *words: str) -> tuple[int, list[str]]:
+    """The exit code, and the targets that were asked."""
+    with serving(discovered(script)) as server:
+        code = main(["logs", *words, "--to", server.url], mode="checkout")
+        return code, [target for _, target in server.asked()]
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        ((), ""),
+        (("shop",), "app=shop"),
+        (("shop@1.2.0",), "app=shop&version=1.2.0"),
+        (("@acme/shop@1.2.0",), "app=%40acme%2Fshop&version=1.2.0"),
+        (("plugin:audit", "--level", "WARN"), "app=plugin%3Aaudit&level=warn"),
+        (("--request", "5f0c", "--since", "15m", "-n", "7"), "request=5f0c&since=15m&limit=7"),
+    ],
+)
+def test_question(words: tuple[str, ...], query: str) -> None:
+    """Words and flags are the API's parameters."""
+    code, asked = run(lambda _: answer(b"", kind="x-ndjson"), *words)
+    assert (code, asked) == (0, [f"/api/logs?{query}" if query else "/api/logs"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("shop", "blog"), ("shop@",), ("--level", "loud"), ("-n", "0"), ("-n", "x"), ("-n", "99999")],
+)
+def test_wrong_lines(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """They end before anything is asked."""
+    assert run(lambda _: answer(b"", kind="x-ndjson"), *words) == (EXIT_USAGE, [])
+    assert "buntime: error: " in capsys.readouterr().err
+
+
+def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines look like those of the log in development, and no text of an app is a command to the
+    terminal or a line of its own. Where no terminal reads there are no colours."""
+    assert run(lambda _: answer(ndjson(ACCESS, PRINTED), kind="x-ndjson"))[0] == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"[0-9:.]{12} INFO  GET /shop/\\x1b\[2J 200 1.2ms 512B shop@1.0.0 w3 127.0.0.1 5f0c1d2e",
+        first,
+    )
+    assert second[13:] == (
+        r"WARN  empty\nERROR forged \x1b[31mred\x1b[0m "
+        "app=shop version=null worker=w3 stream=stderr"
+    )
+
+
+def test_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal has colours, unless NO_COLOR says otherwise."""
+    for no_colour in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", no_colour)
+        logs._printer(True)(PRINTED)
+        assert ("\x1b[33m" in capsys.readouterr().out) == (not no_colour)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"event": "request.access"},
+        {**ACCESS, "status": "x\x1b"},
+        {**ACCESS, "path": 7},
+        {"time": "soon\x1b", "level": ["\x1b"], "message": {"a": "\x1b"}, "event": 1},
+    ],
+)
+def test_odd_lines(odd: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever another machine sends is a line, without control characters."""
+    logs._printer(False)(odd)
+    assert capsys.readouterr().out.removesuffix("\n").isprintable()
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json they are as they came."""
+    run(lambda _: answer(ndjson(ACCESS, PRINTED), kind="x-ndjson"), "--json")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [ACCESS, PRINTED]
+
+
+def following(script: Script, count: int) -> tuple[list[int], list[str]]:
+    """The numbers of so many lines that one who follows gets, and what he has asked."""
+    with serving(discovered(script)) as server:
+        lines = logs._follow(Api(remote(Login(server.url, "bt_key"))), {"app": "shop"})
+        told = [line["seq"] for line in itertools.islice(lines, count)]
+        return told, [target for _, target in server.asked()]
+
+
+def chunked(*lines: object, is_whole: bool) -> bytes:
+    body = ndjson(*lines)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked"
+    return head + b"\r\n\r\n%x\r\n%b\r\n" % (len(body), body) + (b"0\r\n\r\n" if is_whole else b"")
+
+
+def replies() -> Iterator[bytes]:
+    yield chunked({"seq": 1}, {"seq": 2}, is_whole=True)  # it was stopped
+    yield answer(b"<html>", 502)  # a proxy finds nobody
+    yield answer({"error": {"code": "draining", "message": "", "requestId": ""}}, 503)
+    yield chunked({"seq": 3}, is_whole=False)  # it was killed
+    yield b""
+    yield chunked({"seq": 4}, is_whole=True)
+
+
+def test_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """However a stream ends, it is asked for again, from the last line on."""
+    reply = replies()
+    told, asked = following(lambda _: next(reply), 4)
+    assert told == [1, 2, 3, 4]
+    first, *others = asked
+    assert first == "/api/logs?app=shop&follow=1"
+    places = [2, 2, 2, 3, 3]
+    assert others == [f"/api/logs?app=shop&follow=1&cursor={seq}" for seq in places]
+    assert capsys.readouterr().err.count("has ended the stream; trying again") == 2
+
+
+def test_refusals() -> None:
+    """What another try does not change ends it."""
+    refused = {"error": {"code": "no_right", "message": "no", "requestId": "r"}}
+    with pytest.raises(ApiError, match="no"):
+        following(lambda _: answer(refused, 403), 1)
+    with serving(lambda _: b"SSH-2.0\r\n") as server, pytest.raises(ApiError):
+        next(logs._follow(Api(remote(Login(server.url, "bt_key"))), {}))
