@@ -60,6 +60,7 @@ LATE = {
     "buntime.server.admin.exposition",
     "buntime.server.bundle.archive",
     "buntime.server.deploys.unpacking",
+    "buntime.server.deploys.upload",
     "buntime.server.pythons.installer",
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",

@@ -31,6 +31,7 @@ from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
+from buntime.server.deploys.carrier import Carrier
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import fit
 from buntime.server.http1.listener import Listener
@@ -249,10 +250,10 @@ class Runtime:
         return catalog
 
     def _make_pipeline(self) -> Pipeline:
-        maintenance = Maintenance(self._state_db)
+        live, maintenance = self._live, Maintenance(self._state_db)
         self._api, gate = make_api(
             Parts(
-                live=self._live,
+                live=live,
                 log=self._log,
                 service=self._service,
                 pool=self._pool,
@@ -263,6 +264,7 @@ class Runtime:
                 secrets=self._secrets,
                 maintenance=maintenance,
                 app_logs=self._app_logs,
+                carrier=Carrier(live, self._service, self._pool, self._catalog, self._interpreters),
             )
         )
         return Pipeline(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from buntime.core.apps.versions import is_version
 from buntime.core.deploys.names import Release
-from buntime.server.deploys.records import Record, write_files
+from buntime.server.deploys.records import ReleaseRecord, write_files
 from buntime.server.deploys.store import Store
 
 
@@ -33,7 +33,7 @@ def deployed(
             content = "" if release.digest == sha256().hexdigest() else "b"
             Path(unfinished.folder, "app.py").write_text(f"{release.version}{content}", "utf-8")
             write_files(unfinished.folder, ["app.py"])
-            record = Record(
+            record = ReleaseRecord(
                 release.app, release.version, release.digest, 1.0, active_s=1.0, expires_s=expires_s
             )
             unfinished.prepare(record, replaces=replaces)

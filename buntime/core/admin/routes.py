@@ -8,6 +8,7 @@ both. Each concern has a tuple of its own: here, or in a module beside this one.
 from buntime.core.admin.accessroutes import ACCESS
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
+from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
@@ -177,5 +178,6 @@ ROUTES = RouteTable(
         *ACCESS,
         *AUDIT,
         *LOGS,
+        *DEPLOYS,
     )
 )

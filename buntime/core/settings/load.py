@@ -36,6 +36,8 @@ class Settings:
     config: str | None
     state_dir: str
     secrets_dir: str | None
+    deploy_dir: str | None
+    upload_max_bytes: int
     python: str | None
     app_users: Mapping[str, str]
     cgroup: str

@@ -15,6 +15,7 @@ from buntime.core.settings.setting import (
     NUMBER_FROM_0,
     NUMBER_FROM_1,
     PATH,
+    SIZE,
     Kind,
     Setting,
     Situation,
@@ -145,6 +146,25 @@ _SERVING = (
         "folder with secrets of apps, `APP/NAME` or `APP.NAME`, as Kubernetes and systemd lay them "
         "there; read again each 10 s",
         derive=unset,
+        live=True,
+    ),
+    Setting(
+        "deploy_dir",
+        "RUNTIME_DEPLOY_DIR",
+        "--deploy-dir",
+        PATH,
+        "the first worker folder that can be written",
+        "worker folder that deploys go into",
+        derive=unset,
+        live=True,
+    ),
+    Setting(
+        "upload_max_bytes",
+        "RUNTIME_UPLOAD_MAX",
+        "--upload-max",
+        SIZE,
+        "500mb",
+        "largest archive that is taken; unpacked it may have four times as much",
         live=True,
     ),
     Setting(

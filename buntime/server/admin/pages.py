@@ -16,6 +16,7 @@ from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
 from buntime.server.admin.audit import Audit, AuditPages
+from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.keystore import KeyStore
@@ -28,6 +29,7 @@ from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.carrier import Carrier
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
@@ -59,6 +61,7 @@ class Parts:
     secrets: SecretStore
     maintenance: Maintenance
     app_logs: AppLogs
+    carrier: Carrier
 
 
 def make_api(parts: Parts) -> tuple[Api, Gate]:
@@ -88,6 +91,7 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         ),
         AuditPages(parts.db),
         LogPages(parts.service.loop, parts.app_logs),
+        DeployPages(parts.live, parts.carrier, parts.audit),
     )
 
 

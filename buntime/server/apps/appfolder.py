@@ -42,7 +42,11 @@ _MadeFrom = tuple[Path, str, Manifest, Path, int, int]
 class AppFolder:
     """The folder of one version of an app, and what came of it when it was looked at last."""
 
-    def __init__(self, name: str, version: str | None, path: Path, parse: Parse) -> None:
+    def __init__(
+        self, name: str, version: str | None, path: Path, parse: Parse, *, at: Path | None = None
+    ) -> None:
+        """`at`: where it lies while there is nothing at `path` yet."""
+        self.at = at or path
         self.checked = 0  # the number of the check that looked at it last
         self.found: App | Fault | None = None  # None: there is no such folder
         self._name = name
@@ -66,7 +70,7 @@ class AppFolder:
                 return  # what it was is still true
             where = printable(exc.filename or self._path)
             error = f"{where}: cannot be read: {exc.strerror or exc}"
-            self.found = None if is_gone(self._path) else self._fault(error)
+            self.found = None if is_gone(self.at) else self._fault(error)
         else:
             if not isinstance(self.found, App) or made_from != self._made_from:
                 self.found = App(self._name, self._version, *made_from[:4])
@@ -81,8 +85,9 @@ class AppFolder:
         self._parsed = None
 
     def _read(self) -> _MadeFrom:
-        folder = resolve_folder(self._path)
-        source, text, touched_ns = read_manifest(self._path, folder)
+        folder = resolve_folder(self.at)
+        read, text, touched_ns = read_manifest(self.at, folder)
+        source = self._path / read.name if text is not None else self._path
         if self._parsed != (source, text):
             try:
                 by_api = RELEASES in folder.parts

@@ -34,6 +34,7 @@ from buntime.core.apps.versions import UNVERSIONED, is_version, sort_key
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, printable
+from buntime.server.apps.expected import Expected
 from buntime.server.apps.labels import can_route, split_label
 from buntime.server.apps.named import Named, Place
 from buntime.server.apps.releaselinks import Withheld
@@ -80,6 +81,7 @@ class Catalog:
         self._wall_ns = wall_ns
         self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
         self._withheld = Withheld()
+        self.expected = Expected()  # folders of releases that are about to be linked
         self._scopes: dict[Path, Listing] = {}
         self._names: dict[str, Named] = {}
         # The folders that bear each name, in the order of worker folders, then of names.
@@ -156,6 +158,12 @@ class Catalog:
             return False
         self._versions(found.name, named)
         return (found.version or UNVERSIONED) == named.choose(None)
+
+    def examine(self, name: str, version: str, path: Path, *, at: Path) -> AppFolder:
+        """What lies `at` some place, as it will be found at `path`; see `expected`."""
+        folder = AppFolder(name, version, path, self._parse, at=at)
+        folder.look()
+        return folder
 
     def outdate(self, app: App) -> None:
         """The app's code is another one: it is made anew when it is asked for next."""
@@ -370,9 +378,10 @@ class Catalog:
     def _load(self, name: str, version: str, named: Named) -> App | Fault | None:
         """The app in a version's folder, or its fault; None, and out of the list, if it is gone."""
         path = named.versions[version]
-        folder = named.folders.get(path)
+        folder = self.expected.arrived(path) or named.folders.get(path)
         if folder is None:
-            folder = named.folders[path] = AppFolder(name, version or None, path, self._parse)
+            folder = AppFolder(name, version or None, path, self._parse)
+        named.folders[path] = folder
         if folder.checked != self._check:
             folder.checked = self._check
             folder.look()

@@ -1,6 +1,6 @@
 """What is known of a release, in a file beside it; and which versions ranges do not choose.
 
-    .releases/shop/1.2.0-3f2a81c09d4e.json     Record
+    .releases/shop/1.2.0-3f2a81c09d4e.json     ReleaseRecord
     .releases/shop/1.2.0-3f2a81c09d4e.files    the files that its archive had, each ended by a NUL
     .releases/shop/withheld                    versions, a line each
 
@@ -22,7 +22,7 @@ _FILES_MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
-class Record:
+class ReleaseRecord:
     """One release. Times in seconds since 1970."""
 
     app: str
@@ -38,18 +38,18 @@ class Record:
     token: str = ""  # SHA-256 of what opens a preview, in hex
 
 
-def read_record(release: str) -> Record | None:
+def read_record(release: str) -> ReleaseRecord | None:
     """The record of the release in this folder; None where there is none that can be read."""
-    known = {each.name for each in fields(Record)}
+    known = {each.name for each in fields(ReleaseRecord)}
     try:
         text, _ = read_regular(f"{release}{RECORD}", _RECORD_MAX_BYTES)
         told = json.loads(text)
-        return Record(**{name: value for name, value in told.items() if name in known})
+        return ReleaseRecord(**{name: value for name, value in told.items() if name in known})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
-def write_record(release: str, record: Record) -> None:
+def write_record(release: str, record: ReleaseRecord) -> None:
     write_whole(f"{release}{RECORD}", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
 

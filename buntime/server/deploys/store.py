@@ -39,7 +39,7 @@ from buntime.server.apps.releaselinks import alias_of
 from buntime.server.deploys.places import Layout, Places
 from buntime.server.deploys.records import (
     FILES,
-    Record,
+    ReleaseRecord,
     read_record,
     read_withheld,
     write_record,
@@ -69,7 +69,7 @@ class Unfinished:
     def __repr__(self) -> str:
         return f"Unfinished({self.release.folder})"
 
-    def prepare(self, record: Record, *, replaces: bool) -> None:
+    def prepare(self, record: ReleaseRecord, *, replaces: bool) -> None:
         """Have all be there that is to be seen: its record, and what its links were."""
         store, release = self._store, self.release
         layout = store.layout_of(release.app)
@@ -120,12 +120,13 @@ class Store(Places):
     def apps(self) -> list[str]:
         """All apps that have had a release."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(map(app_of_folder, os.listdir(os.path.join(self.root, RELEASES))))
+            folders = os.listdir(os.path.join(self.root, RELEASES))
+            return sorted(app_of_folder(each) for each in folders if not each.startswith("."))
         return []
 
-    def releases(self, app: str) -> dict[str, Record]:
+    def releases(self, app: str) -> dict[str, ReleaseRecord]:
         """The releases that links lead to, by version."""
-        found: dict[str, Record] = {}
+        found: dict[str, ReleaseRecord] = {}
         layout = self.layout_of(app)
         for version, target in self._links(layout):
             folder = leads_to(target)
@@ -133,6 +134,16 @@ class Store(Places):
             if record is not None:
                 found[version] = record
         return found
+
+    def record_of(self, app: str, version: str) -> ReleaseRecord | None:
+        """Of the release that is this version."""
+        folder = self.release_at(app, version)
+        return read_record(os.path.join(self.folder_of(app), folder)) if folder else None
+
+    @property
+    def folder_of_uploads(self) -> str:
+        """In whose file system archives are while they come."""
+        return os.path.join(self.root, RELEASES)
 
     def release_at(self, app: str, version: str) -> str | None:
         """The folder of the release that is this version, below that of its app."""
@@ -302,6 +313,11 @@ class Store(Places):
         self._tidy_files(app)
         self.forget_withheld(app)
         return removed
+
+    def has_surplus(self, app: str) -> bool:
+        """Are there releases that no link leads to?"""
+        linked = {leads_to(target) for _, target in self._links(self.layout_of(app))}
+        return any(split_folder(name) and name not in linked for name in self._listed(app))
 
     def forget_withheld(self, app: str) -> None:
         """Withhold no versions that are not there, nor the active one."""

@@ -10,7 +10,7 @@ import gzip
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import IO
 
 from buntime.core.deploys.members import ArchiveFault, Kind, Member
 
@@ -35,7 +35,7 @@ DAMAGED = (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError, L
 class Stream:
     """What a gzip file holds, as tarfile reads it: forward alone, and not much at once."""
 
-    def __init__(self, archive: BinaryIO, most_bytes: int) -> None:
+    def __init__(self, archive: IO[bytes], most_bytes: int) -> None:
         self._file = gzip.GzipFile(fileobj=archive)
         self._left = most_bytes
         self._place = 0
@@ -74,7 +74,7 @@ class Stream:
             pass
 
 
-def members(archive: BinaryIO, most_bytes: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
+def members(archive: IO[bytes], most_bytes: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
     """Each member, with its content, which is to be read before the next one.
 
     Raises ArchiveFault, and DAMAGED. `most_bytes` is what all of it may come to, with headers.

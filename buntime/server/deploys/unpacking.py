@@ -4,22 +4,21 @@ Imported when the first archive comes: tarfile and zipfile take 15 ms.
 """
 
 import ctypes
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from buntime.core.deploys.members import FILES_MAX, ArchiveFault, Bounds, Intake, Member
-from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.errors import ClientFault, HttpError
 from buntime.server.deploys import tarmembers, zipmembers
+from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.tree import Tree
 
 _GZIP = b"\x1f\x8b"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 _HEADERS_BYTES = 2 * tarmembers.BLOCK_BYTES * FILES_MAX  # beside the files of a tar
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Unpacked:
 
 
 def unpack(
-    archive: BinaryIO, folder: str, bounds: Bounds, *, go_on: Callable[[], None] = lambda: None
+    archive: IO[bytes], folder: str, bounds: Bounds, *, go_on: Callable[[], None] = lambda: None
 ) -> Unpacked:
     """Make `folder` of what the archive, a tar.gz or a zip, holds. Waits for the disk.
 
@@ -53,7 +52,7 @@ def unpack(
     return unpacked
 
 
-def _check(archive: BinaryIO, bounds: Bounds, go_on: Callable[[], None]) -> None:
+def _check(archive: IO[bytes], bounds: Bounds, go_on: Callable[[], None]) -> None:
     """Refuse an archive by its headers, before anything of it is written."""
     intake = Intake(bounds, archive.seek(0, os.SEEK_END))
     for member, _ in _members(archive, intake.ratio_bytes, bounds):
@@ -63,7 +62,7 @@ def _check(archive: BinaryIO, bounds: Bounds, go_on: Callable[[], None]) -> None
 
 
 def _fill(
-    archive: BinaryIO, folder: str, bounds: Bounds, go_on: Callable[[], None]
+    archive: IO[bytes], folder: str, bounds: Bounds, go_on: Callable[[], None]
 ) -> tuple[Unpacked, str | None]:
     intake = Intake(bounds, archive.seek(0, os.SEEK_END))
     with Tree(folder) as tree:
@@ -77,7 +76,7 @@ def _fill(
 
 
 def _members(
-    archive: BinaryIO, ratio_bytes: int, bounds: Bounds
+    archive: IO[bytes], ratio_bytes: int, bounds: Bounds
 ) -> Iterator[tuple[Member, Iterable[bytes]]]:
     archive.seek(0)
     begin = archive.read(4)
@@ -109,16 +108,6 @@ def _damaged(exc: Exception) -> HttpError:
     if isinstance(exc, OSError) and exc.errno is not None:  # of the disk; gzip's have no number
         return storage_fault(exc)
     return ArchiveFault("archive_damaged", f"the archive cannot be read: {exc}")
-
-
-def storage_fault(exc: OSError) -> ServerFault:
-    """What to answer where the disk does not take it."""
-    where = f"{exc.filename}: " if exc.filename else ""
-    if exc.errno in _FULL:
-        return ServerFault(
-            507, "disk_full", f"{where}{exc.strerror}; make room, or remove versions nobody needs"
-        )
-    return ServerFault(500, "storage_failed", f"{where}{exc.strerror or exc}")
 
 
 def sync(folder: str) -> None:

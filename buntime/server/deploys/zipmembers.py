@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import IO
 
 from buntime.core.deploys.members import TARGET_MAX, ArchiveFault, Kind, Member
 
@@ -44,7 +44,7 @@ DAMAGED = (
 )
 
 
-def members(archive: BinaryIO, files_max: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
+def members(archive: IO[bytes], files_max: int) -> Iterator[tuple[Member, Iterable[bytes]]]:
     """Each member, with its content. Raises ArchiveFault, and DAMAGED."""
     file = _Archive(archive, files_max)
     with zipfile.ZipFile(file) as opened:
@@ -60,7 +60,7 @@ def members(archive: BinaryIO, files_max: int) -> Iterator[tuple[Member, Iterabl
 class _Archive:
     """A file as zipfile reads it, whose directory is looked at before zipfile takes it apart."""
 
-    def __init__(self, file: BinaryIO, files_max: int) -> None:
+    def __init__(self, file: IO[bytes], files_max: int) -> None:
         self._file = file
         self._files_max = files_max
         self.is_opening = True

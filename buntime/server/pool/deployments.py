@@ -50,6 +50,8 @@ class Deployments:
         self._carry_out = carry_out
         # Changes that cannot be tried, as there is no interpreter for them yet
         self._learning: WeakSet[App] = WeakSet()
+        # Loaded before there is a way to them: they serve as soon as there is
+        self._ready: WeakKeyDictionary[App, Deployment] = WeakKeyDictionary()
         self._unfit_until: WeakKeyDictionary[App, float] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -120,9 +122,17 @@ class Deployments:
 
     def serve(self, app: App, interpreter: Interpreter) -> Deployment:
         """Serve the app from now on, in the place of what serves under its key."""
-        deployment = self.rollout.tried(app, Placement.BESIDE) or self._make(app, interpreter)
+        deployment = (
+            self.rollout.tried(app, Placement.BESIDE)
+            or self._ready.pop(app, None)
+            or self._make(app, interpreter)
+        )
         self.put_on(deployment)
         return deployment
+
+    def hold_ready(self, deployment: Deployment) -> None:
+        """It was loaded beside; as soon as its app is served, that is done by its workers."""
+        self._ready[deployment.app] = deployment
 
     def load_beside(self, app: App, interpreter: Interpreter) -> Deployment:
         """Have a worker load the app, which gets no requests before `put_on`."""
@@ -158,6 +168,7 @@ class Deployments:
 
     def drop(self, deployment: Deployment) -> None:
         """Its workers finish what they have; new ones are for what has queued."""
+        self._ready.pop(deployment.app, None)
         self._carry_out(self._scheduler.drop_app(deployment.state, self._loop.now))
         self.forget(deployment.state)
 

@@ -64,6 +64,8 @@ def test_the_defaults() -> None:
         config=None,
         state_dir="/home/me/.local/state/buntime",
         secrets_dir=None,
+        deploy_dir=None,
+        upload_max_bytes=500 * MB,
         python=None,
         app_users={},
         cgroup="auto",

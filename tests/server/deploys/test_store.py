@@ -9,7 +9,7 @@ import pytest
 
 from buntime.core.deploys.names import Release
 from buntime.core.errors import ClientFault
-from buntime.server.deploys.records import Record, read_files, read_record, write_files
+from buntime.server.deploys.records import ReleaseRecord, read_files, read_record, write_files
 from buntime.server.deploys.store import Store
 from tests.support.deploystore import deployed, release_of, seen, tree
 
@@ -197,7 +197,7 @@ def test_records(tmp_path: Path) -> None:
         write(Path(f"{release}.json"), text)
         assert read_record(release) is None
     write(Path(f"{release}.json"), '{"app":"a","version":"1","digest":"d","deployed_s":1,"new":2}')
-    assert read_record(release) == Record("a", "1", "d", 1)
+    assert read_record(release) == ReleaseRecord("a", "1", "d", 1)
 
 
 # Cut short

@@ -12,7 +12,8 @@ import pytest
 
 from buntime.core.deploys.members import ArchiveFault, Bounds
 from buntime.core.errors import ClientFault, ServerFault
-from buntime.server.deploys.unpacking import storage_fault, unpack
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.unpacking import unpack
 from tests.support.hostilearchives import APP, OTHERS, TARS, ZIPS, hard, link, tar, zipped
 
 BOUNDS = Bounds(unpacked_bytes=2_000_000_000)

@@ -1,0 +1,129 @@
+"""The routes of deploys; see core/deploys/ for what they do."""
+
+from buntime.core.admin.route import COUNT, FLAG, NAME, OBJECT, TEXT, Answer, Body, Param, Route
+
+_FAILED = {
+    "type": "object",
+    "properties": {"code": TEXT, "message": TEXT},
+}
+_DEPLOY = {
+    "type": "object",
+    "required": ["id", "kind", "app", "version", "state", "step", "steps"],
+    "properties": {
+        "id": NAME,
+        "kind": {"type": "string", "enum": ["deploy", "activate", "rollback"]},
+        "app": NAME,
+        "version": TEXT,
+        "by": TEXT,
+        "state": {"type": "string", "enum": ["running", "done", "failed"]},
+        "step": TEXT,
+        "steps": {"type": "array", "items": OBJECT},
+        "url": TEXT,
+        "failed": TEXT,
+        "error": _FAILED,
+        "stack": {"type": ["string", "null"]},
+        "log": {"type": "array", "items": TEXT},
+        "lines": {"type": "array", "items": TEXT},
+    },
+}
+_LINE = {
+    "type": "object",
+    "properties": {"step": TEXT, "at": TEXT, "line": TEXT, "failed": TEXT, "error": _FAILED},
+}
+_PROGRESS = Answer(
+    200,
+    "How it goes, a line for each step; the last one says how it has ended.",
+    media="application/x-ndjson",
+    items=_LINE,
+)
+_DONE = Answer(200, "It is done.", _DEPLOY)
+_RAN = (_DONE, _PROGRESS)
+_REFUSED = (400, 403, 404, 409, 422, 500, 502, 503, 507)
+_VERSION = "/api/apps/{app}/versions/{version}"
+
+DEPLOYS = (
+    Route(
+        method="PUT",
+        path=_VERSION,
+        verb="apps:deploy",
+        name="deploys.put",
+        summary="Deploy an archive as a version of an app, and make that active.",
+        query=(
+            Param(
+                "replace",
+                {**FLAG, "default": False},
+                "Let it take the place of a version with other content.",
+            ),
+        ),
+        body=Body(None, ("application/gzip", "application/zip", "application/octet-stream")),
+        answers=(Answer(201, "The version is active.", _DEPLOY), *_RAN),
+        faults=(*_REFUSED, 413, 415),
+    ),
+    Route(
+        method="POST",
+        path=f"{_VERSION}/activate",
+        verb="apps:deploy",
+        name="deploys.activate",
+        summary="Make a version active, once a worker has loaded it.",
+        answers=_RAN,
+        faults=_REFUSED,
+    ),
+    Route(
+        method="POST",
+        path="/api/apps/{app}/rollback",
+        verb="apps:deploy",
+        name="deploys.rollback",
+        summary="Make the version active that was so before; ranges leave the present one out.",
+        answers=_RAN,
+        faults=_REFUSED,
+    ),
+    Route(
+        method="DELETE",
+        path=_VERSION,
+        verb="apps:remove",
+        name="deploys.remove",
+        summary="Remove a version that a deploy has made, and that is not active.",
+        answers=(
+            Answer(
+                200,
+                "It is removed; its files go when its last worker has.",
+                {
+                    "type": "object",
+                    "required": ["app", "version"],
+                    "properties": {"app": NAME, "version": TEXT, "releases": COUNT},
+                },
+            ),
+        ),
+        faults=(403, 404, 409, 500),
+    ),
+    Route(
+        method="GET",
+        path="/api/deploys",
+        verb="apps:read",
+        name="deploys.list",
+        summary="The last 50 deploys, the newest first.",
+        query=(Param("app", NAME, "Of this app alone."),),
+        answers=(
+            Answer(
+                200,
+                "Those that the caller may see.",
+                {
+                    "type": "object",
+                    "required": ["deploys"],
+                    "properties": {"deploys": {"type": "array", "items": _DEPLOY}},
+                },
+            ),
+        ),
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/deploys/{deploy}",
+        verb="apps:read",
+        name="deploys.show",
+        summary="How far a deploy has come, or how it has ended.",
+        answers=(Answer(200, "The deploy.", _DEPLOY),),
+        faults=(404,),
+        filters=True,
+    ),
+)

@@ -1,0 +1,260 @@
+"""What operators see of deploys, and the deploys that they begin.
+
+What can be known from the head alone is told before the archive is asked for: who waits for 100
+Continue sends none that would be refused. A client that asks for NDJSON gets a line for each step;
+any other one the end.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from buntime.core.apps.app import app_key
+from buntime.core.deploys.digests import digest_in
+from buntime.core.deploys.names import check_names
+from buntime.core.deploys.steps import Step
+from buntime.core.errors import ClientFault, HttpError
+from buntime.core.http1.window import body_too_large
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.call import Call
+from buntime.server.admin.receiving import Receiving
+from buntime.server.admin.streaming import NDJSON
+from buntime.server.deploys.carrier import Carrier, Wish
+from buntime.server.deploys.deploy import Deploy, Line
+from buntime.server.deploys.disk import check_room, storage_fault
+from buntime.server.deploys.store import Store
+
+if TYPE_CHECKING:
+    from buntime.server.deploys.upload import Upload
+
+
+class DeployPages:
+    """Answers these pages."""
+
+    def __init__(self, live: LiveSettings, carrier: Carrier, audit: Audit) -> None:
+        self._audit = audit
+        self._live = live
+        self._carrier = carrier
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "deploys.put": self._put,
+            "deploys.activate": self._activate,
+            "deploys.rollback": self._rollback,
+            "deploys.remove": self._remove,
+            "deploys.list": self._list,
+            "deploys.show": self._show,
+        }
+
+    # A deploy
+
+    def _put(self, call: Call) -> None:
+        app, version = call.values["app"], call.values["version"]
+        check_names(app, version)
+        store = self._carrier.place.open()
+        head = call.exchange.head
+        if head.content_length > self._live.now.upload_max_bytes:
+            raise body_too_large(self._live.now.upload_max_bytes)
+        if not head.has_body:
+            raise ClientFault(
+                400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
+            )
+        digest = digest_in(call.header("content-digest"))
+        wish = Wish(self._url(call, app), bool(call.query["replace"]), call.is_dry_run)
+        self._carrier.look(
+            lambda: _open(store, app, version, wish, digest, head.content_length),
+            lambda told: call.guard(lambda: self._looked(call, wish, digest, told)),
+        )
+
+    def _looked(
+        self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
+    ) -> None:
+        """From the head nothing is against it: the archive may come."""
+        app, version = call.values["app"], call.values["version"]
+        if isinstance(told, OSError):
+            raise storage_fault(told)
+        if isinstance(told, BaseException):
+            raise told
+        if isinstance(told, bool):
+            deploy = self._carrier.begin("deploy", app, version, call.caller.name)
+            deploy.reach(Step.UNCHANGED, active=told, url=wish.url)
+            self._follow(call, deploy)
+            return
+        if call.is_gone:
+            told.close()
+            return
+        deploy = self._carrier.begin("deploy", app, version, call.caller.name)
+        file = told
+        self._carrier.take_upload(
+            lambda: call.guard(lambda: self._receive(call, deploy, wish, digest, file))
+        )
+
+    def _receive(
+        self, call: Call, deploy: Deploy, wish: Wish, digest: str | None, file: IO[bytes]
+    ) -> None:
+        """It is its turn."""
+        # hashlib and tempfile take 5 ms of a start.
+        from buntime.server.deploys.upload import Upload
+
+        def received(fault: HttpError | None) -> None:
+            self._carrier.leave_upload()
+            if fault is None and digest not in (None, upload.digest):
+                fault = ClientFault(
+                    400,
+                    "digest_mismatch",
+                    "the archive is not the one that Content-Digest tells of",
+                )
+            call.guard(lambda: self._received(call, deploy, wish, upload, fault))
+
+        upload = Upload(self._carrier.loop, file, received)
+        deploy.attempt(Step.RECEIVED)
+        receiving = Receiving(call.exchange, upload)
+        upload.more = receiving.more
+        receiving.begin(self._live.now.upload_max_bytes)
+
+    def _received(
+        self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload", fault: HttpError | None
+    ) -> None:
+        if fault is not None:
+            upload.close()
+            deploy.fail(fault, log=[])
+            raise fault
+        deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
+        self._follow(call, deploy)
+        self._note_at_end(call, deploy)
+        self._carrier.deploy(deploy, upload, wish)
+
+    def _activate(self, call: Call) -> None:
+        app, version = call.values["app"], call.values["version"]
+        check_names(app, version)
+        self._carrier.housekeeping.find_version(
+            app, version, lambda told: call.guard(lambda: self._go_to(call, "activate", told))
+        )
+
+    def _rollback(self, call: Call) -> None:
+        app = call.values["app"]
+        self._carrier.housekeeping.find_before(
+            app, lambda told: call.guard(lambda: self._go_to(call, "rollback", told))
+        )
+
+    def _go_to(self, call: Call, kind: str, told: tuple[str, str | None] | BaseException) -> None:
+        if isinstance(told, BaseException):
+            raise told
+        version, leaves = told
+        app = call.values["app"]
+        deploy = self._carrier.begin(kind, app, version, call.caller.name)
+        wish = Wish(self._url(call, app), is_dry_run=call.is_dry_run)
+        self._follow(call, deploy)
+        self._note_at_end(call, deploy, before=leaves)
+        self._carrier.activate(deploy, wish, leaves=leaves)
+
+    def _remove(self, call: Call) -> None:
+        app, version = call.values["app"], call.values["version"]
+        check_names(app, version)
+
+        def removed(told: object) -> None:
+            if isinstance(told, BaseException):
+                raise told
+            self._audit.record(call, call.route.name, app_key(app, version))
+            call.answer({"app": app, "version": version, "releases": told})
+
+        self._carrier.housekeeping.remove(
+            app, version, call.is_dry_run, lambda told: call.guard(lambda: removed(told))
+        )
+
+    def _note_at_end(self, call: Call, deploy: Deploy, before: str | None = None) -> None:
+        """In the audit trail, once it has ended; the client may have left by then."""
+
+        def note() -> None:
+            if deploy.progress.step is not Step.UNCHANGED:
+                result = "done" if deploy.error is None else f"failed: {deploy.error.code}"
+                subject = app_key(deploy.app, deploy.version or None)
+                after = {"deploy": deploy.id, "version": deploy.version}
+                self._audit.record(
+                    call, call.route.name, subject, before and {"version": before}, after, result
+                )
+
+        _at_end(deploy, note)
+
+    # What is told
+
+    def _follow(self, call: Call, deploy: Deploy) -> None:
+        """Answer with how it goes, or how it has ended."""
+        location = ("location", f"{self._api(call)}/deploys/{deploy.id}")
+        if not call.accepts(NDJSON):
+            _at_end(deploy, lambda: _answer(call, deploy, location))
+            return
+        stream = call.stream(NDJSON, fields=[location])
+        deploy.follow(stream.line)
+        _at_end(deploy, stream.finish)
+
+    def _list(self, call: Call) -> None:
+        wanted = call.query["app"]
+        found = [
+            told
+            for told in self._carrier.told()
+            if call.sees(told["app"]) and wanted in (None, told["app"])
+        ]
+        call.answer({"deploys": found})
+
+    def _show(self, call: Call) -> None:
+        number = call.values["deploy"]
+        for told in self._carrier.told():
+            if told["id"] == number and call.sees(told["app"]):
+                call.answer(told)
+                return
+        raise ClientFault(
+            404, "deploy_not_found", f"there is no deploy {number[:100]}; 50 are kept"
+        )
+
+    def _url(self, call: Call, app: str) -> str:
+        sender = call.exchange.sender
+        host = sender.host or call.exchange.head.host or "localhost"
+        return f"{sender.scheme}://{host}{sender.prefix}/{quote(app, safe='@/~')}/"
+
+    def _api(self, call: Call) -> str:
+        return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
+
+
+def _open(
+    store: Store, app: str, version: str, wish: Wish, digest: str | None, size_bytes: int
+) -> IO[bytes] | bool:
+    """A file for the archive; whether it is active where this content is there. In a thread."""
+    # See `DeployPages._receive`.
+    from buntime.server.deploys.upload import open_upload
+
+    there = store.record_of(app, version)
+    if there is not None and there.digest == digest:
+        return store.active(app) == version
+    # Whether the content is another one is known when it has come, where no digest was told.
+    replaces = wish.replaces or digest is None
+    store.check_free(app, version, replaces=replaces)
+    check_room(store.root, size_bytes)
+    return open_upload(store.folder_of_uploads)
+
+
+def _at_end(deploy: Deploy, act: Callable[[], None]) -> None:
+    if deploy.is_over:
+        act()
+        return
+
+    def on_line(_: Line) -> None:
+        if deploy.is_over:
+            act()
+
+    deploy.follow(on_line)
+
+
+def _answer(call: Call, deploy: Deploy, location: tuple[str, str]) -> None:
+    told = deploy.to_json()
+    error = deploy.error
+    if error is None:
+        is_new = deploy.kind == "deploy" and deploy.progress.step is Step.ACTIVE
+        call.answer(told, 201 if is_new else 200, [location])
+    else:
+        # As any error, with what is known of the deploy beside it.
+        shown = {"code": error.code, "message": error.message, "requestId": call.exchange.id}
+        call.answer({**told, "error": shown}, error.status, [location])

@@ -1,0 +1,87 @@
+"""Has a worker load a release, and asks it whether it is well, before there is a way to it."""
+
+import traceback
+from collections.abc import Generator
+from typing import Any
+
+from buntime.core.apps.app import App
+from buntime.core.errors import ServerFault
+from buntime.server.deploys.course import Ask, Steps, Then, after
+from buntime.server.http1.inner import inner_request
+from buntime.server.http1.service import Service
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.pool import Pool
+from buntime.server.pythons.probe import Interpreter
+
+_LOOK_S = 0.01
+_ENDING_S = 5.0
+_ROOM_S = 60.0  # that it may wait for room in the pool
+
+
+class BootFault(ServerFault):
+    """A worker could not load the release; `detail` is the trace."""
+
+
+def boot(
+    pool: Pool, service: Service, app: App, interpreter: Interpreter, timeout_s: float
+) -> Generator[Ask, Any, Deployment]:
+    """Have a worker load the app. Raises BootFault."""
+    loop, deployments = service.loop, pool.deployments
+    deployment = deployments.load_beside(app, interpreter)
+    latest_s = loop.now + timeout_s + _ROOM_S
+    while not deployment.has_workers():
+        error = deployment.boot_error
+        is_late = loop.now > latest_s or service.is_draining
+        if error or is_late:
+            yield from let_go(pool, service, deployment)
+            raise (
+                _fault(error)
+                if error
+                else ServerFault(
+                    503, "no_worker", "no worker could be started for the release; the pool is full"
+                )
+            )
+        yield after(loop, _LOOK_S)
+        deployments.try_out(deployment)  # where it has had no room
+    return deployment
+
+
+def let_go(pool: Pool, service: Service, deployment: Deployment) -> Steps:
+    """End its workers, and wait for that: they may write into the folder that is to go."""
+    latest_s = service.loop.now + _ENDING_S
+    pool.deployments.drop(deployment)
+    while deployment.state.workers and service.loop.now < latest_s:
+        yield after(service.loop, _LOOK_S)
+
+
+def probe(
+    pool: Pool, service: Service, deployment: Deployment, path: str
+) -> Generator[Ask, Any, int]:
+    """Ask the app for a path. Returns the status. Raises ServerFault (502) where it is no 2xx."""
+    app = deployment.app
+
+    def ask(then: Then) -> None:
+        _, exchange = inner_request(service, app, path, then=then)
+        pool.enqueue(exchange, deployment)
+
+    status: int = yield ask
+    if not 200 <= status < 300:
+        told = f"answered {status}" if status else "did not answer"
+        raise ServerFault(
+            502,
+            "check_failed",
+            f"{path} {told}, and the manifest's `check` wants a status from 200 to 299",
+        )
+    return status
+
+
+def _fault(error: str) -> BootFault:
+    lines = error.strip().splitlines()
+    return BootFault(
+        500, "app_boot_failed", f"the app could not be loaded: {lines[-1][:300]}", detail=error
+    )
+
+
+def trace_of(exc: BaseException) -> str:
+    """What is told of an exception that is none of an app."""
+    return "".join(traceback.format_exception(exc))

@@ -1,0 +1,345 @@
+"""Carries deploys out: one of an app at a time, in the order in which they came.
+
+    upload ─> unpack, check ─> install, release ─> boot, probe ─> switch the links ─> ACTIVE
+    (threads)  (threads)        (threads, programs)  (pool)         (threads)
+
+What fails leaves nothing behind, and what served goes on serving. A client that leaves once its
+archive has come changes nothing. Used on the loop's thread.
+"""
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buntime.core.apps.app import App
+from buntime.core.deploys.members import Bounds
+from buntime.core.deploys.names import Release
+from buntime.core.deploys.steps import Step
+from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
+from buntime.core.settings.live import LiveSettings
+from buntime.server.apps.appfolder import AppFolder
+from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.booting import boot, let_go, trace_of
+from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
+from buntime.server.deploys.deploy import Deploy, Line
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.housekeeping import Housekeeping
+from buntime.server.deploys.opening import DeployPlace
+from buntime.server.deploys.records import ReleaseRecord, write_files
+from buntime.server.deploys.store import Store, Unfinished
+from buntime.server.http1.service import Service
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.pool import Pool
+from buntime.server.pythons.interpreter import Interpreters
+
+if TYPE_CHECKING:
+    from buntime.server.deploys.unpacking import Unpacked
+    from buntime.server.deploys.upload import Upload
+
+KEPT = 50  # deploys that are told of
+UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a deploy is to do beside the usual."""
+
+    url: str  # where the app will be
+    replaces: bool = False
+    is_dry_run: bool = False
+
+
+class Carrier:
+    """All deploys of a runtime."""
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        service: Service,
+        pool: Pool,
+        catalog: Catalog,
+        interpreters: Interpreters,
+    ) -> None:
+        self._live = live
+        self.deploys: OrderedDict[str, Deploy] = OrderedDict()  # by number, the last ones
+        self.place = DeployPlace(live, service.log)
+        self.housekeeping = Housekeeping(service, pool, catalog, self.place)
+        self.loop = service.loop
+        self._uploads = Turns(at_once=2)
+        self._service = service
+        self._log = service.log
+        self._pool = pool
+        self._catalog = catalog
+        self._interpreters = interpreters
+        self._turns = Turns()
+        self._begun = 0
+        self._first = f"{int(time.time()):x}"
+
+    def __repr__(self) -> str:
+        return f"Carrier({self.place}, {len(self.deploys)} deploys)"
+
+    def begin(self, kind: str, app: str, version: str, by: str) -> Deploy:
+        """A deploy that is told of from now on."""
+        self._begun += 1
+        deploy = Deploy(f"{self._first}-{self._begun}", kind, app, version, by)
+        self.deploys[deploy.id] = deploy
+        while len(self.deploys) > KEPT:
+            self.deploys.popitem(last=False)
+        return deploy
+
+    def told(self) -> list[Line]:
+        """The last deploys, the newest first."""
+        return [each.to_json() for each in reversed(self.deploys.values())]
+
+    # What pages ask
+
+    def look(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Look at the disk, in a thread."""
+        self.loop.run_blocking(work, then)
+
+    def take_upload(self, then: Callable[[], None]) -> None:
+        """Wait until an archive may come; two may at a time."""
+        self._uploads.take()(lambda _: then())
+
+    def leave_upload(self) -> None:
+        """It has come, or will not."""
+        self._uploads.leave()
+
+    def deploy(self, deploy: Deploy, upload: "Upload", wish: Wish) -> None:
+        """Carry it out, with an archive that has come; the upload is closed in the end."""
+        run(self._guarded(deploy, self._deploy(deploy, upload, wish), upload.close))
+
+    def activate(self, deploy: Deploy, wish: Wish, *, leaves: str | None = None) -> None:
+        """Have another version be active, once a worker has loaded it."""
+        run(self._guarded(deploy, self._activate(deploy, wish, leaves), lambda: None))
+
+    # The ways of a deploy
+
+    def _guarded(self, deploy: Deploy, steps: Steps, close: Callable[[], None]) -> Steps:
+        """One at a time of each app; what goes wrong is told."""
+        yield self._turns.take(deploy.app)
+        try:
+            with contextlib.ExitStack() as held:
+                held.callback(close)
+                store = self.place.open()
+                yield self._in_thread(lambda: held.enter_context(store.turn(deploy.app)))
+                yield from steps
+        except Exception as exc:  # noqa: BLE001  # told as its end
+            self._fail(deploy, exc)
+        finally:
+            self._turns.leave(deploy.app)
+
+    def _deploy(self, deploy: Deploy, upload: "Upload", wish: Wish) -> Steps:
+        store = self.place.open()
+        release = Release(deploy.app, deploy.version, upload.digest)
+        deploy.attempt(Step.UNPACKED)
+        is_there, is_active = yield self._in_thread(lambda: _look(store, release, wish))
+        if is_there:
+            deploy.reach(Step.UNCHANGED, active=is_active, url=wish.url)
+            return
+        unfinished = yield self._in_thread(lambda: store.begin(release))
+        try:
+            app = yield from self._make(deploy, upload, unfinished, wish)
+        except BaseException:
+            self._catalog.expected.drop(self._path_of(store, deploy))
+            yield self._in_thread(unfinished.undo)
+            raise
+        if app is None:
+            yield self._in_thread(unfinished.undo)
+            deploy.reach(Step.TRIED)
+        else:
+            self._be_active(deploy, app, wish)
+
+    def _make(
+        self, deploy: Deploy, upload: "Upload", unfinished: Unfinished, wish: Wish
+    ) -> Generator[Ask, Any, App | None]:
+        """From the archive to the links; None of a dry run."""
+        unpacked = yield self._in_thread(lambda: self._unpack(upload, unfinished))
+        deploy.reach(Step.UNPACKED, files=len(unpacked.files), bytes=unpacked.size_bytes)
+        deploy.attempt(Step.CHECKED)
+        path = self._path_of(self.place.open(), deploy)
+        folder = self._catalog.examine(deploy.app, deploy.version, path, at=Path(unfinished.folder))
+        app = _app_of(folder)
+        deploy.reach(Step.CHECKED, entrypoint=app.entrypoint)
+        if wish.is_dry_run:
+            return None
+        deployment = yield from self._load(deploy, app)
+        deploy.attempt(Step.ACTIVE)
+        record = self._record(deploy, upload, unpacked)
+        try:
+            yield self._in_thread(lambda: _prepare(unfinished, record, unpacked, wish))
+            self._catalog.expected.put(path, folder)
+            if deployment is not None:
+                self._pool.deployments.hold_ready(deployment)
+            yield self._in_thread(lambda: _switch(unfinished))
+        except BaseException:
+            if deployment is not None:
+                yield from let_go(self._pool, self._service, deployment)
+            raise
+        return app
+
+    def _activate(self, deploy: Deploy, wish: Wish, leaves: str | None) -> Steps:
+        store = self.place.open()
+        deploy.attempt(Step.CHECKED)
+        yield self._in_thread(lambda: store.check_active(deploy.app))
+        app: App | None = None
+        if deploy.version:
+            app = self._catalog.find(deploy.app, deploy.version, self.loop.now)
+        deploy.reach(Step.CHECKED)
+        if wish.is_dry_run:
+            deploy.reach(Step.TRIED)
+            return
+        if app is not None:
+            yield from self._load_served(deploy, app)
+        deploy.attempt(Step.ACTIVE)
+        yield self._in_thread(
+            lambda: store.activate(
+                deploy.app, deploy.version or None, leaves=leaves, now_s=time.time()
+            )
+        )
+        self._be_active(deploy, app, wish)
+
+    # Their parts
+
+    def _unpack(self, upload: "Upload", unfinished: Unfinished) -> "Unpacked":
+        """In a thread."""
+        # tarfile and zipfile take 15 ms of a start.
+        from buntime.server.deploys.unpacking import unpack
+
+        bounds = Bounds(unpacked_bytes=UNPACKED_FACTOR * self._live.now.upload_max_bytes)
+        return unpack(upload.file, unfinished.folder, bounds, go_on=self._go_on)
+
+    def _load(self, deploy: Deploy, app: App) -> Generator[Ask, Any, Deployment | None]:
+        """Have a worker load what nobody can reach yet; None of a static site."""
+        if app.is_static:
+            return None
+        if app.manifest.auto_install:
+            deploy.attempt(Step.INSTALLING)
+            deploy.reach(Step.INSTALLING)
+        deploy.attempt(Step.BOOTED)
+        interpreter = yield self._in_thread(lambda: self._interpreters.find(app))
+        began_s = self.loop.now
+        deployment = yield from boot(
+            self._pool, self._service, app, interpreter, self._live.now.boot_timeout_s
+        )
+        deploy.reach(Step.BOOTED, ms=round(1000 * (self.loop.now - began_s)))
+        return deployment
+
+    def _load_served(self, deploy: Deploy, app: App) -> Steps:
+        """Have a worker load a version that can be reached already, if none has."""
+        deployments = self._pool.deployments
+        serving = deployments.serving(app)
+        if serving is None or serving.app is not app or not serving.has_workers():
+            deployment = yield from self._load(deploy, app)
+            if deployment is not None:
+                deployments.hold_ready(deployment)
+                deployments.serve(app, deployment.interpreter)
+            return
+        deploy.attempt(Step.BOOTED)
+        deploy.reach(Step.BOOTED, ms=0)
+
+    def _record(self, deploy: Deploy, upload: "Upload", unpacked: "Unpacked") -> ReleaseRecord:
+        now_s = time.time()
+        return ReleaseRecord(
+            deploy.app,
+            deploy.version,
+            upload.digest,
+            now_s,
+            by=deploy.by,
+            archive_bytes=upload.size_bytes,
+            size_bytes=unpacked.size_bytes,
+            files=len(unpacked.files),
+            active_s=now_s,
+        )
+
+    def _be_active(self, deploy: Deploy, app: App | None, wish: Wish) -> None:
+        """Have it serve from now on, without waiting for the next look at the folders."""
+        self._catalog.refresh()
+        with contextlib.suppress(ClientFault, ManifestError):
+            found = self._catalog.find(deploy.app, None, self.loop.now)
+            if not found.is_static:
+                self._pool.deployments.current(found.code)
+        self.housekeeping.tidy_soon(deploy.app)
+        deploy.reach(Step.ACTIVE, url=wish.url)
+        self._log.info(
+            "deploy.active",
+            "version is active",
+            app=deploy.app,
+            version=deploy.version or None,
+            kind=deploy.kind,
+            by=deploy.by,
+            deploy=deploy.id,
+        )
+
+    def _fail(self, deploy: Deploy, exc: Exception) -> None:
+        error, stack = _error_of(exc)
+        deploy.fail(error, stack=stack, log=[])
+        self._log.error(
+            "deploy.failed",
+            "deploy failed; what served before serves on",
+            app=deploy.app,
+            version=deploy.version or None,
+            kind=deploy.kind,
+            by=deploy.by,
+            deploy=deploy.id,
+            step=deploy.doing.value,
+            error=error.message,
+        )
+
+    def _go_on(self) -> None:
+        """In a thread: the end of the runtime ends what takes long."""
+        if self._service.is_draining:
+            raise ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
+
+    def _path_of(self, store: Store, deploy: Deploy) -> Path:
+        return Path(store.root, store.layout_of(deploy.app).path_of(deploy.version))
+
+    def _in_thread(self, work: Callable[[], object]) -> Ask:
+        return in_thread(self.loop, work)
+
+
+def _look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
+    """Whether the release is there as this version, and is active. Raises ClientFault (409)."""
+    if store.release_at(release.app, release.version) == release.folder:
+        return True, store.active(release.app) == release.version
+    store.check_free(release.app, release.version, replaces=wish.replaces)
+    return False, False
+
+
+def _prepare(
+    unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
+) -> None:
+    # See `Carrier._unpack`.
+    from buntime.server.deploys.unpacking import sync
+
+    write_files(unfinished.folder, unpacked.files)
+    sync(unfinished.folder)
+    unfinished.prepare(record, replaces=wish.replaces)
+
+
+def _switch(unfinished: Unfinished) -> None:
+    unfinished.switch()
+    unfinished.finish()
+
+
+def _app_of(folder: AppFolder) -> App:
+    found = folder.found
+    if isinstance(found, App):
+        return found
+    error = "the folder has gone" if found is None else found.error
+    raise ClientFault(422, "app_invalid", error)
+
+
+def _error_of(exc: Exception) -> tuple[HttpError, str]:
+    """What is told of a deploy that failed of this: the error, and the trace."""
+    if isinstance(exc, HttpError):
+        return exc, exc.detail
+    if isinstance(exc, ManifestError):
+        return ClientFault(422, "app_invalid", str(exc)), ""
+    if isinstance(exc, OSError):
+        return storage_fault(exc), ""
+    return ServerFault(500, "internal", "an error of the runtime; its log has more"), trace_of(exc)

@@ -1,0 +1,82 @@
+"""Runs what goes on in steps, each of which waits for something, as if it were one function.
+
+    def steps():                              # a generator
+        found = yield in_thread(lambda: look())
+        yield after(loop, 0.1)
+
+What is yielded is asked, and gives its result later, on the loop's thread. An exception as a result
+is raised where it was yielded.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from buntime.server.loop import Loop
+
+Then = Callable[[Any], None]
+Ask = Callable[[Then], None]
+Steps = Generator[Ask, Any, None]
+
+
+def in_thread(loop: Loop, work: Callable[[], object]) -> Ask:
+    """What may block: `work` runs in a thread."""
+    return lambda then: loop.run_blocking(work, then)
+
+
+def after(loop: Loop, seconds: float) -> Ask:
+    """Wait so long."""
+
+    def ask(then: Then) -> None:
+        loop.call_later(seconds, lambda: then(None))
+
+    return ask
+
+
+def run(steps: Steps) -> None:
+    """Begin; what the generator does not catch is a bug, and raised where its last result came."""
+    _resume(steps, None)
+
+
+def _resume(steps: Steps, result: Any) -> None:
+    try:
+        ask = steps.throw(result) if isinstance(result, BaseException) else steps.send(result)
+    except StopIteration:
+        return
+    ask(lambda told: _resume(steps, told))
+
+
+class Turns:
+    """One at a time of each name, or so many of all; others wait in line."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._taken: dict[str, int] = {}
+        self._lines: dict[str, list[Then]] = {}
+
+    def __repr__(self) -> str:
+        return f"Turns({self._taken})"
+
+    def take(self, name: str = "") -> Ask:
+        """Wait for a turn, which is to be given back by `leave`."""
+
+        def ask(then: Then) -> None:
+            if self._taken.get(name, 0) < self._at_once:
+                self._taken[name] = self._taken.get(name, 0) + 1
+                then(None)
+            else:
+                self._lines.setdefault(name, []).append(then)
+
+        return ask
+
+    def leave(self, name: str = "") -> None:
+        """Let the next one have it."""
+        line = self._lines.get(name)
+        if line:
+            then = line.pop(0)
+            if not line:
+                del self._lines[name]
+            then(None)
+            return
+        self._taken[name] -= 1
+        if not self._taken[name]:
+            del self._taken[name]

@@ -1,0 +1,106 @@
+"""One deploy as others see it: how far it has come, what was said on the way, how it ended."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from buntime.core.deploys.steps import Progress, Step
+from buntime.core.errors import HttpError
+
+_LINES_MAX = 200  # of what programs print, that are kept; the last ones
+_STACK_CHARS = 20_000
+
+Line = dict[str, Any]
+
+
+class Deploy:
+    """A deploy, an activation, or a rollback (`kind`)."""
+
+    def __init__(self, number: str, kind: str, app: str, version: str, by: str) -> None:
+        self.id = number
+        self.kind = kind
+        self.app = app
+        self.version = version
+        self.by = by
+        self.progress = Progress()
+        self.doing = Step.BEGUN  # what it tries to come to
+        self.steps: list[Line] = [_timed({"step": Step.BEGUN.value})]
+        self.lines: list[Line] = []
+        self.error: HttpError | None = None
+        self.failure: Line | None = None
+        self._followers: list[Callable[[Line], object]] = []
+
+    def __repr__(self) -> str:
+        return f"Deploy({self.id}, {self.kind} {self.app}@{self.version}, {self.progress!r})"
+
+    @property
+    def is_over(self) -> bool:
+        return self.progress.is_over
+
+    def follow(self, callback: Callable[[Line], object]) -> None:
+        """Have it told each line, also those that were before."""
+        for line in (*self.steps[1:], *self.lines):
+            callback(line)
+        self._followers.append(callback)
+
+    def attempt(self, step: Step) -> None:
+        """It tries to come to this step: where it fails, that is told."""
+        self.doing = step
+
+    def reach(self, step: Step, **more: object) -> None:
+        """It has come so far."""
+        self.progress.reach(step)
+        line = _timed({"step": step.value, **more})
+        self.steps.append(line)
+        self._tell(line)
+
+    def say(self, step: Step, text: str) -> None:
+        """A line that a program has printed."""
+        line = {"step": step.value, "line": text}
+        self.lines = [*self.lines[1 - _LINES_MAX :], line]
+        self._tell(line)
+
+    def fail(self, error: HttpError, *, stack: str = "", log: list[str]) -> None:
+        """It could not come further; `log` are the last lines that the app has printed."""
+        step = self.doing
+        self.progress.fail(step)
+        self.error = error
+        self.failure = _timed(
+            {
+                "failed": step.value,
+                "error": {"code": error.code, "message": error.message},
+                "stack": stack[-_STACK_CHARS:] or None,
+                "log": log,
+            }
+        )
+        self._tell(self.failure)
+
+    def to_json(self) -> Line:
+        """For the API, and for state.db."""
+        last = self.steps[-1]
+        state = "failed" if self.failure else "done" if self.is_over else "running"
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "app": self.app,
+            "version": self.version,
+            "by": self.by,
+            "state": state,
+            "step": self.progress.step.value,
+            "steps": self.steps,
+            **({"url": last["url"]} if "url" in last else {}),
+            **(self.failure or {}),
+            "lines": [each["line"] for each in self.lines],
+        }
+
+    def _tell(self, line: Line) -> None:
+        for callback in tuple(self._followers):
+            callback(line)
+
+
+def _timed(line: Line) -> Line:
+    now = datetime.fromtimestamp(time.time(), UTC)
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    first, *others = line.items()
+    return dict([first, ("at", at), *others])

@@ -1,0 +1,138 @@
+"""What is looked up in the store for operators, and what is removed from it."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from buntime.core.deploys.names import is_preview
+from buntime.core.deploys.retention import Kept, target_of_rollback
+from buntime.core.errors import ClientFault
+from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.opening import DeployPlace
+from buntime.server.deploys.records import ReleaseRecord
+from buntime.server.deploys.store import Store
+from buntime.server.http1.service import Service
+from buntime.server.pool.pool import Pool
+
+_SOON_S = 1.0
+_TIDY_S = 30.0  # until it is looked again whether the workers of what was removed have gone
+
+
+class Housekeeping:
+    """Finds and removes versions, on the loop's thread; threads wait for the disk."""
+
+    def __init__(self, service: Service, pool: Pool, catalog: Catalog, place: DeployPlace) -> None:
+        self.loop = service.loop
+        self._service = service
+        self._pool = pool
+        self._catalog = catalog
+        self._place = place
+
+    def __repr__(self) -> str:
+        return f"Housekeeping({self._place})"
+
+    def find_version(self, app: str, version: str, then: Callable[[Any], None]) -> None:
+        """The version to go to, as `find_before` does; a ClientFault where it cannot be."""
+        store = self._place.open()
+
+        def find() -> tuple[str, str | None]:
+            if is_preview(version):
+                raise ClientFault(409, "version_is_preview", "a preview is never active")
+            path = os.path.join(store.root, store.layout_of(app).path_of(version))
+            if not os.path.isdir(path):
+                raise ClientFault(404, "version_not_found", f"there is no {path}")
+            store.check_active(app)
+            return version, None
+
+        self.loop.run_blocking(find, then)
+
+    def find_before(self, app: str, then: Callable[[Any], None]) -> None:
+        """The version that was active before, "" for the app's own folder, and the one that is.
+
+        Instead of it a ClientFault, where there is none to go back to.
+        """
+        store = self._place.open()
+
+        def find() -> tuple[str, str | None]:
+            active = store.active(app)
+            kept = [kept_of(each) for each in store.releases(app).values()]
+            before = target_of_rollback(kept, active=active, withheld=store.withheld(app))
+            if active is None or (before is None and not store.layout_of(app).is_flat):
+                raise ClientFault(
+                    409,
+                    "nothing_before",
+                    f"no version of {app} was active before the one that is now",
+                )
+            return before or "", active
+
+        self.loop.run_blocking(find, then)
+
+    def remove(self, app: str, version: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
+        """Remove a version; `then` gets how many releases have gone, or what is against it."""
+        store, in_use = self._place.open(), self._in_use(app)
+
+        def work() -> int:
+            if store.release_at(app, version) is None:
+                raise ClientFault(404, "version_not_found", f"no deploy has made {app}@{version}")
+            if store.active(app) == version:
+                raise ClientFault(
+                    409, "version_active", f"{app}@{version} is active; activate another one first"
+                )
+            if is_dry_run:
+                return 0
+            with store.turn(app):
+                store.remove(app, version)
+                return len(store.tidy(app, in_use))
+
+        def removed(told: int | BaseException) -> None:
+            if isinstance(told, OSError):
+                told = storage_fault(told)
+            self._catalog.refresh()
+            self.tidy_soon(app)
+            then(told)
+
+        self.loop.run_blocking(work, removed)
+
+    def tidy_soon(self, app: str) -> None:
+        """Remove the files of releases that nothing leads to any more."""
+        self._tidy_in(app, _SOON_S)
+
+    def _in_use(self, app: str) -> set[str]:
+        """The folders that workers of the app run from."""
+        return {
+            str(each.app.dir)
+            for each in self._pool.deployments.by_state.values()
+            if each.app.name == app and each.state.workers
+        }
+
+    def _tidy_in(self, app: str, seconds: float) -> None:
+        """Remove the files of releases that nothing leads to, when their last worker has gone."""
+
+        def tidied(told: bool | BaseException) -> None:
+            if told is True and not self._service.is_draining:
+                self._tidy_in(app, _TIDY_S)
+
+        def tidy() -> None:
+            store, in_use = self._place.store, self._in_use(app)
+            if store is not None and not self._service.is_draining:
+                self.loop.run_blocking(lambda: _tidy(store, app, in_use), tidied)
+
+        self.loop.call_later(seconds, tidy)
+
+
+def _tidy(store: Store, app: str, in_use: set[str]) -> bool:
+    """Whether there is more to do later."""
+    with store.turn(app):
+        store.tidy(app, in_use)
+        return store.has_surplus(app)
+
+
+def kept_of(record: ReleaseRecord) -> Kept:
+    """What decides about a release's stay."""
+    return Kept(
+        record.version,
+        record.deployed_s,
+        active_s=record.active_s,
+        expires_s=record.expires_s,
+    )

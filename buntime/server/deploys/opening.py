@@ -1,0 +1,90 @@
+"""Finds the worker folder that deploys go into, and says why there is none."""
+
+import os
+from collections.abc import Sequence
+
+from buntime.core.errors import ClientFault
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import Settings
+from buntime.server.deploys.store import Store
+from buntime.server.telemetry.logs import Log
+
+_DROP_IN = (
+    "a service of systemd may write there by a drop-in: systemctl edit buntime, "
+    "[Service] ReadWritePaths={folder}"
+)
+
+
+class DeployPlace:
+    """The worker folder that deploys go into, as settings say. Looked at on the loop's thread."""
+
+    def __init__(self, live: LiveSettings, log: Log) -> None:
+        self.store: Store | None = None
+        self.trouble = ""  # why there is no store
+        self._log = log
+        self._adopt(live.now)
+        live.follow(self._adopt)
+
+    def __repr__(self) -> str:
+        return f"DeployPlace({self.store or self.trouble})"
+
+    def open(self) -> Store:
+        """The store. Raises ClientFault (403) where there is none."""
+        if self.store is None:
+            raise ClientFault(403, "deploys_off", self.trouble)
+        return self.store
+
+    def _adopt(self, settings: Settings) -> None:
+        """Undo what was left unfinished there, before anything of it is served."""
+        before = self.store
+        self.store, self.trouble = find_store(settings.worker_dirs, settings.deploy_dir)
+        if self.store is None or (before is not None and before.root == self.store.root):
+            return
+        try:
+            for release in self.store.sweep():
+                self._log.warn(
+                    "deploy.undone", "a deploy that was cut short has been undone", release=release
+                )
+        except OSError as exc:
+            self._log.error(
+                "deploy.undo_failed",
+                "a deploy that was cut short cannot be undone",
+                folder=self.store.root,
+                error=str(exc),
+            )
+
+
+def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Store | None, str]:
+    """The store in the folder for deploys, else why there is none, and what to do. Waits for the
+    disk."""
+    if deploy_dir is not None and deploy_dir not in worker_dirs:
+        return None, (
+            f"RUNTIME_DEPLOY_DIR {deploy_dir} is no worker folder, so nothing in it is served; "
+            "add it to RUNTIME_WORKER_DIRS, or name one of these"
+        )
+    wanted = [deploy_dir] if deploy_dir is not None else [*worker_dirs]
+    troubles = []
+    for folder in wanted:
+        trouble = trouble_of(folder)
+        if not trouble:
+            place = list(worker_dirs).index(folder)
+            return Store(folder, worker_dirs[:place]), ""
+        troubles.append(trouble)
+    return None, "nothing can be deployed: " + "; ".join(troubles)
+
+
+def trouble_of(folder: str) -> str:
+    """Why releases cannot be written there, or nothing."""
+    if not os.path.isdir(folder):
+        return f"the worker folder {folder} is not there; make it"
+    try:
+        is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError as exc:
+        return f"{folder}: {exc.strerror}"
+    if is_read_only or not os.access(folder, os.W_OK | os.X_OK):
+        why = "is mounted read-only" if is_read_only else "cannot be written by the runtime"
+        return (
+            f"the worker folder {folder} {why}; give it to the runtime's user, or set "
+            f"RUNTIME_DEPLOY_DIR; {_DROP_IN.format(folder=folder)}"
+        )
+    return ""

@@ -1,0 +1,108 @@
+"""An archive on its way in: from a client to a file that has no name.
+
+The file is unlinked as soon as it is made, so that nothing is left of it however this ends. Threads
+write what comes; of a client that is faster than the disk no more comes than its window.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO
+
+from buntime.core.errors import ClientFault, HttpError
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.loop import Loop
+
+
+class Upload:
+    """Takes the body of a request; `then` gets None when all is written, else what went wrong.
+
+    Whoever has it closes it. Used on the loop's thread.
+    """
+
+    def __init__(
+        self, loop: Loop, file: IO[bytes], then: Callable[[HttpError | None], None]
+    ) -> None:
+        self.file = file
+        self.size_bytes = 0
+        self.more: Callable[[int], None] = lambda _: None  # so many bytes may come
+        self._loop = loop
+        self._then: Callable[[HttpError | None], None] | None = then
+        self._hash = hashlib.sha256()
+        self._pieces: deque[bytes] = deque()
+        self._is_writing = False
+        self._has_ended = False
+
+    def __repr__(self) -> str:
+        return f"Upload({self.size_bytes} bytes, {len(self._pieces)} pieces wait)"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was written, in hex."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Let the file go, and with it the room that it takes."""
+        self._then = None
+        if not self._is_writing:
+            with suppress(OSError):
+                self.file.close()
+
+    # Sink
+
+    def on_data(self, data: bytes, ended: bool) -> None:
+        self._has_ended = ended
+        if data:
+            self._pieces.append(data)
+        self._write_on()
+
+    def on_lost(self, reason: str) -> None:
+        self._end(ClientFault(400, "upload_cut", "the archive has not come to its end"))
+
+    def _write_on(self) -> None:
+        if self._is_writing or self._then is None:
+            return
+        if not self._pieces:
+            if self._has_ended:
+                self._end(None)
+            return
+        pieces = [*self._pieces]
+        self._pieces.clear()
+        self._is_writing = True
+        self._loop.run_blocking(lambda: self._write(pieces), self._written)
+
+    def _write(self, pieces: list[bytes]) -> int:
+        """In a thread."""
+        for piece in pieces:
+            self._hash.update(piece)
+            self.file.write(piece)
+        if self._has_ended:
+            self.file.flush()
+        return sum(map(len, pieces))
+
+    def _written(self, told: int | BaseException) -> None:
+        self._is_writing = False
+        if self._then is None:
+            self.close()
+        elif isinstance(told, OSError):
+            self._end(storage_fault(told))
+        elif isinstance(told, BaseException):
+            raise told
+        else:
+            self.size_bytes += told
+            self.more(told)
+            self._write_on()
+
+    def _end(self, fault: HttpError | None) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then(fault)
+
+
+def open_upload(folder: str) -> IO[bytes]:
+    """A file without a name, in the file system of the folder. Raises OSError."""
+    os.makedirs(folder, 0o755, exist_ok=True)
+    return tempfile.TemporaryFile(dir=folder, buffering=1 << 16)  # who has it closes it

@@ -1,0 +1,191 @@
+"""Deploys by the API: to a running runtime, and what is seen of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.deploying import APP, Operator, app, digest_field, fault, packed
+from tests.support.harness import Runtime, running, write_app
+from tests.support.hostilearchives import TARS, zipped
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apps")
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def operator(runtime: Runtime) -> Iterator[Operator]:
+    operator = Operator(runtime)
+    with operator.http:
+        yield operator
+
+
+def names(apps: Path, *below: str) -> list[str]:
+    """What is in a folder, but turns, which are nobody's."""
+    return sorted(each for each in os.listdir(apps.joinpath(*below)) if each != "turn")
+
+
+def test_the_first_deploy(operator: Operator, apps: Path, runtime: Runtime) -> None:
+    """It serves when the answer comes, by the worker that was tried."""
+    archive = app("1.0.0")
+    digest = {"Content-Digest": digest_field(archive)}
+    answer = operator.put("shop", "1.0.0", archive, headers=digest)
+    told = answer.json()
+    assert answer.status_code == 201, told
+    steps = [each["step"] for each in told["steps"]]
+    assert steps == ["begun", "received", "unpacked", "checked", "booted", "active"]
+    assert (told["state"], told["step"], told["url"]) == ("done", "active", f"{runtime.url}/shop/")
+    version, pid = operator.said("/shop/").split()
+    assert version == "1.0.0"
+    assert operator.said("/shop@1.0.0/").split() == ["1.0.0", pid]
+    assert operator.said("/shop@^1.0.0/").split() == ["1.0.0", pid]
+    loads = [each for each in runtime.records if each["event"] == "worker.ready"]
+    assert len([each for each in loads if each.get("app") == "shop"]) == 1
+    assert names(apps) == [".releases", "shop"]
+    assert operator.http.get(answer.headers["location"]).json() == told
+    assert operator.deploys(app="shop") == [told]
+    again = operator.put("shop", "1.0.0", archive, headers=digest)
+    assert (again.status_code, again.json()["step"]) == (200, "unchanged")
+    untold = operator.put("shop", "1.0.0", archive)
+    assert (untold.status_code, untold.json()["step"]) == (200, "unchanged")
+    other = app("1.0.0", timeout=7)
+    refused = operator.put("shop", "1.0.0", other, headers={"Content-Digest": digest_field(other)})
+    assert fault(refused) == (409, "version_exists")
+    assert fault(operator.put("shop", "1.0.0", other)) == (409, "version_exists")
+    assert operator.put("shop", "1.0.0", other, replace=1).status_code == 201
+    assert operator.said("/shop/").split()[1] != pid
+
+
+def test_the_next_one_rolled_back(operator: Operator) -> None:
+    """A rollback goes to what was active before; ranges leave out what it left."""
+    for version in ("1.0.0", "1.1.0"):
+        assert operator.put("next", version, app(version)).status_code == 201
+        assert operator.said("/next/").split()[0] == version
+    assert operator.said("/next@1/").split()[0] == "1.1.0"
+    answer = operator.rollback("next")
+    assert answer.status_code == 200
+    assert answer.json()["version"] == "1.0.0"
+    assert operator.said("/next/").split()[0] == "1.0.0"
+    assert operator.said("/next@1/").split()[0] == "1.0.0"
+    assert operator.said("/next@1.1.0/").split()[0] == "1.1.0"
+    assert fault(operator.rollback("next")) == (409, "nothing_before")
+    assert operator.activate("next", "1.1.0").status_code == 200
+    assert operator.said("/next/").split()[0] == operator.said("/next@1/").split()[0] == "1.1.0"
+    told = operator.http.get("/api/audit", params={"app": "next"}).json()
+    assert [each["action"] for each in told["entries"]][:2] == [
+        *("deploys.activate", "deploys.rollback")
+    ]
+    assert fault(operator.remove("next", "1.1.0")) == (409, "version_active")
+    assert operator.remove("next", "1.0.0", dryRun=1).status_code == 200
+    assert operator.remove("next", "1.0.0").status_code == 200
+    assert operator.http.get("/next@1.0.0/").status_code == 404
+    assert fault(operator.remove("next", "1.0.0")) == (404, "version_not_found")
+    assert fault(operator.activate("next", "1.0.0")) == (404, "version_not_found")
+
+
+def test_lines(operator: Operator) -> None:
+    """Who asks for NDJSON gets a line for each step, with its time."""
+    lines = operator.lines("lines", "1.0.0", app("1"))
+    assert [each["step"] for each in lines] == [
+        *("received", "unpacked", "checked", "booted", "active")
+    ]
+    assert all(each["at"].endswith("Z") for each in lines)
+    assert lines[-1]["url"].endswith("/lines/")
+
+
+@pytest.mark.parametrize(
+    ("archive", "failed", "code"),
+    [
+        (b"hello", "unpacked", "archive_unknown"),
+        (TARS["slip"][0](), "unpacked", "archive_path_parent"),
+        (packed({"app.py": ""}, ttl="soon"), "checked", "app_invalid"),
+        (packed({"readme.txt": ""}), "checked", "app_invalid"),
+        (app("2", code="import nothing_like_that"), "booted", "app_boot_failed"),
+        (app("2", code="import os; os._exit(3)"), "booted", "app_boot_failed"),
+    ],
+    ids=["no archive", "hostile", "manifest", "no entrypoint", "import", "dies"],
+)
+def test_a_broken_one(
+    operator: Operator, apps: Path, archive: bytes, failed: str, code: str
+) -> None:
+    """It fails at its step, leaves nothing, and what served serves on."""
+    operator.put("broken", "1.0.0", app("1"))
+    served = operator.said("/broken/")
+    before = sorted(apps.rglob("*"))
+    lines = operator.lines("broken", "2.0.0", archive)
+    assert (lines[-1]["failed"], lines[-1]["error"]["code"]) == (failed, code)
+    if "import" in code or "nothing_like_that" in archive.decode("latin-1"):
+        assert "ModuleNotFoundError" in lines[-1]["stack"]
+    answer = operator.put("broken", "2.0.0", archive)
+    assert answer.json()["error"]["code"] == code
+    assert answer.status_code in (415, 422, 500)
+    assert [each for each in sorted(apps.rglob("*")) if "__pycache__" not in each.parts] == [
+        each for each in before if "__pycache__" not in each.parts
+    ]
+    assert operator.said("/broken/") == served
+    assert operator.deploys(app="broken")[0]["state"] == "failed"
+
+
+def test_a_dry_run(operator: Operator, apps: Path) -> None:
+    """It checks all that needs no code of the app, and changes nothing."""
+    before = names(apps)
+    answer = operator.put("dry", "1.0.0", app("1", code="import nothing_like_that"), dryRun=1)
+    assert (answer.status_code, answer.json()["step"]) == (200, "tried")
+    assert names(apps) == before
+    assert operator.http.get("/dry/").status_code == 404
+
+
+def test_other_archives(operator: Operator) -> None:
+    """A zip, one with a folder at its top, a static site, a scope."""
+    site = zipped(("site-1.0/index.html", b"<h1>hello</h1>"), ("site-1.0/a.txt", b"a"))
+    assert operator.put("site", "1.0.0", site).status_code == 201
+    assert operator.said("/site/a.txt") == "a"
+    assert operator.put("@acme/shop", "1.0.0", app("acme")).status_code == 201
+    assert operator.said("/@acme/shop/").split()[0] == "acme"
+
+
+def test_an_app_for_each_request(operator: Operator, runtime: Runtime) -> None:
+    """With `ttl: 0` the worker that was tried answers the first request."""
+    assert operator.put("once", "1.0.0", app("1", ttl=0)).status_code == 201
+    pids = {operator.said("/once/").split()[1] for _ in range(2)}
+    assert len(pids) == 2
+
+
+def test_an_app_that_is_a_folder(operator: Operator, apps: Path) -> None:
+    """Its deploys stand beside it; rolled back, it serves itself again."""
+    write_app(apps / "flat", {"app.py": f"VERSION = 'flat'\n{APP}"}, ttl=600)
+    assert operator.put("flat", "1.0.0", app("1.0.0")).status_code == 201
+    assert operator.said("/flat/").split()[0] == "1.0.0"
+    assert (apps / "flat@latest").is_symlink()
+    assert operator.rollback("flat").status_code == 200
+    assert not (apps / "flat@latest").is_symlink()
+    assert operator.said("/flat/").split()[0] == "flat"
+
+
+def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
+    """What is wrong with a name, the room or a digest is told before anything is sent."""
+    assert fault(operator.put("shop", "latest", b"x")) == (400, "bad_version")
+    assert fault(operator.put("shop", "1.2", b"x")) == (400, "bad_version")
+    assert fault(operator.put("shop", "9.0.0", b"")) == (400, "archive_missing")
+    digest = {"Content-Digest": "sha-256=:AAAA:"}
+    assert fault(operator.put("shop", "9.0.0", b"x", headers=digest)) == (400, "bad_digest")
+    digest = {"Content-Digest": digest_field(b"y")}
+    assert fault(operator.put("shop", "9.0.0", b"x", headers=digest)) == (400, "digest_mismatch")
+    write_app(apps / "real" / "latest", {"app.py": APP})
+    assert fault(operator.put("real", "9.0.0", b"x")) == (409, "latest_is_folder")
+    assert fault(operator.rollback("nowhere")) == (409, "nothing_before")
+    path = "/api/apps/shop/versions/9.0.0"
+    without = operator.http.put(path, content=b"x", headers={"X-API-Key": ""})
+    assert without.status_code == 401
+    assert operator.http.get("/api/deploys/no-such").status_code == 404
