@@ -4,6 +4,7 @@ The last two unpack this package, and the packages it needs, before they start i
 """
 
 import gc
+import os
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is imported
@@ -12,6 +13,12 @@ if sys.platform == "win32":
     sys.exit("buntime: error: Windows is not supported: workers need Unix sockets and signals")
 
 gc.disable()  # what imports make stays
+
+if sys.argv[1:2] == ["--names"]:  # for a shell's Tab, which has no time for the other imports
+    from buntime.commands.names import print_names
+
+    print_names(sys.argv[2:], os.environ)
+    raise SystemExit(0)
 
 from buntime.commands.cli import main as run_command  # noqa: E402  # behind the line above
 from buntime.core.settings.setting import Mode  # noqa: E402  # the same

@@ -21,6 +21,29 @@ _FOLDERS = frozenset(("DIR", "DIR:DIR"))
 _FILES = frozenset(("PATH", "PROGRAM", "NAME"))
 _MEANING_CHARS = 70
 
+# Names of apps, by the control socket of this machine; nothing where no runtime has one.
+_APPS = {
+    "bash": "_buntime_names",
+    "zsh": "_buntime_names",
+    "fish": "(buntime --names (commandline -ct) 2>/dev/null)",
+    "preamble": {
+        # Bash takes "shop@1.2.0" for three words, unless it is told otherwise.
+        "bash": """
+COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}
+_buntime_names() {
+  compgen -W "$(buntime --names "$1" 2>/dev/null)" -- "$1"
+}
+""",
+        "zsh": """
+_buntime_names() {
+  local -a names
+  names=(${(f)"$(buntime --names "$PREFIX" 2>/dev/null)"})
+  (( $#names )) && compadd -- "${names[@]}"
+}
+""",
+    },
+}
+
 # The variables and functions named here are those of shtab's scripts. In zsh, `(*)::` of shtab
 # takes one word where `nargs="*"` takes any number.
 _SERVE_IS_DEFAULT = {
@@ -83,6 +106,8 @@ def _describe(action: argparse.Action) -> None:
     if word in _FOLDERS | _FILES:
         offered = shtab.DIRECTORY if word in _FOLDERS else shtab.FILE
         action.complete = offered  # type: ignore[attr-defined]  # shtab looks for it there
+    elif word == "APP":
+        action.complete = _APPS  # type: ignore[attr-defined]  # ditto
     elif word == "SHELL":
         action.choices = SHELLS
     elif "|" in word:

@@ -22,14 +22,29 @@ def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def bash_completes(text: str, *words: str, cwd: Path) -> set[str]:
+NAMES = """#!/bin/sh
+[ "$1" = --names ] || exit 1
+case $2 in shop@*) echo shop@1.0.0; echo shop@1.2.0;; *) echo shop; echo @acme/site;; esac
+"""
+
+
+def with_names(folder: Path) -> dict[str, str]:
+    """An environment in which `buntime --names` tells of two apps."""
+    program = folder / "bin/buntime"
+    program.parent.mkdir()
+    program.write_text(NAMES)
+    program.chmod(0o755)
+    return ENV | {"PATH": f"{program.parent}:{ENV['PATH']}"}
+
+
+def bash_completes(text: str, *words: str, cwd: Path, env: dict[str, str] = ENV) -> set[str]:
     """What bash offers when Tab is pressed behind the last of `words`."""
     line = (
         f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _shtab_buntime; echo "${{COMPREPLY[@]}}"'
     )
     done = subprocess.run(
         ["bash", "--norc", "-c", f"{text}\n{line}", "bash", *words],
-        env=ENV,
+        env=env,
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -45,8 +60,10 @@ def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "apps").mkdir()
     (tmp_path / "file").touch()
 
+    env = with_names(tmp_path / "apps")
+
     def offered(*words: str) -> set[str]:
-        return bash_completes(text, "buntime", *words, cwd=tmp_path)
+        return bash_completes(text, "buntime", *words, cwd=tmp_path, env=env)
 
     assert offered("") == {*COMMANDS, "apps"}
     assert offered("he") == {"health"}
@@ -61,6 +78,10 @@ def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("--log-file", "") == {"apps", "file"}
     assert offered("--port", "") == set()
     assert offered("serve", "") == {"apps"}
+    assert offered("recycle", "") == {"shop", "@acme/site"}
+    assert offered("rollback", "sh") == {"shop"}
+    assert offered("activate", "shop@1.2") == {"shop@1.2.0"}
+    assert bash_completes(text, "buntime", "show", "", cwd=tmp_path) == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -99,11 +120,14 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "script"
     path.write_text(script("fish", capsys))
 
+    (tmp_path / "apps").mkdir()
+    env = with_names(tmp_path / "apps")
+
     def offered(line: str) -> set[str]:
         code = f"source {path}; complete -C '{line}'"
         done = subprocess.run(
             [program, "--no-config", "-c", code],
-            env=ENV | {"HOME": str(tmp_path)},
+            env=env | {"HOME": str(tmp_path)},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -115,7 +139,6 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def words(line: str) -> set[str]:
         return {each.partition("\t")[0] for each in offered(line)}
 
-    (tmp_path / "apps").mkdir()
     assert f"health\t{COMMANDS['health']}" in offered("buntime ")
     assert words("buntime ") == {*COMMANDS, "apps/"}
     assert words("buntime new --kind ") == EVERY_KIND
@@ -123,6 +146,8 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert words("buntime --log-file ") == {"apps/", "script"}
     assert words("buntime check ap") == {"apps/"}
     assert words("buntime --port ") == set()
+    assert words("buntime show ") == {"shop", "@acme/site"}
+    assert words("buntime show shop@") == {"shop@1.0.0", "shop@1.2.0"}
     assert any(line.startswith("--port\tport to listen on") for line in offered("buntime --po"))
     assert any(line.startswith("--port\t") for line in offered("buntime check --po"))
     assert any(line.startswith("--port\t") for line in offered("buntime apps --po"))
@@ -138,10 +163,12 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "apps").mkdir(parents=True)
     (folder / "file").touch()
 
+    env = with_names(folder / "apps")
+
     def offered(line: str) -> dict[str, str]:
         done = subprocess.run(
             [program, "-f", str(OFFERED), str(functions), line],
-            env=ENV,
+            env=env,
             cwd=folder,
             capture_output=True,
             text=True,
@@ -161,6 +188,8 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {*offered("buntime check apps ")} == {"apps"}
     assert {*offered("buntime install-service --fo")} == {"--force"}
     assert offered("buntime --port ") == {}
+    assert {*offered("buntime show ")} == {"shop", "@acme/site"}
+    assert {*offered("buntime activate shop@1.2")} == {"shop@1.2.0"}
     for line in ("buntime --por", "buntime serve --por", "buntime apps --por"):
         assert offered(line) == {"--port": "port to listen on; 0 takes a free one"}
     assert offered("buntime new --por") == {}

@@ -1,0 +1,96 @@
+"""`buntime --names WORD`: names of apps for a shell's Tab, by the control socket of this machine.
+
+    "sh"     -> shop
+    "shop@"  -> shop@1.0.0, shop@1.2.0
+
+Started at each Tab, so it imports next to nothing (40 ms in all), and waits for nobody: without a
+runtime, or where commands go to another host, it says nothing.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+FLAG = "--names"
+_TIMEOUT_S = 0.05  # for each step; a runtime that is busy is not waited for
+_ANSWER_MAX_BYTES = 4 << 20
+_ADDRESS_MAX_BYTES = 100
+
+
+def print_names(argv: list[str], environ: Mapping[str, str]) -> None:
+    """Print those that the word `argv[0]` may become, one a line; never fails."""
+    try:
+        found = names(argv[0] if argv else "", environ)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
+    sys.stdout.write("".join(f"{name}\n" for name in found))
+
+
+def names(word: str, environ: Mapping[str, str]) -> list[str]:
+    """`"sh"` -> ["shop"]. Raises many things where nothing can be known."""
+    if asks_elsewhere(environ):
+        return []
+    apps = _ask(state_folder(environ), environ.get("RUNTIME_API_PREFIX", ""))["apps"]
+    if "@" in word[1:]:
+        found = [f"{app['app']}@{each}" for app in apps for each in app["versions"] if each]
+    else:
+        found = [app["app"] for app in apps]
+    return [name for name in found if name.startswith(word) and name.isprintable()]
+
+
+def asks_elsewhere(environ: Mapping[str, str]) -> bool:
+    """Whether commands go to another host, see `targets`."""
+    if to := environ.get("BUNTIME_TO"):
+        return to != "local"
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", ""), ".config")
+    try:
+        with open(os.path.join(config, "buntime/hosts.json"), "rb") as file:
+            return bool(json.load(file).get("default"))
+    except FileNotFoundError:
+        return False
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """As the settings have it, which take longer to import than all else here."""
+    if chosen := environ.get("RUNTIME_STATE_DIR"):
+        return chosen
+    if home := environ.get("XDG_STATE_HOME"):
+        return os.path.join(home, "buntime")
+    if os.geteuid() == 0 or not environ.get("HOME"):
+        return "/var/lib/buntime"
+    return os.path.join(environ["HOME"], ".local/state/buntime")
+
+
+def _ask(folder: str, prefix: str) -> Any:
+    """What the runtime of a state folder tells of its apps."""
+    path = f"{prefix.rstrip('/')}/api/apps?limit=1000"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_TIMEOUT_S)
+        _connect(sock, folder)
+        sock.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
+        answer = b""
+        while piece := sock.recv(1 << 16):
+            answer += piece
+            if len(answer) > _ANSWER_MAX_BYTES:
+                break
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise ValueError("no answer of ours")
+    return json.loads(body)
+
+
+def _connect(sock: socket.socket, folder: str) -> None:
+    path = os.path.join(folder, "control.sock")
+    if len(os.fsencode(path)) <= _ADDRESS_MAX_BYTES:
+        sock.connect(path)
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        sock.connect(f"/proc/self/fd/{fd}/control.sock")
+    finally:
+        os.close(fd)
