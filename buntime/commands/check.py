@@ -85,6 +85,7 @@ def parser() -> Parser:
         "buntime check [DIR...] [--FLAG VALUE...]",
         "Check the apps in the folders DIR: their manifests, versions and entrypoints, and whether "
         "each can be loaded by a worker. Exit code 1 if one cannot.",
+        examples=("buntime check apps",),
     )
     made.add_words("DIR", folders_meaning())
     made.add_settings()

@@ -67,6 +67,7 @@ def parser() -> Parser:
         "buntime completions SHELL",
         "Print completions of the command line for a shell.",
         "To use them see docs/deployment.md.",
+        examples=("buntime completions bash > /etc/bash_completion.d/buntime",),
     )
     made.add_words("SHELL", f"one of {', '.join(SHELLS)}")
     return made

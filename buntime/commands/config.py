@@ -41,6 +41,10 @@ def parser() -> Parser:
         "buntime config check|show [FILE] [--FLAG VALUE...]",
         "Check a config file, or show all settings and options of plugins with where each comes "
         "from; passwords and keys are not shown. Exit code of check 1 if something is at fault.",
+        examples=(
+            "buntime config check /etc/buntime/buntime.config.yaml",
+            "buntime config show --json",
+        ),
     )
     made.add_words("PATH", "check or show, then a config file [RUNTIME_CONFIG]")
     made.add_argument("--json", action="store_true", help="show as JSON")

@@ -31,6 +31,7 @@ def parser() -> Parser:
     made = Parser(
         "buntime demo [--FLAG VALUE...]",
         "Serve the example apps that Buntime comes with, for development unless --env says else.",
+        examples=("buntime demo --port 8080",),
     )
     made.add_settings()
     return made

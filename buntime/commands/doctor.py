@@ -63,6 +63,7 @@ def parser() -> Parser:
         "buntime doctor [DIR...] [--FLAG VALUE...]",
         "Tell what Buntime finds here: version, Python, settings, folders, limits; and what will "
         "hurt when it serves. Exit code 1 if something keeps it from starting.",
+        examples=("buntime doctor /srv/apps",),
     )
     made.add_words("DIR", folders_meaning())
     made.add_settings()

@@ -30,6 +30,10 @@ def parser() -> Parser:
         "buntime health [URL] [--FLAG VALUE...]",
         "Ask a runtime whether it takes requests. Exit code 0 if so, else 1.",
         "Without URL it is asked where these settings say that it listens.",
+        examples=(
+            "buntime health",
+            "buntime health http://127.0.0.1:8000",
+        ),
     )
     made.add_words("URL", "http://HOST:PORT[/PATH] or unix:/path")
     made.add_settings()

@@ -29,6 +29,7 @@ def parser() -> Parser:
         "buntime install-service [DIR...] [--FLAG VALUE...]",
         "Write units for systemd that start this Buntime with the apps in the folders DIR, and a "
         "file for its settings. What is there is not overwritten without --force.",
+        examples=("buntime install-service /srv/apps --listen 127.0.0.1:8000",),
     )
     made.add_words("DIR", f"folders of apps [{_DEFAULT.folders[0]}]")
     made.add_argument(

@@ -21,6 +21,7 @@ def parser() -> Parser:
         "buntime new NAME [--kind KIND]",
         "Write a first app, or a plugin, into the new folder NAME, which may be a path: apps/shop, "
         "plugins/audit.",
+        examples=("buntime new apps/shop --kind flask",),
     )
     made.add_words("NAME", "the app's folder; its last part is the app's name")
     made.add_argument(

@@ -43,6 +43,11 @@ def parser() -> Parser:
         "List the plugins in the folders DIR in the order of their start, or check them: their "
         "manifests, options, files and dependencies. Exit code of check 1 if one is at fault. "
         "Reset takes back what operators have switched, while no runtime has the state folder.",
+        examples=(
+            "buntime plugins list",
+            "buntime plugins check plugins",
+            "buntime plugins reset audit",
+        ),
     )
     made.add_words("DIR", "list or check, then folders of plugins [RUNTIME_PLUGIN_DIRS; ./plugins]")
     made.add_settings()

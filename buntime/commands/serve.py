@@ -20,6 +20,10 @@ def parser() -> Parser:
         "Serve the apps in the folders DIR, each under its own name.",
         "A flag wins over its variable in the environment, and that over a file .env in "
         "the working folder. Durations: 500ms, 30s, 5m, 1h. Sizes: 64kb, 10mb, 1gb.",
+        examples=(
+            "buntime apps --port 8080",
+            "RUNTIME_ENV=production buntime serve /srv/apps /srv/more",
+        ),
     )
     made.add_words("DIR", folders_meaning())
     made.add_settings()
