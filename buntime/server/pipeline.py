@@ -20,6 +20,7 @@ from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Api
 from buntime.server.apps.catalog import Catalog
+from buntime.server.apps.hostindex import Claims
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import all_closed
 from buntime.server.plugins.hooking import Hooking
@@ -107,6 +108,10 @@ class Pipeline:
         plugins.follow(self._forget)
         admittance.gate.follow(self._forget)
         admittance.maintenance.follow(self._forget)
+
+    def keep_hosts(self, claims: Claims) -> None:
+        """Have a host stay with the app that had it first."""
+        self._routes.keep_hosts(claims)
 
     def prepare(self, now: float) -> None:
         """Find out which hosts apps have, and tell what is wrong with that."""

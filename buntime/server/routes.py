@@ -20,7 +20,7 @@ from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.catalog import Catalog
-from buntime.server.apps.hostindex import HostIndex
+from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.hookstep import host_of
@@ -76,6 +76,11 @@ class Routes:
 
     def __repr__(self) -> str:
         return f"Routes({self._hosts!r}, {self._kept} kept)"
+
+    def keep_hosts(self, claims: Claims) -> None:
+        """Have a host stay with the app that had it first."""
+        self._hosts.keep(claims)
+        claims.follow(self._drop)
 
     def prepare(self, now: float) -> None:
         """Find out which hosts apps have, and tell what is wrong with that."""

@@ -17,7 +17,6 @@ from buntime import __version__
 from buntime.core.apps.app import App
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.router import RESERVED
-from buntime.core.http1.leastrate import Shortage, is_short
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
@@ -46,6 +45,7 @@ from buntime.server.lifetime.logkeeping import keep_app_logs, open_log
 from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
 from buntime.server.lifetime.rereading import Rereading
+from buntime.server.lifetime.shortages import shortage_of
 from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.lifetime.stalls import StallWatch
@@ -62,6 +62,7 @@ from buntime.server.sandbox.probe import find_kernel
 from buntime.server.sandbox.sandboxes import Sandboxes
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.unasked import Unasked
+from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
@@ -156,7 +157,9 @@ class Runtime:
             follow=self._deploys.follow,
         )
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
-        self._slow_clients = SlowClients(self._service, self._shortage)
+        self._slow_clients = SlowClients(
+            self._service, shortage_of(self._service, self._pool, live)
+        )
         self._pipeline = self._make_pipeline()
         self._service.on_room = self._accept_more
         self._urls = [binding.url for binding in bindings]
@@ -267,7 +270,7 @@ class Runtime:
                 carrier=Carrier(live, self._service, self._pool, self._catalog, self._interpreters),
             )
         )
-        return Pipeline(
+        pipeline = Pipeline(
             self._live,
             self._catalog,
             self._pool,
@@ -277,6 +280,9 @@ class Runtime:
             plugins=self._plugins,
             hooking=self._hooking,
         )
+        if not self._live.now.is_development:  # where apps are renamed all the time
+            pipeline.keep_hosts(HostClaims(self._state_db, tell=self._log.info))
+        return pipeline
 
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
         handle = self._pipeline.handle
@@ -383,16 +389,6 @@ class Runtime:
         warn_of_exposures(self._log, self._live.now)
 
     # What comes from elsewhere
-
-    def _shortage(self) -> Shortage:
-        service, pool = self._service, self._pool
-        most = service.admission.connections_max
-        return Shortage(
-            of_connections=is_short(len(service.connections), most),
-            of_memory=pool.is_short_of_memory,
-            of_answers=service.held_answers.is_pressed(),
-            of_slots=is_short(pool.slots_taken, self._live.now.ephemeral_concurrency),
-        )
 
     def _make_room_for_plugins(self) -> None:
         """Where there are more of them than before, or fewer, others have other shares."""

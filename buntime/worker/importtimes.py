@@ -36,8 +36,8 @@ class _Meter:
         self._thread = get_ident()
         self._inner_s = [0.0]  # of what is being imported, how long its own imports have taken
 
-    def wrap(self, method: Exec, *, counts: bool) -> Exec:
-        """Return the method of a loader, timed; `counts`: each call is a module."""
+    def wrap(self, method: Exec) -> Exec:
+        """Return the method of a loader, timed."""
 
         def timed(loader: Any, given: Any) -> Any:  # a module, or the spec of one
             if get_ident() != self._thread:
@@ -50,15 +50,15 @@ class _Meter:
                 took_s = perf_counter() - begun
                 own_s = took_s - self._inner_s.pop()
                 self._inner_s[-1] += took_s
-                self._note(given.__name__ if counts else given.name, own_s, counts)
+                self._note(getattr(given, "__name__", None) or given.name, own_s)
 
         timed.__code__ = timed.__code__.replace(co_filename=_OF_IMPORTLIB)
         return timed
 
-    def _note(self, name: str, own_s: float, counts: bool) -> None:
+    def _note(self, name: str, own_s: float) -> None:
         package = str(name).partition(".")[0]
         self.own_s[package] = self.own_s.get(package, 0.0) + own_s
-        self.modules[package] = self.modules.get(package, 0) + counts
+        self.modules[package] = self.modules.get(package, 0) + 1
 
 
 _meter: _Meter | None = None
@@ -75,7 +75,7 @@ def begin() -> None:
     global _meter  # noqa: PLW0603  # one of the process, as the import system is
     _meter = _Meter()
     for (cls, name), method in zip(_PLACES, _ORIGINAL):
-        setattr(cls, name, _meter.wrap(method, counts=cls is _LoaderBasics))
+        setattr(cls, name, _meter.wrap(method))
 
 
 def end() -> list[list[Any]]:

@@ -126,6 +126,10 @@ class Floors:
         """Keys with what is said of them, in order."""
         return [each for row in self.rows if covers(row.glob, app) for each in row.words.items()]
 
+    def says(self, app: str, key: str) -> bool:
+        """Whether a row says something of a key of the app."""
+        return any(name == key for name, _ in self.words_for(app)) if self.rows else False
+
     def applied(self, manifest: Manifest, app: str, *, by_api: bool = False) -> Manifest:
         """What is left of the manifest of an app, "@acme/shop"; its `floors` tell what changed.
 

@@ -11,12 +11,16 @@
     a.b.shops.example.com       nobody: two labels
     "", a%62, 192.0.2.1, [::1]  nobody: what is no plain name is no app's
 
-An exact name comes before a wildcard. Of two apps with one host the first one has it, in the order
-in which they are given.
+An exact name comes before a wildcard. Of two apps with one host that one has it
+
+1. to which an operator has given it, in the config file;
+2. which had it first, as long as it names it, or is not there at all: who has a folder of its own
+   must not get a host by naming it in the moment in which its holder is away;
+3. which comes first, in the order in which they are given.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from buntime.core.values.units import BadValue
@@ -29,6 +33,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ASKED = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
 _ASKED_MAX = NAME_MAX + len(".:65535")
 _WILDCARD = "*."
+_NOBODY: Mapping[str, str] = {}
 # What IDNA 2003, which Python has, writes in another way than browsers do, or not at all.
 _DEVIATIONS = frozenset("ßς\u200c\u200d")
 
@@ -41,7 +46,7 @@ class Claim(NamedTuple):
 
 
 class Dispute(NamedTuple):
-    """A host that two apps name: `app` has it, `other` does not."""
+    """A host that two apps name, or one names that is not its: `app` has it, `other` does not."""
 
     host: str
     app: str
@@ -51,22 +56,31 @@ class Dispute(NamedTuple):
 class HostTable:
     """The hosts of all apps. It never changes."""
 
-    __slots__ = ("_exact", "_wild", "disputes")
+    __slots__ = ("_exact", "_wild", "disputes", "holders")
 
-    def __init__(self, hosts_of: Iterable[tuple[str, Iterable[str]]] = ()) -> None:
-        """`hosts_of` are apps with their hosts, as `parse_hosts` gives them; the first has a host
-        that two of them name.
+    def __init__(
+        self,
+        hosts_of: Iterable[tuple[str, Iterable[str]]] = (),
+        *,
+        given: Collection[str] = (),
+        had: Mapping[str, str] = _NOBODY,
+    ) -> None:
+        """`hosts_of` are all apps with their hosts, as `parse_hosts` gives them; those in `given`
+        have theirs from an operator. `had` has apps by the hosts that they had first.
         """
+        apps = {app: tuple(hosts) for app, hosts in hosts_of}
+        self.holders = _holders(apps, given, had)
         self._exact: dict[str, str] = {}
         self._wild: dict[str, str] = {}  # without the star and its dot
-        disputes = []
-        for app, hosts in hosts_of:
-            for host in hosts:
-                names = self._wild if host.startswith(_WILDCARD) else self._exact
-                holder = names.setdefault(host.removeprefix(_WILDCARD), app)
-                if holder != app:
-                    disputes.append(Dispute(host, holder, app))
-        self.disputes = tuple(disputes)
+        for host, app in self.holders.items():
+            names = self._wild if host.startswith(_WILDCARD) else self._exact
+            names[host.removeprefix(_WILDCARD)] = app
+        self.disputes = tuple(
+            Dispute(host, self.holders.get(host) or had[host], app)
+            for app, hosts in apps.items()
+            for host in hosts
+            if self.holders.get(host) != app
+        )
 
     def __repr__(self) -> str:
         return f"HostTable({len(self._exact)} hosts, {len(self._wild)} wildcards)"
@@ -84,6 +98,24 @@ class HostTable:
         label, _, rest = name.partition(".")
         app = self._wild.get(rest)
         return None if app is None else Claim(app, label)
+
+
+def _holders(
+    apps: Mapping[str, Iterable[str]], given: Collection[str], had: Mapping[str, str]
+) -> dict[str, str]:
+    """The app of each host, by the rule of the module."""
+    holders: dict[str, str] = {}
+    for app in apps:
+        if app in given:
+            holders.update((host, app) for host in apps[app] if host not in holders)
+    for app, hosts in apps.items():
+        mine = [host for host in hosts if had.get(host) == app]
+        holders.update((host, app) for host in mine if host not in holders)
+    for app, hosts in apps.items():
+        for host in hosts:
+            if had.get(host) is None or had[host] in apps:
+                holders.setdefault(host, app)
+    return holders
 
 
 def plain_host(asked: str) -> str:

@@ -111,9 +111,8 @@ class SecretPages:
             if found is None:
                 return None
             return {*found.manifest.app.secrets} if found.manifest is not None else set()
-        apps = [
-            app for app in self._catalog.all(call.now) if holder_of(app.name, app.version) == holder
-        ]
+        versions = self._catalog.all_of(call.values["app"], call.now)
+        apps = [app for app in versions if holder_of(app.name, app.version) == holder]
         named = [app.manifest.secrets for app in apps if isinstance(app, App)]
         return {name for each in named for name in each} if apps else None
 

@@ -127,15 +127,13 @@ class Catalog:
 
     def versions_of(self, name: str, now: float) -> list[str | None]:
         """The versions that there are folders for, be they faulty. Has nothing loaded."""
-        if now >= self._fresh_until:
-            self._look(now)
+        self._look_if_due(now)
         named = self._names.get(name)
         return [each or None for each in self._versions(name, named)] if named is not None else []
 
     def names(self, now: float) -> list[tuple[str, str | None]]:
         """Each name and version that there is a folder for, be it faulty. Has nothing loaded."""
-        if now >= self._fresh_until:
-            self._look(now)
+        self._look_if_due(now)
         return [
             (name, version or None)
             for name, named in sorted(self._names.items())
@@ -151,8 +149,7 @@ class Catalog:
 
     def is_active(self, found: App | Fault, now: float) -> bool:
         """Whether it is of the version that is meant where none is named."""
-        if now >= self._fresh_until:
-            self._look(now)
+        self._look_if_due(now)
         named = self._names.get(found.name)
         if named is None:
             return False
@@ -176,11 +173,10 @@ class Catalog:
     def outdate_those(self, are_meant: Callable[[App], bool]) -> set[str]:
         """The same of all apps that are meant; returns their names."""
         names = set()
-        for name, named in self._names.items():
-            for folder in named.folders.values():
-                if isinstance(folder.found, App) and are_meant(folder.found):
-                    folder.outdate()
-                    names.add(name)
+        for folder in self._known_folders():
+            if isinstance(folder.found, App) and are_meant(folder.found):
+                folder.outdate()
+                names.add(folder.found.name)
         self.refresh()
         return names
 
@@ -189,9 +185,8 @@ class Catalog:
         if floors == self.floors:
             return False
         self.floors = floors
-        for named in self._names.values():
-            for folder in named.folders.values():
-                folder.reparse()
+        for folder in self._known_folders():
+            folder.reparse()
         self.refresh()
         return True
 
@@ -212,14 +207,12 @@ class Catalog:
 
     def all(self, now: float) -> list[App | Fault]:
         """Every version of every name, ordered for people; faulty folders as what is wrong."""
-        if now >= self._fresh_until:
-            self._look(now)
+        self._look_if_due(now)
         return [each for name in sorted(self._names) for each in self.all_of(name, now)]
 
     def all_of(self, name: str, now: float) -> list[App | Fault]:
         """The same of one name; nothing, where there is no such app."""
-        if now >= self._fresh_until:
-            self._look(now)
+        self._look_if_due(now)
         named = self._names.get(name)
         if named is None:
             return []
@@ -231,11 +224,18 @@ class Catalog:
         has_folders = bool(self.versions_of(name, now))
         return self._names[name].choose(None) or None if has_folders else None
 
+    def _known_folders(self) -> Iterator[AppFolder]:
+        return (folder for named in self._names.values() for folder in named.folders.values())
+
     def _forget(self) -> None:
         self._edition += 1
         self._warm.clear()
 
     # Which names there are
+
+    def _look_if_due(self, now: float) -> None:
+        if now >= self._fresh_until:
+            self._look(now)
 
     def _look(self, now: float) -> None:
         """Begin a new check: find out which names there are, and forget what was warm."""
@@ -395,12 +395,8 @@ class Catalog:
         """The manifest `text`, the default one for None, and what operators leave of it."""
         manifest, warnings = default_manifest(self._body_default), tuple[str, ...]()
         if text is not None:
-            manifest, warnings = parse_manifest(
-                text,
-                path=printable(source),
-                body_default=self._body_default,
-                body_max=self._body_max,
-            )
+            path, usual, most = printable(source), self._body_default, self._body_max
+            manifest, warnings = parse_manifest(text, path=path, body_default=usual, body_max=most)
         for warning in warnings:
             self._warn_once("manifest.warning", warning, app=app_key(name, version))
         return self.floors.applied(manifest, name, by_api=by_api)

@@ -48,6 +48,18 @@ class Apps(Protocol):
     def is_settled(self, app: App) -> bool: ...
 
 
+class Claims(Protocol):
+    """Who had which host first."""
+
+    @property
+    def holders(self) -> Mapping[str, str]: ...
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Have it called when others are known to have had them."""
+
+    def note(self, holders: Mapping[str, str]) -> None:
+        """These have them now."""
+
+
 class _Seen(NamedTuple):
     """What tells that an app has the hosts that it had; `states` is None where nothing tells."""
 
@@ -76,9 +88,15 @@ class HostIndex:
         self._seen: dict[str, _Seen] = {}
         self._next = 0  # the place among the names where the next look begins
         self._told: set[Dispute] = set()
+        self._claims: Claims | None = None
 
     def __repr__(self) -> str:
         return f"HostIndex({self.table!r} of {len(self._names)} apps)"
+
+    def keep(self, claims: Claims) -> None:
+        """Go by who had a host first, and have it kept."""
+        self._claims = claims
+        claims.follow(self._make_table)
 
     def look(self, now: float) -> HostTable:
         """The hosts as they are now, `now` in monotonic seconds: the same table if none changed."""
@@ -86,15 +104,24 @@ class HostIndex:
         if is_other:
             self._take_names(self._apps.folders)
         if self._floors is not self._apps.floors:
-            self._floors = self._apps.floors
+            self._floors, is_other = self._apps.floors, True
             self._seen.clear()
         suspects = self._suspects()
         new = [name for name in self._names if name not in self._seen]
         changed = [self._read(name, now) for name in (*new, *suspects)]
         if is_other or any(changed):
-            self.table = HostTable((name, self._hosts.get(name, ())) for name in self._names)
-            self._tell_of_disputes()
+            self._make_table()
         return self.table
+
+    def _make_table(self) -> None:
+        self.table = HostTable(
+            ((name, self._hosts.get(name, ())) for name in self._names),
+            given=[name for name in self._names if self._floors.says(name, "hosts")],
+            had=self._claims.holders if self._claims is not None else {},
+        )
+        self._tell_of_disputes()
+        if self._claims is not None:
+            self._claims.note(self.table.holders)
 
     def _take_names(self, folders: Mapping[str, Sequence[Path]]) -> None:
         before, self._folders = self._folders, folders
@@ -140,7 +167,8 @@ class HostIndex:
                 self._told.add(dispute)
                 self._warn(
                     "host.disputed",
-                    "two apps name the same host; take it out of one manifest",
+                    "an app names another one's host; take it out of its manifest, or give it to "
+                    "the app in the config file",
                     host=dispute.host,
                     served=dispute.app,
                     ignored=dispute.other,

@@ -47,4 +47,8 @@ SCRIPTS = (
         seconds REAL NOT NULL, result TEXT NOT NULL, detail TEXT NOT NULL
     );
     CREATE INDEX cron_runs_of ON cron_runs (app, name, ended_at);""",
+    # 6: which app had a host first, see server/state/hostclaims.py.
+    """CREATE TABLE hosts (
+        host TEXT PRIMARY KEY, app TEXT NOT NULL, since REAL NOT NULL
+    ) WITHOUT ROWID;""",
 )

@@ -173,3 +173,33 @@ def test_what_a_manifest_names_is_found(value: list[str]) -> None:
     for host in hosts:
         asked = host.replace("*", "w")
         assert table.find(asked.upper()) is not None
+
+
+def test_a_host_belongs_to_who_had_it_first() -> None:
+    """Also where another app stands before it in the order."""
+    apps = [("a", ("x.y", "*.y")), ("b", ("x.y", "*.y", "z.y"))]
+    table = HostTable(apps, had={"x.y": "b", "*.y": "b"})
+    assert table.holders == {"x.y": "b", "*.y": "b", "z.y": "b"}
+    assert table.disputes == (Dispute("x.y", "b", "a"), Dispute("*.y", "b", "a"))
+
+
+def test_the_host_of_an_app_that_is_away() -> None:
+    """Is nobody's till it is back; naming it is a dispute with who is away."""
+    table = HostTable([("b", ("x.y",))], had={"x.y": "a"})
+    assert table.find("x.y") is None
+    assert table.disputes == (Dispute("x.y", "a", "b"),)
+
+
+def test_a_host_that_was_given_up() -> None:
+    """Its holder is there and does not name it any more: the next one has it."""
+    table = HostTable([("a", ()), ("b", ("x.y",))], had={"x.y": "a"})
+    assert table.holders == {"x.y": "b"}
+    assert table.disputes == ()
+
+
+@pytest.mark.parametrize("had", [{}, {"x.y": "a"}, {"x.y": "away"}])
+def test_an_operator_moves_a_host(had: dict[str, str]) -> None:
+    """To whom the config file gives it, whoever had it."""
+    table = HostTable([("a", ("x.y",)), ("b", ("x.y",))], given=["b"], had=had)
+    assert table.holders == {"x.y": "b"}
+    assert table.disputes == (Dispute("x.y", "b", "a"),)

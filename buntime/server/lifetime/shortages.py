@@ -1,0 +1,22 @@
+"""What there may be too little of, so that slow clients count."""
+
+from collections.abc import Callable
+
+from buntime.core.http1.leastrate import Shortage, is_short
+from buntime.core.settings.live import LiveSettings
+from buntime.server.http1.service import Service
+from buntime.server.pool.pool import Pool
+
+
+def shortage_of(service: Service, pool: Pool, live: LiveSettings) -> Callable[[], Shortage]:
+    """Who tells of it, as it is then."""
+
+    def look() -> Shortage:
+        return Shortage(
+            of_connections=is_short(len(service.connections), service.admission.connections_max),
+            of_memory=pool.is_short_of_memory,
+            of_answers=service.held_answers.is_pressed(),
+            of_slots=is_short(pool.slots_taken, live.now.ephemeral_concurrency),
+        )
+
+    return look

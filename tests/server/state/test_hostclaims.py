@@ -1,0 +1,94 @@
+"""Which app had a host first, as state.db keeps it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, cast
+
+from buntime.server.state.hostclaims import HostClaims
+from buntime.server.state.migrations import SCRIPTS
+
+
+class FakeDb:
+    """A database in memory, which is opened when the test says so."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        for script in SCRIPTS:
+            self.connection.executescript(script)
+        self.fault: BaseException | None = None
+        self._followers: list[Callable[[], None]] = []
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
+    def ask(self, work: Callable[[Any], Any], then: Callable[[Any], None]) -> None:
+        then(self.fault or work(self.connection))
+
+    def open(self) -> None:
+        for callback in self._followers:
+            callback()
+
+
+def claims_of(db: FakeDb) -> tuple[HostClaims, list[dict[str, object]]]:
+    told: list[dict[str, object]] = []
+
+    def tell(event: str, message: str, /, **fields: object) -> None:
+        told.append({"event": event, **fields})
+
+    return HostClaims(cast(Any, db), tell=tell), told
+
+
+def test_what_was_noted_is_there_after_a_restart() -> None:
+    """And who follows is told as it is read."""
+    db = FakeDb()
+    claims, told = claims_of(db)
+    db.open()
+    claims.note({"x.y": "a"})
+    claims.note({"x.y": "a", "*.y": "b"})
+    again, _ = claims_of(db)
+    calls: list[int] = []
+    again.follow(lambda: calls.append(1))
+    db.open()
+    assert again.holders == {"x.y": "a", "*.y": "b"}
+    assert calls == [1]
+    assert told == []
+
+
+def test_nothing_is_noted_before_it_is_known_what_was() -> None:
+    """Who names a host while a runtime starts does not get it for good."""
+    db = FakeDb()
+    first, _ = claims_of(db)
+    db.open()
+    first.note({"x.y": "a"})
+    claims, _ = claims_of(db)
+    claims.note({"x.y": "thief"})
+    db.open()
+    assert claims.holders == {"x.y": "a"}
+
+
+def test_a_move_is_told() -> None:
+    """With both apps."""
+    db = FakeDb()
+    claims, told = claims_of(db)
+    db.open()
+    claims.note({"x.y": "a"})
+    claims.note({"x.y": "b"})
+    assert told == [{"event": "host.moved", "host": "x.y", "app": "b", "before": "a"}]
+    assert db.connection.execute("SELECT host, app FROM hosts").fetchall() == [("x.y", "b")]
+
+
+def test_what_could_not_be_kept_is_kept_later() -> None:
+    """A full disk: when the file can be had again, all is read, and noted again."""
+    db = FakeDb()
+    claims, _ = claims_of(db)
+    db.open()
+    db.fault = OSError("full")
+    claims.note({"x.y": "a"})
+    db.fault = None
+    claims.note({"x.y": "a"})  # not yet
+    assert db.connection.execute("SELECT * FROM hosts").fetchall() == []
+    db.open()
+    claims.note({"x.y": "a"})
+    assert db.connection.execute("SELECT host, app FROM hosts").fetchall() == [("x.y", "a")]
