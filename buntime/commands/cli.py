@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "logs": "show what apps print, and their requests; -f goes on",
     "audit": "show who has changed what, or verify that nothing was changed in it",
     "recycle": "replace the workers of an app by fresh ones",
+    "cron": "list the jobs of apps, or run one now",
     "run": "run a program of an app, as its workers run",
     "secrets": "give an app a secret, tell which it has, or take one from it",
     "sleep": "end the idle workers of an app",

@@ -268,6 +268,7 @@ class Runtime:
                 maintenance=maintenance,
                 app_logs=self._app_logs,
                 carrier=Carrier(live, self._service, self._pool, self._catalog, self._interpreters),
+                unasked=self._unasked,
             )
         )
         pipeline = Pipeline(

@@ -78,6 +78,7 @@ class FakeService:
         self.errors: list[str] = []  # their event codes
         self.log = SimpleNamespace(access=self.entries.append, error=self._log_error)
         self.connections: set[Any] = set()
+        self.jobs: set[Any] = set()
         self.accepted = 0
         self.admission = SimpleNamespace(is_crowded=False, displaced=Tally(every_s=60.0))
         self.held_answers = HeldAnswers()

@@ -8,6 +8,7 @@ both. Each concern has a tuple of its own: here, or in a module beside this one.
 from buntime.core.admin.accessroutes import ACCESS
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
+from buntime.core.admin.cronroutes import CRON
 from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
@@ -175,6 +176,7 @@ ROUTES = RouteTable(
         *PLUGINS,
         *SECRETS,
         *KEYS,
+        *CRON,
         *ACCESS,
         *AUDIT,
         *LOGS,

@@ -30,6 +30,7 @@ class Scope(Enum):
     WORKERS = "workers"  # the same, but for static sites, which have no workers
     PLUGIN = "plugin"  # each plugin that was found
     HOOK = "hook"  # each hook of a plugin that was asked
+    JOB = "job"  # each job of an app
     RUNTIME = "runtime"  # as a whole
 
 
@@ -38,6 +39,7 @@ LABELS: Mapping[Scope, tuple[str, ...]] = {
     Scope.WORKERS: ("app", "version"),
     Scope.PLUGIN: ("plugin",),
     Scope.HOOK: ("plugin", "hook"),
+    Scope.JOB: ("app", "job"),
     Scope.RUNTIME: (),
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from buntime.core.pool.lifecycle import State
+from buntime.core.telemetry.cronmetrics import CRON_FAMILIES, JobRow
 from buntime.core.telemetry.families import Family, Kind, Scope, Value, by_label, values_to_json
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.pluginmetrics import PLUGIN_FAMILIES, PluginRow
@@ -158,7 +159,7 @@ FAMILIES = (
     REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS, SLOW,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
-    *PLUGIN_FAMILIES,
+    *PLUGIN_FAMILIES, *CRON_FAMILIES,
     STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED,
 )  # fmt: skip
 
@@ -189,6 +190,7 @@ class Snapshot(NamedTuple):
     rows: Sequence[Row]
     whole: Mapping[Family, Value]  # those of Scope.RUNTIME
     plugins: Sequence[PluginRow] = ()
+    jobs: Sequence[JobRow] = ()
 
     def values(self) -> Iterator[tuple[list[str], Mapping[Family, Value]]]:
         """What belongs together, each with the values of its scope's labels."""
@@ -199,6 +201,8 @@ class Snapshot(NamedTuple):
             yield [plugin.name], plugin.values
             for hook, values in plugin.hooks.items():
                 yield [plugin.name, hook], values
+        for row_of_job in self.jobs:
+            yield [row_of_job.app, row_of_job.job], row_of_job.values
 
 
 def row_of(meter: Meter, live: Live) -> Row:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from buntime import __version__
 from buntime.core.errors import ServerFault
+from buntime.core.telemetry.cronmetrics import JobRow, jobs_to_json
 from buntime.core.telemetry.families import values_to_json
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
@@ -46,8 +47,10 @@ class Metrics:
         service: Service,
         report: PoolReport,
         plugins: Callable[[], Sequence[PluginRow]] = tuple,
+        jobs: Callable[[], Sequence[JobRow]] = tuple,
     ) -> None:
-        """`plugins` gives the values of all plugins."""
+        """`plugins` gives the values of all plugins, `jobs` of all jobs."""
+        self._jobs = jobs
         self._plugins = plugins
         self._service = service
         self._report = report
@@ -82,6 +85,7 @@ class Metrics:
                 "runtime": values_to_json(snapshot.whole),
                 "apps": rows_to_json(snapshot.rows),
                 "plugins": plugins_to_json(snapshot.plugins),
+                "jobs": jobs_to_json(snapshot.jobs),
             }
             return "application/json", json.dumps(told).encode("ascii") + b"\n"
 
@@ -110,7 +114,9 @@ class Metrics:
             DISPLACED: self._service.admission.displaced.total,
             REFUSED: self._service.client_limit.refused.total,
         }
-        return Snapshot(rows, whole, self._plugins()), [processes[meter] for meter in meters]
+        return Snapshot(rows, whole, self._plugins(), self._jobs()), [
+            processes[meter] for meter in meters
+        ]
 
 
 # In a thread

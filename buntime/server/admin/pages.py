@@ -16,6 +16,7 @@ from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
 from buntime.server.admin.audit import Audit, AuditPages
+from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
@@ -33,6 +34,7 @@ from buntime.server.deploys.carrier import Carrier
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
+from buntime.server.schedule.unasked import Unasked
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.applogs import AppLogs
@@ -62,6 +64,7 @@ class Parts:
     maintenance: Maintenance
     app_logs: AppLogs
     carrier: Carrier
+    unasked: Unasked
 
 
 def make_api(parts: Parts) -> tuple[Api, Gate]:
@@ -77,7 +80,13 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         OwnPages(parts.live),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
-        Metrics(parts.service, parts.pool.report, parts.plugins.metrics),
+        Metrics(
+            parts.service,
+            parts.pool.report,
+            parts.plugins.metrics,
+            parts.unasked.cron.metrics,
+        ),
+        CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(keys, parts.audit),

@@ -20,6 +20,16 @@ from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.planner import Ended, JobKey, Kept, Planned, Planner, Run, Seen
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
+from buntime.core.telemetry.cronmetrics import (
+    JOB_LAST_GOOD,
+    JOB_LAST_TOOK,
+    JOB_RUNNING,
+    JOB_RUNS,
+    RAN,
+    RESULTS,
+    JobRow,
+)
+from buntime.core.telemetry.families import Family, Value
 from buntime.server.apps.zones import zone
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.jobprogram import JobProgram
@@ -77,6 +87,22 @@ class Cron:
     def seen(self) -> list[Seen]:
         """All jobs, in the order of their apps and names."""
         return self._planner.seen()
+
+    def metrics(self) -> list[JobRow]:
+        """The values of each job."""
+        return [self._row(seen) for seen in self._planner.seen()]
+
+    def _row(self, seen: Seen) -> JobRow:
+        key = seen.key
+        good = next((each.at_s for each in seen.ended if each.result == "ok"), 0.0)
+        took = next((each.seconds for each in seen.ended if each.result in RAN), 0.0)
+        values: dict[Family, Value] = {
+            JOB_RUNS: {result: self.counts[key, result] for result in RESULTS},
+            JOB_RUNNING: seen.running,
+            JOB_LAST_GOOD: good,
+            JOB_LAST_TOOK: took,
+        }
+        return JobRow(key.app, key.name, values)
 
     def find(self, key: JobKey) -> Seen | None:
         return self._planner.find(key)

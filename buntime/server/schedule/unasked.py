@@ -39,6 +39,11 @@ class Unasked:
     def __repr__(self) -> str:
         return f"Unasked({self.roll!r}, {self.cron!r})"
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is done here; "" where it is."""
+        return self._ground.state.trouble
+
     def start(self) -> None:
         """Begin to look."""
         self.cron.start()

@@ -95,6 +95,9 @@ class Served(NamedTuple):
         return self.scrape()
 
 
+YEARLY = {"schedule": "@yearly", "path": "/"}
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("metrics")
@@ -105,7 +108,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )
     write_app(apps / "narrow@1.0.0", {"app.py": APP}, ttl=600, concurrency=1, env=gates.env)
     write_app(apps / "slow", {"app.py": APP}, ttl=600, timeout=0.4, env=gates.env)
-    write_app(apps / "once", {"app.py": APP}, env=gates.env)
+    write_app(apps / "once", {"app.py": APP}, env=gates.env, cron=[YEARLY])
     write_app(apps / "broken", {"app.py": "raise RuntimeError('no luck')"}, ttl=600)
     write_app(apps / "site", {"index.html": "x" * 100})
     write_plugin(folder / "plugins", "looks", PLUGIN, match={"paths": ["/looked-at"]})
@@ -435,6 +438,7 @@ def test_hooks_are_counted(served: Served) -> None:
 
 def test_every_family_is_there(served: Served) -> None:
     """A scrape has each metric with its kind and meaning, the process's and `buntime_info`."""
+    wait_until(lambda: fetch(served.runtime, "/api/cron").json()["jobs"])
     text = fetch(served.runtime, "/metrics").body.decode()
     found = {family.name: family for family in text_string_to_metric_families(text)}
     for family in FAMILIES:

@@ -23,6 +23,7 @@ class Parts:
         self.log = make_log(self.sink)
         self.now = 1000.0
         self.timers: list[tuple[float, Any]] = []
+        self.jobs: set[Connection] = set()
         self.connections = {Connection(self) for _ in range(connections)}
         self.is_draining = False
         self.on_room: Any = None
@@ -172,3 +173,15 @@ def test_a_second_signal(after_s: float, cuts: bool) -> None:
     parts.shutdown.begin("SIGTERM")
     assert ("loop stopped" in parts.happened) is cuts
     assert parts.sink.events() == ["runtime.stopping", *["runtime.stopping_now"] * cuts]
+
+
+def test_jobs_are_waited_for() -> None:
+    """What the runtime has begun of its own is waited for as connections are."""
+    parts = Parts(0)
+    job = Connection(parts)
+    parts.jobs.add(job)
+    parts.shutdown.begin("SIGTERM")
+    assert "workers told to end" not in parts.happened
+    parts.jobs.discard(job)
+    parts.on_room()
+    assert parts.happened[-1] == "workers told to end"

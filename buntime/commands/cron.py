@@ -1,0 +1,78 @@
+"""`buntime cron list` and `buntime cron run APP JOB`: the jobs of apps."""
+
+from typing import Any
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import connect, name_in_path
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+
+_HEAD = ("APP", "JOB", "SCHEDULE", "NEXT", "LAST", "TOOK")
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime cron list [APP] | run APP JOB [--to WHERE]",
+        "List the jobs of apps, with when each is due next and how it went last; or run one now, "
+        "and wait for it. Exit code 1 where it failed.",
+        examples=(
+            "buntime cron list",
+            "buntime cron list shop --json",
+            "buntime cron run shop clean",
+        ),
+    )
+    made.add_words("WORD", "list, or run, an app, and a job of it")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    match command.words:
+        case ("list",) | ("list", _):
+            return _list(command, mode)
+        case ("run", app, job):
+            return _run(command, mode, app, job)
+    raise UsageError("cron needs list, or run with an app and a job (see buntime cron --help)")
+
+
+def _list(command: Command, mode: Mode) -> int:
+    told = connect(command, mode).get("/api/cron")
+    if command.words[1:]:
+        told["jobs"] = [job for job in told["jobs"] if job["app"] == command.words[1]]
+    if command.args["json"]:
+        print_json(told)
+        return 0
+    if told["unavailable"]:
+        say(f"no jobs run here: {told['unavailable']}")
+    if not told["jobs"]:
+        say("no jobs")
+        return 0
+    print_rows(_HEAD, [_row(job) for job in told["jobs"]])
+    return 0
+
+
+def _row(job: dict[str, Any]) -> list[object]:
+    zone = "" if job["timezone"] == "UTC" else f" {job['timezone']}"
+    last = job["runs"][0] if job["runs"] else None
+    how = "running" if job["running"] else _told(last) if last else None
+    took = f"{last['seconds']:.1f} s" if last else None
+    return [job["app"], job["name"], job["schedule"] + zone, job["next"], how, took]
+
+
+def _told(run: dict[str, Any]) -> str:
+    return f"{run['result']} ({run['detail']})" if run["detail"] else str(run["result"])
+
+
+def _run(command: Command, mode: Mode, app: str, job: str) -> int:
+    path = f"/api/apps/{name_in_path(app)}/cron/{name_in_path(job)}/run"
+    last: dict[str, Any] = {}
+    for line in connect(command, mode).lines("POST", path):
+        last = line
+        if command.args["json"]:
+            print_json(line)
+    run = last.get("run")
+    if not command.args["json"]:
+        say(f"{app}: {job}: {_told(run) if run else 'the runtime has left it'}")
+    return 0 if run and run["result"] == "ok" else 1

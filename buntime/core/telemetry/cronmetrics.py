@@ -1,0 +1,42 @@
+"""What is told of the jobs of apps, beside what is told of their requests."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from buntime.core.telemetry.families import Family, Kind, Scope, Value, values_to_json
+
+RAN = ("ok", "failed", "timeout", "cut")
+RESULTS = (*RAN, "overlap", "missed")
+
+JOB_RUNS = Family(
+    "buntime_cron_runs_total",
+    Kind.COUNTER,
+    Scope.JOB,
+    "times that a job was due, or was asked for, by what became of it",
+    label="result",
+)
+JOB_RUNNING = Family("buntime_cron_running", Kind.GAUGE, Scope.JOB, "runs of the job under way")
+JOB_LAST_GOOD = Family(
+    "buntime_cron_last_success_seconds",
+    Kind.GAUGE,
+    Scope.JOB,
+    "when the last run was due that ended well, in seconds since 1970; 0 where none is known",
+)
+JOB_LAST_TOOK = Family(
+    "buntime_cron_last_run_seconds", Kind.GAUGE, Scope.JOB, "how long the last run took"
+)
+
+CRON_FAMILIES = (JOB_RUNS, JOB_RUNNING, JOB_LAST_GOOD, JOB_LAST_TOOK)
+
+
+class JobRow(NamedTuple):
+    """The values of one job of an app."""
+
+    app: str
+    job: str
+    values: Mapping[Family, Value]
+
+
+def jobs_to_json(rows: Iterable[JobRow]) -> dict[str, object]:
+    """By app and job: "shop:clean"."""
+    return {f"{row.app}:{row.job}": values_to_json(row.values) for row in rows}
