@@ -343,7 +343,7 @@ class Runtime:
         for app in apps:
             if isinstance(app, App):
                 is_active = self._catalog.is_active(app, self._loop.now)
-                self._pool.prepare(app, is_active=is_active)
+                self._pool.deployments.prepare(app, is_active=is_active)
             else:
                 self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)

@@ -91,6 +91,10 @@ class Manifest:
     mounts: Mounts
     cron: tuple[CronJob, ...]
     processes: tuple[AppProcess, ...]
+    release: tuple[str, ...]
+    check: str | None
+    replace: Literal["beside", "after"]
+    keep_versions: int
 
     # Not of the file: what operators have changed of it, see floors.py.
     is_user_fixed: bool = False

@@ -4,6 +4,7 @@ test are made from it.
 
 import math
 
+from buntime.core.apps.deploykeys import DEPLOY_KEYS
 from buntime.core.apps.filekeys import FILE_KEYS, UNASKED_KEYS
 from buntime.core.apps.grants import dump_grants, parse_grants
 from buntime.core.apps.hosts import parse_hosts
@@ -377,4 +378,5 @@ KEYS = (
     ),
     *FILE_KEYS,
     *UNASKED_KEYS,
+    *DEPLOY_KEYS,
 )

@@ -46,7 +46,7 @@ KEYS_ABOUT_CODE = frozenset(
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
     prewarm secrets maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
-    spa headers static keep cron processes
+    spa headers static keep cron processes release check replace keepVersions
     """.split()
 )
 _FIELDS = {key.name: key.field for key in KEYS}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from buntime.core.apps.versions import sort_key
 
-KEEP = 5  # versions, where the manifest says nothing
 PINNED_S = 86_400.0  # a version that a request has named so lately stays
 
 

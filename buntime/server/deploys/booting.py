@@ -1,9 +1,10 @@
 """Has a worker load a release, and asks it whether it is well, before there is a way to it."""
 
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
+from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.errors import ServerFault
 from buntime.server.deploys.course import Ask, Steps, Then, after
@@ -11,7 +12,10 @@ from buntime.server.http1.inner import inner_request
 from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
+from buntime.server.pool.programs import Order
 from buntime.server.pythons.probe import Interpreter
+from buntime.server.state.datafolders import NoData
+from buntime.server.state.secretstore import NoSecrets
 
 _LOOK_S = 0.01
 _ENDING_S = 5.0
@@ -85,3 +89,23 @@ def _fault(error: str) -> BootFault:
 def trace_of(exc: BaseException) -> str:
     """What is told of an exception that is none of an app."""
     return "".join(traceback.format_exception(exc))
+
+
+def release(
+    pool: Pool, service: Service, app: App, interpreter: Interpreter, say: Callable[[str], None]
+) -> Steps:
+    """Run the manifest's `release`; `say` gets what it prints. Raises ServerFault (500)."""
+
+    def ask(then: Then) -> None:
+        order = Order(app, interpreter, app.manifest.release, "release")
+        try:
+            pool.programs.start(order, on_exit=then, on_line=lambda _, line: say(line))
+        except (NoData, NoSecrets, NotConfined, OSError) as exc:
+            fault = ServerFault(500, "release_failed", f"`release` cannot be started: {exc}")
+            service.loop.call_soon(lambda: then(fault))
+
+    code: int = yield ask
+    if code:
+        how = f"was ended by signal {-code}" if code < 0 else f"has ended with {code}"
+        command = " ".join(app.manifest.release)[:200]
+        raise ServerFault(500, "release_failed", f"`release` ({command}) {how}")

@@ -23,11 +23,12 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFau
 from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.appfolder import AppFolder
 from buntime.server.apps.catalog import Catalog
-from buntime.server.deploys.booting import boot, let_go, trace_of
+from buntime.server.deploys.booting import let_go, trace_of
 from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
 from buntime.server.deploys.deploy import Deploy, Line
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.housekeeping import Housekeeping
+from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import ReleaseRecord, write_files
 from buntime.server.deploys.store import Store, Unfinished
@@ -74,7 +75,7 @@ class Carrier:
         self._log = service.log
         self._pool = pool
         self._catalog = catalog
-        self._interpreters = interpreters
+        self._loading = Loading(live, service, pool, catalog, interpreters)
         self._turns = Turns()
         self._begun = 0
         self._first = f"{int(time.time()):x}"
@@ -152,7 +153,7 @@ class Carrier:
             yield self._in_thread(unfinished.undo)
             deploy.reach(Step.TRIED)
         else:
-            self._be_active(deploy, app, wish)
+            self._be_active(deploy, wish)
 
     def _make(
         self, deploy: Deploy, upload: "Upload", unfinished: Unfinished, wish: Wish
@@ -167,12 +168,37 @@ class Carrier:
         deploy.reach(Step.CHECKED, entrypoint=app.entrypoint)
         if wish.is_dry_run:
             return None
-        deployment = yield from self._load(deploy, app)
-        deploy.attempt(Step.ACTIVE)
-        record = self._record(deploy, upload, unpacked)
+        held = app.manifest.replace == "after" and not app.is_static
+        old: App | None = None
         try:
-            yield self._in_thread(lambda: _prepare(unfinished, record, unpacked, wish))
-            self._catalog.expected.put(path, folder)
+            interpreter = yield from self._loading.install(deploy, app)
+            if held:
+                old = yield from self._loading.end_others(deploy)
+            deployment = yield from self._loading.load(deploy, app, interpreter)
+            record = self._record(deploy, upload, unpacked)
+            yield from self._link(deploy, folder, deployment, unfinished, (record, unpacked, wish))
+        except BaseException:
+            if held:
+                self._pool.preparing.let_go(app.name)
+            raise
+        if held:
+            self._catalog.refresh()
+            self._pool.preparing.let_go(app.name, old, app)
+        return app
+
+    def _link(
+        self,
+        deploy: Deploy,
+        folder: AppFolder,
+        deployment: Deployment | None,
+        unfinished: Unfinished,
+        what: tuple[ReleaseRecord, "Unpacked", Wish],
+    ) -> Steps:
+        """Have links lead to it; its worker is let go where that cannot be."""
+        deploy.attempt(Step.ACTIVE)
+        try:
+            yield self._in_thread(lambda: _prepare(unfinished, *what))
+            self._catalog.expected.put(self._path_of(self.place.open(), deploy), folder)
             if deployment is not None:
                 self._pool.deployments.hold_ready(deployment)
             yield self._in_thread(lambda: _switch(unfinished))
@@ -180,7 +206,6 @@ class Carrier:
             if deployment is not None:
                 yield from let_go(self._pool, self._service, deployment)
             raise
-        return app
 
     def _activate(self, deploy: Deploy, wish: Wish, leaves: str | None) -> Steps:
         store = self.place.open()
@@ -194,14 +219,14 @@ class Carrier:
             deploy.reach(Step.TRIED)
             return
         if app is not None:
-            yield from self._load_served(deploy, app)
+            yield from self._loading.load_served(deploy, app)
         deploy.attempt(Step.ACTIVE)
         yield self._in_thread(
             lambda: store.activate(
                 deploy.app, deploy.version or None, leaves=leaves, now_s=time.time()
             )
         )
-        self._be_active(deploy, app, wish)
+        self._be_active(deploy, wish)
 
     # Their parts
 
@@ -212,35 +237,6 @@ class Carrier:
 
         bounds = Bounds(unpacked_bytes=UNPACKED_FACTOR * self._live.now.upload_max_bytes)
         return unpack(upload.file, unfinished.folder, bounds, go_on=self._go_on)
-
-    def _load(self, deploy: Deploy, app: App) -> Generator[Ask, Any, Deployment | None]:
-        """Have a worker load what nobody can reach yet; None of a static site."""
-        if app.is_static:
-            return None
-        if app.manifest.auto_install:
-            deploy.attempt(Step.INSTALLING)
-            deploy.reach(Step.INSTALLING)
-        deploy.attempt(Step.BOOTED)
-        interpreter = yield self._in_thread(lambda: self._interpreters.find(app))
-        began_s = self.loop.now
-        deployment = yield from boot(
-            self._pool, self._service, app, interpreter, self._live.now.boot_timeout_s
-        )
-        deploy.reach(Step.BOOTED, ms=round(1000 * (self.loop.now - began_s)))
-        return deployment
-
-    def _load_served(self, deploy: Deploy, app: App) -> Steps:
-        """Have a worker load a version that can be reached already, if none has."""
-        deployments = self._pool.deployments
-        serving = deployments.serving(app)
-        if serving is None or serving.app is not app or not serving.has_workers():
-            deployment = yield from self._load(deploy, app)
-            if deployment is not None:
-                deployments.hold_ready(deployment)
-                deployments.serve(app, deployment.interpreter)
-            return
-        deploy.attempt(Step.BOOTED)
-        deploy.reach(Step.BOOTED, ms=0)
 
     def _record(self, deploy: Deploy, upload: "Upload", unpacked: "Unpacked") -> ReleaseRecord:
         now_s = time.time()
@@ -256,14 +252,16 @@ class Carrier:
             active_s=now_s,
         )
 
-    def _be_active(self, deploy: Deploy, app: App | None, wish: Wish) -> None:
+    def _be_active(self, deploy: Deploy, wish: Wish) -> None:
         """Have it serve from now on, without waiting for the next look at the folders."""
         self._catalog.refresh()
+        found: App | None = None
         with contextlib.suppress(ClientFault, ManifestError):
             found = self._catalog.find(deploy.app, None, self.loop.now)
             if not found.is_static:
                 self._pool.deployments.current(found.code)
-        self.housekeeping.tidy_soon(deploy.app)
+        keep = found.manifest.keep_versions if found is not None else None
+        self.housekeeping.activated(deploy.app, deploy.version, keep)
         deploy.reach(Step.ACTIVE, url=wish.url)
         self._log.info(
             "deploy.active",

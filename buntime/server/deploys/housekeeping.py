@@ -1,11 +1,12 @@
 """What is looked up in the store for operators, and what is removed from it."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from buntime.core.deploys.names import is_preview
-from buntime.core.deploys.retention import Kept, target_of_rollback
+from buntime.core.deploys.retention import Kept, surplus, target_of_rollback
 from buntime.core.errors import ClientFault
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.disk import storage_fault
@@ -16,7 +17,15 @@ from buntime.server.http1.service import Service
 from buntime.server.pool.pool import Pool
 
 _SOON_S = 1.0
-_TIDY_S = 30.0  # until it is looked again whether the workers of what was removed have gone
+_UNDERWAY_S = 5.0  # requests that have found a version while it was active may come so much later
+_TIDY_S = 10.0  # until it is looked again whether the workers of what was removed have gone
+
+
+class Use(NamedTuple):
+    """How a version is in use: when a request has named it last, in seconds since 1970."""
+
+    asked_s: float
+    has_workers: bool
 
 
 class Housekeeping:
@@ -28,6 +37,11 @@ class Housekeeping:
         self._pool = pool
         self._catalog = catalog
         self._place = place
+        # By app: the active version, and how many are kept; by app and version, when it ceased to
+        # be active, by the loop's clock.
+        self._active: dict[str, str] = {}
+        self._keep: dict[str, int] = {}
+        self._left_s: dict[tuple[str, str], float] = {}
 
     def __repr__(self) -> str:
         return f"Housekeeping({self._place})"
@@ -94,9 +108,33 @@ class Housekeeping:
 
         self.loop.run_blocking(work, removed)
 
+    def activated(self, app: str, version: str, keep: int | None) -> None:
+        """Another version is active; of those before so many are kept."""
+        before = self._active.get(app)
+        if before is not None and before != version:
+            self._left_s[app, before] = self.loop.now
+        self._active[app] = version
+        if keep is not None:
+            self._keep[app] = keep
+        self.tidy_soon(app)
+
     def tidy_soon(self, app: str) -> None:
-        """Remove the files of releases that nothing leads to any more."""
+        """Remove what is too much, and the files of releases that nothing leads to any more."""
         self._tidy_in(app, _SOON_S)
+
+    def _uses(self, app: str) -> dict[str, Use]:
+        """How the versions of an app are in use."""
+        uses = {}
+        for each in self._pool.deployments.by_state.values():
+            version = each.app.version
+            if each.app.name == app and version is not None:
+                ago_s = self.loop.now - each.state.last_request_s
+                since_s = each.state.last_request_s - self._left_s.get((app, version), 0.0)
+                # What came to it while it was active was not asked for by its number.
+                is_pinned = each.state.last_request_s > 0 and since_s > _UNDERWAY_S
+                asked_s = time.time() - ago_s if is_pinned else 0.0
+                uses[version] = Use(asked_s, bool(each.state.workers))
+        return uses
 
     def _in_use(self, app: str) -> set[str]:
         """The folders that workers of the app run from."""
@@ -114,25 +152,35 @@ class Housekeeping:
                 self._tidy_in(app, _TIDY_S)
 
         def tidy() -> None:
-            store, in_use = self._place.store, self._in_use(app)
+            store, in_use, uses = self._place.store, self._in_use(app), self._uses(app)
+            keep = self._keep.get(app)
             if store is not None and not self._service.is_draining:
-                self.loop.run_blocking(lambda: _tidy(store, app, in_use), tidied)
+                self.loop.run_blocking(lambda: _tidy(store, app, in_use, uses, keep), tidied)
 
         self.loop.call_later(seconds, tidy)
 
 
-def _tidy(store: Store, app: str, in_use: set[str]) -> bool:
-    """Whether there is more to do later."""
+def _tidy(
+    store: Store, app: str, in_use: set[str], uses: Mapping[str, Use], keep: int | None
+) -> bool:
+    """Whether there is more to do later. `keep` None: nothing is too much."""
     with store.turn(app):
+        kept = [kept_of(each, uses.get(each.version)) for each in store.releases(app).values()]
+        most, active = len(kept) + 1 if keep is None else keep, store.active(app)
+        gone = surplus(kept, active=active, keep=most, now=time.time())
+        for version in gone:
+            store.remove(app, version)
         store.tidy(app, in_use)
-        return store.has_surplus(app)
+        return store.has_surplus(app) or len(kept) - len(gone) > most
 
 
-def kept_of(record: ReleaseRecord) -> Kept:
+def kept_of(record: ReleaseRecord, use: Use | None = None) -> Kept:
     """What decides about a release's stay."""
     return Kept(
         record.version,
         record.deployed_s,
         active_s=record.active_s,
+        asked_s=use.asked_s if use is not None else 0.0,
+        has_workers=use is not None and use.has_workers,
         expires_s=record.expires_s,
     )

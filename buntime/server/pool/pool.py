@@ -76,7 +76,7 @@ class Pool:
             is_development=is_development,
             carry_out=self.carry_out,
         )
-        self._preparing = Preparing(loop, log, interpreters, submit=self.submit)
+        self.preparing = Preparing(loop, log, interpreters, submit=self.submit)
         self._supervisor = supervisor = Supervisor(
             loop,
             settings,
@@ -161,19 +161,18 @@ class Pool:
 
     def submit(self, exchange: Exchange, app: App) -> None:
         """Have the request answered by a worker of the app, now or when one is free."""
+        if app.name in self.preparing.held:
+            self.preparing.keep(exchange, app)
+            return
         deployment = self.deployments.current(app)
         if deployment is None:
-            self._preparing.add(exchange, app)
+            self.preparing.add(exchange, app)
             return
         if deployment.state.is_ephemeral and exchange.may_gather:
             self._gather(exchange, deployment)
             return
         self.stats.on_request(app.key)
         self.enqueue(exchange, deployment)
-
-    def prepare(self, app: App, *, is_active: bool = True) -> None:
-        """Start what the app wants to have ready before its first request (`prewarm`)."""
-        self.deployments.prepare(app, is_active=is_active)
 
     def withdraw(self, state: AppState, exchange: Exchange) -> None:
         """A queued request is over: answered for, or its client has left."""

@@ -1,12 +1,14 @@
 """Requests that wait while the interpreter of their app is looked at for the first time.
 
-That may run a program, or install packages, so it is done off the loop.
+That may run a program, or install packages, so it is done off the loop. And those that wait while
+no version of their app runs, as a deploy ends one before it starts the next (`replace: after`).
 """
 
 from collections.abc import Callable
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
+from buntime.core.pool.rollout import is_meant
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
@@ -33,6 +35,7 @@ class Preparing:
         self._interpreters = interpreters
         self._submit = submit
         self._waiting: dict[App, list[Exchange]] = {}
+        self.held: dict[str, list[tuple[Exchange, App]]] = {}  # by the names of their apps
 
     def __repr__(self) -> str:
         return f"Preparing({[app.key for app in self._waiting]})"
@@ -48,6 +51,30 @@ class Preparing:
         self._loop.run_blocking(
             lambda: self._interpreters.find(app), lambda found: self._found(app, found)
         )
+
+    def hold(self, name: str) -> None:
+        """Have requests for all versions of this app wait, from now on."""
+        self.held[name] = []
+
+    def keep(self, exchange: Exchange, app: App) -> None:
+        """Hold the request until `let_go`, or until its deadline passes."""
+        exchange.hand_over(InPreparation(exchange), app.manifest.timeout_s)
+        self.held[app.name].append((exchange, app))
+
+    def let_go(self, name: str, old: App | None = None, new: App | None = None) -> None:
+        """They go on; those for `old` that `new` may answer go there."""
+        for exchange, app in self.held.pop(name, []):
+            if exchange.is_ended:
+                continue
+            exchange.take_back()
+            target = app
+            if new is not None and app is old and is_meant(new, exchange.spec):
+                target = new
+                exchange.route_to(new, base=exchange.base, spec=exchange.spec)
+            try:
+                self._submit(exchange, target)
+            except ManifestError as exc:
+                exchange.fail(faults.misconfigured(str(exc)))
 
     def _found(self, app: App, found: Interpreter | BaseException) -> None:
         waiting = [each for each in self._waiting.pop(app) if not each.is_ended]

@@ -83,6 +83,10 @@ def test_the_defaults() -> None:
         mounts=(),
         cron=(),
         processes=(),
+        release=(),
+        check=None,
+        replace="beside",
+        keep_versions=5,
     )
     assert default_manifest(10 * MB) == expected
 
@@ -151,6 +155,10 @@ def test_all_keys() -> None:
         hosts: [Shop.example.com, "*.example.com"]
         cron: [{schedule: "0 3 * * *", path: /clean}]
         processes: {worker: celery -A tasks worker}
+        release: python manage.py migrate
+        check: /healthz?deep=1
+        replace: after
+        keepVersions: 9
     """)
     assert warnings == ()
     assert manifest == Manifest(
@@ -195,6 +203,10 @@ def test_all_keys() -> None:
         mounts=(("/static", "staticfiles"),),
         cron=cron_jobs([{"schedule": "0 3 * * *", "path": "/clean"}]),
         processes=(AppProcess("worker", ("celery", "-A", "tasks", "worker")),),
+        release=("python", "manage.py", "migrate"),
+        check="/healthz?deep=1",
+        replace="after",
+        keep_versions=9,
     )
 
 

@@ -50,6 +50,10 @@ OTHERS: dict[str, Any] = {
     "processes": (AppProcess("worker", ("celery",)),),
     "headers": (("/**", (("x-frame-options", "DENY"),)),),
     "static": (("/static", "staticfiles"),),
+    "release": ("python", "migrate.py"),
+    "check": "/healthz",
+    "replace": "after",
+    "keepVersions": 9,
 }
 
 

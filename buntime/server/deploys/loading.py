@@ -1,0 +1,125 @@
+"""From a checked release to a worker that has loaded it: packages, `release`, boot, `check`."""
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+from buntime.core.apps.app import App
+from buntime.core.deploys.steps import Step
+from buntime.core.errors import ClientFault, ManifestError, ServerFault
+from buntime.core.settings.live import LiveSettings
+from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.booting import boot, let_go, probe, release
+from buntime.server.deploys.course import Ask, Steps, after, in_thread
+from buntime.server.deploys.deploy import Deploy
+from buntime.server.http1.service import Service
+from buntime.server.pool.deployment import Deployment
+from buntime.server.pool.pool import Pool
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.pythons.probe import Interpreter
+
+
+class Loading:
+    """These steps of all deploys. Used on the loop's thread."""
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        service: Service,
+        pool: Pool,
+        catalog: Catalog,
+        interpreters: Interpreters,
+    ) -> None:
+        self._live = live
+        self._service = service
+        self._loop = service.loop
+        self._pool = pool
+        self._catalog = catalog
+        self._interpreters = interpreters
+
+    def __repr__(self) -> str:
+        return f"Loading({self._pool!r})"
+
+    def install(self, deploy: Deploy, app: App) -> Generator[Ask, Any, Interpreter | None]:
+        """Find its interpreter, with its packages; None of a static site."""
+        if app.is_static:
+            return None
+        if app.manifest.auto_install:
+            deploy.attempt(Step.INSTALLING)
+            deploy.reach(Step.INSTALLING)
+        else:
+            deploy.attempt(Step.BOOTED)
+        found: Interpreter = yield in_thread(self._loop, lambda: self._interpreters.find(app))
+        return found
+
+    def load(
+        self, deploy: Deploy, app: App, interpreter: Interpreter | None
+    ) -> Generator[Ask, Any, Deployment | None]:
+        """Have a worker load what nobody can reach yet; None of a static site."""
+        if interpreter is None:
+            return None
+        if app.manifest.release:
+            deploy.attempt(Step.RELEASING)
+            deploy.reach(Step.RELEASING)
+            yield from release(
+                self._pool,
+                self._service,
+                app,
+                interpreter,
+                lambda line: deploy.say(Step.RELEASING, line),
+            )
+        deployment = yield from self._boot(deploy, app, interpreter)
+        return deployment
+
+    def _boot(
+        self, deploy: Deploy, app: App, interpreter: Interpreter
+    ) -> Generator[Ask, Any, Deployment]:
+        """Have a worker load it, and ask that whether it is well."""
+        deploy.attempt(Step.BOOTED)
+        began_s, timeout_s = self._loop.now, self._live.now.boot_timeout_s
+        deployment = yield from boot(self._pool, self._service, app, interpreter, timeout_s)
+        deploy.reach(Step.BOOTED, ms=round(1000 * (self._loop.now - began_s)))
+        if app.manifest.check is not None:
+            deploy.attempt(Step.PROBED)
+            try:
+                status = yield from probe(self._pool, self._service, deployment, app.manifest.check)
+            except BaseException:
+                yield from let_go(self._pool, self._service, deployment)
+                raise
+            deploy.reach(Step.PROBED, status=status)
+        return deployment
+
+    def load_served(self, deploy: Deploy, app: App) -> Steps:
+        """Have a worker load a version that can be reached already, if none has."""
+        deployments = self._pool.deployments
+        serving = deployments.serving(app)
+        if serving is None or serving.app is not app or not serving.has_workers():
+            if app.is_static:
+                return
+            deploy.attempt(Step.BOOTED)
+            interpreter = yield in_thread(self._loop, lambda: self._interpreters.find(app))
+            deployment = yield from self._boot(deploy, app, interpreter)
+            deployments.hold_ready(deployment)
+            deployments.serve(app, interpreter)
+            return
+        deploy.attempt(Step.BOOTED)
+        deploy.reach(Step.BOOTED, ms=0)
+
+    def end_others(self, deploy: Deploy) -> Generator[Ask, Any, App | None]:
+        """End the workers of all versions; requests wait meanwhile. Returns what was active."""
+        pool, name = self._pool, deploy.app
+        active: App | None = None
+        with contextlib.suppress(ClientFault, ManifestError):
+            active = self._catalog.find(name, None, self._loop.now)
+        pool.preparing.hold(name)
+        others = [each for each in pool.deployments.by_state.values() if each.app.name == name]
+        for each in others:
+            pool.deployments.take_off(each)
+        latest_s = self._loop.now + self._live.now.shutdown_timeout_s + 5.0
+        while any(each.state.workers for each in others):
+            if self._loop.now > latest_s:
+                raise ServerFault(
+                    503, "still_running", "the version before does not end; recycle its workers"
+                )
+            yield after(self._loop, 0.01)
+        return active.code if active is not None else None

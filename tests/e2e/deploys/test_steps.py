@@ -1,0 +1,131 @@
+"""What a manifest wants of its deploys: `release`, `check`, `replace: after`, `keepVersions`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.deploying import Operator, app, packed
+from tests.support.harness import Runtime, running, wait_until
+
+CHECKED = """
+from buntime import Response
+
+def fetch(request):
+    if request.path == "/healthz":
+        return Response(STATUS_TEXT, STATUS)
+    return Response(VERSION)
+"""
+# Holds a file as long as it runs, and refuses to load while another one does.
+ALONE = """
+import fcntl, os
+from buntime import Response
+
+held = open(os.path.join(os.environ["APP_DATA_DIR"], "alone"), "a")
+fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def fetch(request):
+    return Response(f"{VERSION} {os.getpid()}")
+"""
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apps")
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def operator(runtime: Runtime) -> Iterator[Operator]:
+    operator = Operator(runtime)
+    with operator.http:
+        yield operator
+
+
+def test_release(operator: Operator, apps: Path) -> None:
+    """The program runs before the version serves, with its output as lines; its failure is the
+    deploy's."""
+    code = "print('migrated', flush=True)"
+    files = {"app.py": "from buntime import Response\ndef fetch(r): return Response('1')"}
+    good = packed({**files, "migrate.py": code}, ttl=600, release="python migrate.py")
+    lines = operator.lines("released", "1.0.0", good)
+    assert {"step": "releasing", "line": "migrated"} in lines
+    assert [each["step"] for each in lines if "line" not in each][-3:] == [
+        *("releasing", "booted", "active")
+    ]
+    files |= {"migrate.py": f"{code}\nraise SystemExit(3)"}
+    bad = packed(files, release="python migrate.py")
+    failed = operator.lines("released", "2.0.0", bad)[-1]
+    assert (failed["failed"], failed["error"]["code"]) == ("releasing", "release_failed")
+    assert "has ended with 3" in failed["error"]["message"]
+    assert operator.said("/released/") == "1"
+    assert not os.path.lexists(apps / "released" / "2.0.0")
+
+
+def test_check(operator: Operator, apps: Path) -> None:
+    """What its worker answers at `check` decides; the worker that was asked serves."""
+
+    def answering(status: int) -> bytes:
+        code = f"STATUS, STATUS_TEXT = {status}, 'x'\n{CHECKED}"
+        return app("v", code=code, check="/healthz?deep=1")
+
+    lines = operator.lines("checked", "1.0.0", answering(200))
+    assert {"probed"} <= {each["step"] for each in lines}
+    assert operator.said("/checked/") == "v"
+    failed = operator.lines("checked", "2.0.0", answering(500))[-1]
+    assert (failed["failed"], failed["error"]["code"]) == ("probed", "check_failed")
+    assert "answered 500" in failed["error"]["message"]
+    assert not os.path.lexists(apps / "checked" / "2.0.0")
+    assert operator.said("/checked/") == "v"
+
+
+def test_replace_after(operator: Operator, runtime: Runtime) -> None:
+    """An app that must run once is ended before the next one loads; requests wait, and none fails.
+    Where the next one cannot be loaded the one before is started again."""
+    manifest = {"replace": "after", "data": True, "ttl": 600}
+    assert operator.put("alone", "1.0.0", app("1", code=ALONE, **manifest)).status_code == 201
+    done, answers = threading.Event(), set()
+
+    def ask() -> None:
+        with Operator(runtime).http as http:
+            while not done.is_set():
+                answer = http.get("/alone/")
+                answers.add(answer.text.split()[0] if answer.status_code == 200 else answer.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: answers == {"1"})
+        told = operator.put("alone", "2.0.0", app("2", code=ALONE, **manifest))
+        assert told.status_code == 201, told.text
+        wait_until(lambda: answers == {"1", "2"})
+        broken = operator.put("alone", "3.0.0", app("3", code=f"{ALONE}\n1/0", **manifest))
+        assert broken.json()["error"]["code"] == "app_boot_failed"
+        assert operator.said("/alone/").split()[0] == "2"
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert answers == {"1", "2"}
+
+
+def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
+    """The oldest go, with their files."""
+    for patch in range(4):
+        site = packed({"index.html": f"{patch}"}, keepVersions=2)
+        assert operator.put("kept", f"1.0.{patch}", site).status_code == 201
+    wait_until(lambda: sorted(os.listdir(apps / "kept")) == ["1.0.2", "1.0.3", "latest"])
+    files = apps / ".releases" / "kept"
+    wait_until(lambda: len([*files.glob("1.0.*.json")]) == len([*files.glob("1.0.*-*/")]) == 2)
+    assert operator.said("/kept/") == "3"
+    assert operator.rollback("kept").json()["version"] == "1.0.2"
