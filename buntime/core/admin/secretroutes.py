@@ -20,7 +20,7 @@ _LISTED = Answer(
         "type": "object",
         "required": ["holder", "secrets", "missing"],
         "properties": {
-            "holder": NAME,
+            "holder": TEXT,
             "secrets": {"type": "array", "items": _SECRET},
             "missing": {"type": "array", "items": NAME},
         },
@@ -30,7 +30,7 @@ _DONE: Schema = {
     "type": "object",
     "required": ["holder", "name"],
     "properties": {
-        "holder": NAME,
+        "holder": TEXT,
         "name": NAME,
         "replaced": FLAG,
         "isKnown": {**FLAG, "description": "Is there such an app yet?"},
