@@ -60,7 +60,8 @@ def place() -> Iterator[Place]:
         env["DATABASE_PASSWORD"] = SECRET
         with running(root / "apps", env=env, start=command()) as runtime:
             yield Place(root, runtime)
-        assert sorted(os.listdir(root / "state")) == ["local.key", "lock"]  # nothing of the apps
+        left = sorted(os.listdir(root / "state"))
+        assert left == ["local.key", "lock", "logs", "state.db"]  # nothing of the apps
 
 
 ATTACKS = {
