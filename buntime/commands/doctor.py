@@ -147,7 +147,7 @@ def _cache() -> Findings:
 
 def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Findings:
     try:
-        settings = with_master_key(read_settings(command, mode, environ, needs_apps=False))
+        settings = with_master_key(read_settings(command, mode, environ, needs_apps=False), environ)
         names_apps = command.words or environ.get("RUNTIME_WORKER_DIRS")
         chosen = read_settings(command, mode, environ) if names_apps else settings
         default = Interpreters(settings.python).default

@@ -1,5 +1,6 @@
 """The runtime's master key: where a start takes it from, and how apps are kept from finding it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from buntime.server.defence.protection import close_process, withdraw
 from buntime.server.defence.regularfile import read_regular
 
 _KEY_MAX_BYTES = 4096
+_KEY = "RUNTIME_MASTER_KEY"
 _SECRETS = tuple(setting.variable for setting in SETTINGS if setting.secret)
 
 
@@ -30,15 +32,19 @@ def read_all_settings(command: Command, mode: Mode, environ: Mapping[str, str]) 
 
     `environ` is what `take_environ` gave.
     """
-    return with_master_key(read_settings(command, mode, environ))
+    return with_master_key(read_settings(command, mode, environ), environ)
 
 
-def with_master_key(settings: Settings) -> Settings:
-    """The settings, with the key that RUNTIME_MASTER_KEY_FILE holds. Raises UsageError.
+def with_master_key(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings, with the key that RUNTIME_MASTER_KEY_FILE holds, or the credential of systemd
+    that is called RUNTIME_MASTER_KEY. Raises UsageError.
 
     A file without a key is an error: nobody means "no key" by it.
     """
     path = settings.master_key_file
+    if path is None and settings.master_key is None:
+        path = _credential(environ or {})
+        settings = replace(settings, master_key_file=path)
     if path is None:
         return settings
     if settings.master_key is not None:
@@ -55,10 +61,17 @@ def with_master_key(settings: Settings) -> Settings:
     if not text:
         raise _bad_key_file(path, "is empty; write the key into it, or leave the setting out")
     try:
-        key, told = parse_secret(text), {"master_key": "the file of RUNTIME_MASTER_KEY_FILE"}
+        key, told = parse_secret(text), {"master_key": f"the file {path}"}
         return replace(settings, master_key=key, origins={**settings.origins, **told})
     except BadValue as exc:
         raise _bad_key_file(path, str(exc)) from exc
+
+
+def _credential(environ: Mapping[str, str]) -> str | None:
+    """What `LoadCredential=RUNTIME_MASTER_KEY:FILE` in a unit has put there, if anything."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    path = os.path.join(folder, _KEY) if folder else ""
+    return path if path and os.path.lexists(path) else None
 
 
 def _bad_key_file(path: str, reason: str) -> UsageError:

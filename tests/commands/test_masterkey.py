@@ -68,6 +68,22 @@ def test_both() -> None:
         )
 
 
+def test_a_credential_of_systemd(tmp_path: Path) -> None:
+    """The one of this name is the key, where no other is set."""
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert with_master_key(settings_with({}), environ).master_key is None
+    (tmp_path / "RUNTIME_MASTER_KEY").write_bytes(b"sesame\n")
+    told = with_master_key(settings_with({}), environ)
+    assert (told.master_key, told.master_key_file) == ("sesame", f"{tmp_path}/RUNTIME_MASTER_KEY")
+    for name in ("RUNTIME_MASTER_KEY", "RUNTIME_MASTER_KEY_FILE"):
+        (tmp_path / "other").write_bytes(b"k")
+        value = "k" if name == "RUNTIME_MASTER_KEY" else str(tmp_path / "other")
+        assert with_master_key(settings_with({name: value}), environ).master_key == "k"
+    (tmp_path / "RUNTIME_MASTER_KEY").write_bytes(b"")
+    with pytest.raises(UsageError, match="is empty"):
+        with_master_key(settings_with({}), environ)
+
+
 def test_another_key(tmp_path: Path) -> None:
     """At SIGHUP the file is read again; where that fails the old key goes on."""
     write_app(tmp_path / "apps/locked", {"index.html": "hello"}, visibility="protected")

@@ -31,6 +31,7 @@ class FakeKeys:
 
     def __init__(self, *records: KeyRecord) -> None:
         self.ring = KeyRing(records)
+        self.is_known = True
         self.now = 1_800_000_000.0
         self._followers: list[Callable[[], None]] = []
 
@@ -55,4 +56,5 @@ class FakeKeys:
 def gate_of(live: LiveSettings, keys: FakeKeys | None = None, local_key: str | None = None) -> Gate:
     """A gate that knows the master key of the settings, these keys, and this key of a file."""
     local: Any = SimpleNamespace(value=local_key)
-    return Gate(live, keys or FakeKeys(), guesses=Guesses(), local_key=local)
+    keys = FakeKeys() if keys is None else keys
+    return Gate(live, keys, guesses=Guesses(), local_key=local)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 
 from buntime.core.access.guesses import Guesses
+from buntime.core.access.keyring import bears_form
 from buntime.core.access.keys import bears_key
 from buntime.core.access.operators import is_direct
 from buntime.core.access.rights import Caller, admin, may
@@ -38,8 +39,9 @@ class Gate:
 
     @property
     def has_keys(self) -> bool:
-        """Is there any key that a request to an app may bear?"""
-        return bool(self._live.now.master_key) or len(self._keys) > 0
+        """May there be a key that a request to an app bears?"""
+        keys = self._keys
+        return bool(self._live.now.master_key) or len(keys) > 0 or not keys.is_known
 
     # The runtime's own pages
 
@@ -82,10 +84,16 @@ class Gate:
         return True
 
     def bears(self, headers: Collection[tuple[str, str]]) -> bool:
-        """Whether a request bears a key of the runtime's, for whatever: another is the app's."""
+        """Whether a request bears a key of the runtime's, for whatever: another is the app's.
+
+        While keys are not known, what has the form of one is.
+        """
+        keys = self._keys
         if bears_key(headers, self._live.now.master_key):
             return True
-        return len(self._keys) > 0 and self._keys.ring.find(headers) is not None
+        if not keys.is_known:
+            return bears_form(headers)
+        return len(keys) > 0 and keys.ring.find(headers) is not None
 
     def is_key_field(self, field: tuple[str, str]) -> bool:
         """Whether this one field bears a key of the runtime's."""

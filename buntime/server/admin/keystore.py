@@ -31,6 +31,8 @@ class KeySource(Protocol):
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None: ...
     def follow(self, callback: Callable[[], None]) -> None: ...
     @property
+    def is_known(self) -> bool: ...
+    @property
     def clock(self) -> Callable[[], float]: ...
     @property
     def ring(self) -> KeyRing: ...
@@ -43,7 +45,7 @@ class KeyStore:
         self.ring = KeyRing()
         self.clock = clock
         self._db = db
-        self._is_read = False
+        self.is_known = False  # are they read?
         self._followers: list[Callable[[], None]] = []
         db.follow(self._read)
 
@@ -62,7 +64,7 @@ class KeyStore:
 
         Raises StateFault where it bears one and the keys are not known.
         """
-        if not self._is_read:
+        if not self.is_known:
             if bears_form(headers):
                 raise StateFault(self._db.trouble or "it is being read; ask again in a second")
             return None
@@ -113,7 +115,7 @@ class KeyStore:
             if isinstance(records, BaseException):
                 raise records
             self.ring = KeyRing(records)
-            self._is_read = True
+            self.is_known = True
             self._tell()
 
         self._db.ask(work, take)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,17 +64,21 @@ class World:
     def caller_of(self, _: object) -> Caller:
         return self.caller
 
-    def ask(self, method: str, path: str, value: object = None) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, value: object = None, if_match: str = ""
+    ) -> tuple[int, Any]:
         """Status, and the answer or the error's code."""
         client = FakeClient(FakeService())
         body = b"" if value is None else json.dumps(value).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+        head += f"If-Match: {if_match}\r\n\r\n" if if_match else "\r\n"
         exchange = client.request(head.encode() + body)
         try:
             self.api.answer(exchange, path.partition("?")[0])
         except HttpError as error:
             exchange.fail(error)
         status = int(client.written.split()[1])
+        self.tag = (re.findall(rb'etag: ("[^"]*")', client.written.lower()) or [b""])[0].decode()
         told = json.loads(client.written.partition(b"\r\n\r\n")[2])
         return status, told.get("error", told)
 
@@ -217,3 +222,18 @@ def test_who_makes_keys(world: World, tmp_path: Path) -> None:
     """It is kept which key made one."""
     world.caller = CI
     assert world.add("a", "deployer", apps=["blog-1"], expires="9s")[1]["createdBy"] == "key ci"
+
+
+def test_changes_that_were_not_seen(world: World) -> None:
+    """A key is revoked as it was when somebody looked, or not at all; being used is no change."""
+    world.add("a", "viewer")
+    world.ask("GET", "/api/keys/a")
+    tag = world.tag
+    world.store.ring.use("a", NOW + 1)
+    world.ask("GET", "/api/keys/a")
+    assert world.tag == tag
+    for dry in ("?dryRun=1", ""):
+        refused = world.ask("DELETE", f"/api/keys/a{dry}", if_match='"another"')
+        assert (refused[0], refused[1]["code"]) == (412, "precondition_failed")
+    assert world.ask("DELETE", "/api/keys/a", if_match=tag)[0] == 200
+    assert world.ask("DELETE", "/api/keys/a", if_match=tag)[0] == 412
