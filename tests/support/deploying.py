@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ import httpx
 from tests.support.harness import OPERATORS_KEY, Runtime
 
 Told = dict[str, Any]
+Content = bytes | Iterator[bytes]
 
 APP = """
 import os
@@ -62,7 +63,7 @@ class Operator:
             headers={"X-API-Key": runtime.operators_key or OPERATORS_KEY},
         )
 
-    def put(self, name: str, version: str, archive: bytes, **options: Any) -> httpx.Response:
+    def put(self, name: str, version: str, archive: Content, **options: Any) -> httpx.Response:
         """Deploy; `options` are query parameters, and `headers`."""
         headers = options.pop("headers", {})
         path = f"/api/apps/{name}/versions/{version}"

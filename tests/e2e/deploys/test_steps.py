@@ -127,5 +127,5 @@ def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
     wait_until(lambda: sorted(os.listdir(apps / "kept")) == ["1.0.2", "1.0.3", "latest"])
     files = apps / ".releases" / "kept"
     wait_until(lambda: len([*files.glob("1.0.*.json")]) == len([*files.glob("1.0.*-*/")]) == 2)
-    assert operator.said("/kept/") == "3"
+    assert operator.said("/kept/").endswith("3")
     assert operator.rollback("kept").json()["version"] == "1.0.2"

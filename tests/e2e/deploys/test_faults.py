@@ -1,0 +1,278 @@
+"""Deploys that are cut short, meet with a full disk, come two at a time, or are large: what served
+serves on, and nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.deploying import Operator, app, fault, packed
+from tests.support.disks import small_disk
+from tests.support.harness import Runtime, running, wait_until
+from tests.support.hostilearchives import noise, zipped
+
+PRODUCTION = {"RUNTIME_ENV": "production"}
+ALL_STEPS = """
+import os
+from buntime import Response
+
+def fetch(request):
+    return Response(f"{VERSION} {os.getpid()}")
+"""
+
+
+def whole(version: str, **files: str | bytes) -> bytes:
+    """An app whose deploy has each step but the installation of packages."""
+    return packed(
+        {"app.py": f"VERSION = {version!r}\n{ALL_STEPS}", "migrate.py": "", **files},
+        ttl=600,
+        release="python migrate.py",
+        check="/",
+    )
+
+
+def seen(apps: Path) -> set[str]:
+    """All that is there, links with where they lead; but bytecode, and turns, nobody's."""
+    return {
+        f"{path.relative_to(apps)}{' -> ' + os.readlink(path) if path.is_symlink() else ''}"
+        for path in apps.rglob("*")
+        if "__pycache__" not in path.parts and path.name not in ("turn", "filler")
+    }
+
+
+@contextlib.contextmanager
+def traffic(runtime: Runtime, path: str) -> Iterator[list[str]]:
+    """Ask all the time; the answers, none of which may be anything but 200."""
+    done = threading.Event()
+    answers: list[str] = []
+    failures: list[str] = []
+
+    def ask() -> None:
+        with Operator(runtime).http as http:
+            while not done.is_set():
+                answer = http.get(path)
+                answers.append(answer.text.split()[0])
+                if answer.status_code != 200:
+                    failures.append(answer.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: answers)
+        yield answers
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+# Killed
+
+
+@pytest.mark.parametrize(
+    "step", ["upload", "received", "unpacked", "checked", "releasing", "booted", "probed"]
+)
+def test_killed(step: str, tmp_path: Path) -> None:
+    """Killed as soon as it has come to a step: the next start serves what served, or all of the new
+    where that was quicker, and has removed the rest."""
+    with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
+        operator = Operator(runtime)
+        with operator.http:
+            assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
+        old = seen(tmp_path)
+        archive = whole("2", **{"large.bin": noise(300_000)})
+
+        def body() -> Iterator[bytes]:
+            yield archive[:100_000]
+            if step == "upload":
+                os.kill(runtime.pid, signal.SIGKILL)
+            yield archive[100_000:]
+
+        path, fields = "/api/apps/shop/versions/2.0.0", {"Accept": "application/x-ndjson"}
+        with (
+            contextlib.suppress(Exception),
+            http.stream("PUT", path, content=body(), headers=fields) as answer,
+        ):
+            for line in answer.iter_lines():
+                if json.loads(line).get("step") == step:
+                    os.kill(runtime.pid, signal.SIGKILL)
+        wait_until(lambda: runtime.process.poll() is not None)
+    with running(tmp_path, env=PRODUCTION) as runtime:
+        operator = Operator(runtime)
+        with operator.http:
+            version = operator.said("/shop/").split()[0]
+            links = {each for each in seen(tmp_path) if each.startswith("shop/")}
+            assert links == {each for each in old if each.startswith("shop/")} or version == "2"
+            if version == "1":
+                assert seen(tmp_path) == old
+                assert operator.http.get("/shop@2.0.0/").status_code == 404
+            told = operator.put("shop", "2.0.0", archive)
+            assert told.status_code in (200, 201), told.text
+            assert operator.said("/shop/").split()[0] == "2"
+
+
+# A full disk
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """With room for one file more at each try, it fails at one step after the other; what served
+    serves on all the time, and nothing is left of each."""
+    with (
+        small_disk(tmp_path / "apps", size="8m", inodes=200) as apps,
+        running(apps, env=PRODUCTION) as runtime,
+        Operator(runtime).http as http,
+    ):
+        operator = Operator(runtime)
+        operator.http = http
+        assert operator.put("shop", "1.0.0", _streamed(whole("1"))).status_code == 201
+        with traffic(runtime, "/shop/") as answers:
+            failed = _fill_up(operator, apps)
+            assert {"unpacked", "active"} <= failed
+            large = zipped(("a.bin", bytes(9_900_000)), ("app.py", b""))
+            told = operator.put("shop", "3.0.0", _streamed(large))
+            assert told.json()["failed"] == "unpacked"
+        assert set(answers) <= {"1", "2"}
+        told = operator.put("shop", "3.0.0", _streamed(noise(13_000_000)))
+        assert fault(told) == (507, "disk_full")
+        told = operator.put("shop", "3.0.0", noise(1_000_000))
+        assert fault(told) == (507, "disk_full")
+
+
+def _streamed(archive: bytes) -> Iterator[bytes]:
+    """Without a length, so that the room is not looked at before."""
+    for start in range(0, len(archive), 60_000):
+        yield archive[start : start + 60_000]
+
+
+def _fill_up(operator: Operator, apps: Path) -> set[str]:
+    """Deploy with ever more room; the steps at which it has failed."""
+    failed = set()
+    before = seen(apps)
+    for room in range(30):
+        fillers = apps / "filler"
+        fillers.mkdir(exist_ok=True)
+        free = os.statvfs(apps).f_ffree
+        for number in range(free - room):
+            (fillers / f"{room}-{number}").touch()
+        told = operator.put("shop", "2.0.0", _streamed(whole("2"))).json()
+        for each in fillers.iterdir():
+            each.unlink()
+        fillers.rmdir()
+        if told.get("state") == "done":
+            break
+        assert told["error"]["code"] == "disk_full", told
+        failed.add(told.get("failed", "received"))
+        assert seen(apps) == before
+    return failed
+
+
+# Two at once, and large ones
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apps")
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env=PRODUCTION) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def operator(runtime: Runtime) -> Iterator[Operator]:
+    operator = Operator(runtime)
+    with operator.http:
+        yield operator
+
+
+def test_several_at_once(operator: Operator, runtime: Runtime, apps: Path) -> None:
+    """Deploys of one app come to their ends one after the other, and no request fails."""
+    assert operator.put("busy", "1.0.0", app("1.0.0")).status_code == 201
+    versions = [f"1.{number}.0" for number in range(1, 6)]
+    told: list[int] = []
+
+    def deploy(version: str) -> None:
+        other = Operator(runtime)
+        with other.http:
+            told.append(other.put("busy", version, app(version)).status_code)
+
+    with traffic(runtime, "/busy/") as answers:
+        threads = [threading.Thread(target=deploy, args=[version]) for version in versions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert told == [201] * 5
+    assert set(answers) <= {"1.0.0", *versions}
+    last = operator.deploys(app="busy")
+    assert os.readlink(apps / "busy" / "latest") == operator.said("/busy/").split()[0]
+    assert {each["state"] for each in last} == {"done"}
+    ends = sorted((each["steps"][1]["at"], each["steps"][-1]["at"]) for each in last)
+    assert len(ends) == 6
+
+
+def test_a_rollback_takes_no_time(operator: Operator, runtime: Runtime) -> None:
+    """Where a worker has loaded the version before, it takes what switching a link takes."""
+    for version in ("1.0.0", "2.0.0"):
+        assert operator.put("quick", version, app(version)).status_code == 201
+    operator.said("/quick@1.0.0/")
+    began = time.monotonic()
+    told = operator.rollback("quick").json()
+    took = time.monotonic() - began
+    assert operator.said("/quick/").split()[0] == "1.0.0"
+    booted_ms = next(each["ms"] for each in told["steps"] if each["step"] == "booted")
+    assert took - booted_ms / 1000 < 1
+
+
+def test_its_client_leaves(operator: Operator, runtime: Runtime) -> None:
+    """Once the archive has come it goes on; before, nothing is left."""
+    archive = packed(
+        {"app.py": "from buntime import Response\ndef fetch(r): return Response('2')"}, ttl=600
+    )
+    head = (
+        "PUT /api/apps/left/versions/1.0.0 HTTP/1.1\r\nHost: a\r\n"
+        f"X-API-Key: {runtime.operators_key}\r\nContent-Length: {len(archive)}\r\n\r\n"
+    ).encode()
+    with runtime.connect() as sock:
+        sock.sendall(head + archive[:-10])
+        wait_until(lambda: operator.deploys(app="left"))
+    wait_until(lambda: operator.deploys(app="left")[0]["state"] == "failed")
+    assert operator.deploys(app="left")[0]["failed"] == "received"
+    with runtime.connect() as sock:
+        sock.sendall(head + archive)
+        wait_until(lambda: len(operator.deploys(app="left")) == 2)
+    wait_until(lambda: operator.deploys(app="left")[0]["state"] == "done")
+    assert operator.said("/left/") == "2"
+
+
+def test_a_large_one(operator: Operator, runtime: Runtime) -> None:
+    """The runtime's memory stays what it is while an archive comes and is unpacked."""
+    megabytes = int(os.environ.get("LARGE_MB", "40"))
+    archive = zipped(
+        ("app.py", f"VERSION = '1'\n{ALL_STEPS}".encode()),
+        ("a.bin", bytes(megabytes << 20)),
+        method=0,
+    )
+    operator.said("/health")
+    before = _peak_kb(runtime.pid)
+    told = operator.put("large", "1.0.0", archive)
+    assert told.status_code == 201, told.text
+    assert _peak_kb(runtime.pid) - before < 16_000
+    assert operator.remove("large", "1.0.0").status_code == 409
+
+
+def _peak_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])
