@@ -122,7 +122,7 @@ class AppPages:
         if call.is_dry_run:
             call.answer({"ended": self._pool.report.idle_of(app.name, key)}, 202)
         else:
-            ended = self._pool.sleep_app(app.name, key)
+            ended = self._pool.orders.sleep_app(app.name, key)
             self._audit.record(call, call.route.name, key or app.name, before={"workers": ended})
             call.answer({"ended": ended}, 202)
 

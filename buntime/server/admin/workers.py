@@ -55,7 +55,7 @@ class WorkerPages:
     def _recycle_worker(self, call: Call) -> None:
         name = call.values["worker"]
         app = self._app_of(call, name)
-        if app is None or not (call.is_dry_run or self._pool.recycle_worker(name)):
+        if app is None or not (call.is_dry_run or self._pool.orders.recycle_worker(name)):
             raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
         self._audit.record(call, call.route.name, name, app=app)
         call.answer({"recycled": [name]}, 202)
@@ -79,7 +79,7 @@ class WorkerPages:
         if call.is_dry_run:
             call.answer({"recycled": self._workers_of(call, app.name, key)}, 202)
             return
-        recycled = self._pool.recycle_app(app.name, key)
+        recycled = self._pool.orders.recycle_app(app.name, key)
         self._audit.record(call, call.route.name, key or app.name, before={"workers": recycled})
         call.answer({"recycled": recycled}, 202)
 

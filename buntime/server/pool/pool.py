@@ -27,6 +27,7 @@ from buntime.server.pool.deployment import Deployment, SpareKey
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.gatherers import Gatherers
 from buntime.server.pool.onlooker import Onlooker
+from buntime.server.pool.orders import Orders
 from buntime.server.pool.preparing import Preparing
 from buntime.server.pool.programs import Counts
 from buntime.server.pool.reactions import Reactions
@@ -103,6 +104,9 @@ class Pool:
             deployments=self.deployments,
             stats=self.stats,
             acts=self,
+        )
+        self.orders = Orders(
+            loop, scheduler, supervisor, self.deployments, carry_out=self.carry_out
         )
         self._gatherers = Gatherers(
             loop, slots=lambda: scheduler.limits.ephemeral_concurrency, submit=self.submit
@@ -207,32 +211,6 @@ class Pool:
             return False
         worker = self._supervisor.workers.get(next(iter(state.workers)))
         return worker is not None and self._reactions.ask_where(worker, then)
-
-    def recycle_worker(self, name: str) -> bool:
-        """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
-        for number, worker in self._supervisor.workers.items():
-            if worker.name == name and self._scheduler.workers[number].app is not None:
-                worker.log.info("worker.recycled", "worker recycled by an operator")
-                self.carry_out(self._scheduler.recycle(number, self._loop.now))
-                return True
-        return False
-
-    def recycle_app(self, name: str, key: str | None) -> list[str]:
-        """The same for all workers of an app, or of one version; returns their names."""
-        found = [
-            each for of_it in self.deployments.all_of(name, key) for each in of_it.state.workers
-        ]
-        names = [self._supervisor.workers[number].name for number in found]
-        return [each for each in names if self.recycle_worker(each)]
-
-    def sleep_app(self, name: str, key: str | None) -> list[str]:
-        """End the idle workers of an app that need not be kept ready; returns their names."""
-        ended: list[str] = []
-        for deployment in self.deployments.all_of(name, key):
-            ends = self._scheduler.sleep(deployment.state)
-            ended += [self._supervisor.workers[end.worker].name for end in ends]
-            self.carry_out([*ends])
-        return ended
 
     def close(self, on_empty: Callable[[], None]) -> None:
         """End every worker; `on_empty` is called when the last process is gone."""

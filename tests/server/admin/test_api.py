@@ -76,7 +76,7 @@ class FakePool:
     """One worker, w1, and the report of a pool."""
 
     def __init__(self) -> None:
-        self.report = self
+        self.report = self.orders = self
         self.sandboxes = SimpleNamespace(to_json=lambda: {"level": "off"})
         self.groups = SimpleNamespace(to_json=lambda: {"memoryMax": False})
         self.recycled: list[tuple[str, str | None]] = []

@@ -194,10 +194,10 @@ def test_recycling(world: World) -> None:
     """A fresh worker takes the place of one that has an app, by its name or its app's."""
     app = world.app()
     world.answer(world.submit(app))
-    assert world.pool.recycle_worker("w1")
-    assert not world.pool.recycle_worker("w99")
+    assert world.pool.orders.recycle_worker("w1")
+    assert not world.pool.orders.recycle_worker("w99")
     world.turn_until(lambda: [w["id"] for w in world.workers()] == ["w2"], "the fresh one")
-    assert world.pool.recycle_app("shop", "shop@9.9.9") == []
+    assert world.pool.orders.recycle_app("shop", "shop@9.9.9") == []
 
 
 def test_decisions_that_come_of_others_wait(world: World) -> None:

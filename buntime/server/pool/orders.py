@@ -1,0 +1,54 @@
+"""What operators order of workers: a fresh one in another's place, none where nobody asks."""
+
+from collections.abc import Callable
+
+from buntime.core.pool.decisions import Decision
+from buntime.core.pool.scheduler import Scheduler
+from buntime.server.loop import Loop
+from buntime.server.pool.deployments import Deployments
+from buntime.server.pool.supervisor import Supervisor
+
+
+class Orders:
+    """Of single workers, and of all that an app has."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        scheduler: Scheduler,
+        supervisor: Supervisor,
+        deployments: Deployments,
+        *,
+        carry_out: Callable[[list[Decision]], None],
+    ) -> None:
+        self._loop = loop
+        self._scheduler = scheduler
+        self._supervisor = supervisor
+        self._deployments = deployments
+        self._carry_out = carry_out
+
+    def recycle_worker(self, name: str) -> bool:
+        """Have a fresh worker take the place of this one ("w3"); False if it has no app."""
+        for number, worker in self._supervisor.workers.items():
+            if worker.name == name and self._scheduler.workers[number].app is not None:
+                worker.log.info("worker.recycled", "worker recycled by an operator")
+                self._carry_out(self._scheduler.recycle(number, self._loop.now))
+                return True
+        return False
+
+    def recycle_app(self, name: str, key: str | None) -> list[str]:
+        """The same for all workers of an app, or of one version; returns their names."""
+        found = [
+            each for of_it in self._deployments.all_of(name, key) for each in of_it.state.workers
+        ]
+        names = [self._supervisor.workers[number].name for number in found]
+        return [each for each in names if self.recycle_worker(each)]
+
+    def sleep_app(self, name: str, key: str | None) -> list[str]:
+        """End the idle workers of an app that need not be kept ready; returns their names."""
+        ended: list[str] = []
+        for deployment in self._deployments.all_of(name, key):
+            ends = self._scheduler.sleep(deployment.state)
+            ended += [self._supervisor.workers[end.worker].name for end in ends]
+            self._carry_out([*ends])
+        return ended
