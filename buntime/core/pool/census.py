@@ -40,6 +40,7 @@ class Census:
         self.by_ttl: dict[float, dict[WorkerState, None]] = {}
         # Apps with several workers that have not left, by how many
         self.by_serving: dict[int, dict[AppState, None]] = {}
+        self.kept: dict[WorkerState, None] = {}  # those that are KEEPING, oldest first
         self.restless: dict[AppState, None] = {}  # watched apps whose workers have changed
 
     def watch(self, app: AppState) -> None:
@@ -177,6 +178,11 @@ class Census:
         if worker.state is State.IDLE:
             self.step(worker, Event.ASSIGN_ONCE)
         worker.in_hand = 1
+
+    def begin_kept(self, worker: WorkerState) -> None:
+        """The worker, which is KEEPING, is given a request of its own clients."""
+        worker.step(_ASSIGN)
+        worker.in_hand += 1
 
     def open_one(self, worker: WorkerState, app: AppState) -> None:
         """One of the worker's requests takes no place any more."""
@@ -333,6 +339,10 @@ class Census:
             app.idle[worker] = None
             worker.idle_line = worker.idle_fresh
             worker.idle_line[worker] = None
+        if worker.state is not State.KEEPING:
+            self.kept.pop(worker, None)
+        elif before is not State.KEEPING:
+            self.kept[worker] = None
         self.watch(app)
         _arrange(worker, app)
 

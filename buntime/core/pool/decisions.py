@@ -48,4 +48,10 @@ class Fail(NamedTuple):
     ticket: Ticket
 
 
-Decision = Spawn | Adopt | Assign | End | Refuse | Fail
+class GiveBack(NamedTuple):
+    """The request waited for one worker, which goes: any that serves its app now may have it."""
+
+    ticket: Ticket
+
+
+Decision = Spawn | Adopt | Assign | End | Refuse | Fail | GiveBack

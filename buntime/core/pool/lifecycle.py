@@ -14,6 +14,10 @@ is ended after it, whether it loads (a spare was adopted for the request) or was
 (prewarmed). RETIRING finishes what it has in hand and gets nothing new. ENDING was told to
 TERMINATE, and has a bounded time to obey.
 
+Not in the drawing: where an app has `affinity`, an IDLE or BUSY worker that is to leave is KEEPING
+first. It gets requests of its own clients alone, with or without one in hand; when it retires it is
+RETIRING, and drained at once where it has nothing in hand.
+
 Not modelled here: how many requests a BUSY worker has (the scheduler counts them and sends
 `drained` for the last), and why a worker retires.
 """
@@ -31,6 +35,7 @@ class State(Enum):
     IDLE = "idle"
     BUSY = "busy"
     ONCE = "once"
+    KEEPING = "keeping"
     RETIRING = "retiring"
     ENDING = "ending"
     GONE = "gone"
@@ -47,6 +52,7 @@ class Event(Enum):
     ASSIGN = "assign"
     ASSIGN_ONCE = "assign_once"
     DRAINED = "drained"
+    KEEP = "keep"
     RETIRE = "retire"
     DIED = "died"
 
@@ -66,12 +72,14 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.IDLE: {
         Event.ASSIGN: State.BUSY,
         Event.ASSIGN_ONCE: State.ONCE,
+        Event.KEEP: State.KEEPING,
         Event.RETIRE: State.ENDING,
         Event.DIED: State.GONE,
     },
     State.BUSY: {
         Event.ASSIGN: State.BUSY,
         Event.DRAINED: State.IDLE,
+        Event.KEEP: State.KEEPING,
         Event.RETIRE: State.RETIRING,
         Event.DIED: State.GONE,
     },
@@ -79,6 +87,12 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.LOADED: State.ONCE,
         Event.DRAINED: State.ENDING,
         Event.RETIRE: State.ONCE,  # it leaves after its one request anyway
+        Event.DIED: State.GONE,
+    },
+    State.KEEPING: {
+        Event.ASSIGN: State.KEEPING,
+        Event.DRAINED: State.KEEPING,
+        Event.RETIRE: State.RETIRING,
         Event.DIED: State.GONE,
     },
     State.RETIRING: {

@@ -54,9 +54,40 @@ class Lifetimes:
         if worker.is_leaving:
             self._census.set_leaving(worker, False)
         self._census.step(worker, Event.RETIRE)
+        if before is State.KEEPING and not worker.in_hand:
+            self._census.step(worker, Event.DRAINED)
         if worker.state is State.ENDING and before is not State.ENDING:
             return [End(worker.id)]
         return []
+
+    def leave(self, worker: WorkerState, now: float) -> list[Decision]:
+        """As `retire`, but where its app has affinity it takes its own clients' requests still."""
+        app, census = worker.app, self._census
+        if worker.state is State.KEEPING:
+            return []
+        if app is None or not app.keeps_sessions or worker.state not in TAKES_WORK:
+            return self.retire(worker)
+        if not (worker.served or worker.in_hand) or census.is_closing or self._room.line:
+            return self.retire(worker)
+        if worker.is_leaving:
+            census.set_leaving(worker, False)
+        worker.kept_since_s = now
+        census.step(worker, Event.KEEP)
+        kept = [each for each in census.kept if each.app is app]
+        return self.retire(kept[0]) if len(kept) > app.policy.workers else []
+
+    def end_kept(self, now: float) -> list[Decision]:
+        """Those that stay for their sessions alone: end who has none, or has had its time."""
+        decisions: list[Decision] = []
+        for worker in tuple(self._census.kept):
+            app, since_s = worker.app, worker.kept_since_s
+            if app is None or since_s is None:
+                raise AssertionError(f"{worker!r} is kept for nobody")
+            if not worker.in_hand and now - worker.idle_since_s >= app.policy.idle_timeout_s:
+                decisions.append(self._end_idle(worker))
+            elif now - since_s >= app.policy.affinity_s:
+                decisions += self.retire(worker)
+        return decisions
 
     def use_up(self, worker: WorkerState) -> None:
         """The worker is to have no more requests than it had: replaced as soon as it may be."""
@@ -74,7 +105,7 @@ class Lifetimes:
         wanted = is_used or app.is_exempt
         is_alone = app.is_dropped or census.is_closing or app.policy.is_single
         if is_alone or not wanted or not census.may_adopt(app):
-            return self.retire(worker)
+            return self.leave(worker, now)
         census.set_leaving(worker, True)
         return self.start(app, Event.ADOPT, now)[1]
 
@@ -95,7 +126,9 @@ class Lifetimes:
 
     def sleep(self, app: AppState) -> list[End]:
         """End the workers that are idle, but for those to be kept ready."""
-        return [
+        kept = [each for each in self._census.kept if each.app is app and not each.in_hand]
+        ended = [self._end_idle(worker) for worker in kept]
+        return ended + [
             self._end_idle(worker)
             for worker in (*app.idle, *app.idle_resting)
             if app.has_ready_to_spare()

@@ -1,6 +1,7 @@
 """Apps that wait: for room in a full pool, or for one of the slots of ephemeral requests.
 
-Room is made by the worker idle longest; where none is idle, by one of the app that has most, if
+Room is made by the worker idle longest, of those that stay for their sessions alone before others;
+where none is idle, by the oldest of those, by one of the app that has most, if
 that is more than a fair share; else, for an app that has no worker, by the one that has served
 longest, one a second. Slots are given in turns.
 
@@ -51,7 +52,8 @@ class Room:
 
     def evict(self) -> WorkerState | None:
         """The worker idle longest, which is to end."""
-        worker = self._census.idle_longest()
+        kept = next((worker for worker in self._census.kept if not worker.in_hand), None)
+        worker = kept or self._census.idle_longest()
         if worker is not None:
             self.evictions += 1
         return worker
@@ -60,7 +62,8 @@ class Room:
         """Where nobody is idle: the busy worker that is to leave for `app`."""
         if now - app.given_room_at_s < TURN_S:
             return None
-        worker = self._of_the_richest(app) or self._whose_turn_is_over(app, now)
+        kept = next(iter(self._census.kept), None)
+        worker = kept or self._of_the_richest(app) or self._whose_turn_is_over(app, now)
         if worker is not None:
             app.given_room_at_s = now
             self.evictions += 1

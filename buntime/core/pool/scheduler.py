@@ -13,6 +13,7 @@ queues it. Invariants, tested over random sequences of events:
   (`PoolLimits.lent`) that have waited for their clients;
 - an app with `ttl` above 0 never has more workers than `workers`, beside those that leave and
   those that are being replaced;
+- a worker whose app has affinity, and that leaves, gets requests of its own clients alone;
 - every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
 
 A worker at the end of its lifetime or its requests is replaced before it is retired, where the
@@ -33,6 +34,7 @@ from buntime.core.pool.lifecycle import State
 from buntime.core.pool.lifetimes import Lifetimes
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.room import Room
+from buntime.core.pool.sessions import Sessions
 from buntime.core.pool.spares import Spares
 from buntime.core.pool.spreading import Spreading
 from buntime.core.pool.workforce import (
@@ -55,6 +57,7 @@ class Scheduler:
         self._lifetimes = Lifetimes(self._census, self._spares, self._room, jitter)
         self._spreading = Spreading(self._census, self._lifetimes, self._room)
         self._dispatch = Dispatch(self._census, self._room, self._lifetimes, jitter)
+        self._sessions = Sessions(self._census, self._dispatch)
         self._deaths = Deaths(
             self._census, self._room, self._spares, self._lifetimes, self._dispatch
         )
@@ -75,7 +78,7 @@ class Scheduler:
         app.tried_at_s = None
         decisions: list[Decision] = []
         for worker in app.workers.values():
-            decisions += self._lifetimes.retire(worker)
+            decisions += self._lifetimes.leave(worker, now)
         return decisions + self._dispatch.pump(app, now)
 
     def try_out(self, app: AppState, now: float) -> list[Decision]:
@@ -101,6 +104,15 @@ class Scheduler:
             return [Refuse(ticket, app.retry_at_s - now)]
         return self._dispatch.enqueue(app, ticket, now)
 
+    def keeps_session(self, worker_id: int, app: AppState | None, now: float) -> AppState | None:
+        """Whose worker this is, if it may take a request of a client of its own, who asks for `app`
+        now; else None. See `sessions`."""
+        return self._sessions.at(worker_id, app, now)
+
+    def submit_to(self, worker_id: int, ticket: Ticket, now: float) -> list[Decision]:
+        """A request came for this worker alone, of which `keeps_session` has told just now."""
+        return self._sessions.submit(self.workers[worker_id], ticket, now)
+
     def refuses(self, app: AppState, now: float) -> float | None:
         """Would a request be refused that came now? If so, when it is worth another try."""
         if app.is_crash_looping(now) and not app.workers:
@@ -110,13 +122,14 @@ class Scheduler:
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
         """The request waits no more (its client left, its time passed); False if it did not."""
         if not app.queue.waits(ticket):
-            return False
+            return self._sessions.withdraw(ticket)
         self._dispatch.withdraw(app, ticket)
         return True
 
     def put_last(self, app: AppState, ticket: Ticket) -> None:
         """Its client may have left: all others that wait for the app go first."""
         app.queue.put_last(ticket)
+        self._sessions.put_last(ticket)
 
     def opened(self, worker_id: int, now: float) -> list[Decision]:
         """A request of the worker may go on for ever and costs it little: it gives up its place.
@@ -128,7 +141,8 @@ class Scheduler:
         if app is None or worker.open_ended >= worker.in_hand:
             raise AssertionError(f"{worker!r} opened what it did not have")
         self._census.open_one(worker, app)
-        return self._dispatch.pump(app, now) if app.queue else []
+        decisions = self._sessions.pump(worker, now) if worker.own is not None else []
+        return decisions + self._dispatch.pump(app, now) if app.queue else decisions
 
     def stalled(self, worker_id: int, now: float) -> list[Decision]:
         """The worker of one request waits for its client alone: others may have its slot, a few."""
@@ -147,7 +161,7 @@ class Scheduler:
         app = worker.app
         if app is None or worker.in_hand < 1:
             raise AssertionError(f"{worker!r} finished what it did not have")
-        if app.queue and not was_open_ended:
+        if app.queue and not was_open_ended and worker.own is None:
             assign = self._dispatch.pass_on(worker, app, now)
             if assign is not None:
                 return [assign]
@@ -155,6 +169,8 @@ class Scheduler:
         decisions: list[Decision] = []
         if worker.served >= worker.requests_max or worker.state is State.ENDING:
             decisions += self._after_its_last(worker, now)
+        if worker.own is not None:
+            decisions += self._sessions.take_turn(worker, now)
         if app.is_ephemeral:
             decisions += self._dispatch.take_turns(now)
         elif app.queue:
@@ -162,7 +178,7 @@ class Scheduler:
         elif self._room.line and worker.state is State.IDLE:
             decisions += self._dispatch.evict()
         if app.is_dropped:
-            decisions += self._leave_if_dropped(worker, app)
+            decisions += self._leave_if_dropped(worker, app, now)
         return decisions
 
     # Workers
@@ -202,8 +218,8 @@ class Scheduler:
         decisions: list[Decision] = []
         if app.leaving:  # the replacement is ready: now the old one may go
             old = next(other for other in app.workers.values() if other.is_leaving)
-            decisions += self._lifetimes.retire(old)
-        decisions += self._dispatch.pump(app, now) + self._leave_if_dropped(worker, app)
+            decisions += self._lifetimes.leave(old, now)
+        decisions += self._dispatch.pump(app, now) + self._leave_if_dropped(worker, app, now)
         if self._room.line and worker.state is State.IDLE:
             decisions += self._dispatch.evict()
         return decisions
@@ -234,7 +250,8 @@ class Scheduler:
         to submit once more.
         """
         worker = self.workers[worker_id]
-        return self._deaths.died(worker, now, was_killed=was_killed, how=how)
+        decisions, failed = self._deaths.died(worker, now, was_killed=was_killed, how=how)
+        return decisions + self._sessions.release(worker), failed
 
     def told_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
         """The worker has told what share of the time it has been busy, from 0 to 1."""
@@ -252,6 +269,8 @@ class Scheduler:
     def recycle(self, worker_id: int, now: float) -> list[Decision]:
         """An operator wants a fresh worker in this one's place: replaced as soon as it may be."""
         worker = self.workers[worker_id]
+        if worker.state is State.KEEPING:  # there is one in its place
+            return self._lifetimes.retire(worker) + self._sessions.release(worker)
         self._lifetimes.use_up(worker)  # where `replace` may not start one yet, `tick` will
         return self._lifetimes.replace(worker, now)
 
@@ -266,7 +285,7 @@ class Scheduler:
     def give_up(self, worker_id: int, now: float) -> list[Decision]:
         """The worker is stuck: it is to leave, and who waits behind it gets another one now."""
         worker = self.workers[worker_id]
-        decisions = self._lifetimes.retire(worker)
+        decisions = self._lifetimes.retire(worker) + self._sessions.release(worker)
         if worker.app is not None and worker.app.queue:
             decisions += self._dispatch.pump(worker.app, now)
         return decisions
@@ -298,6 +317,7 @@ class Scheduler:
         lifetimes, dispatch = self._lifetimes, self._dispatch
         self._census.is_short = False
         decisions = [*lifetimes.replace_due(now), *lifetimes.end_idle(now)]
+        decisions += lifetimes.end_kept(now) + self._sessions.release_lost()
         decisions += dispatch.serve_lines(now) + dispatch.claim_room(now)
         decisions += self._look_at_restless(now) + dispatch.pump_queued(now)
         for worker in self._spares.drop_unused(now):
@@ -363,7 +383,7 @@ class Scheduler:
         self._lifetimes.use_up(worker)
         return self._lifetimes.replace(worker, now)
 
-    def _leave_if_dropped(self, worker: WorkerState, app: AppState) -> list[Decision]:
+    def _leave_if_dropped(self, worker: WorkerState, app: AppState, now: float) -> list[Decision]:
         if not app.is_dropped or app.queue or worker.state in HAS_LEFT:
             return []
-        return self._lifetimes.retire(worker)
+        return self._lifetimes.leave(worker, now)

@@ -59,6 +59,8 @@ class Policy(NamedTuple):
     timeout_s: float
     is_exempt: bool = False
     is_single: bool = False  # its workers never overlap: one ends before the next one starts
+    # A worker that leaves takes its own clients' requests for so long, if it is not exempt
+    affinity_s: float = 0.0
 
     @property
     def is_ephemeral(self) -> bool:
@@ -66,7 +68,8 @@ class Policy(NamedTuple):
 
 
 TAKES_WORK = frozenset({State.IDLE, State.BUSY})
-HAS_LEFT = frozenset({State.RETIRING, State.ENDING, State.GONE})
+TAKES_ITS_OWN = TAKES_WORK | {State.KEEPING}  # work of clients that it had before
+HAS_LEFT = frozenset({State.KEEPING, State.RETIRING, State.ENDING, State.GONE})
 _LOADS = frozenset({State.LOADING, State.ONCE})
 BUSY_SHARE = 0.7  # a worker above it is busy: queueing begins
 CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
@@ -87,6 +90,7 @@ class WorkerState:
         "born_s",
         "busy_share",
         "capacity",
+        "elsewhere_since_s",
         "id",
         "idle_fresh",
         "idle_line",
@@ -96,7 +100,9 @@ class WorkerState:
         "is_overdue",
         "is_resting",
         "is_stalled",
+        "kept_since_s",
         "open_ended",
+        "own",
         "place",
         "requests_max",
         "served",
@@ -125,6 +131,10 @@ class WorkerState:
         self.busy_share = 0.0  # of the last tenth of a second
         self.told_at_s = 0.0  # when that was told, or its first request came after it was idle
         self.is_resting = False  # gets nothing new
+        # where its app has affinity, see `sessions`
+        self.own: RequestQueue | None = None  # those of its own clients that wait for it
+        self.kept_since_s: float | None = None  # since when others have taken its place
+        self.elsewhere_since_s: float | None = None  # since when clients of newer code come to it
         # the census'
         self.place = -1  # where it is in its app's `open`; -1: nowhere
         self.idle_fresh: dict[WorkerState, None] = {}  # the idle workers it joins
@@ -138,6 +148,9 @@ class WorkerState:
 
     def can_take(self) -> bool:
         return self.in_hand - self.open_ended < self.capacity and self.state in TAKES_WORK
+
+    def can_take_its_own(self) -> bool:
+        return self.in_hand - self.open_ended < self.capacity and self.state in TAKES_ITS_OWN
 
     def is_used(self) -> bool:
         """May it get requests?"""
@@ -170,6 +183,7 @@ class AppState:
         "is_ephemeral",
         "is_exempt",
         "is_watched",
+        "keeps_sessions",
         "key",
         "kin",
         "last_request_s",
@@ -197,6 +211,9 @@ class AppState:
         self.is_ephemeral = policy.is_ephemeral
         self.is_exempt = policy.is_exempt
         self.spreads = policy.workers > 1 and not policy.is_ephemeral
+        # A plugin's worker takes no room that others want, and may have to go before the next one.
+        is_alone = policy.is_exempt or policy.is_single
+        self.keeps_sessions = policy.affinity_s > 0 and not is_alone
         # To be looked at by the tick after its workers have changed
         self.is_watched = policy.prewarm > 0 or self.spreads
         self.queue = RequestQueue(policy.timeout_s)
@@ -243,6 +260,11 @@ class AppState:
     def _ready(self) -> int:
         """How many workers are idle, or will be soon."""
         return len(self.idle) + len(self.idle_resting) + self.loading
+
+    def queued(self) -> int:
+        """How many requests wait for its workers, or for one of them alone."""
+        owns = (worker.own for worker in self.workers.values())
+        return self.queue.count + sum(own.count for own in owns if own is not None)
 
     def wait_s(self, now: float) -> float:
         """How long a request that came now would wait, as far as the queue's speed tells."""

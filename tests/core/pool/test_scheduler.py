@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
+from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, GiveBack, Refuse, Spawn
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy, PoolLimits, WorkerState
@@ -688,6 +688,7 @@ POLICIES = st.builds(
     workers=st.integers(1, 3),
     prewarm=st.integers(0, 2),
     timeout_s=st.sampled_from([1.0, 30.0]),
+    affinity_s=st.sampled_from([0.0, 4.0, 40.0]),
 )
 EXEMPT = st.builds(
     Policy,
@@ -723,10 +724,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         exempt=st.lists(EXEMPT, max_size=2),
     )
     def begin(self, pool: PoolLimits, policies: list[Policy], exempt: list[Policy]) -> None:
+        self.begin_with(pool, [*policies, *exempt])
+
+    def begin_with(self, pool: PoolLimits, policies: list[Policy]) -> None:
         self.now = 0.0
         self.tickets = 0
         self.waiting: set[int] = set()
         self.app_of: dict[int, AppState] = {}  # by ticket
+        self.own_of: dict[int, int] = {}  # ticket -> the worker whose client it is of
+        self.keeping: set[int] = set()  # workers that were, before what is carried out now
         self.in_hand: dict[int, list[int]] = {}  # worker -> tickets
         self.open_ended: dict[int, int] = {}  # worker -> how many of them
         self.starting: set[int] = set()
@@ -735,13 +741,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.told_to_end: set[int] = set()
         self.has_lent = False  # has ever a worker waited for its client?
         self.scheduler = Scheduler(pool, jitter=lambda: 0.5)
-        all_policies = [*policies, *exempt]
-        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(all_policies)]
+        self.apps = [AppState(f"a{number}", each) for number, each in enumerate(policies)]
+        self.dropped: list[AppState] = []
         self.carry_out(self.scheduler.keep_spares("python", self.now))
         for app in self.apps:
             self.carry_out(self.scheduler.add_app(app, self.now))
 
     def carry_out(self, decisions: list[Decision]) -> None:
+        given_back: list[int] = []
         for decision in decisions:
             match decision:
                 case Spawn(worker, _):
@@ -758,6 +765,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert self.scheduler.workers[worker].app is self.app_of[ticket]
                     self.waiting.remove(ticket)
                     self.in_hand[worker].append(ticket)
+                    assert worker not in self.keeping or self.own_of[ticket] == worker
                 case End(worker, _):
                     assert worker not in self.told_to_end
                     assert not self.in_hand[worker]
@@ -769,6 +777,17 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Fail(ticket):
                     assert isinstance(ticket, int)
                     self.waiting.remove(ticket)
+                case GiveBack(ticket):
+                    assert isinstance(ticket, int)
+                    del self.own_of[ticket]
+                    given_back.append(ticket)
+        workers = self.scheduler.workers.values()
+        self.keeping = {worker.id for worker in workers if worker.state is State.KEEPING}
+        for ticket in given_back:  # to the code that serves now
+            key = self.app_of[ticket].key
+            self.app_of[ticket] = next(app for app in self.apps if app.key == key)
+            app = self.app_of[ticket]
+            self.carry_out(self.scheduler.submit(app, ticket, self.now))
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
@@ -777,11 +796,45 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def request(self, data: st.DataObject) -> None:
-        app = data.draw(st.sampled_from(self.apps))
+        self.ask(data.draw(st.sampled_from(self.apps)))
+
+    def ask(self, app: AppState) -> None:
         self.tickets += 1
         self.waiting.add(self.tickets)
         self.app_of[self.tickets] = app
         self.carry_out(self.scheduler.submit(app, self.tickets, self.now))
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def client_comes_back(self, data: st.DataObject) -> None:
+        """To the worker that has answered it, which may be one of code that serves no more."""
+        worker = data.draw(st.sampled_from(sorted(self.in_hand)))
+        record, asked = self.scheduler.workers[worker], data.draw(st.sampled_from(self.apps))
+        if record.app is not None and not record.app.policy.affinity_s:
+            asked = record.app
+        if record.app is None or record.app.is_ephemeral or not record.boot.is_loaded:
+            return
+        if self.scheduler.keeps_session(worker, asked, self.now) is record.app:
+            self.tickets += 1
+            self.waiting.add(self.tickets)
+            self.app_of[self.tickets] = record.app
+            self.own_of[self.tickets] = worker
+            self.carry_out(self.scheduler.submit_to(worker, self.tickets, self.now))
+
+    @rule(data=st.data())
+    def client_of_a_worker_leaves(self, data: st.DataObject) -> None:
+        queued = sorted(self.wait_for_their_own())
+        if queued:
+            ticket = data.draw(st.sampled_from(queued))
+            self.scheduler.put_last(self.app_of[ticket], ticket)
+            if data.draw(st.booleans()):
+                assert self.scheduler.withdraw(self.app_of[ticket], ticket)
+                self.waiting.remove(ticket)
+
+    def wait_for_their_own(self) -> set[int]:
+        workers = self.scheduler.workers.values()
+        owns = [worker.own for worker in workers if worker.own is not None]
+        return {ticket for own in owns for ticket in own.tickets() if isinstance(ticket, int)}
 
     @precondition(lambda self: self.loading)
     @rule(data=st.data(), capacity=st.integers(1, 3))
@@ -931,6 +984,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         old = self.apps[index]
         if not old.queue:
             self.apps[index] = AppState(old.key, old.policy)
+            self.dropped.append(old)
             self.carry_out(self.scheduler.drop_app(old, self.now))
             self.carry_out(self.scheduler.add_app(self.apps[index], self.now))
 
@@ -964,6 +1018,21 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert not any(worker.can_take() for worker in app.workers.values())
 
     @invariant()
+    def nobody_waits_for_a_worker_of_its_own_that_can_take_more(self) -> None:
+        if hasattr(self, "scheduler"):
+            for worker in self.scheduler.workers.values():
+                assert worker.own is None or (worker.own and not worker.can_take_its_own())
+
+    @invariant()
+    def few_stay_for_their_sessions(self) -> None:
+        if hasattr(self, "scheduler"):
+            kept = [w for w in self.scheduler.workers.values() if w.state is State.KEEPING]
+            assert set(self.scheduler._census.kept) == set(kept)
+            for app, number in Counter(worker.app for worker in kept).items():
+                assert app is not None
+                assert number <= app.policy.workers
+
+    @invariant()
     def the_census_agrees_with_a_search(self) -> None:
         if hasattr(self, "scheduler"):
             check_census(self.scheduler)
@@ -980,12 +1049,13 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert worker.open_ended == self.open_ended.get(number, 0)
             assert len(tickets) - worker.open_ended <= worker.capacity
             if tickets:
-                assert worker.state in (State.BUSY, State.ONCE, State.RETIRING)
+                assert worker.state in (State.BUSY, State.ONCE, State.KEEPING, State.RETIRING)
         once = sum(worker.state is State.ONCE for worker in workers.values())
         limits = self.scheduler.limits
         assert once <= limits.ephemeral_concurrency + limits.lent * self.has_lent
-        queued = {ticket for app in self.apps for ticket in app.queue}
-        assert queued == self.waiting
+        states = (*self.apps, *self.dropped)
+        queued = {ticket for app in states for ticket in app.queue.tickets()}
+        assert queued | self.wait_for_their_own() == self.waiting
 
     def teardown(self) -> None:
         """From any state, what waits is served when everybody does their work; then all can end."""
