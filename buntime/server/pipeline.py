@@ -40,6 +40,7 @@ from buntime.server.steps import (
     mounts_step,
     page_step,
     pool_step,
+    session_step,
     size_step,
     static_step,
     upgrade_step,
@@ -93,6 +94,7 @@ class Pipeline:
             lambda app: page_step(self._site(app), recheck_s=recheck_s),
             lambda app: static_step(app, recheck_s=recheck_s),
             lambda app: mounts_step(app, recheck_s=recheck_s),
+            lambda app: session_step(app, pool),
             lambda _: submit,
         )
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()

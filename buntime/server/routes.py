@@ -25,7 +25,7 @@ from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.hookstep import host_of
 from buntime.server.plugins.way import Plugins
-from buntime.server.steps import AppStep, app_not_found, label_step
+from buntime.server.steps import AppStep, app_not_found, hide_affinity, label_step
 
 _ROUTES_MAX = 256  # paths whose route is remembered, of all hosts together
 _PATH_MAX = 512  # characters of each
@@ -70,6 +70,7 @@ class Routes:
         # of one edition of the catalog
         self._edition = 0
         self._has_hosts = False  # does any app name one?
+        self._has_sessions_at_root = False  # has RUNTIME_DEFAULT_APP affinity?
         self._nobodys = _Realm(None, {})  # at hosts that no app names
         self._realms: dict[str, _Realm] = {}  # by Host fields as they came, if any app names one
         self._kept = 0  # routes
@@ -100,6 +101,7 @@ class Routes:
         name = self._live.now.default_app
         target = split_target(f"/{quote(name, safe='/@')}") if name else None
         self.default = target and target._replace(base="")
+        self._edition = 0
         self._drop()
 
     def known(self, exchange: Exchange) -> Route | None:
@@ -125,7 +127,10 @@ class Routes:
         return self._realm_of(exchange).claim
 
     def find(self, exchange: Exchange, *, keep: bool) -> Route:
-        """Which app and version host and path name; the rest of the way is by the app's steps."""
+        """Which app and version host and path name; the rest of the way is by the app's steps.
+
+        `keep`: no hook of a plugin can lead elsewhere, so that the route may be remembered.
+        """
         path, now, chosen = exchange.head.path, exchange.started_s, exchange.chosen
         self._renew(now)
         realm = self._realm_of(exchange)
@@ -141,6 +146,9 @@ class Routes:
         steps = self._steps_of(app)
         if claim is not None and claim.label:
             steps = (label_step(claim.label), *steps)
+        may_be_at_root = self._has_sessions_at_root or not keep  # as a hook may have it
+        if may_be_at_root and target.base and not app.has_affinity:
+            steps = (hide_affinity, *steps)  # a cookie of what is at `/` comes to all below it
         route = Route(app, target, steps)
         if len(path) <= _PATH_MAX and keep:
             if self._kept == _ROUTES_MAX:
@@ -155,7 +163,17 @@ class Routes:
         if edition != self._edition:
             self._edition = edition
             self._has_hosts = bool(self._hosts.look(now))
+            self._has_sessions_at_root = self._is_default_affine(now)
             self._drop()
+
+    def _is_default_affine(self, now: float) -> bool:
+        default = self.default
+        if default is None:
+            return False
+        try:
+            return self._catalog.find(default.name, default.spec, now).has_affinity
+        except (ClientFault, ManifestError):
+            return False  # told by `prepare`
 
     def _realm_of(self, exchange: Exchange) -> _Realm:
         """What is at the host that a request asks for, as far as is known."""

@@ -15,6 +15,7 @@ from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault
+from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.http1.window import body_too_large
 from buntime.core.plugins.identity import without_cookies
 from buntime.core.plugins.match import PLUGIN_PREFIX
@@ -26,6 +27,8 @@ from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
 from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
+
+_AFFINITY = frozenset({AFFINITY_COOKIE})
 
 AppStep = Callable[[Exchange, App, Target], bool]
 """Answers the request, or hands it to who does, and returns True; or passes it on.
@@ -173,8 +176,10 @@ def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
 
 
 def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
-    """Takes the cookies of plugins out: they are nobody else's."""
+    """Takes the cookies of plugins and of affinity out: they are nobody else's."""
     hidden = of_others(cookies, app.name.removeprefix(PLUGIN_PREFIX) if app.plugin else "")
+    if app.has_affinity:
+        hidden |= _AFFINITY
     if not hidden:
         return None
 
@@ -183,6 +188,12 @@ def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
         return False
 
     return hide_cookies
+
+
+def hide_affinity(exchange: Exchange, _: App, __: Target) -> bool:
+    """Takes the cookie of affinity out, of an app above this one."""
+    exchange.show(tuple(without_cookies(exchange.headers, _AFFINITY)))
+    return False
 
 
 def label_step(label: str) -> AppStep:
@@ -213,6 +224,17 @@ def size_step(app: App) -> AppStep | None:
 def upgrade_step(app: App) -> AppStep | None:
     """Refuses a WebSocket's handshake that is wrong before the app hears of it."""
     return None if app.is_static else _check_upgrade
+
+
+def session_step(app: App, pool: Pool) -> AppStep | None:
+    """Hands the request to the worker that its cookie names, where the app has `affinity`."""
+    if not app.has_affinity:
+        return None
+
+    def submit(exchange: Exchange, app: App, _: Target) -> bool:
+        return pool.sessions.submit(exchange, app.code)
+
+    return submit
 
 
 def pool_step(pool: Pool) -> AppStep:

@@ -22,7 +22,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
-from buntime.server.steps import Admittance
+from buntime.server.steps import Admittance, hide_affinity
 from tests.support.callcount import count_calls
 from tests.support.calls import gate_of
 from tests.support.exchanges import FakeExchange, FakeService
@@ -408,6 +408,39 @@ def test_hooks_of_other_requests_cost_little(root: Path, match: dict[str, object
     five, one = calls_of(plugged(root, match)), calls_of(plugged(root, match, 1))
     assert five == one
     assert one - calls_of(Way(root)) <= 2  # the step, and its look into a dict
+
+
+# Affinity
+
+
+def test_affinity_costs_others_nothing(root: Path) -> None:
+    """A request of an app without calls as much beside apps that have it, also beside one at `/`
+    that has not."""
+    calls = calls_of(Way(root))
+    write_app(root / "sticky", APP, ttl="1h", affinity="cookie")
+    assert calls_of(Way(root)) == calls_of(Way(root, RUNTIME_DEFAULT_APP="site")) == calls
+
+
+def test_the_cookie_of_an_app_at_the_root(root: Path) -> None:
+    """It comes with requests for all others, and is shown to none; those of others are."""
+    write_app(root / "front", APP, ttl="1h")
+    fields = (("cookie", "bt-affinity=x; a=b"),)
+    way = Way(root, RUNTIME_DEFAULT_APP="front")
+    assert way.ask("/shop/", headers=fields).headers == fields
+    write_app(root / "front", APP, ttl="1h", affinity="cookie")
+    way.catalog.serve_from([root])
+    assert way.ask("/shop/", headers=fields).headers == (("cookie", "a=b"),)
+    way.live.replace(settings_of(root))
+    assert way.ask("/shop/", headers=fields).headers == fields
+
+
+def test_where_a_hook_may_lead_to_the_root(root: Path) -> None:
+    """There the cookie of any app may lie."""
+    way = Way(root)
+    exchange = FakeExchange("/shop/", service=way.service)
+    for keep in (True, False):
+        route = way.pipeline._routes.find(exchange, keep=keep)  # type: ignore[arg-type]  # a fake
+        assert (hide_affinity in route.steps) is not keep
 
 
 # Hosts

@@ -61,6 +61,7 @@ class App:
     closed_paths: frozenset[str] = field(init=False, repr=False)  # but for its own jobs
     # Whether HTML gets a `<base href>`: as the manifest says, else for static sites.
     injects_base: bool = field(init=False)
+    has_affinity: bool = field(init=False)  # by a cookie, see `manifest.affinity`
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the only way in a frozen class
@@ -69,6 +70,7 @@ class App:
         routes = self.routes or PublicRoutes(self.manifest.public_routes)
         set_field(self, "public_routes", routes)
         set_field(self, "closed_paths", closed_paths(self.manifest) | self.cron_only)
+        set_field(self, "has_affinity", self.manifest.affinity == "cookie")
         chosen = self.manifest.inject_base
         set_field(self, "injects_base", self.is_static if chosen is None else chosen)
 

@@ -83,6 +83,8 @@ class Manifest:
     inject_base: bool | None
     strip_base: bool
     cookie_path: str
+    affinity: str
+    affinity_max_s: float
     hosts: tuple[str, ...]  # as IDNA has them, "*." before some
     uses: tuple[str, ...]  # services
     watch: tuple[str, ...]  # patterns of files
@@ -216,6 +218,11 @@ def _check_lifetime(manifest: Manifest, given: Mapping[str, object], path: str) 
         if manifest.keep:
             raise ManifestError(
                 f"{path}: keep: with ttl 0 each request has a worker of its own; "
+                "write a ttl, or ttl: none"
+            )
+        if manifest.affinity != "none":
+            raise ManifestError(
+                f"{path}: affinity: with ttl 0 no worker has a second request; "
                 "write a ttl, or ttl: none"
             )
         return

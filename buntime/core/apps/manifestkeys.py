@@ -346,6 +346,23 @@ KEYS = (
         "where the app's cookies go: below its base, or as-is, where its Set-Cookie says",
     ),
     Key(
+        "affinity",
+        "affinity",
+        "word",
+        one_of("none", "cookie"),
+        "none",
+        "cookie: a client's requests go to the worker that answered its first, while that lives",
+    ),
+    Key(
+        "affinityMax",
+        "affinity_max_s",
+        "duration",
+        duration(),
+        "1h",
+        "so long a worker that was replaced stays for the clients it had, where they go by cookie",
+        dump=seconds_dump,
+    ),
+    Key(
         "hosts",
         "hosts",
         "list of names",

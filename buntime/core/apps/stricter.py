@@ -47,6 +47,7 @@ KEYS_ABOUT_CODE = frozenset(
     prewarm secrets maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
     spa headers static keep cron processes release check replace keepVersions
+    affinity affinityMax
     """.split()
 )
 _FIELDS = {key.name: key.field for key in KEYS}

@@ -155,6 +155,8 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
         raise ManifestError(f"{path}: hosts: a plugin answers below its base; remove hosts")
     if given.get("keep"):
         raise ManifestError(f"{path}: keep: a plugin's process stays; remove keep")
+    if given.get("affinity", "none") != "none":
+        raise ManifestError(f"{path}: affinity: a plugin has one process; remove affinity")
     if given.get("prewarm"):
         raise ManifestError(f"{path}: prewarm: a plugin has one process; remove prewarm")
 

@@ -6,6 +6,7 @@ A plan holds until a plugin or an app changes, see `core/plugins/plan`. So does 
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Protocol
 
+from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.plugins.hooktext import Facts, Seen, seen_by
 from buntime.core.plugins.plan import ON_REQUEST, Hook, Plan
 from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
@@ -115,7 +116,7 @@ class Parts:
             return None
         part = Part(
             now,
-            hidden=of_others(self._plugins.cookies, now.plugin),
+            hidden=of_others(self._plugins.cookies, now.plugin) | {AFFINITY_COOKIE},
             meter=self._meters.of(now.plugin),
             timeouts=self._loop.timeouts(now.timeout_s),
         )

@@ -117,7 +117,7 @@ class Deployment:
         self.init: Init | None = None  # what all of its workers are told alike
         self.limits = limits(to_config(app.manifest))  # that a control group holds
         self.limits_lost: tuple[str, ...] = ()  # the keys of those that have no effect
-        self.state = AppState(app.key, _policy(app, interpreter))
+        self.state = AppState(app.key, _policy(app, interpreter, is_watched=is_watched))
 
     @property
     def asks_imports(self) -> bool:
@@ -175,8 +175,10 @@ class Deployment:
         return self.watch is not None and self.watch.changed()
 
 
-def _policy(app: App, interpreter: Interpreter) -> Policy:
+def _policy(app: App, interpreter: Interpreter, *, is_watched: bool) -> Policy:
     manifest = app.manifest
+    # In development a page is to come to the new code.
+    keeps = manifest.affinity == "cookie" and not is_watched
     return Policy(
         spare_key=spare_key(app, interpreter),
         ttl_s=manifest.ttl_s,
@@ -187,6 +189,7 @@ def _policy(app: App, interpreter: Interpreter) -> Policy:
         timeout_s=manifest.timeout_s,
         is_exempt=app.plugin is not None,
         is_single=not app.overlaps,
+        affinity_s=manifest.affinity_max_s if keeps else 0.0,
     )
 
 

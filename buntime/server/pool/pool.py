@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from buntime.core.apps.app import App
-from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, Refuse, Spawn
+from buntime.core.pool.decisions import Adopt, Assign, Decision, End, Fail, GiveBack, Refuse, Spawn
 from buntime.core.pool.gathering import Gathering
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
@@ -33,6 +33,7 @@ from buntime.server.pool.programs import Counts
 from buntime.server.pool.reactions import Reactions
 from buntime.server.pool.report import PoolReport
 from buntime.server.pool.responders import Queued
+from buntime.server.pool.sessions import Sessions
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.supervisor import Supervisor
 from buntime.server.pool.upkeep import Upkeep
@@ -108,6 +109,7 @@ class Pool:
         self.orders = Orders(
             loop, scheduler, supervisor, self.deployments, carry_out=self.carry_out
         )
+        self.sessions = Sessions(loop, scheduler, self)
         self._gatherers = Gatherers(
             loop, slots=lambda: scheduler.limits.ephemeral_concurrency, submit=self.submit
         )
@@ -289,6 +291,8 @@ class Pool:
                 self._refuse(self._give_back(ticket), retry_after_s)
             case Fail(ticket):
                 self._fail_boot(ticket)
+            case GiveBack(ticket):
+                self.sessions.lose(self._give_back(ticket))
             case _:
                 raise AssertionError(f"unknown decision {decision!r}")
 

@@ -15,7 +15,7 @@ from buntime.core.pool.decisions import Decision
 from buntime.core.pool.hung import where
 from buntime.core.pool.lifecycle import State
 from buntime.core.pool.scheduler import Scheduler
-from buntime.core.pool.workforce import TAKES_WORK
+from buntime.core.pool.workforce import TAKES_ITS_OWN
 from buntime.core.telemetry.meters import Cause
 from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
@@ -264,7 +264,7 @@ class Reactions:
         record = self._scheduler.workers.get(worker.number)
         if record is not None and record.state is not State.ENDING:
             self._stats.on_unasked_end(worker.number)
-        if record is not None and record.state in TAKES_WORK:
+        if record is not None and record.state in TAKES_ITS_OWN:
             self._acts.carry_out(self._scheduler.retire(worker.number))
         worker.process.kill()
 
@@ -294,7 +294,7 @@ class Reactions:
         worker = self._supervisor.workers[number]
         record = self._scheduler.workers[number]
         was_told = record.state is State.ENDING
-        if record.state in TAKES_WORK:
+        if record.state in TAKES_ITS_OWN:
             self._scheduler.retire(number)  # what `drain` still finishes must not bring new work
         left = worker.drain()
         how = describe_exit(returncode)
@@ -363,7 +363,9 @@ class Reactions:
         """A request was in the hands of a worker that died, maybe as its app cannot be loaded."""
         if deployment is not None and may_retry:
             exchange.meter.retries += 1
-            self._acts.enqueue(exchange, self._deployments.serving(deployment.app) or deployment)
+            # What it asks for now: its session may have been with the worker of an older version.
+            asked = exchange.app or deployment.app
+            self._acts.enqueue(exchange, self._deployments.serving(asked) or deployment)
         else:
             exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died())
 

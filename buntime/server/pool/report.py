@@ -90,8 +90,9 @@ class PoolReport:
     def queues(self) -> Iterator[tuple[App, int]]:
         """How many requests wait for a worker of an app; an app may come twice."""
         for state, deployment in self._deployments.by_state.items():
-            if state.queue:
-                yield deployment.app, state.queue.count
+            count = state.queued()
+            if count:
+                yield deployment.app, count
 
     # How it is done
 
@@ -119,7 +120,7 @@ def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:
         "version": deployment.app.version,
         "status": _status(deployment),
         "workers": len(deployment.state.workers),
-        "queued": deployment.state.queue.count,
+        "queued": deployment.state.queued(),
         "bootFailures": deployment.state.boot_failures,
         "bootError": deployment.state.boot_error or None,
         "limitsWithoutEffect": list(deployment.limits_lost),

@@ -47,7 +47,8 @@ class Upkeep:
     def _end_streams_of_leaving(self, worker: Worker, now: float) -> None:
         """WebSockets and event streams may keep a leaving worker for another ttl, a day at most.
 
-        In development they are closed at once: their pages are to come back to the new code.
+        In development they are closed at once: their pages are to come back to the new code. So
+        are those of a worker whose time to stay for its sessions (`affinity`) is over.
         """
         record = self._scheduler.workers[worker.number]
         if record.state is not State.RETIRING or record.app is None:
@@ -55,7 +56,8 @@ class Upkeep:
         if worker.leaving_since_s is None:
             worker.leaving_since_s = now
         ttl_s = min(record.app.policy.ttl_s, _STREAMS_S)
-        grace_s = 0.0 if self._is_development else ttl_s
+        is_at_once = self._is_development or record.kept_since_s is not None
+        grace_s = 0.0 if is_at_once else ttl_s
         if now - worker.leaving_since_s >= grace_s:
             worker.end_streams(closecodes.SERVICE_RESTART)
 

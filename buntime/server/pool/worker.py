@@ -22,6 +22,7 @@ from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler
 from buntime.server.pool.cookiepaths import confine_cookies
 from buntime.server.pool.process import Process
+from buntime.server.pool.sessions import with_cookie
 from buntime.server.pool.workerevents import WorkerEvents
 from buntime.server.telemetry.logs import Log
 
@@ -190,12 +191,13 @@ class Worker:
         exchange = assignment.exchange
         end = claims.flag(message["end"])
         if assignment.state is _LIVE:
-            status, fields = message["status"], message["headers"]
+            status, fields, app = message["status"], message["headers"], exchange.app
             if exchange.has_answer:
                 raise ValueError("a second RESPONSE, or one behind an ACCEPT")
-            app = exchange.app
             if app is not None:
                 fields = confine_cookies(fields, app, exchange.base, self.log)
+                if app.has_affinity:
+                    fields = with_cookie(fields, exchange, self.number)
             if end:
                 if app is not None and app.injects_base and exchange.head.method != "HEAD":
                     fields, payload = with_base(fields, payload, exchange.base)
@@ -273,6 +275,7 @@ class Worker:
             fields = message["headers"]
             if exchange.app is not None:
                 fields = confine_cookies(fields, exchange.app, exchange.base, self.log)
+                fields = with_cookie(fields, exchange, self.number)
             exchange.accept(make_link, message["subprotocol"], fields)
         else:
             self._talk.put_up(self._last_id)

@@ -75,6 +75,8 @@ def test_the_defaults() -> None:
         inject_base=None,
         strip_base=False,
         cookie_path="base",
+        affinity="none",
+        affinity_max_s=3600.0,
         hosts=(),
         uses=(),
         watch=(),
@@ -147,6 +149,8 @@ def test_all_keys() -> None:
         injectBase: false
         stripBase: true
         cookiePath: as-is
+        affinity: cookie
+        affinityMax: 2h
         uses: [kv, mail, kv]
         watch: [rates.json, "!uploads/**", rates.json]
         spa: false
@@ -195,6 +199,8 @@ def test_all_keys() -> None:
         inject_base=False,
         strip_base=True,
         cookie_path="as-is",
+        affinity="cookie",
+        affinity_max_s=7200.0,
         hosts=("shop.example.com", "*.example.com"),
         uses=("kv", "mail"),
         watch=("rates.json", "!uploads/**"),
@@ -450,6 +456,8 @@ DOCUMENTS = st.fixed_dictionaries(
         "injectBase": st.none() | st.booleans(),
         "stripBase": st.booleans(),
         "cookiePath": st.sampled_from(["base", "as-is"]),
+        "affinity": st.sampled_from(["none", "cookie"]),
+        "affinityMax": SECONDS,
         "hosts": st.lists(st.sampled_from(["a.example", "*.example", "localhost"])),
         "uses": st.lists(st.sampled_from(["kv", "mail"])),
         "watch": st.lists(st.sampled_from(["*.json", "!uploads/**", "a/b.txt"])),
@@ -502,3 +510,9 @@ def test_any_values(document: dict[str, object]) -> None:
     else:
         line = "fine"
     assert line.isprintable()
+
+
+def test_affinity_needs_a_worker_that_stays() -> None:
+    """With ttl 0 no worker is asked twice."""
+    with pytest.raises(ManifestError, match="affinity: with ttl 0 no worker has a second request"):
+        parse("affinity: cookie")

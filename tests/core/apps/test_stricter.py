@@ -54,6 +54,8 @@ OTHERS: dict[str, Any] = {
     "check": "/healthz",
     "replace": "after",
     "keepVersions": 9,
+    "affinity": "cookie",
+    "affinityMax": 60.0,
 }
 
 

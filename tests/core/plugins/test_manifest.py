@@ -241,6 +241,7 @@ def test_config_is_json() -> None:
         ("name: a\nprocesses: {a: b}", "processes: a plugin has one process; remove processes"),
         ("name: a\ncron: [{schedule: '@daily', run: x}]", "cron: a plugin has one process"),
         ("name: a\nprewarm: 1", "prewarm: a plugin has one process; remove prewarm"),
+        ("name: a\naffinity: cookie", "affinity: a plugin has one process; remove affinity"),
         ("name: a\ncookies: a", "cookies: 'a' is not a list; write one like [session]"),
         ("name: a\ncookies: ['a=b']", "cookies: 'a=b' is not the name of a cookie"),
         ("name: a\nbase: /a\nmenus: [{path: /}]", "menus: title is missing; a menu entry needs"),

@@ -248,3 +248,11 @@ def test_nothing_is_tried_in_development(tmp_path: Path) -> None:
     app = make_app(folder=tmp_path)
     world.load(world.current(app))
     assert not world.deployments.is_proven(app)
+
+
+def test_sessions_outlive_no_change_in_development() -> None:
+    """A developer's browser bears the cookie too, and is to come to the new code."""
+    for is_development, seconds in ((False, 3600.0), (True, 0.0)):
+        world = World(is_development=is_development)
+        deployment = world.current(make_app(ttl_s=60.0, affinity="cookie"))
+        assert deployment.state.policy.affinity_s == seconds

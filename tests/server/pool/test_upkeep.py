@@ -18,9 +18,11 @@ SERVICE_RESTART = 1012
 class Kept:
     """An app with one loaded worker, and who looks after that."""
 
-    def __init__(self, *, is_development: bool = False, ttl_s: float = 60.0) -> None:
+    def __init__(
+        self, *, is_development: bool = False, ttl_s: float = 60.0, affinity: str = "none"
+    ) -> None:
         self.world = World()
-        self.app = self.world.proven(ttl_s=ttl_s)
+        self.app = self.world.proven(ttl_s=ttl_s, affinity=affinity)
         self.state = self.world.current(self.app).state
         number = max(self.state.workers)
         self.supervisor = FakeSupervisor()
@@ -116,4 +118,16 @@ def test_in_development_streams_end_at_once() -> None:
     kept = Kept(is_development=True)
     kept.retire()
     kept.look()
+    assert kept.worker.codes == [SERVICE_RESTART]
+
+
+def test_streams_end_with_the_time_for_sessions() -> None:
+    """A worker that has stayed for them does not stay for another ttl."""
+    kept = Kept(affinity="cookie")
+    kept.world.scheduler.submit(kept.state, "ticket", kept.now)
+    assert kept.world.scheduler.drop_app(kept.state, kept.now) == []
+    kept.look(3599.0)
+    assert kept.worker.codes == []
+    assert kept.world.scheduler.tick(kept.now + 1.0) == []
+    kept.look(1.0)
     assert kept.worker.codes == [SERVICE_RESTART]
