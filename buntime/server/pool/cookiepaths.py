@@ -1,14 +1,20 @@
-"""Has the cookies of an app stay with the app, unless its manifest says `cookiePath: as-is`."""
+"""Has the cookies of an app stay with the app, unless its manifest says `cookiePath: as-is`.
+
+The cookie that the runtime itself sets (`affinity`) no app can set, in whatever place.
+"""
 
 from collections.abc import Sequence
 from weakref import WeakSet
 
 from buntime.core.apps.app import App
 from buntime.core.http1.answer import FIELDS_MAX
+from buntime.core.http1.sessioncookie import NAME, is_set_by
 from buntime.core.http1.setcookie import NAME_LENGTH, below, is_for_host, sets_cookie
 from buntime.server.telemetry.logs import Log
 
-_told: WeakSet[App] = WeakSet()  # whose cookies for the whole host were logged, each app's once
+# Whose cookies were logged, each app's once
+_told_for_host: WeakSet[App] = WeakSet()
+_told_reserved: WeakSet[App] = WeakSet()
 
 Fields = Sequence[list[str]]
 
@@ -18,27 +24,29 @@ def confine_cookies(fields: Fields, app: App, base: str, log: Log) -> Fields:
 
     They come from a worker, and may be malformed.
     """
-    if app.manifest.cookie_path == "as-is" or not base:
-        return fields
     try:
         if len(fields) > FIELDS_MAX:
             return fields  # for the answer to refuse
         for field in fields:  # most answers set none: a comparison or two for each
             if len(field[0]) == NAME_LENGTH and sets_cookie(field):
-                return [_confined(each, app, base, log) for each in fields]
+                return [
+                    _confined(each, app, base, log)
+                    for each in fields
+                    if NAME not in each[1] or not _is_reserved(each, app, log)
+                ]
     except (AttributeError, LookupError, TypeError, ValueError):
         pass  # for the answer to refuse
     return fields
 
 
 def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
-    if not sets_cookie(field):
+    if app.manifest.cookie_path == "as-is" or not base or not sets_cookie(field):
         return field
     name, value = field
     if not is_for_host(value):
         return [name, below(value, base, (f"/{app.name}",))]
-    if app not in _told:
-        _told.add(app)
+    if app not in _told_for_host:
+        _told_for_host.add(app)
         cookie = value.partition("=")[0].strip()
         log.warn(
             "cookie.for_host",
@@ -47,3 +55,17 @@ def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
             cookie=cookie[:100],
         )
     return field
+
+
+def _is_reserved(field: list[str], app: App, log: Log) -> bool:
+    if not sets_cookie(field) or not is_set_by(field[1]):
+        return False
+    if app not in _told_reserved:
+        _told_reserved.add(app)
+        log.warn(
+            "cookie.reserved",
+            "an app sets a cookie by the name of the runtime's own, which is left out",
+            app=app.key,
+            cookie=NAME,
+        )
+    return True

@@ -98,6 +98,18 @@ def test_for_the_host(runtime: Runtime) -> None:
     assert [each["event"] for each in runtime.records].count("cookie.for_host") == 1
 
 
+@pytest.mark.parametrize("app", ["shop", "shared"])
+def test_the_runtimes_own(runtime: Runtime, app: str) -> None:
+    """No app sets the cookie of affinity, at its own place or another one's; it is told once."""
+    path = f"/{app}/?set=bt-affinity=x;Path=/shop&set=%20%3Dbt-affinity=x;Path=/&set=a=b"
+    for _ in range(2):
+        [value] = cookies(runtime, path)
+        assert value.startswith("a=b")
+    runtime.wait_for_record("cookie.reserved", app="shop@1.2.0" if app == "shop" else app)
+    told = [each["app"] for each in runtime.records if each["event"] == "cookie.reserved"]
+    assert len(told) == len(set(told))
+
+
 def test_a_handshake(runtime: Runtime) -> None:
     """An accepted handshake's cookies lie at the base, too."""
     key = base64.b64encode(bytes(16)).decode()
