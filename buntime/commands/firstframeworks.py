@@ -128,9 +128,11 @@ if upload:
 
 _SESSIONS_MANIFEST = """\
 # The sessions of visitors are in the worker's memory: it stays, whatever its age and the number of
-# requests that it has served. README.md has all keys.
+# requests that it has served, and who was there before a deploy goes on with it for an hour.
+# README.md has all keys.
 ttl: none
 maxRequests: none
+affinity: cookie
 """
 
 _MANIFEST = """\

@@ -7,6 +7,8 @@ from playwright.sync_api import Page, expect
 
 from tests.apps.conftest import Site
 
+UPLOAD = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"x" * 300_000}
+
 
 @pytest.mark.app("streamlit")
 def test_streamlit(site: Site, page: Page) -> None:
@@ -15,9 +17,7 @@ def test_streamlit(site: Site, page: Page) -> None:
     page.get_by_label("Name").fill("Ada")
     page.get_by_label("Name").press("Enter")
     expect(page.get_by_text("Hello, Ada!")).to_be_visible()
-    page.locator("input[type=file]").set_input_files(
-        {"name": "a.txt", "mimeType": "text/plain", "buffer": b"x" * 300_000}
-    )
+    page.locator("input[type=file]").set_input_files(UPLOAD)
     expect(page.get_by_text("300000 bytes")).to_be_visible()
 
 
@@ -32,9 +32,12 @@ def test_gradio(site: Site, page: Page) -> None:
 
 @pytest.mark.app("shiny")
 def test_shiny(site: Site, page: Page) -> None:
+    """The same."""
     page.goto(site.url + "/")
     page.get_by_label("Name").fill("Ada")
     expect(page.locator("#greeting")).to_have_text("Hello, Ada!")
+    page.locator("input[type=file]").set_input_files(UPLOAD)
+    expect(page.get_by_text("300000 bytes")).to_be_visible()
 
 
 @pytest.mark.app("nicegui")
