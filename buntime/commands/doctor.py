@@ -33,6 +33,7 @@ from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.defence.exposures import exposures
+from buntime.server.deploys.opening import find_store
 from buntime.server.http1.binding import open_bindings
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
 from buntime.server.pool.cores import cores
@@ -163,6 +164,9 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     for message, fields in exposures(settings, os.geteuid()):
         yield Finding("access", f"{message}: {_told(fields)}", "warning")
     yield from _apps(chosen, config)
+    if chosen.worker_dirs:
+        store, trouble = find_store(chosen.worker_dirs, chosen.deploy_dir)
+        yield Finding("deploys", f"into {store.root}" if store else trouble, trouble and "warning")
     roster, findings = _plugins(settings, config)
     yield from findings
     yield _groups(settings)

@@ -42,12 +42,14 @@ EnvironmentFile=-{secrets}
 Environment=HOME=/var/lib/buntime
 Environment=RUNTIME_ENV=production
 Environment=RUNTIME_STATE_DIR=/var/lib/buntime
-StateDirectory=buntime
+# Keys, secrets, data and logs; and the folder that deploys go into.
+StateDirectory=buntime buntime-apps
 CacheDirectory=buntime
 LimitNOFILE=65536
 TasksMax=16384
 
-# Apps can write to /var/lib/buntime, /var/cache/buntime and a /tmp of their own, and nowhere else.
+# Apps can write to /var/lib/buntime, /var/lib/buntime-apps, /var/cache/buntime and a /tmp of their
+# own, as far as their sandboxes let them, and nowhere else.
 # One that writes to its own folder wants that in a drop-in: ReadWritePaths=/srv/apps/NAME/data
 ProtectSystem=strict
 ProtectHome={protect_home}
@@ -105,6 +107,8 @@ SETTINGS = """\
 # Apps run as the user of the service and can read this file: RUNTIME_MASTER_KEY belongs into
 # {secrets}, which is root's, mode 600.
 RUNTIME_WORKER_DIRS={folders}
+# Where `buntime deploy` puts apps; those above are copied there by hand.
+RUNTIME_DEPLOY_DIR={deploys}
 RUNTIME_LOG_FORMAT=pretty
 #RUNTIME_TRUSTED_PROXIES=127.0.0.1
 #RUNTIME_POOL_SIZE=50
@@ -118,6 +122,7 @@ class Service:
 
     command: tuple[str, ...] = ("/usr/local/bin/buntime",)
     folders: tuple[str, ...] = ("/srv/apps",)
+    deploys: str = "/var/lib/buntime-apps"  # as StateDirectory has it
     listen: tuple[str, ...] = ("8000",)
     settings: str = "/etc/buntime/buntime.env"
     user: str = "buntime"
@@ -142,10 +147,10 @@ class Service:
         return _filled(SOCKET, {"{listen}": lines})
 
     def settings_file(self) -> str:
-        folders = ":".join(self.folders)
+        folders = ":".join((*self.folders, self.deploys))
         is_plain = not set(folders) & set(" #'\"")
-        words = {"{folders}": folders if is_plain else f"'{folders}'", "{secrets}": self.secrets}
-        return _filled(SETTINGS, words)
+        words = {"{folders}": folders if is_plain else f"'{folders}'", "{deploys}": self.deploys}
+        return _filled(SETTINGS, words | {"{secrets}": self.secrets})
 
 
 def _filled(text: str, words: dict[str, str]) -> str:

@@ -67,6 +67,17 @@ def test_what_will_hurt(tmp_path: Path) -> None:
         assert any(each in line for line in warnings), each
 
 
+def test_where_deploys_go(tmp_path: Path) -> None:
+    """The folder that takes them, or why nothing can be deployed, and what to do."""
+    (tmp_path / "apps").mkdir()
+    _, text = told(tmp_path, "apps")
+    assert f"deploys     into {tmp_path / 'apps'}\n" in text
+    _, text = told(tmp_path, "apps", "--deploy-dir", "elsewhere")
+    [line] = [line for line in text.splitlines() if line.startswith("deploys ")]
+    assert f"WARNING: RUNTIME_DEPLOY_DIR {tmp_path / 'elsewhere'} is no worker folder" in line
+    assert "add it to RUNTIME_WORKER_DIRS" in line
+
+
 def test_an_open_door(tmp_path: Path) -> None:
     """What others can reach wants a key, and no development mode."""
     _, text = told(tmp_path, "--host", "0.0.0.0", "--port", "0", "--env", "development")

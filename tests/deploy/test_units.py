@@ -69,7 +69,10 @@ def test_what_is_written(tmp_path: Path) -> None:
     socket = (tmp_path / "units/buntime.socket").read_text()
     assert "ListenStream=8080\nListenStream=/run/b.sock\n" in socket
     settings = tmp_path / "settings.env"
-    assert f"RUNTIME_WORKER_DIRS={tmp_path}/apps\n" in settings.read_text()
+    deploys = "/var/lib/buntime-apps"  # which the unit has systemd make, for the service's user
+    assert f"RUNTIME_WORKER_DIRS={tmp_path}/apps:{deploys}\n" in settings.read_text()
+    assert f"\nRUNTIME_DEPLOY_DIR={deploys}\n" in settings.read_text()
+    assert "\nStateDirectory=buntime buntime-apps\n" in unit
     assert settings.stat().st_mode & 0o777 == 0o640
     assert f"warning: {tmp_path}/apps is not there yet\n" in done.stdout
     assert "systemctl enable --now buntime.socket buntime.service\n" in done.stdout
