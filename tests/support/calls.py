@@ -38,6 +38,9 @@ class FakeKeys:
     def __len__(self) -> int:
         return len(self.ring)
 
+    def know(self, then: Callable[[BaseException | None], None]) -> None:
+        then(None)
+
     def clock(self) -> float:
         return self.now
 

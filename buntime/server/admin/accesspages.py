@@ -59,6 +59,11 @@ class AccessPages:
         call.respond(200, list(PAGE_FIELDS), text.encode())
 
     def _explain(self, call: Call) -> None:
+        self._keys.know(lambda fault: call.guard(lambda: self._tell(call, fault)))
+
+    def _tell(self, call: Call, fault: BaseException | None) -> None:
+        if fault is not None:
+            raise fault
         name = call.query["app"]
         if not is_app_name(name):
             raise ClientFault(404, "app_not_found", f"there is no app {name[:200]}")

@@ -28,12 +28,23 @@ class KeyPages:
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
-        return {
+        told = {
             "keys.list": self._list,
             "keys.show": self._show,
             "keys.add": self._add,
             "keys.revoke": self._revoke,
         }
+        return {name: self._once_known(handler) for name, handler in told.items()}
+
+    def _once_known(self, handler: Handler) -> Handler:
+        """The handler, which is not asked before the keys are known."""
+
+        def go_on(call: Call, fault: BaseException | None) -> None:
+            if fault is not None:
+                raise fault
+            handler(call)
+
+        return lambda call: self._store.know(lambda fault: call.guard(lambda: go_on(call, fault)))
 
     def _list(self, call: Call) -> None:
         now = self._store.clock()

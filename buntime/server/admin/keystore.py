@@ -24,6 +24,12 @@ _COLUMNS = (
 )
 
 
+def _raise_bug(fault: BaseException | None) -> None:
+    """A file that cannot be used now is opened again some time, and then read."""
+    if fault is not None and not isinstance(fault, StateFault):
+        raise fault
+
+
 class KeySource(Protocol):
     """Who knows keys, as far as the gate needs it."""
 
@@ -58,6 +64,16 @@ class KeyStore:
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when there are keys where there were none, or none any more."""
         self._followers.append(callback)
+
+    def know(self, then: Callable[[BaseException | None], None]) -> None:
+        """Have `then` called when the keys are known, now or once they are read, or with why not.
+
+        What is asked of state.db before it is open is done before a read that its opening causes.
+        """
+        if self.is_known:
+            then(None)
+        else:
+            self._read(then)
 
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
         """The key that a request bears, whatever its standing; its use is noted.
@@ -105,18 +121,18 @@ class KeyStore:
 
     # How it is done
 
-    def _read(self) -> None:
+    def _read(self, then: Callable[[BaseException | None], None] = _raise_bug) -> None:
         def work(connection: "Connection") -> list[KeyRecord]:
             return [_record_of(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM keys")]
 
         def take(records: list[KeyRecord] | BaseException) -> None:
-            if isinstance(records, StateFault):
-                return  # it is opened again some time, and then read
             if isinstance(records, BaseException):
-                raise records
+                then(records)
+                return
             self.ring = KeyRing(records)
             self.is_known = True
             self._tell()
+            then(None)
 
         self._db.ask(work, take)
 
@@ -140,7 +156,7 @@ class KeyStore:
         def work(connection: "Connection") -> None:
             connection.execute("UPDATE keys SET used_at = ? WHERE digest = ?", (now, record.digest))
 
-        self._ask(work, lambda _: None, lambda _: None)
+        self._ask(work, lambda _: None, _raise_bug)
 
     def _ask(
         self,

@@ -157,6 +157,22 @@ def test_keys_that_are_not_known_yet(make: Callable[[], Subject]) -> None:
     assert subject.start().store.find(BEARS) is None
 
 
+def test_keys_are_known_before_one_is_made(make: Callable[[], Subject]) -> None:
+    """Who asks before the file is open waits for it, and sees the keys of before."""
+    subject = make().start()
+    subject.wait(lambda then: subject.store.add(RECORD, then))
+    again = make()
+    seen: list[object] = []
+    again.store.know(lambda fault: seen.append((fault, list(again.store.ring.by_name))))
+    assert seen == []
+    other = replace(RECORD, name="other", digest=digest_of(make_key(b"b" * 32)))
+    again.db.start()
+    assert again.wait(lambda then: again.store.add(other, then)) is None
+    assert seen == [(None, ["ci"])]
+    assert again.store.is_known
+    assert again.store.find(BEARS) is not None
+
+
 def test_a_folder_that_cannot_be_had(make: Callable[[], Subject], tmp_path: Path) -> None:
     """Nothing is made, and it is said why."""
     make()
