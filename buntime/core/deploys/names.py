@@ -9,12 +9,12 @@
 import re
 from typing import NamedTuple
 
+from buntime.core.apps.app import RELEASES
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.errors import ClientFault
 from buntime.core.values.wording import shown
 
-RELEASES = ".releases"
 RECORD = ".json"
 LOCK = ".lock"
 WITHHELD = "withheld"  # the versions that ranges do not choose, a line each

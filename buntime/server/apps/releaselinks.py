@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from buntime.core.apps.app import RELEASES
 from buntime.core.apps.versions import LATEST, is_version
-from buntime.core.deploys.names import RELEASES, WITHHELD, folder_of_app
+from buntime.core.deploys.names import WITHHELD, folder_of_app
 from buntime.server.apps.labels import split_label
 from buntime.server.defence.regularfile import read_regular
 

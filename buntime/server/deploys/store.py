@@ -20,11 +20,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from buntime.core.apps.app import RELEASES
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.deploys.names import (
     LOCK,
     RECORD,
-    RELEASES,
     Release,
     app_of_folder,
     flat_link_target,

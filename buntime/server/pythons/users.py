@@ -7,7 +7,8 @@ so is tried once, in a process that becomes the user in the same way: 50 ms, whe
 for first.
 
 A user that a manifest names must not be able to change that manifest, or to put another one in its
-place, which could name root. RUNTIME_APP_USERS, and `apps` of the config file, name users that no
+place, which could name root. What came by the API is never root's, unless an operator says so.
+RUNTIME_APP_USERS, and `apps` of the config file, name users that no
 manifest changes.
 
 What `is_identified` and `is_known` announce is for the loop's thread; `identify` and `find` may
@@ -93,6 +94,8 @@ class Users:
 
         Raises ManifestError where it cannot be.
         """
+        if app.came_by_api and os.geteuid() == 0 and not self.has_user(app):
+            raise ManifestError(f"{app.source}: {_not_as_root(app)}")
         self._find_identity(app)
         return self._checked(app, self._identities, Identity)
 
@@ -178,10 +181,16 @@ class Users:
         if name is None:
             return None
         if not self.is_identified(app):
-            self._identities[app] = _Answer(_look_up(name), self._clock())
+            self._identities[app] = _Answer(self._allowed(app, _look_up(name)), self._clock())
         found = self._identities[app].found
         assert not isinstance(found, User)
         return found
+
+    def _allowed(self, app: App, found: Identity | str | None) -> Identity | str | None:
+        """What came by the API is root's only where an operator says so: then it is as any app."""
+        if not isinstance(found, Identity) or found.uid or not app.came_by_api:
+            return found
+        return None if self._fixed_for(app) else _not_as_root(app)
 
     def _look(
         self, app: App, python: str, paths: tuple[str, ...], is_trusted: bool
@@ -204,6 +213,13 @@ class Users:
         if trouble:
             return f"{identity.name} {trouble}; {_ADVICE}"
         return User(identity, bundle, is_from_start=not is_trusted)
+
+
+def _not_as_root(app: App) -> str:
+    return (
+        "an app that came by the API does not run as root; name a user for it in the config file "
+        f"(apps: {{{app.name}: {{user: NAME}}}}), or for all by RUNTIME_APP_USERS=*=NAME"
+    )
 
 
 def _look_up(name: str) -> Identity | str | None:

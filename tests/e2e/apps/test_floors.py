@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.client import fetch, workers_of
+from tests.support.deploying import AS_ROOT
 from tests.support.fence import needs_sandbox
 from tests.support.harness import running, wait_until, write_app
 from tests.support.runs import run
@@ -70,11 +74,29 @@ def test_what_came_by_the_api_is_in_a_sandbox(tmp_path: Path) -> None:
         (apps / name).mkdir()
         (apps / name / "1.0.0").symlink_to(release)
     write_config(config, {"free": {"sandbox": "off"}})
-    with running(apps, env={"RUNTIME_CONFIG": str(config)}) as runtime:
+    with running(apps, env={"RUNTIME_CONFIG": str(config), **AS_ROOT}) as runtime:
         for name, level in (("shop", "standard"), ("free", "off")):
             assert fetch(runtime, f"/{name}/").status == 200
             [worker] = workers_of(runtime, name)
             assert worker["sandbox"] == level
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone runs apps as others")
+def test_what_came_by_the_api_is_not_root_s(tmp_path: Path) -> None:
+    """Neither where nobody names a user, nor where its manifest names root; what was copied by
+    hand is as before."""
+    apps = tmp_path / "apps"
+    for name, manifest in (("none", {}), ("root", {"user": "root"}), ("zero", {"user": "0:0"})):
+        release = write_app(apps / f".releases/{name}/1.0.0-abc", {"app.py": APP}, **manifest)
+        (apps / name).mkdir()
+        (apps / name / "1.0.0").symlink_to(release)
+    write_app(apps / "copied", {"app.py": APP})
+    with running(apps) as runtime:
+        for name in ("none", "root", "zero"):
+            answer = fetch(runtime, f"/{name}/")
+            assert answer.status == 500
+            assert b"came by the API does not run as root" in answer.body
+        assert fetch(runtime, "/copied/").status == 200
 
 
 def test_who_tells_of_it(tmp_path: Path) -> None:

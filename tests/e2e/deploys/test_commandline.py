@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import proxies
 from tests.support.client import fetch
+from tests.support.deploying import AS_ROOT
 from tests.support.harness import OPERATORS_KEY, Runtime, running
 from tests.support.runs import run
 from tests.support.scriptedserver import make_certificate
@@ -77,6 +78,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         "RUNTIME_ENV": "production",
         "RUNTIME_STATE_DIR": str(folder / "state"),
         "RUNTIME_TRUSTED_PROXIES": "127.0.0.1",
+        **AS_ROOT,
     }
     with (
         running(folder / "apps", env=env) as runtime,

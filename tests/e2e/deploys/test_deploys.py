@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deploying import APP, Operator, app, digest_field, fault, packed
+from tests.support.deploying import APP, AS_ROOT, Operator, app, digest_field, fault, packed
 from tests.support.harness import Runtime, running, write_app
 from tests.support.hostilearchives import TARS, zipped
 
@@ -20,7 +20,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+    with running(apps, env={"RUNTIME_ENV": "production", **AS_ROOT}) as runtime:
         yield runtime
 
 

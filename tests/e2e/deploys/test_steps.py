@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deploying import Operator, app, packed
+from tests.support.deploying import AS_ROOT, Operator, app, packed
 from tests.support.harness import Runtime, running, wait_until
 
 CHECKED = """
@@ -40,7 +40,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
-    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+    with running(apps, env={"RUNTIME_ENV": "production", **AS_ROOT}) as runtime:
         yield runtime
 
 
