@@ -106,8 +106,9 @@ class Place:
         return [] if seen is None else [*seen.ended]
 
     def lines(self) -> list[str]:
-        """What apps have printed."""
-        return [each.message for each in self.sink.records if each.event == "app.output"]
+        """What apps have printed, but for errors."""
+        printed = [each for each in self.sink.records if each.event == "app.output"]
+        return [each.message for each in printed if each.fields["stream"] == "stdout"]
 
     def events(self, event: str) -> list[Any]:
         return [each.fields for each in self.sink.records if each.event == event]

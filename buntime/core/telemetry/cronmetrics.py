@@ -1,4 +1,4 @@
-"""What is told of the jobs of apps, beside what is told of their requests."""
+"""What is told of the jobs and processes of apps, beside what is told of their requests."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -26,7 +26,15 @@ JOB_LAST_TOOK = Family(
     "buntime_cron_last_run_seconds", Kind.GAUGE, Scope.JOB, "how long the last run took"
 )
 
-CRON_FAMILIES = (JOB_RUNS, JOB_RUNNING, JOB_LAST_GOOD, JOB_LAST_TOOK)
+PROCESS_UP = Family("buntime_process_up", Kind.GAUGE, Scope.PROCESS, "1 while it runs, else 0")
+PROCESS_STARTS = Family(
+    "buntime_process_starts_total", Kind.COUNTER, Scope.PROCESS, "times that it was started"
+)
+
+CRON_FAMILIES = (
+    *(JOB_RUNS, JOB_RUNNING, JOB_LAST_GOOD, JOB_LAST_TOOK),
+    *(PROCESS_UP, PROCESS_STARTS),
+)
 
 
 class JobRow(NamedTuple):
@@ -35,6 +43,19 @@ class JobRow(NamedTuple):
     app: str
     job: str
     values: Mapping[Family, Value]
+
+
+class ProcessRow(NamedTuple):
+    """The values of one process of an app."""
+
+    app: str
+    process: str
+    values: Mapping[Family, Value]
+
+
+def processes_to_json(rows: Iterable[ProcessRow]) -> dict[str, object]:
+    """By app and process: "shop:worker"."""
+    return {f"{row.app}:{row.process}": values_to_json(row.values) for row in rows}
 
 
 def jobs_to_json(rows: Iterable[JobRow]) -> dict[str, object]:

@@ -31,6 +31,7 @@ class Scope(Enum):
     PLUGIN = "plugin"  # each plugin that was found
     HOOK = "hook"  # each hook of a plugin that was asked
     JOB = "job"  # each job of an app
+    PROCESS = "process"  # each process of an app
     RUNTIME = "runtime"  # as a whole
 
 
@@ -40,6 +41,7 @@ LABELS: Mapping[Scope, tuple[str, ...]] = {
     Scope.PLUGIN: ("plugin",),
     Scope.HOOK: ("plugin", "hook"),
     Scope.JOB: ("app", "job"),
+    Scope.PROCESS: ("app", "process"),
     Scope.RUNTIME: (),
 }
 

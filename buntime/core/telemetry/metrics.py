@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from buntime.core.pool.lifecycle import State
-from buntime.core.telemetry.cronmetrics import CRON_FAMILIES, JobRow
+from buntime.core.telemetry.cronmetrics import CRON_FAMILIES, JobRow, ProcessRow
 from buntime.core.telemetry.families import Family, Kind, Scope, Value, by_label, values_to_json
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.pluginmetrics import PLUGIN_FAMILIES, PluginRow
@@ -191,6 +191,7 @@ class Snapshot(NamedTuple):
     whole: Mapping[Family, Value]  # those of Scope.RUNTIME
     plugins: Sequence[PluginRow] = ()
     jobs: Sequence[JobRow] = ()
+    processes: Sequence[ProcessRow] = ()
 
     def values(self) -> Iterator[tuple[list[str], Mapping[Family, Value]]]:
         """What belongs together, each with the values of its scope's labels."""
@@ -203,6 +204,8 @@ class Snapshot(NamedTuple):
                 yield [plugin.name, hook], values
         for row_of_job in self.jobs:
             yield [row_of_job.app, row_of_job.job], row_of_job.values
+        for process in self.processes:
+            yield [process.app, process.process], process.values
 
 
 def row_of(meter: Meter, live: Live) -> Row:

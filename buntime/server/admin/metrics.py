@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from buntime import __version__
 from buntime.core.errors import ServerFault
-from buntime.core.telemetry.cronmetrics import JobRow, jobs_to_json
+from buntime.core.telemetry.cronmetrics import JobRow, ProcessRow, jobs_to_json, processes_to_json
 from buntime.core.telemetry.families import values_to_json
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
@@ -48,9 +48,11 @@ class Metrics:
         report: PoolReport,
         plugins: Callable[[], Sequence[PluginRow]] = tuple,
         jobs: Callable[[], Sequence[JobRow]] = tuple,
+        apps_processes: Callable[[], Sequence[ProcessRow]] = tuple,
     ) -> None:
-        """`plugins` gives the values of all plugins, `jobs` of all jobs."""
+        """`plugins` gives the values of all plugins, and so on."""
         self._jobs = jobs
+        self._apps_processes = apps_processes
         self._plugins = plugins
         self._service = service
         self._report = report
@@ -86,6 +88,7 @@ class Metrics:
                 "apps": rows_to_json(snapshot.rows),
                 "plugins": plugins_to_json(snapshot.plugins),
                 "jobs": jobs_to_json(snapshot.jobs),
+                "processes": processes_to_json(snapshot.processes),
             }
             return "application/json", json.dumps(told).encode("ascii") + b"\n"
 
@@ -114,7 +117,7 @@ class Metrics:
             DISPLACED: self._service.admission.displaced.total,
             REFUSED: self._service.client_limit.refused.total,
         }
-        return Snapshot(rows, whole, self._plugins(), self._jobs()), [
+        return Snapshot(rows, whole, self._plugins(), self._jobs(), self._apps_processes()), [
             processes[meter] for meter in meters
         ]
 

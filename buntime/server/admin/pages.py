@@ -85,6 +85,7 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
             parts.pool.report,
             parts.plugins.metrics,
             parts.unasked.cron.metrics,
+            parts.unasked.processes.metrics,
         ),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),

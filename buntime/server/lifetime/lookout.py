@@ -115,9 +115,13 @@ class Lookout:
             self._inotify.close()
 
     def follow(self, deployment: Deployment) -> None:
-        """A worker has loaded it: in production, changes of its files count from now on."""
+        """A worker has loaded it: in production, changes of its files count from now on.
+
+        Of an app with processes they do so always, as no request looks for them.
+        """
         app = deployment.app
-        if self._live.now.is_development or app.plugin is not None or not deployment.stays:
+        is_loaded = deployment.stays and not self._live.now.is_development
+        if app.plugin is not None or not (is_loaded or app.manifest.processes):
             return
         if deployment not in self._followed:
             self._followed[deployment] = Followed(app.dir, deployment.watching, deployment.made_ns)

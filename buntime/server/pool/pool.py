@@ -95,7 +95,11 @@ class Pool:
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )
         self.report = PoolReport(
-            scheduler, workers=supervisor.workers, deployments=self.deployments, stats=self.stats
+            scheduler,
+            workers=supervisor.workers,
+            programs=self.programs.running,
+            deployments=self.deployments,
+            stats=self.stats,
         )
         self._reactions = Reactions(
             loop,

@@ -76,7 +76,9 @@ class Program:
         self.app = order.app
         self.label = order.label
         self.process = process
+        self.sandbox = "off"
         self.started_s = loop.now
+        self.is_ending = False
         self.has_ended = False
         self._loop = loop
         self._channel = Channel(loop, process.channel, self, _HANDLERS)
@@ -86,6 +88,7 @@ class Program:
 
     def adopt(self, init: Message) -> None:
         """Send INIT: the worker becomes the program."""
+        self.sandbox = init["sandbox"]["level"] if init["sandbox"] else "off"
         self._channel.post(init)
 
     def on_channel_closed(self, why: str) -> None:
@@ -101,7 +104,8 @@ class Program:
 
     def end(self) -> None:
         """Ask it to end, and see to it."""
-        if not self.has_ended:
+        if not self.has_ended and not self.is_ending:
+            self.is_ending = True
             self.process.signal_group(signal.SIGTERM)
             self._loop.call_later(_END_GRACE_S, self.kill)
 

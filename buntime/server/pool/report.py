@@ -9,6 +9,7 @@ from buntime.core.pool.scheduler import Scheduler
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.process import Process
+from buntime.server.pool.programs import Program
 from buntime.server.pool.stats import PoolStats
 from buntime.server.pool.worker import Worker
 
@@ -21,12 +22,14 @@ class PoolReport:
         scheduler: Scheduler,
         *,
         workers: Mapping[int, Worker],
+        programs: Mapping[int, Program],
         deployments: Deployments,
         stats: PoolStats,
     ) -> None:
         self.stats = stats
         self._scheduler = scheduler
         self._workers = workers
+        self._programs = programs
         self._deployments = deployments
 
     def __repr__(self) -> str:
@@ -36,7 +39,8 @@ class PoolReport:
 
     def workers(self, now: float) -> list[dict[str, object]]:
         """Each worker, for `/api/workers`."""
-        return [self._describe_worker(worker, now) for worker in self._workers.values()]
+        told = [self._describe_worker(worker, now) for worker in self._workers.values()]
+        return told + [_describe_program(each, now) for each in self._programs.values()]
 
     def apps(self, now: float) -> list[dict[str, object]]:
         """Each app with workers, a queue or a failed boot, for `/api/workers`."""
@@ -110,6 +114,23 @@ class PoolReport:
             "requestCount": record.served,
             "ageSeconds": round(now - record.born_s, 1) if record.app is not None else None,
         }
+
+
+def _describe_program(program: Program, now: float) -> dict[str, object]:
+    """As a worker that gets no requests."""
+    return {
+        "id": program.name,
+        "pid": program.process.pid,
+        "app": program.app.name,
+        "version": program.app.version,
+        "status": "ending" if program.is_ending else "program",
+        "sandbox": program.sandbox,
+        "inHand": 0,
+        "busy": None,
+        "requestCount": 0,
+        "ageSeconds": round(now - program.started_s, 1),
+        "program": program.label,
+    }
 
 
 def _describe_app(deployment: Deployment, now: float) -> dict[str, object]:

@@ -7,6 +7,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.schedule.cron import Cron
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.keeping import Keeping
+from buntime.server.schedule.processes import Processes
 from buntime.server.schedule.roll import TICK_S, Roll
 from buntime.server.state.statedb import StateDb
 
@@ -14,7 +15,7 @@ FollowNames = Callable[[Callable[[Iterable[str]], None]], None]
 
 
 class Unasked:
-    """Who does something unasked, and the jobs of all of them."""
+    """Who does something unasked, and the jobs and processes of all of them."""
 
     def __init__(
         self,
@@ -36,6 +37,8 @@ class Unasked:
             ground, live, self.roll, Keeping(db, warn=self._log.warn, wall=wall), wall=wall
         )
 
+        self.processes = Processes(ground, live, self.roll)
+
     def __repr__(self) -> str:
         return f"Unasked({self.roll!r}, {self.cron!r})"
 
@@ -52,6 +55,7 @@ class Unasked:
     def _tick(self) -> None:
         if self._ground.service.is_draining:
             self.cron.close()
+            self.processes.close()
             return
         self._loop.call_later(TICK_S, self._tick)
         self.roll.look()
@@ -59,6 +63,7 @@ class Unasked:
             self._tell()
         else:
             self.cron.look()
+            self.processes.look()
 
     def _tell(self) -> None:
         """Say once that nothing is done here."""

@@ -70,6 +70,7 @@ def test_metrics_have_their_fixed_names(served: Served) -> None:
     assert values.pop("runtime").keys() >= {"connectionsOpen"}
     assert values.pop("plugins").keys() >= {"keyval"}
     assert values.pop("jobs") == {}
+    assert values.pop("processes") == {}
     assert values.keys() == {
         "cacheHitRate",
         "cacheSize",

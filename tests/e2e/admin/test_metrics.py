@@ -95,6 +95,7 @@ class Served(NamedTuple):
         return self.scrape()
 
 
+SLEEPS = {"worker": "sleep 600"}
 YEARLY = {"schedule": "@yearly", "path": "/"}
 
 
@@ -108,7 +109,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )
     write_app(apps / "narrow@1.0.0", {"app.py": APP}, ttl=600, concurrency=1, env=gates.env)
     write_app(apps / "slow", {"app.py": APP}, ttl=600, timeout=0.4, env=gates.env)
-    write_app(apps / "once", {"app.py": APP}, env=gates.env, cron=[YEARLY])
+    write_app(apps / "once", {"app.py": APP}, env=gates.env, cron=[YEARLY], processes=SLEEPS)
     write_app(apps / "broken", {"app.py": "raise RuntimeError('no luck')"}, ttl=600)
     write_app(apps / "site", {"index.html": "x" * 100})
     write_plugin(folder / "plugins", "looks", PLUGIN, match={"paths": ["/looked-at"]})

@@ -22,6 +22,7 @@ class Reported:
         self.report = PoolReport(
             self.world.scheduler,
             workers=cast(Any, self.workers),
+            programs={},
             deployments=self.world.deployments,
             stats=self.stats,
         )

@@ -1,0 +1,143 @@
+"""Decides which processes of apps start and end, so that each that is wanted runs once.
+
+    want(...)         these are to run, each as its token says
+    look(now)         what is to start and to end
+    started, ended    what has become of that
+
+A process that ends by itself, however well, is started again: after 1 s, then 2, 4 and so on up to
+60, and after 1 s again when it has run for a minute. One whose token has changed (another state of
+the app's code) ends before its successor starts, as many of these must not run twice. No more run
+than there is room for; who is wanted first has it.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_BACKOFF_MAX_S = 60.0
+_STEADY_S = 60.0  # having run so long, it has not failed to start
+
+
+class ProcessKey(NamedTuple):
+    """Which process of which app, whatever the version."""
+
+    app: str
+    name: str
+
+
+class StartProcess(NamedTuple):
+    """Start it; `started` or `ended` follows."""
+
+    key: ProcessKey
+    token: Hashable
+
+
+class EndProcess(NamedTuple):
+    """Have it end; `ended` follows."""
+
+    key: ProcessKey
+
+
+@dataclass(eq=False)
+class _State:
+    token: Hashable | None  # None: not wanted any more
+    running: Hashable | None = None  # the token that it was started with
+    is_ending: bool = False
+    started_s: float = 0.0
+    failures: int = 0  # in a row
+    retry_at_s: float = float("-inf")
+    starts: int = 0
+
+
+class SeenProcess(NamedTuple):
+    """One of them, for metrics."""
+
+    key: ProcessKey
+    is_up: bool
+    starts: int
+
+
+class Keeper:
+    """All processes of all apps. `now` is monotonic, in seconds."""
+
+    def __init__(self, most: int) -> None:
+        """So many run at a time."""
+        self.most = most
+        self._states: dict[ProcessKey, _State] = {}
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"Keeper({self._running()} of {len(self._states)} run)"
+
+    def seen(self) -> list[SeenProcess]:
+        """All that are wanted, in the order of apps and names."""
+        return [
+            SeenProcess(key, state.running is not None, state.starts)
+            for key, state in sorted(self._states.items())
+        ]
+
+    def want(self, wanted: Mapping[ProcessKey, Hashable]) -> None:
+        """These are to run, and no others."""
+        for key, state in self._states.items():
+            token = wanted.get(key)
+            if token is not None and token != state.token:
+                state.failures, state.retry_at_s = 0, float("-inf")  # it may be mended
+            state.token = token
+        for key, token in wanted.items():
+            if key not in self._states:
+                self._states[key] = _State(token)
+        for key in [key for key, state in self._states.items() if _is_over(state)]:
+            del self._states[key]
+
+    def look(self, now: float) -> list[StartProcess | EndProcess]:
+        """What is to be done now."""
+        if self._is_closed:
+            return []
+        decisions: list[StartProcess | EndProcess] = []
+        room = self.most - self._running()
+        for key, state in self._states.items():
+            if state.running is not None:
+                if state.running != state.token and not state.is_ending:
+                    state.is_ending = True
+                    decisions.append(EndProcess(key))
+            elif state.token is not None and now >= state.retry_at_s and room > 0:
+                room -= 1
+                state.running, state.started_s, state.is_ending = state.token, now, False
+                state.starts += 1
+                decisions.append(StartProcess(key, state.token))
+        return decisions
+
+    @property
+    def lacking(self) -> list[ProcessKey]:
+        """Those that find no room."""
+        if self._running() < self.most:
+            return []
+        return [key for key, state in self._states.items() if state.running is None]
+
+    def ended(self, key: ProcessKey, now: float) -> float | None:
+        """It has ended, or could not be started; returns in how many seconds it is started again.
+
+        None where that was meant, or it is wanted no more.
+        """
+        state = self._states[key]
+        was_meant = state.is_ending
+        state.running, state.is_ending = None, False
+        if was_meant or state.token is None:
+            if state.token is None:
+                del self._states[key]
+            return None
+        state.failures = 1 if now - state.started_s >= _STEADY_S else state.failures + 1
+        wait_s = min(_BACKOFF_MAX_S, 2.0 ** (min(state.failures, 10) - 1))
+        state.retry_at_s = now + wait_s
+        return wait_s
+
+    def close(self) -> None:
+        """The runtime ends: nothing starts any more."""
+        self._is_closed = True
+
+    def _running(self) -> int:
+        return sum(state.running is not None for state in self._states.values())
+
+
+def _is_over(state: _State) -> bool:
+    return state.token is None and state.running is None

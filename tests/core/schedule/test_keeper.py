@@ -1,0 +1,109 @@
+"""Which processes of apps start and end."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buntime.core.schedule.keeper import EndProcess, Keeper, ProcessKey, StartProcess
+
+KEY, OTHER = ProcessKey("shop", "worker"), ProcessKey("shop", "beat")
+
+
+def test_it_runs_once() -> None:
+    """What is wanted is started, once."""
+    keeper = Keeper(5)
+    keeper.want({KEY: "v1"})
+    assert keeper.look(0.0) == [StartProcess(KEY, "v1")]
+    assert keeper.look(1.0) == []
+    assert keeper.seen() == [(KEY, True, 1)]
+
+
+def test_back_off() -> None:
+    """What ends is started again, later each time, and soon after it has run for a minute."""
+    keeper = Keeper(5)
+    keeper.want({KEY: "v1"})
+    now, waits = 0.0, []
+    for _ in range(9):
+        assert keeper.look(now) == [StartProcess(KEY, "v1")]
+        wait_s = keeper.ended(KEY, now)
+        assert wait_s is not None
+        assert keeper.look(now + wait_s - 0.1) == []
+        waits.append(wait_s)
+        now += wait_s
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    keeper.look(now)
+    assert keeper.ended(KEY, now + 60) == 1
+
+
+def test_other_code() -> None:
+    """Where its code changes it ends first; then it starts at once, whatever it failed before."""
+    keeper = Keeper(5)
+    keeper.want({KEY: "v1"})
+    keeper.look(0.0)
+    keeper.ended(KEY, 0.0)
+    keeper.want({KEY: "v2"})
+    assert keeper.look(0.0) == [StartProcess(KEY, "v2")]
+    keeper.want({KEY: "v3"})
+    assert keeper.look(0.0) == [EndProcess(KEY)]
+    assert keeper.look(0.0) == []
+    assert keeper.ended(KEY, 5.0) is None
+    assert keeper.look(5.0) == [StartProcess(KEY, "v3")]
+
+
+def test_not_wanted() -> None:
+    """What is wanted no more ends, and is forgotten."""
+    keeper = Keeper(5)
+    keeper.want({KEY: "v1", OTHER: "v1"})
+    keeper.look(0.0)
+    keeper.want({OTHER: "v1"})
+    assert keeper.look(0.0) == [EndProcess(KEY)]
+    assert keeper.ended(KEY, 1.0) is None
+    assert [each.key for each in keeper.seen()] == [OTHER]
+
+
+def test_room() -> None:
+    """No more run than there is room for."""
+    keeper = Keeper(1)
+    keeper.want({KEY: "v1", OTHER: "v1"})
+    assert keeper.look(0.0) == [StartProcess(KEY, "v1")]
+    assert keeper.lacking == [OTHER]
+    keeper.want({OTHER: "v1"})
+    assert keeper.look(0.0) == [EndProcess(KEY)]
+    keeper.ended(KEY, 1.0)
+    assert keeper.look(1.0) == [StartProcess(OTHER, "v1")]
+
+
+def test_closed() -> None:
+    """At the end of the runtime nothing starts again."""
+    keeper = Keeper(1)
+    keeper.want({KEY: "v1"})
+    keeper.look(0.0)
+    keeper.close()
+    keeper.ended(KEY, 100.0)
+    assert keeper.look(1000.0) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.floats(0, 90)), max_size=40))
+def test_law(steps: list[tuple[int, bool, float]]) -> None:
+    """Never does one run twice, nor one start that is not wanted; what runs with an old token is
+    told to end."""
+    keeper, now, token = Keeper(2), 0.0, 0
+    running: dict[ProcessKey, object] = {}
+    keys = [KEY, OTHER, ProcessKey("blog", "worker")]
+    for which, ends, step_s in steps:
+        now += step_s
+        token += which == 0
+        wanted = dict.fromkeys(keys[: which + 1], token)
+        keeper.want(wanted)
+        for decision in keeper.look(now):
+            if isinstance(decision, StartProcess):
+                assert decision.key not in running
+                assert wanted[decision.key] == decision.token
+                running[decision.key] = decision.token
+            else:
+                assert running[decision.key] != wanted.get(decision.key)
+        assert len(running) <= 2
+        if ends and running:
+            keeper.ended(next(iter(running)), now)
+            del running[next(iter(running))]
