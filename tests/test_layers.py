@@ -39,12 +39,12 @@ IN_A_WORKER = ("sdk", "wire", "confine", "worker")
 # What ends in .py is a module beside the folders.
 CONCERNS = {
     "core": (
-        "errors.py values access settings sandbox schedule apps deploys pool telemetry http1 "
-        "plugins sites websocket config admin"
+        "errors.py values access settings sandbox schedule apps deploys backup pool telemetry "
+        "http1 plugins sites websocket config admin"
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool deploys plugins schedule admin steps.py routes.py "
+        "sites http1 websocket pool deploys plugins schedule backup admin steps.py routes.py "
         "pipeline.py lifetime runtime.py"
     ).split(),
 }
@@ -58,6 +58,7 @@ LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.document",
     "buntime.server.admin.exposition",
+    "buntime.server.backup.writing",
     "buntime.server.bundle.archive",
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",

@@ -28,6 +28,7 @@ FLAGS_ALONE = (
     "--insecure",
     "--worker",
     "--verify",
+    "--secrets",
     "--dry-run",
     "--replace",
     "--yes",

@@ -111,6 +111,20 @@ class Api:
         response = self._send(method, url, value, accept=NDJSON, read_s=quiet_s)
         return self.lines_of(response, path)
 
+    def download(self, path: str, out: BinaryIO, *, media: str, **query: Query) -> None:
+        """Write an answer of that media type, of any size, to `out`, as it comes."""
+        url = self.url_of(path, **query)
+        response = self._send("GET", url, None, accept=media, read_s=QUIET_S)
+        try:
+            if response.status != 200:
+                self._check(response, self._read(response), path)
+                raise foreign(self.target, response.status, path)
+            while piece := self._piece(lambda: response.read(1 << 18)):
+                out.write(piece)
+        finally:
+            response.close()
+            self.close()
+
     def put_stream(
         self,
         path: str,

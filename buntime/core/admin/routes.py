@@ -9,6 +9,7 @@ from buntime.core.admin.accessroutes import ACCESS
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.cronroutes import CRON
+from buntime.core.admin.dataroutes import DATA
 from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
@@ -179,6 +180,7 @@ ROUTES = RouteTable(
         *CRON,
         *ACCESS,
         *AUDIT,
+        *DATA,
         *LOGS,
         *DEPLOYS,
     )

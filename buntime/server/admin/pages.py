@@ -11,12 +11,14 @@ from typing import Protocol
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.admin.routes import ROUTES
+from buntime.core.sandbox.kernel import Kernel
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
 from buntime.server.admin.audit import Audit, AuditPages
 from buntime.server.admin.cronpages import CronPages
+from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
@@ -100,9 +102,14 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
             is_closed=lambda app: parts.maintenance.of(app) is not None,
         ),
         AuditPages(parts.db),
+        DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
         LogPages(parts.service.loop, parts.app_logs),
         DeployPages(parts.live, parts.carrier, parts.audit),
     )
+
+
+def _kernel(parts: Parts) -> Kernel:
+    return parts.pool.sandboxes.kernel
 
 
 def api_of(live: LiveSettings, gate: Gate, *groups: Pages) -> Api:

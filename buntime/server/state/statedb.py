@@ -31,6 +31,7 @@ from buntime.server.state.statefile import (
     DiskFull,
     StateDamage,
     StateTrouble,
+    copy_file,
     is_of_the_file,
     open_file,
     trouble_of,
@@ -48,6 +49,7 @@ _T = TypeVar("_T")
 class _Asked(NamedTuple):
     work: Callable[["Connection"], Any]
     then: Callable[[Any], None]
+    is_bare: bool = False  # in no transaction
 
 
 class StateDb:
@@ -114,6 +116,13 @@ class StateDb:
 
         `work` neither commits nor rolls back, and returns nothing that needs the connection.
         """
+        self._put(_Asked(work, then))
+
+    def copy(self, path: str, then: Callable[[BaseException | None], None]) -> None:
+        """Put a copy of all that is committed into a new file; `then` as for `ask`."""
+        self._put(_Asked(lambda connection: copy_file(connection, path), then, is_bare=True))
+
+    def _put(self, asked: _Asked) -> None:
         trouble = self._folder.trouble
         if self._is_closing:
             trouble = "the runtime is stopping"
@@ -121,10 +130,10 @@ class StateDb:
             if not trouble and len(self._asked) >= ASKED_MAX:
                 trouble = f"{ASKED_MAX} others wait for {self.path} already; look at that disk"
             if not trouble:
-                self._asked.append(_Asked(work, then))
+                self._asked.append(asked)
                 self._wake.notify()
         if trouble:
-            self._loop.call_soon(partial(then, StateFault(trouble)))
+            self._loop.call_soon(partial(asked.then, StateFault(trouble)))
 
     def close(self) -> None:
         """Have the thread do what was asked, close the file, and end; it is not waited for."""
@@ -143,7 +152,7 @@ class StateDb:
         while True:
             asked, is_closing = self._next()
             if asked is not None:
-                self._on_loop(partial(asked.then, self._do(asked.work)))
+                self._on_loop(partial(asked.then, self._do(asked.work, asked.is_bare)))
             elif is_closing:
                 break
             if self._trouble and monotonic() >= self._look_at:
@@ -187,7 +196,7 @@ class StateDb:
         self._have_no_trouble()
         self._on_loop(self._opened)
 
-    def _do(self, work: Callable[["Connection"], Any]) -> Any:
+    def _do(self, work: Callable[["Connection"], Any], is_bare: bool = False) -> Any:
         """What `work` returns, or the exception that is its answer."""
         connection = self._connection
         if connection is not None and _identity(self.path) != self._file:
@@ -199,6 +208,8 @@ class StateDb:
             return StateFault(self._trouble)
         changes = connection.total_changes
         try:
+            if is_bare:
+                return work(connection)
             connection.execute("BEGIN IMMEDIATE")
             result = work(connection)
             connection.execute("COMMIT")

@@ -81,6 +81,17 @@ def open_file(path: str, *, has_log: bool, check_s: float = CHECK_S) -> "Connect
     return connection
 
 
+def copy_file(connection: "Connection", path: str) -> None:
+    """Put a copy of all that is committed into a new file. Raises OSError and SQLite's errors."""
+    sqlite3 = _library()
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+
+
 def trouble_of(exc: Exception, path: str) -> StateTrouble:
     """What is wrong with the file, by what SQLite or the system has raised for it."""
     if isinstance(exc, OSError):

@@ -1,0 +1,251 @@
+"""`buntime data list|backup|restore`: what apps keep, and one archive of all of it.
+
+A backup is taken by the runtime, or by this process where no runtime of this machine holds the
+state folder. It is restored by this process, and no runtime may hold the folder meanwhile: one that
+runs has in memory what it has read there.
+"""
+
+import os
+from typing import BinaryIO, NamedTuple
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, connect
+from buntime.commands.start import read_settings
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.backup.form import KINDS, BadBackup
+from buntime.core.errors import CommandError, UsageError
+from buntime.core.settings.load import Settings
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown, suggestion
+from buntime.server.backup.folderprocess import Failed
+from buntime.server.backup.placing import Target
+from buntime.server.backup.reading import Checked, check_backup, restore_backup
+from buntime.server.backup.source import Source, sizes_of
+from buntime.server.backup.writing import write_backup
+from buntime.server.sandbox.probe import find_kernel
+from buntime.server.state.filesystem import remote_kind
+from buntime.server.state.statefile import NAME as STATE_DB
+from buntime.server.state.statefile import StateTrouble, copy_file, open_file
+from buntime.server.state.statefolder import StateFolder
+
+_ACTIONS = {"list": 0, "backup": 1, "restore": 1}
+_GZIP = "application/gzip"
+_OURS = ("only", "secrets", "dir", "plugin_dirs", "json")
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime data list|backup FILE|restore FILE [--only KIND] [--to WHERE]",
+        "List the data of apps, back up apps, plugins, their data and the state into one tar.gz, "
+        "or restore one on this host, into an empty state folder and empty folders of apps. Values "
+        "of secrets are in it with --secrets alone: whoever has the file has them then.",
+        examples=(
+            "buntime data list",
+            "buntime data backup monday.tar.gz",
+            "buntime data backup state.tar.gz --only state --secrets",
+            "buntime data restore monday.tar.gz --state-dir /var/lib/buntime --dir /srv/apps",
+        ),
+    )
+    made.add_words("WORD", "list, backup or restore, and the FILE")
+    made.add_argument("--only", metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    made.add_argument("--secrets", action="store_true", help="with the values of secrets")
+    made.add_argument(
+        "--dir", metavar="DIR", help="folders of apps, with colons between [RUNTIME_WORKER_DIRS]"
+    )
+    made.add_argument(
+        "--plugin-dirs", metavar="DIR", help="folders of plugins [RUNTIME_PLUGIN_DIRS]"
+    )
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *words = command.words or ("",)
+    if action not in _ACTIONS:
+        meant = suggestion(action, list(_ACTIONS))
+        raise UsageError(f"data {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    if len(words) != _ACTIONS[action]:
+        raise UsageError(f"data {action} takes {'a FILE' if _ACTIONS[action] else 'no more words'}")
+    only = command.args["only"]
+    if only is not None and only not in KINDS:
+        raise UsageError(f"--only {shown(only)}: there are {', '.join(KINDS)}")
+    try:
+        if action == "list":
+            return _list(command, mode)
+        return (_backup if action == "backup" else _restore)(command, mode, words[0])
+    except (Failed, BadBackup, StateTrouble) as exc:
+        raise CommandError(f"{action}_failed", str(exc)) from exc
+    except OSError as exc:
+        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        raise CommandError(f"{action}_failed", said) from exc
+
+
+def _list(command: Command, mode: Mode) -> int:
+    api = _api(command, mode)
+    if api is None:
+        with_state = _here(command, mode)
+        told = {"data": sizes_of(with_state.source())}
+        with_state.folder.let_go()
+    else:
+        told = api.get("/api/data")
+    if command.args["json"]:
+        print_json(told)
+    elif not told["data"]:
+        say("no data")
+    else:
+        rows = [
+            (each["name"], each["user"], each["files"], each["sizeBytes"]) for each in told["data"]
+        ]
+        print_rows(("NAME", "USER", "FILES", "BYTES"), rows)
+    return 0
+
+
+# Backup
+
+
+def _backup(command: Command, mode: Mode, path: str) -> int:
+    """Into a file beside, which gets the name when it is whole and was read once."""
+    part = f"{path}.part"
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(part, flags, 0o600), "w+b") as file:
+            api = _api(command, mode)
+            if api is None:
+                _write_here(command, mode, file)
+            else:
+                query = {"only": command.args["only"], "secrets": command.args["secrets"] or None}
+                api.download("/api/data/backup", file, media=_GZIP, **query)
+            checked = check_backup(file)
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise
+    _tell(command, checked, path)
+    return 0
+
+
+def _tell(command: Command, checked: Checked, path: str) -> None:
+    told = {
+        "file": path,
+        "files": checked.files,
+        "sizeBytes": checked.size_bytes,
+        "changed": checked.changed,
+        "leftOut": checked.left,
+    }
+    if command.args["json"]:
+        print_json(told)
+        return
+    for name in checked.changed:
+        say(f"changed while it was read: {name}")
+    for each in checked.left:
+        say(f"left out: {each['path']} ({each['why']})")
+    say(f"{path}: {checked.files} files, {checked.size_bytes} bytes")
+    if not checked.head.has_secrets:
+        say("values of secrets are not in it (--secrets)")
+
+
+def _api(command: Command, mode: Mode) -> Api | None:
+    """The runtime; None where it would be one of this machine, and none is there."""
+    try:
+        api = connect(command, mode)
+        api.url_of("/api")  # asks it
+    except CommandError as exc:
+        if exc.code != "unreachable":
+            raise
+        return None
+    return api
+
+
+class _Here(NamedTuple):
+    """This process in the place of a runtime, with the state folder."""
+
+    folder: StateFolder
+    settings: Settings
+    args: Command
+
+    def source(self) -> Source:
+        settings, only = self.settings, self.args.args["only"]
+        return Source(
+            settings.state_dir,
+            _folders(self.args.args["dir"], settings.worker_dirs),
+            _folders(self.args.args["plugin_dirs"], settings.plugin_dirs),
+            find_kernel(),
+            self._copy_state,
+            has_secrets=bool(self.args.args["secrets"]),
+            only=frozenset((only,)) if only else frozenset(),
+        )
+
+    def _copy_state(self, path: str) -> bool:
+        database = os.path.join(self.settings.state_dir, STATE_DB)
+        if not os.path.exists(database):
+            return False
+        connection = open_file(database, has_log=not remote_kind(self.settings.state_dir))
+        try:
+            copy_file(connection, path)
+        finally:
+            connection.close()
+        return True
+
+
+def _here(command: Command, mode: Mode) -> _Here:
+    """Raises CommandError where another process has the state folder."""
+    args = {name: value for name, value in command.args.items() if name not in _OURS}
+    bare = Command(command.name, args)
+    settings = read_settings(bare, mode, os.environ, needs_apps=False)
+    folder = StateFolder(settings.state_dir)
+    folder.take()
+    if folder.trouble:
+        raise CommandError("state_unavailable", folder.trouble)
+    return _Here(folder, settings, command)
+
+
+def _write_here(command: Command, mode: Mode, file: BinaryIO) -> None:
+    here = _here(command, mode)
+
+    def write(data: bytes) -> None:
+        file.write(data)
+
+    try:
+        write_backup(here.source(), write)
+    finally:
+        here.folder.let_go()
+
+
+def _folders(named: str | None, known: tuple[str, ...]) -> list[str]:
+    folders = named.split(":") if named else [str(each) for each in known]
+    return [os.path.abspath(folder) for folder in folders if named or os.path.isdir(folder)]
+
+
+# Restore
+
+
+def _restore(command: Command, mode: Mode, path: str) -> int:
+    with open(path, "rb") as file:
+        checked = check_backup(file)
+        here = _here(command, mode)
+        only = command.args["only"]
+        target = Target(
+            here.settings.state_dir,
+            _targets(command.args["dir"], here.settings.worker_dirs),
+            _targets(command.args["plugin_dirs"], here.settings.plugin_dirs),
+            find_kernel(),
+            only=frozenset((only,)) if only else frozenset(),
+        )
+        try:
+            placed = restore_backup(file, checked.head, target)
+        finally:
+            here.folder.let_go()
+    if command.args["json"]:
+        print_json({"restored": placed, "files": checked.files, "sizeBytes": checked.size_bytes})
+        return 0
+    for name in placed:
+        say(name)
+    say(f"restored from a backup of {checked.head.created}, by buntime {checked.head.version}")
+    return 0
+
+
+def _targets(named: str | None, known: tuple[str, ...]) -> list[str]:
+    return [os.path.abspath(each) for each in (named.split(":") if named else map(str, known))]

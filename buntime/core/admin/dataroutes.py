@@ -1,0 +1,55 @@
+"""The routes of what apps keep, and of backups."""
+
+from buntime.core.admin.route import COUNT, FLAG, NAME, TEXT, Answer, Param, Route, Schema
+from buntime.core.backup.form import KINDS
+
+_FOLDER: Schema = {
+    "type": "object",
+    "required": ["name", "user", "files", "sizeBytes", "isWhole"],
+    "properties": {
+        "name": NAME,
+        "user": {"type": ["string", "null"]},
+        "files": COUNT,
+        "sizeBytes": COUNT,
+        "isWhole": FLAG,
+    },
+}
+
+DATA = (
+    Route(
+        method="GET",
+        path="/api/data",
+        verb="data:read",
+        name="data.list",
+        summary="The folders of data of apps and plugins, whose they are, and how large.",
+        answers=(
+            Answer(
+                200,
+                "All of them; one of very many files is counted in part.",
+                {
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {"data": {"type": "array", "items": _FOLDER}},
+                },
+            ),
+        ),
+        faults=(503,),
+    ),
+    Route(
+        method="GET",
+        path="/api/data/backup",
+        verb="data:read",
+        name="data.backup",
+        summary="An archive of apps, plugins, their data and the state.",
+        query=(
+            Param("only", {"type": "string", "enum": [*KINDS]}, "Only this kind."),
+            Param(
+                "secrets",
+                {"type": "boolean", "default": False},
+                "With the values of secrets; on the host itself alone.",
+            ),
+        ),
+        answers=(Answer(200, "A tar.gz.", TEXT, "application/gzip"),),
+        faults=(403, 409, 503),
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is in a backup, without reading or writing one."""

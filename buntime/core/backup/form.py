@@ -1,0 +1,134 @@
+"""The archive of a backup: a tar.gz whose members are these, in this order.
+
+    backup.json                   what it is of: `Head`
+    apps/0/shop/app.py            what is in the first folder of apps; plugins/0/... the same
+    data/@acme+shop/uploads/1     what an app has kept, by its folder's name
+    state/state.db                and state/plugins.json; state/secrets/APP/NAME where asked for
+    contents.jsonl                of each file its name, size and SHA-256; what was left out
+
+All of a section stands together. Folders of apps have links, which stay inside of them; else there
+are files and folders alone.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+FORMAT = 1
+HEAD = "backup.json"
+CONTENTS = "contents.jsonl"
+HEAD_MAX_BYTES = 1 << 20
+KINDS = ("apps", "plugins", "data", "state")
+_DATA_NAME = re.compile(r"[a-z@][a-z0-9@+._~-]{0,254}", re.ASCII | re.IGNORECASE)
+_STATE_FILES = ("state.db", "plugins.json")
+
+
+class BadBackup(Exception):
+    """The archive is none that this version can restore; says why."""
+
+
+class Section(NamedTuple):
+    """What lies in one folder: ("apps", "0"), ("data", "@acme+shop"), ("state", "")."""
+
+    kind: str
+    name: str
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.kind}/{self.name}" if self.name else self.kind
+
+    @property
+    def has_links(self) -> bool:
+        return self.kind in ("apps", "plugins")
+
+
+class Head(NamedTuple):
+    """What the archive says of itself."""
+
+    version: str  # of the buntime that wrote it
+    created: str  # "2026-11-27T02:51:00Z"
+    apps: tuple[str, ...]  # the folders of apps, as they were named there
+    plugins: tuple[str, ...]
+    data: Mapping[str, str | None]  # the user of each folder; None for the runtime's own
+    has_secrets: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "buntime": self.version,
+            "created": self.created,
+            "apps": list(self.apps),
+            "plugins": list(self.plugins),
+            "data": {name: {"user": user} for name, user in self.data.items()},
+            "hasSecrets": self.has_secrets,
+        }
+
+    @property
+    def sections(self) -> list[Section]:
+        """All that may come."""
+        return [
+            *(Section("apps", str(number)) for number in range(len(self.apps))),
+            *(Section("plugins", str(number)) for number in range(len(self.plugins))),
+            *(Section("data", name) for name in self.data),
+            Section("state", ""),
+        ]
+
+
+def parse_head(text: bytes) -> Head:
+    """The head of an archive. Raises BadBackup."""
+    try:
+        told = json.loads(text)
+        if told["format"] != FORMAT:
+            raise BadBackup(
+                f"it has the form {str(told['format'])[:20]}, and this version knows {FORMAT}; "
+                f"restore it with buntime {str(told.get('buntime'))[:50]}"
+            )
+        data = {str(name): _user(each["user"]) for name, each in told["data"].items()}
+        head = Head(
+            version=str(told["buntime"]),
+            created=str(told["created"]),
+            apps=tuple(map(str, told["apps"])),
+            plugins=tuple(map(str, told["plugins"])),
+            data=data,
+            has_secrets=told["hasSecrets"] is True,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadBackup(f"its {HEAD} cannot be read; it is not a backup of buntime's") from None
+    for name in head.data:
+        if not is_data_name(name):
+            raise BadBackup(f"{name[:100]!r} is not the name of a folder of data")
+    return head
+
+
+def is_data_name(name: str) -> bool:
+    """Whether it is the name of a folder in `data`: "shop", "@acme+shop", "plugin+keyval"."""
+    return _DATA_NAME.fullmatch(name) is not None
+
+
+def section_of(member: str, head: Head) -> tuple[Section, list[str]]:
+    """`"data/shop/a/b"` -> (data shop, ["a", "b"]). Raises BadBackup for what may not come."""
+    kind, *path = member.split("/")
+    if kind in ("apps", "plugins", "data") and path:
+        section, path = Section(kind, path[0]), path[1:]
+    else:
+        section = Section(kind, "")
+    if section not in head.sections:
+        raise BadBackup(f"{member[:200]!r} belongs to nothing that {HEAD} tells")
+    if not path or any(part in ("", ".", "..") or "\0" in part for part in path):
+        raise BadBackup(f"{member[:200]!r} is a name that may not be")
+    if section.kind == "state" and not _is_of_state(path, head):
+        raise BadBackup(f"{member[:200]!r} is no file of the state")
+    return section, path
+
+
+def _is_of_state(path: list[str], head: Head) -> bool:
+    if len(path) == 1:
+        return path[0] in _STATE_FILES
+    return head.has_secrets and len(path) == 3 and path[0] == "secrets" and is_data_name(path[1])
+
+
+def _user(user: object) -> str | None:
+    if user is None or (isinstance(user, str) and 0 < len(user) <= 100):
+        return user
+    raise TypeError

@@ -1,0 +1,169 @@
+"""What operators see of the data of apps, and the archive that they take of it."""
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from buntime.core.errors import ClientFault, StateFault
+from buntime.core.sandbox.kernel import Kernel
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.call import Call
+from buntime.server.admin.streaming import Stream
+from buntime.server.backup.source import Source, sizes_of
+from buntime.server.loop import Loop
+from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.logs import Log
+
+_PIECE_BYTES = 128 * 1024
+_COPY_S = 120.0  # for state.db; its thread may wait for a disk
+_MEDIA = "application/gzip"
+_AT_HOME = ("socket", "local")  # callers that are on this machine for sure
+
+
+class _Left(Exception):
+    """Who wanted the archive has gone."""
+
+
+class DataPages:
+    """Answers these pages."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        live: LiveSettings,
+        db: StateDb,
+        audit: Audit,
+        kernel: Kernel,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._live = live
+        self._db = db
+        self._audit = audit
+        self._kernel = kernel
+        self._is_busy = False
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {"data.list": self._list, "data.backup": self._backup}
+
+    def _list(self, call: Call) -> None:
+        source = self._source()
+
+        def then(told: list[dict[str, Any]] | BaseException) -> None:
+            if isinstance(told, OSError):
+                raise StateFault(f"{told.filename}: {told.strerror}") from told
+            if isinstance(told, BaseException):
+                raise told
+            call.answer({"data": told})
+
+        self._loop.run_blocking(
+            lambda: sizes_of(source), lambda told: call.guard(lambda: then(told))
+        )
+
+    def _backup(self, call: Call) -> None:
+        """One at a time: each has a thread and processes, and reads all there is."""
+        if call.exchange.head.method == "HEAD":
+            call.respond(200, [("content-type", _MEDIA)])
+            return
+        if call.query["secrets"] and call.caller.source not in _AT_HOME:
+            raise ClientFault(
+                403,
+                "secrets_not_sent",
+                "values of secrets leave this machine by no network: take the backup on the host",
+            )
+        if self._is_busy:
+            raise ClientFault(409, "backup_running", "there is a backup under way; wait for it")
+        if self._db.trouble and call.query["only"] in (None, "state"):
+            raise StateFault(self._db.trouble)
+        # Brings tarfile, gzip and tempfile: 15 ms, of which few starts want any.
+        from buntime.server.backup.writing import write_backup
+
+        self._is_busy = True
+        stream = call.stream(_MEDIA)
+        sending = _Sending(self._loop, stream)
+        source = self._source(call)
+        self._loop.run_blocking(
+            lambda: write_backup(source, sending.put), lambda told: self._done(call, sending, told)
+        )
+
+    def _done(self, call: Call, sending: "_Sending", told: Any) -> None:
+        self._is_busy = False
+        kind = call.query["only"] or "all"
+        if isinstance(told, BaseException):
+            sending.stream.cut()
+            why = "its client has left" if isinstance(told, _Left) else str(told)
+            self._log.warn("data.backup_failed", "a backup has failed", only=kind, error=why)
+            self._audit.record(call, call.route.name, kind, result="backup_failed")
+            return
+        sending.finish()
+        tells = {"files": told.files, "sizeBytes": told.size_bytes}
+        self._log.info("data.backed_up", "a backup was taken", only=kind, **tells)
+        self._audit.record(call, call.route.name, kind, after=tells)
+
+    def _source(self, call: Call | None = None) -> Source:
+        settings, query = self._live.now, {} if call is None else call.query
+        return Source(
+            settings.state_dir,
+            [folder for folder in settings.worker_dirs if os.path.isdir(folder)],
+            [folder for folder in settings.plugin_dirs if os.path.isdir(folder)],
+            self._kernel,
+            self._copy_state,
+            has_secrets=bool(query.get("secrets")),
+            only=frozenset((query["only"],)) if query.get("only") else frozenset(),
+        )
+
+    def _copy_state(self, path: str) -> bool:
+        """On a thread that waits for that of the database."""
+        results: list[BaseException | None] = []
+        is_done = threading.Event()
+
+        def then(result: BaseException | None) -> None:
+            results.append(result)
+            is_done.set()
+
+        self._loop.call_threadsafe(lambda: self._db.copy(path, then))
+        if not is_done.wait(_COPY_S):
+            raise StateFault(f"state.db could not be copied within {_COPY_S:.0f} s")
+        if results[0] is not None:
+            raise results[0]
+        return True
+
+
+class _Sending:
+    """Has a thread wait for the client's room."""
+
+    def __init__(self, loop: Loop, stream: Stream) -> None:
+        self.stream = stream
+        self._loop = loop
+        self._buffer = bytearray()
+        self._room = threading.Event()
+        self._room.set()
+        stream.on_room = self._room.set
+        stream.on_end = self._room.set
+
+    def put(self, data: bytes) -> None:
+        """On the thread. Raises _Left."""
+        self._buffer += data
+        if len(self._buffer) < _PIECE_BYTES:
+            return
+        self._room.wait()
+        if self.stream.is_over:
+            raise _Left
+        self._room.clear()
+        piece, self._buffer = bytes(self._buffer), bytearray()
+        self._loop.call_threadsafe(partial(self._send, piece))
+
+    def finish(self) -> None:
+        """On the loop's thread, when the other has done."""
+        self.stream.send(bytes(self._buffer))
+        self.stream.finish()
+
+    def _send(self, piece: bytes) -> None:
+        if self.stream.send(piece) or self.stream.is_over:
+            self._room.set()

@@ -1,0 +1,144 @@
+"""Where what a backup holds comes to lie: staged beside its place, then renamed.
+
+Nothing that is there is replaced, but for the state, which is moved aside where it is restored.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from buntime.core.backup.form import Head, Section
+from buntime.core.sandbox.kernel import Kernel
+from buntime.server.backup.folderprocess import Failed, Folder
+from buntime.server.backup.source import PLUGINS_FILE, SECRETS, identity_of
+from buntime.server.state.datafolders import NAME as DATA
+from buntime.server.state.statefile import NAME as STATE_DB
+
+STAGED = ".restore-"
+# What lies beside the old file would be taken for the new one's.
+_OF_STATE = (f"{STATE_DB}-wal", f"{STATE_DB}-journal", f"{STATE_DB}-shm", STATE_DB)
+
+
+class Target(NamedTuple):
+    """Where to: folders of apps and of plugins in the order of the archive's."""
+
+    state_dir: str
+    app_dirs: Sequence[str]
+    plugin_dirs: Sequence[str]
+    kernel: Kernel
+    only: frozenset[str] = frozenset()
+
+    def wants(self, section: Section) -> bool:
+        return not self.only or section.kind in self.only
+
+
+class Planned(NamedTuple):
+    """A folder that comes back: `stage` becomes `place`, or what is in it comes into `place`."""
+
+    place: str
+    stage: str
+    folder: Folder
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.folder.has_links
+
+
+def plan_of(head: Head, target: Target) -> Mapping[Section, Planned]:
+    plan: dict[Section, Planned] = {}
+    for section in head.sections:
+        if section.kind == "state" or not target.wants(section):
+            continue
+        if section.kind == "data":
+            place = os.path.join(os.path.realpath(target.state_dir), DATA, section.name)
+            user = _identity_of(section.name, head.data[section.name])
+            stage = os.path.join(os.path.dirname(place), f"{STAGED}{section.name}")
+            plan[section] = Planned(place, stage, Folder(stage, user))
+        else:
+            dirs = target.app_dirs if section.kind == "apps" else target.plugin_dirs
+            if int(section.name) >= len(dirs):
+                there = head.apps if section.kind == "apps" else head.plugins
+                raise Failed(
+                    f"the backup has {len(there)} folders of {section.kind}: {', '.join(there)}; "
+                    f"name as many (--{'dir' if section.kind == 'apps' else 'plugin-dirs'} A:B)"
+                )
+            place = os.path.realpath(dirs[int(section.name)])
+            stage = os.path.join(place, f"{STAGED}{os.getpid()}")
+            plan[section] = Planned(place, stage, Folder(stage, has_links=True))
+    return plan
+
+
+def _identity_of(name: str, user: str | None) -> Any:
+    try:
+        return identity_of(user)
+    except KeyError:
+        raise Failed(
+            f"the data of {name} belongs to the user {user}, whom this machine does not have; make "
+            f"that user first (useradd --system {user})"
+        ) from None
+
+
+def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> None:
+    for folder in plan.values():
+        if folder.is_whole and os.path.lexists(folder.place):
+            raise Failed(f"{folder.place} is there already; move it away first")
+        if not folder.is_whole and os.path.isdir(folder.place) and os.listdir(folder.place):
+            raise Failed(f"{folder.place} is not empty; name an empty folder")
+    if not target.only:
+        for name in (STATE_DB, PLUGINS_FILE, SECRETS):
+            path = os.path.join(target.state_dir, name)
+            if os.path.lexists(path):
+                raise Failed(
+                    f"{path} is there already; name an empty state folder, or restore --only state"
+                )
+
+
+def make_stage(folder: Planned) -> None:
+    parent = os.path.dirname(folder.stage)
+    if folder.is_whole:
+        os.makedirs(parent, 0o711, exist_ok=True)
+        os.chmod(parent, 0o711)  # whatever the umask: users of apps pass through it
+    else:
+        os.makedirs(parent, 0o755, exist_ok=True)
+    os.mkdir(folder.stage, 0o700)
+    if folder.folder.user is not None:
+        user = folder.folder.user
+        os.chown(folder.stage, user.uid, user.gid, follow_symlinks=False)
+
+
+def place(folder: Planned) -> list[str]:
+    if folder.is_whole:
+        os.rename(folder.stage, folder.place)
+        return [folder.place]
+    placed = []
+    for name in sorted(os.listdir(folder.stage)):
+        path = os.path.join(folder.place, name)
+        os.rename(os.path.join(folder.stage, name), path)
+        placed.append(path)
+    return placed
+
+
+def place_state(stage: str, target: Target) -> list[str]:
+    """What was there is moved aside, with the time, and the database is the last."""
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    names = sorted(os.listdir(stage), key=lambda name: name == STATE_DB)
+    placed = []
+    for name in names:
+        for old in _OF_STATE if name == STATE_DB else (name,):
+            path = os.path.join(target.state_dir, old)
+            if os.path.lexists(path):
+                os.rename(path, f"{path}.before-{now}")
+        path = os.path.join(target.state_dir, name)
+        os.rename(os.path.join(stage, name), path)
+        placed.append(path)
+    _sync(target.state_dir)
+    return placed
+
+
+def _sync(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,296 @@
+"""Restores a backup, in two readings: the first checks all of it and writes nothing.
+
+    check     names, kinds, sizes and hashes of all members; the archive is whole
+    stage     each folder by a process of its user, into a new folder beside its place
+    place     renames, state.db the last, see placing.py
+
+So a damaged or hostile archive is found before anything is there, and a full disk leaves nothing:
+what was staged is removed.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import IO, Any, NamedTuple
+
+from buntime.core.backup.form import (
+    CONTENTS,
+    HEAD,
+    HEAD_MAX_BYTES,
+    BadBackup,
+    Head,
+    Section,
+    parse_head,
+    section_of,
+)
+from buntime.server.backup.folderprocess import FolderProcess, folder_process
+from buntime.server.backup.helper import stays_inside
+from buntime.server.backup.placing import (
+    STAGED,
+    Planned,
+    Target,
+    make_stage,
+    place,
+    place_state,
+    plan_of,
+    refuse_what_is_there,
+)
+
+_BLOCK_BYTES = 256 * 1024
+_LINE_MAX_BYTES = 64 * 1024
+
+
+class Checked(NamedTuple):
+    """What the first reading has found."""
+
+    head: Head
+    files: int
+    size_bytes: int
+    changed: list[str]  # while they were read
+    left: list[dict[str, Any]]  # out: {"path": ..., "why": ...}
+
+
+class _Member(NamedTuple):
+    section: Section
+    path: list[str]
+    info: tarfile.TarInfo
+    content: "_Content | None"  # of a file
+
+
+class _Content:
+    """The bytes of a member, hashed as they are read."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self.left = size
+        self.hash = hashlib.sha256()
+        self._stream = stream
+
+    def pieces(self) -> Iterator[bytes]:
+        while self.left:
+            data = self._stream.read(min(_BLOCK_BYTES, self.left))
+            if not data:
+                raise BadBackup("it ends within a file")
+            self.left -= len(data)
+            self.hash.update(data)
+            yield data
+
+
+def check_backup(file: IO[bytes]) -> Checked:
+    """Read all of it. Raises BadBackup where it is damaged, or not what a backup may be."""
+    files = size = 0
+    found = hashlib.sha256()  # of all lines of the contents, in their order
+    with _opened(file) as reader:
+        head = reader.head
+        for member in reader.members():
+            if member.content is None:
+                continue
+            for _ in member.content.pieces():
+                pass
+            files, size = files + 1, size + member.info.size
+            told = [member.info.name, member.info.size, member.content.hash.hexdigest()]
+            found.update(_told(told))
+        expected = hashlib.sha256()
+        for line in reader.contents():
+            expected.update(_told([line["path"], line["size"], line["sha256"]]))
+    if expected.digest() != found.digest():
+        raise BadBackup(f"its files are not those that {CONTENTS} tells; take another backup")
+    return Checked(head, files, size, *reader.told)
+
+
+def restore_backup(file: IO[bytes], head: Head, target: Target) -> list[str]:
+    """Bring back what was checked; the paths that are there now. Raises Failed, BadBackup, OSError.
+
+    The caller holds the state folder.
+    """
+    plan = plan_of(head, target)
+    refuse_what_is_there(plan, target)
+    made: list[str] = []
+    try:
+        for folder in plan.values():
+            make_stage(folder)
+            made.append(folder.stage)
+        state_stage = os.path.join(target.state_dir, f"{STAGED}{os.getpid()}")
+        os.mkdir(state_stage, 0o700)
+        made.append(state_stage)
+        with _opened(file) as reader:
+            _stage(reader, plan, target, state_stage)
+        placed = [path for folder in plan.values() for path in place(folder)]
+        return placed + place_state(state_stage, target)
+    finally:
+        for path in made:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+# What comes
+
+
+class _Reader:
+    """The members of an archive, each checked by its name and kind."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self._last: tarfile.TarInfo | None = None
+        self.told: tuple[list[str], list[dict[str, Any]]] = [], []  # behind the contents
+        first = archive.next()
+        if first is None or first.name != HEAD or not first.isreg() or first.size > HEAD_MAX_BYTES:
+            raise BadBackup(f"it does not begin with {HEAD}; it is not a backup of buntime's")
+        self.head = parse_head(self._bytes(first))
+
+    def members(self) -> Iterator[_Member]:
+        """All of them, up to the contents."""
+        section, done = None, set[Section]()
+        while (info := self._archive.next()) is not None:
+            if info.name == CONTENTS and info.isreg():
+                self._last = info
+                return
+            here, path = section_of(info.name, self.head)
+            if here != section:
+                if here in done:
+                    raise BadBackup(f"{info.name[:200]!r} stands apart from the rest of its folder")
+                done.add(here)
+                section = here
+            yield _Member(here, path, info, self._content(here, path, info))
+        raise BadBackup(f"its end, {CONTENTS}, is missing: it was cut")
+
+    def contents(self) -> Iterator[dict[str, Any]]:
+        """Each file, as the archive tells it, behind all members."""
+        stream = self._stream(self._last)
+        while line := stream.readline(_LINE_MAX_BYTES):
+            try:
+                told = json.loads(line)
+                if "end" in told:
+                    self.told = [*told["changed"]], [*told["leftOut"]]
+                    return
+                _ = told["path"], told["size"], told["sha256"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise BadBackup(f"its {CONTENTS} cannot be read") from None
+            yield told
+        raise BadBackup(f"its {CONTENTS} was cut")
+
+    def _content(
+        self, section: Section, path: list[str], info: tarfile.TarInfo
+    ) -> "_Content | None":
+        if info.isreg() and not info.issparse():
+            return _Content(self._stream(info), info.size)
+        if info.issym() and section.has_links and stays_inside(path, info.linkname):
+            return None
+        if info.isdir() and section.kind != "state":
+            return None
+        kind = "a link that leads elsewhere" if info.issym() else "neither a file nor a folder"
+        raise BadBackup(f"{info.name[:200]!r} is {kind}")
+
+    def _stream(self, info: tarfile.TarInfo | None) -> IO[bytes]:
+        stream = None if info is None else self._archive.extractfile(info)
+        if stream is None:
+            raise BadBackup("it has a file without content")
+        return stream
+
+    def _bytes(self, info: tarfile.TarInfo) -> bytes:
+        return b"".join(_Content(self._stream(info), info.size).pieces())
+
+
+class _opened:  # noqa: N801  # used as a function is
+    """The archive from its beginning; what tarfile and gzip raise is BadBackup."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._archive: tarfile.TarFile | None = None
+
+    def __enter__(self) -> _Reader:
+        self._file.seek(0)
+        try:
+            self._archive = tarfile.open(mode="r|gz", fileobj=self._file)
+            return _Reader(self._archive)
+        except Exception as exc:
+            if not _is_damage(exc):
+                raise
+            raise BadBackup(f"it is not a backup, or damaged: {exc}") from exc
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if self._archive is not None:
+            self._archive.close()
+        if exc is not None and _is_damage(exc):
+            raise BadBackup(f"it is damaged: {exc}") from exc
+
+
+def _is_damage(exc: BaseException) -> bool:
+    """Whether tarfile or gzip has raised it for what it has read."""
+    return isinstance(exc, tarfile.TarError | EOFError | zlib.error | gzip.BadGzipFile)
+
+
+def _stage(
+    reader: _Reader, plan: Mapping[Section, Planned], target: Target, state_stage: str
+) -> None:
+    members = reader.members()
+    member = next(members, None)
+    while member is not None:
+        section = member.section
+        if section.kind == "state" and target.wants(section):
+            _stage_state(member, state_stage)
+            member = next(members, None)
+        elif section in plan:
+            with folder_process("unpack", plan[section].folder, target.kernel) as process:
+                member = _unpack(process, member, members)
+                process.finish()
+        else:
+            member = next(members, None)
+    # What has no member of its own is an empty folder.
+
+
+def _unpack(
+    process: FolderProcess, member: _Member | None, members: Iterator[_Member]
+) -> _Member | None:
+    """Have a process write all of its section; the first member that is another's."""
+    section = member.section if member else None
+    try:
+        while member is not None and member.section == section:
+            process.stream.write(_entry(member))
+            if member.content is not None:
+                for piece in member.content.pieces():
+                    process.stream.write(piece)
+            member = next(members, None)
+        process.stream.write(_line({"kind": "end", "changed": [], "left": []}))
+        process.stream.flush()
+    except BrokenPipeError:
+        process.finish()  # says why
+        raise
+    return member
+
+
+def _entry(member: _Member) -> bytes:
+    info, told = member.info, {"path": member.path}
+    if info.isdir():
+        return _line({**told, "kind": "folder", "mode": info.mode})
+    if info.issym():
+        return _line({**told, "kind": "link", "to": info.linkname})
+    more = {"kind": "file", "size": info.size, "mode": info.mode, "time": info.mtime}
+    return _line({**told, **more})
+
+
+def _stage_state(member: _Member, stage: str) -> None:
+    """By this process: the files of the state are its own, and few."""
+    folder = stage
+    for name in member.path[:-1]:
+        folder = os.path.join(folder, name)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(os.path.join(folder, member.path[-1]), flags, 0o600), "wb") as file:
+        for piece in member.content.pieces() if member.content else ():
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _told(values: list[Any]) -> bytes:
+    return json.dumps(values).encode("ascii") + b"\n"
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return json.dumps(told).encode("ascii") + b"\n"

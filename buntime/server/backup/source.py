@@ -1,0 +1,117 @@
+"""What a backup is made of: the folders that there are, and whose each is."""
+
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from buntime import __version__
+from buntime.core.backup.form import Head, Section, is_data_name
+from buntime.core.sandbox.kernel import Kernel
+from buntime.server.backup.folderprocess import Folder
+from buntime.server.pythons.identity import Identity, resolve
+from buntime.server.state.datafolders import NAME as DATA
+
+_COUNTED_MAX = 200_000  # files of a folder
+
+SECRETS = "secrets"
+PLUGINS_FILE = "plugins.json"
+
+
+class Source(NamedTuple):
+    """Where all of it lies. `copy_state` copies state.db to a path; False where there is none."""
+
+    state_dir: str
+    app_dirs: Sequence[str]
+    plugin_dirs: Sequence[str]
+    kernel: Kernel
+    copy_state: Callable[[str], bool]
+    has_secrets: bool = False
+    only: frozenset[str] = frozenset()  # kinds of sections; none: all
+
+
+def head_of(source: Source) -> Head:
+    """What the archive will say of itself. Raises OSError."""
+    return Head(
+        version=__version__,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        apps=tuple(source.app_dirs) if _wants(source, "apps") else (),
+        plugins=tuple(source.plugin_dirs) if _wants(source, "plugins") else (),
+        data={name: user_of(uid) for name, uid in _data(source)} if _wants(source, "data") else {},
+        has_secrets=source.has_secrets and _wants(source, "state"),
+    )
+
+
+def folders_of(source: Source, head: Head) -> Iterator[tuple[Section, Folder]]:
+    """Each folder that a process of its own reads."""
+    for number, path in enumerate(head.apps):
+        yield Section("apps", str(number)), Folder(os.path.realpath(path), has_links=True)
+    for number, path in enumerate(head.plugins):
+        yield Section("plugins", str(number)), Folder(os.path.realpath(path), has_links=True)
+    for name, user in head.data.items():
+        path = os.path.join(os.path.realpath(source.state_dir), DATA, name)
+        yield Section("data", name), Folder(path, identity_of(user))
+
+
+def _wants(source: Source, kind: str) -> bool:
+    return not source.only or kind in source.only
+
+
+def _data(source: Source) -> Iterator[tuple[str, int]]:
+    root = os.path.join(source.state_dir, DATA)
+    if not os.path.isdir(root):
+        return
+    for name in sorted(os.listdir(root)):
+        status = os.lstat(os.path.join(root, name))
+        if is_data_name(name) and stat.S_ISDIR(status.st_mode):
+            yield name, status.st_uid
+
+
+def user_of(uid: int) -> str | None:
+    """The name by which another machine knows the user; None for the runtime's own."""
+    if uid == os.geteuid():
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"{uid}:{uid}"
+
+
+def identity_of(user: str | None) -> Identity | None:
+    """The user of a folder, where this process may become another one. Raises KeyError."""
+    return resolve(user) if user is not None and os.geteuid() == 0 else None
+
+
+def sizes_of(source: Source) -> list[dict[str, Any]]:
+    """For each folder of data its user, and how many files and bytes it has. Raises OSError."""
+    told = []
+    for name, uid in _data(source):
+        files, size, is_whole = _size_of(os.path.join(source.state_dir, DATA, name))
+        told.append(
+            {
+                "name": name,
+                "user": user_of(uid),
+                "files": files,
+                "sizeBytes": size,
+                "isWhole": is_whole,
+            }
+        )
+    return told
+
+
+def _size_of(root: str) -> tuple[int, int, bool]:
+    """Files and bytes, and whether all were counted; what is removed meanwhile is passed by."""
+    files = size = 0
+    folders = [root]
+    while folders and files < _COUNTED_MAX:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    files += 1
+                    size += entry.stat(follow_symlinks=False).st_size
+    return files, size, not folders

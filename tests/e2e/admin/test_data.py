@@ -1,0 +1,90 @@
+"""A backup of a runtime that serves, restored on an empty host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.client import fetch
+from tests.support.harness import Runtime, running, write_app
+from tests.support.pluginfolders import plugins_of, post, write_plugin
+from tests.support.runs import run
+
+APP = """
+import os, sqlite3
+from buntime import Response
+path = os.path.join(os.environ["APP_DATA_DIR"], "shop.db")
+db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("CREATE TABLE IF NOT EXISTS visits (n)")
+def fetch(request):
+    if request.method == "POST":
+        db.execute("INSERT INTO visits VALUES (1)")
+    return Response(str(db.execute("SELECT count(*) FROM visits").fetchone()[0]))
+"""
+HOOK = "def on_response(request, response): pass"
+
+
+class Host:
+    """Folders of a host, and what runs there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.apps, self.state, self.plugins = root / "apps", root / "state", root / "plugins"
+        self.env = {
+            "RUNTIME_STATE_DIR": str(self.state),
+            "RUNTIME_PLUGIN_DIRS": str(self.plugins),
+            "RUNTIME_WORKER_DIRS": str(self.apps),
+        }
+
+    def command(
+        self, *words: str | Path, runtime: Runtime | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        env = dict(self.env)
+        if runtime is not None:
+            env |= {"BUNTIME_TO": runtime.url, "BUNTIME_KEY": runtime.operators_key or ""}
+        return run("data", *words, cwd=self.root, env=env)
+
+    def json(self, *words: str | Path, runtime: Runtime | None = None) -> Any:
+        done = self.command(*words, "--json", runtime=runtime)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def test_a_backup_is_restored(tmp_path: Path) -> None:
+    """Apps, their data, switches, and the audit trail are there again, and go on; it is taken while
+    the app is in use, or where no runtime is; nothing is restored behind a runtime's back.
+    """
+    one, two = Host(tmp_path / "one"), Host(tmp_path / "two")
+    two.root.mkdir()
+    write_app(one.apps / "shop", {"app.py": APP}, ttl=600, data=True)
+    write_plugin(one.plugins, "audit", HOOK)
+    backup = tmp_path / "backup.tar.gz"
+    with running(one.apps, env=one.env) as runtime:
+        assert [fetch(runtime, "/shop/", method="POST").body for _ in range(3)][-1] == b"3"
+        post(runtime, "/api/plugins/audit/disable")
+        told = one.json("backup", backup, runtime=runtime)
+        assert (told["changed"], told["leftOut"]) == ([], [])
+        assert backup.stat().st_mode & 0o777 == 0o600
+        [listed] = one.json("list", runtime=runtime)["data"]
+        assert (listed["name"], listed["user"]) == ("shop", None)
+        assert listed["sizeBytes"] > 4096
+        record = runtime.wait_for_record("audit.changed", action="data.backup")
+        assert record["after"]["files"] == told["files"]
+        refused = one.command("restore", backup)
+        assert refused.returncode == 1
+        assert "another runtime, process" in refused.stderr
+        assert fetch(runtime, "/api/data/backup", method="HEAD").status == 200
+        fetch(runtime, "/shop/", method="POST")
+    restored = two.json("restore", backup)["restored"]
+    assert str(two.state / "state.db") in restored
+    with running(two.apps, env=two.env) as runtime:
+        assert fetch(runtime, "/shop/").body == b"3"
+        assert not plugins_of(runtime)["audit"]["enabled"]
+        entries = fetch(runtime, "/api/audit").json()["entries"]
+        assert [each["action"] for each in entries] == ["plugins.disable"]
+    again = tmp_path / "again.tar.gz"
+    assert two.json("backup", again, "--secrets")["files"] == told["files"]
+    assert two.command("restore", again).returncode == 1  # there is something

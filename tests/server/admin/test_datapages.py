@@ -1,0 +1,72 @@
+"""Who gets a backup, and when."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from buntime.core.access.rights import Caller
+from buntime.core.admin.dataroutes import DATA
+from buntime.core.errors import HttpError
+from buntime.server.admin.datapages import DataPages
+from tests.support.calls import ADMIN, call_of
+from tests.support.exchanges import FakeExchange, FakeService
+from tests.support.fakes import FakeAudit, FakeLoop, FakeSink, make_log
+
+
+class World:
+    def __init__(self) -> None:
+        self.loop: Any = FakeLoop()
+        live: Any = SimpleNamespace(
+            now=SimpleNamespace(state_dir="/nonexistent", worker_dirs=(), plugin_dirs=())
+        )
+        self.db: Any = SimpleNamespace(trouble="")
+        self.audit: Any = FakeAudit()
+        kernel: Any = None
+        self.sink = FakeSink()
+        log = make_log(self.sink)
+        self.pages = DataPages(self.loop, log, live, self.db, self.audit, kernel)
+
+    def ask(self, query: str = "", source: Any = "key", method: str = "GET") -> str:
+        """The code of the error, or nothing where it begins."""
+        exchange = FakeExchange(f"/api/data/backup{query}", method, service=FakeService())
+        call = call_of(exchange, DATA[1], Caller("me", source, ADMIN.verbs))
+        try:
+            self.pages.handlers()["data.backup"](call)
+        except HttpError as error:
+            return error.code
+        return ""
+
+
+@pytest.mark.parametrize("source", ["key", "master"])
+def test_secrets_stay_here(source: str) -> None:
+    """Their values are given to no key that may come from elsewhere."""
+    assert World().ask("?secrets=1", source) == "secrets_not_sent"
+
+
+def test_one_at_a_time() -> None:
+    """A second one is told to wait; after a failure, which is noted, there can be another."""
+    world = World()
+    assert world.ask("?secrets=1", "socket") == ""
+    assert world.ask() == "backup_running"
+    world.loop.turn()  # there is no such state folder
+    assert world.sink.events() == ["data.backup_failed"]
+    assert world.audit.noted == [("data.backup", "all", None, None, "backup_failed", None)]
+    assert world.ask() == ""
+
+
+def test_a_state_that_cannot_be_read() -> None:
+    """It is told before anything is sent; what needs no state is given."""
+    world = World()
+    world.db.trouble = "it is damaged"
+    assert world.ask() == world.ask("?only=state") == "state_unavailable"
+    assert world.ask("?only=data") == ""
+
+
+def test_head() -> None:
+    """Who asks for the head alone has nothing read."""
+    world = World()
+    assert world.ask(method="HEAD") == ""
+    assert world.loop.calls == []

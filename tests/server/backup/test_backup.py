@@ -1,0 +1,379 @@
+"""A backup of apps, data and state, restored elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import sqlite3
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.core.backup.form import CONTENTS, HEAD, BadBackup
+from buntime.server.backup.folderprocess import Failed
+from buntime.server.backup.placing import Target
+from buntime.server.backup.reading import check_backup, restore_backup
+from buntime.server.backup.source import Source
+from buntime.server.backup.writing import Written, write_backup
+from buntime.server.sandbox.probe import find_kernel
+from tests.support.disks import small_disk
+
+KERNEL = find_kernel()
+
+
+class Host:
+    """A state folder, a folder of apps and one of plugins."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.state, self.apps, self.plugins = (
+            self.root / name for name in ("state", "apps", "plugins")
+        )
+
+    def fill(self) -> None:
+        """What there may be of each kind."""
+        self.write("apps/shop/1.0.0/app.py", b"old")
+        self.write("apps/shop/1.2.0/app.py", b"new", 0o755)
+        (self.apps / "shop/latest").symlink_to("1.2.0")
+        (self.apps / "blog@latest").symlink_to("shop/../../outside")
+        (self.apps / "empty").mkdir()
+        self.write("apps/shop/1.2.0/__pycache__/app.pyc", b"made anew")
+        self.write("plugins/audit/plugin.py", b"hooks")
+        self.write("state/data/shop/uploads/ä b/1.png", os.urandom(700_000))
+        self.write("state/data/shop/closed/x", b"y")
+        (self.state / "data/shop/closed").chmod(0o500)
+        self.write("state/data/@acme+blog/empty", b"")
+        self.write("state/secrets/shop/KEY", b"hunter2", 0o600)
+        self.write("state/plugins.json", b"{}", 0o600)
+        self.write("state/local.key", b"k", 0o600)
+        database = sqlite3.connect(self.state / "state.db", isolation_level=None)
+        database.execute("CREATE TABLE t (a)")
+        database.close()
+
+    def write(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+        os.utime(path, (1_700_000_000.25, 1_700_000_000.25))
+
+    def copy_state(self, path: str) -> bool:
+        source, target = sqlite3.connect(self.state / "state.db"), sqlite3.connect(path)
+        source.backup(target)
+        source.close()
+        target.close()
+        return True
+
+    def backup(self, **more: Any) -> tuple[io.BytesIO, Written]:
+        out = io.BytesIO()
+        source = Source(
+            str(self.state), [str(self.apps)], [str(self.plugins)], KERNEL, self.copy_state, **more
+        )
+        written = write_backup(source, lambda data: out.write(data) and None)
+        return out, written
+
+    def restore(self, archive: io.BytesIO, **more: Any) -> list[str]:
+        self.state.mkdir(parents=True, exist_ok=True)
+        target = Target(str(self.state), [str(self.apps)], [str(self.plugins)], KERNEL, **more)
+        return restore_backup(archive, check_backup(archive).head, target)
+
+    def tree(self) -> dict[str, tuple[object, ...]]:
+        """All that is there: kind, rights, owner, content, time."""
+        found: dict[str, tuple[object, ...]] = {}
+        for path in sorted(self.root.rglob("*")):
+            status, name = path.lstat(), str(path.relative_to(self.root))
+            rights = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+            if path.is_symlink():
+                found[name] = ("link", os.readlink(path))
+            elif path.is_dir():
+                found[name] = ("folder", *rights)
+            elif name.startswith("state/state.db"):
+                found[name] = ("database", *rights)
+            else:
+                found[name] = ("file", *rights, status.st_mtime, path.read_bytes())
+        return found
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    host = Host(tmp_path / "one")
+    host.fill()
+    yield host
+    for path in tmp_path.rglob("closed"):
+        path.chmod(0o700)
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """One of such a host."""
+    root = tmp_path_factory.mktemp("backup")
+    host = Host(root / "one")
+    host.fill()
+    archive, _ = host.backup()
+    (host.state / "data/shop/closed").chmod(0o700)
+    return archive.getvalue()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Host:
+    return Host(tmp_path / "two")
+
+
+def members(archive: io.BytesIO) -> list[str]:
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        return tar.getnames()
+
+
+def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
+    """Names, contents, rights, times and links come back; keys of this machine do not."""
+    archive, written = host.backup(has_secrets=True)
+    assert written.changed == []
+    assert written.left == [("apps/0/blog@latest", "it leads elsewhere, to shop/../../outside")]
+    assert check_backup(archive).files == written.files
+    placed = empty.restore(archive)
+    assert str(empty.state / "state.db") == placed[-1]
+    before, now = host.tree(), empty.tree()
+    pycache = "apps/shop/1.2.0/__pycache__"
+    for name in ("apps/blog@latest", "state/local.key", pycache, f"{pycache}/app.pyc"):
+        del before[name]
+    for tree in (before, now):  # of these the rights are the state's own, as it makes them
+        for name in ("apps", "plugins", "state", "state/data", "state/secrets"):
+            tree[name] = tree[name][:1]
+        for name in [name for name in tree if name.count("/") == 2 and "/secrets/" in name]:
+            tree[name] = tree[name][:1]
+        tree["state/secrets/shop/KEY"] = tree["state/secrets/shop/KEY"][-1:]
+        tree["state/plugins.json"] = tree["state/plugins.json"][-1:]
+        tree["state/state.db"] = tree["state/state.db"][:1]
+        for name in ("state/data/shop", "state/data/@acme+blog"):
+            tree[name] = tree[name][:1]
+    assert now == before
+    modes = {name: stat.S_IMODE((empty.state / name).stat().st_mode) for name in (
+        "data", "data/shop", "secrets", "secrets/shop/KEY", "state.db"
+    )}  # fmt: skip
+    assert modes == {
+        "data": 0o711,
+        "data/shop": 0o700,
+        "secrets": 0o700,
+        "secrets/shop/KEY": 0o600,
+        "state.db": 0o600,
+    }
+    database = sqlite3.connect(empty.state / "state.db")
+    assert database.execute("SELECT * FROM t").fetchall() == []
+    database.close()
+    assert not [*empty.root.rglob(".restore-*")]
+    assert not [*host.root.rglob("*backup*")]
+
+
+def test_secrets_are_left_out(host: Host) -> None:
+    """Their values are in an archive only where somebody has asked for that."""
+    archive, _ = host.backup()
+    assert not [name for name in members(archive) if "secrets" in name]
+    assert "state/secrets/shop/KEY" in members(host.backup(has_secrets=True)[0])
+
+
+def test_some_of_it(host: Host, empty: Host) -> None:
+    """One kind can be backed up, or restored, without the others; the state is moved aside."""
+    archive, _ = host.backup(only=frozenset(("data",)))
+    kinds = {name.partition("/")[0] for name in members(archive)}
+    assert kinds == {HEAD, CONTENTS, "data"}
+    archive, _ = host.backup()
+    empty.fill()
+    (empty.state / "state.db").write_bytes(b"damaged")
+    (empty.state / "state.db-wal").write_bytes(b"of the damaged one")
+    empty.restore(archive, only=frozenset(("state",)))
+    database = sqlite3.connect(empty.state / "state.db")
+    assert database.execute("SELECT * FROM t").fetchall() == []
+    database.close()
+    [old] = empty.state.glob("state.db.before-*")
+    assert old.read_bytes() == b"damaged"
+    assert len([*empty.state.glob("state.db-wal.before-*")]) == 1
+
+
+def test_databases(host: Host, empty: Host) -> None:
+    """One that is written to meanwhile is of one moment, with what its log has; the log itself, and
+    what only looks like a database, are not taken for one."""
+    path = host.state / "data/shop/app.db"
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    writer.execute("CREATE TABLE t (a)")
+    writer.execute("INSERT INTO t VALUES (1)")
+    writer.execute("BEGIN")
+    writer.execute("INSERT INTO t VALUES (2)")
+    host.write("state/data/shop/fake.db", b"SQLite format 3\0 and so on")
+    archive, written = host.backup()
+    writer.close()
+    names = members(archive)
+    assert "data/shop/app.db" in names
+    assert not [name for name in names if name.endswith(("-wal", "-shm"))]
+    assert [name for name, _ in written.left if name.endswith(".db")] == ["data/shop/fake.db"]
+    empty.restore(archive)
+    restored = sqlite3.connect(empty.state / "data/shop/app.db")
+    assert restored.execute("SELECT * FROM t").fetchall() == [(1,)]
+    restored.close()
+    assert (empty.state / "data/shop/fake.db").read_bytes() == b"SQLite format 3\0 and so on"
+
+
+def test_hostile_data(host: Host, empty: Host) -> None:
+    """Links, FIFOs and sockets are told and left out; none is followed or waited for."""
+    data = host.state / "data/shop"
+    (data / "key").symlink_to(host.state / "local.key")
+    (data / "up").symlink_to("..")
+    os.mkfifo(data / "fifo")
+    deep = data
+    for _ in range(100):
+        deep /= "d"
+        deep.mkdir()
+    (data / "line\nbreak").write_text("x")
+    (data / os.fsdecode(b"\xff\xfe")).write_text("x")
+    archive, written = host.backup()
+    left = dict(written.left)
+    assert left["data/shop/key"] == left["data/shop/up"] == "it is a link"
+    assert left["data/shop/fifo"] == "it is no file"
+    assert "it lies too deep" in left.values()
+    empty.restore(archive)
+    assert (empty.state / "data/shop/line\nbreak").read_text() == "x"
+    assert (empty.state / "data/shop" / os.fsdecode(b"\xff\xfe")).read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["apps/x", "plugins/x", "state/data/shop/x", "state/plugins.json"])
+def test_nothing_is_replaced(backup: bytes, empty: Host, name: str) -> None:
+    """Where there is something already, nothing at all is restored."""
+    archive = io.BytesIO(backup)
+    empty.write(name, b"mine")
+    empty.state.mkdir(exist_ok=True)
+    before = empty.tree()
+    with pytest.raises(Failed, match=r"already|not empty"):
+        empty.restore(archive)
+    assert empty.tree() == before
+
+
+def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
+    """What did not fit leaves nothing behind."""
+    archive = io.BytesIO(backup)
+    with small_disk(tmp_path / "disk", size="300k", inodes=100) as disk:
+        full = Host(disk)
+        with pytest.raises(Failed, match="No space left"):
+            full.restore(archive)
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
+
+
+# Archives that are none
+
+
+Change = Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]
+
+
+def changed(archive: io.BytesIO, change: Change) -> io.BytesIO:
+    """The same archive with other members."""
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        found = []
+        for info in tar:
+            content = tar.extractfile(info)
+            found.append((info, content.read() if content else b""))
+    change(found)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for info, data in found:
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out
+
+
+def info_of(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, to
+    return info
+
+
+def hostile(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> Change:
+    return lambda members: members.insert(1, (info_of(name, kind, to), b""))
+
+
+def text(name: str, data: bytes) -> Change:
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        index = [info.name for info, _ in members].index(name)
+        members[index] = (members[index][0], data)
+
+    return change
+
+
+def head(**more: object) -> Change:
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[0] = (members[0][0], json.dumps({**json.loads(members[0][1]), **more}).encode())
+
+    return change
+
+
+HOSTILE: dict[str, Change] = {
+    "absolute": hostile("/etc/cron.d/x"),
+    "up": hostile("apps/0/../../x"),
+    "up at once": hostile("../x"),
+    "dots": hostile("apps/0/./x"),
+    "no name": hostile("apps/0//x"),
+    "a section's folder": hostile("apps/0"),
+    "another section": hostile("apps/7/x"),
+    "data of nobody": hostile("data/other/x"),
+    "another file of the state": hostile("state/local.key"),
+    "a lock": hostile("state/lock"),
+    "secrets unasked": hostile("state/secrets/shop/KEY"),
+    "a link out": hostile("apps/0/l", tarfile.SYMTYPE, "/etc"),
+    "a link up": hostile("apps/0/a/l", tarfile.SYMTYPE, "../../x"),
+    "a link by another": hostile("apps/0/l", tarfile.SYMTYPE, "shop/latest/../../.."),
+    "a link in data": hostile("data/shop/l", tarfile.SYMTYPE, "x"),
+    "a link in the state": hostile("state/state.db", tarfile.SYMTYPE, "x"),
+    "a hard link": hostile("apps/0/l", tarfile.LNKTYPE, "apps/0/shop/1.0.0/app.py"),
+    "a device": hostile("data/shop/d", tarfile.CHRTYPE),
+    "a block device": hostile("apps/0/d", tarfile.BLKTYPE),
+    "a fifo": hostile("apps/0/f", tarfile.FIFOTYPE),
+    "a folder in the state": hostile("state/plugins.json", tarfile.DIRTYPE),
+    "other content": text("apps/0/shop/1.0.0/app.py", b"evil"),
+    "one more": lambda members: members.insert(1, (info_of("apps/0/evil"), b"x")),
+    "one less": lambda members: members.remove(members[-2]),
+    "apart": lambda members: members.insert(-1, (info_of("apps/0/late"), b"x")),
+    "no contents": lambda members: members.remove(members[-1]),
+    "no head": lambda members: members.remove(members[0]),
+    "contents cut": text(CONTENTS, b""),
+    "contents wrong": text(CONTENTS, b"[]\n"),
+    "head wrong": text(HEAD, b"[]"),
+    "head of no form": head(format=2),
+    "data elsewhere": head(data={"../x": {"user": None}}),
+    "data of a number": head(data={"shop": {"user": 0}}),
+    "apps of a text": head(apps=3),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_archives(backup: bytes, empty: Host, name: str) -> None:
+    """Are refused before anything is written."""
+    archive = changed(io.BytesIO(backup), HOSTILE[name])
+    with pytest.raises(BadBackup):
+        empty.restore(archive)
+    assert [*empty.state.iterdir()] == []
+    assert not empty.apps.exists()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-300],
+        lambda data: data[:5000] + b"x" * 100 + data[5100:],
+        lambda data: b"",
+        lambda data: b"PK\3\4" + data,
+        lambda data: gzip.compress(b"no tar" * 1000),
+        gzip.decompress,
+    ],
+)
+def test_damaged_archives(backup: bytes, empty: Host, harm: Callable[[bytes], bytes]) -> None:
+    """Whatever has become of the file: it is said, and nothing is written."""
+    with pytest.raises(BadBackup):
+        empty.restore(io.BytesIO(harm(backup)))
+    assert [*empty.state.iterdir()] == []
