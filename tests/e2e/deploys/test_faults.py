@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deploying import Operator, app, fault, packed
+from tests.support.deploying import AS_ROOT, Operator, app, fault, packed
 from tests.support.disks import small_disk
 from tests.support.harness import Runtime, running, wait_until
 from tests.support.hostilearchives import noise, zipped
 
-PRODUCTION = {"RUNTIME_ENV": "production"}
+PRODUCTION = {"RUNTIME_ENV": "production", **AS_ROOT}
 ALL_STEPS = """
 import os
 from buntime import Response
