@@ -63,9 +63,11 @@ class Lifetimes:
     def leave(self, worker: WorkerState, now: float) -> list[Decision]:
         """As `retire`, but where its app has affinity it takes its own clients' requests still."""
         app, census = worker.app, self._census
+        if app is None or not app.keeps_sessions:
+            return self.retire(worker)
         if worker.state is State.KEEPING:
             return []
-        if app is None or not app.keeps_sessions or worker.state not in TAKES_WORK:
+        if worker.state not in TAKES_WORK:
             return self.retire(worker)
         if not (worker.served or worker.in_hand) or census.is_closing or self._room.line:
             return self.retire(worker)

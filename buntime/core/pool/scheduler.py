@@ -69,12 +69,14 @@ class Scheduler:
         self._census.watch(app)
         return list(self._lifetimes.prewarm(app, now))
 
-    def drop_app(self, app: AppState, now: float) -> list[Decision]:
+    def drop_app(self, app: AppState, now: float, *, is_replaced: bool) -> list[Decision]:
         """The app's code changed or its folder went: its workers finish what they have in hand.
 
-        What is still queued for it is served to its end, by workers that leave right after.
+        What is still queued for it is served to its end, by workers that leave right after. Where
+        nothing takes its place (`is_replaced`), none stays for its clients.
         """
         app.is_dropped = True
+        app.keeps_sessions &= is_replaced
         app.tried_at_s = None
         decisions: list[Decision] = []
         for worker in app.workers.values():

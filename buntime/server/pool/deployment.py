@@ -177,8 +177,9 @@ class Deployment:
 
 def _policy(app: App, interpreter: Interpreter, *, is_watched: bool) -> Policy:
     manifest = app.manifest
-    # In development a page is to come to the new code.
-    keeps = manifest.affinity == "cookie" and not is_watched
+    # In development a page is to come to the new code; with `replace: after` one runs alone.
+    is_alone = is_watched or manifest.replace == "after"
+    keeps = manifest.affinity == "cookie" and not is_alone
     return Policy(
         spare_key=spare_key(app, interpreter),
         ttl_s=manifest.ttl_s,

@@ -153,7 +153,7 @@ class Deployments:
                     version=deployment.app.version,
                     file=replaced.changed_file,
                 )
-            self.drop(replaced)
+            self.drop(replaced, is_replaced=True)
         self._carry_out(self._scheduler.add_app(deployment.state, self._loop.now))
 
     def take_off(self, deployment: Deployment) -> None:
@@ -166,11 +166,12 @@ class Deployments:
         """Have a worker load it, if none does."""
         self._carry_out(self._scheduler.try_out(deployment.state, self._loop.now))
 
-    def drop(self, deployment: Deployment) -> None:
+    def drop(self, deployment: Deployment, *, is_replaced: bool = False) -> None:
         """Its workers finish what they have; new ones are for what has queued."""
+        state, now = deployment.state, self._loop.now
         self._ready.pop(deployment.app, None)
-        self._carry_out(self._scheduler.drop_app(deployment.state, self._loop.now))
-        self.forget(deployment.state)
+        self._carry_out(self._scheduler.drop_app(state, now, is_replaced=is_replaced))
+        self.forget(state)
 
     def forget(self, state: AppState | None) -> None:
         """Let go of a dropped app that has neither workers nor a queue."""

@@ -123,7 +123,7 @@ def test_what_is_open_ended_is_in_hand() -> None:
     pool.submit(app, "socket", 1)
     pool.opened(worker, 1)
     assert pool.tick(100) == []
-    assert pool.drop_app(app, 100) == []
+    assert pool.drop_app(app, 100, is_replaced=True) == []
     assert pool.finished(worker, 200, was_open_ended=True) == [End(worker)]
 
 
@@ -325,7 +325,7 @@ def test_a_dropped_app_finishes_what_it_has() -> None:
     pool, app = scheduler(), AppState("a", policy())
     worker = booted(pool, app)
     pool.submit(app, "r1", 1)
-    assert pool.drop_app(app, 1) == []
+    assert pool.drop_app(app, 1, is_replaced=True) == []
     assert pool.finished(worker, 2) == [End(worker)]
 
 
@@ -985,7 +985,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not old.queue:
             self.apps[index] = AppState(old.key, old.policy)
             self.dropped.append(old)
-            self.carry_out(self.scheduler.drop_app(old, self.now))
+            is_replaced = data.draw(st.booleans())
+            self.carry_out(self.scheduler.drop_app(old, self.now, is_replaced=is_replaced))
             self.carry_out(self.scheduler.add_app(self.apps[index], self.now))
 
     @invariant()

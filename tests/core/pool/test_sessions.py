@@ -51,7 +51,7 @@ class Visited(Stage):
     def deploy(self) -> tuple[AppState, list[Decision]]:
         """Other code serves, and what served before is dropped."""
         new = self.app("shop", **self.policy)
-        return new, self.pool.drop_app(self.shop, self.now)
+        return new, self.pool.drop_app(self.shop, self.now, is_replaced=True)
 
     def pass_time(self, seconds: float) -> list[Decision]:
         self.now += seconds
@@ -221,12 +221,21 @@ def test_it_sleeps_with_its_app() -> None:
     assert stage.pool.sleep(stage.shop) == [End(second, was_idle=True)]
 
 
+def test_none_stays_where_nothing_takes_its_place() -> None:
+    """Its folder has gone, or the next one may only start when it has ended."""
+    stage = Visited(workers=2)
+    first, second = stage.numbers
+    fresh = stage.replace(first)
+    decisions = stage.pool.drop_app(stage.shop, stage.now, is_replaced=False)
+    assert sorted(ended(decisions)) == [first, second, fresh]
+
+
 def test_one_without_clients_does_not_stay() -> None:
     """It has no sessions."""
     stage = Stage()
     app = stage.app("new", prewarm=1, affinity_s=KEEPS_S)
     [number] = app.workers
-    assert ended(stage.pool.drop_app(app, stage.now)) == [number]
+    assert ended(stage.pool.drop_app(app, stage.now, is_replaced=True)) == [number]
 
 
 def test_none_stays_at_the_close() -> None:
@@ -257,7 +266,7 @@ def test_without_affinity_none_stays() -> None:
     [old] = stage.numbers
     new = stage.app("shop")
     assert not stage.is_kept(old, new)
-    assert ended(stage.pool.drop_app(stage.shop, stage.now)) == [old]
+    assert ended(stage.pool.drop_app(stage.shop, stage.now, is_replaced=True)) == [old]
     assert not stage.is_kept(99)
 
 

@@ -52,7 +52,7 @@ def test_other_states_of_its_code_count() -> None:
     [worker] = old.workers
     new = AppState("one", old.policy)
     new.kin = old.kin = {old, new}
-    stage.pool.drop_app(old, stage.now)
+    stage.pool.drop_app(old, stage.now, is_replaced=True)
     decisions = stage.pool.add_app(new, stage.now)
     stage.now += 0.5
     decisions += stage.pool.tick(stage.now)
@@ -71,7 +71,7 @@ def test_one_that_is_wanted_meanwhile() -> None:
         stage.pool.loaded(worker, 1, stage.now)
         new = AppState("one", old.policy)
         new.kin = old.kin = {old, new}
-        stage.pool.drop_app(old, stage.now)
+        stage.pool.drop_app(old, stage.now, is_replaced=True)
         decisions = stage.pool.add_app(new, stage.now)
         if is_wanted:
             decisions += stage.pool.try_out(new, stage.now)

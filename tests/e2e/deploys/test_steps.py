@@ -89,9 +89,10 @@ def test_check(operator: Operator, apps: Path) -> None:
 
 
 def test_replace_after(operator: Operator, runtime: Runtime) -> None:
-    """An app that must run once is ended before the next one loads; requests wait, and none fails.
-    Where the next one cannot be loaded the one before is started again."""
-    manifest = {"replace": "after", "data": True, "ttl": 600}
+    """An app that must run once is ended before the next one loads, also where clients have
+    sessions with it; requests wait, and none fails. Where the next one cannot be loaded the one
+    before is started again."""
+    manifest = {"replace": "after", "data": True, "ttl": 600, "affinity": "cookie"}
     assert operator.put("alone", "1.0.0", app("1", code=ALONE, **manifest)).status_code == 201
     done, answers = threading.Event(), set()
 

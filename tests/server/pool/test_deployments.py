@@ -8,6 +8,7 @@ import pytest
 
 from buntime.core.errors import ManifestError
 from buntime.core.pool.decisions import End
+from buntime.core.pool.lifecycle import State
 from buntime.core.telemetry.records import Level
 from tests.support.apps import make_app
 from tests.support.deployed import World
@@ -250,9 +251,27 @@ def test_nothing_is_tried_in_development(tmp_path: Path) -> None:
     assert not world.deployments.is_proven(app)
 
 
-def test_sessions_outlive_no_change_in_development() -> None:
-    """A developer's browser bears the cookie too, and is to come to the new code."""
-    for is_development, seconds in ((False, 3600.0), (True, 0.0)):
-        world = World(is_development=is_development)
-        deployment = world.current(make_app(ttl_s=60.0, affinity="cookie"))
-        assert deployment.state.policy.affinity_s == seconds
+@pytest.mark.parametrize(
+    ("is_development", "replace", "seconds"),
+    [(False, "beside", 3600.0), (True, "beside", 0.0), (False, "after", 0.0)],
+)
+def test_where_sessions_outlive_a_change(
+    is_development: bool, replace: str, seconds: float
+) -> None:
+    """Not in development, as a developer's browser bears the cookie too and is to come to the new
+    code; nor where an app must run alone."""
+    world = World(is_development=is_development)
+    deployment = world.current(make_app(ttl_s=60.0, affinity="cookie", replace=replace))
+    assert deployment.state.policy.affinity_s == seconds
+
+
+def test_no_session_outlives_its_app() -> None:
+    """Where nothing takes its place a worker that has had clients ends."""
+    world = World()
+    app = world.proven(ttl_s=60.0, affinity="cookie")
+    deployment = world.current(app)
+    [number] = deployment.state.workers
+    world.scheduler.submit(deployment.state, "r", 0.0)
+    world.scheduler.finished(number, 0.0)
+    world.deployments.take_off(deployment)
+    assert world.scheduler.workers[number].state is State.ENDING

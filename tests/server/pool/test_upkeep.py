@@ -125,7 +125,7 @@ def test_streams_end_with_the_time_for_sessions() -> None:
     """A worker that has stayed for them does not stay for another ttl."""
     kept = Kept(affinity="cookie")
     kept.world.scheduler.submit(kept.state, "ticket", kept.now)
-    assert kept.world.scheduler.drop_app(kept.state, kept.now) == []
+    assert kept.world.scheduler.drop_app(kept.state, kept.now, is_replaced=True) == []
     kept.look(3599.0)
     assert kept.worker.codes == []
     assert kept.world.scheduler.tick(kept.now + 1.0) == []
