@@ -77,7 +77,9 @@ def test_no_unknown_settings(page: str) -> None:
     """No page tells of a setting or a flag that is not there."""
     names = {row[0].strip("`") for row in rows(page)}
     known = {setting.variable for setting in SETTINGS}
-    assert {name for name in names if re.fullmatch(r"RUNTIME_\w+|PORT|HOST", name)} == known
+    assert {
+        name for name in names if re.fullmatch(r"(?:RUNTIME|OTEL)_\w+|PORT|HOST", name)
+    } == known
     flags = {flag for row in rows(page) for flag in re.findall(r"^`(--[a-z-]+)`$", row[1])}
     assert flags == {s.flag for s in SETTINGS if s.flag and s.flag.startswith("--")}
 

@@ -63,6 +63,7 @@ LATE = {
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",
     "buntime.server.pythons.installer",
+    "buntime.server.telemetry.otlpsender",
     "buntime.server.websocket.socketlink",
     "buntime.server.bundle.unpacking",
     "concurrent.futures",

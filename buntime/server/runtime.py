@@ -41,7 +41,7 @@ from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposur
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.granting import follow_operators
 from buntime.server.lifetime.leaving import leave, wait_for_threads
-from buntime.server.lifetime.logkeeping import keep_app_logs, open_log
+from buntime.server.lifetime.logkeeping import keep_app_logs, open_exports, open_log
 from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
 from buntime.server.lifetime.rereading import Rereading
@@ -70,6 +70,7 @@ from buntime.server.steps import Admittance
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
+from buntime.server.telemetry.tracer import Tracer
 
 _LOG_FLUSH_S = 2.0
 _THREADS_S = 1.0  # an installation that was told to end does so in 0.1 s
@@ -87,8 +88,12 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
         for binding in bindings:
             stack.callback(binding.close)
         sink, app_logs = open_log(settings, is_journal=is_stream(_STDOUT, supervision.journal))
+        exports = open_exports(settings, sink)
+        stack.callback(exports.close, _LOG_FLUSH_S)  # behind the log, whose last lines it sends
         stack.callback(sink.close, _LOG_FLUSH_S)
-        runtime = Runtime(settings, sink, app_logs, bindings, supervision, read, config)
+        runtime = Runtime(
+            settings, sink, app_logs, exports.tracer, bindings, supervision, read, config
+        )
         code = runtime.run()
     if runtime.threads_left:
         leave(code)
@@ -103,6 +108,7 @@ class Runtime:
         settings: Settings,
         sink: LogSink,
         app_logs: AppLogs,
+        tracer: Tracer | None,
         bindings: Sequence[Binding],
         supervision: Supervision,
         read: Callable[[], Settings],
@@ -149,7 +155,7 @@ class Runtime:
         self._pool.grant(secrets)
         self._lookout = Lookout(self._loop, live, log, self._deploys)
         self._pool.deployments.follow = self._lookout.follow
-        self._service = Service(self._loop, live, log, self._pool.stats.meters)
+        self._service = Service(self._loop, live, log, self._pool.stats.meters, tracer)
         self._unasked = Unasked(
             Ground(self._service, self._pool, self._interpreters, self._catalog, self._state),
             live,

@@ -74,6 +74,7 @@ class FakeService:
         self.is_draining = False
         self.is_development = False
         self.meters = Meters()
+        self.tracer: Any = None
         self.entries: list[AccessEntry] = []
         self.errors: list[str] = []  # their event codes
         self.log = SimpleNamespace(access=self.entries.append, error=self._log_error)

@@ -75,6 +75,16 @@ class Settings:
     app_log_size_bytes: int
     app_log_age_s: float
     app_logs_size_bytes: int
+    otlp_endpoint: str | None
+    otlp_headers: tuple[tuple[str, str], ...] = field(repr=False)
+    otlp_protocol: str
+    otlp_timeout_ms: int
+    otel_service_name: str | None
+    otel_resource: tuple[tuple[str, str], ...]
+    otel_traces: str
+    otel_logs: str
+    otel_sampler: str
+    otel_sampler_share: float
     # Where each comes from, see `origins`.
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

@@ -7,6 +7,7 @@ import os.path
 from collections.abc import Callable
 
 from buntime.core.settings.endpoint import parse_host, parse_listen
+from buntime.core.settings.otelsettings import TRACING
 from buntime.core.settings.requestsettings import ACCESS, REQUESTS
 from buntime.core.settings.setting import (
     DURATION,
@@ -350,5 +351,6 @@ GROUPS = (
     ("Requests", REQUESTS),
     ("Access", ACCESS),
     ("Logs", _LOGS),
+    ("Tracing", TRACING),
 )
 SETTINGS: tuple[Setting, ...] = tuple(setting for _, group in GROUPS for setting in group)

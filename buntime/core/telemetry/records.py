@@ -104,6 +104,8 @@ class AccessEntry(NamedTuple):
     bytes: int  # of the answer's body, as sent
     ms: float  # from the request's head to the last byte of the answer
     client: str | None
+    trace_id: str = ""  # 32 hex digits, where requests are traced
+    span_id: str = ""  # 16
 
 
 # --- JSON lines -----------------------------------------------------------------------------
@@ -138,7 +140,7 @@ def format_access_json(entry: AccessEntry) -> str:
     Built by hand: 2.6 µs, where json.dumps of the same fields takes 8 (CPython 3.11). The writer
     shares the interpreter with the loop, so this is time that requests wait.
     """
-    time, request_id, method, host, path, app, version, worker, status, size, ms, client = entry
+    time, request_id, method, host, path, app, version, worker, status, size, ms, client, *_ = entry
     return (
         f'{{"time":"{_iso_time(time)}","level":"info","event":"request.access",'
         f'"message":"access",'
@@ -146,8 +148,13 @@ def format_access_json(entry: AccessEntry) -> str:
         f'"host":{_quote(host)},"path":{_quote(path.partition("?")[0])},'
         f"{_json_origin(app, version, worker)}"
         f'"status":{status},"bytes":{size},"ms":{ms:.3f},'
-        f'"client":{"null" if client is None else _quote(client)}}}'
+        f'"client":{"null" if client is None else _quote(client)}'
+        f"{_json_trace(entry) if entry.trace_id else ''}}}"
     )
+
+
+def _json_trace(entry: AccessEntry) -> str:
+    return f',"trace_id":{_quote(entry.trace_id)},"span_id":{_quote(entry.span_id)}'
 
 
 @lru_cache(maxsize=1024)  # the workers there are; saves 0.4 µs

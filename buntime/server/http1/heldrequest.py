@@ -140,6 +140,8 @@ class HeldRequest(ClientRequest):
         self.responder = responder
         self.worker_name = worker_name
         self.tries += 1
+        if self._service.tracer is not None and self.span is None:
+            self.span = self._service.tracer.hand_over(self, self.now - self.started_s)
         if self._deadlines is not None:
             self._deadlines.start(self)
         if not ended:

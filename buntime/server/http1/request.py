@@ -18,6 +18,7 @@ from buntime.core.plugins.identity import Identity, identity_fields
 from buntime.core.plugins.rerouting import AppChoice
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
+from buntime.core.telemetry.tracecontext import Span
 from buntime.core.websocket.handshake import Upgrade, accept_response
 from buntime.server.http1.parties import Client, Footing, Keeper
 from buntime.wire import REQUEST, quote
@@ -43,9 +44,11 @@ class ClientRequest:
         "headers",
         "id",
         "identity",
+        "is_cold",
         "keeper",
         "meter",
         "sender",
+        "span",
         "spec",
         "started_s",
         "upgrade",
@@ -70,6 +73,8 @@ class ClientRequest:
         self._upload: UploadWindow | None = None
         self.keeper: Keeper | None = None  # while it is kept for plugins
         self.worker_name = ""  # the last that had it
+        self.is_cold = False  # had that one to load the app first?
+        self.span: Span | None = None  # where requests are traced
         # what plugins have said of it
         self.identity: Identity | None = None
         self.chosen: AppChoice | None = None
@@ -162,6 +167,10 @@ class ClientRequest:
         """The client offers a WebSocket."""
         self.upgrade = upgrade
 
+    def meet_cold_worker(self) -> None:
+        """The worker that gets it has not loaded the app yet."""
+        self.is_cold = True
+
     def withhold(self, is_secret: Callable[[tuple[str, str]], bool]) -> None:
         """Take these fields of the request away from whoever answers."""
         self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
@@ -232,23 +241,27 @@ class ClientRequest:
 
     def _log_access(self, status: int, sent_bytes: int, seconds: float) -> None:
         """Its line in the access log: it has ended."""
-        app, sender = self.app, self.sender
-        self._service.log.access(
-            AccessEntry(
-                time=time(),
-                request_id=self.id,
-                method=self.head.method,
-                host=sender.host or self.head.host,
-                path=self.head.target,
-                app=app.name if app is not None else None,
-                version=app.version if app is not None else None,
-                worker=self.worker_name or None,
-                status=status,
-                bytes=sent_bytes,
-                ms=seconds * 1000,
-                client=sender.text,
-            )
+        app, sender, tracer = self.app, self.sender, self._service.tracer
+        span = self.span or (None if tracer is None else tracer.begin(self))
+        entry = AccessEntry(
+            time=time(),
+            request_id=self.id,
+            method=self.head.method,
+            host=sender.host or self.head.host,
+            path=self.head.target,
+            app=app.name if app is not None else None,
+            version=app.version if app is not None else None,
+            worker=self.worker_name or None,
+            status=status,
+            bytes=sent_bytes,
+            ms=seconds * 1000,
+            client=sender.text,
+            trace_id="" if span is None else span.trace_id,
+            span_id="" if span is None else span.span_id,
         )
+        self._service.log.access(entry)
+        if span is not None and tracer is not None:
+            tracer.end(self, span, entry)
 
     def _log_bad_answer(self, error: str) -> None:
         app = self.app

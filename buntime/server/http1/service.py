@@ -19,6 +19,7 @@ from buntime.server.http1.clientlimit import ClientLimit
 from buntime.server.http1.heldanswers import HeldAnswers
 from buntime.server.loop import Loop, TimeoutQueue
 from buntime.server.telemetry.logs import Log
+from buntime.server.telemetry.tracer import Tracer
 
 _LINGER_S = 2.0  # how long a refused client may be silent before its connection is closed
 # How often a connection that is not read, since nobody wants what comes, is asked if it stands yet.
@@ -53,12 +54,21 @@ class Connected(Protocol):
 class Service:
     """The shared half of every connection."""
 
-    def __init__(self, loop: Loop, live: LiveSettings, log: Log, meters: Meters) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        live: LiveSettings,
+        log: Log,
+        meters: Meters,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """`tracer` makes spans of requests, where they are traced."""
         settings = live.now
         self.loop = loop
         self.log = log
         self.is_development = settings.is_development
         self.meters = meters
+        self.tracer = tracer
         # One queue for each, also where two settings have the same value. What others have the
         # time of needs none.
         self.timeouts: dict[Due, TimeoutQueue] = {

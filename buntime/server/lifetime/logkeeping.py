@@ -1,13 +1,22 @@
-"""Opens the runtime's log as the settings say, and has apps' logs kept where that can be."""
+"""Opens the runtime's log as the settings say, has apps' logs kept where that can be, and traces
+and the log sent to a collector, where there is one.
+"""
 
+import os
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
+from buntime import __version__
 from buntime.core.settings.load import Settings
+from buntime.core.telemetry.otlp import resource
 from buntime.core.telemetry.records import Level
+from buntime.core.telemetry.tracecontext import Sampler
 from buntime.server.state.statefolder import StateFolder, StateWatch
 from buntime.server.telemetry.appfiles import Keeping
 from buntime.server.telemetry.applogs import AppLogs
-from buntime.server.telemetry.logs import LogSink
+from buntime.server.telemetry.logs import Log, LogSink
+from buntime.server.telemetry.tracer import Tracer
 
 
 def open_log(settings: Settings, *, is_journal: bool) -> tuple[LogSink, AppLogs]:
@@ -38,3 +47,49 @@ def keep_app_logs(app_logs: AppLogs, state: StateFolder, watch: StateWatch) -> A
     if not state.trouble:
         keep()
     return app_logs
+
+
+class Exports(NamedTuple):
+    """What goes to a collector: spans by the tracer; `close` sends what is left."""
+
+    tracer: Tracer | None = None
+    close: Callable[[float], None] = lambda _: None
+
+
+def open_exports(settings: Settings, sink: LogSink) -> Exports:
+    """Begin to send traces and logs, where the settings name a collector."""
+    is_wanted = "otlp" in (settings.otel_traces, settings.otel_logs)
+    if settings.otlp_endpoint is None or not is_wanted:
+        return Exports()
+    # Brings http.client and ssl: 40 ms of a start that has no collector.
+    from buntime.server.telemetry.otlpsender import Collector, Sender
+
+    log = Log(sink)
+    if settings.otlp_protocol != "http/json":
+        log.warn(
+            "otlp.other_protocol",
+            "traces and logs are sent as http/json, which is not what OTEL_EXPORTER_OTLP_PROTOCOL "
+            "says: name a port that takes it, such as 4318",
+            protocol=settings.otlp_protocol,
+        )
+    collector = Collector(
+        settings.otlp_endpoint, settings.otlp_headers, settings.otlp_timeout_ms / 1000
+    )
+    told: dict[str, str | int] = {
+        "host.name": os.uname().nodename,
+        "process.pid": os.getpid(),
+        "service.name": "buntime",
+        "service.version": __version__,
+        **dict(settings.otel_resource),
+    }
+    if settings.otel_service_name:
+        told["service.name"] = settings.otel_service_name
+    scope = {"name": "buntime", "version": __version__}
+    sender = Sender(collector, resource(told), scope, warn=log.warn)
+    if settings.otel_logs == "otlp":
+        sink.export(sender.put_logs)
+    tracer = None
+    if settings.otel_traces == "otlp":
+        sampler = Sampler(settings.otel_sampler, settings.otel_sampler_share)
+        tracer = Tracer(sampler, sender.put_span)
+    return Exports(tracer, sender.close)

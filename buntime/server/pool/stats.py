@@ -60,6 +60,7 @@ class PoolStats:
             self.hits += 1
         else:
             self.misses += 1
+            exchange.meet_cold_worker()
         if exchange.tries == 0:
             exchange.meter.queue_wait.observe(now - exchange.started_s)
 

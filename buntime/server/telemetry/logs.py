@@ -191,6 +191,7 @@ class LogSink:
         if self._file is not None:
             self._outputs.append((self._file, plain))
         self._app_logs: AppLogs | None = None
+        self._export: Callable[[list[Entry]], None] | None = None
         self._forms = {form for _, form in self._outputs}
         self._told_records = 0
         self._tell_at = 0.0
@@ -242,6 +243,10 @@ class LogSink:
         """Have what is logged from now on kept by apps too."""
         self._forms = self._forms | {Form.JSON}
         self._app_logs = app_logs
+
+    def export(self, put: Callable[[list[Entry]], None]) -> None:
+        """Have `put` get what is logged from now on, on the writer thread; it must not wait."""
+        self._export = put
 
     def reopen(self) -> None:
         """Have the file opened anew, after it was renamed; returns at once."""
@@ -319,6 +324,8 @@ class LogSink:
             told = app_logs.take(batch, lines[Form.JSON])
             if told is not None:
                 self._write([told])
+        if self._export is not None:
+            self._export(batch)
 
     def _tell_lost(self, output: LineOutput, form: Form) -> None:
         lost = output.lost_lines - output.told_lines

@@ -103,6 +103,16 @@ def test_the_defaults() -> None:
         app_log_size_bytes=50 << 20,
         app_log_age_s=14 * 86400.0,
         app_logs_size_bytes=1 << 30,
+        otlp_endpoint=None,
+        otlp_headers=(),
+        otlp_protocol="http/json",
+        otlp_timeout_ms=10_000,
+        otel_service_name=None,
+        otel_resource=(),
+        otel_traces="otlp",
+        otel_logs="otlp",
+        otel_sampler="parentbased_always_on",
+        otel_sampler_share=1.0,
     )
 
 
@@ -130,7 +140,8 @@ def test_every_field_is_a_setting() -> None:
         {each.name for each in fields(Settings)} - {"origins"}  # which tell of the others
     )
     assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS)
-    assert len({setting.flag for setting in SETTINGS}) == len(SETTINGS)
+    flags = [setting.flag for setting in SETTINGS if not setting.secret]  # which have none
+    assert len({*flags}) == len(flags)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
@@ -162,6 +173,14 @@ EXAMPLES = {
     "RUNTIME_LOG_LEVEL": "error",
     "RUNTIME_LOG_FORMAT": "json",
     "RUNTIME_LOG_FILE": "/var/log/buntime.log",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
+    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s%20cret",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_RESOURCE_ATTRIBUTES": "a=b,c=d",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_TRACES_SAMPLER": "traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.25",
 }
 
 

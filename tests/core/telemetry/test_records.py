@@ -245,7 +245,14 @@ def test_access_json_round_trip(
         "message": "access",
         "path": path.partition("?")[0],
     }
+    del expected["trace_id"], expected["span_id"]  # of traced requests alone
     assert parsed(format_access_json(entry)) == expected
+
+
+def test_access_json_of_a_trace() -> None:
+    """A request that is traced tells of it at the end of its line."""
+    line = format_access_json(ENTRY._replace(trace_id="4bf9", span_id="00f0"))
+    assert list(parsed(line).items())[-2:] == [("trace_id", "4bf9"), ("span_id", "00f0")]
 
 
 def test_access_pretty() -> None:

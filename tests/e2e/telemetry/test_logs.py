@@ -305,7 +305,7 @@ def test_pretty_lines(apps: Path) -> None:
     env = {"RUNTIME_LOG_FORMAT": "pretty", "RUNTIME_LOG_LEVEL": "debug"}
     with started(apps, env) as process:
         lines = iter(process.popen.stdout.readline, b"")
-        listening = next(line for line in lines if b"listening" in line).decode()
+        listening = next(line for line in lines if b"runtime.listening" in line).decode()
         found = re.search(r"url=http://127\.0\.0\.1:(\d+)", listening)
         assert found, listening
         process.port = int(found[1])
@@ -331,7 +331,7 @@ def test_reader_that_does_not_read_stops_nobody(apps: Path, tmp_path: Path) -> N
     """A runtime whose log nobody takes serves on, and ends when it is told to."""
     # The pipe takes 64 KiB, some 200 lines.
     with started(apps, {"RUNTIME_LOG_FORMAT": "json"}) as process:
-        listening = next(line for line in process.popen.stdout if b"listening" in line)
+        listening = next(line for line in process.popen.stdout if b"runtime.listening" in line)
         port = json.loads(listening)["url"].rpartition(":")[2]
         with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
             for _ in range(400):

@@ -1,0 +1,60 @@
+"""What becomes of a batch that a collector did not take: when it is tried again, and when not.
+
+OTLP/HTTP: 429, 502, 503 and 504 are tried again, when Retry-After says or after a pause that
+doubles; so is a connection that could not be made or was cut. All else is final.
+"""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+RETRIED = frozenset((429, 502, 503, 504))
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+# A batch that is older than that makes room for younger ones.
+GIVE_UP_S = 60.0
+
+
+class Outcome(NamedTuple):
+    """What came of one try. `status` is 0 where there was no answer, `error` says why then."""
+
+    status: int
+    error: str = ""
+    retry_after: str | None = None
+    rejected: int = 0  # of a batch that was taken
+
+    @property
+    def is_taken(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def is_final(self) -> bool:
+        """Would another try change nothing?"""
+        return self.status != 0 and self.status not in RETRIED
+
+
+def pause_s(outcome: Outcome, tries: int, *, now: float, luck: float) -> float:
+    """How long to wait behind so many tries; `now` in seconds since the epoch, `luck` 0 to 1."""
+    told = _told_s(outcome.retry_after, now)
+    if told is not None:
+        return min(told, GIVE_UP_S)
+    longest = min(_FIRST_PAUSE_S * float(2 ** min(tries - 1, 10)), _LONGEST_PAUSE_S)
+    return longest * (0.5 + luck / 2)
+
+
+def _told_s(text: str | None, now: float) -> float | None:
+    """`"120"`, or a date."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - _moment(now)).total_seconds(), 0.0)
+
+
+def _moment(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC)
