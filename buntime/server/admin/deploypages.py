@@ -15,6 +15,7 @@ from buntime.core.deploys.names import check_names
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.window import body_too_large
+from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit
@@ -28,6 +29,8 @@ from buntime.server.deploys.store import Store
 
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
+
+_ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 class DeployPages:
@@ -211,9 +214,21 @@ class DeployPages:
         )
 
     def _url(self, call: Call, app: str) -> str:
+        """Where the app will be, by the address that the caller has used for the API."""
         sender = call.exchange.sender
-        host = sender.host or call.exchange.head.host or "localhost"
+        if call.caller.source == "socket":
+            host = self._own_host()
+        else:
+            host = sender.host or call.exchange.head.host or "localhost"
         return f"{sender.scheme}://{host}{sender.prefix}/{quote(app, safe='@/~')}/"
+
+    def _own_host(self) -> str:
+        """What reaches the runtime from its own host, where a client's head does not tell."""
+        for endpoint in self._live.now.endpoints:
+            if isinstance(endpoint, TcpEndpoint):
+                name = "localhost" if endpoint.host in _ANY_ADDRESS else endpoint.host
+                return f"[{name}]:{endpoint.port}" if ":" in name else f"{name}:{endpoint.port}"
+        return "localhost"
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
