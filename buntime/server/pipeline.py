@@ -41,6 +41,7 @@ from buntime.server.steps import (
     page_step,
     pool_step,
     session_step,
+    set_aside_step,
     size_step,
     static_step,
     upgrade_step,
@@ -81,11 +82,13 @@ class Pipeline:
         submit = pool_step(pool)
         self._plugins = plugins
         self._hooking = hooking
+        self._gate = gate = admittance.gate
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
+            lambda app: set_aside_step(gate) if self._is_asked(app, _BEFORE_ACCESS) else None,
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
             cron_only_step,
-            lambda app: access_step(app, admittance.gate),
+            lambda app: access_step(app, gate),
             lambda app: maintenance_step(app, admittance.maintenance),
             size_step,
             upgrade_step,
@@ -108,7 +111,7 @@ class Pipeline:
         self._forget()
         live.follow(self._forget)
         plugins.follow(self._forget)
-        admittance.gate.follow(self._forget)
+        gate.follow(self._forget)
         admittance.maintenance.follow(self._forget)
 
     def keep_hosts(self, claims: Claims) -> None:
@@ -158,6 +161,8 @@ class Pipeline:
         plan, head = self._plugins.plan, exchange.head
         if self._hooking.is_closed(plan, exchange):
             raise all_closed()
+        if self._gate.has_keys:
+            exchange.set_aside(self._gate.is_key_field)
         has_bases, host = claim is None, host_of(exchange)
         hooks = plan.route(method=head.method, path=head.path, host=host, has_bases=has_bases)
         facts = Facts(None, None, head.path, is_public=False, is_all_apps=not has_bases)
@@ -184,10 +189,12 @@ class Pipeline:
 
     def _hook_step(self, app: App, stages: Collection[str]) -> AppStep | None:
         """Asks the hooks of these stages, where the app has any."""
-        plan, owner = self._plugins.plan, app.name
-        if not any(hook.stage in stages for hook in plan.of(owner)):
+        if not self._is_asked(app, stages):
             return None
-        return HookStep(self._hooking, plan, owner, stages, self._take)
+        return HookStep(self._hooking, self._plugins.plan, app.name, stages, self._take)
+
+    def _is_asked(self, app: App, stages: Collection[str]) -> bool:
+        return any(hook.stage in stages for hook in self._plugins.plan.of(app.name))
 
     def _site(self, app: App) -> PluginSite | None:
         """What a plugin has at its base, where the app is a plugin's."""

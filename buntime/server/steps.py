@@ -20,7 +20,7 @@ from buntime.core.http1.window import body_too_large
 from buntime.core.plugins.identity import without_cookies
 from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
-from buntime.server.admin.gate import Gate
+from buntime.server.admin.gate import Gate, borne_by
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
@@ -44,6 +44,18 @@ class Admittance(NamedTuple):
     maintenance: Maintenance
 
 
+def set_aside_step(gate: Gate) -> AppStep | None:
+    """Hides the runtime's keys from hooks that are asked before access is checked."""
+    if not gate.has_keys:
+        return None
+
+    def set_aside(exchange: Exchange, _: App, __: Target) -> bool:
+        exchange.set_aside(gate.is_key_field)
+        return False
+
+    return set_aside
+
+
 def access_step(app: App, gate: Gate) -> AppStep | None:
     """Lets in who may reach the app. Keys are the runtime's secret: no app gets to see one."""
     visibility, public_routes = app.manifest.visibility, app.public_routes
@@ -56,7 +68,7 @@ def access_step(app: App, gate: Gate) -> AppStep | None:
             asked = "/" + app_key(target.name, target.spec) if target.base else head.path
             raise app_not_found(asked)
         if visibility == "public" or public_routes.cover(head.method, target.rest):
-            bears = gate.bears(head.headers)  # another one is the app's own
+            bears = gate.bears(borne_by(exchange))  # another one is the app's own
         else:
             bears = gate.let_in(exchange, app.name)
             if not bears:

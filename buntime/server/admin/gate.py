@@ -103,7 +103,7 @@ class Gate:
 
     def _bearer(self, exchange: Exchange) -> Caller | None:
         """Who bears a key of the keyring. One that was right once counts as a wrong one."""
-        record = self._keys.find(exchange.head.headers)
+        record = self._keys.find(borne_by(exchange))
         if record is None:
             return None
         standing = record.standing(self._keys.clock())
@@ -128,7 +128,7 @@ class Gate:
         return key, name
 
     def _admit(self, exchange: Exchange, key: str | None) -> bool:
-        headers, address, now = exchange.head.headers, exchange.sender.text, exchange.now
+        headers, address, now = borne_by(exchange), exchange.sender.text, exchange.now
         if key:
             return self._guesses.admit(headers, key, address=address, now=now)
         if len(self._keys):
@@ -161,3 +161,8 @@ class Gate:
                 "without RUNTIME_MASTER_KEY this page answers only direct requests from this "
                 "machine, addressed to localhost or to an address that the runtime listens on",
             )
+
+
+def borne_by(exchange: Exchange) -> Collection[tuple[str, str]]:
+    """The fields of a request that may be keys."""
+    return exchange.borne or exchange.head.headers

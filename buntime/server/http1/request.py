@@ -37,6 +37,7 @@ class ClientRequest:
         "app",
         "base",
         "body_max_bytes",
+        "borne",
         "chosen",
         "client",
         "footing",
@@ -64,6 +65,9 @@ class ClientRequest:
         self.sender = sender
         self.started_s = service.loop.now
         self.headers = head.headers  # without the runtime's key
+        self.borne: tuple[
+            tuple[str, str], ...
+        ] = ()  # that key, where it was taken out before it was looked at
         self.app: App | None = None
         self.meter: Meter = service.meters.of_none
         self.spec: str | None = None
@@ -174,6 +178,13 @@ class ClientRequest:
     def withhold(self, is_secret: Callable[[tuple[str, str]], bool]) -> None:
         """Take these fields of the request away from whoever answers."""
         self.headers = tuple(pair for pair in self.headers if not is_secret(pair))
+
+    def set_aside(self, is_key: Callable[[tuple[str, str]], bool]) -> None:
+        """Take the runtime's keys out before plugins see them; they are looked at later."""
+        borne = tuple((name, value) for name, value in self.headers if is_key((name, value)))
+        if borne:
+            self.borne = borne
+            self.headers = tuple(pair for pair in self.headers if pair not in borne)
 
     def show(self, headers: tuple[tuple[str, str], ...]) -> None:
         """These are the fields that whoever answers is to see."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.client import Answer, fetch
 from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
+from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
 
 ECHO = """
 import json
@@ -130,3 +132,31 @@ def test_the_next_start(apps: Path, tmp_path: Path) -> None:
         for wrong in ("None", "", "bt_" + "x" * 49):
             assert ask(runtime, "/api/workers", wrong).status == 401
         assert ask(runtime, "/api/apps/blog/recycle", key, "POST").status == 403
+
+
+@pytest.mark.parametrize("stage", ["route", "identity", "access"])
+def test_no_plugin_sees_a_key(tmp_path: Path, stage: str) -> None:
+    """Whichever stage its hooks are of, and the key opens what it opened; its own it sees."""
+    echo = """
+        import json
+        from buntime.plugin import Continue
+
+        def on_request(request):
+            told = json.dumps([[name, value] for name, value in request.headers.items()])
+            return Continue(headers={"x-plugin-saw": told})
+    """
+    write_plugin(tmp_path / "plugins", "curious", textwrap.dedent(echo), stage=stage)
+    for name, visibility in (("shop", "protected"), ("open", "public")):
+        write_app(tmp_path / "apps" / name, {"app.py": ECHO}, ttl=60, visibility=visibility)
+    with plugged(tmp_path, RUNTIME_MASTER_KEY=OPERATORS_KEY) as runtime:
+        wait_for_state(runtime, "curious", "serving")
+        for key in (make(runtime, "laptop", roles=["viewer"]), OPERATORS_KEY):
+            for app in ("shop", "open"):
+                answer = ask(runtime, f"/{app}/", key)
+                assert answer.status == 200, answer.body
+                told = dict(answer.json())
+                assert "x-plugin-saw" in told
+                assert key not in answer.body.decode()
+        assert fetch(runtime, "/shop/").status == 401
+        told = dict(ask(runtime, "/open/", "of-the-app").json())
+        assert "of-the-app" in told["x-plugin-saw"]
