@@ -27,6 +27,7 @@ from buntime.core.values.wording import shown
 from buntime.server.apps.catalog import Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
 from buntime.server.bundle.carried import carried_plugins
+from buntime.server.defence.configreading import ConfigReader
 from buntime.server.pool.deployment import SpareKey, spare_key
 from buntime.server.pool.programs import Order, command_of, environ_of, program_init
 from buntime.server.pythons.interpreter import Interpreters
@@ -147,6 +148,7 @@ def _find(settings: Settings, log: Log, name: str) -> App:
         warn=log.warn,
         reserved=RESERVED,
     )
+    catalog.take_floors(ConfigReader().read(settings).apps)
     return catalog.find(target.name, target.spec, 0.0)
 
 

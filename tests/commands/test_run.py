@@ -143,3 +143,16 @@ def test_as_the_apps_user() -> None:
         script = "id -un; touch $APP_DATA_DIR/made $HOME/made && echo made"
         done = run("run", "shop", "--dir", "apps", "--", "sh", "-c", script, cwd=root, env=env)
         assert (done.stdout, done.returncode) == ("nobody\nmade\n", 0)
+
+
+@pytest.mark.skipif(not find_kernel().is_fit, reason="needs Landlock")
+def test_as_operators_leave_the_app(tmp_path: Path) -> None:
+    """What operators say of the app holds here, too: its manifest opens no sandbox."""
+    write_app(tmp_path / "apps/shop", {"app.py": ""}, sandbox="off")
+    (tmp_path / "config.yaml").write_text("apps: {shop: {sandbox: standard}}\n")
+    (tmp_path / "config.yaml").chmod(0o600)
+    env = {"RUNTIME_STATE_DIR": str(tmp_path / "state")}
+    line = ("run", "shop", "--dir", "apps", "--config", "config.yaml", "--")
+    done = run(*line, "sh", "-c", f"touch {tmp_path}/made", cwd=tmp_path, env=env)
+    assert "Permission denied" in done.stderr
+    assert not (tmp_path / "made").exists()
