@@ -9,6 +9,7 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
+from buntime.server.pool.programs import KEPT
 
 
 class WorkerPages:
@@ -87,5 +88,7 @@ class WorkerPages:
         return [
             worker["id"]
             for worker in self._pool.report.workers(call.now)
-            if worker["app"] == name and key in (None, f"{name}@{worker['version']}")
+            if worker["app"] == name
+            and key in (None, f"{name}@{worker['version']}")
+            and str(worker.get("program", KEPT)).startswith(KEPT)
         ]

@@ -6,6 +6,7 @@ from buntime.core.pool.decisions import Decision
 from buntime.core.pool.scheduler import Scheduler
 from buntime.server.loop import Loop
 from buntime.server.pool.deployments import Deployments
+from buntime.server.pool.programs import KEPT, Program
 from buntime.server.pool.supervisor import Supervisor
 
 
@@ -34,15 +35,29 @@ class Orders:
                 worker.log.info("worker.recycled", "worker recycled by an operator")
                 self._carry_out(self._scheduler.recycle(number, self._loop.now))
                 return True
+        for program in self._kept():
+            if program.name == name:
+                program.end()
+                return True
         return False
 
     def recycle_app(self, name: str, key: str | None) -> list[str]:
-        """The same for all workers of an app, or of one version; returns their names."""
+        """The same for all workers and processes of an app, or of one version; their names."""
         found = [
             each for of_it in self._deployments.all_of(name, key) for each in of_it.state.workers
         ]
         names = [self._supervisor.workers[number].name for number in found]
+        names += [
+            each.name
+            for each in self._kept()
+            if each.app.name == name and key in (None, each.app.key)
+        ]
         return [each for each in names if self.recycle_worker(each)]
+
+    def _kept(self) -> list[Program]:
+        """The processes of apps, which are started again when they have ended."""
+        running = self._supervisor.programs.running.values()
+        return [program for program in running if program.label.startswith(KEPT)]
 
     def sleep_app(self, name: str, key: str | None) -> list[str]:
         """End the idle workers of an app that need not be kept ready; returns their names."""

@@ -36,6 +36,8 @@ from buntime.wire import UP, Message
 _END_GRACE_S = 10.0  # from SIGTERM to SIGKILL
 _PYTHONS = frozenset(("python", "python3"))  # an environment may have neither name
 
+KEPT = "process:"  # how labels begin of those that are started again when they end
+
 Line = Callable[[str, str], None]  # (stream, text)
 
 

@@ -19,7 +19,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.cronmetrics import PROCESS_STARTS, PROCESS_UP, ProcessRow
 from buntime.core.values.units import format_size
 from buntime.server.pool.process import describe_exit
-from buntime.server.pool.programs import Order, Program
+from buntime.server.pool.programs import KEPT, Order, Program
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.roll import Roll
@@ -108,7 +108,7 @@ class Processes:
             raise found
         else:
             self._follow(app)  # before it loads the code: what changes from here on counts
-            order = Order(app, found, process.command, f"process:{process.name}")
+            order = Order(app, found, process.command, f"{KEPT}{process.name}")
             try:
                 program = self._ground.pool.programs.start(
                     order, on_exit=lambda code: self._on_end(key, app, describe_exit(code))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from buntime.core.apps.app import App
+from buntime.core.deploys.names import is_preview
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.apps.catalog import Catalog
 from buntime.server.loop import Loop
@@ -55,7 +56,7 @@ class Roll:
         except (ClientFault, ManifestError):  # gone, or told as each app's fault is
             return None
         has_any = app.plugin is None and (app.manifest.cron or app.manifest.processes)
-        return app if has_any else None
+        return app if has_any and not is_preview(app.version) else None
 
     def look(self) -> None:
         """Look at some of those that may have changed."""

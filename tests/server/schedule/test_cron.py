@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,37 @@ def test_only_the_active_version(place: Place) -> None:
     place.begin()
     known(place)
     assert [seen.key.name for seen in place.cron.seen()] == ["j"]
+
+
+def test_no_preview(place: Place) -> None:
+    """A preview does nothing unasked, also where there is no other version."""
+    job = {"schedule": "@daily", "name": "j", "path": "/clean"}
+    write_app(place.apps / "shop@0.0.0-preview.pr-1", {"app.py": APP}, cron=[job])
+    write_app(place.apps / "blog", {"app.py": APP}, cron=[job])
+    place.begin()
+    known(place, JobKey("blog", "j"))
+    place.until(lambda: place.roll.has_looked)
+    assert place.cron.find(KEY) is None
+
+
+def test_a_rollout(place: Place) -> None:
+    """What runs while another version comes ends in its own; the next one is the new version's."""
+    write(place, {"name": "j", "run": ["sh", "-c", "echo old; read line < pipe; echo $line"]})
+    os.mkfifo(place.apps / "shop@1.2.0/pipe")
+    place.begin()
+    known(place)
+    place.wall += 60
+    place.until(lambda: place.lines() == ["old"])
+    job = {"schedule": "* * * * *", "name": "j", "run": ["echo", "new"]}
+    write_app(place.apps / "shop@2.0.0", {"app.py": APP}, cron=[job])
+    place.changed("shop")
+    place.until(lambda: place.roll.apps["shop"].version == "2.0.0")
+    (place.apps / "shop@1.2.0/pipe").write_text("still old\n")
+    place.until(lambda: place.ended(KEY))
+    place.wall += 60
+    place.until(lambda: len(place.ended(KEY)) == 2)
+    assert place.lines() == ["old", "still old", "new"]
+    assert [each["version"] for each in place.events("cron.done")] == ["1.2.0", "2.0.0"]
 
 
 def test_after_a_restart(tmp_path: Path, bundle: Path) -> None:

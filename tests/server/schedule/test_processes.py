@@ -48,6 +48,18 @@ def test_it_dies(place: Place) -> None:
     assert (died["how"], died["retry_s"], died["process"]) == ("killed by SIGKILL", 1.0, "worker")
 
 
+def test_recycled(place: Place) -> None:
+    """An operator who recycles its app has a fresh one in its place; jobs run on."""
+    write(place)
+    place.begin()
+    place.until(place.lines)
+    (program,) = place.pool.programs.running.values()
+    assert place.pool.orders.recycle_app("shop", "shop@1.0.0") == []
+    assert place.pool.orders.recycle_app("shop", None) == [program.name]
+    place.until(lambda: place.lines() == ["one on", "one off", "one on"])
+    assert not place.pool.orders.recycle_worker(program.name)
+
+
 def test_other_code(place: Place) -> None:
     """Where its app changes it ends, and then another one starts; where the app goes it ends."""
     write(place)
