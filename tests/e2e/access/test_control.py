@@ -214,7 +214,8 @@ def test_what_outlives_its_runtime(tmp_path: Path) -> None:
         os.kill(runtime.pid, signal.SIGKILL)
         runtime.process.wait(20)
     assert (state / "control.sock").exists()  # left over
-    with running(tmp_path / "apps", env=env):
+    with running(tmp_path / "apps", env=env) as runtime:
+        runtime.wait_for_record("control.listening")  # once the state folder is free
         assert ask(state / "control.sock", "/api/keys")[0] == 200
         gate.unlink()
         wait_until(told.exists)
@@ -287,3 +288,18 @@ def test_a_second_runtime(served: Served) -> None:
         other.wait_for_record("state.unavailable")
         assert not any(each["event"] == "control.listening" for each in other.records)
     assert ask(served.socket, "/api/keys")[0] == 200
+
+
+def test_a_runtime_that_takes_over(tmp_path: Path) -> None:
+    """It has the socket once it has the state folder, and keys that were made before count."""
+    write_app(tmp_path / "apps/free", {"app.py": APP}, ttl=600)
+    state = tmp_path / "state"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": "", "RUNTIME_STATE_DIR": str(state)}
+    wanted = json.dumps({"name": "kept", "roles": ["viewer"]})
+    with running(tmp_path / "apps", env=env) as first:
+        assert ask(state / "control.sock", "/api/keys", "POST", wanted)[0] == 201
+        with running(tmp_path / "apps", env=env) as second:
+            assert first.stop() == 0
+            second.wait_for_record("control.listening")
+            status, told = ask(state / "control.sock", "/api/keys/kept")
+            assert (status, told["standing"]) == (200, "active")
