@@ -20,7 +20,17 @@ from buntime.core.settings.load import Settings
 from tests.support.harness import Runtime, command, running
 from tests.support.runs import environ, run
 
-EXAMPLES = {"chat", "clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
+EXAMPLES = {
+    "chat",
+    "clock",
+    "guestbook",
+    "hello@1.0.0",
+    "hello@2.0.0",
+    "mirror",
+    "pulse",
+    "site",
+    "todos",
+}
 
 
 @contextlib.contextmanager

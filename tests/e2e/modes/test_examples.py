@@ -18,11 +18,23 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.client import fetch
 from tests.support.harness import ROOT, Runtime, running, wait_until
 from tests.support.hosting import curl
+from tests.support.pluginfolders import post
 
 HTML = {"accept": "text/html"}
-NAMES = {"chat", "clock", "guestbook", "hello@1.0.0", "hello@2.0.0", "mirror", "site", "todos"}
+NAMES = {
+    "chat",
+    "clock",
+    "guestbook",
+    "hello@1.0.0",
+    "hello@2.0.0",
+    "mirror",
+    "pulse",
+    "site",
+    "todos",
+}
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +324,19 @@ def test_nothing_went_wrong(runtime: Runtime) -> None:
     """After all of the above, no example has written to stderr or failed."""
     assert [record for record in runtime.records if record.get("stream") == "stderr"] == []
     assert [record for record in runtime.records if record["level"] == "error"] == []
+
+
+# pulse
+
+
+def test_pulse(http: httpx.Client, runtime: Runtime) -> None:
+    """Its jobs run: the page tells of the beat, which nobody else makes, the log of the report."""
+    assert http.post("/pulse/beat", headers={"X-Buntime-Cron": "beat"}).status_code == 404
+    wait_until(lambda: len(fetch(runtime, "/api/cron").json()["jobs"]) == 2)
+    assert post(runtime, "/api/apps/pulse/cron/beat/run").status == 202
+    runtime.wait_for_record("cron.done", app="pulse", job="beat", detail="204")
+    assert " beat\n" in http.get("/pulse/").text
+    assert post(runtime, "/api/apps/pulse/cron/report/run").status == 202
+    runtime.wait_for_record("cron.done", app="pulse", job="report", detail="exit code 0")
+    told = runtime.wait_for_record("app.output", app="pulse", worker="cron:report")
+    assert told["message"].startswith("report of /")
