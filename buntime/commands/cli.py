@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "check the config file, or show what holds and where it comes from",
     "doctor": "tell what Buntime finds here, and what will hurt",
     "health": "ask a runtime whether it takes requests, for health checks",
+    "import": "write manifests for apps of Unit, uWSGI, Heroku, Dokku and piku",
     "completions": "print completions for bash, zsh or fish",
     "install-service": "write units for systemd that start this Buntime",
     "login": "keep the address of a runtime and a key for it",
@@ -117,7 +118,8 @@ def parse_command(argv: Sequence[str]) -> Command:
 
 def module_of(name: str) -> CommandModule:
     """The module of a command, imported now: most starts need none but that of `serve`."""
-    return cast(CommandModule, import_module(f"buntime.commands.{name.replace('-', '_')}"))
+    file = "importing" if name == "import" else name.replace("-", "_")  # a keyword is no name
+    return cast(CommandModule, import_module(f"buntime.commands.{file}"))
 
 
 def help_text(name: str = "serve") -> str:

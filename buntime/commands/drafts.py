@@ -1,0 +1,184 @@
+"""Manifests that `buntime import` makes: what a file of another server becomes, and what of it
+does not.
+
+    Draft(name="shop", folder="/srv/shop", manifest={"entrypoint": "shop.wsgi:application"},
+          left=["uid = www-data: ..."])
+
+What is written has been read as a manifest first: a value that a manifest cannot have is left out,
+and told with the reason.
+"""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from buntime.core.apps.credentials import is_withheld
+from buntime.core.apps.manifest import KEYS, parse_manifest
+from buntime.core.errors import ManifestError
+
+_KEYS = frozenset(key.name for key in KEYS)
+_BODY_BYTES = 1 << 40
+_SECRET = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_SHELL = re.compile(r"[|&;<>()$`*?]|^\w+=")
+_LEFT_CHARS = 300
+_FIRST = ("entrypoint", "ttl", "idleTimeout")  # what others have to agree with
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z_./-]*(:[A-Za-z_()]+)?")
+_OTHER_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null"))
+
+
+@dataclass
+class Draft:
+    """One app. `folder` is where it lies, which may be on another machine."""
+
+    name: str
+    folder: str
+    source: str  # the file, for people
+    manifest: dict[str, Any] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)  # what was not carried over, and why
+
+    def leave(self, what: str, why: str) -> None:
+        """Tell that something was not carried over."""
+        self.left.append(f"{what}: {why}"[:_LEFT_CHARS])
+
+    def _serve_always(self) -> None:
+        """As servers do whose processes stay: no end by time, by number, or by being idle."""
+        manifest = self.manifest
+        manifest.setdefault("ttl", "none")
+        manifest.setdefault("maxRequests", "none")
+        if "idleTimeout" in manifest:
+            # Idle is shorter than a request may take there; here it counts from its end.
+            if _seconds(manifest["idleTimeout"]) < _seconds(manifest.get("timeout", "30s")):
+                manifest["idleTimeout"] = manifest.get("timeout", "30s")
+        else:
+            manifest["idleTimeout"] = "none"
+            manifest["keep"] = True
+
+    def environment(self, env: Mapping[str, str]) -> None:
+        """Its variables; credentials become secrets, whose values are given apart."""
+        for name, value in env.items():
+            if not is_withheld(name, value):
+                self.manifest.setdefault("env", {})[name] = value
+            elif _SECRET.fullmatch(name):
+                self.manifest.setdefault("secrets", []).append(name)
+                self.leave(
+                    name,
+                    f"its value is not written down; give it by: buntime secrets set {self.name} "
+                    f"{name}",
+                )
+            else:
+                self.leave(name, "it looks like a secret, and no secret may have such a name")
+
+    def static(self, prefix: str, path: str) -> None:
+        """A folder that is served below a prefix."""
+        below = self.below(path)
+        prefix = "/" + prefix.strip("/")
+        if below is None or below == ".":
+            self.leave(f"{prefix} from {path}", "only a folder within the app's is served by it")
+        elif prefix == "/":
+            self.leave(f"/ from {path}", "the root of an app is the app's own")
+        else:
+            self.manifest.setdefault("static", {})[prefix] = below
+
+    def python_of(self, environment: str) -> None:
+        """The interpreter of a virtual environment."""
+        below = self.below(environment)
+        place = environment.rstrip("/") if below is None else below
+        if below != ".venv":  # it is looked for there anyway
+            self.manifest["python"] = f"{place}/bin/python"
+
+    def import_from(self, path: str) -> None:
+        """A folder that modules are imported from."""
+        below = self.below(path)
+        if below is None:
+            self.leave(
+                f"the import path {path}", "only folders within the app's can be; move it there"
+            )
+        elif below != "." and below not in self.manifest.get("path", ()):
+            self.manifest.setdefault("path", []).append(below)
+
+    def process(self, name: str, command: str) -> None:
+        """A program that runs all the time."""
+        self.manifest.setdefault("processes", {})[name] = words_of(command)
+
+    def job(self, name: str, schedule: str, command: str) -> None:
+        """A program that runs by the clock."""
+        told = {"name": name, "schedule": schedule, "run": words_of(command)}
+        self.manifest.setdefault("cron", []).append(told)
+
+    def below(self, path: str) -> str | None:
+        """The path from the app's folder: `"/srv/shop/static"` -> "static"; None outside of it."""
+        whole = os.path.normpath(os.path.join(self.folder, path))
+        below = os.path.relpath(whole, self.folder)
+        return None if below.startswith("..") else below
+
+    def text(self) -> str:
+        """As buntime.yaml, with what is left to do below it."""
+        manifest = self.checked()
+        lines = [f"# Made by buntime import of {_plain(self.source)}."]
+        lines += [f"{key}: {_yaml(value)}" for key, value in manifest.items()]
+        if self.left:
+            lines += ["", "# Not carried over:", *(f"# - {_plain(each)}" for each in self.left)]
+        return "\n".join(lines) + "\n"
+
+    def checked(self) -> dict[str, Any]:
+        """What of it a manifest can have; the rest is told. To be called once."""
+        if self.manifest and not str(self.manifest.get("entrypoint")).endswith(".html"):
+            self._serve_always()
+        found = self.manifest
+        if _fault_of(found):
+            found = {}
+            for key in sorted(self.manifest, key=lambda key: key not in _FIRST):
+                value = self.manifest[key]
+                if fault := _fault_of({**found, key: value}):
+                    self.leave(f"{key}: {json.dumps(value)}", fault)
+                else:
+                    found[key] = value
+        self.manifest = {key: found[key] for key in self.manifest if key in found}
+        return self.manifest
+
+
+def _seconds(text: object) -> int:
+    """`"60s"` -> 60; 0 of what is none."""
+    match = re.fullmatch(r"([0-9]{1,9})s", str(text))
+    return int(match[1]) if match else 0
+
+
+def _fault_of(manifest: Mapping[str, Any]) -> str:
+    """Why it cannot be one, or nothing."""
+    unknown = [key for key in manifest if key not in _KEYS]
+    if unknown:
+        return f"this version of Buntime has no key {unknown[0]}"
+    text = "\n".join(f"{key}: {_yaml(value)}" for key, value in manifest.items())
+    try:
+        parse_manifest(text.encode(), path="", body_default=_BODY_BYTES, body_max=_BODY_BYTES)
+    except ManifestError as exc:
+        return str(exc).lstrip(":0123456789 ")
+    except UnicodeEncodeError:
+        return "it is no text in UTF-8"
+    return ""
+
+
+def words_of(command: str) -> list[str]:
+    """`"celery -A shop"` -> its words; what wants a shell gets one."""
+    if not _SHELL.search(command):
+        try:
+            return shlex.split(command)
+        except ValueError:  # a quotation without an end
+            pass
+    return ["sh", "-c", command]
+
+
+def _yaml(value: object) -> str:
+    """As JSON, which YAML reads; words that mean themselves are left as they are."""
+    is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) is not None
+    if is_plain and str(value).lower() not in _OTHER_WORDS:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

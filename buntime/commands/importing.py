@@ -1,0 +1,160 @@
+"""`buntime import FILE...`: manifests for apps that another server has run.
+
+    unit.json          NGINX Unit's configuration, or what its control API prints
+    shop.ini           uWSGI's, as the Emperor has one for each vassal
+    Procfile, ENV      of Heroku, Dokku and piku; given together they are one app's
+
+A manifest is written into the app's folder, or below `--into`; one that is there is not touched
+without --force. What could not be carried over is told, and stands in the manifest.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.drafts import Draft
+from buntime.commands.importprocfile import read_env, read_procfile, take_env
+from buntime.commands.importunit import read_unit
+from buntime.commands.importuwsgi import read_uwsgi
+from buntime.commands.tables import print_json, say
+from buntime.core.apps.manifest import MANIFEST_NAMES
+from buntime.core.apps.router import is_app_name
+from buntime.core.errors import CommandError, UsageError
+from buntime.core.settings.setting import Mode
+
+_FILE_MAX_BYTES = 4 << 20
+_PROCFILE, _ENV = "Procfile", "ENV"
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime import FILE... [--into DIR] [--dry-run] [--force]",
+        "Write manifests for the apps of other servers: of NGINX Unit (unit.json), uWSGI "
+        "(NAME.ini), Heroku, Dokku and piku (Procfile, ENV). They go into the apps' folders, or "
+        "below --into, and what could not be carried over is told.",
+        examples=(
+            "buntime import /etc/uwsgi/vassals/shop.ini --dry-run",
+            "buntime import shop/Procfile shop/ENV",
+            "buntime import unit.json --into apps",
+        ),
+    )
+    made.add_words("FILE", "files of other servers; Procfile and ENV of one folder are one app")
+    made.add_argument("--into", metavar="DIR", help="write to DIR/APP/buntime.yaml")
+    made.add_argument("--force", action="store_true", help="overwrite manifests that are there")
+    made.add_argument("--dry-run", action="store_true", help="print the manifests, write nothing")
+    made.add_argument("--json", action="store_true", help="print what was found as JSON")
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    if not command.words:
+        raise UsageError("import needs files: unit.json, an .ini of uWSGI, a Procfile, piku's ENV")
+    drafts = list(_drafts(command.words))
+    texts = {draft.name: draft.text() for draft in drafts if draft.manifest}
+    places = {draft.name: _place(command, draft) for draft in drafts if draft.manifest}
+    if not command.args["dry_run"]:
+        _check(command, places)
+        for name, place in places.items():
+            _write(place, texts[name])
+    if command.args["json"]:
+        print_json({"apps": [_told(draft, places.get(draft.name)) for draft in drafts]})
+    else:
+        for draft in drafts:
+            _tell(draft, places.get(draft.name), texts.get(draft.name, ""), command)
+    if not places:
+        raise CommandError("no_apps", "no app was found that can be served")
+    return 0
+
+
+def _drafts(words: tuple[str, ...]) -> Iterator[Draft]:
+    """By the files' names; a Procfile and the ENV beside it make one."""
+    procfiles: dict[str, Draft] = {}
+    envs: dict[str, Mapping[str, str]] = {}
+    for word in words:
+        path, name = os.path.abspath(word), os.path.basename(word)
+        folder, text = os.path.dirname(path), _read(word)
+        if name.startswith(_PROCFILE):
+            procfiles[folder] = read_procfile(text, word, folder)
+        elif name == _ENV or name.endswith(".env"):
+            envs[folder] = read_env(text, word)
+        elif name.endswith(".ini"):
+            yield from read_uwsgi(text, word, path)
+        elif name.endswith(".json") or text.lstrip().startswith("{"):
+            yield from read_unit(text, word)
+        else:
+            raise UsageError(
+                f"{word}: its name tells no kind; there are unit.json, NAME.ini, Procfile and ENV"
+            )
+    for folder, env in envs.items():
+        draft = procfiles.setdefault(folder, Draft(os.path.basename(folder), folder, _ENV))
+        take_env(draft, env)
+    yield from procfiles.values()
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_FILE_MAX_BYTES)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path} is no text in UTF-8") from exc
+    return text
+
+
+def _place(command: Command, draft: Draft) -> str:
+    """Where the manifest goes."""
+    into = command.args["into"]
+    if into is None:
+        return os.path.join(draft.folder, MANIFEST_NAMES[0])
+    if not is_app_name(draft.name):
+        raise UsageError(f"{draft.name!r} of {draft.source} is no name for an app; rename it there")
+    return os.path.join(into, draft.name, MANIFEST_NAMES[0])
+
+
+def _check(command: Command, places: Mapping[str, str]) -> None:
+    """Before anything is written. Raises UsageError."""
+    for place in places.values():
+        folder = os.path.dirname(place)
+        if command.args["into"] is None and not os.path.isdir(folder):
+            raise UsageError(
+                f"the app's folder {folder} is not here; say where to write by --into DIR, or look "
+                "at it by --dry-run"
+            )
+        there = [each for each in MANIFEST_NAMES if os.path.lexists(os.path.join(folder, each))]
+        if there and not command.args["force"]:
+            raise UsageError(
+                f"{os.path.join(folder, there[0])} is there already; --force overwrites it"
+            )
+
+
+def _write(place: str, text: str) -> None:
+    """By one rename, so that a runtime which looks sees all or nothing."""
+    fresh = f"{place}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(fresh, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(fresh, place)
+    except OSError as exc:
+        raise UsageError(f"{place} cannot be written: {exc.strerror}") from exc
+
+
+def _told(draft: Draft, place: str | None) -> dict[str, Any]:
+    told = {"app": draft.name, "source": draft.source, "manifest": draft.manifest}
+    return {**told, "file": place, "notCarriedOver": draft.left}
+
+
+def _tell(draft: Draft, place: str | None, text: str, command: Command) -> None:
+    is_dry = command.args["dry_run"]
+    if place is None:
+        say(f"{draft.name}: no manifest")
+    else:
+        say(f"{draft.name}: {place}{' (not written)' if is_dry else ''}")
+        if is_dry:
+            for line in text.splitlines():
+                say(f"  {line}")
+            return  # what is left stands there too
+    for each in draft.left:
+        say(f"  not carried over: {each}")

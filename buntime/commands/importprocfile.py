@@ -1,0 +1,259 @@
+"""Reads a Procfile, as Heroku, Dokku and piku have it, and piku's file ENV beside it."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+
+from buntime.commands.drafts import Draft, words_of
+from buntime.core.errors import UsageError
+
+_LINE = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(.+)")
+_CRON = re.compile(r"((?:\S+\s+){5})(.+)")
+_MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*(\(.*\))?)?")
+_REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+_VARIABLE = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+_WSGI, _ASGI = "wsgi", "asgi"
+# Servers that load an app by its name, and which kind they are for.
+_SERVERS = {
+    "gunicorn": _WSGI, "waitress-serve": _WSGI, "uwsgi": _WSGI, "bjoern": _WSGI, "cheroot": _WSGI,
+    "uvicorn": _ASGI, "hypercorn": _ASGI, "daphne": _ASGI, "granian": _ASGI,
+}  # fmt: skip
+_STARTERS = frozenset(
+    "python python3 -m uv poetry pipenv run exec newrelic-admin run-program".split()
+)
+# Of their flags those that take a value; what else begins with "-" stands alone.
+_WITH_VALUE = re.compile(
+    r"-[bwktcpeuRDm]|--(bind|workers|worker-class|threads|timeout|graceful-timeout|keep-alive|host|"
+    r"port|log-level|log-file|access-logfile|error-logfile|worker-connections|max-requests|"
+    r"max-requests-jitter|preload-app|env|config|chdir|pythonpath|app-dir|worker-tmp-dir|name|"
+    r"backlog|limit-request-line|forwarded-allow-ips|loop|http|ws|interface|listen|root-path|"
+    r"statsd-host|access-logformat|log-config|limit-concurrency|reload-dir|endpoint)"
+)
+_MIGRATES = re.compile(r"\b(migrate|collectstatic|upgrade|db_upgrade|createcachetable)\b")
+
+
+def read_procfile(text: str, source: str, folder: str) -> Draft:
+    """The app of a Procfile that lies in `folder`. Raises UsageError where it is none."""
+    draft = Draft(os.path.basename(folder), folder, source)
+    lines = [line.strip() for line in text.splitlines()]
+    found = [_LINE.fullmatch(line) for line in lines if line and not line.startswith("#")]
+    if not found or None in found:
+        raise UsageError(f"{source} is no Procfile: each line is to be NAME: COMMAND")
+    for match in filter(None, found):
+        _take(draft, match[1], match[2].strip())
+    if "entrypoint" not in draft.manifest and not any("web" in each for each in draft.left):
+        draft.leave("web", "it names no app; write `entrypoint` into the manifest")
+    return draft
+
+
+def _take(draft: Draft, name: str, command: str) -> None:
+    if name in ("web", "wsgi"):
+        _web(draft, command) if name == "web" else _wsgi(draft, command)
+    elif name == "release":
+        draft.manifest["release"] = words_of(command)
+    elif name == "static":
+        _site(draft, command)
+    elif name.startswith("cron"):
+        match = _CRON.fullmatch(command)
+        if match is None:
+            draft.leave(f"{name}: {command}", "it is no schedule")
+        else:
+            draft.job(name, " ".join(match[1].split()), match[2])
+    elif name in ("php", "jwsgi", "rwsgi", "preflight"):
+        draft.leave(f"{name}: {command}", "there is nothing like it")
+    else:
+        draft.process(name, command)
+
+
+def _wsgi(draft: Draft, command: str) -> None:
+    """`main:app`; older ones have `main.app`."""
+    module, colon, function = command.partition(":")
+    if not colon:
+        module, _, function = command.rpartition(".")
+    draft.manifest["entrypoint"] = f"{module or function}:{function if module else 'application'}"
+    draft.manifest["concurrency"] = 1
+
+
+def _site(draft: Draft, command: str) -> None:
+    folder = shlex.split(command)[0] if command else "."
+    if "entrypoint" in draft.manifest:
+        draft.static("static", folder)
+    else:
+        below = draft.below(folder) or folder
+        draft.manifest["entrypoint"] = "index.html" if below == "." else f"{below}/index.html"
+
+
+def _web(draft: Draft, command: str) -> None:
+    """The server stands last; what is before it prepares the app."""
+    *before, last = [each.strip() for each in command.split("&&")]
+    for each in before:
+        if each.startswith("cd "):
+            draft.import_from(each[3:].strip())
+            draft.leave(each, "the app's working folder is its own folder; its modules are found")
+        elif _MIGRATES.search(each):
+            done = draft.manifest.get("release")
+            draft.manifest["release"] = words_of(f"{_shell(done)} && {each}" if done else each)
+        else:
+            draft.leave(each, "nothing runs before an app but `release`, once for a deploy")
+    try:
+        words = shlex.split(last)
+    except ValueError:
+        words = last.split()
+    while words and (words[0] in _STARTERS or _VARIABLE.fullmatch(words[0])):
+        word = words.pop(0)
+        if match := _VARIABLE.fullmatch(word):
+            draft.environment({match[1]: match[2]})
+    kind = _SERVERS.get(os.path.basename(words[0])) if words else None
+    if kind is None:
+        draft.leave(
+            f"web: {last}",
+            "a server of its own; the runtime loads the app itself: write `entrypoint`",
+        )
+    else:
+        _server(draft, kind, words[1:])
+
+
+def _shell(words: list[str]) -> str:
+    return words[2] if words[:2] == ["sh", "-c"] else shlex.join(words)
+
+
+def _server(draft: Draft, kind: str, words: list[str]) -> None:
+    """`config.wsgi:application -w 4 --threads 8 -k uvicorn.workers.UvicornWorker`"""
+    flags, target = _flags(words)
+    if target is None:
+        draft.leave("web", "it names no app; write `entrypoint` into the manifest")
+        return
+    is_factory = "--factory" in flags or "--call" in flags
+    module, _, function = target.partition(":")
+    function = function or "application"
+    draft.manifest["entrypoint"] = f"{module}:{function}{'()' if is_factory else ''}"
+    worker = flags.pop("-k", flags.pop("--worker-class", ""))
+    if "uvicorn" in worker.lower():
+        kind = _ASGI
+    elif worker not in ("", "sync", "gthread"):
+        draft.leave(f"worker class {worker}", "an app has threads; `concurrency` says how many")
+    if kind == _WSGI:
+        draft.manifest["concurrency"] = 1
+    for flag, value in flags.items():
+        _take_flag(draft, kind, flag, value)
+
+
+def _flags(words: list[str]) -> tuple[dict[str, str], str | None]:
+    """The flags with their values, and what is served."""
+    flags: dict[str, str] = {}
+    target = None
+    rest = iter(words)
+    for word in rest:
+        if word.startswith("--") and "=" in word:
+            flag, _, value = word.partition("=")
+            flags[flag] = value
+        elif _WITH_VALUE.fullmatch(word):
+            flags[word] = next(rest, "")
+        elif word.startswith("-"):
+            flags[word] = ""
+        elif target is None and _MODULE.fullmatch(word):
+            target = word
+    return flags, target
+
+
+_NUMBERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    **dict.fromkeys(("-w", "--workers"), ("workers", int)),
+    "--threads": ("concurrency", int),
+    "--limit-concurrency": ("concurrency", int),
+    **dict.fromkeys(("-t", "--timeout"), ("timeout", lambda value: f"{int(value)}s")),
+    "--max-requests": ("maxRequests", int),
+}
+# How a server logs, listens and starts is nothing of the app's.
+_OF_SERVERS = re.compile(
+    r"--(log|access|error|keep|graceful|backlog|reload|preload|name|capture|proxy|forwarded|no-|"
+    r"factory|call|loop|http|ws|worker-tmp|max-requests-jitter|disable|interface|worker-conn).*|-[pR]"
+)
+
+
+def _take_flag(draft: Draft, kind: str, flag: str, value: str) -> None:
+    if flag in _NUMBERS:
+        name, make = _NUMBERS[flag]
+        try:
+            number = make(value)
+        except ValueError:
+            draft.leave(f"{flag} {value}", "the environment says it; write the value")
+            return
+        if name == "concurrency" and kind == _ASGI and flag == "--threads":
+            draft.leave(f"{flag} {value}", "an ASGI app runs on its loop")
+        else:
+            draft.manifest[name] = number
+    elif flag in ("-b", "--bind", "--host", "--port", "--listen", "--uds", "-u"):
+        draft.leave(f"{flag} {value}", "where the runtime listens is a setting: RUNTIME_LISTEN")
+    elif flag in ("--chdir", "--pythonpath", "--app-dir"):
+        draft.import_from(value)
+    elif flag in ("-e", "--env"):
+        name, _, said = value.partition("=")
+        draft.environment({name: said})
+    elif not _OF_SERVERS.fullmatch(flag):
+        draft.leave(f"{flag} {value}".strip(), "there is nothing like it")
+
+
+# ENV
+
+
+def read_env(text: str, source: str) -> dict[str, str]:
+    """The variables of piku's ENV, with those of earlier lines put in. Raises UsageError."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _VARIABLE.fullmatch(line)
+        if match is None:
+            raise UsageError(f"{source}:{number}: not NAME=VALUE")
+        value = match[2].strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        if len(value) < 10_000:
+            value = _REFERENCE.sub(lambda name: found.get(name[1], name[0]), value)
+        found[match[1]] = value[:100_000]
+    return found
+
+
+def take_env(draft: Draft, env: Mapping[str, str]) -> None:
+    """Into the draft: what piku itself reads becomes keys, the rest the app's variables."""
+    own = {}
+    for name, value in env.items():
+        if name in _KEYS:
+            key, make = _KEYS[name]
+            try:
+                draft.manifest[key] = make(value)
+            except ValueError:
+                draft.leave(f"{name}={value}", "it is no number")
+        elif name == "NGINX_SERVER_NAME":
+            draft.manifest["hosts"] = value.replace(",", " ").split()
+        elif name == "NGINX_STATIC_PATHS":
+            for each in value.split(","):
+                prefix, _, path = each.strip().partition(":")
+                draft.static(prefix, path)
+        elif name in _OF_PIKU:
+            draft.leave(f"{name}={value}", _OF_PIKU[name])
+        elif name.startswith(("PIKU_", "UWSGI_", "NGINX_", "NODE_", "ACME_")):
+            draft.leave(f"{name}={value}", "there is nothing like it")
+        else:
+            own[name] = value
+    draft.environment(own)
+
+
+_KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "UWSGI_PROCESSES": ("workers", int),
+    "UWSGI_MAX_REQUESTS": ("maxRequests", int),
+    "UWSGI_IDLE": ("idleTimeout", lambda value: f"{int(value)}s"),
+}
+_LISTEN = "where the runtime listens is a setting: RUNTIME_LISTEN"
+_OF_PIKU = {
+    "PORT": _LISTEN,
+    "BIND_ADDRESS": _LISTEN,
+    "DISABLE_IPV6": _LISTEN,
+    "PYTHON_VERSION": "`python` in the manifest says which one, as 3.12",
+    "NGINX_HTTPS_ONLY": "a proxy before the runtime does it",
+    "NGINX_CLOUDFLARE_ACL": "a proxy before the runtime does it",
+    "UWSGI_ENABLE_THREADS": "`concurrency` says how many requests a worker has at once",
+    "UWSGI_INCLUDE_FILE": "import that file too",
+}
