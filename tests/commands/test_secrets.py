@@ -15,7 +15,8 @@ import pytest
 from buntime.commands.cli import main
 from buntime.server.state.secretfiles import SecretFiles
 from buntime.server.state.statefolder import StateFolder
-from tests.support.harness import OPERATORS_KEY, running, write_app
+from tests.support.client import fetch
+from tests.support.harness import OPERATORS_KEY, running, wait_until, write_app
 from tests.support.runs import run
 
 VALUE = "a-value-that-is-seen-nowhere"
@@ -143,6 +144,23 @@ def test_check_and_doctor(shell: Shell, tmp_path: Path) -> None:
     checked = run("check", "apps", cwd=tmp_path, env=env)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert words not in run("doctor", "apps", cwd=tmp_path, env=env).stdout
+
+
+def test_the_runtime_of_this_machine(shell: Shell, tmp_path: Path) -> None:
+    """It is asked by its socket, without a key; it has the value at once, and the files are its."""
+    app = "from buntime import Response, secret\nKEY = secret('KEY')\n"
+    app += "def fetch(request): return Response(str(len(KEY)))\n"
+    write_app(tmp_path / "apps/shop", {"app.py": app}, secrets=["KEY"])
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(shell.state)}
+    with running(tmp_path / "apps", env=env) as runtime:
+        assert fetch(runtime, "/shop/").status == 500
+        assert shell.run("set", "shop", "KEY", stdin=VALUE.encode()) == "KEY of shop is set"
+        wait_until(lambda: fetch(runtime, "/shop/").body == str(len(VALUE)).encode())
+        told = shell.run("set", "shop", "KEY", stdin=VALUE.encode())
+        assert told == "KEY of shop is set in the place of the value before"
+        told = shell.run("remove", "shop", "NONE", code=1)
+        assert "has no secret NONE" in told
+    assert shell.run("list", "shop").splitlines()[1].split()[0] == "KEY"
 
 
 def test_a_runtime_is_asked(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from buntime.core.apps.app import RELEASES
+from buntime.core.apps.grants import PREVIEW_VERSION
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.errors import ClientFault
@@ -22,7 +23,6 @@ WITHHELD = "withheld"  # the versions that ranges do not choose, a line each
 _DIGEST_CHARS = 12  # of 64: tells two contents of one version apart, nothing more
 _FOLDER = re.compile(rf"(.+)-([0-9a-f]{{{_DIGEST_CHARS}}})")
 _PREVIEW = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}")
-_PREVIEW_BEGIN = "0.0.0-preview."
 
 
 class Release(NamedTuple):
@@ -99,7 +99,7 @@ def check_names(app: str, version: str) -> None:
 
 def preview_version(name: str) -> str:
     """`"pr-12"` -> "0.0.0-preview.pr-12". Raises ClientFault (400) for what cannot be one."""
-    version = f"{_PREVIEW_BEGIN}{name}"
+    version = f"{PREVIEW_VERSION}{name}"
     if not _PREVIEW.fullmatch(name) or not is_version(version):
         raise ClientFault(
             400,
@@ -111,4 +111,4 @@ def preview_version(name: str) -> str:
 
 
 def is_preview(version: str | None) -> bool:
-    return version is not None and version.startswith(_PREVIEW_BEGIN)
+    return version is not None and version.startswith(PREVIEW_VERSION)
