@@ -77,7 +77,9 @@ class FakeService:
         self.tracer: Any = None
         self.entries: list[AccessEntry] = []
         self.errors: list[str] = []  # their event codes
-        self.log = SimpleNamespace(access=self.entries.append, error=self._log_error)
+        self.log = SimpleNamespace(
+            access=self.entries.append, error=self._log_error, losses=lambda: {"queue": 0}
+        )
         self.connections: set[Any] = set()
         self.jobs: set[Any] = set()
         self.accepted = 0

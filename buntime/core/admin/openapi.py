@@ -155,9 +155,13 @@ def faults_of(route: Route) -> list[int]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    told = {
-        str(answer.status): _response(answer, has_tag=route.has_tag) for answer in route.answers
-    }
+    told: dict[str, Any] = {}
+    for answer in route.answers:
+        response = _response(answer, has_tag=route.has_tag)
+        same = told.setdefault(str(answer.status), response)
+        if same is not response:  # another form of it, as `Accept` says
+            same["description"] += f" {answer.meaning}"
+            same.setdefault("content", {}).update(response.get("content", {}))
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for status in faults_of(route):
         meaning = _FAULTS.get(status, "It failed; the message says why.")

@@ -155,12 +155,20 @@ REFUSED = Family(
     "connections of clients that had too many, answered 429",
 )
 
+LOG_LOST = Family(
+    "buntime_log_lost_total",
+    Kind.COUNTER,
+    Scope.RUNTIME,
+    "lines of the log that did not get there, by where to",
+    label="to",
+)
+
 FAMILIES = (
     REQUESTS, DURATION, IN_PROGRESS, WEBSOCKETS, RECEIVED, SENT, CUTS, SLOW,
     QUEUE, QUEUE_WAIT, DROPS, RETRIES, TIMEOUTS,
     WORKERS, MEMORY, BOOTS, BOOT_SECONDS, DEATHS,
     *PLUGIN_FAMILIES, *CRON_FAMILIES,
-    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED,
+    STARTS, EVICTIONS, CONNECTIONS, ACCEPTED, DISPLACED, REFUSED, LOG_LOST,
 )  # fmt: skip
 
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from buntime import __version__
 from buntime.core.errors import ServerFault
 from buntime.core.telemetry.cronmetrics import JobRow, ProcessRow, jobs_to_json, processes_to_json
-from buntime.core.telemetry.families import values_to_json
+from buntime.core.telemetry.families import Family, Value, values_to_json
 from buntime.core.telemetry.metrics import (
     ACCEPTED,
     CONNECTIONS,
     DISPLACED,
     EVICTIONS,
+    LOG_LOST,
     MEMORY,
     REFUSED,
     STARTS,
@@ -109,13 +110,14 @@ class Metrics:
         live, processes = take_census(self._service, self._report)
         meters = list(self._service.meters)
         rows = [row_of(meter, live[meter]) for meter in meters]
-        whole = {
+        whole: dict[Family, Value] = {
             STARTS: self._report.stats.worker_created,
             EVICTIONS: self._report.evictions,
             CONNECTIONS: len(self._service.connections),
             ACCEPTED: self._service.accepted,
             DISPLACED: self._service.admission.displaced.total,
             REFUSED: self._service.client_limit.refused.total,
+            LOG_LOST: self._service.log.losses(),
         }
         return Snapshot(rows, whole, self._plugins(), self._jobs(), self._apps_processes()), [
             processes[meter] for meter in meters

@@ -86,6 +86,7 @@ def open_exports(settings: Settings, sink: LogSink) -> Exports:
         told["service.name"] = settings.otel_service_name
     scope = {"name": "buntime", "version": __version__}
     sender = Sender(collector, resource(told), scope, warn=log.warn)
+    sink.collector_lost = lambda: sender.lost
     if settings.otel_logs == "otlp":
         sink.export(sender.put_logs)
     tracer = None

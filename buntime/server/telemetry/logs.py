@@ -120,6 +120,10 @@ class Log:
             record = Record(self._sink.clock(), level, PLUGIN_OUTPUT, text, fields)
             self._sink.put(record, limit_records=QUEUE_APP_RECORDS)
 
+    def losses(self) -> dict[str, float]:
+        """How many lines did not get where they should, see `LogSink.losses`."""
+        return self._sink.losses()
+
     def _put(self, level: Level, event: str, message: str, fields: dict[str, object]) -> None:
         if self._fields:
             fields = self._fields | fields
@@ -168,6 +172,7 @@ class LogSink:
         self.level = level
         self.clock = clock
         self.dropped_records = 0
+        self.collector_lost: Callable[[], int] = lambda: 0  # spans and records
 
         # of all threads: single appends, pops and reads of these are atomic
         self._queue: deque[Entry | _Mark] = deque()
@@ -211,6 +216,17 @@ class LogSink:
     def lost_lines(self) -> int:
         """Lines that could not be written: to a full disk, into a closed pipe."""
         return sum(output.lost_lines for output in (self._stream, self._file) if output)
+
+    def losses(self) -> dict[str, float]:
+        """How many lines were lost, by where to: to the writer, to its outputs, to apps' files, to
+        a collector of traces and logs.
+        """
+        return {
+            "queue": self.dropped_records,
+            "output": self.lost_lines,
+            "apps": self._app_logs.lost_lines if self._app_logs else 0,
+            "collector": self.collector_lost(),
+        }
 
     # --- on any thread ---
 

@@ -58,6 +58,13 @@ def test_streams() -> None:
     assert content["x-items"] == {"type": "object"}
 
 
+def test_forms_of_an_answer(told: Any) -> None:
+    """An answer that has several forms tells of each."""
+    content = told["paths"]["/api/logs"]["get"]["responses"]["200"]["content"]
+    assert set(content) == {"application/json", "application/x-ndjson", "text/event-stream"}
+    assert "x-items" in content["text/event-stream"]
+
+
 def test_the_page() -> None:
     """It has each route, and nothing that runs or loads; what is told is escaped."""
     text = page([*ROUTES.routes, STREAM], prefix='/"><script>')
