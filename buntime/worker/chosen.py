@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buntime.worker.appkind import what_is
+from buntime.worker.appkind import is_asgi, what_is
 from buntime.worker.report import BootError
 
 TYPE_CHECKING = False
@@ -56,5 +56,14 @@ def _offers(module: ModuleType) -> Iterator[tuple[str, str]]:
         if isinstance(value, function):
             if name in FACTORIES:
                 yield f"{name}()", "a function"
-        elif type(value).__module__ != "builtins" and callable(value):
+        elif type(value).__module__ != "builtins" and callable(value) and _is_app(value, name):
             yield name, what_is(value)
+
+
+def _is_app(value: Any, name: str) -> bool:
+    """Whether it would be served, were it named; an app of Tornado would not."""
+    try:
+        is_asgi(value, name)
+    except BootError:
+        return False
+    return True

@@ -358,6 +358,7 @@ def test_apps_with_servers_of_their_own(shop: Workshop, module: str, name: str) 
     source = f"from {name} import Application\nclass Shop(Application): ...\napp = Shop()"
     error = shop.boot(source).boot_error()["message"]
     assert f"app is {name}.Application, which is neither ASGI nor WSGI" in error
+    assert "say `entrypoint" not in error
 
 
 def test_roots(shop: Workshop) -> None:
