@@ -75,8 +75,8 @@ class PassedOver(NamedTuple):
 @dataclass(eq=False)
 class _State:
     planned: Planned
-    next_s: float | None
-    since_s: float  # up to there all moments have been dealt with
+    next_s: float | None = None
+    since_s: float = 0.0  # up to there all moments have been dealt with
     under_way: list[Run] = field(default_factory=list)  # started
     in_line: int = 0
     waits_s: float | None = None  # the moment of one that waits for its predecessor
@@ -113,6 +113,9 @@ class Planner:
         self._line: deque[Run] = deque()
         self._running = 0
         self._looked_s: float | None = None
+        self._next_s: float | None = None  # of all
+        self._is_next_known = False
+        self._changed: dict[JobKey, None] = {}  # whose `since_s` has
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -142,30 +145,30 @@ class Planner:
         state.ended.extend(kept.ended)
         if state.planned.schedule != kept.schedule or kept.since_s - now > _SET_BACK_MAX_S:
             return
-        state.since_s = kept.since_s
-        state.next_s = kept.schedule.after(kept.since_s)
+        self._move(key, state, kept.since_s)
 
     def plan(self, jobs: Mapping[JobKey, Planned], now: float) -> None:
         """These are all jobs; what runs of others runs on, what waits of them does not."""
         for key in self._states.keys() - jobs.keys():
             del self._states[key]
+            self._is_next_known = False
         self._line = deque(run for run in self._line if run.key in jobs)
         for key, planned in jobs.items():
             state = self._states.get(key)
             if state is None:
-                next_s = planned.schedule.after(now)
-                self._states[key] = _State(planned, next_s, now)
-                continue
-            if state.planned.schedule != planned.schedule:
-                state.next_s, state.since_s = planned.schedule.after(now), now
+                state = self._states[key] = _State(planned)
+                self._move(key, state, now)
+            is_other = state.planned.schedule != planned.schedule
             state.planned = planned
+            if is_other:
+                self._move(key, state, now)
 
     def look(self, now: float) -> list[PassedOver]:
         """Have what is due wait in the line; returns what is passed over."""
         before, self._looked_s = self._looked_s, now
         if before is not None and before - now > _SET_BACK_MAX_S:
-            for state in self._states.values():
-                state.next_s, state.since_s = state.planned.schedule.after(now), now
+            for key, state in self._states.items():
+                self._move(key, state, now)
         due = [
             (state.next_s, key)
             for key, state in self._states.items()
@@ -175,8 +178,16 @@ class Planner:
 
     def next_s(self) -> float | None:
         """When `look` has something to do."""
-        times = (state.next_s for state in self._states.values())
-        return min((each for each in times if each is not None), default=None)
+        if not self._is_next_known:
+            times = (state.next_s for state in self._states.values())
+            self._next_s = min((each for each in times if each is not None), default=None)
+            self._is_next_known = True
+        return self._next_s
+
+    def take_changed(self) -> list[Seen]:
+        """Those that have come further since they were taken here last."""
+        changed, self._changed = self._changed, {}
+        return [self._see(key, self._states[key]) for key in changed if key in self._states]
 
     def take(self, now: float) -> Run | None:
         """The run to start now, if any."""
@@ -224,6 +235,12 @@ class Planner:
         running = len(state.under_way)
         return Seen(key, state.planned, state.next_s, state.since_s, running, waiting, ended)
 
+    def _move(self, key: JobKey, state: _State, since_s: float) -> None:
+        """All its moments up to there are dealt with."""
+        state.since_s, state.next_s = since_s, state.planned.schedule.after(since_s)
+        self._is_next_known = False
+        self._changed[key] = None
+
     def _begin(self, state: _State, run: Run, now: float) -> Run:
         run.started_s = now
         state.under_way.append(run)
@@ -244,7 +261,7 @@ class Planner:
                 at_s = None
             if at_s != first_s:
                 over.append(self._pass_over(state, key, first_s, "missed"))
-        state.since_s, state.next_s = now, schedule.after(now)
+        self._move(key, state, now)
         if at_s is None:
             return over
         if not self._is_taken(state):

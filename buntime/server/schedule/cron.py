@@ -136,7 +136,7 @@ class Cron:
             self._looked_s = now
             for over in self._planner.look(now):
                 self._tell_of_passed(over.key, over.ended)
-            self._keeping.put(self._planner.seen())
+            self._keeping.put(self._planner.take_changed())
         self._take()
 
     # Which jobs there are

@@ -7,7 +7,6 @@ jobs first: finding an app takes 0.2 ms, and there may be thousands.
 What counts is the app that serves where nobody pins a version. Used on the loop's thread.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from buntime.core.apps.app import App
@@ -30,7 +29,7 @@ class Roll:
         self._catalog = catalog
         self._deployments = deployments
         self._revision = -1
-        self._waiting: deque[str] = deque()
+        self._waiting: dict[str, None] = {}  # each once, in their order
         self._followers: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
@@ -46,15 +45,16 @@ class Roll:
 
     def changed(self, names: Iterable[str]) -> None:
         """The folders of these names are others than before, or gone: look at them next."""
-        names = [*names]
-        self._waiting.extendleft(names)
+        self._waiting = dict.fromkeys((*names, *self._waiting))
 
     def find(self, name: str) -> App | None:
-        """The app as it is now, if it does something unasked."""
+        """The app as it is now, if it does something unasked; as it was, while it is faulty."""
         try:
             app = self._catalog.find(name, None, self._loop.now)
-        except (ClientFault, ManifestError):  # gone, or told as each app's fault is
+        except ClientFault:  # gone
             return None
+        except ManifestError:  # told as each app's fault is
+            return self.apps.get(name)
         has_any = app.plugin is None and (app.manifest.cron or app.manifest.processes)
         return app if has_any and not is_preview(app.version) else None
 
@@ -64,14 +64,14 @@ class Roll:
         if revision != self._revision:
             self._revision = revision
             self._catalog.edition(self._loop.now)  # nobody may have looked at the folders yet
-            self._waiting.extend([*self.apps, *(self._catalog.folders.keys() - self.apps.keys())])
+            self._waiting |= dict.fromkeys((*self.apps, *self._catalog.folders))
         if not self._waiting:
             return
         seen: dict[str, App | None] = {}
         while self._waiting and len(seen) < _LOOKED_AT_MAX:
-            name = self._waiting.popleft()
-            if name not in seen:
-                seen[name] = self.find(name)
+            name = next(iter(self._waiting))
+            del self._waiting[name]
+            seen[name] = self.find(name)
         apps = {name: app for name, app in self.apps.items() if name not in seen}
         apps |= {name: app for name, app in seen.items() if app is not None}
         if apps != self.apps:

@@ -80,6 +80,21 @@ def test_other_code(place: Place) -> None:
     assert place.events("process.died") == []
 
 
+def test_a_faulty_manifest(place: Place) -> None:
+    """A manifest that is broken for a while ends nothing; nor is anything looked at twice."""
+    write(place)
+    place.begin()
+    place.until(place.lines)
+    (place.apps / "shop@1.2.0/buntime.yaml").write_text("processes: {worker: [")
+    place.changed(*["shop"] * 5)
+    place.until(lambda: place.roll.has_looked)
+    place.look()
+    write(place, words="two")
+    place.changed("shop")
+    place.until(lambda: place.lines() == ["one on", "one off", "two on"])
+    assert len(place.events("process.started")) == 2
+
+
 def test_its_app_is_watched(place: Place) -> None:
     """Its app is followed as one that a worker has loaded."""
     followed = []
