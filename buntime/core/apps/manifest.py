@@ -166,6 +166,8 @@ def manifest_from(
     Raises ManifestError.
     """
     manifest = replace(default, **given)
+    if twice := sorted(manifest.env.keys() & manifest.secrets.keys()):
+        raise ManifestError(f"{path}: {', '.join(twice)} stands in env and in secrets; keep one")
     _check_lifetime(manifest, given, path)
     if manifest.keep:
         manifest = replace(manifest, prewarm=max(1, manifest.prewarm))

@@ -516,3 +516,10 @@ def test_affinity_needs_a_worker_that_stays() -> None:
     """With ttl 0 no worker is asked twice."""
     with pytest.raises(ManifestError, match="affinity: with ttl 0 no worker has a second request"):
         parse("affinity: cookie")
+
+
+def test_a_name_in_env_and_in_secrets() -> None:
+    """Nobody should have to guess which of the two an app gets."""
+    text = b"env: {MODE: fast, B: '1'}\nsecrets: [MODE, KEY]\n"
+    with pytest.raises(ManifestError, match="app: MODE stands in env and in secrets; keep one"):
+        parse_manifest(text, path="app", body_default=1, body_max=1)

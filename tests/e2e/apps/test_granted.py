@@ -108,6 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         files.set(holder, "KEY", SHOWN)
         files.set(holder, "HIDDEN", HIDDEN)
     (root / "mounted").mkdir()
+    (root / "mounted/nobody.KEY").write_text(SHOWN)
     env = {
         "RUNTIME_STATE_DIR": str(root / "state"),
         "RUNTIME_SECRETS_DIR": str(root / "mounted"),
@@ -160,6 +161,7 @@ def test_another_app_does_not_find_them(place: Place) -> None:
     worker = place.run("result = os.getpid()")
     paths = [str(path) for path in (place.root / "state/secrets").rglob("*") if path.is_file()]
     assert len(paths) >= 10
+    paths.append(str(place.root / "mounted/nobody.KEY"))
     answer = fetch(place.runtime, f"/spy/?worker={worker}&paths={','.join(paths)}")
     assert answer.json() == []
 
