@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "deploy": "pack a folder and deploy it to a runtime",
     "rollback": "make the version active again that was so before",
     "activate": "make a version of an app the active one",
-    "remove": "remove a version of an app, or all of them",
+    "remove": "remove a version of an app",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
     "logs": "show what apps print, and their requests; -f goes on",

@@ -1,4 +1,4 @@
-"""`buntime remove APP[@VERSION]`: take a version of an app, or all of it, from a runtime."""
+"""`buntime remove APP@VERSION`: take a version of an app from a runtime."""
 
 import sys
 
@@ -13,12 +13,12 @@ from buntime.core.telemetry.records import escape
 
 def parser() -> Parser:
     made = Parser(
-        "buntime remove APP[@VERSION] [--yes] [--to WHERE]",
-        "Remove a version of an app from a runtime, or all versions. On a terminal it asks first; "
-        "elsewhere it wants --yes.",
-        examples=("buntime remove shop@1.2.0", "buntime remove shop --yes --to prod"),
+        "buntime remove APP@VERSION [--yes] [--to WHERE]",
+        "Remove a version of an app from a runtime, if a deploy has made it and it is not the "
+        "active one. On a terminal it asks first; elsewhere it wants --yes.",
+        examples=("buntime remove shop@1.2.0", "buntime remove shop 1.2.0 --yes --to prod"),
     )
-    made.add_words("APP", "the name of an app, with its version or without")
+    made.add_words("APP", "the name of an app and its version")
     made.add_argument("--yes", action="store_true", help="do not ask")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_json()
@@ -28,13 +28,14 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     name, version = app_and_version(command)
+    if version is None:
+        raise UsageError("remove needs an app and its version, such as shop@1.2.0")
     api = connect(command, mode)
     is_dry = bool(command.args["dry_run"])
-    what = f"{name}@{version}" if version else f"all versions of {name}"
+    what = f"{name}@{version}"
     if not is_dry and not command.args["yes"]:
         _ask(api, what)
-    path = f"/api/apps/{name_in_path(name)}"
-    path += f"/versions/{name_in_path(version)}" if version else ""
+    path = f"/api/apps/{name_in_path(name)}/versions/{name_in_path(version)}"
     told = api.delete(path, dryRun=is_dry or None)
     if command.args["json"]:
         print_json(told)

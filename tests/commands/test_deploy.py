@@ -320,15 +320,16 @@ def test_other_versions(
     ("words", "asked"),
     [
         (("remove", "shop@1.2.0", "--yes"), "/api/apps/shop/versions/1.2.0"),
-        (("remove", "@acme/shop", "--yes"), "/api/apps/@acme/shop"),
-        (("remove", "shop", "--dry-run"), "/api/apps/shop?dryRun=1"),
+        (("remove", "@acme/shop", "1.2.0", "--yes"), "/api/apps/@acme/shop/versions/1.2.0"),
+        (("remove", "shop@1.2.0", "--dry-run"), "/api/apps/shop/versions/1.2.0?dryRun=1"),
     ],
 )
 def test_removing(server: Server, runtime: Runtime, words: tuple[str, ...], asked: str) -> None:
-    """A version, or all of them."""
+    """A version; without one it is not known what is meant."""
     runtime.lines = [{"removed": ["1.2.0"]}]
     assert ran(*words) == 0
     assert server.asked() == [("DELETE", asked)]
+    assert ran("remove", "shop", "--yes") == 2
 
 
 def test_removing_asks(
@@ -336,12 +337,12 @@ def test_removing_asks(
 ) -> None:
     """On a terminal it asks; elsewhere it wants --yes. Nothing is sent before."""
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert ran("remove", "shop") == 2
+    assert ran("remove", "shop@1.0.0") == 2
     assert "elsewhere say --yes" in capsys.readouterr().err
     for typed, code in (("n\n", 1), ("", 1)):
         terminal = io.StringIO(typed)
         monkeypatch.setattr(terminal, "isatty", lambda: True)
         monkeypatch.setattr("sys.stdin", terminal)
-        assert ran("remove", "shop") == code
-    assert "Remove all versions of shop from http://127.0.0.1" in capsys.readouterr().err
+        assert ran("remove", "shop@1.0.0") == code
+    assert "Remove shop@1.0.0 from http://127.0.0.1" in capsys.readouterr().err
     assert server.requests == []
