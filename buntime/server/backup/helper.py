@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import sys
 import time
+from contextlib import suppress
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -36,6 +36,7 @@ SQLITE_S = 60.0
 SCRATCH = ".buntime-backup-"  # copies of databases lie there, in the folder itself
 _SQLITE = b"SQLite format 3\0"
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal")
+_COPY = "copy"
 _MADE = "__pycache__"  # of what is in folders of apps; Python makes it again
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -58,14 +59,25 @@ class Packer:
         self._scratch = os.path.join(root, f"{SCRATCH}{os.getpid()}")
 
     def run(self) -> None:
+        self._clean()  # of one that was killed
         root = os.open(self._root, _FOLDER)
         try:
             self._folder(root, [])
         finally:
             os.close(root)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._clean()
         self._line({"kind": "end", "changed": self._changed, "left": self._left})
         self._out.flush()
+
+    def _clean(self) -> None:
+        """Remove copies of databases; what is no folder of ours stays."""
+        for name in os.listdir(self._root):
+            folder = os.path.join(self._root, name)
+            if name.startswith(SCRATCH) and not os.path.islink(folder):
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, _COPY))
+                with suppress(OSError):
+                    os.rmdir(folder)
 
     def _folder(self, folder: int, path: list[str]) -> None:
         with os.scandir(folder) as entries:
@@ -136,7 +148,7 @@ class Packer:
     def _database(self, folder: int, name: str, path: list[str], before: os.stat_result) -> bool:
         """Copy it by SQLite; False where that cannot be: then its bytes are taken as they are."""
         os.makedirs(self._scratch, 0o700, exist_ok=True)
-        copy = os.path.join(self._scratch, "copy")
+        copy = os.path.join(self._scratch, _COPY)
         try:
             copy_database(f"/proc/self/fd/{folder}/{name}", copy)
             made = os.open(copy, _FILE)

@@ -23,6 +23,7 @@ from buntime.server.backup.source import PLUGINS_FILE, SECRETS, Source, folders_
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.state.statefile import NAME as STATE_DB
 
+_STATE_COPY = "state.db.copy"
 _STATE_MAX_BYTES = 1 << 20  # of a file beside state.db
 
 
@@ -189,7 +190,9 @@ def _add(archive: _Archive, section: Section, entry: dict[str, Any], stream: IO[
 
 def _pack_state(archive: _Archive, source: Source) -> None:
     """By this process: these files are its own."""
-    copy = os.path.join(source.state_dir, f"backup-{os.getpid()}.db")
+    copy = os.path.join(source.state_dir, _STATE_COPY)
+    with suppress(FileNotFoundError):
+        os.unlink(copy)  # of one that was killed: who holds the folder takes one at a time
     try:
         if source.copy_state(copy):
             with open(copy, "rb") as file:

@@ -6,9 +6,12 @@ import gzip
 import io
 import json
 import os
+import pwd
 import sqlite3
 import stat
+import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -207,9 +210,11 @@ def test_databases(host: Host, empty: Host) -> None:
     writer.execute("BEGIN")
     writer.execute("INSERT INTO t VALUES (2)")
     host.write("state/data/shop/fake.db", b"SQLite format 3\0 and so on")
+    host.write("state/data/shop/.buntime-backup-1/copy", b"of a backup that was killed")
     archive, written = host.backup()
     writer.close()
     names = members(archive)
+    assert not [*(host.state / "data/shop").glob(".buntime*")]
     assert "data/shop/app.db" in names
     assert not [name for name in names if name.endswith(("-wal", "-shm"))]
     assert [name for name, _ in written.left if name.endswith(".db")] == ["data/shop/fake.db"]
@@ -377,3 +382,43 @@ def test_damaged_archives(backup: bytes, empty: Host, harm: Callable[[bytes], by
     with pytest.raises(BadBackup):
         empty.restore(io.BytesIO(harm(backup)))
     assert [*empty.state.iterdir()] == []
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"  # which other users can run, as the tests' own need not be
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists(SYSTEM_PYTHON),
+    reason="only root has folders of others, and needs a Python that they can run",
+)
+def test_users_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another user is read and written as that user, who is known by his name; what is
+    not his in it he cannot give away, and a user who is not there is said before anything is done.
+    """
+    monkeypatch.setattr(sys, "executable", SYSTEM_PYTHON)
+    with tempfile.TemporaryDirectory(prefix="buntime-backup-") as name:
+        os.chmod(name, 0o711)
+        host, empty = Host(Path(name) / "one"), Host(Path(name) / "two")
+        host.write("state/data/shop/mine", b"x", 0o600)
+        host.write("state/data/shop/of-root", b"secret", 0o600)
+        for path in (host.root, host.state, host.state / "data"):
+            path.chmod(0o711)
+        nobody = pwd.getpwnam("nobody")
+        for path in (host.state / "data/shop", host.state / "data/shop/mine"):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        out, written = host.backup(only=frozenset(("data",)))
+        assert written.left == [("data/shop/of-root", "Permission denied")]
+        head = check_backup(out).head
+        assert head.data == {"shop": "nobody"}
+        empty.root.mkdir(mode=0o711)
+        empty.state.mkdir(mode=0o711)
+        empty.restore(out)
+        for path in (empty.state / "data/shop", empty.state / "data/shop/mine"):
+            assert path.stat().st_uid == nobody.pw_uid
+        stranger = changed(out, rename_user)
+        with pytest.raises(Failed, match="the user nobody-here, whom this machine does not have"):
+            Host(Path(name) / "three").restore(stranger)
+
+
+def rename_user(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    head(data={"shop": {"user": "nobody-here"}})(members)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from buntime.core.errors import ServerFault, StateFault
 from buntime.server.state.migrations import SCRIPTS
+from tests.support.harness import ROOT
 from tests.support.statesubject import Subject
 
 Start = Callable[..., Subject]
@@ -36,6 +39,21 @@ def test_it_is_kept(start: Start, folder: Path) -> None:
     assert settings == ["wal", 2]  # 2 is FULL
     second.close()
     assert sorted(path.name for path in folder.iterdir()) == ["lock", "state.db"]
+
+
+def test_a_start_pays_nothing() -> None:
+    """What state and backups take is imported once they are wanted, not by a start."""
+    late = ("sqlite3", "tarfile", "gzip", "tempfile", "shutil", "zipfile")
+    code = f"import sys, buntime.server.runtime; print({late!r} & sys.modules.keys())"
+    code = code.replace(repr(late), repr(set(late)))
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_what_was_asked_before_the_start_waits(folder: Path) -> None:
