@@ -241,6 +241,9 @@ class Runtime:
             bundled=carried_plugins(),
         )
         self._state_watch.follow(made.on_state)
+        made.config_log.on_change = lambda file, plugins: self._audit.own(
+            "config.changed", file, after={"plugins": plugins}, source="file"
+        )
         return made
 
     def _make_catalog(self, floors: Floors) -> Catalog:

@@ -4,7 +4,7 @@ Made by a thread, which may wait for the disk; what came of it is told on the lo
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
@@ -63,12 +63,18 @@ class Looker:
         return Look(found, self._config, faults)
 
 
+def _ignore(file: str, plugins: list[str]) -> None:
+    pass
+
+
 class ConfigLog:
     """Tells of the config file: what has changed, what is wrong, and each once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.on_change: Callable[[str, list[str]], None] = _ignore  # of a file that was read before
         self._config = NO_CONFIG
+        self._has_told = False
         self._faults: tuple[str, ...] = ()
         self._unknown: list[str] = []
 
@@ -94,6 +100,9 @@ class ConfigLog:
                 "config.read", "config file read", file=look.config.path, plugins=changed
             )
             self._tell_if_open(look)
+            if self._has_told:
+                self.on_change(look.config.path or before.path, changed)
+        self._has_told = True
         unknown = list(unknown_plugins(look.config, look.found))
         for words in unknown:
             if words not in self._unknown:

@@ -77,7 +77,7 @@ class Plugins:
         self._log = log
         folders = folders_for(settings, log.warn, bundled=bundled)
         self._looker = Looker(config.read(settings), config, folders)
-        self._config_log = ConfigLog(log)
+        self.config_log = ConfigLog(log)
         self.meters = PluginMeters()
         self.notices = Notices(loop, self.roster, self.meters)
         self._around = Surroundings(
@@ -160,7 +160,7 @@ class Plugins:
         Somebody who has asked for it is told again of a config file that is wrong still.
         """
         if is_asked:
-            self._config_log.forget()
+            self.config_log.forget()
         if self._is_looking or self._is_closing:
             self._is_look_due = True  # this one may have passed by what has changed since
             return
@@ -305,7 +305,7 @@ class Plugins:
         """This is there now; the files of `changed` are others than those that were loaded."""
         before, found = self.roster.found, look.found
         self.roster.found, self.roster.config = found, look.config
-        self._config_log.tell(look)
+        self.config_log.tell(look)
         self._tell_of_errors(before)
         self._settle()
         for name, life in self.roster.lives.items():

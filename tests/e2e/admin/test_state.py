@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support.client import fetch
 from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.pluginfolders import plugins_of, post, wait_for_state, write_plugin
+from tests.support.runs import run
 
 APP = """
 import os
@@ -52,3 +53,26 @@ def test_the_second_runs_without_state(tmp_path: Path) -> None:
             wait_until(lambda: not enabled(second, "other"))
             assert post(second, "/api/plugins/audit/disable").status == 202
             wait_until(lambda: fetch(second, "/shop/").status == 200)
+
+
+def test_a_damaged_database(tmp_path: Path) -> None:
+    """Apps run on, operators are told what to do, and a backup of the state is all it takes."""
+    write_app(tmp_path / "apps/plain", {"app.py": APP.replace("APP_DATA", "APP")}, ttl=600)
+    env = {"RUNTIME_STATE_DIR": f"{tmp_path}/s", "RUNTIME_WORKER_DIRS": f"{tmp_path}/apps"}
+    database, backup = tmp_path / "s/state.db", tmp_path / "state.tar.gz"
+    with running(tmp_path / "apps", env=env) as runtime:
+        assert post(runtime, "/api/apps/plain/recycle").status == 202
+        runtime.wait_for_record("audit.changed")
+    assert run("data", "backup", backup, "--only", "state", cwd=tmp_path, env=env).returncode == 0
+    database.write_bytes(b"x" * 8192)
+    with running(tmp_path / "apps", env=env) as runtime:
+        record = runtime.wait_for_record("state.damaged")
+        assert "buntime data restore" in record["error"]
+        assert fetch(runtime, "/plain/").status == 200
+        refused = fetch(runtime, "/api/audit")
+        assert (refused.status, refused.error["code"]) == (503, "state_unavailable")
+        assert "buntime data restore" in refused.error["message"]
+    restored = run("data", "restore", backup, "--only", "state", cwd=tmp_path, env=env)
+    assert restored.returncode == 0, restored.stderr
+    with running(tmp_path / "apps", env=env) as runtime:
+        assert [each["number"] for each in fetch(runtime, "/api/audit").json()["entries"]] == [1]

@@ -131,6 +131,8 @@ def test_only_what_has_changed_is_reloaded(tmp_path: Path) -> None:
         hup(runtime)
         read = runtime.wait_for_record("config.read", plugins=["tells"])
         assert read["file"] == f"{tmp_path}/buntime.config.yaml"
+        noted = runtime.wait_for_record("audit.changed", action="config.changed")
+        assert (noted["subject"], noted["after"]) == (read["file"], {"plugins": ["tells"]})
         wait_until(lambda: word(runtime) == "new", 20)
         runtime.wait_for_plugin_line("tells down none")
         runtime.wait_for_plugin_line("tells init new")
