@@ -263,6 +263,7 @@ class Runtime:
 
     def _make_pipeline(self) -> Pipeline:
         live, maintenance = self._live, Maintenance(self._state_db)
+        carrier = Carrier(live, self._service, self._pool, self._catalog, self._interpreters)
         self._api, gate = make_api(
             Parts(
                 live=live,
@@ -276,7 +277,7 @@ class Runtime:
                 secrets=self._secrets,
                 maintenance=maintenance,
                 app_logs=self._app_logs,
-                carrier=Carrier(live, self._service, self._pool, self._catalog, self._interpreters),
+                carrier=carrier,
                 unasked=self._unasked,
             )
         )
@@ -286,7 +287,7 @@ class Runtime:
             self._pool,
             self._api,
             self._log,
-            admittance=Admittance(gate, maintenance),
+            admittance=Admittance(gate, maintenance, carrier.place.previews),
             plugins=self._plugins,
             hooking=self._hooking,
         )

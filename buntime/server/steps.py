@@ -14,6 +14,8 @@ from buntime.core.apps.app import App, app_key
 from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
+from buntime.core.deploys.names import is_preview
+from buntime.core.deploys.preview import COOKIE, cookie_for, offered
 from buntime.core.errors import ClientFault
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.http1.window import body_too_large
@@ -22,6 +24,7 @@ from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.admin.gate import Gate, borne_by
 from buntime.server.admin.maintenance import Maintenance
+from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
@@ -42,6 +45,7 @@ class Admittance(NamedTuple):
 
     gate: Gate
     maintenance: Maintenance
+    previews: Previews
 
 
 def set_aside_step(gate: Gate) -> AppStep | None:
@@ -78,6 +82,29 @@ def access_step(app: App, gate: Gate) -> AppStep | None:
         return False
 
     return check_access
+
+
+def preview_step(app: App, previews: Previews) -> AppStep | None:
+    """Lets in who has a preview's link, which a cookie takes the place of; 404 for all others."""
+    if not is_preview(app.version):
+        return None
+
+    def check_token(exchange: Exchange, app: App, target: Target) -> bool:
+        head = exchange.head
+        found = offered(head.target, head.headers)
+        if found is None or not previews.opens(app.key, found.token):
+            raise app_not_found("/" + app_key(target.name, target.spec))
+        if found.target is not None:
+            sender = exchange.sender
+            cookie = cookie_for(found.token, exchange.base, is_secure=sender.scheme == "https")
+            where = sender.prefix + found.target
+            fields = [("location", where), ("set-cookie", cookie), ("cache-control", "no-store")]
+            exchange.respond(303, fields)
+            return True
+        exchange.show(tuple(without_cookies(exchange.headers, {COOKIE})))
+        return False
+
+    return check_token
 
 
 def maintenance_step(app: App, maintenance: Maintenance) -> AppStep | None:

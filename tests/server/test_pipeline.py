@@ -19,6 +19,7 @@ from buntime.core.settings.load import Settings, load_settings
 from buntime.core.telemetry.pluginmeters import PluginMeters
 from buntime.server.admin.maintenance import Closed
 from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
@@ -90,7 +91,11 @@ class Way:
             self.pool,  # type: ignore[arg-type]  # a fake
             FakeApi(),  # type: ignore[arg-type]  # a fake
             self,  # type: ignore[arg-type]  # a fake
-            admittance=Admittance(gate_of(self.live), self.maintenance),  # type: ignore[arg-type]  # a fake
+            admittance=Admittance(
+                gate_of(self.live),
+                self.maintenance,  # type: ignore[arg-type]  # a fake
+                Previews(),
+            ),
             plugins=known,
             hooking=hooking,  # type: ignore[arg-type]  # a fake, as nobody is asked
         )

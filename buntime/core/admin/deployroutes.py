@@ -54,6 +54,8 @@ DEPLOYS = (
                 {**FLAG, "default": False},
                 "Let it take the place of a version with other content.",
             ),
+            Param("preview", NAME, "Deploy it as this preview, whatever the version."),
+            Param("ttl", NAME, "How long the preview lasts: 7d, where nothing is said."),
         ),
         body=Body(None, ("application/gzip", "application/zip", "application/octet-stream")),
         answers=(Answer(201, "The version is active.", _DEPLOY), *_RAN),

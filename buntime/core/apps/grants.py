@@ -120,6 +120,12 @@ def holder_of(name: str, version: str | None) -> str:
     return name + PREVIEW if (version or "").startswith(PREVIEW_VERSION) else name
 
 
+def data_holder_of(name: str, version: str | None) -> str:
+    """Whose data folder it has: `"shop"`; each preview's is its own, "shop@0.0.0-preview.pr-12"."""
+    is_own = (version or "").startswith(PREVIEW_VERSION)
+    return f"{name}@{version}" if is_own else name
+
+
 def folder_of(holder: str) -> str:
     """`"@acme/shop"` -> "@acme+shop", `"plugin:audit"` -> "plugin+audit"."""
     return holder.replace(":", "+").replace("/", "+")

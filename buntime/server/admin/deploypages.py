@@ -6,17 +6,21 @@ any other one the end.
 """
 
 from collections.abc import Callable, Mapping
+from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from buntime.core.apps.app import app_key
 from buntime.core.deploys.digests import digest_in
-from buntime.core.deploys.names import check_names
+from buntime.core.deploys.names import check_names, is_preview, preview_version
+from buntime.core.deploys.preview import PARAM
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.window import body_too_large
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.kinds import duration
+from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
 _ANY_ADDRESS = ("0.0.0.0", "::")
+_PREVIEW_TTL = "7d"
+_PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
 
 class DeployPages:
@@ -55,7 +61,7 @@ class DeployPages:
     # A deploy
 
     def _put(self, call: Call) -> None:
-        app, version = call.values["app"], call.values["version"]
+        app, version = call.values["app"], _version(call)
         check_names(app, version)
         store = self._carrier.place.open()
         head = call.exchange.head
@@ -66,17 +72,33 @@ class DeployPages:
                 400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
             )
         digest = digest_in(call.header("content-digest"))
-        wish = Wish(self._url(call, app), bool(call.query["replace"]), call.is_dry_run)
+        wish = self._wish(call, app, version)
         self._carrier.look(
             lambda: _open(store, app, version, wish, digest, head.content_length),
             lambda told: call.guard(lambda: self._looked(call, wish, digest, told)),
         )
 
+    def _wish(self, call: Call, app: str, version: str) -> Wish:
+        replaces, ttl = bool(call.query["replace"]), call.query["ttl"]
+        if not is_preview(version):
+            if ttl is not None:
+                raise ClientFault(400, "bad_ttl", "ttl is for previews; name one by ?preview=pr-12")
+            return Wish(self._url(call, app), replaces, call.is_dry_run)
+        try:
+            ttl_s = float(duration()(ttl or _PREVIEW_TTL))
+        except BadValue as exc:
+            raise ClientFault(400, "bad_ttl", str(exc)) from None
+        if ttl_s > _PREVIEW_TTL_MAX_S:
+            raise ClientFault(400, "bad_ttl", "a preview lasts 90d at the most")
+        token = token_urlsafe(24)
+        url = f"{self._url(call, app_key(app, version))}?{PARAM}={token}"
+        return Wish(url, True, call.is_dry_run, token, ttl_s)
+
     def _looked(
         self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
     ) -> None:
         """From the head nothing is against it: the archive may come."""
-        app, version = call.values["app"], call.values["version"]
+        app, version = call.values["app"], _version(call)
         if isinstance(told, OSError):
             raise storage_fault(told)
         if isinstance(told, BaseException):
@@ -234,6 +256,12 @@ class DeployPages:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
 
 
+def _version(call: Call) -> str:
+    """The version that is deployed: of a preview its own."""
+    preview = call.query.get("preview")
+    return call.values["version"] if preview is None else preview_version(preview)
+
+
 def _open(
     store: Store, app: str, version: str, wish: Wish, digest: str | None, size_bytes: int
 ) -> IO[bytes] | bool:
@@ -242,7 +270,7 @@ def _open(
     from buntime.server.deploys.upload import open_upload
 
     there = store.record_of(app, version)
-    if there is not None and there.digest == digest:
+    if there is not None and there.digest == digest and not wish.ttl_s:
         return store.active(app) == version
     # Whether the content is another one is known when it has come, where no digest was told.
     replaces = wish.replaces or digest is None

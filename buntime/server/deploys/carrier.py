@@ -8,16 +8,18 @@ archive has come changes nothing. Used on the loop's thread.
 """
 
 import contextlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buntime.core.apps.app import App
 from buntime.core.deploys.members import Bounds
 from buntime.core.deploys.names import Release
+from buntime.core.deploys.preview import hash_of
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
 from buntime.core.settings.live import LiveSettings
@@ -30,7 +32,12 @@ from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.housekeeping import Housekeeping
 from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.opening import DeployPlace
-from buntime.server.deploys.records import ReleaseRecord, write_files
+from buntime.server.deploys.records import (
+    ReleaseRecord,
+    read_record,
+    write_files,
+    write_record,
+)
 from buntime.server.deploys.store import Store, Unfinished
 from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
     from buntime.server.deploys.upload import Upload
 
+_TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
 KEPT = 50  # deploys that are told of
 UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
 
@@ -52,6 +60,8 @@ class Wish:
     url: str  # where the app will be
     replaces: bool = False
     is_dry_run: bool = False
+    token: str = ""  # that opens a preview
+    ttl_s: float = 0.0  # how long it lasts
 
 
 class Carrier:
@@ -139,25 +149,33 @@ class Carrier:
         release = Release(deploy.app, deploy.version, upload.digest)
         deploy.attempt(Step.UNPACKED)
         is_there, is_active = yield self._in_thread(lambda: _look(store, release, wish))
+        if is_there and wish.ttl_s:
+            record = yield self._in_thread(lambda: _prolong(store, release, wish))
+            self.housekeeping.have_preview(record)
         if is_there:
             deploy.reach(Step.UNCHANGED, active=is_active, url=wish.url)
             return
         unfinished = yield self._in_thread(lambda: store.begin(release))
         try:
-            app = yield from self._make(deploy, upload, unfinished, wish)
+            record = yield from self._make(deploy, upload, unfinished, wish)
         except BaseException:
             self._catalog.expected.drop(self._path_of(store, deploy))
             yield self._in_thread(unfinished.undo)
             raise
-        if app is None:
+        if record is None:
             yield self._in_thread(unfinished.undo)
             deploy.reach(Step.TRIED)
+        elif wish.ttl_s:
+            self._catalog.refresh()
+            self.housekeeping.have_preview(record)
+            deploy.reach(Step.ACTIVE, url=wish.url)
+            self._log.info("preview.ready", "preview can be opened", **_fields(deploy))
         else:
             self._be_active(deploy, wish)
 
     def _make(
         self, deploy: Deploy, upload: "Upload", unfinished: Unfinished, wish: Wish
-    ) -> Generator[Ask, Any, App | None]:
+    ) -> Generator[Ask, Any, ReleaseRecord | None]:
         """From the archive to the links; None of a dry run."""
         unpacked = yield self._in_thread(lambda: self._unpack(upload, unfinished))
         deploy.reach(Step.UNPACKED, files=len(unpacked.files), bytes=unpacked.size_bytes)
@@ -168,15 +186,16 @@ class Carrier:
         deploy.reach(Step.CHECKED, entrypoint=app.entrypoint)
         if wish.is_dry_run:
             return None
-        held = app.manifest.replace == "after" and not app.is_static
+        held = app.manifest.replace == "after" and not app.is_static and not wish.ttl_s
         old: App | None = None
         try:
             interpreter = yield from self._loading.install(deploy, app)
             if held:
                 old = yield from self._loading.end_others(deploy)
             deployment = yield from self._loading.load(deploy, app, interpreter)
-            record = self._record(deploy, upload, unpacked)
-            yield from self._link(deploy, folder, deployment, unfinished, (record, unpacked, wish))
+            record = self._record(deploy, upload, unpacked, wish)
+            what = record, unpacked, wish
+            record = yield from self._link(deploy, folder, deployment, unfinished, what)
         except BaseException:
             if held:
                 self._pool.preparing.let_go(app.name)
@@ -184,7 +203,7 @@ class Carrier:
         if held:
             self._catalog.refresh()
             self._pool.preparing.let_go(app.name, old, app)
-        return app
+        return record
 
     def _link(
         self,
@@ -193,12 +212,14 @@ class Carrier:
         deployment: Deployment | None,
         unfinished: Unfinished,
         what: tuple[ReleaseRecord, "Unpacked", Wish],
-    ) -> Steps:
+    ) -> Generator[Ask, Any, ReleaseRecord]:
         """Have links lead to it; its worker is let go where that cannot be."""
         deploy.attempt(Step.ACTIVE)
         try:
-            yield self._in_thread(lambda: _prepare(unfinished, *what))
-            self._catalog.expected.put(self._path_of(self.place.open(), deploy), folder)
+            store = self.place.open()
+            record: ReleaseRecord
+            record = yield self._in_thread(lambda: _prepare(store, unfinished, *what))
+            self._catalog.expected.put(self._path_of(store, deploy), folder)
             if deployment is not None:
                 self._pool.deployments.hold_ready(deployment)
             yield self._in_thread(lambda: _switch(unfinished))
@@ -206,6 +227,7 @@ class Carrier:
             if deployment is not None:
                 yield from let_go(self._pool, self._service, deployment)
             raise
+        return record
 
     def _activate(self, deploy: Deploy, wish: Wish, leaves: str | None) -> Steps:
         store = self.place.open()
@@ -238,7 +260,9 @@ class Carrier:
         bounds = Bounds(unpacked_bytes=UNPACKED_FACTOR * self._live.now.upload_max_bytes)
         return unpack(upload.file, unfinished.folder, bounds, go_on=self._go_on)
 
-    def _record(self, deploy: Deploy, upload: "Upload", unpacked: "Unpacked") -> ReleaseRecord:
+    def _record(
+        self, deploy: Deploy, upload: "Upload", unpacked: "Unpacked", wish: Wish
+    ) -> ReleaseRecord:
         now_s = time.time()
         return ReleaseRecord(
             deploy.app,
@@ -249,7 +273,9 @@ class Carrier:
             archive_bytes=upload.size_bytes,
             size_bytes=unpacked.size_bytes,
             files=len(unpacked.files),
-            active_s=now_s,
+            active_s=0.0 if wish.ttl_s else now_s,
+            expires_s=now_s + wish.ttl_s if wish.ttl_s else 0.0,
+            token=hash_of(wish.token) if wish.token else "",
         )
 
     def _be_active(self, deploy: Deploy, wish: Wish) -> None:
@@ -263,15 +289,7 @@ class Carrier:
         keep = found.manifest.keep_versions if found is not None else None
         self.housekeeping.activated(deploy.app, deploy.version, keep)
         deploy.reach(Step.ACTIVE, url=wish.url)
-        self._log.info(
-            "deploy.active",
-            "version is active",
-            app=deploy.app,
-            version=deploy.version or None,
-            kind=deploy.kind,
-            by=deploy.by,
-            deploy=deploy.id,
-        )
+        self._log.info("deploy.active", "version is active", **_fields(deploy))
 
     def _fail(self, deploy: Deploy, exc: Exception) -> None:
         error, stack = _error_of(exc)
@@ -279,11 +297,7 @@ class Carrier:
         self._log.error(
             "deploy.failed",
             "deploy failed; what served before serves on",
-            app=deploy.app,
-            version=deploy.version or None,
-            kind=deploy.kind,
-            by=deploy.by,
-            deploy=deploy.id,
+            **_fields(deploy),
             step=deploy.doing.value,
             error=error.message,
         )
@@ -300,23 +314,58 @@ class Carrier:
         return in_thread(self.loop, work)
 
 
+def _fields(deploy: Deploy) -> dict[str, object]:
+    """What the log tells of a deploy."""
+    return {
+        "app": deploy.app,
+        "version": deploy.version or None,
+        "kind": deploy.kind,
+        "by": deploy.by,
+        "deploy": deploy.id,
+    }
+
+
 def _look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
     """Whether the release is there as this version, and is active. Raises ClientFault (409)."""
     if store.release_at(release.app, release.version) == release.folder:
         return True, store.active(release.app) == release.version
-    store.check_free(release.app, release.version, replaces=wish.replaces)
+    replaces = wish.replaces or wish.ttl_s > 0
+    store.check_free(release.app, release.version, replaces=replaces)
     return False, False
 
 
+def _prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:
+    """A preview lasts so long from now on, and opens by another token too."""
+    folder = os.path.join(store.root, release.path)
+    known = read_record(folder)
+    if known is None:
+        raise ServerFault(500, "storage_failed", f"{folder} has no record; remove the preview")
+    tokens = _tokens(hash_of(wish.token), known)
+    prolonged = replace(known, expires_s=time.time() + wish.ttl_s, token=tokens)
+    write_record(folder, prolonged)
+    return prolonged
+
+
 def _prepare(
-    unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
-) -> None:
+    store: Store, unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
+) -> ReleaseRecord:
+    """Have it be on the disk, so that links may be switched; returns its record."""
     # See `Carrier._unpack`.
     from buntime.server.deploys.unpacking import sync
 
     write_files(unfinished.folder, unpacked.files)
     sync(unfinished.folder)
-    unfinished.prepare(record, replaces=wish.replaces)
+    if wish.ttl_s:
+        known = store.record_of(record.app, record.version)
+        record = replace(record, token=_tokens(record.token, known))
+    unfinished.prepare(record, replaces=wish.replaces or wish.ttl_s > 0)
+    return record
+
+
+def _tokens(token: str, known: ReleaseRecord | None) -> str:
+    """The hashes of what opens a preview from now on."""
+    before = known.token.split() if known is not None else []
+    return " ".join([token, *before][:_TOKENS_MAX])
 
 
 def _switch(unfinished: Unfinished) -> None:

@@ -14,9 +14,12 @@ from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import ReleaseRecord
 from buntime.server.deploys.store import Store
 from buntime.server.http1.service import Service
+from buntime.server.loop import Timer
 from buntime.server.pool.pool import Pool
 
 _SOON_S = 1.0
+_EXPIRED_S = 0.05  # later than its time, so that it has come by any clock
+_EXPIRY_LOOK_S = 3600.0  # the wall's clock may be put forward
 _UNDERWAY_S = 5.0  # requests that have found a version while it was active may come so much later
 _TIDY_S = 10.0  # until it is looked again whether the workers of what was removed have gone
 
@@ -42,6 +45,9 @@ class Housekeeping:
         self._active: dict[str, str] = {}
         self._keep: dict[str, int] = {}
         self._left_s: dict[tuple[str, str], float] = {}
+
+        self._expiring: Timer | None = None
+        self._expire_later()
 
     def __repr__(self) -> str:
         return f"Housekeeping({self._place})"
@@ -118,6 +124,29 @@ class Housekeeping:
             self._keep[app] = keep
         self.tidy_soon(app)
 
+    def have_preview(self, record: ReleaseRecord) -> None:
+        """It can be opened from now on, until its time."""
+        self._place.previews.put(record)
+        self._expire_later()
+        self.tidy_soon(record.app)
+
+    def _expire_later(self) -> None:
+        seconds = self._place.previews.next_s()
+        if self._expiring is not None:
+            self._expiring.cancel()
+        if seconds is not None:
+            wait_s = min(seconds + _EXPIRED_S, _EXPIRY_LOOK_S)
+            self._expiring = self.loop.call_later(wait_s, self._expire)
+
+    def _expire(self) -> None:
+        """End the workers of previews whose time has come; what is left of them goes next."""
+        for app, version in self._place.previews.take_expired():
+            for each in tuple(self._pool.deployments.by_state.values()):
+                if (each.app.name, each.app.version) == (app, version):
+                    self._pool.deployments.take_off(each)
+            self._tidy_in(app, _SOON_S)
+        self._expire_later()
+
     def tidy_soon(self, app: str) -> None:
         """Remove what is too much, and the files of releases that nothing leads to any more."""
         self._tidy_in(app, _SOON_S)
@@ -155,13 +184,19 @@ class Housekeeping:
             store, in_use, uses = self._place.store, self._in_use(app), self._uses(app)
             keep = self._keep.get(app)
             if store is not None and not self._service.is_draining:
-                self.loop.run_blocking(lambda: _tidy(store, app, in_use, uses, keep), tidied)
+                data = self._pool.sandboxes.data_folder
+                self.loop.run_blocking(lambda: _tidy(store, app, in_use, uses, keep, data), tidied)
 
         self.loop.call_later(seconds, tidy)
 
 
 def _tidy(
-    store: Store, app: str, in_use: set[str], uses: Mapping[str, Use], keep: int | None
+    store: Store,
+    app: str,
+    in_use: set[str],
+    uses: Mapping[str, Use],
+    keep: int | None,
+    data_folder: Callable[[str, str], str],
 ) -> bool:
     """Whether there is more to do later. `keep` None: nothing is too much."""
     with store.turn(app):
@@ -170,8 +205,17 @@ def _tidy(
         gone = surplus(kept, active=active, keep=most, now=time.time())
         for version in gone:
             store.remove(app, version)
+            if is_preview(version):
+                _remove_data(data_folder(app, version))
         store.tidy(app, in_use)
         return store.has_surplus(app) or len(kept) - len(gone) > most
+
+
+def _remove_data(folder: str) -> None:
+    """The data of a preview, which belong to its app's user."""
+    import shutil  # 6 ms of a start, for what is seldom removed
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_of(record: ReleaseRecord, use: Use | None = None) -> Kept:

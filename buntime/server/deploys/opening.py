@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from buntime.core.errors import ClientFault
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
+from buntime.server.deploys.previews import Previews
 from buntime.server.deploys.store import Store
 from buntime.server.telemetry.logs import Log
 
@@ -21,6 +22,7 @@ class DeployPlace:
     def __init__(self, live: LiveSettings, log: Log) -> None:
         self.store: Store | None = None
         self.trouble = ""  # why there is no store
+        self.previews = Previews()
         self._log = log
         self._adopt(live.now)
         live.follow(self._adopt)
@@ -45,6 +47,7 @@ class DeployPlace:
                 self._log.warn(
                     "deploy.undone", "a deploy that was cut short has been undone", release=release
                 )
+            self.previews.take(self.store.previews())
         except OSError as exc:
             self._log.error(
                 "deploy.undo_failed",

@@ -135,6 +135,16 @@ class Store(Places):
                 found[version] = record
         return found
 
+    def previews(self) -> list[ReleaseRecord]:
+        """Those of all apps."""
+        found = []
+        for app in self.apps():
+            with contextlib.suppress(ClientFault):
+                for version, _ in self._links(self.layout_of(app)):
+                    record = self.record_of(app, version) if is_preview(version) else None
+                    found += [record] if record is not None else []
+        return found
+
     def record_of(self, app: str, version: str) -> ReleaseRecord | None:
         """Of the release that is this version."""
         folder = self.release_at(app, version)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
+from buntime.core.apps.grants import data_holder_of
 from buntime.core.sandbox.kernel import Kernel, acts
 from buntime.core.sandbox.order import (
     at_start,
@@ -122,6 +123,10 @@ class Sandboxes:
         """Remove the apps' temporary folders; no worker may be left."""
         self._scratch.close()
 
+    def data_folder(self, name: str, version: str) -> str:
+        """Where a version has its data, be it there or not."""
+        return self._data.path_of(data_holder_of(name, version))
+
     def level(self, app: App) -> Level:
         """What the app's workers get: "off" where the kernel cannot."""
         return app.manifest.sandbox if self.kernel.is_fit else "off"
@@ -135,7 +140,8 @@ class Sandboxes:
         found = {}
         user = _identity(interpreter)
         if app.manifest.data:
-            found["APP_DATA_DIR"] = self._data.ready(app.name, user)
+            holder = data_holder_of(app.name, app.version)
+            found["APP_DATA_DIR"] = self._data.ready(holder, user)
         folder = None if self.level(app) == "off" else self._scratch.folder_of(app.name, user)
         return found if folder is None else {**found, "HOME": folder, "TMPDIR": folder}
 
@@ -173,7 +179,8 @@ class Sandboxes:
         if app.manifest.data:
             # Of what is not there yet there can be no rule.
             with contextlib.suppress(NoData):  # told when it is to load the app
-                self._data.ready(app.name, _identity(interpreter))
+                holder = data_holder_of(app.name, app.version)
+                self._data.ready(holder, _identity(interpreter))
         order = self.order(app, interpreter, now)
         if order is None:
             return None
@@ -244,7 +251,8 @@ class Sandboxes:
                 paths=missing,
             )
         python, told = python_paths(app, interpreter, self._bundle)
-        data = self._data.path_of(app.name) if app.manifest.data else None
+        holder = data_holder_of(app.name, app.version)
+        data = self._data.path_of(holder) if app.manifest.data else None
         return AppPaths(
             folder=str(app.dir),
             versions=tuple(self._around.versions(app.name, listing)),

@@ -22,7 +22,9 @@ from buntime.core.deploys.names import (
 from buntime.core.errors import ClientFault
 
 DIGEST = "3f2a81c09d4e" + "0" * 52
-NAMES = st.from_regex(r"(@[a-z0-9._~-]{1,8}/)?[a-z0-9._~-]{1,8}", fullmatch=True)
+NAMES = st.from_regex(
+    r"(@[a-z0-9_~-][a-z0-9._~-]{0,7}/)?[a-z0-9_~-][a-z0-9._~-]{0,7}", fullmatch=True
+)
 VERSIONS = st.from_regex(r"[0-9]\.[0-9]\.[0-9](-[a-z]{1,4}\.[1-9])?(\+[a-z]{1,3})?", fullmatch=True)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 

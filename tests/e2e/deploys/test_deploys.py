@@ -122,7 +122,7 @@ def test_a_broken_one(
     """It fails at its step, leaves nothing, and what served serves on."""
     operator.put("broken", "1.0.0", app("1"))
     served = operator.said("/broken/")
-    before = sorted(apps.rglob("*"))
+    before = of_broken(apps)
     lines = operator.lines("broken", "2.0.0", archive)
     assert (lines[-1]["failed"], lines[-1]["error"]["code"]) == (failed, code)
     if "import" in code or "nothing_like_that" in archive.decode("latin-1"):
@@ -130,11 +130,15 @@ def test_a_broken_one(
     answer = operator.put("broken", "2.0.0", archive)
     assert answer.json()["error"]["code"] == code
     assert answer.status_code in (415, 422, 500)
-    assert [each for each in sorted(apps.rglob("*")) if "__pycache__" not in each.parts] == [
-        each for each in before if "__pycache__" not in each.parts
-    ]
+    assert of_broken(apps) == before
     assert operator.said("/broken/") == served
     assert operator.deploys(app="broken")[0]["state"] == "failed"
+
+
+def of_broken(apps: Path) -> list[Path]:
+    """All that is there of the app, but bytecode."""
+    found = [*apps.glob("broken*"), *(apps / ".releases" / "broken").rglob("*")]
+    return sorted(each for each in found if "__pycache__" not in each.parts)
 
 
 def test_a_dry_run(operator: Operator, apps: Path) -> None:

@@ -1,0 +1,48 @@
+"""Opening a preview: by a link with a token, and then by the cookie that it was changed for.
+
+/shop@0.0.0-preview.pr-12/?preview=TOKEN    303 to the same without it, and the cookie
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+PARAM = "preview"
+COOKIE = "bt-preview"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
+
+
+class Offered(NamedTuple):
+    """What a request bears: a token, and the target without it where it was there."""
+
+    token: str
+    target: str | None = None
+
+
+def hash_of(token: str) -> str:
+    """SHA-256 in hex, which is what is kept of a token."""
+    return hashlib.sha256(token.encode("ascii", "replace")).hexdigest()
+
+
+def offered(target: str, headers: Iterable[tuple[str, str]]) -> Offered | None:
+    """The token of a request, by its target, "/shop@…/a?preview=x&b=1", or its cookies."""
+    path, _, query = target.partition("?")
+    pieces = query.split("&")
+    for piece in pieces:
+        name, _, value = piece.partition("=")
+        if name == PARAM and _TOKEN.fullmatch(value):
+            rest = "&".join(each for each in pieces if each != piece)
+            return Offered(value, f"{path}?{rest}" if rest else path)
+    for name, text in headers:
+        for pair in text.split(";") if name == "cookie" else ():
+            key, _, value = pair.strip().partition("=")
+            if key == COOKIE and _TOKEN.fullmatch(value):
+                return Offered(value)
+    return None
+
+
+def cookie_for(token: str, base: str, *, is_secure: bool) -> str:
+    """The field's value: for the paths of this preview alone."""
+    secure = "; Secure" if is_secure else ""
+    return f"{COOKIE}={token}; Path={base}/; HttpOnly; SameSite=Lax{secure}"
