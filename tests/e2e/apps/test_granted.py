@@ -93,6 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     secrets = {"KEY": {}, "HIDDEN": {"env": False}}
     write_app(root / "apps/shop", {"app.py": APP}, ttl=600, secrets=secrets)
     write_app(root / "apps/once", {"app.py": APP}, secrets=secrets)
+    write_app(root / "apps/strict", {"app.py": APP}, ttl=600, sandbox="strict", secrets=secrets)
     write_app(root / "apps/spy", {"app.py": SPY}, ttl=600)
     write_app(root / "apps/lacks", {"app.py": APP}, ttl=600, secrets=["KEY", "LACKING"])
     broken = 'import os\nfrom buntime import secret\nKEY = secret("KEY")\nraise RuntimeError(1)\n'
@@ -104,7 +105,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (root / "state").mkdir()
     for name in ("DATABASE_URL", "STRIPE_KEY"):
         files.set("example", name, "seven-7")
-    for holder in ("shop", "once", "lacks", "broken", "plugin:watch"):
+    for holder in ("shop", "once", "strict", "lacks", "broken", "plugin:watch"):
         files.set(holder, "KEY", SHOWN)
         files.set(holder, "HIDDEN", HIDDEN)
     (root / "mounted").mkdir()
@@ -124,7 +125,7 @@ def test_the_example_of_the_docs(place: Place) -> None:
     assert fetch(place.runtime, "/example/").body == b"a key of 7 characters"
 
 
-@pytest.mark.parametrize("app", ["shop", "once"])
+@pytest.mark.parametrize("app", ["shop", "once", "strict"])
 def test_an_app_gets_what_was_granted(place: Place, app: str) -> None:
     """From its import on, in os.environ and by `secret`; a hidden one by `secret` alone."""
     assert place.run("result = AT_IMPORT", app) == [SHOWN, HIDDEN, SHOWN, None]
@@ -253,6 +254,8 @@ def test_the_api(place: Place) -> None:
     assert b"buntime secrets set @acme/api MORE" in fetch(place.runtime, "/@acme/api/").body
     told = put(place, "plugins/watch/secrets/OTHER", "x").json()
     assert (told["holder"], told["isKnown"], told["isUsed"]) == ("plugin:watch", True, False)
+    assert put(place, "plugins/watch/secrets/KEY", PREVIOUS).json()["isUsed"]
+    place.runtime.wait_for_record("plugin.reloading", plugin="watch")
 
 
 @pytest.mark.parametrize(
