@@ -15,6 +15,7 @@ from buntime.core.settings.setting import Setting
 from buntime.core.settings.settingtable import GROUPS
 from buntime.core.values.wording import shown, suggestion
 
+_METAVAR_MAX_CHARS = 50  # argparse breaks no line within one
 WORDS = "words"  # what is no flag: folders, a name
 SEE_HELP = "see buntime --help"
 # All flags of settings take a value. These, of any command, take none.
@@ -161,14 +162,14 @@ def one_word(command: Command, what: str) -> str:
 
 
 def _add_setting(group: argparse._ArgumentGroup, setting: Setting) -> None:
-    meaning = setting.meaning.replace("`", "").replace("%", "%%")
+    meaning, word = setting.meaning.replace("`", "").replace("%", "%%"), setting.kind.word
     if setting.flag is None:
         group.description = f"{setting.variable}: {meaning}"
     elif setting.flag.startswith("--"):
         group.add_argument(
             setting.flag,
             dest=setting.field,
-            metavar=setting.kind.word,
+            metavar=word if len(word) <= _METAVAR_MAX_CHARS else "WORD",
             action="append" if setting.repeats else "store",
             help=f"{meaning} [{setting.variable}; {setting.default}]",
         )
