@@ -104,7 +104,7 @@ def test_what_goes_on(fixture: Fixture) -> None:
     assert told["runtime"] == {
         "workerStarts": 7, "workerEvictions": 4,
         "connectionsOpen": 4, "connectionsAccepted": 9, "connectionsDisplaced": 1,
-        "connectionsRefused": 2,
+        "connectionsRefused": 2, "logLost": {"queue": 0},
     }  # fmt: skip
     assert told["hitCount"] == 5
 
