@@ -220,14 +220,14 @@ class DeployPages:
         wanted = call.query["app"]
         found = [
             told
-            for told in self._carrier.told()
+            for told in self._carrier.history.told()
             if call.sees(told["app"]) and wanted in (None, told["app"])
         ]
         call.answer({"deploys": found})
 
     def _show(self, call: Call) -> None:
         number = call.values["deploy"]
-        for told in self._carrier.told():
+        for told in self._carrier.history.told():
             if told["id"] == number and call.sees(told["app"]):
                 call.answer(told)
                 return

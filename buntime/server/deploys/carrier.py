@@ -10,7 +10,6 @@ archive has come changes nothing. Used on the loop's thread.
 import contextlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +26,9 @@ from buntime.server.apps.appfolder import AppFolder
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.booting import let_go, trace_of
 from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
-from buntime.server.deploys.deploy import Deploy, Line
+from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping
 from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.opening import DeployPlace
@@ -43,13 +43,13 @@ from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.state.statedb import StateDb
 
 if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
     from buntime.server.deploys.upload import Upload
 
 _TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
-KEPT = 50  # deploys that are told of
 UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
 
 
@@ -74,9 +74,10 @@ class Carrier:
         pool: Pool,
         catalog: Catalog,
         interpreters: Interpreters,
+        db: StateDb,
     ) -> None:
         self._live = live
-        self.deploys: OrderedDict[str, Deploy] = OrderedDict()  # by number, the last ones
+        self.history = History(db)
         self.place = DeployPlace(live, service.log)
         self.housekeeping = Housekeeping(service, pool, catalog, self.place)
         self.loop = service.loop
@@ -91,20 +92,14 @@ class Carrier:
         self._first = f"{int(time.time()):x}"
 
     def __repr__(self) -> str:
-        return f"Carrier({self.place}, {len(self.deploys)} deploys)"
+        return f"Carrier({self.place}, {self.history})"
 
     def begin(self, kind: str, app: str, version: str, by: str) -> Deploy:
         """A deploy that is told of from now on."""
         self._begun += 1
         deploy = Deploy(f"{self._first}-{self._begun}", kind, app, version, by)
-        self.deploys[deploy.id] = deploy
-        while len(self.deploys) > KEPT:
-            self.deploys.popitem(last=False)
+        self.history.add(deploy)
         return deploy
-
-    def told(self) -> list[Line]:
-        """The last deploys, the newest first."""
-        return [each.to_json() for each in reversed(self.deploys.values())]
 
     # What pages ask
 

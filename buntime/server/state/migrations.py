@@ -51,4 +51,6 @@ SCRIPTS = (
     """CREATE TABLE hosts (
         host TEXT PRIMARY KEY, app TEXT NOT NULL, since REAL NOT NULL
     ) WITHOUT ROWID;""",
+    # 7: the last deploys, as the API tells of them, see server/deploys/history.py.
+    "CREATE TABLE deploys (id TEXT PRIMARY KEY, at REAL NOT NULL, told TEXT NOT NULL);",
 )

@@ -118,16 +118,24 @@ def test_refused(operator: Operator) -> None:
 
 
 def test_after_a_restart(tmp_path: Path) -> None:
-    """Links open their previews still, and those whose time has passed meanwhile are gone."""
-    with running(tmp_path, env={"RUNTIME_ENV": "production", **AS_ROOT}) as runtime:
+    """Links open their previews still, those whose time has passed meanwhile are gone, and the
+    deploys are told of."""
+    (tmp_path / "apps").mkdir()
+    state = tmp_path / "state"
+    state.mkdir(0o711)
+    apps = tmp_path / "apps"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state), **AS_ROOT}
+    with running(apps, env=env) as runtime:
         operator = Operator(runtime)
         with operator.http:
             kept = operator.put("shop", "1.0.0", app("1"), preview="a").json()["url"]
             operator.put("shop", "1.0.0", app("2"), preview="b", ttl="1s")
-    with (
-        running(tmp_path, env={"RUNTIME_ENV": "production", **AS_ROOT}) as runtime,
-        visitor(runtime) as http,
-    ):
+            before = operator.deploys()
+    assert len(before) == 2
+    with running(apps, env=env) as runtime, visitor(runtime) as http:
         path = kept.partition("/shop@")[2]
         assert http.get(f"/shop@{path}", follow_redirects=True).status_code == 200
-        wait_until(lambda: os.listdir(tmp_path / "shop") == ["0.0.0-preview.a"])
+        wait_until(lambda: os.listdir(apps / "shop") == ["0.0.0-preview.a"])
+        operator = Operator(runtime)
+        with operator.http:
+            wait_until(lambda: operator.deploys() == before)
