@@ -33,6 +33,9 @@ class HeldRequest(ClientRequest):
         "tries",
     )
 
+    # May another worker get it, where one dies over it and the method is safe?
+    is_repeatable = True
+
     state: State
     responder: Responder | None
     tries: int

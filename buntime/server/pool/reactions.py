@@ -375,6 +375,7 @@ def can_try_again(exchange: Exchange) -> bool:
     return (
         not exchange.has_answer
         and exchange.tries < 2
+        and exchange.is_repeatable
         and exchange.head.method in _SAFE_METHODS
         and not exchange.head.has_body
     )

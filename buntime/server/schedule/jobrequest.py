@@ -21,6 +21,13 @@ _SLACK_S = 1.0  # behind the app's own deadline, by which it is told as any late
 _CUT = 0  # in the place of a status
 
 
+class _JobExchange(Exchange):
+    """What a job has begun is not begun again, whatever its method."""
+
+    __slots__ = ()
+    is_repeatable = False
+
+
 class JobRequest:
     """The client of one such request, which takes each byte of the answer at once."""
 
@@ -42,7 +49,7 @@ class JobRequest:
         head = self.reader.next_head()
         if head is None:
             raise AssertionError(f"half a request: {job}")
-        self.exchange = Exchange(self, head, service.request_id(head), Sender(None))
+        self.exchange = _JobExchange(self, head, service.request_id(head), Sender(None))
 
     def __repr__(self) -> str:
         return f"JobRequest({self._job.name}, {self.exchange!r})"

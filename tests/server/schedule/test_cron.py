@@ -12,11 +12,14 @@ from tests.support.harness import write_app
 from tests.support.unasked import NOW, Place
 
 APP = """
-import time
+import os, time
 from buntime import Response
 def fetch(request):
     if request.path == "/slow":
         time.sleep(60)
+    if request.path == "/dies":
+        print("dies", flush=True)
+        os._exit(1)
     print(request.method, request.path, request.headers.get("x-buntime-cron"),
           request.headers.get("host"), request.base, flush=True)
     return Response("x" * 300_000, status=503 if request.path == "/fails" else 200)
@@ -75,6 +78,12 @@ def test_a_program(place: Place) -> None:
 def test_failures(place: Place) -> None:
     """A status other than 2xx is a failure; a fault of the app's is one, too."""
     assert run(place, path="/fails")[2:] == ("failed", "503")
+
+
+def test_a_worker_that_dies(place: Place) -> None:
+    """It is not asked once more, whatever the method: the job may have been done in part."""
+    assert run(place, path="/dies", method="GET")[2:] == ("failed", "502")
+    assert place.lines() == ["dies"]
 
 
 def test_timeouts(place: Place) -> None:
