@@ -5,19 +5,29 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.client import fetch
-from tests.support.harness import Runtime, children_of, is_alive, running, wait_until, write_app
+from tests.support.client import SHARED, fetch
+from tests.support.harness import (
+    Runtime,
+    children_of,
+    command,
+    is_alive,
+    running,
+    wait_until,
+    write_app,
+)
 
 # Asks the control socket, in a way that the query names, and tells what came back.
 APP = r'''
@@ -77,6 +87,20 @@ def run_here(query):
     finally:
         sys.argv = before
 '''
+
+
+# The same from outside of any app.
+ASK = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.connect(sys.argv[1])
+    lines = ["GET /api/keys HTTP/1.1", "Host: a", "Connection: close", "", ""]
+    sock.sendall("\\r\\n".join(lines).encode())
+    sys.stdout.write(sock.recv(65536).decode())
+"""
+SETPRIV = shutil.which("setpriv")
+# One that other users can start.
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or ""
 
 
 class Served(NamedTuple):
@@ -303,3 +327,40 @@ def test_a_runtime_that_takes_over(tmp_path: Path) -> None:
             second.wait_for_record("control.listening")
             status, told = ask(state / "control.sock", "/api/keys/kept")
             assert (status, told["standing"]) == (200, "active")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or SETPRIV is None or not SYSTEM_PYTHON,
+    reason="only root can be another user",
+)
+def test_a_runtime_that_is_not_root() -> None:
+    """Root is let in, and who has the runtime's user; an app of that user is not."""
+    shared = SHARED if SHARED.is_dir() else None
+    nobody = [str(SETPRIV), "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    with tempfile.TemporaryDirectory(prefix="control-", dir=shared) as name:
+        folder = Path(name)
+        write_app(folder / "apps/free", {"app.py": APP}, ttl=600, sandbox="off")
+        for each, owner in (("state", 65534), ("home", 65534), ("told", 65534)):
+            (folder / each).mkdir()
+            os.chown(folder / each, owner, owner)
+        folder.chmod(0o755)
+        env = {
+            "RUNTIME_ENV": "production",
+            "RUNTIME_MASTER_KEY": "",
+            "RUNTIME_STATE_DIR": str(folder / "state"),
+            "RUNTIME_PYTHON": SYSTEM_PYTHON,
+            "HOME": str(folder / "home"),
+        }
+        with running(folder / "apps", env=env, start=[*nobody, *command()]) as runtime:
+            served = Served(runtime, folder / "state", folder)
+            assert ask(served.socket, "/api/keys")[0] == 200
+            asked = subprocess.run(
+                [*nobody, SYSTEM_PYTHON, "-c", ASK, str(served.socket)],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=20,
+            )
+            assert asked.stdout.startswith("HTTP/1.1 200 ")
+            answer = told_by(served, "free", "orphan")
+            assert answer.startswith("HTTP/1.1 403 "), answer
