@@ -14,13 +14,14 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
+from buntime.commands.tables import print_json
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.floors import Floors
 from buntime.core.errors import UsageError
@@ -88,6 +89,7 @@ def parser() -> Parser:
         examples=("buntime check apps",),
     )
     made.add_words("DIR", folders_meaning())
+    made.add_argument("--json", action="store_true", help="print what comes of each as JSON")
     made.add_settings()
     return made
 
@@ -96,7 +98,8 @@ def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
     secrets, floors = read_secrets(settings), ConfigReader().read(settings).apps
     with _state_of_its_own() as state:
-        return _check(replace(settings, state_dir=state), secrets, floors)
+        settings = replace(settings, state_dir=state)
+        return _check(settings, secrets, floors, as_json=bool(command.args["json"]))
 
 
 @contextmanager
@@ -113,29 +116,43 @@ def _state_of_its_own() -> Iterator[str]:
         yield folder
 
 
-def _check(settings: Settings, secrets: Secrets, floors: Floors) -> int:
+def _check(settings: Settings, secrets: Secrets, floors: Floors, *, as_json: bool) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
         apps = find_apps(settings, Log(sink).warn, floors)
     finally:
         sink.close(_FLUSH_S)
+    if as_json:
+        verdicts: list[Verdict] = []
+        faults = _try(settings, apps, secrets, verdicts.append) if apps else 0
+        print_json({"apps": [to_json(verdict) for verdict in verdicts], "faults": faults})
+        return 1 if faults or not apps else 0
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
-    faults = _try(settings, apps, secrets)
+    faults = _try(settings, apps, secrets, _print)
     count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 
 
-def _try(settings: Settings, apps: Sequence[App | Fault], secrets: Secrets) -> int:
+def _print(verdict: Verdict) -> None:
+    sys.stdout.write(line_of(verdict))
+    sys.stdout.flush()
+
+
+def _try(
+    settings: Settings,
+    apps: Sequence[App | Fault],
+    secrets: Secrets,
+    show: Callable[[Verdict], None],
+) -> int:
     """Load them, and tell what comes of each; returns how many are at fault."""
     sink = _Sorted(app.key for app in apps)
     faults: list[str] = []
 
     def tell(verdict: Verdict) -> None:
-        sys.stdout.write(line_of(verdict))
-        sys.stdout.flush()
+        show(verdict)
         sink.write_of(verdict.key)
         if verdict.error:
             faults.append(verdict.key)
@@ -151,6 +168,25 @@ def _try(settings: Settings, apps: Sequence[App | Fault], secrets: Secrets) -> i
     finally:
         sink.close(_FLUSH_S)
     return len(faults)
+
+
+def to_json(verdict: Verdict) -> dict[str, object]:
+    """What came of one app, as `check --json` tells it."""
+    error, _, stack = verdict.error.rstrip().partition("\n")
+    files, doubtful = verdict.published or (None, ())
+    return {
+        "app": verdict.key,
+        "ok": not verdict.error,
+        "error": error or None,
+        "stack": stack or None,
+        "note": verdict.note or None,
+        "python": verdict.python,
+        "milliseconds": round(verdict.seconds * 1000) if verdict.python is not None else None,
+        "files": files,
+        "exposed": list(doubtful),
+        "linksAway": list(verdict.links_away),
+        "floors": list(verdict.floors),
+    }
 
 
 def line_of(verdict: Verdict) -> str:

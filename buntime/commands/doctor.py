@@ -17,6 +17,7 @@ from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.plugins import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
+from buntime.commands.tables import print_json
 from buntime.core.apps.app import Fault
 from buntime.core.apps.grants import holder_of
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
@@ -67,6 +68,7 @@ def parser() -> Parser:
         examples=("buntime doctor /srv/apps",),
     )
     made.add_words("DIR", folders_meaning())
+    made.add_argument("--json", action="store_true", help="print what is found as JSON")
     made.add_settings()
     return made
 
@@ -74,11 +76,17 @@ def parser() -> Parser:
 def run(command: Command, mode: Mode) -> int:
     environ = take_environ()
     findings = [*_here(mode), *_with_settings(command, mode, environ)]
+    marks = [finding.mark for finding in findings]
+    faults, warnings = marks.count("fault"), marks.count("warning")
+    if command.args["json"]:
+        told = [
+            {"topic": each.topic, "text": each.text, "mark": each.mark or None} for each in findings
+        ]
+        print_json({"findings": told, "faults": faults, "warnings": warnings})
+        return 1 if faults else 0
     for finding in findings:
         mark = f"{finding.mark.upper()}: " if finding.mark else ""
         sys.stdout.write(f"{finding.topic:12}{mark}{escape(finding.text)}\n")
-    marks = [finding.mark for finding in findings]
-    faults, warnings = marks.count("fault"), marks.count("warning")
     sys.stdout.write(f"\n{faults or 'no'} faults, {warnings or 'no'} warnings\n")
     return 1 if faults else 0
 

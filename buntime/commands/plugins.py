@@ -16,6 +16,7 @@ from pathlib import Path
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
 from buntime.commands.start import read_settings
+from buntime.commands.tables import print_json
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.errors import UsageError
 from buntime.core.plugins.manifest import PluginManifest
@@ -50,6 +51,7 @@ def parser() -> Parser:
         ),
     )
     made.add_words("DIR", "list or check, then folders of plugins [RUNTIME_PLUGIN_DIRS; ./plugins]")
+    made.add_argument("--json", action="store_true", help="list or check as JSON")
     made.add_settings()
     return made
 
@@ -74,6 +76,9 @@ def run(command: Command, mode: Mode) -> int:
     if not asked:
         sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
         return 1 if action == "check" else 0
+    if command.args["json"]:
+        faults = _print_json(roster, asked, settings)
+        return 1 if faults and action == "check" else 0
     if action == "list":
         sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, asked))
         return 0
@@ -117,6 +122,28 @@ def _reset(settings: Settings, names: Sequence[str]) -> int:
         state.let_go()
         sink.close(_FLUSH_S)
     return 0
+
+
+def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:
+    """In the order of their start; those that are not started at the end. Returns the faults."""
+    started = [name for name in roster.order.start if name in asked]
+    told, faults = [], 0
+    for name in [*started, *sorted(asked - set(started))]:
+        manifest, why = roster.found[name].manifest, list(_faults(roster, name, settings))
+        faults += bool(why)
+        told.append(
+            {
+                "plugin": name,
+                "version": manifest.version if manifest else None,
+                "base": manifest.base if manifest else None,
+                "enabled": roster.is_enabled(name),
+                "switchedBy": roster.switched_by(name),
+                "starts": name in started,
+                "faults": why,
+            }
+        )
+    print_json({"plugins": told, "faults": faults})
+    return faults
 
 
 def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:
