@@ -1,6 +1,6 @@
 """Kills a process that keeps things in state.db, again and again, and looks at what is left.
 
-    python -m tests.support.statekills FOLDER --steps 20000 --moments 600 --seed 7   (20 s)
+    python -m tests.support.statekills FOLDER --steps 20000 --moments 600 --seed 7   (a minute)
 
 One process, without a thread, forks each that is to die: nothing is imported anew. Each works on
 what the one before it has left, so what SQLite must recover is what a kill has left, and not what a

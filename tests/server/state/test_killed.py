@@ -13,7 +13,7 @@ import pytest
 from tests.support.harness import ROOT
 from tests.support.statekills import TRANSACTIONS, Wrong, after, check
 
-# Of some 1,300 in all: `python -m tests.support.statekills` makes them.
+# Of some 2,300 in all: `python -m tests.support.statekills` makes them.
 SOME = ["--steps", "20000", "--every", "11", "--moments", "100"]
 
 
