@@ -263,8 +263,8 @@ class Runtime:
 
     def _make_pipeline(self) -> Pipeline:
         live, maintenance = self._live, Maintenance(self._state_db)
-        pool, catalog, db = self._pool, self._catalog, self._state_db
-        carrier = Carrier(live, self._service, pool, catalog, self._interpreters, db)
+        pool, catalog, db, logs = self._pool, self._catalog, self._state_db, self._app_logs
+        carrier = Carrier(live, self._service, pool, catalog, self._interpreters, db, logs)
         self._api, gate = make_api(
             Parts(
                 live=live,

@@ -26,9 +26,10 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.receiving import Receiving
 from buntime.server.admin.streaming import NDJSON
-from buntime.server.deploys.carrier import Carrier, Wish
+from buntime.server.deploys.carrier import Carrier
 from buntime.server.deploys.deploy import Deploy, Line
 from buntime.server.deploys.disk import check_room, storage_fault
+from buntime.server.deploys.diskwork import Wish
 from buntime.server.deploys.store import Store
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ archive has come changes nothing. Used on the loop's thread.
 """
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +23,17 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.appfolder import AppFolder
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.booting import let_go, trace_of
-from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
+from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.diskwork import Wish, look, prepare, prolong, switch
 from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping
+from buntime.server.deploys.lastlines import LINES_MAX, WAIT_S, last_lines
 from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import (
     ReleaseRecord,
-    read_record,
-    write_files,
-    write_record,
 )
 from buntime.server.deploys.store import Store, Unfinished
 from buntime.server.http1.service import Service
@@ -44,24 +41,17 @@ from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.applogs import AppLogs
 
 if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
     from buntime.server.deploys.upload import Upload
 
-_TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
+_WATCH_S = 0.25
+_DRAINING = ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
+_OURS = ServerFault(500, "internal", "an error of the runtime; its log has more")
+_WITH_CODE = (Step.BOOTED, Step.PROBED)  # where workers run code of the app
 UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a deploy is to do beside the usual."""
-
-    url: str  # where the app will be
-    replaces: bool = False
-    is_dry_run: bool = False
-    token: str = ""  # that opens a preview
-    ttl_s: float = 0.0  # how long it lasts
 
 
 class Carrier:
@@ -75,7 +65,9 @@ class Carrier:
         catalog: Catalog,
         interpreters: Interpreters,
         db: StateDb,
+        app_logs: AppLogs,
     ) -> None:
+        self._app_logs = app_logs
         self._live = live
         self.history = History(db)
         self.place = DeployPlace(live, service.log)
@@ -88,6 +80,7 @@ class Carrier:
         self._catalog = catalog
         self._loading = Loading(live, service, pool, catalog, interpreters)
         self._turns = Turns()
+        self._running: set[Deploy] = set()
         self._begun = 0
         self._first = f"{int(time.time()):x}"
 
@@ -127,6 +120,8 @@ class Carrier:
 
     def _guarded(self, deploy: Deploy, steps: Steps, close: Callable[[], None]) -> Steps:
         """One at a time of each app; what goes wrong is told."""
+        self._running.add(deploy)
+        self._watch()
         yield self._turns.take(deploy.app)
         try:
             with contextlib.ExitStack() as held:
@@ -135,17 +130,36 @@ class Carrier:
                 yield self._in_thread(lambda: held.enter_context(store.turn(deploy.app)))
                 yield from steps
         except Exception as exc:  # noqa: BLE001  # told as its end
-            self._fail(deploy, exc)
+            printed: list[str] = []
+            if deploy.doing is Step.RELEASING:
+                printed = [each["line"] for each in deploy.lines[-LINES_MAX:]]
+            elif deploy.doing in _WITH_CODE and not deploy.is_over:
+                yield after(self.loop, WAIT_S)
+                printed = yield self._in_thread(lambda: self._printed_by(deploy))
+            self._fail(deploy, exc, printed)
         finally:
+            self._running.discard(deploy)
             self._turns.leave(deploy.app)
+            if not deploy.is_over:
+                deploy.fail(_OURS, log=[])
+
+    def _watch(self) -> None:
+        """A runtime that ends waits for no deploy: those under way have failed, and are undone now
+        or at the next start."""
+        if self._service.is_draining:
+            for deploy in tuple(self._running):
+                if deploy.doing is not Step.ACTIVE:
+                    self._fail(deploy, _DRAINING, [])
+        elif self._running:
+            self.loop.call_later(_WATCH_S, self._watch)
 
     def _deploy(self, deploy: Deploy, upload: "Upload", wish: Wish) -> Steps:
         store = self.place.open()
         release = Release(deploy.app, deploy.version, upload.digest)
         deploy.attempt(Step.UNPACKED)
-        is_there, is_active = yield self._in_thread(lambda: _look(store, release, wish))
+        is_there, is_active = yield self._in_thread(lambda: look(store, release, wish))
         if is_there and wish.ttl_s:
-            record = yield self._in_thread(lambda: _prolong(store, release, wish))
+            record = yield self._in_thread(lambda: prolong(store, release, wish))
             self.housekeeping.have_preview(record)
         if is_there:
             deploy.reach(Step.UNCHANGED, active=is_active, url=wish.url)
@@ -213,11 +227,11 @@ class Carrier:
         try:
             store = self.place.open()
             record: ReleaseRecord
-            record = yield self._in_thread(lambda: _prepare(store, unfinished, *what))
+            record = yield self._in_thread(lambda: prepare(store, unfinished, *what))
             self._catalog.expected.put(self._path_of(store, deploy), folder)
             if deployment is not None:
                 self._pool.deployments.hold_ready(deployment)
-            yield self._in_thread(lambda: _switch(unfinished))
+            yield self._in_thread(lambda: switch(unfinished))
         except BaseException:
             if deployment is not None:
                 yield from let_go(self._pool, self._service, deployment)
@@ -286,9 +300,15 @@ class Carrier:
         deploy.reach(Step.ACTIVE, url=wish.url)
         self._log.info("deploy.active", "version is active", **_fields(deploy))
 
-    def _fail(self, deploy: Deploy, exc: Exception) -> None:
+    def _printed_by(self, deploy: Deploy) -> list[str]:
+        """In a thread."""
+        return last_lines(self._app_logs, deploy.app, deploy.version, deploy.began_s)
+
+    def _fail(self, deploy: Deploy, exc: Exception, printed: list[str]) -> None:
+        if deploy.is_over:
+            return
         error, stack = _error_of(exc)
-        deploy.fail(error, stack=stack, log=[])
+        deploy.fail(error, stack=stack, log=printed)
         self._log.error(
             "deploy.failed",
             "deploy failed; what served before serves on",
@@ -300,7 +320,7 @@ class Carrier:
     def _go_on(self) -> None:
         """In a thread: the end of the runtime ends what takes long."""
         if self._service.is_draining:
-            raise ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
+            raise _DRAINING
 
     def _path_of(self, store: Store, deploy: Deploy) -> Path:
         return Path(store.root, store.layout_of(deploy.app).path_of(deploy.version))
@@ -320,54 +340,6 @@ def _fields(deploy: Deploy) -> dict[str, object]:
     }
 
 
-def _look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
-    """Whether the release is there as this version, and is active. Raises ClientFault (409)."""
-    if store.release_at(release.app, release.version) == release.folder:
-        return True, store.active(release.app) == release.version
-    replaces = wish.replaces or wish.ttl_s > 0
-    store.check_free(release.app, release.version, replaces=replaces)
-    return False, False
-
-
-def _prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:
-    """A preview lasts so long from now on, and opens by another token too."""
-    folder = os.path.join(store.root, release.path)
-    known = read_record(folder)
-    if known is None:
-        raise ServerFault(500, "storage_failed", f"{folder} has no record; remove the preview")
-    tokens = _tokens(hash_of(wish.token), known)
-    prolonged = replace(known, expires_s=time.time() + wish.ttl_s, token=tokens)
-    write_record(folder, prolonged)
-    return prolonged
-
-
-def _prepare(
-    store: Store, unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
-) -> ReleaseRecord:
-    """Have it be on the disk, so that links may be switched; returns its record."""
-    # See `Carrier._unpack`.
-    from buntime.server.deploys.unpacking import sync
-
-    write_files(unfinished.folder, unpacked.files)
-    sync(unfinished.folder)
-    if wish.ttl_s:
-        known = store.record_of(record.app, record.version)
-        record = replace(record, token=_tokens(record.token, known))
-    unfinished.prepare(record, replaces=wish.replaces or wish.ttl_s > 0)
-    return record
-
-
-def _tokens(token: str, known: ReleaseRecord | None) -> str:
-    """The hashes of what opens a preview from now on."""
-    before = known.token.split() if known is not None else []
-    return " ".join([token, *before][:_TOKENS_MAX])
-
-
-def _switch(unfinished: Unfinished) -> None:
-    unfinished.switch()
-    unfinished.finish()
-
-
 def _app_of(folder: AppFolder) -> App:
     found = folder.found
     if isinstance(found, App):
@@ -384,4 +356,4 @@ def _error_of(exc: Exception) -> tuple[HttpError, str]:
         return ClientFault(422, "app_invalid", str(exc)), ""
     if isinstance(exc, OSError):
         return storage_fault(exc), ""
-    return ServerFault(500, "internal", "an error of the runtime; its log has more"), trace_of(exc)
+    return _OURS, trace_of(exc)

@@ -111,7 +111,7 @@ def test_lines(operator: Operator) -> None:
         (TARS["slip"][0](), "unpacked", "archive_path_parent"),
         (packed({"app.py": ""}, ttl="soon"), "checked", "app_invalid"),
         (packed({"readme.txt": ""}), "checked", "app_invalid"),
-        (app("2", code="import nothing_like_that"), "booted", "app_boot_failed"),
+        (app("2", code="print(7)\nimport nothing_like_that"), "booted", "app_boot_failed"),
         (app("2", code="import os; os._exit(3)"), "booted", "app_boot_failed"),
     ],
     ids=["no archive", "hostile", "manifest", "no entrypoint", "import", "dies"],
@@ -125,8 +125,9 @@ def test_a_broken_one(
     before = of_broken(apps)
     lines = operator.lines("broken", "2.0.0", archive)
     assert (lines[-1]["failed"], lines[-1]["error"]["code"]) == (failed, code)
-    if "import" in code or "nothing_like_that" in archive.decode("latin-1"):
+    if "nothing_like_that" in lines[-1]["error"]["message"]:
         assert "ModuleNotFoundError" in lines[-1]["stack"]
+        assert lines[-1]["log"] == ["7"]
     answer = operator.put("broken", "2.0.0", archive)
     assert answer.json()["error"]["code"] == code
     assert answer.status_code in (415, 422, 500)

@@ -276,3 +276,28 @@ def test_a_large_one(operator: Operator, runtime: Runtime) -> None:
 def _peak_kb(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text("ascii")
     return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def test_a_runtime_that_ends(tmp_path: Path) -> None:
+    """It waits for no deploy: its client is told at once, and nothing is left at the next start."""
+    with running(tmp_path, env=PRODUCTION) as runtime:
+        operator = Operator(runtime)
+        slow = packed(
+            {"app.py": "", "slow.py": "import time\nprint(1, flush=True)\ntime.sleep(60)"},
+            release="python slow.py",
+        )
+        with operator.http as http:
+            assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
+            old = seen(tmp_path)
+            fields = {"Accept": "application/x-ndjson"}
+            path = "/api/apps/shop/versions/2.0.0"
+            lines = []
+            with http.stream("PUT", path, content=slow, headers=fields) as answer:
+                for text in answer.iter_lines():
+                    lines.append(json.loads(text))
+                    if "line" in lines[-1]:
+                        runtime.process.send_signal(signal.SIGTERM)
+        assert (lines[-1]["failed"], lines[-1]["error"]["code"]) == ("releasing", "draining")
+        assert runtime.stop() == 0
+    with running(tmp_path, env=PRODUCTION) as runtime:
+        assert seen(tmp_path) == old

@@ -1,0 +1,76 @@
+"""What a deploy does to the disk, in threads."""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from buntime.core.deploys.names import Release
+from buntime.core.deploys.preview import hash_of
+from buntime.core.errors import ServerFault
+from buntime.server.deploys.records import ReleaseRecord, read_record, write_files, write_record
+from buntime.server.deploys.store import Store, Unfinished
+
+if TYPE_CHECKING:
+    from buntime.server.deploys.unpacking import Unpacked
+
+_TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a deploy is to do beside the usual."""
+
+    url: str  # where the app will be
+    replaces: bool = False
+    is_dry_run: bool = False
+    token: str = ""  # that opens a preview
+    ttl_s: float = 0.0  # how long it lasts
+
+
+def look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:
+    """Whether the release is there as this version, and is active. Raises ClientFault (409)."""
+    if store.release_at(release.app, release.version) == release.folder:
+        return True, store.active(release.app) == release.version
+    replaces = wish.replaces or wish.ttl_s > 0
+    store.check_free(release.app, release.version, replaces=replaces)
+    return False, False
+
+
+def prolong(store: Store, release: Release, wish: Wish) -> ReleaseRecord:
+    """A preview lasts so long from now on, and opens by another token too."""
+    folder = os.path.join(store.root, release.path)
+    known = read_record(folder)
+    if known is None:
+        raise ServerFault(500, "storage_failed", f"{folder} has no record; remove the preview")
+    tokens = _tokens(hash_of(wish.token), known)
+    prolonged = replace(known, expires_s=time.time() + wish.ttl_s, token=tokens)
+    write_record(folder, prolonged)
+    return prolonged
+
+
+def prepare(
+    store: Store, unfinished: Unfinished, record: ReleaseRecord, unpacked: "Unpacked", wish: Wish
+) -> ReleaseRecord:
+    """Have it be on the disk, so that links may be switched; returns its record."""
+    # See `Carrier._unpack`.
+    from buntime.server.deploys.unpacking import sync
+
+    write_files(unfinished.folder, unpacked.files)
+    sync(unfinished.folder)
+    if wish.ttl_s:
+        known = store.record_of(record.app, record.version)
+        record = replace(record, token=_tokens(record.token, known))
+    unfinished.prepare(record, replaces=wish.replaces or wish.ttl_s > 0)
+    return record
+
+
+def _tokens(token: str, known: ReleaseRecord | None) -> str:
+    """The hashes of what opens a preview from now on."""
+    before = known.token.split() if known is not None else []
+    return " ".join([token, *before][:_TOKENS_MAX])
+
+
+def switch(unfinished: Unfinished) -> None:
+    unfinished.switch()
+    unfinished.finish()

@@ -1,0 +1,21 @@
+"""The last lines that an app has printed, for who wants to know why its deploy has failed."""
+
+import json
+
+from buntime.server.telemetry.applogs import AppLogs
+
+WAIT_S = 0.2  # till the log's thread has written what was printed
+LINES_MAX = 20
+
+
+def last_lines(logs: AppLogs, app: str, version: str, since_s: float) -> list[str]:
+    """What the version has printed since then, in seconds since 1970; the last lines of it.
+
+    To be called in a thread: the log's own may hold the lock.
+    """
+    with logs.lock:
+        ring = logs.rings.get(app)
+        found = [] if ring is None else ring.after(int(since_s * 1e6))
+    told = [json.loads(line) for line in found if b'"app.output"' in line]
+    said = [each["message"] for each in told if each.get("version") == (version or None)]
+    return said[-LINES_MAX:]
