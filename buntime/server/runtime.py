@@ -166,9 +166,9 @@ class Runtime:
         self._slow_clients = SlowClients(
             self._service, shortage_of(self._service, self._pool, live)
         )
+        self._urls = [binding.url for binding in bindings]
         self._pipeline = self._make_pipeline()
         self._service.on_room = self._accept_more
-        self._urls = [binding.url for binding in bindings]
         self._listeners, self._control = self._make_listeners(bindings)
         self._stalls = StallWatch(
             self._loop, log, settings.stall_timeout_s, flush_log=lambda: sink.flush(_LOG_FLUSH_S)
@@ -268,6 +268,7 @@ class Runtime:
         self._api, gate = make_api(
             Parts(
                 live=live,
+                urls=self._urls,
                 log=self._log,
                 service=self._service,
                 pool=self._pool,

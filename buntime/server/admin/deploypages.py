@@ -5,7 +5,8 @@ Continue sends none that would be refused. A client that asks for NDJSON gets a 
 any other one the end.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
@@ -17,7 +18,6 @@ from buntime.core.deploys.preview import PARAM
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.window import body_too_large
-from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
 from buntime.core.values.units import BadValue
@@ -35,7 +35,7 @@ from buntime.server.deploys.store import Store
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
-_ANY_ADDRESS = ("0.0.0.0", "::")
+_ANY_ADDRESS = re.compile(r"//(0\.0\.0\.0|\[::\]):")
 _PREVIEW_TTL = "7d"
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
@@ -43,10 +43,14 @@ _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 class DeployPages:
     """Answers these pages."""
 
-    def __init__(self, live: LiveSettings, carrier: Carrier, audit: Audit) -> None:
+    def __init__(
+        self, live: LiveSettings, carrier: Carrier, audit: Audit, *, urls: Sequence[str]
+    ) -> None:
+        """`urls` are those that the runtime listens at."""
         self._audit = audit
         self._live = live
         self._carrier = carrier
+        self._urls = urls
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -238,20 +242,13 @@ class DeployPages:
 
     def _url(self, call: Call, app: str) -> str:
         """Where the app will be, by the address that the caller has used for the API."""
-        sender = call.exchange.sender
+        path = f"/{quote(app, safe='@/~')}/"
         if call.caller.source == "socket":
-            host = self._own_host()
-        else:
-            host = sender.host or call.exchange.head.host or "localhost"
-        return f"{sender.scheme}://{host}{sender.prefix}/{quote(app, safe='@/~')}/"
-
-    def _own_host(self) -> str:
-        """What reaches the runtime from its own host, where a client's head does not tell."""
-        for endpoint in self._live.now.endpoints:
-            if isinstance(endpoint, TcpEndpoint):
-                name = "localhost" if endpoint.host in _ANY_ADDRESS else endpoint.host
-                return f"[{name}]:{endpoint.port}" if ":" in name else f"{name}:{endpoint.port}"
-        return "localhost"
+            own = next((url for url in self._urls if url.startswith("http")), "http://localhost")
+            return _ANY_ADDRESS.sub("//localhost:", own) + path
+        sender = call.exchange.sender
+        host = sender.host or call.exchange.head.host or "localhost"
+        return f"{sender.scheme}://{host}{sender.prefix}{path}"
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"

@@ -5,7 +5,7 @@ it needs beyond `Parts` is a field more there. A route without a handler, and a 
 route, keep the runtime from starting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,7 @@ class Parts:
     """What pages are made of."""
 
     live: LiveSettings
+    urls: Sequence[str]  # that the runtime listens at
     log: Log
     service: Service
     pool: Pool
@@ -104,7 +105,7 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         AuditPages(parts.db),
         DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
         LogPages(parts.service.loop, parts.app_logs),
-        DeployPages(parts.live, parts.carrier, parts.audit),
+        DeployPages(parts.live, parts.carrier, parts.audit, urls=parts.urls),
     )
 
 

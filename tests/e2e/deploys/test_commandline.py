@@ -169,4 +169,4 @@ def test_on_the_host(host: Host) -> None:
     done = run("deploy", ".", *words, cwd=host.home / "shop", env=env)
     assert (done.returncode, done.stderr) == (0, "")
     assert host.served("/@acme/local/") == "here"
-    assert done.stdout.endswith(f"  http://127.0.0.1:{host.runtime.port}/@acme/local/\n")
+    assert done.stdout.split()[-1] == f"http://127.0.0.1:{host.runtime.port}/@acme/local/"
