@@ -73,12 +73,12 @@ def run(command: Command, mode: Mode) -> int:
     finally:
         sink.close(_FLUSH_S)
     asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
-    if not asked:
+    if not asked and not command.args["json"]:
         sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
         return 1 if action == "check" else 0
     if command.args["json"]:
         faults = _print_json(roster, asked, settings)
-        return 1 if faults and action == "check" else 0
+        return 1 if (faults or not asked) and action == "check" else 0
     if action == "list":
         sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, asked))
         return 0

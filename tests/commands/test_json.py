@@ -9,6 +9,7 @@ import pytest
 
 from buntime.commands import progress
 from tests.support.harness import write_app
+from tests.support.pluginfolders import write_plugin
 from tests.support.runs import run
 
 
@@ -34,11 +35,14 @@ def test_doctor_and_plugins(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert done.returncode == (1 if told["faults"] else 0)
     assert {"topic", "text", "mark"} == set(told["findings"][0])
-    write_app(tmp_path / "plugins/audit", {"plugin.yaml": '{"name": "audit", "nonsense": 1}'})
+    write_plugin(tmp_path / "plugins", "audit", nonsense=1)
     done = run("plugins", "check", "plugins", "--json", cwd=tmp_path)
     [plugin] = json.loads(done.stdout)["plugins"]
     assert (done.returncode, plugin["plugin"], plugin["starts"]) == (1, "audit", False)
     assert "nonsense" in plugin["faults"][0]
+    (tmp_path / "empty").mkdir()
+    done = run("plugins", "list", "empty", "--json", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"plugins": [], "faults": 0})
 
 
 @pytest.mark.parametrize(
