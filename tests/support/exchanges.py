@@ -78,7 +78,7 @@ class FakeService:
         self.entries: list[AccessEntry] = []
         self.errors: list[str] = []  # their event codes
         self.log = SimpleNamespace(
-            access=self.entries.append, error=self._log_error, losses=lambda: {"queue": 0}
+            access=self.entries.append, error=self._log_error, losses=lambda: {"queue": 0.0}
         )
         self.connections: set[Any] = set()
         self.jobs: set[Any] = set()

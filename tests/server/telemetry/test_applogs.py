@@ -165,6 +165,7 @@ def test_disk_that_fails(logs: Logs, tmp_path: Path) -> None:
     [record] = logs.told("log.files_recovered")
     # Four lines of apps, and the one that told of it.
     assert record["lost"] == logs.app_logs.lost_lines == 5
+    assert logs.log.losses() == {"queue": 0, "output": 0, "apps": 5, "collector": 0}
     logs.print("shop", "five")
     assert len(logs.told("log.files_recovered")) == 1
     assert in_file(tmp_path / "logs" / "shop.log") == ["four", "five"]
