@@ -3,7 +3,16 @@
 import re
 from urllib.parse import unquote, urlsplit
 
-from buntime.core.settings.setting import Kind, Setting, Situation, choice, number, unset
+from buntime.core.settings.setting import (
+    Kind,
+    Setting,
+    Situation,
+    choice,
+    number,
+    plain,
+    unset,
+)
+from buntime.core.values.kinds import one_of
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
@@ -131,7 +140,7 @@ TRACING = (
         "otel_sampler",
         "OTEL_TRACES_SAMPLER",
         "--otel-traces-sampler",
-        choice(*SAMPLERS),
+        plain("SAMPLER", one_of(*SAMPLERS)),
         "parentbased_always_on",
         "which requests are traced; `parentbased` ones do as a trusted proxy has decided",
     ),

@@ -305,7 +305,7 @@ def test_pretty_lines(apps: Path) -> None:
     env = {"RUNTIME_LOG_FORMAT": "pretty", "RUNTIME_LOG_LEVEL": "debug"}
     with started(apps, env) as process:
         lines = iter(process.popen.stdout.readline, b"")
-        listening = next(line for line in lines if b"runtime.listening" in line).decode()
+        listening = next(line for line in lines if b" listening " in line).decode()
         found = re.search(r"url=http://127\.0\.0\.1:(\d+)", listening)
         assert found, listening
         process.port = int(found[1])
