@@ -60,6 +60,7 @@ LATE = {
     "buntime.server.admin.exposition",
     "buntime.server.backup.writing",
     "buntime.server.bundle.archive",
+    "buntime.server.deploys.packing",
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",
     "buntime.server.pythons.installer",

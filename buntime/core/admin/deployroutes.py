@@ -100,6 +100,34 @@ DEPLOYS = (
     ),
     Route(
         method="GET",
+        path=f"{_VERSION}/archive",
+        verb="apps:read",
+        name="deploys.archive",
+        summary="The files of a version that a deploy has made, for who may deploy it.",
+        answers=(Answer(200, "The archive.", media="application/gzip"),),
+        faults=(400, 403, 404, 500, 507),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/apps/{app}",
+        verb="apps:remove",
+        name="deploys.removeAll",
+        summary="Remove all versions of an app that deploys have made, the active one too.",
+        answers=(
+            Answer(
+                200,
+                "They are removed; their files go when their last worker has.",
+                {
+                    "type": "object",
+                    "required": ["app", "versions"],
+                    "properties": {"app": NAME, "versions": {"type": "array", "items": TEXT}},
+                },
+            ),
+        ),
+        faults=(403, 404, 409, 500),
+    ),
+    Route(
+        method="GET",
         path="/api/deploys",
         verb="apps:read",
         name="deploys.list",

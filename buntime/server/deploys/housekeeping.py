@@ -114,6 +114,31 @@ class Housekeeping:
 
         self.loop.run_blocking(work, removed)
 
+    def remove_all(self, app: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
+        """Remove all that deploys have made of an app; `then` gets the versions."""
+        store, in_use = self._place.open(), self._in_use(app)
+
+        def work() -> list[str]:
+            versions = sorted(store.releases(app))
+            if not versions:
+                raise ClientFault(404, "app_not_found", f"no deploy has made a version of {app}")
+            if not is_dry_run:
+                with store.turn(app):
+                    store.deactivate(app, versions)
+                    for version in versions:
+                        store.remove(app, version)
+                    store.tidy(app, in_use)
+            return versions
+
+        def removed(told: list[str] | BaseException) -> None:
+            if isinstance(told, OSError):
+                told = storage_fault(told)
+            self._catalog.refresh()
+            self.tidy_soon(app)
+            then(told)
+
+        self.loop.run_blocking(work, removed)
+
     def activated(self, app: str, version: str, keep: int | None) -> None:
         """Another version is active; of those before so many are kept."""
         before = self._active.get(app)

@@ -250,6 +250,13 @@ class Store(Places):
         if record is not None:
             write_record(release, replace(record, active_s=now_s))
 
+    def deactivate(self, app: str, versions: Collection[str]) -> None:
+        """Take the link `latest` away where it leads to one of these."""
+        if self.active(app) in versions:
+            path = os.path.join(self.root, self.layout_of(app).path_of(LATEST))
+            os.unlink(path)
+            sync_folder(os.path.dirname(path))
+
     def withhold(self, app: str, version: str, *, is_withheld: bool) -> None:
         """Have ranges not choose a version, or choose it again."""
         folder, known = self.folder_of(app), self.withheld(app)

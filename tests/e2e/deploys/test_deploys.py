@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,3 +196,32 @@ def test_refused_by_the_head(operator: Operator, apps: Path) -> None:
     without = operator.http.put(path, content=b"x", headers={"X-API-Key": ""})
     assert without.status_code == 401
     assert operator.http.get("/api/deploys/no-such").status_code == 404
+
+
+def test_the_archive_again(operator: Operator, tmp_path: Path) -> None:
+    """It has what the deploy has brought, and can be deployed as another version."""
+    archive = packed({"app.py": f"VERSION = 'x'\n{APP}", "a/b.txt": "b"}, ttl=600)
+    assert operator.put("packed", "1.0.0", archive).status_code == 201
+    operator.said("/packed/")
+    path = "/api/apps/packed/versions/1.0.0/archive"
+    answer = operator.http.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/gzip")
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
+        assert tar.getnames() == ["a/b.txt", "app.py", "buntime.yaml"]
+    assert operator.put("packed", "1.0.1", answer.content).status_code == 201
+    assert operator.said("/packed/").split()[0] == "x"
+    assert fault(operator.http.get(path.replace("1.0.0", "9.0.0"))) == (404, "version_not_found")
+
+
+def test_all_versions_removed(operator: Operator, apps: Path) -> None:
+    """The active one goes too; folders copied by hand stay."""
+    for version in ("1.0.0", "1.1.0"):
+        assert operator.put("gone", version, app(version)).status_code == 201
+    write_app(apps / "gone" / "0.1.0", {"app.py": f"VERSION = 'hand'\n{APP}"}, ttl=600)
+    dry = operator.http.delete("/api/apps/gone", params={"dryRun": 1})
+    assert dry.json()["versions"] == ["1.0.0", "1.1.0"]
+    assert operator.said("/gone/").split()[0] == "1.1.0"
+    assert operator.http.delete("/api/apps/gone").status_code == 200
+    assert operator.said("/gone/").split()[0] == "hand"
+    assert names(apps, "gone") == ["0.1.0"]
+    assert fault(operator.http.delete("/api/apps/gone")) == (404, "app_not_found")
