@@ -20,6 +20,7 @@ import pytest
 
 from buntime.core.backup.form import CONTENTS, HEAD, BadBackup
 from buntime.server.backup.folderprocess import Failed
+from buntime.server.backup.helper import stays_inside
 from buntime.server.backup.placing import Target
 from buntime.server.backup.reading import check_backup, restore_backup
 from buntime.server.backup.source import Source
@@ -46,6 +47,10 @@ class Host:
         (self.apps / "shop/latest").symlink_to("1.2.0")
         (self.apps / "blog@latest").symlink_to("shop/../../outside")
         (self.apps / "empty").mkdir()
+        self.write("apps/.releases/@acme/blog/1.0.0-3f2a/app.py", b"deployed")
+        (self.apps / "@acme/blog").mkdir(parents=True)
+        (self.apps / "@acme/blog/1.0.0").symlink_to("../../.releases/@acme/blog/1.0.0-3f2a")
+        (self.apps / "shop@3.0.0").symlink_to(".releases/@acme/blog/1.0.0-3f2a")
         self.write("apps/shop/1.2.0/__pycache__/app.pyc", b"made anew")
         self.write("plugins/audit/plugin.py", b"hooks")
         self.write("state/data/shop/uploads/ä b/1.png", os.urandom(700_000))
@@ -267,6 +272,31 @@ def test_a_full_disk(backup: bytes, tmp_path: Path) -> None:
         with pytest.raises(Failed, match="No space left"):
             full.restore(archive)
         assert [path for path in disk.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "is_inside"),
+    [
+        ("shop/latest", "1.2.0", True),
+        ("shop/1.2.0", "../.releases/shop/1.2.0-3f", True),
+        ("shop@1.2.0", ".releases/shop/1.2.0-3f", True),
+        ("a/b/c", "../../x", True),
+        ("a/b", "./x//y/", True),
+        ("a", "..", False),
+        ("a", "../x", False),
+        ("a/b", "../../x", False),
+        ("a/b", "..", False),  # the folder itself, for ever
+        ("a/b", "x/../y", False),  # x may be a link
+        ("a", "/etc/passwd", False),
+        ("a", "", False),
+        ("a", ".", False),
+        ("a", "x\0y", False),
+        ("a", "x" * 300, False),
+    ],
+)
+def test_links_that_stay_inside(path: str, to: str, is_inside: bool) -> None:
+    """A link goes up by real folders alone, and never out of the one that is restored."""
+    assert stays_inside(path.split("/"), to) == is_inside
 
 
 # Archives that are none
