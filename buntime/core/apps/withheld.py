@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 _ERROR_MAX_CHARS = 16_384  # of an app's error are read
+_OURS = "RUNTIME_"  # settings, which no app lacks
 _NAMES_MAX = 20  # are told
 _ADVICE = "docs/secrets.md tells how apps get secrets"
 
@@ -35,7 +36,7 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
     quoted = set(re.findall(r"""['"`](\w+)['"`]""", error))
     secret = sorted(name for name in kept if name.upper() in words)
     plain = sorted(quoted.intersection(unpassed))
-    others = sorted({*kept} - {*secret})
+    others = sorted(name for name in {*kept} - {*secret} if not name.startswith(_OURS))
     sentences = []
     if secret:
         sentences.append(

@@ -127,7 +127,12 @@ class Deployment:
 
     @property
     def boot_error(self) -> str:
-        """What the last boot failed of, with what the runtime adds."""
+        """What the last boot failed of, with what the runtime adds; "" as long as none has failed.
+
+        The note is there first: from the worker's word on, while it is being ended for that.
+        """
+        if not self.has_failed:
+            return ""
         return "\n".join(filter(None, (self.state.boot_error.rstrip("\n"), self.boot_note)))
 
     @property

@@ -48,6 +48,8 @@ def test_the_error_names_none() -> None:
     assert found.named == ()
     assert found.words.startswith("kept from the app: AWS_KEY, DATABASE_URL (")
     assert missed("RuntimeError: no settings", (), UNPASSED) is None
+    # The runtime's own settings are nothing that an app could lack.
+    assert missed("RuntimeError: no settings", ("RUNTIME_MASTER_KEY",), UNPASSED) is None
 
 
 def test_bounds() -> None:

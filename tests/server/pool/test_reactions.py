@@ -164,8 +164,11 @@ def test_a_second_ready_or_up(pool: Pool) -> None:
 def test_an_app_that_cannot_be_loaded(pool: Pool) -> None:
     """What the worker told is the reason, and its exit code says nothing more."""
     pool.reactions.on_boot_error(cast(Any, pool.worker), "no module", "line 1")
+    pool.deployment.boot_note = "kept from the app: DATABASE_URL"
+    assert pool.deployment.boot_error == ""  # who looks now waits for all of it
     pool.exit(1)
     assert pool.deployment.state.boot_error == "no module\nline 1"
+    assert pool.deployment.boot_error == "no module\nline 1\nkept from the app: DATABASE_URL"
     assert (pool.meter.boots_failed, pool.meter.deaths[Cause.BOOT]) == (1, 1)
 
 
