@@ -26,7 +26,7 @@ from buntime.server.deploys.booting import let_go, trace_of
 from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, run
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
-from buntime.server.deploys.diskwork import Wish, look, prepare, prolong, switch
+from buntime.server.deploys.diskwork import Wish, left_behind, look, prepare, prolong, switch
 from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping
 from buntime.server.deploys.lastlines import LINES_MAX, WAIT_S, last_lines
@@ -192,7 +192,10 @@ class Carrier:
         path = self._path_of(self.place.open(), deploy)
         folder = self._catalog.examine(deploy.app, deploy.version, path, at=Path(unfinished.folder))
         app = _app_of(folder)
-        deploy.reach(Step.CHECKED, entrypoint=app.entrypoint)
+        store = self.place.open()
+        left = yield self._in_thread(lambda: left_behind(store, deploy.app))
+        warned = {"warnings": [_words_of(left)]} if left and not wish.ttl_s else {}
+        deploy.reach(Step.CHECKED, entrypoint=app.entrypoint, **warned)
         if wish.is_dry_run:
             return None
         held = app.manifest.replace == "after" and not app.is_static and not wish.ttl_s
@@ -338,6 +341,14 @@ def _fields(deploy: Deploy) -> dict[str, object]:
         "by": deploy.by,
         "deploy": deploy.id,
     }
+
+
+def _words_of(left: list[str]) -> str:
+    names = ", ".join(left)
+    return (
+        f"the active version's folder has files that its archive did not have: {names}; the new "
+        "version does not get them, so keep what is to last in APP_DATA_DIR (`data: true`)"
+    )
 
 
 def _app_of(folder: AppFolder) -> App:

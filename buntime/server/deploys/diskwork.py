@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 from buntime.core.deploys.names import Release
 from buntime.core.deploys.preview import hash_of
 from buntime.core.errors import ServerFault
-from buntime.server.deploys.records import ReleaseRecord, read_record, write_files, write_record
+from buntime.server.deploys.records import (
+    ReleaseRecord,
+    read_files,
+    read_record,
+    write_files,
+    write_record,
+)
 from buntime.server.deploys.store import Store, Unfinished
 
 if TYPE_CHECKING:
     from buntime.server.deploys.unpacking import Unpacked
 
+_LEFT_MAX = 10
+_OURS = frozenset((".venv.lock", ".venv"))  # of the installer
 _TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
 
 
@@ -74,3 +82,21 @@ def _tokens(token: str, known: ReleaseRecord | None) -> str:
 def switch(unfinished: Unfinished) -> None:
     unfinished.switch()
     unfinished.finish()
+
+
+def left_behind(store: Store, app: str) -> list[str]:
+    """Files in the active version's folder that its archive did not have: what the app has written
+    there, which the next version will not have. The first ones, by name."""
+    active = store.active(app)
+    folder = store.release_at(app, active) if active else None
+    if folder is None:
+        return []
+    release = os.path.join(store.folder_of(app), folder)
+    known, found = read_files(release), []
+    for above, folders, files in os.walk(release):
+        folders[:] = [each for each in folders if not each.startswith((".venv", "__pycache__"))]
+        names = [os.path.relpath(os.path.join(above, each), release) for each in files]
+        found += [each for each in names if each not in known and each not in _OURS]
+        if len(found) > _LEFT_MAX:
+            break
+    return sorted(found)[:_LEFT_MAX]

@@ -225,3 +225,13 @@ def test_all_versions_removed(operator: Operator, apps: Path) -> None:
     assert operator.said("/gone/").split()[0] == "hand"
     assert names(apps, "gone") == ["0.1.0"]
     assert fault(operator.http.delete("/api/apps/gone")) == (404, "app_not_found")
+
+
+def test_files_that_stay_behind(operator: Operator, apps: Path) -> None:
+    """What an app has written into its folder is told of by name when the next version comes."""
+    assert operator.put("writes", "1.0.0", app("1")).status_code == 201
+    operator.said("/writes/")
+    (apps / "writes" / "1.0.0" / "shop.sqlite").touch()
+    checked = operator.lines("writes", "1.1.0", app("2"))[2]
+    assert "did not have: shop.sqlite;" in checked["warnings"][0]
+    assert "warnings" not in operator.lines("writes", "1.2.0", app("3"))[2]
