@@ -1,7 +1,7 @@
 """From a checked release to a worker that has loaded it: packages, `release`, boot, `check`."""
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from buntime.core.apps.app import App
@@ -12,11 +12,14 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.booting import boot, let_go, probe, release
 from buntime.server.deploys.course import Ask, Steps, after, in_thread
 from buntime.server.deploys.deploy import Deploy
+from buntime.server.deploys.installing import Tail
 from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.pythons.probe import Interpreter
+
+_TAIL_S = 0.3  # between looks at what pip says
 
 
 class Loading:
@@ -49,8 +52,30 @@ class Loading:
             deploy.reach(Step.INSTALLING)
         else:
             deploy.attempt(Step.BOOTED)
-        found: Interpreter = yield in_thread(self._loop, lambda: self._interpreters.find(app))
+        tail, ended = Tail(app.dir), False
+        if app.manifest.auto_install:
+            self._tell_of_pip(deploy, tail, lambda: ended)
+        try:
+            found: Interpreter = yield in_thread(self._loop, lambda: self._interpreters.find(app))
+        finally:
+            ended = True
         return found
+
+    def _tell_of_pip(self, deploy: Deploy, tail: Tail, has_ended: Callable[[], bool]) -> None:
+        """Have the deploy say what pip says, until that has ended."""
+
+        def said(lines: list[str] | BaseException) -> None:
+            if deploy.is_over or isinstance(lines, BaseException):
+                return
+            for line in lines:
+                deploy.say(Step.INSTALLING, line)
+            if not has_ended():
+                self._loop.call_later(_TAIL_S, look)
+
+        def look() -> None:
+            self._loop.run_blocking(tail.read, said)
+
+        look()
 
     def load(
         self, deploy: Deploy, app: App, interpreter: Interpreter | None

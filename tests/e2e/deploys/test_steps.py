@@ -131,3 +131,13 @@ def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
     wait_until(lambda: len([*files.glob("1.0.*.json")]) == len([*files.glob("1.0.*-*/")]) == 2)
     assert operator.said("/kept/").endswith("3")
     assert operator.rollback("kept").json()["version"] == "1.0.2"
+
+
+def test_packages(operator: Operator) -> None:
+    """What cannot be installed fails the deploy at that step."""
+    code = "from buntime import Response\nimport sys\ndef fetch(r): return Response(sys.prefix)"
+    bad = packed({"app.py": code, "requirements.lock": "no such thing\n"}, autoInstall=True)
+    failed = operator.lines("packages", "1.0.0", bad)[-1]
+    assert failed["failed"] == "installing"
+    assert failed["error"]["code"] == "app_invalid"
+    assert operator.http.get("/packages/").status_code == 404
