@@ -170,3 +170,17 @@ def test_on_the_host(host: Host) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert host.served("/@acme/local/") == "here"
     assert done.stdout.split()[-1] == f"http://127.0.0.1:{host.runtime.port}/@acme/local/"
+
+
+def test_a_preview(host: Host) -> None:
+    """It is told with the link that opens it, and what serves stays."""
+    host.write(APP.format(version="live"))
+    assert host.ran("deploy", "--app", "looked-at").returncode == 0
+    host.write(APP.format(version="coming"))
+    done = host.ran("deploy", "--app", "looked-at", "--preview", "pr-12", "--ttl", "1d", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    url = json.loads(done.stdout.splitlines()[-1])["url"]
+    assert url.startswith(f"{host.url}/looked-at@0.0.0-preview.pr-12/")
+    assert fetch(host.runtime, url.removeprefix(host.url)).status == 303
+    assert fetch(host.runtime, "/looked-at@0.0.0-preview.pr-12/").status == 404
+    assert host.served("/looked-at/") == "live"
