@@ -57,7 +57,15 @@ DEPLOYS = (
             Param("preview", NAME, "Deploy it as this preview, whatever the version."),
             Param("ttl", NAME, "How long the preview lasts: 7d, where nothing is said."),
         ),
-        body=Body(None, ("application/gzip", "application/zip", "application/octet-stream")),
+        body=Body(
+            None,
+            (
+                "application/gzip",
+                "application/zip",
+                "application/octet-stream",
+                "multipart/form-data",
+            ),
+        ),
         answers=(Answer(201, "The version is active.", _DEPLOY), *_RAN),
         faults=(*_REFUSED, 413, 415),
     ),

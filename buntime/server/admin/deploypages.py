@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _ANY_ADDRESS = re.compile(r"//(0\.0\.0\.0|\[::\]):")
 _PREVIEW_TTL = "7d"
+_FORM = re.compile(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
 
@@ -154,6 +155,28 @@ class DeployPages:
             upload.close()
             deploy.fail(fault, log=[])
             raise fault
+        boundary = _boundary(call)
+        if boundary is not None:
+            self._carrier.look(
+                lambda: upload.unwrap(boundary),
+                lambda told: call.guard(lambda: self._unwrapped(call, deploy, wish, upload, told)),
+            )
+            return
+        self._carry(call, deploy, wish, upload)
+
+    def _unwrapped(
+        self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload", told: object
+    ) -> None:
+        """The archive has been taken out of a form."""
+        if isinstance(told, OSError):
+            told = storage_fault(told)
+        if isinstance(told, HttpError):
+            upload.close()
+            deploy.fail(told, log=[])
+            raise told
+        self._carry(call, deploy, wish, upload)
+
+    def _carry(self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload") -> None:
         deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
         self._follow(call, deploy)
         self._note_at_end(call, deploy)
@@ -286,6 +309,12 @@ class DeployPages:
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
+
+
+def _boundary(call: Call) -> str | None:
+    """Of a form that a browser sends; None of an archive as it is."""
+    found = _FORM.fullmatch(call.header("content-type") or "")
+    return (found[1] or found[2]) if found is not None else None
 
 
 def _pack(store: Store, app: str, version: str) -> IO[bytes]:

@@ -29,7 +29,7 @@ from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.diskwork import Wish, left_behind, look, prepare, prolong, switch
 from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping
-from buntime.server.deploys.lastlines import LINES_MAX, WAIT_S, last_lines
+from buntime.server.deploys.lastlines import LINES_MAX, LOOKS_MAX, WAIT_S, last_lines
 from buntime.server.deploys.loading import Loading
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import (
@@ -134,8 +134,11 @@ class Carrier:
             if deploy.doing is Step.RELEASING:
                 printed = [each["line"] for each in deploy.lines[-LINES_MAX:]]
             elif deploy.doing in _WITH_CODE and not deploy.is_over:
-                yield after(self.loop, WAIT_S)
-                printed = yield self._in_thread(lambda: self._printed_by(deploy))
+                for _ in range(LOOKS_MAX):  # the log's thread may not have written it yet
+                    yield after(self.loop, WAIT_S)
+                    printed = yield self._in_thread(lambda: self._printed_by(deploy))
+                    if printed:
+                        break
             self._fail(deploy, exc, printed)
         finally:
             self._running.discard(deploy)

@@ -4,7 +4,8 @@ import json
 
 from buntime.server.telemetry.applogs import AppLogs
 
-WAIT_S = 0.2  # till the log's thread has written what was printed
+WAIT_S = 0.1  # between looks whether the log's thread has written what was printed
+LOOKS_MAX = 10
 LINES_MAX = 20
 
 

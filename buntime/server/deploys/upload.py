@@ -16,6 +16,12 @@ from buntime.core.errors import ClientFault, HttpError
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.loop import Loop
 
+_FORM_HEAD_MAX_BYTES = 8192  # of a part: its name and type
+_PIECE_BYTES = 1 << 20
+_BAD_FORM = ClientFault(
+    400, "bad_form", "the form must have one part, the archive; or send that alone as the body"
+)
+
 
 class Upload:
     """Takes the body of a request; `then` gets None when all is written, else what went wrong.
@@ -50,6 +56,38 @@ class Upload:
         if not self._is_writing:
             with suppress(OSError):
                 self.file.close()
+
+    def unwrap(self, boundary: str) -> None:
+        """Take the one part of a form, as browsers send it, for the archive. In a thread.
+
+        Raises ClientFault (400) where it has another number of parts.
+        """
+        mark = b"--" + boundary.encode("latin-1")
+        self.file.seek(0)
+        head = self.file.read(_FORM_HEAD_MAX_BYTES)
+        start = head.find(b"\r\n\r\n") + 4
+        tail_bytes = min(self.size_bytes, len(mark) + _FORM_HEAD_MAX_BYTES)
+        self.file.seek(self.size_bytes - tail_bytes)
+        tail = self.file.read()
+        last = tail.rfind(b"\r\n" + mark + b"--")
+        end = self.size_bytes - tail_bytes + last
+        if not head.startswith(mark + b"\r\n") or start < 4 or last < 0 or end < start:
+            raise _BAD_FORM
+        part = open_upload_like(self.file)
+        digest = hashlib.sha256()
+        try:
+            self.file.seek(start)
+            left = end - start
+            while left and (piece := self.file.read(min(left, _PIECE_BYTES))):
+                digest.update(piece)
+                part.write(piece)
+                left -= len(piece)
+            part.flush()
+        except BaseException:
+            part.close()
+            raise
+        self.file.close()
+        self.file, self._hash, self.size_bytes = part, digest, end - start
 
     # Sink
 
@@ -100,6 +138,12 @@ class Upload:
         then, self._then = self._then, None
         if then is not None:
             then(fault)
+
+
+def open_upload_like(file: IO[bytes]) -> IO[bytes]:
+    """Another such file, in the same file system: beside it by the descriptor's folder."""
+    folder = os.path.dirname(os.readlink(f"/proc/self/fd/{file.fileno()}"))
+    return open_upload(folder)
 
 
 def open_upload(folder: str) -> IO[bytes]:

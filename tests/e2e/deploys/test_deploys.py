@@ -235,3 +235,21 @@ def test_files_that_stay_behind(operator: Operator, apps: Path) -> None:
     checked = operator.lines("writes", "1.1.0", app("2"))[2]
     assert "did not have: shop.sqlite;" in checked["warnings"][0]
     assert "warnings" not in operator.lines("writes", "1.2.0", app("3"))[2]
+
+
+def test_a_form(operator: Operator) -> None:
+    """As a browser sends a file: the archive is its one part."""
+    path = "/api/apps/form/versions/1.0.0"
+    archive = app("1")
+    told = operator.http.put(path, files={"archive": ("shop.tar.gz", archive)})
+    assert told.status_code == 201, told.text
+    assert operator.said("/form/").split()[0] == "1"
+    assert operator.put("form", "1.0.0", archive).json()["step"] == "unchanged"
+    two = operator.http.put(path.replace("1.0.0", "2.0.0"), files={"a": b"", "b": archive})
+    assert (two.status_code, two.json()["error"]["code"]) in (
+        *((415, "archive_unknown"), (422, "archive_damaged"), (400, "bad_form")),
+    )
+    cut = operator.put(
+        "form", "2.0.0", b"x", headers={"Content-Type": "multipart/form-data; boundary=a"}
+    )
+    assert fault(cut) == (400, "bad_form")
