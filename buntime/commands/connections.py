@@ -74,7 +74,8 @@ def _connect(sock: socket.socket, path: str) -> None:
 
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_FILE"):
+    is_chosen = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    if not is_chosen and not context.cert_store_stats()["x509_ca"]:
         known = next(filter(os.path.exists, _AUTHORITIES), None)
         if known is not None:
             context.load_verify_locations(known)

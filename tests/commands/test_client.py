@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from buntime.commands import client as client_module
+from buntime.commands import connections
 from buntime.commands.apierrors import ApiError
 from buntime.commands.client import Api, name_in_path
 from buntime.commands.logins import Login
@@ -220,6 +221,18 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(script) as server:
         error = failed(Api(remote(Login(server.url.replace("http:", "https:"), KEY))))
         assert (error.code, "is it http:// there?" in error.message) == ("unreachable", True)
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_authorities_that_were_chosen(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody says whom to trust, no more are trusted than OpenSSL has by that."""
+    for each in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "none"))
+    trusted = ssl.create_default_context().cert_store_stats()
+    assert connections._tls().cert_store_stats() == trusted
 
 
 @pytest.mark.parametrize("deep", ["", "a" * 60 + "/" + "b" * 60])
