@@ -23,7 +23,6 @@ Used on the loop's thread only.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 
 from buntime.core.apps.app import App, Fault, FaultyApp, app_key
@@ -35,14 +34,13 @@ from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
 from buntime.server.apps.appfolder import AppFolder, Listing, holds_app, printable
 from buntime.server.apps.expected import Expected
-from buntime.server.apps.labels import can_route, split_label
 from buntime.server.apps.named import Named, Place
 from buntime.server.apps.releaselinks import Withheld
+from buntime.server.apps.workerfolders import WorkerFolders
 
 CHECK_INTERVAL_S = 1.0
 
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
-
 
 _AT_ONCE = AtOnce()
 
@@ -73,16 +71,16 @@ class Catalog:
         self._body_max = body_max
         self._warn = warn
         self._warned: set[str] = set()
-        self._reserved = frozenset(reserved)
         self._check_interval_s = check_interval_s
         self._rollout = rollout
         self.floors = NO_FLOORS  # what operators say of apps
         self._revision = rollout.revision  # of the rollout, when `_warm` was filled
         self._wall_ns = wall_ns
-        self._roots = [Listing(Path(path), wall_ns) for path in dict.fromkeys(worker_dirs)]
+        self._worker_folders = WorkerFolders(
+            worker_dirs, reserved=reserved, warn=self._warn_once, wall_ns=wall_ns
+        )
         self._withheld = Withheld()
         self.expected = Expected()  # folders of releases that are about to be linked
-        self._scopes: dict[Path, Listing] = {}
         self._names: dict[str, Named] = {}
         # The folders that bear each name, in the order of worker folders, then of names.
         self.folders: Mapping[str, Sequence[Path]] = {}
@@ -93,7 +91,7 @@ class Catalog:
         self._edition = 0  # how often `_warm` was emptied
 
     def __repr__(self) -> str:
-        return f"Catalog({[str(root.path) for root in self._roots]}, {len(self._names)} names)"
+        return f"Catalog({self._worker_folders.paths}, {len(self._names)} names)"
 
     def find(self, name: str, spec: str | None, now: float) -> App:
         """The app that `name` and the range `spec` mean. `now` in monotonic seconds.
@@ -197,11 +195,7 @@ class Catalog:
 
     def serve_from(self, worker_dirs: Sequence[str | Path]) -> None:
         """Look into these folders from now on."""
-        known = {root.path: root for root in self._roots}
-        paths = map(Path, dict.fromkeys(worker_dirs))
-        self._roots = [known.get(path) or Listing(path, self._wall_ns) for path in paths]
-        for root in self._roots:
-            root.refresh()
+        self._worker_folders.replace(worker_dirs)
         self._index()
         self.refresh()
 
@@ -242,57 +236,15 @@ class Catalog:
         self._fresh_until = now + self._check_interval_s
         self._check += 1
         self._forget()
-        changed = [listing.refresh() for listing in (*self._roots, *self._scopes.values())]
-        if any(changed):
+        if self._worker_folders.look():
             self._index()
 
     def _index(self) -> None:
-        places: dict[str, list[Place]] = {}
-        scopes: dict[Path, Listing] = {}
-        for root in self._roots:
-            self._tell_of_root(root)
-            found = [(*split_label(label), path) for label, path in self._labelled(root, scopes)]
-            for name, version, path in sorted(found, key=itemgetter(0)):
-                if can_route(name, version, path, reserved=self._reserved, warn=self._warn_once):
-                    places.setdefault(name, []).append(Place(path, version, root.path))
-        self._scopes = scopes
-        known = self._names
+        places, known = self._worker_folders.places(), self._names
         self._names = {name: known.get(name) or Named(Succession(self._rollout)) for name in places}
         for name, named in self._names.items():
             named.places = places[name]
         self.folders = {name: [each.path for each in places[name]] for name in places}
-
-    def _labelled(self, root: Listing, scopes: dict[Path, Listing]) -> Iterator[tuple[str, Path]]:
-        """The folders of a worker folder and of its scopes: ("@acme/shop@1.2.0", its path)."""
-        for folder in root.folders:
-            path = root.path / folder
-            if not folder.startswith("@"):
-                yield folder, path
-                continue
-            scope = scopes[path] = self._scopes.get(path) or Listing(path, self._wall_ns)
-            if path not in self._scopes:
-                scope.refresh()
-            self._tell_of_trouble(scope)
-            for child in scope.folders:
-                yield f"{folder}/{child}", path / child
-
-    def _tell_of_root(self, root: Listing) -> None:
-        self._tell_of_trouble(root)
-        if holds_app(root.path):
-            self._warn_once(
-                "folder.is_app",
-                "worker folder looks like an app itself; give the folder above it",
-                folder=printable(root.path),
-            )
-
-    def _tell_of_trouble(self, listing: Listing) -> None:
-        if listing.trouble:
-            self._warn_once(
-                "folder.unreadable",
-                "folder cannot be read; its apps are not served",
-                folder=printable(listing.path),
-                error=listing.trouble,
-            )
 
     # Which versions a name has
 
