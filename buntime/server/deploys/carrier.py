@@ -122,6 +122,7 @@ class Carrier:
         """One at a time of each app; what goes wrong is told."""
         self._running.add(deploy)
         self._watch()
+        logged = self._app_logs.last_seq
         yield self._turns.take(deploy.app)
         try:
             with contextlib.ExitStack() as held:
@@ -136,7 +137,7 @@ class Carrier:
             elif deploy.doing in _WITH_CODE and not deploy.is_over:
                 for _ in range(LOOKS_MAX):  # the log's thread may not have written it yet
                     yield after(self.loop, WAIT_S)
-                    printed = yield self._in_thread(lambda: self._printed_by(deploy))
+                    printed = yield self._in_thread(lambda: self._printed_by(deploy, logged))
                     if printed:
                         break
             self._fail(deploy, exc, printed)
@@ -306,9 +307,9 @@ class Carrier:
         deploy.reach(Step.ACTIVE, url=wish.url)
         self._log.info("deploy.active", "version is active", **_fields(deploy))
 
-    def _printed_by(self, deploy: Deploy) -> list[str]:
+    def _printed_by(self, deploy: Deploy, since: int) -> list[str]:
         """In a thread."""
-        return last_lines(self._app_logs, deploy.app, deploy.version, deploy.began_s)
+        return last_lines(self._app_logs, deploy.app, deploy.version, since)
 
     def _fail(self, deploy: Deploy, exc: Exception, printed: list[str]) -> None:
         if deploy.is_over:

@@ -23,7 +23,6 @@ class Deploy:
         self.app = app
         self.version = version
         self.by = by
-        self.began_s = time.time()
         self.progress = Progress()
         self.doing = Step.BEGUN  # what it tries to come to
         self.steps: list[Line] = [_timed({"step": Step.BEGUN.value})]

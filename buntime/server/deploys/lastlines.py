@@ -9,14 +9,14 @@ LOOKS_MAX = 10
 LINES_MAX = 20
 
 
-def last_lines(logs: AppLogs, app: str, version: str, since_s: float) -> list[str]:
-    """What the version has printed since then, in seconds since 1970; the last lines of it.
+def last_lines(logs: AppLogs, app: str, version: str, since: int) -> list[str]:
+    """What the version has printed behind this number of the log; the last lines of it.
 
     To be called in a thread: the log's own may hold the lock.
     """
     with logs.lock:
         ring = logs.rings.get(app)
-        found = [] if ring is None else ring.after(int(since_s * 1e6))
+        found = [] if ring is None else ring.after(since)
     told = [json.loads(line) for line in found if b'"app.output"' in line]
     said = [each["message"] for each in told if each.get("version") == (version or None)]
     return said[-LINES_MAX:]
