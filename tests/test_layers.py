@@ -58,6 +58,7 @@ LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.document",
     "buntime.server.admin.exposition",
+    "buntime.server.admin.pages",
     "buntime.server.backup.writing",
     "buntime.server.bundle.archive",
     "buntime.server.deploys.packing",
@@ -185,6 +186,24 @@ def test_imports_stand_at_the_top() -> None:
     """No import inside a function, but for the sake of a start, with the reason beside it."""
     modules = [module for module in FILES if layer(module) != "__main__"]
     assert [line for module in modules for line in imports_that_stand_deep(module)] == []
+
+
+def test_what_is_late_is_late() -> None:
+    """A runtime that starts imports nothing of that, by whatever way."""
+    seen, left = set[str](), ["buntime.server.runtime"]
+    while left:
+        module = left.pop()
+        if module not in seen:
+            seen.add(module)
+            left += imported_at_once(module) if module in FILES else ()
+    assert seen & LATE == set()
+
+
+def imported_at_once(module: str) -> Iterator[str]:
+    """What is imported with a module: by no function of it, and not for types alone."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(module, node)
 
 
 def imports_that_stand_deep(module: str) -> list[str]:

@@ -18,7 +18,7 @@ from buntime.core.apps.router import RESERVED, Target, reserved_path
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
-from buntime.server.admin.api import Api
+from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims
 from buntime.server.http1.exchange import Exchange
@@ -69,7 +69,7 @@ class Pipeline:
         live: LiveSettings,
         catalog: Catalog,
         pool: Pool,
-        api: Api,
+        pages: LatePages,
         log: Log,
         *,
         admittance: Admittance,
@@ -77,7 +77,7 @@ class Pipeline:
         hooking: Hooking,
     ) -> None:
         self._api_prefix = live.now.api_prefix
-        self._api = api
+        self._pages = pages
         self._log = log
         recheck_s = 0.0 if live.now.is_development else 1.0
         submit = pool_step(pool)
@@ -221,7 +221,7 @@ class Pipeline:
             return False
         if claim is not None and path.rstrip("/") != _HEALTH:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
-        self._api.answer(exchange, path)
+        self._pages.answer(exchange, path)
         return True
 
     def _forget(self, _: object = None) -> None:

@@ -12,8 +12,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 from buntime import __version__
+from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.router import RESERVED
@@ -23,8 +25,12 @@ from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
+from buntime.server.admin.gate import Gate
+from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.latepages import LatePages
+from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
-from buntime.server.admin.pages import Parts, make_api
+from buntime.server.admin.parts import Parts
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
@@ -265,9 +271,14 @@ class Runtime:
         live, maintenance = self._live, Maintenance(self._state_db)
         pool, catalog, db, logs = self._pool, self._catalog, self._state_db, self._app_logs
         carrier = Carrier(live, self._service, pool, catalog, self._interpreters, db, logs)
-        self._api, gate = make_api(
+        keys = KeyStore(self._state_db)
+        gate = Gate(live, keys, guesses=Guesses(), local_key=LocalKey(live, self._log))
+        self._pages = LatePages(
             Parts(
                 live=live,
+                gate=gate,
+                keys=keys,
+                started_s=monotonic(),
                 urls=self._urls,
                 log=self._log,
                 service=self._service,
@@ -287,7 +298,7 @@ class Runtime:
             self._live,
             self._catalog,
             self._pool,
-            self._api,
+            self._pages,
             self._log,
             admittance=Admittance(gate, maintenance, carrier.place.previews),
             plugins=self._plugins,
@@ -300,7 +311,7 @@ class Runtime:
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
         handle = self._pipeline.handle
         listeners = [Listener(self._service, handle, binding) for binding in bindings]
-        control = Control(self._service, self._live, self._api, self._state, listeners)
+        control = Control(self._service, self._live, self._pages, self._state, listeners)
         self._state_watch.follow(control.open)
         return listeners, control
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from buntime.core.access.origins import is_foreign
 from buntime.core.access.rights import ANYONE, Caller, may, may_somewhere
-from buntime.core.admin.matching import Match, RouteTable, app_of
+from buntime.core.admin.matching import Match, RouteTable
 from buntime.core.admin.query import read_query
 from buntime.core.admin.route import OPEN, Route
 from buntime.core.errors import ClientFault
@@ -92,10 +92,7 @@ class Api:
 
 def _check_right(call: Call) -> None:
     """The one place that asks for a route's verb, where the caller has it somewhere."""
-    route, caller = call.route, call.caller
-    app = call.values.get("app") or call.query.get("app")
-    if "target" in call.values:
-        app = app_of(call.values["target"])
+    route, caller, app = call.route, call.caller, call.app
     if app is None and route.filters:
         return
     if not may(caller, route.verb, app):

@@ -1,4 +1,4 @@
-"""Keeps the audit trail in state.db, tells each entry in the log, and answers `GET /api/audit`."""
+"""Keeps the audit trail in state.db, and tells each entry in the log."""
 
 import json
 import time
@@ -7,15 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import Change, Entry, entry_of, hash_of, kept_value, text_of
-from buntime.core.admin.matching import app_of
-from buntime.core.errors import ClientFault
-from buntime.server.admin.api import Handler
-from buntime.server.admin.call import Call
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.logs import Log
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+    from buntime.server.admin.call import Call
 
 KEEP_ROWS = 100_000
 KEEP_S = 366 * 24 * 3600.0
@@ -48,7 +46,7 @@ class Audit:
 
     def record(
         self,
-        call: Call,
+        call: "Call",
         action: str,
         subject: str,
         before: object = None,
@@ -68,7 +66,7 @@ class Audit:
 
     def change(
         self,
-        call: Call,
+        call: "Call",
         action: str,
         subject: str,
         before: object = None,
@@ -86,7 +84,7 @@ class Audit:
             request=call.exchange.id,
             action=action,
             subject=subject,
-            app=app or _app_in(call),
+            app=app or call.app,
             before=before,
             after=after,
             result=result,
@@ -119,7 +117,7 @@ class Audit:
             "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
         ).fetchone()
         if row is None:
-            removed = _removed(connection)
+            removed = removed_from(connection)
             row = (removed["number"], removed["hash"]) if removed else (0, "")
         entry = entry_of(change, row[0] + 1, row[1])
         text = text_of(entry)
@@ -176,67 +174,10 @@ class Audit:
             )
 
 
-class AuditPages:
-    """Answers `GET /api/audit`."""
-
-    def __init__(self, db: StateDb) -> None:
-        self._db = db
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """By the names of routes."""
-        return {"audit.list": self._list}
-
-    def _list(self, call: Call) -> None:
-        query = call.query
-        cursor = query["cursor"]
-        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise ClientFault(400, "bad_query", "cursor is not the `next` of a page before")
-        work = partial(_page, query=query, before=int(cursor) if cursor else None)
-        self._db.ask(work, lambda told: call.guard(lambda: _answer(call, told)))
-
-
-def _answer(call: Call, told: dict[str, Any] | BaseException) -> None:
-    if isinstance(told, BaseException):
-        raise told
-    call.answer(told)
-
-
-def _page(
-    connection: "Connection", *, query: Mapping[str, Any], before: int | None
-) -> dict[str, Any]:
-    wheres, values = ["1"], list[object]()
-    if before is not None:
-        wheres.append("number < ?")
-        values.append(before)
-    for name in ("app", "actor", "action"):
-        value = query[name]
-        if name == "action" and value is not None and value.endswith(".*"):
-            wheres.append("action >= ? AND action < ?")  # "." to "/", which comes after it
-            values += [value[:-1], value[:-2] + "/"]
-        elif value is not None:
-            wheres.append(f"{name} = ?")
-            values.append(value)
-    limit = query["limit"]
-    rows = connection.execute(
-        f"SELECT number, entry, hash FROM audit WHERE {' AND '.join(wheres)} "
-        "ORDER BY number DESC LIMIT ?",
-        (*values, limit + 1),
-    ).fetchall()
-    entries = [{**json.loads(entry), "hash": told} for _, entry, told in rows[:limit]]
-    more = str(rows[limit - 1][0]) if len(rows) > limit else None
-    return {"entries": entries, "next": more, "removed": _removed(connection)}
-
-
-def _removed(connection: "Connection") -> dict[str, Any] | None:
+def removed_from(connection: "Connection") -> dict[str, Any] | None:
     """The last entry that was removed for its age: {"number": 17, "hash": "..."}."""
     row = connection.execute("SELECT value FROM about WHERE key = ?", (_REMOVED,)).fetchone()
     return json.loads(row[0]) if row else None
-
-
-def _app_in(call: Call) -> str | None:
-    if "target" in call.values:
-        return app_of(call.values["target"])
-    return call.values.get("app") or call.query.get("app")
 
 
 _TOLD = ("number", "hash", "actor", "source", "address", "action", "subject", "app", "result")

@@ -18,6 +18,7 @@ from typing import Any
 
 from buntime.core.access.rights import Caller, may
 from buntime.core.admin.apitags import check_match, tag_of
+from buntime.core.admin.matching import app_of
 from buntime.core.admin.route import Route
 from buntime.core.errors import HttpError, ServerFault
 from buntime.core.http1.window import body_too_large
@@ -62,6 +63,13 @@ class Call:
     def now(self) -> float:
         """Monotonic seconds, as the loop has them."""
         return self.exchange.now
+
+    @property
+    def app(self) -> str | None:
+        """The app that the path or the query names."""
+        if "target" in self.values:
+            return app_of(self.values["target"])
+        return self.values.get("app") or self.query.get("app")
 
     @property
     def is_dry_run(self) -> bool:

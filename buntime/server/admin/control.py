@@ -15,7 +15,7 @@ from buntime.core.errors import ClientFault, HttpError
 from buntime.core.settings.endpoint import UnixEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.tally import Tally
-from buntime.server.admin.api import Api
+from buntime.server.admin.latepages import LatePages
 from buntime.server.admin.peers import Peers
 from buntime.server.http1.binding import Binding
 from buntime.server.http1.exchange import Exchange
@@ -37,7 +37,7 @@ class Control:
         self,
         service: Service,
         live: LiveSettings,
-        api: Api,
+        pages: LatePages,
         state: StateFolder,
         listeners: list[Listener],
     ) -> None:
@@ -46,7 +46,7 @@ class Control:
         self._is_open = False
         self._service = service
         self._live = live
-        self._api = api
+        self._pages = pages
         self._state = state
         self._refused = Tally(every_s=_TELL_S)
         self._peers: Peers | None = None
@@ -106,7 +106,7 @@ class Control:
         try:
             if path is None:
                 raise ClientFault(404, "not_found", "apps do not answer at the control socket")
-            self._api.answer(exchange, path, CALLER)
+            self._pages.answer(exchange, path, CALLER)
         except HttpError as error:
             exchange.fail(error)
 

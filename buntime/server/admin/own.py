@@ -13,9 +13,10 @@ from buntime.server.admin.call import Call
 class OwnPages:
     """Answers these pages."""
 
-    def __init__(self, live: LiveSettings) -> None:
+    def __init__(self, live: LiveSettings, *, started_s: float) -> None:
+        """`started_s` is when the runtime was started, by the monotonic clock."""
         self._live = live
-        self._started_s = monotonic()
+        self._started_s = started_s
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""

@@ -1,46 +1,32 @@
 """All pages of the runtime's own: which handler answers which route of core/admin/routes.py.
 
 A group of pages is a class with `handlers()`, by the names of routes, and a line in `_groups`. What
-it needs beyond `Parts` is a field more there. A route without a handler, and a handler without a
-route, keep the runtime from starting.
+it needs beyond `Parts` is a field more there. All of it is imported by `latepages`, when the first
+page is asked for.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
-from buntime.core.access.guesses import Guesses
 from buntime.core.admin.routes import ROUTES
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
-from buntime.server.admin.audit import Audit, AuditPages
+from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
-from buntime.server.admin.keystore import KeyStore
-from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.logs import LogPages
-from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
+from buntime.server.admin.parts import Parts
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.workers import WorkerPages
-from buntime.server.apps.catalog import Catalog
-from buntime.server.deploys.carrier import Carrier
-from buntime.server.http1.service import Service
-from buntime.server.plugins.plugins import Plugins
-from buntime.server.pool.pool import Pool
-from buntime.server.schedule.unasked import Unasked
-from buntime.server.state.secretstore import SecretStore
-from buntime.server.state.statedb import StateDb
-from buntime.server.telemetry.applogs import AppLogs
-from buntime.server.telemetry.logs import Log
 
 
 class Pages(Protocol):
@@ -50,37 +36,14 @@ class Pages(Protocol):
         """By the names of routes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What pages are made of."""
-
-    live: LiveSettings
-    urls: Sequence[str]  # that the runtime listens at
-    log: Log
-    service: Service
-    pool: Pool
-    catalog: Catalog
-    plugins: Plugins
-    db: StateDb
-    audit: Audit
-    secrets: SecretStore
-    maintenance: Maintenance
-    app_logs: AppLogs
-    carrier: Carrier
-    unasked: Unasked
+def make_api(parts: Parts) -> Api:
+    """The API of a runtime."""
+    return api_of(parts.live, parts.gate, *_groups(parts))
 
 
-def make_api(parts: Parts) -> tuple[Api, Gate]:
-    """The API of a runtime, and what knows its callers."""
-    keys = KeyStore(parts.db)
-    local_key = LocalKey(parts.live, parts.log)
-    gate = Gate(parts.live, keys, guesses=Guesses(), local_key=local_key)
-    return api_of(parts.live, gate, *_groups(parts, keys)), gate
-
-
-def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
+def _groups(parts: Parts) -> tuple[Pages, ...]:
     return (
-        OwnPages(parts.live),
+        OwnPages(parts.live, started_s=parts.started_s),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(
@@ -93,11 +56,11 @@ def _groups(parts: Parts, keys: KeyStore) -> tuple[Pages, ...]:
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
-        KeyPages(keys, parts.audit),
+        KeyPages(parts.keys, parts.audit),
         AccessPages(
             parts.live,
             ROUTES,
-            keys,
+            parts.keys,
             parts.catalog,
             parts.plugins,
             is_closed=lambda app: parts.maintenance.of(app) is not None,

@@ -160,7 +160,7 @@ class Fixture:
         audit: Any = self.audit
         plugins: Any = self.plugins
         groups: tuple[Pages, ...] = (
-            OwnPages(self.live),
+            OwnPages(self.live, started_s=0.0),
             WorkerPages(pool, catalog, audit),
             FakeMetrics(),
             PluginPages(plugins, self.live, audit),
@@ -367,12 +367,13 @@ def test_no_route_without_a_rule(root: Path, route: Route) -> None:
 
 
 def test_routes_and_handlers(root: Path) -> None:
-    """A route without a handler, and a handler without a route, keep the runtime from starting."""
+    """A route without a handler, and a handler without a route, make no API."""
     live, gate = Fixture(root).live, cast(Any, None)
+    own = OwnPages(live, started_s=0.0)
     with pytest.raises(ValueError, match=r"workers\.list"):
-        api_of(live, gate, OwnPages(live))
+        api_of(live, gate, own)
     with pytest.raises(ValueError, match="two handlers"):
-        api_of(live, gate, OwnPages(live), OwnPages(live))
+        api_of(live, gate, own, own)
 
 
 def test_what_a_key_s_apps_are(root: Path) -> None:

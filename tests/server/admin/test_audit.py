@@ -14,7 +14,8 @@ from buntime.core.access.rights import Caller
 from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.audittrail import Broken, Walk
 from buntime.core.errors import HttpError, StateFault
-from buntime.server.admin.audit import Audit, AuditPages
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.call import Call
 from tests.support.calls import ADMIN, POST, call_of
 from tests.support.exchanges import FakeExchange, FakeService

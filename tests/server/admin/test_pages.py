@@ -25,7 +25,7 @@ class Anything:
 
 def real_handlers() -> dict[str, Any]:
     anything: Any = Anything()
-    groups = pages._groups(anything, anything)
+    groups = pages._groups(anything)
     return {name: handler for group in groups for name, handler in group.handlers().items()}
 
 

@@ -1,0 +1,43 @@
+"""What the runtime's own pages are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.gate import Gate
+from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.maintenance import Maintenance
+from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.carrier import Carrier
+from buntime.server.http1.service import Service
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.pool.pool import Pool
+from buntime.server.schedule.unasked import Unasked
+from buntime.server.state.secretstore import SecretStore
+from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.applogs import AppLogs
+from buntime.server.telemetry.logs import Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Each group of pages takes its own of these."""
+
+    live: LiveSettings
+    gate: Gate
+    keys: KeyStore
+    started_s: float  # when the runtime was started, monotonic
+    urls: Sequence[str]  # that the runtime listens at
+    log: Log
+    service: Service
+    pool: Pool
+    catalog: Catalog
+    plugins: Plugins
+    db: StateDb
+    audit: Audit
+    secrets: SecretStore
+    maintenance: Maintenance
+    app_logs: AppLogs
+    carrier: Carrier
+    unasked: Unasked
