@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from buntime.core.apps.app import App
@@ -67,6 +68,20 @@ class FakeAudit:
     ) -> None:
         if not call.is_dry_run:
             self.noted.append((action, subject, before, after, result, app))
+
+    def note_of(
+        self,
+        call: Call,
+        action: str,
+        subject: str,
+        before: object = None,
+        after: object = None,
+    ) -> Any:
+        """Kept when it is told."""
+        keep: Any = lambda _: None  # noqa: E731
+        return SimpleNamespace(
+            keep=keep, tell=lambda: self.record(call, action, subject, before, after)
+        )
 
     def own(
         self,

@@ -8,9 +8,9 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Note
 from buntime.server.admin.call import Call
-from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Maintenance
+from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Keep, Maintenance
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
 
@@ -137,27 +137,44 @@ class AppPages:
         if call.is_dry_run:
             self._answer_of(call, Closed(0.0, message, after_s or RETRY_AFTER_S))
             return
+        notes: list[Note] = []
+
+        def noted(closed: Closed) -> Keep:
+            notes.append(self._noted(call, closed))
+            return notes[0].keep
+
+        def done(result: Closed | BaseException) -> None:
+            self._answer_of(call, result, notes[0])
+
+        after_s = after_s or RETRY_AFTER_S
         self._maintenance.close(
-            name,
-            message,
-            after_s or RETRY_AFTER_S,
-            lambda result: call.guard(lambda: self._answer_of(call, result)),
+            name, message, after_s, noted, lambda result: call.guard(lambda: done(result))
         )
 
     def _open(self, call: Call) -> None:
         if call.is_dry_run:
             self._answer_of(call, None)
             return
+        note = self._noted(call, None)
         self._maintenance.open(
-            call.values["app"], lambda result: call.guard(lambda: self._answer_of(call, result))
+            call.values["app"],
+            note.keep,
+            lambda result: call.guard(lambda: self._answer_of(call, result, note)),
         )
 
-    def _answer_of(self, call: Call, result: Closed | BaseException | None) -> None:
+    def _noted(self, call: Call, closed: Closed | None) -> Note:
+        app = call.values["app"]
+        before = _told(self._maintenance.of(app))
+        return self._audit.note_of(call, call.route.name, app, before, _told(closed))
+
+    def _answer_of(
+        self, call: Call, result: Closed | BaseException | None, note: Note | None = None
+    ) -> None:
         if isinstance(result, BaseException):
             raise result
-        told = {"app": call.values["app"], "maintenance": _told(result)}
-        self._audit.record(call, call.route.name, call.values["app"], after=told["maintenance"])
-        call.answer(told)
+        if note is not None:
+            note.tell()
+        call.answer({"app": call.values["app"], "maintenance": _told(result)})
 
 
 def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:

@@ -23,6 +23,24 @@ _REMOVED = "audit_removed"
 DONE = "done"
 
 
+class Note:
+    """An entry that is kept in the transaction of what it tells of: neither is there alone."""
+
+    def __init__(self, audit: "Audit", change: Change) -> None:
+        self._audit = audit
+        self._change = change
+        self._entry: Entry | None = None
+
+    def keep(self, connection: "Connection") -> None:
+        """Within that transaction; on its thread."""
+        self._entry = self._audit.insert(connection, self._change)
+
+    def tell(self) -> None:
+        """When it is done: in the log, if there was something to keep."""
+        if self._entry is not None:
+            self._audit.tell(self._entry)
+
+
 class Audit:
     """Where changes are noted."""
 
@@ -64,6 +82,17 @@ class Audit:
         if not call.is_dry_run:
             self.note(self.change(call, action, subject, before, after, result, app=app))
 
+    def note_of(
+        self,
+        call: Call,
+        action: str,
+        subject: str,
+        before: object = None,
+        after: object = None,
+    ) -> Note:
+        """What `record` would keep, for who changes state.db itself."""
+        return Note(self, self.change(call, action, subject, before, after))
+
     def change(
         self,
         call: "Call",
@@ -75,7 +104,7 @@ class Audit:
         *,
         app: str | None = None,
     ) -> Change:
-        """The same as a value, for `insert` in the transaction of what was changed."""
+        """The same as a value."""
         return Change(
             at_s=self._clock(),
             actor=call.caller.name,

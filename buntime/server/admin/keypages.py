@@ -12,7 +12,7 @@ from buntime.core.values.moments import MOMENT_FORM, iso_moment, parse_moment
 from buntime.core.values.units import BadValue, parse_duration
 from buntime.core.values.wording import shown
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Note
 from buntime.server.admin.call import Call
 from buntime.server.admin.keystore import KeyStore
 
@@ -82,13 +82,15 @@ class KeyPages:
                 raise ClientFault(409, "key_exists", f"there is a key {record.name} already")
             call.answer({**key_json(record, now), "hint": "bt_", "key": None})
             return
-        self._store.add(record, lambda fault: self._made(call, record, key, fault))
+        told = key_json(record, now)
+        note = self._audit.note_of(call, call.route.name, record.name, after=told)
 
-    def _made(self, call: Call, record: KeyRecord, key: str, fault: BaseException | None) -> None:
-        told = key_json(record, record.created_at)
-        if fault is None:
-            self._audit.record(call, call.route.name, record.name, after=told)
-        call.done(fault, {**told, "key": key}, 201)
+        def made(fault: BaseException | None) -> None:
+            if fault is None:
+                note.tell()
+            call.done(fault, {**told, "key": key}, 201)
+
+        self._store.add(record, note.keep, made)
 
     def _revoke(self, call: Call) -> None:
         record = self._find(call)
@@ -96,16 +98,18 @@ class KeyPages:
         if call.is_dry_run or record.revoked_at is not None:
             call.answer(key_json(record, self._store.clock()))
             return
+        before, after = key_json(record, self._store.clock()), {"standing": "revoked"}
+        note = self._audit.note_of(call, call.route.name, record.name, before, after)
         self._store.revoke(
-            record.name, lambda fault: call.guard(lambda: self._revoked(call, record, fault))
+            record.name,
+            note.keep,
+            lambda fault: call.guard(lambda: self._revoked(call, note, fault)),
         )
 
-    def _revoked(self, call: Call, record: KeyRecord, fault: BaseException | None) -> None:
+    def _revoked(self, call: Call, note: Note, fault: BaseException | None) -> None:
         if fault is not None:
             raise fault
-        standing = {"standing": "revoked"}
-        before = key_json(record, self._store.clock())
-        self._audit.record(call, call.route.name, record.name, before, standing)
+        note.tell()
         self._show(call)
 
     def _find(self, call: Call) -> KeyRecord:

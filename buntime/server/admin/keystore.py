@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 USED_STEP_S = 60.0
 _T = TypeVar("_T")
+Keep = Callable[["Connection"], None]  # within the transaction of a change
 _COLUMNS = (
     "name, digest, hint, roles, apps, created_at, created_by, expires_at, used_at, revoked_at"
 )
@@ -89,8 +90,13 @@ class KeyStore:
             self._note_use(record)
         return record
 
-    def add(self, record: KeyRecord, then: Callable[[BaseException | None], None]) -> None:
-        """Keep a key; `then` gets None, or why not: a ClientFault (409), a StateFault."""
+    def add(
+        self, record: KeyRecord, keep: Keep, then: Callable[[BaseException | None], None]
+    ) -> None:
+        """Keep a key, and with it what `keep` keeps: both or neither.
+
+        `then` gets None, or why not: a ClientFault (409), a StateFault.
+        """
 
         def work(connection: "Connection") -> None:
             row = connection.execute("SELECT count(*) FROM keys").fetchone()
@@ -105,17 +111,20 @@ class KeyStore:
                 f"INSERT OR REPLACE INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 _row_of(record),
             )
+            keep(connection)
 
         self._ask(work, lambda _: self._put(record), then)
 
-    def revoke(self, name: str, then: Callable[[BaseException | None], None]) -> None:
-        """Have a key open nothing any more; `then` as for `add`."""
+    def revoke(self, name: str, keep: Keep, then: Callable[[BaseException | None], None]) -> None:
+        """Have a key open nothing any more; `keep`, where that is new, and `then` as for `add`."""
         now = self.clock()
 
         def work(connection: "Connection") -> None:
-            connection.execute(
+            revoked = connection.execute(
                 "UPDATE keys SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL", (now, name)
             )
+            if revoked.rowcount:
+                keep(connection)
 
         self._ask(work, lambda _: self.ring.revoke(name, now), then)
 

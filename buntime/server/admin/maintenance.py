@@ -6,7 +6,6 @@ as nobody waits for the database to serve.
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from buntime.core.errors import ServerFault
@@ -14,6 +13,8 @@ from buntime.server.state.statedb import StateDb
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+Keep = Callable[["Connection"], None]  # within the transaction of a change
 
 MESSAGE = "this app is being worked on; try again later"
 RETRY_AFTER_S = 300
@@ -65,23 +66,34 @@ class Maintenance:
         app: str,
         message: str,
         retry_after_s: int,
+        noted: Callable[[Closed], Keep],
         then: Callable[[Closed | BaseException], None],
     ) -> None:
-        """Close it as soon as that is kept; one that is closed keeps its beginning."""
+        """Close it as soon as that is kept; one that is closed keeps its beginning.
+
+        `noted` makes what is kept with it: both or neither.
+        """
         known = self._closed.get(app)
         closed = Closed(known.since_s if known else time.time(), message, retry_after_s)
-        self._db.ask(
-            lambda connection: _write(connection, app, closed),
-            lambda failed: self._done(app, closed, failed, then),
-        )
+        keep = noted(closed)
 
-    def open(self, app: str, then: Callable[[BaseException | None], None]) -> None:
-        """Let visitors in again."""
+        def work(connection: "Connection") -> None:
+            _write(connection, app, closed)
+            keep(connection)
+
+        self._db.ask(work, lambda failed: self._done(app, closed, failed, then))
+
+    def open(self, app: str, keep: Keep, then: Callable[[BaseException | None], None]) -> None:
+        """Let visitors in again; `keep` as what `noted` makes for `close`."""
+
+        def work(connection: "Connection") -> None:
+            _remove(connection, app=app)
+            keep(connection)
 
         def done(failed: BaseException | None) -> None:
             self._done(app, None, failed, lambda result: then(_error_in(result)))
 
-        self._db.ask(partial(_remove, app=app), done)
+        self._db.ask(work, done)
 
     def _done(
         self,

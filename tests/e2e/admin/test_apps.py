@@ -156,3 +156,13 @@ def test_maintenance(runtime: Runtime, apps: Path, state: Path) -> None:
         wait_until(lambda: fetch(again, "/shop/").status == 503)
         assert ask(again, path, "DELETE").json() == {"app": "shop", "maintenance": None}
         assert fetch(again, "/shop/").status == 200
+        noted = ask(again, "/api/audit?app=shop").json()["entries"]
+    last = {"message": "this app is being worked on; try again later", "retryAfterSeconds": 300}
+    states = [None, told | {"since": since}, last | {"since": since}, None]
+    assert [(each["before"], each["after"]) for each in noted if "open" in each["action"]] == [
+        (states[2], None)
+    ]
+    assert [(each["before"], each["after"]) for each in noted if "close" in each["action"]] == [
+        (states[1], states[2]),
+        (states[0], states[1]),
+    ]

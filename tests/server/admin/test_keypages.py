@@ -34,12 +34,14 @@ class Store(FakeKeys):
 
     fault: HttpError | None = None
 
-    def add(self, record: KeyRecord, then: Callable[[BaseException | None], None]) -> None:
+    def add(
+        self, record: KeyRecord, keep: Any, then: Callable[[BaseException | None], None]
+    ) -> None:
         if self.fault is None:
             self.put(record)
         then(self.fault)
 
-    def revoke(self, name: str, then: Callable[[BaseException | None], None]) -> None:
+    def revoke(self, name: str, keep: Any, then: Callable[[BaseException | None], None]) -> None:
         if self.fault is None:
             self.ring.revoke(name, self.now)
         then(self.fault)

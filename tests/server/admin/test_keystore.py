@@ -33,6 +33,10 @@ RECORD = KeyRecord(
 )
 
 
+def nothing(_: object) -> None:
+    """What is kept with a key by who keeps nothing."""
+
+
 class Subject:
     """A store over a state folder, its loop, and a clock."""
 
@@ -96,7 +100,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[], Subject]]:
 def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
     """With all that it is, and never its text."""
     subject = make().start()
-    assert subject.wait(lambda then: subject.store.add(RECORD, then)) is None
+    assert subject.wait(lambda then: subject.store.add(RECORD, nothing, then)) is None
     subject.sql("PRAGMA wal_checkpoint")
     path = Path(subject.db.path)
     again = make()
@@ -109,8 +113,8 @@ def test_a_key_is_kept(make: Callable[[], Subject]) -> None:
 def test_a_key_is_revoked_for_good(make: Callable[[], Subject]) -> None:
     """It is known when it comes, and opens nothing, also after a start."""
     subject = make().start()
-    subject.wait(lambda then: subject.store.add(RECORD, then))
-    assert subject.wait(lambda then: subject.store.revoke("ci", then)) is None
+    subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
+    assert subject.wait(lambda then: subject.store.revoke("ci", nothing, then)) is None
     for each in (subject.store, make().start().store):
         found = each.find(BEARS)
         assert found is not None
@@ -121,21 +125,49 @@ def test_a_name_is_taken(make: Callable[[], Subject]) -> None:
     """Till its key is revoked."""
     store = (subject := make().start()).store
     other = replace(RECORD, digest=digest_of(make_key(b"b" * 32)))
-    subject.wait(lambda then: store.add(RECORD, then))
-    fault = subject.wait(lambda then: store.add(other, then))
+    subject.wait(lambda then: store.add(RECORD, nothing, then))
+    fault = subject.wait(lambda then: store.add(other, nothing, then))
     assert isinstance(fault, ClientFault)
     assert (fault.status, fault.code) == (409, "key_exists")
     assert store.find(BEARS) is not None
-    subject.wait(lambda then: store.revoke("ci", then))
-    assert subject.wait(lambda then: store.add(other, then)) is None
+    subject.wait(lambda then: store.revoke("ci", nothing, then))
+    assert subject.wait(lambda then: store.add(other, nothing, then)) is None
     assert store.find(BEARS) is None
+
+
+def test_what_is_kept_with_a_key(make: Callable[[], Subject]) -> None:
+    """Is there with it, or neither is: no moment is left at which one is without the other."""
+
+    def keep(connection: Any) -> None:
+        connection.execute("INSERT INTO about VALUES ('with', 'it')")
+
+    def fail(connection: Any) -> None:
+        keep(connection)
+        raise ClientFault(409, "some", "it cannot be kept")
+
+    def count() -> list[int]:
+        tables = ("keys WHERE revoked_at IS NULL", "keys", "about WHERE key = 'with'")
+        return [subject.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables]
+
+    subject = make().start()
+    store = subject.store
+    assert isinstance(subject.wait(lambda then: store.add(RECORD, fail, then)), ClientFault)
+    assert (count(), store.find(BEARS)) == ([0, 0, 0], None)
+    assert subject.wait(lambda then: store.add(RECORD, keep, then)) is None
+    assert count() == [1, 1, 1]
+    subject.sql("DELETE FROM about WHERE key = 'with'")
+    assert isinstance(subject.wait(lambda then: store.revoke("ci", fail, then)), ClientFault)
+    assert count() == [1, 1, 0]
+    assert subject.wait(lambda then: store.revoke("ci", keep, then)) is None
+    assert count() == [0, 1, 1]
+    assert subject.wait(lambda then: store.revoke("ci", fail, then)) is None  # it is already
 
 
 def test_uses_are_noted_now_and_then(make: Callable[[], Subject]) -> None:
     """Once a minute on the disk, however often it is used."""
     subject = make().start()
     store = subject.store
-    subject.wait(lambda then: store.add(RECORD, then))
+    subject.wait(lambda then: store.add(RECORD, nothing, then))
     seen = []
     for after_s in (0.0, 1.0, USED_STEP_S - 1, USED_STEP_S, USED_STEP_S + 1):
         subject.now = NOW + after_s
@@ -160,14 +192,14 @@ def test_keys_that_are_not_known_yet(make: Callable[[], Subject]) -> None:
 def test_keys_are_known_before_one_is_made(make: Callable[[], Subject]) -> None:
     """Who asks before the file is open waits for it, and sees the keys of before."""
     subject = make().start()
-    subject.wait(lambda then: subject.store.add(RECORD, then))
+    subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
     again = make()
     seen: list[object] = []
     again.store.know(lambda fault: seen.append((fault, list(again.store.ring.by_name))))
     assert seen == []
     other = replace(RECORD, name="other", digest=digest_of(make_key(b"b" * 32)))
     again.db.start()
-    assert again.wait(lambda then: again.store.add(other, then)) is None
+    assert again.wait(lambda then: again.store.add(other, nothing, then)) is None
     assert seen == [(None, ["ci"])]
     assert again.store.is_known
     assert again.store.find(BEARS) is not None
@@ -177,7 +209,7 @@ def test_a_folder_that_cannot_be_had(make: Callable[[], Subject], tmp_path: Path
     """Nothing is made, and it is said why."""
     make()
     other = Subject(tmp_path.resolve() / "state")
-    fault = other.wait(lambda then: other.store.add(RECORD, then))
+    fault = other.wait(lambda then: other.store.add(RECORD, nothing, then))
     assert isinstance(fault, StateFault)
     assert "another runtime" in str(fault)
     assert len(other.store) == 0
