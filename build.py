@@ -209,6 +209,27 @@ def image(args: list[str]) -> int:
     return 0
 
 
+def newcomer(args: list[str]) -> int:
+    """Do what docs/operating.md tells of the first half hour, with dist/buntime in a bare Debian"""
+    if args:
+        raise BuildError(f"newcomer takes no arguments, got {shlex.join(args)}")
+    target = ROOT / "dist/buntime"
+    if not target.exists():
+        raise BuildError("there is no dist/buntime: `python3 build.py binary` makes it")
+    from artifacts.image import Faulty, Skipped
+    from artifacts.newcomer import walk
+
+    try:
+        for line in walk(target):
+            print(line, flush=True)
+    except Skipped as reason:
+        print(f"newcomer: skipped, nothing was tried: {reason}")
+    except Faulty as fault:
+        say(f"docs/operating.md does not hold: {fault}")
+        return 1
+    return 0
+
+
 def figures(args: list[str]) -> int:
     """Make both files, and measure size, start-up and latency beside the checkout's"""
     if pyz(args) or binary(args):
@@ -233,6 +254,7 @@ TASKS = {
     "pyz": pyz,
     "binary": binary,
     "image": image,
+    "newcomer": newcomer,
     "figures": figures,
 }
 

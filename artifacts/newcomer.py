@@ -1,0 +1,182 @@
+"""Does what docs/operating.md tells of the first half hour, word by word, in a bare Debian.
+
+    page      blocks of the section in their order: files below a bold name, and console sessions
+    chroot    a Debian by mmdebstrap with python3-venv and curl; and the binary
+    systemctl a stand-in, since nothing of systemd runs in a chroot: it starts what the units say,
+              as their user, with their environment, folders and sockets
+
+A line behind `$ ` is run by a shell of root's that lasts for all of them. The lines below it must
+come in its output in their order, where `…` is any text. It must succeed, but where a line of the
+page begins with `buntime: error:`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from typing import NamedTuple
+
+from artifacts.image import Faulty, Skipped, pip_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/operating.md"
+SECTION = "## The first half hour\n"
+_RELEASE = "bookworm"
+_PACKAGES = "python3-venv,ca-certificates,curl"
+_ANY = "…"
+_STEP_S = 300
+_FAILS = "buntime: error:"
+_BLOCK = re.compile(r"(?:^\*\*([\w./-]+)\*\*\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SYSTEMCTL = Path(__file__).with_name("systemctl.py")
+
+
+class File(NamedTuple):
+    """What the page has a reader write."""
+
+    path: str
+    text: str
+
+
+class Order(NamedTuple):
+    """A command, and lines that it prints."""
+
+    line: str
+    told: tuple[str, ...]
+
+    @property
+    def fails(self) -> bool:
+        return any(line.startswith(_FAILS) for line in self.told)
+
+
+def read_page(text: str) -> list[File | Order]:
+    """The deeds of the section, in their order. Raises ValueError where a block is neither."""
+    section = text.partition(SECTION)[2].partition("\n## ")[0]
+    deeds: list[File | Order] = []
+    for path, language, body in _BLOCK.findall(section):
+        if language == "console" and not path:
+            deeds += _orders(body)
+        elif path:
+            deeds.append(File(path, body))
+        else:
+            raise ValueError(f"a block of {language} has no name of a file above it")
+    return deeds
+
+
+def _orders(body: str) -> Iterator[Order]:
+    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        line, *told = part.rstrip("\n").split("\n")
+        yield Order(line, tuple(told))
+
+
+def missing(told: Sequence[str], output: str) -> str:
+    """The first of the lines that does not come where it should; "" where all do."""
+    rest = output.splitlines()
+    for line in told:
+        if line == _ANY:
+            continue
+        pattern = ".*".join(map(re.escape, line.split(_ANY)))
+        found = next((n for n, each in enumerate(rest) if re.fullmatch(pattern, each)), None)
+        if found is None:
+            return line
+        rest = rest[found + 1 :]
+    return ""
+
+
+def walk(binary: Path) -> Iterator[str]:
+    """Do all of it; yields what is done, raises `Skipped` or `Faulty`."""
+    deeds = read_page(PAGE.read_text("utf-8"))
+    if os.geteuid() != 0:
+        raise Skipped("only root can make a chroot")
+    if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
+        raise Skipped("there is no mmdebstrap or no unshare")
+    with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
+        root = Path(work, "debian")
+        make_debian(root)
+        yield f"a bare Debian {_RELEASE}"
+        home = root / "root"
+        shutil.copy(binary, home / "buntime")
+        shutil.copy(_SYSTEMCTL, root / "usr/local/sbin/systemctl")
+        (root / "usr/local/sbin/systemctl").chmod(0o755)
+        with shell(root) as run:
+            for deed in deeds:
+                if isinstance(deed, File):
+                    (home / deed.path).parent.mkdir(parents=True, exist_ok=True)
+                    (home / deed.path).write_text(deed.text, "utf-8")
+                    continue
+                code, output = run(deed.line)
+                line = missing(deed.told, output)
+                if line or (code != 0) != deed.fails:
+                    log = root / "var/log/buntime.log"
+                    end = log.read_text("utf-8", "replace")[-4000:] if log.exists() else ""
+                    why = f"does not print {line!r}" if line else f"ends with {code}"
+                    raise Faulty(f"`{deed.line}` {why}:\n{output}\nthe service's log:\n{end}")
+                yield deed.line
+
+
+def make_debian(root: Path) -> None:
+    """Raises Skipped where no archive of Debian can be reached."""
+    options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
+    command = ["mmdebstrap", *options, f"--include={_PACKAGES}", _RELEASE, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")
+    root.chmod(0o755)
+    for path, text in pip_settings().items():
+        (root / path.lstrip("/")).write_text(text, "utf-8")
+    # curl and Python ask the same certificates as pip does.
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+
+
+@contextmanager
+def shell(root: Path) -> Iterator["Run"]:
+    """A shell of root's in the Debian; all that it has started ends with it."""
+    script = (
+        'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
+        'mount --rbind /sys "$0/sys" && cd / && '
+        'exec chroot "$0" /bin/bash -c "cd /root && exec bash"'
+    )
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, root]
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    env = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": path}
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            yield Run(process)
+        finally:
+            process.kill()
+
+
+class Run:
+    """Runs a command in a shell: `code, output = run("ls")`. Raises Faulty where it hangs."""
+
+    _MARK = "newcomer-command-has-ended"
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def __call__(self, line: str) -> tuple[int, str]:
+        put, get = self._process.stdin, self._process.stdout
+        if put is None or get is None:
+            raise AssertionError("the shell has no pipes")
+        put.write(
+            f"{{ {line}\n}} </dev/null\n__code=$?; echo; echo {self._MARK} $__code\n".encode()
+        )
+        put.flush()
+        watchdog = Timer(_STEP_S, self._process.kill)
+        watchdog.start()
+        try:
+            lines = []
+            for raw in get:
+                text = raw.decode("utf-8", "replace")
+                if text.startswith(self._MARK):
+                    return int(text.split()[1]), "".join(lines).removesuffix("\n")
+                lines.append(text)
+        finally:
+            watchdog.cancel()
+        raise Faulty(f"`{line}` did not end within {_STEP_S} s:\n{''.join(lines)}")
