@@ -84,7 +84,7 @@ class Audit:
 
     def note_of(
         self,
-        call: Call,
+        call: "Call",
         action: str,
         subject: str,
         before: object = None,
