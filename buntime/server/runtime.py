@@ -11,11 +11,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from time import monotonic
 
 from buntime import __version__
-from buntime.core.access.guesses import Guesses
 from buntime.core.apps.app import App
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.router import RESERVED
@@ -25,18 +22,10 @@ from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
-from buntime.server.admin.gate import Gate
-from buntime.server.admin.keystore import KeyStore
-from buntime.server.admin.latepages import LatePages
-from buntime.server.admin.localkey import LocalKey
-from buntime.server.admin.maintenance import Maintenance
-from buntime.server.admin.parts import Parts
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
-from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
-from buntime.server.deploys.carrier import Carrier
 from buntime.server.http1.binding import Binding, inherit_bindings, open_bindings
 from buntime.server.http1.descriptors import fit
 from buntime.server.http1.listener import Listener
@@ -45,34 +34,26 @@ from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
 from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposures
 from buntime.server.lifetime.deploys import Deploys
-from buntime.server.lifetime.granting import follow_operators
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.logkeeping import keep_app_logs, open_exports, open_log
 from buntime.server.lifetime.lookout import Lookout
 from buntime.server.lifetime.openfiles import OpenFiles
+from buntime.server.lifetime.operating import Operating, Premises
 from buntime.server.lifetime.rereading import Rereading
 from buntime.server.lifetime.shortages import shortage_of
 from buntime.server.lifetime.shutdown import Shutdown
 from buntime.server.lifetime.signals import signals_on
+from buntime.server.lifetime.staffing import make_staff
 from buntime.server.lifetime.stalls import StallWatch
 from buntime.server.loop import Loop
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.calls import Calls
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.plugins import Plugins
-from buntime.server.pool.pool import Pool
 from buntime.server.pool.stacks import ignore_stacks_signals
-from buntime.server.pythons.interpreter import Interpreters
-from buntime.server.pythons.users import Users
-from buntime.server.sandbox.probe import find_kernel
-from buntime.server.sandbox.sandboxes import Sandboxes
-from buntime.server.schedule.ground import Ground
-from buntime.server.schedule.unasked import Unasked
 from buntime.server.state.hostclaims import HostClaims
-from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
-from buntime.server.steps import Admittance
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log, LogSink
 from buntime.server.telemetry.notifier import Notifier, is_stream
@@ -132,17 +113,12 @@ class Runtime:
         self._log = log
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
-        environ = dict(os.environ)
-        bundle = ensure_bundle(default_cache_dir(environ), warn=log.warn)
-        keep_fresh(bundle, Path(__file__).parents[2], Path(sys.prefix))
         self._state = StateFolder(settings.state_dir)
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
         self._state_db, self._audit = self._make_state_db()
         self._app_logs = keep_app_logs(app_logs, self._state, self._state_watch)
-        sandboxes = self._make_sandboxes(str(bundle), environ)
-        self._interpreters = self._make_interpreters(sandboxes)
-        self._pool = self._make_pool(sandboxes, str(bundle), environ)
+        self._interpreters, self._pool = make_staff(self._loop, live, log, self._state)
         self._plugins = self._make_plugins(config)
         self._pool.tell(self._plugins)
         self._workers_beside = 0  # that the settings are fit for
@@ -154,25 +130,15 @@ class Runtime:
         self._catalog = self._make_catalog(config.read(settings).apps)
         self._plugins.notices.watch(self._catalog.names)
         self._deploys = Deploys(self._loop, log, self._catalog, self._pool.deployments)
-        self._secrets = secrets = SecretStore(
-            self._loop, live, self._state, tell=log.info, warn=log.warn
-        )
-        follow_operators(secrets, self._catalog, self._deploys, self._plugins, self._state_watch)
-        self._pool.grant(secrets)
         self._lookout = Lookout(self._loop, live, log, self._deploys)
         self._pool.deployments.follow = self._lookout.follow
         self._service = Service(self._loop, live, log, self._pool.stats.meters, tracer)
-        self._unasked = Unasked(
-            Ground(self._service, self._pool, self._interpreters, self._catalog, self._state),
-            live,
-            self._state_db,
-            follow=self._deploys.follow,
-        )
         self._sweep = Sweep(self._service, self._pool.report, self._catalog)
         self._slow_clients = SlowClients(
             self._service, shortage_of(self._service, self._pool, live)
         )
         self._urls = [binding.url for binding in bindings]
+        self._operating = self._make_operating()
         self._pipeline = self._make_pipeline()
         self._service.on_room = self._accept_more
         self._listeners, self._control = self._make_listeners(bindings)
@@ -190,26 +156,6 @@ class Runtime:
         self._state_watch.follow(db.start)
         return db, Audit(db, log)
 
-    def _make_interpreters(self, sandboxes: Sandboxes) -> Interpreters:
-        settings, log = self._live.now, self._log
-        return Interpreters(
-            settings.python,
-            tell=log.info,
-            users=Users(fixed=settings.app_users, warn=log.warn),
-            confinement=sandboxes.starts,
-        )
-
-    def _make_pool(self, sandboxes: Sandboxes, bundle: str, environ: dict[str, str]) -> Pool:
-        return Pool(
-            self._loop,
-            self._live,
-            self._log,
-            interpreters=self._interpreters,
-            sandboxes=sandboxes,
-            bundle=bundle,
-            environ=environ,
-        )
-
     def _make_hooking(self) -> Hooking:
         return Hooking(
             self._loop,
@@ -223,17 +169,6 @@ class Runtime:
     def _make_calls(self) -> Calls:
         meters, forget = self._plugins.meters, self._hooking.forget
         return Calls(self._loop, self._plugins, meters=meters, forget=forget)
-
-    def _make_sandboxes(self, bundle: str, environ: dict[str, str]) -> Sandboxes:
-        return Sandboxes(
-            find_kernel(),
-            self._live,
-            bundle=bundle,
-            environ=environ,
-            warn=self._log.warn,
-            state=self._state,
-            carried=str(carried_plugins()),
-        )
 
     def _make_plugins(self, config: ConfigReader) -> Plugins:
         made = Plugins(
@@ -267,40 +202,33 @@ class Runtime:
         catalog.take_floors(floors)
         return catalog
 
-    def _make_pipeline(self) -> Pipeline:
-        live, maintenance = self._live, Maintenance(self._state_db)
-        pool, catalog, db, logs = self._pool, self._catalog, self._state_db, self._app_logs
-        carrier = Carrier(live, self._service, pool, catalog, self._interpreters, db, logs)
-        keys = KeyStore(self._state_db)
-        gate = Gate(live, keys, guesses=Guesses(), local_key=LocalKey(live, self._log))
-        self._pages = LatePages(
-            Parts(
-                live=live,
-                gate=gate,
-                keys=keys,
-                started_s=monotonic(),
-                urls=self._urls,
-                log=self._log,
+    def _make_operating(self) -> Operating:
+        return Operating(
+            Premises(
+                live=self._live,
                 service=self._service,
                 pool=self._pool,
+                interpreters=self._interpreters,
                 catalog=self._catalog,
                 plugins=self._plugins,
-                db=self._state_db,
+                deploys=self._deploys,
+                state=self._state,
+                state_watch=self._state_watch,
+                state_db=self._state_db,
                 audit=self._audit,
-                secrets=self._secrets,
-                maintenance=maintenance,
                 app_logs=self._app_logs,
-                carrier=carrier,
-                unasked=self._unasked,
+                urls=self._urls,
             )
         )
+
+    def _make_pipeline(self) -> Pipeline:
         pipeline = Pipeline(
             self._live,
             self._catalog,
             self._pool,
-            self._pages,
+            self._operating.pages,
             self._log,
-            admittance=Admittance(gate, maintenance, carrier.place.previews),
+            admittance=self._operating.admittance,
             plugins=self._plugins,
             hooking=self._hooking,
         )
@@ -311,16 +239,14 @@ class Runtime:
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
         handle = self._pipeline.handle
         listeners = [Listener(self._service, handle, binding) for binding in bindings]
-        control = Control(self._service, self._live, self._pages, self._state, listeners)
-        self._state_watch.follow(control.open)
-        return listeners, control
+        return listeners, self._operating.make_control(listeners)
 
     def run(self) -> int:
         """Serve until a signal ends it."""
         ignore_stacks_signals()
         with signals_on(self._loop, self._calls()):
             self._state_watch.start()
-            self._secrets.start()
+            self._operating.secrets.start()
             self._pool.start()
             self._plugins.start()
             self._open_files.tell(self._asked, self._live.now)
@@ -329,7 +255,7 @@ class Runtime:
             self._announce()
             self._control.open()
             self._lookout.start()
-            self._unasked.start()
+            self._operating.unasked.start()
             self._notifier.start_watchdog()
             self._notifier.ready(self._status())
             self._state_db.start()  # nobody waits for it to serve
@@ -398,7 +324,7 @@ class Runtime:
         self._notifier.reloading()
         self._rereading.reread(self._audit)
         self._plugins.reread()
-        self._secrets.reread()
+        self._operating.secrets.reread()
         self._deploys.reload(self._reloaded)
 
     def _reloaded(self) -> None:

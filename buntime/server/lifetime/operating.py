@@ -1,0 +1,136 @@
+"""What operators have of a runtime, put together: secrets, keys, deploys, jobs, and the pages and
+the socket to reach all of that by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from buntime.core.access.guesses import Guesses
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.control import Control
+from buntime.server.admin.gate import Gate
+from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.latepages import LatePages
+from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.maintenance import Maintenance
+from buntime.server.admin.parts import Parts
+from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.carrier import Carrier
+from buntime.server.http1.listener import Listener
+from buntime.server.http1.service import Service
+from buntime.server.lifetime.deploys import Deploys
+from buntime.server.lifetime.granting import follow_operators
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.pool.pool import Pool
+from buntime.server.pythons.interpreter import Interpreters
+from buntime.server.schedule.ground import Ground
+from buntime.server.schedule.unasked import Unasked
+from buntime.server.state.secretstore import SecretStore
+from buntime.server.state.statedb import StateDb
+from buntime.server.state.statefolder import StateFolder, StateWatch
+from buntime.server.steps import Admittance
+from buntime.server.telemetry.applogs import AppLogs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises:
+    """What there is of a runtime before its operators come in."""
+
+    live: LiveSettings
+    service: Service
+    pool: Pool
+    interpreters: Interpreters
+    catalog: Catalog
+    plugins: Plugins
+    deploys: Deploys  # changes of apps' code, that somebody has put there
+    state: StateFolder
+    state_watch: StateWatch
+    state_db: StateDb
+    audit: Audit
+    app_logs: AppLogs
+    urls: Sequence[str]  # that the runtime listens at
+
+
+class Operating:
+    """These parts. What an app's request asks of them is `admittance`."""
+
+    def __init__(self, premises: Premises) -> None:
+        self._premises = premises
+        self.secrets = self._make_secrets()
+        self.unasked = self._make_unasked()
+        self._maintenance = Maintenance(premises.state_db)
+        self._carrier = self._make_carrier()
+        self._keys = KeyStore(premises.state_db)
+        self._gate = self._make_gate()
+        self.pages = LatePages(self._parts())
+        self.admittance = Admittance(self._gate, self._maintenance, self._carrier.place.previews)
+
+    def __repr__(self) -> str:
+        return f"Operating({self.pages!r}, {self.unasked!r})"
+
+    def make_control(self, listeners: list[Listener]) -> Control:
+        """The control socket, which opens when the state folder can be used; see `Control`."""
+        premises = self._premises
+        control = Control(premises.service, premises.live, self.pages, premises.state, listeners)
+        premises.state_watch.follow(control.open)
+        return control
+
+    def _make_secrets(self) -> SecretStore:
+        premises = self._premises
+        service, watch = premises.service, premises.state_watch
+        tell, warn = service.log.info, service.log.warn
+        secrets = SecretStore(service.loop, premises.live, premises.state, tell=tell, warn=warn)
+        follow_operators(secrets, premises.catalog, premises.deploys, premises.plugins, watch)
+        premises.pool.grant(secrets)
+        return secrets
+
+    def _make_unasked(self) -> Unasked:
+        premises = self._premises
+        ground = Ground(
+            premises.service,
+            premises.pool,
+            premises.interpreters,
+            premises.catalog,
+            premises.state,
+        )
+        return Unasked(ground, premises.live, premises.state_db, follow=premises.deploys.follow)
+
+    def _make_carrier(self) -> Carrier:
+        premises = self._premises
+        return Carrier(
+            premises.live,
+            premises.service,
+            premises.pool,
+            premises.catalog,
+            premises.interpreters,
+            premises.state_db,
+            premises.app_logs,
+        )
+
+    def _make_gate(self) -> Gate:
+        live, log = self._premises.live, self._premises.service.log
+        return Gate(live, self._keys, guesses=Guesses(), local_key=LocalKey(live, log))
+
+    def _parts(self) -> Parts:
+        premises = self._premises
+        return Parts(
+            live=premises.live,
+            gate=self._gate,
+            keys=self._keys,
+            started_s=monotonic(),
+            urls=premises.urls,
+            log=premises.service.log,
+            service=premises.service,
+            pool=premises.pool,
+            catalog=premises.catalog,
+            plugins=premises.plugins,
+            db=premises.state_db,
+            audit=premises.audit,
+            secrets=self.secrets,
+            maintenance=self._maintenance,
+            app_logs=premises.app_logs,
+            carrier=self._carrier,
+            unasked=self.unasked,
+        )
