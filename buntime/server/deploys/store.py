@@ -195,7 +195,12 @@ class Store(Places):
                 raise ClientFault(
                     409, "deploy_under_way", f"another runtime is deploying {app}; try again"
                 ) from None
-            yield
+            try:
+                yield
+            finally:
+                # Closed alone it would be held on by a process that is being started just now,
+                # which has all descriptors till it becomes another program.
+                fcntl.flock(turn, fcntl.LOCK_UN)
         finally:
             os.close(turn)
 

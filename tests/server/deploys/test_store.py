@@ -175,6 +175,21 @@ def test_one_deploy_of_an_app(store: Store) -> None:
         pass
 
 
+def test_a_turn_is_given_back(store: Store) -> None:
+    """Also where a process that is being started has its descriptor for a moment longer."""
+    with store.turn("shop"):
+        turn = os.path.join(store.folder_of("shop"), "turn")
+        fds = [
+            each for each in os.listdir("/dev/fd") if os.path.realpath(f"/dev/fd/{each}") == turn
+        ]
+        others = os.dup(int(fds[0]))
+    try:
+        with store.turn("shop"):
+            pass
+    finally:
+        os.close(others)
+
+
 def test_a_release_that_is_under_way(store: Store) -> None:
     """It is held, by whoever makes it; a sweep leaves it alone."""
     unfinished = store.begin(release_of("shop", "1.0.0"))
