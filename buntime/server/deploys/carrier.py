@@ -71,7 +71,8 @@ class Carrier:
         self._live = live
         self.history = History(db)
         self.place = DeployPlace(live, service.log)
-        self.housekeeping = Housekeeping(service, pool, catalog, self.place)
+        self._turns = Turns()  # of each app
+        self.housekeeping = Housekeeping(service, pool, catalog, self.place, self._turns)
         self.loop = service.loop
         self._uploads = Turns(at_once=2)
         self._service = service
@@ -79,7 +80,6 @@ class Carrier:
         self._pool = pool
         self._catalog = catalog
         self._loading = Loading(live, service, pool, catalog, interpreters)
-        self._turns = Turns()
         self._running: set[Deploy] = set()
         self._begun = 0
         self._first = f"{int(time.time()):x}"

@@ -9,6 +9,7 @@ from buntime.core.deploys.names import is_preview
 from buntime.core.deploys.retention import Kept, surplus, target_of_rollback
 from buntime.core.errors import ClientFault
 from buntime.server.apps.catalog import Catalog
+from buntime.server.deploys.course import Steps, Turns, in_thread, run
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import ReleaseRecord
@@ -32,10 +33,16 @@ class Use(NamedTuple):
 
 
 class Housekeeping:
-    """Finds and removes versions, on the loop's thread; threads wait for the disk."""
+    """Finds and removes versions, on the loop's thread; threads wait for the disk.
 
-    def __init__(self, service: Service, pool: Pool, catalog: Catalog, place: DeployPlace) -> None:
+    What removes something stands in line with the deploys of the app: `turns` are theirs.
+    """
+
+    def __init__(
+        self, service: Service, pool: Pool, catalog: Catalog, place: DeployPlace, turns: Turns
+    ) -> None:
         self.loop = service.loop
+        self._turns = turns
         self._service = service
         self._pool = pool
         self._catalog = catalog
@@ -45,6 +52,7 @@ class Housekeeping:
         self._active: dict[str, str] = {}
         self._keep: dict[str, int] = {}
         self._left_s: dict[tuple[str, str], float] = {}
+        self._tidying: dict[str, Timer] = {}  # by app: the next time
 
         self._expiring: Timer | None = None
         self._expire_later()
@@ -90,9 +98,9 @@ class Housekeeping:
 
     def remove(self, app: str, version: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
         """Remove a version; `then` gets how many releases have gone, or what is against it."""
-        store, in_use = self._place.open(), self._in_use(app)
+        store = self._place.open()
 
-        def work() -> int:
+        def work(in_use: set[str]) -> int:
             if store.release_at(app, version) is None:
                 raise ClientFault(404, "version_not_found", f"no deploy has made {app}@{version}")
             if store.active(app) == version:
@@ -105,20 +113,13 @@ class Housekeeping:
                 store.remove(app, version)
                 return len(store.tidy(app, in_use))
 
-        def removed(told: int | BaseException) -> None:
-            if isinstance(told, OSError):
-                told = storage_fault(told)
-            self._catalog.refresh()
-            self.tidy_soon(app)
-            then(told)
-
-        self.loop.run_blocking(work, removed)
+        run(self._remove(app, work, then))
 
     def remove_all(self, app: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
         """Remove all that deploys have made of an app; `then` gets the versions."""
-        store, in_use = self._place.open(), self._in_use(app)
+        store = self._place.open()
 
-        def work() -> list[str]:
+        def work(in_use: set[str]) -> list[str]:
             versions = sorted(store.releases(app))
             if not versions:
                 raise ClientFault(404, "app_not_found", f"no deploy has made a version of {app}")
@@ -130,14 +131,26 @@ class Housekeeping:
                     store.tidy(app, in_use)
             return versions
 
-        def removed(told: list[str] | BaseException) -> None:
-            if isinstance(told, OSError):
-                told = storage_fault(told)
-            self._catalog.refresh()
-            self.tidy_soon(app)
-            then(told)
+        run(self._remove(app, work, then))
 
-        self.loop.run_blocking(work, removed)
+    def _remove(
+        self, app: str, work: Callable[[set[str]], Any], then: Callable[[Any], None]
+    ) -> Steps:
+        """Do it when no deploy of the app is under way; it gets the folders that are in use."""
+        yield self._turns.take(app)
+        told: Any
+        try:
+            in_use = self._in_use(app)
+            told = yield in_thread(self.loop, lambda: work(in_use))
+        except OSError as exc:
+            told = storage_fault(exc)
+        except Exception as exc:  # noqa: BLE001  # for who has asked
+            told = exc
+        finally:
+            self._turns.leave(app)
+        self._catalog.refresh()
+        self.tidy_soon(app)
+        then(told)
 
     def activated(self, app: str, version: str, keep: int | None) -> None:
         """Another version is active; of those before so many are kept."""
@@ -200,19 +213,30 @@ class Housekeeping:
 
     def _tidy_in(self, app: str, seconds: float) -> None:
         """Remove the files of releases that nothing leads to, when their last worker has gone."""
+        before = self._tidying.pop(app, None)
+        if before is not None:
+            before.cancel()
+        self._tidying[app] = self.loop.call_later(seconds, lambda: run(self._tidy(app)))
 
-        def tidied(told: bool | BaseException) -> None:
-            if told is True and not self._service.is_draining:
-                self._tidy_in(app, _TIDY_S)
-
-        def tidy() -> None:
-            store, in_use, uses = self._place.store, self._in_use(app), self._uses(app)
-            keep = self._keep.get(app)
+    def _tidy(self, app: str) -> Steps:
+        """Now, or when no deploy of the app is under way; and again later, if there is more."""
+        del self._tidying[app]
+        yield self._turns.take(app)
+        is_more = False
+        try:
+            store, keep = self._place.store, self._keep.get(app)
+            in_use, uses = self._in_use(app), self._uses(app)
             if store is not None and not self._service.is_draining:
                 data = self._pool.sandboxes.data_folder
-                self.loop.run_blocking(lambda: _tidy(store, app, in_use, uses, keep, data), tidied)
-
-        self.loop.call_later(seconds, tidy)
+                is_more = yield in_thread(
+                    self.loop, lambda: _tidy(store, app, in_use, uses, keep, data)
+                )
+        except (ClientFault, OSError):  # another runtime is deploying it; the disk
+            is_more = True
+        finally:
+            self._turns.leave(app)
+        if is_more and app not in self._tidying and not self._service.is_draining:
+            self._tidy_in(app, _TIDY_S)
 
 
 def _tidy(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deploying import APP, AS_ROOT, Operator, app, digest_field, fault, packed
-from tests.support.harness import Runtime, running, write_app
+from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.hostilearchives import TARS, zipped
 
 
@@ -253,3 +253,22 @@ def test_a_form(operator: Operator) -> None:
         "form", "2.0.0", b"x", headers={"Content-Type": "multipart/form-data; boundary=a"}
     )
     assert fault(cut) == (400, "bad_form")
+
+
+def test_what_is_tidied_stands_in_line(operator: Operator, apps: Path) -> None:
+    """A deploy waits while what an earlier one has left is removed, and that for the deploy."""
+    assert operator.put("busy", "1.0.0", app("1")).status_code == 201
+    orphan = apps / ".releases" / "busy" / "0.9.0-0123456789ab"
+    for number in range(2000):  # so many that it takes longer than a deploy
+        folder = orphan / str(number // 100)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / str(number)).touch()
+    archive, answers = app("2"), set()
+
+    def is_removed() -> bool:
+        answer = operator.put("busy", "1.1.0", archive, dryRun=1)
+        answers.add((answer.status_code, answer.text if answer.is_error else ""))
+        return not orphan.exists()
+
+    wait_until(is_removed)
+    assert answers == {(200, "")}
