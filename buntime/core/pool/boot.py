@@ -63,11 +63,13 @@ class BootError(ValueError):
 class Boot:
     """One worker's boot; `error` is what it failed of, "" while it has not."""
 
-    __slots__ = ("error", "is_loaded", "stage")
+    __slots__ = ("error", "is_loaded", "loaded_s", "stage", "took_ms")
 
     def __init__(self) -> None:
         self.stage = Stage.STARTING
         self.is_loaded = False  # asked for at each request of an ephemeral app
+        self.loaded_s = 0.0  # when it was told that the app is loaded; monotonic
+        self.took_ms: float | None = None  # to load it, as the worker tells
         self.error = ""
 
     def __repr__(self) -> str:

@@ -36,6 +36,8 @@ class EndedSpan(NamedTuple):
     protocol: str  # "1.1"
     queue_s: float | None  # None where it came to no worker
     is_cold: bool
+    boot_ms: float | None = None  # of the worker that was cold; None of one that loaded nothing
+    job: str = ""  # whose request it is
 
 
 def resource(attributes: Mapping[str, str | int]) -> Json:
@@ -88,6 +90,8 @@ def _span(span: EndedSpan) -> Json:
                 **_origin(entry),
                 "buntime.queue_ms": None if span.queue_s is None else span.queue_s * 1000,
                 "buntime.cold_start": None if span.queue_s is None else span.is_cold,
+                "buntime.boot_ms": span.boot_ms,
+                "buntime.cron_job": span.job or None,
             }
         ),
         "status": {"code": _ERROR} if entry.status >= 500 else {},

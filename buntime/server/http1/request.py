@@ -16,6 +16,7 @@ from buntime.core.http1.head import Head
 from buntime.core.http1.window import UploadWindow
 from buntime.core.plugins.identity import Identity, identity_fields
 from buntime.core.plugins.rerouting import AppChoice
+from buntime.core.pool.boot import Boot
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.telemetry.tracecontext import Span
@@ -37,6 +38,7 @@ class ClientRequest:
         "app",
         "base",
         "body_max_bytes",
+        "boot",
         "borne",
         "chosen",
         "client",
@@ -45,7 +47,6 @@ class ClientRequest:
         "headers",
         "id",
         "identity",
-        "is_cold",
         "keeper",
         "meter",
         "sender",
@@ -55,6 +56,8 @@ class ClientRequest:
         "upgrade",
         "worker_name",
     )
+
+    job = ""  # the name of the one whose request it is, which no client has made
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
         self.client = client
@@ -77,7 +80,7 @@ class ClientRequest:
         self._upload: UploadWindow | None = None
         self.keeper: Keeper | None = None  # while it is kept for plugins
         self.worker_name = ""  # the last that had it
-        self.is_cold = False  # had that one to load the app first?
+        self.boot: Boot | None = None  # of that one, where it had to load the app first
         self.span: Span | None = None  # where requests are traced
         # what plugins have said of it
         self.identity: Identity | None = None
@@ -171,9 +174,9 @@ class ClientRequest:
         """The client offers a WebSocket."""
         self.upgrade = upgrade
 
-    def meet_cold_worker(self) -> None:
-        """The worker that gets it has not loaded the app yet."""
-        self.is_cold = True
+    def meet_cold_worker(self, boot: Boot) -> None:
+        """The worker that gets it had not loaded the app when the request came."""
+        self.boot = boot
 
     def withhold(self, is_secret: Callable[[tuple[str, str]], bool]) -> None:
         """Take these fields of the request away from whoever answers."""

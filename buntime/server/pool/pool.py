@@ -311,7 +311,7 @@ class Pool:
             else:
                 exchange.fail(faults.worker_died("the app's worker could not be started"))
             return
-        self.stats.on_assign(exchange, self._loop.now, is_hit=record.boot.is_loaded)
+        self.stats.on_assign(exchange, self._loop.now, record.boot)
         worker.assign(exchange)
         if record.state is _ONCE:
             self._refill_later()

@@ -91,6 +91,7 @@ class Reactions:
         decisions = self._scheduler.loaded(worker.number, asked or said.concurrency, now)
         if deployment is None or not record.boot.is_loaded:
             return
+        record.boot.loaded_s, record.boot.took_ms = now, said.boot_ms
         deployment.learn_files(said.files)
         if said.imports is not None:
             deployment.cold_start = ColdStart(said.boot_ms, said.imports)

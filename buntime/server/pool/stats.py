@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from time import time
 
+from buntime.core.pool.boot import Boot
 from buntime.core.telemetry.meters import Cause, Meters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.lasterrors import LastErrors
@@ -54,13 +55,15 @@ class PoolStats:
         app.request_count += 1
         app.last_request_at = time()
 
-    def on_assign(self, exchange: Exchange, now: float, *, is_hit: bool) -> None:
-        """The request is about to be given to a worker."""
-        if is_hit:
+    def on_assign(self, exchange: Exchange, now: float, boot: Boot) -> None:
+        """The request is about to be given to a worker, whose boot that is."""
+        if boot.is_loaded:
             self.hits += 1
+            if boot.loaded_s > exchange.started_s:
+                exchange.meet_cold_worker(boot)
         else:
             self.misses += 1
-            exchange.meet_cold_worker()
+            exchange.meet_cold_worker(boot)
         if exchange.tries == 0:
             exchange.meter.queue_wait.observe(now - exchange.started_s)
 

@@ -10,6 +10,7 @@ from buntime.core.access.proxyfields import CRON_FIELD
 from buntime.core.apps.app import App
 from buntime.core.errors import ServerFault
 from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.head import Head
 from buntime.core.http1.reader import RequestReader
 from buntime.core.schedule.jobs import CronJob
 from buntime.server.http1.exchange import Exchange
@@ -24,8 +25,12 @@ _CUT = 0  # in the place of a status
 class _JobExchange(Exchange):
     """What a job has begun is not begun again, whatever its method."""
 
-    __slots__ = ()
+    __slots__ = ("job",)
     is_repeatable = False
+
+    def __init__(self, client: "JobRequest", head: Head, request_id: str, job: CronJob) -> None:
+        super().__init__(client, head, request_id, Sender(None))
+        self.job = job.name
 
 
 class JobRequest:
@@ -49,7 +54,7 @@ class JobRequest:
         head = self.reader.next_head()
         if head is None:
             raise AssertionError(f"half a request: {job}")
-        self.exchange = _JobExchange(self, head, service.request_id(head), Sender(None))
+        self.exchange = _JobExchange(self, head, service.request_id(head), job)
 
     def __repr__(self) -> str:
         return f"JobRequest({self._job.name}, {self.exchange!r})"

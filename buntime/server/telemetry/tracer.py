@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from buntime.core.apps.app import App
+from buntime.core.pool.boot import Boot
 from buntime.core.telemetry.otlp import EndedSpan
 from buntime.core.telemetry.records import AccessEntry
 from buntime.core.telemetry.tracecontext import FIELDS, Sampler, Span, read_context
@@ -33,7 +34,8 @@ class Traced(Protocol):
 
     headers: tuple[tuple[str, str], ...]
     base: str
-    is_cold: bool
+    boot: Boot | None
+    job: str
 
     @property
     def app(self) -> App | None: ...
@@ -91,7 +93,9 @@ class Tracer:
                     request.sender.scheme,
                     request.head.version,
                     span.queue_s,
-                    request.is_cold,
+                    request.boot is not None,
+                    None if request.boot is None else request.boot.took_ms,
+                    request.job,
                 )
             )
 

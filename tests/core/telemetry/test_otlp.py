@@ -30,7 +30,7 @@ ENTRY = AccessEntry(
     trace_id=TRACE,
     span_id=SPAN,
 )
-ENDED = EndedSpan(TRACE, SPAN, "", "", ENTRY, "/shop", "https", "1.1", 0.125, True)
+ENDED = EndedSpan(TRACE, SPAN, "", "", ENTRY, "/shop", "https", "1.1", 0.125, True, 310.5, "clean")
 OF, SCOPE = resource({"service.name": "buntime", "process.pid": 7}), {"name": "buntime"}
 
 # Of opentelemetry-proto: the fields that are used, with the form of their JSON.
@@ -165,6 +165,8 @@ def test_span() -> None:
         "buntime.request_id": "5f0c1d2e",
         "buntime.queue_ms": 125.0,
         "buntime.cold_start": True,
+        "buntime.boot_ms": 310.5,
+        "buntime.cron_job": "clean",
     }
     assert "parentSpanId" not in span
 
@@ -186,11 +188,12 @@ def test_span_that_failed() -> None:
 def test_span_of_no_app() -> None:
     """Its name is the method alone: paths of nobody are without end. So are methods."""
     entry = ENTRY._replace(app=None, version=None, worker=None, method="BREW")
-    span = span_of(ENDED._replace(entry=entry, base="", queue_s=None))
+    span = span_of(ENDED._replace(entry=entry, base="", queue_s=None, boot_ms=None, job=""))
     assert span["name"] == "HTTP"
     told = attributes(span["attributes"])
     assert (told["http.request.method"], told["http.request.method_original"]) == ("_OTHER", "BREW")
-    assert not {"buntime.app", "http.route", "buntime.queue_ms"} & set(told)
+    unknown = {"buntime.app", "http.route", "buntime.queue_ms", "buntime.boot_ms"}
+    assert not (unknown | {"buntime.cron_job"}) & set(told)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def test_request(traced: tuple[Runtime, Taken]) -> None:
     assert (about["buntime.app"], about["buntime.version"]) == ("shop", "1.2.0")
     assert (about["http.route"], about["url.path"]) == ("/shop", "/shop/cart")
     assert 0 <= about["buntime.queue_ms"] < 60_000
+    boots = [attributes(each["attributes"]).get("buntime.boot_ms") for each in taken.spans]
+    assert [each for each in boots if each is not None and each > 0]  # of the first, whichever
     assert taken.resources[0]["service.name"] == "edge"
     assert taken.resources[0]["deployment.environment.name"] == "test"
     access = runtime.wait_for_record("request.access", request_id=request_id)

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from buntime.core.schedule.planner import Ended, JobKey
+from buntime.core.telemetry.otlp import EndedSpan
+from buntime.core.telemetry.tracecontext import Sampler
+from buntime.server.telemetry.tracer import Tracer
 from tests.support.harness import write_app
 from tests.support.unasked import NOW, Place
 
@@ -64,6 +67,17 @@ def test_a_request(place: Place) -> None:
     )
     assert place.service.meters.of(place.roll.apps["shop"]).requests[2] == 1
     assert place.cron.counts[KEY, "ok"] == 1
+
+
+def test_its_span(place: Place) -> None:
+    """Who traces requests is told which job it was, and how long its worker took to load."""
+    spans: list[EndedSpan] = []
+    place.service.tracer = Tracer(Sampler(), spans.append)
+    run(place, path="/clean")
+    (span,) = spans
+    assert (span.job, span.is_cold, span.entry.status) == ("j", True, 200)
+    assert span.boot_ms is not None
+    assert 0 < span.boot_ms < span.entry.ms
 
 
 def test_a_program(place: Place) -> None:
