@@ -249,6 +249,7 @@ class Carrier:
         store = self.place.open()
         deploy.attempt(Step.CHECKED)
         yield self._in_thread(lambda: store.check_active(deploy.app))
+        active = yield self._in_thread(lambda: store.active(deploy.app))
         app: App | None = None
         if deploy.version:
             app = self._catalog.find(deploy.app, deploy.version, self.loop.now)
@@ -256,14 +257,29 @@ class Carrier:
         if wish.is_dry_run:
             deploy.reach(Step.TRIED)
             return
-        if app is not None:
-            yield from self._loading.load_served(deploy, app)
-        deploy.attempt(Step.ACTIVE)
-        yield self._in_thread(
-            lambda: store.activate(
-                deploy.app, deploy.version or None, leaves=leaves, now_s=time.time()
+        old = self._loading.alone(deploy.app, app) if active != deploy.version else None
+        new: App | None = None
+        try:
+            if old is not None:
+                yield from self._loading.end_others(deploy)
+            if app is not None:
+                yield from self._loading.load_served(deploy, app)
+            deploy.attempt(Step.ACTIVE)
+            yield self._in_thread(
+                lambda: store.activate(
+                    deploy.app, deploy.version or None, leaves=leaves, now_s=time.time()
+                )
             )
-        )
+            self._catalog.refresh()
+            new = app or self._loading.active(deploy.app)
+        except BaseException:
+            if old is not None:
+                with contextlib.suppress(ServerFault):  # what has gone wrong first is told
+                    yield from self._loading.end_others(deploy)
+            raise
+        finally:
+            if old is not None:
+                self._pool.preparing.let_go(deploy.app, old, new)
         self._be_active(deploy, wish)
 
     # Their parts

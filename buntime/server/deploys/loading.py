@@ -133,9 +133,7 @@ class Loading:
     def end_others(self, deploy: Deploy) -> Generator[Ask, Any, App | None]:
         """End the workers of all versions; requests wait meanwhile. Returns what was active."""
         pool, name = self._pool, deploy.app
-        active: App | None = None
-        with contextlib.suppress(ClientFault, ManifestError):
-            active = self._catalog.find(name, None, self._loop.now)
+        active = self.active(name)
         pool.preparing.hold(name)
         others = [each for each in pool.deployments.by_state.values() if each.app.name == name]
         for each in others:
@@ -147,4 +145,20 @@ class Loading:
                     503, "still_running", "the version before does not end; recycle its workers"
                 )
             yield after(self._loop, 0.01)
-        return active.code if active is not None else None
+        return active
+
+    def active(self, name: str) -> App | None:
+        """The version that requests without one go to."""
+        with contextlib.suppress(ClientFault, ManifestError):
+            return self._catalog.find(name, None, self._loop.now).code
+        return None
+
+    def alone(self, name: str, new: App | None) -> App | None:
+        """What is active, where it is to end before `new` is loaded (`replace: after`).
+
+        `new` None: the app's own folder, whose manifest is not known yet.
+        """
+        old = self.active(name)
+        which = new or old
+        is_alone = which is not None and which.manifest.replace == "after" and not which.is_static
+        return old if is_alone else None

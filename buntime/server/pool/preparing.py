@@ -54,7 +54,7 @@ class Preparing:
 
     def hold(self, name: str) -> None:
         """Have requests for all versions of this app wait, from now on."""
-        self.held[name] = []
+        self.held.setdefault(name, [])
 
     def keep(self, exchange: Exchange, app: App) -> None:
         """Hold the request until `let_go`, or until its deadline passes."""

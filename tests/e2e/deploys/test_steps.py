@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deploying import AS_ROOT, Operator, app, packed
-from tests.support.harness import Runtime, running, wait_until
+from tests.support.harness import Runtime, running, wait_until, write_app
 
 CHECKED = """
 from buntime import Response
@@ -92,7 +92,7 @@ def test_check(operator: Operator, apps: Path) -> None:
 def test_replace_after(operator: Operator, runtime: Runtime) -> None:
     """An app that must run once is ended before the next one loads, also where clients have
     sessions with it; requests wait, and none fails. Where the next one cannot be loaded the one
-    before is started again."""
+    before is started again. So it is when it goes back, and forth."""
     manifest = {"replace": "after", "data": True, "ttl": 600, "affinity": "cookie"}
     assert operator.put("alone", "1.0.0", app("1", code=ALONE, **manifest)).status_code == 201
     done, answers = threading.Event(), set()
@@ -114,11 +114,30 @@ def test_replace_after(operator: Operator, runtime: Runtime) -> None:
         broken = operator.put("alone", "3.0.0", app("3", code=f"{ALONE}\n1/0", **manifest))
         assert broken.json()["error"]["code"] == "app_boot_failed"
         assert operator.said("/alone/").split()[0] == "2"
+        told = operator.rollback("alone")
+        assert told.status_code == 200, told.text
+        assert operator.said("/alone/").split()[0] == "1"
+        told = operator.activate("alone", "2.0.0")
+        assert told.status_code == 200, told.text
+        pid = operator.said("/alone/")
+        assert operator.activate("alone", "2.0.0").status_code == 200
+        assert operator.said("/alone/") == pid
     finally:
         done.set()
         for thread in threads:
             thread.join()
     assert answers == {"1", "2"}
+
+
+def test_replace_after_in_a_folder(operator: Operator, apps: Path) -> None:
+    """A version ends before the app's own folder is gone back to."""
+    manifest = {"replace": "after", "data": True, "ttl": 600}
+    write_app(apps / "own", {"app.py": f"VERSION = 'own'\n{ALONE}"}, **manifest)
+    told = operator.put("own", "1.0.0", app("1", code=ALONE, **manifest))
+    assert told.status_code == 201, told.text
+    assert operator.said("/own/").split()[0] == "1"
+    assert operator.rollback("own").status_code == 200
+    assert operator.said("/own/").split()[0] == "own"
 
 
 def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
