@@ -42,3 +42,10 @@ def test_writes_heed_dry_runs(route: Route) -> None:
     """What takes `?dryRun=1` looks at it: the module of its handler does."""
     module = sys.modules[real_handlers()[route.name].__module__]
     assert "is_dry_run" in inspect.getsource(module)
+
+
+@pytest.mark.parametrize("route", WRITES, ids=lambda route: route.name)
+def test_writes_are_noted(route: Route) -> None:
+    """What changes something tells the audit trail of it: the module of its handler does."""
+    source = inspect.getsource(sys.modules[real_handlers()[route.name].__module__])
+    assert "_audit.record(" in source or "_audit.note_of(" in source
