@@ -25,6 +25,12 @@ JOB_LAST_GOOD = Family(
 JOB_LAST_TOOK = Family(
     "buntime_cron_last_run_seconds", Kind.GAUGE, Scope.JOB, "how long the last run took"
 )
+JOB_NEXT = Family(
+    "buntime_cron_next_run_seconds",
+    Kind.GAUGE,
+    Scope.JOB,
+    "when it is due next, in seconds since 1970; 0 where that is not known",
+)
 
 PROCESS_UP = Family("buntime_process_up", Kind.GAUGE, Scope.PROCESS, "1 while it runs, else 0")
 PROCESS_STARTS = Family(
@@ -32,7 +38,7 @@ PROCESS_STARTS = Family(
 )
 
 CRON_FAMILIES = (
-    *(JOB_RUNS, JOB_RUNNING, JOB_LAST_GOOD, JOB_LAST_TOOK),
+    *(JOB_RUNS, JOB_RUNNING, JOB_LAST_GOOD, JOB_LAST_TOOK, JOB_NEXT),
     *(PROCESS_UP, PROCESS_STARTS),
 )
 

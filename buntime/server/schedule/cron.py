@@ -23,6 +23,7 @@ from buntime.core.settings.load import Settings
 from buntime.core.telemetry.cronmetrics import (
     JOB_LAST_GOOD,
     JOB_LAST_TOOK,
+    JOB_NEXT,
     JOB_RUNNING,
     JOB_RUNS,
     RAN,
@@ -101,6 +102,7 @@ class Cron:
             JOB_RUNNING: seen.running,
             JOB_LAST_GOOD: good,
             JOB_LAST_TOOK: took,
+            JOB_NEXT: seen.next_s or 0.0,
         }
         return JobRow(key.app, key.name, values)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from buntime.core.schedule.planner import Ended, JobKey
+from buntime.core.telemetry.cronmetrics import JOB_LAST_GOOD, JOB_NEXT
 from buntime.core.telemetry.otlp import EndedSpan
 from buntime.core.telemetry.tracecontext import Sampler
 from buntime.server.telemetry.tracer import Tracer
@@ -67,6 +68,8 @@ def test_a_request(place: Place) -> None:
     )
     assert place.service.meters.of(place.roll.apps["shop"]).requests[2] == 1
     assert place.cron.counts[KEY, "ok"] == 1
+    (row,) = place.cron.metrics()
+    assert (row.values[JOB_LAST_GOOD], row.values[JOB_NEXT]) == (NOW + 60, NOW + 120)
 
 
 def test_its_span(place: Place) -> None:
