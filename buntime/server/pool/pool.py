@@ -94,22 +94,8 @@ class Pool:
         self._upkeep = Upkeep(
             scheduler, supervisor, is_development=is_development, carry_out=self.carry_out
         )
-        self.report = PoolReport(
-            scheduler,
-            workers=supervisor.workers,
-            programs=self.programs.running,
-            deployments=self.deployments,
-            stats=self.stats,
-        )
-        self._reactions = Reactions(
-            loop,
-            log,
-            scheduler=self._scheduler,
-            supervisor=self._supervisor,
-            deployments=self.deployments,
-            stats=self.stats,
-            acts=self,
-        )
+        self.report = self._make_report()
+        self._reactions = self._make_reactions(log)
         self.orders = Orders(
             loop, scheduler, supervisor, self.deployments, carry_out=self.carry_out
         )
@@ -125,6 +111,26 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"Pool({self._supervisor!r}, {self.deployments!r})"
+
+    def _make_report(self) -> PoolReport:
+        return PoolReport(
+            self._scheduler,
+            workers=self._supervisor.workers,
+            programs=self.programs.running,
+            deployments=self.deployments,
+            stats=self.stats,
+        )
+
+    def _make_reactions(self, log: Log) -> Reactions:
+        return Reactions(
+            self._loop,
+            log,
+            scheduler=self._scheduler,
+            supervisor=self._supervisor,
+            deployments=self.deployments,
+            stats=self.stats,
+            acts=self,
+        )
 
     # From outside
 
