@@ -61,6 +61,7 @@ LATE = {
     "buntime.server.admin.pages",
     "buntime.server.backup.writing",
     "buntime.server.bundle.archive",
+    "buntime.server.deploys.carrier",
     "buntime.server.deploys.packing",
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",

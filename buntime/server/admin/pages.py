@@ -27,6 +27,7 @@ from buntime.server.admin.parts import Parts
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.workers import WorkerPages
+from buntime.server.deploys.carrier import Carrier
 
 
 class Pages(Protocol):
@@ -68,7 +69,19 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         AuditPages(parts.db),
         DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
         LogPages(parts.service.loop, parts.app_logs),
-        DeployPages(parts.live, parts.carrier, parts.audit, urls=parts.urls),
+        DeployPages(parts.live, _carrier(parts), parts.audit, urls=parts.urls),
+    )
+
+
+def _carrier(parts: Parts) -> Carrier:
+    return Carrier(
+        parts.live,
+        parts.service,
+        parts.pool,
+        parts.catalog,
+        parts.interpreters,
+        parts.app_logs,
+        parts.deploys,
     )
 
 

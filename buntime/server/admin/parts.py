@@ -9,10 +9,11 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.apps.catalog import Catalog
-from buntime.server.deploys.carrier import Carrier
+from buntime.server.deploys.standing import Standing
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
+from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.schedule.unasked import Unasked
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
@@ -39,5 +40,6 @@ class Parts:
     secrets: SecretStore
     maintenance: Maintenance
     app_logs: AppLogs
-    carrier: Carrier
+    interpreters: Interpreters
+    deploys: Standing
     unasked: Unasked

@@ -27,20 +27,17 @@ from buntime.server.deploys.course import Ask, Steps, Turns, after, in_thread, r
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.diskwork import Wish, left_behind, look, prepare, prolong, switch
-from buntime.server.deploys.history import History
-from buntime.server.deploys.housekeeping import Housekeeping
 from buntime.server.deploys.lastlines import LINES_MAX, LOOKS_MAX, WAIT_S, last_lines
 from buntime.server.deploys.loading import Loading
-from buntime.server.deploys.opening import DeployPlace
 from buntime.server.deploys.records import (
     ReleaseRecord,
 )
+from buntime.server.deploys.standing import Standing
 from buntime.server.deploys.store import Store, Unfinished
 from buntime.server.http1.service import Service
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
-from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.applogs import AppLogs
 
 if TYPE_CHECKING:
@@ -64,15 +61,15 @@ class Carrier:
         pool: Pool,
         catalog: Catalog,
         interpreters: Interpreters,
-        db: StateDb,
         app_logs: AppLogs,
+        standing: Standing,
     ) -> None:
         self._app_logs = app_logs
         self._live = live
-        self.history = History(db)
-        self.place = DeployPlace(live, service.log)
-        self._turns = Turns()  # of each app
-        self.housekeeping = Housekeeping(service, pool, catalog, self.place, self._turns)
+        self.place = standing.place
+        self.housekeeping = standing.housekeeping
+        self.history = standing.history
+        self._turns = standing.turns
         self.loop = service.loop
         self._uploads = Turns(at_once=2)
         self._service = service

@@ -17,7 +17,11 @@ from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.parts import Parts
 from buntime.server.apps.catalog import Catalog
-from buntime.server.deploys.carrier import Carrier
+from buntime.server.deploys.course import Turns
+from buntime.server.deploys.history import History
+from buntime.server.deploys.housekeeping import Housekeeping
+from buntime.server.deploys.opening import DeployPlace
+from buntime.server.deploys.standing import Standing
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
 from buntime.server.lifetime.deploys import Deploys
@@ -61,11 +65,11 @@ class Operating:
         self.secrets = self._make_secrets()
         self.unasked = self._make_unasked()
         self._maintenance = Maintenance(premises.state_db)
-        self._carrier = self._make_carrier()
+        self._standing = self._make_standing()
         self._keys = KeyStore(premises.state_db)
         self._gate = self._make_gate()
         self.pages = LatePages(self._parts())
-        self.admittance = Admittance(self._gate, self._maintenance, self._carrier.place.previews)
+        self.admittance = Admittance(self._gate, self._maintenance, self._standing.place.previews)
 
     def __repr__(self) -> str:
         return f"Operating({self.pages!r}, {self.unasked!r})"
@@ -97,17 +101,12 @@ class Operating:
         )
         return Unasked(ground, premises.live, premises.state_db, follow=premises.deploys.follow)
 
-    def _make_carrier(self) -> Carrier:
+    def _make_standing(self) -> Standing:
         premises = self._premises
-        return Carrier(
-            premises.live,
-            premises.service,
-            premises.pool,
-            premises.catalog,
-            premises.interpreters,
-            premises.state_db,
-            premises.app_logs,
-        )
+        place = DeployPlace(premises.live, premises.service.log)
+        turns, pool, catalog = Turns(), premises.pool, premises.catalog
+        housekeeping = Housekeeping(premises.service, pool, catalog, place, turns)
+        return Standing(place, housekeeping, History(premises.state_db), turns)
 
     def _make_gate(self) -> Gate:
         live, log = self._premises.live, self._premises.service.log
@@ -131,6 +130,7 @@ class Operating:
             secrets=self.secrets,
             maintenance=self._maintenance,
             app_logs=premises.app_logs,
-            carrier=self._carrier,
+            interpreters=premises.interpreters,
+            deploys=self._standing,
             unasked=self.unasked,
         )

@@ -1,0 +1,17 @@
+"""What there is of deploys while none goes on: where they go, what is removed, what was told."""
+
+from typing import NamedTuple
+
+from buntime.server.deploys.course import Turns
+from buntime.server.deploys.history import History
+from buntime.server.deploys.housekeeping import Housekeeping
+from buntime.server.deploys.opening import DeployPlace
+
+
+class Standing(NamedTuple):
+    """These parts; `carrier`, which carries deploys out, is made when an operator asks."""
+
+    place: DeployPlace
+    housekeeping: Housekeeping
+    history: History
+    turns: Turns  # of each app
