@@ -28,12 +28,13 @@ def content(site_packages: Path) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def index(kind: str, files: Mapping[str, bytes], programs: frozenset[str] = frozenset()) -> str:
-    """The index of unpack.py; the first line names the folder after the contents."""
-    lines = [
-        f"{'0755' if path in programs else '0644'} {len(data)} {path}\n"
-        for path, data in files.items()
-    ]
+def index(kind: str, files: Mapping[str, bytes], modes: Mapping[str, str] | None = None) -> str:
+    """The index of unpack.py; the first line names the folder after the contents.
+
+    `modes` has those that are not 0644: `{"bin/python3.11": "0755", "bin/python": "120777"}`.
+    """
+    modes = modes or {}
+    lines = [f"{modes.get(path, '0644')} {len(data)} {path}\n" for path, data in files.items()]
     whole = hashlib.sha256("".join(lines).encode())
     for data in files.values():
         whole.update(data)

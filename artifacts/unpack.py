@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # as Python's tempfile has them, and the binary's bootloader
 _STATES = ("RUNTIME_STATE_DIR", "STATE_DIRECTORY")  # the second is systemd's StateDirectory=
+_LINK = 0o120777
 
 
 class Unusable(Exception):
@@ -33,7 +34,8 @@ class Unusable(Exception):
 class Index:
     """The files that are carried, as their index has them: `"0755 1234 bin/python3.11"` a line.
 
-    The first line is the name of the folder that they are unpacked to.
+    The first line is the name of the folder that they are unpacked to. A link has the mode 120777,
+    as git writes it, and its target for contents.
     """
 
     def __init__(self, text: str) -> None:
@@ -110,7 +112,7 @@ def keep_open(descriptor: int) -> None:
 def _is_whole(target: str, index: Index) -> bool:
     """Whether all files are there; takes 3 us for each."""
     try:
-        return all(os.stat(f"{target}/{path}").st_size == size for path, size, _ in index.files)
+        return all(os.lstat(f"{target}/{path}").st_size == size for path, size, _ in index.files)
     except OSError:
         return False
 
@@ -123,6 +125,9 @@ def _unpack(target: str, index: Index, pieces: Iterator[bytes], is_shared: bool)
         made = {fresh}
         for (path, _, mode), data in zip(index.files, pieces, strict=True):
             _make_folders(os.path.dirname(f"{fresh}/{path}"), made, folder_mode)
+            if mode == _LINK:
+                os.symlink(data, f"{fresh}/{path}".encode())
+                continue
             with open(f"{fresh}/{path}", "xb") as file:
                 file.write(data)
                 os.fchmod(file.fileno(), mode & mask)

@@ -7,7 +7,7 @@ import importlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,10 +28,16 @@ def unpack() -> Iterator[ModuleType]:
     del sys.modules["cachefolder"]
 
 
-def make(unpack: Any, *folders: Path, index: str = INDEX, **options: Any) -> Path:
+def make(
+    unpack: Any,
+    *folders: Path,
+    index: str = INDEX,
+    files: Mapping[str, bytes] = FILES,
+    **options: Any,
+) -> Path:
     return Path(
         unpack.unpacked(
-            unpack.Index(index), lambda: iter(FILES.values()), list(map(str, folders)), **options
+            unpack.Index(index), lambda: iter(files.values()), list(map(str, folders)), **options
         )
     )
 
@@ -54,6 +60,16 @@ def test_what_is_unpacked(unpack: ModuleType, tmp_path: Path) -> None:
         "bin": 0o700, "tool": 0o700, "lib": 0o700, "deep": 0o700, "a.py": 0o600, "b.py": 0o600,
     }  # fmt: skip
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_links(unpack: ModuleType, tmp_path: Path) -> None:
+    """A link is one again, and leads to another file that is carried; a lost one is made anew."""
+    index = INDEX.replace("0644 6 lib/a.py", "120777 11 lib/a.py")
+    for _ in range(2):
+        folder = make(unpack, tmp_path, index=index, files={**FILES, "lib/a.py": b"../bin/tool"})
+        assert os.readlink(folder / "lib/a.py") == "../bin/tool"
+        assert (folder / "lib/a.py").read_bytes() == FILES["bin/tool"]
+        (folder / "lib/a.py").unlink()
 
 
 def test_once(unpack: ModuleType, tmp_path: Path) -> None:
