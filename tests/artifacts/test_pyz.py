@@ -83,10 +83,12 @@ def test_what_is_in_it(pyz: Path) -> None:
     }  # fmt: skip
     inside = {name.removeprefix("content/").partition("/")[0] for name in names}
     assert {"h11", "yaml", "wsproto", "shtab", "buntime", "apps", "LICENSE"} <= inside
+    assert {"cronsim", "pathspec", "prometheus_client"} <= inside
     plugins = {path.name for path in (ROOT / "plugins").glob("*/")}
     carried = [name.split("/") for name in names if name.startswith("content/plugins/")]
     assert {parts[2] for parts in carried} == plugins
     assert not {"pip", "setuptools", "_yaml", "flask", "tests"} & inside
     licensed = {name.split("/")[2] for name in names if name.startswith("content/licenses/")}
     assert {"h11", "PyYAML", "wsproto", "shtab"} <= licensed
+    assert {"cronsim", "pathspec", "prometheus_client"} <= licensed
     assert not [name for name in names if "__pycache__" in name]
