@@ -8,6 +8,7 @@ from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 
+_PAGE = 1000
 _HEAD = ("APP", "JOB", "SCHEDULE", "NEXT", "LAST", "TOOK")
 
 
@@ -38,7 +39,12 @@ def run(command: Command, mode: Mode) -> int:
 
 
 def _list(command: Command, mode: Mode) -> int:
-    told = connect(command, mode).get("/api/cron")
+    api = connect(command, mode)
+    told = page = api.get("/api/cron", limit=_PAGE)
+    while page["next"] is not None:
+        page = api.get("/api/cron", limit=_PAGE, cursor=page["next"])
+        told["jobs"] += page["jobs"]
+    told["next"] = None
     if command.words[1:]:
         told["jobs"] = [job for job in told["jobs"] if job["app"] == command.words[1]]
     if command.args["json"]:

@@ -1,6 +1,6 @@
 """The routes of jobs: what is due, what has run, and a run at once."""
 
-from buntime.core.admin.route import COUNT, NAME, TEXT, Answer, Route, Schema
+from buntime.core.admin.route import COUNT, CURSOR, LIMIT, NAME, TEXT, Answer, Route, Schema
 
 _OR_NOTHING = ("string", "null")
 _TIME: Schema = {"type": _OR_NOTHING}  # as RFC 3339
@@ -51,15 +51,17 @@ CRON = (
         verb="apps:read",
         name="cron.list",
         summary="The jobs of apps: when each is due next, and what has become of its last runs.",
+        query=(LIMIT, CURSOR),
         answers=(
             Answer(
                 200,
-                "All of them, by app and name.",
+                "A page of them, by app and name; `next` is the cursor of the next one.",
                 {
                     "type": "object",
-                    "required": ["jobs", "unavailable"],
+                    "required": ["jobs", "next", "unavailable"],
                     "properties": {
                         "jobs": {"type": "array", "items": _JOB},
+                        "next": {"type": _OR_NOTHING},
                         "unavailable": {
                             "type": _OR_NOTHING,
                             "description": "Why this runtime runs none.",

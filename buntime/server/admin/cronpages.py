@@ -30,8 +30,11 @@ class CronPages:
         return {"cron.list": self._list, "cron.run": self._run}
 
     def _list(self, call: Call) -> None:
-        jobs = [_job(seen) for seen in self._cron.seen() if call.sees(seen.key.app)]
-        call.answer({"jobs": jobs, "unavailable": self._unasked.trouble or None})
+        found = {f"{seen.key.app}:{seen.key.name}": seen for seen in self._cron.seen()}
+        page, following = call.page(name for name in found if call.sees(found[name].key.app))
+        jobs = [_job(found[name]) for name in page]
+        trouble = self._unasked.trouble or None
+        call.answer({"jobs": jobs, "next": following, "unavailable": trouble})
 
     def _run(self, call: Call) -> None:
         key = JobKey(call.values["app"], call.values["name"])

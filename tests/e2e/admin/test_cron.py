@@ -46,6 +46,12 @@ def test_jobs(tmp_path: Path) -> None:
         ]
         assert told[0]["next"].endswith(("T22:59:00Z", "T21:59:00Z"))
         assert told[0]["runs"] == []
+        first = fetch(runtime, "/api/cron?limit=3").json()
+        rest = fetch(runtime, f"/api/cron?cursor={first['next']}").json()
+        assert (len(first["jobs"]), rest["next"]) == (3, None)
+        assert [job["name"] for job in first["jobs"] + rest["jobs"]] == [
+            job["name"] for job in told
+        ]
         assert cron(runtime, "run", "shop", "clean") == (0, "shop: clean: ok (200)\n")
         assert cron(runtime, "run", "shop", "fails") == (1, "shop: fails: failed (500)\n")
         assert cron(runtime, "run", "shop", "hello") == (0, "shop: hello: ok (exit code 0)\n")
