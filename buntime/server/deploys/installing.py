@@ -1,40 +1,63 @@
 """Tells what pip says while the packages of a release are installed.
 
-It writes that to a file in the environment (server/pythons/installer.py), which is read meanwhile.
-Where the app has a user of its own the environment lies elsewhere, and nothing is told before the
-end.
+It writes that to a file in the environment (server/pythons/installer.py), which is read meanwhile:
+as the app's user, where it has one of its own, and only if it is a file. What builds a package may
+write there, and could put a link in its place to what only the runtime may read.
 """
 
+import contextlib
 import os
+import stat
 from pathlib import Path
+
+from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 
 _LINE_MAX_CHARS = 500
 _PIECE_MAX_BYTES = 65_536
 
 
 class Tail:
-    """Reads the log of the newest environment of a release. Waits for the disk: for a thread."""
+    """Reads the log of the newest environment in a folder. Waits for the disk: for a thread."""
 
-    def __init__(self, release: Path) -> None:
-        self._release = release
+    def __init__(self, home: Path, user: Identity | None = None) -> None:
+        self._home = home
+        self._user = user
         self._path = ""
         self._place = 0
         self._rest = b""
 
     def __repr__(self) -> str:
-        return f"Tail({self._path or self._release}, {self._place} bytes)"
+        return f"Tail({self._path or self._home}, {self._place} bytes)"
 
     def read(self) -> list[str]:
         """The lines that are new."""
-        found = sorted(self._release.glob(".venv-*/install.log"), key=os.path.getmtime)
+        with contextlib.suppress(CannotBecome):
+            return run_as(self._user, self._read)
+        return []
+
+    def _read(self) -> list[str]:
+        found = sorted(self._home.glob(".venv-*/install.log"), key=_changed_ns)
         if not found:
             return []
         if str(found[-1]) != self._path:
             self._path, self._place, self._rest = str(found[-1]), 0, b""
-        with open(self._path, "rb") as log:
-            log.seek(self._place)
-            data = log.read(_PIECE_MAX_BYTES)
+        data = _piece(self._path, self._place)
         self._place += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         said = [line.decode("utf-8", "replace").strip()[:_LINE_MAX_CHARS] for line in lines]
         return [line for line in said if line]
+
+
+def _changed_ns(path: Path) -> int:
+    return os.stat(path, follow_symlinks=False).st_mtime_ns
+
+
+def _piece(path: str, place: int) -> bytes:
+    """What the file has from there on; nothing of what is no file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    log = os.open(path, flags)
+    try:
+        is_file = stat.S_ISREG(os.fstat(log).st_mode)
+        return os.pread(log, _PIECE_MAX_BYTES, place) if is_file else b""
+    finally:
+        os.close(log)

@@ -52,9 +52,10 @@ class Loading:
             deploy.reach(Step.INSTALLING)
         else:
             deploy.attempt(Step.BOOTED)
-        tail, ended = Tail(app.dir), False
+        ended = False
         if app.manifest.auto_install:
-            self._tell_of_pip(deploy, tail, lambda: ended)
+            where = yield in_thread(self._loop, lambda: self._interpreters.environments(app))
+            self._tell_of_pip(deploy, Tail(*where), lambda: ended)
         try:
             found: Interpreter = yield in_thread(self._loop, lambda: self._interpreters.find(app))
         finally:

@@ -51,7 +51,7 @@ from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.locks import Base, Signature, find_lock, is_same, read_lock
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
 
-__all__ = ["Base", "Installer", "Owner"]
+__all__ = ["Base", "Installer", "Owner", "home_of"]
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
 _RETRY_S = 60.0
@@ -135,7 +135,7 @@ class Installer:
         Waits while another one makes it. Raises ManifestError where there is no lock file, where
         it is unfit, and where something failed, with the last lines that pip wrote.
         """
-        home = app.dir if owner is None else owner.folder / _label(app)
+        home = home_of(app, owner)
         user = None if owner is None else owner.identity
         workshop = self._confinement.for_install(app, base.executable, home, user)
         try:
@@ -261,6 +261,11 @@ class _MadePlan(NamedTuple):
     user: Identity | None
     signature: Signature
     plan: _Plan
+
+
+def home_of(app: App, owner: Owner | None) -> Path:
+    """The folder that the app's environments lie in."""
+    return app.dir if owner is None else owner.folder / _label(app)
 
 
 def _label(app: App) -> str:

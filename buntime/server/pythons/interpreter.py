@@ -129,6 +129,18 @@ class Interpreters:
         executable = self.default.executable if chosen is None else chosen
         self._get_installer().inspect(app, executable, user)
 
+    def environments(self, app: App) -> tuple[Path, Identity | None]:
+        """The folder that the app's environments lie in, and who may read it. Raises ManifestError.
+
+        Whose installation puts what there: to be read as that user, and following no link.
+        """
+        # See `_installed`.
+        from buntime.server.pythons.installer import Owner, home_of
+
+        user = self._users.identify(app)
+        owner = None if user is None else Owner(user, self._users.environments(app, user))
+        return home_of(app, owner), user
+
     def close(self) -> None:
         """Have installations and looks at interpreters end soon."""
         self._closed.set()

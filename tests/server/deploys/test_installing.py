@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from buntime.server.deploys.installing import Tail
+from buntime.server.pythons.identity import resolve
 
 
 def test_lines_as_they_come(tmp_path: Path) -> None:
@@ -24,3 +27,33 @@ def test_lines_as_they_come(tmp_path: Path) -> None:
     second.write_bytes(b"x" * 600 + b"\n")
     assert tail.read() == ["x" * 500]
     assert tail.read() == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_no_file(tmp_path: Path, kind: str) -> None:
+    """What builds a package may put something else in its place: nothing is told of that."""
+    log = tmp_path / ".venv-1" / "install.log"
+    log.parent.mkdir()
+    (tmp_path / "secret").write_text("secret\n")
+    if kind == "link":
+        log.symlink_to(tmp_path / "secret")
+        with pytest.raises(OSError, match="symbolic links"):
+            Tail(tmp_path).read()
+    else:
+        os.mkfifo(log)
+        assert Tail(tmp_path).read() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
+def test_as_the_apps_user(tmp_path: Path) -> None:
+    """Of an app with a user of its own that is told which this user may read."""
+    log = tmp_path / ".venv-1" / "install.log"
+    log.parent.mkdir()
+    log.write_text("told\n")
+    nobody = resolve("nobody")
+    for folder in (log.parent, tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    assert Tail(tmp_path, nobody).read() == ["told"]
+    log.chmod(0o600)
+    with pytest.raises(PermissionError):
+        Tail(tmp_path, nobody).read()

@@ -20,6 +20,7 @@ from buntime.server.pythons.identity import Identity, resolve, run_as
 from buntime.server.pythons.users import Users
 from tests.support.client import SHARED, fetch
 from tests.support.confined import drop_in, with_only
+from tests.support.deploying import Operator, packed
 from tests.support.fence import KERNEL
 from tests.support.harness import command, running, write_app
 
@@ -48,7 +49,7 @@ def public() -> Iterator[Path]:
     yield folder
     shutil.rmtree(folder)
     trace.unlink()
-    for path in Path("/var/cache/buntime").glob("environments-*/shop-*"):
+    for path in Path("/var/cache/buntime").glob("environments-*/shop[-@]*"):
         shutil.rmtree(path)
 
 
@@ -405,6 +406,23 @@ def test_a_fixed_user_in_its_own_folder(public: Path) -> None:
     assert served(public, **ENV, RUNTIME_APP_USERS="*=nobody") == b"tiny"
     assert traces(public) == {NOBODY.pw_uid}
     assert list((public / "of-root").iterdir()) == []
+
+
+@needs_pip
+def test_a_deploy_tells_what_pip_says(public: Path) -> None:
+    """Also where it writes that elsewhere, as the app's user."""
+    shop = with_package(public)
+    files = {str(each.relative_to(shop)): each.read_bytes() for each in shop.rglob("*")
+             if each.is_file() and not each.is_symlink()}  # fmt: skip
+    shutil.rmtree(shop)
+    env = {"RUNTIME_PYTHON": SYSTEM_PYTHON, **ENV, "RUNTIME_APP_USERS": "*=nobody"}
+    with running(public / "apps", env=env) as runtime:
+        operator = Operator(runtime)
+        with operator.http:
+            lines = operator.lines("shop", "1.0.0", packed(files))
+            assert lines[-1]["step"] == "active", lines
+            assert [each for each in lines if "tiny" in each.get("line", "")], lines
+    assert traces(public) == {NOBODY.pw_uid}
 
 
 def test_users_that_are_wrong(public: Path) -> None:
