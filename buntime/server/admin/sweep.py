@@ -1,11 +1,14 @@
 """Drops what is counted of apps that are gone, whether somebody scrapes or not."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from buntime.server.admin.census import take_census
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.service import Service
 from buntime.server.pool.report import PoolReport
+
+if TYPE_CHECKING:
+    from buntime.server.admin.census import Census
 
 SWEEP_S = 60.0  # short beside the ten minutes after which an app without requests is asked for
 
@@ -24,7 +27,14 @@ class Sweep:
     def sweep(self) -> None:
         """Costs a look at the meters where all have had requests of late."""
         service, report = self._service, self._report
-        census = cache(lambda: take_census(service, report))
+
+        @cache
+        def census() -> "Census":
+            # Brings the families of metrics, for apps that nobody has asked for in ten minutes.
+            from buntime.server.admin.census import take_census
+
+            return take_census(service, report)
+
         dropped = service.meters.sweep(
             service.loop.now,
             is_used=lambda meter: meter in census().live,
