@@ -29,6 +29,7 @@ from buntime.server.state.statefile import StateTrouble, copy_file, open_file
 from buntime.server.state.statefolder import StateFolder
 
 _ACTIONS = {"list": 0, "backup": 1, "restore": 1}
+_PAGE = 1000
 _GZIP = "application/gzip"
 _OURS = ("only", "secrets", "dir", "plugin_dirs", "json")
 
@@ -85,10 +86,14 @@ def _list(command: Command, mode: Mode) -> int:
     api = _api(command, mode)
     if api is None:
         with_state = _here(command, mode)
-        told = {"data": sizes_of(with_state.source())}
+        told = {"data": sizes_of(with_state.source()), "next": None}
         with_state.folder.let_go()
     else:
-        told = api.get("/api/data")
+        told = page = api.get("/api/data", limit=_PAGE)
+        while page["next"] is not None:
+            page = api.get("/api/data", limit=_PAGE, cursor=page["next"])
+            told["data"] += page["data"]
+        told["next"] = None
     if command.args["json"]:
         print_json(told)
     elif not told["data"]:

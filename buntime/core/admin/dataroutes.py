@@ -1,6 +1,17 @@
 """The routes of what apps keep, and of backups."""
 
-from buntime.core.admin.route import COUNT, FLAG, NAME, TEXT, Answer, Param, Route, Schema
+from buntime.core.admin.route import (
+    COUNT,
+    CURSOR,
+    FLAG,
+    LIMIT,
+    NAME,
+    TEXT,
+    Answer,
+    Param,
+    Route,
+    Schema,
+)
 from buntime.core.backup.form import KINDS
 
 _FOLDER: Schema = {
@@ -22,14 +33,18 @@ DATA = (
         verb="data:read",
         name="data.list",
         summary="The folders of data of apps and plugins, whose they are, and how large.",
+        query=(LIMIT, CURSOR),
         answers=(
             Answer(
                 200,
-                "All of them; one of very many files is counted in part.",
+                "A page of them, by name; one of very many files is counted in part.",
                 {
                     "type": "object",
-                    "required": ["data"],
-                    "properties": {"data": {"type": "array", "items": _FOLDER}},
+                    "required": ["data", "next"],
+                    "properties": {
+                        "data": {"type": "array", "items": _FOLDER},
+                        "next": {"type": ["string", "null"]},
+                    },
                 },
             ),
         ),

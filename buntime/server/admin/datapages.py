@@ -60,7 +60,9 @@ class DataPages:
                 raise StateFault(f"{told.filename}: {told.strerror}") from told
             if isinstance(told, BaseException):
                 raise told
-            call.answer({"data": told})
+            by_name = {each["name"]: each for each in told}
+            page, following = call.page(by_name)
+            call.answer({"data": [by_name[name] for name in page], "next": following})
 
         self._loop.run_blocking(
             lambda: sizes_of(source), lambda told: call.guard(lambda: then(told))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +40,24 @@ class World:
         except HttpError as error:
             return error.code
         return ""
+
+
+def test_a_page_of_what_is_kept(tmp_path: Path) -> None:
+    """By name; the cursor of a page leads to the next one."""
+    world = World()
+    world.pages._live.now.state_dir = str(tmp_path)
+    for name in ("c", "a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+
+    def ask(query: str) -> Any:
+        exchange = FakeExchange(f"/api/data{query}", service=FakeService())
+        world.pages.handlers()["data.list"](call_of(exchange, DATA[0], ADMIN))
+        world.loop.turn()
+        told = json.loads(exchange.body)
+        return [each["name"] for each in told["data"]], told["next"]
+
+    assert ask("?limit=2") == (["a", "b"], "b")
+    assert ask("?cursor=b") == (["c"], None)
 
 
 @pytest.mark.parametrize("source", ["key", "master"])
