@@ -22,12 +22,18 @@ class TooManyFiles(Exception):
 class Followed:
     """One app's files, from `look` to `look`; used by one thread at a time, which may wait."""
 
-    def __init__(self, folder: Path, watching: Watching, made_ns: int) -> None:
-        """`made_ns` is a moment, by the clock that files have, before workers loaded the code."""
+    def __init__(
+        self, folder: Path, watching: Watching, made_ns: int, *, is_run: bool = False
+    ) -> None:
+        """`made_ns` is a moment, by the clock that files have, before workers loaded the code.
+
+        `is_run`: programs are started from these files, and do not tell which ones they read.
+        """
         self.folders: frozenset[str] = frozenset()  # of the files, absolute
         self._folder = str(folder)
         self._watching = watching
         self._made_ns = made_ns
+        self._is_run = is_run
         self._files: Snapshot | None = None
 
     def __repr__(self) -> str:
@@ -60,8 +66,11 @@ class Followed:
         return next(self._changed_meanwhile(files), "")
 
     def _changed_meanwhile(self, files: Iterable[str]) -> Iterator[str]:
-        """What workers may have imported before. Of other files nobody knows when they are read."""
-        for path in self._watching.imported.intersection(files):
+        """What workers may have imported before, or programs read.
+
+        Of other files nobody knows when they are read.
+        """
+        for path in files if self._is_run else self._watching.imported.intersection(files):
             if self._ctime_ns(path) > self._made_ns:
                 yield path
 

@@ -124,7 +124,12 @@ class Lookout:
         if app.plugin is not None or not (is_loaded or app.manifest.processes):
             return
         if deployment not in self._followed:
-            self._followed[deployment] = Followed(app.dir, deployment.watching, deployment.made_ns)
+            self._followed[deployment] = Followed(
+                app.dir,
+                deployment.watching,
+                deployment.made_ns,
+                is_run=bool(app.manifest.processes),
+            )
             self._suspect.add(deployment)
             self.look_soon()
 
