@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.deploying import AS_ROOT, Operator, app, fault, packed
@@ -121,7 +122,71 @@ def test_killed(step: str, tmp_path: Path) -> None:
             assert operator.said("/shop/").split()[0] == "2"
 
 
+def with_packages(version: str, size_bytes: int) -> bytes:
+    """An app with a package of that size, which comes with it."""
+    info = "tiny-1.0.dist-info"
+    wheel = zipped(
+        ("tiny.py", b"VALUE = 'tiny'"),
+        ("tiny.bin", bytes(size_bytes)),
+        (f"{info}/METADATA", b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"),
+        (f"{info}/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+        (f"{info}/RECORD", b""),
+    )
+    files = {
+        "app.py": f"VERSION = {version!r}\nimport tiny\n{ALL_STEPS}",
+        "requirements.lock": "--no-index\n--find-links wheels\ntiny==1.0\n",
+        "wheels/tiny-1.0-py3-none-any.whl": wheel,
+    }
+    return packed(files, ttl=600, autoInstall=True)
+
+
+def test_killed_while_it_installs(tmp_path: Path) -> None:
+    """Killed when pip has begun: the next start has removed the release with its environment, and
+    the same deploy makes both anew."""
+    archive = with_packages("2", 1000)
+    with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
+        operator = Operator(runtime)
+        with operator.http:
+            assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
+        old = seen(tmp_path)
+        path, fields = "/api/apps/shop/versions/2.0.0", {"Accept": "application/x-ndjson"}
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            http.stream("PUT", path, content=archive, headers=fields) as answer,
+        ):
+            for line in answer.iter_lines():
+                assert json.loads(line).get("step") not in ("booted", "active")
+                if "line" in json.loads(line):
+                    os.kill(runtime.pid, signal.SIGKILL)
+        wait_until(lambda: runtime.process.poll() is not None)
+    with running(tmp_path, env=PRODUCTION) as runtime:
+        operator = Operator(runtime)
+        with operator.http:
+            assert operator.said("/shop/").split()[0] == "1"
+            assert seen(tmp_path) == old
+            told = operator.put("shop", "2.0.0", archive)
+            assert told.status_code == 201, told.text
+            assert operator.said("/shop/").split()[0] == "2"
+
+
 # A full disk
+
+
+def test_a_full_disk_while_it_installs(tmp_path: Path) -> None:
+    """The deploy fails at that step and says why; nothing is left of release and environment."""
+    with (
+        small_disk(tmp_path / "apps", size="6m", inodes=3000) as apps,
+        running(apps, env=PRODUCTION) as runtime,
+    ):
+        operator = Operator(runtime)
+        with operator.http:
+            assert operator.put("shop", "1.0.0", _streamed(whole("1"))).status_code == 201
+            before = seen(apps)
+            told = operator.put("shop", "2.0.0", _streamed(with_packages("2", 9_000_000))).json()
+            assert told["failed"] == "installing", told
+            assert "No space left on device" in told["error"]["message"]
+            assert seen(apps) == before
+            assert operator.said("/shop/").split()[0] == "1"
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
