@@ -140,7 +140,8 @@ def shell(root: Path) -> Iterator["Run"]:
         'mount --rbind /sys "$0/sys" && cd / && '
         'exec chroot "$0" /bin/bash -c "cd /root && exec bash"'
     )
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, root]
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    command = [*apart, "sh", "-c", script, str(root)]
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": path}
     with subprocess.Popen(
@@ -170,8 +171,8 @@ class Run:
         put.flush()
         watchdog = Timer(_STEP_S, self._process.kill)
         watchdog.start()
+        lines: list[str] = []
         try:
-            lines = []
             for raw in get:
                 text = raw.decode("utf-8", "replace")
                 if text.startswith(self._MARK):

@@ -23,9 +23,9 @@ FIRST_FD = 3  # where sockets begin, see sd_listen_fds(3)
 ROOTS = {"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache"}
 
 
-def read(name):
+def read(name: str) -> defaultdict[str, list[str]]:
     """The values of a unit's keys, each in its order."""
-    found = defaultdict(list)
+    found: defaultdict[str, list[str]] = defaultdict(list)
     with open(UNITS + name, encoding="utf-8") as file:
         for line in file:
             key, equals, value = line.strip().partition("=")
@@ -34,14 +34,17 @@ def read(name):
     return found
 
 
-def start(service, sockets):
+def start(service: defaultdict[str, list[str]], sockets: defaultdict[str, list[str]]) -> None:
+    """Start what the one says, with the sockets of the other, and do not wait for it."""
     user = pwd.getpwnam(service["User"][0])
     for key, root in ROOTS.items():
         for name in " ".join(service[key]).split():
             os.makedirs(f"{root}/{name}", exist_ok=True)
             os.chown(f"{root}/{name}", user.pw_uid, user.pw_gid)
     env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "USER": user.pw_name}
-    env.update(each.split("=", 1) for each in service["Environment"])
+    for each in service["Environment"]:
+        name, _, value = each.partition("=")
+        env[name] = value
     listening = []
     for place in sockets["ListenStream"]:
         host, _, port = place.rpartition(":")
