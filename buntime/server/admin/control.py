@@ -77,7 +77,13 @@ class Control:
             return
         self._is_open = True
         self._listeners.append(Listener(self._service, self.handle, binding, door=self.judge))
-        log.info("control.listening", "commands on this host need no key", file=self.path)
+        # Behind what tells that the runtime listens, which comes first in the log.
+        self._service.loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._service.log.info(
+            "control.listening", "commands on this host need no key", file=self.path
+        )
 
     def judge(self, sock: socket.socket) -> Handle | None:
         """Who answers one who has connected; None where he is let in."""

@@ -1,6 +1,7 @@
 """What pip says, as it says it."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,18 @@ def test_no_file(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
-def test_as_the_apps_user(tmp_path: Path) -> None:
+def test_as_the_apps_user() -> None:
     """Of an app with a user of its own that is told which this user may read."""
-    log = tmp_path / ".venv-1" / "install.log"
-    log.parent.mkdir()
-    log.write_text("told\n")
-    nobody = resolve("nobody")
-    for folder in (log.parent, tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    assert Tail(tmp_path, nobody).read() == ["told"]
-    log.chmod(0o600)
-    with pytest.raises(PermissionError):
-        Tail(tmp_path, nobody).read()
+    # Not in pytest's folder, which is closed to other users.
+    with tempfile.TemporaryDirectory(prefix="installing-") as name:
+        folder = Path(name)
+        log = folder / ".venv-1" / "install.log"
+        log.parent.mkdir()
+        log.write_text("told\n")
+        nobody = resolve("nobody")
+        for each in (log.parent, folder):
+            each.chmod(0o755)
+        assert Tail(folder, nobody).read() == ["told"]
+        log.chmod(0o600)
+        with pytest.raises(PermissionError):
+            Tail(folder, nobody).read()
