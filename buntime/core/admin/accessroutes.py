@@ -1,7 +1,17 @@
 """The routes that tell of the API itself, and of who may what."""
 
 from buntime.core.access.rights import VERBS
-from buntime.core.admin.route import FLAG, NAME, OBJECT, OPEN, TEXT, Answer, Param, Route
+from buntime.core.admin.route import (
+    FLAG,
+    NAME,
+    OBJECT,
+    OPEN,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Param,
+    Route,
+)
 
 _CHECK = {
     "type": "object",
@@ -60,7 +70,7 @@ ACCESS = (
                     "required": ["app", "isLetIn", "checks"],
                     "properties": {
                         "app": NAME,
-                        "version": {"type": ["string", "null"]},
+                        "version": OR_NOTHING,
                         "isLetIn": FLAG,
                         "checks": {"type": "array", "items": _CHECK},
                     },

@@ -7,26 +7,27 @@ from buntime.core.admin.route import (
     FLAG,
     LIMIT,
     NAME,
+    OR_NOTHING,
     TEXT,
     Answer,
     Body,
     Route,
     Schema,
+    page,
 )
 
-_OR_NOTHING = ("string", "null")
 _APP: Schema = {
     "type": "object",
     "required": ["app", "versions", "active", "status", "workers", "queued", "maintenance"],
     "properties": {
         "app": NAME,
-        "versions": {"type": "array", "items": {"type": _OR_NOTHING}},
-        "active": {"type": _OR_NOTHING},
+        "versions": {"type": "array", "items": OR_NOTHING},
+        "active": OR_NOTHING,
         "status": TEXT,
         "workers": COUNT,
         "queued": COUNT,
         "bootFailures": COUNT,
-        "bootError": {"type": _OR_NOTHING},
+        "bootError": OR_NOTHING,
         "maintenance": FLAG,
     },
 }
@@ -34,10 +35,10 @@ _VERSION: Schema = {
     "type": "object",
     "required": ["version", "active", "folder", "error", "status", "workers", "lastError"],
     "properties": {
-        "version": {"type": _OR_NOTHING},
+        "version": OR_NOTHING,
         "active": FLAG,
         "folder": TEXT,
-        "error": {"type": _OR_NOTHING},
+        "error": OR_NOTHING,
         "status": TEXT,
         "workers": COUNT,
         "lastError": ANYTHING,
@@ -76,14 +77,7 @@ APPS = (
             Answer(
                 200,
                 "A page of them, by name; `next` is the cursor of the next one.",
-                {
-                    "type": "object",
-                    "required": ["apps", "next"],
-                    "properties": {
-                        "apps": {"type": "array", "items": _APP},
-                        "next": {"type": _OR_NOTHING},
-                    },
-                },
+                page("apps", _APP),
             ),
         ),
         filters=True,
@@ -103,7 +97,7 @@ APPS = (
                     "required": ["app", "active", "versions", "maintenance"],
                     "properties": {
                         "app": NAME,
-                        "active": {"type": _OR_NOTHING},
+                        "active": OR_NOTHING,
                         "versions": {"type": "array", "items": _VERSION},
                         "maintenance": ANYTHING,
                     },

@@ -6,11 +6,13 @@ from buntime.core.admin.route import (
     CURSOR,
     LIMIT,
     NAME,
+    OR_NOTHING,
     TEXT,
     Answer,
     Param,
     Route,
     Schema,
+    page,
 )
 
 _ENTRY: Schema = {
@@ -25,7 +27,7 @@ _ENTRY: Schema = {
         "request": TEXT,
         "action": TEXT,
         "subject": TEXT,
-        "app": {"type": ["string", "null"]},
+        "app": OR_NOTHING,
         "before": ANYTHING,
         "after": ANYTHING,
         "result": TEXT,
@@ -33,15 +35,11 @@ _ENTRY: Schema = {
         "hash": TEXT,
     },
 }
-_PAGE: Schema = {
-    "type": "object",
-    "required": ["entries", "next", "removed"],
-    "properties": {
-        "entries": {"type": "array", "items": _ENTRY},
-        "next": {"type": ["string", "null"]},
-        "removed": {"type": ["object", "null"], "properties": {"number": COUNT, "hash": TEXT}},
-    },
-}
+_PAGE = page(
+    "entries",
+    _ENTRY,
+    removed={"type": ["object", "null"], "properties": {"number": COUNT, "hash": TEXT}},
+)
 
 AUDIT = (
     Route(

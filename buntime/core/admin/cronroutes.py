@@ -1,9 +1,19 @@
 """The routes of jobs: what is due, what has run, and a run at once."""
 
-from buntime.core.admin.route import COUNT, CURSOR, LIMIT, NAME, TEXT, Answer, Route, Schema
+from buntime.core.admin.route import (
+    COUNT,
+    CURSOR,
+    LIMIT,
+    NAME,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Route,
+    Schema,
+    page,
+)
 
-_OR_NOTHING = ("string", "null")
-_TIME: Schema = {"type": _OR_NOTHING}  # as RFC 3339
+_TIME = OR_NOTHING  # as RFC 3339
 _RUN: Schema = {
     "type": "object",
     "required": ["due", "seconds", "result", "detail"],
@@ -22,12 +32,12 @@ _JOB: Schema = {
     "required": ["app", "version", "name", "schedule", "timezone", "next", "running", "runs"],
     "properties": {
         "app": NAME,
-        "version": {"type": _OR_NOTHING},
+        "version": OR_NOTHING,
         "name": NAME,
         "schedule": TEXT,
         "timezone": TEXT,
-        "path": {"type": _OR_NOTHING},
-        "method": {"type": _OR_NOTHING},
+        "path": OR_NOTHING,
+        "method": OR_NOTHING,
         "run": {"type": "array", "items": TEXT},
         "overlap": TEXT,
         "timeoutSeconds": {"type": "number"},
@@ -56,18 +66,11 @@ CRON = (
             Answer(
                 200,
                 "A page of them, by app and name; `next` is the cursor of the next one.",
-                {
-                    "type": "object",
-                    "required": ["jobs", "next", "unavailable"],
-                    "properties": {
-                        "jobs": {"type": "array", "items": _JOB},
-                        "next": {"type": _OR_NOTHING},
-                        "unavailable": {
-                            "type": _OR_NOTHING,
-                            "description": "Why this runtime runs none.",
-                        },
-                    },
-                },
+                page(
+                    "jobs",
+                    _JOB,
+                    unavailable={**OR_NOTHING, "description": "Why this runtime runs none."},
+                ),
             ),
         ),
         filters=True,

@@ -6,11 +6,13 @@ from buntime.core.admin.route import (
     FLAG,
     LIMIT,
     NAME,
+    OR_NOTHING,
     TEXT,
     Answer,
     Param,
     Route,
     Schema,
+    page,
 )
 from buntime.core.backup.form import KINDS
 
@@ -19,7 +21,7 @@ _FOLDER: Schema = {
     "required": ["name", "user", "files", "sizeBytes", "isWhole"],
     "properties": {
         "name": NAME,
-        "user": {"type": ["string", "null"]},
+        "user": OR_NOTHING,
         "files": COUNT,
         "sizeBytes": COUNT,
         "isWhole": FLAG,
@@ -38,14 +40,7 @@ DATA = (
             Answer(
                 200,
                 "A page of them, by name; one of very many files is counted in part.",
-                {
-                    "type": "object",
-                    "required": ["data", "next"],
-                    "properties": {
-                        "data": {"type": "array", "items": _FOLDER},
-                        "next": {"type": ["string", "null"]},
-                    },
-                },
+                page("data", _FOLDER),
             ),
         ),
         faults=(503,),

@@ -1,6 +1,17 @@
 """The routes of deploys; see core/deploys/ for what they do."""
 
-from buntime.core.admin.route import COUNT, FLAG, NAME, OBJECT, TEXT, Answer, Body, Param, Route
+from buntime.core.admin.route import (
+    COUNT,
+    FLAG,
+    NAME,
+    OBJECT,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Body,
+    Param,
+    Route,
+)
 
 _FAILED = {
     "type": "object",
@@ -21,7 +32,7 @@ _DEPLOY = {
         "url": TEXT,
         "failed": TEXT,
         "error": _FAILED,
-        "stack": {"type": ["string", "null"]},
+        "stack": OR_NOTHING,
         "log": {"type": "array", "items": TEXT},
         "lines": {"type": "array", "items": TEXT},
     },

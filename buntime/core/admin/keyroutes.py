@@ -1,11 +1,22 @@
 """The routes of operators' keys."""
 
 from buntime.core.access.rights import GLOB_MAX_CHARS, ROLES, VERBS
-from buntime.core.admin.route import CURSOR, LIMIT, NAME, TEXT, Answer, Body, Route, Schema
+from buntime.core.admin.route import (
+    CURSOR,
+    LIMIT,
+    NAME,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Body,
+    Route,
+    Schema,
+    page,
+)
 
 KEY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
-_MOMENT: Schema = {"type": ["string", "null"]}
+_MOMENT: Schema = OR_NOTHING
 _RECORD: Schema = {
     "type": "object",
     "required": ["name", "hint", "roles", "apps", "standing", "created", "createdBy"],
@@ -74,14 +85,7 @@ KEYS = (
             Answer(
                 200,
                 "A page of keys, by name.",
-                {
-                    "type": "object",
-                    "required": ["keys", "next"],
-                    "properties": {
-                        "keys": {"type": "array", "items": _RECORD},
-                        "next": {"type": ["string", "null"]},
-                    },
-                },
+                page("keys", _RECORD),
             ),
         ),
         faults=(503,),

@@ -1,6 +1,15 @@
 """The routes of apps' logs."""
 
-from buntime.core.admin.route import CURSOR, FLAG, NAME, TEXT, Answer, Param, Route
+from buntime.core.admin.route import (
+    CURSOR,
+    FLAG,
+    NAME,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Param,
+    Route,
+)
 
 LINES_DEFAULT = 100
 LINES_MAX = 10_000
@@ -16,7 +25,7 @@ LINE = {
         "message": TEXT,
     },
 }
-_NUMBER = {"type": ["string", "null"]}
+_NUMBER = OR_NOTHING
 _PAGE = {
     "type": "object",
     "required": ["lines", "next", "last"],

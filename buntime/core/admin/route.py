@@ -19,6 +19,16 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 ANYTHING: Schema = {}
 OBJECT: Schema = {"type": "object"}
+OR_NOTHING: Schema = {"type": ["string", "null"]}
+
+
+def page(key: str, entry: Schema, **more: Schema) -> Schema:
+    """A page of a list: `{"apps": [...], "next": "..."}`, `next` being the cursor of the next page.
+
+    `more` are fields beside these.
+    """
+    fields = {key: {"type": "array", "items": entry}, "next": OR_NOTHING, **more}
+    return {"type": "object", "required": [*fields], "properties": fields}
 
 
 class Param(NamedTuple):

@@ -1,6 +1,17 @@
 """Secrets of apps and plugins in the operators' API: names, where from and when, never a value."""
 
-from buntime.core.admin.route import FLAG, NAME, TEXT, Answer, Body, Method, Param, Route, Schema
+from buntime.core.admin.route import (
+    FLAG,
+    NAME,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Body,
+    Method,
+    Param,
+    Route,
+    Schema,
+)
 
 _SECRET: Schema = {
     "type": "object",
@@ -8,7 +19,7 @@ _SECRET: Schema = {
     "properties": {
         "name": NAME,
         "origin": {"type": "string", "enum": ["state", "RUNTIME_SECRETS_DIR"]},
-        "setAt": {"type": ["string", "null"]},  # as RFC 3339
+        "setAt": OR_NOTHING,  # as RFC 3339
         "fault": TEXT,  # why an app cannot get it
         "isUsed": FLAG,  # whether a manifest names it
     },
