@@ -16,21 +16,9 @@ from tests.support.hostilearchives import TARS, zipped
 
 
 @pytest.fixture(scope="module")
-def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("apps")
-
-
-@pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
     with running(apps, env={"RUNTIME_ENV": "production", **AS_ROOT}) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def operator(runtime: Runtime) -> Iterator[Operator]:
-    operator = Operator(runtime)
-    with operator.http:
-        yield operator
 
 
 def names(apps: Path, *below: str) -> list[str]:

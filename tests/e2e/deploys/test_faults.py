@@ -245,21 +245,9 @@ def _fill_up(operator: Operator, apps: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("apps")
-
-
-@pytest.fixture(scope="module")
 def runtime(apps: Path) -> Iterator[Runtime]:
     with running(apps, env=PRODUCTION) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def operator(runtime: Runtime) -> Iterator[Operator]:
-    operator = Operator(runtime)
-    with operator.http:
-        yield operator
 
 
 def test_several_at_once(operator: Operator, runtime: Runtime, apps: Path) -> None:

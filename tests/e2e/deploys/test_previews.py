@@ -28,11 +28,6 @@ VERSION = "0.0.0-preview.pr-12"
 
 
 @pytest.fixture(scope="module")
-def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("apps")
-
-
-@pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = tmp_path_factory.mktemp("state")
     state.chmod(0o711)
@@ -44,13 +39,6 @@ def runtime(apps: Path, state: Path) -> Iterator[Runtime]:
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state), **AS_ROOT}
     with running(apps, env=env) as runtime:
         yield runtime
-
-
-@pytest.fixture(scope="module")
-def operator(runtime: Runtime) -> Iterator[Operator]:
-    operator = Operator(runtime)
-    with operator.http:
-        yield operator
 
 
 def visitor(runtime: Runtime) -> httpx.Client:
