@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "serve the example apps that Buntime comes with",
     "new": "write a first app",
     "check": "load every app once and tell what is wrong, for CI",
-    "plugins": "list or check the plugins in folders",
+    "plugins": "list and check plugins, and operate those of a runtime",
     "config": "check the config file, or show what holds and where it comes from",
     "doctor": "tell what Buntime finds here, and what will hurt",
     "health": "ask a runtime whether it takes requests, for health checks",

@@ -43,6 +43,29 @@ _buntime_names() {
 """,
     },
 }
+# The words of `buntime plugins`: what it does, then folders, or names of plugins.
+_PLUGINS = {
+    "bash": "_buntime_plugins",
+    "zsh": "_buntime_plugins",
+    "fish": "(buntime --names (commandline -ct) (commandline -opc) 2>/dev/null)"
+    " (__fish_complete_directories)",
+    "preamble": {
+        "bash": """
+_buntime_plugins() {
+  compgen -W "$(buntime --names "$1" "${COMP_WORDS[@]:0:COMP_CWORD}" 2>/dev/null)" -- "$1"
+  case " ${COMP_WORDS[*]} " in *" list "*|*" check "*) compgen -d -- "$1" ;; esac
+}
+""",
+        "zsh": """
+_buntime_plugins() {
+  local -a names
+  names=(${(f)"$(buntime --names "$PREFIX" "${(@)words[1,CURRENT-1]}" 2>/dev/null)"})
+  (( $#names )) && compadd -- "${names[@]}"
+  [[ " $words " == *" list "* || " $words " == *" check "* ]] && _files -/
+}
+""",
+    },
+}
 
 # The variables and functions named here are those of shtab's scripts. In zsh, `(*)::` of shtab
 # takes one word where `nargs="*"` takes any number.
@@ -109,6 +132,8 @@ def _describe(action: argparse.Action) -> None:
         action.complete = offered  # type: ignore[attr-defined]  # shtab looks for it there
     elif word == "APP":
         action.complete = _APPS  # type: ignore[attr-defined]  # ditto
+    elif word == "PLUGIN":
+        action.complete = _PLUGINS  # type: ignore[attr-defined]  # ditto
     elif word == "SHELL":
         action.choices = SHELLS
     elif "|" in word:

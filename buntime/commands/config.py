@@ -14,7 +14,7 @@ from typing import Any
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
-from buntime.commands.plugins import find_plugins
+from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.start import read_settings
 from buntime.core.apps.app import App
 from buntime.core.config.configfile import ConfigFile

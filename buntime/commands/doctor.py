@@ -14,7 +14,7 @@ from pathlib import Path
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
 from buntime.commands.masterkey import take_environ, with_master_key
-from buntime.commands.plugins import find_plugins
+from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.commands.tables import print_json

@@ -3,6 +3,11 @@
     "sh"     -> shop
     "shop@"  -> shop@1.0.0, shop@1.2.0
 
+`buntime --names WORD LINE...` is for the words of `buntime plugins`, with those of the line so far:
+
+    "en", ["buntime", "plugins"]            -> enable
+    "ke", ["buntime", "plugins", "enable"]  -> keyval
+
 Started at each Tab, so it imports next to nothing (40 ms in all), and waits for nobody: without a
 runtime, or where commands go to another host, it says nothing.
 """
@@ -18,12 +23,17 @@ FLAG = "--names"
 _TIMEOUT_S = 0.05  # for each step; a runtime that is busy is not waited for
 _ANSWER_MAX_BYTES = 4 << 20
 _ADDRESS_MAX_BYTES = 100
+PLUGINS = "plugins"
+# The words that may follow it: those for folders, and those for names of plugins.
+FOR_FOLDERS = ("list", "check")
+FOR_NAMES = ("show", "enable", "disable", "reload", "reset")
 
 
 def print_names(argv: list[str], environ: Mapping[str, str]) -> None:
     """Print those that the word `argv[0]` may become, one a line; never fails."""
+    word, *line = argv or [""]
     try:
-        found = names(argv[0] if argv else "", environ)
+        found = plugin_words(word, line, environ) if line else names(word, environ)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
     sys.stdout.write("".join(f"{name}\n" for name in found))
@@ -33,11 +43,27 @@ def names(word: str, environ: Mapping[str, str]) -> list[str]:
     """`"sh"` -> ["shop"]. Raises many things where nothing can be known."""
     if asks_elsewhere(environ):
         return []
-    apps = _ask(state_folder(environ), environ.get("RUNTIME_API_PREFIX", ""))["apps"]
+    apps = _ask(environ, "apps?limit=1000")["apps"]
     if "@" in word[1:]:
         found = [f"{app['app']}@{each}" for app in apps for each in app["versions"] if each]
     else:
         found = [app["app"] for app in apps]
+    return [name for name in found if name.startswith(word) and name.isprintable()]
+
+
+def plugin_words(word: str, line: list[str], environ: Mapping[str, str]) -> list[str]:
+    """What may stand in the place of `word` in a line of `buntime plugins`, see above.
+
+    `line` has the words before it, or all of them. Raises as `names`.
+    """
+    behind = line[line.index(PLUGINS) + 1 :]
+    action = next((each for each in behind if not each.startswith("-")), None)
+    if action not in (*FOR_FOLDERS, *FOR_NAMES):
+        found = [*FOR_FOLDERS, *FOR_NAMES]
+    elif action in FOR_FOLDERS or asks_elsewhere(environ):
+        return []
+    else:
+        found = [each["name"] for each in _ask(environ, PLUGINS)["plugins"]]
     return [name for name in found if name.startswith(word) and name.isprintable()]
 
 
@@ -64,9 +90,10 @@ def state_folder(environ: Mapping[str, str]) -> str:
     return os.path.join(environ["HOME"], ".local/state/buntime")
 
 
-def _ask(folder: str, prefix: str) -> Any:
-    """What the runtime of a state folder tells of its apps."""
-    path = f"{prefix.rstrip('/')}/api/apps?limit=1000"
+def _ask(environ: Mapping[str, str], what: str) -> Any:
+    """What the runtime of the state folder tells: of "apps?limit=1000", of "plugins"."""
+    folder, prefix = state_folder(environ), environ.get("RUNTIME_API_PREFIX", "")
+    path = f"{prefix.rstrip('/')}/api/{what}"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(_TIMEOUT_S)
         _connect(sock, folder)

@@ -1,208 +1,60 @@
-"""`buntime plugins list|check [DIR...]`: what the plugins in folders are, and what is wrong;
-`buntime plugins reset NAME...`: what operators have switched is taken back.
+"""`buntime plugins`: the plugins in folders, or those of a runtime.
 
-Their manifests and files are read, and the order of their start is found; none is started. Where
-folders are given, those that come with Buntime count for that order and are not told of. The exit
-code of `check` is 1 where one is at fault, or none is there. Warnings go to stderr.
-
-`reset` is for a runtime that does not run; one that does has `POST /api/plugins/NAME/reset`.
+`list` and `check` look at folders, and need no runtime; `list` asks one where `--to` names it. All
+else is asked of a runtime. `reset` is done here where that would be one of this machine, and none
+is there: a guard that does not start may be why.
 """
 
-import os
-import sys
-from collections.abc import Iterator, Sequence, Set
-from pathlib import Path
-
+from buntime.commands import pluginasking, pluginfolders
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.masterkey import take_environ
-from buntime.commands.start import read_settings
-from buntime.commands.tables import print_json
-from buntime.core.config.configfile import ConfigFile
 from buntime.core.errors import UsageError
-from buntime.core.plugins.manifest import PluginManifest
-from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
-from buntime.core.telemetry.records import Level, Tell, escape
-from buntime.core.values.wording import shown
-from buntime.server.bundle.carried import carried_plugins
-from buntime.server.defence.configreading import ConfigReader
-from buntime.server.plugins.folders import folders_for
-from buntime.server.plugins.found import Found
-from buntime.server.plugins.roster import BY_MANIFEST, Roster
-from buntime.server.plugins.switches import Switches
-from buntime.server.state.statefolder import StateFolder
-from buntime.server.telemetry.logs import Log, LogSink
+from buntime.core.values.wording import shown, suggestion
 
-_ACTIONS = ("list", "check", "reset")
-_STDERR = 2
-_FLUSH_S = 2.0
+_FOLDERS = ("list", "check")
+ACTIONS = (*_FOLDERS, *pluginasking.ACTIONS)
 
 
 def parser() -> Parser:
     made = Parser(
-        "buntime plugins list|check [DIR...] | reset NAME... [--FLAG VALUE...]",
+        "buntime plugins list|check [DIR...] | show|enable|disable|reload|reset NAME... "
+        "[--FLAG VALUE...]",
         "List the plugins in the folders DIR in the order of their start, or check them: their "
-        "manifests, options, files and dependencies. Exit code of check 1 if one is at fault. "
-        "Reset takes back what operators have switched, while no runtime has the state folder.",
+        "manifests, options, files and dependencies. Or ask a runtime, that of --to or the login: "
+        "list its plugins (with --to), show one, switch it on or off for good, load its code anew, "
+        "or take back what operators have switched. Exit code 1 if check finds a fault, or if a "
+        "plugin does not serve after it was enabled or reloaded.",
         examples=(
             "buntime plugins list",
             "buntime plugins check plugins",
+            "buntime plugins list --to prod",
+            "buntime plugins show audit",
+            "buntime plugins disable audit --yes",
+            "buntime plugins reload audit",
             "buntime plugins reset audit",
         ),
     )
-    made.add_words("DIR", "list or check, then folders of plugins [RUNTIME_PLUGIN_DIRS; ./plugins]")
-    made.add_argument("--json", action="store_true", help="list or check as JSON")
+    made.add_words("PLUGIN", "what to do, then folders of plugins [RUNTIME_PLUGIN_DIRS], or names")
+    made.add_argument("--yes", action="store_true", help="disable a guard without being asked")
+    made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
+    made.add_argument("--json", action="store_true", help="print what is told as JSON")
+    group = made.add_argument_group("which runtime", "As for other commands, see --to there.")
+    group.add_argument("--to", metavar="WHERE", help="a URL, a login's name, or local")
+    group.add_argument("--insecure", action="store_true", help="send the key over http:// in plain")
     made.add_settings()
     return made
 
 
 def run(command: Command, mode: Mode) -> int:
-    action, *dirs = command.words or ("",)
-    if action not in _ACTIONS:
+    action, *words = command.words or ("",)
+    if action not in ACTIONS:
+        meant = suggestion(action, ACTIONS)
         raise UsageError(
-            f"plugins {shown(action)}: there are list, check and reset (see buntime plugins --help)"
+            f"plugins {shown(action)}: there are {', '.join(ACTIONS)}{meant} "
+            "(see buntime plugins --help)"
         )
-    settings = read_settings(
-        Command(command.name, command.args), mode, take_environ(), needs_apps=False
-    )
-    if action == "reset":
-        return _reset(settings, dirs)
-    sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
-    try:
-        roster = find_plugins(settings, dirs, ConfigReader().read(settings), Log(sink).warn)
-    finally:
-        sink.close(_FLUSH_S)
-    asked = {name for name, found in roster.found.items() if not dirs or not found.is_bundled}
-    if not asked and not command.args["json"]:
-        sys.stdout.write(f"no plugins in {', '.join(dirs or settings.plugin_dirs)}\n")
-        return 1 if action == "check" else 0
-    if command.args["json"]:
-        faults = _print_json(roster, asked, settings)
-        return 1 if (faults or not asked) and action == "check" else 0
-    if action == "list":
-        sys.stdout.writelines(f"{escape(line)}\n" for line in _listed(roster, asked))
-        return 0
-    return _check(roster, asked, settings)
-
-
-def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, warn: Tell) -> Roster:
-    """The plugins in these folders, else in those of the settings, as they would be started.
-
-    Raises UsageError where there is no such folder.
-    """
-    for folder in dirs:
-        if not os.path.isdir(folder):
-            raise UsageError(f"there is no folder {folder}")
-    roster = Roster(Switches(StateFolder(settings.state_dir), warn))
-    folders = folders_for(settings, warn, bundled=carried_plugins())
-    roster.config = config
-    roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config)
-    roster.reorder()
-    return roster
-
-
-def _reset(settings: Settings, names: Sequence[str]) -> int:
-    if not names:
-        raise UsageError("plugins reset: say which, by their names")
-    sink, state = (
-        LogSink(Level.WARN, format="pretty", stream_fd=_STDERR),
-        StateFolder(settings.state_dir),
-    )
-    try:
-        state.take()
-        if state.trouble:
-            raise UsageError(
-                f"{state.trouble}; a runtime that runs has POST /api/plugins/NAME/reset"
-            )
-        switches = Switches(state, Log(sink).warn)
-        for name in names:
-            said = "taken back" if switches.reset(name) else "not switched by an operator"
-            sys.stdout.write(f"{escape(name)}: {said}\n")
-    finally:
-        state.let_go()
-        sink.close(_FLUSH_S)
-    return 0
-
-
-def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:
-    """In the order of their start; those that are not started at the end. Returns the faults."""
-    started = [name for name in roster.order.start if name in asked]
-    told, faults = [], 0
-    for name in [*started, *sorted(asked - set(started))]:
-        manifest, why = roster.found[name].manifest, list(_faults(roster, name, settings))
-        faults += bool(why)
-        told.append(
-            {
-                "plugin": name,
-                "version": manifest.version if manifest else None,
-                "base": manifest.base if manifest else None,
-                "enabled": roster.is_enabled(name),
-                "switchedBy": roster.switched_by(name),
-                "starts": name in started,
-                "faults": why,
-            }
-        )
-    print_json({"plugins": told, "faults": faults})
-    return faults
-
-
-def _listed(roster: Roster, asked: Set[str]) -> Iterator[str]:
-    """`1. keyval 1.2.0 (base /keyval)`; those that are not started at the end."""
-    started = [name for name in roster.order.start if name in asked]
-    for place, name in enumerate(started, 1):
-        by = _switched_by(roster, name)
-        yield f"{place}. {_described(roster.found[name])}{by and f', enabled{by}'}"
-    for name in sorted(asked - set(started)):
-        found = roster.found[name]
-        if roster.is_enabled(name):
-            why = roster.order.left_out.get(name, "").removeprefix(f"{name} ")
-            yield f"-  {_described(found)}: {why or found.error}"
-        else:
-            yield f"-  {_described(found)}: disabled{_switched_by(roster, name)}"
-
-
-def _switched_by(roster: Roster, name: str) -> str:
-    by = roster.switched_by(name)
-    return "" if by == BY_MANIFEST else f" by {by}"
-
-
-def _described(found: Found) -> str:
-    manifest = found.manifest
-    if manifest is None:
-        return found.name
-    base = f" (base {manifest.base})" if manifest.base else ""
-    return f"{found.name} {manifest.version}{base}"
-
-
-def _check(roster: Roster, asked: Set[str], settings: Settings) -> int:
-    faults = 0
-    for name in sorted(asked):
-        found, why = roster.found[name], list(_faults(roster, name, settings))
-        faults += bool(why)
-        for each in why:
-            sys.stdout.write(f"{escape(name)}: FAULT: {escape(each)}\n")
-        if not why:
-            state = "ok" if roster.is_enabled(name) else "ok, disabled"
-            version = found.manifest.version if found.manifest else ""
-            sys.stdout.write(f"{escape(name)} {version}: {state}\n")
-    count = "1 plugin" if len(asked) == 1 else f"{len(asked)} plugins"
-    sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
-    return 1 if faults else 0
-
-
-def _faults(roster: Roster, name: str, settings: Settings) -> Iterator[str]:
-    found = roster.found[name]
-    if found.error:
-        yield found.error
-    elif name in roster.order.left_out:
-        yield roster.order.left_out[name].removeprefix(f"{name} ")
-    if found.manifest is not None:
-        yield from _apps_at_base(found.manifest, settings)
-
-
-def _apps_at_base(manifest: PluginManifest, settings: Settings) -> Iterator[str]:
-    """An app that nobody can reach, as the plugin has its path."""
-    for folder in settings.worker_dirs:
-        place = Path(folder, (manifest.base or "/")[1:])
-        if manifest.base and place.is_dir():
-            yield f"its base {manifest.base} hides the app in {place}; rename one of the two"
+    if action == "check" and command.args["to"]:
+        raise UsageError("plugins check looks at folders of this machine; leave --to out")
+    if action == "check" or (action == "list" and not command.args["to"]):
+        return pluginfolders.run_in_folders(command, mode)
+    return pluginasking.run_by_api(command, mode, action, words)

@@ -24,6 +24,11 @@ def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 NAMES = """#!/bin/sh
 [ "$1" = --names ] || exit 1
+case "$4 $5" in
+    "plugins ") echo show; echo check; exit;;
+    "plugins show") echo audit; exit;;
+    "plugins check") exit;;
+esac
 case $2 in shop@*) echo shop@1.0.0; echo shop@1.2.0;; *) echo shop; echo @acme/site;; esac
 """
 
@@ -81,6 +86,9 @@ def test_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("recycle", "") == {"shop", "@acme/site"}
     assert offered("rollback", "sh") == {"shop"}
     assert offered("activate", "shop@1.2") == {"shop@1.2.0"}
+    assert offered("plugins", "") == {"show", "check"}
+    assert offered("plugins", "show", "") == {"audit"}
+    assert offered("plugins", "check", "") == {"apps"}
     assert bash_completes(text, "buntime", "show", "", cwd=tmp_path) == set()
 
 
@@ -148,6 +156,9 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert words("buntime --port ") == set()
     assert words("buntime show ") == {"shop", "@acme/site"}
     assert words("buntime show shop@") == {"shop@1.0.0", "shop@1.2.0"}
+    assert {"show", "check"} <= words("buntime plugins ")
+    assert "audit" in words("buntime plugins show ")
+    assert words("buntime plugins check ap") == {"apps/"}
     assert any(line.startswith("--port\tport to listen on") for line in offered("buntime --po"))
     assert any(line.startswith("--port\t") for line in offered("buntime check --po"))
     assert any(line.startswith("--port\t") for line in offered("buntime apps --po"))
@@ -190,6 +201,9 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("buntime --port ") == {}
     assert {*offered("buntime show ")} == {"shop", "@acme/site"}
     assert {*offered("buntime activate shop@1.2")} == {"shop@1.2.0"}
+    assert {*offered("buntime plugins sh")} == {"show"}
+    assert {*offered("buntime plugins show ")} == {"audit"}
+    assert {*offered("buntime plugins check ")} == {"apps"}
     for line in ("buntime --por", "buntime serve --por", "buntime apps --por"):
         assert offered(line) == {"--port": "port to listen on; 0 takes a free one"}
     assert offered("buntime new --por") == {}

@@ -14,6 +14,7 @@ import pytest
 from buntime.commands.names import FLAG, asks_elsewhere, state_folder
 from buntime.core.settings.load import load_settings
 from tests.support.harness import ROOT, command, running, wait_until, write_app
+from tests.support.pluginfolders import write_plugin
 from tests.support.runs import environ
 
 
@@ -28,21 +29,28 @@ def state(
     for name in ("shop/1.0.0", "shop/1.2.0", "@acme/site", "blog"):
         write_app(apps / name, {"index.html": "<p>hello"})
     env = {"RUNTIME_ENV": "production", "RUNTIME_STATE_DIR": str(state), "RUNTIME_MASTER_KEY": ""}
+    plugins = tmp_path_factory.mktemp("plugins")
+    write_plugin(plugins, "audit")
+    env["RUNTIME_PLUGIN_DIRS"] = str(plugins)
     with running(apps, env={**env, "RUNTIME_API_PREFIX": "/_"}):
         yield state
 
 
-def offered(word: str, env: dict[str, str]) -> list[str]:
+def offered(word: str, env: dict[str, str], *line: str) -> list[str]:
     done = subprocess.run(
-        [*command(), FLAG, word], env=environ(env), capture_output=True, text=True, check=False
+        [*command(), FLAG, word, *line],
+        env=environ(env),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 
-def at_last_offered(word: str, env: dict[str, str], names: list[str]) -> None:
+def at_last_offered(word: str, env: dict[str, str], names: list[str], *line: str) -> None:
     """Nothing is offered where the runtime is slow to answer, as on a busy machine."""
-    wait_until(lambda: offered(word, env) == names, what=f"{word!r} as {names}")
+    wait_until(lambda: offered(word, env, *line) == names, what=f"{word!r} as {names}")
 
 
 def test_names(state: Path, tmp_path: Path) -> None:
@@ -53,6 +61,18 @@ def test_names(state: Path, tmp_path: Path) -> None:
     at_last_offered("@", env, ["@acme/site"])
     at_last_offered("shop@", env, ["shop@1.0.0", "shop@1.2.0"])
     at_last_offered("shop@1.2", env, ["shop@1.2.0"])
+
+
+def test_plugins(state: Path, tmp_path: Path) -> None:
+    """Behind `plugins` what to do, then names of plugins; where folders are meant, nothing."""
+    env = {"RUNTIME_STATE_DIR": str(state), "HOME": str(tmp_path), "RUNTIME_API_PREFIX": "/_"}
+    begin = ("buntime", "plugins")
+    at_last_offered("re", env, ["reload", "reset"], *begin)
+    at_last_offered("re", env, ["reload", "reset"], *begin, "re")
+    at_last_offered("a", env, ["audit"], *begin, "--json", "show")
+    at_last_offered("", env, [], *begin, "check")
+    at_last_offered("", env | {"BUNTIME_TO": "prod"}, [], *begin, "show")
+    assert offered("", env, "buntime", "show") == []
 
 
 def test_silence(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_check_of_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_what_is_no_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown action, none at all, or a folder that is not there is a usage error."""
-    for line in (["plugins"], ["plugins", "remove"], ["plugins", "check", str(tmp_path / "no")]):
+    for line in (["plugins"], ["plugins", "hide"], ["plugins", "check", str(tmp_path / "no")]):
         assert main(line, mode="checkout") == 2
     assert main(["plugins", "check", str(tmp_path)], mode="checkout") == 1
     assert "no plugins in" in capsys.readouterr().out
@@ -86,8 +86,8 @@ def test_reset_takes_a_switch_back(tmp_path: Path, capsys: pytest.CaptureFixture
     held = StateFolder(folder)
     held.take()
     Switches(held, lambda *_, **__: None).set("a", enabled=False, by="here")
-    assert main(["plugins", "reset", "a"], mode="checkout") == 2
-    assert "POST /api/plugins/NAME/reset" in capsys.readouterr().err
+    assert main(["plugins", "reset", "a"], mode="checkout") == 1
+    assert "another runtime, process" in capsys.readouterr().err
     held.let_go()
     assert main(["plugins", "reset", "a", "b"], mode="checkout") == 0
     told = capsys.readouterr().out.splitlines()

@@ -14,7 +14,8 @@ from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
-from buntime.core.admin.route import ANYTHING, NAME, OBJECT, OPEN, TEXT, Answer, Route
+from buntime.core.admin.pluginroutes import PLUGINS
+from buntime.core.admin.route import OBJECT, OPEN, TEXT, Answer, Route
 from buntime.core.admin.secretroutes import SECRETS
 
 _TOLD = (Answer(200, "What there is.", OBJECT),)
@@ -127,46 +128,6 @@ WORKERS = (
         answers=_RECYCLED,
         faults=(404,),
     ),
-)
-
-_SWITCHED = (
-    Answer(
-        202,
-        "How the plugin stands now; what follows takes its time.",
-        {
-            "type": "object",
-            "required": ["name", "state"],
-            "properties": {"name": NAME, "state": TEXT, "why": ANYTHING},
-        },
-    ),
-)
-
-
-def _act(action: str, summary: str, faults: tuple[int, ...] = (404,)) -> Route:
-    return Route(
-        method="POST",
-        path=f"/api/plugins/{{plugin}}/{action}",
-        verb="plugins:write",
-        name=f"plugins.{action}",
-        summary=summary,
-        answers=_SWITCHED,
-        faults=faults,
-    )
-
-
-PLUGINS = (
-    Route(
-        method="GET",
-        path="/api/plugins",
-        verb="plugins:read",
-        name="plugins.list",
-        summary="All plugins, and how each stands.",
-        answers=_TOLD,
-    ),
-    _act("reload", "Start a plugin's code anew, beside the old one.", (404, 409)),
-    _act("enable", "Switch a plugin on."),
-    _act("disable", "Switch a plugin off."),
-    _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
 )
 
 ROUTES = RouteTable(

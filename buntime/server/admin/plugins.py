@@ -7,6 +7,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import DONE, Audit
 from buntime.server.admin.call import Call
+from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.plugins.report import state_of, to_json
@@ -25,7 +26,8 @@ class PluginPages:
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
         acts = {f"plugins.{action}": self._act for action in _ACTIONS}
-        return {"config.show": self._config, "plugins.list": self._list, **acts}
+        told = {"plugins.list": self._list, "plugins.show": self._show}
+        return {"config.show": self._config, **told, **acts}
 
     def _config(self, call: Call) -> None:
         """Each setting, and each option of plugins, as it holds, and where it comes from."""
@@ -35,16 +37,29 @@ class PluginPages:
         """All plugins, and how each stands."""
         call.answer(to_json(self._plugins.roster, self._plugins.meters, call.now))
 
+    def _show(self, call: Call) -> None:
+        """One of them, in full."""
+        name, plugins = self._found(call), self._plugins
+        told = detail_of(plugins.roster, plugins.meters, name, call.now)
+        call.tagged(told, of=changeable(plugins.roster, name))
+
+    def _found(self, call: Call) -> str:
+        """The plugin that the path names. Raises ClientFault (404)."""
+        name = call.values["plugin"]
+        if name not in self._plugins.roster.found:
+            raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
+        return name
+
     def _act(self, call: Call) -> None:
         """Do what the route's name says."""
-        name, action = call.values["plugin"], call.route.name.rpartition(".")[2]
-        plugins = self._plugins
-        if name not in plugins.roster.found:
-            raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
+        name, action = self._found(call), call.route.name.rpartition(".")[2]
+        roster = self._plugins.roster
+        call.check_match(changeable(roster, name))
         if not call.is_dry_run:
             self._do_and_note(call, name, action)
-        state, why = state_of(plugins.roster, name)
-        call.answer({"name": name, "state": state, "why": why or None}, 202)
+        state, why = state_of(roster, name)
+        told = {"name": name, "state": state, "why": why or None}
+        call.tagged(told, of=changeable(roster, name), status=202)
 
     def _do_and_note(self, call: Call, name: str, action: str) -> None:
         roster, result = self._plugins.roster, DONE

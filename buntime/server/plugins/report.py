@@ -9,11 +9,12 @@ from buntime.server.plugins.roster import Roster
 
 def to_json(roster: Roster, meters: PluginMeters, now: float) -> dict[str, object]:
     """All plugins that were found, by name. `now` is the loop's."""
-    told = [
-        {**_describe(roster, name, now), "counts": _counts(meters.of(name))}
-        for name in sorted(roster.found)
-    ]
-    return {"plugins": told}
+    return {"plugins": [describe(roster, meters, name, now) for name in sorted(roster.found)]}
+
+
+def describe(roster: Roster, meters: PluginMeters, name: str, now: float) -> dict[str, object]:
+    """One that was found."""
+    return {**_describe(roster, name, now), "counts": _counts(meters.of(name))}
 
 
 def metrics_of(roster: Roster, meters: PluginMeters) -> list[PluginRow]:
@@ -37,6 +38,7 @@ def _counts(meter: PluginMeter) -> dict[str, int]:
     """The sums since the runtime's start; /metrics has them in full."""
     return {
         "starts": meter.starts_served,
+        "startsFailed": meter.starts_failed,
         "deaths": meter.deaths,
         "hooksAsked": sum(hook.seconds.count for hook in meter.hooks.values()),
         "hooksFailed": sum(sum(hook.failures.values()) for hook in meter.hooks.values()),

@@ -504,7 +504,7 @@ def test_plugins_that_do_not_run(fixture: Fixture) -> None:
     """One that does not run cannot be reloaded, and one that is not there is not found."""
     answer = fixture.ask("/api/plugins/@acme/audit/reload", "POST")
     assert (answer.status, answer.code) == (409, "plugin_not_running")
-    for path in ("/api/plugins/nobody/reload", "/api/plugins/@acme/enable"):
+    for path in ("/api/plugins/nobody/reload", "/api/plugins/@acme/nobody/enable"):
         answer = fixture.ask(path, "POST")
         assert (answer.status, answer.code) == (404, "plugin_not_found")
     assert fixture.ask("/api/plugins/@acme/audit/remove", "POST").status == 404

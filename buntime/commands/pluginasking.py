@@ -1,0 +1,214 @@
+"""What `buntime plugins` asks of a runtime."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from buntime.commands.arguments import Command
+from buntime.commands.client import Api, connect, name_in_path
+from buntime.commands.pluginfolders import reset_here
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import CommandError, UsageError
+from buntime.core.settings.setting import Mode
+
+ACTIONS = ("show", "enable", "disable", "reload", "reset")
+_WAIT_S = 30.0  # for a plugin that starts
+_LOOK_S = 0.1
+_UNDER_WAY = ("starting", "waiting")
+_UP = ("serving", "asleep")
+
+_Told = dict[str, Any]
+
+
+def run_by_api(command: Command, mode: Mode, action: str, words: Sequence[str]) -> int:
+    """Do it; raises UsageError, CommandError."""
+    if action == "list":
+        if words:
+            raise UsageError("plugins list --to WHERE takes no folders: it lists those that run")
+        return _list(command, connect(command, mode))
+    if not words:
+        raise UsageError(f"plugins {action}: say which, by name (see buntime plugins --help)")
+    if action == "reset":
+        return _reset(command, mode, words)
+    api = connect(command, mode)
+    if action == "show":
+        return _show(command, api, words)
+    codes = [_switch(command, api, action, name) for name in words]
+    return max(codes)
+
+
+def path_of(name: str, rest: str = "") -> str:
+    """`"audit", "/reload"` -> "/api/plugins/audit/reload"."""
+    return f"/api/plugins/{name_in_path(name)}{rest}"
+
+
+# What is told
+
+
+def _list(command: Command, api: Api) -> int:
+    told = api.get("/api/plugins")
+    if command.args["json"]:
+        print_json(told)
+    elif not told["plugins"]:
+        say("no plugins")
+    else:
+        rows = [
+            (each["name"], each["version"], each["state"], each["base"], each["why"] or "")
+            for each in told["plugins"]
+        ]
+        print_rows(("NAME", "VERSION", "STATE", "BASE", ""), rows)
+    return 0
+
+
+def _show(command: Command, api: Api, names: Sequence[str]) -> int:
+    for name in names:
+        told = api.get(path_of(name))
+        if command.args["json"]:
+            print_json(told)
+        else:
+            _tell(told)
+    return 0
+
+
+def _tell(told: _Told) -> None:
+    say(f"{told['name']} {told['version'] or ''}".rstrip())
+    why = f" ({told['why']})" if told["why"] else ""
+    rows = [
+        ("state", f"{told['state']}{why}"),
+        ("enabled", f"{'yes' if told['enabled'] else 'no'}, by {told['enabledBy']}"),
+        ("folder", told.get("folder")),
+        ("base", told["base"]),
+        ("stage", f"{told['stage']}{', a guard' if told.get('guards') else ''}"),
+        ("generation", told["generation"]),
+        ("services", ", ".join(told["services"]) or None),
+        ("uses", ", ".join(told.get("uses", ())) or None),
+    ]
+    for label, value in rows:
+        if value is not None:
+            say(f"  {label + ':':12}{value}")
+    if told["hookCounts"]:
+        print_rows(
+            ("HOOK", "ASKED", "FAILED", "MEAN MS"),
+            [_hook_row(name, each) for name, each in told["hookCounts"].items()],
+        )
+    if told["options"]:
+        tell_options(told["options"])
+
+
+def _hook_row(name: str, counts: _Told) -> tuple[object, ...]:
+    asked, failed = counts["asked"], sum(counts["failures"].values())
+    mean = f"{1000 * counts['seconds'] / asked:.2f}" if asked else None
+    return name, asked, failed, mean
+
+
+def tell_options(options: Sequence[_Told]) -> None:
+    """Each with its value and where that comes from."""
+    print_rows(
+        ("OPTION", "VALUE", "FROM"),
+        [(each["name"], _value_of(each), each["origin"]) for each in options],
+    )
+
+
+def _value_of(option: _Told) -> object:
+    value = option["value"]
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+# What is done
+
+
+def _switch(command: Command, api: Api, action: str, name: str) -> int:
+    before = api.get(path_of(name))
+    if action == "disable" and before["enabled"] and before.get("guards"):
+        confirm(command, f"what {name} guards will be open to all")
+    is_dry = bool(command.args["dry_run"])
+    told = api.post(path_of(name, f"/{action}"), dryRun=is_dry or None)
+    is_up = True
+    if action != "disable" and not is_dry:
+        told, is_up = wait_for(api, name, before, is_reload=action == "reload")
+    if command.args["json"]:
+        print_json({key: told.get(key) for key in ("name", "state", "why")})
+    else:
+        why = f": {told['why']}" if told["why"] else ""
+        say(f"{name}: {'would be changed, it is ' if is_dry else ''}{told['state']}{why}")
+    return 0 if is_up else 1
+
+
+def wait_for(
+    api: Api,
+    name: str,
+    before: _Told,
+    *,
+    is_reload: bool,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[_Told, bool]:
+    """Until it serves, or does not; what is told of it then, and whether all is well.
+
+    `before` is what was told of it before: after a reload something has to come of the new start.
+    """
+    until_s = clock() + _WAIT_S
+    while True:
+        told = api.get(path_of(name))
+        failed = told["counts"]["startsFailed"] - before["counts"]["startsFailed"]
+        is_new = not is_reload or failed or told["counts"]["starts"] > before["counts"]["starts"]
+        is_settled = told["state"] not in _UNDER_WAY and (is_new or told["state"] != "serving")
+        if is_settled or clock() > until_s:
+            return told, told["state"] in _UP and not (is_reload and failed)
+        sleep(_LOOK_S)
+
+
+def confirm(command: Command, what: str) -> None:
+    """Ask on a terminal; elsewhere --yes has to say it. Raises CommandError."""
+    if command.args["yes"] or command.args["dry_run"]:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("not_confirmed", f"{what}; say --yes where that is meant")
+    sys.stderr.write(f"{what}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("not_confirmed", "nothing was changed")
+
+
+def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:
+    """By the runtime; here, where that would be one of this machine and none is there."""
+    is_dry = bool(command.args["dry_run"])
+    api = _reached(command, mode)
+    if api is not None:
+        told = [_reset_there(api, name, is_dry=is_dry) for name in names]
+    elif is_dry:
+        raise UsageError("plugins reset --dry-run asks a runtime, and none of this machine answers")
+    else:
+        switched = reset_here(command, mode, names)
+        told = [_taken_back(name, is_switched=name in switched) for name in names]
+    if command.args["json"]:
+        print_json({"plugins": told})
+    else:
+        for each in told:
+            said = "taken back" if each["wasSwitched"] else "not switched by an operator"
+            say(f"{each['name']}: {said}")
+    return 0
+
+
+def _reached(command: Command, mode: Mode) -> Api | None:
+    """The runtime; None where it would be one of this machine, and none is there."""
+    api: Api | None = None
+    try:
+        api = connect(command, mode)
+        api.url_of("/api")  # asks it
+    except CommandError as exc:
+        if exc.code != "unreachable" or (api is not None and not api.target.is_local):
+            raise
+        return None
+    return api
+
+
+def _reset_there(api: Api, name: str, *, is_dry: bool) -> _Told:
+    before = api.get(path_of(name))
+    api.post(path_of(name, "/reset"), dryRun=is_dry or None)
+    return _taken_back(name, is_switched=before["switched"] is not None)
+
+
+def _taken_back(name: str, *, is_switched: bool) -> _Told:
+    return {"name": name, "wasSwitched": is_switched}

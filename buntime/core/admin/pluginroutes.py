@@ -1,0 +1,116 @@
+"""The routes of plugins: what there is, how each stands, and what operators do to them."""
+
+from buntime.core.admin.route import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    NAME,
+    OBJECT,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Route,
+    Schema,
+)
+
+_PATH = "/api/plugins/{plugin}"
+_TEXTS: Schema = {"type": "array", "items": TEXT}
+_SWITCHED = (
+    Answer(
+        202,
+        "How the plugin stands now; what follows takes its time.",
+        {
+            "type": "object",
+            "required": ["name", "state"],
+            "properties": {"name": NAME, "state": TEXT, "why": ANYTHING},
+        },
+    ),
+)
+_OPTION: Schema = {
+    "type": "object",
+    "required": ["name", "value", "origin", "schema", "isSecret"],
+    "properties": {
+        "name": NAME,
+        "value": ANYTHING,  # of a password "********"
+        "origin": TEXT,  # "operator", "env NAME", a line of the config file, "default", "not set"
+        "schema": OBJECT,  # as the manifest has it
+        "isSecret": FLAG,
+        "setBy": OR_NOTHING,
+        "setAt": OR_NOTHING,
+    },
+}
+_HOOK: Schema = {
+    "type": "object",
+    "required": ["asked", "seconds", "verdicts", "failures"],
+    "properties": {
+        "asked": COUNT,
+        "seconds": {"type": "number"},  # in all
+        "verdicts": OBJECT,
+        "failures": OBJECT,
+    },
+}
+_PLUGIN: Schema = {
+    "type": "object",
+    "required": ["name", "state", "why", "enabled", "hooks", "hookCounts", "options", "menus"],
+    "properties": {
+        "name": NAME,
+        "version": OR_NOTHING,
+        "state": TEXT,
+        "why": OR_NOTHING,
+        "enabled": FLAG,
+        "enabledBy": TEXT,
+        "stage": OR_NOTHING,
+        "guards": FLAG,
+        "base": OR_NOTHING,
+        "generation": {"type": ["integer", "null"]},
+        "hooks": _TEXTS,
+        "hookCounts": {"type": "object", "additionalProperties": _HOOK},
+        "services": OBJECT,
+        "uses": _TEXTS,
+        "dependencies": OBJECT,
+        "menus": {"type": "array", "items": OBJECT},
+        "options": {"type": "array", "items": _OPTION},
+        "folder": TEXT,
+        "isBundled": FLAG,
+        "counts": OBJECT,
+    },
+}
+
+
+def _act(action: str, summary: str, faults: tuple[int, ...] = (404,)) -> Route:
+    return Route(
+        method="POST",
+        path=f"{_PATH}/{action}",
+        verb="plugins:write",
+        name=f"plugins.{action}",
+        summary=summary,
+        answers=_SWITCHED,
+        faults=faults,
+        has_tag=True,
+    )
+
+
+PLUGINS = (
+    Route(
+        method="GET",
+        path="/api/plugins",
+        verb="plugins:read",
+        name="plugins.list",
+        summary="All plugins, and how each stands.",
+        answers=(Answer(200, "What there is.", OBJECT),),
+    ),
+    Route(
+        method="GET",
+        path=_PATH,
+        verb="plugins:read",
+        name="plugins.show",
+        summary="One plugin: how it stands, its hooks with counts and times, menus, options.",
+        answers=(Answer(200, "The plugin.", _PLUGIN),),
+        faults=(404,),
+        has_tag=True,
+    ),
+    _act("reload", "Start a plugin's code anew, beside the old one.", (404, 409)),
+    _act("enable", "Switch a plugin on."),
+    _act("disable", "Switch a plugin off."),
+    _act("reset", "Forget what was switched: what the config file and its manifest say counts."),
+)

@@ -1,0 +1,81 @@
+"""What operators see of one plugin: `GET /api/plugins/{plugin}`.
+
+Imported when somebody asks for it.
+"""
+
+from typing import Any
+
+from buntime.core.plugins.dependencies import dump_dependencies
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
+from buntime.server.plugins.report import describe
+from buntime.server.plugins.roster import Roster
+
+
+def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> dict[str, Any]:
+    """All that is known of a plugin that was found: what the list tells of it, and more.
+
+    `now` is the loop's. Values of passwords are not in it.
+    """
+    found, manifest = roster.found[name], roster.serves_with(name).manifest
+    meter = meters.of(name)
+    return {
+        **describe(roster, meters, name, now),
+        "guards": manifest is not None and manifest.guards,
+        "hookCounts": {hook: _counts(each) for hook, each in sorted(meter.hooks.items())},
+        "keptVerdicts": {"used": meter.kept_hits, "notThere": meter.kept_misses},
+        "calls": _calls(meter),
+        **(_said(manifest) if manifest is not None else _NOTHING),
+        "options": options_of(roster, name),
+        "folder": str(found.folder),
+        "isBundled": found.is_bundled,
+        "error": found.error or None,
+        "isLastGood": found.is_last_good,
+    }
+
+
+_NOTHING: dict[str, Any] = {"uses": [], "dependencies": {}, "menus": [], "match": None}
+
+
+def _said(manifest: PluginManifest) -> dict[str, Any]:
+    """What its manifest says that matters to others."""
+    return {
+        "uses": list(manifest.uses),
+        "dependencies": dump_dependencies(manifest.dependencies),
+        "optionalDependencies": dump_dependencies(manifest.optional_dependencies),
+        "menus": [menu.dump() for menu in manifest.menus],
+        "match": manifest.match.dump(),
+        "onError": manifest.on_error,
+        "start": manifest.start or "eager",
+        "overlap": manifest.overlap,
+    }
+
+
+def options_of(roster: Roster, name: str) -> list[dict[str, Any]]:
+    """Each option as it holds, with where its value comes from and what it may be."""
+    found = roster.found[name]
+    return [
+        {**option.dump(), "schema": option.kind.dump(), "isSecret": option.kind.is_secret}
+        for option in (found.options.options if found.options is not None else ())
+    ]
+
+
+def changeable(roster: Roster, name: str) -> dict[str, Any]:
+    """What operators change of a plugin, and so what its ETag is of."""
+    switch = roster.switches.of(name)
+    return {"enabled": roster.is_enabled(name), "switched": switch and switch._asdict()}
+
+
+def _counts(meter: HookMeter) -> dict[str, Any]:
+    return {
+        "asked": meter.seconds.count,
+        "seconds": round(meter.seconds.sum, 6),
+        "verdicts": dict(meter.verdicts),
+        "failures": {str(kind): count for kind, count in meter.failures.items()},
+    }
+
+
+def _calls(meter: PluginMeter) -> dict[str, Any]:
+    """Of its services."""
+    counts = {str(outcome): count for outcome, count in meter.calls.items()}
+    return {**counts, "seconds": round(meter.call_seconds.sum, 6)}

@@ -1,0 +1,137 @@
+"""Operators look at plugins and switch them, by the API and by `buntime plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import Runtime, wait_until
+from tests.support.pluginfolders import plugged, rewrite, wait_for_state, write_plugin
+from tests.support.pluginoperator import PluginOperator
+
+AUDIT = """
+from buntime import Response
+from buntime.plugin import plugin
+def on_response(request, response): pass
+def fetch(request): return Response("audit")
+"""
+GUARD = "def on_request(request): return None\n"
+CONFIG = {
+    "mode": {"type": "enum", "options": ["fast", "safe"], "default": "safe"},
+    "token": {"type": "password"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operating")
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    menus = [{"title": "Trail", "path": "/trail"}]
+    write_plugin(
+        folder / "plugins", "audit", AUDIT, version="1.2.0", base="/audit", menus=menus,
+        config=CONFIG, visibility="public",
+    )  # fmt: skip
+    write_plugin(folder / "plugins", "gate", GUARD, stage="access", match={"paths": ["/closed/**"]})
+    with plugged(folder) as runtime:
+        wait_for_state(runtime, "audit", "serving")
+        wait_for_state(runtime, "gate", "serving")
+        yield runtime
+
+
+@pytest.fixture
+def operator(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> PluginOperator:
+    return PluginOperator(runtime, monkeypatch, capsys)
+
+
+def test_one_plugin(operator: PluginOperator, folder: Path) -> None:
+    """All that is told of it: how it stands, hooks with counts and times, menus, options."""
+    fetch(operator.runtime, "/hello")
+    wait_until(lambda: operator.show("audit")["hookCounts"])
+    told = operator.show("audit")
+    assert (told["state"], told["version"], told["base"]) == ("serving", "1.2.0", "/audit")
+    counted = told["hookCounts"]["on_response"]
+    assert counted["asked"] >= 1
+    assert counted["seconds"] > 0
+    assert counted["verdicts"]["done"] + counted["verdicts"]["continue"] >= 1
+    assert [menu["path"] for menu in told["menus"]] == ["/trail"]
+    mode, token = told["options"]
+    assert mode["schema"] == {"type": "enum", "options": ["fast", "safe"], "default": "safe"}
+    assert (mode["value"], mode["origin"], mode["isSecret"]) == ("safe", "default", False)
+    assert (token["value"], token["origin"], token["isSecret"]) == (None, "not set", True)
+    assert told["folder"] == str(folder / "plugins/audit")
+    assert operator.show("gate")["guards"]
+    assert operator.ask("GET", "/api/plugins/none").error["code"] == "plugin_not_found"
+
+
+def test_commands(operator: PluginOperator) -> None:
+    """What people read of it, and programs."""
+    told = operator.run("list", "--to", operator.runtime.url)
+    assert told.splitlines()[1].split() == ["audit", "1.2.0", "serving", "/audit"]
+    told = operator.run("show", "audit")
+    assert "state:      serving" in told
+    assert "mode    safe   default" in told
+    assert operator.json("show", "audit")["version"] == "1.2.0"
+    assert "there is no plugin none" in operator.run("show", "none", code=1)
+    assert "did you mean show?" in operator.run("shows", "audit", code=2)
+    assert "say which" in operator.run("enable", code=2)
+    assert "takes no folders" in operator.run("list", "x", "--to", "local", code=2)
+    assert "leave --to out" in operator.run("check", "--to", "local", code=2)
+
+
+def test_switching(operator: PluginOperator) -> None:
+    """Off, on again, and taken back; a dry run says what would be."""
+    assert operator.run("disable", "audit", "--dry-run") == "audit: would be changed, it is serving"
+    assert operator.show("audit")["enabled"]
+    assert operator.run("disable", "audit") == "audit: disabled"
+    assert fetch(operator.runtime, "/audit").status == 404
+    assert operator.json("enable", "audit") == {"name": "audit", "state": "serving", "why": None}
+    assert fetch(operator.runtime, "/audit").status == 200
+    assert operator.run("reset", "audit", "gate").splitlines() == [
+        "audit: taken back",
+        "gate: not switched by an operator",
+    ]
+    assert operator.show("audit")["switched"] is None
+
+
+def test_a_guard_is_disabled_after_a_question(operator: PluginOperator) -> None:
+    """What it covers opens by that; where nobody can be asked, --yes has to be there."""
+    told = operator.run("disable", "gate", code=1)
+    assert "what gate guards will be open to all; say --yes" in told
+    assert operator.show("gate")["enabled"]
+    assert operator.run("disable", "gate", "--yes") == "gate: disabled"
+    assert operator.run("enable", "gate") == "gate: serving"
+    assert operator.audited("plugins.disable")[0]["subject"] == "gate"
+
+
+def test_reload(operator: PluginOperator, folder: Path) -> None:
+    """Its exit code tells whether the new code serves."""
+    generation = operator.show("audit")["generation"]
+    assert operator.run("reload", "audit") == "audit: serving"
+    assert operator.show("audit")["generation"] > generation
+    rewrite(folder / "plugins/audit", "1 / 0")
+    told = operator.run("reload", "audit", code=1)
+    assert "division by zero" in told
+    assert fetch(operator.runtime, "/audit").body == b"audit"
+    rewrite(folder / "plugins/audit", AUDIT)
+    assert operator.run("reload", "audit") == "audit: serving"
+
+
+def test_two_operators(operator: PluginOperator) -> None:
+    """If-Match with the ETag of what was seen: who comes second is told."""
+    tag = operator.ask("GET", "/api/plugins/audit").headers["ETag"]
+    seen = {"If-Match": tag}
+    done = operator.ask("POST", "/api/plugins/audit/disable", headers=seen)
+    assert done.status == 202
+    assert done.headers["ETag"] == operator.ask("GET", "/api/plugins/audit").headers["ETag"] != tag
+    late = operator.ask("POST", "/api/plugins/audit/enable", headers=seen)
+    assert (late.status, late.error["code"]) == (412, "precondition_failed")
+    assert operator.run("reset", "audit") == "audit: taken back"
+    wait_for_state(operator.runtime, "audit", "serving")
