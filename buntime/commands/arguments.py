@@ -5,7 +5,7 @@ The flags of settings come from the table of settings; completions are made from
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.load import SETTINGS
 from buntime.core.settings.setting import Setting
 from buntime.core.settings.settingtable import GROUPS
+from buntime.core.values.frozen import frozen
 from buntime.core.values.wording import shown, suggestion
 
 _METAVAR_MAX_CHARS = 50  # argparse breaks no line within one
@@ -38,7 +39,7 @@ FLAGS_ALONE = (
 )
 
 
-@dataclass(frozen=True)
+@frozen()
 class Command:
     """What is to be done. `args` has the flags by their name, None where one is not given."""
 

@@ -4,19 +4,20 @@ Times are seconds since 1970: keys expire by the calendar, also while the runtim
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from buntime.core.access.keys import offered_keys
 from buntime.core.access.keytext import START, digest_of, is_key
 from buntime.core.access.rights import ROLES, VERBS, Caller, covers, verbs_of
+from buntime.core.values.frozen import frozen
 
 KEYS_MAX = 1000  # with those that are revoked
 
 Standing = Literal["active", "expired", "revoked"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class KeyRecord:
     """A key without its text."""
 

@@ -6,13 +6,14 @@ the same object?" answers "has it changed?".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from buntime.core.access.publicroutes import BothPublic, PublicRoutes
 from buntime.core.apps.manifest import Manifest
 from buntime.core.errors import ManifestError
+from buntime.core.values.frozen import frozen
 
 # Looked for in this order where the manifest names none. A folder with one of each kind is
 # refused: whether it is a site, which shows all its files, is not for us to guess.
@@ -26,7 +27,7 @@ _STATIC_SUFFIXES = frozenset((".html", ".htm"))
 _PYTHON_SUFFIX = ".py"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class App:
     """An app that can be served. Compares by identity, see above.
 

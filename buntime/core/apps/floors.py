@@ -13,7 +13,7 @@ An app that came by the API has a sandbox of `standard` at least, unless a row h
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from buntime.core.apps.floor import Floor
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifest import KEYS, Manifest, manifest_from
 from buntime.core.sandbox.plan import LEVELS
+from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue
 
 _BY_API = "it came by the API"
@@ -108,7 +109,7 @@ class Word(NamedTuple):
     place: str
 
 
-@dataclass(frozen=True)
+@frozen()
 class Row:
     """What the file says of the apps that a glob covers."""
 
@@ -116,7 +117,7 @@ class Row:
     words: Mapping[str, Word]  # by the name of the key
 
 
-@dataclass(frozen=True)
+@frozen()
 class Floors:
     """All rows, in their order."""
 

@@ -5,7 +5,7 @@ A value of the wrong kind, an unknown key, a contradiction is an error: a slip m
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from buntime.core.apps.credentials import withheld
@@ -19,6 +19,7 @@ from buntime.core.apps.mounts import Mounts
 from buntime.core.errors import ManifestError
 from buntime.core.sandbox.plan import Level
 from buntime.core.schedule.jobs import AppProcess, CronJob
+from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue, format_duration, format_size
 from buntime.core.values.wording import shown, suggestion
 
@@ -46,7 +47,7 @@ SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file f
 Visibility = Literal["public", "protected", "internal"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Manifest:
     """How an app is to be run. None stands for "by the kind of the entrypoint", or "no limit"."""
 

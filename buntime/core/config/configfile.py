@@ -13,7 +13,7 @@ value, since it may be a password.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +32,7 @@ from buntime.core.apps.router import is_app_name
 from buntime.core.errors import ConfigError
 from buntime.core.plugins.offers import Opening, parse_grants
 from buntime.core.plugins.options import Given
+from buntime.core.values.frozen import frozen
 from buntime.core.values.kinds import yes_or_no
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
@@ -83,7 +84,7 @@ class Grant(NamedTuple):
     place: str
 
 
-@dataclass(frozen=True)
+@frozen()
 class PluginConfig:
     """What the file says of one plugin; `place` is that of its name."""
 
@@ -96,7 +97,7 @@ class PluginConfig:
 _NOTHING = PluginConfig("")
 
 
-@dataclass(frozen=True)
+@frozen()
 class ConfigFile:
     """What a config file says. Without one, `path` is ""."""
 

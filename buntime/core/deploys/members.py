@@ -19,11 +19,11 @@ there is one is known at the end, so links are judged then.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
+from buntime.core.values.frozen import frozen
 
 FILES_MAX = 20_000
 RATIO_MAX = 100  # bytes for each byte of the archive
@@ -88,7 +88,7 @@ class Link(NamedTuple):
     target: str
 
 
-@dataclass(frozen=True)
+@frozen()
 class Bounds:
     """What an archive may come to."""
 

@@ -1,14 +1,14 @@
 """Which releases of an app are kept, and which of its versions ranges may choose."""
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
 
 from buntime.core.apps.versions import sort_key
+from buntime.core.values.frozen import frozen
 
 PINNED_S = 86_400.0  # a version that a request has named so lately stays
 
 
-@dataclass(frozen=True)
+@frozen()
 class Kept:
     """A version that a deploy made. Times in seconds since 1970."""
 

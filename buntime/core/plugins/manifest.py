@@ -6,7 +6,7 @@ key, a contradiction is an error that names file, key, value and what to do.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from buntime.core.apps.app import is_servable
@@ -33,6 +33,7 @@ from buntime.core.plugins.match import Match
 from buntime.core.plugins.menus import Menu
 from buntime.core.plugins.offers import Offers
 from buntime.core.plugins.schema import Schema
+from buntime.core.values.frozen import frozen
 from buntime.core.values.wording import shown
 
 Stage = Literal["route", "identity", "access", "content"]
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class PluginManifest:
     """How a plugin is to be run, and what it takes part in."""
 

@@ -10,10 +10,11 @@ for is worse than none. Values of passwords are shown nowhere, also not in messa
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from buntime.core.plugins.schema import OptionKind, Schema
+from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
@@ -32,7 +33,7 @@ class Given(NamedTuple):
         return f"Given({self.place})"  # the value may be a password
 
 
-@dataclass(frozen=True)
+@frozen()
 class Option:
     """One option as it holds. `origin` is "env KEYVAL_PATH", a place in the config file, "default"
     or "not set".
@@ -52,7 +53,7 @@ class Option:
         return {"name": self.kind.name, "value": self.shown, "origin": self.origin}
 
 
-@dataclass(frozen=True)
+@frozen()
 class Options:
     """All options of a plugin. With problems they are not to be used."""
 

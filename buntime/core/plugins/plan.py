@@ -28,18 +28,18 @@ its own base.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
 from buntime.core.plugins.match import PLUGIN_PREFIX, Matcher
+from buntime.core.values.frozen import frozen
 
 _OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
 ON_REQUEST = "on_request"
 ON_RESPONSE = "on_response"
 
 
-@dataclass(frozen=True)
+@frozen()
 class Standing:
     """How a plugin that is enabled stands.
 

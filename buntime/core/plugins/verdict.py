@@ -12,7 +12,6 @@ reason. `applied` makes a request's head of a `Continue`.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from buntime.core.http1.head import Head
@@ -41,8 +40,7 @@ _BODILESS = frozenset({101, 204, 304})
 LIFE_HOOKS = frozenset(("on_server_start", "on_shutdown"))
 
 
-@dataclass(frozen=True)
-class Continue:
+class Continue(NamedTuple):
     """The request goes on."""
 
     changes: Changes = ()  # of its header fields

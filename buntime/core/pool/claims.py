@@ -5,7 +5,6 @@ Each check raises ValueError, with a short text whatever the value: one that is 
 even be shown.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from buntime.core.apps.watching import checked_imports
@@ -30,8 +29,7 @@ class ImportTime(NamedTuple):
     modules: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """What a worker says of the app that it has loaded."""
 
     kind: str

@@ -15,10 +15,10 @@ Paths are absolute, with their links resolved: the kernel follows files, not nam
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from buntime.core.sandbox.kernel import READ, RUN, USE, WRITE, Access
+from buntime.core.values.frozen import frozen
 
 Level = Literal["off", "standard", "strict"]
 LEVELS: tuple[Level, ...] = ("off", "standard", "strict")
@@ -62,7 +62,7 @@ _SHARED_MEMORY = "/dev/shm"  # for multiprocessing's locks and arrays
 OWN_PROCESS = "/proc/self/"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Surroundings:
     """What there is beside an app, the same for all of them."""
 
@@ -79,7 +79,7 @@ class Surroundings:
         return (*self.apps, *self.secrets, *self.scratch, _DEVICE_FOLDER)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class AppPaths:
     """What is an app's own."""
 
@@ -94,7 +94,7 @@ class AppPaths:
     is_shipped: bool = False  # it comes with the runtime, and must not change itself
 
 
-@dataclass(frozen=True)
+@frozen()
 class Plan:
     """What is allowed, and which paths of `write` are not, or not all of what lies in them."""
 

@@ -1,12 +1,13 @@
 """What an app's manifest says of its jobs, `cron`, and of its processes."""
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from buntime.core.values.frozen import frozen
 
 Overlap = Literal["forbid", "allow", "queue"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class CronJob:
     """Something that an app does by the clock: a request to it, or a program of it."""
 

@@ -5,13 +5,14 @@ variable that is set to nothing counts as not set, and hides the one in `.env`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, NamedTuple
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.settings.setting import Mode, Setting, Situation
 from buntime.core.settings.settingtable import ENV, SETTINGS
+from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue, format_size
 
 __all__ = ["SETTINGS", "Setting", "Settings", "fitted", "load_settings", "origins", "reloaded"]
@@ -21,7 +22,7 @@ LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["pretty", "json"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """What the operator decided. Folders are absolute."""
 

@@ -1,9 +1,9 @@
 """What the runtime's own pages are made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
@@ -21,7 +21,7 @@ from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.logs import Log
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Parts:
     """Each group of pages takes its own of these."""
 

@@ -11,9 +11,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Set
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
 from buntime.core.deploys.names import RECORD, WITHHELD
+from buntime.core.values.frozen import frozen
 from buntime.server.defence.regularfile import read_regular
 
 FILES = ".files"
@@ -21,7 +22,7 @@ _RECORD_MAX_BYTES = 1 << 16
 _FILES_MAX_BYTES = 1 << 26
 
 
-@dataclass(frozen=True)
+@frozen()
 class ReleaseRecord:
     """One release. Times in seconds since 1970."""
 

@@ -3,11 +3,11 @@ the socket to reach all of that by.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
 from buntime.server.admin.gate import Gate
@@ -38,7 +38,7 @@ from buntime.server.steps import Admittance
 from buntime.server.telemetry.applogs import AppLogs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Premises:
     """What there is of a runtime before its operators come in."""
 

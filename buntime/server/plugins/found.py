@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from buntime.core.config.effect import Effect
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options
 from buntime.core.plugins.plan import owner_of
+from buntime.core.values.frozen import frozen
 
 API = 1  # the version of what `buntime.plugin` and the messages are
 
@@ -35,7 +36,7 @@ class Folder(NamedTuple):
     is_bundled: bool = False  # it comes with Buntime
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Found:
     """A plugin as its folder and the config file say. Compares by identity: where one of the two
     changes it is another one.

@@ -1,12 +1,11 @@
 """What a plugin has at its base: code, a page, or both."""
 
-from dataclasses import dataclass
-
 from buntime.core.access.publicroutes import Patterns
 from buntime.core.apps.app import App
+from buntime.core.values.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen()
 class PluginSite:
     """Of one plugin. `app` is its code, `page` its page and the files beside it, if it has them.
 

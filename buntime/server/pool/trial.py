@@ -6,7 +6,7 @@ An app has its turn until its worker has gone: what that printed is all there th
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.floors import NO_FLOORS, Floors
@@ -15,6 +15,7 @@ from buntime.core.errors import ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.frozen import frozen
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle
@@ -37,7 +38,7 @@ from buntime.wire import Message
 _LOOK_S = 0.005  # how often it is looked whether an app has loaded, and its worker has gone
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Verdict:
     """What came of one app; `error` is "" where it is well.
 

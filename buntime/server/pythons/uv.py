@@ -8,10 +8,10 @@ one is refused by uv itself.
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from buntime.core.apps.uvlocks import PYLOCK, UvLock
+from buntime.core.values.frozen import frozen
 
 _COMMON = "--no-progress --color never --no-python-downloads".split()
 # Of its own variables those that tell where packages come from.
@@ -21,7 +21,7 @@ _PASSED = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@frozen()
 class UvSource:
     """What uv installs from: `lock` is the file in the app's folder."""
 
