@@ -101,6 +101,13 @@ def soak(args: list[str]) -> int:
     become([str(python), "-m", "tests.chaos.soak", *args])
 
 
+def kills(args: list[str]) -> int:
+    """Kill what writes state.db a thousand times, look at what is left: kills --seed 1"""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.kills", *args])
+
+
 def siege(args: list[str]) -> int:
     """Attack by one client or app, and time the others: siege empty-pings --rounds 5"""
     python = environment("dev")
@@ -246,6 +253,7 @@ TASKS = {
     "test": test,
     "chaos": chaos,
     "soak": soak,
+    "kills": kills,
     "siege": siege,
     "fuzz": fuzz,
     "bench": bench,
