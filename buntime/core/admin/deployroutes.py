@@ -2,7 +2,9 @@
 
 from buntime.core.admin.route import (
     COUNT,
+    CURSOR,
     FLAG,
+    MOST,
     NAME,
     OBJECT,
     OR_NOTHING,
@@ -11,6 +13,7 @@ from buntime.core.admin.route import (
     Body,
     Param,
     Route,
+    page,
 )
 
 _FAILED = {
@@ -120,9 +123,9 @@ DEPLOYS = (
     Route(
         method="GET",
         path=f"{_VERSION}/archive",
-        verb="apps:read",
+        verb="apps:deploy",
         name="deploys.archive",
-        summary="The files of a version that a deploy has made, for who may deploy it.",
+        summary="The files of a version that a deploy has made.",
         answers=(Answer(200, "The archive.", media="application/gzip"),),
         faults=(400, 403, 404, 500, 507),
     ),
@@ -151,18 +154,8 @@ DEPLOYS = (
         verb="apps:read",
         name="deploys.list",
         summary="The last 50 deploys, the newest first.",
-        query=(Param("app", NAME, "Of this app alone."),),
-        answers=(
-            Answer(
-                200,
-                "Those that the caller may see.",
-                {
-                    "type": "object",
-                    "required": ["deploys"],
-                    "properties": {"deploys": {"type": "array", "items": _DEPLOY}},
-                },
-            ),
-        ),
+        query=(Param("app", NAME, "Of this app alone."), MOST, CURSOR),
+        answers=(Answer(200, "Those that the caller may see.", page("deploys", _DEPLOY)),),
         filters=True,
     ),
     Route(

@@ -3,7 +3,9 @@
 from buntime.core.admin.route import (
     ANYTHING,
     COUNT,
+    CURSOR,
     FLAG,
+    MOST,
     NAME,
     OBJECT,
     OR_NOTHING,
@@ -11,6 +13,7 @@ from buntime.core.admin.route import (
     Answer,
     Route,
     Schema,
+    page,
 )
 
 _PATH = "/api/plugins/{plugin}"
@@ -97,7 +100,8 @@ PLUGINS = (
         verb="plugins:read",
         name="plugins.list",
         summary="All plugins, and how each stands.",
-        answers=(Answer(200, "What there is.", OBJECT),),
+        query=(MOST, CURSOR),
+        answers=(Answer(200, "What there is.", page("plugins", OBJECT)),),
     ),
     Route(
         method="GET",

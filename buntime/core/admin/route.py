@@ -122,4 +122,10 @@ LIMIT = Param(
     {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     "How many entries at most.",
 )
+# Of lists that something else bounds: all of it, where nothing is said.
+MOST = Param(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": 1000},
+    "How many entries at most; without it all.",
+)
 CURSOR = Param("cursor", {"type": "string", "maxLength": 500}, "`next` of the page before.")

@@ -15,7 +15,7 @@ from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.pluginroutes import PLUGINS
-from buntime.core.admin.route import OBJECT, OPEN, TEXT, Answer, Route
+from buntime.core.admin.route import CURSOR, MOST, OBJECT, OPEN, TEXT, Answer, Route, page
 from buntime.core.admin.secretroutes import SECRETS
 
 _TOLD = (Answer(200, "What there is.", OBJECT),)
@@ -89,7 +89,8 @@ WORKERS = (
         verb="apps:read",
         name="workers.list",
         summary="All workers, and the apps that have some.",
-        answers=_TOLD,
+        query=(MOST, CURSOR),
+        answers=(Answer(200, "What there is.", page("workers", OBJECT)),),
         filters=True,
     ),
     Route(

@@ -1,7 +1,9 @@
 """Secrets of apps and plugins in the operators' API: names, where from and when, never a value."""
 
 from buntime.core.admin.route import (
+    CURSOR,
     FLAG,
+    MOST,
     NAME,
     OR_NOTHING,
     TEXT,
@@ -11,6 +13,7 @@ from buntime.core.admin.route import (
     Param,
     Route,
     Schema,
+    page,
 )
 
 _SECRET: Schema = {
@@ -27,15 +30,7 @@ _SECRET: Schema = {
 _LISTED = Answer(
     200,
     "Which there are, and which an app asks for and does not have.",
-    {
-        "type": "object",
-        "required": ["holder", "secrets", "missing"],
-        "properties": {
-            "holder": TEXT,
-            "secrets": {"type": "array", "items": _SECRET},
-            "missing": {"type": "array", "items": NAME},
-        },
-    },
+    page("secrets", _SECRET, holder=TEXT, missing={"type": "array", "items": NAME}),
 )
 _DONE: Schema = {
     "type": "object",
@@ -55,6 +50,7 @@ _VALUE = Body(
         # No type: what is wrong with it must not be told with what it is.
         "properties": {"value": {}},
         "additionalProperties": False,
+        "writeOnly": True,
     }
 )
 _PREVIEW = Param(
@@ -72,7 +68,7 @@ def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
         verb=reads,
         name=f"{kind}.secrets",
         summary="The names of secrets, where each is from, and which are missing.",
-        query=query,
+        query=(*query, MOST, CURSOR),
         answers=(_LISTED,),
     )
     return (listed, *(_write(kind, path, query, method) for method in ("PUT", "DELETE")))

@@ -171,13 +171,13 @@ class Call:
     def page(self, names: Iterable[str]) -> tuple[list[str], str | None]:
         """Those of a list that `limit` and `cursor` ask for, by name, and the cursor behind them.
 
-        For routes whose query has LIMIT and CURSOR. A cursor is the last name of the page before,
-        so that what comes and goes meanwhile moves nothing.
+        For routes whose query has LIMIT, or MOST, and CURSOR. A cursor is the last name of the
+        page before, so that what comes and goes meanwhile moves nothing.
         """
         limit, cursor = self.query["limit"], self.query["cursor"]
         rest = sorted(name for name in names if cursor is None or name > cursor)
         page = rest[:limit]
-        return page, page[-1] if len(rest) > limit else None
+        return page, page[-1] if len(rest) > len(page) else None
 
     def done(self, fault: BaseException | None, value: object, status: int = 200) -> None:
         """Answer to what was asked of state.db: with `value`, or with the fault."""

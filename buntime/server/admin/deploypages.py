@@ -61,9 +61,6 @@ class DeployPages:
             "deploys.rollback": self._rollback,
             "deploys.remove": self._remove,
             "deploys.removeAll": self._remove_all,
-            "deploys.archive": self._archive,
-            "deploys.list": self._list,
-            "deploys.show": self._show,
         }
 
     # A deploy
@@ -106,24 +103,28 @@ class DeployPages:
         self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
     ) -> None:
         """From the head nothing is against it: the archive may come."""
-        app, version = call.values["app"], _version(call)
+        version = _version(call)
         if isinstance(told, OSError):
             raise storage_fault(told)
         if isinstance(told, BaseException):
             raise told
         if isinstance(told, bool):
-            deploy = self._carrier.begin("deploy", app, version, call.caller.name)
+            deploy = self._begin(call, "deploy", version)
             deploy.reach(Step.UNCHANGED, active=told, url=wish.url)
             self._follow(call, deploy)
             return
         if call.is_gone:
             told.close()
             return
-        deploy = self._carrier.begin("deploy", app, version, call.caller.name)
+        deploy = self._begin(call, "deploy", version)
         file = told
         self._carrier.take_upload(
             lambda: call.guard(lambda: self._receive(call, deploy, wish, digest, file))
         )
+
+    def _begin(self, call: Call, kind: str, version: str) -> Deploy:
+        app, by = call.values["app"], call.caller.name
+        return self._carrier.begin(kind, app, version, by, is_dry_run=call.is_dry_run)
 
     def _receive(
         self, call: Call, deploy: Deploy, wish: Wish, digest: str | None, file: IO[bytes]
@@ -200,7 +201,7 @@ class DeployPages:
             raise told
         version, leaves = told
         app = call.values["app"]
-        deploy = self._carrier.begin(kind, app, version, call.caller.name)
+        deploy = self._begin(call, kind, version)
         wish = Wish(self._url(call, app), is_dry_run=call.is_dry_run)
         self._follow(call, deploy)
         self._note_at_end(call, deploy, before=leaves)
@@ -233,25 +234,6 @@ class DeployPages:
             app, call.is_dry_run, lambda told: call.guard(lambda: removed(told))
         )
 
-    def _archive(self, call: Call) -> None:
-        app, version = call.values["app"], call.values["version"]
-        if not call.may("apps:deploy", app):
-            raise ClientFault(
-                403, "forbidden", "an archive has the app's code: it takes the right apps:deploy"
-            )
-        store = self._carrier.place.open()
-
-        def packed(told: IO[bytes] | BaseException) -> None:
-            if isinstance(told, OSError):
-                raise storage_fault(told)
-            if isinstance(told, BaseException):
-                raise told
-            _send(call, told, f"{app.rpartition('/')[2]}-{version}.tar.gz")
-
-        self._carrier.look(
-            lambda: _pack(store, app, version), lambda told: call.guard(lambda: packed(told))
-        )
-
     def _note_at_end(self, call: Call, deploy: Deploy, before: str | None = None) -> None:
         """In the audit trail, once it has ended; the client may have left by then."""
 
@@ -278,25 +260,6 @@ class DeployPages:
         deploy.follow(stream.line)
         _at_end(deploy, stream.finish)
 
-    def _list(self, call: Call) -> None:
-        wanted = call.query["app"]
-        found = [
-            told
-            for told in self._carrier.history.told()
-            if call.sees(told["app"]) and wanted in (None, told["app"])
-        ]
-        call.answer({"deploys": found})
-
-    def _show(self, call: Call) -> None:
-        number = call.values["deploy"]
-        for told in self._carrier.history.told():
-            if told["id"] == number and call.sees(told["app"]):
-                call.answer(told)
-                return
-        raise ClientFault(
-            404, "deploy_not_found", f"there is no deploy {number[:100]}; 50 are kept"
-        )
-
     def _url(self, call: Call, app: str) -> str:
         """Where the app will be, by the address that the caller has used for the API."""
         path = f"/{quote(app, safe='@/~')}/"
@@ -315,31 +278,6 @@ def _boundary(call: Call) -> str | None:
     """Of a form that a browser sends; None of an archive as it is."""
     found = _FORM.fullmatch(call.header("content-type") or "")
     return (found[1] or found[2]) if found is not None else None
-
-
-def _pack(store: Store, app: str, version: str) -> IO[bytes]:
-    # tarfile takes 10 ms of a start.
-    from buntime.server.deploys.packing import pack
-
-    return pack(store, app, version)
-
-
-def _send(call: Call, file: IO[bytes], name: str) -> None:
-    """Answer with a file, which is closed when it has been sent."""
-    size_bytes = file.seek(0, 2)
-    if call.is_gone:
-        file.close()
-        return
-    fields = [
-        ("content-type", "application/gzip"),
-        ("content-disposition", f'attachment; filename="{name}"'),
-        ("cache-control", "no-store"),
-    ]
-    exchange = call.exchange
-    exchange.start(200, fields, size_bytes)
-    exchange.send_file(file.fileno(), 0, size_bytes)
-    exchange.release_later(file)
-    exchange.finish()
 
 
 def _version(call: Call) -> str:

@@ -18,6 +18,7 @@ from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
+from buntime.server.admin.deployviews import DeployViews
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.logs import LogPages
@@ -43,6 +44,7 @@ def make_api(parts: Parts) -> Api:
 
 
 def _groups(parts: Parts) -> tuple[Pages, ...]:
+    carrier = _carrier(parts)
     return (
         OwnPages(parts.live, started_s=parts.started_s),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
@@ -69,7 +71,8 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         AuditPages(parts.db),
         DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
         LogPages(parts.service.loop, parts.app_logs),
-        DeployPages(parts.live, _carrier(parts), parts.audit, urls=parts.urls),
+        DeployPages(parts.live, carrier, parts.audit, urls=parts.urls),
+        DeployViews(carrier),
     )
 
 

@@ -10,7 +10,7 @@ from buntime.server.admin.call import Call
 from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
 from buntime.server.plugins.plugins import Plugins
-from buntime.server.plugins.report import state_of, to_json
+from buntime.server.plugins.report import describe, state_of
 
 _ACTIONS = ("reload", "enable", "disable", "reset")
 
@@ -35,7 +35,10 @@ class PluginPages:
 
     def _list(self, call: Call) -> None:
         """All plugins, and how each stands."""
-        call.answer(to_json(self._plugins.roster, self._plugins.meters, call.now))
+        roster, meters = self._plugins.roster, self._plugins.meters
+        names, following = call.page(roster.found)
+        told = [describe(roster, meters, name, call.now) for name in names]
+        call.answer({"plugins": told, "next": following})
 
     def _show(self, call: Call) -> None:
         """One of them, in full."""

@@ -46,14 +46,15 @@ class SecretPages:
         holder = _holder(call)
         used = self._used(call, holder)
         there = self._secrets.found.get(holder, {})
+        page, following = call.page(there)
         call.answer(
             {
                 "holder": holder,
                 "secrets": [
-                    {**told_of(name, stored), "isUsed": name in (used or ())}
-                    for name, stored in sorted(there.items())
+                    {**told_of(name, there[name]), "isUsed": name in (used or ())} for name in page
                 ],
                 "missing": sorted((used or set()) - there.keys()),
+                "next": following,
             }
         )
 

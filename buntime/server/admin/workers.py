@@ -38,9 +38,12 @@ class WorkerPages:
         if not sees_all:
             workers = [each for each in workers if each["app"] and call.sees(str(each["app"]))]
             apps = [each for each in apps if call.sees(str(each["app"]))]
+        by_name = {str(each["id"]): each for each in workers}
+        page, following = call.page(by_name)
         call.answer(
             {
-                "workers": workers,
+                "workers": [by_name[name] for name in page],
+                "next": following,
                 "apps": apps,
                 "sandbox": self._pool.sandboxes.to_json(),
                 "limits": self._pool.groups.to_json(),

@@ -84,10 +84,13 @@ class Carrier:
     def __repr__(self) -> str:
         return f"Carrier({self.place}, {self.history})"
 
-    def begin(self, kind: str, app: str, version: str, by: str) -> Deploy:
+    def begin(
+        self, kind: str, app: str, version: str, by: str, *, is_dry_run: bool = False
+    ) -> Deploy:
         """A deploy that is told of from now on."""
         self._begun += 1
-        deploy = Deploy(f"{self._first}-{self._begun}", kind, app, version, by)
+        number = f"{self._first}-{self._begun}"
+        deploy = Deploy(number, kind, app, version, by, is_dry_run=is_dry_run)
         self.history.add(deploy)
         return deploy
 

@@ -17,12 +17,15 @@ Line = dict[str, Any]
 class Deploy:
     """A deploy, an activation, or a rollback (`kind`)."""
 
-    def __init__(self, number: str, kind: str, app: str, version: str, by: str) -> None:
+    def __init__(
+        self, number: str, kind: str, app: str, version: str, by: str, *, is_dry_run: bool = False
+    ) -> None:
         self.id = number
         self.kind = kind
         self.app = app
         self.version = version
         self.by = by
+        self.is_dry_run = is_dry_run
         self.progress = Progress()
         self.doing = Step.BEGUN  # what it tries to come to
         self.steps: list[Line] = [_timed({"step": Step.BEGUN.value})]

@@ -39,6 +39,8 @@ class History:
         return [*own, *(each for each in self._earlier if each["id"] not in self._deploys)][:KEPT]
 
     def _keep(self, deploy: Deploy) -> None:
+        if deploy.is_dry_run:  # it changes nothing, here neither
+            return
         told = json.dumps(deploy.to_json())
         self._db.ask(lambda connection: _write(connection, deploy.id, told), lambda _: None)
 

@@ -7,11 +7,6 @@ from buntime.core.telemetry.pluginmetrics import PluginRow, plugin_row
 from buntime.server.plugins.roster import Roster
 
 
-def to_json(roster: Roster, meters: PluginMeters, now: float) -> dict[str, object]:
-    """All plugins that were found, by name. `now` is the loop's."""
-    return {"plugins": [describe(roster, meters, name, now) for name in sorted(roster.found)]}
-
-
 def describe(roster: Roster, meters: PluginMeters, name: str, now: float) -> dict[str, object]:
     """One that was found."""
     return {**_describe(roster, name, now), "counts": _counts(meters.of(name))}

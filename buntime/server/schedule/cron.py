@@ -31,6 +31,7 @@ from buntime.core.telemetry.cronmetrics import (
     JobRow,
 )
 from buntime.core.telemetry.families import Family, Value
+from buntime.core.values.moments import iso_moment
 from buntime.server.apps.zones import zone
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.jobprogram import JobProgram
@@ -217,6 +218,9 @@ class Cron:
             "detail": detail,
             "ms": round(seconds * 1000, 1),
         }
+        seen = self._planner.find(run.key)
+        if seen is not None and seen.next_s is not None:
+            fields["next"] = iso_moment(seen.next_s)
         if request:
             fields["request_id"] = request
         if result == "ok":

@@ -67,3 +67,15 @@ def test_wrong_values(value: Any, message: str) -> None:
     with pytest.raises(BadValue) as caught:
         read_shape(value, SCHEMA)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "value", ["hush", ["hush"], {"hush": 1}, {"key": "hush"}, {"key": 1, "hush": 2}]
+)
+def test_secrets_are_not_told(value: object) -> None:
+    """What is wrong with a value that is only written is told without it."""
+    part = {"type": "integer", "writeOnly": True}
+    schema = {**SCHEMA, "required": [], "properties": {"key": part}, "writeOnly": True}
+    with pytest.raises(BadValue) as caught:
+        read_shape(value, schema)
+    assert "hush" not in str(caught.value)

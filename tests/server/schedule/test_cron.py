@@ -11,6 +11,7 @@ from buntime.core.schedule.planner import Ended, JobKey
 from buntime.core.telemetry.cronmetrics import JOB_LAST_GOOD, JOB_NEXT
 from buntime.core.telemetry.otlp import EndedSpan
 from buntime.core.telemetry.tracecontext import Sampler
+from buntime.core.values.moments import iso_moment
 from buntime.server.telemetry.tracer import Tracer
 from tests.support.harness import write_app
 from tests.support.unasked import NOW, Place
@@ -61,6 +62,7 @@ def test_a_request(place: Place) -> None:
     (done,) = place.events("cron.done")
     (access,) = place.sink.accesses
     assert (done["app"], done["version"], done["job"]) == ("shop", "1.2.0", "j")
+    assert done["next"] == iso_moment(NOW + 120)
     assert (access.request_id, access.path, access.app) == (
         done["request_id"],
         "/shop/clean",

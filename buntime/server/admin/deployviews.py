@@ -1,0 +1,106 @@
+"""What operators see of deploys: the last ones, and the archive of a version."""
+
+import re
+from collections.abc import Mapping
+from typing import IO
+
+from buntime.core.errors import ClientFault
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.deploys.carrier import Carrier
+from buntime.server.deploys.deploy import Line
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.deploys.history import KEPT
+from buntime.server.deploys.store import Store
+
+_NUMBER = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,9}")
+
+
+class DeployViews:
+    """Answers these pages."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "deploys.archive": self._archive,
+            "deploys.list": self._list,
+            "deploys.show": self._show,
+        }
+
+    def _list(self, call: Call) -> None:
+        wanted = call.query["app"]
+        found = [
+            told
+            for told in self._carrier.history.told()
+            if call.sees(told["app"]) and wanted in (None, told["app"])
+        ]
+        page, following = _page(call, found)
+        call.answer({"deploys": page, "next": following})
+
+    def _show(self, call: Call) -> None:
+        number = call.values["deploy"]
+        for told in self._carrier.history.told():
+            if told["id"] == number and call.sees(told["app"]):
+                call.answer(told)
+                return
+        raise ClientFault(
+            404, "deploy_not_found", f"there is no deploy {number[:100]}; {KEPT} are kept"
+        )
+
+    def _archive(self, call: Call) -> None:
+        app, version = call.values["app"], call.values["version"]
+        store = self._carrier.place.open()
+
+        def packed(told: IO[bytes] | BaseException) -> None:
+            if isinstance(told, OSError):
+                raise storage_fault(told)
+            if isinstance(told, BaseException):
+                raise told
+            _send(call, told, f"{app.rpartition('/')[2]}-{version}.tar.gz")
+
+        self._carrier.look(
+            lambda: _pack(store, app, version), lambda told: call.guard(lambda: packed(told))
+        )
+
+
+def _page(call: Call, found: list[Line]) -> tuple[list[Line], str | None]:
+    """Those behind the cursor, which is the last deploy of the page before.
+
+    One that is kept no more was older than all that are.
+    """
+    limit, cursor = call.query["limit"], call.query["cursor"]
+    if cursor is not None:
+        if not _NUMBER.fullmatch(cursor):
+            raise ClientFault(400, "bad_query", "cursor is not the `next` of a page before")
+        numbers = [told["id"] for told in found]
+        found = found[numbers.index(cursor) + 1 :] if cursor in numbers else []
+    page = found[:limit]
+    return page, page[-1]["id"] if len(page) < len(found) else None
+
+
+def _pack(store: Store, app: str, version: str) -> IO[bytes]:
+    # tarfile takes 10 ms of a start.
+    from buntime.server.deploys.packing import pack
+
+    return pack(store, app, version)
+
+
+def _send(call: Call, file: IO[bytes], name: str) -> None:
+    """Answer with a file, which is closed when it has been sent."""
+    size_bytes = file.seek(0, 2)
+    if call.is_gone:
+        file.close()
+        return
+    fields = [
+        ("content-type", "application/gzip"),
+        ("content-disposition", f'attachment; filename="{name}"'),
+        ("cache-control", "no-store"),
+    ]
+    exchange = call.exchange
+    exchange.start(200, fields, size_bytes)
+    exchange.send_file(file.fileno(), 0, size_bytes)
+    exchange.release_later(file)
+    exchange.finish()

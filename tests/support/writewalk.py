@@ -1,0 +1,208 @@
+"""Every write of the operators' API, with paths and bodies that are good: for tests that walk the
+one table of routes against a runtime.
+
+A route that is added is walked as well. Where what can be made of its schemas is refused, it gets
+what it needs in PLACES, BODIES or QUERIES, by its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from buntime.core.admin.route import Route, Schema
+from buntime.core.admin.routes import ROUTES
+from tests.support.deploying import app, packed
+from tests.support.harness import write_app
+from tests.support.pluginfolders import write_plugin
+
+SECRET = "whispered-Xq7-value"  # of secrets
+VARIABLE = "variable-Xq7-value"  # of an app's `env`
+OPTION = "option-Xq7-value"  # of a plugin's password
+KNOWN = (SECRET, VARIABLE, OPTION)
+
+APP_CODE = """
+from buntime import Response
+def fetch(request): return Response("ok")
+"""
+HOOK = "def on_response(request, response): pass\n"
+PLUGIN = {"config": {"token": {"type": "password"}}}
+CRON = [{"schedule": "0 0 1 1 *", "name": "yearly", "path": "/"}]
+WRITES = [route for route in ROUTES.routes if route.can_run_dry]
+READS = [route for route in ROUTES.routes if route.method == "GET"]
+
+# By `{name}`, or by the route's name and it.
+PLACES = {
+    "app": "shop",
+    "target": "shop",
+    "plugin": "other",
+    "version": "1.0.0",
+    "deploys.put version": "3.0.0",
+    "apps.secrets.set name": "TOKEN",
+    "apps.secrets.remove name": "STRIPE_KEY",
+    "plugins.secrets.set name": "TOKEN",
+    "plugins.secrets.remove name": "STRIPE_KEY",
+    "apps.secret name": "STRIPE_KEY",
+    "plugins.secret name": "STRIPE_KEY",
+    "keys.revoke name": "old",
+    "keys.show name": "old",
+    "cron.run name": "yearly",
+    "host": "shop.example.com",
+}
+BODIES: dict[str, object] = {
+    "apps.secrets.set": {"value": SECRET},
+    "plugins.secrets.set": {"value": SECRET},
+    "keys.add": {"name": "made", "roles": ["viewer"]},
+}
+QUERIES: dict[str, dict[str, object]] = {"access.explain": {"app": "shop", "path": "/"}}
+# What takes something away comes last, in this order.
+_LAST = ("deploys.remove", "deploys.removeAll", "plugins.remove")
+
+
+class Asked(NamedTuple):
+    """A request that does what a route is for."""
+
+    route: Route
+    path: str
+    content: bytes | None
+    media: str
+    query: Mapping[str, object]
+
+
+def write_folders(root: Path) -> dict[str, str]:
+    """Apps, plugins and the state of a host; returns the environment of its runtime."""
+    write_app(root / "apps/site", {"index.html": "<p>"})
+    write_plugin(root / "plugins", "other", HOOK, **PLUGIN)
+    (root / "config.yaml").write_text(f"plugins: {{other: {{options: {{token: {OPTION}}}}}}}\n")
+    return {
+        "RUNTIME_CONFIG": str(root / "config.yaml"),
+        "RUNTIME_ENV": "production",
+        "RUNTIME_STATE_DIR": str(root / "state"),
+        "RUNTIME_PLUGIN_DIRS": str(root / "plugins"),
+    }
+
+
+def shop(version: str) -> bytes:
+    """The archive of an app that has what routes of apps are about."""
+    wanted = {"ttl": 600, "env": {"GREETING": VARIABLE}, "hosts": ["shop.example.com"]}
+    return app(version, code=APP_CODE, cron=CRON, **wanted)
+
+
+class Walker:
+    """An operator who does everything once."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.http = httpx.Client(
+            base_url=url, trust_env=False, timeout=60, headers={"X-API-Key": key}
+        )
+
+    def furnish(self) -> None:
+        """Have there be what the routes of PLACES name."""
+        for version in ("1.0.0", "2.0.0"):
+            self._good("PUT", f"/api/apps/shop/versions/{version}", content=shop(version))
+        for holder in ("apps/shop", "plugins/other"):
+            path = f"/api/{holder}/secrets/STRIPE_KEY"
+            self._good("PUT", path, json={"value": SECRET})
+        self._good("POST", "/api/keys", json={"name": "old", "roles": ["viewer"]})
+        assert self.http.get("/shop/").status_code == 200
+
+    def _good(self, method: str, path: str, **options: Any) -> None:
+        answer = self.http.request(method, path, **options)
+        assert answer.status_code < 300, answer.text
+
+    def asked(self, route: Route) -> Asked:
+        path = re.sub(r"\{(\w+)\}", lambda found: self._place(route, found[1]), route.path)
+        content, media = self._body(route)
+        return Asked(route, path, content, media, QUERIES.get(route.name, {}))
+
+    def ask(self, asked: Asked, **query: object) -> httpx.Response:
+        headers = {"Content-Type": asked.media} if asked.content is not None else {}
+        params: Any = {**asked.query, **query}
+        return self.http.request(
+            asked.route.method, asked.path, content=asked.content, headers=headers, params=params
+        )
+
+    def _place(self, route: Route, name: str) -> str:
+        if name == "worker":
+            workers = self.http.get("/api/workers").json()["workers"]
+            return next(str(each["id"]) for each in workers if each["app"] == "shop")
+        if name == "deploy":
+            return str(self.http.get("/api/deploys").json()["deploys"][0]["id"])
+        return PLACES.get(f"{route.name} {name}") or PLACES[name]
+
+    def _body(self, route: Route) -> tuple[bytes | None, str]:
+        if route.body is None:
+            return None, ""
+        if route.body.schema is None:
+            plugin = packed({"plugin.py": HOOK}, name="other", **PLUGIN)
+            made = plugin if route.name.startswith("plugins.") else shop("3.0.0")
+            return made, route.body.media[0]
+        value = BODIES[route.name] if route.name in BODIES else example_of(route.body.schema)
+        return json.dumps(value).encode(), "application/json"
+
+
+def in_order(routes: list[Route]) -> list[Route]:
+    """What removes something at the end."""
+    return sorted(routes, key=lambda route: _LAST.index(route.name) if route.name in _LAST else -1)
+
+
+def example_of(schema: Schema) -> Any:
+    """The least that fits a schema of the few words that routes have."""
+    kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if "enum" in schema:
+        return schema["enum"][0]
+    if kind == "object":
+        required = schema.get("required", ())
+        return {name: example_of(schema["properties"][name]) for name in required}
+    if kind == "array":
+        return [example_of(schema["items"])] * schema.get("minItems", 0)
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 0)
+    return {"boolean": True, "string": "x" * schema.get("minLength", 1)}.get(str(kind))
+
+
+# What there is of a host
+
+_PASSING = re.compile(r"/(turn|lock|control\.sock|local\.key|state\.db.*)$|^state/(logs|tmp-)")
+
+
+def files_of(root: Path) -> dict[str, str]:
+    """Each file, link and folder, and what is in it; without what passes, and without state.db."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if _PASSING.search(name) or path.is_socket() or "__pycache__" in name:
+            continue
+        if path.is_symlink():
+            found[name] = f"link to {os.readlink(path)}"
+        else:
+            data = path.read_bytes() if path.is_file() else b"a folder"
+            found[name] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def rows_of(state: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What a state folder's database holds, by table; a runtime may have it open, and be at rest.
+
+    A copy is read, with its log, as the file is locked.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for path in state.glob("state.db*"):
+            shutil.copy(path, folder)
+        connection = sqlite3.connect(Path(folder, "state.db"))
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        names = [name for (name,) in tables.fetchall()]
+        rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}
+        connection.close()
+    return rows
