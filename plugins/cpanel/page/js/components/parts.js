@@ -1,0 +1,91 @@
+// Small parts that all pages are made of.
+import { button, doing, h } from "../dom.js";
+import { moment, relative } from "../format.js";
+import { t } from "../i18n.js";
+import { toast } from "./toasts.js";
+
+// What went wrong, in words: a sentence for what is known, else the runtime's own.
+export function words(error) {
+  const known = t(`error.${error.code}`);
+  const text = known === `error.${error.code}` ? error.message || String(error) : known;
+  return error.requestId ? `${text} (${t("error.request", { id: error.requestId })})` : text;
+}
+
+export function problem(error, again) {
+  return h("div.notice.error", { role: "alert" },
+    h("p", words(error)),
+    again ? button(t("do.again"), doing(again)) : null);
+}
+
+// A line of the command line that does the same, with a button that copies it.
+export function command(text) {
+  const copy = button(t("do.copy"), async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast(t("done.copied"));
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+    }
+  }, { class: "quiet", "aria-label": t("do.copyThis", { text }) });
+  const code = h("code", text);
+  return h("div.command", code, copy);
+}
+
+// "online" -> a dot and a word. Kinds: good, warn, bad, off, busy.
+export const state = (kind, text) => h("span.state", { class: kind }, text);
+
+// What is said where nothing is yet, and what would bring something.
+export const nothing = (title, ...hints) => h("div.nothing", h("p.lead", title), ...hints);
+
+export function section(title, ...children) {
+  return h("section.panel", h("header", h("h2", title)), ...children);
+}
+
+export function header(title, { kicker = null, actions = [], under = null } = {}) {
+  return h("div.head", h("div", kicker ? h("p.kicker", kicker) : null, h("h1", title), under), h("div.actions", actions));
+}
+
+export const facts = (...pairs) =>
+  h("dl.facts", pairs.filter(Boolean).map(([name, value]) => h("div", h("dt", name), h("dd", value ?? "–"))));
+
+// A time that grows old by itself (see `tick`).
+export function ago(time) {
+  if (!time) return h("span.faint", "–");
+  return h("time", { datetime: time, title: moment(time) }, relative(time));
+}
+
+setInterval(() => {
+  if (document.hidden) return;
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    const text = relative(element.getAttribute("datetime"));
+    if (element.textContent !== text) element.textContent = text;
+  }
+}, 10_000);
+
+// A stack as one reads it: frames of the app's own code stand out.
+export function stack(text) {
+  const lines = String(text ?? "").replace(/\n+$/, "").split("\n");
+  const isOwn = (line) => /^\s*File "/.test(line) && !/site-packages|lib\/python|buntime\/(worker|sdk)|<frozen/.test(line);
+  let isAfterOwn = false;
+  return h("pre.stack", { tabindex: "0", role: "group", "aria-label": t("stack.label") }, lines.map((line, at) => {
+    const own = isOwn(line);
+    const kind = own || (isAfterOwn && /^\s{4}/.test(line)) ? "own" : /^\S/.test(line) && at === lines.length - 1 ? "reason" : "";
+    isAfterOwn = own || (isAfterOwn && /^\s{4}/.test(line) && !/^\s*File "/.test(line));
+    return h("span", { class: kind }, `${line}\n`);
+  }));
+}
+
+// Runs what an operator asked for; what comes of it is told.
+export async function attempt(work, done = null) {
+  try {
+    const value = await work();
+    if (done) toast(done);
+    return value ?? true;
+  } catch (error) {
+    if (error.name !== "AbortError") toast(words(error), { kind: "bad" });
+    return null;
+  }
+}

@@ -1,0 +1,57 @@
+// Figures as people read them, in the language that was chosen.
+import { current, number, t } from "./i18n.js";
+
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+// 1536 -> "1.5 KB", as of 1024
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  let unit = 0;
+  while (value >= 1000 && unit < 4) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${number(value, value < 10 && unit ? 1 : 0)} ${["B", "KB", "MB", "GB", "TB"][unit]}`;
+}
+
+// Per second: 0.0421 -> "0.04/s"
+export function rate(value) {
+  if (!value) return value === 0 ? "0/s" : "–";
+  return `${number(value, value < 1 ? 2 : value < 10 ? 1 : 0)}/s`;
+}
+
+export function ms(value) {
+  if (value === null || value === undefined) return "–";
+  if (value >= 1000) return `${number(value / 1000, 1)} s`;
+  return `${number(value, value < 10 ? 1 : 0)} ms`;
+}
+
+// 4000 -> "1 h 6 min"
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const parts = [];
+  let left = Math.max(0, Math.floor(seconds));
+  for (const [name, size] of UNITS) {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    if (count) parts.push(`${number(count)} ${name}`);
+    if (parts.length === 2) break;
+  }
+  return parts.join(" ") || "0 s";
+}
+
+// "3 minutes ago", "in 2 hours"
+export function relative(time, now = Date.now()) {
+  const seconds = (new Date(time).getTime() - now) / 1000;
+  if (Number.isNaN(seconds)) return "–";
+  if (Math.abs(seconds) < 5) return t("time.now");
+  const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]].find(
+    ([, size]) => Math.abs(seconds) >= size,
+  );
+  return new Intl.RelativeTimeFormat(current(), { numeric: "always" }).format(Math.round(seconds / size), unit);
+}
+
+export const clock = (time) => new Date(time).toLocaleTimeString(current(), { hour12: false });
+
+export const moment = (time) =>
+  new Date(time).toLocaleString(current(), { dateStyle: "medium", timeStyle: "medium" });

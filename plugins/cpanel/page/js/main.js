@@ -1,0 +1,59 @@
+// Finds out who is there; then draws the frame with its pages, or the form to sign in.
+import * as api from "./api.js";
+import { fill, h } from "./dom.js";
+import * as i18n from "./i18n.js";
+import * as router from "./router.js";
+import { draw } from "./shell.js";
+import { signInForm } from "./signin.js";
+import { problem } from "./components/parts.js";
+
+const body = document.getElementById("shell");
+let leave = () => {};
+
+// Rights go by verb and by app: can("apps:deploy", "shop").
+function rights({ caller }) {
+  const globs = caller.apps.map((glob) => new RegExp(`^${glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*")}$`));
+  return (right, app = null) =>
+    caller.rights.includes(right) && (app === null || globs.some((glob) => glob.test(app)));
+}
+
+async function begin() {
+  leave();
+  leave = () => {};
+  try {
+    const session = await api.session();
+    if (session) enter(session);
+    else ask();
+  } catch (error) {
+    fill(body, h("main", { id: "main" }, problem(error, begin)));
+  }
+}
+
+function ask(reason = null) {
+  leave();
+  leave = () => {};
+  signInForm(body, { reason, done: enter });
+}
+
+function enter(session) {
+  const shell = draw(body, session, {
+    language: async (tag) => {
+      await i18n.choose(tag);
+      begin();
+    },
+    out: async () => {
+      await api.signOut();
+      ask();
+    },
+  });
+  const context = { session, can: rights(session), go: router.go, title: router.title };
+  router.start(shell.place, context, shell.mark);
+  leave = () => {
+    router.stop();
+    shell.end();
+  };
+}
+
+api.signedOut(() => ask("signin.ended"));
+await i18n.load();
+await begin();

@@ -1,0 +1,122 @@
+// Pages by URL, below the base of the panel. A page is a module below pages/ that exports `title`,
+// a key of the catalogue or a function of the params, and `render(root, params, context)`, which
+// may give a function that ends what it has begun.
+import { fill, h, say } from "./dom.js";
+import { t } from "./i18n.js";
+import { problem } from "./components/parts.js";
+
+const NAME = "((?:@[^/@]+/)?[^/@]+)";
+const ROUTES = [
+  ["", "overview"],
+  ["apps", "apps"],
+  [`apps/${NAME}`, "app", "app"],
+  ["workers", "workers"],
+  ["plugins", "plugins"],
+  [`plugins/${NAME}`, "plugins", "plugin"],
+  ["logs", "logs"],
+  ["keys", "keys"],
+  ["audit", "audit"],
+  ["settings", "settings"],
+  ["access", "access"],
+].map(([path, page, param]) => ({ pattern: new RegExp(`^${path}/?$`), page, param }));
+
+export const base = new URL("../", import.meta.url).pathname; // "/cpanel/", whatever page is open
+let root = null;
+let context = {};
+let dispose = null;
+let turn = 0;
+let shown = { page: null, params: {} };
+let onShown = () => {};
+
+export const current = () => shown;
+export const href = (path = "") => base + path;
+
+// What a path of the panel shows: {page, params}, or null where it is none of its pages.
+export function match(pathname) {
+  if (!pathname.startsWith(base)) return null;
+  const path = decodeURIComponent(pathname.slice(base.length));
+  for (const { pattern, page, param } of ROUTES) {
+    const found = pattern.exec(path);
+    if (found) return { page, params: param ? { [param]: found[1] } : {} };
+  }
+  return null;
+}
+
+export function start(place, given, shownWork) {
+  root = place;
+  context = given;
+  onShown = shownWork;
+  addEventListener("popstate", show);
+  document.addEventListener("click", follow);
+  return show();
+}
+
+export function stop() {
+  removeEventListener("popstate", show);
+  document.removeEventListener("click", follow);
+  turn += 1;
+  end();
+}
+
+// Goes to a path, "/cpanel/apps", with its query.
+export function go(path, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", path);
+  return show();
+}
+
+// Changes the query of what is shown, without drawing it anew.
+export function query(values) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(values)) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  history.replaceState(null, "", url);
+}
+
+function follow(event) {
+  const link = event.target.closest?.("a[href]");
+  const isPlain = !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
+  if (!link || !isPlain || link.target || link.hasAttribute("download")) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || !(context.takes?.(url) ?? match(url.pathname))) return;
+  event.preventDefault();
+  if (url.href !== location.href) go(url.pathname + url.search);
+}
+
+function end() {
+  const ending = dispose;
+  dispose = null;
+  if (typeof ending === "function") ending();
+}
+
+export async function show() {
+  const mine = ++turn;
+  const found = match(location.pathname) ?? { page: "frame", params: {} };
+  const isOther = found.page !== shown.page || JSON.stringify(found.params) !== JSON.stringify(shown.params);
+  end();
+  try {
+    const page = await import(`./pages/${found.page}.js`);
+    if (mine !== turn) return;
+    shown = found;
+    title(typeof page.title === "function" ? page.title(found.params) : t(page.title));
+    onShown(found);
+    fill(root);
+    if (isOther) scrollTo(0, 0);
+    const ending = await page.render(root, found.params, { ...context, query: new URL(location.href).searchParams });
+    if (mine === turn) dispose = ending;
+    else if (typeof ending === "function") ending();
+  } catch (error) {
+    if (mine !== turn) return;
+    fill(root, problem(error, show));
+  }
+  if (mine === turn && isOther && document.activeElement === document.body) root.focus({ preventScroll: true });
+}
+
+export function title(text) {
+  document.title = text ? `${text} · Buntime` : "Buntime";
+  const said = document.getElementById("said");
+  if (said) say(said, text);
+}
+
+export const link = (text, path, props = {}) => h("a", { href: href(path), ...props }, text);

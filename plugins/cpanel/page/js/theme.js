@@ -1,0 +1,12 @@
+// Light or dark: as the system has it, or as was chosen.
+import { keep, kept } from "./i18n.js";
+
+const KEPT = "buntime.theme";
+export const themes = ["auto", "light", "dark"];
+export const theme = () => (themes.includes(kept(KEPT)) ? kept(KEPT) : "auto");
+
+export function wear(name) {
+  keep(KEPT, name === "auto" ? null : name);
+  document.documentElement.dataset.theme = name;
+}
+wear(theme());
