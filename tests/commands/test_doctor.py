@@ -135,7 +135,7 @@ def test_plugins_have_their_descriptors_first(tmp_path: Path) -> None:
     write_plugin(tmp_path / "plugins", "off", enabled=False)
     assert before - allowed(tmp_path, 800) == 2 * 2 * OF_A_WORKER // OF_A_CONNECTION
     text = told(tmp_path)[1]
-    assert "plugins     keyval, one, two\n" in text
+    assert "plugins     cpanel, keyval, one, two\n" in text
 
 
 def allowed(tmp_path: Path, limit: int) -> int:

@@ -1,0 +1,70 @@
+"""The files of the control panel: their size, words, and what they call."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from buntime.core.admin.routes import ROUTES
+from tests.support.harness import ROOT
+
+PAGE = ROOT / "plugins/cpanel/page"
+SCRIPTS = sorted((PAGE / "js").rglob("*.js"))
+MOST_BYTES = 120 * 1024
+ENTRY = re.compile(r'"([\w.-]+)":\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*")')
+CALLED = re.compile(
+    r"""\b(get|post|put|del|lines|follow|send|address)\(\s*(?:"([A-Z]+)",\s*)?[`"](/api/[^`"]*)[`"]"""
+)
+COMING = {"/api/session", "/api/events", "/api/history", "/api/attention"}  # with the next steps
+METHODS = {"get": "GET", "post": "POST", "put": "PUT", "del": "DELETE", "follow": "GET"}
+
+
+def catalogue(language: str) -> dict[str, str]:
+    return dict(ENTRY.findall((PAGE / f"js/lang/{language}.js").read_text("utf-8")))
+
+
+def test_size() -> None:
+    """All that a browser could load, together, unpacked."""
+    sizes = {path: path.stat().st_size for path in PAGE.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) <= MOST_BYTES, sizes
+
+
+def test_catalogues_have_the_same_words() -> None:
+    """Each key has a text in each language, with the same places for values."""
+    english, german = catalogue("en"), catalogue("de")
+    assert english.keys() == german.keys()
+    for key, text in english.items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", german[key])), key
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_words_are_known(script: Path) -> None:
+    """What a page says is in the catalogue."""
+    used = re.findall(r'\bt\("([^"]+)"', script.read_text("utf-8"))
+    assert set(used) <= catalogue("en").keys()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_nothing_is_read_as_html(script: Path) -> None:
+    """No text of an app, a client or an operator can become markup or code."""
+    text = script.read_text("utf-8")
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", text)
+    assert not re.search(r"new Function|DOMParser|srcdoc|createContextualFragment", text)
+
+
+def test_calls_are_of_the_api() -> None:
+    """Whatever the panel asks for is in the table of routes."""
+    calls = [
+        (METHODS.get(kind) or method or "GET", path)
+        for script in SCRIPTS
+        for kind, method, path in CALLED.findall(script.read_text("utf-8"))
+    ]
+    assert ("GET", "/api/apps") in calls
+    assert [call for call in calls if call[1] not in COMING and not is_there(*call)] == []
+
+
+def is_there(method: str, path: str) -> bool:
+    found = ROUTES.find(re.sub(r"\$\{[^}]*\}", "x", path))
+    return found is not None and method in found.routes
