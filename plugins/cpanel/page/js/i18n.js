@@ -1,4 +1,4 @@
-// Words by key: t("apps.found", {n: 3}). A text is a string, or [one, many], chosen by `n`.
+// Words by key: t("overview.needs", {n: 3}). A text is a string, or [one, many], chosen by `n`.
 
 const LANGUAGES = { en: "English", de: "Deutsch" };
 const KEPT = "buntime.language";
