@@ -57,6 +57,7 @@ BESIDE = {
 LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.document",
+    "buntime.core.telemetry.history",
     "buntime.server.admin.census",
     "buntime.server.admin.exposition",
     "buntime.server.admin.pages",

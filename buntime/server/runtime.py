@@ -251,6 +251,7 @@ class Runtime:
             self._plugins.start()
             self._open_files.tell(self._asked, self._live.now)
             self._sweep.start()
+            self._operating.chronicle.start()
             self._slow_clients.start()
             self._control.open()
             self._announce()

@@ -29,7 +29,9 @@ IS_BINARY = UNDER_TEST is not None and not UNDER_TEST.endswith(".pyz")
 # The binary's Python has no packages; apps that need some get the tests' own.
 PACKAGES = {"RUNTIME_PYTHON": sys.executable} if IS_BINARY else {}
 OPERATORS_KEY = "the-key-of-the-operator-of-these-tests"
-_OPERATORS_PAGE = re.compile(r"(/_)?/(api/(workers|apps|plugins|audit|data|cron)\b|metrics\b)")
+_OPERATORS_PAGE = re.compile(
+    r"(/_)?/(api/(workers|apps|plugins|audit|data|cron|events|history|attention)\b|metrics\b)"
+)
 START_S = 20.0
 STOP_S = 20.0
 

@@ -1,7 +1,7 @@
 """A histogram as Prometheus has it: how many values were at most each bound, and their sum."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 # Seconds. Each is the upper end of a bucket, which holds values up to and with it.
@@ -43,3 +43,19 @@ class Histogram:
         copied.counts = self.counts.copy()
         copied.sum = self.sum
         return copied
+
+
+def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
+    """A value below which so much of them lies, 0.95; None where there are none.
+
+    Inside of a bucket values are taken to lie evenly; what is above the last bound is that.
+    """
+    wanted = share * sum(counts)
+    if not wanted:
+        return None
+    below, lower = 0, 0.0
+    for upper, count in zip(bounds, counts, strict=False):
+        if count and below + count >= wanted:
+            return lower + (upper - lower) * (wanted - below) / count
+        below, lower = below + count, upper
+    return bounds[-1]

@@ -7,6 +7,7 @@ what they are called outside.
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram
@@ -14,6 +15,13 @@ from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_
 # An app without a request for so long is asked for at a sweep, and dropped where it is gone.
 GONE_AFTER_S = 600.0
 _ASKED_MAX = 16  # in one sweep: each may cost a look at the disk
+
+
+class Held(NamedTuple):
+    """What an app takes up at a moment."""
+
+    workers: int = 0
+    memory_bytes: int = 0
 
 
 class Cause(StrEnum):

@@ -19,7 +19,9 @@ from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.deployviews import DeployViews
+from buntime.server.admin.events import event_pages
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.historypages import HistoryPages
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.logs import LogPages
 from buntime.server.admin.metrics import Metrics
@@ -56,6 +58,8 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             parts.unasked.cron.metrics,
             parts.unasked.processes.metrics,
         ),
+        HistoryPages(parts.service.loop, parts.chronicle),
+        event_pages(parts),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),

@@ -1,10 +1,11 @@
 """What the runtime's own pages are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
+from buntime.server.admin.chronicle import Chronicle
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.maintenance import Maintenance
@@ -43,3 +44,6 @@ class Parts:
     interpreters: Interpreters
     deploys: Standing
     unasked: Unasked
+    chronicle: Chronicle
+    # Has a callback called with the names of apps whose folders have changed.
+    follow_apps: Callable[[Callable[[Iterable[str]], None]], None]

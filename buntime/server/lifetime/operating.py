@@ -9,6 +9,7 @@ from buntime.core.access.guesses import Guesses
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
+from buntime.server.admin.chronicle import Chronicle
 from buntime.server.admin.control import Control
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
@@ -68,6 +69,7 @@ class Operating:
         self._standing = self._make_standing()
         self._keys = KeyStore(premises.state_db)
         self._gate = self._make_gate()
+        self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
         self.admittance = Admittance(self._gate, self._maintenance, self._standing.place.previews)
 
@@ -133,4 +135,6 @@ class Operating:
             interpreters=premises.interpreters,
             deploys=self._standing,
             unasked=self.unasked,
+            chronicle=self.chronicle,
+            follow_apps=premises.deploys.follow,
         )

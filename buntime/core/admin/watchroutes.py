@@ -1,0 +1,84 @@
+"""The routes of those who watch: the last hour in numbers, and what happens now."""
+
+from buntime.core.admin.route import (
+    COUNT,
+    NAME,
+    OBJECT,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Param,
+    Route,
+    Schema,
+)
+
+KINDS = ("stats", "apps", "workers", "plugins", "deploys", "menus", "attention")
+
+_COUNTS: Schema = {"type": "array", "items": COUNT}
+_TIMES: Schema = {"type": "array", "items": {"type": ["number", "null"]}}
+_SERIES: Schema = {
+    "type": "object",
+    "required": ["requests", "errors", "p50Ms", "p95Ms", "memoryBytes", "workers"],
+    "properties": {
+        "requests": _COUNTS,
+        "errors": _COUNTS,
+        "p50Ms": _TIMES,
+        "p95Ms": _TIMES,
+        "memoryBytes": _COUNTS,
+        "workers": _COUNTS,
+    },
+}
+_HOUR: Schema = {
+    "type": "object",
+    "required": ["stepSeconds", "end", "total", "apps"],
+    "properties": {
+        "stepSeconds": COUNT,
+        "end": TEXT,
+        "total": _SERIES,
+        "apps": {"type": "object", "additionalProperties": _SERIES},
+    },
+}
+# What has changed: of `stats` the numbers, of the others whose; without a name look at all.
+_EVENT: Schema = {
+    "type": "object",
+    "properties": {"app": OR_NOTHING, "plugin": NAME, "total": OBJECT, "apps": OBJECT},
+}
+
+WATCHING = (
+    Route(
+        method="GET",
+        path="/api/history",
+        verb="apps:read",
+        name="history.show",
+        summary="Requests, errors, times, memory and workers of the last hour, in points of 10 s.",
+        query=(
+            Param("app", NAME, "Of this app alone."),
+            Param(
+                "step",
+                {"type": "integer", "enum": [10, 20, 30, 60, 120, 300, 600], "default": 10},
+                "Seconds that one point is of.",
+            ),
+        ),
+        answers=(Answer(200, "The points that are over, the oldest first.", _HOUR),),
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/events",
+        verb="apps:read",
+        name="events.list",
+        summary="Rates each two seconds, and what of apps, workers, plugins, deploys changes.",
+        query=(
+            Param(
+                "kinds",
+                {"type": "string", "maxLength": 100, "pattern": "^[a-z,]*$"},
+                f"Of these kinds alone, `stats,apps`; there are {', '.join(KINDS)}.",
+            ),
+        ),
+        answers=(
+            Answer(200, "Each as an event of its kind.", None, "text/event-stream", items=_EVENT),
+        ),
+        faults=(503,),
+        filters=True,
+    ),
+)

@@ -1,0 +1,73 @@
+"""By how much the counters of apps have grown since somebody looked at them last.
+
+Requests pay nothing for it: what `meters` counts anyway is compared with what it was.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from buntime.core.telemetry.histogram import DURATION_BOUNDS
+from buntime.core.telemetry.meters import Meter
+
+BUCKETS = len(DURATION_BOUNDS) + 1
+
+
+class Grown(NamedTuple):
+    """Requests, those of them that were answered 5xx, and how many fell into each bucket of
+    DURATION_BOUNDS (WebSockets and event streams into none)."""
+
+    requests: int
+    errors: int
+    counts: tuple[int, ...]
+
+
+NOTHING = Grown(0, 0, (0,) * BUCKETS)
+
+
+class Growth:
+    """One who looks; each has his own."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Meter, Grown] = {}
+
+    def __repr__(self) -> str:
+        return f"Growth({len(self._seen)} meters)"
+
+    def take(self, meters: Iterable[Meter]) -> dict[str, Grown]:
+        """What has come since the last call, by the names of apps; those without any are missing.
+
+        What is of no app (health, the runtime's own pages) is not in it.
+        """
+        seen: dict[Meter, Grown] = {}
+        grown: dict[str, Grown] = {}
+        for meter in meters:
+            if not meter.name:
+                continue
+            before = self._seen.get(meter, NOTHING)
+            total = sum(meter.requests)
+            if total == before.requests:
+                seen[meter] = before
+                continue
+            now = seen[meter] = Grown(total, meter.requests[5], tuple(meter.duration.counts))
+            grown[meter.name] = plus(grown.get(meter.name, NOTHING), _minus(now, before))
+        self._seen = seen
+        return grown
+
+
+def plus(one: Grown, other: Grown) -> Grown:
+    """Both together."""
+    counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
+    return Grown(one.requests + other.requests, one.errors + other.errors, counts)
+
+
+def total_of(grown: Iterable[Grown]) -> Grown:
+    """All of them together."""
+    together = NOTHING
+    for each in grown:
+        together = plus(together, each)
+    return together
+
+
+def _minus(now: Grown, before: Grown) -> Grown:
+    counts = tuple(a - b for a, b in zip(now.counts, before.counts, strict=True))
+    return Grown(now.requests - before.requests, now.errors - before.errors, counts)

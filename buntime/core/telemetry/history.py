@@ -1,0 +1,181 @@
+"""The last hour in points of ten seconds: what was asked of each app, and what it took.
+
+A ring of numbers for all apps together, and one for each of those that have most to do: 26 KB
+each, APPS_MAX of them, whatever the number of apps and requests.
+
+    point    0      1      2          359
+             |      |      |    ...    |  <- the newest, then from the start again
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from buntime.core.telemetry.growth import BUCKETS, NOTHING, Grown, Growth, total_of
+from buntime.core.telemetry.histogram import DURATION_BOUNDS, quantile
+from buntime.core.telemetry.meters import Held
+
+STEP_S = 10.0
+POINTS = 360  # an hour
+APPS_MAX = 100
+
+
+class Track:
+    """The ring of one app, or of some together."""
+
+    __slots__ = ("counts", "errors", "memory_bytes", "requests", "workers")
+
+    def __init__(self) -> None:
+        self.requests = array("L", bytes(array("L").itemsize * POINTS))
+        self.errors = array("L", self.requests)
+        self.workers = array("L", self.requests)
+        self.memory_bytes = array("d", bytes(8 * POINTS))
+        self.counts = array("I", bytes(array("I").itemsize * POINTS * BUCKETS))
+
+    def put(self, point: int, grown: Grown, held: Held) -> None:
+        """Set a point, over what was there an hour ago."""
+        self.requests[point], self.errors[point] = grown.requests, grown.errors
+        self.workers[point], self.memory_bytes[point] = held.workers, held.memory_bytes
+        self.counts[point * BUCKETS : (point + 1) * BUCKETS] = array("I", grown.counts)
+
+    def copy(self) -> "Track":
+        """As it is now."""
+        copied = Track.__new__(Track)
+        for name in Track.__slots__:
+            setattr(copied, name, getattr(self, name)[:])
+        return copied
+
+    def is_empty(self) -> bool:
+        return not any(self.requests) and not any(self.workers)
+
+
+class Hour(NamedTuple):
+    """A copy of it, which nothing changes any more: `told` may run in any thread."""
+
+    total: Track | None  # of all apps; None: the sum of `apps` is wanted
+    apps: Mapping[str, Track]
+    points: Sequence[int]  # those that are over, the oldest first
+
+    def told(self, step_points: int = 1) -> dict[str, Any]:
+        """As the API tells it, with so many points put together to one."""
+        steps = [self.points[n : n + step_points] for n in range(0, len(self.points), step_points)]
+        total = [self.total] if self.total is not None else [*self.apps.values()]
+        return {
+            "total": _told(total, steps),
+            "apps": {name: _told([track], steps) for name, track in sorted(self.apps.items())},
+        }
+
+
+class History:
+    """The hour, as it goes on."""
+
+    def __init__(self) -> None:
+        self.growth = Growth()  # from point to point
+        self._total = Track()
+        self._apps: dict[str, Track] = {}
+        self._number = 0  # of the newest point, from the start
+        self._taken_s: float | None = None
+
+    def __repr__(self) -> str:
+        return f"History({self._number} points, {len(self._apps)} apps)"
+
+    def take(self, grown: Mapping[str, Grown], held: Mapping[str, Held], now: float) -> None:
+        """A point has ended at `now`: what has come since the one before, and what there is.
+
+        Where the caller comes late the points between are empty.
+        """
+        passed = 1
+        if self._taken_s is not None:
+            passed = max(1, round((now - self._taken_s) / STEP_S))
+        self._taken_s = now
+        for _ in range(min(passed, POINTS) - 1):
+            self._number += 1
+            self._put({}, {})
+        self._number += 1
+        self._put(grown, held)
+        for name in [name for name, track in self._apps.items() if track.is_empty()]:
+            del self._apps[name]
+
+    def hour(self, apps: Iterable[str] | None = None) -> Hour:
+        """All of it, or what there is of these apps alone."""
+        count = min(self._number, POINTS)
+        points = [(self._number - count + 1 + n) % POINTS for n in range(count)]
+        if apps is None:
+            tracks = {name: track.copy() for name, track in self._apps.items()}
+            return Hour(self._total.copy(), tracks, points)
+        return Hour(
+            None, {name: self._apps[name].copy() for name in apps if name in self._apps}, points
+        )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The apps that it has something of."""
+        return [*self._apps]
+
+    def _put(self, grown: Mapping[str, Grown], held: Mapping[str, Held]) -> None:
+        point = self._number % POINTS
+        together = Held(
+            sum(each.workers for each in held.values()),
+            sum(each.memory_bytes for each in held.values()),
+        )
+        self._total.put(point, total_of(grown.values()), together)
+        names = {name for name in (*grown, *held) if name}
+        for name, track in self._apps.items():
+            track.put(point, grown.get(name, NOTHING), held.get(name, Held()))
+        for name in self._to_begin(names - self._apps.keys(), grown):
+            track = self._apps[name] = Track()
+            track.put(point, grown.get(name, NOTHING), held.get(name, Held()))
+
+    def _to_begin(self, new: set[str], grown: Mapping[str, Grown]) -> Sequence[str]:
+        """Whose ring begins: those with most requests take the places of those with fewer."""
+        if not new:
+            return ()
+        by_requests = sorted(new, key=lambda name: -grown.get(name, NOTHING).requests)
+        free = APPS_MAX - len(self._apps)
+        begun, others = by_requests[:free], by_requests[free:]
+        if not others:
+            return begun
+        least = sorted(self._apps, key=lambda name: sum(self._apps[name].requests))
+        for name, last in zip(others, least, strict=False):
+            if grown.get(name, NOTHING).requests <= sum(self._apps[last].requests):
+                break
+            del self._apps[last]
+            begun.append(name)
+        return begun
+
+
+def _told(tracks: Sequence[Track], steps: Sequence[Sequence[int]]) -> dict[str, list[Any]]:
+    """Sums of requests; of workers and memory the most that there were at once."""
+    counts = [_counts(tracks, points) for points in steps]
+    return {
+        "requests": [_sum(tracks, points, "requests") for points in steps],
+        "errors": [_sum(tracks, points, "errors") for points in steps],
+        "p50Ms": [ms_below(each, 0.5) for each in counts],
+        "p95Ms": [ms_below(each, 0.95) for each in counts],
+        "memoryBytes": [_most(tracks, points, "memory_bytes") for points in steps],
+        "workers": [_most(tracks, points, "workers") for points in steps],
+    }
+
+
+def _sum(tracks: Sequence[Track], points: Sequence[int], name: str) -> int:
+    return sum(getattr(track, name)[point] for track in tracks for point in points)
+
+
+def _most(tracks: Sequence[Track], points: Sequence[int], name: str) -> int:
+    return int(max(sum(getattr(track, name)[point] for track in tracks) for point in points))
+
+
+def _counts(tracks: Sequence[Track], points: Sequence[int]) -> list[int]:
+    counts = [0] * BUCKETS
+    for track in tracks:
+        for point in points:
+            if track.requests[point]:
+                for n, count in enumerate(track.counts[point * BUCKETS : (point + 1) * BUCKETS]):
+                    counts[n] += count
+    return counts
+
+
+def ms_below(counts: Sequence[int], share: float) -> float | None:
+    """In how many milliseconds so much of them was answered, about."""
+    seconds = quantile(DURATION_BOUNDS, counts, share)
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -1,0 +1,80 @@
+"""Keeps the last hour of numbers, from the runtime's start, whether somebody looks or not.
+
+Once in ten seconds: the counters are compared with what they were, and a thread reads the memory of
+each worker (20 us each).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from buntime.core.telemetry.meters import Held
+from buntime.server.http1.service import Service
+from buntime.server.pool.process import Process
+from buntime.server.pool.report import PoolReport
+
+if TYPE_CHECKING:
+    from buntime.core.telemetry.history import History
+
+STEP_S = 10.0
+
+
+class Chronicle:
+    """Looks at the counters, from `start` on. Used on the loop's thread."""
+
+    def __init__(self, service: Service, report: PoolReport) -> None:
+        self._service = service
+        self._report = report
+        self._history: History | None = None
+        self._taken_s: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Chronicle({self._history!r})"
+
+    def start(self) -> None:
+        self._service.loop.call_later(STEP_S, self._tick)
+
+    @property
+    def history(self) -> "History":
+        """What there is, nothing before the first look."""
+        if self._history is None:
+            # Of no use before the first ten seconds are over, so the start does without it.
+            from buntime.core.telemetry.history import History
+
+            self._history = History()
+        return self._history
+
+    def age_s(self, now: float) -> float:
+        """How long ago the last point has ended; 0.0 before the first."""
+        return now - self._taken_s if self._taken_s is not None else 0.0
+
+    def measure(self, then: Callable[[Mapping[str, Held]], None]) -> None:
+        """What the workers of each app take up; spares are those of ""."""
+        processes: defaultdict[str, list[Process]] = defaultdict(list)
+        for owner, _, process in self._report.census():
+            processes[owner.name if owner is not None else ""].append(process)
+
+        def measured(held: Mapping[str, Held] | BaseException) -> None:
+            if isinstance(held, BaseException):
+                raise held  # for the log: a bug
+            then(held)
+
+        self._service.loop.run_blocking(lambda: _held(processes), measured)
+
+    def _tick(self) -> None:
+        self.start()  # first: a look that fails is told of, and the next one comes
+        self.measure(self._take)
+
+    def _take(self, held: Mapping[str, Held]) -> None:
+        history, self._taken_s = self.history, self._service.loop.now
+        history.take(history.growth.take(self._service.meters), held, self._taken_s)
+
+
+# In a thread
+
+
+def _held(processes: Mapping[str, Sequence[Process]]) -> dict[str, Held]:
+    return {
+        name: Held(len(its), sum(process.resident_bytes() for process in its))
+        for name, its in processes.items()
+    }

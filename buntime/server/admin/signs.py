@@ -1,0 +1,46 @@
+"""Signs by which is seen that something has changed: who watches compares them each second.
+
+A sign has a kind and a name, ("workers", "shop"), and any value. While nobody watches none is
+taken. What changes with each request, such as whether a worker is busy, is in none.
+"""
+
+from collections import defaultdict
+
+from buntime.server.admin.parts import Parts
+from buntime.server.plugins.report import state_of
+
+Sign = tuple[str, str]  # its kind, and whose it is
+
+_AT_WORK = {"idle": "up", "busy": "up", "active": "up", "ephemeral": "up"}
+
+
+def signs_of(parts: Parts) -> dict[Sign, object]:
+    """All of this moment."""
+    now = parts.service.loop.now
+    signs: dict[Sign, object] = {}
+    workers: defaultdict[str, set[tuple[object, object]]] = defaultdict(set)
+    for worker in parts.pool.report.workers(now):
+        status = str(worker["status"])
+        workers[str(worker["app"] or "")].add((worker["id"], _AT_WORK.get(status, status)))
+    for name, its in workers.items():
+        signs["workers", name] = its
+    apps: defaultdict[str, list[object]] = defaultdict(list)
+    for app in parts.pool.report.apps(now):
+        status = str(app["status"])
+        its_now = (app["version"], _AT_WORK.get(status, status), app["bootFailures"])
+        apps[str(app["app"])].append((*its_now, app["bootError"]))
+    for name, told in apps.items():
+        signs["apps", name] = told
+    roster = parts.plugins.roster
+    for name in roster.found:
+        life = roster.lives.get(name)
+        signs["plugins", name] = (state_of(roster, name), life and life.serving)
+    for deploy in parts.deploys.history.told():
+        signs["deploys", deploy["app"]] = (deploy["id"], deploy["state"], len(deploy["steps"]))
+    return signs
+
+
+def changed(before: dict[Sign, object], after: dict[Sign, object]) -> list[Sign]:
+    """Those that are new, gone, or others than they were."""
+    keys = dict.fromkeys((*before, *after))
+    return [key for key in keys if before.get(key) != after.get(key)]

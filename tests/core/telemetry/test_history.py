@@ -1,0 +1,164 @@
+"""The last hour as numbers: what each point holds, and that it stays bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import default_manifest
+from buntime.core.telemetry.growth import BUCKETS, NOTHING, Grown, Growth
+from buntime.core.telemetry.histogram import DURATION_BOUNDS, quantile
+from buntime.core.telemetry.history import APPS_MAX, POINTS, STEP_S, History, Track
+from buntime.core.telemetry.livestats import Now
+from buntime.core.telemetry.meters import Held, Meters
+
+
+def app(name: str, version: str | None = None) -> App:
+    return App(name, version, Path("/apps"), "app.py", default_manifest(1), Path("/apps"))
+
+
+def grown(requests: int, errors: int = 0, bucket: int = 0) -> Grown:
+    counts = [0] * BUCKETS
+    counts[bucket] = requests
+    return Grown(requests, errors, tuple(counts))
+
+
+class Clock:
+    """A history that is told of a point each ten seconds."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.now = 1000.0
+
+    def take(self, requests: dict[str, int], held: dict[str, Held] | None = None) -> None:
+        self.now += STEP_S
+        told = {name: grown(count) for name, count in requests.items() if count}
+        self.history.take(told, held or {}, self.now)
+
+    def told(self, apps: list[str] | None = None, step: int = 1) -> dict[str, Any]:
+        return self.history.hour(apps).told(step)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_growth_is_what_has_come_since() -> None:
+    """Both versions of an app count as one, what is of no app counts not, and nothing twice."""
+    meters, growth = Meters(), Growth()
+    meters.of(app("shop", "1")).on_end(200, 1.0, 0.004, 0, 0)
+    meters.of(app("shop", "2")).on_end(503, 1.0, 0.2, 0, 0)
+    meters.of(app("blog")).on_end(101, 1.0, None, 0, 0)
+    meters.of_none.on_end(200, 1.0, 0.1, 0, 0)
+    first = growth.take(meters)
+    assert first["shop"] == Grown(2, 1, (1, 0, 0, 0, 0, 1, *[0] * (BUCKETS - 6)))
+    assert first["blog"] == Grown(1, 0, NOTHING.counts)
+    assert first.keys() == {"shop", "blog"}
+    meters.of(app("shop", "2")).on_end(200, 1.0, 0.2, 0, 0)
+    assert growth.take(meters) == {"shop": Grown(1, 0, grown(1, 0, 5).counts)}
+    assert growth.take(meters) == {}
+
+
+def test_points(clock: Clock) -> None:
+    """The oldest is first, an app that was not there before has zeros, and the total has all."""
+    clock.take({"shop": 3}, {"shop": Held(2, 1000), "": Held(1, 10)})
+    clock.take({"shop": 1, "blog": 5}, {"shop": Held(1, 500)})
+    told = clock.told()
+    assert told["total"]["requests"] == [3, 6]
+    assert told["total"]["memoryBytes"] == [1010, 500]
+    assert told["total"]["workers"] == [3, 1]
+    assert told["apps"]["shop"]["requests"] == [3, 1]
+    assert told["apps"]["blog"]["requests"] == [0, 5]
+    assert told["apps"]["blog"]["p95Ms"][0] is None
+    assert "" not in told["apps"]
+
+
+def test_of_some_apps(clock: Clock) -> None:
+    """Who may see some apps has the total of these, and nothing of others."""
+    clock.take({"shop": 3, "blog": 5}, {"blog": Held(4, 99)})
+    told = clock.told(["shop", "missing"])
+    assert told["total"] == told["apps"]["shop"]
+    assert told["total"]["requests"] == [3]
+    assert told["total"]["workers"] == [0]
+    assert told["apps"].keys() == {"shop"}
+    assert clock.told([])["total"]["requests"] == [0]
+
+
+def test_steps(clock: Clock) -> None:
+    """Points that are put together have the sum of requests and the most of what there was."""
+    for count in range(7):
+        clock.take({"shop": count}, {"shop": Held(count, count * 10)})
+    shop = clock.told(step=3)["apps"]["shop"]
+    assert shop["requests"] == [0 + 1 + 2, 3 + 4 + 5, 6]
+    assert shop["workers"] == [2, 5, 6]
+    assert shop["p50Ms"] == [2.5, 2.5, 2.5]
+
+
+def test_an_hour_and_no_more(clock: Clock) -> None:
+    """The ring forgets what is older, and an app that had nothing for an hour."""
+    clock.take({"old": 9})
+    for _ in range(POINTS):
+        clock.take({"shop": 1})
+    told = clock.told()
+    assert told["total"]["requests"] == [1] * POINTS
+    assert told["apps"].keys() == {"shop"}
+
+
+def test_late_looks_leave_a_gap(clock: Clock) -> None:
+    """A runtime that stood still for half a minute has points without requests for that time."""
+    clock.take({"shop": 1})
+    clock.now += 3 * STEP_S
+    clock.take({"shop": 7})
+    assert clock.told()["apps"]["shop"]["requests"] == [1, 0, 0, 0, 7]
+    clock.now += 10 * POINTS * STEP_S
+    clock.take({"shop": 2})
+    assert clock.told()["total"]["requests"] == [*[0] * (POINTS - 1), 2]
+
+
+def test_many_apps(clock: Clock) -> None:
+    """Of 3,000 apps those that had most are kept, and the total has all."""
+    for _ in range(2):
+        clock.take({f"app{number}": number for number in range(3000)})
+    told = clock.told()
+    assert len(told["apps"]) == APPS_MAX
+    assert set(told["apps"]) == {f"app{number}" for number in range(3000 - APPS_MAX, 3000)}
+    assert told["total"]["requests"] == [sum(range(3000))] * 2
+    clock.take({"newcomer": 10**6})
+    assert clock.told()["apps"]["newcomer"]["requests"] == [0, 0, 10**6]
+    assert len(clock.history.names) == APPS_MAX
+
+
+def test_a_track_is_small() -> None:
+    """What the docstring says of its size."""
+    track = Track()
+    arrays = [getattr(track, name) for name in Track.__slots__]
+    assert sum(each.itemsize * len(each) for each in arrays) < 32_000
+
+
+def test_quantile() -> None:
+    """It is inside of the bucket that has it; above the last bound it is that; of nothing none."""
+    assert quantile(DURATION_BOUNDS, NOTHING.counts, 0.95) is None
+    assert quantile(DURATION_BOUNDS, grown(10).counts, 0.5) == pytest.approx(0.0025)
+    assert quantile(DURATION_BOUNDS, grown(1, bucket=BUCKETS - 1).counts, 0.5) == 60.0
+    counts = [90, 0, 0, 0, 0, 0, 10, *[0] * 7]
+    assert quantile(DURATION_BOUNDS, counts, 0.95) == pytest.approx(0.375)
+
+
+def test_now() -> None:
+    """Rates by seconds, and of the apps alone that somebody sees."""
+    now = Now(2.0, {"shop": grown(3, 1), "blog": grown(8)}, {"": Held(1, 7), "shop": Held(2, 5)},
+              {"blog": 4})  # fmt: skip
+    told = now.told(None)
+    assert told["total"] == {
+        "requestsPerSecond": 5.5, "errorsPerSecond": 0.5, "p50Ms": 2.5, "p95Ms": 4.8,
+        "memoryBytes": 12, "workers": 3, "queued": 4,
+    }  # fmt: skip
+    assert list(told["apps"]) == ["blog", "shop"]
+    told = now.told(lambda name: name == "shop")
+    assert (told["total"]["requestsPerSecond"], told["total"]["queued"]) == (1.5, 0)
+    assert told["total"]["memoryBytes"] == 5
+    assert list(told["apps"]) == ["shop"]

@@ -1,0 +1,82 @@
+"""Who watches a runtime is told what becomes of its apps, of those that he may see."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import TIMEOUT_S, fetch
+from tests.support.harness import Runtime, running, write_app
+
+APP = "from buntime import Response\ndef fetch(request):\n    return Response('x')\n"
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    apps = tmp_path_factory.mktemp("apps")
+    write_app(apps / "shop", {"app.py": APP}, ttl=600)
+    return apps
+
+
+@pytest.fixture(scope="module")
+def runtime(apps: Path) -> Iterator[Runtime]:
+    with running(apps, env={"RUNTIME_ENV": "production"}) as runtime:
+        yield runtime
+
+
+class Events:
+    """A client that listens, and reads what it waits for."""
+
+    def __init__(self, connection: http.client.HTTPConnection, key: str) -> None:
+        connection.request("GET", "/api/events", headers={"X-API-Key": key})
+        self._answer = connection.getresponse()
+        assert self._answer.headers["content-type"] == "text/event-stream"
+
+    def until(self, kind: str, **fields: object) -> Any:
+        """The data of the next event of this kind that has these fields."""
+        told = ""
+        while True:
+            read = self._answer.readline()
+            assert read, "the events have ended"
+            line = read.decode().strip()
+            if line.startswith("event: "):
+                told = line.removeprefix("event: ")
+            elif line.startswith("data: ") and told == kind:
+                data = json.loads(line.removeprefix("data: "))
+                if fields.items() <= data.items():
+                    return data
+
+
+@contextlib.contextmanager
+def listening(runtime: Runtime, key: str = "") -> Iterator[Events]:
+    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=TIMEOUT_S)
+    with contextlib.closing(connection):
+        yield Events(connection, key or str(runtime.operators_key))
+
+
+def test_what_happens_is_told(runtime: Runtime, apps: Path) -> None:
+    """A worker that comes, a folder that is new, and how much there is of what."""
+    with listening(runtime) as events:
+        fetch(runtime, "/shop/")
+        events.until("workers", app="shop")
+        write_app(apps / "blog", {"app.py": APP}, ttl=600)
+        events.until("apps", app="blog")
+        stats = events.until("stats")
+        assert stats["apps"]["shop"]["workers"] == 1
+        assert stats["total"]["memoryBytes"] >= stats["apps"]["shop"]["memoryBytes"] > 0
+
+
+def test_the_hour_is_there(runtime: Runtime) -> None:
+    """A runtime that has just begun has an hour too."""
+    told = fetch(runtime, "/api/history?step=60").json()
+    assert told["stepSeconds"] == 60
+    assert told["total"].keys() == {
+        "requests", "errors", "p50Ms", "p95Ms", "memoryBytes", "workers"
+    }  # fmt: skip
+    assert fetch(runtime, "/api/history?step=15").status == 400
