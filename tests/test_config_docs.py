@@ -15,7 +15,7 @@ SERVICES = (Path(__file__).parents[1] / "docs/services.md").read_text("utf-8")
 
 def test_keys() -> None:
     """There is a row for each key, and no other."""
-    told = [row for row in rows(PAGE) if row[0].startswith(("`plugins", "`apps"))]
+    told = [row for row in rows(PAGE) if row[0].startswith(("`plugins", "`apps", "`access"))]
     assert told == [[f"`{key.path}`", key.kind, key.meaning] for key in KEYS]
 
 

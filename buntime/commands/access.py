@@ -1,4 +1,4 @@
-"""`buntime access explain APP [PATH]`: why a request is let in, or is not."""
+"""`buntime access explain APP [PATH]`: why a request is let in, or is not; `access rules`."""
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import connect
@@ -11,17 +11,24 @@ _PASSES = {True: "yes", False: "no", None: "-"}
 
 def parser() -> Parser:
     made = Parser(
-        "buntime access explain APP [PATH] [--key NAME] [--method METHOD] [--right RIGHT]",
+        "buntime access explain APP [PATH] [--FLAG VALUE...] | rules",
         "Tell which checks a request to an app goes through, and what each of them finds; or "
-        "whether a key has a right at the app. Exit code 1 where it is not let in.",
+        "whether a key has a right at the app. Exit code 1 where it is not let in. `rules` lists "
+        "the rules of the config file in their order.",
         examples=(
             "buntime access explain shop",
             "buntime access explain shop /admin --key forge",
             "buntime access explain shop --key forge --right apps:deploy",
+            "buntime access explain shop /admin --user ann --roles admin",
+            "buntime access rules",
         ),
     )
-    made.add_words("WORD", "explain; an app, and a path below its base")
+    made.add_words("WORD", "explain or rules; an app, and a path below its base")
     made.add_argument("--key", metavar="NAME", help="the key that the request bears [none]")
+    made.add_argument("--user", metavar="NAME", help="who has signed in [nobody]")
+    made.add_argument("--roles", metavar="A,B", help="the roles of who has signed in")
+    made.add_argument("--groups", metavar="A,B", help="the groups of who has signed in")
+    made.add_argument("--address", metavar="IP", help="where the request comes from [unknown]")
     made.add_argument("--method", metavar="METHOD", help="the method of the request [GET]")
     made.add_argument("--right", metavar="RIGHT", help="may the key do this at the app instead")
     made.add_json()
@@ -31,9 +38,11 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     action, *rest = command.words or ("",)
+    if action == "rules" and not rest:
+        return _list_rules(command, mode)
     if action != "explain" or len(rest) not in (1, 2):
         raise UsageError(
-            "access needs explain, an APP, and maybe a PATH (see buntime access --help)"
+            "access needs rules, or explain, an APP, and maybe a PATH (see buntime access --help)"
         )
     args = command.args
     told = connect(command, mode).get(
@@ -43,6 +52,7 @@ def run(command: Command, mode: Mode) -> int:
         key=args["key"],
         method=args["method"],
         right=args["right"],
+        **{name: args[name] for name in ("user", "roles", "groups", "address")},
     )
     if args["json"]:
         print_json(told)
@@ -51,3 +61,17 @@ def run(command: Command, mode: Mode) -> int:
         print_rows(("CHECK", "PASSES", "WHY"), rows)
         say("let in" if told["isLetIn"] else "not let in")
     return 0 if told["isLetIn"] else 1
+
+
+def _list_rules(command: Command, mode: Mode) -> int:
+    rules = connect(command, mode).get("/api/access/rules")["rules"]
+    if command.args["json"]:
+        print_json({"rules": rules})
+        return 0
+    columns = ("who", "apps", "paths", "methods")
+    rows = [
+        (each["do"], *(", ".join(each.get(name, ["all"])) for name in columns), each["place"])
+        for each in rules
+    ]
+    print_rows(("DO", *(name.upper() for name in columns), "WHERE"), rows)
+    return 0

@@ -14,16 +14,18 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
+from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.floors import Floors
+from buntime.core.config.configfile import ConfigFile
 from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
@@ -40,6 +42,7 @@ _FLUSH_S = 2.0
 _DOUBTFUL_SHOWN = 5
 _APP_CHARS = 256 * 1024  # of what an app prints, and of the log about it
 _RECORD_CHARS = 100  # that an empty line counts as
+_CLOSED = "auth: no plugin is enabled that signs people in, so all but publicRoutes is 503"
 # Verdicts tell the same.
 _IN_VERDICTS = frozenset(
     ("app.boot_failed", "app.boot_timeout", "app.variables_missed", "worker.stacks")
@@ -96,10 +99,21 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
-    secrets, floors = read_secrets(settings), ConfigReader().read(settings).apps
+    secrets, config = read_secrets(settings), ConfigReader().read(settings)
+    signs_in = _signs_in(settings, config)
     with _state_of_its_own() as state:
         settings = replace(settings, state_dir=state)
-        return _check(settings, secrets, floors, as_json=bool(command.args["json"]))
+        return _check(
+            settings, secrets, config.apps, signs_in=signs_in, as_json=bool(command.args["json"])
+        )
+
+
+def _signs_in(settings: Settings, config: ConfigFile) -> bool:
+    """Is a plugin enabled that finds out who has signed in?"""
+    # Tells of plugins' folders what is wrong, which is no matter here.
+    roster = find_plugins(settings, (), config, lambda *_, **__: None)
+    manifests = (found.manifest for found in roster.enabled())
+    return any(each is not None and each.stage == "identity" for each in manifests)
 
 
 @contextmanager
@@ -116,28 +130,37 @@ def _state_of_its_own() -> Iterator[str]:
         yield folder
 
 
-def _check(settings: Settings, secrets: Secrets, floors: Floors, *, as_json: bool) -> int:
+def _check(
+    settings: Settings, secrets: Secrets, floors: Floors, *, signs_in: bool, as_json: bool
+) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
         apps = find_apps(settings, Log(sink).warn, floors)
     finally:
         sink.close(_FLUSH_S)
+    closed = {app.key for app in apps if not signs_in and _wants_people(app)}
     if as_json:
         verdicts: list[Verdict] = []
         faults = _try(settings, apps, secrets, verdicts.append) if apps else 0
-        print_json({"apps": [to_json(verdict) for verdict in verdicts], "faults": faults})
+        told = [to_json(each, closed=each.key in closed) for each in verdicts]
+        print_json({"apps": told, "faults": faults})
         return 1 if faults or not apps else 0
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
-    faults = _try(settings, apps, secrets, _print)
+    faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, closed))
     count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 
 
-def _print(verdict: Verdict) -> None:
-    sys.stdout.write(line_of(verdict))
+def _wants_people(app: App | Fault) -> bool:
+    return isinstance(app, App) and app.manifest.auth != "none"
+
+
+def _print(verdict: Verdict, closed: Collection[str]) -> None:
+    note = f"{verdict.key}: NOTE: {_CLOSED}\n" if verdict.key in closed else ""
+    sys.stdout.write(line_of(verdict) + note)
     sys.stdout.flush()
 
 
@@ -170,8 +193,8 @@ def _try(
     return len(faults)
 
 
-def to_json(verdict: Verdict) -> dict[str, object]:
-    """What came of one app, as `check --json` tells it."""
+def to_json(verdict: Verdict, *, closed: bool = False) -> dict[str, object]:
+    """What came of one app, as `check --json` tells it. `closed`: nobody can sign in for it."""
     error, _, stack = verdict.error.rstrip().partition("\n")
     files, doubtful = verdict.published or (None, ())
     return {
@@ -186,6 +209,7 @@ def to_json(verdict: Verdict) -> dict[str, object]:
         "exposed": list(doubtful),
         "linksAway": list(verdict.links_away),
         "floors": list(verdict.floors),
+        "closed": _CLOSED if closed else None,
     }
 
 

@@ -12,17 +12,21 @@ lead to is said by `routes`. At a host that an app names every path is its own, 
 from collections.abc import Callable, Collection, Sequence
 from weakref import WeakKeyDictionary
 
+from buntime.core.access.rules import Rules, rules_of
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
 from buntime.core.apps.router import RESERVED, Target, reserved_path
 from buntime.core.errors import ClientFault, HttpError, ManifestError
+from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.entrance import access_step
+from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims
 from buntime.server.http1.exchange import Exchange
-from buntime.server.plugins.failing import all_closed
+from buntime.server.plugins.failing import all_closed, unavailable
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of
 from buntime.server.plugins.sites import PluginSite
@@ -33,7 +37,6 @@ from buntime.server.routes import Routes
 from buntime.server.steps import (
     Admittance,
     AppStep,
-    access_step,
     cookie_step,
     cron_only_step,
     maintenance_step,
@@ -57,6 +60,7 @@ _BEHIND_ACCESS = frozenset({"access", "content"})
 _OWN = "/.well-known/buntime"
 _HEALTH = f"{_OWN}/health"
 _WELL_KNOWN = "/.well-known/"
+_SIGN_IN = f"/{SIGN_IN}"
 
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
@@ -80,7 +84,7 @@ class Pipeline:
         self._pages = pages
         self._log = log
         recheck_s = 0.0 if live.now.is_development else 1.0
-        submit = pool_step(pool)
+        self._submit = submit = pool_step(pool)
         self._plugins = plugins
         self._hooking = hooking
         self._gate = gate = admittance.gate
@@ -90,7 +94,7 @@ class Pipeline:
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
             cron_only_step,
             lambda app: preview_step(app, admittance.previews),
-            lambda app: access_step(app, gate),
+            self._access_step,
             lambda app: maintenance_step(app, admittance.maintenance),
             size_step,
             upgrade_step,
@@ -193,10 +197,24 @@ class Pipeline:
         """Asks the hooks of these stages, where the app has any."""
         if not self._is_asked(app, stages):
             return None
-        return HookStep(self._hooking, self._plugins.plan, app.name, stages, self._take)
+        wants = self._wants_identity(app)
+        return HookStep(self._hooking, self._plugins.plan, app.name, stages, wants, self._take)
 
     def _is_asked(self, app: App, stages: Collection[str]) -> bool:
-        return any(hook.stage in stages for hook in self._plugins.plan.of(app.name))
+        hooks = self._plugins.plan.of(app.name, wants_identity=self._wants_identity(app))
+        return any(hook.stage in stages for hook in hooks)
+
+    def _access_step(self, app: App) -> AppStep | None:
+        hooks = self._plugins.plan.of(app.name)
+        signs_in = any(hook.stage == "identity" for hook in hooks)
+        return access_step(app, self._gate, self._rules_of(app), signs_in=signs_in)
+
+    def _wants_identity(self, app: App) -> bool:
+        """Does it matter for the app who has signed in?"""
+        return app.manifest.auth != "none" or self._rules_of(app).wants_identity
+
+    def _rules_of(self, app: App) -> Rules:
+        return rules_of(app.name, self._plugins.rules)
 
     def _site(self, app: App) -> PluginSite | None:
         """What a plugin has at its base, where the app is a plugin's."""
@@ -219,9 +237,27 @@ class Pipeline:
             path, is_left = exchange.head.path, True
         if path is None or (is_left and not (path + "/").startswith(_OWN + "/")):
             return False
+        if (path + "/").startswith(_SIGN_IN + "/") and self._sign_in(exchange, path):
+            return True
         if claim is not None and path.rstrip("/") != _HEALTH:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         self._pages.answer(exchange, path)
+        return True
+
+    def _sign_in(self, exchange: Exchange, path: str) -> bool:
+        """Hand it to the plugin that signs people in, if there is one. No hook is asked."""
+        site = self._plugins.at_base(SIGN_IN)
+        app = site.app if site is not None else None
+        if site is None or app is None:
+            return False
+        if site.unavailable:
+            raise unavailable(site.name)
+        target = Target(app.name, None, _SIGN_IN, path.removeprefix(_SIGN_IN))
+        exchange.route_to(app, base=exchange.sender.prefix + _SIGN_IN, spec=None)
+        if self._gate.bears(borne_by(exchange)):
+            exchange.withhold(self._gate.is_key_field)
+        made = (size_step(app), cookie_step(app, self._plugins.cookies), self._submit)
+        self._take(exchange, app, target, [step for step in made if step is not None])
         return True
 
     def _forget(self, _: object = None) -> None:

@@ -19,13 +19,14 @@ from buntime.core.apps.router import Target, split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.records import Tell
+from buntime.server.admin.entrance import app_not_found
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.failing import unavailable
 from buntime.server.plugins.hookstep import host_of
 from buntime.server.plugins.way import Plugins
-from buntime.server.steps import AppStep, app_not_found, hide_affinity, label_step
+from buntime.server.steps import AppStep, hide_affinity, label_step
 
 _ROUTES_MAX = 256  # paths whose route is remembered, of all hosts together
 _PATH_MAX = 512  # characters of each

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
@@ -20,9 +21,9 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.http1.window import body_too_large
 from buntime.core.plugins.identity import without_cookies
-from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
-from buntime.server.admin.gate import Gate, borne_by
+from buntime.server.admin.entrance import app_not_found
+from buntime.server.admin.gate import Gate
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
@@ -58,30 +59,6 @@ def set_aside_step(gate: Gate) -> AppStep | None:
         return False
 
     return set_aside
-
-
-def access_step(app: App, gate: Gate) -> AppStep | None:
-    """Lets in who may reach the app. Keys are the runtime's secret: no app gets to see one."""
-    visibility, public_routes = app.manifest.visibility, app.public_routes
-    if visibility == "public" and not gate.has_keys:
-        return None
-
-    def check_access(exchange: Exchange, app: App, target: Target) -> bool:
-        head = exchange.head
-        if visibility == "internal":
-            asked = "/" + app_key(target.name, target.spec) if target.base else head.path
-            raise app_not_found(asked)
-        if visibility == "public" or public_routes.cover(head.method, target.rest):
-            bears = gate.bears(borne_by(exchange))  # another one is the app's own
-        else:
-            bears = gate.let_in(exchange, app.name)
-            if not bears:
-                raise _key_needed()
-        if bears:
-            exchange.withhold(gate.is_key_field)
-        return False
-
-    return check_access
 
 
 def preview_step(app: App, previews: Previews) -> AppStep | None:
@@ -286,11 +263,6 @@ def pool_step(pool: Pool) -> AppStep:
     return submit
 
 
-def app_not_found(shown: str) -> ClientFault:
-    """In the catalog's words, so that nobody can tell a hidden app from one that is not there."""
-    return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}")
-
-
 def _check_upgrade(exchange: Exchange, _: App, __: Target) -> bool:
     upgrade = exchange.head.upgrade
     if upgrade and is_websocket(upgrade):
@@ -310,12 +282,3 @@ def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | Fi
     finally:
         exchange.release_later(answer)
     exchange.finish()
-
-
-def _key_needed() -> ClientFault:
-    return ClientFault(
-        401,
-        "unauthorized",
-        "this app needs a key: send it as X-API-Key or as Authorization: Bearer",
-        headers=(("WWW-Authenticate", 'Bearer realm="buntime"'),),
-    )

@@ -1,13 +1,15 @@
 """Why a request reaches an app, or does not: each check in its order, and what it says.
 
-explain(visibility="protected", is_public=False, key=..., app="shop", now=...)
+explain(Situation("shop", "protected", is_public=False, now=..., key=...))
 -> [Check("visibility", None, "the app is protected: ..."), Check("key", True, "...")]
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from buntime.core.access.keyring import KeyRecord
 from buntime.core.access.rights import may
+from buntime.core.access.rules import Decision, Rule
 
 
 class Check(NamedTuple):
@@ -18,47 +20,86 @@ class Check(NamedTuple):
     why: str
 
 
-def explain(
-    *,
-    visibility: str,
-    is_public: bool,
-    key: KeyRecord | None,
-    app: str,
-    now: float,
-    maintenance: bool = False,
-    hooks: tuple[tuple[str, str], ...] = (),
-) -> list[Check]:
-    """The checks of a request. `is_public` is whether the app's publicRoutes cover it, `hooks` are
-    (plugin, stage) of those that are asked."""
-    if visibility == "internal":
+class Situation(NamedTuple):
+    """What a request finds, as far as it decides on its way to an app."""
+
+    app: str
+    visibility: str
+    is_public: bool  # do the app's publicRoutes cover it?
+    now: float  # seconds since 1970
+    key: KeyRecord | None = None
+    auth: str = "none"
+    decision: Decision = Decision()  # of operators' rules
+    identity: Mapping[str, object] | None = None
+    signs_in: bool = True  # is there a plugin that finds out who has signed in?
+    maintenance: bool = False
+    hooks: tuple[tuple[str, str], ...] = ()  # (plugin, stage) of those that are asked
+
+
+def explain(found: Situation) -> list[Check]:
+    """The checks of a request, in their order."""
+    if found.visibility == "internal":
         return [Check("visibility", False, "the app is internal: nobody reaches it by a request")]
-    checks = [
-        Check("plugin", None, f"{plugin} is asked, in stage {stage}, and may refuse")
-        for plugin, stage in hooks
-        if stage == "identity"
-    ]
-    checks += _of_key(visibility, is_public=is_public, key=key, app=app, now=now)
-    if maintenance:
+    checks = [*_of_plugins(found, behind=False), *_of_rules(found)]
+    if found.maintenance:
         checks.append(Check("maintenance", False, "the app is closed for a while, by an operator"))
-    checks += [
+    return [*checks, *_of_plugins(found, behind=True)]
+
+
+def _of_plugins(found: Situation, *, behind: bool) -> list[Check]:
+    """Those of stage identity come before access is decided, the others behind."""
+    return [
         Check("plugin", None, f"{plugin} is asked, in stage {stage}, and may refuse")
-        for plugin, stage in hooks
-        if stage != "identity"
+        for plugin, stage in found.hooks
+        if (stage != "identity") is behind
     ]
-    return checks
 
 
-def _of_key(
-    visibility: str, *, is_public: bool, key: KeyRecord | None, app: str, now: float
-) -> list[Check]:
-    if visibility == "public":
+def _of_rules(found: Situation) -> list[Check]:
+    decision, rule = found.decision, found.decision.rule
+    if rule is None:
+        return [*_of_sign_in(found), *_of_key(found)]
+    said = f"the rule at {rule.place} decides: {_words(rule)}"
+    if decision.does == "allow":
+        return [Check("rule", True, said)]
+    if decision.may_sign_in:
+        said += "; a rule before it would let in somebody who has signed in: 401, or to sign in"
+    return [Check("rule", False, said if decision.may_sign_in else f"{said}: 403")]
+
+
+def _words(rule: Rule) -> str:
+    """`"deny anyone at /admin/**"`."""
+    whom = ", ".join(map(str, rule.who))
+    where = f" at {', '.join(rule.paths)}" if rule.paths else ""
+    return f"{rule.does} {whom}{where}{' by ' + ', '.join(rule.methods) if rule.methods else ''}"
+
+
+def _of_sign_in(found: Situation) -> list[Check]:
+    if found.auth == "none":
+        return []
+    if found.is_public:
+        return [Check("auth", True, "publicRoutes of the app cover this: nobody need sign in")]
+    if not found.signs_in:
+        return [Check("auth", False, "no plugin is enabled that signs people in: 503")]
+    if found.identity is not None:
+        return [Check("auth", True, "somebody has signed in")]
+    if found.auth == "optional":
+        return [Check("auth", None, "the app is told who has signed in, if somebody has")]
+    return [Check("auth", False, "the app wants somebody who has signed in: 401, or to sign in")]
+
+
+def _of_key(found: Situation) -> list[Check]:
+    if found.visibility == "public":
         return [Check("visibility", True, "the app is public: no key is needed")]
-    if is_public:
+    if found.is_public:
         return [Check("visibility", True, "publicRoutes of the app cover this: no key is needed")]
     told = [Check("visibility", None, "the app is protected: a key is needed")]
-    if key is None:
-        return [*told, Check("key", False, "without a key: 401")]
-    return [*told, of_right(key, "apps:open", app, now)]
+    if found.key is not None:
+        return [*told, of_right(found.key, "apps:open", found.app, found.now)]
+    if found.decision.may_sign_in:
+        why = "without a key: a rule would let in somebody who has signed in: 401, or to sign in"
+        return [*told, Check("key", False, why)]
+    return [*told, Check("key", False, "without a key: 401")]
 
 
 def of_right(key: KeyRecord, verb: str, app: str, now: float) -> Check:

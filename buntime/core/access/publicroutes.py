@@ -101,6 +101,18 @@ class Patterns:
         """Whether a path is covered, or too long to tell: what closes asks this."""
         return self._cover(path, if_too_long=True)
 
+    def could_cover(self, raw_path: str) -> bool:
+        """Whether an app could take a path for one that is covered: what closes asks this.
+
+        `raw_path` is as it came, still encoded. A slash at the end more or less is no difference;
+        a path with more than one reading, or with parameters ("/admin;x"), could be any.
+        """
+        path = plain_path(raw_path)
+        if path is None or ";" in path:
+            return True
+        other = path.rstrip("/") if path.endswith("/") else path + "/"
+        return self.may_cover(path) or self.may_cover(other)
+
     def _cover(self, path: str, *, if_too_long: bool) -> bool:
         if path in self._paths or path.startswith(self._prefixes):
             return True

@@ -19,6 +19,21 @@ _CHECK = {
     "properties": {"check": TEXT, "passes": {"type": ["boolean", "null"]}, "why": TEXT},
 }
 
+_WHO = {"type": "string", "maxLength": 500}
+_NAMES = {"type": "array", "items": TEXT}
+_RULE = {
+    "type": "object",
+    "required": ["who", "do", "place"],
+    "properties": {
+        "who": _NAMES,
+        "do": {"type": "string", "enum": ["allow", "deny"]},
+        "apps": _NAMES,
+        "paths": _NAMES,
+        "methods": _NAMES,
+        "place": TEXT,
+    },
+}
+
 ACCESS = (
     Route(
         method="GET",
@@ -35,6 +50,24 @@ ACCESS = (
         name="docs.page",
         summary="This description, as a page for people.",
         answers=(Answer(200, "The page.", TEXT, "text/html"),),
+    ),
+    Route(
+        method="GET",
+        path="/api/access/rules",
+        verb="config:read",
+        name="access.rules",
+        summary="The rules of the config file on who may reach which app, in their order.",
+        answers=(
+            Answer(
+                200,
+                "What is not said of a rule is all; `place` is its line in the file.",
+                {
+                    "type": "object",
+                    "required": ["rules"],
+                    "properties": {"rules": {"type": "array", "items": _RULE}},
+                },
+            ),
+        ),
     ),
     Route(
         method="GET",
@@ -55,6 +88,10 @@ ACCESS = (
                 "The method of the request.",
             ),
             Param("key", NAME, "The name of the key that it bears; wants keys:read."),
+            Param("user", _WHO, "Who has signed in."),
+            Param("roles", _WHO, "His roles, with commas between; somebody has signed in then."),
+            Param("groups", _WHO, "His groups, likewise."),
+            Param("address", _WHO, "The address that the request comes from."),
             Param(
                 "right",
                 {"type": "string", "enum": list(VERBS)},

@@ -30,7 +30,8 @@ class DocumentError(Exception):
 class Entry(NamedTuple):
     """What stands behind a key: plain Python values, lists and dicts.
 
-    A mapping above the last of `levels` is a dict of entries, see `read_document`.
+    A mapping above the last of `levels` is a dict of entries, and a list under a key of `lists` is
+    one of entries, see `read_document`.
     """
 
     value: object
@@ -51,20 +52,22 @@ def read_document(
     size_max_bytes: int,
     verbatim: Collection[str] = (),
     levels: int = 1,
+    lists: Collection[str] = (),
     hides_values: bool = False,
 ) -> dict[str, Entry]:
     """`b"ttl: 30\\n"` -> `{"ttl": Entry(30, line=1)}`; an empty file is an empty mapping.
 
     Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1. Of
     so many `levels` of mappings each key comes with its line: with 2, `b"a: {b: 1}"` is
-    `{"a": Entry({"b": Entry(1, 1)}, 1)}`. With `hides_values` no message has a piece of a value,
+    `{"a": Entry({"b": Entry(1, 1)}, 1)}`. So does each item of the lists under the keys in `lists`,
+    and each key of the mappings in them. With `hides_values` no message has a piece of a value,
     as it may be a secret. Raises DocumentError.
     """
     text = _decode(data, size_max_bytes)
     try:
         _check_structure(text, hides_values)
         reading = _Reading(_LOADER(text), verbatim, hides_values)
-        return _document(reading, levels)
+        return _document(reading, levels, lists)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 0
@@ -105,18 +108,23 @@ def _check_structure(text: str, hides_values: bool) -> None:
             raise DocumentError("nested too deeply", _line(event))
 
 
-def _document(reading: _Reading, levels: int) -> dict[str, Entry]:
+def _document(reading: _Reading, levels: int, lists: Collection[str]) -> dict[str, Entry]:
     root = reading.loader.get_single_node()
     if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise DocumentError('expected lines like "timeout: 30s"', _line(root))
-    return {
-        key.value: Entry(
-            _with_lines(reading, node, levels - 1, key.value in reading.verbatim), _line(key)
-        )
-        for key, node in _pairs(root)
-    }
+    found = {}
+    for key, node in _pairs(root):
+        if key.value in lists and isinstance(node, yaml.SequenceNode):
+            value: object = [
+                Entry(_with_lines(reading, item, 1, is_verbatim=False), _line(item))
+                for item in node.value
+            ]
+        else:
+            value = _with_lines(reading, node, levels - 1, key.value in reading.verbatim)
+        found[key.value] = Entry(value, _line(key))
+    return found
 
 
 def _with_lines(reading: _Reading, node: yaml.Node, levels: int, is_verbatim: bool) -> object:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from buntime.core.access.rights import covers
+from buntime.core.apps.accesskeys import AUTHS
 from buntime.core.apps.floor import Floor
 from buntime.core.apps.key import Key
 from buntime.core.apps.manifest import KEYS, Manifest, manifest_from
@@ -40,6 +41,10 @@ def _stricter_sandbox(ours: Any, theirs: Any) -> Any:
 
 def _less_visible(ours: Any, theirs: Any) -> Any:
     return min(ours, theirs, key=_OPENNESS.index)
+
+
+def _stricter_auth(ours: Any, theirs: Any) -> Any:
+    return min(ours, theirs, key=AUTHS.index)
 
 
 def _in_both(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,6 +72,7 @@ TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
     "sandbox": _stricter_sandbox,
     "write": _in_both,
     "visibility": _less_visible,
+    "auth": _stricter_auth,
     "maxBodySize": _least,
     "maxMemory": _least,
     "maxAddressSpace": _least,

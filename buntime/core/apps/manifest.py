@@ -45,6 +45,7 @@ MANIFEST_NAMES = ("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml"
 SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
 
 Visibility = Literal["public", "protected", "internal"]
+Auth = Literal["required", "optional", "none"]
 
 
 @frozen(kw_only=True)
@@ -61,6 +62,7 @@ class Manifest:
     auto_install: bool
     public_routes: Routes  # (method or "ALL", pattern)
     visibility: Visibility
+    auth: Auth
     env: Mapping[str, str] = field(hash=False)  # cannot be changed
     secrets: Mapping[str, bool] = field(hash=False)  # whether each is in the environment too
     workers: Workers

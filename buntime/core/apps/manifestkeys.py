@@ -4,6 +4,7 @@ test are made from it.
 
 import math
 
+from buntime.core.apps.accesskeys import ACCESS_KEYS
 from buntime.core.apps.deploykeys import DEPLOY_KEYS
 from buntime.core.apps.filekeys import FILE_KEYS, UNASKED_KEYS
 from buntime.core.apps.grants import dump_grants, parse_grants
@@ -18,8 +19,6 @@ from buntime.core.apps.manifestvalues import (
     paths,
     plain_text,
     processors,
-    routes,
-    routes_dump,
     sandbox_level,
     seconds_dump,
     service_names,
@@ -113,24 +112,7 @@ KEYS = (
         "install from a lock file before the first start",
         "false",
     ),
-    Key(
-        "publicRoutes",
-        "public_routes",
-        "list, or a list for each method",
-        routes,
-        [],
-        "routes that need no key where the app needs one; `*` one segment, `**` many",
-        "none",
-        dump=routes_dump,
-    ),
-    Key(
-        "visibility",
-        "visibility",
-        "word",
-        one_of("public", "protected", "internal"),
-        "public",
-        "public; protected: needs a key; internal: only other workers reach it",
-    ),
+    *ACCESS_KEYS,
     Key(
         "env",
         "env",

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from buntime.core.access.publicroutes import BothPublic
+from buntime.core.apps.accesskeys import AUTHS
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import KEYS, Manifest
 
@@ -33,6 +34,7 @@ def _in_both(served: tuple[str, ...], newer: tuple[str, ...]) -> tuple[str, ...]
 # By name of the key: which of two values is the stricter one.
 KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
     "visibility": _by_rank(_OPENNESS),
+    "auth": _by_rank(AUTHS),
     # Patterns have no order: what either keeps closed is closed, see `tightened`.
     "publicRoutes": lambda served, _: served,
     "maxBodySize": min,

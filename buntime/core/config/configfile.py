@@ -7,6 +7,8 @@
         grants: {kv: [app:shop, "plugin:*"]}
     apps:
       "blog-*": {user: blog, sandbox: strict}
+    access:
+      - {who: anyone, apps: [shop], paths: ["/admin/**"], do: deny}
 
 Strict as manifests are. All faults are found, not the first one alone. No message has an option's
 value, since it may be a password.
@@ -17,6 +19,7 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from buntime.core.access.rules import Rule
 from buntime.core.apps.credentials import withheld
 from buntime.core.apps.floors import (
     NO_FLOORS,
@@ -29,6 +32,7 @@ from buntime.core.apps.floors import (
     parse_word,
 )
 from buntime.core.apps.router import is_app_name
+from buntime.core.config.accessrules import RULES_MAX, parse_rule
 from buntime.core.errors import ConfigError
 from buntime.core.plugins.offers import Opening, parse_grants
 from buntime.core.plugins.options import Given
@@ -62,12 +66,13 @@ KEYS = (
     Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
     Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
     Key("apps", "mapping", "apps by their names, in which `*` stands for any characters"),
+    Key("access", "list of rules", "who may reach which app, see [access.md](access.md)"),
     *(Key(f"apps.NAME.{key.name}", key.kind, meaning_of(key.name)) for key in ROW_KEYS.values()),
 )
-_ROOT = ("plugins", "apps")
+_ROOT = ("plugins", "apps", "access")
 _OF_A_PLUGIN = ("enabled", "options", "grants")
 # Of later versions: no slip of `plugins`, and not to be passed over in silence.
-_LATER = ("access", "edge", "keys")
+_LATER = ("edge", "keys")
 
 
 class Said(NamedTuple):
@@ -104,6 +109,7 @@ class ConfigFile:
     path: str = ""
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
     apps: Floors = NO_FLOORS
+    access: tuple[Rule, ...] = ()
 
     def of(self, plugin: str) -> PluginConfig:
         """What it says of a plugin, which may be nothing."""
@@ -132,7 +138,11 @@ def parse_config(data: bytes, path: str) -> ConfigFile:
 
     try:
         entries = read_document(
-            data, size_max_bytes=SIZE_MAX_BYTES, levels=_LEVELS, hides_values=True
+            data,
+            size_max_bytes=SIZE_MAX_BYTES,
+            levels=_LEVELS,
+            lists=("access",),
+            hides_values=True,
         )
     except DocumentError as exc:
         place = f"{path}:{exc.line}" if exc.line else path
@@ -154,12 +164,15 @@ class _Reader:
     def config(self, entries: Mapping[str, "Entry"]) -> ConfigFile:
         plugins: Mapping[str, PluginConfig] = {}
         apps = NO_FLOORS
+        access: tuple[Rule, ...] = ()
         for name, entry in self._known(entries, _ROOT, ""):
             if name == "plugins":
                 plugins = self.plugins(entry)
-            else:
+            elif name == "apps":
                 apps = self.apps(entry)
-        return ConfigFile(self._path, MappingProxyType(plugins), apps)
+            else:
+                access = self.access(entry)
+        return ConfigFile(self._path, MappingProxyType(plugins), apps, access)
 
     def plugins(self, entry: "Entry") -> dict[str, PluginConfig]:
         given = self._mapping(entry, "plugins")
@@ -174,6 +187,24 @@ class _Reader:
             self._fault(entry, "apps", f"{len(given)} rows are too many")
             return NO_FLOORS
         return Floors(tuple(self._row(glob, each) for glob, each in given.items()))
+
+    def access(self, entry: "Entry") -> tuple[Rule, ...]:
+        given = entry.value
+        if given is None:
+            return ()
+        if not isinstance(given, list):
+            self._fault(entry, "access", "what stands there is not a list of rules")
+            return ()
+        if len(given) > RULES_MAX:
+            self._fault(entry, "access", f"{len(given)} rules are too many")
+            return ()
+        rules = []
+        for each in given:
+            try:
+                rules.append(parse_rule(each.value, self._place(each)))
+            except BadValue as exc:
+                self._fault(each, "access", str(exc))
+        return tuple(rules)
 
     def _row(self, glob: str, entry: "Entry") -> Row:
         where = f"apps.{glob}"

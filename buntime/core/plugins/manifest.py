@@ -74,6 +74,7 @@ class PluginManifest:
     menus: tuple[Menu, ...] = field(hash=False)
     start: Literal["eager", "lazy"] | None  # None: eager, as its code tells of its hooks
     overlap: bool
+    sign_in: bool
     cookies: tuple[str, ...]
     config: Schema = field(hash=False)
 
@@ -204,6 +205,14 @@ def _check_hooks(manifest: PluginManifest, given: Mapping[str, Any], path: str) 
         raise ManifestError(
             f"{path}: start lazy: a plugin of stage {stage} closes what it covers until it is "
             "started; remove start"
+        )
+    if manifest.sign_in and stage != "identity":
+        raise ManifestError(
+            f"{path}: signIn: who signs people in tells who they are: write stage: identity"
+        )
+    if manifest.match.auth and stage != "identity":
+        raise ManifestError(
+            f"{path}: match.auth: is for plugins of stage identity; remove auth, or change stage"
         )
     if stage == "route" and manifest.match.apps:
         raise ManifestError(

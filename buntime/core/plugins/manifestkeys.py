@@ -95,7 +95,8 @@ PLUGIN_KEYS = (
     Key("provides", "provides", "mapping", parse_provides, {},
         "services that it offers, and to whom: `{kv: {to: all}}`", "none", dump=dump_provides),
     Key("match", "match", "mapping", parse_match, {},
-        "what its request hooks are asked about: `apps`, `paths`, `methods`, `hosts`, `public`; "
+        "what its request hooks are asked about: `apps`, `paths`, `methods`, `hosts`, `public`, "
+        "`auth` (apps alone for which it matters who has signed in); "
         "and with `workers: all` notices tell of workers of `ttl: 0` too",
         "all requests", dump=Match.dump),
     Key("stage", "stage", "word", one_of(*STAGES), "content",
@@ -116,6 +117,9 @@ PLUGIN_KEYS = (
         "eager"),
     Key("overlap", "overlap", "boolean", yes_or_no, True,
         "false: the old process ends before the new one starts", "true"),
+    Key("signIn", "sign_in", "boolean", yes_or_no, False,
+        "its code answers at `/.well-known/buntime/auth/` of each host, beside all hooks: "
+        "see [access.md](access.md)", "false"),
     Key("cookies", "cookies", "list of names", _cookies, [],
         "its own cookies: nobody else gets to see them", "none", dump=list),
     Key("config", "config", "mapping", parse_schema, {},

@@ -17,16 +17,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from buntime.core.access.paths import plain_path
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, Patterns, costly
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.apps.router import is_app_name
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.kinds import yes_or_no
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
-
-PLUGIN_PREFIX = "plugin:"  # before the name of a plugin, where apps bear theirs alone
 
 _PATTERNS_MAX = 100  # of each kind
 _METHOD = re.compile(TOKEN)
@@ -43,6 +41,7 @@ class Match(NamedTuple):
     methods: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()  # "*.example.com": all below it, at any depth
     public: bool = False  # stage access: asked about public routes too
+    auth: bool = False  # apps alone for which it matters who has signed in
     workers: str = ""  # "all": notices tell of those of ttl 0 too
 
     def dump(self) -> dict[str, object]:
@@ -80,13 +79,7 @@ class Matcher:
             return False
         if self.match.hosts and not self._fits_host(host):
             return False
-        if self._paths is None:
-            return True
-        path = plain_path(raw_path)
-        if path is None or ";" in path:
-            return True
-        other = path.rstrip("/") if path.endswith("/") else path + "/"
-        return self._paths.may_cover(path) or self._paths.may_cover(other)
+        return self._paths is None or self._paths.could_cover(raw_path)
 
     def _fits_host(self, host: str) -> bool:
         plain = _PLAIN_HOST.fullmatch(host.lower())
@@ -131,7 +124,8 @@ def parse_match(value: object) -> Match:
         paths=paths,
         methods=_items(value, "methods", _method),
         hosts=_items(value, "hosts", _host),
-        public=_public(value.get("public", False)),
+        public=_flag(value, "public"),
+        auth=_flag(value, "auth"),
         workers=_workers(value.get("workers", "")),
     )
 
@@ -173,11 +167,11 @@ def _host(value: object) -> str:
     return host
 
 
-def _public(value: object) -> bool:
+def _flag(value: dict[str, object], key: str) -> bool:
     try:
-        return yes_or_no(value)
+        return yes_or_no(value.get(key, False))
     except BadValue as exc:
-        raise BadValue(f"public: {exc}") from None
+        raise BadValue(f"{key}: {exc}") from None
 
 
 def _workers(value: object) -> str:

@@ -11,8 +11,8 @@ a list at most, and so many characters of a text.
 
 from collections.abc import Iterable
 
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App
-from buntime.core.plugins.match import PLUGIN_PREFIX
 
 ON_WORKER_SPAWN = "on_worker_spawn"
 ON_WORKER_TERMINATE = "on_worker_terminate"

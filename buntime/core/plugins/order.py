@@ -7,8 +7,8 @@ as they are there, and whoever offers the services that it `uses`.
 Left out, each with a sentence that says why:
 
 1. who has failed, or whose manifest cannot be read, as the caller tells
-2. the second of two plugins with one base, or with one service; who serves already is the first,
-   else who comes first by name, those that come with Buntime behind all others
+2. the second of two plugins with one base, with one service, or with `signIn`; who serves already
+   is the first, else who comes first by name, those that come with Buntime behind all others
 3. who needs what is not installed, disabled, of another version or left out
 4. the members of a circle, which are named in full
 
@@ -85,7 +85,10 @@ def provider_names(manifests: Iterable[PluginManifest]) -> dict[str, str]:
 
 def _refuse_second_bases(ranked: Sequence[PluginManifest], why: dict[str, str]) -> None:
     holders: dict[str, str] = {}
+    host = next((each.name for each in ranked if each.sign_in), "")
     for manifest in ranked:
+        if manifest.sign_in and manifest.name != host:
+            why.setdefault(manifest.name, f"has signIn, as {host} has, which signs people in")
         if manifest.base is not None:
             holder = holders.setdefault(manifest.base, manifest.name)
             if holder != manifest.name:

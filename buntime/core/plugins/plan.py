@@ -30,8 +30,9 @@ its own base.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
-from buntime.core.plugins.match import PLUGIN_PREFIX, Matcher
+from buntime.core.plugins.match import Matcher
 from buntime.core.values.frozen import frozen
 
 _OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
@@ -66,6 +67,7 @@ class Hook(NamedTuple):
     ignores: bool  # failures are counted, logged and passed over
     body: bool
     asks_public: bool
+    auth_only: bool  # asked about apps alone for which it matters who has signed in
     has_request: bool
     has_response: bool
     base: str | None
@@ -75,6 +77,12 @@ class Hook(NamedTuple):
     def __repr__(self) -> str:
         state = f", closed: {self.closed}" if self.closed else ""
         return f"Hook({self.plugin}, {self.stage}{state})"
+
+    def is_needed(self, *, is_public: bool) -> bool:
+        """Whether a request must not go on where the hook fails, or is away."""
+        if self.auth_only and is_public:
+            return False  # nobody need have signed in there
+        return bool(self.closed) or not self.ignores
 
 
 class Plan:
@@ -116,17 +124,27 @@ class Plan:
             and not (has_bases and _is_below(path, hook.base))
         )
 
-    def of(self, owner: str) -> tuple[Hook, ...]:
+    def of(self, owner: str, *, wants_identity: bool = True) -> tuple[Hook, ...]:
         """The hooks that may concern an app or a plugin's base, whatever is asked of it.
 
         `owner` is "shop", or "plugin:keyval", see `owner_of`. For those that are there alone: what
-        is found out is kept.
+        is found out is kept. `wants_identity`: it matters there who has signed in.
         """
         hooks = self._by_owner.get(owner)
-        return self._compile(owner) if hooks is None else hooks
+        found = self._compile(owner) if hooks is None else hooks
+        if wants_identity:
+            return found
+        return tuple(hook for hook in found if not hook.auth_only)
 
     def hooks_for(
-        self, owner: str, *, method: str, path: str, host: str, is_public: bool
+        self,
+        owner: str,
+        *,
+        method: str,
+        path: str,
+        host: str,
+        is_public: bool,
+        wants_identity: bool = True,
     ) -> tuple[Hook, ...]:
         """The hooks of a request, once it is known whom it is for.
 
@@ -135,7 +153,7 @@ class Plan:
         """
         return tuple(
             hook
-            for hook in self.of(owner)
+            for hook in self.of(owner, wants_identity=wants_identity)
             if (hook.asks_public or not is_public) and hook.matcher.fits(method, path, host)
         )
 
@@ -184,6 +202,7 @@ def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
         ignores=manifest.on_error == "ignore",
         body=manifest.body,
         asks_public=manifest.stage != "access" or manifest.match.public,
+        auth_only=manifest.match.auth,
         has_request=ON_REQUEST in hooks,
         has_response=ON_RESPONSE in hooks,
         base=manifest.base,

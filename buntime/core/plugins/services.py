@@ -13,9 +13,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.manifestvalues import SERVICE_NAME
 from buntime.core.plugins.manifest import PluginManifest
-from buntime.core.plugins.match import PLUGIN_PREFIX, glob
+from buntime.core.plugins.match import glob
 from buntime.core.plugins.offers import Opening
 from buntime.core.values.wording import shown, suggestion
 

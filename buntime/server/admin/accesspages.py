@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from buntime import __version__
-from buntime.core.access.explaining import explain, is_let_in, of_right
+from buntime.core.access.explaining import Situation, explain, is_let_in, of_right
 from buntime.core.access.keyring import KeyRecord, excess
+from buntime.core.access.rules import Asker, Rules, rules_of
 from buntime.core.admin.apidocs import PAGE_FIELDS, page
 from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.openapi import document
@@ -46,6 +47,7 @@ class AccessPages:
             "docs.openapi": self._openapi,
             "docs.page": self._page,
             "access.explain": self._explain,
+            "access.rules": self._rules,
         }
 
     def _openapi(self, call: Call) -> None:
@@ -74,16 +76,7 @@ class AccessPages:
                 raise ClientFault(400, "bad_query", "right is about a key: name one by key")
             checks = [of_right(key, call.query["right"], name, now)]
         else:
-            public = app.public_routes.cover(call.query["method"], call.query["path"])
-            checks = explain(
-                visibility=app.manifest.visibility,
-                is_public=public,
-                key=key,
-                app=name,
-                now=now,
-                maintenance=self._is_closed(name),
-                hooks=self._hooks(call, app, is_public=public),
-            )
+            checks = explain(self._situation(call, app, key, now))
         call.answer(
             {
                 "app": app.name,
@@ -92,6 +85,30 @@ class AccessPages:
                 "checks": [check._asdict() for check in checks],
             }
         )
+
+    def _situation(self, call: Call, app: App, key: KeyRecord | None, now: float) -> Situation:
+        method, path = call.query["method"], call.query["path"]
+        rules, identity = rules_of(app.name, self._plugins.rules), _identity(call)
+        active = key.name if key is not None and key.standing(now) == "active" else None
+        asker = Asker(identity, active, call.query["address"] or "")
+        is_public = app.public_routes.cover(method, path)
+        return Situation(
+            app=app.name,
+            visibility=app.manifest.visibility,
+            is_public=is_public,
+            now=now,
+            key=key,
+            auth=app.manifest.auth,
+            decision=rules.decide(method, path, asker),
+            identity=identity,
+            signs_in=any(each.stage == "identity" for each in self._plugins.plan.of(app.name)),
+            maintenance=self._is_closed(app.name),
+            hooks=self._hooks(call, app, rules, is_public=is_public),
+        )
+
+    def _rules(self, call: Call) -> None:
+        rules = self._plugins.rules
+        call.answer({"rules": [{**each.dump(), "place": each.place} for each in rules]})
 
     def _key(self, call: Call) -> KeyRecord | None:
         """The key that is asked about, where the caller may see it."""
@@ -108,7 +125,9 @@ class AccessPages:
             raise ClientFault(404, "key_not_found", f"there is no key {name[:200]}")
         return record
 
-    def _hooks(self, call: Call, app: App, *, is_public: bool) -> tuple[tuple[str, str], ...]:
+    def _hooks(
+        self, call: Call, app: App, rules: Rules, *, is_public: bool
+    ) -> tuple[tuple[str, str], ...]:
         """Which plugins are asked about the request, wherever it comes in."""
         hooks = self._plugins.plan.hooks_for(
             app.name,
@@ -116,5 +135,16 @@ class AccessPages:
             path=call.query["path"] or "/",
             host="",
             is_public=is_public,
+            wants_identity=app.manifest.auth != "none" or rules.wants_identity,
         )
         return tuple((hook.plugin, hook.stage) for hook in hooks if hook.has_request or hook.closed)
+
+
+def _identity(call: Call) -> Mapping[str, object] | None:
+    """Who is assumed to have signed in."""
+    user, names = call.query["user"], {}
+    for name in ("roles", "groups"):
+        given = call.query[name]
+        if given:
+            names[name] = [each.strip() for each in given.split(",")]
+    return {**names, **({"user": user} if user else {})} if user or names else None

@@ -48,7 +48,7 @@ class Gate:
     def caller_of(self, exchange: Exchange) -> Caller:
         """Who asks. Raises ClientFault: 401 without a right key, 403 where none would do, 429;
         ServerFault (503) where the keys are not known."""
-        caller = self._bearer(exchange)
+        caller = self.bearer(exchange)
         if caller is not None:
             return caller
         key, what, caller = self._live.now.master_key, "the key", _MASTER
@@ -64,6 +64,26 @@ class Gate:
             )
         return caller
 
+    def bearer(self, exchange: Exchange) -> Caller | None:
+        """Who bears a key of the keyring. One that was right once counts as a wrong one.
+
+        Raises ClientFault, 401 or 429; ServerFault as `caller_of`.
+        """
+        record = self._keys.find(borne_by(exchange))
+        if record is None:
+            return None
+        standing = record.standing(self._keys.clock())
+        if standing == "active":
+            return self._keys.ring.caller_of(record)
+        address = exchange.sender.text
+        self._guesses.turn_away_named(record.name, address=address, now=exchange.now)
+        raise ClientFault(
+            401,
+            "unauthorized",
+            f"the key {record.name} is {standing}: have another one made",
+            headers=_ASK_FOR_KEY,
+        )
+
     # Apps
 
     def let_in(self, exchange: Exchange, app: str) -> bool:
@@ -71,7 +91,7 @@ class Gate:
 
         Raises ClientFault: 403 for a key that opens others, 429; ServerFault as `caller_of`.
         """
-        caller = self._bearer(exchange)
+        caller = self.bearer(exchange)
         if caller is None:
             return self._admit(exchange, self._live.now.master_key)
         if not may(caller, "apps:open", app):
@@ -100,23 +120,6 @@ class Gate:
         return self.bears((field,))
 
     # How it is done
-
-    def _bearer(self, exchange: Exchange) -> Caller | None:
-        """Who bears a key of the keyring. One that was right once counts as a wrong one."""
-        record = self._keys.find(borne_by(exchange))
-        if record is None:
-            return None
-        standing = record.standing(self._keys.clock())
-        if standing == "active":
-            return self._keys.ring.caller_of(record)
-        address = exchange.sender.text
-        self._guesses.turn_away_named(record.name, address=address, now=exchange.now)
-        raise ClientFault(
-            401,
-            "unauthorized",
-            f"the key {record.name} is {standing}: have another one made",
-            headers=_ASK_FOR_KEY,
-        )
 
     def _local(self, exchange: Exchange) -> tuple[str | None, str]:
         """What opens the page where there is no master key, and what that is called."""

@@ -20,7 +20,10 @@ def host_of(exchange: Exchange) -> str:
 
 
 class HookStep:
-    """Asks the hooks of one app's plan; afterwards `take` goes on with `rest`, the steps behind."""
+    """Asks the hooks of one app's plan; afterwards `take` goes on with `rest`, the steps behind.
+
+    `wants_identity`: it matters for the app who has signed in.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class HookStep:
         plan: Plan,
         owner: str,
         stages: Collection[str],
+        wants_identity: bool,
         take: Callable[[Exchange, App, Target, Sequence[Step]], None],
     ) -> None:
         self.rest: Sequence[Step] = ()
@@ -36,6 +40,7 @@ class HookStep:
         self._plan = plan
         self._owner = owner
         self._stages = stages
+        self._wants_identity = wants_identity
         self._take = take
 
     def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
@@ -51,7 +56,12 @@ class HookStep:
         _, method, rest, host = request
         path, is_public = rest or "/", app.public_routes.cover(method, rest)
         hooks = self._plan.hooks_for(
-            self._owner, method=method, path=path, host=host, is_public=is_public
+            self._owner,
+            method=method,
+            path=path,
+            host=host,
+            is_public=is_public,
+            wants_identity=self._wants_identity,
         )
         chosen = tuple(hook for hook in hooks if hook.stage in self._stages)
         found = Found(chosen, Facts(app.name, app.version, path, is_public))

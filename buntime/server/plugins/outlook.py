@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan
 from buntime.core.plugins.services import Services
 from buntime.server.plugins.found import Found
@@ -22,15 +23,19 @@ def plan_of(roster: Roster) -> Plan:
 
 
 def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
-    """By the first segment of the path. Of two with one base it is that of who may run."""
+    """By the first segment of the path, or `SIGN_IN`. Of two with one it is that of who may run."""
     sites: dict[str, PluginSite] = {}
     for found in sorted(roster.enabled(), key=lambda each: each.name in roster.order.start):
         serves = roster.serves_with(found.name)
         manifest = serves.manifest
-        if manifest is not None and manifest.base is not None:
-            why = roster.why_not(found.name)
-            site = PluginSite(found.name, serves.app, serves.page, serves.routes, why)
+        if manifest is None or (manifest.base is None and not manifest.sign_in):
+            continue
+        why = roster.why_not(found.name)
+        site = PluginSite(found.name, serves.app, serves.page, serves.routes, why)
+        if manifest.base is not None:
             sites[manifest.base[1:]] = site
+        if manifest.sign_in:
+            sites[SIGN_IN] = site
     return sites
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from buntime.core.access.rules import Rule
 from buntime.core.plugins.code import ON_SHUTDOWN
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
 from buntime.core.plugins.services import ServiceFault, Services
@@ -70,6 +71,7 @@ class Plugins:
         settings = live.now
         self.plan: Plan = NO_PLUGINS
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
+        self.rules: Sequence[Rule] = ()  # of operators, on who may reach which app
         self.services = Services()
         self.roster = Roster(Switches(state or StateFolder(settings.state_dir), log.warn))
         self._loop = loop
@@ -130,7 +132,7 @@ class Plugins:
         return serving.number if serving is not None and serving.has_loaded else 0
 
     def at_base(self, segment: str) -> PluginSite | None:
-        """What a plugin has at "/" and this segment."""
+        """What a plugin has at "/" and this segment, or at `SIGN_IN`."""
         return self._sites.get(segment)
 
     def follow(self, callback: Callable[[], None]) -> None:
@@ -379,6 +381,7 @@ class Plugins:
     def _tell_followers(self) -> None:
         self.plan, self._sites = plan_of(self.roster), sites_of(self.roster)
         self.cookies = cookies_of(self.roster)
+        self.rules = self.roster.config.access
         self.services = services_of(self.roster)
         for follower in self._followers:
             follower()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Protocol
 
+from buntime.core.access.rules import Rule
 from buntime.core.errors import HttpError
 from buntime.core.plugins.hookfields import BadVerdict
 from buntime.core.plugins.hooktext import Facts, Seen
@@ -73,8 +74,12 @@ class Plugins(PluginsOfAnswers, Protocol):
     def wake(self, name: str) -> bool:
         """Start it, where nobody has wanted it yet; False where it will not serve soon."""
 
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """Those of operators on who may reach which app."""
+
     def at_base(self, segment: str) -> PluginSite | None:
-        """What a plugin has at "/" and this segment."""
+        """What a plugin has at "/" and this segment, or at `SIGN_IN`."""
 
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when any of these may have changed."""
@@ -263,7 +268,7 @@ class Way(Waiting):
         hook = part.hook
         if hook.closed or hook.away or not self._shared.changing.wait(self, hook.plugin):
             part.meter.on_failure(Failure.AWAY)
-            if hook.closed or not hook.ignores:
+            if self._needs(hook):
                 raise unavailable(hook.plugin)
             return False
         self._next -= 1
@@ -275,14 +280,18 @@ class Way(Waiting):
     def _miss(self, hook: Hook, why: str) -> None:
         """The plugin is away."""
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
-        if hook.ignores:
-            self._go_on()
-        else:
+        if self._needs(hook):
             self._exchange.fail(unavailable(hook.plugin))
+        else:
+            self._go_on()
+
+    def _needs(self, hook: Hook) -> bool:
+        """Whether the request may not go on without this hook."""
+        return hook.is_needed(is_public=self._facts.is_public)
 
     def _pass_over(self, hook: Hook, why: str, error: HttpError) -> None:
         """The hook cannot be asked. Raises the error where the request may not go on without."""
-        if not hook.ignores:
+        if self._needs(hook):
             raise error
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why)
 
@@ -370,10 +379,10 @@ class Way(Waiting):
         hook = part.hook
         part.meter.on_failure(kind, self._shared.loop.now - self._asked_s)
         tell(self._shared.log, hook, ON_REQUEST, self._exchange, why, stack=stack)
-        if hook.ignores:
-            self._go_on()
-        else:
+        if self._needs(hook):
             self._exchange.fail(failed(hook.plugin))
+        else:
+            self._go_on()
 
     def _go_on(self) -> None:
         try:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from buntime.confine import NotConfined
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App
-from buntime.core.plugins.match import PLUGIN_PREFIX
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.meters import Cause
 from buntime.core.values.tally import Tally

@@ -7,18 +7,23 @@ from typing import Any
 
 import pytest
 
-from buntime.core.access.explaining import explain, is_let_in, of_right
+from buntime.core.access.explaining import Situation, explain, is_let_in, of_right
 from buntime.core.access.keyring import KeyRecord
+from buntime.core.access.rules import Decision, Rule, Who
 
 NOW = 1000.0
+PUBLIC = {"visibility": "public"}
+ALLOW = Rule((Who("role", "admin"),), "allow", place="f:2")
+DENY = Rule((Who("anyone"),), "deny", paths=("/x",), methods=("GET",), place="f:3")
 KEY = KeyRecord("ci", b"", "bt_", ("viewer",), ("blog-*",), NOW, "master")
 
 
 def ask(visibility: str = "protected", **more: Any) -> tuple[bool, str]:
-    """Whether he is let in, and the last reason."""
+    """Whether he is let in, and the first reason against it, else the last one for it."""
     given: dict[str, Any] = {"is_public": False, "key": None, "app": "blog-1", "now": NOW, **more}
-    checks = explain(visibility=visibility, **given)
-    return is_let_in(checks), checks[-1].why
+    checks = explain(Situation(visibility=visibility, **given))
+    against = [check.why for check in checks if check.passes is False]
+    return is_let_in(checks), (against or [checks[-1].why])[0]
 
 
 @pytest.mark.parametrize(
@@ -36,10 +41,24 @@ def ask(visibility: str = "protected", **more: Any) -> tuple[bool, str]:
         ({"key": KEY, "maintenance": True}, False, "closed for a while"),
         ({"visibility": "public", "maintenance": True}, False, "closed for a while"),
         ({"key": KEY, "hooks": (("authz", "access"),)}, True, "authz is asked"),
+        ({**PUBLIC, "auth": "required"}, False, "the app wants somebody who has signed in"),
+        ({**PUBLIC, "auth": "required", "identity": {"user": "ann"}}, True, "public"),
+        ({**PUBLIC, "auth": "required", "is_public": True}, True, "public"),
+        ({**PUBLIC, "auth": "optional"}, True, "public"),
+        ({**PUBLIC, "auth": "required", "signs_in": False}, False, "503"),
+        ({"auth": "required", "identity": {"user": "ann"}}, False, "without a key: 401"),
+        (
+            {**PUBLIC, "decision": Decision("deny", DENY)},
+            False,
+            "deny anyone at /x by GET: 403",
+        ),
+        ({"decision": Decision("allow", ALLOW)}, True, "f:2 decides: allow role:admin"),
+        ({"decision": Decision("deny", DENY, True)}, False, "a rule before it would let in"),
+        ({"decision": Decision(None, None, True)}, False, "a rule would let in somebody"),
     ],
 )
 def test_reasons(given: dict[str, Any], is_in: bool, why: str) -> None:
-    """The last one says why."""
+    """One says why."""
     told, reason = ask(**given)
     assert told is is_in
     assert why in reason
@@ -47,14 +66,8 @@ def test_reasons(given: dict[str, Any], is_in: bool, why: str) -> None:
 
 def test_the_order() -> None:
     """Plugins of stage identity come before the key, those of access behind it."""
-    checks = explain(
-        visibility="protected",
-        is_public=False,
-        key=KEY,
-        app="blog-1",
-        now=NOW,
-        hooks=(("authz", "access"), ("authn", "identity")),
-    )
+    hooks = (("authz", "access"), ("authn", "identity"))
+    checks = explain(Situation("blog-1", "protected", False, NOW, KEY, hooks=hooks))
     assert [check.check for check in checks] == ["plugin", "visibility", "key", "plugin"]
     assert "authn" in checks[0].why
 

@@ -52,6 +52,7 @@ def test_the_defaults() -> None:
         auto_install=False,
         public_routes=(),
         visibility="public",
+        auth="none",
         env={},
         secrets={},
         workers=1,
@@ -126,6 +127,7 @@ def test_all_keys() -> None:
         autoInstall: true
         publicRoutes: [/login, /assets/**]
         visibility: protected
+        auth: required
         env: {MODE: fast, VERSION: 1.10, DEBUG: true}
         secrets: {DATABASE_URL: , STRIPE_KEY: {env: false}}
         workers: 4
@@ -176,6 +178,7 @@ def test_all_keys() -> None:
         auto_install=True,
         public_routes=(("ALL", "/login"), ("ALL", "/assets/**")),
         visibility="protected",
+        auth="required",
         env={"MODE": "fast", "VERSION": "1.10", "DEBUG": "true"},
         secrets={"DATABASE_URL": True, "STRIPE_KEY": False},
         workers=4,

@@ -130,6 +130,7 @@ class FakePlugins:
         self.asked: list[tuple[object, ...]] = []
         self.meters = PluginMeters()
         self.plan = NO_PLUGINS
+        self.rules = ()
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         self.asked.append((name, enabled, by))

@@ -1,0 +1,52 @@
+"""Who has not signed in: whether he is led to do so, shown how, or told.
+
+    what asks for it                          answer
+    ----------------------------------------  ----------------------------------------------
+    a page in a tab (Sec-Fetch-Dest)          303, to where one signs in
+    a page in a frame                         401, a page with a link that opens a tab
+    anything else: scripts, images, clients   401, JSON
+
+Browsers that do not say what a request is for (Safari before 16.4, plain http on a name that is not
+localhost) are led on where they ask by GET for what may be HTML.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+from urllib.parse import quote
+
+from buntime.core.http1.negotiation import accepts_html
+
+SIGN_IN = ".well-known/buntime/auth"  # where a plugin answers, at each host; below "/"
+
+Way = Literal["lead", "show", "tell"]
+
+_FRAMES = frozenset(("iframe", "frame", "embed", "object", "fencedframe"))
+_TARGET_MAX = 2000  # characters; who comes from a longer one lands at "/"
+
+
+def way_to_sign_in(method: str, fields: Iterable[tuple[str, str]]) -> Way:
+    """How somebody is answered who has to sign in. `fields` are the request's."""
+    found = {name: value for name, value in fields if name in ("sec-fetch-dest", "accept")}
+    dest = found.get("sec-fetch-dest")
+    if dest is None:
+        reads = method in ("GET", "HEAD") and accepts_html(found.get("accept", ""))
+        return "lead" if reads else "tell"
+    if dest == "document":
+        return "lead"
+    return "show" if dest in _FRAMES else "tell"
+
+
+def sign_in_url(prefix: str, target: str) -> str:
+    """Where one signs in for the sake of `target`, "/shop/cart?id=1", below the proxies' prefix."""
+    to = prefix + (target if target.startswith("/") and len(target) <= _TARGET_MAX else "/")
+    return f"{prefix}/{SIGN_IN}/sign-in?to={quote(to, safe='/')}"
+
+
+def sign_in_page(url: str) -> bytes:
+    """What a frame shows, that cannot go there itself."""
+    link = url.replace("&", "&amp;")  # neither a prefix nor what is quoted has a " or a <
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Sign in</title>\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<p><a href="{link}" target="_blank">Sign in</a>, then load this page anew.</p></html>\n'
+    ).encode()
