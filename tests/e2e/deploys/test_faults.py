@@ -4,9 +4,12 @@ serves on, and nothing is left."""
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
+import socket
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ import httpx
 import pytest
 
 from tests.support.deploying import AS_ROOT, Operator, app, fault, packed
-from tests.support.disks import small_disk
+from tests.support.disks import fill, small_disk
 from tests.support.harness import Runtime, running, wait_until
 from tests.support.hostilearchives import noise, zipped
 
@@ -122,8 +125,8 @@ def test_killed(step: str, tmp_path: Path) -> None:
             assert operator.said("/shop/").split()[0] == "2"
 
 
-def with_packages(version: str, size_bytes: int) -> bytes:
-    """An app with a package of that size, which comes with it."""
+def with_packages(version: str, size_bytes: int, *, links: str = "wheels") -> bytes:
+    """An app with a package of that size, which comes with it; pip looks for it at `links` too."""
     info = "tiny-1.0.dist-info"
     wheel = zipped(
         ("tiny.py", b"VALUE = 'tiny'"),
@@ -134,37 +137,42 @@ def with_packages(version: str, size_bytes: int) -> bytes:
     )
     files = {
         "app.py": f"VERSION = {version!r}\nimport tiny\n{ALL_STEPS}",
-        "requirements.lock": "--no-index\n--find-links wheels\ntiny==1.0\n",
+        "requirements.lock": f"--no-index\n--find-links {links}\n--find-links wheels\ntiny==1.0\n",
         "wheels/tiny-1.0-py3-none-any.whl": wheel,
     }
     return packed(files, ttl=600, autoInstall=True)
 
 
 def test_killed_while_it_installs(tmp_path: Path) -> None:
-    """Killed when pip has begun: the next start has removed the release with its environment, and
-    the same deploy makes both anew."""
-    archive = with_packages("2", 1000)
-    with running(tmp_path, env=PRODUCTION) as runtime, Operator(runtime).http as http:
+    """Killed when pip waits for an index: the next start has removed the release with its
+    environment, and the same deploy makes both anew."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as index,
+        running(tmp_path, env=PRODUCTION) as runtime,
+    ):
+        archive = with_packages("2", 1000, links=f"http://127.0.0.1:{index.getsockname()[1]}/")
         operator = Operator(runtime)
+
+        def deploy() -> None:
+            with contextlib.suppress(httpx.HTTPError):
+                operator.put("shop", "2.0.0", archive)
+
         with operator.http:
             assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
-        old = seen(tmp_path)
-        path, fields = "/api/apps/shop/versions/2.0.0", {"Accept": "application/x-ndjson"}
-        with (
-            contextlib.suppress(httpx.HTTPError),
-            http.stream("PUT", path, content=archive, headers=fields) as answer,
-        ):
-            for line in answer.iter_lines():
-                assert json.loads(line).get("step") not in ("booted", "active")
-                if "line" in json.loads(line):
-                    os.kill(runtime.pid, signal.SIGKILL)
-        wait_until(lambda: runtime.process.poll() is not None)
+            old = seen(tmp_path)
+            deploying = threading.Thread(target=deploy)
+            deploying.start()
+            with index.accept()[0]:  # that is pip
+                assert operator.deploys()[0]["step"] == "installing"
+                os.kill(runtime.pid, signal.SIGKILL)
+                deploying.join()
+                wait_until(lambda: runtime.process.poll() is not None)
     with running(tmp_path, env=PRODUCTION) as runtime:
         operator = Operator(runtime)
         with operator.http:
             assert operator.said("/shop/").split()[0] == "1"
             assert seen(tmp_path) == old
-            told = operator.put("shop", "2.0.0", archive)
+            told = operator.put("shop", "2.0.0", with_packages("2", 1000))
             assert told.status_code == 201, told.text
             assert operator.said("/shop/").split()[0] == "2"
 
@@ -211,6 +219,84 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert fault(told) == (507, "disk_full")
         told = operator.put("shop", "3.0.0", noise(1_000_000))
         assert fault(told) == (507, "disk_full")
+
+
+FILLS = """
+def fill(place):
+    with open(place, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+"""
+NAMES = """
+def fill(place):
+    import contextlib, itertools, pathlib
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            pathlib.Path(f"{place}{number}").touch()
+"""
+
+
+def test_a_disk_that_a_step_fills(tmp_path: Path) -> None:
+    """What a version's own program, its import or its check writes there goes with it; where they
+    have left no room for its link, it does not become active."""
+    with (
+        small_disk(tmp_path / "apps", size="8m", inodes=400) as apps,
+        running(apps, env=PRODUCTION) as runtime,
+    ):
+        operator = Operator(runtime)
+        ways = {
+            "releasing": {"migrate.py": f"{FILLS}\nfill('big')"},
+            "booted": {"app.py": f"{FILLS}\nfill('big')"},
+            "probed": {"app.py": f"{FILLS}\ndef fetch(request): fill('big')"},
+            "active": {"app.py": f"VERSION = '2'\n{ALL_STEPS}\n{NAMES}\nfill('filler')"},
+        }
+        with operator.http:
+            assert operator.put("shop", "1.0.0", _streamed(whole("1"))).status_code == 201
+            before = seen(apps)
+            with traffic(runtime, "/shop/"):
+                for step, files in ways.items():
+                    told = operator.put("shop", "2.0.0", _streamed(whole("2", **files))).json()
+                    assert told.get("failed") == step, told
+                    assert seen(apps) == before, step
+            assert told["error"]["code"] == "disk_full"
+            assert operator.put("shop", "2.0.0", _streamed(whole("2"))).status_code == 201
+
+
+def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
+    """Where state.db has no room left within a deploy, the deploy goes on: it is told, and what is
+    not kept is in the log. With room again the next one is kept."""
+    apps = tmp_path / "apps"
+    apps.mkdir()
+    with small_disk(tmp_path / "disk", size="8m", inodes=60) as disk:
+        env = {**PRODUCTION, "RUNTIME_STATE_DIR": str(disk / "state")}
+        archive = whole("2")
+
+        def body() -> Iterator[bytes]:
+            yield archive[:100]
+            fill(disk)
+            yield archive[100:]
+
+        with running(apps, env=env) as runtime:
+            operator = Operator(runtime)
+            with operator.http:
+                assert operator.put("shop", "1.0.0", whole("1")).status_code == 201
+                with traffic(runtime, "/shop/"):
+                    told = operator.put("shop", "2.0.0", body())
+                    assert (told.status_code, told.json()["state"]) == (201, "done"), told.text
+                assert operator.said("/shop/").split()[0] == "2"
+                runtime.wait_for_record("state.db_unavailable")
+                runtime.wait_for_record("audit.not_kept")
+                assert operator.deploys()[0]["version"] == "2.0.0"
+                (disk / "filler").unlink()
+                assert operator.put("shop", "3.0.0", whole("3")).status_code == 201
+                runtime.wait_for_record("state.db_available")
+            assert runtime.stop() == 0
+        with running(apps, env=env) as runtime, Operator(runtime).http as http:
+            operator.http = http
+            wait_until(operator.deploys)
+            kept = [each["version"] for each in operator.deploys()]
+            assert kept[0] == "3.0.0"
+            assert operator.said("/shop/").split()[0] == "3"
 
 
 def _streamed(archive: bytes) -> Iterator[bytes]:
@@ -276,6 +362,38 @@ def test_several_at_once(operator: Operator, runtime: Runtime, apps: Path) -> No
     assert len(ends) == 6
 
 
+def test_what_fails_beside_traffic(operator: Operator, runtime: Runtime, apps: Path) -> None:
+    """A deploy fails at any step, one is gone back from, one is removed: no request fails."""
+    plain = f"VERSION = '2'\n{ALL_STEPS}"
+    ways = {
+        "checked": packed({"app.py": "", "buntime.yaml": "ttl: soon"}),
+        "installing": packed(
+            {"app.py": plain, "requirements.lock": "--no-index\nnothing==1\n"}, autoInstall=True
+        ),
+        "releasing": packed(
+            {"app.py": plain, "no.py": "raise SystemExit(3)"}, release="python no.py"
+        ),
+        "booted": app("2", code="1 / 0"),
+        "probed": app("2", check="/", code="def fetch(request): return 1 / 0"),
+    }
+    assert operator.put("lively", "1.0.0", app("1")).status_code == 201
+    old = seen(apps)
+    with traffic(runtime, "/lively/") as answers:
+        for step, archive in ways.items():
+            told = operator.put("lively", "2.0.0", archive).json()
+            assert told.get("failed") == step, told
+            assert seen(apps) == old, step
+            counted = len(answers)
+            wait_until(lambda counted=counted: len(answers) > counted)
+        assert set(answers) == {"1"}
+        assert operator.put("lively", "2.0.0", app("2")).status_code == 201
+        assert operator.rollback("lively").status_code == 200
+        assert operator.remove("lively", "2.0.0").status_code == 200
+        counted = len(answers)
+        wait_until(lambda: len(answers) > counted + 4)
+        assert answers[-1] == "1"
+
+
 def test_a_rollback_takes_no_time(operator: Operator, runtime: Runtime) -> None:
     """Where a worker has loaded the version before, it takes what switching a link takes."""
     for version in ("1.0.0", "2.0.0"):
@@ -324,6 +442,34 @@ def test_a_large_one(operator: Operator, runtime: Runtime) -> None:
     assert told.status_code == 201, told.text
     assert _peak_kb(runtime.pid) - before < 16_000
     assert operator.remove("large", "1.0.0").status_code == 409
+
+
+def test_half_a_gigabyte(operator: Operator, runtime: Runtime, apps: Path) -> None:
+    """The same where that much comes of an archive that is just not suspicious."""
+    block = noise(24_000).ljust(1 << 20, b"\0")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for name, content in (("app.py", f"VERSION = '1'\n{ALL_STEPS}".encode()), ("a.bin", None)):
+            info = tarfile.TarInfo(name)
+            info.size = 500 << 20 if content is None else len(content)
+            tar.addfile(info, Repeated(block) if content is None else io.BytesIO(content))
+    operator.said("/health")
+    before = _peak_kb(runtime.pid)
+    told = operator.put("half", "1.0.0", archive.getvalue())
+    assert told.status_code == 201, told.text
+    assert _peak_kb(runtime.pid) - before < 16_000
+    assert (apps / "half" / "1.0.0" / "a.bin").stat().st_size == 500 << 20
+    (apps / "half" / "1.0.0" / "a.bin").write_bytes(b"")  # the disk has more to do
+
+
+class Repeated(io.RawIOBase):
+    """A file of the same bytes again and again."""
+
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+
+    def read(self, size: int = -1) -> bytes:
+        return (self._block * (size // len(self._block) + 1))[:size]
 
 
 def _peak_kb(pid: int) -> int:
