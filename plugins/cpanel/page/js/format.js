@@ -1,6 +1,8 @@
 // Figures as people read them, in the language that was chosen.
 import { current, number, t } from "./i18n.js";
 
+export { number };
+
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 // 1536 -> "1.5 KB", as of 1024

@@ -1,11 +1,11 @@
 // All apps, with a search, and the way to a new one.
 import * as api from "../api.js";
-import { appState, appTable, appWord, noApps } from "../apps.js";
+import { appTable, appWord, noApps } from "../apps.js";
 import { deploy, takesDrops } from "../deploy.js";
 import { button, fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
 import { query as keepQuery } from "../router.js";
-import { header, nothing, section } from "../components/parts.js";
+import { header, nothing } from "../components/parts.js";
 
 export const title = "apps.title";
 const STATES = ["serving", "ready", "waiting", "broken", "stopped"];
@@ -29,7 +29,7 @@ export async function render(root, params, { can, query }) {
   const mayDeploy = can("apps:deploy");
   fill(root,
     header(t("apps.title"), { actions: mayDeploy ? button(t("deploy.new"), () => deploy({}), { class: "primary" }) : null }),
-    section(h("div.tools", search, states, count), apps),
+    h("section.panel", h("header", h("div.tools", search, states, count)), apps),
     mayDeploy ? h("p.faint.small", t("deploy.hint")) : null);
   const load = async () => {
     await apps.load();
