@@ -9,7 +9,9 @@ const HEIGHT = 80;
 
 class Chart extends HTMLElement {
   #series = [];
-  #at = null;
+  #at = null; // the point that is pointed at
+  #count = 0;
+  #most = 0;
   #plot = h("div.plot", { tabindex: "0", role: "img" });
   #told = h("p.told.small.faint", { "aria-live": "polite" });
   step = 10;
@@ -19,106 +21,77 @@ class Chart extends HTMLElement {
   connectedCallback() {
     if (this.#plot.isConnected) return;
     this.append(this.#plot, this.#told);
-    this.#plot.addEventListener("pointermove", (event) => this.#point(event));
-    this.#plot.addEventListener("pointerleave", () => this.#choose(null));
-    this.#plot.addEventListener("blur", () => this.#choose(null));
-    this.#plot.addEventListener("keydown", (event) => {
-      const move = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30 }[event.key];
-      if (!move) return;
-      event.preventDefault();
-      this.#choose(Math.max(0, Math.min(this.#count - 1, (this.#at ?? this.#count) + move)));
-    });
-  }
-
-  get #count() {
-    return Math.max(0, ...this.#series.map(({ values }) => values.length));
+    const leave = () => this.#choose(null);
+    const on = {
+      pointerleave: leave,
+      blur: leave,
+      pointermove: (event) => {
+        const { left, width } = this.#plot.getBoundingClientRect();
+        this.#choose(Math.round(((event.clientX - left) / width) * (this.#count - 1)));
+      },
+      keydown: (event) => {
+        const move = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30 }[event.key];
+        if (!move) return;
+        event.preventDefault();
+        this.#choose(Math.max(0, Math.min(this.#count - 1, (this.#at ?? this.#count) + move)));
+      },
+    };
+    for (const [name, work] of Object.entries(on)) this.#plot.addEventListener(name, work);
   }
 
   set series(series) {
     this.#series = series;
-    this.#draw();
-  }
-
-  get #most() {
-    return Math.max(0, ...this.#series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+    this.#count = Math.max(0, ...series.map(({ values }) => values.length));
+    this.#most = Math.max(0, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+    fill(this.#plot, h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+      h("line.base", { x1: 0, x2: WIDTH, y1: HEIGHT - 1, y2: HEIGHT - 1 }),
+      series.map((one, nth) => this.#line(one, nth === 0)),
+      h("line.cursor", { y1: 0, y2: HEIGHT, visibility: "hidden" })));
+    const now = series.map(({ name, values }) => t("chart.now", { name, now: this.format(values.at(-1) ?? null) }));
+    this.#plot.setAttribute("aria-label", `${now.join(", ")}; ${this.#summary()}`);
+    this.#choose(this.#at);
   }
 
   #x(at) {
-    return this.#count < 2 ? WIDTH : (at / (this.#count - 1)) * WIDTH;
+    return ((at / Math.max(1, this.#count - 1)) * WIDTH).toFixed(1);
   }
 
-  #draw() {
-    const most = this.#most || 1;
-    const y = (value) => HEIGHT - 2 - (value / most) * (HEIGHT - 8);
-    const shapes = this.#series.map(({ values, kind = "" }, nth) => {
-      const parts = [];
-      let isOpen = false;
-      values.forEach((value, at) => {
-        if (value === null || value === undefined) isOpen = false;
-        else {
-          parts.push(`${isOpen ? "L" : "M"}${this.#x(at).toFixed(1)} ${y(value).toFixed(1)}`);
-          isOpen = true;
-        }
-      });
-      const line = h("path.line", { d: parts.join(""), class: kind });
-      const isWhole = nth === 0 && values.length > 1 && !values.includes(null);
-      return [isWhole ? h("path.area", { d: `${parts.join("")}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` }) : null, line];
-    });
-    const cursor = h("line.cursor", { x1: 0, x2: 0, y1: 0, y2: HEIGHT, visibility: "hidden" });
-    const base = h("line.base", { x1: 0, x2: WIDTH, y1: HEIGHT - 1, y2: HEIGHT - 1 });
-    fill(this.#plot, h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, base, shapes, cursor));
-    this.#plot.setAttribute("aria-label", this.#summary());
-    if (this.#at !== null) this.#choose(Math.min(this.#at, this.#count - 1));
-    else this.#rest();
-  }
-
-  #last({ values }) {
-    return this.format(values.findLast((value) => value !== null && value !== undefined) ?? null);
+  // Gaps where there is no value; an area below the first line where it has none.
+  #line({ values, kind = "" }, isFirst) {
+    const y = (value) => (HEIGHT - 2 - (value / (this.#most || 1)) * (HEIGHT - 8)).toFixed(1);
+    const has = (at) => values[at] !== null && values[at] !== undefined;
+    const d = values.map((value, at) => (has(at) ? `${at && has(at - 1) ? "L" : "M"}${this.#x(at)} ${y(value)}` : "")).join("");
+    const isWhole = isFirst && values.length > 1 && values.every((_, at) => has(at));
+    return [isWhole && h("path.area", { d: `${d}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` }), h("path.line", { d, class: kind })];
   }
 
   #summary() {
-    const parts = this.#series.map((one) => t("chart.now", { name: one.name, now: this.#last(one) }));
-    return `${parts.join(", ")}; ${t("chart.most", { most: this.format(this.#most) })}`;
-  }
-
-  #rest() {
-    say(this.#told, t("chart.most", { most: this.format(this.#most) }));
-  }
-
-  #point(event) {
-    const box = this.#plot.getBoundingClientRect();
-    this.#choose(Math.round(((event.clientX - box.left) / box.width) * (this.#count - 1)));
+    return t("chart.most", { most: this.format(this.#most) });
   }
 
   #choose(at) {
     this.#at = at !== null && at >= 0 && at < this.#count ? at : null;
     const cursor = this.#plot.querySelector(".cursor");
-    if (this.#at === null || !cursor) {
-      cursor?.setAttribute("visibility", "hidden");
-      return this.#rest();
-    }
-    const x = this.#x(this.#at);
-    for (const side of ["x1", "x2"]) cursor.setAttribute(side, x);
-    cursor.setAttribute("visibility", "visible");
-    const time = new Date(this.end).getTime() - (this.#count - 1 - this.#at) * this.step * 1000;
-    const values = this.#series.map((one) => `${one.name} ${this.format(one.values[this.#at] ?? null)}`);
+    cursor?.setAttribute("visibility", this.#at === null ? "hidden" : "visible");
+    if (this.#at === null) return say(this.#told, this.#summary());
+    for (const side of ["x1", "x2"]) cursor.setAttribute(side, this.#x(at));
+    const time = new Date(this.end).getTime() - (this.#count - 1 - at) * this.step * 1000;
+    const values = this.#series.map((one) => `${one.name} ${this.format(one.values[at] ?? null)}`);
     say(this.#told, `${clock(time)}: ${values.join(", ")}`);
   }
 }
 customElements.define("bt-chart", Chart);
 
-// A figure with its line: name, what it is now, and the last hour.
+// A figure with its line: `show(value, series, {step, end})` draws both, `now(value)` the figure.
 export function figure(name, format) {
-  const now = h("strong", "–");
-  const chart = h("bt-chart");
-  chart.format = format;
-  const element = h("div.figure", h("h3", name), now, chart);
-  element.show = (value, series, { step, end }) => {
-    say(now, format(value));
-    chart.step = step;
-    chart.end = end;
-    chart.series = series;
-  };
-  element.now = (value) => say(now, format(value));
-  return element;
+  const value = h("strong", "–");
+  const chart = Object.assign(h("bt-chart"), { format });
+  const now = (each) => say(value, format(each));
+  return Object.assign(h("div.figure", h("h3", name), value, chart), {
+    now,
+    show(each, series, frame) {
+      now(each);
+      Object.assign(chart, frame, { series });
+    },
+  });
 }

@@ -2,12 +2,12 @@
 // leaves, and the focus goes back to where it was.
 import { button, fill, h, nextId } from "../dom.js";
 import { t } from "../i18n.js";
-import { command as commandLine, words } from "./parts.js";
+import { same, words } from "./parts.js";
 
 class Dialog extends HTMLElement {}
 customElements.define("bt-dialog", Dialog);
 
-// Opens a dialog with a body; gives {element, close}. `onclose` runs once, however it ends.
+// Opens a dialog with a body; gives {close}. `onclose` runs once, however it ends.
 export function open({ title, body, buttons = [], onclose = () => {}, wide = false }) {
   const id = nextId("dialog");
   const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : "" },
@@ -19,7 +19,7 @@ export function open({ title, body, buttons = [], onclose = () => {}, wide = fal
     onclose();
   });
   dialog.showModal();
-  return { element: dialog, close: () => dialog.close() };
+  return { close: () => dialog.close() };
 }
 
 // `fields`: [{name, label, type, value, help, required, placeholder}]. `run(values)` does it while
@@ -34,7 +34,7 @@ export function confirm({ title, text, command = null, danger = false, yes = nul
     const values = () => Object.fromEntries(inputs.map(({ field, input }) => [field.name, input.value]));
     const draw = () => {
       const told = typeof command === "function" ? command(values()) : command;
-      if (told) fill(line, h("p.faint.small", t("command.same")), commandLine(told));
+      if (told) fill(line, same(told));
     };
     const go = h("button.primary", { type: "submit", class: danger ? "danger" : "" }, yes ?? title);
     const form = h("form", {
@@ -69,11 +69,8 @@ export function confirm({ title, text, command = null, danger = false, yes = nul
   });
 }
 
-function made({ name, type = "text", value = "", required = false, placeholder = null, options = [], pattern = null }) {
-  if (type === "select") {
-    return h("select", { name }, options.map((option) => h("option", { value: option, selected: option === value }, option)));
-  }
-  const props = { name, value, required, placeholder, pattern, spellcheck: "false", autocomplete: "off" };
-  if (type === "multiline") return h("textarea", { ...props, rows: "4" });
-  return h("input", { ...props, type });
+function made({ type = "text", options = [], ...props }) {
+  const given = { spellcheck: "false", autocomplete: "off", ...props, label: null, help: null };
+  if (type === "select") return h("select", given, options.map((option) => h("option", { value: option, selected: option === props.value }, option)));
+  return type === "multiline" ? h("textarea", { rows: "4", ...given }) : h("input", { ...given, type });
 }

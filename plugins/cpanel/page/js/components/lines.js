@@ -1,6 +1,6 @@
 // A list of very many lines, of which those that are seen have elements. What comes is drawn once
-// for each frame of the screen, however many lines it was; the oldest go beyond `most`. The end is
-// followed until one scrolls up. Properties: `render(line) -> nodes`, `onpick(line)`.
+// for each frame of the screen, however many lines it was; of more than `most` the oldest go. The
+// end is followed until one scrolls up. `render(line)` gives nodes, `onpick(line)` is told of one.
 import { button, fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -9,66 +9,78 @@ const SPARE = 10;
 
 class Lines extends HTMLElement {
   #lines = [];
-  #fits = null;
+  #fits = () => true;
   #shown = [];
   #rows = [];
-  #dirty = false;
+  #isDue = false;
   #follows = true;
+  #missed = 0;
+  #picked = 0;
   #space = h("div.space");
   #view = h("div.view", { tabindex: "0", role: "region" }, this.#space);
   #down = button("", () => this.end(), { class: "down", hidden: true });
-  #missed = 0;
   most = 20_000;
-  render = (line) => [String(line.message ?? "")];
-  onpick = null;
+  render = (line) => [line.message];
+  onpick = () => {};
 
   connectedCallback() {
     if (this.#view.isConnected) return;
-    this.#view.setAttribute("aria-label", this.getAttribute("label") ?? t("lines.label"));
+    this.#view.setAttribute("aria-label", this.getAttribute("label"));
     this.append(this.#view, this.#down);
     this.#view.addEventListener("scroll", () => {
       const { scrollTop, clientHeight, scrollHeight } = this.#view;
       this.#follows = scrollTop + clientHeight >= scrollHeight - ROW;
       this.#later();
     }, { passive: true });
-    this.#view.addEventListener("click", (event) => this.#pick(event.target.closest(".row")));
-    this.#view.addEventListener("keydown", (event) => {
-      if (event.key === "End") this.end();
-      if (event.key === "Enter") this.#pick(event.target.closest(".row"));
+    this.#view.addEventListener("click", ({ target }) => {
+      const row = target.closest(".row");
+      if (row && !getSelection().toString()) this.onpick(row.line);
     });
+    this.#view.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#later()).observe(this.#view);
+  }
+
+  // Up and down choose a line, Enter opens it, End goes to the newest.
+  #key(event) {
+    if (event.key === "End") return this.end();
+    if (event.key === "Enter") return this.#shown[this.#picked] && this.onpick(this.#shown[this.#picked]);
+    const move = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const first = Math.ceil(this.#view.scrollTop / ROW);
+    const last = first + Math.floor(this.#view.clientHeight / ROW) - 1;
+    const from = this.#picked < first || this.#picked > last ? (move > 0 ? first - 1 : last + 1) : this.#picked;
+    this.#picked = Math.max(0, Math.min(this.#shown.length - 1, from + move));
+    if (this.#picked < first || this.#picked > last) this.#view.scrollTop += move * ROW;
+    this.#later();
   }
 
   get count() {
     return this.#shown.length;
   }
 
-  get lines() {
-    return this.#lines;
-  }
-
   add(lines) {
-    this.#lines = this.#bounded(this.#lines, lines);
-    const fitting = this.#fits ? lines.filter(this.#fits) : lines;
-    if (!this.#follows) this.#missed += fitting.length;
+    const fitting = lines.filter(this.#fits);
     const before = this.#shown.length + fitting.length;
+    this.#lines = this.#bounded(this.#lines, lines);
     this.#shown = this.#bounded(this.#shown, fitting);
-    const gone = before - this.#shown.length;
-    if (gone && !this.#follows) this.#view.scrollTop -= gone * ROW;
+    if (!this.#follows) {
+      this.#missed += fitting.length;
+      this.#view.scrollTop -= (before - this.#shown.length) * ROW;
+    }
     this.#later();
   }
 
-  // Only lines of which `fits(line)` holds are shown; null for all.
+  // Only lines of which `fits(line)` holds are shown.
   filter(fits) {
     this.#fits = fits;
-    this.#shown = fits ? this.#lines.filter(fits) : this.#lines.slice();
+    this.#shown = this.#lines.filter(fits);
     this.#later();
   }
 
   clear() {
     this.#lines = [];
     this.#shown = [];
-    this.#missed = 0;
     this.#later();
   }
 
@@ -78,22 +90,15 @@ class Lines extends HTMLElement {
   }
 
   #bounded(have, more) {
-    if (have.length + more.length <= this.most) {
-      for (const line of more) have.push(line);
-      return have;
-    }
-    return [...have, ...more].slice(-this.most * 0.9); // a tenth at once, not one with each line
-  }
-
-  #pick(row) {
-    if (row && this.onpick && !getSelection().toString()) this.onpick(row.line);
+    for (const line of more) have.push(line);
+    return have.length > this.most ? have.slice(-this.most * 0.9) : have; // a tenth at once
   }
 
   #later() {
-    if (this.#dirty) return;
-    this.#dirty = true;
+    if (this.#isDue) return;
+    this.#isDue = true;
     requestAnimationFrame(() => {
-      this.#dirty = false;
+      this.#isDue = false;
       this.#draw();
     });
   }
@@ -108,7 +113,7 @@ class Lines extends HTMLElement {
     const first = Math.max(0, Math.floor(this.#view.scrollTop / ROW) - SPARE);
     const seen = Math.min(count - first, Math.ceil(this.#view.clientHeight / ROW) + 2 * SPARE);
     while (this.#rows.length < seen) {
-      const row = h("div.row", this.onpick ? { tabindex: "-1" } : {});
+      const row = h("div.row");
       this.#rows.push(row);
       this.#space.append(row);
     }
@@ -117,13 +122,14 @@ class Lines extends HTMLElement {
       if (row.hidden) return;
       const line = this.#shown[first + at];
       row.style.transform = `translateY(${(first + at) * ROW}px)`;
+      row.classList.toggle("picked", first + at === this.#picked);
       if (row.line === line) return;
       row.line = line;
       row.className = `row ${line.level ?? ""}`;
       fill(row, this.render(line));
     });
     this.#down.hidden = this.#follows;
-    if (!this.#follows) say(this.#down, this.#missed ? t("lines.more", { n: this.#missed }) : t("lines.end"));
+    say(this.#down, this.#missed ? t("lines.more", { n: this.#missed }) : t("lines.end"));
   }
 }
 customElements.define("bt-lines", Lines);

@@ -34,6 +34,8 @@ export function command(text) {
   return h("div.command", code, copy);
 }
 
+export const same = (text) => [h("p.faint.small", t("command.same")), command(text)];
+
 // "online" -> a dot and a word. Kinds: good, warn, bad, off, busy.
 export const state = (kind, text) => h("span.state", { class: kind }, text);
 

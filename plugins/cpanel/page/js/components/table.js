@@ -1,12 +1,14 @@
 // A table that changes in place: rows keep their elements by key, so that focus, selection and
-// scrolling outlive each change. Columns: {key, title, cell(row) -> node or text, sort(row) ->
-// number or text, number: true, wide: true (left out on narrow screens)}.
-import { fill, h, nextId } from "../dom.js";
+// scrolling outlive each change. Columns: {key, title or away (for screen readers alone),
+// cell(row) -> nodes or text, sort(row), number: true, wide: true (not on narrow screens)}.
+import { fill, h } from "../dom.js";
+
+const FOCUSABLE = "a, button, input";
 
 class Table extends HTMLElement {
   #columns = [];
   #rows = [];
-  #lines = new Map();
+  #lines = new Map(); // by key: {line, text}
   #sorted = null;
   #isDown = false;
   #head = h("tr");
@@ -14,25 +16,20 @@ class Table extends HTMLElement {
   #table = h("table", h("thead", this.#head), this.#body);
   #none = h("div");
   rowKey = (row) => row.name;
-  empty = null; // what is shown where there are no rows: a node, or a function that makes one
+  empty = () => null; // makes what is shown where there are no rows
+  label = "";
 
   connectedCallback() {
     if (this.#table.isConnected) return;
-    const label = this.getAttribute("label");
-    if (label) this.#table.append(h("caption.away", label));
+    this.#table.prepend(h("caption.away", this.label));
     this.append(this.#table, this.#none);
   }
 
   set columns(columns) {
     this.#columns = columns;
-    fill(this.#head, columns.map((column) => {
-      const title = column.sort
-        ? h("button.sort", { type: "button", onclick: () => this.#sort(column) }, column.title)
-        : column.title || h("span.away", column.away ?? column.key);
-      return h("th", { scope: "col", class: kind(column), data: { key: column.key } }, title);
-    }));
-    this.#lines.clear();
-    this.#draw();
+    fill(this.#head, columns.map((column) => h("th", { scope: "col", class: kind(column) },
+      column.sort ? h("button.sort", { type: "button", onclick: () => this.#sort(column) }, column.title)
+        : column.title || h("span.away", column.away))));
   }
 
   set rows(rows) {
@@ -47,9 +44,11 @@ class Table extends HTMLElement {
   #sort(column) {
     this.#isDown = this.#sorted === column ? !this.#isDown : Boolean(column.number);
     this.#sorted = column;
-    for (const cell of this.#head.children) cell.removeAttribute("aria-sort");
-    const cell = this.#head.children[this.#columns.indexOf(column)];
-    cell.setAttribute("aria-sort", this.#isDown ? "descending" : "ascending");
+    this.#columns.forEach((each, at) => {
+      const cell = this.#head.children[at];
+      if (each === column) cell.setAttribute("aria-sort", this.#isDown ? "descending" : "ascending");
+      else cell.removeAttribute("aria-sort");
+    });
     this.#draw();
   }
 
@@ -57,47 +56,46 @@ class Table extends HTMLElement {
     if (!this.#sorted) return this.#rows;
     const { sort } = this.#sorted;
     const sign = this.#isDown ? -1 : 1;
-    const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a ?? "").localeCompare(String(b ?? "")));
-    return [...this.#rows].sort((a, b) => sign * compare(sort(a), sort(b)));
+    return this.#rows.toSorted((one, other) => {
+      const [a, b] = [sort(one), sort(other)];
+      return sign * (typeof a === "number" ? a - b : String(a).localeCompare(b));
+    });
   }
 
   #draw() {
-    const seen = new Set();
-    let before = null;
-    for (const row of this.#inOrder()) {
-      const key = this.rowKey(row);
-      seen.add(key);
-      const line = this.#line(key, row);
-      const wanted = before ? before.nextSibling : this.#body.firstChild;
-      if (line !== wanted) this.#body.insertBefore(line, wanted);
-      before = line;
-    }
+    const keys = new Set(this.#rows.map(this.rowKey));
     for (const [key, { line }] of this.#lines) {
-      if (seen.has(key)) continue;
+      if (keys.has(key)) continue;
       line.remove();
       this.#lines.delete(key);
     }
-    while (before ? before.nextSibling : this.#body.firstChild) this.#body.lastChild.remove();
+    let place = this.#body.firstChild; // a line that is moved would lose the focus
+    for (const row of this.#inOrder()) {
+      const line = this.#line(row);
+      if (line === place) place = place.nextSibling;
+      else this.#body.insertBefore(line, place);
+    }
     this.#table.hidden = !this.#rows.length;
-    const none = typeof this.empty === "function" ? this.empty() : this.empty;
-    fill(this.#none, this.#rows.length ? null : none);
+    fill(this.#none, this.#rows.length ? null : this.empty());
   }
 
-  #line(key, row) {
+  #line(row) {
+    const key = this.rowKey(row);
     const text = JSON.stringify(row);
-    let known = this.#lines.get(key);
-    if (known?.text === text) return known.line;
-    if (!known) this.#lines.set(key, (known = { line: h("tr") }));
+    const known = this.#lines.get(key) ?? { line: h("tr") };
+    this.#lines.set(key, known);
+    if (known.text === text) return known.line;
     known.text = text;
-    const places = [...known.line.querySelectorAll("a, button, input")];
-    const focused = places.indexOf(document.activeElement);
+    const focused = [...known.line.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     fill(known.line, this.#columns.map((column, at) =>
-      h(at === 0 ? "th" : "td", { class: kind(column), scope: at === 0 ? "row" : null, data: { label: column.title } }, column.cell(row))));
-    if (focused >= 0) known.line.querySelectorAll("a, button, input")[focused]?.focus();
+      h(at ? "td" : "th", { class: kind(column), scope: at ? null : "row" }, column.cell(row))));
+    if (focused >= 0) known.line.querySelectorAll(FOCUSABLE)[focused]?.focus();
     return known.line;
   }
 }
 
-const kind = (column) => [column.number ? "number" : "", column.wide ? "wide" : "", column.class ?? ""].join(" ");
+const kind = ({ key, number, wide }) => [`of-${key}`, number && "number", wide && "wide"].filter(Boolean).join(" ");
 customElements.define("bt-table", Table);
-export const table = (props) => h("bt-table", { id: nextId("table"), ...props });
+
+// table({label, columns, rowKey, empty, rows})
+export const table = (props) => Object.assign(h("bt-table"), props);

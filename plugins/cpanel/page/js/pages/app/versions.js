@@ -49,7 +49,7 @@ export async function render(root, { app, can, known, reload }) {
   async function steps(title, path, undo) {
     const place = h("div.steps");
     const shown = open({ title, body: place, buttons: [button(t("do.close"), () => shown.close())], wide: true });
-    const last = await carry(place, app, { method: "POST", path, done: () => shown.close() });
+    const last = await carry(place, app, { method: "POST", path, leave: () => shown.close() });
     if (last && !last.failed && undo) toast(t("activate.done", { version: last.version ?? "" }), { action: { label: t("do.undo"), run: undo } });
     await reload();
     draw();
