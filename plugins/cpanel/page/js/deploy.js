@@ -68,16 +68,16 @@ export async function deploy({ app = "", versions = [], items = null }) {
       query: { replace },
       content: async () => what.archive ?? pack(what.files),
       again: () => send(true),
-      leave: () => dialog.close(),
+      leave: () => leave(),
     });
     submit.removeAttribute("aria-busy");
     submit.hidden = Boolean(last && !last.failed);
   }
   const form = h("form", { oninput: () => { submit.hidden = false; draw(); }, onsubmit: (event) => { event.preventDefault(); send(false); } },
     zone, h("div.two", field(name, t("apps.name")), field(version, t("apps.version"))), fault, steps, line,
-    h("div.buttons", button(t("do.close"), () => dialog.close()), submit));
+    h("div.buttons", button(t("do.close"), () => leave()), submit));
   draw();
-  const dialog = open({ title: t(app ? "deploy.title" : "deploy.new", { app }), body: form, wide: true });
+  const leave = open({ title: t(app ? "deploy.title" : "deploy.new", { app }), body: form, wide: true });
   if (items) choose(await dropped(items));
 }
 

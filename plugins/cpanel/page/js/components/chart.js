@@ -1,7 +1,8 @@
 // A line over the last hour, as SVG. `series`: [{name, values: [number or null], kind}]; `step` in
 // seconds, `end` the time of the last point. Arrow keys and the pointer tell a point's values.
+import * as api from "../api.js";
 import { fill, h, say } from "../dom.js";
-import { clock } from "../format.js";
+import { bytes, clock, ms, rate } from "../format.js";
 import { t } from "../i18n.js";
 
 const WIDTH = 360;
@@ -82,16 +83,37 @@ class Chart extends HTMLElement {
 }
 customElements.define("bt-chart", Chart);
 
-// A figure with its line: `show(value, series, {step, end})` draws both, `now(value)` the figure.
-export function figure(name, format) {
-  const value = h("strong", "–");
-  const chart = Object.assign(h("bt-chart"), { format });
-  const now = (each) => say(value, format(each));
-  return Object.assign(h("div.figure", h("h3", name), value, chart), {
-    now,
-    show(each, series, frame) {
-      now(each);
-      Object.assign(chart, frame, { series });
-    },
+const FIGURES = [
+  ["requests", "requestsPerSecond", rate],
+  ["errors", "errorsPerSecond", rate],
+  ["latency", "p95Ms", ms],
+  ["memory", "memoryBytes", bytes],
+];
+
+// Figures with their lines, from /api/history and the event `stats`: {element, load, now, end}.
+// `of(hour)` is what of an hour is shown. The lines go on each half minute.
+export function hourly(of, query) {
+  const figures = FIGURES.map(([name, key, format]) => {
+    const value = h("strong", "–");
+    const chart = Object.assign(h("bt-chart"), { format });
+    return { name, key, chart, element: h("div.figure", h("h3", t(`figure.${name}`)), value, chart), now: (told) => say(value, format(told)) };
   });
+  async function load() {
+    const hour = await api.get("/api/history", { query: { ...query, step: 30 } });
+    const { requests = [], errors = [], p95Ms = [], p50Ms = [], memoryBytes = [] } = of(hour) ?? {};
+    const rates = (counts) => counts.map((count) => count / hour.stepSeconds);
+    const lines = { requests: rates(requests), errors: rates(errors), latency: p95Ms, memory: memoryBytes };
+    for (const { name, chart } of figures) {
+      const series = [{ name: t(`figure.${name}`), values: lines[name], kind: name === "errors" ? "bad" : "" }];
+      if (name === "latency") series.push({ name: "p50", values: p50Ms, kind: "second" });
+      Object.assign(chart, { step: hour.stepSeconds, end: hour.end, series });
+    }
+  }
+  const timer = setInterval(() => { if (!document.hidden) load().catch(() => {}); }, 30_000);
+  return {
+    element: h("div.figures", figures.map(({ element }) => element)),
+    load,
+    now: (told) => figures.forEach(({ key, now }) => now(told?.[key] ?? (key === "p95Ms" ? null : 0))),
+    end: () => clearInterval(timer),
+  };
 }

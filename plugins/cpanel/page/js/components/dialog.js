@@ -3,15 +3,17 @@
 import { button, fill, h, nextId } from "../dom.js";
 import { t } from "../i18n.js";
 import { same, words } from "./parts.js";
+import { toast } from "./toasts.js";
 
 class Dialog extends HTMLElement {}
 customElements.define("bt-dialog", Dialog);
 
-// Opens a dialog with a body; gives {close}. `onclose` runs once, however it ends.
-export function open({ title, body, buttons = [], onclose = () => {}, wide = false }) {
+// Opens a dialog with a body; gives what closes it. `onclose` runs once, however it ends.
+export function open({ title, body, onclose = () => {}, wide = false, hasClose = false }) {
   const id = nextId("dialog");
-  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : "" },
-    h("h2", { id }, title), body, buttons.length ? h("div.buttons", buttons) : null);
+  const close = () => dialog.close();
+  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : "" }, h("h2", { id }, title), body,
+    hasClose ? h("div.buttons", button(t("do.close"), close)) : null);
   const place = h("bt-dialog", dialog);
   document.body.append(place);
   dialog.addEventListener("close", () => {
@@ -19,58 +21,57 @@ export function open({ title, body, buttons = [], onclose = () => {}, wide = fal
     onclose();
   });
   dialog.showModal();
-  return { close: () => dialog.close() };
+  return close;
 }
 
-// `fields`: [{name, label, type, value, help, required, placeholder}]. `run(values)` does it while
-// the dialog stands, so that what goes wrong is said there; without it the values are the answer.
-// Gives what `run` gave, or the values (or true), or null where it was left.
-export function confirm({ title, text, command = null, danger = false, yes = null, fields = [], run = null }) {
+// Asks, and does it: `run(values)` while the dialog stands, so that what goes wrong is said there.
+// `fields`: [{name, label, help, and what an input has}], type select has `options`, multiline is
+// one too. `command` is a line of the command line, or makes one of the values. Gives what `run`
+// gave, without it the values; null where the dialog was left.
+export function confirm({ title, text, command = null, danger = false, yes = title, fields = [], run = (values) => values }) {
   return new Promise((resolve) => {
     let answer = null;
-    const inputs = fields.map((field) => ({ field, input: made(field), id: nextId("field") }));
+    const inputs = fields.map((field) => [field, Object.assign(made(field), { id: nextId("field") })]);
+    const values = () => Object.fromEntries(inputs.map(([{ name }, input]) => [name, input.value]));
     const line = h("div");
-    const fault = h("p.fault", { role: "alert" });
-    const values = () => Object.fromEntries(inputs.map(({ field, input }) => [field.name, input.value]));
     const draw = () => {
       const told = typeof command === "function" ? command(values()) : command;
       if (told) fill(line, same(told));
     };
-    const go = h("button.primary", { type: "submit", class: danger ? "danger" : "" }, yes ?? title);
-    const form = h("form", {
-      onsubmit: async (event) => {
-        event.preventDefault();
-        if (go.getAttribute("aria-busy")) return;
-        answer = fields.length ? values() : true;
-        if (!run) return opened.close();
-        go.setAttribute("aria-busy", "true");
-        fill(fault);
-        try {
-          answer = (await run(answer)) ?? true;
-          opened.close();
-        } catch (error) {
-          answer = null;
-          fill(fault, words(error));
-        }
-        go.removeAttribute("aria-busy");
-      },
-    },
-    [text].flat().filter(Boolean).map((part) => (part instanceof Node ? part : h("p", part))),
-    inputs.map(({ field, input, id }) => {
-      input.id = id;
-      input.addEventListener("input", draw);
-      return h("div.field", h("label", { for: id }, field.label), input, field.help ? h("p.faint.small", field.help) : null);
-    }),
-    line, fault,
-    h("div.buttons", button(t("do.cancel"), () => opened.close()), go));
+    const fault = h("p.fault", { role: "alert" });
+    const go = h("button.primary", { type: "submit", class: danger ? "danger" : "" }, yes);
+    async function submit(event) {
+      event.preventDefault();
+      if (go.getAttribute("aria-busy")) return;
+      go.setAttribute("aria-busy", "true");
+      fill(fault);
+      try {
+        answer = (await run(values())) ?? true;
+        close();
+      } catch (error) {
+        fill(fault, words(error));
+      }
+      go.removeAttribute("aria-busy");
+    }
     draw();
-    const opened = open({ title, body: form, onclose: () => resolve(answer) });
-    (inputs[0]?.input ?? go).focus();
+    const close = open({ title, onclose: () => resolve(answer), body: h("form", { onsubmit: submit, oninput: draw },
+      h("p", text),
+      inputs.map(([{ label, help }, input]) => h("div.field", h("label", { for: input.id }, label), input, help ? h("p.faint.small", help) : null)),
+      line, fault, h("div.buttons", button(t("do.cancel"), () => close()), go)) });
+    (inputs[0]?.[1] ?? go).focus();
   });
 }
 
-function made({ type = "text", options = [], ...props }) {
-  const given = { spellcheck: "false", autocomplete: "off", ...props, label: null, help: null };
+// The same with the words of a key: "recycle" has recycle.title, .text, .do and .done, the last of
+// which is told with `values` and what `run` gave. `undo` is offered beside it.
+export async function act(key, values, { undo = null, count = () => 1, ...more }) {
+  const done = await confirm({ title: t(`${key}.title`, values), text: t(`${key}.text`, values), yes: t(`${key}.do`), ...more });
+  if (done) toast(t(`${key}.done`, { ...values, ...done, n: count(done) }), { action: undo && { label: t("do.undo"), run: undo } });
+  return done;
+}
+
+function made({ type = "text", options = [], label, help, ...props }) {
+  const given = { spellcheck: "false", autocomplete: "off", ...props };
   if (type === "select") return h("select", given, options.map((option) => h("option", { value: option, selected: option === props.value }, option)));
   return type === "multiline" ? h("textarea", { rows: "4", ...given }) : h("input", { ...given, type });
 }

@@ -63,7 +63,7 @@ export async function render(root, { app }, context) {
       h("p", h("strong", t("app.broken"))),
       active.lastError?.kind === "boot" && active.lastError.stack ? stack(active.lastError.stack) : h("p", told),
       h("p.faint", t("app.mend")), h("p", h("code", active.folder)),
-      missing && context.can("secrets:write", app) ? button(t("secrets.setOne", { name: missing }), doing(() => setSecret(app, missing).then(load))) : null,
+      missing && context.can("secrets:write", app) ? button(t("secret.one", { name: missing }), doing(() => setSecret(app, missing).then(load))) : null,
       other && mayDeploy ? h("p", h("a", { href: appHref(app, "versions") }, t("app.back"))) : null,
       context.session.environment === "development" ? null : command(`buntime logs ${app} --level error`));
   }
@@ -80,7 +80,7 @@ export async function render(root, { app }, context) {
       apps: (told) => mine(told, () => load().then(inner.update)),
       workers: (told) => mine(told, () => load().then(inner.update)),
       deploys: (told) => mine(told, () => load().then(inner.update)),
-      stats: (told) => inner.stats?.(told.apps[app] ?? null),
+      stats: (told) => inner.stats?.(told),
     }),
     inner.end,
   ];

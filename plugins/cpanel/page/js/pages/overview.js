@@ -2,33 +2,21 @@
 import * as api from "../api.js";
 import { appLink, appTable, noApps } from "../apps.js";
 import { fill, h, say } from "../dom.js";
-import { bytes, ms, rate } from "../format.js";
 import { t } from "../i18n.js";
-import { drawHour, figuresNow } from "./app/now.js";
 import { drawDeploys } from "./app/versions.js";
-import { figure } from "../components/chart.js";
+import { hourly } from "../components/chart.js";
 import { command, section } from "../components/parts.js";
 
 export const title = "overview.title";
 
 export async function render(root) {
-  const figures = {
-    requests: figure(t("figure.requests"), rate),
-    errors: figure(t("figure.errors"), rate),
-    p95: figure(t("figure.latency"), ms),
-    memory: figure(t("figure.memory"), bytes),
-  };
   const headline = h("h1", t("overview.title"));
   const attention = h("div");
-  const apps = appTable({ none: noApps });
+  const figures = hourly((hour) => hour.total, {});
+  const apps = appTable({ empty: noApps });
   const deploys = h("div");
-  fill(root, h("div.head", headline), attention, h("div.figures", Object.values(figures)),
-    section(t("apps.title"), apps), section(t("deploys.title"), deploys));
+  fill(root, h("div.head", headline), attention, figures.element, section(t("apps.title"), apps), section(t("deploys.title"), deploys));
 
-  async function loadHour() {
-    const hour = await api.get("/api/history", { query: { step: 30 } });
-    drawHour(figures, hour.total, hour);
-  }
   async function loadAttention() {
     const found = await api.get("/api/attention");
     const count = found.filter(({ level }) => level !== "info").length;
@@ -42,21 +30,17 @@ export async function render(root) {
   async function loadDeploys() {
     drawDeploys(deploys, (await api.get("/api/deploys")).deploys.slice(0, 5), appLink);
   }
-  const all = () => Promise.allSettled([apps.load(), loadHour(), loadAttention(), loadDeploys()]);
-  await all();
-  const hourly = setInterval(() => { if (!document.hidden) loadHour().catch(() => {}); }, 30_000);
-  const end = api.events({
-    open: (isAgain) => { if (isAgain) all(); },
+  const load = () => Promise.allSettled([apps.load(), figures.load(), loadAttention(), loadDeploys()]);
+  await load();
+  const ends = [figures.end, api.events({
+    open: (isAgain) => { if (isAgain) load(); },
     apps: apps.load,
     deploys: loadDeploys,
     attention: loadAttention,
-    stats(now) {
-      apps.stats(now);
-      figuresNow(figures, now.total);
+    stats(told) {
+      apps.stats(told);
+      figures.now(told.total);
     },
-  });
-  return () => {
-    clearInterval(hourly);
-    end();
-  };
+  })];
+  return () => ends.forEach((end) => end());
 }

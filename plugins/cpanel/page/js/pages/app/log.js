@@ -66,9 +66,9 @@ export function showLine(line) {
   open({
     title: line.event,
     wide: true,
+    hasClose: true,
     body: h("div.body", h("dl.fields", Object.entries(fields).map(([name, value]) => h("div", h("dt", name), h("dd", typeof value === "string" ? value : JSON.stringify(value))))),
       trace ? stack(trace) : null,
       line.request_id ? h("a", { href: href(`logs?request=${encodeURIComponent(line.request_id)}`) }, t("log.request")) : null),
-    buttons: [h("button", { type: "button", onclick: (event) => event.target.closest("dialog").close() }, t("do.close"))],
   });
 }
