@@ -45,7 +45,7 @@ CONCERNS = {
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
         "sites http1 websocket pool deploys plugins schedule backup admin steps.py routes.py "
-        "pipeline.py lifetime runtime.py"
+        "pipeline.py operators.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
@@ -60,6 +60,7 @@ LATE = {
     "buntime.core.telemetry.history",
     "buntime.server.admin.census",
     "buntime.server.admin.exposition",
+    "buntime.server.admin.operatorsessions",
     "buntime.server.admin.pages",
     "buntime.server.backup.writing",
     "buntime.server.bundle.archive",

@@ -151,6 +151,21 @@ class Pipeline:
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
 
+    def show_plugin(self, exchange: Exchange) -> bool:
+        """Answer with what a plugin has at its base, if the path leads to one: no app answers."""
+        try:
+            found = self._routes.plugin_at(exchange.head.path)
+            if found is None:
+                return False
+            app, target = found
+            exchange.route_to(app, base=exchange.sender.prefix + target.base)
+            steps = self._steps_of(app)
+        except (HttpError, ManifestError) as error:
+            self._fail(exchange, error)
+        else:
+            self._take(exchange, app, target, steps)
+        return True
+
     def _fail(self, exchange: Exchange, error: HttpError | ManifestError) -> None:
         if isinstance(error, HttpError):
             exchange.fail(error)
@@ -201,6 +216,8 @@ class Pipeline:
         return HookStep(self._hooking, self._plugins.plan, app.name, stages, wants, self._take)
 
     def _is_asked(self, app: App, stages: Collection[str]) -> bool:
+        if app.manifest.visibility == "operators":
+            return False  # as the API behind it: who looks after plugins needs none of them
         hooks = self._plugins.plan.of(app.name, wants_identity=self._wants_identity(app))
         return any(hook.stage in stages for hook in hooks)
 

@@ -158,6 +158,12 @@ class Routes:
             realm.routes[path] = route
         return route
 
+    def plugin_at(self, path: str) -> tuple[App, Target] | None:
+        """What a plugin has at its base, where the path lies below one. Raises ServerFault."""
+        target = split_target(path)
+        app = None if target is None else self._find_plugin(target)
+        return None if target is None or app is None else (app, target)
+
     def _renew(self, now: float) -> None:
         """Find out what has changed since the last edition of the catalog."""
         edition = self._catalog.edition(now)

@@ -140,6 +140,7 @@ class Runtime:
         self._urls = [binding.url for binding in bindings]
         self._operating = self._make_operating()
         self._pipeline = self._make_pipeline()
+        self._operators = self._operating.make_operators(self._pipeline)
         self._service.on_room = self._accept_more
         self._listeners, self._control = self._make_listeners(bindings)
         self._stalls = StallWatch(
@@ -237,7 +238,7 @@ class Runtime:
         return pipeline
 
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:
-        handle = self._pipeline.handle
+        handle = self._operators.beside(self._pipeline.handle)
         listeners = [Listener(self._service, handle, binding) for binding in bindings]
         return listeners, self._operating.make_control(listeners)
 
@@ -254,6 +255,7 @@ class Runtime:
             self._operating.chronicle.start()
             self._slow_clients.start()
             self._control.open()
+            self._operators.open(self._listeners, self._operating.operators_urls)
             self._announce()
             self._lookout.start()
             self._operating.unasked.start()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from buntime.core.access.guesses import Guesses
 from buntime.core.access.keyring import KeyRecord, KeyRing
 from buntime.core.access.rights import Caller, admin
 from buntime.core.admin.query import read_query
 from buntime.core.admin.route import Route
+from buntime.core.errors import StateFault
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.latesessions import LateSessions, SessionParts
 from buntime.server.http1.exchange import Exchange
 
 GET = Route(method="GET", path="/api/some", verb="apps:read", name="some.show", summary="Some.")
@@ -56,8 +58,28 @@ class FakeKeys:
             callback()
 
 
-def gate_of(live: LiveSettings, keys: FakeKeys | None = None, local_key: str | None = None) -> Gate:
-    """A gate that knows the master key of the settings, these keys, and this key of a file."""
-    local: Any = SimpleNamespace(value=local_key)
+class NoDb:
+    """A state.db that cannot be used."""
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """It is never opened."""
+
+    def ask(self, work: Any, then: Callable[[Any], None]) -> None:
+        then(StateFault("there is none"))
+
+
+def gate_of(
+    live: LiveSettings,
+    keys: FakeKeys | None = None,
+    local_key: str | None = None,
+    *,
+    local: Any = None,
+) -> Gate:
+    """A gate that knows the master key of the settings, these keys, and this key of a file.
+
+    `local` has that in its `value`, where it is to change.
+    """
+    local = local or SimpleNamespace(value=local_key)
     keys = FakeKeys() if keys is None else keys
-    return Gate(live, keys, guesses=Guesses(), local_key=local)
+    sessions = LateSessions(SessionParts(cast(Any, NoDb()), live, keys, local))
+    return Gate(live, keys, guesses=Guesses(), local_key=local, sessions=sessions)

@@ -184,6 +184,7 @@ def running(
         os.chmod(state, 0o711)  # users of apps pass through it
         # The default one can be held by one runtime only, and many run at a time.
         environ.setdefault("RUNTIME_STATE_DIR", state)
+        environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # and so can its port
         yield from _run([*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from buntime.core.access.peers import UNIX_PEER, is_loopback
 from buntime.core.access.proxyfields import tells_of_proxy
 
+LINK_PATH = "/.well-known/buntime/open"  # of one-time links to sign in by
+
 _PORT = re.compile(r":[0-9]*\Z")
 
 

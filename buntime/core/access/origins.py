@@ -32,6 +32,21 @@ def is_foreign(headers: Iterable[tuple[str, str]], *, host: str) -> bool:
     return False
 
 
+def is_own_page(headers: Iterable[tuple[str, str]], *, host: str, is_secure: bool) -> bool:
+    """Whether a browser says that a page of this very address sends the request, as it says of each
+    write: Origin must be there, and of https where the request came over TLS."""
+    headers = tuple(headers)
+    scheme = ("https://",) if is_secure else ("http://", "https://")
+    origins = [value.strip().lower() for name, value in headers if name == "origin"]
+    sites = [value.strip() for name, value in headers if name == "sec-fetch-site"]
+    return (
+        len(origins) == 1
+        and origins[0].startswith(scheme)
+        and all(site == "same-origin" for site in sites)
+        and not is_foreign(headers, host=host)
+    )
+
+
 def _with_port(host: str, default: str) -> str:
     host = host.removesuffix(":")
     return host if _PORT.search(host) else host + default

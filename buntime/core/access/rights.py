@@ -33,13 +33,13 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
 EVERY_APP = "*"
 GLOB_MAX_CHARS = 200
 
-Source = Literal["key", "socket", "local", "master", "anyone"]
+Source = Literal["key", "socket", "local", "master", "link", "anyone"]
 
 
 class Caller(NamedTuple):
     """Who asks: a key by its name, or a way in that has no name of its own."""
 
-    name: str  # "laptop"; "master", "local", "socket" of the others
+    name: str  # "laptop"; "master", "local", "socket", "link" of the others
     source: Source
     verbs: frozenset[str]
     globs: tuple[str, ...] = (EVERY_APP,)  # "blog-*", "@acme/*"

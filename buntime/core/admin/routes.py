@@ -17,6 +17,7 @@ from buntime.core.admin.matching import RouteTable
 from buntime.core.admin.pluginroutes import PLUGINS
 from buntime.core.admin.route import CURSOR, MOST, OBJECT, OPEN, TEXT, Answer, Route, page
 from buntime.core.admin.secretroutes import SECRETS
+from buntime.core.admin.sessionroutes import SESSIONS
 from buntime.core.admin.watchroutes import WATCHING
 
 _TOLD = (Answer(200, "What there is.", OBJECT),)
@@ -147,5 +148,6 @@ ROUTES = RouteTable(
         *LOGS,
         *DEPLOYS,
         *WATCHING,
+        *SESSIONS,
     )
 )

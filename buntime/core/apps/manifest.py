@@ -44,7 +44,7 @@ __all__ = [
 MANIFEST_NAMES = ("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml")
 SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
 
-Visibility = Literal["public", "protected", "internal"]
+Visibility = Literal["public", "protected", "internal", "operators"]
 Auth = Literal["required", "optional", "none"]
 
 

@@ -18,7 +18,7 @@ from buntime.core.apps.accesskeys import AUTHS
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import KEYS, Manifest
 
-_OPENNESS = ("internal", "protected", "public")
+_OPENNESS = ("internal", "operators", "protected", "public")
 _COOKIE_FREEDOM = ("base", "as-is")
 
 

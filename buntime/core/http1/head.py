@@ -53,6 +53,7 @@ class Head(NamedTuple):
     request_id: str = ""  # the client's own, where it is a plain word
     is_absolute: bool = False  # the target was a URL, and `host` is from it
     is_secure: bool = False  # that URL was of https
+    operators: Fields = ()  # cookies of an operator's session: (name, value)
 
     @property
     def has_body(self) -> bool:
@@ -125,7 +126,7 @@ def _remember(known: dict[bytes, _T], raw: bytes, made: _T) -> None:
 def _join(line: RequestLine, section: Section) -> Head:
     """All that a line and a section mean together."""
     method, target, version, authority, is_secure = line
-    headers, host, length, chunked, expects, closes, stays, upgrade, size, own_id = section
+    headers, host, length, chunked, expects, closes, stays, upgrade, size, own_id, ours = section
     is_current = version == "1.1"
     if not is_current and chunked:
         raise bad_request("HTTP/1.0 has no Transfer-Encoding")
@@ -149,4 +150,5 @@ def _join(line: RequestLine, section: Section) -> Head:
         own_id,
         bool(authority),
         is_secure,
+        ours,
     )

@@ -16,6 +16,7 @@ from buntime.core.http1.faults import bad_request
 from buntime.core.http1.framing import read_framing, unknown_coding
 from buntime.core.http1.grammar import FIELD_LINE, HOST
 from buntime.core.http1.limits import Limits
+from buntime.core.http1.operatorscookie import take_out
 
 FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
 _HOST = re.compile(HOST)
@@ -51,6 +52,7 @@ class Section(NamedTuple):
     upgrade: str  # the value of Upgrade, where Connection names it
     size_bytes: int  # as it came
     request_id: str = ""  # the client's own for its request, where it is of use
+    operators: Fields = ()  # cookies of an operator's session, which are in no field
 
 
 def read_section(raw: bytes, limits: Limits) -> Section:
@@ -70,15 +72,16 @@ def read_section(raw: bytes, limits: Limits) -> Section:
     ]
     special = _collect_special(fields)
     if not special:
-        request_id = _read_request_id(fields)
-        return Section(tuple(fields), None, 0, False, False, False, False, "", len(raw), request_id)
+        request_id, (passed, operators) = _read_request_id(fields), take_out(tuple(fields))
+        size = len(raw)
+        return Section(passed, None, 0, False, False, False, False, "", size, request_id, operators)
     content_length, chunked = read_framing(pairs, special)
     options = nominations(special["connection"]) if "connection" in special else frozenset()
     dropped = HOP_BY_HOP if options <= HOP_BY_HOP else HOP_BY_HOP | options
     if "expect" in special:
         _check_expect(special["expect"])
         dropped |= {"expect"}
-    passed = tuple(pair for pair in fields if pair[0] not in dropped)
+    passed, operators = take_out(tuple(pair for pair in fields if pair[0] not in dropped))
     return Section(
         passed,
         _read_host(special),
@@ -90,6 +93,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
         upgrade=special.get("upgrade", "") if "upgrade" in options else "",
         size_bytes=len(raw),
         request_id=_read_request_id(passed),
+        operators=operators,
     )
 
 

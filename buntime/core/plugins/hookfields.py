@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from buntime.core.access.identityfields import is_identity_field
 from buntime.core.access.proxyfields import LABEL_FIELD, is_forwarding
 from buntime.core.http1.grammar import HOST, TOKEN, VALUE
+from buntime.core.http1.operatorscookie import is_set_by
 from buntime.core.http1.section import HOP_BY_HOP, Fields
 from buntime.core.values.wording import shown
 
@@ -102,7 +103,9 @@ def _name(value: object) -> str:
     return value.lower()
 
 
-def _value(name: object, value: object) -> str:
+def _value(name: str, value: object) -> str:
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise BadVerdict(f"header {shown(name)} has a value that cannot be sent")
+    if name.lower() == "set-cookie" and is_set_by(value):
+        raise BadVerdict("header 'set-cookie': the cookie of operators' sessions is the runtime's")
     return value.strip(" \t")

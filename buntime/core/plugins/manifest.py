@@ -18,12 +18,12 @@ from buntime.core.apps.manifest import (
     read_values,
     to_config,
 )
-from buntime.core.apps.manifestkeys import KEYS as APP_KEYS
 from buntime.core.apps.manifestvalues import ENDLESS_REQUESTS, NONE
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.dependencies import Dependency
 from buntime.core.plugins.manifestkeys import (
     ALL_KEYS,
+    APP_KEYS,
     DEFAULT_ENTRY,
     GUARDING,
     PLUGIN_KEYS,

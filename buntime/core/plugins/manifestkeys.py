@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from buntime.core.apps.key import Key
-from buntime.core.apps.manifestkeys import KEYS as APP_KEYS
+from buntime.core.apps.manifestkeys import KEYS
 from buntime.core.apps.manifestvalues import file_below, routes
 from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import LATEST, is_version
@@ -24,6 +24,14 @@ from buntime.core.values.wording import shown
 STAGES = ("route", "identity", "access", "content")  # in the order of a request's way
 GUARDING = frozenset(("identity", "access"))  # what these cover is closed while they do not serve
 DEFAULT_ENTRY = "plugin.py"
+
+# What an app's manifest has; a plugin's pages may be for operators alone.
+APP_KEYS = tuple(
+    key._replace(parse=one_of("public", "protected", "internal", "operators"))
+    if key.name == "visibility"
+    else key
+    for key in KEYS
+)
 
 _COOKIE = re.compile(TOKEN)
 _COOKIES_MAX = 50

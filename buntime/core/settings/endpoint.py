@@ -74,6 +74,21 @@ def parse_listen(text: str, situation: Situation) -> tuple[Endpoint, ...]:
     return endpoints
 
 
+def parse_admin_listen(text: str, situation: Situation) -> Endpoint | None:
+    """`RUNTIME_ADMIN_LISTEN`: one endpoint, or "none"."""
+    if text == "none":
+        return None
+    return _parse_endpoint(text, situation)
+
+
+def parse_admin_host(text: str, situation: Situation) -> str:
+    """`RUNTIME_ADMIN_HOST`: a host name without its port, in lower case."""
+    name = text.lower().removesuffix(".")
+    if ":" in name or not _HOST_NAME.fullmatch(name):
+        raise BadValue(f"{shown(text)} is not a host; write its name alone, as panel.example.com")
+    return name
+
+
 def _parse_endpoint(text: str, situation: Situation) -> Endpoint:
     if text.startswith(UNIX):
         return _parse_unix(text, situation)

@@ -66,6 +66,8 @@ class Settings:
     master_key: str | None = field(repr=False)
     master_key_file: str | None
     api_prefix: str
+    admin_listen: Endpoint | None
+    admin_host: str | None
     metrics: Literal["operators", "public"]
     trusted_proxies: tuple[str, ...]
     log_level: LogLevel

@@ -1,5 +1,6 @@
 """Settings of requests: how large and how slow they may be, and who may send them."""
 
+from buntime.core.settings.endpoint import parse_admin_host, parse_admin_listen
 from buntime.core.settings.setting import (
     DURATION,
     DURATION_OR_0,
@@ -174,6 +175,23 @@ ACCESS = (
         "none",
         "put before the runtime's own `/api`: `/_` makes it `/_/api`",
         derive=lambda _: "",
+    ),
+    Setting(
+        "admin_listen",
+        "RUNTIME_ADMIN_LISTEN",
+        "--admin-listen",
+        Kind("ADDRESS", parse_admin_listen),
+        "127.0.0.1:8001",
+        "the operators' address, where their sessions and the panel are, and no app; or `none`",
+    ),
+    Setting(
+        "admin_host",
+        "RUNTIME_ADMIN_HOST",
+        "--admin-host",
+        Kind("HOST", parse_admin_host),
+        "none",
+        "a host name whose requests are the operators' too, wherever they come in",
+        derive=unset,
     ),
     Setting(
         "metrics",

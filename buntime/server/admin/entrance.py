@@ -31,6 +31,8 @@ def access_step(
     `signs_in`: there is a plugin that finds out who has signed in, though it may be away.
     """
     visibility, auth = app.manifest.visibility, app.manifest.auth
+    if visibility == "operators":
+        return _operators_step(app, gate)
     public_routes = app.public_routes
     is_open = visibility == "public" and auth == "none" and not rules
     if is_open and not gate.has_keys:
@@ -61,6 +63,26 @@ def access_step(
                     return _ask_to_sign_in(exchange, signs_in=signs_in)
                 raise _key_needed()
         if gate.bears(borne_by(exchange)):  # another one is the app's own
+            exchange.withhold(gate.is_key_field)
+        return False
+
+    return check_access
+
+
+def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], bool]:
+    """Lets in who has come to the operators' address; a page signs its visitors in by itself."""
+    is_page, public_routes = app.is_static, app.public_routes
+
+    def check_access(exchange: Exchange, app: App, target: Target) -> bool:
+        if not gate.is_for_operators(exchange):
+            raise app_not_found(target.base)
+        if is_page or public_routes.cover(exchange.head.method, target.rest):
+            bears = gate.bears(borne_by(exchange))
+        else:
+            bears = gate.let_in(exchange, app.name)
+            if not bears:
+                raise _key_needed()
+        if bears:
             exchange.withhold(gate.is_key_field)
         return False
 

@@ -1,19 +1,28 @@
 """Who asks for a page of the runtime's own: the key that a request bears, as a `Caller`."""
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from buntime.core.access.guesses import Guesses
-from buntime.core.access.keyring import bears_form
-from buntime.core.access.keys import bears_key
+from buntime.core.access.keyring import KeyRecord, bears_form
+from buntime.core.access.keys import bears_key, offers_key
 from buntime.core.access.operators import is_direct
 from buntime.core.access.rights import Caller, admin, may
+from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import ClientFault
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.keystore import KeySource
+from buntime.server.admin.latesessions import LateSessions
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.signin import SignIn, secret_of
 from buntime.server.http1.exchange import Exchange
+
+if TYPE_CHECKING:
+    from buntime.server.admin.operatorsessions import Found
+
+Fields = Collection[tuple[str, str]]
 
 _MASTER = admin("master", "master")
 _LOCAL = admin("local", "local")
@@ -24,12 +33,19 @@ class Gate:
     """Knows callers by what they bear, and which fields are keys that no app gets to see."""
 
     def __init__(
-        self, live: LiveSettings, keys: KeySource, *, guesses: Guesses, local_key: LocalKey
+        self,
+        live: LiveSettings,
+        keys: KeySource,
+        *,
+        guesses: Guesses,
+        local_key: LocalKey,
+        sessions: LateSessions,
     ) -> None:
         self._live = live
         self._keys = keys
         self._guesses = guesses
         self._local_key = local_key
+        self._sessions = sessions
         endpoints = live.now.endpoints
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
 
@@ -48,7 +64,7 @@ class Gate:
     def caller_of(self, exchange: Exchange) -> Caller:
         """Who asks. Raises ClientFault: 401 without a right key, 403 where none would do, 429;
         ServerFault (503) where the keys are not known."""
-        caller = self.bearer(exchange)
+        caller = self.bearer(exchange) or self._by_session(exchange)
         if caller is not None:
             return caller
         key, what, caller = self._live.now.master_key, "the key", _MASTER
@@ -69,20 +85,69 @@ class Gate:
 
         Raises ClientFault, 401 or 429; ServerFault as `caller_of`.
         """
-        record = self._keys.find(borne_by(exchange))
-        if record is None:
+        record = self._record(exchange, borne_by(exchange))
+        return None if record is None else self._keys.ring.caller_of(record)
+
+    # Sessions
+
+    def is_for_operators(self, exchange: Exchange) -> bool:
+        """Whether it has come to where operators' sessions are: at their address, and in
+        development on this machine."""
+        if exchange.is_operators:
+            return True
+        return self._live.now.is_development and self._is_direct(exchange)
+
+    def session_of(self, exchange: Exchange) -> "Found | None":
+        """The session that a request bears, where those count. Raises ClientFault (403) where it
+        may not be used so; StateFault."""
+        if not exchange.head.operators or not self.is_for_operators(exchange):
             return None
-        standing = record.standing(self._keys.clock())
-        if standing == "active":
-            return self._keys.ring.caller_of(record)
-        address = exchange.sender.text
-        self._guesses.turn_away_named(record.name, address=address, now=exchange.now)
-        raise ClientFault(
-            401,
-            "unauthorized",
-            f"the key {record.name} is {standing}: have another one made",
-            headers=_ASK_FOR_KEY,
-        )
+        found = self._sessions.all.find(exchange)
+        if found is not None:
+            self._sessions.all.check_use(exchange, found.token)
+        return found
+
+    def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
+        """Whether it bears a session, and it is not known yet which there are: then `then` is
+        called when it is."""
+        if not exchange.head.operators or not self.is_for_operators(exchange):
+            return False
+        sessions = self._sessions.all
+        if sessions.is_known:
+            return False
+        sessions.know(then)
+        return True
+
+    def bears_any(self, exchange: Exchange) -> bool:
+        """Whether a request bears a key, be it right or wrong."""
+        return offers_key(borne_by(exchange))
+
+    def _by_session(self, exchange: Exchange) -> Caller | None:
+        found = self.session_of(exchange)
+        return None if found is None else found.caller
+
+    def sign_in(self, exchange: Exchange, key: str) -> SignIn:
+        """What a session stands on that is begun by this key. Raises as `caller_of`."""
+        # As it would come in a field.
+        fields = (("x-api-key", key.encode("utf-8", "surrogateescape").decode("latin-1")),)
+        record = self._record(exchange, fields)
+        if record is not None:
+            return SignIn(self._keys.ring.caller_of(record), record.digest, "key")
+        own = self._live.now.master_key
+        sign_in = SignIn(_MASTER, b"", "master")
+        if not own:
+            own, sign_in = self._local_key.value, SignIn(_LOCAL, b"", "local")
+            own = own if self._is_direct(exchange) else None
+        if not self._admit(exchange, own, fields) or own is None:
+            raise ClientFault(401, "unauthorized", "this key opens nothing here")
+        return sign_in._replace(stands_on=secret_of(own))
+
+    def local_sign_in(self, exchange: Exchange) -> SignIn | None:
+        """In development, without a master key, who is on this machine needs none."""
+        key = self._local_key.value
+        if key is None or not self._is_direct(exchange):
+            return None
+        return SignIn(_LOCAL, secret_of(key), "local")
 
     # Apps
 
@@ -92,6 +157,8 @@ class Gate:
         Raises ClientFault: 403 for a key that opens others, 429; ServerFault as `caller_of`.
         """
         caller = self.bearer(exchange)
+        if caller is None and app.startswith(PLUGIN_PREFIX):
+            caller = self._by_session(exchange)
         if caller is None:
             return self._admit(exchange, self._live.now.master_key)
         if not may(caller, "apps:open", app):
@@ -121,26 +188,44 @@ class Gate:
 
     # How it is done
 
+    def _record(self, exchange: Exchange, fields: Fields) -> KeyRecord | None:
+        """The key of the keyring in these."""
+        record = self._keys.find(fields)
+        if record is None:
+            return None
+        standing = record.standing(self._keys.clock())
+        if standing == "active":
+            return record
+        address = exchange.sender.text
+        self._guesses.turn_away_named(record.name, address=address, now=exchange.now)
+        raise ClientFault(
+            401,
+            "unauthorized",
+            f"the key {record.name} is {standing}: have another one made",
+            headers=_ASK_FOR_KEY,
+        )
+
     def _local(self, exchange: Exchange) -> tuple[str | None, str]:
         """What opens the page where there is no master key, and what that is called."""
         key, name = self._local_key.value, f"the key in {LOCAL_KEY} of the state folder"
         if not len(self._keys):
             self._check_direct(exchange, key)
-        elif not self._is_direct(exchange, key):
+        elif key is None or not self._is_direct(exchange):
             return None, "a key"
         return key, name
 
-    def _admit(self, exchange: Exchange, key: str | None) -> bool:
-        headers, address, now = borne_by(exchange), exchange.sender.text, exchange.now
+    def _admit(self, exchange: Exchange, key: str | None, fields: Fields | None = None) -> bool:
+        headers = borne_by(exchange) if fields is None else fields
+        address, now = exchange.sender.text, exchange.now
         if key:
             return self._guesses.admit(headers, key, address=address, now=now)
         if len(self._keys):
             self._guesses.turn_away(headers, address=address, now=now)
         return False
 
-    def _is_direct(self, exchange: Exchange, local_key: str | None) -> bool:
+    def _is_direct(self, exchange: Exchange) -> bool:
         head = exchange.head
-        return local_key is not None and is_direct(
+        return is_direct(
             head.headers,
             peer=exchange.client.peer_text,
             host=head.host,
@@ -157,7 +242,7 @@ class Gate:
                 "this page is closed, as no key is set: set RUNTIME_MASTER_KEY or "
                 "RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
             )
-        if not self._is_direct(exchange, local_key):
+        if not self._is_direct(exchange):
             raise ClientFault(
                 403,
                 "forbidden",

@@ -29,6 +29,7 @@ from buntime.server.admin.own import OwnPages
 from buntime.server.admin.parts import Parts
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
+from buntime.server.admin.sessionpages import SessionPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.deploys.carrier import Carrier
 
@@ -77,6 +78,9 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         LogPages(parts.service.loop, parts.app_logs),
         DeployPages(parts.live, carrier, parts.audit, urls=parts.urls),
         DeployViews(carrier),
+        SessionPages(
+            parts.live, parts.gate, parts.sessions.all, parts.audit, urls=parts.operators_urls
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.chronicle import Chronicle
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
+from buntime.server.admin.latesessions import LateSessions
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.standing import Standing
@@ -31,6 +32,8 @@ class Parts:
     keys: KeyStore
     started_s: float  # when the runtime was started, monotonic
     urls: Sequence[str]  # that the runtime listens at
+    operators_urls: Sequence[str]  # where operators' sessions count, once that is listened at
+    sessions: LateSessions
     log: Log
     service: Service
     pool: Pool

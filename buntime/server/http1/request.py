@@ -58,6 +58,7 @@ class ClientRequest:
     )
 
     job = ""  # the name of the one whose request it is, which no client has made
+    is_operators = False  # has it come in at the operators' address?
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:
         self.client = client
@@ -188,6 +189,13 @@ class ClientRequest:
         if borne:
             self.borne = borne
             self.headers = tuple(pair for pair in self.headers if pair not in borne)
+
+    def take_token(self) -> None:
+        """Take the query out, which opens something, and is for no log; it is in `borne`."""
+        head = self.head
+        if "?" in head.target:
+            self.borne = (("query", head.query),)
+            self.head = head._replace(target=head.path)
 
     def show(self, headers: tuple[tuple[str, str], ...]) -> None:
         """These are the fields that whoever answers is to see."""

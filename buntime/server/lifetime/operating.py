@@ -14,6 +14,7 @@ from buntime.server.admin.control import Control
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.latepages import LatePages
+from buntime.server.admin.latesessions import LateSessions, SessionParts
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.parts import Parts
@@ -27,6 +28,8 @@ from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.granting import follow_operators
+from buntime.server.operators import Operators
+from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
@@ -68,7 +71,8 @@ class Operating:
         self._maintenance = Maintenance(premises.state_db)
         self._standing = self._make_standing()
         self._keys = KeyStore(premises.state_db)
-        self._gate = self._make_gate()
+        self._sessions, self._gate = self._make_gate()
+        self.operators_urls: list[str] = []  # where their sessions count, the first one for links
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
         self.admittance = Admittance(self._gate, self._maintenance, self._standing.place.previews)
@@ -82,6 +86,11 @@ class Operating:
         control = Control(premises.service, premises.live, self.pages, premises.state, listeners)
         premises.state_watch.follow(control.open)
         return control
+
+    def make_operators(self, pipeline: Pipeline) -> Operators:
+        """What answers at the operators' address, which is opened later."""
+        premises = self._premises
+        return Operators(premises.service, premises.live, self.pages, self._gate, pipeline)
 
     def _make_secrets(self) -> SecretStore:
         premises = self._premises
@@ -110,9 +119,12 @@ class Operating:
         housekeeping = Housekeeping(premises.service, pool, catalog, place, turns)
         return Standing(place, housekeeping, History(premises.state_db), turns)
 
-    def _make_gate(self) -> Gate:
+    def _make_gate(self) -> tuple[LateSessions, Gate]:
         live, log = self._premises.live, self._premises.service.log
-        return Gate(live, self._keys, guesses=Guesses(), local_key=LocalKey(live, log))
+        local = LocalKey(live, log)
+        sessions = LateSessions(SessionParts(self._premises.state_db, live, self._keys, local))
+        gate = Gate(live, self._keys, guesses=Guesses(), local_key=local, sessions=sessions)
+        return sessions, gate
 
     def _parts(self) -> Parts:
         premises = self._premises
@@ -122,6 +134,8 @@ class Operating:
             keys=self._keys,
             started_s=monotonic(),
             urls=premises.urls,
+            operators_urls=self.operators_urls,
+            sessions=self._sessions,
             log=premises.service.log,
             service=premises.service,
             pool=premises.pool,

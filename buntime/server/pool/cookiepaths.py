@@ -1,20 +1,23 @@
 """Has the cookies of an app stay with the app, unless its manifest says `cookiePath: as-is`.
 
-The cookie that the runtime itself sets (`affinity`) no app can set, in whatever place.
+The cookies that the runtime itself sets (`affinity`, operators' sessions) no app can set, in
+whatever place.
 """
 
 from collections.abc import Sequence
 from weakref import WeakSet
 
 from buntime.core.apps.app import App
+from buntime.core.http1 import operatorscookie, sessioncookie
 from buntime.core.http1.answer import FIELDS_MAX
-from buntime.core.http1.sessioncookie import NAME, is_set_by
 from buntime.core.http1.setcookie import NAME_LENGTH, below, is_for_host, sets_cookie
 from buntime.server.telemetry.logs import Log
 
 # Whose cookies were logged, each app's once
 _told_for_host: WeakSet[App] = WeakSet()
 _told_reserved: WeakSet[App] = WeakSet()
+
+_MARK = operatorscookie.NAME  # in the names of all of them
 
 Fields = Sequence[list[str]]
 
@@ -32,7 +35,7 @@ def confine_cookies(fields: Fields, app: App, base: str, log: Log) -> Fields:
                 return [
                     _confined(each, app, base, log)
                     for each in fields
-                    if NAME not in each[1] or not _is_reserved(each, app, log)
+                    if _MARK not in each[1] or not _is_reserved(each, app, log)
                 ]
     except (AttributeError, LookupError, TypeError, ValueError):
         pass  # for the answer to refuse
@@ -58,7 +61,9 @@ def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
 
 
 def _is_reserved(field: list[str], app: App, log: Log) -> bool:
-    if not sets_cookie(field) or not is_set_by(field[1]):
+    if not sets_cookie(field):
+        return False
+    if not sessioncookie.is_set_by(field[1]) and not operatorscookie.is_set_by(field[1]):
         return False
     if app not in _told_reserved:
         _told_reserved.add(app)
@@ -66,6 +71,6 @@ def _is_reserved(field: list[str], app: App, log: Log) -> bool:
             "cookie.reserved",
             "an app sets a cookie by the name of the runtime's own, which is left out",
             app=app.key,
-            cookie=NAME,
+            cookie=field[1].partition(";")[0].lstrip("= \t").partition("=")[0].strip(),
         )
     return True

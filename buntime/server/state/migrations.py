@@ -53,4 +53,9 @@ SCRIPTS = (
     ) WITHOUT ROWID;""",
     # 7: the last deploys, as the API tells of them, see server/deploys/history.py.
     "CREATE TABLE deploys (id TEXT PRIMARY KEY, at REAL NOT NULL, told TEXT NOT NULL);",
+    # 8: operators' sessions, see server/admin/operatorsessions.py. Times are seconds since 1970.
+    """CREATE TABLE sessions (
+        digest BLOB PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, proof BLOB NOT NULL,
+        created_at REAL NOT NULL, used_at REAL NOT NULL, expires_at REAL
+    ) WITHOUT ROWID;""",
 )

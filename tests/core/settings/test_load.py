@@ -93,6 +93,8 @@ def test_the_defaults() -> None:
         master_key=None,
         master_key_file=None,
         api_prefix="",
+        admin_listen=TcpEndpoint("127.0.0.1", 8001),
+        admin_host=None,
         metrics="operators",
         trusted_proxies=(),
         log_level="debug",
@@ -168,6 +170,8 @@ EXAMPLES = {
     "RUNTIME_MASTER_KEY": "s3cret",
     "RUNTIME_MASTER_KEY_FILE": "/etc/key",
     "RUNTIME_API_PREFIX": "/_",
+    "RUNTIME_ADMIN_LISTEN": "10.0.0.1:9001",
+    "RUNTIME_ADMIN_HOST": "panel.example.com",
     "RUNTIME_METRICS": "public",
     "RUNTIME_TRUSTED_PROXIES": "10.0.0.1",
     "RUNTIME_LOG_LEVEL": "error",
@@ -314,6 +318,14 @@ def test_python() -> None:
     assert load({"RUNTIME_PYTHON": "venv/bin/python"}).python == "/work/venv/bin/python"
 
 
+def test_operators_address() -> None:
+    """One place, or none; a host is a name alone."""
+    assert load({"RUNTIME_ADMIN_LISTEN": "none"}).admin_listen is None
+    assert load({"RUNTIME_ADMIN_LISTEN": "[::1]:9"}).admin_listen == TcpEndpoint("::1", 9)
+    assert load({"RUNTIME_ADMIN_LISTEN": "unix:/run/a"}).admin_listen == UnixEndpoint("/run/a")
+    assert load({"RUNTIME_ADMIN_HOST": "Panel.Example.com."}).admin_host == "panel.example.com"
+
+
 def test_api_prefix() -> None:
     """The prefix of the API loses its last slash; a slash alone is none."""
     assert load({"RUNTIME_API_PREFIX": "/_/"}).api_prefix == "/_"
@@ -349,6 +361,8 @@ def test_trusted_proxies() -> None:
         ("RUNTIME_REQUEST_LINE_MAX", "8", "'8' is too small; write 256b or more"),
         ("RUNTIME_HEADERS_MAX", "1mb", "'1mb' is too large; write 128kb or less"),
         ("RUNTIME_SHUTDOWN_TIMEOUT", "soon", "'soon' is not a duration; write seconds, or"),
+        ("RUNTIME_ADMIN_LISTEN", "8001", "'8001' is neither an address with a port nor a socket"),
+        ("RUNTIME_ADMIN_HOST", "a:80", "'a:80' is not a host; write its name alone"),
         ("RUNTIME_API_PREFIX", "api", "'api' is not the beginning of a path; write it like \"/_\""),
         ("RUNTIME_API_PREFIX", "/a/../b", "'/a/../b' is not the beginning of a path"),
         ("RUNTIME_TRUSTED_PROXIES", "::1, lo", "'lo' is not an IP address or network; write them"),

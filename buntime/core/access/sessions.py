@@ -1,0 +1,137 @@
+"""Operators' sessions in a browser: for how long each holds, and whose it is.
+
+A session stands on what it was made by. With a key of the keyring it has that key's rights as they
+are now, and ends with it; with the master or local key it ends when that one is another. `proof`
+tells: an HMAC of what it stands on, by the session's own token, which nobody keeps. So what is kept
+opens nothing, and tells nothing of a key that could be guessed.
+
+    token   43 characters of base64url, 32 random bytes: the cookie
+    digest  SHA-256 of it: what is kept, and what a session is found by
+    csrf    what writes must bear in a header, which no other site's page can read
+
+Times are seconds since 1970, as sessions outlive the runtime.
+"""
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+TOKEN_BYTES = 32
+IDLE_S = 12 * 3600.0
+LIFE_S = 7 * 24 * 3600.0
+SESSIONS_MAX = 1000
+OF_ONE_MAX = 50  # sessions of one key; who makes more loses the one that was idle the longest
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+Origin = Literal["key", "master", "local", "link"]
+
+
+class Session(NamedTuple):
+    """One sign-in."""
+
+    digest: bytes
+    source: Origin
+    name: str  # of the key: "laptop"; "master", "local", "link" of the others
+    proof: bytes
+    created_at: float
+    used_at: float
+    expires_at: float | None = None  # when its key ends by itself
+
+    def __repr__(self) -> str:
+        return f"Session({self.source} {self.name!r}, since {self.created_at:.0f})"
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends, unless it is used."""
+        end = min(self.used_at + IDLE_S, self.created_at + LIFE_S)
+        return end if self.expires_at is None else min(end, self.expires_at)
+
+
+class Sessions:
+    """All of them, in the order of their use."""
+
+    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+        self._by_digest = {each.digest: each for each in sorted(sessions, key=lambda s: s.used_at)}
+
+    def __repr__(self) -> str:
+        return f"Sessions({len(self._by_digest)})"
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._by_digest.values()))
+
+    def find(self, token: str, now: float) -> Session | None:
+        """The session of a cookie, if it has not ended."""
+        if not _TOKEN.fullmatch(token):
+            return None
+        session = self._by_digest.get(digest_of(token))
+        if session is None or session.ends_at <= now or session.created_at > now + LIFE_S:
+            return None  # the last: the clock was put back by more than a session lasts
+        return session
+
+    def put(self, session: Session) -> list[Session]:
+        """Have a session; gives those that go for it."""
+        self._by_digest.pop(session.digest, None)
+        gone = list(self._too_many(session))
+        for each in gone:
+            del self._by_digest[each.digest]
+        self._by_digest[session.digest] = session
+        return gone
+
+    def use(self, session: Session, now: float) -> Session:
+        """It was used: it is good for longer."""
+        del self._by_digest[session.digest]
+        session = session._replace(used_at=now)
+        self._by_digest[session.digest] = session
+        return session
+
+    def remove(self, session: Session) -> None:
+        self._by_digest.pop(session.digest, None)
+
+    def over(self, now: float) -> list[Session]:
+        """Those that have ended by themselves."""
+        return [each for each in self if each.ends_at <= now]
+
+    def _too_many(self, session: Session) -> Iterator[Session]:
+        of_one = [s for s in self if (s.source, s.name) == (session.source, session.name)]
+        if len(of_one) >= OF_ONE_MAX:
+            yield of_one[0]
+        elif len(self) >= SESSIONS_MAX:
+            yield next(iter(self))
+
+
+def token_of(random: bytes) -> str:
+    """The text of a token, of TOKEN_BYTES random bytes."""
+    return urlsafe_b64encode(random).decode("ascii").rstrip("=")
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def csrf_of(token: str) -> str:
+    """What a write must bear: it follows from the token, and does not tell it."""
+    return urlsafe_b64encode(_hmac(token, b"csrf")).decode("ascii").rstrip("=")
+
+
+def proof_of(token: str, stands_on: bytes) -> bytes:
+    """Ties a session to its key: `stands_on` is the key, or its digest; b"" for nothing."""
+    return _hmac(token, b"proof\0" + stands_on)
+
+
+def bears_csrf(headers: Iterable[tuple[str, str]], token: str) -> bool:
+    """Whether a write bears the right X-Buntime-Csrf."""
+    wanted = csrf_of(token).encode("ascii")
+    return any(
+        name == "x-buntime-csrf" and hmac.compare_digest(value.encode("latin-1", "replace"), wanted)
+        for name, value in headers
+    )
+
+
+def _hmac(token: str, text: bytes) -> bytes:
+    return hmac.digest(token.encode("ascii"), text, "sha256")

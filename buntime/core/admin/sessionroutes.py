@@ -1,0 +1,99 @@
+"""The routes of operators' sessions in a browser."""
+
+from buntime.core.access.operators import LINK_PATH
+from buntime.core.admin.route import OPEN, OR_NOTHING, TEXT, Answer, Body, Route, Schema
+
+_CALLER: Schema = {
+    "type": "object",
+    "required": ["name", "source", "rights", "apps"],
+    "properties": {
+        "name": TEXT,
+        "source": {"enum": ["key", "socket", "local", "master", "link"]},
+        "rights": {"type": "array", "items": TEXT},
+        "apps": {"type": "array", "items": TEXT, "description": "Globs of apps."},
+    },
+}
+_SESSION: Schema = {
+    "type": "object",
+    "required": ["caller", "csrf", "expiresAt", "environment"],
+    "properties": {
+        "caller": _CALLER,
+        "csrf": {
+            **OR_NOTHING,
+            "description": "What writes bear as X-Buntime-Csrf; null without a session.",
+        },
+        "expiresAt": {**OR_NOTHING, "description": "When it ends, unless it is used."},
+        "environment": {"enum": ["development", "staging", "production", "test"]},
+    },
+}
+_SIGNED_IN = (Answer(200, "Who is signed in, and with which rights.", _SESSION),)
+
+SESSIONS = (
+    Route(
+        method="GET",
+        path="/api/session",
+        verb=OPEN,
+        name="session.show",
+        summary="Who asks, by a session or a key; in development this begins a session.",
+        answers=_SIGNED_IN,
+        faults=(401, 403, 429, 503),
+    ),
+    Route(
+        method="POST",
+        path="/api/session",
+        verb=OPEN,
+        name="session.begin",
+        summary="Sign in with a key, at the operators' address: the answer sets a cookie.",
+        body=Body(
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["key"],
+                "properties": {"key": {"type": "string", "minLength": 1, "maxLength": 1000}},
+            }
+        ),
+        answers=_SIGNED_IN,
+        faults=(401, 403, 429, 503),
+        has_dry_run=False,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/session",
+        verb=OPEN,
+        name="session.end",
+        summary="Sign out: the session opens nothing any more.",
+        answers=(Answer(204, "It has ended."),),
+        faults=(401, 403, 503),
+        has_dry_run=False,
+    ),
+    Route(
+        method="POST",
+        path="/api/session/links",
+        verb="keys:write",
+        name="session.link",
+        summary="Make a link that signs in once, within 15 minutes; by the control socket alone.",
+        answers=(
+            Answer(
+                201,
+                "The link.",
+                {
+                    "type": "object",
+                    "required": ["url", "expiresAt"],
+                    "properties": {"url": TEXT, "expiresAt": TEXT},
+                },
+            ),
+        ),
+        faults=(403, 409),
+        has_dry_run=False,
+    ),
+    Route(
+        method="GET",
+        path=LINK_PATH,
+        verb=OPEN,
+        name="session.open",
+        summary="Sign in by such a link: a page that goes on to the panel.",
+        answers=(Answer(200, "The page.", TEXT, "text/html"),),
+        faults=(403, 404),
+        takes_any_query=True,
+    ),
+)

@@ -1,0 +1,82 @@
+"""The cookie of an operator's session, which no app and no plugin gets to see or to set.
+
+    Set-Cookie: __Host-bt=Zk3...; Path=/; HttpOnly; SameSite=Strict; Secure     over TLS
+    Set-Cookie: bt=Zk3...; Path=/; HttpOnly; SameSite=Strict                    else
+
+Browsers send cookies to all ports of a host, so those of the operators' address come along with
+requests to apps as well. They are taken out where fields are read, once for each section of them
+that is new, so that nobody behind that can forget it.
+
+What an app sets by these names is dropped: over plain HTTP it would take the session's place. The
+prefix `__Host-` keeps what was set over plain HTTP, or for a domain, from being sent over TLS.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+NAME = "bt"
+SECURE_NAME = "__Host-bt"
+NAMES = frozenset((NAME, SECURE_NAME))
+_BLANKS = " \t"
+_BEFORE_NAME = "= \t"
+_READ_MAX = 4  # more are somebody's attempt to have one looked at
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Taken(NamedTuple):
+    """The fields of a request without these cookies, and the cookies."""
+
+    fields: Pairs
+    cookies: Pairs  # (name, value)
+
+
+def take_out(fields: Pairs) -> Taken:
+    """Take the cookies out of a request's fields, whose names are in lower case.
+
+    The field is cut at each semicolon, also in quotes, as browsers join it. One of which nothing is
+    left goes.
+    """
+    if not any(name == "cookie" and NAME in value for name, value in fields):
+        return Taken(fields, ())
+    left: list[tuple[str, str]] = []
+    taken: list[tuple[str, str]] = []
+    for name, value in fields:
+        if name == "cookie" and (found := _found_in(value)):
+            taken += found
+            value = ";".join(pair for pair in value.split(";") if not _is_ours(pair)).strip(_BLANKS)
+            if not value:
+                continue
+        left.append((name, value))
+    return Taken(tuple(left), tuple(taken))
+
+
+def tokens_of(cookies: Iterable[tuple[str, str]], *, is_secure: bool) -> list[str]:
+    """What the cookies say that count over TLS (`is_secure`), or without it; each once."""
+    wanted = SECURE_NAME if is_secure else NAME
+    return [*dict.fromkeys(value for name, value in cookies if name == wanted)][:_READ_MAX]
+
+
+def is_set_by(value: str) -> bool:
+    """Whether a Set-Cookie field sets one of these.
+
+    Browsers send a cookie without a name as its value: `=bt=x` comes as `bt=x`.
+    """
+    name, mark, _ = value.partition(";")[0].lstrip(_BEFORE_NAME).partition("=")
+    return bool(mark) and name.rstrip(_BLANKS) in NAMES
+
+
+def cookie_for(token: str, *, is_secure: bool) -> str:
+    """The value of the Set-Cookie field; "" as the token ends it."""
+    name, secure = (SECURE_NAME, "; Secure") if is_secure else (NAME, "")
+    end = "" if token else "; Max-Age=0"
+    return f"{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}{end}"
+
+
+def _found_in(value: str) -> list[tuple[str, str]]:
+    pairs = (pair.partition("=") for pair in value.split(";") if _is_ours(pair))
+    return [(name.strip(_BLANKS), token.strip(_BLANKS)) for name, _, token in pairs]
+
+
+def _is_ours(pair: str) -> bool:
+    return pair.partition("=")[0].strip(_BLANKS) in NAMES

@@ -1,0 +1,40 @@
+"""Operators' sessions, made when the first one is looked for: most starts see none."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.keystore import KeySource
+from buntime.server.admin.localkey import LocalKey
+from buntime.server.state.statedb import StateDb
+
+if TYPE_CHECKING:
+    from buntime.server.admin.operatorsessions import OperatorSessions
+
+
+class SessionParts(NamedTuple):
+    """What they are made of."""
+
+    db: StateDb
+    live: LiveSettings
+    keys: KeySource
+    local_key: LocalKey
+
+
+class LateSessions:
+    """Hands them out."""
+
+    def __init__(self, parts: SessionParts) -> None:
+        self._parts = parts
+        self._made: OperatorSessions | None = None
+
+    def __repr__(self) -> str:
+        return f"LateSessions({self._made!r})"
+
+    @property
+    def all(self) -> "OperatorSessions":
+        if self._made is None:
+            # What few visitors of a runtime ever need.
+            from buntime.server.admin.operatorsessions import OperatorSessions
+
+            self._made = OperatorSessions(*self._parts)
+        return self._made

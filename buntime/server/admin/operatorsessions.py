@@ -1,0 +1,246 @@
+"""Operators' sessions: kept in state.db, all of them in memory, and what may be done by one.
+
+Where there is no state.db they are in memory alone. A session counts for as long as what it stands
+on does, see core/access/sessions.py: a key that is revoked ends those that were made by it at once.
+Imported when the first one is wanted, see `latesessions`.
+"""
+
+import hmac
+import os
+from collections.abc import Callable
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime.core.access.origins import is_foreign, is_own_page
+from buntime.core.access.rights import Caller, admin
+from buntime.core.access.sessions import (
+    TOKEN_BYTES,
+    Session,
+    Sessions,
+    bears_csrf,
+    digest_of,
+    proof_of,
+    token_of,
+)
+from buntime.core.errors import ClientFault, StateFault
+from buntime.core.http1.operatorscookie import tokens_of
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.links import Links
+from buntime.server.admin.signin import SignIn, secret_of
+from buntime.server.http1.exchange import Exchange
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from buntime.server.admin.keystore import KeySource
+    from buntime.server.admin.localkey import LocalKey
+    from buntime.server.state.statedb import StateDb
+
+USED_STEP_S = 60.0
+_HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
+_COLUMNS = "digest, source, name, proof, created_at, used_at, expires_at"
+
+
+class Found(NamedTuple):
+    """A session that a request bears, and who that is."""
+
+    session: Session
+    token: str
+    caller: Caller
+
+
+class OperatorSessions:
+    """All of them. On the loop's thread, but for what goes to state.db."""
+
+    def __init__(
+        self,
+        db: "StateDb",
+        live: LiveSettings,
+        keys: "KeySource",
+        local_key: "LocalKey",
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.links = Links()
+        self.is_known = False  # are they read?
+        self._db = db
+        self._live = live
+        self._keys = keys
+        self._local_key = local_key
+        self._clock = clock
+        self._sessions = Sessions()
+        self._ended: set[bytes] = set()  # what may be on the disk still
+        self._waiting: list[Callable[[], None]] = []
+        db.follow(self._read)
+        self._read()
+
+    def __repr__(self) -> str:
+        return f"OperatorSessions({self._sessions!r})"
+
+    def know(self, then: Callable[[], None]) -> None:
+        """Have `then` called when those of before are known, or cannot be."""
+        if self.is_known:
+            then()
+        else:
+            self._waiting.append(then)
+
+    # What a request bears
+
+    def find(self, exchange: Exchange) -> Found | None:
+        """The session of a request; its use is noted.
+
+        Of two that are good neither counts: somebody has put one of them there. Raises StateFault
+        where it stands on a key, and keys are not known.
+        """
+        found = self.borne(exchange)
+        if len(found) != 1:
+            return None
+        if not exchange.has_answer:  # else it is an open stream, that somebody looks after
+            self._note_use(found[0].session, self._clock())
+        return found[0]
+
+    def borne(self, exchange: Exchange) -> list[Found]:
+        """All that a request bears and that are good. Raises as `find`."""
+        now, is_secure = self._clock(), exchange.sender.scheme == "https"
+        found = []
+        for token in tokens_of(exchange.head.operators, is_secure=is_secure):
+            session = self._sessions.find(token, now)
+            if session is None:
+                continue
+            caller = self._caller_of(session, token)
+            if caller is None:
+                self.end(session)  # its key is revoked, or another one
+            else:
+                found.append(Found(session, token, caller))
+        return found
+
+    def check_use(self, exchange: Exchange, token: str) -> None:
+        """Whether a request may be made by the session that it bears. Raises ClientFault (403).
+
+        Cookies are sent to all ports of a host, and with what pages of other ports ask for, so the
+        page that asks must be of this very address; a write must bear what no other can read.
+        """
+        head = exchange.head
+        host, is_secure = exchange.sender.host or head.host, exchange.sender.scheme == "https"
+        is_write = head.method not in _HARMLESS
+        is_own = not is_foreign(head.headers, host=host)
+        if is_write or head.upgrade:
+            is_own = is_own_page(head.headers, host=host, is_secure=is_secure)
+        if not is_own:
+            raise ClientFault(
+                403,
+                "cross_site",
+                "a session is for pages of this address alone: Origin must be it, and "
+                "Sec-Fetch-Site same-origin",
+            )
+        if is_write and not bears_csrf(head.headers, token):
+            raise ClientFault(
+                403,
+                "csrf",
+                "what a session changes must bear X-Buntime-Csrf, with the `csrf` of "
+                "GET /api/session",
+            )
+
+    def _caller_of(self, session: Session, token: str) -> Caller | None:
+        stood = self._standing_of(session)
+        if stood is None or not hmac.compare_digest(session.proof, proof_of(token, stood[1])):
+            return None
+        return stood[0]
+
+    def _standing_of(self, session: Session) -> tuple[Caller, bytes] | None:
+        """Who it is by now, and what the session must stand on."""
+        if session.source == "key":
+            if not self._keys.is_known:
+                raise StateFault(self._db.trouble or "it is being read; ask again in a second")
+            record = self._keys.ring.by_name.get(session.name)
+            if record is None or record.standing(self._clock()) != "active":
+                return None
+            return self._keys.ring.caller_of(record), record.digest
+        if session.source == "link":
+            return admin("link", "link"), b""
+        is_master = session.source == "master"
+        key = self._live.now.master_key if is_master else self._local_key.value
+        return None if not key else (admin(session.name, session.source), secret_of(key))
+
+    # Beginning and ending one
+
+    def begin(self, sign_in: SignIn, then: Callable[[Found], None]) -> None:
+        """Begin a session; `then` is called once it is kept, or cannot be but in memory."""
+        token, now = token_of(os.urandom(TOKEN_BYTES)), self._clock()
+        session = Session(
+            digest_of(token),
+            sign_in.source,
+            sign_in.caller.name,
+            proof_of(token, sign_in.stands_on),
+            created_at=now,
+            used_at=now,
+            expires_at=sign_in.caller.expires_at,
+        )
+        gone = [*self._sessions.over(now), *self._sessions.put(session)]
+        for each in gone:
+            self._forget(each)
+        found = Found(session, token, sign_in.caller)
+
+        def work(connection: "Connection") -> None:
+            connection.execute(
+                f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                session,
+            )
+            _delete(connection, [each.digest for each in gone])
+
+        self._db.ask(work, lambda _: then(found))
+
+    def end(self, session: Session) -> None:
+        """It opens nothing any more."""
+        self._forget(session)
+        digest = session.digest
+        self._db.ask(lambda connection: _delete(connection, [digest]), partial(self._gone, digest))
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.remove(session)
+        self._ended.add(session.digest)
+
+    def _gone(self, digest: bytes, fault: BaseException | None) -> None:
+        if fault is None:
+            self._ended.discard(digest)
+
+    # How they are kept
+
+    def _read(self) -> None:
+        def work(connection: "Connection") -> list[Session]:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM sessions").fetchall()
+            return [Session(*row) for row in rows]
+
+        self._db.ask(work, self._take)
+
+    def _take(self, kept: list[Session] | BaseException) -> None:
+        if not isinstance(kept, BaseException):
+            here = {each.digest for each in self._sessions}
+            over = [each for each in kept if each.digest in self._ended]
+            for each in sorted(kept, key=lambda session: session.used_at):
+                if each.digest not in here and each.digest not in self._ended:
+                    self._sessions.put(each)
+            over += self._sessions.over(self._clock())
+            for each in over:
+                self.end(each)
+        self.is_known = True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+
+    def _note_use(self, session: Session, now: float) -> None:
+        if not 0 <= now - session.used_at < USED_STEP_S:
+            self._sessions.use(session, now)
+            self._db.ask(partial(_used, session.digest, now), _nothing)
+
+
+def _delete(connection: "Connection", digests: list[bytes]) -> None:
+    connection.executemany("DELETE FROM sessions WHERE digest = ?", [(each,) for each in digests])
+
+
+def _used(digest: bytes, now: float, connection: "Connection") -> None:
+    connection.execute("UPDATE sessions SET used_at = ? WHERE digest = ?", (now, digest))
+
+
+def _nothing(_: object) -> None:
+    """The use of a session is told on the disk at the next chance."""

@@ -1,0 +1,18 @@
+"""What a session in a browser is begun by."""
+
+from typing import Literal, NamedTuple
+
+from buntime.core.access.rights import Caller
+
+
+class SignIn(NamedTuple):
+    """What a session is to stand on."""
+
+    caller: Caller
+    stands_on: bytes
+    source: Literal["key", "master", "local", "link"]
+
+
+def secret_of(key: str) -> bytes:
+    """A master or local key as what a session stands on."""
+    return key.encode("utf-8", "surrogateescape")

@@ -1,0 +1,142 @@
+"""The operators' address: where their sessions count, and no app answers.
+
+    RUNTIME_ADMIN_LISTEN   a place of its own, 127.0.0.1:8001: all that comes there
+    RUNTIME_ADMIN_HOST     what is asked for at this host, wherever it comes in
+
+Apps below a path share an origin, so an operator's session must not be good there: a script that
+somebody has smuggled into one of them would be the operator. What answers here are the runtime's
+own paths and the pages of plugins.
+"""
+
+from ipaddress import ip_address
+
+from buntime.core.access.operators import LINK_PATH, names_this_machine
+from buntime.core.apps.hosts import plain_host
+from buntime.core.apps.router import reserved_path
+from buntime.core.errors import ClientFault, HttpError, UsageError
+from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.gate import Gate
+from buntime.server.admin.latepages import LatePages
+from buntime.server.http1.binding import open_bindings
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.listener import Handle, Listener
+from buntime.server.http1.operatorsexchange import mark
+from buntime.server.http1.service import Service
+from buntime.server.pipeline import Pipeline
+
+HOME = "/cpanel/"
+
+
+class Operators:
+    """Answers there."""
+
+    def __init__(
+        self,
+        service: Service,
+        live: LiveSettings,
+        pages: LatePages,
+        gate: Gate,
+        pipeline: Pipeline,
+    ) -> None:
+        self._service = service
+        self._live = live
+        self._pages = pages
+        self._gate = gate
+        self._pipeline = pipeline
+        settings = live.now
+        endpoint, host = settings.admin_listen, settings.admin_host
+        own = [endpoint.host] if isinstance(endpoint, TcpEndpoint) else []
+        self._hosts = [*own, *([host] if host else [])]
+
+    def __repr__(self) -> str:
+        return f"Operators({', '.join(self._hosts)})"
+
+    def open(self, listeners: list[Listener], urls: list[str]) -> None:
+        """Listen where they are to come; all else runs where that cannot be.
+
+        `listeners` are all of the runtime, which it ends, and `urls` where sessions count.
+        """
+        settings, log = self._live.now, self._service.log
+        endpoint = settings.admin_listen
+        if endpoint is None:
+            return
+        try:
+            [binding] = open_bindings([endpoint])
+        except UsageError as exc:
+            log.warn(
+                "operators.unavailable",
+                "there is no operators' address: set RUNTIME_ADMIN_LISTEN to another one, or to "
+                "none",
+                error=str(exc),
+            )
+            return
+        listeners.append(Listener(self._service, self.handle, binding))
+        if binding.address is not None:
+            urls.append(_reachable(binding.url))
+        # Behind what tells that the runtime listens, which comes first in the log.
+        self._service.loop.call_soon(
+            lambda: log.info("operators.listening", "operators come here", url=binding.url)
+        )
+
+    def beside(self, others: Handle) -> Handle:
+        """Who answers elsewhere: `others`, but for what is for RUNTIME_ADMIN_HOST."""
+        host = self._live.now.admin_host
+        if host is None:
+            return others
+
+        def handle(exchange: Exchange) -> None:
+            asked = plain_host(exchange.sender.host or exchange.head.host)
+            (self.handle if asked == host else others)(exchange)
+
+        return handle
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request that has come to the operators' address, now or later."""
+        mark(exchange)
+        head = exchange.head
+        if head.path == LINK_PATH:
+            exchange.take_token()
+        try:
+            self._check_host(exchange)
+            path = reserved_path(head.target, self._live.now.api_prefix)
+            if path is not None:
+                self._pages.answer(exchange, path)
+            elif head.path == "/":
+                exchange.respond(302, [("location", exchange.sender.prefix + HOME)])
+            elif not self._gate.waits(exchange, lambda: self._show(exchange)):
+                self._show(exchange)
+        except HttpError as error:
+            exchange.fail(error)
+
+    def _show(self, exchange: Exchange) -> None:
+        if not exchange.is_ended and not self._pipeline.show_plugin(exchange):
+            exchange.fail(
+                ClientFault(404, "not_found", "apps do not answer at the operators' address")
+            )
+
+    def _check_host(self, exchange: Exchange) -> None:
+        """A page of any other host could have its own name lead here (DNS rebinding)."""
+        asked = exchange.sender.host or exchange.head.host
+        if exchange.head.is_secure and exchange.sender.scheme != "https":
+            raise ClientFault(421, "misdirected_request", "the target is an https URL")
+        if not names_this_machine(asked, self._hosts) and not _is_address(plain_host(asked)):
+            raise ClientFault(
+                421,
+                "misdirected_request",
+                f"operators do not come by the host {asked[:200]}: name it in RUNTIME_ADMIN_HOST",
+            )
+
+
+def _is_address(host: str) -> bool:
+    """An address is itself: no name that somebody could have lead elsewhere."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _reachable(url: str) -> str:
+    """The URL for a browser of this machine."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -1,0 +1,81 @@
+"""An operator's browser, as far as it speaks HTTP: a cookie jar, and the fields of its fetch."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Mapping
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.client import TIMEOUT_S, Answer
+from tests.support.harness import Runtime
+
+ADMIN = {"RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}  # a free port
+
+
+def address_of(runtime: Runtime) -> str:
+    """The URL of its operators' address."""
+    return str(runtime.wait_for_record("operators.listening")["url"])
+
+
+class Operator:
+    """Asks at one address, and keeps the cookies that it is given."""
+
+    def __init__(self, url: str, *, host: str = "", scheme: str = "http") -> None:
+        """`host` is what the address is called, where it is another name than in `url`."""
+        self.netloc = urlsplit(url).netloc
+        self.host = host or self.netloc
+        self.origin = f"{scheme}://{self.host}"
+        self.cookies: dict[str, str] = {}
+        self.csrf: str | None = None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        fields: Mapping[str, str | None] | None = None,
+    ) -> Answer:
+        """As fetch() of a page of this address does; a field that is None is left out."""
+        sent: dict[str, str | None] = {"Host": self.host, "Sec-Fetch-Site": "same-origin"}
+        if method != "GET":
+            sent |= {"Origin": self.origin, "X-Buntime-Csrf": self.csrf}
+        if self.cookies:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        data = None if body is None else json.dumps(body).encode()
+        fields = {name: text for name, text in (sent | dict(fields or {})).items() if text}
+        connection = http.client.HTTPConnection(self.netloc, timeout=TIMEOUT_S)
+        with contextlib.closing(connection):
+            connection.request(method, path, data, fields)  # type: ignore[arg-type]
+            answer = connection.getresponse()
+            found = Answer(answer.status, answer.headers, answer.read())
+        self._keep(found)
+        return found
+
+    def sign_in(self, key: str) -> Any:
+        """What the API says of it."""
+        answer = self.ask("POST", "/api/session", {"key": key})
+        assert answer.status == 200, answer
+        return self._signed_in(answer)
+
+    def look(self) -> Any:
+        """Who is signed in."""
+        answer = self.ask("GET", "/api/session")
+        assert answer.status == 200, answer
+        return self._signed_in(answer)
+
+    def _signed_in(self, answer: Answer) -> Any:
+        told = answer.json()
+        self.csrf = told["csrf"]
+        return told
+
+    def _keep(self, answer: Answer) -> None:
+        for value in answer.headers.get_all("set-cookie") or ():
+            for name, morsel in SimpleCookie(value).items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
