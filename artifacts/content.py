@@ -18,7 +18,7 @@ _NOT_CARRIED = {"__pycache__", "data", ".venv"}  # of folders: what running make
 
 def content(site_packages: Path) -> dict[str, bytes]:
     """All files by their path; `site_packages` has what requirements/runtime.txt pins."""
-    files = dict(_sources(ROOT / "buntime", (".py",)))
+    files = dict(_sources(ROOT / "buntime", (".py", ".js", ".d.ts")))
     files |= _sources(ROOT / "apps")
     for plugin in (ROOT / "plugins").glob("*/"):
         files |= _sources(plugin)

@@ -53,6 +53,7 @@ FLAT = {"sdk", "worker", "commands"}  # layers without folders
 BESIDE = {
     *("__init__.py", "__main__.py", "confine.py", "keyval.py", "plugin.py", "tuples.py", "wire.py")
 }
+SCRIPTS = "frames"  # for browsers: no Python
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
     "buntime.commands.appfolders",
@@ -135,7 +136,7 @@ def test_direction() -> None:
 def test_each_folder_has_its_place() -> None:
     """A folder or module that stands in no list here is a mistake, or wants its line here."""
     package = ROOT / "buntime"
-    known = {package / name for name in BESIDE | FLAT | {*CONCERNS}}
+    known = {package / name for name in BESIDE | FLAT | {*CONCERNS, SCRIPTS}}
     for name, concerns in CONCERNS.items():
         known |= {package / name / each for each in ["__init__.py", *concerns]}
     layers = [package / name for name in CONCERNS]

@@ -10,6 +10,7 @@ lead to is said by `routes`. At a host that an app names every path is its own, 
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from buntime.core.access.rules import Rules, rules_of
@@ -20,12 +21,14 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
-from buntime.server.admin.entrance import access_step
+from buntime.core.sites.shellrules import SANDBOX, framed_target
+from buntime.server.admin.entrance import access_step, app_not_found
 from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.failing import all_closed, unavailable
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.hookstep import HookStep, host_of
@@ -59,8 +62,12 @@ _BEHIND_ACCESS = frozenset({"access", "content"})
 # What stays the runtime's at a host that is an app's.
 _OWN = "/.well-known/buntime"
 _HEALTH = f"{_OWN}/health"
+_AT_HOSTS = frozenset((_HEALTH, f"{_OWN}/frame.js"))
 _WELL_KNOWN = "/.well-known/"
 _SIGN_IN = f"/{SIGN_IN}"
+
+# A page that the shell shows has no origin, whoever opens it.
+_IN_A_FRAME = (("content-security-policy", SANDBOX),)
 
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
@@ -177,7 +184,9 @@ class Pipeline:
 
     # Plugins
 
-    def _ask_for_route(self, exchange: Exchange, claim: Claim | None) -> bool:
+    def _ask_for_route(
+        self, exchange: Exchange, claim: Claim | None, *, is_framed: bool = False
+    ) -> bool:
         """Ask the hooks of stage route, before the path is looked at."""
         plan, head = self._plugins.plan, exchange.head
         if self._hooking.is_closed(plan, exchange):
@@ -187,12 +196,15 @@ class Pipeline:
         has_bases, host = claim is None, host_of(exchange)
         hooks = plan.route(method=head.method, path=head.path, host=host, has_bases=has_bases)
         facts = Facts(None, None, head.path, is_public=False, is_all_apps=not has_bases)
-        return self._hooking.begin(exchange, hooks, facts, lambda: self._go_on(exchange))
+        go_on = partial(self._go_on, exchange, is_framed=is_framed)
+        return self._hooking.begin(exchange, hooks, facts, go_on)
 
-    def _go_on(self, exchange: Exchange) -> None:
+    def _go_on(self, exchange: Exchange, *, is_framed: bool = False) -> None:
         """The hooks of stage route have let it pass."""
         try:
             app, target, steps = self._routes.find(exchange, keep=False)
+            if is_framed:
+                steps = self._framed(app, steps)
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
             return
@@ -237,6 +249,23 @@ class Pipeline:
         """What a plugin has at its base, where the app is a plugin's."""
         return self._plugins.at_base(app.base[1:]) if app.plugin is not None else None
 
+    # Pages in the shell's frames
+
+    def _frame(self, exchange: Exchange, target: str) -> None:
+        """The page at `target`, as the shell loads it: in a sandbox, also where it is opened so."""
+        add_fields(exchange, _IN_A_FRAME)
+        exchange.rewrite(exchange.head._replace(target=target))
+        if self._is_hooked and self._ask_for_route(exchange, None, is_framed=True):
+            return
+        self._go_on(exchange, is_framed=True)
+
+    def _framed(self, app: App, steps: tuple[AppStep, ...]) -> tuple[AppStep, ...]:
+        """The steps of a page that may be shown so. Raises ClientFault (404)."""
+        site = self._site(app)
+        if site is None or site.page is None:
+            raise app_not_found(app.base or f"/{app.name}")
+        return steps
+
     # The app
 
     def _answer_reserved(self, exchange: Exchange, claim: Claim | None) -> bool:
@@ -256,9 +285,13 @@ class Pipeline:
             return False
         if (path + "/").startswith(_SIGN_IN + "/") and self._sign_in(exchange, path):
             return True
-        if claim is not None and path.rstrip("/") != _HEALTH:
+        if claim is not None and path.rstrip("/") not in _AT_HOSTS:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
-        self._pages.answer(exchange, path)
+        framed = framed_target(exchange.head.target)
+        if framed is not None and reserved_path(framed, self._api_prefix) is None:
+            self._frame(exchange, framed)
+        else:
+            self._pages.answer(exchange, path)
         return True
 
     def _sign_in(self, exchange: Exchange, path: str) -> bool:

@@ -27,12 +27,15 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
 from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
 
 _AFFINITY = frozenset({AFFINITY_COOKIE})
+# A page in the shell's frame has no origin, so that it loads modules and fonts as another site.
+_FOR_FRAMES = (("access-control-allow-origin", "*"),)
 
 AppStep = Callable[[Exchange, App, Target], bool]
 """Answers the request, or hands it to who does, and returns True; or passes it on.
@@ -186,6 +189,7 @@ def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
     def answer_page(exchange: Exchange, _: App, target: Target) -> bool:
         if has_code and routes.may_cover(plain_path(target.rest) or target.rest):
             return False
+        add_fields(exchange, _FOR_FRAMES)
         return answer(exchange, page, target)
 
     return answer_page

@@ -16,12 +16,12 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 
 @contextlib.contextmanager
-def launched() -> Iterator[Browser]:
+def launched(*args: str) -> Iterator[Browser]:
     """A browser with nothing of another test in it. Skips where there is none."""
     if CHROMIUM is None:
         pytest.skip(LACKING)
     with sync_playwright() as playwright:
         # Root, as in a container, has no sandbox; what is opened here is our own.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
         yield browser
         browser.close()

@@ -66,6 +66,16 @@ OWN = (
     ),
     Route(
         method="GET",
+        path="/.well-known/buntime/{script}",
+        verb=OPEN,
+        name="frames.script",
+        summary="The scripts of pages and shells: frame.js, bt-frame.js, and their types.",
+        answers=(Answer(200, "The script.", TEXT, "text/javascript"),),
+        faults=(404,),
+        takes_any_query=True,
+    ),
+    Route(
+        method="GET",
         path="/metrics",
         verb="apps:read",
         name="metrics.text",

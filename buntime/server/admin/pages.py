@@ -20,6 +20,7 @@ from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.deployviews import DeployViews
 from buntime.server.admin.events import event_pages
+from buntime.server.admin.framepages import FramePages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.historypages import HistoryPages
 from buntime.server.admin.keypages import KeyPages
@@ -50,6 +51,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
     carrier = _carrier(parts)
     return (
         OwnPages(parts.live, started_s=parts.started_s),
+        FramePages(),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(

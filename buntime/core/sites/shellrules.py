@@ -1,0 +1,54 @@
+"""Who gets the shell in the place of a page, and under which name the shell loads the page itself.
+
+    GET /keyval/queues                                      a browser's address bar: the shell
+    GET /.well-known/buntime/frame/keyval/queues            the shell's frame: the page
+    GET /keyval/keyval.js, /keyval/api/…, a fetch, curl     what is there
+
+Browsers tell by Sec-Fetch-Dest what they load for: over https and on localhost, and Safari from
+16.4 on. Without it, what asks for HTML is taken for a document, and a shell that finds itself in a
+frame says so to the one above it.
+"""
+
+from collections.abc import Iterable
+
+from buntime.core.access.paths import plain_path
+from buntime.core.http1.negotiation import accepts_html
+
+FRAME_ALIAS = "/.well-known/buntime/frame"
+# What the answer depends on, whichever it is.
+VARY = ("vary", "Sec-Fetch-Dest, Accept")
+
+SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+
+_PAGES = ("", "html", "htm")
+
+
+def framed_target(target: str) -> str | None:
+    """`"/.well-known/buntime/frame/keyval/?x=1"` -> "/keyval/?x=1"; None for any other."""
+    if not target.startswith(FRAME_ALIAS + "/"):
+        return None
+    return target[len(FRAME_ALIAS) :]
+
+
+def wants_shell(method: str, headers: Iterable[tuple[str, str]], rest: str) -> bool:
+    """Whether a request for a page is one of a browser's window. `rest` is below the page's base.
+
+    Not for what is downloaded or comes back from elsewhere: a path whose last segment has an
+    extension, other than html. What lies below a plugin's `routes` is not asked about here.
+    """
+    if method not in ("GET", "HEAD"):
+        return False
+    path = plain_path(rest or "/")
+    if path is None or _extension(path) not in _PAGES:
+        return False
+    found = {name: value for name, value in headers if name in ("sec-fetch-dest", "accept")}
+    destination = found.get("sec-fetch-dest")
+    if destination is not None:
+        return destination.strip().lower() == "document"
+    return accepts_html(found.get("accept", ""))
+
+
+def _extension(path: str) -> str:
+    """`"/a/b.tar.GZ"` -> "gz"; a name that begins with a dot has none."""
+    name = path.rpartition("/")[2].lstrip(".")
+    return name.rpartition(".")[2].lower() if "." in name else ""

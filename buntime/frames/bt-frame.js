@@ -1,0 +1,163 @@
+// A shell's end: <bt-frame src="/keyval/" pathname="/queues">, see docs/micro-frontends.md.
+import { Budget, Talk, words } from "./bt-talk.js";
+
+const SANDBOX = "allow-scripts allow-forms allow-popups allow-downloads";
+const PATH_MAX = 2048;
+const STATE_MAX = 16384;
+const DISPOSE_MS = 300;
+const HOME = new URL(".", import.meta.url).pathname; // /.well-known/buntime/, below a prefix
+const PREFIX = HOME.slice(0, -"/.well-known/buntime/".length);
+
+/** Is this shell in a frame? Then it draws nothing. */
+export function isFramed() {
+  const path = location.href.slice(location.origin.length);
+  if (parent !== self) parent.postMessage({ buntime: "SHELL", path }, "*");
+  return parent !== self;
+}
+
+export class BtFrame extends HTMLElement {
+  static observedAttributes = ["src", "pathname"];
+  path = "/"; // below its base
+  functions = {};
+  api = null; // async (path, body) => what it answers
+  #told = { props: {} };
+  #frame = null;
+  #talk = null;
+  #messages = new Budget(300, 0.1);
+  #frames = new Budget(10, 0.001);
+  #loads = 0;
+  #turn = 0;
+  #onDisposed = () => {};
+
+  get base() {
+    return new URL(this.getAttribute("src") ?? "", location).pathname.replace(/\/$/, "");
+  }
+  connectedCallback() {
+    addEventListener("message", this.#onMessage);
+    this.#begin();
+  }
+  disconnectedCallback() {
+    removeEventListener("message", this.#onMessage);
+    this.#end();
+  }
+  attributeChangedCallback(name, before, text) {
+    if (!this.isConnected || before === text) return;
+    if (name === "src") this.#begin();
+    else this.navigate(text);
+  }
+
+  /** Hand over `props`, `theme`, `language`; what is not named stays. */
+  tell(told) {
+    Object.assign(this.#told, told);
+    this.#talk?.send("PROPS", told);
+  }
+  emit(name, detail) {
+    this.#talk?.send("EVENT", { name, detail });
+  }
+  async call(name, ...args) {
+    if (!this.#talk) throw new Error("there is no page");
+    return this.#talk.ask(name, args);
+  }
+  navigate(to) {
+    const path = this.#below(to);
+    if (path === null || path === this.path) return;
+    this.path = path;
+    if (this.#talk) this.#talk.send("NAVIGATE", { path, turn: ++this.#turn });
+    else this.#make();
+  }
+  /** End the page, which has a moment for what it keeps. */
+  async dispose() {
+    this.#talk?.send("DISPOSE");
+    if (this.#talk) await new Promise((done) => setTimeout((this.#onDisposed = done), DISPOSE_MS));
+    this.#end();
+  }
+
+  get #alias() {
+    return `${HOME}frame${this.base.slice(PREFIX.length)}`;
+  }
+  #onMessage = ({ source, data }) => {
+    if (!this.#frame || source !== this.#frame.contentWindow) return;
+    if (!this.#messages.spend(1)) return this.#take.fail("it sends too much");
+    const { buntime, path } = data ?? {};
+    if ((buntime !== "HELLO" && buntime !== "SHELL") || typeof path !== "string") return;
+    const place = [this.#alias, this.base].find((each) => path.startsWith(`${each}/`));
+    if (place !== undefined) this.#move(path.slice(place.length), true);
+    if (this.#talk || buntime === "SHELL") this.#make();
+    else this.#greet();
+  };
+  #greet() {
+    const { port1, port2 } = new MessageChannel();
+    this.#talk = new Talk(port1, this.#messages, this.#take);
+    const { base, path } = this;
+    const state = JSON.parse(sessionStorage.getItem(`frame ${base}`));
+    const text = JSON.stringify({ version: 1, base, path, state, ...this.#told });
+    this.#frame.contentWindow.postMessage({ buntime: "INIT", text }, "*", [port2]);
+  }
+  #begin() {
+    this.path = this.#below(this.getAttribute("pathname")) ?? "/";
+    this.#make();
+  }
+  #make() {
+    this.#end();
+    if (!this.#frames.spend(1)) return this.#take.fail("it is loaded again and again");
+    const frame = (this.#frame = document.createElement("iframe"));
+    frame.setAttribute("sandbox", SANDBOX);
+    frame.title = this.getAttribute("label") ?? this.base;
+    frame.src = this.#alias + this.path;
+    this.#loads = 0;
+    frame.onload = () => ++this.#loads > 1 && this.#talk && this.#make();
+    this.append(frame);
+  }
+  #end() {
+    this.#talk?.end();
+    this.#frame?.remove();
+    this.#talk = this.#frame = null;
+  }
+  #below(path) {
+    if (typeof path !== "string" || path[0] !== "/" || path.length > PATH_MAX) return null;
+    const { origin, pathname, search, hash } = new URL(this.base + path, location);
+    if (origin !== location.origin || !pathname.startsWith(`${this.base}/`)) return null;
+    return pathname.slice(this.base.length) + search + hash;
+  }
+  #move(to, replace) {
+    const path = this.#below(to);
+    if (path === null || path === this.path) return;
+    this.path = path;
+    // Only the user's doing makes the way back longer.
+    const isOwn = navigator.userActivation?.isActive === false;
+    this.#take.say("navigate", { path, replace: isOwn || !!replace });
+  }
+  #take = {
+    say: (name, detail) => {
+      if (name === "resize" && this.hasAttribute("autosize")) this.style.height = `${detail.height}px`;
+      this.dispatchEvent(new CustomEvent(`bt-${name}`, { detail }));
+    },
+    fail: (text) => {
+      this.#end();
+      this.#take.say("error", { text, isFatal: true });
+    },
+    NAVIGATE: ({ path, replace, turn, load }) => {
+      if (turn !== this.#turn) return; // the shell has gone elsewhere meanwhile
+      this.#move(path, replace);
+      if (load) this.#make();
+    },
+    STATE: ({ value = null }) => {
+      const text = JSON.stringify(value);
+      if (text.length <= STATE_MAX) sessionStorage.setItem(`frame ${this.base}`, text);
+    },
+    CALL: ({ id, name, args }) =>
+      this.#talk.answer(id, () => {
+        if (!Object.hasOwn(this.functions, name)) throw new Error(`the shell has no ${words(name, 64)}`);
+        return this.functions[name](...args);
+      }),
+    TOKEN: ({ id, path }) =>
+      this.#talk.answer(id, () => {
+        const plugin = this.getAttribute("plugin") ?? this.base.slice(PREFIX.length + 1);
+        if (path === undefined) return this.api("/api/frames/tokens", { plugin });
+        return this.api("/api/frames/urls", { plugin, path: this.#below(path) });
+      }),
+    DISPOSE: () => this.#onDisposed(),
+  };
+}
+
+customElements.define("bt-frame", BtFrame);

@@ -1,0 +1,43 @@
+"""Fields that the runtime adds to an answer, whoever gives it.
+
+An exchange gets them by becoming one of another class, which has the same slots: an answer to which
+nothing is added asks for nothing.
+"""
+
+from functools import lru_cache
+
+from buntime.core.http1.answer import Answer
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.request import Fields
+
+Added = tuple[tuple[str, str], ...]
+
+
+def add_fields(exchange: Exchange, fields: Added) -> None:
+    """Have the answer bear these too. One of CORS takes the place of the answer's own."""
+    # A class can be hashed, whatever its instances can.
+    exchange.__class__ = _with(type(exchange), fields)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)  # a few kinds of exchanges, and a few sets of fields
+def _with(kind: type[Exchange], added: Added) -> type[Exchange]:
+    replaced = {name for name, _ in added if name.startswith("access-control-")}
+
+    class WithFields(kind):  # type: ignore[valid-type, misc]  # a class that is an argument
+        __slots__ = ()
+
+        def _begin(self, status: int, fields: Fields, size: int | None) -> Answer:
+            if isinstance(fields, list | tuple):  # else it is for the answer to refuse
+                kept = [pair for pair in fields if not _is_one_of(pair, replaced)]
+                fields = [*kept, *added]
+            answer: Answer = super()._begin(status, fields, size)
+            return answer
+
+    return WithFields
+
+
+def _is_one_of(pair: object, names: set[str]) -> bool:
+    """Pairs come from workers, and may be malformed."""
+    if not isinstance(pair, list | tuple) or not pair or not isinstance(pair[0], str):
+        return False
+    return pair[0].lower() in names

@@ -1,0 +1,74 @@
+"""Who gets the shell, and who the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.core.sites.shellrules import framed_target, wants_shell
+
+CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("method", "rest", "fields", "wanted"),
+    [
+        # a window of a browser that tells what it loads for
+        ("GET", "/", {"sec-fetch-dest": "document", "accept": CHROME}, True),
+        ("GET", "/queues", {"sec-fetch-dest": "document"}, True),
+        ("GET", "", {"sec-fetch-dest": "document"}, True),
+        ("HEAD", "/", {"sec-fetch-dest": "document"}, True),
+        ("GET", "/", {"sec-fetch-dest": "Document "}, True),
+        # the same browser's frames, scripts, fetches, downloads into a frame
+        ("GET", "/", {"sec-fetch-dest": "iframe", "accept": CHROME}, False),
+        ("GET", "/", {"sec-fetch-dest": "frame", "accept": CHROME}, False),
+        ("GET", "/", {"sec-fetch-dest": "embed", "accept": CHROME}, False),
+        ("GET", "/", {"sec-fetch-dest": "object", "accept": CHROME}, False),
+        ("GET", "/", {"sec-fetch-dest": "empty", "accept": CHROME}, False),
+        ("GET", "/", {"sec-fetch-dest": "script"}, False),
+        ("GET", "/", {"sec-fetch-dest": "", "accept": CHROME}, False),
+        # a browser that does not tell: plain http on a name, Safari before 16.4
+        ("GET", "/", {"accept": CHROME}, True),
+        ("GET", "/", {"accept": "text/html"}, True),
+        ("GET", "/", {"accept": "*/*"}, False),  # curl
+        ("GET", "/", {"accept": "application/json"}, False),
+        ("GET", "/", {"accept": "text/html;q=0, */*"}, False),
+        ("GET", "/", {}, False),
+        # what changes something is for who it is sent to
+        ("POST", "/", {"sec-fetch-dest": "document"}, False),
+        ("OPTIONS", "/", {"accept": CHROME}, False),
+        # downloads, callbacks, files
+        ("GET", "/report.pdf", {"sec-fetch-dest": "document"}, False),
+        ("GET", "/a/b.tar.gz", {"accept": CHROME}, False),
+        ("GET", "/oauth.cgi", {"sec-fetch-dest": "document"}, False),
+        ("GET", "/page.html", {"sec-fetch-dest": "document"}, True),
+        ("GET", "/page.HTM", {"accept": CHROME}, True),
+        ("GET", "/v1.2/", {"accept": CHROME}, True),
+        ("GET", "/v1.2", {"accept": CHROME}, False),
+        ("GET", "/.hidden", {"accept": CHROME}, True),
+        ("GET", "/ann%40example.com", {"accept": CHROME}, False),
+        # a path that can be read in two ways is nobody's page
+        ("GET", "/a/..%2fb", {"sec-fetch-dest": "document"}, False),
+        ("GET", "//x", {"sec-fetch-dest": "document"}, False),
+        ("GET", "/a%2ehtml%3f.pdf", {"sec-fetch-dest": "document"}, False),
+    ],
+)
+def test_wants_shell(method: str, rest: str, fields: dict[str, str], *, wanted: bool) -> None:
+    """The shell is for windows of browsers, and for nothing else."""
+    assert wants_shell(method, [*fields.items()], rest) is wanted
+
+
+@pytest.mark.parametrize(
+    ("target", "page"),
+    [
+        ("/.well-known/buntime/frame/keyval/queues?x=1", "/keyval/queues?x=1"),
+        ("/.well-known/buntime/frame/@acme/shop/", "/@acme/shop/"),
+        ("/.well-known/buntime/frame/", "/"),
+        ("/.well-known/buntime/frame", None),
+        ("/.well-known/buntime/frame.js", None),
+        ("/.well-known/buntime/frames/keyval/", None),
+        ("/keyval/", None),
+    ],
+)
+def test_framed_target(target: str, page: str | None) -> None:
+    """What stands behind the alias is the page's own target."""
+    assert framed_target(target) == page

@@ -1,0 +1,93 @@
+"""A shell of the tests' own, pages for its frames, and a browser that looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Frame, Page
+
+from tests.support.harness import Runtime, running, write_app
+from tests.support.pluginfolders import write_plugin
+
+_FILES = Path(__file__).parent / "desk"
+DESK = {name: (_FILES / name).read_text("utf-8") for name in ("index.html", "desk.js")}
+TALK = {
+    "index.html": (_FILES / "talk.html").read_text("utf-8"),
+    "talk.js": (_FILES / "talk.js").read_text("utf-8"),
+}
+# Pages that change by loading another one.
+PAGES = "<!doctype html><title>{0}</title><body><h1>{0}</h1><a id=next href=second.html>next</a>"
+SAYS_HELLO = '<script type="module" src="/.well-known/buntime/frame.js"></script>'
+
+OPEN = {"visibility": "public", "entrypoint": "index.html", "routes": ["/api/**"]}
+CODE = """
+from buntime import Response
+def fetch(request):
+    return Response.json({"path": request.path, "headers": dict(request.headers.items())})
+"""
+
+
+@contextmanager
+def with_desk(folder: Path, pages: dict[str, dict[str, str]], **env: str) -> Iterator[Runtime]:
+    """A runtime with the shell, and a plugin for each of `pages`, by its name: its files."""
+    write_app(folder / "apps/desk", DESK)
+    for name, files in pages.items():
+        write_plugin(folder / "plugins", name, CODE, base=f"/{name}", **OPEN)
+        write_app(folder / "plugins" / name, files)
+    dirs = {"RUNTIME_PLUGIN_DIRS": str(folder / "plugins"), "RUNTIME_STATE_DIR": str(folder / "s")}
+    with running(folder / "apps", env={"RUNTIME_ENV": "production", **dirs, **env}) as runtime:
+        yield runtime
+
+
+class Desk:
+    """The shell in a window."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.url = url
+        self.context = browser.new_context()
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def open(self, path: str) -> None:
+        """Show `"/talk/queues"`."""
+        self.page.goto(f"{self.url}/desk{path}")
+
+    def show(self, path: str = "/talk/") -> Frame:
+        """As `open`; gives the frame once the page in it has heard of the shell."""
+        self.open(path)
+        self.wait_for("ready")
+        return self.frame
+
+    @property
+    def frame(self) -> Frame:
+        """The page that is shown now."""
+        return next(each for each in self.page.frames if each.parent_frame == self.page.main_frame)
+
+    def wait_for(self, name: str, times: int = 1) -> None:
+        """Until the shell has seen so many of these."""
+        self.page.wait_for_function(
+            "([name, times]) => seen.filter(([each]) => each === name).length >= times",
+            arg=[name, times],
+        )
+
+    def seen(self, name: str) -> list[object]:
+        """What the shell has seen by this name."""
+        return list(
+            self.page.evaluate(
+                "(name) => seen.filter(([each]) => each === name).map(([, it]) => it)", name
+            )
+        )
+
+    @property
+    def path(self) -> str:
+        """What the address bar shows, behind the shell's own part."""
+        return str(
+            self.page.evaluate("location.pathname.slice(5) + location.search + location.hash")
+        )
+
+    def close(self) -> None:
+        self.context.close()
