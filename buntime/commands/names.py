@@ -26,7 +26,7 @@ _ADDRESS_MAX_BYTES = 100
 PLUGINS = "plugins"
 # The words that may follow it: those for folders, and those for names of plugins.
 FOR_FOLDERS = ("list", "check")
-FOR_NAMES = ("show", "enable", "disable", "reload", "reset")
+FOR_NAMES = ("show", "enable", "disable", "reload", "reset", "options")
 
 
 def print_names(argv: list[str], environ: Mapping[str, str]) -> None:
@@ -63,7 +63,7 @@ def plugin_words(word: str, line: list[str], environ: Mapping[str, str]) -> list
     elif action in FOR_FOLDERS or asks_elsewhere(environ):
         return []
     else:
-        found = [each["name"] for each in _ask(environ, PLUGINS)["plugins"]]
+        found = [each["name"] for each in _ask(environ, "plugins?limit=1000")["plugins"]]
     return [name for name in found if name.startswith(word) and name.isprintable()]
 
 
@@ -91,7 +91,7 @@ def state_folder(environ: Mapping[str, str]) -> str:
 
 
 def _ask(environ: Mapping[str, str], what: str) -> Any:
-    """What the runtime of the state folder tells: of "apps?limit=1000", of "plugins"."""
+    """What the runtime of the state folder tells: "apps?limit=1000"."""
     folder, prefix = state_folder(environ), environ.get("RUNTIME_API_PREFIX", "")
     path = f"{prefix.rstrip('/')}/api/{what}"
     with socket.socket(socket.AF_UNIX) as sock:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from buntime.commands.arguments import Command
-from buntime.commands.client import Api, connect, name_in_path
+from buntime.commands.client import Api, connect
 from buntime.commands.pluginfolders import reset_here
+from buntime.commands.pluginoptions import path_of, run_options, tell_options
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 
-ACTIONS = ("show", "enable", "disable", "reload", "reset")
+ACTIONS = ("show", "enable", "disable", "reload", "reset", "options")
+_PAGE = 1000
 _WAIT_S = 30.0  # for a plugin that starts
 _LOOK_S = 0.1
 _UNDER_WAY = ("starting", "waiting")
@@ -34,20 +36,21 @@ def run_by_api(command: Command, mode: Mode, action: str, words: Sequence[str]) 
     api = connect(command, mode)
     if action == "show":
         return _show(command, api, words)
+    if action == "options":
+        return run_options(command, api, words[0], words[1:])
     codes = [_switch(command, api, action, name) for name in words]
     return max(codes)
-
-
-def path_of(name: str, rest: str = "") -> str:
-    """`"audit", "/reload"` -> "/api/plugins/audit/reload"."""
-    return f"/api/plugins/{name_in_path(name)}{rest}"
 
 
 # What is told
 
 
 def _list(command: Command, api: Api) -> int:
-    told = api.get("/api/plugins")
+    told = page = api.get("/api/plugins", limit=_PAGE)
+    while page["next"] is not None:
+        page = api.get("/api/plugins", limit=_PAGE, cursor=page["next"])
+        told["plugins"] += page["plugins"]
+    told["next"] = None
     if command.args["json"]:
         print_json(told)
     elif not told["plugins"]:
@@ -100,19 +103,6 @@ def _hook_row(name: str, counts: _Told) -> tuple[object, ...]:
     asked, failed = counts["asked"], sum(counts["failures"].values())
     mean = f"{1000 * counts['seconds'] / asked:.2f}" if asked else None
     return name, asked, failed, mean
-
-
-def tell_options(options: Sequence[_Told]) -> None:
-    """Each with its value and where that comes from."""
-    print_rows(
-        ("OPTION", "VALUE", "FROM"),
-        [(each["name"], _value_of(each), each["origin"]) for each in options],
-    )
-
-
-def _value_of(option: _Told) -> object:
-    value = option["value"]
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 # What is done

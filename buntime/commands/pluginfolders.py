@@ -24,6 +24,7 @@ from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.plugins.folders import folders_for
 from buntime.server.plugins.found import Found
+from buntime.server.plugins.optionstore import OptionStore
 from buntime.server.plugins.roster import BY_MANIFEST, Roster
 from buntime.server.plugins.switches import Switches
 from buntime.server.state.statefolder import StateFolder
@@ -63,10 +64,12 @@ def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, wa
     for folder in dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder}")
-    roster = Roster(Switches(StateFolder(settings.state_dir), warn))
+    state = StateFolder(settings.state_dir)
+    roster = Roster(Switches(state, warn))
     folders = folders_for(settings, warn, bundled=carried_plugins())
     roster.config = config
-    roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config)
+    kept = OptionStore(state, warn).now
+    roster.found = folders.look(dirs or settings.plugin_dirs, lambda _: config, kept)
     roster.reorder()
     return roster
 

@@ -17,13 +17,14 @@ ACTIONS = (*_FOLDERS, *pluginasking.ACTIONS)
 
 def parser() -> Parser:
     made = Parser(
-        "buntime plugins list|check [DIR...] | show|enable|disable|reload|reset NAME... "
-        "[--FLAG VALUE...]",
+        "buntime plugins list|check [DIR...] | show|enable|disable|reload|reset NAME... | "
+        "options NAME [KEY=VALUE...] [--FLAG VALUE...]",
         "List the plugins in the folders DIR in the order of their start, or check them: their "
         "manifests, options, files and dependencies. Or ask a runtime, that of --to or the login: "
         "list its plugins (with --to), show one, switch it on or off for good, load its code anew, "
-        "or take back what operators have switched. Exit code 1 if check finds a fault, or if a "
-        "plugin does not serve after it was enabled or reloaded.",
+        "take back what operators have switched, or set options, with which it is loaded anew; "
+        "KEY=- reads a value from stdin, as passwords have to be. Exit code 1 if check finds a "
+        "fault, or if a plugin does not serve after it was enabled or reloaded.",
         examples=(
             "buntime plugins list",
             "buntime plugins check plugins",
@@ -32,10 +33,15 @@ def parser() -> Parser:
             "buntime plugins disable audit --yes",
             "buntime plugins reload audit",
             "buntime plugins reset audit",
+            "buntime plugins options audit level=debug",
+            "buntime plugins options audit --unset level",
         ),
     )
     made.add_words("PLUGIN", "what to do, then folders of plugins [RUNTIME_PLUGIN_DIRS], or names")
     made.add_argument("--yes", action="store_true", help="disable a guard without being asked")
+    made.add_argument(
+        "--unset", metavar="KEY", action="append", help="have the config file decide of an option"
+    )
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_argument("--json", action="store_true", help="print what is told as JSON")
     group = made.add_argument_group("which runtime", "As for other commands, see --to there.")

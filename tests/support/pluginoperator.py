@@ -32,7 +32,10 @@ class PluginOperator:
         """What `buntime plugins` prints, on stdout or stderr; its exit code must be this one."""
         buffer = io.BytesIO(stdin.encode())
         stream = SimpleNamespace(
-            buffer=buffer, isatty=lambda: False, readline=lambda: buffer.readline().decode()
+            buffer=buffer,
+            isatty=lambda: False,
+            read=lambda size: buffer.read(size).decode(),
+            readline=lambda: buffer.readline().decode(),
         )
         self._patch.setattr(sys, "stdin", stream)
         ended = main(["plugins", *words], mode="checkout")
@@ -56,7 +59,7 @@ class PluginOperator:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         body = None if value is None else json.dumps(value).encode()
-        fields = dict(headers or {})
+        fields = {"X-API-Key": self.runtime.operators_key or "", **(headers or {})}
         if body is not None:
             fields["Content-Type"] = "application/json"
         return fetch(self.runtime, path, method=method, headers=fields, body=body)

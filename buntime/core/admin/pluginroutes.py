@@ -11,6 +11,7 @@ from buntime.core.admin.route import (
     OR_NOTHING,
     TEXT,
     Answer,
+    Body,
     Route,
     Schema,
     page,
@@ -35,11 +36,10 @@ _OPTION: Schema = {
     "properties": {
         "name": NAME,
         "value": ANYTHING,  # of a password "********"
-        "origin": TEXT,  # "operator", "env NAME", a line of the config file, "default", "not set"
+        # "an operator (key laptop) at ...", "env NAME", a line of the config file, "default"
+        "origin": TEXT,
         "schema": OBJECT,  # as the manifest has it
         "isSecret": FLAG,
-        "setBy": OR_NOTHING,
-        "setAt": OR_NOTHING,
     },
 }
 _HOOK: Schema = {
@@ -78,6 +78,20 @@ _PLUGIN: Schema = {
         "counts": OBJECT,
     },
 }
+_SET = Answer(
+    200,
+    "They hold, and what serves has them.",
+    {
+        "type": "object",
+        "required": ["name", "state", "why", "options"],
+        "properties": {
+            "name": NAME,
+            "state": TEXT,
+            "why": OR_NOTHING,
+            "options": {"type": "array", "items": _OPTION},
+        },
+    },
+)
 
 
 def _act(action: str, summary: str, faults: tuple[int, ...] = (404,)) -> Route:
@@ -111,6 +125,18 @@ PLUGINS = (
         summary="One plugin: how it stands, its hooks with counts and times, menus, options.",
         answers=(Answer(200, "The plugin.", _PLUGIN),),
         faults=(404,),
+        has_tag=True,
+    ),
+    Route(
+        method="PUT",
+        path=f"{_PATH}/options",
+        verb="plugins:write",
+        name="plugins.options",
+        summary="Set options by name, null takes back; the plugin is loaded anew with them.",
+        # No more is said here: what is wrong with a password must not be told with what it is.
+        body=Body({"description": "A mapping of options to values."}),
+        answers=(_SET,),
+        faults=(404, 409, 422),
         has_tag=True,
     ),
     _act("reload", "Start a plugin's code anew, beside the old one.", (404, 409)),

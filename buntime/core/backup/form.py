@@ -3,7 +3,8 @@
     backup.json                   what it is of: `Head`
     apps/0/shop/app.py            what is in the first folder of apps; plugins/0/... the same
     data/@acme+shop/uploads/1     what an app has kept, by its folder's name
-    state/state.db                and state/plugins.json; state/secrets/APP/NAME where asked for
+    state/state.db                and state/plugins.json, state/plugin-options.json
+    state/secrets/APP/NAME        where asked for; so are passwords in plugin-options.json
     contents.jsonl                of each file its name, size and SHA-256; what was left out
 
 All of a section stands together. Folders of apps have links, which stay inside of them; else there
@@ -21,7 +22,7 @@ CONTENTS = "contents.jsonl"
 HEAD_MAX_BYTES = 1 << 20
 KINDS = ("apps", "plugins", "data", "state")
 _DATA_NAME = re.compile(r"[a-z@][a-z0-9@+._~-]{0,254}", re.ASCII | re.IGNORECASE)
-_STATE_FILES = ("state.db", "plugins.json")
+_STATE_FILES = ("state.db", "plugins.json", "plugin-options.json")
 
 
 class BadBackup(Exception):

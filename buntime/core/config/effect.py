@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from buntime.core.config.configfile import ConfigFile
+from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options, resolve
 from buntime.core.values.wording import suggestion
@@ -31,10 +32,18 @@ class Effect(NamedTuple):
         return self.faults + self.lacks
 
 
-def effect_of(config: ConfigFile, manifest: PluginManifest, environ: Mapping[str, str]) -> Effect:
-    """What the file means for this plugin. `environ` has the variables of options."""
+def effect_of(
+    config: ConfigFile,
+    manifest: PluginManifest,
+    environ: Mapping[str, str],
+    kept: OfPlugin = NONE,
+) -> Effect:
+    """What the file means for this plugin. `environ` has the variables of options, and `kept` what
+    operators have set of them.
+    """
     name, said = manifest.name, config.of(manifest.name)
-    options = resolve(manifest.config, said.options, environ, where=f"plugins.{name}.options")
+    where = f"plugins.{name}.options"
+    options = resolve(manifest.config, said.options, environ, where=where, kept=kept)
     offered = [service for service, _ in manifest.provides]
     slips = [
         f"{grant.place}: plugins.{name}.grants: {name} offers no service {service}"
@@ -50,13 +59,15 @@ def faults_of_change(
     new: ConfigFile,
     manifests: Iterable[PluginManifest],
     environ: Mapping[str, str],
+    kept: KeptOptions = NOTHING,
 ) -> list[str]:
     """Why `new` must not take the place of `old`, in sentences; empty where it may."""
     faults: list[str] = []
     for manifest in manifests:
-        effect = effect_of(new, manifest, environ)
+        its = kept.get(manifest.name, NONE)
+        effect = effect_of(new, manifest, environ, its)
         faults += effect.faults
-        if effect.lacks and not effect_of(old, manifest, environ).problems:
+        if effect.lacks and not effect_of(old, manifest, environ, its).problems:
             faults += effect.lacks
     return faults
 

@@ -1,8 +1,9 @@
 """The values of a plugin's options, and where each comes from.
 
-    1. the variable that the schema names with `env`, where it is set
-    2. what the config file says under `plugins.NAME.options`
-    3. the schema's default
+    1. what an operator has set while the runtime ran
+    2. the variable that the schema names with `env`, where it is set
+    3. what the config file says under `plugins.NAME.options`
+    4. the schema's default
 
 A wrong value is a problem and never replaced by the next one in that list: half of what was asked
 for is worse than none. Values of passwords are shown nowhere, also not in messages.
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import NamedTuple
 
+from buntime.core.plugins.keptoptions import NONE, Kept, OfPlugin
 from buntime.core.plugins.schema import OptionKind, Schema
 from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue
@@ -35,8 +37,8 @@ class Given(NamedTuple):
 
 @frozen()
 class Option:
-    """One option as it holds. `origin` is "env KEYVAL_PATH", a place in the config file, "default"
-    or "not set".
+    """One option as it holds. `origin` is "an operator (key laptop) at 2026-11-26T17:32:04Z",
+    "env KEYVAL_PATH", a place in the config file, "default" or "not set".
     """
 
     kind: OptionKind
@@ -72,10 +74,16 @@ class Options:
 
 
 def resolve(
-    schema: Schema, given: Mapping[str, Given], environ: Mapping[str, str], *, where: str
+    schema: Schema,
+    given: Mapping[str, Given],
+    environ: Mapping[str, str],
+    *,
+    where: str,
+    kept: OfPlugin = NONE,
 ) -> Options:
     """The options of a plugin. `given` stands in the config file at `where`, which is for messages:
-    "plugins.keyval.options".
+    "plugins.keyval.options". Of what operators have set, `kept`, the schema may not have all any
+    more; that counts again where it has.
     """
     faults = [
         f"{each.place}: {where}: unknown option {shown(name)}{suggestion(name, schema)} "
@@ -87,7 +95,12 @@ def resolve(
     options = []
     for name, kind in schema.items():
         of_file = _of_file(kind, given.get(name), where, faults)
-        option = _of_variable(kind, environ, lacks) or of_file or _default(kind)
+        option = (
+            _of_operator(kind, kept.get(name), where, lacks)
+            or _of_variable(kind, environ, lacks)
+            or of_file
+            or _default(kind)
+        )
         if kind.required and (option.origin == _NOT_SET or option.value == ""):
             variable = f" or in the variable {kind.env}" if kind.env else ""
             lacks.append(f"{where}.{name} is needed; set it in the config file{variable}")
@@ -101,6 +114,20 @@ def resolve(
         if name in schema and schema[name].is_secret and each.value
     ]
     return Options(tuple(options), tuple(faults), tuple(lacks), tuple(secrets))
+
+
+def _of_operator(
+    kind: OptionKind, kept: Kept | None, where: str, lacks: list[str]
+) -> Option | None:
+    if kept is None:
+        return None
+    try:
+        if kept.is_secret and not kind.is_secret:
+            raise BadValue("it was set as a password and is none any more; set it anew")
+        return Option(kind, kind.parse(kept.value), kept.origin)
+    except BadValue as exc:
+        lacks.append(f"{where}.{kind.name}, set by {kept.origin}: {exc}")
+        return Option(kind, None, kept.origin)
 
 
 def _of_variable(kind: OptionKind, environ: Mapping[str, str], lacks: list[str]) -> Option | None:

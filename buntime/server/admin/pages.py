@@ -28,11 +28,13 @@ from buntime.server.admin.logs import LogPages
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.parts import Parts
+from buntime.server.admin.pluginoptions import PluginOptionPages
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.sessionpages import SessionPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.deploys.carrier import Carrier
+from buntime.server.plugins.optionchange import OptionChanges
 
 
 class Pages(Protocol):
@@ -65,6 +67,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         event_pages(parts),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
+        PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts)),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(parts.keys, parts.audit),
         AccessPages(
@@ -84,6 +87,10 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             parts.live, parts.gate, parts.sessions.all, parts.audit, urls=parts.operators_urls
         ),
     )
+
+
+def _option_changes(parts: Parts) -> OptionChanges:
+    return OptionChanges(parts.service.loop, parts.log, parts.plugins)
 
 
 def _carrier(parts: Parts) -> Carrier:

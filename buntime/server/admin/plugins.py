@@ -42,27 +42,20 @@ class PluginPages:
 
     def _show(self, call: Call) -> None:
         """One of them, in full."""
-        name, plugins = self._found(call), self._plugins
+        name, plugins = found_plugin(call, self._plugins), self._plugins
         told = detail_of(plugins.roster, plugins.meters, name, call.now)
-        call.tagged(told, of=changeable(plugins.roster, name))
-
-    def _found(self, call: Call) -> str:
-        """The plugin that the path names. Raises ClientFault (404)."""
-        name = call.values["plugin"]
-        if name not in self._plugins.roster.found:
-            raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
-        return name
+        call.tagged(told, of=changeable(plugins, name))
 
     def _act(self, call: Call) -> None:
         """Do what the route's name says."""
-        name, action = self._found(call), call.route.name.rpartition(".")[2]
+        name, action = found_plugin(call, self._plugins), call.route.name.rpartition(".")[2]
         roster = self._plugins.roster
-        call.check_match(changeable(roster, name))
+        call.check_match(changeable(self._plugins, name))
         if not call.is_dry_run:
             self._do_and_note(call, name, action)
         state, why = state_of(roster, name)
         told = {"name": name, "state": state, "why": why or None}
-        call.tagged(told, of=changeable(roster, name), status=202)
+        call.tagged(told, of=changeable(self._plugins, name), status=202)
 
     def _do_and_note(self, call: Call, name: str, action: str) -> None:
         roster, result = self._plugins.roster, DONE
@@ -86,3 +79,11 @@ class PluginPages:
             state, why = state_of(plugins.roster, name)
             said = f"the plugin {name} cannot be reloaded: it is {state}"
             raise ClientFault(409, "plugin_not_running", f"{said}, {why}" if why else said)
+
+
+def found_plugin(call: Call, plugins: Plugins) -> str:
+    """The plugin that the path names. Raises ClientFault (404)."""
+    name = call.values["plugin"]
+    if name not in plugins.roster.found:
+        raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
+    return name

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from buntime.core.backup.form import Head, Section
 from buntime.core.sandbox.kernel import Kernel
 from buntime.server.backup.folderprocess import Failed, Folder
-from buntime.server.backup.source import PLUGINS_FILE, SECRETS, identity_of
+from buntime.server.backup.source import OPTIONS_FILE, PLUGINS_FILE, SECRETS, identity_of
 from buntime.server.state.datafolders import NAME as DATA
 from buntime.server.state.statefile import NAME as STATE_DB
 
@@ -86,7 +86,7 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
         if not folder.is_whole and os.path.isdir(folder.place) and os.listdir(folder.place):
             raise Failed(f"{folder.place} is not empty; name an empty folder")
     if not target.only:
-        for name in (STATE_DB, PLUGINS_FILE, SECRETS):
+        for name in (STATE_DB, PLUGINS_FILE, OPTIONS_FILE, SECRETS):
             path = os.path.join(target.state_dir, name)
             if os.path.lexists(path):
                 raise Failed(

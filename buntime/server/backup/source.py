@@ -19,6 +19,7 @@ _COUNTED_MAX = 200_000  # files of a folder
 
 SECRETS = "secrets"
 PLUGINS_FILE = "plugins.json"
+OPTIONS_FILE = "plugin-options.json"
 
 
 class Source(NamedTuple):

@@ -17,9 +17,17 @@ from contextlib import suppress
 from typing import IO, Any, NamedTuple, cast
 
 from buntime.core.backup.form import CONTENTS, HEAD, Section
+from buntime.core.plugins.keptoptions import SIZE_MAX_BYTES, without_secrets
 from buntime.server.backup.folderprocess import Failed, Folder, FolderProcess, folder_process
 from buntime.server.backup.helper import Refused, read_entry
-from buntime.server.backup.source import PLUGINS_FILE, SECRETS, Source, folders_of, head_of
+from buntime.server.backup.source import (
+    OPTIONS_FILE,
+    PLUGINS_FILE,
+    SECRETS,
+    Source,
+    folders_of,
+    head_of,
+)
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.state.statefile import NAME as STATE_DB
 
@@ -204,6 +212,10 @@ def _pack_state(archive: _Archive, source: Source) -> None:
     with suppress(FileNotFoundError):
         data, _ = read_regular(os.path.join(source.state_dir, PLUGINS_FILE), _STATE_MAX_BYTES)
         archive.text(f"state/{PLUGINS_FILE}", data)
+    with suppress(FileNotFoundError, ValueError):  # one that holds nothing for the runtime either
+        data, _ = read_regular(os.path.join(source.state_dir, OPTIONS_FILE), SIZE_MAX_BYTES)
+        kept = data if source.has_secrets else without_secrets(data)
+        archive.text(f"state/{OPTIONS_FILE}", kept)
     root = os.path.join(source.state_dir, SECRETS)
     if source.has_secrets and os.path.isdir(root):
         for holder in sorted(os.listdir(root)):

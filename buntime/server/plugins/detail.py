@@ -3,12 +3,15 @@
 Imported when somebody asks for it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from buntime.core.plugins.dependencies import dump_dependencies
 from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.options import Option
 from buntime.core.telemetry.pluginmeters import HookMeter, PluginMeter, PluginMeters
-from buntime.server.plugins.report import describe
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.plugins.report import describe, options_of
 from buntime.server.plugins.roster import Roster
 
 
@@ -26,7 +29,7 @@ def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> di
         "keptVerdicts": {"used": meter.kept_hits, "notThere": meter.kept_misses},
         "calls": _calls(meter),
         **(_said(manifest) if manifest is not None else _NOTHING),
-        "options": options_of(roster, name),
+        "options": options_json(options_of(roster, name)),
         "folder": str(found.folder),
         "isBundled": found.is_bundled,
         "error": found.error or None,
@@ -51,19 +54,26 @@ def _said(manifest: PluginManifest) -> dict[str, Any]:
     }
 
 
-def options_of(roster: Roster, name: str) -> list[dict[str, Any]]:
+def options_json(options: Sequence[Option]) -> list[dict[str, Any]]:
     """Each option as it holds, with where its value comes from and what it may be."""
-    found = roster.found[name]
     return [
         {**option.dump(), "schema": option.kind.dump(), "isSecret": option.kind.is_secret}
-        for option in (found.options.options if found.options is not None else ())
+        for option in options
     ]
 
 
-def changeable(roster: Roster, name: str) -> dict[str, Any]:
+def changeable(plugins: Plugins, name: str) -> dict[str, Any]:
     """What operators change of a plugin, and so what its ETag is of."""
-    switch = roster.switches.of(name)
-    return {"enabled": roster.is_enabled(name), "switched": switch and switch._asdict()}
+    switch = plugins.roster.switches.of(name)
+    kept = plugins.options.of(name)
+    return {
+        "enabled": plugins.roster.is_enabled(name),
+        "switched": switch and switch._asdict(),
+        "options": {
+            option: [each.by, each.at, None if each.is_secret else each.value]
+            for option, each in kept.items()
+        },
+    }
 
 
 def _counts(meter: HookMeter) -> dict[str, Any]:

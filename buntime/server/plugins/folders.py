@@ -21,6 +21,7 @@ from buntime.core.apps.router import is_app_name
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.config.effect import effect_of
 from buntime.core.errors import ManifestError
+from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
@@ -78,12 +79,16 @@ class PluginFolders:
         return f"PluginFolders({len(self._known)} plugins)"
 
     def look(
-        self, folders: Sequence[str | Path], choose: Choose = lambda _: NO_CONFIG
+        self,
+        folders: Sequence[str | Path],
+        choose: Choose = lambda _: NO_CONFIG,
+        kept: KeptOptions = NOTHING,
     ) -> dict[str, Found]:
         """All plugins by name. While nothing changes, a name has the same `Found`, and while its
         code and the values of its options stay, that has the same `app`.
 
-        `choose` is called once, with all manifests, for the config file that is to hold.
+        `choose` is called once, with all manifests, for the config file that is to hold; `kept` are
+        the options that operators have set.
         """
         places: dict[str, Path] = {}
         for name, path in self._places(folders):
@@ -103,7 +108,10 @@ class PluginFolders:
         self._known = {each.folder.name: each for each in looked if each is not None}
         there = [each.folder for each in self._known.values()]
         config = choose([each.manifest for each in there if each.manifest is not None])
-        found = {name: self._equip(each, config) for name, each in self._known.items()}
+        found = {
+            name: self._equip(each, config, kept.get(name, NONE))
+            for name, each in self._known.items()
+        }
         self._known = {name: each._replace(found=found[name]) for name, each in self._known.items()}
         return found
 
@@ -200,17 +208,17 @@ class PluginFolders:
 
     # What the config file makes of them
 
-    def _equip(self, known: _Known, config: ConfigFile) -> Found:
+    def _equip(self, known: _Known, config: ConfigFile, kept: OfPlugin) -> Found:
         folder, found = known.folder, known.found
         if found is not None and (folder.is_last_good or folder.manifest is None):
             return found
         if folder.manifest is None:
             return make_found(folder, None, self._environment)
-        effect = effect_of(config, folder.manifest, self._environ)
+        effect = effect_of(config, folder.manifest, self._environ, kept)
         if found is None or not found.is_as(folder, effect):
             return make_found(folder, effect, self._environment)
         is_same = found.options == effect.options
-        return found if is_same else replace(found, options=effect.options)  # other lines
+        return found if is_same else replace(found, options=effect.options)  # other places
 
     def _warn_once(self, event: str, message: str, /, **fields: object) -> None:
         once = f"{message}\n{fields}"

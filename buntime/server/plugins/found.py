@@ -56,6 +56,25 @@ class Found:
     options: Options | None = field(default=None, repr=False)
     is_bundled: bool = False
 
+    def starts_as(self, other: "Found") -> bool:
+        """Whether both would be started just so, by what is known of their manifests and options.
+
+        The files of code are for others to look at.
+        """
+        return (
+            self.manifest is other.manifest
+            and self.folder == other.folder
+            and (self.app is None) == (other.app is None)
+            and _values(self) == _values(other)
+        )
+
+    def with_options(self, options: Options) -> "Found":
+        """The same plugin, with other values of its options."""
+        if self.app is None or self.app.plugin is None:
+            return replace(self, options=options)
+        app = replace(self.app, plugin={**self.app.plugin, "config": options.values()})
+        return replace(self, app=app, options=options)
+
     @property
     def watching(self) -> Watching:
         """Which files are its code."""
@@ -63,8 +82,7 @@ class Found:
 
     def is_as(self, folder: Folder, effect: Effect) -> bool:
         """Whether it would be made again just so, but for the lines of the config file."""
-        values = None if self.options is None else _json(self.options)
-        return self.error == _error(folder, effect) and values == _json(effect.options)
+        return self.error == _error(folder, effect) and _values(self) == _json(effect.options)
 
 
 def make_found(folder: Folder, effect: Effect | None, environment: str) -> Found:
@@ -87,6 +105,10 @@ def make_found(folder: Folder, effect: Effect | None, environment: str) -> Found
 
 def _error(folder: Folder, effect: Effect) -> str:
     return folder.error or "; ".join(effect.problems)
+
+
+def _values(found: Found) -> str | None:
+    return None if found.options is None else _json(found.options)
 
 
 def _json(options: Options) -> str:

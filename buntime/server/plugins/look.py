@@ -10,6 +10,7 @@ from typing import NamedTuple
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.config.effect import changed_plugins, faults_of_change, unknown_plugins
 from buntime.core.errors import ConfigError
+from buntime.core.plugins.keptoptions import NOTHING, KeptOptions
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.settings.load import Settings
 from buntime.server.defence.configreading import ConfigReader, is_open_to_all
@@ -38,12 +39,15 @@ class Looker:
     def __repr__(self) -> str:
         return f"Looker({self._config.path!r}, {self._folders!r})"
 
-    def first(self, settings: Settings) -> Look:
-        """At the start: the file holds, and who cannot be started by it is left out."""
-        found = self._folders.look(settings.plugin_dirs, lambda _: self._config)
+    def first(self, settings: Settings, kept: KeptOptions = NOTHING) -> Look:
+        """At the start: the file holds, and who cannot be started by it is left out.
+
+        `kept` are the options that operators have set.
+        """
+        found = self._folders.look(settings.plugin_dirs, lambda _: self._config, kept)
         return Look(found, self._config)
 
-    def again(self, settings: Settings) -> Look:
+    def again(self, settings: Settings, kept: KeptOptions = NOTHING) -> Look:
         """While plugins run: a file with a fault changes nothing."""
         faults: tuple[str, ...] = ()
         try:
@@ -54,10 +58,10 @@ class Looker:
         def choose(manifests: Sequence[PluginManifest]) -> ConfigFile:
             nonlocal faults
             if new is not self._config:
-                faults = tuple(faults_of_change(self._config, new, manifests, os.environ))
+                faults = tuple(faults_of_change(self._config, new, manifests, os.environ, kept))
             return self._config if faults else new
 
-        found = self._folders.look(settings.plugin_dirs, choose)
+        found = self._folders.look(settings.plugin_dirs, choose, kept)
         if not faults:
             self._config = new
         return Look(found, self._config, faults)

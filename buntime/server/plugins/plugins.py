@@ -15,6 +15,7 @@ from pathlib import Path
 
 from buntime.core.access.rules import Rule
 from buntime.core.plugins.code import ON_SHUTDOWN
+from buntime.core.plugins.keptoptions import KeptOptions
 from buntime.core.plugins.plan import NO_PLUGINS, Plan
 from buntime.core.plugins.services import ServiceFault, Services
 from buntime.core.settings.live import LiveSettings
@@ -30,6 +31,7 @@ from buntime.server.plugins.generation import Generation
 from buntime.server.plugins.life import Life, Surroundings
 from buntime.server.plugins.look import ConfigLog, Look, Looker
 from buntime.server.plugins.notices import Notices
+from buntime.server.plugins.optionstore import OptionStore
 from buntime.server.plugins.outlook import cookies_of, plan_of, services_of, sites_of
 from buntime.server.plugins.report import metrics_of
 from buntime.server.plugins.roster import WORKERS_MOST, Roster
@@ -73,7 +75,9 @@ class Plugins:
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
         self.rules: Sequence[Rule] = ()  # of operators, on who may reach which app
         self.services = Services()
-        self.roster = Roster(Switches(state or StateFolder(settings.state_dir), log.warn))
+        state = state or StateFolder(settings.state_dir)
+        self.roster = Roster(Switches(state, log.warn))
+        self.options = OptionStore(state, log.warn)
         self._loop = loop
         self._live = live
         self._log = log
@@ -147,14 +151,16 @@ class Plugins:
 
     def start(self) -> None:
         """Look for plugins, and start them. What they guard is closed from now on."""
-        self._take(self._looker.first(self._live.now), ())
+        self._take(self._looker.first(self._live.now, self.options.now), ())
         if self._live.now.is_development:
             self._loop.call_later(_LOOK_S, self._look_again)
 
     def on_state(self) -> None:
         """The state folder was taken late: another runtime's operators may have switched some."""
         self.roster.switches.reread()
+        self.options.reread()
         self._settle()
+        self.reread(is_asked=False)
 
     def reread(self, *, is_asked: bool = True) -> None:
         """Look at folders and files again, and have run what has changed.
@@ -168,7 +174,7 @@ class Plugins:
             return
         self._is_looking, self._is_look_due = True, False
         asked, self._asked = self._asked, []
-        settings, looker = self._live.now, self._looker
+        settings, looker, kept = self._live.now, self._looker, self.options.now
         read = [
             (name, (life.tried.folder, life.tried_ns, life.tried_files, life.tried.watching))
             for name, life in self.roster.lives.items()
@@ -177,9 +183,9 @@ class Plugins:
 
         def look() -> tuple[Look, list[str]]:
             changed = [name for name, known in read if changed_since(*known)]
-            return looker.again(settings), changed + asked
+            return looker.again(settings, kept), changed + asked
 
-        self._loop.run_blocking(look, self._on_look)
+        self._loop.run_blocking(look, partial(self._on_look, kept))
 
     def reload(self, name: str, *, by: str) -> bool:
         """Start it anew, beside what serves; False where it does not run."""
@@ -294,11 +300,14 @@ class Plugins:
             self.reread(is_asked=False)
             self._loop.call_later(_LOOK_S, self._look_again)
 
-    def _on_look(self, told: tuple[Look, list[str]] | BaseException) -> None:
+    def _on_look(self, kept: KeptOptions, told: tuple[Look, list[str]] | BaseException) -> None:
         self._is_looking = False
         if isinstance(told, BaseException):
             raise told
-        if not self._is_closing:
+        if kept is not self.options.now:  # it has found what does not hold any more
+            self._asked += told[1]
+            self._is_look_due = True
+        elif not self._is_closing:
             self._take(*told)
         if self._is_look_due:
             self.reread(is_asked=False)
@@ -312,7 +321,7 @@ class Plugins:
         self._settle()
         for name, life in self.roster.lives.items():
             now, tried = found[name], life.tried
-            is_other = tried is not None and (tried.app is not now.app or name in changed)
+            is_other = tried is not None and (name in changed or not tried.starts_as(now))
             if now.app is not None and is_other:
                 life.start(now)
 

@@ -2,6 +2,7 @@
 
 import time
 
+from buntime.core.plugins.options import Option
 from buntime.core.telemetry.pluginmeters import PluginMeter, PluginMeters
 from buntime.core.telemetry.pluginmetrics import PluginRow, plugin_row
 from buntime.server.plugins.roster import Roster
@@ -76,8 +77,7 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
     serving = life.serving if life is not None and life.has_served else None
     worker = life.worker if life is not None else None
     state, why = state_of(roster, name)
-    found = roster.found[name]  # has the newest lines of the config file
-    options = found.options if found.app is serves.app else serves.options
+    options = options_of(roster, name)
     return {
         "name": name,
         "version": manifest and manifest.version,
@@ -93,11 +93,19 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
         "services": {service: sorted(methods) for service, methods in serving.code.services.items()}
         if serving
         else {},
-        "options": [option.dump() for option in options.options] if options else [],
+        "options": [option.dump() for option in options],
         "pid": worker and worker.process.pid,
         "worker": worker and worker.name,
         "since": _moment(now - serving.since_s) if serving and worker else None,
     }
+
+
+def options_of(roster: Roster, name: str) -> tuple[Option, ...]:
+    """The options as they hold for what serves, if something does."""
+    found, serves = roster.found[name], roster.serves_with(name)
+    # The newest has the newest places: lines of the config file.
+    options = found.options if found.starts_as(serves) else serves.options
+    return options.options if options is not None else ()
 
 
 def _moment(ago_s: float) -> str:

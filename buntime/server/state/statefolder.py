@@ -5,6 +5,7 @@
       control.sock         see admin/control.py
       local.key            see admin/localkey.py; several runtimes may read it
       plugins.json         see plugins/switches.py
+      plugin-options.json  see plugins/optionstore.py
       state.db             see statefile.py; beside it its log, state.db-wal
       logs/                see telemetry/applogs.py
       data/                see datafolders.py

@@ -131,6 +131,7 @@ class FakePlugins:
         self.meters = PluginMeters()
         self.plan = NO_PLUGINS
         self.rules = ()
+        self.options = SimpleNamespace(of=lambda name: {})
 
     def switch(self, name: str, *, enabled: bool, by: str) -> None:
         self.asked.append((name, enabled, by))

@@ -29,6 +29,21 @@ from buntime.server.sandbox.probe import find_kernel
 from tests.support.disks import small_disk
 
 KERNEL = find_kernel()
+OPTIONS = b"""{
+ "audit": {
+  "days": {
+   "value": 3,
+   "by": "local",
+   "at": ""
+  },
+  "token": {
+   "value": "a-password",
+   "by": "local",
+   "at": "",
+   "isSecret": true
+  }
+ }
+}"""
 
 
 class Host:
@@ -59,6 +74,7 @@ class Host:
         self.write("state/data/@acme+blog/empty", b"")
         self.write("state/secrets/shop/KEY", b"hunter2", 0o600)
         self.write("state/plugins.json", b"{}", 0o600)
+        self.write("state/plugin-options.json", OPTIONS, 0o600)
         self.write("state/local.key", b"k", 0o600)
         database = sqlite3.connect(self.state / "state.db", isolation_level=None)
         database.execute("CREATE TABLE t (a)")
@@ -133,6 +149,15 @@ def empty(tmp_path: Path) -> Host:
     return Host(tmp_path / "two")
 
 
+def content(archive: io.BytesIO, name: str) -> bytes:
+    """Of a file of the state."""
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        file = tar.extractfile(f"state/{name}")
+        assert file is not None
+        return file.read()
+
+
 def members(archive: io.BytesIO) -> list[str]:
     archive.seek(0)
     with tarfile.open(fileobj=archive) as tar:
@@ -157,7 +182,8 @@ def test_what_is_restored_is_the_same(host: Host, empty: Host) -> None:
         for name in [name for name in tree if name.count("/") == 2 and "/secrets/" in name]:
             tree[name] = tree[name][:1]
         tree["state/secrets/shop/KEY"] = tree["state/secrets/shop/KEY"][-1:]
-        tree["state/plugins.json"] = tree["state/plugins.json"][-1:]
+        for name in ("state/plugins.json", "state/plugin-options.json"):
+            tree[name] = tree[name][-1:]
         tree["state/state.db"] = tree["state/state.db"][:1]
         for name in ("state/data/shop", "state/data/@acme+blog"):
             tree[name] = tree[name][:1]
@@ -184,6 +210,11 @@ def test_secrets_are_left_out(host: Host) -> None:
     archive, _ = host.backup()
     assert not [name for name in members(archive) if "secrets" in name]
     assert "state/secrets/shop/KEY" in members(host.backup(has_secrets=True)[0])
+    assert b"a-password" in content(host.backup(has_secrets=True)[0], "plugin-options.json")
+    told = content(host.backup()[0], "plugin-options.json")
+    assert json.loads(told) == {"audit": {"days": {"value": 3, "by": "local", "at": ""}}}
+    (host.state / "plugin-options.json").write_bytes(b"{")  # holds nothing for the runtime either
+    assert "state/plugin-options.json" not in members(host.backup()[0])
 
 
 def test_some_of_it(host: Host, empty: Host) -> None:

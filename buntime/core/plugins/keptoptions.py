@@ -1,0 +1,101 @@
+"""The options that operators have set while the runtime ran, as they are kept.
+
+    {"keyval": {"mode":  {"value": "fast", "by": "key laptop", "at": "2026-11-26T17:32:04Z"},
+                "token": {"value": "...", "by": ..., "at": ..., "isSecret": true}}}
+
+Whether a value still fits its plugin's schema is seen each time that options are resolved.
+"""
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from buntime.core.apps.router import is_app_name
+
+SIZE_MAX_BYTES = 8 * 1024 * 1024  # of the file
+_WHO_MAX_CHARS = 200
+
+
+class Kept(NamedTuple):
+    """What an operator has set an option to."""
+
+    value: object
+    by: str  # "key laptop"
+    at: str  # "2026-11-26T17:32:04Z"
+    is_secret: bool = False
+
+    def __repr__(self) -> str:
+        return f"Kept(by {self.by} at {self.at})"  # the value may be a password
+
+    @property
+    def origin(self) -> str:
+        return f"an operator ({self.by}) at {self.at}"
+
+
+OfPlugin = Mapping[str, Kept]  # by option
+KeptOptions = Mapping[str, OfPlugin]  # by plugin
+NONE: OfPlugin = MappingProxyType({})
+NOTHING: KeptOptions = MappingProxyType({})
+
+
+def changed(
+    kept: OfPlugin, changes: Mapping[str, object], secrets: frozenset[str], by: str, at: str
+) -> OfPlugin:
+    """With what an operator says now: None takes back what was set.
+
+    `secrets` are the names of options that are passwords.
+    """
+    others = {name: each for name, each in kept.items() if name not in changes}
+    by = by[:_WHO_MAX_CHARS]
+    set_now = {
+        name: Kept(value, by, at, name in secrets)
+        for name, value in changes.items()
+        if value is not None
+    }
+    return {**others, **set_now}
+
+
+def parse_kept(data: bytes) -> KeptOptions:
+    """What a file says. Raises ValueError, which has no value of an option in it."""
+    try:
+        told = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(told, dict):
+        raise ValueError("it is not a mapping of plugins")
+    return {name: _of_plugin(name, each) for name, each in told.items()}
+
+
+def dump_kept(kept: KeptOptions, *, has_secrets: bool = True) -> bytes:
+    """A file that says so; without `has_secrets` passwords are left out of it."""
+    told = {
+        plugin: {
+            name: _dump(each) for name, each in options.items() if has_secrets or not each.is_secret
+        }
+        for plugin, options in kept.items()
+    }
+    return json.dumps({name: each for name, each in told.items() if each}, indent=1).encode("ascii")
+
+
+def without_secrets(data: bytes) -> bytes:
+    """The same file without passwords. Raises ValueError."""
+    return dump_kept(parse_kept(data), has_secrets=False)
+
+
+def _of_plugin(plugin: str, told: object) -> OfPlugin:
+    if not is_app_name(plugin) or not isinstance(told, dict):
+        raise ValueError(f"{plugin[:200]!r} is no plugin with options")
+    return {name: _kept(plugin, name, each) for name, each in told.items()}
+
+
+def _kept(plugin: str, name: str, told: object) -> Kept:
+    if not isinstance(told, dict) or told.get("value") is None:
+        raise ValueError(f"{name[:200]!r} of {plugin} has no value")
+    by, at = str(told.get("by", "")), str(told.get("at", ""))
+    return Kept(told["value"], by, at, told.get("isSecret") is True)
+
+
+def _dump(kept: Kept) -> dict[str, object]:
+    told: dict[str, object] = {"value": kept.value, "by": kept.by, "at": kept.at}
+    return told | ({"isSecret": True} if kept.is_secret else {})

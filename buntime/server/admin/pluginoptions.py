@@ -1,0 +1,76 @@
+"""Operators set options of plugins, which are loaded anew with them."""
+
+from collections.abc import Mapping, Sequence
+
+from buntime.core.errors import ClientFault
+from buntime.core.plugins.options import Option
+from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import DONE, Audit
+from buntime.server.admin.call import Call
+from buntime.server.admin.plugins import found_plugin
+from buntime.server.plugins.detail import changeable, options_json
+from buntime.server.plugins.optionchange import OptionChanges
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.plugins.report import options_of, state_of
+
+_MAX_BYTES = 256 * 1024  # as many as a plugin can get
+
+
+class PluginOptionPages:
+    """Answers this page."""
+
+    def __init__(self, plugins: Plugins, audit: Audit, changes: OptionChanges) -> None:
+        self._plugins = plugins
+        self._audit = audit
+        self._changes = changes
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {"plugins.options": self._options}
+
+    def _options(self, call: Call) -> None:
+        """Set options: `{"mode": "fast", "token": null}`."""
+        name = found_plugin(call, self._plugins)
+        call.check_match(changeable(self._plugins, name))
+        call.json(lambda value: self._set_options(call, name, value), _MAX_BYTES)
+
+    def _set_options(self, call: Call, name: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise ClientFault(400, "bad_body", "the body must be a mapping of options to values")
+        before = options_of(self._plugins.roster, name)
+        wanted = self._changes.wanted(name, value, call.by)
+        if call.is_dry_run:
+            self._tell_options(call, name, wanted.effect.options.options)
+            return
+
+        def made(fault: BaseException | None) -> None:
+            after = options_of(self._plugins.roster, name) if fault is None else before
+            self._note_options(call, name, value, before, after, fault)
+            if fault is not None:
+                raise fault
+            self._tell_options(call, name, after)
+
+        self._changes.make(name, value, call.by, lambda fault: call.guard(lambda: made(fault)))
+
+    def _tell_options(self, call: Call, name: str, options: Sequence[Option]) -> None:
+        state, why = state_of(self._plugins.roster, name)
+        told = {"name": name, "state": state, "why": why or None}
+        shown = {**told, "options": options_json(options)}
+        call.tagged(shown, of=changeable(self._plugins, name))
+
+    def _note_options(
+        self,
+        call: Call,
+        name: str,
+        value: Mapping[str, object],
+        before: Sequence[Option],
+        after: Sequence[Option],
+        fault: BaseException | None,
+    ) -> None:
+        """Those that were named, as they are shown: passwords are not."""
+        old, new = (
+            {each.kind.name: each.shown for each in some if each.kind.name in value}
+            for some in (before, after)
+        )
+        result = DONE if fault is None else getattr(fault, "code", "internal")
+        self._audit.record(call, call.route.name, name, old, new, result)

@@ -1,0 +1,191 @@
+"""Changes of a plugin's options by operators, while it serves.
+
+    check ─> write beside ─> a new generation with the new values ─┬─ serves: they are kept
+                             (the old one serves meanwhile)        └─ fails:  refused, as before
+
+So what is kept has served once; a runtime that is killed in between starts with the values before.
+Of a plugin that does not serve the values are kept at once: they may be what it lacks.
+
+One change at a time. Used on the loop's thread. Imported when operators ask for a page.
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple
+
+from buntime.core.config.effect import Effect, effect_of
+from buntime.core.errors import ClientFault, HttpError
+from buntime.core.plugins.keptoptions import OfPlugin, changed
+from buntime.core.plugins.schema import Schema
+from buntime.core.values.units import BadValue
+from buntime.core.values.wording import shown, suggestion
+from buntime.server.deploys.course import Ask, Steps, Then, Turns, in_thread, run
+from buntime.server.loop import Loop
+from buntime.server.plugins.found import Found
+from buntime.server.plugins.life import Life
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.telemetry.logs import Log
+
+_TRY_S = 300.0  # for a generation with the new values, whatever keeps it from loading
+
+
+class Wanted(NamedTuple):
+    """What is to hold of a plugin's options, once it is kept."""
+
+    kept: OfPlugin
+    effect: Effect
+
+
+class OptionChanges:
+    """Carries them out."""
+
+    def __init__(self, loop: Loop, log: Log, plugins: Plugins) -> None:
+        self._loop = loop
+        self._log = log
+        self._plugins = plugins
+        self._turns = Turns()
+        self._look: Callable[[], None] | None = None  # whether what is tried serves
+        plugins.follow(self._on_plugins)
+
+    def __repr__(self) -> str:
+        return f"OptionChanges({self._turns})"
+
+    def wanted(self, name: str, changes: Mapping[str, object], by: str) -> Wanted:
+        """What would hold. Raises ClientFault: 400, 409, 422."""
+        roster = self._plugins.roster
+        found = roster.found[name]
+        if found.manifest is None or found.is_last_good:
+            raise ClientFault(409, "plugin_unreadable", f"{name} cannot be read: {found.error}")
+        schema, before = found.manifest.config, self._plugins.options.of(name)
+        _check(name, schema, changes)
+        secrets = frozenset(each for each, kind in schema.items() if kind.is_secret)
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        kept = changed(before, changes, secrets, by, at)
+        effect = effect_of(roster.config, found.manifest, os.environ, kept)
+        old = effect_of(roster.config, found.manifest, os.environ, before)
+        new_lacks = [each for each in effect.options.lacks if each not in old.options.lacks]
+        if new_lacks:
+            raise ClientFault(422, "option_refused", "; ".join(new_lacks))
+        return Wanted(kept, effect)
+
+    def make(
+        self,
+        name: str,
+        changes: Mapping[str, object],
+        by: str,
+        then: Callable[[BaseException | None], None],
+    ) -> None:
+        """Have the changes hold; `then` gets what is against it, or None when they do."""
+        run(self._make(name, changes, by, then))
+
+    def _make(
+        self,
+        name: str,
+        changes: Mapping[str, object],
+        by: str,
+        then: Callable[[BaseException | None], None],
+    ) -> Steps:
+        yield self._turns.take()
+        told: BaseException | None = None
+        try:
+            if name not in self._plugins.roster.found:
+                raise ClientFault(404, "plugin_not_found", f"there is no plugin {name}")
+            yield from self._change(name, self.wanted(name, changes, by))
+            self._log.info(
+                "plugin.options_set",
+                "an operator has set options of a plugin",
+                plugin=name,
+                by=by,
+                options=sorted(changes),
+            )
+        except HttpError as exc:
+            told = exc
+        except BaseException as exc:
+            then(exc)
+            raise
+        finally:
+            self._turns.leave()
+        then(told)
+
+    def _change(self, name: str, wanted: Wanted) -> Steps:
+        plugins, store = self._plugins, self._plugins.options
+        before = store.now
+        others = {each: of for each, of in before.items() if each != name}
+        after = {**others, name: wanted.kept} if wanted.kept else others
+        yield in_thread(self._loop, lambda: store.prepare(after))
+        try:
+            store.now = after  # looks at the folders meanwhile find it so
+            failure = yield from self._try(name, wanted)
+            if failure:
+                raise ClientFault(422, "plugin_failed", failure)
+            yield in_thread(self._loop, store.commit)
+        except BaseException:
+            store.now = before
+            yield in_thread(self._loop, store.drop)
+            raise
+        finally:
+            plugins.reread(is_asked=False)
+
+    def _try(self, name: str, wanted: Wanted) -> Generator[Ask, Any, str]:
+        """Have it serve with the new values, where it serves; returns why it does not."""
+        roster = self._plugins.roster
+        life, found = roster.lives.get(name), roster.found[name]
+        trial = found.with_options(wanted.effect.options)
+        if life is None or not life.has_served or found.app is None or trial.starts_as(found):
+            return ""
+        life.start(trial)
+        failure: str = yield self._outcome(name, life, trial)
+        if failure and life.serving is not None:
+            life.tried = life.serving.found  # so that nothing wants the values before started anew
+        return failure
+
+    def _outcome(self, name: str, life: Life, trial: Found) -> Ask:
+        """Wait until it serves, "", or will not: why."""
+
+        def ask(then: Then) -> None:
+            def end(told: str) -> None:
+                self._look = None
+                timer.cancel()
+                self._loop.call_soon(lambda: then(told))
+
+            def look() -> None:
+                serving = life.serving
+                if self._plugins.roster.lives.get(name) is not life:
+                    end(f"{name} was switched off meanwhile, or has gone")
+                elif life.coming is not None:
+                    return
+                elif serving is not None and serving.found.starts_as(trial) and serving.has_loaded:
+                    end("")
+                else:
+                    end(
+                        f"{name} does not serve with these options, and does with those before: "
+                        f"{life.failure}"
+                    )
+
+            timer = self._loop.call_later(
+                _TRY_S, lambda: end(f"{name} has not loaded with these options in {_TRY_S:.0f} s")
+            )
+            self._look = look
+
+        return ask
+
+    def _on_plugins(self) -> None:
+        if self._look is not None:
+            self._look()
+
+
+def _check(name: str, schema: Schema, changes: Mapping[str, object]) -> None:
+    """Raises ClientFault (400) that tells all that is wrong, and no password."""
+    faults = []
+    for option, value in changes.items():
+        if option not in schema:
+            known = f"allowed are {', '.join(schema)}" if schema else "it has none"
+            faults.append(f"unknown option {shown(option)}{suggestion(option, schema)} ({known})")
+        elif value is not None:
+            try:
+                schema[option].parse(value)
+            except BadValue as exc:
+                faults.append(f"{option}: {exc}")
+    if faults:
+        raise ClientFault(400, "bad_option", f"options of {name}: {'; '.join(faults)}")
