@@ -153,6 +153,7 @@ class FakeStacks:
     def __init__(self) -> None:
         self.asked: list[Mapping[str, object]] = []
         self.then: list[Callable[[str], None]] = []
+        self.last = ""
 
     def ask(
         self, log: Log, late: Mapping[str, object], then: Callable[[str], None] | None = None

@@ -3,6 +3,8 @@
 import time
 from typing import NamedTuple
 
+from buntime.core.telemetry.errorgroups import ErrorGroups
+
 APPS_MAX = 1000  # of whom one is kept; then the one that is known the longest goes
 _STACK_MAX_CHARS = 20_000  # its end is kept: what was called last
 
@@ -31,6 +33,7 @@ class LastErrors:
     """By `App.key`."""
 
     def __init__(self) -> None:
+        self.groups = ErrorGroups()
         self._known: dict[str, LastError] = {}
 
     def __repr__(self) -> str:
@@ -42,7 +45,10 @@ class LastErrors:
         known.pop(key, None)
         if len(known) >= APPS_MAX:
             del known[next(iter(known))]
-        known[key] = LastError(kind, time.time(), message, stack[-_STACK_MAX_CHARS:], request_id)
+        stack = stack[-_STACK_MAX_CHARS:]
+        now = time.time()
+        known[key] = LastError(kind, now, message, stack, request_id)
+        self.groups.note(key, kind, message, stack, request_id, now)
 
     def of(self, key: str) -> LastError | None:
         """The last one of an app, "shop@1.2.0"."""

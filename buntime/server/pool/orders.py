@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from buntime.core.pool.decisions import Decision
 from buntime.core.pool.scheduler import Scheduler
+from buntime.core.telemetry.meters import Cause
 from buntime.server.loop import Loop
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.programs import KEPT, Program
@@ -33,6 +34,7 @@ class Orders:
         for number, worker in self._supervisor.workers.items():
             if worker.name == name and self._scheduler.workers[number].app is not None:
                 worker.log.info("worker.recycled", "worker recycled by an operator")
+                self._supervisor.will_end(worker, Cause.ENDED, "an operator recycled it")
                 self._carry_out(self._scheduler.recycle(number, self._loop.now))
                 return True
         for program in self._kept():
@@ -64,6 +66,9 @@ class Orders:
         ended: list[str] = []
         for deployment in self._deployments.all_of(name, key):
             ends = self._scheduler.sleep(deployment.state)
-            ended += [self._supervisor.workers[end.worker].name for end in ends]
+            for end in ends:
+                worker = self._supervisor.workers[end.worker]
+                self._supervisor.will_end(worker, Cause.ENDED, "an operator put the app to sleep")
+                ended.append(worker.name)
             self._carry_out([*ends])
         return ended

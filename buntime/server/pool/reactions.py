@@ -21,6 +21,7 @@ from buntime.core.values.units import format_size
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
 from buntime.server.pool import faults
+from buntime.server.pool.autopsy import End, note_autopsy
 from buntime.server.pool.deployment import ColdStart, Deployment
 from buntime.server.pool.deployments import Deployments
 from buntime.server.pool.onlooker import Onlooker
@@ -259,6 +260,7 @@ class Reactions:
         if record is not None and record.app is not None and not record.boot.is_loaded:
             self._scheduler.boot_failed(worker.number, f"its worker broke the protocol: {why}")
         self._stats.will_end(worker.number, Cause.PROTOCOL)
+        self._supervisor.will_end(worker, Cause.PROTOCOL, f"it broke the channel's protocol: {why}")
         self._give_up(worker)
 
     def _give_up(self, worker: Worker) -> None:
@@ -321,6 +323,9 @@ class Reactions:
         )
         meter = self._stats.meters.of(deployment.app) if deployment else self._stats.meters.of_none
         meter.deaths[cause] += 1
+        if deployment is not None:
+            end = End(cause, how, len(left), self._loop.now)
+            note_autopsy(self._stats.autopsies, worker, record, deployment, end)
         if not was_told:
             worker.log.warn("worker.died", "worker died", how=how, requests=len(left))
         if failed_to_load and deployment is not None:

@@ -43,6 +43,7 @@ class Stacks:
         self._descriptor = descriptor
         self._is_watched = True
         self._send_signal = send_signal
+        self.last = ""  # what was told last
         # of the question that is open
         self._log: Log | None = None
         self._late: list[Fields] = []
@@ -129,6 +130,7 @@ class Stacks:
         if others := [each["request_id"] for each in late[1:] if "request_id" in each]:
             fields["others"] = others
         stack = self._text.rstrip(STACKS_END).decode("utf-8", "replace").strip() or _NO_ANSWER
+        self.last = stack
         self._log.warn(
             "worker.stacks", "stacks of a worker that took too long", **fields, stack=stack
         )

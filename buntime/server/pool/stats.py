@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from time import time
 
 from buntime.core.pool.boot import Boot
+from buntime.core.telemetry.autopsies import Autopsies
 from buntime.core.telemetry.meters import Cause, Meters
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pool.lasterrors import LastErrors
@@ -42,6 +43,7 @@ class PoolStats:
         self.worker_failed = 0
         self.apps: dict[str, AppStats] = {}
         self.errors = LastErrors()
+        self.autopsies = Autopsies()
         # workers that are dying, by number
         self._killed: dict[int, Cause] = {}
         self._unasked: set[int] = set()  # they ended their channel and were not told to end

@@ -195,6 +195,10 @@ class Supervisor:
         worker.terminate(after_idle=was_idle)
         self._loop.call_later(_MOMENT_S, lambda: self._look_if_there(number, worker))
 
+    def will_end(self, worker: Worker, cause: Cause, why: str) -> None:
+        """Why it is about to end by this cause: for its autopsy."""
+        self._stats.autopsies.will_end(worker.name, cause, why)
+
     def kill(self, worker: Worker, cause: Cause) -> None:
         self._stats.will_end(worker.number, cause)
         worker.process.kill()

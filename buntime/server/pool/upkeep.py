@@ -71,6 +71,8 @@ class Upkeep:
             worker.log.error(
                 "worker.memory_killed", "worker is far above maxMemory; killing it", **sizes
             )
+            why = f"it had {sizes['size']}, far more than maxMemory, {sizes['limit']}"
+            self._supervisor.will_end(worker, Cause.MEMORY, why)
             self._supervisor.kill(worker, Cause.MEMORY)
             return
         decisions = self._scheduler.replace(worker.number, now)
@@ -78,4 +80,6 @@ class Upkeep:
             worker.log.warn(
                 "worker.memory_exceeded", "worker is above maxMemory; replacing it", **sizes
             )
+            why = f"it had {sizes['size']}, more than maxMemory, {sizes['limit']}"
+            self._supervisor.will_end(worker, Cause.ENDED, why)
             self._carry_out(decisions)

@@ -1,0 +1,64 @@
+"""The last things that were noted of each app, within bounds whatever apps do.
+
+So many of each app, of so many apps, and so many characters in all: where one is reached, the app
+that was noted of the longest ago loses its oldest.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Recent(Generic[_T]):
+    """By the key of an app, "shop@1.2.0", and by an id within it."""
+
+    def __init__(self, *, each_max: int, apps_max: int, chars_max: int) -> None:
+        self._each_max = each_max
+        self._apps_max = apps_max
+        self._chars_max = chars_max
+        self._chars = 0
+        # Those of an app, and the apps, in the order in which they were noted of last.
+        self._apps: OrderedDict[str, OrderedDict[object, tuple[int, _T]]] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"Recent({len(self._apps)} apps, {self._chars} characters)"
+
+    def get(self, key: str, number: object) -> _T | None:
+        """What is noted by this id."""
+        its = self._apps.get(key)
+        found = its.get(number) if its is not None else None
+        return found[1] if found is not None else None
+
+    def put(self, key: str, number: object, value: _T, chars: int) -> None:
+        """Note it as the newest, in the place of what had this id; it is so many characters."""
+        its = self._apps.setdefault(key, OrderedDict())
+        self._apps.move_to_end(key)
+        if number in its:
+            self._chars -= its.pop(number)[0]
+        its[number] = (chars, value)
+        self._chars += chars
+        while len(its) > self._each_max:
+            self._drop_oldest(key)
+        while len(self._apps) > self._apps_max or self._chars > self._chars_max:
+            self._drop_oldest(next(iter(self._apps)))
+
+    def of(self, keys: Iterable[str]) -> list[_T]:
+        """All that is noted of these, of each the newest first."""
+        its = (self._apps[key] for key in keys if key in self._apps)
+        return [value for each in its for _, value in reversed(each.values())]
+
+    def keys_of(self, name: str) -> list[str]:
+        """The keys of an app's versions that something is noted of: "shop", "shop@1.2.0"."""
+        return [key for key in self._apps if key == name or key.rpartition("@")[0] == name]
+
+    def keys(self) -> list[str]:
+        return [*self._apps]
+
+    def _drop_oldest(self, key: str) -> None:
+        its = self._apps[key]
+        _, (chars, _) = its.popitem(last=False)
+        self._chars -= chars
+        if not its:
+            del self._apps[key]
