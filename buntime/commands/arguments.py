@@ -36,6 +36,9 @@ FLAGS_ALONE = (
     "--yes",
     "-f",
     "--follow",
+    "--errors",
+    "--autopsies",
+    "--settings",
 )
 
 

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "rollback": "make the version active again that was so before",
     "activate": "make a version of an app the active one",
     "remove": "remove a version of an app",
+    "status": "tell what needs attention at a runtime, and how busy it is",
     "list": "list the apps of a runtime",
     "show": "tell of one app: versions, manifest, workers, the last error",
     "logs": "show what apps print, and their requests; -f goes on",

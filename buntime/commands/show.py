@@ -1,5 +1,9 @@
-"""`buntime show APP`: one app: its versions, how they stand, and what failed last."""
+"""`buntime show APP`: one app: its versions, how they stand, and what failed last.
 
+With a flag: its errors by kind, why its workers have ended, its settings with their origins.
+"""
+
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +11,7 @@ from typing import Any
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import connect, name_in_path
 from buntime.commands.tables import print_json, say
+from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 
 _SHOWN = (
@@ -20,9 +25,22 @@ def parser() -> Parser:
         "buntime show APP [--to WHERE]",
         "Tell of one app: each version with its folder, what its manifest says, how its workers "
         "stand, and the last error with its stack.",
-        examples=("buntime show shop", "buntime show @acme/shop --json"),
+        examples=(
+            "buntime show shop",
+            "buntime show @acme/shop --json",
+            "buntime show shop --errors",
+            "buntime show shop --autopsies",
+            "buntime show shop --settings",
+        ),
     )
     made.add_words("APP", "the name of an app")
+    made.add_argument("--errors", action="store_true", help="its last errors, with their stacks")
+    made.add_argument(
+        "--autopsies", action="store_true", help="why its workers have ended, with stacks"
+    )
+    made.add_argument(
+        "--settings", action="store_true", help="each key of its manifest, and where it is from"
+    )
     made.add_json()
     made.add_target()
     return made
@@ -30,13 +48,57 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
-    told = connect(command, mode).get(f"/api/apps/{name_in_path(name)}")
+    asked = [what for what in _VIEWS if command.args[what]]
+    if len(asked) > 1:
+        raise UsageError(f"--{asked[0]} and --{asked[1]} do not go together")
+    page = f"/{asked[0]}" if asked else ""
+    told = connect(command, mode).get(f"/api/apps/{name_in_path(name)}{page}")
     if command.args["json"]:
         print_json(told)
         return 0
-    for line in _lines(told):
+    for line in (_VIEWS[asked[0]] if asked else _lines)(told):
         say(line)
     return 0
+
+
+def _errors(told: dict[str, Any]) -> Iterator[str]:
+    if not told["errors"]:
+        yield f"{told['app']} has had no errors since the runtime's start"
+    for each in told["errors"]:
+        version = f" of {each['version']}" if each["version"] else ""
+        yield f"{each['count']} x at a {each['kind']}{version}: {each['message']}"
+        request = f", request {each['requestId']}" if each["requestId"] else ""
+        yield f"  first {moment(each['firstAt'])}, last {moment(each['lastAt'])}{request}"
+        yield from _stack(each["stack"])
+
+
+def _autopsies(told: dict[str, Any]) -> Iterator[str]:
+    if not told["autopsies"]:
+        yield f"no worker of {told['app']} has ended since the runtime's start"
+    for each in told["autopsies"]:
+        version = f" of {each['version']}" if each["version"] else ""
+        yield f"{moment(each['at'])}  {each['worker']}{version}  {each['cause']}: {each['why']}"
+        lost = f", {each['requestsLost']} lost with it" if each["requestsLost"] else ""
+        yield f"  after {each['ageSeconds']:g} s and {each['requestCount']} requests{lost}"
+        yield from _stack(each["stack"])
+
+
+def _settings(told: dict[str, Any]) -> Iterator[str]:
+    yield f"{told['app']}{f' {version}' if (version := told['version']) else ''}"
+    for each in told["settings"]:
+        where = each["place"] or each["origin"]
+        yield f"  {each['key']:16} {_value(each['value']):24} {where}"
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _stack(stack: str | None) -> Iterator[str]:
+    yield from (f"    {line}" for line in (stack or "").splitlines())
+
+
+_VIEWS = {"errors": _errors, "autopsies": _autopsies, "settings": _settings}
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:

@@ -151,6 +151,7 @@ class Loop:
         self.now = monotonic()  # seconds, read once a turn
         self.turn_begun_s = 0.0  # the same while a turn is under way, 0 while events are waited for
         self.on_slow_turn: Callable[[float, set[str]], None] | None = None
+        self.slow_turns: deque[tuple[float, float]] = deque(maxlen=100)  # when, and how long
         self._waker = _Waker()
         self._selector.register(self._waker.receiver, READ, self._waker)
 
@@ -284,6 +285,7 @@ class Loop:
         self._flush()
         took_s = monotonic() - self.now
         if took_s >= SLOW_S and self.on_slow_turn is not None:
+            self.slow_turns.append((self.now, took_s))
             self.on_slow_turn(took_s, {type(key.data).__name__ for key, _ in ready})
 
     def _go_on(self, most: int) -> None:

@@ -11,6 +11,7 @@ from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.cronroutes import CRON
 from buntime.core.admin.dataroutes import DATA
 from buntime.core.admin.deployroutes import DEPLOYS
+from buntime.core.admin.diagnosisroutes import DIAGNOSIS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
@@ -159,5 +160,6 @@ ROUTES = RouteTable(
         *DEPLOYS,
         *WATCHING,
         *SESSIONS,
+        *DIAGNOSIS,
     )
 )

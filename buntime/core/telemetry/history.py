@@ -58,7 +58,9 @@ class Hour(NamedTuple):
 
     def told(self, step_points: int = 1) -> dict[str, Any]:
         """As the API tells it, with so many points put together to one."""
-        steps = [self.points[n : n + step_points] for n in range(0, len(self.points), step_points)]
+        first = len(self.points) % step_points  # the oldest may be of less: the newest is whole
+        ends = range(first or step_points, len(self.points) + 1, step_points)
+        steps = [self.points[max(0, end - step_points) : end] for end in ends]
         total = [self.total] if self.total is not None else [*self.apps.values()]
         return {
             "total": _told(total, steps),
@@ -106,6 +108,15 @@ class History:
         return Hour(
             None, {name: self._apps[name].copy() for name in apps if name in self._apps}, points
         )
+
+    def lately(self, points: int) -> dict[str, tuple[int, int]]:
+        """Requests and errors of each app in so many of the last points."""
+        first = max(self._number - points + 1, 1)
+        last = [number % POINTS for number in range(first, self._number + 1)]
+        return {
+            name: (sum(track.requests[n] for n in last), sum(track.errors[n] for n in last))
+            for name, track in self._apps.items()
+        }
 
     @property
     def names(self) -> Sequence[str]:

@@ -48,6 +48,10 @@ class Chronicle:
         """How long ago the last point has ended; 0.0 before the first."""
         return now - self._taken_s if self._taken_s is not None else 0.0
 
+    def lately(self, points: int) -> Mapping[str, tuple[int, int]]:
+        """Requests of each app in the last points, and how many of them were answered 5xx."""
+        return self._history.lately(points) if self._history is not None else {}
+
     def measure(self, then: Callable[[Mapping[str, Held]], None]) -> None:
         """What the workers of each app take up; spares are those of ""."""
         processes: defaultdict[str, list[Process]] = defaultdict(list)

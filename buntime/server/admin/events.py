@@ -8,9 +8,10 @@ the names of what has changed, PENDING_MAX of them, and none of the stats. It is
 while.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from buntime.core.access.rights import ANYONE, Caller, may, may_somewhere
+from buntime.core.admin.attention import Item
 from buntime.core.admin.watchroutes import KINDS
 from buntime.core.errors import ClientFault, HttpError, ServerFault
 from buntime.core.telemetry.growth import Growth
@@ -215,6 +216,6 @@ def sight_of(caller: Caller, verb: str) -> Callable[[str], bool] | None:
     return lambda name: bool(name) and ":" not in name and may(caller, verb, name)
 
 
-def event_pages(parts: Parts) -> EventPages:
-    """Those of a runtime."""
-    return EventPages(parts, lambda: signs_of(parts))
+def event_pages(parts: Parts, items: Callable[[], Iterable[Item]]) -> EventPages:
+    """Those of a runtime; `items` are what needs attention."""
+    return EventPages(parts, lambda: signs_of(parts, items()))

@@ -5,7 +5,7 @@ as nobody waits for the database to serve.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from buntime.core.errors import ServerFault
@@ -56,6 +56,11 @@ class Maintenance:
     def of(self, app: str) -> Closed | None:
         """Whether an app is closed, and how."""
         return self._closed.get(app)
+
+    @property
+    def closed(self) -> Mapping[str, Closed]:
+        """All that are closed, by name."""
+        return self._closed
 
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when others are closed than before."""

@@ -14,11 +14,13 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
+from buntime.server.admin.attention import Attention, AttentionPages
 from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
 from buntime.server.admin.deployviews import DeployViews
+from buntime.server.admin.diagnosis import DiagnosisPages
 from buntime.server.admin.events import event_pages
 from buntime.server.admin.framepages import FramePages
 from buntime.server.admin.gate import Gate
@@ -50,6 +52,7 @@ def make_api(parts: Parts) -> Api:
 
 
 def _groups(parts: Parts) -> tuple[Pages, ...]:
+    attention = Attention(parts)
     carrier = _carrier(parts)
     return (
         OwnPages(parts.live, started_s=parts.started_s),
@@ -64,7 +67,9 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             parts.unasked.processes.metrics,
         ),
         HistoryPages(parts.service.loop, parts.chronicle),
-        event_pages(parts),
+        event_pages(parts, attention.items),
+        AttentionPages(parts, attention),
+        DiagnosisPages(parts.service.loop, parts.catalog, parts.pool.stats),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
         PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts)),

@@ -1,6 +1,6 @@
 """What the runtime's own pages are made of."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.frozen import frozen
@@ -49,4 +49,5 @@ class Parts:
     unasked: Unasked
     chronicle: Chronicle
     # Has a callback called with the names of apps whose folders have changed.
+    app_faults: Callable[[], Mapping[str, Collection[str]]]  # why apps cannot be served, by name
     follow_apps: Callable[[Callable[[Iterable[str]], None]], None]

@@ -5,7 +5,9 @@ taken. What changes with each request, such as whether a worker is busy, is in n
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
+from buntime.core.admin.attention import Item
 from buntime.server.admin.parts import Parts
 from buntime.server.plugins.report import state_of
 
@@ -14,7 +16,7 @@ Sign = tuple[str, str]  # its kind, and whose it is
 _AT_WORK = {"idle": "up", "busy": "up", "active": "up", "ephemeral": "up"}
 
 
-def signs_of(parts: Parts) -> dict[Sign, object]:
+def signs_of(parts: Parts, items: Iterable[Item]) -> dict[Sign, object]:
     """All of this moment."""
     now = parts.service.loop.now
     signs: dict[Sign, object] = {}
@@ -37,6 +39,11 @@ def signs_of(parts: Parts) -> dict[Sign, object]:
         signs["plugins", name] = (state_of(roster, name), life and life.serving)
     for deploy in parts.deploys.history.told():
         signs["deploys", deploy["app"]] = (deploy["id"], deploy["state"], len(deploy["steps"]))
+    attention: defaultdict[str, list[str]] = defaultdict(list)
+    for item in items:
+        attention[item.app].append(item.code)
+    for name, codes in attention.items():
+        signs["attention", name] = codes
     return signs
 
 

@@ -43,6 +43,11 @@ class Deploys:
     def __repr__(self) -> str:
         return f"Deploys({len(self._told)} faulty)"
 
+    @property
+    def faults(self) -> dict[str, frozenset[str]]:
+        """Why apps cannot be served, by their names."""
+        return {name: errors for name, errors in self._told.items() if errors}
+
     def follow(self, callback: Callable[[Iterable[str]], None]) -> None:
         """Have it called with the names whose folders have changed."""
         self._followers.append(callback)

@@ -150,5 +150,6 @@ class Operating:
             deploys=self._standing,
             unasked=self.unasked,
             chronicle=self.chronicle,
+            app_faults=lambda: premises.deploys.faults,
             follow_apps=premises.deploys.follow,
         )

@@ -93,9 +93,11 @@ def test_steps(clock: Clock) -> None:
     for count in range(7):
         clock.take({"shop": count}, {"shop": Held(count, count * 10)})
     shop = clock.told(step=3)["apps"]["shop"]
-    assert shop["requests"] == [0 + 1 + 2, 3 + 4 + 5, 6]
-    assert shop["workers"] == [2, 5, 6]
-    assert shop["p50Ms"] == [2.5, 2.5, 2.5]
+    assert shop["requests"] == [0, 1 + 2 + 3, 4 + 5 + 6]
+    assert shop["workers"] == [0, 3, 6]
+    assert shop["p50Ms"] == [None, 2.5, 2.5]
+    assert clock.told(step=7)["apps"]["shop"]["requests"] == [21]
+    assert clock.told(step=60)["apps"]["shop"]["requests"] == [21]
 
 
 def test_an_hour_and_no_more(clock: Clock) -> None:

@@ -1,0 +1,231 @@
+"""What needs an operator's attention, in plain sentences: what is wrong, what it means, what to do.
+
+Each function makes items of what is known of one thing; who gathers what is known is
+server/admin/attention.py.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from buntime.core.pool.workforce import CRASH_LOOP
+
+LEVELS = ("error", "warning", "info")
+ITEMS_MAX = 200  # that are told at once
+_TEXT_MAX_CHARS = 500
+# Of the requests of the last minutes.
+_FAILED_MIN = 10
+_FAILED_SHARE = 0.05
+DEATHS_MIN = 3
+_STANDSTILL_S = 1.0
+
+
+class Item(NamedTuple):
+    """One thing. `app` is whose it is, "" where it is the runtime's; `href` is a page of the
+    control panel."""
+
+    level: Literal["error", "warning", "info"]
+    code: str
+    app: str
+    text: str
+    hint: str = ""
+    command: str = ""
+    href: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As the API tells it."""
+        return {name: value or None for name, value in self._asdict().items()}
+
+
+def in_order(items: Iterable[Item]) -> list[Item]:
+    """The worst first, then by app; no more than ITEMS_MAX."""
+    found = sorted(items, key=lambda each: (LEVELS.index(each.level), each.app, each.code))
+    return found[:ITEMS_MAX]
+
+
+def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
+    """An app that does not load, as `/api/workers` tells of it; `missing` are its secrets."""
+    name, failures = app["app"], app["bootFailures"]
+    said = first_line(app["bootError"] or "")
+    href = f"/cpanel/apps/{name}"
+    names = [*missing]
+    if names:
+        text = f"{name} does not load, as it has no value for {', '.join(names[:5])}."
+        command = f"buntime secrets set {name} {names[0]}"
+        return Item(
+            "error", "secrets_missing", name, text, "It loads once it has them.", command, href
+        )
+    if failures >= CRASH_LOOP:
+        text = f"{name} has failed to load {failures} times in a row: {said}"
+        hint = "Visitors get 503. It is tried again by itself, at most a minute apart."
+        return Item("error", "app_crash_loop", name, text, hint, f"buntime show {name}", href)
+    text = f"{name} does not load: {said}"
+    hint = "It is tried again by itself."
+    return Item("error", "app_boot_failed", name, text, hint, f"buntime show {name}", href)
+
+
+def of_fault(name: str, errors: Iterable[str]) -> Iterator[Item]:
+    """An app whose manifest or folder is faulty."""
+    for error in sorted(errors)[:3]:
+        yield Item(
+            "error",
+            "app_invalid",
+            name,
+            f"{name} cannot be served: {first_line(error)}",
+            "It is looked at again as soon as a file in its folder changes.",
+            f"buntime show {name}",
+            f"/cpanel/apps/{name}",
+        )
+
+
+def of_deaths(name: str, count: int, why: str) -> Item:
+    """So many workers of an app have ended by themselves in the last ten minutes."""
+    return Item(
+        "warning",
+        "workers_fail",
+        name,
+        f"{count} workers of {name} have failed in the last ten minutes, the last one: "
+        f"{first_line(why)}",
+        "Requests that they had in hand have failed, too.",
+        f"buntime show {name} --autopsies",
+        f"/cpanel/apps/{name}#autopsies",
+    )
+
+
+def of_failed_requests(name: str, requests: int, failed: int) -> Item | None:
+    """The requests of the last ten minutes, where many were answered 5xx."""
+    if failed < _FAILED_MIN or failed < _FAILED_SHARE * requests:
+        return None
+    share = f"{100 * failed / requests:.0f}%"
+    text = f"{name} has answered {failed} of {requests} requests ({share}) with an error of its own"
+    return Item(
+        "warning",
+        "requests_fail",
+        name,
+        f"{text} in the last ten minutes.",
+        "",
+        f"buntime show {name} --errors",
+        f"/cpanel/apps/{name}#errors",
+    )
+
+
+def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
+    """A plugin that ought to run and does not."""
+    if state not in ("failed", "unreadable", "left out", "away"):
+        return None
+    said = f": {first_line(why)}" if why else "."
+    closed = " What it guards is closed: 503."
+    return Item(
+        "error" if guards else "warning",
+        "plugin_down",
+        "",
+        f"The plugin {name} does not run ({state}){said}",
+        f"{closed if guards else ''}".strip(),
+        f"buntime plugins show {name}",
+        f"/cpanel/plugins/{name}",
+    )
+
+
+def of_closed(why: str) -> Item:
+    """Nobody knows what a plugin guards, so all is closed."""
+    return Item(
+        "error",
+        "all_closed",
+        "",
+        f"Every app is closed (503): {first_line(why)}",
+        "A plugin that cannot be read may guard anything. Mend it, or remove its folder.",
+        "buntime plugins list",
+        "/cpanel/plugins",
+    )
+
+
+def of_deploy(deploy: Mapping[str, Any]) -> Item:
+    """The last deploy of an app has failed."""
+    app, version = deploy["app"], deploy["version"]
+    said = (deploy.get("error") or {}).get("message", "")
+    return Item(
+        "warning",
+        "deploy_failed",
+        app,
+        f"The last {deploy['kind']} of {app} {version} has failed at the step {deploy['failed']}: "
+        f"{first_line(said)}",
+        "What served before goes on serving.",
+        f"buntime show {app}",
+        f"/cpanel/apps/{app}",
+    )
+
+
+def of_job(app: str, job: str, result: str, detail: str) -> Item:
+    """The last run of a job has failed."""
+    return Item(
+        "warning",
+        "job_failed",
+        app,
+        f"The job {job} of {app} has failed: {first_line(detail) or result}",
+        "It runs again when it is due.",
+        f"buntime cron run {app} {job}",
+        f"/cpanel/apps/{app}#cron",
+    )
+
+
+def of_maintenance(app: str, message: str) -> Item:
+    """Somebody has closed an app, and may have forgotten it."""
+    return Item(
+        "info",
+        "maintenance",
+        app,
+        f"{app} is closed for its visitors: {first_line(message)}",
+        "",
+        f"buntime maintenance {app} off",
+        f"/cpanel/apps/{app}",
+    )
+
+
+def of_state(trouble: str) -> Item:
+    """The state folder, or its database, cannot be used."""
+    return Item(
+        "error",
+        "state_unavailable",
+        "",
+        f"The state folder cannot be used: {first_line(trouble)}",
+        "Apps are served. Keys, switches, jobs and the audit trail are not kept.",
+        "buntime doctor",
+        "/cpanel/settings",
+    )
+
+
+def of_disk(folder: str, free_bytes: int, size_bytes: int) -> Item | None:
+    """A disk with little room left."""
+    free = free_bytes / max(1, size_bytes)
+    if (free >= 0.05 and free_bytes >= 500_000_000) or free >= 0.2:
+        return None
+    is_full = free < 0.01 or free_bytes < 50_000_000
+    return Item(
+        "error" if is_full else "warning",
+        "disk_full",
+        "",
+        f"The disk of {folder} has {free_bytes // 1_000_000:,} MB left ({100 * free:.0f}%).",
+        "On a full disk logs lose lines, and deploys, secrets and keys are refused.",
+        f"df -h {folder}",
+        "/cpanel/settings",
+    )
+
+
+def of_standstills(count: int, longest_s: float) -> Item:
+    """Turns of the loop that took long, in the last ten minutes."""
+    return Item(
+        "warning" if longest_s >= _STANDSTILL_S else "info",
+        "slow_turns",
+        "",
+        f"The runtime stood still {count} times in the last ten minutes, for up to "
+        f"{longest_s:.1f} s.",
+        "Nobody is answered meanwhile. The log says what it did: loop.slow_turn.",
+        "buntime logs --level warn",
+        "/cpanel/logs?app=%2Bruntime&level=warn",
+    )
+
+
+def first_line(text: str) -> str:
+    """The first line, cut where it is long, with no control characters."""
+    line = text.strip().partition("\n")[0].strip()
+    line = "".join(char if char.isprintable() else " " for char in line)
+    return line if len(line) <= _TEXT_MAX_CHARS else f"{line[: _TEXT_MAX_CHARS - 1]}…"

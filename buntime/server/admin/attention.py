@@ -1,0 +1,156 @@
+"""`GET /api/attention`: gathers what needs an operator's attention, see `core.admin.attention`."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from buntime.core.access.rights import may
+from buntime.core.admin import attention as items
+from buntime.core.admin.attention import Item
+from buntime.core.errors import HttpError, ManifestError
+from buntime.core.telemetry.cronmetrics import RAN
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.admin.events import sight_of
+from buntime.server.admin.parts import Parts
+from buntime.server.plugins.report import state_of
+
+_LATELY_S = 600.0
+_POINTS = 60  # of history, the same time
+_DEPLOYS_S = 86_400.0  # for which a failed deploy is told of
+
+Told = dict[str, object]
+
+
+class Attention:
+    """Looks at what the parts of the runtime know of themselves. On the loop's thread."""
+
+    def __init__(self, parts: Parts, *, clock: Callable[[], float] = time.time) -> None:
+        self._parts = parts
+        self._clock = clock
+
+    def items(self) -> list[Item]:
+        """All that needs attention now, but for disks."""
+        found = [*self._of_apps(), *self._of_work(), *self._of_runtime()]
+        return items.in_order(found)
+
+    def _of_apps(self) -> Iterator[Item]:
+        parts, now = self._parts, self._parts.service.loop.now
+        told: set[str] = set()
+        for app in parts.pool.report.apps(now):
+            name = str(app["app"])
+            if app["bootFailures"] and ":" not in name:
+                told.add(name)
+                yield items.of_boot(app, self._missing(name, app["version"]))
+        for name, errors in parts.app_faults().items():
+            told.add(name)
+            yield from items.of_fault(name, errors)
+        autopsies = parts.pool.stats.autopsies
+        for key, count in autopsies.failed_since(self._clock() - _LATELY_S).items():
+            name = key.rpartition("@")[0] or key
+            if count >= items.DEATHS_MIN and name not in told and ":" not in name:
+                told.add(name)
+                yield items.of_deaths(name, count, autopsies.of_app(name)[0][1].why)
+        for name, (requests, failed) in parts.chronicle.lately(_POINTS).items():
+            item = items.of_failed_requests(name, requests, failed) if name not in told else None
+            if item is not None and ":" not in name:
+                yield item
+
+    def _missing(self, name: str, version: object) -> list[str]:
+        try:
+            spec = version if isinstance(version, str) else None
+            app = self._parts.catalog.find(name, spec, self._parts.service.loop.now)
+        except (HttpError, ManifestError):
+            return []
+        return sorted(self._parts.secrets.missing(app))
+
+    def _of_work(self) -> Iterator[Item]:
+        """Deploys, jobs, and what somebody has closed."""
+        parts, since = self._parts, _iso(self._clock() - _DEPLOYS_S)
+        seen: set[str] = set()
+        for deploy in parts.deploys.history.told():
+            if deploy["app"] in seen:
+                continue
+            seen.add(deploy["app"])
+            if deploy["state"] == "failed" and str(deploy.get("at", "")) >= since:
+                yield items.of_deploy(deploy)
+        for job in parts.unasked.cron.seen():
+            last = next((each for each in job.ended if each.result in RAN), None)
+            if last is not None and last.result != "ok":
+                yield items.of_job(job.key.app, job.key.name, last.result, last.detail)
+        for name, closed in parts.maintenance.closed.items():
+            yield items.of_maintenance(name, closed.message)
+
+    def _of_runtime(self) -> Iterator[Item]:
+        parts, now = self._parts, self._parts.service.loop.now
+        if parts.db.trouble:
+            yield items.of_state(parts.db.trouble)
+        if parts.plugins.plan.closed:
+            yield items.of_closed(parts.plugins.plan.closed)
+        roster = parts.plugins.roster
+        for name in roster.found:
+            manifest = roster.serves_with(name).manifest
+            guards = manifest is not None and manifest.guards
+            item = items.of_plugin(name, *state_of(roster, name), guards=guards)
+            if item is not None:
+                yield item
+        slow = [took for at, took in parts.service.loop.slow_turns if now - at < _LATELY_S]
+        if slow:
+            yield items.of_standstills(len(slow), max(slow))
+
+
+class AttentionPages:
+    """Answers this page."""
+
+    def __init__(self, parts: Parts, attention: Attention) -> None:
+        self._parts = parts
+        self._attention = attention
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {"attention.list": self._list}
+
+    def _list(self, call: Call) -> None:
+        sees_all = sight_of(call.caller, call.route.verb) is None
+        found = [each for each in self._attention.items() if may_know(call, each)]
+        if not sees_all:
+            call.answer({"items": [each.to_json() for each in found]})
+            return
+        settings = self._parts.live.now
+        folders = [settings.state_dir, *map(str, settings.worker_dirs)]
+
+        def answer(disks: list[Item] | BaseException) -> None:
+            if isinstance(disks, BaseException):
+                raise disks  # for the log: a bug
+            told = items.in_order([*found, *disks])
+            call.answer({"items": [each.to_json() for each in told]})
+
+        work = lambda: _of_disks(folders)  # noqa: E731  # a disk that hangs takes a thread
+        self._parts.service.loop.run_blocking(work, lambda disks: call.guard(lambda: answer(disks)))
+
+
+def may_know(call: Call, item: Item) -> bool:
+    """Whether the caller may know of it: of an app's by the app, of plugins' by that right."""
+    if item.app:
+        return call.sees(item.app)
+    verb = "plugins:read" if item.code in ("plugin_down", "all_closed") else call.route.verb
+    return may(call.caller, verb)
+
+
+def _of_disks(folders: list[str]) -> list[Item]:
+    found: dict[int, Item] = {}
+    for folder in folders:
+        try:
+            device, told = os.stat(folder).st_dev, os.statvfs(folder)
+        except OSError:
+            continue
+        free, size = told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
+        item = items.of_disk(folder, free, size)
+        if item is not None:
+            found.setdefault(device, item)
+    return [*found.values()]
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")[:23] + "Z"

@@ -1,0 +1,87 @@
+"""What operators look at when an app does not do what it should: errors, autopsies, settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from buntime.core.apps.app import App
+from buntime.core.apps.manifest import SIZE_MAX_BYTES
+from buntime.core.apps.whence import settings_of
+from buntime.core.errors import ClientFault, ManifestError
+from buntime.server.admin.api import Handler
+from buntime.server.admin.call import Call
+from buntime.server.apps.appfolder import read_manifest
+from buntime.server.apps.catalog import Catalog
+from buntime.server.loop import Loop
+from buntime.server.pool.stats import PoolStats
+
+
+class DiagnosisPages:
+    """Answers these pages."""
+
+    def __init__(self, loop: Loop, catalog: Catalog, stats: PoolStats) -> None:
+        self._loop = loop
+        self._catalog = catalog
+        self._stats = stats
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {
+            "apps.errors": self._errors,
+            "apps.autopsies": self._autopsies,
+            "apps.settings": self._settings,
+        }
+
+    def _errors(self, call: Call) -> None:
+        name, version = self._asked(call)
+        found = self._stats.errors.groups.of_app(name)
+        told = [each.to_json(its) for its, each in found if version in (None, its)]
+        call.answer({"app": name, "errors": told})
+
+    def _autopsies(self, call: Call) -> None:
+        name, version = self._asked(call)
+        found = self._stats.autopsies.of_app(name)
+        told = [each.to_json(its) for its, each in found if version in (None, its)]
+        call.answer({"app": name, "autopsies": told})
+
+    def _asked(self, call: Call) -> tuple[str, str | None]:
+        name = call.values["app"]
+        if not self._catalog.versions_of(name, call.now):
+            raise ClientFault(404, "app_not_found", f"there is no app {name[:200]}")
+        return name, call.query["version"]
+
+    def _settings(self, call: Call) -> None:
+        """The file is read anew for its lines, in a thread: of the keys alone, for values hold."""
+        name, version = self._asked(call)
+        try:
+            app = self._catalog.find(name, version, call.now)
+        except ManifestError as exc:
+            raise ClientFault(409, "app_invalid", str(exc)) from None
+
+        def answer(lines: Mapping[str, int] | BaseException) -> None:
+            known = {} if isinstance(lines, BaseException) else lines
+            source = str(app.source) if app.source != app.dir else None
+            call.answer(
+                {
+                    "app": name,
+                    "version": app.version,
+                    "source": source,
+                    "settings": settings_of(app.manifest, app.source.name, known),
+                }
+            )
+
+        self._loop.run_blocking(
+            lambda: _lines_of(app), lambda lines: call.guard(lambda: answer(lines))
+        )
+
+
+# In a thread
+
+
+def _lines_of(app: App) -> Mapping[str, int]:
+    """The lines of the keys in its manifest; raises where that cannot be read now."""
+    # Brings YAML, which a runtime whose manifests are simple does not need.
+    from buntime.core.apps.document import read_document
+
+    _, text, _ = read_manifest(Path(app.source).parent, app.dir)
+    entries = read_document(text or b"", size_max_bytes=SIZE_MAX_BYTES)
+    return {key: entry.line for key, entry in entries.items()}

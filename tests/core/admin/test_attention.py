@@ -1,0 +1,70 @@
+"""What needs attention is told when it does, and not before."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.core.admin import attention as items
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "is_told"),
+    [(100, 5, False), (100, 10, True), (1000, 49, False), (1000, 50, True), (0, 0, False)],
+)
+def test_failed_requests(requests: int, failed: int, *, is_told: bool) -> None:
+    """Ten at least, and a twentieth of all."""
+    assert (items.of_failed_requests("shop", requests, failed) is not None) == is_told
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "size_mb", "level"),
+    [
+        (100_000, 200_000, None),
+        (9_000, 200_000, "warning"),
+        (400, 1_000, None),
+        (100, 1_000, "warning"),
+        (5, 1_000, "error"),
+        (1_000, 500_000, "error"),
+    ],
+)
+def test_disks(free_mb: int, size_mb: int, level: str | None) -> None:
+    """A small disk may have little room, as long as that is a part of it."""
+    item = items.of_disk("/srv", free_mb * 10**6, size_mb * 10**6)
+    assert (item.level if item is not None else None) == level
+
+
+def test_boots() -> None:
+    """Secrets that are missing come first, then whether it is a loop."""
+    app = {"app": "shop", "bootFailures": 1, "bootError": "KeyError: 'X'\n  File ..."}
+    assert items.of_boot(app).text == "shop does not load: KeyError: 'X'"
+    assert items.of_boot(app | {"bootFailures": 5}).code == "app_crash_loop"
+    assert items.of_boot(app, ["A", "B"]).command == "buntime secrets set shop A"
+
+
+def test_order_and_bounds() -> None:
+    """The worst first; of 3,000 apps so many are told."""
+    found = items.in_order(
+        item
+        for number in range(3000)
+        for item in (items.of_maintenance(f"a{number}", "m"), *items.of_fault(f"a{number}", ["x"]))
+    )
+    assert len(found) == items.ITEMS_MAX
+    assert {each.level for each in found} == {"error"}
+
+
+def test_words_of_others_stay_in_their_line() -> None:
+    """A message with line breaks and escapes is one line, and not longer than that is read."""
+    told = items.first_line("\x1b[31mred\x07" + "x" * 10_000 + "\nnext")
+    assert "\x1b" not in told
+    assert "\n" not in told
+    assert len(told) == 500
+    assert items.of_maintenance("shop", "a\nb").text == "shop is closed for its visitors: a"
+
+
+@pytest.mark.parametrize("state", ["serving", "asleep", "disabled", "starting", "waiting"])
+def test_plugins_that_are_well(state: str) -> None:
+    """These are as somebody wants them."""
+    assert items.of_plugin("audit", state, "", guards=True) is None
+    told = items.of_plugin("audit", "failed", "boom", guards=True)
+    assert told is not None
+    assert told.level == "error"

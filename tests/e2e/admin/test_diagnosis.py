@@ -1,0 +1,153 @@
+"""What operators are told of apps that do not do what they should, and who is told of which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import fetch
+from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
+
+SHOP = """
+import os, signal
+from buntime import Response
+
+def deep(count):
+    if count:
+        return deep(count - 1)
+    raise ValueError(f"no such article {os.getpid()}")
+
+def fetch(request):
+    if request.path == "/fail":
+        deep(int(request.query.get("deep", 1)))
+    if request.path == "/die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if request.path == "/exit":
+        os._exit(3)
+    return Response("x")
+"""
+DEEP = """
+raise RuntimeError("x\\n" * 10000)
+"""
+FLOORS = 'apps:\n  "sho*":\n    timeout: 5s\n'
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    apps = tmp_path_factory.mktemp("apps")
+    write_app(apps / "shop", {"app.py": SHOP}, ttl=600, env={"SECRETIVE": "hunter2"})
+    write_app(apps / "broken", {"app.py": DEEP}, ttl=600)
+    write_app(apps / "keyless", {"app.py": SHOP}, ttl=600, secrets=["STRIPE_KEY"])
+    write_app(apps / "faulty", {"app.py": SHOP}, colour="red")
+    config = apps.parent / "config.yaml"
+    config.write_text(FLOORS)
+    env = {
+        "RUNTIME_ENV": "production",
+        "RUNTIME_CONFIG": str(config),
+        "RUNTIME_MASTER_KEY": OPERATORS_KEY,
+    }
+    with running(apps, env=env) as runtime:
+        runtime.operators_key = OPERATORS_KEY
+        for path in ("/shop/fail", "/shop/fail", "/shop/fail?deep=5", "/broken/", "/keyless/"):
+            assert fetch(runtime, path).status == 500
+        for path in ("/shop/die", "/shop/exit", "/shop/die"):
+            fetch(runtime, path, method="POST")
+        yield runtime
+
+
+def get(runtime: Runtime, path: str, key: str = "") -> Any:
+    answer = fetch(runtime, path, headers={"X-API-Key": key or OPERATORS_KEY})
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def test_errors_are_grouped(runtime: Runtime) -> None:
+    """The same exception of the same line is one, however its words and its callers differ."""
+    [error] = get(runtime, "/api/apps/shop/errors")["errors"]
+    assert error["count"] == 3
+    assert error["where"].endswith("app.py:8 in deep")
+    assert error["message"].startswith("ValueError: no such article")
+    assert error["stack"].count("in deep") == 4  # of the last one, with repeated lines left out
+    assert error["requestId"]
+    assert error["firstAt"] <= error["lastAt"]
+
+
+def test_errors_are_bounded(runtime: Runtime) -> None:
+    """Of an error of 10,000 lines the end is kept."""
+    [error] = get(runtime, "/api/apps/broken/errors")["errors"]
+    assert error["kind"] == "boot"
+    assert len(error["stack"]) <= 20_000
+    assert len(error["message"]) <= 2000
+
+
+def test_autopsies(runtime: Runtime) -> None:
+    """Each worker that failed, with what it was killed by and what it had in hand."""
+    wait_until(lambda: len(get(runtime, "/api/apps/shop/autopsies")["autopsies"]) >= 3)
+    found = get(runtime, "/api/apps/shop/autopsies")["autopsies"]
+    assert {(each["cause"], each["why"]) for each in found} == {
+        ("signal", "killed by SIGSEGV"),
+        ("exit", "exit code 3"),
+    }
+    assert [(each["requestsLost"], each["planned"]) for each in found] == [(1, False)] * 3
+    [boot] = get(runtime, "/api/apps/broken/autopsies")["autopsies"]
+    assert boot["cause"] == "boot"
+    assert boot["why"] == "app.py: RuntimeError: x"
+
+
+def test_an_operators_word_is_told(runtime: Runtime) -> None:
+    """A worker that an operator recycled is told to have ended for that."""
+    fetch(runtime, "/shop/")
+    fetch(runtime, "/api/apps/shop/recycle", method="POST")
+
+    def whys() -> list[str]:
+        told = get(runtime, "/api/apps/shop/autopsies")["autopsies"]
+        return [each["why"] for each in told if each["planned"]]
+
+    wait_until(lambda: whys() == ["an operator recycled it"])
+
+
+def test_settings(runtime: Runtime) -> None:
+    """Each key has its value and its origin; values of variables are not told."""
+    told = get(runtime, "/api/apps/shop/settings")
+    by_key = {each["key"]: each for each in told["settings"]}
+    assert by_key["ttl"]["value"] == 600
+    assert by_key["ttl"]["place"].startswith("buntime.yaml:")
+    assert (by_key["timeout"]["value"], by_key["timeout"]["was"]) == (5, 30)
+    assert by_key["timeout"]["place"].endswith("config.yaml:3")
+    assert (by_key["workers"]["origin"], by_key["workers"]["place"]) == ("default", None)
+    assert by_key["env"]["value"] == ["SECRETIVE"]
+    assert "hunter2" not in str(told)
+    assert fetch(runtime, "/api/apps/faulty/settings").status == 409
+    assert fetch(runtime, "/api/apps/none/settings").status == 404
+
+
+def test_attention(runtime: Runtime) -> None:
+    """What is wrong is told in sentences, with what to do about it."""
+    items = get(runtime, "/api/attention")["items"]
+    found = {(each["code"], each["app"]): each for each in items}
+    assert found["app_boot_failed", "broken"]["text"].startswith(
+        "broken does not load: app.py: Run"
+    )
+    assert found["secrets_missing", "keyless"]["command"] == (
+        "buntime secrets set keyless STRIPE_KEY"
+    )
+    assert "unknown key 'colour'" in found["app_invalid", "faulty"]["text"]
+    assert found["workers_fail", "shop"]["level"] == "warning"
+    assert [each["level"] for each in items] == sorted(
+        (each["level"] for each in items), key=["error", "warning", "info"].index
+    )
+
+
+def test_globs(runtime: Runtime) -> None:
+    """A key for some apps is told of these, and of nothing that is the runtime's."""
+    body = b'{"name": "shopkeeper", "roles": ["viewer"], "apps": ["shop*"]}'
+    headers = {"X-API-Key": OPERATORS_KEY, "Content-Type": "application/json"}
+    made = fetch(runtime, "/api/keys", method="POST", headers=headers, body=body)
+    key = made.json()["key"]
+    assert {each["app"] for each in get(runtime, "/api/attention", key)["items"]} == {"shop"}
+    assert len(get(runtime, "/api/apps/shop/errors", key)["errors"]) == 1
+    for what in ("errors", "autopsies", "settings"):
+        answer = fetch(runtime, f"/api/apps/broken/{what}", headers={"X-API-Key": key})
+        assert answer.status == 403
