@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
 from buntime import __version__
@@ -31,6 +31,7 @@ from buntime.commands.connections import open_connection
 from buntime.commands.targets import Target, find_target
 from buntime.commands.upload import Upload
 from buntime.core.settings.setting import Mode
+from buntime.core.values.tuples import NamedTuple
 
 NDJSON = "application/x-ndjson"
 _JSON = "application/json"

@@ -6,7 +6,7 @@ runs has in memory what it has read there.
 """
 
 import os
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect
@@ -16,6 +16,7 @@ from buntime.core.backup.form import KINDS, BadBackup
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown, suggestion
 from buntime.server.backup.folderprocess import Failed
 from buntime.server.backup.placing import Target

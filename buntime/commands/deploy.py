@@ -8,7 +8,6 @@ highest of that app on the runtime and one more, `1.2.3` -> `1.2.4`.
 import os
 import re
 import sys
-from typing import NamedTuple
 
 from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command, Parser
@@ -22,6 +21,7 @@ from buntime.core.apps.versions import is_version, sort_key
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _FIRST = "1.0.0"

@@ -12,11 +12,11 @@ import os
 import re
 from collections.abc import Iterator
 from enum import Enum
-from typing import NamedTuple
 
 from pathspec import GitIgnoreSpec
 
 from buntime.core.errors import UsageError
+from buntime.core.values.tuples import NamedTuple
 
 IGNORES = (".gitignore", ".buntimeignore")  # the later one goes first
 _TOP = ".git"

@@ -13,10 +13,11 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from buntime.commands.ignoring import Fate, Scopes, fate, scopes_above, scopes_in
 from buntime.core.errors import UsageError
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _TOP = "app"

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import take_environ
@@ -23,6 +23,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 from buntime.server.apps.catalog import Catalog
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle

@@ -9,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect, name_in_path
@@ -24,6 +24,7 @@ from buntime.core.apps.grants import (
 )
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 from buntime.server.state.secretfiles import SecretFiles, told_of

@@ -10,7 +10,6 @@ no app does.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 from urllib.parse import quote
 
 from buntime.core.apps.app import App
@@ -19,6 +18,7 @@ from buntime.core.apps.router import Target, split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.entrance import app_not_found
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex

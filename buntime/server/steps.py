@@ -6,7 +6,6 @@ when the step is made, once for an `App`, and not at each request.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
@@ -21,6 +20,7 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.http1.window import body_too_large
 from buntime.core.plugins.identity import without_cookies
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.admin.entrance import app_not_found
 from buntime.server.admin.gate import Gate

@@ -5,11 +5,11 @@ explain(Situation("shop", "protected", is_public=False, now=..., key=...))
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from buntime.core.access.keyring import KeyRecord
 from buntime.core.access.rights import may
 from buntime.core.access.rules import Decision, Rule
+from buntime.core.values.tuples import NamedTuple
 
 
 class Check(NamedTuple):

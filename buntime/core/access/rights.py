@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from buntime.core.values.tuples import NamedTuple
 
 VERBS = (
     *("apps:read", "apps:open", "apps:deploy", "apps:remove", "workers:recycle", "logs:read"),

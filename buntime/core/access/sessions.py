@@ -17,7 +17,9 @@ import hmac
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from buntime.core.values.tuples import NamedTuple
 
 TOKEN_BYTES = 32
 IDLE_S = 12 * 3600.0

@@ -5,9 +5,10 @@ server/admin/attention.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from buntime.core.pool.workforce import CRASH_LOOP
+from buntime.core.values.tuples import NamedTuple
 
 LEVELS = ("error", "warning", "info")
 ITEMS_MAX = 200  # that are told at once

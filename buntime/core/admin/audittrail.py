@@ -16,9 +16,10 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.apps.credentials import is_withheld
+from buntime.core.values.tuples import NamedTuple
 
 MASK = "***"
 TEXT_MAX_CHARS = 500  # of a subject, an address, a result

@@ -9,12 +9,12 @@ that cannot be there: "/api/apps/../recycle".
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from buntime.core.access.paths import decode_path, has_dots
 from buntime.core.admin.route import Route
 from buntime.core.apps.router import is_app_name, split_target
 from buntime.core.errors import ClientFault
+from buntime.core.values.tuples import NamedTuple
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _VALUE_MAX_CHARS = 600

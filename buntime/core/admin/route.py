@@ -6,7 +6,9 @@ A schema is a JSON Schema as a plain dict, of the few words that `shape` reads.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from buntime.core.values.tuples import NamedTuple
 
 OPEN = "open"  # in the place of a verb: for everybody, without a key
 

@@ -8,12 +8,12 @@ the same object?" answers "has it changed?".
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 from buntime.core.access.publicroutes import BothPublic, PublicRoutes
 from buntime.core.apps.manifest import Manifest
 from buntime.core.errors import ManifestError
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 
 # Looked for in this order where the manifest names none. A folder with one of each kind is
 # refused: whether it is a site, which shows all its files, is not for us to guess.

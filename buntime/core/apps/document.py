@@ -6,10 +6,10 @@ the C loader descends by recursion, and 100,000 brackets would end the whole pro
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 import yaml
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _DEPTH_MAX = 8

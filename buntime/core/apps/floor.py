@@ -1,7 +1,8 @@
 """What became of one key of an app's manifest by what an operator says of it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 
 class Floor(NamedTuple):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.access.rights import covers
 from buntime.core.apps.accesskeys import AUTHS
@@ -24,6 +24,7 @@ from buntime.core.apps.key import Key
 from buntime.core.apps.manifest import KEYS, Manifest, manifest_from
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 
 _BY_API = "it came by the API"

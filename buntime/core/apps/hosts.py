@@ -21,8 +21,8 @@ An exact name comes before a wildcard. Of two apps with one host that one has it
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 

@@ -1,9 +1,10 @@
 """One row of the table of a manifest's keys."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.values.kinds import Parser
+from buntime.core.values.tuples import NamedTuple
 
 
 class Key(NamedTuple):

@@ -1,11 +1,11 @@
 """Folders of a Python app that the runtime serves itself: `static: {/static: staticfiles}`."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 from urllib.parse import quote
 
 from buntime.core.access.paths import decode_path, inner_path
 from buntime.core.apps.manifestvalues import plain_text, route_pattern
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 

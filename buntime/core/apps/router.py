@@ -15,8 +15,9 @@ A name of `RESERVED` is split like any other; who routes looks at the reserved o
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from buntime.core.values.tuples import NamedTuple
 
 _NAME = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _FULL_NAME = rf"(?:@{_NAME}/)?{_NAME}"

@@ -21,7 +21,8 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Set
 from functools import lru_cache
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 LATEST = "latest"
 UNVERSIONED = ""

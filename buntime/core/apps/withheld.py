@@ -9,7 +9,8 @@ error quotes them as they are: it may speak of a user and mean no variable.
 
 import re
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 _ERROR_MAX_CHARS = 16_384  # of an app's error are read
 _OURS = "RUNTIME_"  # settings, which no app lacks

@@ -14,7 +14,9 @@ are files and folders alone.
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from buntime.core.values.tuples import NamedTuple
 
 FORMAT = 1
 HEAD = "backup.json"

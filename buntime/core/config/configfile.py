@@ -17,7 +17,7 @@ value, since it may be a password.
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from buntime.core.access.rules import Rule
 from buntime.core.apps.credentials import withheld
@@ -38,6 +38,7 @@ from buntime.core.plugins.offers import Opening, parse_grants
 from buntime.core.plugins.options import Given
 from buntime.core.values.frozen import frozen
 from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 

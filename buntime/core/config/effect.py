@@ -10,12 +10,12 @@ so that one slip changes nothing. What lacked already is no fault of the new fil
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options, resolve
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import suggestion
 
 

@@ -20,10 +20,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 
 FILES_MAX = 20_000
 RATIO_MAX = 100  # bytes for each byte of the archive

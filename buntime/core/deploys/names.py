@@ -7,13 +7,13 @@
 """
 
 import re
-from typing import NamedTuple
 
 from buntime.core.apps.app import RELEASES
 from buntime.core.apps.grants import PREVIEW_VERSION
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.errors import ClientFault
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 RECORD = ".json"

@@ -6,7 +6,8 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 PARAM = "preview"
 COOKIE = "bt-preview"

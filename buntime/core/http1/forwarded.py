@@ -24,7 +24,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import product
-from typing import NamedTuple
 
 from buntime.core.access.identityfields import IDENTITY_STARTS
 from buntime.core.access.paths import plain_path
@@ -32,6 +31,7 @@ from buntime.core.access.peers import UNIX_PEER
 from buntime.core.access.proxyfields import CRON_FIELD, FORWARDING, LABEL_FIELD
 from buntime.core.http1.grammar import HOST, TCHAR, TOKEN
 from buntime.core.http1.head import Head
+from buntime.core.values.tuples import NamedTuple
 
 Headers = Sequence[tuple[str, str]]
 Address = tuple[str, int]

@@ -10,11 +10,11 @@ request: 44,000 of 300,000 instructions.
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
 
 from buntime.core.http1.forwarded import Sender
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import Fields
+from buntime.core.values.tuples import NamedTuple
 from buntime.wire import quote
 
 _SMALL_BYTES = 2048  # of a field section; 256 of them take 5 MiB, where all has to be escaped

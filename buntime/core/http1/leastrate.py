@@ -11,7 +11,8 @@ since the beginning. Who is not waited for at a look begins anew, as do all wher
 """
 
 from collections.abc import Hashable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 LEAST_BYTES_PER_S = 500
 PERIOD_S = 5.0

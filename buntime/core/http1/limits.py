@@ -1,9 +1,8 @@
 """The bounds of a head, for one that is complete and for one of which more is to come."""
 
-from typing import NamedTuple
-
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import ILLEGAL, line_too_long, malformed
+from buntime.core.values.tuples import NamedTuple
 
 
 class Limits(NamedTuple):

@@ -12,7 +12,8 @@ prefix `__Host-` keeps what was set over plain HTTP, or for a domain, from being
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 NAME = "bt"
 SECURE_NAME = "__Host-bt"

@@ -4,10 +4,11 @@ Nothing of it is trusted: what no worker says is a ValueError, with a short text
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.plan import ON_REQUEST, ON_RESPONSE
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 ON_SERVER_START = "on_server_start"

@@ -4,10 +4,9 @@ dependencies: [keyval, database]
 optionalDependencies: {audit: "^1.2"}
 """
 
-from typing import NamedTuple
-
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import is_range, select
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 

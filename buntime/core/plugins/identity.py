@@ -26,10 +26,10 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from buntime.core.access.identityfields import TOLD_BY_PROXIES, is_identity_field
 from buntime.core.http1.section import Fields
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 Identity = Mapping[str, object]

@@ -9,9 +9,9 @@ Whether a value still fits its plugin's schema is seen each time that options ar
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from buntime.core.apps.router import is_app_name
+from buntime.core.values.tuples import NamedTuple
 
 SIZE_MAX_BYTES = 8 * 1024 * 1024  # of the file
 _WHO_MAX_CHARS = 200

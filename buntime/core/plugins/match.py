@@ -15,7 +15,6 @@ A hook may guard what it matches, so what an app could take for a match fits, wh
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, Patterns, costly
 from buntime.core.access.rules import PLUGIN_PREFIX
@@ -23,6 +22,7 @@ from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.apps.router import is_app_name
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 

@@ -6,10 +6,11 @@ or the time has come, they are to be ended. Whoever has been let in without eith
 
 import heapq
 from collections.abc import Hashable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from buntime.core.plugins.forgotten import Forgotten
 from buntime.core.plugins.verdict import Continue
+from buntime.core.values.tuples import NamedTuple
 
 S = TypeVar("S", bound=Hashable)
 

@@ -12,11 +12,11 @@ for is worse than none. Values of passwords are shown nowhere, also not in messa
 import json
 from collections.abc import Mapping
 from dataclasses import field
-from typing import NamedTuple
 
 from buntime.core.plugins.keptoptions import NONE, Kept, OfPlugin
 from buntime.core.plugins.schema import OptionKind, Schema
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 

@@ -18,9 +18,9 @@ A disabled plugin is neither started nor left out.
 import heapq
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.values.tuples import NamedTuple
 
 _NOTHING: Mapping[str, str] = {}
 

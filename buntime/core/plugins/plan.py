@@ -28,12 +28,12 @@ its own base.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.plugins.manifest import STAGES, PluginManifest, Stage
 from buntime.core.plugins.match import Matcher
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 
 _OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
 ON_REQUEST = "on_request"

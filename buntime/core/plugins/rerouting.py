@@ -4,12 +4,12 @@ Nothing has been decided of the request yet, so both are read like what a client
 one reading, that no reserved path is hidden in; an app by its name and, if wanted, a range.
 """
 
-from typing import NamedTuple
 from urllib.parse import quote
 
 from buntime.core.access.paths import plain_path
 from buntime.core.apps.router import RESERVED, split_target
 from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _PATH_MAX_CHARS = 4096

@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from buntime.core.apps.manifestvalues import plain_text
 from buntime.core.values.kinds import one_of, yes_or_no
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 

@@ -11,13 +11,14 @@ in its place. A caller is known by the channel that it calls on, never by what i
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.manifestvalues import SERVICE_NAME
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.match import glob
 from buntime.core.plugins.offers import Opening
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown, suggestion
 
 APP_PREFIX = "app:"

@@ -7,11 +7,11 @@ that differs in one; that there is none is a value like others.
 """
 
 import re
-from typing import NamedTuple
 
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _SOURCES_MAX = 16

@@ -25,11 +25,12 @@ which it cannot be tried.
 """
 
 from enum import Enum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 from buntime.core.apps.app import App
 from buntime.core.apps.versions import UNVERSIONED, select
+from buntime.core.values.tuples import NamedTuple
 
 
 class Deployable(Protocol):

@@ -4,11 +4,11 @@
 """
 
 from collections.abc import Hashable
-from typing import NamedTuple
 
 from buntime.core.pool.boot import Boot
 from buntime.core.pool.lifecycle import TRANSITIONS, Event, State, after
 from buntime.core.pool.requestqueue import RequestQueue
+from buntime.core.values.tuples import NamedTuple
 
 
 def workers_beside(pool_size: int) -> int:

@@ -5,7 +5,8 @@ counts what is in use, files in memory included that nobody could give up; it is
 """
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD_US = 100_000  # the kernel's own; a worker above its share waits for the next one

@@ -15,7 +15,8 @@ The numbers are those of linux/landlock.h.
 
 import sys
 from enum import IntFlag
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 LEAST_ABI = 3  # before it a file can be emptied that cannot be written
 _NETWORK_ABI = 4

@@ -9,7 +9,8 @@ Numbers are those of asm/unistd_64.h and, for arm64, asm-generic/unistd.h.
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 # Seccomp's data: the call's number, the architecture, and from byte 16 on six arguments.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16

@@ -1,8 +1,9 @@
 """What an app's manifest says of its jobs, `cron`, and of its processes."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 
 Overlap = Literal["forbid", "allow", "queue"]
 

@@ -12,7 +12,8 @@ than there is room for; who is wanted first has it.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 _BACKOFF_MAX_S = 60.0
 _STEADY_S = 60.0  # having run so long, it has not failed to start

@@ -19,10 +19,10 @@ Guarantees, whatever the clock does:
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.jobs import CronJob
+from buntime.core.values.tuples import NamedTuple
 
 _LATE_S = 30.0  # a turn of the loop, or a machine's short sleep; less than a schedule's minute
 _SET_BACK_MAX_S = 86_400.0

@@ -7,9 +7,9 @@
 
 import re
 from collections import Counter
-from typing import NamedTuple
 
 from buntime.core.settings.setting import Situation, parse_path
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 

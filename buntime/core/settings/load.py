@@ -6,13 +6,14 @@ variable that is set to nothing counts as not set, and hides the one in `.env`.
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.settings.setting import Mode, Setting, Situation
 from buntime.core.settings.settingtable import ENV, SETTINGS
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue, format_size
 
 __all__ = ["SETTINGS", "Setting", "Settings", "fitted", "load_settings", "origins", "reloaded"]

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from buntime.core.access.paths import has_dots
 from buntime.core.access.peers import UNIX_PEER
 from buntime.core.values.kinds import Parser, duration, one_of, size, user_name, whole_number
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 

@@ -7,9 +7,9 @@ repeated field are joined by ", ".
 import re
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple
 
 from buntime.core.http1.httpdate import parse_http_date
+from buntime.core.values.tuples import NamedTuple
 
 # entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 8.8.3)
 # Caches send a few tags of some 40 characters. A list that is longer matches nothing.

@@ -14,9 +14,9 @@ written `\\"`.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from buntime.core.telemetry.records import Level
+from buntime.core.values.tuples import NamedTuple
 
 _SEQ = slice(len('{"seq":'), len('{"seq":') + 16)
 _TIME = slice(_SEQ.stop + len(',"time":"'), _SEQ.stop + len(',"time":"') + 24)

@@ -4,10 +4,9 @@ An end that somebody may want to look into has its cause, its words and, where o
 the stacks; it is kept apart from those that come with time, which would push it out.
 """
 
-from typing import NamedTuple
-
 from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.recent import Recent
+from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000
 FAILED_MAX = 20  # of one version of an app

@@ -1,9 +1,9 @@
 """What is told of the jobs and processes of apps, beside what is told of their requests."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from buntime.core.telemetry.families import Family, Kind, Scope, Value, values_to_json
+from buntime.core.values.tuples import NamedTuple
 
 RAN = ("ok", "failed", "timeout", "cut")
 RESULTS = (*RAN, "overlap", "missed")

@@ -6,9 +6,9 @@ stack, where their words are the same but for numbers.
 
 import re
 from hashlib import sha256
-from typing import NamedTuple
 
 from buntime.core.telemetry.recent import Recent
+from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000
 EACH_MAX = 20  # kinds of errors of one version of an app

@@ -6,7 +6,8 @@ doubles; so is a connection that could not be made or was cut. All else is final
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 RETRIED = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S = 1.0

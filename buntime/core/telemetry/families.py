@@ -7,9 +7,10 @@ In JSON they are the same in camel case, without the prefix and `_total`: `reque
 import re
 from collections.abc import Mapping
 from enum import Enum, StrEnum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from buntime.core.telemetry.histogram import Histogram
+from buntime.core.values.tuples import NamedTuple
 
 Value = float | Mapping[str, float] | Histogram  # a mapping: by the values of the family's label
 L = TypeVar("L", bound=StrEnum)  # the values of a label

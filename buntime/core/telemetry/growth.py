@@ -4,10 +4,10 @@ Requests pay nothing for it: what `meters` counts anyway is compared with what i
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from buntime.core.telemetry.histogram import DURATION_BOUNDS
 from buntime.core.telemetry.meters import Meter
+from buntime.core.values.tuples import NamedTuple
 
 BUCKETS = len(DURATION_BOUNDS) + 1
 

@@ -9,11 +9,12 @@ each, APPS_MAX of them, whatever the number of apps and requests.
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.telemetry.growth import BUCKETS, NOTHING, Grown, Growth, total_of
 from buntime.core.telemetry.histogram import DURATION_BOUNDS, quantile
 from buntime.core.telemetry.meters import Held
+from buntime.core.values.tuples import NamedTuple
 
 STEP_S = 10.0
 POINTS = 360  # an hour

@@ -5,7 +5,8 @@ same as if they were merged first, with no more in memory than what is picked.
 """
 
 import heapq
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 
 class Bounds(NamedTuple):

@@ -1,11 +1,12 @@
 """What goes on now, as those who watch are told it: rates of the last seconds, by app."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.telemetry.growth import NOTHING, Grown, total_of
 from buntime.core.telemetry.history import ms_below
 from buntime.core.telemetry.meters import Held
+from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 500  # of whom is told; those with most requests
 

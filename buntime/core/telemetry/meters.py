@@ -7,10 +7,10 @@ what they are called outside.
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.telemetry.histogram import BOOT_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram
+from buntime.core.values.tuples import NamedTuple
 
 # An app without a request for so long is asked for at a sweep, and dropped where it is gone.
 GONE_AFTER_S = 600.0

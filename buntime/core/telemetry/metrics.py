@@ -6,13 +6,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from buntime.core.pool.lifecycle import State
 from buntime.core.telemetry.cronmetrics import CRON_FAMILIES, JobRow, ProcessRow
 from buntime.core.telemetry.families import Family, Kind, Scope, Value, by_label, values_to_json
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.pluginmetrics import PLUGIN_FAMILIES, PluginRow
+from buntime.core.values.tuples import NamedTuple
 
 # What a worker of an app can be at a moment; a spare has no app, and one that is gone is no more.
 _STATES_OF_APP = tuple(state.value for state in State if state not in (State.SPARE, State.GONE))

@@ -7,9 +7,10 @@ these have no name for begins with "buntime.".
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.telemetry.records import AccessEntry, Level, Record
+from buntime.core.values.tuples import NamedTuple
 
 Json = dict[str, Any]
 

@@ -1,10 +1,10 @@
 """What is told of plugins, beside what is told of their workers as of those of apps."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from buntime.core.telemetry.families import Family, Kind, Scope, Value, by_label, values_to_json
 from buntime.core.telemetry.pluginmeters import PluginMeter
+from buntime.core.values.tuples import NamedTuple
 
 HOOK_SECONDS = Family(
     "buntime_plugin_hook_seconds",

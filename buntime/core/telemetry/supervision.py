@@ -10,7 +10,8 @@ All of it is meant for this process alone, so it is taken out of the environment
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 FIRST_DESCRIPTOR = 3
 VARIABLES = (

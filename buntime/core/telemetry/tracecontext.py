@@ -9,7 +9,8 @@ believed of trusted proxies alone, as it decides what the collector has to keep.
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 FIELDS = frozenset((TRACEPARENT, TRACESTATE))

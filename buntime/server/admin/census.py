@@ -1,10 +1,10 @@
 """What goes on at this moment: the requests, queues and workers of each app."""
 
 from collections import defaultdict
-from typing import NamedTuple
 
 from buntime.core.telemetry.meters import Meter
 from buntime.core.telemetry.metrics import Live
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.http1.service import Service
 from buntime.server.pool.process import Process
 from buntime.server.pool.report import PoolReport

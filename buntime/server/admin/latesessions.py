@@ -1,8 +1,9 @@
 """Operators' sessions, made when the first one is looked for: most starts see none."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.keystore import KeySource
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.state.statedb import StateDb

@@ -6,9 +6,10 @@ as nobody waits for the database to serve.
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from buntime.core.errors import ServerFault
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.state.statedb import StateDb
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from buntime.core.access.origins import is_foreign, is_own_page
 from buntime.core.access.rights import Caller, admin
@@ -26,6 +26,7 @@ from buntime.core.access.sessions import (
 from buntime.core.errors import ClientFault, StateFault
 from buntime.core.http1.operatorscookie import tokens_of
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.links import Links
 from buntime.server.admin.signin import SignIn, secret_of
 from buntime.server.http1.exchange import Exchange

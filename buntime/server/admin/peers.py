@@ -22,8 +22,8 @@ import resource
 import select
 import socket
 import struct
-from typing import NamedTuple
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.mark import mark_of
 from buntime.wire import MARK_LIMIT, mark_ceiling
 

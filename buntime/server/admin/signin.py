@@ -1,8 +1,9 @@
 """What a session in a browser is begun by."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from buntime.core.access.rights import Caller
+from buntime.core.values.tuples import NamedTuple
 
 
 class SignIn(NamedTuple):

@@ -20,13 +20,14 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from buntime.core.apps.app import App, FaultyApp
 from buntime.core.apps.floors import Floors
 from buntime.core.apps.hosts import Dispute, HostTable
 from buntime.core.errors import ClientFault
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 
 _COMPARED_MAX = 128  # apps in a look
 _LOOKED_AT_MAX = 32  # of them, where they may have changed: 0.2 ms each

@@ -9,7 +9,9 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from buntime.core.values.tuples import NamedTuple
 
 try:
     import ctypes  # loaded by server/pool/orphans anyway

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.succession import Succession
 from buntime.core.apps.versions import LATEST, choose
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import AppFolder, Listing, is_gone
 from buntime.server.apps.releaselinks import alias_of
 

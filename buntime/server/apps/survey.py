@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.manifest import MANIFEST_NAMES
 from buntime.core.apps.versions import is_version
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import Listing, holds_app
 from buntime.server.apps.labels import split_label
 

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from buntime.confine import NotConfined
 from buntime.core.sandbox.kernel import Kernel
 from buntime.core.sandbox.order import at_start, make_order
 from buntime.core.sandbox.plan import SYSTEM_READ, SYSTEM_RUN, AppPaths, Surroundings, plan
 from buntime.core.sandbox.systemcalls import program
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup import helper
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.identity import Identity

@@ -6,10 +6,11 @@ Nothing that is there is replaced, but for the state, which is moved aside where
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.backup.form import Head, Section
 from buntime.core.sandbox.kernel import Kernel
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import Failed, Folder
 from buntime.server.backup.source import OPTIONS_FILE, PLUGINS_FILE, SECRETS, identity_of
 from buntime.server.state.datafolders import NAME as DATA

@@ -17,7 +17,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from buntime.core.backup.form import (
     CONTENTS,
@@ -29,6 +29,7 @@ from buntime.core.backup.form import (
     parse_head,
     section_of,
 )
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import FolderProcess, folder_process
 from buntime.server.backup.helper import stays_inside
 from buntime.server.backup.placing import (

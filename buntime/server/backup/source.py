@@ -6,11 +6,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime import __version__
 from buntime.core.backup.form import Head, Section, is_data_name
 from buntime.core.sandbox.kernel import Kernel
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import Folder
 from buntime.server.pythons.identity import Identity, resolve
 from buntime.server.state.datafolders import NAME as DATA

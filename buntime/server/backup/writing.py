@@ -14,10 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 from buntime.core.backup.form import CONTENTS, HEAD, Section
 from buntime.core.plugins.keptoptions import SIZE_MAX_BYTES, without_secrets
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import Failed, Folder, FolderProcess, folder_process
 from buntime.server.backup.helper import Refused, read_entry
 from buntime.server.backup.source import (

@@ -7,11 +7,11 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.protection import is_closed
 from buntime.server.defence.regularfile import read_regular
 

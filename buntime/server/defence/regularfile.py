@@ -9,7 +9,8 @@ import fcntl
 import os
 import stat
 import sys
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 # O_NONBLOCK: a FIFO is opened without a writer, and refused then. O_NOCTTY: a terminal is not
 # taken for this process's own.

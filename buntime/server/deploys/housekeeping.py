@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.deploys.names import is_preview
 from buntime.core.deploys.retention import Kept, surplus, target_of_rollback
 from buntime.core.errors import ClientFault
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.course import Steps, Turns, in_thread, run
 from buntime.server.deploys.disk import storage_fault

@@ -5,12 +5,12 @@ way there.
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.app import RELEASES
 from buntime.core.apps.versions import LATEST
 from buntime.core.deploys.names import folder_of_app
 from buntime.core.errors import ClientFault
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import holds_app
 from buntime.server.deploys.switching import is_real
 

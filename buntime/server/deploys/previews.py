@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterable
 from hmac import compare_digest
-from typing import NamedTuple
 
 from buntime.core.apps.app import app_key
 from buntime.core.deploys.preview import hash_of
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.records import ReleaseRecord
 
 

@@ -1,7 +1,6 @@
 """What there is of deploys while none goes on: where they go, what is removed, what was told."""
 
-from typing import NamedTuple
-
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.deploys.course import Turns
 from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping

@@ -17,9 +17,9 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from buntime.core.deploys.names import LOCK
+from buntime.core.values.tuples import NamedTuple
 
 _JOURNAL_MAX_BYTES = 1 << 16
 

@@ -8,11 +8,11 @@ ask for, there is a descriptor for each file that is sent, each worker, each loo
 
 import resource
 from dataclasses import replace
-from typing import NamedTuple
 
 from buntime.core.errors import UsageError
 from buntime.core.pool.workforce import workers_beside
 from buntime.core.settings.load import Settings
+from buntime.core.values.tuples import NamedTuple
 
 OF_A_WORKER = 6  # channel, lifeline, stacks, two outputs, pidfd
 OF_A_CONNECTION = 2  # its socket, and a file that it is sent

@@ -5,13 +5,13 @@ and the log sent to a collector, where there is one.
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from buntime import __version__
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.otlp import resource
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.tracecontext import Sampler
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.state.statefolder import StateFolder, StateWatch
 from buntime.server.telemetry.appfiles import Keeping
 from buntime.server.telemetry.applogs import AppLogs

@@ -11,12 +11,12 @@ costs 4 us a folder, and the next one waits till it is a small part of the time.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
 
 from buntime.core.apps.quiet import Quiet
 from buntime.core.apps.versions import is_version
 from buntime.core.apps.watching import Watching
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.following import Followed, TooManyFiles
 from buntime.server.apps.inotify import Happening, Inotify, open_inotify
 from buntime.server.apps.survey import NOTHING, Sight, Survey

@@ -3,9 +3,9 @@
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.loop import Loop

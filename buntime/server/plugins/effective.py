@@ -4,11 +4,12 @@ For `buntime config show` and `GET /api/config`. Passwords and keys are not show
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.apps.floors import ROW_KEYS, Floors, Word
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Setting, Settings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.plugins.roster import BY_MANIFEST, Roster
 
 _HIDDEN = "********"

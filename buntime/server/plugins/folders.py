@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.router import is_app_name
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
@@ -25,6 +24,7 @@ from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugi
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.appfolder import list_folders, printable, read_manifest, resolve_folder
 from buntime.server.plugins.found import Folder, Found, make_found
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime import __version__
 from buntime.core.access.publicroutes import Patterns
@@ -15,6 +14,7 @@ from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Options
 from buntime.core.plugins.plan import owner_of
 from buntime.core.values.frozen import frozen
+from buntime.core.values.tuples import NamedTuple
 
 API = 1  # the version of what `buntime.plugin` and the messages are
 

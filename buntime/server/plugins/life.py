@@ -22,12 +22,12 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from typing import NamedTuple
 
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.code import ON_SERVER_START, Code, read_code, what_is_missing
 from buntime.core.pool.workforce import backoff_s
 from buntime.core.telemetry.pluginmeters import PluginMeters
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.changes import files_below
 from buntime.server.loop import Loop
 from buntime.server.plugins.asker import LifeHook

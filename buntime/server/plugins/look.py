@@ -5,7 +5,6 @@ Made by a thread, which may wait for the disk; what came of it is told on the lo
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.config.effect import changed_plugins, faults_of_change, unknown_plugins
@@ -13,6 +12,7 @@ from buntime.core.errors import ConfigError
 from buntime.core.plugins.keptoptions import NOTHING, KeptOptions
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.settings.load import Settings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.configreading import ConfigReader, is_open_to_all
 from buntime.server.plugins.folders import PluginFolders
 from buntime.server.plugins.found import Found

@@ -12,12 +12,13 @@ One change at a time. Used on the loop's thread. Imported when operators ask for
 import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.config.effect import Effect, effect_of
 from buntime.core.errors import ClientFault, HttpError
 from buntime.core.plugins.keptoptions import OfPlugin, changed
 from buntime.core.plugins.schema import Schema
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 from buntime.server.deploys.course import Ask, Steps, Then, Turns, in_thread, run

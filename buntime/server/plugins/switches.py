@@ -7,11 +7,11 @@ and so a plugin that guards something is on.
 import json
 import os
 import time
-from typing import NamedTuple
 
 from buntime.core.apps.router import is_app_name
 from buntime.core.errors import ServerFault
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.state.statefolder import StateFolder, prepare_state
 

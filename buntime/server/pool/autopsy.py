@@ -1,11 +1,11 @@
 """What is kept of a worker that has ended: see `core.telemetry.autopsies`."""
 
 import time
-from typing import NamedTuple
 
 from buntime.core.pool.workforce import WorkerState
 from buntime.core.telemetry.autopsies import Autopsies, Autopsy
 from buntime.core.telemetry.meters import Cause
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.pool.deployment import Deployment
 from buntime.server.pool.worker import Worker
 

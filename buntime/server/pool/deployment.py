@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.apps.environment import worker_environment
@@ -14,6 +13,7 @@ from buntime.core.pool.claims import ImportTime
 from buntime.core.pool.workforce import HAS_LEFT, AppState, Policy
 from buntime.core.sandbox.groups import limits
 from buntime.core.settings.load import Settings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.changes import TreeWatch, changed_since
 from buntime.server.pool.calling import Caller
 from buntime.server.pool.cores import cores

@@ -1,9 +1,9 @@
 """The last error of each app, with its stack, for operators who ask later than the log scrolls."""
 
 import time
-from typing import NamedTuple
 
 from buntime.core.telemetry.errorgroups import ErrorGroups
+from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000  # of whom one is kept; then the one that is known the longest goes
 _STACK_MAX_CHARS = 20_000  # its end is kept: what was called last

@@ -17,11 +17,12 @@ end it gets SIGTERM, with all that is in its process group, and SIGKILL _END_GRA
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from buntime.core.apps.app import App
 from buntime.core.apps.environment import INHERITED_NAMES
 from buntime.core.settings.load import Settings
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.loop import Loop
 from buntime.server.pool.allowance import Allowances
 from buntime.server.pool.channel import Channel, Handler

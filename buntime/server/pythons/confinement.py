@@ -4,9 +4,10 @@ An app that can change its interpreter, or what that imports, decides what it do
 """
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from buntime.core.apps.app import App
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.pythons.identity import Identity
 from buntime.wire import Message
 

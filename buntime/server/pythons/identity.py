@@ -14,8 +14,9 @@ import os
 import pwd
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import in_own_thread
 
 try:

@@ -11,8 +11,8 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event
-from typing import NamedTuple
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.identity import Identity, options_of
 from buntime.wire import Message

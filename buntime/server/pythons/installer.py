@@ -38,13 +38,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import BadLock
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as

@@ -28,12 +28,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import buntime
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 from buntime.server.pythons.confinement import Confinement, Unconfined
 from buntime.server.pythons.identity import Identity

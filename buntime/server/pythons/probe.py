@@ -9,9 +9,10 @@ import os
 import sys
 from collections.abc import Mapping
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.confine import NotConfined
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.inquiry import ask

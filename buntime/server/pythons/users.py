@@ -22,12 +22,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError, UsageError
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.bundle.bundle import ensure_shared_bundle
 from buntime.server.pythons.identity import Identity, resolve
 from buntime.server.pythons.usertrial import Needs, try_out

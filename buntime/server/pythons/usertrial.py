@@ -4,8 +4,8 @@ Asked are the kernel's own answers, so that access lists and read-only mounts co
 """
 
 import json
-from typing import NamedTuple
 
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.inquiry import ask
 

@@ -13,10 +13,10 @@ alone.
 
 import errno
 import os
-from typing import NamedTuple
 
 from buntime.core.sandbox.groups import CONTROLLERS, Held, Limit, held, oom_kills, own_group
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 
 _MOUNT = "/sys/fs/cgroup"
 _MARKS = ("user.delegate", "trusted.delegate")  # of systemd 251, and earlier for root

@@ -7,7 +7,8 @@ come every second, and no app could rely on those that there were when its worke
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+
+from buntime.core.values.tuples import NamedTuple
 
 # A folder with more is left out whole: a worker makes a rule for each path at its start.
 _ENTRIES_MAX = 2000

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from buntime.core.apps.app import App
@@ -30,6 +29,7 @@ from buntime.core.sandbox.systemcalls import program
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.pythons.identity import Identity
 from buntime.server.pythons.probe import Interpreter
 from buntime.server.sandbox.around import Around, python_paths, wanted

@@ -1,7 +1,6 @@
 """What all that apps do unasked stands on."""
 
-from typing import NamedTuple
-
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.apps.catalog import Catalog
 from buntime.server.http1.service import Service
 from buntime.server.pool.pool import Pool

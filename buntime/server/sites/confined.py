@@ -14,9 +14,9 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from buntime.core.errors import ServerFault
+from buntime.core.values.tuples import NamedTuple
 
 # O_PATH (Linux): a folder needs no read permission to be passed through.
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.sites.absolutelinks import absolute_links
 from buntime.core.sites.publishing import is_doubtful, is_hidden, is_published
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.sites.sitefile import PAGE_MAX_BYTES
 

@@ -16,7 +16,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from buntime.core.access.paths import inner_path
 from buntime.core.apps.fileheaders import NO_RULES, HeaderRules
@@ -34,6 +33,7 @@ from buntime.core.sites.sitepath import (
     read_fields,
     split_path,
 )
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.sites.confined import open_inside
 from buntime.server.sites.sitefile import Form, Policy, SiteFile, load, signature_of
 

@@ -7,7 +7,6 @@ gets is a matter of its Accept-Encoding or, for the page that bears a `<base hre
 import os
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
 
 from buntime.core.http1.negotiation import CODING_SUFFIXES, wanted_codings
 from buntime.core.sites.basehref import base_tag, insertion_point
@@ -15,6 +14,7 @@ from buntime.core.sites.cachecontrol import cache_control
 from buntime.core.sites.mediatypes import HTML, content_type
 from buntime.core.sites.publishing import is_published
 from buntime.core.sites.representation import Fields, Representation, describe
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.sites.confined import open_inside, unavailable
 
 # Up to here a file's bytes are kept: one send from memory costs less than open and sendfile.

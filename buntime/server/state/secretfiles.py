@@ -19,7 +19,6 @@ import secrets as randomness
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from buntime.core.apps.grants import (
     VALUE_MAX_BYTES,
@@ -30,6 +29,7 @@ from buntime.core.apps.grants import (
     parse_value,
 )
 from buntime.core.errors import ServerFault
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.server.defence.regularfile import read_regular
 

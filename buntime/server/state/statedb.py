@@ -20,10 +20,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from buntime.core.errors import StateFault
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.loop import Loop
 from buntime.server.state.filesystem import remote_kind
 from buntime.server.state.statefile import (

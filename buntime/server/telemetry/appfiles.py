@@ -16,10 +16,10 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
 
 from buntime.core.telemetry.applines import HEAD_BYTES, seq_of, time_of
 from buntime.core.telemetry.lognames import file_of, parse_file
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.telemetry.logfile import RotatingFile
 
 PIECES = 5

@@ -8,11 +8,11 @@ were there at the start, and are left to the next page. All is done in a thread 
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from buntime.core.telemetry.applines import LineFilter, seq_of, time_of
 from buntime.core.telemetry.linepicks import Bounds, FirstLines, LastLines
 from buntime.core.telemetry.lognames import parse_file
+from buntime.core.values.tuples import NamedTuple
 from buntime.server.telemetry.applogs import AppLogs
 from buntime.server.telemetry.linefiles import read_backwards, read_forwards
 from buntime.server.telemetry.logtail import LogTail

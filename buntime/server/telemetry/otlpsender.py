@@ -22,7 +22,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from buntime.core.telemetry.exporting import GIVE_UP_S, Outcome, pause_s
@@ -35,6 +34,7 @@ from buntime.core.telemetry.otlp import (
     write_spans,
 )
 from buntime.core.telemetry.records import AccessEntry, Record, Tell
+from buntime.core.values.tuples import NamedTuple
 
 # As OTEL_BSP_MAX_QUEUE_SIZE and its like have it.
 QUEUE_MAX = 2048

@@ -1,0 +1,84 @@
+"""`NamedTuple` as that of `typing`, declared in a sixth of the time: a start declares 170 of them.
+
+That one compiles a constructor for each class and makes the class twice, 0.15 ms. Here all classes
+have one constructor, which goes by the fields. What a request makes many of stays with that of
+`typing`: its constructor is as fast as it can be, also where fields are given by name.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["NamedTuple"]
+
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from collections import _tuplegetter  # what reads a field of any named tuple
+
+    class _Declaring(type):
+        """Makes a class of the fields that stand in its body."""
+
+        def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
+            fields = () if tuple in bases else tuple(namespace.get("__annotations__", ()))
+            defaults = {field: namespace[field] for field in fields if field in namespace}
+            if fields:
+                _check_order(name, fields, defaults)
+                namespace |= {
+                    field: _tuplegetter(index, field) for index, field in enumerate(fields)
+                }
+                namespace |= {
+                    "_fields": fields,
+                    "_field_defaults": defaults,
+                    "__match_args__": fields,
+                }
+            return super().__new__(mcs, name, bases, {"__slots__": (), **namespace})
+
+    class NamedTuple(tuple, metaclass=_Declaring):
+        """The base of named tuples."""
+
+        _fields = ()
+        _field_defaults = {}  # noqa: RUF012  # nobody writes to it
+
+        def __new__(cls, /, *values, **named):
+            if named or len(values) != len(cls._fields):
+                values = _complete(cls, values, named)
+            return tuple.__new__(cls, values)
+
+        def __repr__(self):
+            shown = ", ".join(map("{}={!r}".format, self._fields, self))
+            return f"{type(self).__name__}({shown})"
+
+        def __getnewargs__(self):
+            return tuple(self)
+
+        @classmethod
+        def _make(cls, values):
+            return cls(*values)
+
+        def _asdict(self):
+            return dict(zip(self._fields, self, strict=True))
+
+        def _replace(self, /, **changed):
+            return type(self)(**(self._asdict() | changed))
+
+
+def _check_order(name: str, fields: tuple[str, ...], defaults: dict[str, Any]) -> None:
+    without = [field for field in fields[len(fields) - len(defaults) :] if field not in defaults]
+    if without:
+        raise TypeError(f"{name}: {without[0]} has no default and stands behind one that has")
+
+
+def _complete(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    """The value of each field in its place; raises TypeError as a function would."""
+    fields = cls._fields
+    if len(values) > len(fields):
+        raise TypeError(f"{cls.__name__} takes {len(fields)} values, not {len(values)}")
+    given = dict(zip(fields, values, strict=False))
+    if twice := given.keys() & named:
+        raise TypeError(f"{cls.__name__} is given {', '.join(sorted(twice))} twice")
+    all_of_it = cls._field_defaults | given | named
+    if unknown := all_of_it.keys() - set(fields):
+        raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
+    try:
+        return [all_of_it[field] for field in fields]
+    except KeyError as exc:
+        raise TypeError(f"{cls.__name__} is not given {exc.args[0]}") from None

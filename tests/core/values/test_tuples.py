@@ -1,0 +1,112 @@
+"""Each test declares a class twice, by ours and by `typing`, and wants the same of both."""
+
+import copy
+import pickle
+import typing
+from typing import Any
+
+import pytest
+
+from buntime.core.values import tuples
+
+
+class Ours(tuples.NamedTuple):
+    """Somewhere."""
+
+    x: int
+    y: int = 2
+    name: str = ""
+
+    @property
+    def far(self) -> bool:
+        return self.x > 10
+
+
+class Theirs(typing.NamedTuple):
+    """Somewhere."""
+
+    x: int
+    y: int = 2
+    name: str = ""
+
+    @property
+    def far(self) -> bool:
+        return self.x > 10
+
+
+@pytest.fixture(params=[Ours, Theirs])
+def point(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def test_fields_are_given_by_position_or_by_name(point: Any) -> None:
+    """What is not given has its default."""
+    assert point(1) == point(x=1) == point(1, 2, "") == (1, 2, "")
+    assert point(1, name="a") == point(name="a", x=1) == (1, 2, "a")
+    assert (point(1).x, point(1).y, point(11).far) == (1, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [((), {}), ((), {"y": 1}), ((1, 2, "", 4), {}), ((1,), {"x": 1}), ((1,), {"z": 1})],
+    ids=["nothing", "too-few", "too-many", "twice", "unknown"],
+)
+def test_what_a_class_does_not_take_is_refused(
+    point: Any, args: tuple[Any, ...], given: dict[str, Any]
+) -> None:
+    """As with a function."""
+    with pytest.raises(TypeError):
+        point(*args, **given)
+
+
+def test_it_is_a_tuple(point: Any) -> None:
+    """Of one class or of another, and with no room for more than its fields."""
+    assert len({point(1), point(1, 2, ""), (1, 2, "")}) == 1
+    x, *_ = point(1)
+    assert (x, sorted([point(2), point(1)])[0], isinstance(point(1), tuple)) == (
+        1,
+        (1, 2, ""),
+        True,
+    )
+    with pytest.raises(AttributeError):
+        point(1).x = 2
+    with pytest.raises(AttributeError):
+        point(1).other = 2
+    assert not hasattr(point(1), "__dict__")
+
+
+def test_what_a_named_tuple_knows_of_itself(point: Any) -> None:
+    """Its fields, their defaults, and how it is shown, matched, changed and copied."""
+    assert (point._fields, point._field_defaults) == (("x", "y", "name"), {"y": 2, "name": ""})
+    assert repr(point(1)) == f"{point.__name__}(x=1, y=2, name='')"
+    assert point(1)._asdict() == {"x": 1, "y": 2, "name": ""}
+    assert point(1)._replace(name="a") == point._make([1, 2, "a"])
+    assert type(point(1)._replace(x=3)) is point
+    for made in (
+        copy.copy(point(1)),
+        copy.deepcopy(point(1)),
+        pickle.loads(pickle.dumps(point(1))),
+    ):
+        assert (made, type(made)) == (point(1), point)
+    match point(1):
+        case Ours(x, y) | Theirs(x, y):
+            assert (x, y) == (1, 2)
+    with pytest.raises((TypeError, ValueError)):
+        point(1)._replace(z=3)
+
+
+def test_a_class_may_be_derived_and_say_how_it_is_shown() -> None:
+    """A derived class has the same fields."""
+
+    class Place(Ours):
+        def __repr__(self) -> str:
+            return "a place"
+
+    assert repr(Place(1)) == "a place"
+    assert Place(1) == Ours(1)
+
+
+def test_a_field_without_a_default_stands_before_those_that_have_one() -> None:
+    """It is told when the class is declared."""
+    with pytest.raises(TypeError, match="y has no default"):
+        type(Ours)("Bad", (tuples.NamedTuple,), {"__annotations__": {"x": int, "y": int}, "x": 1})
