@@ -13,12 +13,14 @@ import re
 from hashlib import sha256
 from zlib import crc32
 
+from buntime.core.values.regex import regex
+
 START = "bt_"
 RANDOM_BYTES = 32
 _BODY_CHARS = 43  # 62 ** 43 > 256 ** 32
 _SUM_CHARS = 6  # 62 ** 6 > 2 ** 32
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_FORM = re.compile(rf"{START}[0-9A-Za-z]{{{_BODY_CHARS + _SUM_CHARS}}}", re.ASCII)
+_FORM = regex(rf"{START}[0-9A-Za-z]{{{_BODY_CHARS + _SUM_CHARS}}}", re.ASCII)
 HINT_CHARS = len(START) + 4  # of a key are shown, to tell it from others
 
 

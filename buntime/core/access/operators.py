@@ -7,15 +7,15 @@ address alone opens nothing, since apps have the same one, and so has a proxy th
 Fails closed: where it is not sure that a request comes from this machine, it does not.
 """
 
-import re
 from collections.abc import Iterable
 
 from buntime.core.access.peers import UNIX_PEER, is_loopback
 from buntime.core.access.proxyfields import tells_of_proxy
+from buntime.core.values.regex import regex
 
 LINK_PATH = "/.well-known/buntime/open"  # of one-time links to sign in by
 
-_PORT = re.compile(r":[0-9]*\Z")
+_PORT = regex(r":[0-9]*\Z")
 
 
 def is_direct(

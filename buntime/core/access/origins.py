@@ -1,10 +1,11 @@
 """Requests that a browser sends on behalf of a page of another site."""
 
-import re
 from collections.abc import Iterable
 
-_PORT = re.compile(r":[0-9]*\Z")
-_ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+(?::[0-9]+)?|\[[0-9a-f:.]+\](?::[0-9]+)?)")
+from buntime.core.values.regex import regex
+
+_PORT = regex(r":[0-9]*\Z")
+_ORIGIN = regex(r"(https?)://([a-z0-9._-]+(?::[0-9]+)?|\[[0-9a-f:.]+\](?::[0-9]+)?)")
 
 
 def is_foreign(headers: Iterable[tuple[str, str]], *, host: str) -> bool:

@@ -16,21 +16,22 @@ files one segment after the other, so that links do not matter.
 """
 
 import posixpath
-import re
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
+from buntime.core.values.regex import regex
+
 _DOTS = frozenset((".", ".."))
 # Percent signs must begin an escape, and no escape may hide a slash: proxies differ on both.
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
+_BAD_ESCAPE = regex(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
 # What a path must not hold once decoded: control characters of ASCII and Latin-1 (NUL among
 # them), and the backslash, which browsers take for a slash.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+_FORBIDDEN = regex(r"[\x00-\x1f\x7f-\x9f\\]")
 # What is still encoded after one decoding, or would end the path in a URL.
 _AMBIGUOUS = frozenset("%?#")
 # Most paths are like this. No segment begins with a dot, and nothing in it could be taken for
 # something else.
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")
+_PLAIN = regex(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")
 
 
 def decode_path(raw: str) -> str | None:

@@ -14,11 +14,11 @@ Times are seconds since 1970, as sessions outlive the runtime.
 
 import hashlib
 import hmac
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 TOKEN_BYTES = 32
@@ -26,7 +26,7 @@ IDLE_S = 12 * 3600.0
 LIFE_S = 7 * 24 * 3600.0
 SESSIONS_MAX = 1000
 OF_ONE_MAX = 50  # sessions of one key; who makes more loses the one that was idle the longest
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_TOKEN = regex(r"[A-Za-z0-9_-]{43}")
 
 Origin = Literal["key", "master", "local", "link"]
 

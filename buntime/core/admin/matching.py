@@ -14,9 +14,10 @@ from buntime.core.access.paths import decode_path, has_dots
 from buntime.core.admin.route import Route
 from buntime.core.apps.router import is_app_name, split_target
 from buntime.core.errors import ClientFault
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = regex(r"\{(\w+)\}")
 _VALUE_MAX_CHARS = 600
 
 

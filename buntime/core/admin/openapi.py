@@ -4,15 +4,15 @@ What streams has the tag STREAMS besides its own, and the schema of one line or 
 under `x-items`, which OpenAPI 3.1 has no word for.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from buntime.core.admin.route import OPEN, Answer, Param, Route, Schema
 from buntime.core.apps.router import NAME_MAX
+from buntime.core.values.regex import regex
 
 STREAMS = "streams"
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = regex(r"\{(\w+)\}")
 _NAMES: dict[str, tuple[str, str]] = {
     "app": (
         "^[A-Za-z0-9_~-][A-Za-z0-9._~-]*$",

@@ -8,11 +8,12 @@ from urllib.parse import parse_qsl
 from buntime.core.admin.route import Param, Route, Schema
 from buntime.core.admin.shape import read_shape
 from buntime.core.errors import ClientFault
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
 _FIELDS_MAX = 50
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
+_NUMBER = regex(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 _WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 

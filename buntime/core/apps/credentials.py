@@ -11,6 +11,8 @@ Values are never told.
 import re
 from collections.abc import Mapping
 
+from buntime.core.values.regex import regex
+
 BLOCKED_PREFIXES = (
     "DATABASE_",
     "DB_",
@@ -22,13 +24,13 @@ BLOCKED_PREFIXES = (
 )
 BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 # PWD, the working directory, is none.
-_NAME = re.compile(
+_NAME = regex(
     r".*(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|TOKEN|SECRET|SECRETS|APIKEY|SECRETKEY|PRIVATEKEY|"
     r"ACCESSKEY|CREDENTIAL|CREDENTIALS|_PWD|_PASS)|PASS",
     re.DOTALL,
 )
-_AUTHORITY = re.compile(r"://([^/?#\s]*)@")
-_PAIR = re.compile(r"(?:^|[\s;&?,])(?:password|passwd|pwd)\s*=\s*[^\s;&,]", re.IGNORECASE)
+_AUTHORITY = regex(r"://([^/?#\s]*)@")
+_PAIR = regex(r"(?:^|[\s;&?,])(?:password|passwd|pwd)\s*=\s*[^\s;&,]", re.IGNORECASE)
 
 
 def withheld(env: Mapping[str, str]) -> tuple[str, ...]:

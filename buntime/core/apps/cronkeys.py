@@ -19,6 +19,7 @@ from buntime.core.apps.manifestvalues import route_pattern, seconds_dump
 from buntime.core.schedule.expression import parse_schedule
 from buntime.core.schedule.jobs import AppProcess, CronJob
 from buntime.core.values.kinds import Parser, duration, one_of, yes_or_no
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, format_duration
 from buntime.core.values.wording import shown, suggestion
 
@@ -27,10 +28,10 @@ _PROCESSES_MAX = 20
 _WORDS_MAX = 200
 _WORD_MAX_CHARS = 10_000
 _TIMEOUT_MAX_S = 86_400.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ZONE = regex(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_QUERY = re.compile(r"[!$&-;=?-Z_a-z~%]*")  # what stands in a query as it is, without "#"
+_QUERY = regex(r"[!$&-;=?-Z_a-z~%]*")  # what stands in a query as it is, without "#"
 
 
 def cron_jobs(value: object) -> tuple[CronJob, ...]:

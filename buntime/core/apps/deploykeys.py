@@ -6,15 +6,14 @@ replace: after                        the old version's workers end before one l
 keepVersions: 5                       of those that deploys have made
 """
 
-import re
-
 from buntime.core.apps.cronkeys import words
 from buntime.core.apps.key import Key
 from buntime.core.values.kinds import one_of, whole_number
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-_TARGET = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
+_TARGET = regex(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 _TARGET_MAX_CHARS = 1000
 
 

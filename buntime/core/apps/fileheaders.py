@@ -5,19 +5,19 @@ fit, the later one wins for a field that both have; what the runtime would say i
 Fields that say how the answer is framed, or what was checked of it, are the runtime's alone.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, Patterns, costly
 from buntime.core.apps.manifestvalues import route_pattern
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
 FileHeaders = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # pattern, (name, value)
 """As a manifest has them; names are in lower case."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # all that anybody calls a field
-_VALUE = re.compile(r"[!-~](?:[\t -~]*[!-~])?")
+_NAME = regex(r"[A-Za-z0-9_-]{1,100}")  # all that anybody calls a field
+_VALUE = regex(r"[!-~](?:[\t -~]*[!-~])?")
 _MOST_CHARS = 8 * 1024  # of all; a client takes a head of 16 KiB
 # How long the answer is and how it is coded, whether it is the one that a condition is about, whom
 # it is for; what concerns the connection; cookies, which stay below an app's base.

@@ -24,6 +24,7 @@ from buntime.core.apps.key import Key
 from buntime.core.apps.manifest import KEYS, Manifest, manifest_from
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.frozen import frozen
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 
@@ -106,7 +107,7 @@ _OPERATORS_WORD = {
     "hosts": "its hosts, in the place of the manifest's; moves them here from another app",
 }
 ROW_KEYS: Mapping[str, Key] = {key.name: key for key in KEYS if key.name in TAKES}
-_GLOB = re.compile(r"[@A-Za-z0-9_~*][@/\w.~*-]{0,199}", re.ASCII)
+_GLOB = regex(r"[@A-Za-z0-9_~*][@/\w.~*-]{0,199}", re.ASCII)
 
 
 class Word(NamedTuple):

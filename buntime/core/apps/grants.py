@@ -10,13 +10,13 @@ with all of its versions, its previews, which get none of the app's own, or a pl
     shop  @acme+shop  shop@preview  plugin+audit      as a folder
 """
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
 from buntime.core.apps.router import is_app_name
 from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, format_size
 from buntime.core.values.wording import shown
 
@@ -29,7 +29,7 @@ VALUES_MAX_BYTES = 128 * 1024
 PREVIEW = "@preview"
 PREVIEW_VERSION = "0.0.0-preview."  # that of a preview begins so
 
-_NAME = re.compile(r"[A-Z0-9_]+")
+_NAME = regex(r"[A-Z0-9_]+")
 _SET_BY_US = frozenset(
     (*RUNTIME_NAMES, *INHERITED_NAMES, "APP_BASE", "NODE_ENV", "TMPDIR", "MALLOC_ARENA_MAX")
 )

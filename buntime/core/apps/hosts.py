@@ -19,9 +19,9 @@ An exact name comes before a wildcard. Of two apps with one host that one has it
 3. which comes first, in the order in which they are given.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
@@ -29,8 +29,8 @@ from buntime.core.values.wording import shown
 NAME_MAX = 253  # characters, RFC 1035 with the dots
 _HOSTS_MAX = 100  # of one app
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_ASKED = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
+_NAME = regex(rf"{_LABEL}(?:\.{_LABEL})*")
+_ASKED = regex(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
 _ASKED_MAX = NAME_MAX + len(".:65535")
 _WILDCARD = "*."
 _NOBODY: Mapping[str, str] = {}

@@ -12,6 +12,7 @@ machine, and on each day.
 import re
 from collections.abc import Collection, Iterator
 
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
 LOCK_NAMES = ("requirements.lock", "requirements.txt")
@@ -25,10 +26,10 @@ _EXPORTS = {
 FOREIGN_NAMES = tuple(_EXPORTS)
 
 # As pip reads it: a "#" within a word is part of a URL. A run of blanks is looked at once.
-_COMMENT = re.compile(r"(?:^|(?<!\s)\s++)#.*$")
-_HASH = re.compile(r"\s--hash[=\s]")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*")
-_EXACT = re.compile(r"===?\s*[^\s,*]+")
+_COMMENT = regex(r"(?:^|(?<!\s)\s++)#.*$")
+_HASH = regex(r"\s--hash[=\s]")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*")
+_EXACT = regex(r"===?\s*[^\s,*]+")
 _OTHER_FILES = ("-r", "--requirement", "-c", "--constraint")
 _EDITABLE = ("-e", "--editable")
 

@@ -16,6 +16,7 @@ from buntime.core.apps.credentials import is_withheld
 from buntime.core.apps.environment import RUNTIME_NAMES
 from buntime.core.sandbox.plan import LEVELS
 from buntime.core.values.kinds import Parser, one_of, whole_number
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
@@ -53,7 +54,7 @@ def entrypoint(value: object) -> str:
     return file_below(target) + colon + served
 
 
-_SERVED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
+_SERVED = regex(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 _METHODS = ("ALL", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -181,7 +182,7 @@ def workers(value: object) -> Workers:
     return count
 
 
-SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+SERVICE_NAME = regex(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def service_name(value: object) -> str:

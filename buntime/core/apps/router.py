@@ -13,17 +13,17 @@ cannot say "..", "/" or NUL, however it is encoded.
 A name of `RESERVED` is split like any other; who routes looks at the reserved ones first.
 """
 
-import re
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 _NAME = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _FULL_NAME = rf"(?:@{_NAME}/)?{_NAME}"
-_APP_NAME = re.compile(_FULL_NAME)
+_APP_NAME = regex(_FULL_NAME)
 # What npm ranges are written with; `versions` decides whether it is one.
-_HEAD = re.compile(rf"/({_FULL_NAME})(?:@([0-9A-Za-z.*^~<>=|+ -]+))?")
+_HEAD = regex(rf"/({_FULL_NAME})(?:@([0-9A-Za-z.*^~<>=|+ -]+))?")
 
 _HEAD_MAX = 512  # characters of name and range; keeps what each cache holds below 1 MiB
 NAME_MAX = 200  # characters; file systems end at 255 for a folder with its version

@@ -13,11 +13,12 @@ from enum import Enum
 from typing import Any
 
 from buntime.core.apps.lockfile import BadLock
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
 PYLOCK = "pylock.toml"
 UV_LOCK = "uv.lock"
-_SCRIPT = re.compile(r"^# /// script\s*$", re.MULTILINE)
+_SCRIPT = regex(r"^# /// script\s*$", re.MULTILINE)
 _SOURCES = ("vcs", "directory", "archive", "sdist", "wheels")
 
 

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Iterable, Set
 from functools import lru_cache
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 LATEST = "latest"
@@ -35,9 +36,9 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,15})"
 _PLACE = rf"({_NUMBER}|[xX*])"
 _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _TAIL = rf"(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-_VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER}){_TAIL}")
-_SIMPLE = re.compile(rf"(\^|~|>=|<=|>|<|=|)v?{_PLACE}(?:\.{_PLACE}(?:\.{_PLACE}{_TAIL})?)?")
-_SPACE_AFTER_OPERATOR = re.compile(r"(\^|~|>=|<=|>|<|=)\s+")
+_VERSION = regex(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER}){_TAIL}")
+_SIMPLE = regex(rf"(\^|~|>=|<=|>|<|=|)v?{_PLACE}(?:\.{_PLACE}(?:\.{_PLACE}{_TAIL})?)?")
+_SPACE_AFTER_OPERATOR = regex(r"(\^|~|>=|<=|>|<|=)\s+")
 
 
 class _Version(NamedTuple):

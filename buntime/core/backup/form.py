@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 FORMAT = 1
@@ -23,7 +24,7 @@ HEAD = "backup.json"
 CONTENTS = "contents.jsonl"
 HEAD_MAX_BYTES = 1 << 20
 KINDS = ("apps", "plugins", "data", "state")
-_DATA_NAME = re.compile(r"[a-z@][a-z0-9@+._~-]{0,254}", re.ASCII | re.IGNORECASE)
+_DATA_NAME = regex(r"[a-z@][a-z0-9@+._~-]{0,254}", re.ASCII | re.IGNORECASE)
 _STATE_FILES = ("state.db", "plugins.json", "plugin-options.json")
 
 

@@ -5,7 +5,6 @@ access:
   - {who: anyone, apps: [shop], paths: ["/admin/**"], do: deny}
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from buntime.core.access.rules import PLUGIN_PREFIX, Rule, parse_who
 from buntime.core.apps.floors import check_glob
 from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.http1.grammar import TOKEN
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RULES_MAX = 1000
 KEYS = ("who", "apps", "paths", "methods", "do")
 _ITEMS_MAX = 100  # of each list
-_METHOD = re.compile(TOKEN)
+_METHOD = regex(TOKEN)
 
 
 def parse_rule(item: object, place: str) -> Rule:

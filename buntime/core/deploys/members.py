@@ -16,13 +16,13 @@ A single folder at the top, as forges put into their archives, is left out ("str
 there is one is known at the end, so links are judged then.
 """
 
-import re
 import unicodedata
 from collections.abc import Mapping
 from enum import Enum
 
 from buntime.core.errors import ClientFault
 from buntime.core.values.frozen import frozen
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 FILES_MAX = 20_000
@@ -38,7 +38,7 @@ _SET_ID = 0o6000
 _EXECUTABLE = 0o100
 # What tools of macOS add to archives, and what is no part of any app.
 _LITTER = frozenset(("__MACOSX",))
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = regex(r"[A-Za-z]:")
 # Line and paragraph separators, and what turns text around: a name must not look like another.
 _MISLEADING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -6,13 +6,12 @@
 .releases/shop/1.2.0-3f2a81c09d4e.lock       while it is unfinished
 """
 
-import re
-
 from buntime.core.apps.app import RELEASES
 from buntime.core.apps.grants import PREVIEW_VERSION
 from buntime.core.apps.router import is_app_name
 from buntime.core.apps.versions import LATEST, is_version
 from buntime.core.errors import ClientFault
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
@@ -21,8 +20,8 @@ LOCK = ".lock"
 WITHHELD = "withheld"  # the versions that ranges do not choose, a line each
 
 _DIGEST_CHARS = 12  # of 64: tells two contents of one version apart, nothing more
-_FOLDER = re.compile(rf"(.+)-([0-9a-f]{{{_DIGEST_CHARS}}})")
-_PREVIEW = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}")
+_FOLDER = regex(rf"(.+)-([0-9a-f]{{{_DIGEST_CHARS}}})")
+_PREVIEW = regex(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}")
 
 
 class Release(NamedTuple):

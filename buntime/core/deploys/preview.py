@@ -4,14 +4,14 @@
 """
 
 import hashlib
-import re
 from collections.abc import Iterable
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 PARAM = "preview"
 COOKIE = "bt-preview"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
+_TOKEN = regex(r"[A-Za-z0-9_-]{20,100}")
 
 
 class Offered(NamedTuple):

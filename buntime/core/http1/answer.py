@@ -10,7 +10,6 @@ ours alone, a body is as long as it was said to be.
     answer.finish()        bytes to send at its end; raises AnswerError if the body is too short
 """
 
-import re
 from collections.abc import Collection, Iterable
 from enum import Enum, auto
 from http import HTTPStatus
@@ -18,10 +17,11 @@ from http import HTTPStatus
 from buntime.core.http1.grammar import TOKEN, VALUE
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import HOP_BY_HOP, nominations
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
-_NAME = re.compile(TOKEN)
-_VALUE = re.compile(VALUE)
+_NAME = regex(TOKEN)
+_VALUE = regex(VALUE)
 # RFC 9110 15, where Python before 3.13 has the words of older documents.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",

@@ -9,14 +9,14 @@
 Trailers are checked and dropped: no kind of app that is served here has a place for them.
 """
 
-import re
 from enum import Enum, auto
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.grammar import TOKEN_BYTES, VALUE_BYTES
+from buntime.core.values.regex import regex
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_CHUNK_LINE = re.compile(
+_CHUNK_LINE = regex(
     rb"(0*+[1-9A-Fa-f][0-9A-Fa-f]{0,14}|0++)(?:[ \t]*;[ \t]*"
     + TOKEN_BYTES
     + rb"(?:[ \t]*=[ \t]*(?:"
@@ -25,7 +25,7 @@ _CHUNK_LINE = re.compile(
     + _QUOTED
     + rb"))?)*"
 )
-_TRAILER_LINE = re.compile(TOKEN_BYTES + rb":" + VALUE_BYTES)
+_TRAILER_LINE = regex(TOKEN_BYTES + rb":" + VALUE_BYTES)
 
 _CHUNK_LINE_MAX = 4 * 1024  # bytes; extensions mean nothing here, so they get little room
 _LINES_AT_ONCE = 200  # framing lines of one `take`: a body in chunks of a byte is dear to read

@@ -1,20 +1,19 @@
 """What is answered to bytes that are no valid head; `Limits` has the faults of size."""
 
-import re
-
 from buntime.core.errors import ClientFault
 from buntime.core.http1.grammar import REQUEST_LINE, TOKEN_BYTES
+from buntime.core.values.regex import regex
 
 # What can stand in no head at all: lets an incomplete head be refused before it is complete.
-ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\n])|(?<!\r)\n")
-_FOLD = re.compile(rb"\r\n[ \t]")
-_REQUEST_LINE = re.compile(REQUEST_LINE)
-_FIELD_START = re.compile(TOKEN_BYTES + rb":")
+ILLEGAL = regex(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\n])|(?<!\r)\n")
+_FOLD = regex(rb"\r\n[ \t]")
+_REQUEST_LINE = regex(REQUEST_LINE)
+_FIELD_START = regex(TOKEN_BYTES + rb":")
 
 
 METHOD_MAX = 32  # characters; the longest registered method has 17
-_LONG_METHOD = re.compile(rb"(?:%b){%d}" % (TOKEN_BYTES[:-1], METHOD_MAX + 1))
-_METHOD = re.compile(TOKEN_BYTES + rb" ")
+_LONG_METHOD = regex(rb"(?:%b){%d}" % (TOKEN_BYTES[:-1], METHOD_MAX + 1))
+_METHOD = regex(TOKEN_BYTES + rb" ")
 
 
 def bad_request(message: str) -> ClientFault:

@@ -31,6 +31,7 @@ from buntime.core.access.peers import UNIX_PEER
 from buntime.core.access.proxyfields import CRON_FIELD, FORWARDING, LABEL_FIELD
 from buntime.core.http1.grammar import HOST, TCHAR, TOKEN
 from buntime.core.http1.head import Head
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 Headers = Sequence[tuple[str, str]]
@@ -47,15 +48,15 @@ _IN_PARTS = frozenset(f"x-forwarded-{part}" for part in ("for", "proto", "host",
 _TELLING = _IN_PARTS | {"forwarded", "x-forwarded-prefix"}
 
 # "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[2001:db8::1]:80", "2001:db8::1"
-_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+)")
-_HAS_PORT = re.compile(r":[0-9]*\Z")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
-_PREFIX = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+")
-_HOST = re.compile(HOST)
+_NODE = regex(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+)")
+_HAS_PORT = regex(r":[0-9]*\Z")
+_PORT = regex(r"[1-9][0-9]{0,4}")
+_PREFIX = regex(r"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+")
+_HOST = regex(HOST)
 # RFC 7239 4, with addresses taken without their quotes too.
 _PAIR = rf"""[ \t]*({TOKEN})=([{TCHAR}:\[\]]+|"(?:[^"\\]|\\.)*+")[ \t]*"""
-_PAIRS = re.compile(_PAIR)
-_ELEMENT = re.compile(rf"{_PAIR}(?:;{_PAIR})*+")
+_PAIRS = regex(_PAIR)
+_ELEMENT = regex(rf"{_PAIR}(?:;{_PAIR})*+")
 
 
 def _spellings(names: Iterable[str]) -> frozenset[str]:

@@ -4,17 +4,17 @@ A body of which two parsers could see different ends is how requests are smuggle
 told once, as one whole number, and never beside a Transfer-Encoding, which can only be `chunked`.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import bad_request
 from buntime.core.http1.grammar import TOKEN_BYTES
+from buntime.core.values.regex import regex
 
 _LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits
 # Codings, each a name without parameters, behind which the body comes in chunks all the same.
-_CODED_CHUNKS = re.compile(rb"(?:(?!chunked[ \t,])" + TOKEN_BYTES + rb"[ \t]*,[ \t]*)+chunked")
+_CODED_CHUNKS = regex(rb"(?:(?!chunked[ \t,])" + TOKEN_BYTES + rb"[ \t]*,[ \t]*)+chunked")
 
 
 class Body(Protocol):

@@ -3,12 +3,13 @@
 import re
 from datetime import UTC, datetime
 
+from buntime.core.values.regex import regex
 from buntime.sdk.files import MONTHS
 
 _TIME = r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})"
 _MONTH = f"(?P<month>{'|'.join(MONTHS)})"
 _FORMS = tuple(
-    re.compile(form, re.ASCII)
+    regex(form, re.ASCII)
     for form in (
         # IMF-fixdate: Sun, 06 Nov 1994 08:49:37 GMT
         rf"[A-Z][a-z]{{2}}, (?P<day>\d{{2}}) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",

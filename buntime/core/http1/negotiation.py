@@ -3,10 +3,12 @@
 import re
 from functools import lru_cache
 
+from buntime.core.values.regex import regex
+
 # Codings that may lie ready beside a file, best first, with the suffix of that file's name.
 CODING_SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
-_WEIGHT = re.compile(r"[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*", re.IGNORECASE)
+_WEIGHT = regex(r"[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*", re.IGNORECASE)
 # Browsers send some 30 characters of codings, and 140 of types. What is much longer is made to be
 # slow: it is not read, and asks for nothing.
 _CODINGS_MAX_CHARS = 256

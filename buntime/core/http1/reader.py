@@ -8,15 +8,15 @@ byte twice.
                                   -> next_head() -> ...
 """
 
-import re
 from copy import copy
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.chunks import ChunkedBody
 from buntime.core.http1.framing import Body, LengthBody
 from buntime.core.http1.head import HEAD_MAX_BYTES, Head, HeadParser
+from buntime.core.values.regex import regex
 
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_EMPTY_LINES = regex(rb"(?:\r\n)*")
 
 
 class RequestReader:

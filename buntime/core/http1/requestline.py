@@ -15,10 +15,11 @@ from typing import NamedTuple
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import METHOD_MAX, bad_request, method_too_long
 from buntime.core.http1.grammar import HOST, REQUEST_LINE
+from buntime.core.values.regex import regex
 
 REQUEST_LINE_START = re.compile(REQUEST_LINE + rb"\r\n")
 _HOST = re.compile(HOST)
-_ABSOLUTE = re.compile(r"http(s?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = regex(r"http(s?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _VERSIONS = {b"1.0": "1.0"} | {b"1.%d" % minor: "1.1" for minor in range(1, 10)}
 
 

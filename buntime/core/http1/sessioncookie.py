@@ -9,19 +9,19 @@ its restart, names none. Nothing is kept of cookies: reading one costs the same 
 """
 
 import hmac
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from buntime.core.http1.setcookie import below
+from buntime.core.values.regex import regex
 
 NAME = "bt-affinity"
 KEY_BYTES = 32
 _TAG_BYTES = 18
 _NUMBER_BYTES = 6
 _VALUE_CHARS = (_TAG_BYTES + _NUMBER_BYTES) * 4 // 3
-_IN_FIELD = re.compile(rf"(?:^|;)[ \t]*{NAME}=([A-Za-z0-9_-]{{{_VALUE_CHARS}}})[ \t]*(?=;|$)")
+_IN_FIELD = regex(rf"(?:^|;)[ \t]*{NAME}=([A-Za-z0-9_-]{{{_VALUE_CHARS}}})[ \t]*(?=;|$)")
 _BLANKS = " \t"
 _BEFORE_NAME = "= \t"
 # A client may have several: of an app at `/` and of one below it. More are not looked at.

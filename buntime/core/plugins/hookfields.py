@@ -4,7 +4,6 @@ Refused are fields that frame a message or belong to one connection, those that 
 sent the request, which are the runtime's to tell, and whatever is no field at all.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,6 +12,7 @@ from buntime.core.access.proxyfields import LABEL_FIELD, is_forwarding
 from buntime.core.http1.grammar import HOST, TOKEN, VALUE
 from buntime.core.http1.operatorscookie import is_set_by
 from buntime.core.http1.section import HOP_BY_HOP, Fields
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
 Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None to take it out)
@@ -22,9 +22,9 @@ _OF_HANDSHAKE = "sec-websocket-"
 _TOLD_BY_RUNTIME = frozenset(("x-base", "x-request-id", LABEL_FIELD))
 _FIELDS_MAX = 100
 _BYTES_MAX = 64 * 1024
-_NAME = re.compile(TOKEN)
-_VALUE = re.compile(VALUE)
-_HOST = re.compile(HOST)
+_NAME = regex(TOKEN)
+_VALUE = regex(VALUE)
+_HOST = regex(HOST)
 
 
 class BadVerdict(Exception):

@@ -22,13 +22,13 @@ secret of the app, over
 import hashlib
 import hmac
 import json
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from buntime.core.access.identityfields import TOLD_BY_PROXIES, is_identity_field
 from buntime.core.http1.section import Fields
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
@@ -39,7 +39,7 @@ SIGNATURE = "x-identity-signature"
 _TEXT_MAX_CHARS = 256
 _LIST_MAX = 200
 _BLANKS = " \t"
-_FIELD_TEXT = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # what stands in a field as it is meant
+_FIELD_TEXT = regex(r"[!-~](?:[ -~]*[!-~])?")  # what stands in a field as it is meant
 
 
 class BadIdentity(ValueError):

@@ -3,7 +3,6 @@
 The parser, the docs and their test are made from it.
 """
 
-import re
 from collections.abc import Iterable
 
 from buntime.core.apps.key import Key
@@ -18,6 +17,7 @@ from buntime.core.plugins.menus import Menu, parse_menus, parse_order
 from buntime.core.plugins.offers import dump_provides, parse_provides
 from buntime.core.plugins.schema import dump_schema, parse_schema
 from buntime.core.values.kinds import duration, one_of, yes_or_no
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
@@ -33,7 +33,7 @@ APP_KEYS = tuple(
     for key in KEYS
 )
 
-_COOKIE = re.compile(TOKEN)
+_COOKIE = regex(TOKEN)
 _COOKIES_MAX = 50
 
 

@@ -22,15 +22,16 @@ from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.apps.router import is_app_name
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
 _PATTERNS_MAX = 100  # of each kind
-_METHOD = re.compile(TOKEN)
+_METHOD = regex(TOKEN)
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-_HOST_PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
-_PLAIN_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?")
+_HOST_PATTERN = regex(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
+_PLAIN_HOST = regex(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class Match(NamedTuple):

@@ -4,19 +4,19 @@ menus:
   - {title: {en: Queues, de: Warteschlangen}, icon: icons/q.svg, path: /queues, order: 20}
 """
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from buntime.core.apps.manifestvalues import file_below, plain_text, route_pattern
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
 _ENTRIES_MAX = 50  # a list, and of each entry's items
 _TITLE_MAX_CHARS = 80
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_LANGUAGE = regex(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _ORDER_MAX = 10**9
 _ANY = ""  # language of a title that is one text
 

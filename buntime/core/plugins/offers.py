@@ -12,6 +12,7 @@ from typing import Literal
 
 from buntime.core.apps.manifestvalues import service_name
 from buntime.core.apps.router import is_app_name
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
@@ -19,7 +20,7 @@ Opening = Literal["all"] | tuple[str, ...]  # whom a service is open to; pattern
 Offers = tuple[tuple[str, Opening], ...]
 
 _CALLERS_MAX = 1000
-_CALLER = re.compile(r"(?:app|plugin):(.+)", re.DOTALL)
+_CALLER = regex(r"(?:app|plugin):(.+)", re.DOTALL)
 
 
 def parse_provides(value: object) -> Offers:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from buntime.core.apps.manifestvalues import plain_text
 from buntime.core.values.kinds import one_of, yes_or_no
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
@@ -24,8 +25,8 @@ PASSWORD = "password"
 _BOUNDED = {"number": "", "string": " characters", "password": " characters", "array": " entries"}
 
 _OPTIONS_MAX = 200
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TYPE = one_of(*TYPES)
 _NUMBER_MAX = 2**53
 _HIDDEN = "the value"  # of a password, in messages

@@ -18,6 +18,7 @@ from buntime.core.apps.manifestvalues import SERVICE_NAME
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.match import glob
 from buntime.core.plugins.offers import Opening
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown, suggestion
 
@@ -35,7 +36,7 @@ MOVED: Final = "moved"  # a stream of a plugin that was reloaded
 FORKED: Final = "forked"  # a child of a worker has no channel of its own
 
 _TIMEOUT_MAX_S = 3600.0  # a caller that waits longer has forgotten it
-_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+_METHOD = regex(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
 class ServiceFault(Exception):

@@ -6,16 +6,15 @@ The value of each is part of what a verdict is found by, so a verdict is never t
 that differs in one; that there is none is a value like others.
 """
 
-import re
-
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.section import Fields
 from buntime.core.plugins.hookfields import BadVerdict
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _SOURCES_MAX = 16
-_TOKEN = re.compile(TOKEN)
+_TOKEN = regex(TOKEN)
 _CLIENT = "client"
 _COOKIE = "cookie:"
 

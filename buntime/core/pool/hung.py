@@ -11,12 +11,14 @@ own line in these says where, and what it called says why: most often a server o
 
 import re
 
-_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+from buntime.core.values.regex import regex
+
+_FRAME = regex(r'^  File "(.*)", line (\d+) in (.*)$')
 _LOADS = "/buntime/worker/main.py"  # a file of the thread that loads the app
 # Folders below an app's that hold what others wrote.
-_OF_OTHERS = re.compile(r"/(site-packages|dist-packages|vendor|node_modules)/")
+_OF_OTHERS = regex(r"/(site-packages|dist-packages|vendor|node_modules)/")
 # Where a framework's own server runs, or waits for a visitor.
-_SERVERS = re.compile(
+_SERVERS = regex(
     r"/(socketserver|http/server|wsgiref/simple_server|werkzeug/serving|flask/app|uvicorn/\w+"
     r"|hypercorn/.*|waitress/\w+|tornado/\w+|aiohttp/web|gunicorn/.*|granian/.*|daphne/\w+"
     r"|cherrypy/.*|cheroot/.*|gevent/(pywsgi|baseserver)|eventlet/wsgi|sanic/.*|gradio/blocks"

@@ -11,14 +11,15 @@ show a value, since it may be a secret.
 import re
 
 from buntime.core.errors import UsageError
+from buntime.core.values.regex import regex
 
-_ASSIGNMENT = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
+_ASSIGNMENT = regex(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
 # A "#" begins a comment at the start or after a blank; elsewhere it is a part of the value.
-_BARE_END = re.compile(r"(?:^|[ \t]+)(?:#|$)")
-_SINGLE = re.compile(r"'([^']*)'")
-_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_AFTER_QUOTE = re.compile(r"[ \t]*(?:#.*)?")
-_ESCAPE = re.compile(r"\\(.)")
+_BARE_END = regex(r"(?:^|[ \t]+)(?:#|$)")
+_SINGLE = regex(r"'([^']*)'")
+_DOUBLE = regex(r'"((?:[^"\\]|\\.)*)"')
+_AFTER_QUOTE = regex(r"[ \t]*(?:#.*)?")
+_ESCAPE = regex(r"\\(.)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 

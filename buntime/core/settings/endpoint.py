@@ -9,6 +9,7 @@ import re
 from collections import Counter
 
 from buntime.core.settings.setting import Situation, parse_path
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
@@ -19,9 +20,9 @@ UNIX = "unix:"  # begins the path of a socket, where a host is wanted
 # 127.0.0.1. A proxy seldom runs as our user, and with less it would be refused.
 MODE_DEFAULT = 0o666
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
-_WITH_PORT = re.compile(r"(\[[^][]*\]|[^][:]*):([0-9]{1,5})")
-_MODE = re.compile(r"mode=(0?[0-7]{3})")
+_HOST_NAME = regex(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
+_WITH_PORT = regex(r"(\[[^][]*\]|[^][:]*):([0-9]{1,5})")
+_MODE = regex(r"mode=(0?[0-7]{3})")
 _HOW = '"127.0.0.1:8000", "[::1]:8000" or "unix:/path"'
 
 

@@ -13,12 +13,13 @@ from buntime.core.settings.setting import (
     unset,
 )
 from buntime.core.values.kinds import one_of
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
 Pairs = tuple[tuple[str, str], ...]
 
-_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_NAME = regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 SAMPLERS = (
     *("always_on", "always_off", "traceidratio"),
     *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from buntime.core.access.paths import has_dots
 from buntime.core.access.peers import UNIX_PEER
 from buntime.core.values.kinds import Parser, duration, one_of, size, user_name, whole_number
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
@@ -127,9 +128,7 @@ def parse_app_users(text: str, _: Situation) -> Mapping[str, str]:
     return MappingProxyType(users)
 
 
-_APP = re.compile(
-    r"(?:@[A-Za-z0-9_~-][\w.~-]*/)?[A-Za-z0-9_~-][\w.~-]*(?:@[\w.*^~<>=|+ -]+)?", re.ASCII
-)
+_APP = regex(r"(?:@[A-Za-z0-9_~-][\w.~-]*/)?[A-Za-z0-9_~-][\w.~-]*(?:@[\w.*^~<>=|+ -]+)?", re.ASCII)
 
 
 def parse_app(text: str, _: Situation) -> str | None:

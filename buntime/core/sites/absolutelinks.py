@@ -2,10 +2,12 @@
 
 import re
 
+from buntime.core.values.regex import regex
+
 _READ_BYTES = 256 * 1024
 _MOST = 5
 # What a page loads, or leads to; "//host" is another site.
-_LINK = re.compile(
+_LINK = regex(
     rb"""<(?:script|link|img|a|source|iframe)\b[^<>]{0,2000}?\s(?:src|href)\s*=\s*["']?"""
     rb"""(/(?!/)[^"'\s>]{0,500})""",
     re.IGNORECASE,

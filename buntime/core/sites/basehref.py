@@ -9,20 +9,22 @@ half-open quotes costs no more than any other.
 import re
 from collections.abc import Sequence
 
+from buntime.core.values.regex import regex
+
 _BOM = b"\xef\xbb\xbf"
 # In UTF-16 and UTF-32, "<" is not one byte: such pages are left as they are.
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 _SPACE = rb"[\t\n\f\r ]"
-_COMMENT = re.compile(rb"<!--(?:-?>|.*?--!?>)", re.DOTALL)
-_TAG_NAME = re.compile(rb"<(/?[a-z][^\t\n\f\r />]*)", re.IGNORECASE)
+_COMMENT = regex(rb"<!--(?:-?>|.*?--!?>)", re.DOTALL)
+_TAG_NAME = regex(rb"<(/?[a-z][^\t\n\f\r />]*)", re.IGNORECASE)
 # An attribute with its value; a quote that is never closed swallows the rest of the page.
-_ATTRIBUTE = re.compile(
+_ATTRIBUTE = regex(
     rb"[\t\n\f\r /]*+(?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)"
     rb"(?:" + _SPACE + rb"*+=" + _SPACE + rb"*+"
     rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+|))?+"""
 )
-_TAG_END = re.compile(rb"[\t\n\f\r /]*+>")
+_TAG_END = regex(rb"[\t\n\f\r /]*+>")
 # What stands inside these is text, or does nothing where scripts run.
 _RAW_TEXT = frozenset((b"script", b"style", b"title", b"noscript", b"noframes", b"template"))
 _IN_HEAD = _RAW_TEXT | {b"html", b"head", b"base", b"basefont", b"bgsound", b"link", b"meta"}

@@ -4,17 +4,17 @@ All functions take `fields`, a mapping of lower-case names to values where the v
 repeated field are joined by ", ".
 """
 
-import re
 from collections.abc import Mapping
 from enum import Enum, auto
 
 from buntime.core.http1.httpdate import parse_http_date
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 # entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 8.8.3)
 # Caches send a few tags of some 40 characters. A list that is longer matches nothing.
 _TAGS_MAX_CHARS = 4096
-_ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_ENTITY_TAG = regex(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 class Validators(NamedTuple):

@@ -13,12 +13,14 @@ Measured on random hashes: 70 % of eight hex digits are found, all of twenty, 55
 
 import re
 
-_SPLIT = re.compile(r"[.-]")
-_HEX = re.compile(r"[0-9a-f]{8,64}")
-_BASE64URL = re.compile(r"[0-9A-Za-z_]{8,64}")
-_BASE32 = re.compile(r"[A-Z2-7]{8}")
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_RUN = re.compile(r"[0-9]+|[a-z]+|[A-Z]+|_+")
+from buntime.core.values.regex import regex
+
+_SPLIT = regex(r"[.-]")
+_HEX = regex(r"[0-9a-f]{8,64}")
+_BASE64URL = regex(r"[0-9A-Za-z_]{8,64}")
+_BASE32 = regex(r"[A-Z2-7]{8}")
+_UUID = regex(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_RUN = regex(r"[0-9]+|[a-z]+|[A-Z]+|_+")
 
 
 def is_content_hashed(name: str) -> bool:

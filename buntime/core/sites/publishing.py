@@ -16,15 +16,16 @@ import re
 from collections.abc import Sequence
 
 from buntime.core.apps.manifest import MANIFEST_NAMES
+from buntime.core.values.regex import regex
 
 WELL_KNOWN = ".well-known"
 # A site's settings are not part of the site. Compared in lower case: macOS opens either.
 _MANIFESTS = frozenset(MANIFEST_NAMES)
 _BYTECODE = "__pycache__"
 # `app.py`, and what editors make of it: app.py~, app.py.bak
-_CODE = re.compile(r"\.py[cdiow]?(?![a-z0-9])", re.IGNORECASE)
+_CODE = regex(r"\.py[cdiow]?(?![a-z0-9])", re.IGNORECASE)
 # What people publish by mistake: keys, data, programs' settings, what editors and tools leave.
-_DOUBTFUL = re.compile(
+_DOUBTFUL = regex(
     r"\.(?:key|pem|p12|pfx|jks|kdbx|env|ini|cfg|conf|toml|lock|db|sqlite3?|db3|sql|dump|bak|old|"
     r"orig|swp|log|php|rb|sh)\Z|~\Z|id_(?:rsa|ecdsa|ed25519)\Z|(?:secret|credential|password)s?\.",
     re.IGNORECASE,

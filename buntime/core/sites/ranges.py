@@ -1,15 +1,16 @@
 """Byte ranges (RFC 9110 14): which bytes a Range field asks for, and how several are framed."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from buntime.core.values.regex import regex
 
 # More ranges than any player or reader of PDF files asks for at once; each costs a part.
 RANGES_MAX = 16
 # Two ranges this near are sent as one: the head of a part would take more bytes than the gap.
 GAP_MAX_BYTES = 80
 
-_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+_SPEC = regex(r"([0-9]*)-([0-9]*)")
 # int() refuses 4300 digits and more, and no file has 10**18 bytes: it stands for "beyond".
 _BEYOND = 10**18
 

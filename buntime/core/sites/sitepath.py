@@ -4,7 +4,6 @@
 not there, so that nobody learns which of the two it is.
 """
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from buntime.core.access.paths import decode_path
 from buntime.core.errors import ClientFault
 from buntime.core.http1.negotiation import accepts_html
 from buntime.core.sites.publishing import is_hidden, is_manifest
+from buntime.core.values.regex import regex
 
 # The header fields that have a say in an answer; all others are skipped unread.
 _CONDITIONAL = frozenset(
@@ -27,7 +27,7 @@ _CONDITIONAL = frozenset(
 )
 _NEGOTIATING = frozenset(("accept", "accept-encoding", "sec-fetch-mode"))
 
-_QUERY = re.compile(r"[!-~]*")
+_QUERY = regex(r"[!-~]*")
 
 
 class SitePath(NamedTuple):

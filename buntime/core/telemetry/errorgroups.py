@@ -4,10 +4,10 @@ Errors are of one kind where the same exception comes from the same line of code
 stack, where their words are the same but for numbers.
 """
 
-import re
 from hashlib import sha256
 
 from buntime.core.telemetry.recent import Recent
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 APPS_MAX = 1000
@@ -16,9 +16,9 @@ CHARS_MAX = 8_000_000  # of all stacks
 STACK_MAX_CHARS = 20_000  # its end is kept: what was called last
 MESSAGE_MAX_CHARS = 2000
 
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = regex(r"\d+")
 _FRAME = '  File "'
-_FRAME_AT = re.compile(r'  File "([^"\n]{1,1000})", line (\d+)(?:, in ([^\n]{1,200}))?')
+_FRAME_AT = regex(r'  File "([^"\n]{1,1000})", line (\d+)(?:, in ([^\n]{1,200}))?')
 
 
 class ErrorGroup(NamedTuple):

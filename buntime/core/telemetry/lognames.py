@@ -5,11 +5,11 @@ what is no plain character is written like `%2F`, and a name that is too long fo
 hash.
 """
 
-import re
 from hashlib import sha256
 from urllib.parse import quote, unquote
 
 from buntime.core.telemetry.applines import RUNTIME
+from buntime.core.values.regex import regex
 
 _SUFFIX = ".log"
 _RUNTIME = "+runtime"
@@ -19,7 +19,7 @@ _LONGEST = 200
 _KEPT = 100
 _HASH_DIGITS = 32
 _CUT = "++"  # a "+" of a name is written otherwise
-_FILE = re.compile(r"(?P<name>[^/]+)\.log(?:\.(?P<number>[1-9][0-9]?))?")
+_FILE = regex(r"(?P<name>[^/]+)\.log(?:\.(?P<number>[1-9][0-9]?))?")
 
 
 def file_of(app: str) -> str:

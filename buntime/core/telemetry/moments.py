@@ -1,13 +1,13 @@
 """Moments as operators write them: `"2026-03-01T12:00:00Z"`, `"15m"` ago."""
 
-import re
 from datetime import UTC, datetime
 
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, parse_duration
 from buntime.core.values.wording import shown
 
 # Of a time with a zone, "12:00:00+01:00": a plus that was not escaped is a space in a query.
-_LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
+_LOST_PLUS = regex(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
 def parse_moment(text: str, now: float) -> float:

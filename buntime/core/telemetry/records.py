@@ -7,7 +7,6 @@ nor stop the log.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -16,6 +15,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from typing import NamedTuple, Protocol, Self
 
 from buntime.core.errors import UsageError
+from buntime.core.values.regex import regex
 
 # An app's line that is longer is cut into pieces: 16 KiB is what Docker takes as one line too.
 LINE_BYTES = 16 * 1024
@@ -213,7 +213,7 @@ def _iso_second(second: int) -> str:
 
 # --- pretty text ----------------------------------------------------------------------------
 
-_PLAIN = re.compile(r'[^\s"=\\]+')
+_PLAIN = regex(r'[^\s"=\\]+')
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _RED, _GREEN, _YELLOW, _CYAN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"
 _LEVEL_COLOURS = {Level.DEBUG: _DIM, Level.INFO: _GREEN, Level.WARN: _YELLOW, Level.ERROR: _RED}

@@ -11,6 +11,7 @@ All of it is meant for this process alone, so it is taken out of the environment
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 FIRST_DESCRIPTOR = 3
@@ -26,7 +27,7 @@ VARIABLES = (
 )
 
 _DESCRIPTORS_MAX = 1000  # more is no sensible configuration
-_JOURNAL_STREAM = re.compile(r"([0-9]+):([0-9]+)")
+_JOURNAL_STREAM = regex(r"([0-9]+):([0-9]+)")
 
 
 class Supervision(NamedTuple):

@@ -10,12 +10,13 @@ believed of trusted proxies alone, as it decides what the collector has to keep.
 import re
 from collections.abc import Iterable
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 FIELDS = frozenset((TRACEPARENT, TRACESTATE))
 # A later version may have more behind the flags, of which nothing is known (3.2.4).
-_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_PARENT = regex(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 1
 _STATE_MAX_CHARS = 512  # that have to be passed on (3.3.1.5)
 

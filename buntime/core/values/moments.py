@@ -3,11 +3,12 @@
 import re
 from datetime import UTC, datetime
 
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
 MOMENT_FORM = '"2027-01-31T12:00:00Z"'
-_MOMENT = re.compile(
+_MOMENT = regex(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,6}\d*)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 

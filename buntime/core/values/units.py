@@ -6,6 +6,7 @@ Settings and manifests share these. A number without a unit is seconds, or bytes
 import re
 from typing import TypeGuard
 
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
 DURATION_FORMS = 'seconds, or "500ms", "30s", "5m", "1h", "2d", "1w"'
@@ -25,8 +26,8 @@ _SIZE_UNITS_BYTES = {"gb": 1 << 30, "mb": 1 << 20, "kb": 1 << 10, "b": 1}
 # At most 15 digits: what a float holds exactly, and no number that takes long to convert.
 _NUMBER = r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*"
 _LARGEST = 10**15
-_DURATION = re.compile(_NUMBER + "(ms|[smhdw]|)", re.IGNORECASE | re.ASCII)
-_SIZE = re.compile(_NUMBER + "([kmg]?b|)", re.IGNORECASE | re.ASCII)
+_DURATION = regex(_NUMBER + "(ms|[smhdw]|)", re.IGNORECASE | re.ASCII)
+_SIZE = regex(_NUMBER + "([kmg]?b|)", re.IGNORECASE | re.ASCII)
 
 
 class BadValue(ValueError):

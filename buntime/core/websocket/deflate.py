@@ -20,6 +20,7 @@ import zlib
 from typing import NamedTuple
 
 from buntime.core.http1.grammar import TOKEN
+from buntime.core.values.regex import regex
 
 NAME = "permessage-deflate"
 
@@ -42,13 +43,11 @@ _TAIL = b"\x00\x00\xff\xff"
 _STEP = 4096
 
 # RFC 6455 9.1: extension-token *( ";" token [ "=" ( token | quoted-string ) ] )
-_OFFER = re.compile(rf"[ \t]*({TOKEN})[ \t]*")
-_PARAMETER = re.compile(
-    rf';[ \t]*({TOKEN})[ \t]*(?:=[ \t]*(?:({TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?'
-)
-_EMPTY = re.compile(r"[ \t,]*")  # RFC 9110 5.6.1.2: empty elements of a list are skipped
-_QUOTED_PAIR = re.compile(r"\\(.)")
-_BITS = re.compile(r"[89]|1[0-5]")
+_OFFER = regex(rf"[ \t]*({TOKEN})[ \t]*")
+_PARAMETER = regex(rf';[ \t]*({TOKEN})[ \t]*(?:=[ \t]*(?:({TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?')
+_EMPTY = regex(r"[ \t,]*")  # RFC 9110 5.6.1.2: empty elements of a list are skipped
+_QUOTED_PAIR = regex(r"\\(.)")
+_BITS = regex(r"[89]|1[0-5]")
 
 _FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
 _SERVER_BITS = "server_max_window_bits"

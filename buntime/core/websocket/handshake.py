@@ -12,7 +12,6 @@ a malformed handshake gets 400.
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,13 +19,14 @@ from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError, write_fields
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.head import Head
+from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 from buntime.core.websocket.deflate import Agreement, negotiate, parse_offers
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _VERSION = "13"
-_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
-_TOKEN = re.compile(TOKEN)
+_KEY = regex(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
+_TOKEN = regex(TOKEN)
 _PREFIX = "sec-websocket-"
 _SUBPROTOCOL = _PREFIX + "protocol"
 _LIST_MAX_CHARS = 2048  # of extensions, or of subprotocols; browsers send 45, and some tokens

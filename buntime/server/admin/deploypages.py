@@ -20,6 +20,7 @@ from buntime.core.errors import ClientFault, HttpError
 from buntime.core.http1.window import body_too_large
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.audit import Audit
@@ -35,9 +36,9 @@ from buntime.server.deploys.store import Store
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
-_ANY_ADDRESS = re.compile(r"//(0\.0\.0\.0|\[::\]):")
+_ANY_ADDRESS = regex(r"//(0\.0\.0\.0|\[::\]):")
 _PREVIEW_TTL = "7d"
-_FORM = re.compile(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
+_FORM = regex(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
 

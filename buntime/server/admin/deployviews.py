@@ -1,10 +1,10 @@
 """What operators see of deploys: the last ones, and the archive of a version."""
 
-import re
 from collections.abc import Mapping
 from typing import IO
 
 from buntime.core.errors import ClientFault
+from buntime.core.values.regex import regex
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
 from buntime.server.deploys.carrier import Carrier
@@ -13,7 +13,7 @@ from buntime.server.deploys.disk import storage_fault
 from buntime.server.deploys.history import KEPT
 from buntime.server.deploys.store import Store
 
-_NUMBER = re.compile(r"[0-9a-f]{1,16}-[0-9]{1,9}")
+_NUMBER = regex(r"[0-9a-f]{1,16}-[0-9]{1,9}")
 
 
 class DeployViews:

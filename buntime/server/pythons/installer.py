@@ -30,7 +30,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import stat
 import threading
@@ -44,6 +43,7 @@ from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import BadLock
 from buntime.core.errors import ManifestError
 from buntime.core.telemetry.records import Tell
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
@@ -59,7 +59,7 @@ _POLL_S = 0.1
 _KEPT = 2  # earlier environments, which workers may still run from
 
 _COMPLETE = "complete"
-_OURS = re.compile(r"\.venv-[0-9a-f]{12}")
+_OURS = regex(r"\.venv-[0-9a-f]{12}")
 
 
 class Owner(NamedTuple):
