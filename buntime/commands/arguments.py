@@ -28,6 +28,7 @@ FLAGS_ALONE = (
     "--force",
     "--json",
     "--insecure",
+    "--no-browser",
     "--worker",
     "--verify",
     "--secrets",

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "install-service": "write units for systemd that start this Buntime",
     "login": "keep the address of a runtime and a key for it",
     "logout": "forget them",
+    "open": "sign in to the panel, in a browser on this host",
     "access": "tell why a request is let in, or is not",
     "keys": "make a key for who operates a runtime, list keys, or revoke one",
     "deploy": "pack a folder and deploy it to a runtime",

@@ -8,13 +8,15 @@ somebody has smuggled into one of them would be the operator. What answers here 
 own paths and the pages of plugins.
 """
 
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
-from buntime.core.access.operators import LINK_PATH, names_this_machine
+from buntime.core.access.operators import LINK_PATH, PANEL, names_this_machine
 from buntime.core.apps.hosts import plain_host
 from buntime.core.apps.router import reserved_path
 from buntime.core.errors import ClientFault, HttpError, UsageError
-from buntime.core.settings.endpoint import TcpEndpoint
+from buntime.core.settings.endpoint import Endpoint, TcpEndpoint
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.latepages import LatePages
@@ -25,7 +27,7 @@ from buntime.server.http1.operatorsexchange import mark
 from buntime.server.http1.service import Service
 from buntime.server.pipeline import Pipeline
 
-HOME = "/cpanel/"
+_ANYWHERE = ("0.0.0.0", "::")
 
 
 class Operators:
@@ -38,7 +40,11 @@ class Operators:
         pages: LatePages,
         gate: Gate,
         pipeline: Pipeline,
+        *,
+        urls: list[str],
     ) -> None:
+        """`urls` get where sessions count, once that is open; links lead to the first."""
+        self.urls = urls
         self._service = service
         self._live = live
         self._pages = pages
@@ -52,13 +58,16 @@ class Operators:
     def __repr__(self) -> str:
         return f"Operators({', '.join(self._hosts)})"
 
-    def open(self, listeners: list[Listener], urls: list[str]) -> None:
+    def open(self, listeners: list[Listener], urls: Sequence[str]) -> None:
         """Listen where they are to come; all else runs where that cannot be.
 
-        `listeners` are all of the runtime, which it ends, and `urls` where sessions count.
+        `listeners` are all of the runtime, which it ends, and `urls` where it listens for all.
         """
-        settings, log = self._live.now, self._service.log
-        endpoint = settings.admin_listen
+        own = self._listen(self._live.now.admin_listen, listeners)
+        self.urls += [*self._by_host(urls), *own, *self._near(urls)]
+
+    def _listen(self, endpoint: Endpoint | None, listeners: list[Listener]) -> Iterator[str]:
+        log = self._service.log
         if endpoint is None:
             return
         try:
@@ -73,11 +82,25 @@ class Operators:
             return
         listeners.append(Listener(self._service, self.handle, binding))
         if binding.address is not None:
-            urls.append(_reachable(binding.url))
+            yield _reachable(binding.url)
         # Behind what tells that the runtime listens, which comes first in the log.
         self._service.loop.call_soon(
             lambda: log.info("operators.listening", "operators come here", url=binding.url)
         )
+
+    def _by_host(self, urls: Sequence[str]) -> Iterator[str]:
+        """By RUNTIME_ADMIN_HOST: a proxy that is trusted ends TLS, else it is at our own ports."""
+        settings = self._live.now
+        if settings.admin_host and settings.trusted_proxies:
+            yield f"https://{settings.admin_host}"
+        elif settings.admin_host:
+            places = [urlsplit(url) for url in urls if url.startswith("http:")]
+            yield from (f"http://{settings.admin_host}:{place.port}" for place in places)
+
+    def _near(self, urls: Sequence[str]) -> Iterator[str]:
+        """In development, on this machine."""
+        if self._live.now.is_development:
+            yield from (_reachable(url) for url in urls if _is_near(urlsplit(url).hostname))
 
     def beside(self, others: Handle) -> Handle:
         """Who answers elsewhere: `others`, but for what is for RUNTIME_ADMIN_HOST."""
@@ -95,7 +118,7 @@ class Operators:
         """Answer a request that has come to the operators' address, now or later."""
         mark(exchange)
         head = exchange.head
-        if head.path == LINK_PATH:
+        if head.path.rstrip("/") == LINK_PATH:
             exchange.take_token()
         try:
             self._check_host(exchange)
@@ -103,7 +126,7 @@ class Operators:
             if path is not None:
                 self._pages.answer(exchange, path)
             elif head.path == "/":
-                exchange.respond(302, [("location", exchange.sender.prefix + HOME)])
+                exchange.respond(302, [("location", f"{exchange.sender.prefix}/{PANEL}/")])
             elif not self._gate.waits(exchange, lambda: self._show(exchange)):
                 self._show(exchange)
         except HttpError as error:
@@ -126,6 +149,10 @@ class Operators:
                 "misdirected_request",
                 f"operators do not come by the host {asked[:200]}: name it in RUNTIME_ADMIN_HOST",
             )
+
+
+def _is_near(host: str | None) -> bool:
+    return host in _ANYWHERE or names_this_machine(host or "")
 
 
 def _is_address(host: str) -> bool:

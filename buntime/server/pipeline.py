@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
+from buntime.core.access.operators import PANEL
 from buntime.core.access.rules import Rules, rules_of
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
@@ -175,12 +176,25 @@ class Pipeline:
 
     def _fail(self, exchange: Exchange, error: HttpError | ManifestError) -> None:
         if isinstance(error, HttpError):
-            exchange.fail(error)
+            if error.status == 404 and exchange.head.path == "/" and self._leads_home(exchange):
+                exchange.respond(302, [("location", f"/{PANEL}/"), ("cache-control", "no-store")])
+            else:
+                exchange.fail(error)
             return
         self._log.error(
             "app.invalid", "app cannot be served", error=str(error), path=exchange.head.path
         )
         exchange.fail(faults.misconfigured(str(error)))
+
+    def _leads_home(self, exchange: Exchange) -> bool:
+        """Is it a browser, in development, that finds nothing at "/"? It is shown the panel."""
+        if self._routes.default is not None or exchange.app is not None:
+            return False
+        accept = next((value for name, value in exchange.head.headers if name == "accept"), "")
+        if "text/html" not in accept or not self._gate.is_for_operators(exchange):
+            return False
+        site = self._plugins.at_base(PANEL)
+        return site is not None and not site.unavailable
 
     # Plugins
 

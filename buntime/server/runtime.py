@@ -255,7 +255,7 @@ class Runtime:
             self._operating.chronicle.start()
             self._slow_clients.start()
             self._control.open()
-            self._operators.open(self._listeners, self._operating.operators_urls)
+            self._operators.open(self._listeners, self._urls)
             self._announce()
             self._lookout.start()
             self._operating.unasked.start()

@@ -26,11 +26,15 @@ class Operator:
 
     def __init__(self, url: str, *, host: str = "", scheme: str = "http") -> None:
         """`host` is what the address is called, where it is another name than in `url`."""
+        self.move(url, host=host, scheme=scheme)
+        self.cookies: dict[str, str] = {}
+        self.csrf: str | None = None
+
+    def move(self, url: str, *, host: str = "", scheme: str = "http") -> None:
+        """From now on the runtime is there."""
         self.netloc = urlsplit(url).netloc
         self.host = host or self.netloc
         self.origin = f"{scheme}://{self.host}"
-        self.cookies: dict[str, str] = {}
-        self.csrf: str | None = None
 
     def ask(
         self,

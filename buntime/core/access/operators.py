@@ -13,6 +13,7 @@ from buntime.core.access.peers import UNIX_PEER, is_loopback
 from buntime.core.access.proxyfields import tells_of_proxy
 from buntime.core.values.regex import regex
 
+PANEL = "cpanel"  # the plugin that operators are led to, at its base
 LINK_PATH = "/.well-known/buntime/open"  # of one-time links to sign in by
 
 _PORT = regex(r":[0-9]*\Z")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
-from buntime.core.access.operators import LINK_PATH
+from buntime.core.access.operators import LINK_PATH, PANEL
 from buntime.core.access.origins import is_foreign
 from buntime.core.access.rights import Caller, admin
 from buntime.core.access.sessions import csrf_of
@@ -147,7 +147,7 @@ class SessionPages:
             )
         call.caller = _LINK
         self._replace(call)
-        home = f"{exchange.sender.prefix}/cpanel/".encode("latin-1")
+        home = f"{exchange.sender.prefix}/{PANEL}/".encode("latin-1")
 
         def answer(found: Found) -> None:
             call.respond(200, [*_PAGE, _cookie(call, found.token)], _GO_ON % (home, home))

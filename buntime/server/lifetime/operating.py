@@ -72,7 +72,7 @@ class Operating:
         self._standing = self._make_standing()
         self._keys = KeyStore(premises.state_db)
         self._sessions, self._gate = self._make_gate()
-        self.operators_urls: list[str] = []  # where their sessions count, the first one for links
+        self._operators_urls: list[str] = []  # where their sessions count, the first one for links
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
         self.admittance = Admittance(self._gate, self._maintenance, self._standing.place.previews)
@@ -90,7 +90,14 @@ class Operating:
     def make_operators(self, pipeline: Pipeline) -> Operators:
         """What answers at the operators' address, which is opened later."""
         premises = self._premises
-        return Operators(premises.service, premises.live, self.pages, self._gate, pipeline)
+        return Operators(
+            premises.service,
+            premises.live,
+            self.pages,
+            self._gate,
+            pipeline,
+            urls=self._operators_urls,
+        )
 
     def _make_secrets(self) -> SecretStore:
         premises = self._premises
@@ -134,7 +141,7 @@ class Operating:
             keys=self._keys,
             started_s=monotonic(),
             urls=premises.urls,
-            operators_urls=self.operators_urls,
+            operators_urls=self._operators_urls,
             sessions=self._sessions,
             log=premises.service.log,
             service=premises.service,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from buntime.commands.client import Api
+from buntime.commands.targets import Target
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
 from tests.support.operators import ADMIN, Operator, address_of
@@ -133,6 +136,68 @@ def test_first_visit_in_development(development: Runtime) -> None:
             == 403
         )
         assert stranger.cookies == {}
+
+
+def test_where_a_browser_is_led(development: Runtime, production: Runtime) -> None:
+    """In development the panel stands at `/`, for browsers on this machine."""
+    html = {"Accept": "text/html,*/*"}
+    answer = fetch(development, "/", headers=html)
+    assert (answer.status, answer.headers["location"]) == (302, "/cpanel/")
+    assert fetch(development, "/").status == 404
+    assert fetch(development, "/", headers={**html, "Host": "evil.example"}).status == 404
+    assert fetch(development, "/nothing", headers=html).status == 404
+    assert fetch(production, "/", headers=html).status == 404
+
+
+def made_link(state: Path) -> str:
+    """A link of the runtime that has this folder, by its control socket."""
+    told = Api(Target(name="it", socket=str(state / "control.sock"))).post("/api/session/links")
+    return str(told["url"])
+
+
+def test_links(tmp_path: Path) -> None:
+    """One signs in once, and is in no log. Sessions outlive the runtime, but not their key."""
+    write_app(tmp_path / "apps/shop", {"app.py": APP}, ttl=60)
+    state = tmp_path / "state"
+    env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": "", "RUNTIME_STATE_DIR": str(state)}
+    with running(tmp_path / "apps", env={**env, **ADMIN}) as runtime:
+        url = made_link(state)
+        base, _, rest = url.partition("/.well")
+        operator, path = Operator(base), f"/.well{rest}"
+        assert base == address_of(runtime)
+        for fields in ({"Sec-Purpose": "prefetch"}, {"Host": "evil.example"}):
+            assert operator.ask("GET", path, fields=fields).status in (403, 421)
+        assert operator.ask("HEAD", path).status == 403
+        elsewhere = Operator(runtime.url)
+        assert elsewhere.ask("GET", path).status == 404
+        answer = operator.ask("GET", path, fields={"Sec-Fetch-Site": "cross-site"})
+        assert answer.status == 200
+        assert b'http-equiv="refresh" content="0; url=/cpanel/"' in answer.body
+        assert operator.look()["caller"]["name"] == "link"
+        for again in (path, f"{path}x", path.partition("?")[0]):
+            used = Operator(base).ask("GET", again)
+            assert (used.status, used.error["code"]) == (403, "link_used")
+        token = path.partition("token=")[2]
+        assert not [each for each in runtime.records if token in str(each)]
+        made = operator.ask("POST", "/api/keys", {"name": "ann", "roles": ["viewer"]}).json()
+        ann = Operator(base)
+        assert ann.sign_in(made["key"])["caller"]["name"] == "ann"
+        assert ann.ask("POST", "/api/apps/shop/recycle").error["code"] == "not_allowed"
+        bob = Operator(base)
+        bob.sign_in(
+            operator.ask("POST", "/api/keys", {"name": "bob", "roles": ["viewer"]}).json()["key"]
+        )
+    with running(tmp_path / "apps", env={**env, **ADMIN}) as runtime:
+        url = address_of(runtime)
+        for each in (operator, ann, bob):
+            each.move(url)
+            each.look()
+        assert operator.ask("DELETE", "/api/keys/ann").status == 200
+        assert ann.ask("GET", "/api/workers").status == 401
+        assert bob.ask("GET", "/api/workers").status == 200
+        for token in [*operator.cookies.values(), *bob.cookies.values()]:
+            kept = b"".join(path.read_bytes() for path in state.glob("state.db*"))
+            assert token.encode() not in kept
 
 
 def test_cookies_that_are_the_runtimes(production: Runtime) -> None:

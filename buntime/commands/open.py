@@ -1,0 +1,105 @@
+"""`buntime open`: sign in to the panel in a browser, by a link that is good once.
+
+The link opens everything, so it is told to no program by its command line, which all users can see:
+the browser is given a file that leads there, and that only its owner can read.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api
+from buntime.commands.tables import print_json, say
+from buntime.commands.targets import find_target
+from buntime.core.access.operators import names_this_machine
+from buntime.core.errors import CommandError, UsageError
+from buntime.core.settings.setting import Mode
+
+_FILE = "buntime-open.html"
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Buntime</title>'
+    '<meta name="referrer" content="no-referrer">'
+    '<meta http-equiv="refresh" content="0; url={url}"><p><a href="{url}">Go on</a>\n'
+)
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime open [--no-browser] [--state-dir DIR]",
+        "Sign in to the panel of this machine's runtime: prints a link that is good once, for 15 "
+        "minutes, and opens a browser where there is a display.",
+        examples=("buntime open", "buntime open --no-browser"),
+    )
+    made.add_argument("--no-browser", action="store_true", help="print the link alone")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    if command.words:
+        raise UsageError("open takes no words (see buntime open --help)")
+    target = find_target(command, mode, os.environ)
+    if not target.socket:
+        raise CommandError(
+            "socket_only",
+            f"a link to sign in by is made on the host of {target.name} itself: run buntime open "
+            "there, or sign in with a key",
+        )
+    told = Api(target).post("/api/session/links")
+    if command.args["json"]:
+        print_json(told)
+        return 0
+    url = str(told["url"])
+    say(f"Good once, until {told['expiresAt']}:")
+    say(url)
+    place = urlsplit(url)
+    if os.environ.get("SSH_CONNECTION") and names_this_machine(place.netloc):
+        there = f"{place.port}:{place.hostname}:{place.port}"
+        say(f"From another machine by way of: ssh -L {there} {socket.gethostname()}")
+    elif not command.args["no_browser"] and has_display(os.environ, sys.platform) and _open(url):
+        say("It is opened in a browser.")
+    return 0
+
+
+def has_display(environ: Mapping[str, str], platform: str) -> bool:
+    """Whether a browser could be seen here."""
+    if platform == "darwin":
+        return True
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def _open(url: str) -> bool:
+    """Whether a browser was found; it is given the file, not the link."""
+    try:
+        path = write_page(url, os.environ)
+    except OSError:
+        return False
+    with contextlib.suppress(webbrowser.Error):
+        return webbrowser.open(f"file://{path}")
+    return False
+
+
+def write_page(url: str, environ: Mapping[str, str]) -> str:
+    """A page that leads there, in a folder of the user's own; gives its path."""
+    folder = environ.get("XDG_RUNTIME_DIR") or os.path.join(
+        environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME", ""), ".cache"), "buntime"
+    )
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    fd, fresh = tempfile.mkstemp(dir=folder, suffix=".html")  # for its owner alone
+    try:
+        with open(fd, "w", encoding="ascii") as file:
+            file.write(_PAGE.format(url=url))
+        path = os.path.join(folder, _FILE)
+        os.replace(fresh, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
+    return path
