@@ -52,7 +52,9 @@ def run(command: Command, mode: Mode) -> int:
     if not told["entries"]:
         say("no entries")
         return 0
-    print_rows(_HEAD, [_row(entry) for entry in told["entries"]])
+    ended = {entry.get("begun") for entry in told["entries"]}
+    rows = [_row(entry) for entry in told["entries"] if entry["number"] not in ended]
+    print_rows(_HEAD, rows)
     if told["next"]:
         say(f"older ones: --cursor {told['next']}")
     return 0

@@ -27,11 +27,15 @@ from buntime.server.admin.maintenance import Maintenance
 from buntime.server.deploys.deploy import Deploy
 from buntime.server.deploys.history import History
 from buntime.server.schedule.keeping import Keeping
+from buntime.server.state import audittable
+from buntime.server.state.audittable import Bounds
 from buntime.server.state.hostclaims import HostClaims
 from tests.support.fakes import FakeSink, make_log
 
 APPS = [f"app{number}" for number in range(6)]
 BEGAN_S = 1_790_000_000.0
+RUN = "one"  # of all lives: what one has begun the next one may end
+BOUNDS = Bounds(rows=40)
 JOB = CronJob(
     name="clean", schedule="*/5 * * * *", timezone="UTC", path="/clean", method="POST", run=(),
     overlap="forbid", timeout_s=60.0, catch_up=True, cron_only=False,
@@ -78,7 +82,9 @@ class Parts:
     def __init__(self, db: Any) -> None:
         self.clock = Clock()
         self.db = db
-        self.audit = Audit(db, make_log(FakeSink()), clock=self.clock, keep_rows=40)
+        self.audit = Audit(
+            db, make_log(FakeSink()), clock=self.clock, keep_rows=BOUNDS.rows, run=RUN
+        )
         self.keys = KeyStore(db, self.clock)
         self.maintenance = Maintenance(db)
         self.hosts = HostClaims(db, tell=_unheard)
@@ -93,12 +99,14 @@ class Parts:
         chance.choice(DEEDS)(self, number, chance)
 
     def note(self, number: int, chance: random.Random) -> Note:
+        return Note(self.audit, self.change(number, chance))
+
+    def change(self, number: int, chance: random.Random) -> Change:
         values = {"field": "x" * chance.choice((3, 200, 3900)), "secrets": {"A": "never"}}
-        change = Change(
+        return Change(
             self.clock(), "laptop", "key", "192.0.2.1", f"r{number}", "apps.some",
             chance.choice(APPS), chance.choice((None, *APPS)), None, values, "done",
         )  # fmt: skip
-        return Note(self.audit, change)
 
 
 def _unheard(event: str, message: str, /, **fields: object) -> None:
@@ -112,6 +120,25 @@ def _no_fault(result: object) -> None:
 
 def note_change(parts: Parts, number: int, chance: random.Random) -> None:
     parts.db.ask(parts.note(number, chance).keep, _no_fault)
+
+
+def begin_change(parts: Parts, number: int, chance: random.Random) -> None:
+    change = parts.change(number, chance)._replace(result="begun")
+
+    def work(connection: sqlite3.Connection) -> None:
+        audittable.begin(connection, change, RUN, BOUNDS)
+
+    parts.db.ask(work, _no_fault)
+
+
+def end_change(parts: Parts, number: int, chance: random.Random) -> None:
+    change = parts.change(number, chance)
+
+    def work(connection: sqlite3.Connection) -> None:
+        row = connection.execute("SELECT max(number) FROM audit_open").fetchone()
+        audittable.end(connection, change, row[0], RUN, BOUNDS)
+
+    parts.db.ask(work, _no_fault)
 
 
 def add_key(parts: Parts, number: int, chance: random.Random) -> None:
@@ -180,9 +207,12 @@ def fill_others(parts: Parts, number: int, chance: random.Random) -> None:
     parts.db.ask(work, _no_fault)
 
 
-KNOWN = {"about", "audit", "cron_jobs", "cron_runs", "deploys", "hosts", "keys", "maintenance"}
+KNOWN = {
+    *("about", "audit", "audit_open", "cron_jobs", "cron_runs", "deploys", "hosts", "keys"),
+    "maintenance",
+}
 DEEDS = [
-    *(note_change, add_key, use_key, revoke_key),
+    *(note_change, begin_change, end_change, add_key, use_key, revoke_key),
     *(close_app, open_app, claim_hosts, run_jobs, end_deploy, fill_others),
 ]
 

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buntime.core.admin.audittrail import Walk
-from buntime.server.admin.audit import removed_from
 from buntime.server.loop import Loop
 from buntime.server.state import statefile
+from buntime.server.state.audittable import removed_from
 from buntime.server.state.migrations import SCRIPTS
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder

@@ -35,7 +35,7 @@ def test_kills() -> None:
 
 def test_what_is_wrong() -> None:
     """The check finds what is lost, what is there in part, and what nobody has asked for."""
-    life = Life(7, len(DEEDS))
+    life = Life(0, len(DEEDS))
     expected = stages(None, life)
     opened = len(SCRIPTS)
     check(expected[opened + 1], expected, Lived(1, True, True), life.deeds)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from buntime.core.admin.audittrail import Change
 from buntime.core.apps.app import App
 from buntime.core.telemetry.meters import Cause
 from buntime.core.telemetry.records import AccessEntry, Level, Record
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
@@ -82,6 +83,29 @@ class FakeAudit:
         return SimpleNamespace(
             keep=keep, tell=lambda: self.record(call, action, subject, before, after)
         )
+
+    def begin(
+        self,
+        call: Call,
+        subject: str,
+        before: object = None,
+        after: object = None,
+        *,
+        then: Callable[[Begun], None],
+        app: str | None = None,
+    ) -> None:
+        """At once; it is kept when it ends."""
+        real: Any = self
+        change = Change(
+            *(0.0, call.caller.name, call.caller.source, "", "", call.route.name, subject, app),
+            *(before, after, "begun"),
+        )
+        begun = Begun(real, change)
+        call.guard(lambda: begun.run(lambda: then(begun)))
+
+    def note_end(self, begun: Begun, change: Change) -> None:
+        told = (change.action, change.subject, change.before, change.after, change.result)
+        self.noted.append((*told, change.app))
 
     def own(
         self,

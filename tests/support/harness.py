@@ -166,11 +166,13 @@ def running(
     *dirs: Path | str,
     env: Mapping[str, str] | None = None,
     start: Sequence[str] | None = None,
+    first: str = "",
 ) -> Iterator[Runtime]:
     """A runtime that serves `dirs` on a free port, with `env` beside PATH and HOME.
 
     `start` is another command than that of what is tested. Where all is as usual the runtime is
-    forked from a process that has imported it; `start=command()` has it started afresh.
+    forked from a process that has imported it; `start=command()` has it started afresh. `first` is
+    a module of the tests that such a fork imports before it starts.
     """
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     # As in a checkout, whatever form is tested: changes of an app's files are seen at once.
@@ -185,13 +187,15 @@ def running(
         # The default one can be held by one runtime only, and many run at a time.
         environ.setdefault("RUNTIME_STATE_DIR", state)
         environ.setdefault("RUNTIME_ADMIN_LISTEN", "none")  # and so can its port
-        yield from _run([*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start)
+        yield from _run(
+            [*map(str, dirs), "--port", "0", "--host", "127.0.0.1"], environ, start, first
+        )
 
 
 def _run(
-    args: list[str], environ: dict[str, str], start: Sequence[str] | None
+    args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
 ) -> Iterator[Runtime]:
-    process = _start(args, environ, start)
+    process = _start(args, environ, start, first)
     runtime: Runtime | None = None
     try:
         runtime = Runtime(process)
@@ -227,12 +231,13 @@ _AFRESH: list[bool] = []
 
 
 def _start(
-    args: list[str], environ: dict[str, str], start: Sequence[str] | None
+    args: list[str], environ: dict[str, str], start: Sequence[str] | None, first: str
 ) -> subprocess.Popen[str] | Launched:
     # Other variables may be meant for Python, or be read by what is imported.
     is_usual = all(name.startswith(("RUNTIME_", "PATH", "HOME")) for name in environ)
     if start is None and UNDER_TEST is None and is_usual and not _AFRESH:
-        return launch(args, environ)
+        return launch(args, environ, first)
+    assert not first, "what is started afresh is as it is"
     return subprocess.Popen(
         [*(start or command()), *args],
         env=environ,

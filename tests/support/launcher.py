@@ -66,9 +66,12 @@ class Launched:
         return self.returncode
 
 
-def launch(args: Sequence[str], env: Mapping[str, str]) -> Launched:
-    """`buntime.py ARGS` in the present folder, without stdin; stderr goes to stdout."""
-    asked = json.dumps({"args": list(args), "env": dict(env), "cwd": os.getcwd()})
+def launch(args: Sequence[str], env: Mapping[str, str], first: str = "") -> Launched:
+    """`buntime.py ARGS` in the present folder, without stdin; stderr goes to stdout.
+
+    `first` is a module of the tests that it imports before: it may change parts of the runtime.
+    """
+    asked = json.dumps({"args": list(args), "env": dict(env), "cwd": os.getcwd(), "first": first})
     output, their_output = os.pipe()
     told, their_told = os.pipe()
     try:
@@ -165,6 +168,8 @@ def _become(asked: dict[str, Any], output: int) -> None:
         del os.environ[name]
     os.environ.update(asked["env"])
     sys.argv = [PROGRAM, *asked["args"]]
+    if asked["first"]:
+        importlib.import_module(asked["first"])
 
 
 if __name__ == "__main__":

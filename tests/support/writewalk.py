@@ -58,11 +58,13 @@ PLACES = {
     "keys.show name": "old",
     "cron.run name": "yearly",
     "host": "shop.example.com",
+    "script": "frame.js",
 }
 BODIES: dict[str, object] = {
     "apps.secrets.set": {"value": SECRET},
     "plugins.secrets.set": {"value": SECRET},
     "keys.add": {"name": "made", "roles": ["viewer"]},
+    "plugins.options": {"token": OPTION},
 }
 QUERIES: dict[str, dict[str, object]] = {"access.explain": {"app": "shop", "path": "/"}}
 # What takes something away comes last, in this order.

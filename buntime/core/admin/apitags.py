@@ -5,6 +5,8 @@ from hashlib import sha256
 
 from buntime.core.errors import ClientFault
 
+MISSING = '"missing"'  # the tag of what is not there, which no If-Match can name
+
 
 def tag_of(value: object) -> str:
     """The ETag of a value of JSON: `'"3f2a81c0b7d94e15"'`."""
@@ -15,9 +17,14 @@ def tag_of(value: object) -> str:
 def check_match(if_match: str | None, tag: str) -> None:
     """Raises ClientFault (412) where If-Match is there and names no tag that is this one.
 
-    Strong comparison (RFC 9110 13.1.1): a weak tag matches nothing.
+    Strong comparison (RFC 9110 13.1.1): a weak tag matches nothing. Nothing, not even `*`, matches
+    MISSING.
     """
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
+        return
+    if tag == MISSING:
+        raise ClientFault(412, "precondition_failed", "it is not there: If-Match wants it to be")
+    if if_match.strip() == "*":
         return
     if tag not in [each.strip() for each in if_match.split(",")]:
         raise ClientFault(

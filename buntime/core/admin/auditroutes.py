@@ -30,7 +30,8 @@ _ENTRY: Schema = {
         "app": OR_NOTHING,
         "before": ANYTHING,
         "after": ANYTHING,
-        "result": TEXT,
+        "result": TEXT,  # "begun", "done", "unknown", the code of an error
+        "begun": COUNT,  # the number of the entry of its beginning
         "previous": TEXT,
         "hash": TEXT,
     },

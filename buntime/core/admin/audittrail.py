@@ -3,6 +3,10 @@
     entry 7 {"action": "plugins.disable", ..., "previous": "3f9a..."}  hash = SHA-256 of its text
     entry 8 {"action": "keys.create", ...,     "previous": that hash}
 
+What is not changed in the same transaction has two entries: one with the result `begun` before
+anything is done, and one that names it by its number, `begun`, when it is over: `done`, an error,
+or `unknown` where the process was killed between.
+
 So an entry that was changed, removed or put in between shows when the chain is walked. Who can
 write the file can compute the chain anew: the hash of the newest entry, noted elsewhere (a log that
 is collected has each), is what he cannot change. Where the newest are cut off, only such a note
@@ -22,6 +26,7 @@ from buntime.core.apps.credentials import is_withheld
 from buntime.core.values.tuples import NamedTuple
 
 MASK = "***"
+BEGUN, DONE, UNKNOWN = "begun", "done", "unknown"
 TEXT_MAX_CHARS = 500  # of a subject, an address, a result
 VALUE_MAX_CHARS = 4096  # of `before` and of `after`, as JSON
 DEPTH_MAX = 20
@@ -48,7 +53,19 @@ class Change(NamedTuple):
     app: str | None  # whose it is, for filters
     before: object  # JSON
     after: object
-    result: str  # "done", or the code of the error
+    result: str  # DONE, or the code of the error; BEGUN, UNKNOWN
+    begun: int | None = None  # the number of the entry of its beginning
+
+    @property
+    def is_beginning(self) -> bool:
+        return self.result == BEGUN
+
+
+def change_of(entry: Mapping[str, Any]) -> Change:
+    """The change that an entry tells of."""
+    at_s = datetime.fromisoformat(entry["time"]).timestamp()
+    told: dict[str, Any] = {name: entry.get(name) for name in Change._fields}
+    return Change(**{**told, "at_s": at_s})
 
 
 def entry_of(change: Change, number: int, previous: str) -> Entry:
@@ -61,6 +78,8 @@ def entry_of(change: Change, number: int, previous: str) -> Entry:
     for name in ("actor", "address", "request", "action", "subject", "result"):
         told[name] = told[name][:TEXT_MAX_CHARS]
     told["before"], told["after"] = kept_value(change.before), kept_value(change.after)
+    if change.begun is None:
+        del told["begun"]
     time = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
     time = time.replace("+00:00", "Z")
     return {"number": number, "time": time, **told, "previous": previous}

@@ -8,7 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit, Note
+from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
 from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Keep, Maintenance
 from buntime.server.apps.catalog import Catalog
@@ -119,12 +119,17 @@ class AppPages:
             raise AssertionError("a target that was read before")
         app = self._catalog.find(target.name, target.spec, call.now)
         key = app.key if target.spec is not None else None
+        idle = self._pool.report.idle_of(app.name, key)
         if call.is_dry_run:
-            call.answer({"ended": self._pool.report.idle_of(app.name, key)}, 202)
-        else:
+            call.answer({"ended": idle}, 202)
+            return
+
+        def act(begun: Begun) -> None:
             ended = self._pool.orders.sleep_app(app.name, key)
-            self._audit.record(call, call.route.name, key or app.name, before={"workers": ended})
+            begun.end(before={"workers": ended})
             call.answer({"ended": ended}, 202)
+
+        self._audit.begin(call, key or app.name, {"workers": idle}, then=act)
 
     def _close(self, call: Call) -> None:
         if not self._catalog.versions_of(call.values["app"], call.now):

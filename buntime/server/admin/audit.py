@@ -1,12 +1,27 @@
-"""Keeps the audit trail in state.db, and tells each entry in the log."""
+"""Keeps the audit trail in state.db, and tells each entry in the log.
 
-import json
+record   what was changed just now, and would be the same if this row were lost with the process
+note_of  what is changed in state.db: row and change are one transaction
+begin    what is changed elsewhere: a row before it, and one when it is over
+"""
+
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from buntime.core.admin.audittrail import Change, Entry, entry_of, hash_of, kept_value, text_of
+from buntime.core.admin.audittrail import BEGUN, DONE, Change, Entry, kept_value
+from buntime.core.errors import HttpError
+from buntime.server.state.audittable import (
+    KEEP_ROWS,
+    KEEP_S,
+    Bounds,
+    begin,
+    close_left,
+    end,
+    insert,
+)
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.logs import Log
 
@@ -15,12 +30,8 @@ if TYPE_CHECKING:
 
     from buntime.server.admin.call import Call
 
-KEEP_ROWS = 100_000
-KEEP_S = 366 * 24 * 3600.0
-_REMOVED_MAX = 100  # for each entry that comes, so that no transaction is a long one
-_REMOVED = "audit_removed"
-
-DONE = "done"
+# Who waits for the row of a beginning: a disk that hangs keeps no operator from what he wants.
+BEGIN_WAIT_S = 2.0
 
 
 class Note:
@@ -41,6 +52,46 @@ class Note:
             self._audit.tell(self._entry)
 
 
+class Begun:
+    """A change that is noted as begun. It ends once: by `end`, or by what `run` runs into."""
+
+    def __init__(self, audit: "Audit", change: Change) -> None:
+        self.number: int | None = None  # of its row; set on the database's thread
+        self.is_over = False
+        self._audit = audit
+        self._change = change
+
+    def __repr__(self) -> str:
+        return f"Begun({self._change.action} {self._change.subject}, {self.number})"
+
+    def end(self, after: object = None, result: str = DONE, *, before: object = None) -> None:
+        """Note what has become of it. `before` and `after` as in `record`; without them those of
+        the beginning."""
+        if self.is_over:
+            return
+        self.is_over = True
+        change = self._change
+        self._audit.note_end(
+            self,
+            change._replace(
+                before=change.before if before is None else before,
+                after=change.after if after is None else after,
+                result=result,
+            ),
+        )
+
+    def run(self, act: Callable[[], None]) -> None:
+        """Do a part of it: an error that ends the request ends the change as well."""
+        try:
+            act()
+        except HttpError as error:
+            self.end(result=error.code)
+            raise
+        except BaseException:
+            self.end(result="internal")
+            raise
+
+
 class Audit:
     """Where changes are noted."""
 
@@ -52,15 +103,22 @@ class Audit:
         clock: Callable[[], float] = time.time,
         keep_rows: int = KEEP_ROWS,
         keep_s: float = KEEP_S,
+        run: str = "",
+        wait_s: float = BEGIN_WAIT_S,
     ) -> None:
+        """`run` marks what this process begins, by default at random."""
         self._db = db
         self._log = log
         self._clock = clock
-        self._keep_rows = keep_rows
-        self._keep_s = keep_s
+        self._bounds = Bounds(keep_rows, keep_s)
+        self._run = run or token_hex(8)
+        self._wait_s = wait_s
+        db.follow(self._close_left)
 
     def __repr__(self) -> str:
         return f"Audit({self._db!r})"
+
+    # What was changed
 
     def record(
         self,
@@ -142,34 +200,79 @@ class Audit:
 
     def insert(self, connection: "Connection", change: Change) -> Entry:
         """Put it at the end of the chain, within the transaction that there is; on its thread."""
-        row = connection.execute(
-            "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            removed = removed_from(connection)
-            row = (removed["number"], removed["hash"]) if removed else (0, "")
-        entry = entry_of(change, row[0] + 1, row[1])
-        text = text_of(entry)
-        entry["hash"] = hash_of(text)
-        connection.execute(
-            "INSERT INTO audit (number, at, actor, action, app, entry, hash) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                entry["number"],
-                change.at_s,
-                entry["actor"],
-                entry["action"],
-                entry["app"],
-                text,
-                entry["hash"],
-            ),
+        return insert(connection, change, self._bounds)
+
+    # What is about to be changed
+
+    def begin(
+        self,
+        call: "Call",
+        subject: str,
+        before: object = None,
+        after: object = None,
+        *,
+        then: Callable[[Begun], None],
+        app: str | None = None,
+    ) -> None:
+        """Note that a request is about to change something, and have `then` do it.
+
+        It has to call `end` of what it gets, or leave that to an error that it raises. It is called
+        when the row is on the disk, or cannot be, or has been waited for long enough.
+        """
+        change = self.change(call, call.route.name, subject, before, after, BEGUN, app=app)
+        begun = Begun(self, change)
+        called: list[bool] = []
+
+        def go_on() -> None:
+            if not called:
+                called.append(True)
+                call.guard(lambda: begun.run(lambda: then(begun)))
+
+        def work(connection: "Connection") -> Entry:
+            entry = begin(connection, change, self._run, self._bounds)
+            begun.number = entry["number"]
+            return entry
+
+        def kept(result: Entry | BaseException) -> None:
+            timer.cancel()
+            self._kept(change, result)
+            go_on()
+
+        timer = self._db.loop.call_later(self._wait_s, go_on)
+        self._db.ask(work, kept)
+
+    def note_end(self, begun: Begun, change: Change) -> None:
+        """For `Begun.end`."""
+        change = change._replace(at_s=self._clock())
+        self._db.ask(
+            lambda connection: end(connection, change, begun.number, self._run, self._bounds),
+            partial(self._kept, change),
         )
-        self._remove_old(connection, newest=entry["number"], now_s=change.at_s)
-        return entry
+
+    def _close_left(self) -> None:
+        """What was under way when a process was killed."""
+        self._db.ask(
+            lambda connection: close_left(connection, self._run, self._clock(), self._bounds),
+            self._closed_left,
+        )
+
+    def _closed_left(self, result: list[Entry] | BaseException) -> None:
+        for entry in result if isinstance(result, list) else ():
+            self._log.warn(
+                "audit.unknown",
+                "a change was begun, and nobody knows how it ended: the process was killed; look "
+                "at what it was about",
+                **_fields(entry),
+            )
+
+    # The log
 
     def tell(self, entry: Entry) -> None:
         """In the log, when the transaction is done; on the loop's thread."""
-        self._log.info("audit.changed", "an operator has changed something", **_fields(entry))
+        if entry["result"] == BEGUN:
+            self._log.info("audit.begun", "an operator changes something", **_fields(entry))
+        else:
+            self._log.info("audit.changed", "an operator has changed something", **_fields(entry))
 
     def _kept(self, change: Change, result: Entry | BaseException) -> None:
         if not isinstance(result, BaseException):
@@ -187,27 +290,6 @@ class Audit:
             **_fields(told),
         )
 
-    def _remove_old(self, connection: "Connection", *, newest: int, now_s: float) -> None:
-        rows = connection.execute(
-            "SELECT number, at, hash FROM audit ORDER BY number LIMIT ?", (_REMOVED_MAX,)
-        )
-        last = None
-        for number, at_s, told in rows:
-            if number > newest - self._keep_rows and at_s > now_s - self._keep_s:
-                break
-            last = {"number": number, "hash": told}
-        if last is not None:
-            connection.execute("DELETE FROM audit WHERE number <= ?", (last["number"],))
-            connection.execute(
-                "INSERT OR REPLACE INTO about VALUES (?, ?)", (_REMOVED, json.dumps(last))
-            )
-
-
-def removed_from(connection: "Connection") -> dict[str, Any] | None:
-    """The last entry that was removed for its age: {"number": 17, "hash": "..."}."""
-    row = connection.execute("SELECT value FROM about WHERE key = ?", (_REMOVED,)).fetchone()
-    return json.loads(row[0]) if row else None
-
 
 _TOLD = ("number", "hash", "actor", "source", "address", "action", "subject", "app", "result")
 
@@ -216,4 +298,6 @@ def _fields(told: Mapping[str, Any]) -> dict[str, Any]:
     """What the log has of it; the request's id by the name that it has there."""
     fields = {name: told[name] for name in _TOLD if told.get(name) not in (None, "")}
     fields |= {name: told[name] for name in ("before", "after") if told[name] is not None}
+    if told.get("begun") is not None:
+        fields["begun"] = told["begun"]
     return fields | ({"request_id": told["request"]} if told["request"] else {})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from buntime.core.errors import ClientFault
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import removed_from
 from buntime.server.admin.call import Call
+from buntime.server.state.audittable import removed_from
 from buntime.server.state.statedb import StateDb
 
 if TYPE_CHECKING:

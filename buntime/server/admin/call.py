@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from buntime.core.access.rights import Caller, may
-from buntime.core.admin.apitags import check_match, tag_of
+from buntime.core.admin.apitags import MISSING, check_match, tag_of
 from buntime.core.admin.matching import app_of
 from buntime.core.admin.route import Route
 from buntime.core.errors import HttpError, ServerFault
@@ -160,8 +160,9 @@ class Call:
         self.answer(value, status, [("etag", tag_of(value if of is None else of))])
 
     def check_match(self, of: object) -> None:
-        """Before a change: raises ClientFault (412) where If-Match is not of the state `of`."""
-        check_match(self.header("if-match"), tag_of(of))
+        """Before a change: raises ClientFault (412) where If-Match is not of the state `of`, which
+        is None where what is to be changed is not there."""
+        check_match(self.header("if-match"), MISSING if of is None else tag_of(of))
 
     def respond(self, status: int, fields: list[Field], body: bytes = b"") -> None:
         """Answer with these bytes."""

@@ -7,7 +7,7 @@ from typing import Any
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.schedule.planner import Ended, JobKey, Seen
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.streaming import NDJSON, Stream
 from buntime.server.loop import Loop
@@ -40,16 +40,23 @@ class CronPages:
         key = JobKey(call.values["app"], call.values["name"])
         seen = self._cron.find(key)
         if seen is None:
-            raise ClientFault(404, "job_not_found", f"{key.app} has no job {key.name}")
+            raise _no_job(key)
         if self._unasked.trouble:
             raise ServerFault(503, "cron_unavailable", self._unasked.trouble)
         if call.is_dry_run:
             call.answer({"app": key.app, "name": key.name}, 202)
             return
+        self._audit.begin(
+            call, f"{key.app}:{key.name}", then=lambda begun: self._run_now(call, key, begun)
+        )
+
+    def _run_now(self, call: Call, key: JobKey, begun: Begun) -> None:
         telling = _Telling(self._loop, call)
+        if self._cron.find(key) is None:
+            raise _no_job(key)
         if not self._cron.run_now(key, telling.on_end):
             raise ClientFault(409, "job_runs", f"{key.name} of {key.app} runs already")
-        self._audit.record(call, call.route.name, f"{key.app}:{key.name}")
+        begun.end()
         if call.accepts(NDJSON):
             telling.begin()
         else:
@@ -83,6 +90,10 @@ class _Telling:
             seconds = round(self._loop.now - self._begun_s, 1)
             stream.line({"step": "running", "seconds": seconds})
             self._loop.call_later(_ALIVE_S, self._tell_alive)
+
+
+def _no_job(key: JobKey) -> ClientFault:
+    return ClientFault(404, "job_not_found", f"{key.app} has no job {key.name}")
 
 
 def _job(seen: Seen) -> dict[str, Any]:

@@ -8,9 +8,10 @@ any other one the end.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_urlsafe
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from buntime.core.admin.audittrail import DONE
 from buntime.core.apps.app import app_key
 from buntime.core.deploys.digests import digest_in
 from buntime.core.deploys.names import check_names, is_preview, preview_version
@@ -23,10 +24,12 @@ from buntime.core.values.kinds import duration
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.appstate import check_app
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.receiving import Receiving
 from buntime.server.admin.streaming import NDJSON
+from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.carrier import Carrier
 from buntime.server.deploys.deploy import Deploy, Line
 from buntime.server.deploys.disk import check_room, storage_fault
@@ -46,10 +49,17 @@ class DeployPages:
     """Answers these pages."""
 
     def __init__(
-        self, live: LiveSettings, carrier: Carrier, audit: Audit, *, urls: Sequence[str]
+        self,
+        live: LiveSettings,
+        carrier: Carrier,
+        catalog: Catalog,
+        audit: Audit,
+        *,
+        urls: Sequence[str],
     ) -> None:
         """`urls` are those that the runtime listens at."""
         self._audit = audit
+        self._catalog = catalog
         self._live = live
         self._carrier = carrier
         self._urls = urls
@@ -78,18 +88,25 @@ class DeployPages:
                 400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
             )
         digest = digest_in(call.header("content-digest"))
-        wish = self._wish(call, app, version)
+        wish = self._wish_of(call, app, version)
+        wish.check()
         self._carrier.look(
             lambda: _open(store, app, version, wish, digest, head.content_length),
             lambda told: call.guard(lambda: self._looked(call, wish, digest, told)),
         )
 
-    def _wish(self, call: Call, app: str, version: str) -> Wish:
+    def _wish(self, call: Call, url: str = "", **more: Any) -> Wish:
+        def check() -> None:
+            check_app(call, self._catalog)
+
+        return Wish(url, is_dry_run=call.is_dry_run, check=check, **more)
+
+    def _wish_of(self, call: Call, app: str, version: str) -> Wish:
         replaces, ttl = bool(call.query["replace"]), call.query["ttl"]
         if not is_preview(version):
             if ttl is not None:
                 raise ClientFault(400, "bad_ttl", "ttl is for previews; name one by ?preview=pr-12")
-            return Wish(self._url(call, app), replaces, call.is_dry_run)
+            return self._wish(call, self._url(call, app), replaces=replaces)
         try:
             ttl_s = float(duration()(ttl or _PREVIEW_TTL))
         except BadValue as exc:
@@ -98,7 +115,7 @@ class DeployPages:
             raise ClientFault(400, "bad_ttl", "a preview lasts 90d at the most")
         token = token_urlsafe(24)
         url = f"{self._url(call, app_key(app, version))}?{PARAM}={token}"
-        return Wish(url, True, call.is_dry_run, token, ttl_s)
+        return self._wish(call, url, replaces=True, token=token, ttl_s=ttl_s)
 
     def _looked(
         self, call: Call, wish: Wish, digest: str | None, told: IO[bytes] | bool | BaseException
@@ -181,18 +198,19 @@ class DeployPages:
     def _carry(self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload") -> None:
         deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
         self._follow(call, deploy)
-        self._note_at_end(call, deploy)
-        self._carrier.deploy(deploy, upload, wish)
+        self._noted(call, deploy, lambda: self._carrier.deploy(deploy, upload, wish))
 
     def _activate(self, call: Call) -> None:
         app, version = call.values["app"], call.values["version"]
         check_names(app, version)
+        check_app(call, self._catalog)
         self._carrier.housekeeping.find_version(
             app, version, lambda told: call.guard(lambda: self._go_to(call, "activate", told))
         )
 
     def _rollback(self, call: Call) -> None:
         app = call.values["app"]
+        check_app(call, self._catalog)
         self._carrier.housekeeping.find_before(
             app, lambda told: call.guard(lambda: self._go_to(call, "rollback", told))
         )
@@ -203,51 +221,88 @@ class DeployPages:
         version, leaves = told
         app = call.values["app"]
         deploy = self._begin(call, kind, version)
-        wish = Wish(self._url(call, app), is_dry_run=call.is_dry_run)
+        wish = self._wish(call, self._url(call, app))
         self._follow(call, deploy)
-        self._note_at_end(call, deploy, before=leaves)
-        self._carrier.activate(deploy, wish, leaves=leaves)
+        self._noted(call, deploy, lambda: self._carrier.activate(deploy, wish, leaves=leaves))
 
     def _remove(self, call: Call) -> None:
         app, version = call.values["app"], call.values["version"]
         check_names(app, version)
 
-        def removed(told: object) -> None:
-            if isinstance(told, BaseException):
-                raise told
-            self._audit.record(call, call.route.name, app_key(app, version))
+        def remove(then: Callable[[Any], None], **how: Any) -> None:
+            self._carrier.housekeeping.remove(app, version, then, **how)
+
+        def answer(told: object) -> None:
             call.answer({"app": app, "version": version, "releases": told})
 
-        self._carrier.housekeeping.remove(
-            app, version, call.is_dry_run, lambda told: call.guard(lambda: removed(told))
-        )
+        self._take_away(call, app_key(app, version), remove, answer)
 
     def _remove_all(self, call: Call) -> None:
         app = call.values["app"]
 
-        def removed(told: list[str] | BaseException) -> None:
-            if isinstance(told, BaseException):
-                raise told
-            self._audit.record(call, call.route.name, app, before={"versions": told})
-            call.answer({"app": app, "versions": told})
+        def remove(then: Callable[[Any], None], **how: Any) -> None:
+            self._carrier.housekeeping.remove_all(app, then, **how)
 
-        self._carrier.housekeeping.remove_all(
-            app, call.is_dry_run, lambda told: call.guard(lambda: removed(told))
-        )
+        self._take_away(call, app, remove, lambda told: call.answer({"app": app, "versions": told}))
 
-    def _note_at_end(self, call: Call, deploy: Deploy, before: str | None = None) -> None:
-        """In the audit trail, once it has ended; the client may have left by then."""
+    def _take_away(
+        self,
+        call: Call,
+        subject: str,
+        remove: Callable[..., None],
+        answer: Callable[[Any], None],
+    ) -> None:
+        """It runs dry first, so that what is refused is not noted as begun."""
+        before = self._standing(call.values["app"], call.now)
 
-        def note() -> None:
-            if deploy.progress.step is not Step.UNCHANGED:
-                result = "done" if deploy.error is None else f"failed: {deploy.error.code}"
-                subject = app_key(deploy.app, deploy.version or None)
-                after = {"deploy": deploy.id, "version": deploy.version}
-                self._audit.record(
-                    call, call.route.name, subject, before and {"version": before}, after, result
-                )
+        def check() -> None:
+            check_app(call, self._catalog)
 
-        _at_end(deploy, note)
+        def removed(begun: Begun, told: Any) -> None:
+            _raise_if_fault(told)
+            begun.end(self._standing(call.values["app"], call.now))
+            answer(told)
+
+        def act(begun: Begun) -> None:
+            remove(
+                lambda told: call.guard(lambda: begun.run(lambda: removed(begun, told))),
+                is_dry_run=False,
+                check=check,
+            )
+
+        def tried(told: Any) -> None:
+            _raise_if_fault(told)
+            if call.is_dry_run:
+                answer(told)
+            else:
+                self._audit.begin(call, subject, before, then=act)
+
+        remove(lambda told: call.guard(lambda: tried(told)), is_dry_run=True, check=check)
+
+    def _noted(self, call: Call, deploy: Deploy, go: Callable[[], None]) -> None:
+        """Have it carried out between two entries of the audit trail; the client may leave."""
+
+        def end(begun: Begun) -> None:
+            error, step = deploy.error, deploy.progress.step
+            result = "unchanged" if step is Step.UNCHANGED else DONE
+            begun.end(result=result if error is None else f"failed: {error.code}")
+
+        def act(begun: Begun) -> None:
+            _at_end(deploy, lambda: end(begun))
+            go()
+
+        if deploy.is_dry_run:
+            go()
+            return
+        subject = app_key(deploy.app, deploy.version or None)
+        before = {"version": self._catalog.newest(deploy.app, call.now)}
+        after = {"deploy": deploy.id, "version": deploy.version}
+        self._audit.begin(call, subject, before, after, then=act)
+
+    def _standing(self, app: str, now: float) -> dict[str, object]:
+        """What of an app a removal may change."""
+        versions = sorted(filter(None, self._catalog.versions_of(app, now)))
+        return {"version": self._catalog.newest(app, now), "versions": versions}
 
     # What is told
 
@@ -273,6 +328,11 @@ class DeployPages:
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"
+
+
+def _raise_if_fault(told: object) -> None:
+    if isinstance(told, BaseException):
+        raise told
 
 
 def _boundary(call: Call) -> str | None:

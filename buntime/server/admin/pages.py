@@ -86,7 +86,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         AuditPages(parts.db),
         DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
         LogPages(parts.service.loop, parts.app_logs),
-        DeployPages(parts.live, carrier, parts.audit, urls=parts.urls),
+        DeployPages(parts.live, carrier, parts.catalog, parts.audit, urls=parts.urls),
         DeployViews(carrier),
         SessionPages(
             parts.live, parts.gate, parts.sessions.all, parts.audit, urls=parts.operators_urls

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from buntime.core.errors import ClientFault
 from buntime.core.plugins.options import Option
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import DONE, Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.plugins import found_plugin
 from buntime.server.plugins.detail import changeable, options_json
@@ -43,14 +43,22 @@ class PluginOptionPages:
             self._tell_options(call, name, wanted.effect.options.options)
             return
 
-        def made(fault: BaseException | None) -> None:
-            after = options_of(self._plugins.roster, name) if fault is None else before
-            self._note_options(call, name, value, before, after, fault)
+        def made(begun: Begun, fault: BaseException | None) -> None:
             if fault is not None:
                 raise fault
+            after = options_of(self._plugins.roster, name)
+            begun.end(_named(after, value))
             self._tell_options(call, name, after)
 
-        self._changes.make(name, value, call.by, lambda fault: call.guard(lambda: made(fault)))
+        def act(begun: Begun) -> None:
+            call.check_match(changeable(self._plugins, name))  # somebody may have been faster
+
+            def then(fault: BaseException | None) -> None:
+                call.guard(lambda: begun.run(lambda: made(begun, fault)))
+
+            self._changes.make(name, value, call.by, then)
+
+        self._audit.begin(call, name, _named(before, value), then=act)
 
     def _tell_options(self, call: Call, name: str, options: Sequence[Option]) -> None:
         state, why = state_of(self._plugins.roster, name)
@@ -58,19 +66,7 @@ class PluginOptionPages:
         shown = {**told, "options": options_json(options)}
         call.tagged(shown, of=changeable(self._plugins, name))
 
-    def _note_options(
-        self,
-        call: Call,
-        name: str,
-        value: Mapping[str, object],
-        before: Sequence[Option],
-        after: Sequence[Option],
-        fault: BaseException | None,
-    ) -> None:
-        """Those that were named, as they are shown: passwords are not."""
-        old, new = (
-            {each.kind.name: each.shown for each in some if each.kind.name in value}
-            for some in (before, after)
-        )
-        result = DONE if fault is None else getattr(fault, "code", "internal")
-        self._audit.record(call, call.route.name, name, old, new, result)
+
+def _named(options: Sequence[Option], value: Mapping[str, object]) -> dict[str, object]:
+    """Those that the request names, as they are shown: passwords are not."""
+    return {each.kind.name: each.shown for each in options if each.kind.name in value}

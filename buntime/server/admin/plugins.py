@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from buntime.core.errors import ClientFault, HttpError
+from buntime.core.errors import ClientFault
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import DONE, Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.plugins.detail import changeable, detail_of
 from buntime.server.plugins.effective import effective_json
@@ -51,23 +51,26 @@ class PluginPages:
         name, action = found_plugin(call, self._plugins), call.route.name.rpartition(".")[2]
         roster = self._plugins.roster
         call.check_match(changeable(self._plugins, name))
-        if not call.is_dry_run:
-            self._do_and_note(call, name, action)
+        if call.is_dry_run:
+            self._tell(call, name)
+            return
+        before = {"enabled": roster.is_enabled(name)}
+
+        def act(begun: Begun) -> None:
+            name = found_plugin(call, self._plugins)  # somebody may have been faster
+            call.check_match(changeable(self._plugins, name))
+            self._do(name, action, by=call.address)
+            begun.end({"enabled": roster.is_enabled(name)})
+            self._tell(call, name)
+
+        self._audit.begin(call, name, before, then=act)
+
+    def _tell(self, call: Call, name: str) -> None:
+        """How it stands now."""
+        roster = self._plugins.roster
         state, why = state_of(roster, name)
         told = {"name": name, "state": state, "why": why or None}
         call.tagged(told, of=changeable(self._plugins, name), status=202)
-
-    def _do_and_note(self, call: Call, name: str, action: str) -> None:
-        roster, result = self._plugins.roster, DONE
-        before = {"enabled": roster.is_enabled(name)}
-        try:
-            self._do(name, action, by=call.address)
-        except HttpError as error:
-            result = error.code
-            raise
-        finally:
-            after = {"enabled": roster.is_enabled(name)}
-            self._audit.record(call, call.route.name, name, before, after, result)
 
     def _do(self, name: str, action: str, *, by: str) -> None:
         plugins = self._plugins

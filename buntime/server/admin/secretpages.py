@@ -15,7 +15,7 @@ from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.plugins.plan import owner_of
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.plugins.plugins import Plugins
@@ -64,41 +64,54 @@ class SecretPages:
 
     def _set_to(self, call: Call, name: str, value: str) -> None:
         holder = _holder(call)
+        self._secrets.check_changeable(holder, name)
+        was_there = self._is_there(holder, name)
         if call.is_dry_run:
-            self._secrets.check_changeable(holder, name)
-            was_there = name in self._secrets.found.get(holder, {})
             call.answer(self._done(call, holder, name, replaced=was_there))
             return
-        self._secrets.set(
-            holder,
-            name,
-            value,
-            lambda told: call.guard(lambda: self._was_set(call, holder, name, _checked(told))),
-        )
 
-    def _was_set(self, call: Call, holder: str, name: str, replaced: bool) -> None:
-        self._note(call, holder, name, was_set=replaced, is_set=True)
-        call.answer(self._done(call, holder, name, replaced=replaced))
+        def done(begun: Begun, told: bool | ServerFault) -> None:
+            replaced = _checked(told)
+            begun.end({"isSet": True}, before={"isSet": replaced})
+            call.answer(self._done(call, holder, name, replaced=replaced))
 
-    def _note(self, call: Call, holder: str, name: str, *, was_set: bool, is_set: bool) -> None:
-        before, after = {"isSet": was_set}, {"isSet": is_set}
-        self._audit.record(call, call.route.name, f"{holder} {name}", before, after)
+        def act(begun: Begun) -> None:
+            self._secrets.set(
+                holder,
+                name,
+                value,
+                lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+            )
+
+        before = {"isSet": was_there}
+        self._audit.begin(call, f"{holder} {name}", before, {"isSet": True}, then=act)
+
+    def _is_there(self, holder: str, name: str) -> bool:
+        return name in self._secrets.found.get(holder, {})
 
     def _remove(self, call: Call) -> None:
         holder, name = _holder(call), _name(call)
         self._secrets.check_changeable(holder, name)
-        if name not in self._secrets.found.get(holder, {}):
+        if not self._is_there(holder, name):
             raise ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
+        if call.is_dry_run:
+            call.answer(self._done(call, holder, name))
+            return
 
-        def done(told: bool | ServerFault) -> None:
+        def done(begun: Begun, told: bool | ServerFault) -> None:
             _checked(told)
-            self._note(call, holder, name, was_set=True, is_set=False)
+            begun.end({"isSet": False})
             call.answer(self._done(call, holder, name))
 
-        if call.is_dry_run:
-            done(True)
-        else:
-            self._secrets.remove(holder, name, lambda told: call.guard(lambda: done(told)))
+        def act(begun: Begun) -> None:
+            self._secrets.remove(
+                holder,
+                name,
+                lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+            )
+
+        before = {"isSet": True}
+        self._audit.begin(call, f"{holder} {name}", before, {"isSet": False}, then=act)
 
     def _done(self, call: Call, holder: str, name: str, **more: object) -> dict[str, object]:
         used = self._used(call, holder)

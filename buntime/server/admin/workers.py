@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
@@ -59,10 +59,19 @@ class WorkerPages:
     def _recycle_worker(self, call: Call) -> None:
         name = call.values["worker"]
         app = self._app_of(call, name)
-        if app is None or not (call.is_dry_run or self._pool.orders.recycle_worker(name)):
-            raise ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")
-        self._audit.record(call, call.route.name, name, app=app)
-        call.answer({"recycled": [name]}, 202)
+        if app is None:
+            raise _no_worker(name)
+        if call.is_dry_run:
+            call.answer({"recycled": [name]}, 202)
+            return
+
+        def act(begun: Begun) -> None:
+            if not self._pool.orders.recycle_worker(name):
+                raise _no_worker(name)
+            begun.end()
+            call.answer({"recycled": [name]}, 202)
+
+        self._audit.begin(call, name, app=app, then=act)
 
     def _app_of(self, call: Call, name: str) -> str | None:
         """Whose it is; None where it is not there, or of an app that the caller may not touch."""
@@ -83,9 +92,14 @@ class WorkerPages:
         if call.is_dry_run:
             call.answer({"recycled": self._workers_of(call, app.name, key)}, 202)
             return
-        recycled = self._pool.orders.recycle_app(app.name, key)
-        self._audit.record(call, call.route.name, key or app.name, before={"workers": recycled})
-        call.answer({"recycled": recycled}, 202)
+        workers = {"workers": self._workers_of(call, app.name, key)}
+
+        def act(begun: Begun) -> None:
+            recycled = self._pool.orders.recycle_app(app.name, key)
+            begun.end(before={"workers": recycled})
+            call.answer({"recycled": recycled}, 202)
+
+        self._audit.begin(call, key or app.name, workers, then=act)
 
     def _workers_of(self, call: Call, name: str, key: str | None) -> list[object]:
         return [
@@ -95,3 +109,7 @@ class WorkerPages:
             and key in (None, f"{name}@{worker['version']}")
             and str(worker.get("program", KEPT)).startswith(KEPT)
         ]
+
+
+def _no_worker(name: str) -> ClientFault:
+    return ClientFault(404, "worker_not_found", f"no worker of an app is named {name[:200]}")

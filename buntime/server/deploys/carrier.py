@@ -161,6 +161,7 @@ class Carrier:
         store = self.place.open()
         release = Release(deploy.app, deploy.version, upload.digest)
         deploy.attempt(Step.UNPACKED)
+        wish.check()
         is_there, is_active = yield self._in_thread(lambda: look(store, release, wish))
         if is_there and wish.ttl_s:
             record = yield self._in_thread(lambda: prolong(store, release, wish))
@@ -248,6 +249,7 @@ class Carrier:
     def _activate(self, deploy: Deploy, wish: Wish, leaves: str | None) -> Steps:
         store = self.place.open()
         deploy.attempt(Step.CHECKED)
+        wish.check()
         yield self._in_thread(lambda: store.check_active(deploy.app))
         active = yield self._in_thread(lambda: store.active(deploy.app))
         app: App | None = None

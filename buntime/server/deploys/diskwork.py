@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ _OURS = frozenset((".venv.lock", ".venv"))  # of the installer
 _TOKENS_MAX = 5  # of a preview that is deployed again: links that were given out go on to open it
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a deploy is to do beside the usual."""
@@ -34,6 +39,8 @@ class Wish:
     is_dry_run: bool = False
     token: str = ""  # that opens a preview
     ttl_s: float = 0.0  # how long it lasts
+    # Raises what is against it when all before it is done: a ClientFault.
+    check: Callable[[], None] = _nothing
 
 
 def look(store: Store, release: Release, wish: Wish) -> tuple[bool, bool]:

@@ -19,6 +19,9 @@ from buntime.server.http1.service import Service
 from buntime.server.loop import Timer
 from buntime.server.pool.pool import Pool
 
+Then = Callable[[Any], None]
+Check = Callable[[], None]
+
 _SOON_S = 1.0
 _EXPIRED_S = 0.05  # later than its time, so that it has come by any clock
 _EXPIRY_LOOK_S = 3600.0  # the wall's clock may be put forward
@@ -97,8 +100,11 @@ class Housekeeping:
 
         self.loop.run_blocking(find, then)
 
-    def remove(self, app: str, version: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
-        """Remove a version; `then` gets how many releases have gone, or what is against it."""
+    def remove(self, app: str, version: str, then: Then, *, is_dry_run: bool, check: Check) -> None:
+        """Remove a version; `then` gets how many releases have gone, or what is against it.
+
+        `check` raises that when all that stands before it in the line is done.
+        """
         store = self._place.open()
 
         def work(in_use: set[str]) -> int:
@@ -114,9 +120,9 @@ class Housekeeping:
                 store.remove(app, version)
                 return len(store.tidy(app, in_use))
 
-        run(self._remove(app, work, then))
+        run(self._remove(app, work, then, check))
 
-    def remove_all(self, app: str, is_dry_run: bool, then: Callable[[Any], None]) -> None:
+    def remove_all(self, app: str, then: Then, *, is_dry_run: bool, check: Check) -> None:
         """Remove all that deploys have made of an app; `then` gets the versions."""
         store = self._place.open()
 
@@ -132,15 +138,14 @@ class Housekeeping:
                     store.tidy(app, in_use)
             return versions
 
-        run(self._remove(app, work, then))
+        run(self._remove(app, work, then, check))
 
-    def _remove(
-        self, app: str, work: Callable[[set[str]], Any], then: Callable[[Any], None]
-    ) -> Steps:
+    def _remove(self, app: str, work: Callable[[set[str]], Any], then: Then, check: Check) -> Steps:
         """Do it when no deploy of the app is under way; it gets the folders that are in use."""
         yield self._turns.take(app)
         told: Any
         try:
+            check()
             in_use = self._in_use(app)
             told = yield in_thread(self.loop, lambda: work(in_use))
         except OSError as exc:

@@ -58,4 +58,6 @@ SCRIPTS = (
         digest BLOB PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, proof BLOB NOT NULL,
         created_at REAL NOT NULL, used_at REAL NOT NULL, expires_at REAL
     ) WITHOUT ROWID;""",
+    # 9: changes that have begun and not ended, see server/state/audittable.py.
+    "CREATE TABLE audit_open (number INTEGER PRIMARY KEY, run TEXT NOT NULL);",
 )

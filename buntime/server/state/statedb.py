@@ -67,7 +67,7 @@ class StateDb:
         retry_s: float = RETRY_S,
     ) -> None:
         self._folder = folder
-        self._loop = loop
+        self.loop = loop
         self._tell = tell
         self._warn = warn
         self._error = error
@@ -134,7 +134,7 @@ class StateDb:
                 self._asked.append(asked)
                 self._wake.notify()
         if trouble:
-            self._loop.call_soon(partial(asked.then, StateFault(trouble)))
+            self.loop.call_soon(partial(asked.then, StateFault(trouble)))
 
     def close(self) -> None:
         """Have the thread do what was asked, close the file, and end; it is not waited for."""
@@ -144,7 +144,7 @@ class StateDb:
 
     def _opened(self) -> None:
         for callback in self._followers:
-            self._loop.guard(callback)
+            self.loop.guard(callback)
 
     # The thread
 
@@ -255,7 +255,7 @@ class StateDb:
 
     def _on_loop(self, callback: Callable[[], None]) -> None:
         with suppress(OSError):  # the loop has been closed: nobody waits for it
-            self._loop.call_threadsafe(callback)
+            self.loop.call_threadsafe(callback)
 
 
 def _identity(path: str) -> tuple[int, int]:

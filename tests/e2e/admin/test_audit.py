@@ -45,33 +45,37 @@ def test_the_trail(tmp_path: Path) -> None:
         assert post(runtime, "/api/plugins/other/disable").status == 202
         runtime.process.send_signal(signal.SIGHUP)
         record = runtime.wait_for_record("audit.changed", action="config.reread")
-        assert record["number"] == 3
+        assert record["number"] == 5
         told = entries(runtime)
-        assert [each["action"] for each in told] == [
-            "config.reread",
-            "plugins.disable",
-            "apps.recycle",
+        assert [(each["action"], each["result"], each.get("begun")) for each in told] == [
+            ("config.reread", "done", None),
+            ("plugins.disable", "done", 3),
+            ("plugins.disable", "begun", None),
+            ("apps.recycle", "done", 1),
+            ("apps.recycle", "begun", None),
         ]
         assert told[1]["before"] == {"enabled": True}
         assert told[1]["after"] == {"enabled": False}
         assert told[1]["address"] == "127.0.0.1"
         assert told[0]["hash"] == record["hash"]
-        assert [each["number"] for each in entries(runtime, "?app=shop")] == [1]
+        assert [each["number"] for each in entries(runtime, "?app=shop")] == [2, 1]
     with running(tmp_path / "apps", env=env) as runtime:
         post(runtime, "/api/plugins/other/enable")
         hash_ = runtime.wait_for_record("audit.changed")["hash"]
         code, out = audit(runtime, "--verify")
-        assert (code, out) == (0, f"4 entries are whole; the newest is 4, with the hash {hash_}\n")
+        assert (code, out) == (0, f"7 entries are whole; the newest is 7, with the hash {hash_}\n")
         code, out = audit(runtime, "--action", "plugins.*", "--json")
-        assert [each["number"] for each in json.loads(out)["entries"]] == [4, 2]
+        assert [each["number"] for each in json.loads(out)["entries"]] == [7, 6, 4, 3]
         code, out = audit(runtime)
-        assert out.splitlines()[1].split()[4:] == ["plugins.enable", "other", "done"]
+        rows = [line.split() for line in out.splitlines()[1:]]
+        assert rows[0][4:] == ["plugins.enable", "other", "done"]
+        assert [row[0] for row in rows] == ["7", "5", "4", "2"]  # a beginning is not told twice
     connection = sqlite3.connect(tmp_path / "s/state.db", isolation_level=None)
     connection.execute("""UPDATE audit SET entry = replace(entry, '"other"', '"more"')""")
     connection.close()
     with running(tmp_path / "apps", env=env) as runtime:
         code, out = audit(runtime, "--verify")
         assert code == 1
-        assert "entry 4 was changed" in out
+        assert "entry 7 was changed" in out
         told = json.loads(audit(runtime, "--verify", "--json")[1])
         assert (told["ok"], told["entries"]) == (False, 0)

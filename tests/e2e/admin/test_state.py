@@ -75,4 +75,4 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     restored = run("data", "restore", backup, "--only", "state", cwd=tmp_path, env=env)
     assert restored.returncode == 0, restored.stderr
     with running(tmp_path / "apps", env=env) as runtime:
-        assert [each["number"] for each in fetch(runtime, "/api/audit").json()["entries"]] == [1]
+        assert [each["number"] for each in fetch(runtime, "/api/audit").json()["entries"]] == [2, 1]

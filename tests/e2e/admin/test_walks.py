@@ -31,6 +31,8 @@ from tests.support.writewalk import (
 # Streams that need not end, and what bears an app's own files.
 NOT_READ = frozenset(("logs.list", "deploys.archive", "session.open"))
 
+KEPT_IN = frozenset(("secrets", "plugin-options.json"))  # values
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -158,5 +160,5 @@ def read(walker: Walker, name: str) -> str:
 def kept(state: Path) -> Iterator[Path]:
     """All files of a state folder, but those whose purpose it is to keep the values."""
     for path in state.rglob("*"):
-        if path.is_file() and "secrets" not in path.relative_to(state).parts:
+        if path.is_file() and KEPT_IN.isdisjoint(path.relative_to(state).parts):
             yield path

@@ -73,13 +73,19 @@ def test_the_next_one_rolled_back(operator: Operator) -> None:
     assert operator.activate("next", "1.1.0").status_code == 200
     assert operator.said("/next/").split()[0] == operator.said("/next@1/").split()[0] == "1.1.0"
     told = operator.http.get("/api/audit", params={"app": "next"}).json()
-    assert [each["action"] for each in told["entries"]][:2] == [
-        *("deploys.activate", "deploys.rollback")
-    ]
+    ends = [each for each in told["entries"] if each["result"] == "done"]
+    versions = [(each["before"]["version"], each["after"]["version"]) for each in ends]
+    assert [each["action"] for each in ends][:2] == ["deploys.activate", "deploys.rollback"]
+    assert versions == [("1.0.0", "1.1.0"), ("1.1.0", "1.0.0"), ("1.0.0", "1.1.0"), (None, "1.0.0")]
     assert fault(operator.remove("next", "1.1.0")) == (409, "version_active")
     assert operator.remove("next", "1.0.0", dryRun=1).status_code == 200
     assert operator.remove("next", "1.0.0").status_code == 200
     assert operator.http.get("/next@1.0.0/").status_code == 404
+    told = operator.http.get("/api/audit", params={"app": "next", "limit": 1}).json()
+    (entry,) = told["entries"]
+    assert (entry["action"], entry["subject"]) == ("deploys.remove", "next@1.0.0")
+    assert entry["before"] == {"version": "1.1.0", "versions": ["1.0.0", "1.1.0"]}
+    assert entry["after"] == {"version": "1.1.0", "versions": ["1.1.0"]}
     assert fault(operator.remove("next", "1.0.0")) == (404, "version_not_found")
     assert fault(operator.activate("next", "1.0.0")) == (404, "version_not_found")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from buntime.core.access.rights import Caller
 from buntime.core.admin.auditroutes import AUDIT
 from buntime.core.admin.audittrail import Broken, Walk
-from buntime.core.errors import HttpError, StateFault
-from buntime.server.admin.audit import Audit
+from buntime.core.errors import ClientFault, HttpError, StateFault
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.call import Call
 from tests.support.calls import ADMIN, POST, call_of
@@ -194,6 +195,106 @@ def test_changes_of_nobody(world: World) -> None:
     (entry,) = world.ask()["entries"]
     told = [entry[name] for name in ("actor", "source", "address", "request")]
     assert told == ["signal", "signal", "", ""]
+
+
+def begin(world: World, audit: Audit | None = None, **values: str) -> list[Begun]:
+    """Have a change begin; where it has, there is one."""
+    begun: list[Begun] = []
+    (audit or world.audit).begin(
+        world.call(**values), "shop", {"workers": 1}, {"workers": 2}, then=begun.append
+    )
+    return begun
+
+
+def turn(world: World, until: Callable[[], object]) -> None:
+    while not until():
+        world.subject.loop.run_once(10)
+
+
+def results(world: World) -> list[tuple[int, str, int | None]]:
+    entries = world.ask()["entries"]
+    return [(each["number"], each["result"], each.get("begun")) for each in entries]
+
+
+def test_a_change_in_two_steps(world: World) -> None:
+    """Its beginning is on the disk before it is done; its end names that one, and comes once."""
+    begun = begin(world, app="shop")
+    turn(world, lambda: begun)
+    assert results(world) == [(1, "begun", None)]
+    begun[0].end({"workers": 3})
+    begun[0].end(result="twice")
+    turn(world, lambda: len(world.sink.records) == 2)
+    page = world.ask()
+    first, second = reversed(page["entries"])
+    assert results(world) == [(2, "done", 1), (1, "begun", None)]
+    assert (first["before"], first["after"]) == ({"workers": 1}, {"workers": 2})
+    assert (second["before"], second["after"]) == ({"workers": 1}, {"workers": 3})
+    assert first["action"] == second["action"] == "some.make"
+    assert walk(page) == 2
+    assert [record.event for record in world.sink.records] == ["audit.begun", "audit.changed"]
+    assert world.sink.records[1].fields["begun"] == 1
+
+
+def test_errors_end_a_change(world: World) -> None:
+    """What is refused after it was begun is noted with its code, and a fault of ours too."""
+
+    def refuse(begun: Begun) -> None:
+        raise ClientFault(409, "job_runs", "it runs")
+
+    call = world.call()
+    world.audit.begin(call, "shop", then=refuse)
+    turn(world, lambda: len(world.sink.records) == 2)
+    assert results(world) == [(2, "job_runs", 1), (1, "begun", None)]
+    assert call.exchange.error.code == "job_runs"  # type: ignore[attr-defined]  # a fake
+    begun = begin(world)
+    turn(world, lambda: begun)
+    with pytest.raises(ZeroDivisionError):
+        begun[0].run(lambda: [1 / 0][0])
+    turn(world, lambda: len(world.sink.records) == 4)
+    assert results(world)[0] == (4, "internal", 3)
+
+
+def test_what_was_cut_short(world: World) -> None:
+    """The next process tells of what was begun and not ended, and closes it: nobody knows how it
+    ended. What this one has under way it leaves alone."""
+    cut, ended, running = begin(world), begin(world, app="shop"), begin(world)
+    turn(world, lambda: running)
+    ended[0].end()
+    world.now += 60
+    sink = FakeSink()
+    again = Audit(world.subject.db, make_log(sink), clock=lambda: world.now)
+    own = begin(world, again)
+    turn(world, lambda: own)
+    for callback in world.subject.db._followers[-1:] * 2:  # as the file is opened, and again
+        callback()
+    turn(world, lambda: sink.events().count("audit.unknown") == 2)
+    page = world.ask()
+    assert [each["begun"] for each in page["entries"] if each["result"] == "unknown"] == [3, 1]
+    assert walk(page) == 7
+    told = page["entries"][0]
+    assert (told["actor"], told["subject"], told["action"]) == ("master", "shop", "some.make")
+    assert (told["before"], told["after"]) == ({"workers": 1}, None)
+    own[0].end()
+    running[0].end()  # by a process that was taken for dead
+    turn(world, lambda: sink.events().count("audit.changed") == 1)
+    turn(world, lambda: len(world.ask()["entries"]) == 9)
+    assert results(world)[:2] == [(9, "done", None), (8, "done", 5)]
+    assert cut[0].number == 1
+
+
+def test_a_disk_that_hangs(tmp_path: Path) -> None:
+    """Nobody waits for the row of a beginning for long; it comes before that of the end."""
+    world = World(tmp_path / "state", wait_s=0.01)
+    goes_on = threading.Event()
+    world.subject.db.ask(lambda connection: goes_on.wait(10), lambda _: None)
+    begun = begin(world)
+    turn(world, lambda: begun)
+    begun[0].end()
+    goes_on.set()
+    turn(world, lambda: len(world.sink.records) == 2)
+    assert results(world) == [(2, "done", 1), (1, "begun", None)]
+    assert len(begun) == 1
+    world.subject.close()
 
 
 def test_what_cannot_be_kept(tmp_path: Path) -> None:
