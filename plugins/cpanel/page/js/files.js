@@ -53,6 +53,9 @@ export function picked(files) {
 const archived = (file) => ({ name: file.name.replace(ARCHIVE, ""), archive: file });
 export const sizeOf = ({ archive, files }) => archive?.size ?? files.reduce((sum, { file }) => sum + file.size, 0);
 
+// What no file system stands behind, such as a picture of another page.
+const entryOf = (file) => ({ name: file.name, isFile: true, file: (resolve) => resolve(file) });
+
 // Has an element take drops of files, as entries; gives what ends that.
 export function takesDrops(element, work) {
   const over = (isOver) => (event) => {
@@ -66,7 +69,7 @@ export function takesDrops(element, work) {
     dragover: over(true),
     dragleave: over(false),
     drop: (event) => {
-      if (over(false)(event)) work([...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean));
+      if (over(false)(event)) work([...event.dataTransfer.items].map((item) => item.webkitGetAsEntry() ?? entryOf(item.getAsFile())));
     },
   };
   for (const [name, handler] of Object.entries(handlers)) element.addEventListener(name, handler);

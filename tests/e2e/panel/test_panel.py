@@ -1,0 +1,429 @@
+"""The control panel, page by page and action by action, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.client import fetch
+from tests.support.harness import Runtime, write_app
+from tests.support.operators import address_of
+from tests.support.panel import (
+    HELLO,
+    NARROW,
+    SHOP,
+    WIDE,
+    answering,
+    findings,
+    overflow,
+    watched,
+    with_panel,
+)
+
+pytestmark = needs_chromium
+
+VIEWS = ["", "?view=versions", "?view=log", "?view=errors", "?view=settings"]
+PATHS = ["", "apps", *(f"apps/till{view}" for view in VIEWS), "apps/hello", "apps/nobody"]
+EVIL = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(2)</script>",
+    "\"><svg onload=alert(3)>",
+    "javascript:alert(4)",
+    "{{7*7}}${alert(5)}",
+    "</code></pre><iframe srcdoc='<script>parent.alert(6)</script>'>",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("panel")
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    with with_panel(folder) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with watched(browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def panel(runtime: Runtime) -> str:
+    return f"{address_of(runtime)}/cpanel/"
+
+
+def is_shown(page: Page, url: str) -> None:
+    """All of the page is there: it has said what it is."""
+    page.goto(url)
+    expect(page.locator("main h1, main .nothing")).not_to_have_count(0)
+    page.wait_for_load_state("load")
+
+
+def dialog(page: Page) -> Locator:
+    return page.locator("dialog[open]")
+
+
+def row(page: Page, text: str) -> Locator:
+    return page.locator("tbody tr", has_text=text)
+
+
+def test_newcomer(page: Page, runtime: Runtime) -> None:
+    """Who opens / in development sees the panel with the apps, and needs no key."""
+    page.goto(runtime.url + "/")
+    expect(page).to_have_url(f"{runtime.url}/cpanel/")
+    expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
+
+
+def test_first_paint(page: Page, panel: str) -> None:
+    """The page and its style sheet are all that comes before something is painted."""
+    is_shown(page, panel)
+    blocking = page.evaluate(
+        "performance.getEntriesByType('resource')"
+        ".filter((each) => each.renderBlockingStatus === 'blocking').map((each) => each.name)"
+    )
+    assert blocking == [f"{panel}style.css"]
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+    assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_accessible(page: Page, panel: str, path: str) -> None:
+    """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways."""
+    is_shown(page, panel + path)
+    assert findings(page) == {}
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    assert overflow(page) <= 0
+    assert findings(page) == {}
+
+
+def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
+    """Out, a wrong key in words, and in again where one was."""
+    is_shown(page, panel + "apps/shop")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert findings(page) == {}
+    page.get_by_label("Operator's key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("opens nothing")
+    page.get_by_label("Operator's key").fill(str(runtime.operators_key))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="shop")).to_be_visible()
+
+
+def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
+    """Visitors of a stopped app read the message; the undo beside it starts it again."""
+    is_shown(page, panel + "apps/shop")
+    page.get_by_role("button", name="Stop").click()
+    expect(dialog(page).locator("code")).to_contain_text("buntime maintenance on shop")
+    dialog(page).get_by_label("Message").fill("Back at noon")
+    dialog(page).get_by_role("button", name="Stop").click()
+    expect(page.locator(".notice")).to_contain_text("Back at noon")
+    stopped = fetch(runtime, "/shop/")
+    assert stopped.status == 503
+    assert b"Back at noon" in stopped.body
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".head .state")).not_to_have_text("Stopped")
+    assert fetch(runtime, "/shop/").status == 200
+
+
+def test_break_and_mend(page: Page, panel: str, runtime: Runtime, folder: Path) -> None:
+    """Code that does not load is shown with its stack as it happens, and so is its mend."""
+    app = folder / "apps/brittle"
+    write_app(app, {"app.py": "import no_such_module\n"}, ttl=600)
+    assert fetch(runtime, "/brittle/").status == 500
+    is_shown(page, panel + "apps/brittle")
+    trouble = page.get_by_role("alert")
+    expect(trouble).to_contain_text("No module named 'no_such_module'")
+    expect(trouble.locator(".stack .own").first).to_contain_text("app.py")
+    expect(trouble).to_contain_text(str(app))
+    (app / "app.py").write_text(HELLO)
+    assert fetch(runtime, "/brittle/").status == 200
+    expect(trouble).to_have_count(0)
+    expect(page.locator(".head .state")).to_have_text("Serving")
+
+
+def test_deploy_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path) -> None:
+    """A folder is packed without secrets and caches, and goes through its steps to a URL."""
+    files = {"app.py": HELLO, "pages/a.txt": "a", ".env": "KEY=1", "__pycache__/x.pyc": "x"}
+    write_app(tmp_path / "My Fresh", files, ttl=600)
+    is_shown(page, panel + "apps")
+    page.get_by_role("button", name="Deploy an app").click()
+    form = dialog(page)
+    form.locator("input[webkitdirectory]").set_input_files(tmp_path / "My Fresh")
+    expect(form.get_by_label("App")).to_have_value("my-fresh")
+    expect(form.get_by_role("status").first).to_contain_text("3 files")
+    expect(form.get_by_role("status").first).to_contain_text("2 left out")
+    form.get_by_role("button", name="Deploy", exact=True).click()
+    expect(form.locator("ol li")).to_contain_text(["upload", "unpacking", "taking over"])
+    assert fetch(runtime, "/my-fresh/").body == b"hello VERSION"
+    form.get_by_role("button", name="Show the app").click()
+    expect(page.get_by_role("heading", name="my-fresh")).to_be_visible()
+    (tmp_path / "My Fresh/app.py").write_text("1 / 0\n")
+    page.get_by_role("button", name="Deploy…").click()
+    form.locator("input[webkitdirectory]").set_input_files(tmp_path / "My Fresh")
+    expect(form.get_by_label("Version")).to_have_value("1.0.1")
+    form.get_by_role("button", name="Deploy", exact=True).click()
+    expect(form.locator(".notice.error")).to_contain_text("ZeroDivisionError")
+    expect(form.locator(".notice.error")).to_contain_text("goes on serving")
+    assert fetch(runtime, "/my-fresh/").body == b"hello VERSION"
+
+
+def test_deploy_by_dropping(page: Page, panel: str, runtime: Runtime) -> None:
+    """Files dropped on an app's page become its next version."""
+    is_shown(page, panel + "apps/hello")
+    page.evaluate(
+        """(code) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([code], "app.py"));
+            const drop = new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true});
+            document.querySelector("main").dispatchEvent(drop);
+        }""",
+        HELLO.replace("VERSION", "dropped"),
+    )
+    expect(dialog(page).get_by_label("Version")).to_have_value("2.0.1")
+    dialog(page).get_by_role("button", name="Deploy", exact=True).click()
+    expect(dialog(page)).to_contain_text("It serves.")
+    assert fetch(runtime, "/hello/").body == b"hello dropped"
+
+
+def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
+    """Another version is made active, its undo brings back what served, and one is removed."""
+    is_shown(page, panel + "apps/hello?view=versions")
+    page.get_by_role("button", name="Activate 1.0.0").click()
+    expect(dialog(page).locator("code")).to_have_text("buntime activate hello@1.0.0")
+    dialog(page).get_by_role("button", name="Activate").click()
+    expect(dialog(page)).to_contain_text("It serves.")
+    assert fetch(runtime, "/hello/").body == b"hello 1.0.0"
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(row(page, "1.0.0").locator(".tag")).to_have_text("active")
+    page.get_by_role("button", name="Roll back", exact=True).click()
+    dialog(page).get_by_role("button", name="Roll back").click()
+    expect(dialog(page)).to_contain_text("It serves.")
+    dialog(page).get_by_role("button", name="Close").click()
+    assert fetch(runtime, "/hello/").body == b"hello dropped"
+    page.get_by_role("button", name="Activate 2.0.0").click()
+    dialog(page).get_by_role("button", name="Activate").click()
+    expect(dialog(page)).to_contain_text("It serves.")
+    dialog(page).get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Remove version 2.0.1").click()
+    dialog(page).get_by_role("button", name="Remove").click()
+    expect(row(page, "2.0.1")).to_have_count(0)
+
+
+def test_log(page: Page, panel: str, runtime: Runtime) -> None:
+    """Lines come as they are written, can be searched, and lead to their request."""
+    is_shown(page, panel + "apps/shop?view=log")
+    expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
+    asked = fetch(runtime, "/shop/say?text=the-answer-is-42")
+    expect(page.locator("bt-lines .row", has_text="the-answer-is-42")).to_be_visible()
+    page.get_by_label("Search in lines").fill("GET /shop/say")
+    expect(page.locator("bt-lines .row:visible")).to_have_count(1)
+    page.locator("bt-lines .row:visible").click()
+    expect(dialog(page)).to_contain_text(str(asked.headers["x-request-id"]))
+    expect(dialog(page).get_by_role("link")).to_have_attribute("href", re.compile("request="))
+
+
+def test_many_lines(page: Page, panel: str) -> None:
+    """Fifty thousand lines have as many elements as are seen, and the oldest go."""
+    is_shown(page, panel + "apps/shop?view=log")
+    rows, count, took_ms = page.evaluate(
+        """async () => {
+            const list = document.querySelector("bt-lines");
+            const line = (seq) => ({seq, time: 0, level: "info", event: "x", message: `line ${seq}`});
+            const begun = performance.now();
+            for (let n = 0; n < 50; n++) list.add(Array.from({length: 1000}, (_, at) => line(at)));
+            const took = performance.now() - begun;
+            await new Promise((seen) => requestAnimationFrame(() => setTimeout(seen)));
+            return [list.querySelectorAll(".row").length, list.count, took];
+        }"""
+    )
+    assert rows < 100
+    assert count <= 20_000
+    assert took_ms < 5_000
+
+
+def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
+    """The last error is shown with its stack, the app's own lines before all."""
+    assert fetch(runtime, "/shop/fail").status == 500
+    is_shown(page, panel + "apps/shop?view=errors")
+    expect(page.locator("main")).to_contain_text("KeyError: 'count'")
+    expect(page.locator(".stack .own", has_text="in total")).not_to_have_count(0)
+
+
+def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:
+    """What lacks is said where it hurts, is set there, and never shown again."""
+    assert fetch(runtime, "/till/").status == 500
+    is_shown(page, panel + "apps/till?view=settings")
+    page.get_by_role("alert").get_by_role("button", name="Set PAYMENT_KEY").click()
+    expect(dialog(page).locator("code")).to_have_text("buntime secrets set till PAYMENT_KEY")
+    dialog(page).get_by_label("Value").fill("hush-hush")
+    dialog(page).get_by_role("button", name="Set").click()
+    expect(row(page, "PAYMENT_KEY")).to_contain_text("in use")
+    assert fetch(runtime, "/till/").status == 200
+    assert "hush-hush" not in page.content()
+    page.get_by_role("button", name="Remove PAYMENT_KEY").click()
+    dialog(page).get_by_role("button", name="Remove").click()
+    expect(row(page, "PAYMENT_KEY")).to_contain_text("missing")
+
+
+def test_jobs(page: Page, panel: str, runtime: Runtime) -> None:
+    """A job is run now, and its end told."""
+    is_shown(page, panel + "apps/till?view=settings")
+    page.get_by_role("button", name="Run tidy now").click()
+    dialog(page).get_by_role("button", name="Run now").click()
+    expect(page.locator(".toast")).to_contain_text("tidy ended: ")
+    runtime.wait_for_record("cron.done" if False else "audit.changed", action="cron.run")
+
+
+def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
+    """Workers are replaced one by one or all, and put to sleep."""
+    fetch(runtime, "/shop/")
+    is_shown(page, panel + "apps/shop")
+    name = page.locator("bt-table tbody th")
+    first = name.text_content()
+    page.get_by_role("button", name="Recycle worker").click()
+    dialog(page).get_by_role("button", name="Recycle").click()
+    expect(name).not_to_have_text(str(first))
+    page.get_by_role("button", name="Recycle all").click()
+    dialog(page).get_by_role("button", name="Recycle").click()
+    expect(page.locator(".toast").last).to_contain_text("1 worker is being replaced")
+    page.get_by_role("button", name="Put to sleep").click()
+    dialog(page).get_by_role("button", name="Put to sleep").click()
+    expect(page.locator("main")).to_contain_text("No worker runs now")
+
+
+def test_two_operators(browser: Browser, page: Page, panel: str) -> None:
+    """What one does the other sees, without a reload."""
+    is_shown(page, panel + "apps/site")
+    with watched(browser) as other:
+        is_shown(other, panel + "apps")
+        expect(row(other, "site")).to_contain_text("Ready")
+        page.get_by_role("button", name="Stop").click()
+        dialog(page).get_by_role("button", name="Stop").click()
+        expect(row(other, "site")).to_contain_text("Stopped")
+        row(other, "site").get_by_role("link").click()
+        other.get_by_role("button", name="Start").click()
+        expect(page.locator(".head .state")).to_have_text("Ready")
+
+
+def test_lost_connection(page: Page, panel: str) -> None:
+    """It says that it lost the runtime, an action says so too, and both come back."""
+    is_shown(page, panel + "apps/shop")
+    page.context.set_offline(True)
+    lost = page.locator(".lost")
+    expect(lost).to_contain_text("No connection to the runtime")
+    page.get_by_role("button", name="Put to sleep").click()
+    dialog(page).get_by_role("button", name="Put to sleep").click()
+    expect(dialog(page).get_by_role("alert")).to_contain_text("does not answer")
+    page.context.set_offline(False)
+    dialog(page).get_by_role("button", name="Put to sleep").click()
+    expect(dialog(page)).to_have_count(0)
+    expect(lost).to_be_hidden()
+
+
+def test_keyboard(page: Page, panel: str) -> None:
+    """All can be done by keys; a dialog holds the focus, and gives it back."""
+    is_shown(page, panel + "apps")
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    expect(focused).to_have_text("To the content")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Deploy an app")
+    page.keyboard.press("Enter")
+    expect(dialog(page)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog(page)).to_have_count(0)
+    expect(focused).to_have_text("Deploy an app")
+    page.keyboard.press("Tab")
+    page.keyboard.type("ho")
+    expect(page.locator("tbody .name")).to_have_text(["shop"])
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if focused.text_content() == "shop":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="shop")).to_be_visible()
+    page.locator(".plot").first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".told").first).to_contain_text(":")
+
+
+def test_languages_and_themes(browser: Browser, panel: str) -> None:
+    """A browser's language is spoken, another one and a theme are kept."""
+    with watched(browser, locale="de-DE") as page:
+        is_shown(page, panel)
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+        expect(page.get_by_role("link", name="Überblick")).to_be_visible()
+        page.get_by_label("Sprache").select_option("en")
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        page.get_by_label("Theme").select_option("dark")
+        page.reload()
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == "rgb(19, 20, 22)"
+
+
+def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
+    """What apps print and raise, and clients send, is text; no script of it runs."""
+    for text in EVIL:
+        fetch(runtime, "/shop/say", query={"text": text}) if False else None
+        target = f"/shop/say?text={_escaped(text)}"
+        fetch(runtime, target, headers={"User-Agent": text, "X-Request-Id": "a"})
+    fetch(runtime, f"/shop/raise?text={_escaped(EVIL[0])}")
+    is_shown(page, panel + "apps/shop?view=log")
+    for text in EVIL:
+        expect(page.locator("bt-lines .row", has_text=text).first).to_be_visible()
+    page.goto(panel + "apps/shop?view=errors")
+    expect(page.locator("main")).to_contain_text(EVIL[0])
+    assert page.locator("main img, main script, main iframe, main svg[onload]").count() == 0
+
+
+def test_hostile_answers(page: Page, panel: str) -> None:
+    """Names, versions, links and errors that the runtime would never send are text as well."""
+    evil = iter(EVIL * 50)
+
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: spoil(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [spoil(each) for each in value]
+        return next(evil) if isinstance(value, str) else value
+
+    answering(page, "**/api/apps*", spoil)
+    answering(page, "**/api/deploys*", spoil)
+    answering(page, "**/api/attention*", lambda told: [
+        {"level": "error", "app": text, "text": text, "hint": text, "command": text, "href": text}
+        for text in EVIL
+    ])
+    is_shown(page, panel)
+    expect(page.locator("main")).to_contain_text(EVIL[1])
+    assert page.locator("main img, main script, main iframe").count() == 0
+    links = page.locator("main a").evaluate_all("(all) => all.map((each) => each.protocol)")
+    assert set(links) == {"http:"}
+    page.locator(".notice a").nth(3).click()
+    expect(page).to_have_url(re.compile("cpanel/"))
+
+
+def _escaped(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text)

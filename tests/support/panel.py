@@ -1,0 +1,101 @@
+"""The control panel in a real browser: a runtime with apps of all states, and what a page must not do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+from tests.support.deploying import AS_ROOT
+from tests.support.harness import PACKAGES, Runtime, running, write_app
+from tests.support.operators import ADMIN
+
+AXE = Path(str((find_spec("axe_playwright_python") or AssertionError).origin)).with_name(
+    "axe.min.js"
+)  # type: ignore[union-attr]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+SHOP = """
+import json
+from buntime import Response
+
+def total(cart):
+    return sum(item["price"] * item["count"] for item in cart)
+
+def fetch(request):
+    if request.path == "/fail":
+        return Response.json(total([{"price": 3}]))
+    if request.path == "/say":
+        print(request.query["text"])
+    if request.path == "/raise":
+        raise ValueError(request.query["text"])
+    return Response("a shop")
+"""
+HELLO = 'from buntime import Response\n\ndef fetch(request):\n    return Response("hello VERSION")\n'
+
+
+def write_apps(apps: Path) -> None:
+    """One that can fail, one of two versions, one that lacks a secret and has a job, one of files."""
+    write_app(apps / "shop", {"app.py": SHOP}, ttl=600, data=True)
+    for version in ("1.0.0", "2.0.0"):
+        write_app(apps / "hello" / version, {"app.py": HELLO.replace("VERSION", version)}, ttl=600)
+    cron = [{"name": "tidy", "schedule": "0 4 * * *", "path": "/tidy"}]
+    write_app(apps / "till", {"app.py": HELLO}, ttl=600, secrets=["PAYMENT_KEY"], cron=cron)
+    write_app(apps / "site", {"index.html": "<!doctype html><title>Site</title><p>files"})
+
+
+@contextlib.contextmanager
+def with_panel(folder: Path, **env: str) -> Iterator[Runtime]:
+    """A runtime with these apps, in development, and an operators' address."""
+    write_apps(folder / "apps")
+    settings = {"RUNTIME_ENV": "development", **ADMIN, **AS_ROOT, **PACKAGES, **env}
+    with running(folder / "apps", env=settings) as runtime:
+        yield runtime
+
+
+@contextlib.contextmanager
+def watched(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page; whatever it complains of, and each dialog of a script, fails the test."""
+    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
+    page.on(
+        "console",
+        lambda told: faults.append(told.text) if "Content Security" in told.text else None,
+    )
+    try:
+        yield page
+    finally:
+        context.close()
+    assert faults == []
+
+
+def findings(page: Page) -> Mapping[str, Any]:
+    """What axe finds, by rule: the elements."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return {each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found}
+
+
+def overflow(page: Page) -> int:
+    """How far the page goes beyond its window, in pixels."""
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def answering(page: Page, pattern: str, change: Callable[[Any], Any]) -> None:
+    """The API's answers, with something in them that the runtime itself would refuse."""
+
+    def answer(route: Any) -> None:
+        told = route.fetch()
+        route.fulfill(response=told, body=json.dumps(change(told.json())))
+
+    page.route(pattern, answer)
