@@ -1,27 +1,23 @@
-"""The control panel in a real browser: a runtime with apps of all states, and what a page must not do."""
+"""The control panel in a browser: a runtime with apps of all states, and what no page may do."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 from playwright.sync_api import Browser, Page
 
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
 
-AXE = Path(str((find_spec("axe_playwright_python") or AssertionError).origin)).with_name(
-    "axe.min.js"
-)  # type: ignore[union-attr]
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 SHOP = """
-import json
 from buntime import Response
 
 def total(cart):
@@ -36,11 +32,13 @@ def fetch(request):
         raise ValueError(request.query["text"])
     return Response("a shop")
 """
-HELLO = 'from buntime import Response\n\ndef fetch(request):\n    return Response("hello VERSION")\n'
+HELLO = (
+    'from buntime import Response\n\ndef fetch(request):\n    return Response("hello VERSION")\n'
+)
 
 
 def write_apps(apps: Path) -> None:
-    """One that can fail, one of two versions, one that lacks a secret and has a job, one of files."""
+    """One can fail, one has two versions, one lacks a secret and has a job, one is files."""
     write_app(apps / "shop", {"app.py": SHOP}, ttl=600, data=True)
     for version in ("1.0.0", "2.0.0"):
         write_app(apps / "hello" / version, {"app.py": HELLO.replace("VERSION", version)}, ttl=600)
@@ -95,7 +93,6 @@ def answering(page: Page, pattern: str, change: Callable[[Any], Any]) -> None:
     """The API's answers, with something in them that the runtime itself would refuse."""
 
     def answer(route: Any) -> None:
-        told = route.fetch()
-        route.fulfill(response=told, body=json.dumps(change(told.json())))
+        route.fulfill(json=change(route.fetch().json()))
 
     page.route(pattern, answer)

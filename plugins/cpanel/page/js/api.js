@@ -134,7 +134,9 @@ const listeners = new Set();
 let source = null;
 let failures = 0;
 let timer = 0;
+let watch = 0;
 let wasOpen = false;
+const SILENT_MS = 15_000; // `stats` come each two seconds
 
 // `handlers` by kind: {apps(value) {}, open(isAgain) {}, lost(seconds) {}}. Gives what ends it.
 export function events(handlers) {
@@ -152,6 +154,12 @@ export function reconnect() {
   connect();
 }
 
+// A network that has gone says nothing: neither does the stream then.
+function hear() {
+  clearTimeout(watch);
+  watch = setTimeout(lose, SILENT_MS);
+}
+
 const tell = (kind, value) => [...listeners].forEach((handlers) => handlers[kind]?.(value));
 
 function connect() {
@@ -162,12 +170,19 @@ function connect() {
     failures = 0;
     tell("open", wasOpen);
     wasOpen = true;
+    hear();
   };
   source.onerror = lose;
-  for (const kind of KINDS) source.addEventListener(kind, (event) => tell(kind, JSON.parse(event.data)));
+  for (const kind of KINDS) {
+    source.addEventListener(kind, (event) => {
+      hear();
+      tell(kind, JSON.parse(event.data));
+    });
+  }
 }
 
 async function lose() {
+  if (!listeners.size) return;
   disconnect();
   const seconds = pause(failures++);
   tell("lost", seconds);
@@ -177,8 +192,10 @@ async function lose() {
 
 function disconnect() {
   clearTimeout(timer);
+  clearTimeout(watch);
   source?.close();
   source = null;
 }
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : reconnect()));
 addEventListener("online", reconnect);
+addEventListener("offline", lose);

@@ -93,8 +93,10 @@ function end() {
 export async function show() {
   const mine = ++turn;
   const found = match(location.pathname) ?? { page: "frame", params: {} };
+  const wasShown = shown.page !== null;
   const isOther = found.page !== shown.page || JSON.stringify(found.params) !== JSON.stringify(shown.params);
   end();
+  root.setAttribute("aria-busy", "true");
   try {
     const page = await import(`./pages/${found.page}.js`);
     if (mine !== turn) return;
@@ -110,7 +112,9 @@ export async function show() {
     if (mine !== turn) return;
     fill(root, problem(error, show));
   }
-  if (mine === turn && isOther && document.activeElement === document.body) root.focus({ preventScroll: true });
+  if (mine !== turn) return;
+  root.removeAttribute("aria-busy");
+  if (isOther && wasShown && document.activeElement === document.body) root.focus({ preventScroll: true });
 }
 
 export function title(text) {

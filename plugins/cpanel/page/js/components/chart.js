@@ -96,7 +96,7 @@ export function hourly(of, query) {
   const figures = FIGURES.map(([name, key, format]) => {
     const value = h("strong", "–");
     const chart = Object.assign(h("bt-chart"), { format });
-    return { name, key, chart, element: h("div.figure", h("h3", t(`figure.${name}`)), value, chart), now: (told) => say(value, format(told)) };
+    return { name, key, chart, element: h("div.figure", h("h2", t(`figure.${name}`)), value, chart), now: (told) => say(value, format(told)) };
   });
   async function load() {
     const hour = await api.get("/api/history", { query: { ...query, step: 30 } });

@@ -35,8 +35,12 @@ export async function render(root, { app, can, known, reload }) {
       mayDeploy && isReleased ? h("a.button", { href: api.address(`/api/apps/${api.name(app)}/versions/${api.name(version)}/archive`), download: true, "aria-label": t("versions.archiveOf", { version }) }, t("versions.archive")) : null,
       can("apps:remove", app) && isReleased && !active ? button(t("remove.do"), doing(() => remove(version)), { class: "quiet", "aria-label": t("remove.title", { version }) }) : null);
   }
-  const activate = (version) => switchTo("activate", version, `${base}/versions/${api.name(version)}/activate`, `buntime activate ${app}@${version}`);
-  const rollback = () => switchTo("rollback", "", `${base}/rollback`, `buntime rollback ${app}`);
+  function activate(version) {
+    return switchTo("activate", version, `${base}/versions/${api.name(version)}/activate`, `buntime activate ${app}@${version}`);
+  }
+  function rollback() {
+    return switchTo("rollback", "", `${base}/rollback`, `buntime rollback ${app}`);
+  }
 
   // Its steps are shown as a deploy's are; the undo is to activate what served before.
   async function switchTo(key, version, path, command) {
