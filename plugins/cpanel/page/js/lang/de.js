@@ -86,8 +86,10 @@ export default {
   "step.unchanged": "Diese Version ist schon da, unverändert.", "step.begun": "begonnen", "step.tried": "probiert",
   "log.level": "Stufe", "log.search": "In Zeilen suchen", "log.pause": "Anhalten", "log.go": "Weiter", "log.clear": "Leeren",
   "log.request": "Alles zu dieser Anfrage",
+  "errors.count": ["einmal", "{n}-mal"],
   "errors.title": "Letzte Fehler", "errors.none": "Keine Fehler",
   "errors.teach": "Was scheitert, steht hier mit seinem Stapel, nach Stellen gruppiert.",
+  "autopsies.text": "Er lebte {age}, bediente {served} Anfragen und verlor {lost}.", "autopsies.blank": "Er hinterließ keinen Stapel.",
   "autopsies.title": "Warum Worker endeten", "autopsies.none": "Kein Worker ist gestorben",
   "autopsies.teach": "Einer, der hängt, abstürzt oder zu viel nimmt, steht hier mit dem, was er tat.",
   "secrets.title": "Geheimnisse", "secrets.name": "Name", "secrets.value": "Wert", "secrets.do": "Setzen", "secrets.change": "Ändern",
@@ -104,5 +106,6 @@ export default {
   "job.done": "{name} beendet: {result}. {text}",
   "data.title": "Daten", "data.size": "Größe", "data.files": "Dateien", "data.user": "Besitzer", "data.none": "Sie behält keine Daten",
   "data.teach": "Mit data: true in buntime.yaml hat sie einen Ordner, der Versionen überdauert.",
+  "manifest.none": "Alles wie üblich: hier ist nichts gesetzt", "manifest.usual": "{n} Schlüssel wie üblich", "manifest.was": "im Manifest steht {value}",
   "manifest.title": "Geltende Einstellungen", "manifest.key": "Schlüssel", "manifest.value": "Wert", "manifest.origin": "Woher",
 };

@@ -80,7 +80,9 @@ export default {
   "step.unchanged": "This version is here already, unchanged.", "step.begun": "begun", "step.tried": "tried",
   "log.level": "Level", "log.search": "Search in lines", "log.pause": "Pause", "log.go": "Go on", "log.clear": "Clear",
   "log.request": "Everything of this request",
+  "errors.count": ["once", "{n} times"],
   "errors.title": "Last errors", "errors.none": "No errors", "errors.teach": "What fails is shown here with its stack, grouped by place.",
+  "autopsies.text": "It lived {age}, served {served} requests and lost {lost}.", "autopsies.blank": "It left no stack.",
   "autopsies.title": "Why workers ended", "autopsies.none": "No worker has died",
   "autopsies.teach": "One that hangs, crashes or takes too much is shown here with what it was doing.",
   "secrets.title": "Secrets", "secrets.name": "Name", "secrets.value": "Value", "secrets.do": "Set", "secrets.change": "Change",
@@ -96,5 +98,6 @@ export default {
   "job.do": "Run now", "job.title": "Run {name} now", "job.text": "It runs once, beside its schedule.", "job.done": "{name} ended: {result}. {text}",
   "data.title": "Data", "data.size": "Size", "data.files": "Files", "data.user": "Owner", "data.none": "It keeps no data",
   "data.teach": "With data: true in buntime.yaml it has a folder that outlives versions.",
+  "manifest.none": "All as usual: nothing is set here", "manifest.usual": "{n} keys as they usually are", "manifest.was": "the manifest says {value}",
   "manifest.title": "Settings in effect", "manifest.key": "Key", "manifest.value": "Value", "manifest.origin": "From",
 };

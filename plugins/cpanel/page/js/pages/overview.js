@@ -18,11 +18,11 @@ export async function render(root) {
   fill(root, h("div.head", headline), attention, figures.element, section(t("apps.title"), apps), section(t("deploys.title"), deploys));
 
   async function loadAttention() {
-    const found = await api.get("/api/attention");
+    const found = (await api.get("/api/attention")).items;
     const count = found.filter(({ level }) => level !== "info").length;
     say(headline, count ? t("overview.needs", { n: count }) : t("overview.well"));
     fill(attention, found.map((one) => h("div.notice", { class: one.level },
-      h("p", one.app ? h("strong", one.app, " ") : null, one.text),
+      h("p", h("strong", one.text)),
       one.hint ? h("p.faint", one.hint) : null,
       one.command ? command(one.command) : null,
       one.href ? h("a", { href: one.href }, t("overview.look")) : null)));

@@ -3,7 +3,6 @@ import * as api from "../../api.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { bytes, duration, number } from "../../format.js";
 import { t } from "../../i18n.js";
-import { current } from "../app.js";
 import { act, confirm } from "../../components/dialog.js";
 import { ago, attempt, facts, nothing, section, state } from "../../components/parts.js";
 import { table } from "../../components/table.js";
@@ -19,7 +18,7 @@ export const setSecret = (app, name = "") => act("secret", { name }, {
   run: ({ value, ...values }) => api.put(`/api/apps/${api.name(app)}/secrets/${api.name(name || values.name)}`, { body: { value } }),
 });
 
-export async function render(root, { app, can, known }) {
+export async function render(root, { app, can }) {
   const mayWrite = can("secrets:write", app);
   const set = (name) => setSecret(app, name).then(loadSecrets);
   const actionsOf = (...actions) => ({ key: "do", title: "", away: t("do.all"), number: true, cell: (row) => h("div.row-actions", actions.map((make) => make(row))) });
@@ -76,21 +75,24 @@ export async function render(root, { app, can, known }) {
       : nothing(t("data.none"), h("p", t("data.teach"))));
   }
   async function loadSettings() {
-    const { manifest = {} } = current(known());
-    fill(settings, settingsTable(Object.entries(manifest).map(([key, value]) => ({ key, value, origin: "" }))));
+    const { settings: found } = await api.get(`/api/apps/${api.name(app)}/settings`);
+    const [set, usual] = [true, false].map((isSet) => found.filter(({ origin }) => (origin !== "default") === isSet));
+    fill(settings, set.length ? settingsTable(set) : nothing(t("manifest.none")),
+      h("details.entry", h("summary", t("manifest.usual", { n: usual.length })), settingsTable(usual)));
   }
   const load = () => Promise.allSettled([loadSecrets(), loadJobs(), loadData(), loadSettings()]);
   await load();
   return { update: load };
 }
 
+const written = (value) => (typeof value === "object" && value ? JSON.stringify(value) : String(value ?? "–"));
 const settingsTable = (rows) => table({
   label: t("manifest.title"),
   rowKey: (row) => row.key,
   columns: [
-    { key: "key", title: t("manifest.key"), cell: (row) => h("code", row.key) },
-    { key: "value", title: t("manifest.value"), cell: ({ value }) => h("code", typeof value === "object" && value ? JSON.stringify(value) : String(value ?? "–")) },
-    { key: "origin", title: t("manifest.origin"), wide: true, cell: (row) => row.origin },
+    { key: "key", title: t("manifest.key"), cell: (row) => h("code", { title: row.meaning }, row.key) },
+    { key: "value", title: t("manifest.value"), cell: ({ value, origin, was }) => [h("code", written(value)), origin === "operator" ? h("p.faint.small", t("manifest.was", { value: written(was) })) : null] },
+    { key: "origin", title: t("manifest.origin"), wide: true, cell: (row) => row.place ?? "–" },
   ],
   rows,
 });
