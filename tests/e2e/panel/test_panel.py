@@ -90,7 +90,7 @@ def row(page: Page, text: str) -> Locator:
 
 def test_newcomer(page: Page, runtime: Runtime) -> None:
     """Who opens / in development sees the panel with the apps, and needs no key."""
-    page.goto(f"{runtime.url}/cpanel/")
+    page.goto(runtime.url + "/")
     expect(page).to_have_url(f"{runtime.url}/cpanel/")
     expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
 
