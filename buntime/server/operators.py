@@ -18,6 +18,7 @@ from buntime.core.apps.router import reserved_path
 from buntime.core.errors import ClientFault, HttpError, UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint
 from buntime.core.settings.live import LiveSettings
+from buntime.core.sites.shellrules import framed_target
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.latepages import LatePages
 from buntime.server.http1.binding import open_bindings
@@ -123,7 +124,10 @@ class Operators:
         try:
             self._check_host(exchange)
             path = reserved_path(head.target, self._live.now.api_prefix)
-            if path is not None:
+            framed = framed_target(head.target)
+            if framed is not None and reserved_path(framed, self._live.now.api_prefix) is None:
+                self._pipeline.frame(exchange, framed)
+            elif path is not None:
                 self._pages.answer(exchange, path)
             elif head.path == "/":
                 exchange.respond(302, [("location", f"{exchange.sender.prefix}/{PANEL}/")])

@@ -21,6 +21,7 @@ from buntime.core.apps.router import RESERVED, Target, reserved_path
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
+from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.live import LiveSettings
 from buntime.core.sites.shellrules import SANDBOX, framed_target
 from buntime.server.admin.entrance import access_step, app_not_found
@@ -166,6 +167,8 @@ class Pipeline:
             if found is None:
                 return False
             app, target = found
+            if app.name != owner_of(PANEL):
+                add_fields(exchange, _IN_A_FRAME)  # else its scripts would be the operator
             exchange.route_to(app, base=exchange.sender.prefix + target.base)
             steps = self._steps_of(app)
         except (HttpError, ManifestError) as error:
@@ -265,7 +268,7 @@ class Pipeline:
 
     # Pages in the shell's frames
 
-    def _frame(self, exchange: Exchange, target: str) -> None:
+    def frame(self, exchange: Exchange, target: str) -> None:
         """The page at `target`, as the shell loads it: in a sandbox, also where it is opened so."""
         add_fields(exchange, _IN_A_FRAME)
         exchange.rewrite(exchange.head._replace(target=target))
@@ -303,7 +306,7 @@ class Pipeline:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         framed = framed_target(exchange.head.target)
         if framed is not None and reserved_path(framed, self._api_prefix) is None:
-            self._frame(exchange, framed)
+            self.frame(exchange, framed)
         else:
             self._pages.answer(exchange, path)
         return True

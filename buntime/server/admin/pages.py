@@ -89,7 +89,12 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         DeployPages(parts.live, carrier, parts.catalog, parts.audit, urls=parts.urls),
         DeployViews(carrier),
         SessionPages(
-            parts.live, parts.gate, parts.sessions.all, parts.audit, urls=parts.operators_urls
+            parts.service,
+            parts.live,
+            parts.gate,
+            parts.sessions.all,
+            parts.audit,
+            urls=parts.operators_urls,
         ),
     )
 

@@ -76,11 +76,15 @@ class Peers:
         first = _look(pid)
         if first is None or self._own is None:
             return "it cannot be seen in /proc"
+        if first.no_new_privs > self._own.no_new_privs or first.filters > self._own.filters:
+            return "it is in a sandbox"
+        return self.origin(pid)
+
+    def origin(self, pid: int) -> str:
+        """Why a process may be an app's; "" where it is none."""
         mark = mark_of(pid)
         if mark is not None and 0 <= mark < self._ceiling:
             return "an app has started it"
-        if first.no_new_privs > self._own.no_new_privs or first.filters > self._own.filters:
-            return "it is in a sandbox"
         for _ in range(_ANCESTORS_MAX):
             if pid == self._pid:
                 return "the runtime has started it"

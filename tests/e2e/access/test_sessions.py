@@ -23,6 +23,39 @@ def fetch(request):
 """
 
 
+# Asks for a session in the way that a browser on this machine is given one: by itself, by a child,
+# and by a process in a session of its own whose parents have ended.
+CURIOUS = r"""
+import json, os, subprocess, sys
+from buntime import Response
+
+ASK = '''
+import http.client, os, sys
+if sys.argv[2] == "orphan":
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+try:
+    connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=10)
+    connection.request("GET", "/api/session", headers={"Sec-Fetch-Site": "same-origin"})
+    answer = connection.getresponse()
+    told = f"{answer.status} {answer.headers.get('set-cookie')}"
+except Exception as exc:
+    told = repr(exc)
+os.write(int(sys.argv[3]), told.encode())
+'''
+
+def fetch(request):
+    reading, writing = os.pipe()
+    how = request.query["how"]
+    argv = [sys.executable, "-c", ASK, request.query["port"], how, str(writing)]
+    subprocess.run(argv, pass_fds=[writing], env={} if how == "orphan" else None)
+    return Response(os.read(reading, 1000).decode())
+"""
+
+
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("apps")
@@ -36,6 +69,8 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     apps = tmp_path_factory.mktemp("apps")
     write_app(apps / "shop", {"app.py": APP}, ttl=60)
+    write_app(apps / "curious", {"app.py": CURIOUS}, ttl=60, concurrency=2)
+    write_app(apps / "open", {"app.py": CURIOUS}, ttl=60, concurrency=2, sandbox="off")
     with running(apps, env={"RUNTIME_ENV": "development", **ADMIN}) as runtime:
         yield runtime
 
@@ -136,6 +171,18 @@ def test_first_visit_in_development(development: Runtime) -> None:
             == 403
         )
         assert stranger.cookies == {}
+
+
+@pytest.mark.parametrize("how", ["child", "orphan"])
+@pytest.mark.parametrize("app", ["curious", "open"])
+def test_apps_in_development(development: Runtime, app: str, how: str) -> None:
+    """What an app has started gets no session, though it comes from this machine as a browser."""
+    for url in (development.url, address_of(development)):
+        port = url.rpartition(":")[2]
+        answer = fetch(development, f"/{app}/?how={how}&port={port}")
+        assert answer.body == b"401 None"
+    record = development.wait_for_record("session.refused")
+    assert record["reason"] in ("an app has started it", "the runtime has started it")
 
 
 def test_where_a_browser_is_led(development: Runtime, production: Runtime) -> None:
