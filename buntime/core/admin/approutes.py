@@ -94,9 +94,10 @@ APPS = (
                 "What is known of it.",
                 {
                     "type": "object",
-                    "required": ["app", "active", "versions", "maintenance"],
+                    "required": ["app", "url", "active", "versions", "maintenance"],
                     "properties": {
                         "app": NAME,
+                        "url": TEXT,
                         "active": OR_NOTHING,
                         "versions": {"type": "array", "items": _VERSION},
                         "maintenance": ANYTHING,

@@ -8,6 +8,7 @@ from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
+from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
 from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Keep, Maintenance
@@ -21,12 +22,18 @@ class AppPages:
     """Answers these pages."""
 
     def __init__(
-        self, pool: Pool, catalog: Catalog, maintenance: Maintenance, audit: Audit
+        self,
+        pool: Pool,
+        catalog: Catalog,
+        maintenance: Maintenance,
+        audit: Audit,
+        urls: AppUrls,
     ) -> None:
         self._pool = pool
         self._catalog = catalog
         self._maintenance = maintenance
         self._audit = audit
+        self._urls = urls
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -78,6 +85,7 @@ class AppPages:
         call.answer(
             {
                 "app": name,
+                "url": self._urls.of(call, name),
                 "active": active,
                 "versions": [
                     self._version(each, running.get(each.version), is_active=each.version == active)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from buntime.core.admin.audittrail import DONE
 from buntime.core.apps.app import app_key
@@ -25,6 +24,7 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.appstate import check_app
+from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.admin.receiving import Receiving
@@ -39,7 +39,6 @@ from buntime.server.deploys.store import Store
 if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
-_ANY_ADDRESS = regex(r"//(0\.0\.0\.0|\[::\]):")
 _PREVIEW_TTL = "7d"
 _FORM = regex(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
@@ -62,7 +61,7 @@ class DeployPages:
         self._catalog = catalog
         self._live = live
         self._carrier = carrier
-        self._urls = urls
+        self._urls = AppUrls(urls)
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -106,7 +105,7 @@ class DeployPages:
         if not is_preview(version):
             if ttl is not None:
                 raise ClientFault(400, "bad_ttl", "ttl is for previews; name one by ?preview=pr-12")
-            return self._wish(call, self._url(call, app), replaces=replaces)
+            return self._wish(call, self._urls.of(call, app), replaces=replaces)
         try:
             ttl_s = float(duration()(ttl or _PREVIEW_TTL))
         except BadValue as exc:
@@ -114,7 +113,7 @@ class DeployPages:
         if ttl_s > _PREVIEW_TTL_MAX_S:
             raise ClientFault(400, "bad_ttl", "a preview lasts 90d at the most")
         token = token_urlsafe(24)
-        url = f"{self._url(call, app_key(app, version))}?{PARAM}={token}"
+        url = f"{self._urls.of(call, app_key(app, version))}?{PARAM}={token}"
         return self._wish(call, url, replaces=True, token=token, ttl_s=ttl_s)
 
     def _looked(
@@ -221,7 +220,7 @@ class DeployPages:
         version, leaves = told
         app = call.values["app"]
         deploy = self._begin(call, kind, version)
-        wish = self._wish(call, self._url(call, app))
+        wish = self._wish(call, self._urls.of(call, app))
         self._follow(call, deploy)
         self._noted(call, deploy, lambda: self._carrier.activate(deploy, wish, leaves=leaves))
 
@@ -315,16 +314,6 @@ class DeployPages:
         stream = call.stream(NDJSON, fields=[location])
         deploy.follow(stream.line)
         _at_end(deploy, stream.finish)
-
-    def _url(self, call: Call, app: str) -> str:
-        """Where the app will be, by the address that the caller has used for the API."""
-        path = f"/{quote(app, safe='@/~')}/"
-        if call.caller.source == "socket":
-            own = next((url for url in self._urls if url.startswith("http")), "http://localhost")
-            return _ANY_ADDRESS.sub("//localhost:", own) + path
-        sender = call.exchange.sender
-        host = sender.host or call.exchange.head.host or "localhost"
-        return f"{sender.scheme}://{host}{sender.prefix}{path}"
 
     def _api(self, call: Call) -> str:
         return f"{call.exchange.sender.prefix}{self._live.now.api_prefix}/api"

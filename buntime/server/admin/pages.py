@@ -14,6 +14,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
+from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.attention import Attention, AttentionPages
 from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.cronpages import CronPages
@@ -57,7 +58,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
     return (
         OwnPages(parts.live, started_s=parts.started_s),
         FramePages(),
-        AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit),
+        AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit, AppUrls(parts.urls)),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(
             parts.service,

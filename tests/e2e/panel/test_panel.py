@@ -137,6 +137,8 @@ def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
 def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
     """Visitors of a stopped app read the message; the undo beside it starts it again."""
     is_shown(page, panel + "apps/shop")
+    opened = page.get_by_role("link", name="Open")
+    expect(opened).to_have_attribute("href", f"{runtime.url}/shop/")
     page.get_by_role("button", name="Stop").click()
     expect(dialog(page).locator("code")).to_contain_text("buntime maintenance on shop")
     dialog(page).get_by_role("textbox").fill("Back at noon")
@@ -179,6 +181,8 @@ def test_deploy_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Pat
     expect(form.get_by_role("status").first).to_contain_text("2 left out")
     agree(page)
     expect(form.locator("ol li")).to_contain_text(["upload", "unpacking", "taking over"])
+    opened = form.get_by_role("link", name="Open")
+    expect(opened).to_have_attribute("href", f"{runtime.url}/my-fresh/")
     assert fetch(runtime, "/my-fresh/").body == b"hello VERSION"
     form.get_by_role("button", name="Show the app").click()
     expect(page.get_by_role("heading", name="my-fresh")).to_be_visible()
