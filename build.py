@@ -168,6 +168,7 @@ def lock(args: list[str]) -> int:
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
         [*uv, "--group", "apps-light", "--output-file", "requirements/apps-light.txt"],
         [*uv, "--group", "apps", "--output-file", "requirements/apps.txt"],
+        [*uv, "--group", "authn", "--output-file", "plugins/authn/requirements.lock"],
     ]
     return max(show_and_run(command) for command in commands)
 

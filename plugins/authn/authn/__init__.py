@@ -1,0 +1,1 @@
+"""Signing people in: users, sessions, pages, providers."""

@@ -1,0 +1,270 @@
+"""The users that operators have invited: names, roles, passwords, second factors."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from authn import passwords
+from authn.times import utc
+from authn.tokens import has_form, hash_of, new_token
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from authn.database import Database
+
+INVITATION_S, RESET_S = 7 * 86400.0, 3600.0
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?")
+_TEXT_MAX = 200
+_LIST_MAX = 50
+
+
+class BadUser(Exception):
+    """What was said of a user cannot be so; says why. `code` is for programs."""
+
+    def __init__(self, message: str, code: str = "bad_user", status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class User(NamedTuple):
+    """Who may sign in by password."""
+
+    name: str
+    email: str
+    full_name: str
+    roles: list[str]
+    groups: list[str]
+    password: str | None  # its hash; None until the invitation was taken
+    totp: str | None  # the secret of the second factor
+    totp_step: int  # of the last code that was used
+    is_disabled: bool
+    created: float
+
+    def identity(self) -> dict[str, Any]:
+        """What apps are told."""
+        said = {"user": self.name, "name": self.full_name, "email": self.email}
+        lists = {"roles": self.roles, "groups": self.groups}
+        return {
+            **{key: text for key, text in said.items() if text},
+            **lists,
+            "provider": "password",
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """For operators: without what opens anything."""
+        return {
+            "name": self.name,
+            "email": self.email,
+            "fullName": self.full_name,
+            "roles": self.roles,
+            "groups": self.groups,
+            "hasPassword": self.password is not None,
+            "hasSecondFactor": self.totp is not None,
+            "disabled": self.is_disabled,
+            "createdAt": utc(self.created),
+        }
+
+
+class Users:
+    """All users, in the file."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds since 1970."""
+        self._database = database
+        self._clock = clock
+
+    def find(self, name: str) -> User | None:
+        row = self._database.row("SELECT * FROM users WHERE name = ?", name.casefold())
+        return None if row is None else _user(row)
+
+    def by_login(self, text: str) -> User | None:
+        """By the name or, where it is one user's alone, the e-mail address."""
+        found = self.find(text.strip())
+        if found is not None:
+            return found
+        rows = self._database.rows(
+            "SELECT * FROM users WHERE email != '' AND email = ? LIMIT 2", text.strip().casefold()
+        )
+        return _user(rows[0]) if len(rows) == 1 else None
+
+    def list(self, *, after: str = "", most: int = -1) -> list[User]:
+        """By name, those behind `after`."""
+        rows = self._database.rows(
+            "SELECT * FROM users WHERE name > ? ORDER BY name LIMIT ?", after, most
+        )
+        return [_user(row) for row in rows]
+
+    def check(self, said: dict[str, Any], user: User | None = None) -> User:
+        """What `add` would make, or of `user` what `change` would. Raises BadUser."""
+        name = _name_of(said)
+        if user is None and self.find(name) is not None:
+            raise BadUser(f"there is a user {name} already", "user_exists", 409)
+        email, full_name, roles, groups = _values({**_NOTHING, **said})
+        made = user or User(name, "", "", [], [], None, None, 0, False, self._clock())
+        return made._replace(
+            email=email,
+            full_name=full_name,
+            roles=json.loads(roles),
+            groups=json.loads(groups),
+            is_disabled=_flag(said, "disabled", made.is_disabled),
+        )
+
+    def add(self, said: dict[str, Any]) -> User:
+        """`said` is as `dump` has it, name required. Raises BadUser."""
+        name = _name_of(said)
+        values = _values({**_NOTHING, **said})
+        added = self._database.run(
+            "INSERT OR IGNORE INTO users (name, email, full_name, roles, groups, created) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            name, *values, self._clock(),
+        )  # fmt: skip
+        if not added:
+            raise BadUser(f"there is a user {name} already", "user_exists", 409)
+        return self.found(name)
+
+    def change(self, name: str, said: dict[str, Any]) -> User:
+        """What `said` has becomes so. Raises BadUser."""
+        user = self.found(name)
+        values = _values({**user.dump(), **said})
+        disabled = _flag(said, "disabled", user.is_disabled)
+        self._database.run(
+            "UPDATE users SET email=?, full_name=?, roles=?, groups=?, disabled=? WHERE name=?",
+            *values, disabled, user.name,
+        )  # fmt: skip
+        return self.found(name)
+
+    def remove(self, name: str) -> None:
+        """Raises BadUser."""
+        self._database.run("DELETE FROM users WHERE name = ?", self.found(name).name)
+
+    # Links by which somebody sets a password
+
+    def link(self, name: str, kind: str) -> tuple[str, float]:
+        """A token for an invitation or a reset, and when it ends; earlier ones open no more."""
+        user, now = self.found(name), self._clock()
+        token, expires = new_token(), now + (INVITATION_S if kind == "invite" else RESET_S)
+        with self._database.all():
+            self._database.run("DELETE FROM links WHERE user = ? OR expires < ?", user.name, now)
+            self._database.run(
+                "INSERT INTO links VALUES (?, ?, ?, ?)", hash_of(token), user.name, kind, expires
+            )
+        return token, expires
+
+    def by_link(self, token: str | None) -> User | None:
+        """Whose link it is, if it still opens."""
+        if token is None or not has_form(token):
+            return None
+        row = self._database.row(
+            "SELECT users.* FROM users JOIN links ON links.user = users.name "
+            "WHERE links.hash = ? AND links.expires > ? AND NOT users.disabled",
+            hash_of(token), self._clock(),
+        )  # fmt: skip
+        return None if row is None else _user(row)
+
+    def take_link(self, token: str, password: str) -> User | None:
+        """Set the password of whose link it is, once. Raises WeakPassword."""
+        user = self.by_link(token)
+        if user is None:
+            return None
+        passwords.check_strength(password, user.name, user.email)
+        made = passwords.hash_password(password)
+        with self._database.all():
+            if not self._database.run("DELETE FROM links WHERE hash = ?", hash_of(token)):
+                return None  # somebody was quicker
+            self._database.run("UPDATE users SET password=? WHERE name=?", made, user.name)
+        return self.find(user.name)
+
+    # What users say themselves
+
+    def set_password(self, name: str, password: str) -> None:
+        """Raises WeakPassword."""
+        user = self.found(name)
+        passwords.check_strength(password, user.name, user.email)
+        made = passwords.hash_password(password)
+        self._database.run("UPDATE users SET password=? WHERE name=?", made, user.name)
+
+    def renew_hash(self, name: str, password: str) -> None:
+        """The same password, at today's costs."""
+        made = passwords.hash_password(password)
+        self._database.run("UPDATE users SET password=? WHERE name=?", made, name)
+
+    def set_totp(self, name: str, secret: str | None, step: int = 0) -> None:
+        self._database.run("UPDATE users SET totp=?, totp_step=? WHERE name=?", secret, step, name)
+
+    def use_step(self, name: str, step: int) -> bool:
+        """Whether a code of that time was not used before: each is good for once."""
+        return bool(
+            self._database.run(
+                "UPDATE users SET totp_step=? WHERE name=? AND totp_step < ?", step, name, step
+            )
+        )
+
+    def found(self, name: str) -> User:
+        """Raises BadUser where there is none."""
+        user = self.find(name)
+        if user is None:
+            raise BadUser(f"there is no user {name[:100]}", "user_not_found", 404)
+        return user
+
+
+_NOTHING: dict[str, Any] = {"email": "", "fullName": "", "roles": [], "groups": []}
+
+
+def _user(row: sqlite3.Row) -> User:
+    return User(
+        row["name"],
+        row["email"],
+        row["full_name"],
+        json.loads(row["roles"]),
+        json.loads(row["groups"]),
+        row["password"],
+        row["totp"],
+        row["totp_step"],
+        bool(row["disabled"]),
+        row["created"],
+    )
+
+
+def _name_of(said: dict[str, Any]) -> str:
+    name = str(said.get("name", "")).casefold()
+    if not _NAME.fullmatch(name):
+        raise BadUser("name: write letters, digits and . _ - @ +, 64 at most, like ann")
+    return name
+
+
+def _flag(said: dict[str, Any], key: str, default: bool) -> bool:
+    value = said.get(key, default)
+    if not isinstance(value, bool):
+        raise BadUser(f"{key}: write true or false")
+    return value
+
+
+def _values(said: dict[str, Any]) -> tuple[str, str, str, str]:
+    email, full_name = _text(said, "email").casefold(), _text(said, "fullName")
+    if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        raise BadUser("email: write an address like ann@example.com")
+    return email, full_name, _list(said, "roles"), _list(said, "groups")
+
+
+def _text(said: dict[str, Any], key: str) -> str:
+    value = said[key]
+    if not isinstance(value, str) or len(value) > _TEXT_MAX or not (value + "x").isprintable():
+        raise BadUser(f"{key}: write text of at most {_TEXT_MAX} characters")
+    return value.strip()
+
+
+def _list(said: dict[str, Any], key: str) -> str:
+    value = said[key]
+    fits = isinstance(value, list) and len(value) <= _LIST_MAX
+    if not fits or not all(_is_word(each) for each in value):
+        raise BadUser(f"{key}: write a list of at most {_LIST_MAX} words")
+    return json.dumps(sorted(set(value)))
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _TEXT_MAX and value.isprintable()
