@@ -40,6 +40,9 @@ FLAGS_ALONE = (
     "--errors",
     "--autopsies",
     "--settings",
+    "--disable",
+    "--enable",
+    "--no-second-factor",
 )
 
 

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "logout": "forget them",
     "open": "sign in to the panel, in a browser on this host",
     "access": "tell why a request is let in, or is not",
+    "users": "invite who signs in to apps, change, list or remove users",
     "keys": "make a key for who operates a runtime, list keys, or revoke one",
     "deploy": "pack a folder and deploy it to a runtime",
     "rollback": "make the version active again that was so before",

@@ -17,6 +17,7 @@ VERBS = (
     *("apps:read", "apps:open", "apps:deploy", "apps:remove", "workers:recycle", "logs:read"),
     *("secrets:write", "data:read", "data:write", "config:read", "config:write"),
     *("keys:read", "keys:write", "plugins:read", "plugins:write", "audit:read"),
+    *("users:read", "users:write"),
 )
 _VIEWER = frozenset(("apps:read", "apps:open", "logs:read", "plugins:read", "config:read"))
 _DEPLOYER = frozenset(

@@ -19,6 +19,7 @@ from buntime.core.admin.pluginroutes import PLUGINS
 from buntime.core.admin.route import CURSOR, MOST, OBJECT, OPEN, TEXT, Answer, Route, page
 from buntime.core.admin.secretroutes import SECRETS
 from buntime.core.admin.sessionroutes import SESSIONS
+from buntime.core.admin.userroutes import USERS
 from buntime.core.admin.watchroutes import WATCHING
 
 _TOLD = (Answer(200, "What there is.", OBJECT),)
@@ -151,6 +152,7 @@ ROUTES = RouteTable(
         *APPS,
         *PLUGINS,
         *SECRETS,
+        *USERS,
         *KEYS,
         *CRON,
         *ACCESS,

@@ -35,6 +35,7 @@ from buntime.server.admin.pluginoptions import PluginOptionPages
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.sessionpages import SessionPages
+from buntime.server.admin.userpages import UserPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.deploys.carrier import Carrier
 from buntime.server.plugins.optionchange import OptionChanges
@@ -76,6 +77,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts)),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(parts.keys, parts.audit),
+        UserPages(parts.live, parts.plugins, parts.pool, parts.audit),
         AccessPages(
             parts.live,
             ROUTES,

@@ -68,6 +68,7 @@ READS = (
     "keys:read",
     "plugins:read",
     "audit:read",
+    "users:read",
 )
 ACTIONS = ("/api/workers/w1/recycle", "/api/apps/shop/recycle")
 

@@ -1,0 +1,147 @@
+"""`buntime users`: who signs in to apps by password, at the plugin that signs people in."""
+
+from typing import Any
+from urllib.parse import quote
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import Api, connect
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import shown, suggestion
+
+_ACTIONS = ("list", "show", "invite", "set", "reset", "sign-out", "remove")
+_PAGE = 1000  # of a list, at once
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime users list | show|invite|set|reset|sign-out|remove NAME [--FLAG VALUE...]",
+        "Tell who may sign in to apps by password, invite somebody, change roles, groups and more "
+        "of a user, have a password set anew, sign somebody out wherever he is, or remove him. "
+        "An invitation and a reset print a link, once, which is to be sent to the user. Wants the "
+        "plugin authn.",
+        examples=(
+            "buntime users list",
+            "buntime users invite ann --email ann@example.com --role admin",
+            "buntime users set ann --role admin,editor --group staff",
+            "buntime users set ann --disable",
+            "buntime users reset ann",
+            "buntime users sign-out ann",
+        ),
+    )
+    made.add_words("WORD", "what to do; the name of a user")
+    made.add_argument("--email", metavar="ADDRESS", help="the e-mail address of the user")
+    made.add_argument("--full-name", metavar="TEXT", help="how apps and people call the user")
+    made.add_argument("--role", action="append", metavar="A,B", help="roles, in place of the old")
+    made.add_argument("--group", action="append", metavar="A,B", help="groups, likewise")
+    made.add_argument("--disable", action="store_true", help="let the user in no more")
+    made.add_argument("--enable", action="store_true", help="let the user in again")
+    made.add_argument("--no-second-factor", action="store_true", help="take the second factor away")
+    made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *names = command.words or ("",)
+    if action not in _ACTIONS:
+        meant = suggestion(action, _ACTIONS)
+        raise UsageError(f"users {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    if len(names) != (action != "list"):
+        needs = "nothing more" if action == "list" else "the NAME of one user"
+        raise UsageError(f"users {action} needs {needs} (see buntime users --help)")
+    said = _said(command)
+    if said and action not in ("invite", "set"):
+        raise UsageError(f"users {action}: what a user is said to be is for invite and set")
+    api = connect(command, mode)
+    if action == "list":
+        _list(api, command)
+    else:
+        _one(api, command, action, names[0], said)
+    return 0
+
+
+def _said(command: Command) -> dict[str, Any]:
+    args = command.args
+    said: dict[str, Any] = {}
+    for flag, key in (("email", "email"), ("full_name", "fullName")):
+        if args[flag] is not None:
+            said[key] = args[flag]
+    for flag, key in (("role", "roles"), ("group", "groups")):
+        if args[flag] is not None:
+            said[key] = args[flag].replace(",", " ").split()
+    if args["disable"] or args["enable"]:
+        said["disabled"] = bool(args["disable"])
+    if args["no_second_factor"]:
+        said["secondFactor"] = False
+    return said
+
+
+def _one(api: Api, command: Command, action: str, name: str, said: dict[str, Any]) -> None:
+    path, dry = f"/api/users/{quote(name, safe='')}", True if command.args["dry_run"] else None
+    if action == "show":
+        told = api.get(path)
+    elif action == "invite":
+        told = api.post("/api/users", {"name": name, **said}, dryRun=dry)
+    elif action == "set":
+        told = api.ask("PATCH", path, said, dryRun=dry)
+    elif action == "reset":
+        told = api.post(f"{path}/reset", dryRun=dry)
+    elif action == "sign-out":
+        told = api.delete(f"{path}/sessions", dryRun=dry)
+    else:
+        told = api.delete(path, dryRun=dry)
+    if command.args["json"]:
+        print_json(told)
+        return
+    would = "would be " if dry else ""
+    if action == "remove":
+        say(f"{told['removed']} {would or 'is '}removed")
+    elif action == "sign-out":
+        say(f"{told['ended']} sessions of {name} {would or 'are '}ended")
+    elif "link" in told:
+        say(f"until {told['expiresAt']} {told['user']['name']} sets a password at")
+        say(told["link"])
+    else:
+        print_rows(_HEAD, [_row(told["user"])])
+        if action == "show":
+            print_rows(
+                ("SIGNED IN AT", "BY", "SINCE", "LAST SEEN"),
+                [
+                    (each["host"], each["provider"], each["createdAt"], each["seenAt"])
+                    for each in told["sessions"]
+                ],
+            )
+
+
+def _list(api: Api, command: Command) -> None:
+    users: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        told = api.get("/api/users", limit=_PAGE, cursor=cursor)
+        users += told["users"]
+        cursor = told["next"]
+        if cursor is None:
+            break
+    if command.args["json"]:
+        print_json({"users": users, "next": None})
+    elif not users:
+        say("no users; buntime users invite NAME makes one")
+    else:
+        print_rows(_HEAD, [_row(user) for user in users])
+
+
+_HEAD = ("NAME", "E-MAIL", "ROLES", "GROUPS", "SIGNS IN")
+
+
+def _row(user: dict[str, Any]) -> tuple[object, ...]:
+    if user["disabled"]:
+        how = "no: disabled"
+    elif not user["hasPassword"]:
+        how = "not yet: invited"
+    else:
+        how = "by password and code" if user["hasSecondFactor"] else "by password"
+    lists = (", ".join(user["roles"]) or "-", ", ".join(user["groups"]) or "-")
+    return (user["name"], user["email"] or "-", *lists, how)

@@ -1,0 +1,79 @@
+"""Users, who sign in to apps: the plugin that signs people in answers, once it is known who asks.
+
+The request goes to the plugin's process at the base "/api/users", which no client can name, without
+what the operator's own rights stand on. What it has changed is noted when its answer comes.
+"""
+
+from collections.abc import Mapping
+
+from buntime.core.admin.userroutes import USERS
+from buntime.core.errors import ClientFault
+from buntime.core.http1.signin import SIGN_IN
+from buntime.core.http1.window import body_too_large
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.api import Handler
+from buntime.server.admin.audit import Audit
+from buntime.server.admin.call import Call
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.review import Review
+from buntime.server.plugins.failing import unavailable
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.pool.pool import Pool
+
+_BASE = "/api/users"
+_PASSED_ON = frozenset(("accept", "content-length", "content-type", "host", "user-agent"))
+_DONE_BELOW = 400  # statuses
+
+
+class UserPages:
+    """Answers these pages."""
+
+    def __init__(self, live: LiveSettings, plugins: Plugins, pool: Pool, audit: Audit) -> None:
+        self._live = live
+        self._plugins = plugins
+        self._pool = pool
+        self._audit = audit
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of routes."""
+        return {route.name: self._pass_on for route in USERS}
+
+    def _pass_on(self, call: Call) -> None:
+        site = self._plugins.at_base(SIGN_IN)
+        app = site.app if site is not None else None
+        if site is None or app is None:
+            raise ClientFault(
+                409,
+                "sign_in_unavailable",
+                "no plugin is enabled that signs people in: buntime plugins enable authn",
+            )
+        if site.unavailable:
+            raise unavailable(site.name)
+        exchange, most_bytes = call.exchange, app.manifest.max_body_size_bytes
+        if exchange.head.content_length > most_bytes:
+            raise body_too_large(most_bytes)
+        exchange.limit_body(most_bytes)
+        if call.route.is_write and not call.is_dry_run:
+            exchange.have_reviewed(Review(_Noting(exchange, call, self._audit)))
+        exchange.show(tuple(pair for pair in exchange.headers if pair[0] in _PASSED_ON))
+        base = f"{exchange.sender.prefix}{self._live.now.api_prefix}{_BASE}"
+        exchange.route_to(app, base=base, spec=None)
+        self._pool.submit(exchange, app.code)
+
+
+class _Noting:
+    """Notes a change when its answer says that it is done."""
+
+    def __init__(self, exchange: Exchange, call: Call, audit: Audit) -> None:
+        self._exchange = exchange
+        self._call = call
+        self._audit = audit
+
+    def on_answer(self, status: int, fields: list[tuple[str, str]]) -> None:
+        if status < _DONE_BELOW:
+            name = self._call.values.get("user", "a new user")
+            self._audit.record(self._call, self._call.route.name, name)
+        self._exchange.reviewed(status, fields)
+
+    def on_dropped(self) -> None:
+        """Whoever waited has left; what was done is noted all the same, by the answer."""
