@@ -21,9 +21,8 @@ from buntime.core.apps.router import RESERVED, Target, reserved_path
 from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
-from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.live import LiveSettings
-from buntime.core.sites.shellrules import SANDBOX, framed_target
+from buntime.core.sites.shellrules import framed_target
 from buntime.server.admin.entrance import access_step, app_not_found
 from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
@@ -39,6 +38,7 @@ from buntime.server.plugins.way import Plugins
 from buntime.server.pool import faults
 from buntime.server.pool.pool import Pool
 from buntime.server.routes import Routes
+from buntime.server.shell import IN_A_SANDBOX, Shell, without_shell
 from buntime.server.steps import (
     Admittance,
     AppStep,
@@ -68,9 +68,6 @@ _AT_HOSTS = frozenset((_HEALTH, f"{_OWN}/frame.js"))
 _WELL_KNOWN = "/.well-known/"
 _SIGN_IN = f"/{SIGN_IN}"
 
-# A page that the shell shows has no origin, whoever opens it.
-_IN_A_FRAME = (("content-security-policy", SANDBOX),)
-
 _ALLOWED = ("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
 
@@ -97,8 +94,11 @@ class Pipeline:
         self._plugins = plugins
         self._hooking = hooking
         self._gate = gate = admittance.gate
+        self._shell = Shell(live, catalog, plugins, gate, self._show_shell)
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
+            lambda app: self._shell.step(app, self._site(app)),
+            lambda app: self._shell.sandbox_step(self._site(app)),
             lambda app: set_aside_step(gate) if self._is_asked(app, _BEFORE_ACCESS) else None,
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
             cron_only_step,
@@ -160,17 +160,17 @@ class Pipeline:
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
 
-    def show_plugin(self, exchange: Exchange) -> bool:
+    def show_plugin(self, exchange: Exchange, *, is_framed: bool = False) -> bool:
         """Answer with what a plugin has at its base, if the path leads to one: no app answers."""
         try:
             found = self._routes.plugin_at(exchange.head.path)
             if found is None:
                 return False
             app, target = found
-            if app.name != owner_of(PANEL):
-                add_fields(exchange, _IN_A_FRAME)  # else its scripts would be the operator
             exchange.route_to(app, base=exchange.sender.prefix + target.base)
             steps = self._steps_of(app)
+            if is_framed:
+                steps = self._framed(app, steps)
         except (HttpError, ManifestError) as error:
             self._fail(exchange, error)
         else:
@@ -253,7 +253,9 @@ class Pipeline:
     def _access_step(self, app: App) -> AppStep | None:
         hooks = self._plugins.plan.of(app.name)
         signs_in = any(hook.stage == "identity" for hook in hooks)
-        return access_step(app, self._gate, self._rules_of(app), signs_in=signs_in)
+        site = self._site(app)
+        opens = site.opens if site is not None else None
+        return access_step(app, self._gate, self._rules_of(app), signs_in=signs_in, opens=opens)
 
     def _wants_identity(self, app: App) -> bool:
         """Does it matter for the app who has signed in?"""
@@ -264,14 +266,26 @@ class Pipeline:
 
     def _site(self, app: App) -> PluginSite | None:
         """What a plugin has at its base, where the app is a plugin's."""
-        return self._plugins.at_base(app.base[1:]) if app.plugin is not None else None
+        return self._plugins.at_base(app.base[1:]) if app.base else None
 
-    # Pages in the shell's frames
+    # The shell, and pages in its frames
+
+    def _show_shell(self, exchange: Exchange, app: App, target: Target) -> None:
+        """Answer with the shell's page, in the place of what is asked for."""
+        if not app.is_static:  # its code is asked for its own page
+            head = exchange.head._replace(target=target.base + target.rest)
+            exchange.rewrite(head._replace(headers=exchange.headers))
+        exchange.route_to(app, base=exchange.sender.prefix + target.base)
+        self._take(exchange, app, target, self._steps_of(app))
 
     def frame(self, exchange: Exchange, target: str) -> None:
         """The page at `target`, as the shell loads it: in a sandbox, also where it is opened so."""
-        add_fields(exchange, _IN_A_FRAME)
+        add_fields(exchange, IN_A_SANDBOX)
         exchange.rewrite(exchange.head._replace(target=target))
+        if exchange.is_operators:
+            if not self.show_plugin(exchange, is_framed=True):
+                exchange.fail(app_not_found(exchange.head.path))
+            return
         if self._is_hooked and self._ask_for_route(exchange, None, is_framed=True):
             return
         self._go_on(exchange, is_framed=True)
@@ -279,9 +293,9 @@ class Pipeline:
     def _framed(self, app: App, steps: tuple[AppStep, ...]) -> tuple[AppStep, ...]:
         """The steps of a page that may be shown so. Raises ClientFault (404)."""
         site = self._site(app)
-        if site is None or site.page is None:
+        if not app.manifest.in_shell and (site is None or site.page is None):
             raise app_not_found(app.base or f"/{app.name}")
-        return steps
+        return without_shell(steps)
 
     # The app
 

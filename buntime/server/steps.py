@@ -133,7 +133,11 @@ def static_step(app: App, *, recheck_s: float) -> AppStep | None:
         recheck_s=recheck_s,
     )
 
+    in_shell = app.manifest.in_shell
+
     def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
+        if in_shell:
+            add_fields(exchange, _FOR_FRAMES)
         _answer_by(site, exchange, target.rest, exchange.base)
         return True
 
@@ -144,7 +148,7 @@ def mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
     """Answers from the folders of a Python app that its manifest names (`static`)."""
     if app.is_static or not app.manifest.mounts:
         return None
-    rules = app.manifest.file_headers
+    rules, in_shell = app.manifest.file_headers, app.manifest.in_shell
     sites = {
         prefix: StaticSite(
             str(app.dir),
@@ -162,6 +166,8 @@ def mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
         found = mounted_at(target.rest, sites)
         if found is None:
             return False
+        if in_shell:
+            add_fields(exchange, _FOR_FRAMES)
         _answer_by(sites[found.prefix], exchange, found.rest, exchange.base + found.prefix)
         return True
 
@@ -184,10 +190,9 @@ def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
     answer = static_step(page, recheck_s=recheck_s) if page is not None else None
     if site is None or page is None or answer is None:
         return None
-    has_code, routes = site.app is not None, site.routes
 
     def answer_page(exchange: Exchange, _: App, target: Target) -> bool:
-        if has_code and routes.may_cover(plain_path(target.rest) or target.rest):
+        if not site.is_page(target.rest):
             return False
         add_fields(exchange, _FOR_FRAMES)
         return answer(exchange, page, target)

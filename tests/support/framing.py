@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from playwright.sync_api import Browser, Frame, Page
 
@@ -30,11 +31,21 @@ def fetch(request):
 
 
 @contextmanager
-def with_desk(folder: Path, pages: dict[str, dict[str, str]], **env: str) -> Iterator[Runtime]:
-    """A runtime with the shell, and a plugin for each of `pages`, by its name: its files."""
+def with_desk(
+    folder: Path,
+    pages: Mapping[str, Mapping[str, str]],
+    more: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    **env: str,
+) -> Iterator[Runtime]:
+    """A runtime with the shell, and a plugin for each of `pages`, by its name: its files.
+
+    `more` are further keys of their manifests.
+    """
     write_app(folder / "apps/desk", DESK)
     for name, files in pages.items():
-        write_plugin(folder / "plugins", name, CODE, base=f"/{name}", **OPEN)
+        write_plugin(
+            folder / "plugins", name, CODE, **{"base": f"/{name}", **OPEN, **more.get(name, {})}
+        )
         write_app(folder / "plugins" / name, files)
     dirs = {"RUNTIME_PLUGIN_DIRS": str(folder / "plugins"), "RUNTIME_STATE_DIR": str(folder / "s")}
     with running(folder / "apps", env={"RUNTIME_ENV": "production", **dirs, **env}) as runtime:

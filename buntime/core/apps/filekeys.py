@@ -18,6 +18,8 @@ FILE_KEYS = (
     Key("static", "mounts", "mapping", parse_mounts, {},
         "folders of a Python app that the runtime serves itself: `{/static: staticfiles}`", "none",
         dump=dict),
+    Key("shell", "in_shell", "boolean", yes_or_no, False,
+        "browsers get its pages in a frame of the shell that `RUNTIME_SHELL` names", "false"),
 )  # fmt: skip
 
 UNASKED_KEYS = (

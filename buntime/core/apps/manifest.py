@@ -94,6 +94,7 @@ class Manifest:
     spa: bool | None
     file_headers: FileHeaders
     mounts: Mounts
+    in_shell: bool
     cron: tuple[CronJob, ...]
     processes: tuple[AppProcess, ...]
     release: tuple[str, ...]

@@ -48,7 +48,7 @@ KEYS_ABOUT_CODE = frozenset(
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
     prewarm secrets maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
     python path nice user sandbox write data injectBase stripBase watch
-    spa headers static keep cron processes release check replace keepVersions
+    spa headers static shell keep cron processes release check replace keepVersions
     affinity affinityMax
     """.split()
 )

@@ -37,7 +37,7 @@ from buntime.core.errors import ConfigError
 from buntime.core.plugins.offers import Opening, parse_grants
 from buntime.core.plugins.options import Given
 from buntime.core.values.frozen import frozen
-from buntime.core.values.kinds import yes_or_no
+from buntime.core.values.kinds import one_of, yes_or_no
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
@@ -66,12 +66,13 @@ KEYS = (
     Key("plugins.NAME.enabled", "boolean", "whether it is to run; wins over its manifest"),
     Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
     Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
+    Key("plugins.NAME.frame", "word", "`trusted`: its pages are no sandbox for operators"),
     Key("apps", "mapping", "apps by their names, in which `*` stands for any characters"),
     Key("access", "list of rules", "who may reach which app, see [access.md](access.md)"),
     *(Key(f"apps.NAME.{key.name}", key.kind, meaning_of(key.name)) for key in ROW_KEYS.values()),
 )
 _ROOT = ("plugins", "apps", "access")
-_OF_A_PLUGIN = ("enabled", "options", "grants")
+_OF_A_PLUGIN = ("enabled", "options", "grants", "frame")
 # Of later versions: no slip of `plugins`, and not to be passed over in silence.
 _LATER = ("edge", "keys")
 
@@ -90,6 +91,13 @@ class Grant(NamedTuple):
     place: str
 
 
+class Frame(NamedTuple):
+    """Whether a plugin's pages are trusted, and where that is said."""
+
+    trusted: bool
+    place: str
+
+
 @frozen()
 class PluginConfig:
     """What the file says of one plugin; `place` is that of its name."""
@@ -98,6 +106,7 @@ class PluginConfig:
     enabled: Said | None = None
     options: Mapping[str, Given] = field(default_factory=dict, repr=False)
     grants: Mapping[str, Grant] = field(default_factory=dict)
+    frame: Frame | None = None
 
 
 _NOTHING = PluginConfig("")
@@ -246,6 +255,14 @@ class _Reader:
     def _enabled(self, entry: "Entry", where: str) -> Said | None:
         try:
             return Said(yes_or_no(entry.value), self._place(entry))
+        except BadValue as exc:
+            self._fault(entry, where, str(exc))
+            return None
+
+    def _frame(self, entry: "Entry", where: str) -> Frame | None:
+        try:
+            word = one_of("sandboxed", "trusted")(entry.value)
+            return Frame(word == "trusted", self._place(entry))
         except BadValue as exc:
             self._fault(entry, where, str(exc))
             return None

@@ -72,6 +72,7 @@ class PluginManifest:
     on_error: Literal["refuse", "ignore"]
     body: bool
     menus: tuple[Menu, ...] = field(hash=False)
+    frame: Literal["sandboxed", "trusted"]  # asked for; operators grant it
     start: Literal["eager", "lazy"] | None  # None: eager, as its code tells of its hooks
     overlap: bool
     sign_in: bool

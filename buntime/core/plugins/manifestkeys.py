@@ -120,6 +120,9 @@ PLUGIN_KEYS = (
     Key("menus", "menus", "list", parse_menus, [],
         "entries in the shell's menu: `title`, `path`, `icon`, `order`, `items`", "none",
         dump=_dump_menus),
+    Key("frame", "frame", "word", one_of("sandboxed", "trusted"), "sandboxed",
+        "trusted: asks that its pages be no sandbox where they are opened by themselves at the "
+        "operators' address; `plugins.NAME.frame` of the config file grants it"),
     Key("start", "start", "word", one_of("eager", "lazy"), None,
         "eager: with the runtime; lazy: at the first call or page, or when who `uses` it starts",
         "eager"),

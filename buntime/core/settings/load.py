@@ -34,6 +34,7 @@ class Settings:
     listen: tuple[Endpoint, ...]
     worker_dirs: tuple[str, ...]
     default_app: str | None
+    shell: str | None
     plugin_dirs: tuple[str, ...]
     config: str | None
     state_dir: str

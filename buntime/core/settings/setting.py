@@ -138,6 +138,13 @@ def parse_app(text: str, _: Situation) -> str | None:
     return text or None
 
 
+def parse_shell(text: str, _: Situation) -> str | None:
+    """`"cpanel"`, the name of a plugin or an app; None for `none`."""
+    if text and (not _APP.fullmatch(text) or "@" in text[1:]):
+        raise BadValue(f"{shown(text)} is no name of a plugin or an app; write one like cpanel")
+    return None if text in ("", "none") else text
+
+
 def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
     """Networks in one form, and `UNIX_PEER` for whoever comes by a unix socket."""
     networks = []

@@ -26,6 +26,7 @@ from buntime.core.settings.setting import (
     parse_app_users,
     parse_cgroup,
     parse_program,
+    parse_shell,
     plain,
     unset,
 )
@@ -108,6 +109,15 @@ _SERVING = (
         "none",
         "app that answers `/` and what names no app, on hosts that are no app's; `shop`, `shop@^1`",
         derive=unset,
+        live=True,
+    ),
+    Setting(
+        "shell",
+        "RUNTIME_SHELL",
+        "--shell",
+        Kind("NAME", parse_shell),
+        "cpanel",
+        "the plugin or app that browsers get around pages with menus; `none`: pages by themselves",
         live=True,
     ),
     Setting(

@@ -30,17 +30,20 @@ def framed_target(target: str) -> str | None:
     return target[len(FRAME_ALIAS) :]
 
 
-def wants_shell(method: str, headers: Iterable[tuple[str, str]], rest: str) -> bool:
-    """Whether a request for a page is one of a browser's window. `rest` is below the page's base.
+def may_be_shell(method: str, rest: str) -> bool:
+    """Whether what is asked for can be a page. `rest` is the path below its base.
 
-    Not for what is downloaded or comes back from elsewhere: a path whose last segment has an
-    extension, other than html. What lies below a plugin's `routes` is not asked about here.
+    Not what is downloaded or comes back from elsewhere: a path whose last segment has an extension,
+    other than html. What lies below a plugin's `routes` is not asked about here.
     """
     if method not in ("GET", "HEAD"):
         return False
     path = plain_path(rest or "/")
-    if path is None or _extension(path) not in _PAGES:
-        return False
+    return path is not None and _extension(path) in _PAGES
+
+
+def is_for_window(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a browser asks for what its window is to show, going by lower-case names."""
     found = {name: value for name, value in headers if name in ("sec-fetch-dest", "accept")}
     destination = found.get("sec-fetch-dest")
     if destination is not None:

@@ -24,11 +24,17 @@ _PAGE = (
 
 
 def access_step(
-    app: App, gate: Gate, rules: Rules, *, signs_in: bool
+    app: App,
+    gate: Gate,
+    rules: Rules,
+    *,
+    signs_in: bool,
+    opens: Callable[[str, str], bool] | None = None,
 ) -> Callable[[Exchange, App, Target], bool] | None:
     """Lets in who may reach the app. Keys are the runtime's secret: no app gets to see one.
 
-    `signs_in`: there is a plugin that finds out who has signed in, though it may be away.
+    `signs_in`: there is a plugin that finds out who has signed in, though it may be away. `opens`
+    tells by method and raw path which files of a page need no key.
     """
     visibility, auth = app.manifest.visibility, app.manifest.auth
     if visibility == "operators":
@@ -55,7 +61,7 @@ def access_step(
                 raise _no_sign_in()
             if auth == "required" and exchange.identity is None:
                 return _ask_to_sign_in(exchange, signs_in=signs_in)
-            if visibility == "protected":
+            if visibility == "protected" and not (opens and opens(method, rest)):
                 if gate.let_in(exchange, app.name):
                     exchange.withhold(gate.is_key_field)
                     return False

@@ -15,8 +15,8 @@ Added = tuple[tuple[str, str], ...]
 
 def add_fields(exchange: Exchange, fields: Added) -> None:
     """Have the answer bear these too. One of CORS takes the place of the answer's own."""
-    # A class can be hashed, whatever its instances can.
-    exchange.__class__ = _with(type(exchange), fields)  # type: ignore[arg-type]
+    # mypy takes a class for what it makes, which cannot be hashed.
+    exchange.turn_into(_with(type(exchange), fields))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=64)  # a few kinds of exchanges, and a few sets of fields

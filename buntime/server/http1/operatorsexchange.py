@@ -29,4 +29,4 @@ class OperatorsExchange(Exchange):
 
 def mark(exchange: Exchange) -> None:
     """It has come in at the operators' address."""
-    exchange.__class__ = OperatorsExchange
+    exchange.turn_into(OperatorsExchange)

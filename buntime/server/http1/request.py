@@ -160,6 +160,10 @@ class ClientRequest:
         """Is somebody waiting for more of the request's body?"""
         return self._upload is not None and self._upload.wants_data
 
+    def turn_into(self, kind: type["ClientRequest"]) -> None:
+        """Be one of a class that has the same slots, and answers in another way."""
+        self.__class__ = kind
+
     def route_to(self, app: App, *, base: str, spec: str | None = None) -> None:
         """This app answers, at `base`; any in the range `spec` could."""
         self.app = app

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from buntime.core.access.operators import PANEL
 from buntime.core.http1.signin import SIGN_IN
-from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan
+from buntime.core.plugins.plan import NO_PLUGINS, Plan, Standing, compile_plan, owner_of
 from buntime.core.plugins.services import Services
 from buntime.server.plugins.found import Found
 from buntime.server.plugins.roster import Roster
@@ -23,7 +24,10 @@ def plan_of(roster: Roster) -> Plan:
 
 
 def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
-    """By the first segment of the path, or `SIGN_IN`. Of two with one it is that of who may run."""
+    """By the first segment of the path, by "plugin:NAME", or `SIGN_IN`.
+
+    Of two with one it is that of who may run.
+    """
     sites: dict[str, PluginSite] = {}
     for found in sorted(roster.enabled(), key=lambda each: each.name in roster.order.start):
         serves = roster.serves_with(found.name)
@@ -31,12 +35,28 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
         if manifest is None or (manifest.base is None and not manifest.sign_in):
             continue
         why = roster.why_not(found.name)
-        site = PluginSite(found.name, serves.app, serves.page, serves.routes, why)
+        site = PluginSite(
+            found.name,
+            serves.app,
+            serves.page,
+            serves.routes,
+            why,
+            is_shown=bool(manifest.menus or manifest.app.in_shell),
+            is_trusted=_is_trusted(roster, found),
+        )
         if manifest.base is not None:
-            sites[manifest.base[1:]] = site
+            sites[manifest.base[1:]] = sites[owner_of(found.name)] = site
         if manifest.sign_in:
             sites[SIGN_IN] = site
     return sites
+
+
+def _is_trusted(roster: Roster, found: Found) -> bool:
+    """As an operator says; else of the panel that comes along, which operators sign in at."""
+    said = roster.config.of(found.name).frame
+    if said is not None:
+        return said.trusted
+    return found.is_bundled and found.name == PANEL
 
 
 def cookies_of(roster: Roster) -> Mapping[str, frozenset[str]]:

@@ -84,6 +84,7 @@ def test_the_defaults() -> None:
         spa=None,
         file_headers=(),
         mounts=(),
+        in_shell=False,
         cron=(),
         processes=(),
         release=(),
@@ -158,6 +159,7 @@ def test_all_keys() -> None:
         spa: false
         headers: {"/**": {X-Number: 1.10}}
         static: {/static: staticfiles/}
+        shell: true
         hosts: [Shop.example.com, "*.example.com"]
         cron: [{schedule: "0 3 * * *", path: /clean}]
         processes: {worker: celery -A tasks worker}
@@ -210,6 +212,7 @@ def test_all_keys() -> None:
         spa=False,
         file_headers=(("/**", (("x-number", "1.10"),)),),
         mounts=(("/static", "staticfiles"),),
+        in_shell=True,
         cron=cron_jobs([{"schedule": "0 3 * * *", "path": "/clean"}]),
         processes=(AppProcess("worker", ("celery", "-A", "tasks", "worker")),),
         release=("python", "manage.py", "migrate"),

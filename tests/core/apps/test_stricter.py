@@ -50,6 +50,7 @@ OTHERS: dict[str, Any] = {
     "processes": (AppProcess("worker", ("celery",)),),
     "headers": (("/**", (("x-frame-options", "DENY"),)),),
     "static": (("/static", "staticfiles"),),
+    "shell": True,
     "release": ("python", "migrate.py"),
     "check": "/healthz",
     "replace": "after",

@@ -60,6 +60,7 @@ def test_the_defaults() -> None:
         listen=(),
         worker_dirs=("/work/apps",),
         default_app=None,
+        shell="cpanel",
         plugin_dirs=("/work/plugins",),
         config=None,
         state_dir="/home/me/.local/state/buntime",

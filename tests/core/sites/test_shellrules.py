@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buntime.core.sites.shellrules import framed_target, wants_shell
+from buntime.core.sites.shellrules import framed_target, is_for_window, may_be_shell
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -54,7 +54,7 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q
 )
 def test_wants_shell(method: str, rest: str, fields: dict[str, str], *, wanted: bool) -> None:
     """The shell is for windows of browsers, and for nothing else."""
-    assert wants_shell(method, [*fields.items()], rest) is wanted
+    assert (may_be_shell(method, rest) and is_for_window(fields.items())) is wanted
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""The shell: which one there is for a request, and the step at which a browser's window gets it.
+
+Which requests are for a window is decided by core/sites/shellrules.py. The answer is the shell's
+page in the place of the one that was asked for; the shell loads that one in a frame.
+"""
+
+from collections.abc import Callable
+
+from buntime.core.access.operators import PANEL
+from buntime.core.apps.app import App
+from buntime.core.apps.router import Target
+from buntime.core.errors import ClientFault, ManifestError
+from buntime.core.plugins.plan import owner_of
+from buntime.core.settings.live import LiveSettings
+from buntime.core.sites.shellrules import (
+    SANDBOX,
+    VARY,
+    is_for_window,
+    may_be_shell,
+)
+from buntime.server.admin.gate import Gate
+from buntime.server.apps.catalog import Catalog
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.morefields import add_fields
+from buntime.server.plugins.sites import PluginSite
+from buntime.server.plugins.way import Plugins
+from buntime.server.steps import AppStep
+
+Show = Callable[[Exchange, App, Target], None]
+
+IN_A_SANDBOX = (("content-security-policy", SANDBOX),)
+
+
+class Shell:
+    """Finds the shell that `RUNTIME_SHELL` names, where it answers."""
+
+    def __init__(
+        self, live: LiveSettings, catalog: Catalog, plugins: Plugins, gate: Gate, show: Show
+    ) -> None:
+        """`show` answers a request by another app than its path names, at this target."""
+        self._live = live
+        self._catalog = catalog
+        self._plugins = plugins
+        self._gate = gate
+        self._show = show
+
+    def step(self, app: App, site: PluginSite | None) -> AppStep | None:
+        """Answers windows with the shell, for an app or plugin that is shown in it.
+
+        `site` is of a plugin.
+        """
+        is_shown = app.manifest.in_shell if site is None else site.is_shown and site.page
+        return _ShellStep(self, site) if is_shown and self._live.now.shell else None
+
+    def sandbox_step(self, site: PluginSite | None) -> AppStep | None:
+        """Has a plugin's pages be no part of the origin that operators sign in at."""
+        if site is None or site.is_trusted or site.name == self._live.now.shell:
+            return None
+
+        def keep_in(exchange: Exchange, _: App, __: Target) -> bool:
+            if exchange.is_operators:
+                add_fields(exchange, IN_A_SANDBOX)  # else its scripts would be the operator
+            return False
+
+        return keep_in
+
+    def find(self, exchange: Exchange) -> tuple[App, Target] | None:
+        """The shell that answers where the request has come in; None without one."""
+        name = self._live.now.shell
+        if name is None:
+            return None
+        site = self._plugins.at_base(owner_of(name))
+        if site is None and exchange.is_operators:  # no app answers there
+            site = self._plugins.at_base(owner_of(PANEL))
+        if site is not None:
+            app = site.app or site.page
+            if app is None or site.unavailable:
+                return None
+            if app.manifest.visibility == "operators" and not self._gate.is_for_operators(exchange):
+                return None
+            return app, Target(app.name, None, app.base, "/")
+        if exchange.is_operators:
+            return None
+        try:
+            app = self._catalog.find(name, None, exchange.started_s)
+        except (ClientFault, ManifestError):
+            return None
+        return app, Target(name, None, f"/{name}", "/")
+
+    def show(self, exchange: Exchange, app: App, target: Target) -> None:
+        """Answer with the shell's page."""
+        self._show(exchange, app, target)
+
+
+class _ShellStep:
+    """At the beginning of an app's way; left out where the shell asks for a frame."""
+
+    def __init__(self, shell: Shell, site: PluginSite | None) -> None:
+        self._shell = shell
+        self._site = site
+
+    def __call__(self, exchange: Exchange, app: App, target: Target) -> bool:
+        head, site = exchange.head, self._site
+        if not target.base or not may_be_shell(head.method, target.rest):
+            return False  # at a host of its own an app is no page among others
+        if site is not None and not site.is_page(target.rest):
+            return False
+        found = self._shell.find(exchange)
+        if found is None or found[0] is app:
+            return False
+        add_fields(exchange, (VARY,))
+        if not is_for_window(head.headers):
+            return False
+        self._shell.show(exchange, *found)
+        return True
+
+
+def without_shell(steps: tuple[AppStep, ...]) -> tuple[AppStep, ...]:
+    """The steps of a request that the shell itself has made, for a frame."""
+    return tuple(step for step in steps if not isinstance(step, _ShellStep))
