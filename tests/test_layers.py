@@ -44,8 +44,8 @@ CONCERNS = {
     ).split(),
     "server": (
         "loop.py defence bundle pythons state sandbox apps telemetry "
-        "sites http1 websocket pool deploys plugins schedule backup admin steps.py routes.py "
-        "shell.py pipeline.py operators.py lifetime runtime.py"
+        "sites http1 websocket pool deploys plugins schedule backup admin steps.py filesteps.py "
+        "routes.py shell.py pipeline.py operators.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
@@ -59,6 +59,8 @@ LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.document",
     "buntime.core.telemetry.history",
+    "buntime.core.apps.uvlocks",
+    "buntime.core.websocket.deflate",
     "buntime.server.admin.census",
     "buntime.server.admin.exposition",
     "buntime.server.admin.operatorsessions",
@@ -69,6 +71,7 @@ LATE = {
     "buntime.server.deploys.packing",
     "buntime.server.deploys.unpacking",
     "buntime.server.deploys.upload",
+    "buntime.server.filesteps",
     "buntime.server.pythons.installer",
     "buntime.server.telemetry.otlpsender",
     "buntime.server.websocket.socketlink",

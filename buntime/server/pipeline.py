@@ -45,14 +45,11 @@ from buntime.server.steps import (
     cookie_step,
     cron_only_step,
     maintenance_step,
-    mounts_step,
-    page_step,
     pool_step,
     preview_step,
     session_step,
     set_aside_step,
     size_step,
-    static_step,
     upgrade_step,
 )
 from buntime.server.telemetry.logs import Log
@@ -109,9 +106,7 @@ class Pipeline:
             upgrade_step,
             lambda app: self._hook_step(app, _BEHIND_ACCESS),
             lambda app: cookie_step(app, self._plugins.cookies),
-            lambda app: page_step(self._site(app), recheck_s=recheck_s),
-            lambda app: static_step(app, recheck_s=recheck_s),
-            lambda app: mounts_step(app, recheck_s=recheck_s),
+            lambda app: _file_step(app, self._site(app), recheck_s=recheck_s),
             lambda app: session_step(app, pool),
             lambda _: submit,
         )
@@ -363,3 +358,17 @@ class Pipeline:
 def _misdirected() -> ClientFault:
     """RFC 9110 7.4: what is asked for over https is not given to who came without."""
     return ClientFault(421, "misdirected_request", "the target is an https URL, this is plain HTTP")
+
+
+def _file_step(app: App, site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
+    """Answers from files: of a plugin's page, of a static site, of folders that a manifest names.
+
+    `recheck_s` is how long one may be out of date.
+    """
+    has_page = site is not None and site.page is not None
+    if not (has_page or app.is_static or app.manifest.mounts):
+        return None
+    # What reads and sends files: most apps have none.
+    from buntime.server.filesteps import make_file_step
+
+    return make_file_step(app, site, recheck_s=recheck_s)

@@ -11,8 +11,6 @@ from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
 from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.apps.app import App, app_key
-from buntime.core.apps.fileheaders import HeaderRules
-from buntime.core.apps.mounts import mounted_at
 from buntime.core.apps.router import Target
 from buntime.core.deploys.names import is_preview
 from buntime.core.deploys.preview import COOKIE, cookie_for, offered
@@ -27,15 +25,10 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
-from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.asked import Cookies, of_others
-from buntime.server.plugins.sites import PluginSite
 from buntime.server.pool.pool import Pool
-from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
 
 _AFFINITY = frozenset({AFFINITY_COOKIE})
-# A page in the shell's frame has no origin, so that it loads modules and fonts as another site.
-_FOR_FRAMES = (("access-control-allow-origin", "*"),)
 
 AppStep = Callable[[Exchange, App, Target], bool]
 """Answers the request, or hands it to who does, and returns True; or passes it on.
@@ -118,88 +111,6 @@ def cron_only_step(app: App) -> AppStep | None:
     return check_cron_only
 
 
-def static_step(app: App, *, recheck_s: float) -> AppStep | None:
-    """Answers from the files of a static site. `recheck_s` is how long one may be out of date."""
-    if not app.is_static:
-        return None
-    is_private = app.manifest.visibility != "public"
-    site = StaticSite(
-        str(app.dir),
-        app.entrypoint,
-        app.injects_base,
-        private=is_private,
-        code=app.manifest.entrypoint is not None,
-        rules=Rules(app.manifest.spa, HeaderRules(app.manifest.file_headers)),
-        recheck_s=recheck_s,
-    )
-
-    in_shell = app.manifest.in_shell
-
-    def answer_static(exchange: Exchange, _: App, target: Target) -> bool:
-        if in_shell:
-            add_fields(exchange, _FOR_FRAMES)
-        _answer_by(site, exchange, target.rest, exchange.base)
-        return True
-
-    return answer_static
-
-
-def mounts_step(app: App, *, recheck_s: float) -> AppStep | None:
-    """Answers from the folders of a Python app that its manifest names (`static`)."""
-    if app.is_static or not app.manifest.mounts:
-        return None
-    rules, in_shell = app.manifest.file_headers, app.manifest.in_shell
-    sites = {
-        prefix: StaticSite(
-            str(app.dir),
-            f"{folder}/index.html",
-            inject_base=False,
-            private=app.manifest.visibility != "public",
-            code=False,
-            rules=Rules(spa=False, headers=HeaderRules(rules, below=prefix)),
-            recheck_s=recheck_s,
-        )
-        for prefix, folder in app.manifest.mounts
-    }
-
-    def answer_file(exchange: Exchange, _: App, target: Target) -> bool:
-        found = mounted_at(target.rest, sites)
-        if found is None:
-            return False
-        if in_shell:
-            add_fields(exchange, _FOR_FRAMES)
-        _answer_by(sites[found.prefix], exchange, found.rest, exchange.base + found.prefix)
-        return True
-
-    return answer_file
-
-
-def _answer_by(site: StaticSite, exchange: Exchange, rest: str, base: str) -> None:
-    head, headers = exchange.head, exchange.headers
-    answer = site.answer(head.method, rest, headers, base, exchange.now, query=head.query)
-    body = answer.body
-    if isinstance(body, bytes):
-        exchange.respond(answer.status, answer.headers, body)
-    else:
-        _send_parts(exchange, answer, body if isinstance(body, list) else [body])
-
-
-def page_step(site: PluginSite | None, *, recheck_s: float) -> AppStep | None:
-    """Answers from the page of a plugin, except where its manifest sends requests to code."""
-    page = site.page if site is not None else None
-    answer = static_step(page, recheck_s=recheck_s) if page is not None else None
-    if site is None or page is None or answer is None:
-        return None
-
-    def answer_page(exchange: Exchange, _: App, target: Target) -> bool:
-        if not site.is_page(target.rest):
-            return False
-        add_fields(exchange, _FOR_FRAMES)
-        return answer(exchange, page, target)
-
-    return answer_page
-
-
 def cookie_step(app: App, cookies: Cookies) -> AppStep | None:
     """Takes the cookies of plugins and of affinity out: they are nobody else's."""
     hidden = of_others(cookies, app.name.removeprefix(PLUGIN_PREFIX) if app.plugin else "")
@@ -277,17 +188,3 @@ def _check_upgrade(exchange: Exchange, _: App, __: Target) -> bool:
     if upgrade and is_websocket(upgrade):
         exchange.offer_upgrade(check_upgrade(exchange.head, upgrade))
     return False
-
-
-def _send_parts(exchange: Exchange, answer: StaticAnswer, parts: list[bytes | FilePart]) -> None:
-    """A body from open files; they are closed once it is sent, or nobody takes it any more."""
-    try:
-        exchange.start(answer.status, answer.headers, None)
-        for part in parts:
-            if isinstance(part, bytes):
-                exchange.send(part)
-            else:
-                exchange.send_file(part.fd, part.offset, part.length)
-    finally:
-        exchange.release_later(answer)
-    exchange.finish()

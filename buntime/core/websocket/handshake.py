@@ -13,7 +13,7 @@ a malformed handshake gets 400.
 import base64
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.answer import AnswerError, write_fields
@@ -21,7 +21,9 @@ from buntime.core.http1.grammar import TOKEN
 from buntime.core.http1.head import Head
 from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
-from buntime.core.websocket.deflate import Agreement, negotiate, parse_offers
+
+if TYPE_CHECKING:
+    from buntime.core.websocket.deflate import Agreement
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _VERSION = "13"
@@ -37,7 +39,7 @@ class Upgrade(NamedTuple):
 
     key: str
     subprotocols: tuple[str, ...]  # in the client's order of liking
-    agreement: Agreement | None
+    agreement: "Agreement | None"
 
 
 def is_websocket(upgrade: str) -> bool:
@@ -63,6 +65,9 @@ def check_upgrade(head: Head, upgrade: str, *, compress: bool = True) -> Upgrade
     keys = fields.get("key", [])
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         raise _malformed("Sec-WebSocket-Key must be 16 bytes in base64, once")
+    # Its frames can be compressed: nothing that a start needs.
+    from buntime.core.websocket.deflate import negotiate, parse_offers
+
     extensions = ", ".join(fields.get("extensions", []))
     if len(extensions) > _LIST_MAX_CHARS:
         raise _malformed("Sec-WebSocket-Extensions is too long")

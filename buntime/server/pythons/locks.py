@@ -22,7 +22,8 @@ from buntime.core.apps.uvlocks import (
 from buntime.core.values.units import format_size
 from buntime.server.defence.regularfile import read_regular
 from buntime.server.pythons.packages import InstallFailed
-from buntime.server.pythons.uv import UvSource, find_uv
+from buntime.server.pythons.uv import UvSource
+from buntime.server.pythons.uvprogram import find_uv
 
 _MAX_BYTES = 4 << 20  # a thousand packages with forty hashes each take three megabytes
 _SCRIPT_MAX_BYTES = 1 << 20  # of an entrypoint are read, for its head

@@ -1,12 +1,10 @@
-"""Finds uv, and says how it is run to install what a lock file names.
+"""Says how uv is run to install what a lock file names; `uvprogram` finds it.
 
 What its lock says is first written as a pylock.toml, which keeps indexes, files and hashes as they
 are locked, and then installed from that. Wheels alone are installed; a file whose hash is another
 one is refused by uv itself.
 """
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,17 +26,6 @@ class UvSource:
     program: str
     kind: UvLock
     lock: Path
-
-
-def find_uv(environ: Mapping[str, str]) -> str | None:
-    """The path of uv: on the PATH, else beside the Python that runs this."""
-    folders = environ.get("PATH", os.defpath).split(os.pathsep)
-    for folder in (*folders, os.path.dirname(sys.executable)):
-        path = os.path.join(folder, "uv")
-        # A relative folder would be another one in the app's.
-        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
 
 
 def uv_commands(source: UvSource, folder: Path, python: str) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from buntime.core.sandbox.order import at_start, make_order
 from buntime.core.sandbox.plan import AppPaths, plan
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.identity import Identity
-from buntime.server.pythons.uv import find_uv
+from buntime.server.pythons.uvprogram import find_uv
 from buntime.server.sandbox.around import Around, prefixes, python_roots, wanted
 from buntime.server.sandbox.listing import Listing, existing
 from buntime.server.sandbox.scratch import Scratch

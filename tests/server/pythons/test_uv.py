@@ -16,7 +16,7 @@ import pytest
 from buntime.core.apps.app import App
 from buntime.core.errors import ManifestError
 from buntime.server.pythons.installer import Installer
-from buntime.server.pythons.uv import find_uv
+from buntime.server.pythons.uvprogram import find_uv
 from tests.server.pythons.test_installer import BASE, ENVIRON, make_app, make_wheel, version_seen
 from tests.support.client import fetch
 from tests.support.harness import running, write_app
