@@ -142,7 +142,12 @@ def test_show_as_json(place: Place) -> None:
     told: dict[str, Any] = json.loads(out)
     assert code == 0
     assert told["file"] == str(place.file)
-    assert told["settings"]["RUNTIME_BOOT_TIMEOUT"] == {"value": 30.0, "origin": "default"}
+    assert told["settings"]["RUNTIME_BOOT_TIMEOUT"] == {
+        "value": 30.0,
+        "origin": "default",
+        "live": True,
+        "meaning": "how long an app may take to load in a worker",
+    }
     assert told["settings"]["RUNTIME_BODY_SIZE_MAX"]["value"] == 100 << 20
     assert told["settings"]["RUNTIME_MASTER_KEY"]["value"] == "********"
     store = told["plugins"]["store"]

@@ -36,7 +36,12 @@ def effective_json(settings: Settings, roster: Roster) -> dict[str, Any]:
     "apps": {"blog-*": {"sandbox": {"value": "strict", "origin": "/etc/..yaml:7"}}}}`"""
     held, plugins = effective(settings, roster)
     apps = rows_of(roster.config.apps)
-    told = {"file": roster.config.path or None, "settings": held, "plugins": plugins, "apps": apps}
+    rows = {row.variable: row for row in SETTINGS}
+    more = {
+        name: {**each._asdict(), "live": rows[name].live, "meaning": rows[name].meaning}
+        for name, each in held.items()
+    }
+    told = {"file": roster.config.path or None, "settings": more, "plugins": plugins, "apps": apps}
     return {name: _with_names(value) for name, value in told.items()}
 
 

@@ -524,7 +524,12 @@ def test_what_is_configured(root: Path) -> None:
     assert fixture.ask("/api/config").status == 401
     answer = fixture.ask("/api/config", headers=BEARS)
     told = answer.json["settings"]
-    assert told["RUNTIME_LOG_LEVEL"] == {"value": "warn", "origin": "env RUNTIME_LOG_LEVEL"}
+    assert told["RUNTIME_LOG_LEVEL"] == {
+        "value": "warn",
+        "origin": "env RUNTIME_LOG_LEVEL",
+        "live": True,
+        "meaning": "least level that is logged",
+    }
     assert told["RUNTIME_MASTER_KEY"]["value"] == "********"
     assert KEY not in json.dumps(answer.json)
     assert answer.json["plugins"]["@acme/audit"]["enabled"]["value"] is False

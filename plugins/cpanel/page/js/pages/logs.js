@@ -1,0 +1,92 @@
+// The log of all apps as it comes, or all that is known of one request.
+import * as api from "../api.js";
+import { button, fill, h, nextId, say } from "../dom.js";
+import { t } from "../i18n.js";
+import { href, query as keepQuery } from "../router.js";
+import { quoted } from "../apps.js";
+import "../components/lines.js";
+import { header, same } from "../components/parts.js";
+import { cells, showLine, textOf } from "./app/log.js";
+
+export const title = "logs.title";
+const LEVELS = ["debug", "info", "warn", "error"];
+
+export async function render(root, params, { query }) {
+  const lines = h("bt-lines.tall", { label: t("logs.title") });
+  lines.render = (line) => [...cells(line), h("span.faint", whose(line))];
+  lines.onpick = showLine;
+  const names = h("datalist", { id: nextId("apps") });
+  const field = (name, props = {}) => h("input", { name, type: "search", value: query.get(name), placeholder: t(`logs.${name}`), "aria-label": t(`logs.${name}`), spellcheck: "false", ...props });
+  const app = field("app", { list: names.id });
+  const request = field("request");
+  const search = field("q", { type: "search" });
+  const level = h("select", { "aria-label": t("log.level") }, LEVELS.map((name) => h("option", { value: name, selected: name === (query.get("level") ?? "info") }, name)));
+  const since = h("select", { "aria-label": t("logs.since") }, ["", "15m", "1h", "24h", "7d"].map((value) => h("option", { value, selected: value === (query.get("since") ?? "") }, t(`since.${value || "now"}`))));
+  const status = h("span.faint.small", { role: "status" });
+  const line = h("div");
+  let end = null;
+  let last = 0;
+  const asked = () => ({ app: app.value.trim(), level: level.value, request: request.value.trim(), since: since.value });
+  const take = (batch) => {
+    const fresh = batch.filter(({ seq }) => !(seq <= last)); // what tells of lost lines has no number
+    last = Math.max(last, ...fresh.map(({ seq }) => seq ?? 0));
+    lines.add(fresh);
+  };
+  function begin() {
+    // Of one request all that was is of interest; else the end, and what comes.
+    const isWhole = Boolean(request.value.trim());
+    end = api.follow("/api/logs", {
+      query: () => ({ ...asked(), since: isWhole && !since.value ? "14d" : since.value, follow: true, limit: last ? 2000 : isWhole || since.value ? 5000 : 500 }),
+      take,
+      state: (now, error) => say(status, error?.message || t({ live: "live.live", lost: "live.away", paused: "live.paused" }[now])),
+    });
+  }
+  function stop() {
+    end?.();
+    end = null;
+  }
+  const hold = button(t("log.pause"), () => {
+    if (end) stop();
+    else begin();
+    say(hold, t(end ? "log.pause" : "log.go"));
+    say(status, t(end ? "live.live" : "live.paused"));
+  }, { class: "quiet" });
+  function ask() {
+    const { app: of, level: least, request: id, since: from } = asked();
+    keepQuery({ app: of, level: least === "info" ? "" : least, request: id, since: from, q: search.value });
+    const words = ["buntime logs", id || from ? "" : "-f", of && quoted(of), least !== "debug" && `--level ${least}`, id && `--request ${quoted(id)}`, from && `--since ${from}`];
+    fill(line, same(words.filter(Boolean).join(" ")));
+    stop();
+    lines.clear();
+    last = 0;
+    begin();
+    say(hold, t("log.pause"));
+  }
+  function find() {
+    const word = search.value.toLowerCase();
+    keepQuery({ q: search.value });
+    lines.filter((each) => !word || `${textOf(each)} ${each.app ?? ""} ${each.worker ?? ""}`.toLowerCase().includes(word));
+  }
+  let timer = 0;
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, 300);
+  };
+  for (const each of [app, request]) each.addEventListener("input", soon);
+  for (const each of [level, since]) each.addEventListener("change", ask);
+  search.addEventListener("input", find);
+  fill(root, header(t("logs.title"), { under: request.value ? h("p.faint", t("logs.whole"), " ", h("a", { href: href("logs") }, t("logs.all"))) : null }),
+    h("section.panel",
+      h("header", h("div.tools.filters", app, names, level, since, request, search), h("div.row-actions", status, hold, button(t("log.clear"), () => lines.clear(), { class: "quiet" }))),
+      lines), line);
+  ask();
+  find();
+  const known = await api.get("/api/apps", { query: { limit: 1000 } }).catch(() => ({ apps: [] }));
+  fill(names, known.apps.map((each) => h("option", { value: each.app })), h("option", { value: "+runtime" }));
+  return () => {
+    clearTimeout(timer);
+    stop();
+  };
+}
+
+const whose = ({ app, plugin, worker }) => [app ?? (plugin && `plugin:${plugin}`) ?? "runtime", worker].filter(Boolean).join(" ");

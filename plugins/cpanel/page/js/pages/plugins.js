@@ -1,0 +1,35 @@
+// Plugins: how each stands, and what can be done to it; one has a page of its own.
+import * as api from "../api.js";
+import { fill, h } from "../dom.js";
+import { number } from "../format.js";
+import { t } from "../i18n.js";
+import { href } from "../router.js";
+import { header, nothing } from "../components/parts.js";
+import { table } from "../components/table.js";
+import { actions, standing } from "./plugins/acts.js";
+
+export const title = ({ plugin }) => plugin ?? t("plugins.title");
+
+export async function render(root, { plugin }, context) {
+  if (plugin) return (await import("./plugins/one.js")).render(root, plugin, context);
+  const mayWrite = context.can("plugins:write");
+  const shown = table({
+    label: t("plugins.title"),
+    empty: () => nothing(t("plugins.none"), h("p", t("plugins.teach"))),
+    columns: [
+      { key: "name", title: t("plugins.name"), cell: (row) => [h("a.name", { href: href(`plugins/${api.name(row.name)}`) }, row.name), " ", h("span.faint.small", row.version)], sort: (row) => row.name },
+      { key: "state", title: t("apps.state"), cell: (row) => [standing(row), row.why ? h("div.small.faint", row.why) : null], sort: (row) => row.state },
+      { key: "stage", title: t("plugins.stage"), wide: true, cell: (row) => row.stage ?? "–" },
+      { key: "base", title: t("plugins.page"), wide: true, cell: (row) => (row.base ? h("a", { href: `${row.base}/` }, row.base) : "–") },
+      { key: "asked", title: t("plugins.asked"), number: true, wide: true, cell: (row) => number(row.counts.hooksAsked), sort: (row) => row.counts.hooksAsked },
+      { key: "failed", title: t("plugins.failed"), number: true, wide: true, cell: (row) => number(row.counts.hooksFailed), sort: (row) => row.counts.hooksFailed },
+      { key: "do", title: "", away: t("do.all"), number: true, cell: (row) => mayWrite && h("div.row-actions", actions(row, load, ["enable", "disable", "reload"])) },
+    ],
+  });
+  async function load() {
+    shown.rows = (await api.get("/api/plugins")).plugins;
+  }
+  fill(root, header(t("plugins.title")), h("section.panel", shown));
+  await load();
+  return api.events({ open: (isAgain) => { if (isAgain) load(); }, plugins: load });
+}

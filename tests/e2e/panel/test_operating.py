@@ -1,0 +1,348 @@
+"""The pages that tell of the runtime as a whole, and act on it, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.client import fetch, workers_of
+from tests.support.harness import Runtime, wait_until, write_app
+from tests.support.operators import address_of
+from tests.support.panel import NARROW, WIDE, findings, overflow, watched, with_panel
+
+pytestmark = needs_chromium
+
+PATHS = [
+    *("workers", "plugins", "plugins/audit", "logs", "keys", "audit"),
+    *("settings?set=1", "access?app=shop&path=/admin"),
+]
+AUDIT = "from buntime.plugin import plugin\n\n\ndef on_request(request):\n    return None\n"
+MANIFEST = """
+name: audit
+version: 1.2.0
+config:
+  level: {type: enum, options: [low, high], default: low, label: Level}
+  limit: {type: number, default: 10, min: 1, max: 100}
+  token: {type: password}
+"""
+CHATTY = """
+from buntime import Response
+
+def fetch(request):
+    count = int(request.query.get("lines", 1))
+    print("\\n".join(f"line {n} of many, <b>no markup</b>" for n in range(count)))
+    return Response("said")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("panel")
+    plugin = folder / "plugins" / "audit"
+    plugin.mkdir(parents=True)
+    (plugin / "buntime.yaml").write_text(MANIFEST)
+    (plugin / "plugin.py").write_text(AUDIT)
+    write_app(folder / "apps" / "chatty", {"app.py": CHATTY}, ttl=600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    config = folder / "config.yaml"
+    config.write_text(
+        'apps:\n  "sho*": {timeout: 20s}\n'
+        'access:\n  - {who: [anyone], apps: [site], paths: ["/admin/**"], do: deny}\n'
+    )
+    with with_panel(
+        folder,
+        RUNTIME_PLUGIN_DIRS=str(folder / "plugins"),
+        RUNTIME_CONFIG=str(config),
+        RUNTIME_LOG_LEVEL="info",
+    ) as runtime:
+        fetch(runtime, "/shop/")
+        fetch(runtime, "/chatty/")
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with watched(browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def panel(runtime: Runtime) -> str:
+    return f"{address_of(runtime)}/cpanel/"
+
+
+def show(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.locator("main:not([aria-busy]) h1")).to_be_visible()
+
+
+def dialog(page: Page) -> Locator:
+    return page.locator("dialog[open]")
+
+
+def agree(page: Page) -> None:
+    dialog(page).locator("[type=submit]").click()
+
+
+def row(page: Page, text: str) -> Locator:
+    return page.locator("tbody tr", has=page.get_by_role("rowheader", name=text))
+
+
+def test_accessible(page: Page, panel: str) -> None:
+    """axe finds nothing, light and dark, wide and narrow; a phone does not scroll sideways."""
+    for path in PATHS:
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(WIDE)
+        show(page, panel + path)
+        found = [findings(page)]
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(NARROW)
+        found.append(findings(page))
+        assert (path, found, overflow(page)) == (path, [{}, {}], 0)
+
+
+def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
+    """One is recycled, live; a search stays in the address; spares cannot be recycled."""
+    show(page, panel + "workers")
+    page.get_by_role("searchbox").fill("shop")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert page.url.endswith("?app=shop")
+    [old] = workers_of(runtime, "shop")
+    page.get_by_role("button", name=f"Recycle worker {old['id']}").click()
+    expect(dialog(page).locator("code")).to_have_text("buntime recycle shop")
+    agree(page)
+    expect(row(page, old["id"])).to_have_count(0)
+    wait_until(
+        lambda: workers_of(runtime, "shop") and not workers_of(runtime, "shop", id=old["id"])
+    )
+    page.get_by_role("searchbox").fill("")
+    expect(page.locator("tbody tr", has_text="spare").first.get_by_role("button")).to_have_count(0)
+
+
+def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
+    """A plugin is switched off with a word about what that means, and on again by the undo."""
+    show(page, panel + "plugins")
+    expect(row(page, "audit").locator(".state")).to_have_text("serving")
+    page.get_by_role("button", name="Disable audit").click()
+    expect(dialog(page)).to_contain_text("Requests pass without it")
+    expect(dialog(page).locator("code")).to_have_text("buntime plugins disable audit")
+    agree(page)
+    expect(row(page, "audit").locator(".state")).to_have_text("off")
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "audit").locator(".state")).to_have_text("serving")
+    page.get_by_role("button", name="Reload audit").click()
+    agree(page)
+    expect(page.locator("bt-toasts")).to_contain_text("audit is being reloaded")
+
+
+def test_options(page: Page, panel: str, runtime: Runtime) -> None:
+    """The form is the schema's; what is wrong is said in words, what is right holds."""
+    show(page, panel + "plugins/audit")
+    expect(page.get_by_label("Level")).to_have_value("low")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="Nothing was changed")).to_be_visible()
+    page.get_by_label("Level").select_option("high")
+    page.get_by_label("token").fill("hunter2")
+    expect(page.locator("form code")).to_have_text(
+        re.compile(r"^buntime plugins options audit level=high")
+    )
+    expect(page.locator("form code")).not_to_contain_text("hunter2")
+    page.get_by_role("button", name="Save").click()
+    agree(page)
+    expect(page.locator("bt-toasts")).to_contain_text("audit has its new options")
+    told = fetch(runtime, "/api/plugins/audit").json()
+    values = {each["name"]: each["value"] for each in told["options"]}
+    assert (values["level"], values["limit"]) == ("high", 10)
+    expect(page.get_by_label("Level")).to_have_value("high")
+    expect(page.get_by_label("token")).to_have_value("")
+
+
+def test_keys(page: Page, panel: str, runtime: Runtime) -> None:
+    """A key is made, shown once, opens what it says, and opens nothing once it is revoked."""
+    show(page, panel + "keys")
+    expect(page.locator(".nothing")).to_contain_text("No keys yet")
+    page.get_by_role("button", name="Make a key").click()
+    dialog(page).get_by_label("Name", exact=True).fill("forge")
+    dialog(page).get_by_label("May").select_option("viewer")
+    dialog(page).get_by_label("Apps").fill("sho*, hello")
+    dialog(page).get_by_label("Ends").fill("soonish")
+    expect(dialog(page).locator("code")).to_have_text(
+        "buntime keys add forge --role viewer --apps 'sho*,hello' --expires soonish"
+    )
+    agree(page)
+    expect(dialog(page).get_by_role("alert")).to_contain_text("soonish")
+    dialog(page).get_by_label("Ends").fill("90d")
+    agree(page)
+    expect(dialog(page)).to_contain_text("not shown again")
+    key = dialog(page).locator("code").inner_text()
+    page.keyboard.press("Escape")
+    expect(row(page, "forge").locator(".state")).to_have_text("active")
+    expect(page.locator("main")).not_to_contain_text(key)
+    headers = {"X-API-Key": key}
+    assert [
+        each["app"] for each in fetch(runtime, "/api/apps", headers=headers).json()["apps"]
+    ] == [
+        "hello",
+        "shop",
+    ]
+    page.get_by_role("button", name="Revoke forge").click()
+    agree(page)
+    expect(row(page, "forge").locator(".state")).to_have_text("revoked")
+    assert fetch(runtime, "/api/apps", headers=headers).status == 401
+
+
+def test_audit(page: Page, panel: str, runtime: Runtime) -> None:
+    """What was done is there with before and after; filters stay in the address."""
+    body = json.dumps({"message": "back at <b>noon</b>"}).encode()
+    fetch(runtime, "/api/apps/site/maintenance", method="PUT", body=body)
+    fetch(runtime, "/api/apps/site/maintenance", method="DELETE")
+    show(page, panel + "audit?app=site")
+    expect(page.locator("main code").filter(has_text="buntime audit --app site")).to_be_visible()
+    expect(page.locator(".audit strong").first).to_have_text("apps.open")
+    page.get_by_role("searchbox", name="Action").fill("apps.close")
+    expect(page.locator(".audit")).to_have_count(1)
+    page.locator("summary").click()
+    expect(page.locator("ins", has_text="back at <b>noon</b>")).to_be_visible()
+    assert "action=apps.close" in page.url
+    page.get_by_role("searchbox", name="Action").fill("nothing.*")
+    expect(page.locator(".nothing")).to_contain_text("No change fits")
+
+
+def test_settings(page: Page, panel: str, folder: Path) -> None:
+    """Each has its value and origin; live ones are marked; what operators say of apps is there."""
+    show(page, panel + "settings")
+    name = re.compile("^RUNTIME_POOL_SIZE$")
+    pool_size = page.locator("tbody tr", has=page.locator("th > code", has_text=name))
+    expect(pool_size.locator(".tag")).to_have_text("live")
+    expect(row(page, "RUNTIME_PLUGIN_DIRS")).to_contain_text("env RUNTIME_PLUGIN_DIRS")
+    page.get_by_label("Only those that are set").check()
+    expect(pool_size).to_have_count(0)
+    page.get_by_label("Search settings").fill("plugin_dirs")
+    expect(page.locator("bt-table").first.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("heading", name="For the apps sho*")).to_be_visible()
+    expect(page.locator("main")).to_contain_text(f"{folder}/config.yaml:2")
+
+
+def test_access(page: Page, panel: str) -> None:
+    """The check that decides is marked, and the rules are there in their order."""
+    show(page, panel + "access")
+    page.get_by_label("App", exact=True).fill("site")
+    page.get_by_label("Path").fill("/admin/users")
+    page.get_by_role("button", name="Explain").click()
+    expect(
+        page.get_by_role("heading", name="No: GET /site/admin/users is not let in")
+    ).to_be_visible()
+    expect(page.locator(".decides .tag")).to_have_text("decides")
+    expect(
+        page.locator("main code").filter(has_text="buntime access explain site /admin/users")
+    ).to_be_visible()
+    expect(page.locator("tbody")).to_contain_text("/admin/**")
+    page.get_by_label("Path").fill("/")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Yes: GET /site/ is let in")).to_be_visible()
+    page.get_by_label("App", exact=True).fill("nobody")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("there is no app /nobody")
+
+
+def test_logs(page: Page, panel: str, runtime: Runtime) -> None:
+    """Lines come live; a line leads to all that is of its request."""
+    show(page, panel + "logs?app=chatty")
+    expect(page.locator("[role=status]", has_text="live").first).to_be_visible()
+    answer = fetch(runtime, "/chatty/?lines=2")
+    request = answer.headers["x-request-id"]
+    line = page.locator("bt-lines .row:visible", has_text="<b>no markup</b>")
+    expect(line.first).to_be_visible()
+    page.get_by_label("Search in lines").fill("GET /chatty")
+    page.locator("bt-lines .row:visible", has_text="GET /chatty/ 200").last.click()
+    dialog(page).get_by_role("link", name="Everything of this request").click()
+    expect(page.get_by_label("Request id")).to_have_value(request)
+    expect(page.locator("bt-lines .row:visible", has_text="GET /chatty/")).to_have_count(1)
+    expect(page.locator("main code").filter(has_text=f"--request {request}")).to_be_visible()
+
+
+FLOOD = """
+const plain = window.fetch;
+window.fetch = (url, ...more) => {
+  if (new URL(url, location).pathname !== "/api/logs") return plain(url, ...more);
+  let next = 1;
+  const line = (seq) => JSON.stringify({
+    seq, time: new Date().toISOString(), level: "info", event: "app.output", app: "chatty",
+    message: `line ${seq} ${"x".repeat(200)}`,
+  });
+  const body = new ReadableStream({
+    async pull(stream) {
+      if (next > 20000) return new Promise(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const lines = Array.from({length: 500}, () => line(next++));
+      stream.enqueue(new TextEncoder().encode(`${lines.join("\\n")}\\n`));
+    },
+  });
+  return Promise.resolve(new Response(body));
+};
+window.seen = {longest: 0, last: performance.now()};
+const frame = (now) => {
+  seen.longest = Math.max(seen.longest, now - seen.last);
+  seen.last = now;
+  requestAnimationFrame(frame);
+};
+requestAnimationFrame(frame);
+"""
+LATE = """
+document.querySelector("bt-lines").add(Array.from({length: 5000}, (_, n) => (
+  {seq: 1e6 + n, time: Date.now(), level: "warn", event: "x", message: `late ${n}`}
+)))
+"""
+
+
+def test_very_many_lines(page: Page, panel: str) -> None:
+    """10,000 lines a second leave the page at work, its memory bounded, and who reads in peace."""
+    show(page, panel + "access")
+    page.evaluate(FLOOD)
+    page.get_by_role("link", name="Logs").click()
+    rows = page.locator("bt-lines .row:visible")
+    expect(rows.filter(has_text="line 20000 ")).to_be_visible()
+    assert rows.count() < 100
+    assert page.locator("bt-lines .row").count() < 200
+    assert page.evaluate("document.querySelector('bt-lines').count") <= 20_000
+    assert page.evaluate("seen.longest") < 1000
+    page.locator("bt-lines .view").hover()
+    page.mouse.wheel(0, -2000)
+    down = page.locator("bt-lines .down")
+    expect(down).to_be_visible()
+    read = rows.first.inner_text()
+    page.evaluate(LATE)
+    expect(down).to_contain_text("5,000 new lines")
+    assert rows.first.inner_text() == read
+    down.click()
+    expect(rows.filter(has_text="late 4999")).to_be_visible()
+
+
+def test_german(browser: Browser, panel: str) -> None:
+    """Each page has its German words; none is left as a key."""
+    with watched(browser, locale="de-DE") as page:
+        show(page, panel + "workers")
+        catalogue = "import('/cpanel/js/lang/en.js').then((en) => Object.keys(en.default))"
+        keys = {each for each in page.evaluate(catalogue) if not each.startswith("apps.")}
+        for path in PATHS:
+            show(page, panel + path)
+            words = set(re.findall(r"[\w.-]+", page.locator("body").inner_text()))
+            assert (path, words & keys) == (path, set())
+        show(page, panel + "keys")
+        expect(page.get_by_role("button", name="Schlüssel erzeugen")).to_be_visible()
