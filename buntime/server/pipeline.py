@@ -49,6 +49,7 @@ from buntime.server.steps import (
     preview_step,
     session_step,
     set_aside_step,
+    signature_step,
     size_step,
     upgrade_step,
 )
@@ -107,6 +108,7 @@ class Pipeline:
             lambda app: self._hook_step(app, _BEHIND_ACCESS),
             lambda app: cookie_step(app, self._plugins.cookies),
             lambda app: _file_step(app, self._site(app), recheck_s=recheck_s),
+            lambda app: signature_step(app, admittance.secrets),
             lambda app: session_step(app, pool),
             lambda _: submit,
         )

@@ -6,6 +6,7 @@ when the step is made, once for an `App`, and not at each request.
 """
 
 from collections.abc import Callable
+from time import time
 
 from buntime.core.access.paths import plain_path
 from buntime.core.access.proxyfields import LABEL_FIELD
@@ -17,7 +18,13 @@ from buntime.core.deploys.preview import COOKIE, cookie_for, offered
 from buntime.core.errors import ClientFault
 from buntime.core.http1.sessioncookie import NAME as AFFINITY_COOKIE
 from buntime.core.http1.window import body_too_large
-from buntime.core.plugins.identity import without_cookies
+from buntime.core.plugins.identity import (
+    SIGNATURE,
+    SIGNING_SECRET,
+    identity_text,
+    signature,
+    without_cookies,
+)
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.websocket.handshake import check_upgrade, is_websocket
 from buntime.server.admin.entrance import app_not_found
@@ -27,6 +34,7 @@ from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
 from buntime.server.plugins.asked import Cookies, of_others
 from buntime.server.pool.pool import Pool
+from buntime.server.state.secretstore import Secrets
 
 _AFFINITY = frozenset({AFFINITY_COOKIE})
 
@@ -43,6 +51,7 @@ class Admittance(NamedTuple):
     gate: Gate
     maintenance: Maintenance
     previews: Previews
+    secrets: Secrets  # of apps
 
 
 def set_aside_step(gate: Gate) -> AppStep | None:
@@ -130,6 +139,29 @@ def hide_affinity(exchange: Exchange, _: App, __: Target) -> bool:
     """Takes the cookie of affinity out, of an app above this one."""
     exchange.show(tuple(without_cookies(exchange.headers, _AFFINITY)))
     return False
+
+
+def signature_step(app: App, secrets: Secrets) -> AppStep | None:
+    """Signs what the app is told of who asks, where it has a secret for that."""
+    if SIGNING_SECRET not in app.manifest.secrets:
+        return None
+
+    def sign(exchange: Exchange, app: App, _: Target) -> bool:
+        identity, key = exchange.identity, secrets.value_of(app, SIGNING_SECRET)
+        if identity is None or key is None:
+            return False
+        signed = signature(
+            secret=key.encode(),
+            time_s=int(time()),
+            request_id=exchange.id,
+            method=exchange.head.method,
+            target=exchange.head.target,
+            identity=identity_text(identity),
+        )
+        exchange.tell([(SIGNATURE, signed)])
+        return False
+
+    return sign
 
 
 def label_step(label: str) -> AppStep:

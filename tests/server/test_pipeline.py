@@ -23,6 +23,7 @@ from buntime.server.deploys.previews import Previews
 from buntime.server.http1.exchange import Exchange
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.parts import Parts
+from buntime.server.state.secretstore import Secrets
 from buntime.server.steps import Admittance, hide_affinity
 from tests.support.callcount import count_calls
 from tests.support.calls import gate_of
@@ -95,6 +96,7 @@ class Way:
                 gate_of(self.live),
                 self.maintenance,  # type: ignore[arg-type]  # a fake
                 Previews(),
+                Secrets(),
             ),
             plugins=known,
             hooking=hooking,  # type: ignore[arg-type]  # a fake, as nobody is asked

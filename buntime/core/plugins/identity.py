@@ -13,8 +13,8 @@ takes them for the same. Apps get, from the runtime, whose channel no client can
     x-forwarded-user: ann                              where it can stand in a field
     x-forwarded-groups: staff,admins
 
-Upstreams, which others may reach too, also get X-Identity-Signature: base64url HMAC-SHA256, by a
-secret of the app, over
+Apps that have the secret IDENTITY_KEY, since others may reach them too, also get
+X-Identity-Signature: base64url HMAC-SHA256, by that secret, over
 
     v1 \n time \n request id \n method \n target \n X-Identity's bytes
 """
@@ -36,6 +36,7 @@ Identity = Mapping[str, object]
 
 SIZE_MAX_BYTES = 4096  # as JSON: upstreams take 8 KiB of all fields
 SIGNATURE = "x-identity-signature"
+SIGNING_SECRET = "IDENTITY_KEY"  # of an app: with it the runtime signs what it tells of identities
 _TEXT_MAX_CHARS = 256
 _LIST_MAX = 200
 _BLANKS = " \t"
@@ -85,6 +86,11 @@ def read_identity(value: object) -> Identity:
     return MappingProxyType(value)
 
 
+def identity_text(identity: Identity) -> str:
+    """X-Identity: JSON, ASCII."""
+    return _encode(identity)
+
+
 def identity_fields(identity: Identity) -> Fields:
     """What an app is told: X-Identity, and of the other fields those that can be told in one."""
     fields = [("x-identity", _encode(identity))]
@@ -108,7 +114,7 @@ def identity_key(identity: Identity | None) -> str:
 def signature(
     *, secret: bytes, time_s: int, request_id: str, method: str, target: str, identity: str
 ) -> str:
-    """X-Identity-Signature for an upstream: `"t=1700000000,v1=..."`. `identity` is X-Identity."""
+    """X-Identity-Signature: `"t=1700000000,v1=..."`. `identity` is X-Identity."""
     parts = ("v1", str(time_s), request_id, method, target, identity)
     digest = hmac.digest(secret, "\n".join(parts).encode("latin-1"), hashlib.sha256)
     return f"t={time_s},v1={urlsafe_b64encode(digest).decode('ascii').rstrip('=')}"

@@ -75,7 +75,9 @@ class Operating:
         self._operators_urls: list[str] = []  # where their sessions count, the first one for links
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
-        self.admittance = Admittance(self._gate, self._maintenance, self._standing.place.previews)
+        self.admittance = Admittance(
+            self._gate, self._maintenance, self._standing.place.previews, self.secrets
+        )
 
     def __repr__(self) -> str:
         return f"Operating({self.pages!r}, {self.unasked!r})"

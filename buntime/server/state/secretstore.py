@@ -62,6 +62,13 @@ class Secrets:
             raise NoSecrets(f"the values of {holder}'s secrets are longer than {most} together")
         return {"values": values, "hidden": [name for name in grants if not grants[name]]}
 
+    def value_of(self, app: App, name: str) -> str | None:
+        """The value of a secret that the app asks for; None where there is none."""
+        if name not in app.manifest.secrets:
+            return None
+        found = self.found.get(holder_of(app.name, app.version), {}).get(name)
+        return found.value if found is not None else None
+
     def missing(self, app: App) -> dict[str, str]:
         """The secrets that it asks for and that have no value; by name, why, if that is known."""
         there = self.found.get(holder_of(app.name, app.version), {})

@@ -16,6 +16,7 @@ from tests.support import client
 from tests.support.client import Answer
 from tests.support.harness import Runtime, running, wait_until, write_app
 from tests.support.pluginfolders import write_plugin
+from tests.test_docs import examples
 
 APP = """
 from buntime import Response
@@ -38,6 +39,13 @@ def on_request(request):
 def fetch(request):
     return Response.json({"path": request.path, "base": request.base, "query": request.url})
 """
+ECHO = """
+hello = fetch
+def fetch(request):
+    if request.path == "/echo":
+        return Response.json(dict(request.headers.items()))
+    return hello(request)
+"""
 CONFIG = """
 access:
   - {who: "role:admin", apps: [ruled], paths: ["/admin/**"], do: allow}
@@ -46,6 +54,7 @@ access:
   - {who: "net:192.0.2.0/24", apps: [ruled], do: deny}
 """
 KEY = "the key of an operator, which is long"
+PAGE = (Path(__file__).parents[3] / "docs/access.md").read_text("utf-8")
 DOCUMENT = {"Sec-Fetch-Dest": "document"}
 SIGN_IN = "/.well-known/buntime/auth/sign-in?to="
 
@@ -59,6 +68,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_app(apps / "member", files, ttl=600, auth="required", publicRoutes=["/public/**"])
     write_app(apps / "guest", files, ttl=600, auth="optional")
     write_app(apps / "ruled", files, ttl=600)
+    [signed] = examples(PAGE, "python")
+    for name in ("signed", "other"):  # the one is set another key than the other
+        write_app(
+            apps / name, {"app.py": signed + ECHO}, ttl=600, auth="optional",
+            secrets=["IDENTITY_KEY"],
+        )  # fmt: skip
+        (folder / "secrets" / name).mkdir(parents=True)
+        (folder / "secrets" / name / "IDENTITY_KEY").write_text(f"the key of {name}, long enough")
     write_app(apps / "locked", files, ttl=600, visibility="protected")
     write_plugin(
         plugins, "people", PLUGIN, stage="identity", match={"auth": True}, signIn=True,
@@ -74,6 +91,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         "RUNTIME_PLUGIN_DIRS": str(folder / "plugins"),
         "RUNTIME_STATE_DIR": str(folder / "state"),
         "RUNTIME_CONFIG": str(folder / "config.yaml"),
+        "RUNTIME_SECRETS_DIR": str(folder / "secrets"),
         "RUNTIME_ENV": "production",
         "RUNTIME_TRUSTED_PROXIES": "127.0.0.1",
         "RUNTIME_MASTER_KEY": KEY,
@@ -153,6 +171,21 @@ def test_rules(runtime: Runtime, target: str, user: str, status: int) -> None:
 def test_a_rule_by_address_goes_by_what_a_trusted_proxy_says(runtime: Runtime) -> None:
     assert get(runtime, "/ruled/x", X_Forwarded_For="192.0.2.9").status == 403
     assert get(runtime, "/ruled/x", X_Forwarded_For="198.51.100.9").status == 200
+
+
+def test_what_is_told_of_who_asks_is_signed(runtime: Runtime) -> None:
+    """For apps that have a key; what was signed for another app, or is changed, is nobody's."""
+    assert get(runtime, "/signed/x?a=%20", user="ann").body == b"hello ann"
+    assert get(runtime, "/signed/x").body == b"hello stranger"
+    told = get(runtime, "/other/echo", user="ann").json()
+    assert told["x-identity-signature"].startswith("t=")
+    again = {name: told[name] for name in ("x-identity-signature", "x-identity", "x-request-id")}
+    assert (
+        client.fetch(runtime, "/signed/echo", headers=again)
+        .json()
+        .keys()
+        .isdisjoint({"x-identity-signature", "x-identity"})
+    ), "no client can send it"
 
 
 def test_where_people_sign_in(runtime: Runtime) -> None:
