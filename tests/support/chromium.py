@@ -17,7 +17,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=LACKING)
 
 @contextlib.contextmanager
 def launched(*args: str) -> Iterator[Browser]:
-    """A browser with nothing of another test in it. Skips where there is none."""
+    """A browser with nothing of another test in it, started with `args`. Skips if there is none."""
     if CHROMIUM is None:
         pytest.skip(LACKING)
     with sync_playwright() as playwright:

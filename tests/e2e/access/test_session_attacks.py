@@ -1,0 +1,311 @@
+"""A signed-in operator opens an app that somebody has smuggled a script into, in Chromium.
+
+The app is at another port of the same host: cookies and SameSite do not tell the two apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.harness import OPERATORS_KEY, Runtime, wait_until, write_app
+from tests.support.operators import Operator, address_of
+from tests.support.pluginfolders import plugged, write_plugin
+
+pytestmark = needs_chromium
+
+# Shows a page, tells what it was sent, and sets whatever cookies it is asked to.
+APP = """
+import json
+from buntime import Response
+
+def fetch(request):
+    if request.path == "/page":
+        return Response("<!doctype html><title>app</title><p>app", headers={
+            "Content-Type": "text/html", "Set-Cookie": "own=1; Path=/"})
+    headers = {"Set-Cookie": request.query["set"]} if "set" in request.query else {}
+    return Response(json.dumps(dict(request.headers)), headers=headers)
+
+async def websocket(ws):
+    await ws.accept()
+    await ws.send(json.dumps(dict(ws.headers)))
+"""
+# A plugin with a page, code, and a WebSocket, which signed-in operators reach.
+PLUGIN = """
+import json
+from buntime import Response
+
+def fetch(request):
+    return Response(json.dumps(dict(request.headers)))
+
+async def websocket(ws):
+    await ws.accept()
+    await ws.send(json.dumps(dict(ws.headers)))
+"""
+# Sees each request, and notes what it has been shown of cookies.
+SPY = """
+from buntime.plugin import Continue
+
+def on_request(request):
+    cookie = request.headers.get("cookie")
+    if cookie:
+        print("saw", cookie)
+    return Continue()
+"""
+# Each gives what a script of another page gets of the operators' address.
+READ = """async (url) => {
+    try {
+        const answer = await fetch(url, {credentials: "include"});
+        return await answer.text();
+    } catch (error) { return error.name; }
+}"""
+SEND = """async ([url, method, mode, headers]) => {
+    try {
+        const options = {method, mode, headers, credentials: "include", body: "{}"};
+        const answer = await fetch(url, options);
+        return answer.type + answer.status;
+    } catch (error) { return error.name; }
+}"""
+LOAD = """([tag, url]) => new Promise((done) => {
+    const element = document.createElement(tag);
+    element.onload = () => done("loaded");
+    element.onerror = () => done("error");
+    element[tag === "link" ? "href" : tag === "object" ? "data" : "src"] = url;
+    if (tag === "link") element.rel = "stylesheet";
+    document.body.append(element);
+})"""
+LISTEN = """(url) => new Promise((done) => {
+    const source = new EventSource(url, {withCredentials: true});
+    source.onmessage = (event) => done(event.data);
+    source.onerror = () => { source.close(); done("error"); };
+})"""
+CONNECT = """(url) => new Promise((done) => {
+    const socket = new WebSocket(url);
+    socket.onmessage = (event) => done(event.data);
+    socket.onerror = () => done("error");
+})"""
+FRAME = """(url) => new Promise((done) => {
+    const frame = document.createElement("iframe");
+    frame.onload = () => {
+        let text = null;
+        try { text = frame.contentDocument.body.textContent; } catch (error) { text = error.name; }
+        done(text);
+    };
+    frame.src = url;
+    document.body.append(frame);
+})"""
+OPEN = """async (url) => {
+    const other = window.open(url);
+    for (let tries = 0; tries < 200; tries++) {
+        try { if (other.document.body && other.location.href !== "about:blank") return "read"; }
+        catch (error) { other.close(); return error.name; }
+        await new Promise((done) => setTimeout(done, 10));
+    }
+    return "nothing";
+}"""
+COOKIE = "(() => { try { return document.cookie; } catch (error) { return error.name; } })()"
+FORM = """([url, type]) => {
+    const form = document.createElement("form");
+    form.method = "POST";
+    form.action = url;
+    form.enctype = type;
+    const field = document.createElement("input");
+    field.name = '{"a":"';
+    field.value = '"}';
+    form.append(field);
+    document.body.append(form);
+    form.submit();
+}"""
+
+
+OWN_PAGE = "/.well-known/buntime"  # a small one, of the operators' address itself
+
+
+class Scene(NamedTuple):
+    """The runtime, its operators' address, and the page of the app in the operator's browser."""
+
+    runtime: Runtime
+    admin: str
+    context: BrowserContext
+    page: Page
+
+    def asked(self, path: str) -> list[int]:
+        """The statuses of requests for this path, as the log has them."""
+        return [
+            record["status"]
+            for record in self.runtime.records
+            if record["event"] == "request.access" and record["path"] == path
+        ]
+
+    def statuses(self, path: str, count: int) -> list[int]:
+        wait_until(lambda: len(self.asked(path)) >= count, what=f"{count} requests for {path}")
+        return self.asked(path)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("attacks")
+    write_app(folder / "apps/shop", {"app.py": APP}, ttl=60)
+    plugins = folder / "plugins"
+    write_plugin(plugins, "tool", PLUGIN, base="/tool")
+    write_plugin(plugins, "spy", SPY, stage="identity")
+    page = {"page/index.html": "<!doctype html><title>plain</title><p>plain"}
+    write_app(plugins / "plain", page, name="plain", base="/plain", entrypoint="page/index.html",
+              visibility="operators")  # fmt: skip
+    env = {"RUNTIME_MASTER_KEY": OPERATORS_KEY, "RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}
+    with plugged(folder, **env) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # A name that its owner has lead here.
+    with launched("--host-resolver-rules=MAP evil.test 127.0.0.1") as browser:
+        yield browser
+
+
+@pytest.fixture
+def scene(browser: Browser, runtime: Runtime) -> Iterator[Scene]:
+    admin, context = address_of(runtime), browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    operator = Operator(admin)
+    operator.sign_in(OPERATORS_KEY)
+    context.add_cookies(
+        [
+            {
+                "name": "bt",
+                "value": operator.cookies["bt"],
+                "url": admin,
+                "httpOnly": True,
+                "sameSite": "Strict",
+            }
+        ]
+    )
+    page.goto(f"{runtime.url}/shop/page")
+    yield Scene(runtime, admin, context, page)
+    context.close()
+
+
+def test_reading(scene: Scene) -> None:
+    """No page of another port reads what the session opens, nor has it done."""
+    page, admin = scene.page, scene.admin
+    for path in ("/api/session", "/api/workers", "/api/keys"):
+        assert page.evaluate(READ, admin + path) == "TypeError"
+        assert scene.statuses(path, 1)[-1] == 403
+    for tag in ("script", "img", "link", "object"):
+        assert page.evaluate(LOAD, [tag, f"{admin}/api/plugins"]) == "error"
+    assert set(scene.statuses("/api/plugins", 4)) == {403}
+    assert page.evaluate(LISTEN, f"{admin}/api/events") == "error"
+
+
+def test_writing(scene: Scene) -> None:
+    """Nor does anything change: not by a simple request, a preflighted one, or a form."""
+    page, path = scene.page, "/api/apps/shop/recycle"
+    url = scene.admin + path
+    plain: list[list[Any]] = [
+        [url, "POST", "no-cors", {"Content-Type": "text/plain"}],
+        [url, "POST", "cors", {"Content-Type": "text/plain"}],
+        [url, "POST", "cors", {"Content-Type": "application/json", "X-Buntime-Csrf": "x"}],
+        [scene.admin + "/api/session", "DELETE", "cors", {}],
+    ]
+    told = [page.evaluate(SEND, each) for each in plain]
+    assert told == ["opaque0", "TypeError", "TypeError", "TypeError"]
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        with page.expect_navigation():
+            page.evaluate(FORM, [url, kind])
+        page.goto(f"{scene.runtime.url}/shop/page")
+    found = scene.statuses(path, 5)
+    assert 403 in found
+    assert not [status for status in found if status < 400 and status != 204]
+    assert not [each for each in scene.runtime.records if each["event"] == "worker.recycled"]
+    page.goto(scene.admin + OWN_PAGE)
+    assert "csrf" in page.evaluate(READ, "/api/session")  # still signed in
+
+
+def test_windows_and_frames(scene: Scene) -> None:
+    """The panel is in no frame of an app's, and what it is opened by cannot look into it."""
+    page, panel = scene.page, f"{scene.admin}/cpanel/"
+    assert page.evaluate(FRAME, panel) == "TypeError"  # another origin: there is no document
+    frames = [each.url for each in page.frames[1:]]
+    assert not [url for url in frames if url.startswith(scene.admin)], frames
+    assert page.evaluate(OPEN, panel) == "SecurityError"
+    page.goto(f"{scene.admin}/api/workers")  # by the address bar, and then by a link of the app
+    assert "workers" in page.content()
+    page.goto(f"{scene.runtime.url}/shop/page")
+    with page.expect_navigation():
+        page.evaluate("(url) => { location.href = url; }", f"{scene.admin}/api/workers")
+    assert "403 Forbidden" in page.content()
+
+
+def test_cookies(scene: Scene) -> None:
+    """No script reads the session, no app is sent it, none can put another in its place."""
+    page, url = scene.page, scene.runtime.url
+    assert page.evaluate("document.cookie") == "own=1"
+    assert json.loads(page.evaluate(READ, f"{url}/shop/"))["cookie"] == "own=1"
+    opened = json.loads(page.evaluate(CONNECT, f"{url}/shop/".replace("http", "ws")))
+    assert opened["cookie"] == "own=1"
+    before = [each["value"] for each in scene.context.cookies(scene.admin) if each["name"] == "bt"]
+    for value in ("bt=evil; Path=/", "__Host-bt=evil; Path=/; Secure", "=bt=evil; Path=/api"):
+        page.evaluate("(url) => fetch(url)", f"{url}/shop/?set={value}")
+    page.evaluate("document.cookie = 'bt=evil; path=/'")
+    after = [each["value"] for each in scene.context.cookies(scene.admin) if each["name"] == "bt"]
+    assert after == before
+    # A script may set one for a part of the address, which is then sent first.
+    page.evaluate("document.cookie = 'bt=evil; path=/api'")
+    page.goto(scene.admin + OWN_PAGE)
+    assert "csrf" in page.evaluate(READ, "/api/session")
+
+
+def test_anothers_session(scene: Scene) -> None:
+    """Somebody's own session that a script puts beside the operator's: neither counts."""
+    page, attacker = scene.page, Operator(scene.admin)
+    attacker.sign_in(OPERATORS_KEY)
+    page.evaluate("(token) => { document.cookie = `bt=${token}; path=/api`; }",
+                  attacker.cookies["bt"])  # fmt: skip
+    page.goto(scene.admin + OWN_PAGE)
+    assert "unauthorized" in page.evaluate(READ, "/api/session")
+
+
+def test_sockets(scene: Scene) -> None:
+    """A WebSocket of a plugin opens for the operators' address alone."""
+    place = f"{scene.admin}/tool/".replace("http", "ws")
+    assert scene.page.evaluate(CONNECT, place) == "error"
+    scene.page.goto(scene.admin + OWN_PAGE)
+    told = json.loads(scene.page.evaluate(CONNECT, place))
+    assert "bt" not in told.get("cookie", "")
+    assert "cookie" not in json.loads(scene.page.evaluate(READ, "/tool/"))
+
+
+def test_pages_of_plugins(scene: Scene) -> None:
+    """A plugin's page has no origin there, whatever its manifest says: it is not the operator."""
+    page = scene.page
+    page.goto(f"{scene.admin}/plain/")
+    assert page.title() == "plain"
+    assert page.evaluate("window.origin") == "null"
+    assert page.evaluate(READ, f"{scene.admin}/api/session") == "TypeError"
+    sent = [f"{scene.admin}/api/apps/shop/recycle", "POST", "no-cors", {}]
+    assert page.evaluate(SEND, sent) == "opaque0"
+    assert scene.statuses("/api/apps/shop/recycle", 1)[-1] == 403
+    assert page.evaluate(COOKIE) == "SecurityError"
+
+
+def test_names_that_lead_here(scene: Scene) -> None:
+    """A page of its own name, which now leads to this machine, gets nothing (DNS rebinding)."""
+    port = scene.admin.rpartition(":")[2]
+    answer = scene.page.goto(f"http://evil.test:{port}/cpanel/")
+    assert answer is not None
+    assert answer.status == 421
+    assert "misdirected_request" in scene.page.evaluate(READ, "/api/session")
+
+
+def test_nobody_has_seen_it(scene: Scene) -> None:
+    """No hook of a plugin was shown the cookie, of all the requests of this file."""
+    seen = [each for each in scene.runtime.records if each["event"] == "plugin.output"]
+    assert [each for each in seen if "own=1" in each["message"]]
+    assert not [each for each in seen if "bt=" in each["message"]]
