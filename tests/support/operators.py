@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from typing import Any
@@ -24,15 +25,16 @@ def address_of(runtime: Runtime) -> str:
 class Operator:
     """Asks at one address, and keeps the cookies that it is given."""
 
-    def __init__(self, url: str, *, host: str = "", scheme: str = "http") -> None:
+    def __init__(self, url: str, *, host: str = "") -> None:
         """`host` is what the address is called, where it is another name than in `url`."""
-        self.move(url, host=host, scheme=scheme)
+        self.move(url, host=host)
         self.cookies: dict[str, str] = {}
         self.csrf: str | None = None
 
-    def move(self, url: str, *, host: str = "", scheme: str = "http") -> None:
+    def move(self, url: str, *, host: str = "") -> None:
         """From now on the runtime is there."""
-        self.netloc = urlsplit(url).netloc
+        scheme, self.netloc, *_ = urlsplit(url)
+        self.is_tls = scheme == "https"
         self.host = host or self.netloc
         self.origin = f"{scheme}://{self.host}"
 
@@ -51,13 +53,21 @@ class Operator:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         data = None if body is None else json.dumps(body).encode()
         fields = {name: text for name, text in (sent | dict(fields or {})).items() if text}
-        connection = http.client.HTTPConnection(self.netloc, timeout=TIMEOUT_S)
+        connection = self._connect()
         with contextlib.closing(connection):
             connection.request(method, path, data, fields)  # type: ignore[arg-type]
             answer = connection.getresponse()
             found = Answer(answer.status, answer.headers, answer.read())
         self._keep(found)
         return found
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if not self.is_tls:
+            return http.client.HTTPConnection(self.netloc, timeout=TIMEOUT_S)
+        context = ssl.create_default_context()
+        context.check_hostname = False  # the certificate is one of the test's own
+        context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(self.netloc, timeout=TIMEOUT_S, context=context)
 
     def sign_in(self, key: str) -> Any:
         """What the API says of it."""
