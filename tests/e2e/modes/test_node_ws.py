@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.harness import PACKAGES, ROOT, Runtime, running
+from tests.support.harness import PACKAGES, Runtime, running
 from tests.support.hosting import install
+from tests.support.nodepackages import needs_npm, node_modules
 
 SOURCE = Path(__file__).parent / "node"
 LARGEST_MESSAGES = [
@@ -24,26 +23,13 @@ LARGEST_MESSAGES = [
     {"same": True, "isBinary": True},
 ]
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("node") and shutil.which("npm")), reason="there is no node with npm"
-)
+pytestmark = needs_npm
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    """A folder with what package-lock.json pins, made once."""
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    folder = ROOT / ".cache" / f"node-{hashlib.sha256(lock).hexdigest()[:10]}"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCE / name, folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"npm could not install the package ws: {done.stderr[-500:]}")
-        (folder / "complete").touch()
-    return folder / "node_modules"
+    """A folder with what package-lock.json pins."""
+    return node_modules(SOURCE)
 
 
 @pytest.fixture(scope="module")
