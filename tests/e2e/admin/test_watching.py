@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from buntime.server.admin.events import LISTENERS_MAX
 from tests.support.client import TIMEOUT_S, fetch
 from tests.support.harness import Runtime, running, write_app
 
@@ -80,3 +82,25 @@ def test_the_hour_is_there(runtime: Runtime) -> None:
         "requests", "errors", "p50Ms", "p95Ms", "memoryBytes", "workers"
     }  # fmt: skip
     assert fetch(runtime, "/api/history?step=15").status == 400
+
+
+def test_who_listens_and_does_not_read(runtime: Runtime) -> None:
+    """Of 200 such clients 64 get in, others are told so; apps are served, and memory stays."""
+    head = f"GET /api/events HTTP/1.1\r\nHost: a\r\nX-API-Key: {runtime.operators_key}\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(runtime.connect()) for _ in range(200)]
+        before = resident_bytes(runtime.pid)
+        for sock in socks:
+            sock.sendall(head.encode())
+        statuses = [sock.recv(12).split()[1] for sock in socks]
+        assert statuses.count(b"200") <= LISTENERS_MAX
+        assert statuses.count(b"503") == len(statuses) - statuses.count(b"200") > 0
+        for _ in range(50):
+            assert fetch(runtime, "/shop/").status == 200
+        assert resident_bytes(runtime.pid) - before < 20_000_000
+    with listening(runtime) as events:  # there is room again
+        events.until("stats")
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Error, Locator, Page, Route, expect
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch, workers_of
@@ -22,6 +25,7 @@ PATHS = [
     *("workers", "plugins", "plugins/audit", "logs", "keys", "audit"),
     *("settings?set=1", "access?app=shop&path=/admin"),
 ]
+IN_THE_DARK = {"plugins/audit", "keys", "audit"}  # have all the parts that the others have
 AUDIT = "from buntime.plugin import plugin\n\n\ndef on_request(request):\n    return None\n"
 MANIFEST = """
 name: audit
@@ -113,8 +117,9 @@ def test_accessible(page: Page, panel: str) -> None:
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)
-        found.append(findings(page))
-        assert (path, found, overflow(page)) == (path, [{}, {}], 0)
+        if path in IN_THE_DARK:
+            found.append(findings(page))
+        assert (path, [each for each in found if each], overflow(page)) == (path, [], 0)
 
 
 def test_workers(page: Page, panel: str, runtime: Runtime) -> None:
@@ -332,6 +337,44 @@ def test_very_many_lines(page: Page, panel: str) -> None:
     assert rows.first.inner_text() == read
     down.click()
     expect(rows.filter(has_text="late 4999")).to_be_visible()
+
+
+EVIL = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(2)</script>",
+    '"><svg onload=alert(3)>',
+    "javascript:alert(4)",
+    "</code></pre><iframe srcdoc='<script>parent.alert(6)</script>'>",
+]
+PAGES = ["workers", "plugins", "plugins/audit", "keys", "audit", "settings", "access?app=shop"]
+
+
+def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
+    """Whatever stands in names, values, origins, reasons and links is text, and leads nowhere."""
+    body = json.dumps({"name": "spoilt", "roles": ["viewer"]}).encode()
+    headers = {"X-API-Key": str(runtime.operators_key), "Content-Type": "application/json"}
+    assert fetch(runtime, "/api/keys", method="POST", headers=headers, body=body).status == 201
+    evil = itertools.cycle(EVIL)
+
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: None if key == "next" else spoil(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [spoil(each) for each in value]
+        return next(evil) if isinstance(value, str) else value
+
+    def answer(route: Route) -> None:
+        with contextlib.suppress(Error):  # the page that asked may be gone
+            route.fulfill(json=spoil(route.fetch().json()))
+
+    for what in ("workers", "plugins*", "plugins/audit", "keys*", "audit*", "config", "access/*"):
+        page.route(f"**/api/{what}", answer)
+    for path in PAGES:
+        show(page, panel + path)
+        expect(page.locator("main")).to_contain_text(EVIL[1])
+        assert page.locator("main img, main script, main iframe").count() == 0
+        links = page.locator("main a").evaluate_all("(all) => all.map((each) => each.protocol)")
+        assert (path, set(links) - {"http:"}) == (path, set())
 
 
 def test_german(browser: Browser, panel: str) -> None:

@@ -46,10 +46,9 @@ export async function render(root, params, { query }) {
 }
 
 function entry(each) {
-  const isDone = each.result === "done";
   const hasMore = each.before !== null || each.after !== null;
   const head = [h("strong", each.action), " ", each.app ? appLink(each.app) : h("span", each.subject),
-    each.app && each.subject !== each.app ? h("span.faint", ` ${each.subject}`) : null, isDone ? null : [" ", state("bad", each.result)]];
+    each.app && each.subject !== each.app ? h("span.faint", ` ${each.subject}`) : null, each.result === "done" ? null : [" ", state(each.result === "begun" ? "busy" : "bad", each.result)]];
   const by = h("span.faint.small", each.actor, " · ", ago(each.time), " · ", each.address);
   return h("li.audit", h("div", head), by, hasMore ? h("details", h("summary.small", t("audit.changes")), changes(each.before, each.after)) : null);
 }

@@ -3,6 +3,7 @@ import * as api from "../../api.js";
 import { button, doing } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { act } from "../../components/dialog.js";
+import { base } from "../../router.js";
 import { state } from "../../components/parts.js";
 
 const KINDS = { serving: "good", asleep: "good", starting: "busy", waiting: "busy", disabled: "off", failed: "bad", unreadable: "bad", away: "bad", "left out": "warn" };
@@ -10,7 +11,7 @@ export const standing = (row) => state(KINDS[row.state] ?? "warn", t(`plugin.${r
 
 const POSSIBLE = {
   enable: (row) => !row.enabled,
-  disable: (row) => row.enabled,
+  disable: (row) => row.enabled && base !== `${row.base}/`, // who would switch the panel on again?
   reload: (row) => ["serving", "away", "failed"].includes(row.state) && row.generation !== null,
   reset: (row) => Boolean(row.switched),
 };
