@@ -19,6 +19,7 @@ WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
 SHOP = """
+import os
 from buntime import Response
 
 def total(cart):
@@ -27,6 +28,8 @@ def total(cart):
 def fetch(request):
     if request.path == "/fail":
         return Response.json(total([{"price": 3}]))
+    if request.path == "/pid":
+        return Response(str(os.getpid()))
     if request.path == "/say":
         print(request.query["text"])
     if request.path == "/raise":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,17 @@ def test_errors(page: Page, panel: str, runtime: Runtime) -> None:
     is_shown(page, panel + "apps/shop?view=errors")
     expect(page.locator("main")).to_contain_text("KeyError: 'count'")
     expect(page.locator(".stack .own", has_text="in total")).not_to_have_count(0)
+
+
+def test_autopsies(page: Page, panel: str, runtime: Runtime) -> None:
+    """A worker that died is shown as it dies, with what there is to say of it."""
+    fetch(runtime, "/shop/")
+    is_shown(page, panel + "apps/shop?view=errors")
+    os.kill(int(fetch(runtime, "/shop/pid").body), signal.SIGKILL)
+    death = page.locator("details", has_text="killed by SIGKILL")
+    expect(death).to_be_visible()
+    death.locator("summary").click()
+    expect(death).to_contain_text("served")
 
 
 def test_secrets(page: Page, panel: str, runtime: Runtime) -> None:

@@ -12,6 +12,8 @@ from tests.support.harness import ROOT
 
 PAGE = ROOT / "plugins/cpanel/page"
 SCRIPTS = sorted((PAGE / "js").rglob("*.js"))
+PAGES = sorted((PAGE / "js/pages").rglob("*.js"))
+A_PAGE_BYTES = 120 * 1024
 MOST_BYTES = 164 * 1024
 ENTRY = re.compile(r'"([\w.-]+)":\s*(\[[^\]]*\]|"(?:[^"\\]|\\.)*")')
 CALLED = re.compile(
@@ -24,11 +26,31 @@ def catalogue(language: str) -> dict[str, str]:
     return dict(ENTRY.findall((PAGE / f"js/lang/{language}.js").read_text("utf-8")))
 
 
-def test_size() -> None:
-    """All that one browser could load, together, unpacked: it loads one language."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_size(page: Path) -> None:
+    """What a browser loads for a page, unpacked, with all that it imports and one language."""
+    files = {PAGE / "index.html", PAGE / "style.css", PAGE / "icon.svg", PAGE / "js/lang/en.js"}
+    for script in (PAGE / "js/main.js", page):
+        files |= imported(script, {*files})
+    sizes = {str(path.relative_to(PAGE)): path.stat().st_size for path in files}
+    assert sum(sizes.values()) <= A_PAGE_BYTES, sizes
+
+
+def test_size_of_all() -> None:
+    """All that one browser could ever load: it loads one language."""
     sizes = {path: path.stat().st_size for path in PAGE.rglob("*") if path.is_file()}
     languages = sorted(size for path, size in sizes.items() if path.parent.name == "lang")
     assert sum(sizes.values()) - sum(languages[:-1]) <= MOST_BYTES, sizes
+
+
+def imported(script: Path, known: set[Path]) -> set[Path]:
+    """A module and what it imports, but for what it may import later."""
+    if script in known:
+        return known
+    known.add(script)
+    for name in re.findall(r'^import (?:[^"]* from )?"([^"]+)"', script.read_text("utf-8"), re.M):
+        imported((script.parent / name).resolve(), known)
+    return known
 
 
 def test_catalogues_have_the_same_words() -> None:

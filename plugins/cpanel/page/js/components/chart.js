@@ -98,12 +98,14 @@ export function hourly(of, query) {
     const chart = Object.assign(h("bt-chart"), { format });
     return { name, key, chart, element: h("div.figure", h("h2", t(`figure.${name}`)), value, chart), now: (told) => say(value, format(told)) };
   });
+  let isLive = false; // till then the last point is the best that is known
   async function load() {
     const hour = await api.get("/api/history", { query: { ...query, step: 30 } });
     const { requests = [], errors = [], p95Ms = [], p50Ms = [], memoryBytes = [] } = of(hour) ?? {};
     const rates = (counts) => counts.map((count) => count / hour.stepSeconds);
     const lines = { requests: rates(requests), errors: rates(errors), latency: p95Ms, memory: memoryBytes };
-    for (const { name, chart } of figures) {
+    for (const { name, chart, now } of figures) {
+      if (!isLive) now(lines[name].at(-1) ?? null);
       const series = [{ name: t(`figure.${name}`), values: lines[name], kind: name === "errors" ? "bad" : "" }];
       if (name === "latency") series.push({ name: "p50", values: p50Ms, kind: "second" });
       Object.assign(chart, { step: hour.stepSeconds, end: hour.end, series });
@@ -113,7 +115,10 @@ export function hourly(of, query) {
   return {
     element: h("div.figures", figures.map(({ element }) => element)),
     load,
-    now: (told) => figures.forEach(({ key, now }) => now(told?.[key] ?? (key === "p95Ms" ? null : 0))),
+    now(told) {
+      isLive = true;
+      figures.forEach(({ key, now }) => now(told?.[key] ?? (key === "p95Ms" ? null : 0)));
+    },
     end: () => clearInterval(timer),
   };
 }
