@@ -1,8 +1,9 @@
 """`buntime activate APP@VERSION`: make another version the one that serves."""
 
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.client import Streamed, connect, name_in_path
+from buntime.commands.client import Api, ApiError, Streamed, connect, name_in_path
 from buntime.commands.following import follow
+from buntime.commands.tables import say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 
@@ -26,9 +27,26 @@ def run(command: Command, mode: Mode) -> int:
         raise UsageError("activate needs an app and its version, such as shop@1.2.0")
     path = f"/api/apps/{name_in_path(name)}/versions/{name_in_path(version)}/activate"
     api = connect(command, mode)
-    lines = api.lines("POST", path, dryRun=command.args["dry_run"] or None)
+    active, tag = active_version(api, name)
+    if active and not command.args["json"]:
+        say(f"{name}: {active} is active now")
+    lines = api.matching(tag).lines("POST", path, dryRun=command.args["dry_run"] or None)
     what = f"the activation of {name}@{version}"
     return follow(api, Streamed("", lines), what, as_json=bool(command.args["json"]))
+
+
+def active_version(api: Api, name: str) -> tuple[str, str]:
+    """The active version of an app, and the ETag of that and of which versions there are.
+
+    Both are "" where that cannot be known: the change itself tells why, if it is refused too.
+    """
+    try:
+        told, tag = api.tagged(f"/api/apps/{name_in_path(name)}")
+    except ApiError as exc:
+        if exc.status in (403, 404):
+            return "", ""
+        raise
+    return str(told.get("active") or ""), tag
 
 
 def app_and_version(command: Command) -> tuple[str, str | None]:

@@ -65,6 +65,7 @@ class Api:
         self.target = target
         self._connection: http.client.HTTPConnection | None = None
         self._base: str | None = None  # of the API, "/hosting/api", once it is known
+        self._if_match = ""
 
     def __repr__(self) -> str:
         return f"Api({self.target.name})"
@@ -72,6 +73,19 @@ class Api:
     def get(self, path: str, /, **query: Query) -> Any:
         """The JSON of an answer, None where it is empty."""
         return self.ask("GET", path, **query)
+
+    def tagged(self, path: str, /, **query: Query) -> tuple[Any, str]:
+        """As `get`, with its ETag, "" where it has none: for `matching`."""
+        response = self._send("GET", self.url_of(path, **query), None, accept=_JSON, read_s=_READ_S)
+        data = self._read(response)
+        self.close()
+        self._check(response, data, path)
+        return self._json(data), response.headers.get("ETag", "")
+
+    def matching(self, tag: str) -> "Api":
+        """Have the next write be refused (412) where what it changes has another ETag by then."""
+        self._if_match = tag
+        return self
 
     def post(self, path: str, value: object = None, /, **query: Query) -> Any:
         """The same of an action; `value` is sent as JSON, unless it is None."""
@@ -197,6 +211,8 @@ class Api:
         self, method: str, url: str, value: object, *, accept: str, read_s: float
     ) -> http.client.HTTPResponse:
         fields = self.fields(accept)
+        if self._if_match and method != "GET":
+            fields["If-Match"], self._if_match = self._if_match, ""
         body = None if value is None else json.dumps(value).encode()
         if body is not None:
             fields["Content-Type"] = _JSON

@@ -2,7 +2,7 @@
 
 import sys
 
-from buntime.commands.activate import app_and_version
+from buntime.commands.activate import active_version, app_and_version
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect, name_in_path
 from buntime.commands.tables import print_json, say
@@ -33,10 +33,12 @@ def run(command: Command, mode: Mode) -> int:
     api = connect(command, mode)
     is_dry = bool(command.args["dry_run"])
     what = f"{name}@{version}"
+    tag = ""
     if not is_dry and not command.args["yes"]:
-        _ask(api, what)
+        active, tag = active_version(api, name)
+        _ask(api, f"{what} ({active} is active)" if active else what)
     path = f"/api/apps/{name_in_path(name)}/versions/{name_in_path(version)}"
-    told = api.delete(path, dryRun=is_dry or None)
+    told = api.matching(tag).delete(path, dryRun=is_dry or None)
     if command.args["json"]:
         print_json(told)
     else:

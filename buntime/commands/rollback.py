@@ -1,8 +1,10 @@
 """`buntime rollback APP`: the version that was active before is active again."""
 
+from buntime.commands.activate import active_version
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import Streamed, connect, name_in_path
 from buntime.commands.following import follow
+from buntime.commands.tables import say
 from buntime.core.settings.setting import Mode
 
 
@@ -10,7 +12,8 @@ def parser() -> Parser:
     made = Parser(
         "buntime rollback APP [--to WHERE]",
         "Make the version active again that was so before the present one, once a worker has "
-        "loaded it. Requests for a range do not get the version that was rolled back from.",
+        "loaded it. Requests for a range do not get the version that was rolled back from. What is "
+        "active now is said first; if somebody else has changed that by then, nothing is done.",
         examples=("buntime rollback shop",),
     )
     made.add_words("APP", "the name of an app")
@@ -23,6 +26,9 @@ def parser() -> Parser:
 def run(command: Command, mode: Mode) -> int:
     name = one_word(command, "the name of an app")
     api, path = connect(command, mode), f"/api/apps/{name_in_path(name)}/rollback"
-    lines = api.lines("POST", path, dryRun=command.args["dry_run"] or None)
+    active, tag = active_version(api, name)
+    if active and not command.args["json"]:
+        say(f"{name}: {active} is active, and is rolled back from")
+    lines = api.matching(tag).lines("POST", path, dryRun=command.args["dry_run"] or None)
     what = f"the rollback of {name}"
     return follow(api, Streamed("", lines), what, as_json=bool(command.args["json"]))

@@ -23,7 +23,7 @@ import httpx
 from buntime.core.admin.route import Route, Schema
 from buntime.core.admin.routes import ROUTES
 from tests.support.deploying import app, packed
-from tests.support.harness import write_app
+from tests.support.harness import wait_until, write_app
 from tests.support.pluginfolders import write_plugin
 
 SECRET = "whispered-Xq7-value"  # of secrets
@@ -38,8 +38,10 @@ def fetch(request): return Response("ok")
 HOOK = "def on_response(request, response): pass\n"
 PLUGIN = {"config": {"token": {"type": "password"}}}
 CRON = [{"schedule": "0 0 1 1 *", "name": "yearly", "path": "/"}]
-WRITES = [route for route in ROUTES.routes if route.can_run_dry]
-READS = [route for route in ROUTES.routes if route.method == "GET"]
+# Users are kept by a plugin that signs people in, which has tests of its own.
+_OURS = [route for route in ROUTES.routes if not route.name.startswith("users.")]
+WRITES = [route for route in _OURS if route.can_run_dry]
+READS = [route for route in _OURS if route.method == "GET"]
 
 # By `{name}`, or by the route's name and it.
 PLACES = {
@@ -117,6 +119,7 @@ class Walker:
             self._good("PUT", path, json={"value": SECRET})
         self._good("POST", "/api/keys", json={"name": "old", "roles": ["viewer"]})
         assert self.http.get("/shop/").status_code == 200
+        wait_until(lambda: self.http.get("/api/cron").json()["jobs"], 20, "its job is known")
 
     def _good(self, method: str, path: str, **options: Any) -> None:
         answer = self.http.request(method, path, **options)

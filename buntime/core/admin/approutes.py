@@ -106,6 +106,7 @@ APPS = (
             ),
         ),
         faults=(404,),
+        has_tag=True,
     ),
     Route(
         method="POST",
@@ -117,6 +118,16 @@ APPS = (
         faults=(404,),
     ),
     Route(
+        method="GET",
+        path="/api/apps/{app}/maintenance",
+        verb="apps:read",
+        name="apps.maintenance",
+        summary="Whether an app is closed, and what its visitors are told.",
+        answers=(Answer(200, "How it stands.", _MAINTENANCE),),
+        faults=(404,),
+        has_tag=True,
+    ),
+    Route(
         method="PUT",
         path="/api/apps/{app}/maintenance",
         verb="apps:deploy",
@@ -125,6 +136,7 @@ APPS = (
         body=Body(_CLOSING, required=False),
         answers=(Answer(200, "It is closed.", _MAINTENANCE),),
         faults=(404, 503),
+        has_tag=True,
     ),
     Route(
         method="DELETE",
@@ -134,5 +146,6 @@ APPS = (
         summary="Let an app's visitors in again.",
         answers=(Answer(200, "It is open.", _MAINTENANCE),),
         faults=(503,),
+        has_tag=True,
     ),
 )

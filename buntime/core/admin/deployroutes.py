@@ -82,6 +82,7 @@ DEPLOYS = (
         ),
         answers=(Answer(201, "The version is active.", _DEPLOY), *_RAN),
         faults=(*_REFUSED, 413, 415),
+        has_tag=True,  # of the app
     ),
     Route(
         method="POST",
@@ -91,6 +92,7 @@ DEPLOYS = (
         summary="Make a version active, once a worker has loaded it.",
         answers=_RAN,
         faults=_REFUSED,
+        has_tag=True,  # of the app
     ),
     Route(
         method="POST",
@@ -100,6 +102,7 @@ DEPLOYS = (
         summary="Make the version active that was so before; ranges leave the present one out.",
         answers=_RAN,
         faults=_REFUSED,
+        has_tag=True,  # of the app
     ),
     Route(
         method="DELETE",
@@ -119,6 +122,7 @@ DEPLOYS = (
             ),
         ),
         faults=(403, 404, 409, 500),
+        has_tag=True,  # of the app
     ),
     Route(
         method="GET",
@@ -147,6 +151,7 @@ DEPLOYS = (
             ),
         ),
         faults=(403, 404, 409, 500),
+        has_tag=True,  # of the app
     ),
     Route(
         method="GET",

@@ -70,8 +70,20 @@ def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
         summary="The names of secrets, where each is from, and which are missing.",
         query=(*query, MOST, CURSOR),
         answers=(_LISTED,),
+        has_tag=True,
     )
-    return (listed, *(_write(kind, path, query, method) for method in ("PUT", "DELETE")))
+    shown = Route(
+        method="GET",
+        path=f"{path}/{{name}}",
+        verb=reads,
+        name=f"{kind}.secret",
+        summary="Where a secret is from, and when it was set: not its value.",
+        query=query,
+        answers=(Answer(200, "The secret.", _SECRET),),
+        faults=(404,),
+        has_tag=True,
+    )
+    return (listed, shown, *(_write(kind, path, query, method) for method in ("PUT", "DELETE")))
 
 
 def _write(kind: str, path: str, query: tuple[Param, ...], method: Method) -> Route:
@@ -86,6 +98,7 @@ def _write(kind: str, path: str, query: tuple[Param, ...], method: Method) -> Ro
         body=_VALUE if sets else None,
         answers=(Answer(200, "Done.", _DONE),),
         faults=(409, 503) if sets else (404, 409, 503),
+        has_tag=True,
     )
 
 

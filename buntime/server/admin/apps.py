@@ -1,19 +1,30 @@
 """What operators see of apps, and do to one as a whole: of the apps that a caller's globs cover."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buntime.core.apps.app import App, Fault
 from buntime.core.apps.manifest import to_config
 from buntime.core.apps.router import split_target
 from buntime.core.errors import ClientFault, ManifestError
 from buntime.server.admin.api import Handler
+from buntime.server.admin.appstate import app_state
 from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.audit import Audit, Begun, Note
 from buntime.server.admin.call import Call
-from buntime.server.admin.maintenance import MESSAGE, RETRY_AFTER_S, Closed, Keep, Maintenance
+from buntime.server.admin.maintenance import (
+    MESSAGE,
+    RETRY_AFTER_S,
+    Closed,
+    Keep,
+    Maintenance,
+    kept_of,
+)
 from buntime.server.apps.catalog import Catalog
 from buntime.server.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 _BUSIEST_FIRST = ("active", "ephemeral", "idle", "offline")
 
@@ -43,6 +54,7 @@ class AppPages:
             "apps.sleep": self._sleep,
             "apps.close": self._close,
             "apps.open": self._open,
+            "apps.maintenance": self._show_closed,
         }
 
     # What there is
@@ -82,17 +94,20 @@ class AppPages:
         running = {each["version"]: each for each in self._pool.report.apps(call.now)
                    if each["app"] == name}  # fmt: skip
         active = self._active(name, call.now)
-        call.answer(
+        versions = [
+            self._version(each, running.get(each.version), is_active=each.version == active)
+            for each in found
+        ]
+        closed = _told(self._maintenance.of(name))
+        call.tagged(
             {
                 "app": name,
                 "url": self._urls.of(call, name),
                 "active": active,
-                "versions": [
-                    self._version(each, running.get(each.version), is_active=each.version == active)
-                    for each in found
-                ],
-                "maintenance": _told(self._maintenance.of(name)),
-            }
+                "versions": versions,
+                "maintenance": closed,
+            },
+            of=app_state(self._catalog, name, call.now),
         )
 
     def _active(self, name: str, now: float) -> str | None:
@@ -147,6 +162,7 @@ class AppPages:
     def _close_as(self, call: Call, value: Mapping[str, Any]) -> None:
         name = call.values["app"]
         message, after_s = value.get("message", MESSAGE), value.get("retryAfterSeconds")
+        call.check_match(_closed_json(name, self._maintenance.of(name)))
         if call.is_dry_run:
             self._answer_of(call, Closed(0.0, message, after_s or RETRY_AFTER_S))
             return
@@ -154,7 +170,7 @@ class AppPages:
 
         def noted(closed: Closed) -> Keep:
             notes.append(self._noted(call, closed))
-            return notes[0].keep
+            return self._checked(call, notes[0])
 
         def done(result: Closed | BaseException) -> None:
             self._answer_of(call, result, notes[0])
@@ -164,14 +180,23 @@ class AppPages:
             name, message, after_s, noted, lambda result: call.guard(lambda: done(result))
         )
 
+    def _show_closed(self, call: Call) -> None:
+        name = call.values["app"]
+        closed = self._maintenance.of(name)
+        if closed is None and not self._catalog.versions_of(name, call.now):
+            raise _no_app(name)
+        self._answer_of(call, closed)
+
     def _open(self, call: Call) -> None:
+        app = call.values["app"]
+        call.check_match(_closed_json(app, self._maintenance.of(app)))
         if call.is_dry_run:
             self._answer_of(call, None)
             return
         note = self._noted(call, None)
         self._maintenance.open(
-            call.values["app"],
-            note.keep,
+            app,
+            self._checked(call, note),
             lambda result: call.guard(lambda: self._answer_of(call, result, note)),
         )
 
@@ -180,6 +205,16 @@ class AppPages:
         before = _told(self._maintenance.of(app))
         return self._audit.note_of(call, call.route.name, app, before, _told(closed))
 
+    def _checked(self, call: Call, note: Note) -> Keep:
+        """The note is kept where the app stands as If-Match says, by the table itself."""
+        app = call.values["app"]
+
+        def keep(connection: "Connection") -> None:
+            call.check_match(_closed_json(app, kept_of(connection, app)))
+            note.keep(connection)
+
+        return keep
+
     def _answer_of(
         self, call: Call, result: Closed | BaseException | None, note: Note | None = None
     ) -> None:
@@ -187,7 +222,7 @@ class AppPages:
             raise result
         if note is not None:
             note.tell()
-        call.answer({"app": call.values["app"], "maintenance": _told(result)})
+        call.tagged(_closed_json(call.values["app"], result))
 
 
 def _add(told: dict[str, Any], version: Mapping[str, Any]) -> None:
@@ -214,6 +249,10 @@ def _settings(app: App) -> dict[str, object]:
 
 def _told(closed: Closed | None) -> dict[str, object] | None:
     return closed.to_json() if closed is not None else None
+
+
+def _closed_json(app: str, closed: Closed | None) -> dict[str, object]:
+    return {"app": app, "maintenance": _told(closed)}
 
 
 def _no_app(name: str) -> ClientFault:

@@ -15,7 +15,7 @@ from buntime.server.state.statedb import StateDb
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-Keep = Callable[["Connection"], None]  # within the transaction of a change
+Keep = Callable[["Connection"], None]  # within the transaction of a change, before it
 
 MESSAGE = "this app is being worked on; try again later"
 RETRY_AFTER_S = 300
@@ -84,8 +84,8 @@ class Maintenance:
         keep = noted(closed)
 
         def work(connection: "Connection") -> None:
-            _write(connection, app, closed)
             keep(connection)
+            _write(connection, app, closed)
 
         self._db.ask(work, lambda failed: self._done(app, closed, failed, then))
 
@@ -93,8 +93,8 @@ class Maintenance:
         """Let visitors in again; `keep` as what `noted` makes for `close`."""
 
         def work(connection: "Connection") -> None:
-            _remove(connection, app=app)
             keep(connection)
+            _remove(connection, app=app)
 
         def done(failed: BaseException | None) -> None:
             self._done(app, None, failed, lambda result: then(_error_in(result)))
@@ -141,6 +141,14 @@ def _error_in(result: object) -> BaseException | None:
 def _all(connection: "Connection") -> dict[str, Closed]:
     rows = connection.execute("SELECT app, since, message, retry_after FROM maintenance")
     return {app: Closed(since, message, after) for app, since, message, after in rows}
+
+
+def kept_of(connection: "Connection", app: str) -> Closed | None:
+    """How one app stands, within a transaction."""
+    row = connection.execute(
+        "SELECT since, message, retry_after FROM maintenance WHERE app = ?", (app,)
+    ).fetchone()
+    return Closed(*row) if row is not None else None
 
 
 def _write(connection: "Connection", app: str, closed: Closed) -> None:

@@ -1,6 +1,8 @@
 """What operators see of secrets, and do to them. No value leaves this process but to its app."""
 
+import os
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 from buntime.core.apps.app import App
@@ -11,7 +13,7 @@ from buntime.core.apps.grants import (
     parse_name,
     parse_value,
 )
-from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.errors import ClientFault, HttpError
 from buntime.core.plugins.plan import owner_of
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
@@ -36,10 +38,16 @@ class SecretPages:
         self._catalog = catalog
         self._plugins = plugins
         self._audit = audit
+        self._mark = os.urandom(32)
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
-        acts = {"secrets": self._list, "secrets.set": self._set, "secrets.remove": self._remove}
+        acts = {
+            "secrets": self._list,
+            "secret": self._show,
+            "secrets.set": self._set,
+            "secrets.remove": self._remove,
+        }
         return {f"{kind}.{name}": act for kind in ("apps", "plugins") for name, act in acts.items()}
 
     def _list(self, call: Call) -> None:
@@ -47,7 +55,7 @@ class SecretPages:
         used = self._used(call, holder)
         there = self._secrets.found.get(holder, {})
         page, following = call.page(there)
-        call.answer(
+        call.tagged(
             {
                 "holder": holder,
                 "secrets": [
@@ -55,8 +63,28 @@ class SecretPages:
                 ],
                 "missing": sorted((used or set()) - there.keys()),
                 "next": following,
-            }
+            },
+            of=[self._state(holder, name) for name in sorted(there)],
         )
+
+    def _show(self, call: Call) -> None:
+        holder, name = _holder(call), _name(call)
+        used, there = self._used(call, holder), self._secrets.found.get(holder, {})
+        if name not in there:
+            raise _not_there(holder, name)
+        told = {**told_of(name, there[name]), "isUsed": name in (used or ())}
+        call.tagged(told, of=self._state(holder, name))
+
+    def _state(self, holder: str, name: str) -> list[str] | None:
+        """What its ETag is of; None where it is not there.
+
+        With a key of this process: nobody can find out by it which value it is of.
+        """
+        stored = self._secrets.found.get(holder, {}).get(name)
+        if stored is None:
+            return None
+        told = "\0".join((holder, name, stored.origin, repr(stored.set_s), stored.value))
+        return [name, blake2b(told.encode(), key=self._mark, digest_size=16).hexdigest()]
 
     def _set(self, call: Call) -> None:
         name = _name(call)
@@ -65,12 +93,13 @@ class SecretPages:
     def _set_to(self, call: Call, name: str, value: str) -> None:
         holder = _holder(call)
         self._secrets.check_changeable(holder, name)
+        call.check_match(self._state(holder, name))
         was_there = self._is_there(holder, name)
         if call.is_dry_run:
             call.answer(self._done(call, holder, name, replaced=was_there))
             return
 
-        def done(begun: Begun, told: bool | ServerFault) -> None:
+        def done(begun: Begun, told: bool | HttpError) -> None:
             replaced = _checked(told)
             begun.end({"isSet": True}, before={"isSet": replaced})
             call.answer(self._done(call, holder, name, replaced=replaced))
@@ -81,6 +110,7 @@ class SecretPages:
                 name,
                 value,
                 lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+                check=lambda: call.check_match(self._state(holder, name)),
             )
 
         before = {"isSet": was_there}
@@ -93,12 +123,13 @@ class SecretPages:
         holder, name = _holder(call), _name(call)
         self._secrets.check_changeable(holder, name)
         if not self._is_there(holder, name):
-            raise ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
+            raise _not_there(holder, name)
+        call.check_match(self._state(holder, name))
         if call.is_dry_run:
             call.answer(self._done(call, holder, name))
             return
 
-        def done(begun: Begun, told: bool | ServerFault) -> None:
+        def done(begun: Begun, told: bool | HttpError) -> None:
             _checked(told)
             begun.end({"isSet": False})
             call.answer(self._done(call, holder, name))
@@ -108,6 +139,7 @@ class SecretPages:
                 holder,
                 name,
                 lambda told: call.guard(lambda: begun.run(lambda: done(begun, told))),
+                check=lambda: call.check_match(self._state(holder, name)),
             )
 
         before = {"isSet": True}
@@ -155,7 +187,11 @@ def _value(told: dict[str, Any]) -> str:
         raise ClientFault(400, "bad_value", str(exc)) from None
 
 
-def _checked(told: bool | ServerFault) -> bool:
-    if isinstance(told, ServerFault):
+def _not_there(holder: str, name: str) -> ClientFault:
+    return ClientFault(404, "secret_not_found", f"{holder} has no secret {name}")
+
+
+def _checked(told: bool | HttpError) -> bool:
+    if isinstance(told, HttpError):
         raise told
     return told

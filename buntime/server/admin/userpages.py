@@ -1,18 +1,20 @@
 """Users, who sign in to apps: the plugin that signs people in answers, once it is known who asks.
 
 The request goes to the plugin's process at the base "/api/users", which no client can name, without
-what the operator's own rights stand on. What it has changed is noted when its answer comes.
+what the operator's own rights stand on. A change is noted before, and when its answer comes.
 """
 
 from collections.abc import Mapping
 
+from buntime.core.admin.audittrail import DONE
 from buntime.core.admin.userroutes import USERS
+from buntime.core.apps.app import App
 from buntime.core.errors import ClientFault
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.http1.window import body_too_large
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.api import Handler
-from buntime.server.admin.audit import Audit
+from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.review import Review
@@ -53,8 +55,21 @@ class UserPages:
         if exchange.head.content_length > most_bytes:
             raise body_too_large(most_bytes)
         exchange.limit_body(most_bytes)
-        if call.route.is_write and not call.is_dry_run:
-            exchange.have_reviewed(Review(_Noting(exchange, call, self._audit)))
+        if not call.route.is_write or call.is_dry_run:
+            self._submit(call, app)
+            return
+
+        def act(begun: Begun) -> None:
+            if call.is_gone:
+                begun.end(result="cut")
+                return
+            exchange.have_reviewed(Review(_Noting(exchange, begun)))
+            self._submit(call, app)
+
+        self._audit.begin(call, call.values.get("user", "a new user"), then=act)
+
+    def _submit(self, call: Call, app: App) -> None:
+        exchange = call.exchange
         exchange.show(tuple(pair for pair in exchange.headers if pair[0] in _PASSED_ON))
         base = f"{exchange.sender.prefix}{self._live.now.api_prefix}{_BASE}"
         exchange.route_to(app, base=base, spec=None)
@@ -62,17 +77,14 @@ class UserPages:
 
 
 class _Noting:
-    """Notes a change when its answer says that it is done."""
+    """Notes the end of a change by its answer."""
 
-    def __init__(self, exchange: Exchange, call: Call, audit: Audit) -> None:
+    def __init__(self, exchange: Exchange, begun: Begun) -> None:
         self._exchange = exchange
-        self._call = call
-        self._audit = audit
+        self._begun = begun
 
     def on_answer(self, status: int, fields: list[tuple[str, str]]) -> None:
-        if status < _DONE_BELOW:
-            name = self._call.values.get("user", "a new user")
-            self._audit.record(self._call, self._call.route.name, name)
+        self._begun.end(result=DONE if status < _DONE_BELOW else f"failed: {status}")
         self._exchange.reviewed(status, fields)
 
     def on_dropped(self) -> None:

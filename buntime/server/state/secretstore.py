@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from buntime.core.apps.app import App
 from buntime.core.apps.grants import VALUES_MAX_BYTES, holder_of
-from buntime.core.errors import ClientFault, ServerFault, UsageError
+from buntime.core.errors import ClientFault, HttpError, ServerFault, UsageError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
@@ -29,6 +29,11 @@ from buntime.server.state.statefolder import StateFolder
 
 _LOOK_S = 10.0
 _T = TypeVar("_T")
+
+
+def _nothing() -> None:
+    pass
+
 
 # By holder, the names of its secrets that have another value, are new, or have gone.
 Changes = Mapping[str, frozenset[str]]
@@ -125,26 +130,38 @@ class SecretStore(Secrets):
         self._do(lambda: None, lambda _: None)
 
     def set(
-        self, holder: str, name: str, value: str, then: Callable[[bool | ServerFault], None]
+        self,
+        holder: str,
+        name: str,
+        value: str,
+        then: Callable[[bool | HttpError], None],
+        *,
+        check: Callable[[], None] = _nothing,
     ) -> None:
         """Keep a value; `then` is told whether there was one before, or why it cannot be.
 
-        Raises ClientFault, ServerFault.
+        `check` raises what is against it when all that was asked before is done. Raises
+        ClientFault, ServerFault.
         """
         self.check_changeable(holder, name)
         was_there = name in self.found.get(holder, {})
         self._do(
             lambda: self._files.set(holder, name, value),
-            lambda done: then(done if isinstance(done, ServerFault) else was_there),
+            lambda done: then(done if isinstance(done, HttpError) else was_there),
+            check,
         )
 
-    def remove(self, holder: str, name: str, then: Callable[[bool | ServerFault], None]) -> None:
-        """Keep it no more; `then` is told whether there was one.
-
-        Raises ClientFault, ServerFault.
-        """
+    def remove(
+        self,
+        holder: str,
+        name: str,
+        then: Callable[[bool | HttpError], None],
+        *,
+        check: Callable[[], None] = _nothing,
+    ) -> None:
+        """Keep it no more; `then` is told whether there was one. As `set`."""
         self.check_changeable(holder, name)
-        self._do(lambda: self._files.remove(holder, name), then)
+        self._do(lambda: self._files.remove(holder, name), then, check)
 
     def check_changeable(self, holder: str, name: str) -> None:
         """Raises ClientFault where it is kept elsewhere, ServerFault without a state folder."""
@@ -162,12 +179,17 @@ class SecretStore(Secrets):
             self.reread()
         self._loop.call_later(_LOOK_S, self._look)
 
-    def _do(self, work: Callable[[], _T], then: Callable[[_T | ServerFault], None]) -> None:
+    def _do(
+        self,
+        work: Callable[[], _T],
+        then: Callable[[_T | HttpError], None],
+        check: Callable[[], None] = _nothing,
+    ) -> None:
         """Have a thread do it, and read what there is then."""
         mounted = self._live.now.secrets_dir
 
-        def run() -> tuple[_T | ServerFault, Found | OSError]:
-            done: _T | ServerFault
+        def run() -> tuple[_T | HttpError, Found | OSError]:
+            done: _T | HttpError
             try:
                 done = work()
             except OSError as exc:
@@ -177,17 +199,31 @@ class SecretStore(Secrets):
             except OSError as exc:
                 return done, exc
 
-        def finish(told: tuple[_T | ServerFault, Found | OSError] | BaseException) -> None:
-            self._jobs.popleft()
-            if self._jobs:
-                self._jobs[0]()
-            if isinstance(told, BaseException):
-                raise told
-            self._take(told[1])
+        def finish(told: tuple[_T | HttpError, Found | OSError] | BaseException) -> None:
+            try:
+                if isinstance(told, BaseException):
+                    raise told
+                self._take(told[1])
+            finally:
+                self._next()  # whose check sees what has been taken
             then(told[0])
 
-        self._jobs.append(lambda: self._loop.run_blocking(run, finish))
+        def begin() -> None:
+            try:
+                check()
+            except HttpError as fault:
+                self._next()
+                then(fault)
+            else:
+                self._loop.run_blocking(run, finish)
+
+        self._jobs.append(begin)
         if len(self._jobs) == 1:
+            self._jobs[0]()
+
+    def _next(self) -> None:
+        self._jobs.popleft()
+        if self._jobs:
             self._jobs[0]()
 
     def _take(self, found: Found | OSError) -> None:

@@ -9,11 +9,14 @@ import re
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from buntime.core.admin.apitags import tag_of
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until
 from tests.support.writewalk import (
@@ -25,6 +28,7 @@ from tests.support.writewalk import (
     files_of,
     in_order,
     rows_of,
+    shop,
     write_folders,
 )
 
@@ -162,3 +166,95 @@ def kept(state: Path) -> Iterator[Path]:
     for path in state.rglob("*"):
         if path.is_file() and KEPT_IN.isdisjoint(path.relative_to(state).parts):
             yield path
+
+
+# Two operators: whoever looked before somebody else's change is told so.
+
+
+def tag(walker: Walker, path: str) -> dict[str, str]:
+    """What a write has to send to change what is there now."""
+    answer = walker.http.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["etag"] == walker.http.get(path).headers["etag"]
+    return {"If-Match": answer.headers["etag"]}
+
+
+def code(answer: httpx.Response) -> str:
+    return str(answer.json()["error"]["code"]) if answer.status_code >= 300 else "done"
+
+
+def test_what_has_a_tag(walker: Walker) -> None:
+    """What can be changed has an ETag, and its writes heed If-Match: by the table."""
+    at_once = {"apps.recycle", "apps.sleep", "workers.recycle", "cron.run", "keys.add"}
+    untagged = {route.name for route in WRITES if not route.has_tag}
+    assert untagged <= at_once | {"plugins.put", "plugins.remove", "cache.purge", "hosts.move"}
+
+
+@pytest.mark.parametrize("path", ["apps/shop/maintenance", "apps/shop/secrets/STRIPE_KEY"])
+def test_two_operators(walker: Walker, path: str) -> None:
+    """The second change by one tag is refused with 412; a dry run of it too, and removing."""
+    path, value = f"/api/{path}", {"value": "x"} if "secrets" in path else {"message": "x"}
+    seen = tag(walker, path)
+    assert code(walker.http.put(path, json=value, headers=seen)) == "done"
+    for query in ("", "?dryRun=1"):
+        again = walker.http.put(path + query, json=value, headers=seen)
+        assert (again.status_code, code(again)) == (412, "precondition_failed")
+        assert code(walker.http.delete(path + query, headers=seen)) == "precondition_failed"
+    seen = tag(walker, path)
+    assert code(walker.http.delete(path, headers=seen)) == "done"
+    if "secrets" in path:
+        # The same value again is another secret, and what is not there has no tag.
+        assert code(walker.http.put(path, json=value, headers=seen)) == "precondition_failed"
+        assert code(walker.http.put(path, json=value, headers={"If-Match": "*"})) != "done"
+        assert code(walker.http.put(path, json=value)) == "done"
+        assert tag(walker, path) != seen
+
+
+def test_both_at_once(walker: Walker) -> None:
+    """Of changes that come at the same time with the same tag one is made: where files are written,
+    where a row is, and where deploys wait in line."""
+    with ThreadPoolExecutor(4) as pool:
+        for path, value in (
+            ("/api/apps/shop/secrets/STRIPE_KEY", "value"),
+            ("/api/apps/shop/maintenance", "message"),
+        ):
+            seen = tag(walker, path)
+            told = pool.map(
+                lambda number, path=path, value=value, seen=seen: code(
+                    walker.http.put(path, json={value: str(number)}, headers=seen)
+                ),
+                range(4),
+            )
+            assert sorted(told) == ["done", *["precondition_failed"] * 3]
+        walker.http.delete("/api/apps/shop/maintenance")
+        seen = tag(walker, "/api/apps/shop")
+        active = walker.http.get("/api/apps/shop").json()["active"]
+        other = "1.0.0" if active == "2.0.0" else "2.0.0"
+        paths = [f"/api/apps/shop/versions/{other}/activate", "/api/apps/shop/rollback"] * 2
+        told = pool.map(lambda path: code(walker.http.post(path, headers=seen)), paths)
+        assert sorted(told) == ["done", *["precondition_failed"] * 3]
+    for method, path in (
+        ("DELETE", "/api/apps/shop/versions/3.0.0"),
+        ("DELETE", "/api/apps/shop"),
+        ("PUT", "/api/apps/shop/versions/9.0.0"),
+    ):
+        content = shop("9.0.0") if method == "PUT" else None
+        refused = walker.http.request(method, path, content=content, headers=seen)
+        assert (refused.status_code, code(refused)) == (412, "precondition_failed"), path
+    assert code(walker.http.post("/api/apps/none/rollback", headers={"If-Match": "*"})) != "done"
+
+
+def test_a_tag_tells_nothing_of_a_value(walker: Walker) -> None:
+    """It is no hash that somebody could compute of a value that he guesses."""
+    path = "/api/apps/shop/secrets/STRIPE_KEY"
+    walker.http.put(path, json={"value": "guess"})
+    told = walker.http.get(path)
+    known = (
+        told.json(),
+        "guess",
+        {"name": "STRIPE_KEY", "value": "guess"},
+        ["STRIPE_KEY", "guess"],
+    )
+    assert told.headers["etag"] not in [tag_of(each) for each in known]
+    walker.http.put("/api/apps/shop/secrets/OTHER", json={"value": "guess"})
+    assert told.headers["etag"] != walker.http.get(f"{path[:-10]}OTHER").headers["etag"]
