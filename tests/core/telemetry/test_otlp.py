@@ -1,16 +1,17 @@
-"""What is sent is OTLP in JSON: each field is one of the messages', and of its type."""
+"""What is sent is OTLP in JSON: opentelemetry-proto's own messages take it, each field of it."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseError
 
 from buntime.core.telemetry.otlp import EndedSpan, resource, write_logs, write_spans
 from buntime.core.telemetry.records import AccessEntry, Level, Record
+from tests.support.otlp import check_logs, check_traces
 
 NOON = 1772368496.5
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -33,105 +34,20 @@ ENTRY = AccessEntry(
 ENDED = EndedSpan(TRACE, SPAN, "", "", ENTRY, "/shop", "https", "1.1", 0.125, True, 310.5, "clean")
 OF, SCOPE = resource({"service.name": "buntime", "process.pid": 7}), {"name": "buntime"}
 
-# Of opentelemetry-proto: the fields that are used, with the form of their JSON.
-HEX32, HEX16, NANOS = r"[0-9a-f]{32}", r"[0-9a-f]{16}", r"[0-9]{1,20}"
-VALUE: dict[str, Any] = {
-    "stringValue": str,
-    "boolValue": bool,
-    "intValue": r"-?[0-9]{1,19}",
-    "doubleValue": float,
-}
-VALUE["arrayValue"] = {"values": [VALUE]}
-ATTRIBUTES = [{"key": str, "value": VALUE}]
-RESOURCE = {"attributes": ATTRIBUTES}
-SCOPE_FORM = {"name": str, "version": str}
-TRACES = {
-    "resourceSpans": [
-        {
-            "resource": RESOURCE,
-            "scopeSpans": [
-                {
-                    "scope": SCOPE_FORM,
-                    "spans": [
-                        {
-                            "traceId": HEX32,
-                            "spanId": HEX16,
-                            "parentSpanId": HEX16,
-                            "traceState": str,
-                            "flags": int,
-                            "name": str,
-                            "kind": int,
-                            "startTimeUnixNano": NANOS,
-                            "endTimeUnixNano": NANOS,
-                            "attributes": ATTRIBUTES,
-                            "status": {"code": int},
-                        }
-                    ],
-                }
-            ],
-        }
-    ]
-}
-LOGS = {
-    "resourceLogs": [
-        {
-            "resource": RESOURCE,
-            "scopeLogs": [
-                {
-                    "scope": SCOPE_FORM,
-                    "logRecords": [
-                        {
-                            "timeUnixNano": NANOS,
-                            "observedTimeUnixNano": NANOS,
-                            "severityNumber": int,
-                            "severityText": str,
-                            "eventName": str,
-                            "body": VALUE,
-                            "attributes": ATTRIBUTES,
-                            "traceId": HEX32,
-                            "spanId": HEX16,
-                        }
-                    ],
-                }
-            ],
-        }
-    ]
-}
-
-
-def check(value: Any, form: Any, where: str = "") -> None:
-    """Every field is known, and of its form."""
-    if isinstance(form, dict):
-        assert isinstance(value, dict), where
-        for key, each in value.items():
-            assert key in form, f"{where}.{key}"
-            check(each, form[key], f"{where}.{key}")
-    elif isinstance(form, list):
-        assert isinstance(value, list), where
-        for each in value:
-            check(each, form[0], f"{where}[]")
-    elif isinstance(form, str):
-        assert isinstance(value, str), where
-        assert re.fullmatch(form, value), where
-    else:
-        assert type(value) is form, where
-
 
 def attributes(things: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values())) for each in things}
 
 
 def span_of(ended: EndedSpan) -> dict[str, Any]:
-    told = json.loads(write_spans([ended], OF, SCOPE))
-    check(told, TRACES)
+    told = check_traces(write_spans([ended], OF, SCOPE))
     [span] = told["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert isinstance(span, dict)
     return span
 
 
 def record_of(entry: Record | AccessEntry) -> dict[str, Any]:
-    told = json.loads(write_logs([entry], OF, SCOPE))
-    check(told, LOGS)
+    told = check_logs(write_logs([entry], OF, SCOPE))
     [record] = told["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
     assert isinstance(record, dict)
     return record
@@ -250,3 +166,20 @@ def test_record(level: Level, number: int) -> None:
     assert told["buntime.error"] == "ValueError('x')"
     assert len(told["buntime.long"]) < 5000
     assert "buntime.none" not in told
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{"nmae": "x"}]}]}]},
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 3}]}]}]},
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "AAAA"}]}]}]},
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "SPAN_KIND_SERVER"}]}]}]},
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": 3}]}]}]},
+        {"resourceLogs": []},
+    ],
+)
+def test_what_is_none(wrong: dict[str, object]) -> None:
+    """What no collector has to take is found by the check."""
+    with pytest.raises((ParseError, AssertionError)):
+        check_traces(json.dumps(wrong))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.core.telemetry.test_otlp import LOGS, TRACES, attributes, check
+from tests.core.telemetry.test_otlp import attributes
 from tests.support.client import fetch
 from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.otlp import check_logs, check_traces
 from tests.support.scriptedserver import Request, answer, serving
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -40,14 +41,13 @@ class Taken:
         body = request.body
         if request.fields.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        told = json.loads(body)
+        is_traces = request.target == "/v1/traces"
+        told = check_traces(body) if is_traces else check_logs(body)
         with self._lock:
-            if request.target == "/v1/traces":
-                check(told, TRACES)
+            if is_traces:
                 [each] = told["resourceSpans"]
                 self.spans += each["scopeSpans"][0]["spans"]
             else:
-                check(told, LOGS)
                 [each] = told["resourceLogs"]
                 self.records += each["scopeLogs"][0]["logRecords"]
             self.resources.append(attributes(each["resource"]["attributes"]))

@@ -1,0 +1,52 @@
+"""What a collector makes of OTLP in JSON: by the messages of opentelemetry-proto themselves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from google.protobuf.json_format import Parse
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+Told = dict[str, Any]
+_IDS = {"traceId": 32, "spanId": 16, "parentSpanId": 16}  # digits
+_TEXTS = re.compile(r".*(UnixNano|intValue)")  # numbers of 64 bits
+_NUMBERS = ("kind", "code", "severityNumber", "flags")
+
+
+def check_traces(text: bytes | str) -> Told:
+    """The request as JSON; raises where a field is not the message's, or not of its form."""
+    return _checked(text, ExportTraceServiceRequest())
+
+
+def check_logs(text: bytes | str) -> Told:
+    """The same of log records."""
+    return _checked(text, ExportLogsServiceRequest())
+
+
+def _checked(text: bytes | str, message: Message) -> Told:
+    told: Told = json.loads(text)
+    Parse(json.dumps(_for_protobuf(told)), message, ignore_unknown_fields=False)
+    return told
+
+
+def _for_protobuf(value: Any, name: str = "") -> Any:
+    """As protobuf itself has it. OTLP differs in three things, which are checked here: ids are hex
+    digits and no base64, enums are numbers, and so 64 bits are texts to all who read them."""
+    if isinstance(value, dict):
+        return {each: _for_protobuf(part, each) for each, part in value.items()}
+    if isinstance(value, list):
+        return [_for_protobuf(part) for part in value]
+    if name in _IDS:
+        assert re.fullmatch(r"[0-9a-f]+", value), name
+        assert len(value) == _IDS[name], name
+        return base64.b64encode(bytes.fromhex(value)).decode()
+    if _TEXTS.fullmatch(name):
+        assert isinstance(value, str), name
+    if name in _NUMBERS:
+        assert type(value) is int, name
+    return value
