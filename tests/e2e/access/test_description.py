@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from buntime.core.admin.routes import ROUTES
 from tests.support.client import fetch
-from tests.support.harness import OPERATORS_KEY, running, write_app
+from tests.support.forwarding import in_front_of
+from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
 
 CHECKS = (
     "not_a_server_error",
@@ -34,40 +37,87 @@ LEFT_OUT = tuple(
     f"--exclude-operation-id={each}"
     for each in ("cron.run", "events.list", "logs.list", "deploys.put")
 )
-BOUND_S = 150.0  # it takes 10 s; a machine may be busy
+BOUND_S = 150.0  # it takes 10 s, and 2 s for others; a machine may be busy
+OWN_KEY = {"X-API-Key": OPERATORS_KEY}
 OWN = "def fetch(request): ...\n"
 
 
+FEW = ("--max-examples", "2", "--phases", "fuzzing")
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def runtime(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("described")
+    for name in ("shop@1.0.0", "blog@1.0.0"):
+        write_app(folder / name, {"app.py": OWN}, ttl=60)
+    env = {
+        "RUNTIME_ENV": "production",
+        "RUNTIME_MASTER_KEY": OPERATORS_KEY,
+        "RUNTIME_STATE_DIR": str(state),
+    }
+    with running(folder, env=env) as runtime:
+        yield runtime
+
+
+def ask_all(
+    runtime: Runtime, folder: Path, *options: str, url: str = "", names: str = NAMES
+) -> str:
+    """Have the tool ask each page, as who `options` say; what it has printed."""
+    (folder / "schemathesis.toml").write_text(names)
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("schemathesis"), "run"),
+            *(f"{runtime.url}/api/openapi.json", "--url", url or runtime.url, *LEFT_OUT),
+            *("--seed", "1", "--no-shrink", "--continue-on-failure"),
+            *("--checks", ",".join(CHECKS), "--warnings", "off"),
+            *("--generation-database", "none", *options),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=BOUND_S,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2000:]
+    chosen = re.search(r"Operations: +(\d+) selected", done.stdout)
+    assert chosen is not None, done.stdout
+    # All of them, but for the page that it has read the description from.
+    assert int(chosen[1]) >= len(ROUTES.routes) - len(LEFT_OUT) - 1
+    assert not [each for each in runtime.records if each["event"] == "runtime.internal_error"]
+    assert fetch(runtime, "/api/apps/shop").status == 200  # it goes on
+    return done.stdout
+
+
 @pytest.mark.timeout(BOUND_S + 30)
-def test_schemathesis(tmp_path: Path) -> None:
+def test_schemathesis(runtime: Runtime, tmp_path: Path) -> None:
     """By a tool that makes requests of the description: what is right, what is nearly so, and what
     is not, with a seed. Left out are streams that need not end,
     and the upload of an archive, as bodies that are made up are all refused alike."""
-    write_app(tmp_path / "apps/shop@1.0.0", {"app.py": OWN}, ttl=60)
-    (tmp_path / "schemathesis.toml").write_text(NAMES)
-    env = {"RUNTIME_ENV": "production", "RUNTIME_MASTER_KEY": OPERATORS_KEY}
-    with running(tmp_path / "apps", env=env) as runtime:
-        told = fetch(runtime, "/api/openapi.json").json()
-        OpenAPIV31SpecValidator(told).validate()
-        done = subprocess.run(
-            [
-                *(Path(sys.executable).with_name("schemathesis"), "run"),
-                *(f"{runtime.url}/api/openapi.json", "--url", runtime.url),
-                *("--header", f"X-API-Key: {OPERATORS_KEY}", *LEFT_OUT),
-                *("--seed", "1", "--max-examples", "3", "--no-shrink", "--continue-on-failure"),
-                *("--phases", "coverage,fuzzing", "--checks", ",".join(CHECKS)),
-                *("--warnings", "off", "--generation-database", "none"),
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BOUND_S,
-        )
-        assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2000:]
-        chosen = re.search(r"Operations: +(\d+) selected", done.stdout)
-        assert chosen is not None, done.stdout
-        # All of them, but for the page that it has read the description from.
-        assert int(chosen[1]) >= len(ROUTES.routes) - len(LEFT_OUT) - 1
-        assert not [each for each in runtime.records if each["event"] == "runtime.internal_error"]
-        assert fetch(runtime, "/api/apps/shop").status == 200  # it goes on
+    told = fetch(runtime, "/api/openapi.json").json()
+    OpenAPIV31SpecValidator(told).validate()
+    many = ("--max-examples", "3", "--phases", "coverage,fuzzing")
+    ask_all(runtime, tmp_path, "--header", f"X-API-Key: {OPERATORS_KEY}", *many)
+
+
+@pytest.mark.parametrize(("roles", "apps"), [(["viewer"], ["*"]), (["operator"], ["blog*"])])
+@pytest.mark.timeout(BOUND_S + 30)
+def test_others_keys(runtime: Runtime, tmp_path: Path, roles: list[str], apps: list[str]) -> None:
+    """So it is for who may read alone, and for who may do things at other apps than this."""
+    body = {"name": f"{roles[0]}-{apps[0].strip('*')}", "roles": roles, "apps": apps}
+    made = fetch(
+        runtime, "/api/keys", method="POST", headers=OWN_KEY, body=json.dumps(body).encode()
+    )
+    assert made.status == 201, made.body
+    ask_all(runtime, tmp_path, "--header", f"X-API-Key: {made.json()['key']}", *FEW)
+
+
+@pytest.mark.timeout(BOUND_S + 30)
+def test_control_socket(runtime: Runtime, state: Path, tmp_path: Path) -> None:
+    """So it is for who comes to the control socket."""
+    with in_front_of(state / "control.sock") as url:
+        ask_all(runtime, tmp_path, *FEW, url=url)
