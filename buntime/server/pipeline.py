@@ -28,6 +28,7 @@ from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims
+from buntime.server.framing import framing_step
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.failing import all_closed, unavailable
@@ -97,6 +98,7 @@ class Pipeline:
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
             lambda app: self._shell.step(app, self._site(app)),
             lambda app: self._shell.sandbox_step(self._site(app)),
+            lambda app: framing_step(app, self._site(app), gate),
             lambda app: set_aside_step(gate) if self._is_asked(app, _BEFORE_ACCESS) else None,
             lambda app: self._hook_step(app, _BEFORE_ACCESS),
             cron_only_step,

@@ -12,6 +12,7 @@ from buntime.core.admin.cronroutes import CRON
 from buntime.core.admin.dataroutes import DATA
 from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.diagnosisroutes import DIAGNOSIS
+from buntime.core.admin.frameroutes import FRAMES
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
@@ -64,16 +65,6 @@ OWN = (
         name="discovery.show",
         summary="Where the API is.",
         answers=_TOLD,
-        takes_any_query=True,
-    ),
-    Route(
-        method="GET",
-        path="/.well-known/buntime/{script}",
-        verb=OPEN,
-        name="frames.script",
-        summary="The scripts of pages and shells: frame.js, bt-frame.js, and their types.",
-        answers=(Answer(200, "The script.", TEXT, "text/javascript"),),
-        faults=(404,),
         takes_any_query=True,
     ),
     Route(
@@ -154,6 +145,7 @@ ROUTES = RouteTable(
         *SECRETS,
         *USERS,
         *KEYS,
+        *FRAMES,
         *CRON,
         *ACCESS,
         *AUDIT,

@@ -61,7 +61,8 @@ def access_step(
                 raise _no_sign_in()
             if auth == "required" and exchange.identity is None:
                 return _ask_to_sign_in(exchange, signs_in=signs_in)
-            if visibility == "protected" and not (opens and opens(method, rest)):
+            is_open = exchange.is_admitted or (opens is not None and opens(method, rest))
+            if visibility == "protected" and not is_open:
                 if gate.let_in(exchange, app.name):
                     exchange.withhold(gate.is_key_field)
                     return False
@@ -82,7 +83,11 @@ def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], b
     def check_access(exchange: Exchange, app: App, target: Target) -> bool:
         if not gate.is_for_operators(exchange):
             raise app_not_found(target.base)
-        if is_page or public_routes.cover(exchange.head.method, target.rest):
+        if (
+            is_page
+            or exchange.is_admitted
+            or public_routes.cover(exchange.head.method, target.rest)
+        ):
             bears = gate.bears(borne_by(exchange))
         else:
             bears = gate.let_in(exchange, app.name)

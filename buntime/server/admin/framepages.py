@@ -1,28 +1,52 @@
-"""The scripts by which pages and the shell talk: frame.js, bt-frame.js, and their types."""
+"""What pages and the shell talk by, frame.js and bt-frame.js, and what opens plugins to pages."""
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pkgutil import get_data
+from time import time
+from typing import Any
 
+from buntime.core.access.frametokens import (
+    RANDOM_BYTES,
+    TICKET_S,
+    TOKEN_S,
+    Grant,
+    with_ticket,
+)
+from buntime.core.access.paths import plain_path
 from buntime.core.errors import ClientFault
+from buntime.core.plugins.plan import owner_of
 from buntime.core.sites.conditions import Validators, Verdict, judge
+from buntime.core.values.moments import iso_moment
 from buntime.server.admin.api import Handler
 from buntime.server.admin.call import Call
+from buntime.server.admin.gate import Gate
+from buntime.server.plugins.plugins import Plugins
+from buntime.server.plugins.sites import PluginSite
 
 SCRIPTS = ("frame.js", "bt-frame.js", "bt-talk.js", "frame.d.ts", "bt-frame.d.ts")
 
 _TYPES = {".js": "text/javascript; charset=utf-8", ".ts": "text/plain; charset=utf-8"}
+_TARGET = re.compile(r"/[!-\"$-~]*")  # no fragment
 
 
 class FramePages:
     """Answers these pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, plugins: Plugins, gate: Gate) -> None:
+        self._plugins = plugins
+        self._gate = gate
         self._scripts: dict[str, bytes] = {}
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
-        return {"frames.script": self._script}
+        return {
+            "frames.script": self._script,
+            "frames.token": lambda call: call.json(lambda asked: self._token(call, asked)),
+            "frames.url": lambda call: call.json(lambda asked: self._url(call, asked)),
+        }
 
     def _script(self, call: Call) -> None:
         """One of them; a page in a sandbox has no origin, so it is for all."""
@@ -44,6 +68,51 @@ class FramePages:
             call.respond(304, fields)
         else:
             call.respond(200, fields, data)
+
+    def _token(self, call: Call, asked: Mapping[str, Any]) -> None:
+        site = self._site(call, asked["plugin"])
+        self._answer(call, site, TOKEN_S, lambda token: {"token": token})
+
+    def _url(self, call: Call, asked: Mapping[str, Any]) -> None:
+        site, path = self._site(call, asked["plugin"]), asked["path"]
+        base = site.app.base if site.app is not None else ""
+        if not _TARGET.fullmatch(path) or plain_path(path.partition("?")[0]) is None:
+            raise ClientFault(400, "bad_path", "write a path below the plugin's base, /api/x?y=1")
+        target, prefix = base + path, call.exchange.sender.prefix
+
+        def told(ticket: str) -> dict[str, object]:
+            return {"url": prefix + with_ticket(target, ticket)}
+
+        self._answer(call, site, TICKET_S, told, target)
+
+    def _site(self, call: Call, plugin: str) -> PluginSite:
+        """The plugin whose code is to be opened. Raises ClientFault (403, 404)."""
+        owner = owner_of(plugin)
+        if not call.may(call.route.verb, owner):
+            raise ClientFault(
+                403, "not_allowed", f"{call.caller.name} may not open the plugin {plugin}"
+            )
+        site = self._plugins.at_base(owner)
+        if site is None or site.page is None or site.app is None:
+            raise ClientFault(
+                404, "plugin_not_found", f"no plugin {plugin} serves a page and has code behind it"
+            )
+        return site
+
+    def _answer(
+        self,
+        call: Call,
+        site: PluginSite,
+        seconds: float,
+        told: Callable[[str], dict[str, object]],
+        target: str | None = None,
+    ) -> None:
+        caller, now = call.caller, call.now
+        standing = self._gate.standing(call.exchange, caller)
+        grant = Grant(owner_of(site.name), caller.name, standing, now + seconds, target)
+        text = self._gate.frames.give(grant, os.urandom(RANDOM_BYTES), now)
+        ends = {"seconds": int(seconds), "expiresAt": iso_moment(time() + seconds)}
+        call.answer({**told(text), **ends})
 
     def _read(self, name: str) -> bytes:
         """From the folder, or from the archive that the runtime runs in."""

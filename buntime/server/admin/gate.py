@@ -1,8 +1,10 @@
 """Who asks for a page of the runtime's own: the key that a request bears, as a `Caller`."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
+from buntime.core.access.frametokens import FrameTokens, Standing, borne_token
 from buntime.core.access.guesses import Guesses
 from buntime.core.access.keyring import KeyRecord, bears_form
 from buntime.core.access.keys import bears_key, offers_key
@@ -46,6 +48,7 @@ class Gate:
         self._guesses = guesses
         self._local_key = local_key
         self._sessions = sessions
+        self.frames = FrameTokens()
         endpoints = live.now.endpoints
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
 
@@ -106,6 +109,14 @@ class Gate:
         if found is not None:
             self._sessions.all.check_use(exchange, found.token)
         return found
+
+    def standing(self, exchange: Exchange, caller: Caller) -> Standing:
+        """Who it will be that asks now: for what is to end with a session, or a key."""
+        found = self.session_of(exchange)
+        if found is not None:
+            return partial(self._sessions.all.still, found)
+        record = self._keys.ring.by_name.get(caller.name) if caller.source == "key" else None
+        return (lambda: caller) if record is None else partial(self._still, record)
 
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
         """Whether it bears a session, and it is not known yet which there are: then `then` is
@@ -176,7 +187,7 @@ class Gate:
         While keys are not known, what has the form of one is.
         """
         keys = self._keys
-        if bears_key(headers, self._live.now.master_key):
+        if bears_key(headers, self._live.now.master_key) or borne_token(headers) is not None:
             return True
         if not keys.is_known:
             return bears_form(headers)
@@ -187,6 +198,14 @@ class Gate:
         return self.bears((field,))
 
     # How it is done
+
+    def _still(self, record: KeyRecord) -> Caller | None:
+        """Who bears this key by now; None where it is none any more."""
+        ring, clock = self._keys.ring, self._keys.clock
+        now = ring.by_name.get(record.name)
+        if now is None or now.digest != record.digest or now.standing(clock()) != "active":
+            return None
+        return ring.caller_of(now)
 
     def _record(self, exchange: Exchange, fields: Fields) -> KeyRecord | None:
         """The key of the keyring in these."""

@@ -100,6 +100,11 @@ class OperatorSessions:
             self._note_use(found[0].session, self._clock())
         return found[0]
 
+    def still(self, found: Found) -> Caller | None:
+        """Who that is by now; None where the session has ended. Raises as `find`."""
+        session = self._sessions.find(found.token, self._clock())
+        return None if session is None else self._caller_of(session, found.token)
+
     def borne(self, exchange: Exchange) -> list[Found]:
         """All that a request bears and that are good. Raises as `find`."""
         now, is_secure = self._clock(), exchange.sender.scheme == "https"

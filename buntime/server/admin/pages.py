@@ -58,7 +58,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
     carrier = _carrier(parts)
     return (
         OwnPages(parts.live, started_s=parts.started_s),
-        FramePages(),
+        FramePages(parts.plugins, parts.gate),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit, AppUrls(parts.urls)),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(

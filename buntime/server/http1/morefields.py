@@ -1,4 +1,4 @@
-"""Fields that the runtime adds to an answer, whoever gives it.
+"""Fields that the runtime adds to an answer, whoever gives it, and the mark of who was let in.
 
 An exchange gets them by becoming one of another class, which has the same slots: an answer to which
 nothing is added asks for nothing.
@@ -17,6 +17,16 @@ def add_fields(exchange: Exchange, fields: Added) -> None:
     """Have the answer bear these too. One of CORS takes the place of the answer's own."""
     # mypy takes a class for what it makes, which cannot be hashed.
     exchange.turn_into(_with(type(exchange), fields))  # type: ignore[arg-type]
+
+
+def admit(exchange: Exchange) -> None:
+    """It has shown what opens the app, in the place of a key."""
+    exchange.turn_into(_admitted(type(exchange)))  # type: ignore[arg-type]  # as above
+
+
+@lru_cache(maxsize=64)
+def _admitted(kind: type[Exchange]) -> type[Exchange]:
+    return type("AdmittedExchange", (kind,), {"__slots__": (), "is_admitted": True})
 
 
 @lru_cache(maxsize=64)  # a few kinds of exchanges, and a few sets of fields

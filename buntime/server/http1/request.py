@@ -58,6 +58,7 @@ class ClientRequest:
     )
 
     job = ""  # the name of the one whose request it is, which no client has made
+    is_admitted = False  # has it shown what opens the app, in the place of a key?
     is_operators = False  # has it come in at the operators' address?
 
     def __init__(self, client: Client, head: Head, request_id: str, sender: Sender) -> None:

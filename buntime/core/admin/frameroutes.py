@@ -1,0 +1,78 @@
+"""The routes of pages in the shell's frames: their scripts, what opens their plugins, the menu."""
+
+from buntime.core.access.frametokens import PATH_MAX_CHARS
+from buntime.core.admin.route import COUNT, NAME, OPEN, TEXT, Answer, Body, Route, Schema
+
+_ENDS: Schema = {"seconds": COUNT, "expiresAt": TEXT}
+_PLUGIN: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["plugin"],
+    "properties": {"plugin": NAME},
+}
+_PLACE: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["plugin", "path"],
+    "properties": {
+        "plugin": NAME,
+        "path": {"type": "string", "minLength": 1, "maxLength": PATH_MAX_CHARS},
+    },
+}
+
+FRAMES = (
+    Route(
+        method="GET",
+        path="/.well-known/buntime/{script}",
+        verb=OPEN,
+        name="frames.script",
+        summary="The scripts of pages and shells: frame.js, bt-frame.js, and their types.",
+        answers=(Answer(200, "The script.", TEXT, "text/javascript"),),
+        faults=(404,),
+        takes_any_query=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/frames/tokens",
+        verb="apps:open",
+        name="frames.token",
+        summary="A token for a plugin's routes, which its page in a frame bears for 5 minutes.",
+        body=Body(_PLUGIN),
+        answers=(
+            Answer(
+                200,
+                "The token, for Authorization: Bearer.",
+                {
+                    "type": "object",
+                    "required": ["token", *_ENDS],
+                    "properties": {"token": TEXT, **_ENDS},
+                },
+            ),
+        ),
+        faults=(404,),
+        filters=True,
+        has_dry_run=False,
+    ),
+    Route(
+        method="POST",
+        path="/api/frames/urls",
+        verb="apps:open",
+        name="frames.url",
+        summary="An address below a plugin's base that is good once, within 30 seconds.",
+        body=Body(_PLACE),
+        answers=(
+            Answer(
+                200,
+                "The address.",
+                {
+                    "type": "object",
+                    "required": ["url", *_ENDS],
+                    "properties": {"url": TEXT, **_ENDS},
+                },
+            ),
+        ),
+        faults=(400, 404),
+        filters=True,
+        has_dry_run=False,
+    ),
+)

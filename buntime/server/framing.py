@@ -1,0 +1,84 @@
+"""What pages in the shell's frames ask of their plugin's code: preflights, tokens, tickets.
+
+Such a page has no origin and no cookie. So a browser asks first whether it may, which is answered
+here, and the page bears what it got of the shell (core/access/frametokens.py). A good one opens the
+plugin's routes to who is signed in there, in the place of a key; it stands in the place of a check
+of Origin, as no other site's page has one. The plugin sees none of it.
+"""
+
+from buntime.core.access.frametokens import borne_token, token_in, without_ticket
+from buntime.core.access.rights import may
+from buntime.core.apps.app import App
+from buntime.core.apps.router import Target
+from buntime.core.errors import ClientFault
+from buntime.server.admin.gate import Gate
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.morefields import add_fields, admit
+from buntime.server.plugins.sites import PluginSite
+from buntime.server.steps import AppStep
+
+_TO_FRAMES = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-expose-headers", "*"),
+)
+_PREFLIGHT = [
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "*"),
+    ("access-control-allow-headers", "Authorization, *"),
+    ("access-control-max-age", "600"),
+    ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+]
+
+
+def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | None:
+    """Looks at what pages in frames send to the code of their plugin; None where it has none."""
+    if site is None or site.page is None or site.app is None:
+        return None
+
+    def check(exchange: Exchange, app: App, target: Target) -> bool:
+        head = exchange.head
+        if site.is_page(target.rest):
+            return False
+        if head.method == "OPTIONS":
+            return _answer_preflight(exchange)
+        token = borne_token(head.headers)
+        if token is not None:
+            add_fields(exchange, _TO_FRAMES)
+            caller = gate.frames.find(token, app.name, exchange.now)
+            exchange.withhold(lambda field: token_in(field) is not None)
+        elif (shown := without_ticket(head.target)) is not None and head.method == "GET":
+            bare, ticket = shown
+            caller = gate.frames.use(ticket, app.name, bare, exchange.now)
+            exchange.rewrite(head._replace(target=bare, headers=exchange.headers))
+        else:
+            return False
+        if caller is None:
+            raise _no_good()
+        if not may(caller, "apps:open", app.name):
+            said = f"{caller.name} may not open {site.name}: that takes the right apps:open there"
+            raise ClientFault(403, "not_allowed", said)
+        admit(exchange)
+        return False
+
+    return check
+
+
+def _answer_preflight(exchange: Exchange) -> bool:
+    """Of a page without an origin that wants to send a token. Others are the plugin's."""
+    asked = dict(exchange.head.headers)
+    wanted = asked.get("access-control-request-headers", "").lower()
+    if asked.get("origin") != "null" or "access-control-request-method" not in asked:
+        return False
+    if "authorization" not in (name.strip() for name in wanted.split(",")):
+        return False
+    exchange.respond(204, _PREFLIGHT)
+    return True
+
+
+def _no_good() -> ClientFault:
+    return ClientFault(
+        401,
+        "frame_token",
+        "this token or address has ended, was used, or is of another plugin: ask the shell for one",
+        headers=(("WWW-Authenticate", 'Bearer realm="buntime", error="invalid_token"'),),
+    )

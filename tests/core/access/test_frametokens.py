@@ -1,0 +1,115 @@
+"""Tokens and tickets of pages in frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.core.access.frametokens import (
+    TICKET_S,
+    TOKEN_S,
+    FrameTokens,
+    Grant,
+    borne_token,
+    has_form,
+    with_ticket,
+    without_ticket,
+)
+from buntime.core.access.rights import Caller, admin
+
+ANN, BO = admin("ann", "master"), admin("bo", "master")
+OWNER = "plugin:keyval"
+
+
+def grant(caller: Caller | None = ANN, target: str | None = None, *, name: str = "ann") -> Grant:
+    ends_at = 100.0 + (TOKEN_S if target is None else TICKET_S)
+    return Grant(OWNER, name, lambda: caller, ends_at, target)
+
+
+def give(tokens: FrameTokens, made: Grant, number: int = 0) -> str:
+    return tokens.give(made, number.to_bytes(32, "big"), 100.0)
+
+
+def test_token() -> None:
+    """It stands for who asked, at its plugin and for its time."""
+    tokens = FrameTokens()
+    text = give(tokens, grant())
+    assert has_form(text)
+    assert tokens.find(text, OWNER, 100.0) == tokens.find(text, OWNER, 399.9) == ANN
+    assert tokens.find(text, OWNER, 400.0) is None
+    assert tokens.find(text, "plugin:other", 100.0) is None
+    assert tokens.find(text + "x", OWNER, 100.0) is None
+    assert tokens.find("bf_\u20ac", OWNER, 100.0) is None
+
+
+def test_ended_sign_in() -> None:
+    """It opens nothing once who asked is signed out."""
+    tokens = FrameTokens()
+    assert tokens.find(give(tokens, grant(None)), OWNER, 100.0) is None
+
+
+def test_ticket() -> None:
+    """It is good once, for its target alone, and is no token."""
+    tokens = FrameTokens()
+    target = "/keyval/api/x?y=1"
+    tickets = [give(tokens, grant(target=target), number) for number in range(4)]
+    assert tokens.find(tickets[0], OWNER, 100.0) is None
+    assert tokens.use(tickets[0], OWNER, target, 129.9) == ANN
+    assert tokens.use(tickets[0], OWNER, target, 101.0) is None
+    assert tokens.use(tickets[1], OWNER, "/keyval/api/y", 101.0) is None
+    assert tokens.use(tickets[1], OWNER, target, 101.0) is None  # it was shown
+    assert tokens.use(tickets[2], OWNER, target, 130.0) is None
+    assert tokens.use(tickets[3], "plugin:other", target, 101.0) is None
+
+
+def test_token_is_no_ticket() -> None:
+    """A token in a query opens nothing, and is not lost by that."""
+    tokens = FrameTokens()
+    text = give(tokens, grant())
+    assert tokens.use(text, OWNER, "/keyval/api/x", 100.0) is None
+    assert tokens.find(text, OWNER, 100.0) == ANN
+
+
+def test_bounds() -> None:
+    """Who asks for many loses the oldest of his own, and what has ended goes."""
+    tokens = FrameTokens()
+    other = give(tokens, grant(BO, name="bo"), 10_000)
+    texts = [give(tokens, grant(), number) for number in range(1000)]
+    assert len(tokens) == 401
+    assert tokens.find(texts[0], OWNER, 100.0) is None
+    assert tokens.find(texts[-1], OWNER, 100.0) == ANN
+    assert tokens.find(other, OWNER, 100.0) == BO
+    tokens.give(grant(), b"\1" * 32, 500.0)
+    assert len(tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("/a?bt_ticket=T", ("/a", "T")),
+        ("/a?x=1&bt_ticket=T", ("/a?x=1", "T")),
+        ("/a?bt_ticket=S&bt_ticket=T", ("/a?bt_ticket=S", "T")),
+        ("/a?bt_ticket=T&x=1", None),
+        ("/a?x=bt_ticket=T", None),
+        ("/a", None),
+        ("/a?", None),
+    ],
+)
+def test_without_ticket(target: str, found: tuple[str, str] | None) -> None:
+    """A ticket stands at the end of the query."""
+    assert without_ticket(target) == found
+    assert without_ticket(with_ticket(target, "T")) == (target, "T") or target == "/a?"
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        (("authorization", "Bearer bf_x"), "bf_x"),
+        (("authorization", "bearer  bf_x "), "bf_x"),
+        (("authorization", "Bearer bt_x"), None),
+        (("authorization", "Basic bf_x"), None),
+        (("x-api-key", "bf_x"), None),
+    ],
+)
+def test_borne_token(field: tuple[str, str], found: str | None) -> None:
+    """A token comes as Authorization: Bearer."""
+    assert borne_token([("host", "a"), field]) == found

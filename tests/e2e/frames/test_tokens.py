@@ -1,0 +1,169 @@
+"""What opens a plugin's routes to its page in a frame: preflights, tokens, addresses for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.support.client import Answer
+from tests.support.framing import TALK, with_desk
+from tests.support.harness import OPERATORS_KEY, Runtime
+from tests.support.operators import ADMIN, Operator, address_of
+
+MENUS = [{"title": "Talk", "path": "/"}]
+CLOSED = {"menus": MENUS, "visibility": "protected"}
+PREFLIGHT = {
+    "Origin": "null",
+    "Access-Control-Request-Method": "PUT",
+    "Access-Control-Request-Headers": "authorization, content-type",
+    "Sec-Fetch-Site": "cross-site",
+}
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("tokens")
+    pages = {"talk": TALK, "other": TALK, "open": TALK}
+    more = {"talk": CLOSED, "other": CLOSED, "open": {"menus": MENUS}}
+    with with_desk(folder, pages, more, **ADMIN) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def ann(runtime: Runtime) -> Operator:
+    """Signed in."""
+    operator = Operator(address_of(runtime))
+    operator.sign_in(OPERATORS_KEY)
+    return operator
+
+
+@pytest.fixture
+def page(runtime: Runtime) -> Operator:
+    """A page in a frame: it has no cookie."""
+    return Operator(address_of(runtime))
+
+
+def token_of(operator: Operator, plugin: str = "talk") -> str:
+    answer = operator.ask("POST", "/api/frames/tokens", {"plugin": plugin})
+    assert answer.status == 200, answer
+    assert answer.json()["seconds"] == 300
+    return str(answer.json()["token"])
+
+
+def url_of(operator: Operator, path: str, plugin: str = "talk") -> str:
+    answer = operator.ask("POST", "/api/frames/urls", {"plugin": plugin, "path": path})
+    assert answer.status == 200, answer
+    return str(answer.json()["url"])
+
+
+def fetch(page: Operator, path: str, token: str = "", method: str = "GET") -> Answer:
+    """As frame.fetch asks."""
+    fields: Mapping[str, str | None] = {
+        "Origin": "null",
+        "Sec-Fetch-Site": "cross-site",
+        "Authorization": f"Bearer {token}" if token else None,
+    }
+    return page.ask(method, path, None, fields)
+
+
+def test_files_need_no_sign_in(page: Operator) -> None:
+    """What a frame loads of a page is for any origin, and what its code answers is for none."""
+    answer = page.ask("GET", "/talk/talk.js", None, {"Origin": "null"})
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "*")
+    answer = page.ask("GET", "/talk/api/x", None, {"Origin": "null"})
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, None)
+
+
+def test_preflight(page: Operator) -> None:
+    """A page without an origin may send a token; for credentials nobody is told so."""
+    answer = page.ask("OPTIONS", "/talk/api/x", None, PREFLIGHT)
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-credentials"] is None
+    assert answer.headers["access-control-allow-headers"] == "Authorization, *"
+    for change in (
+        {"Origin": "https://evil.example"},
+        {"Access-Control-Request-Headers": "content-type"},
+        {"Access-Control-Request-Method": None},
+    ):
+        assert page.ask("OPTIONS", "/talk/api/x", None, {**PREFLIGHT, **change}).status == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_token(ann: Operator, page: Operator, method: str) -> None:
+    """It opens the routes of its plugin, which sees none of it."""
+    token = token_of(ann)
+    answer = fetch(page, "/talk/api/x", token, method)
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-expose-headers"] == "*"
+    told = answer.json()
+    assert told["path"] == "/api/x"
+    assert "authorization" not in told["headers"]
+    assert token not in str(told)
+
+
+@pytest.mark.parametrize("plugin", ["other", "open"])
+def test_token_of_another_plugin(ann: Operator, page: Operator, plugin: str) -> None:
+    """It is worth nothing there, and the page may know."""
+    answer = fetch(page, f"/{plugin}/api/x", token_of(ann))
+    assert (answer.status, answer.error["code"]) == (401, "frame_token")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_token_opens_nothing_else(ann: Operator, page: Operator) -> None:
+    """Neither the API, nor a page to ask for more."""
+    token = token_of(ann)
+    assert fetch(page, "/api/apps", token).status == 401
+    assert fetch(page, "/api/frames/tokens", token, "POST").status == 403  # of another site
+
+
+def test_wrong_token(page: Operator) -> None:
+    """One that nobody has given out is 401, at an open plugin too."""
+    for path in ("/talk/api/x", "/open/api/x"):
+        answer = fetch(page, path, "bf_" + "x" * 43)
+        assert (answer.status, answer.error["code"]) == (401, "frame_token")
+
+
+def test_sign_out(runtime: Runtime, ann: Operator, page: Operator) -> None:
+    """A token ends with the session that it was asked for in."""
+    token = token_of(ann)
+    url = url_of(ann, "/api/x")
+    assert fetch(page, "/talk/api/x", token).status == 200
+    assert ann.ask("DELETE", "/api/session").status in (200, 204)
+    assert fetch(page, "/talk/api/x", token).status == 401
+    assert page.ask("GET", url).status == 401
+
+
+def test_url(ann: Operator, page: Operator) -> None:
+    """It opens one target, once, by GET alone; what opens it is taken out."""
+    url = url_of(ann, "/api/report.csv?month=11")
+    assert page.ask("POST", url).status == 401
+    answer = page.ask("GET", url, None, {"Sec-Fetch-Site": "cross-site"})
+    assert answer.status == 200
+    assert answer.json()["path"] == "/api/report.csv"
+    assert "bt_ticket" not in str(answer.json())
+    assert page.ask("GET", url).status == 401
+    url = url_of(ann, "/api/report.csv?month=11")
+    assert page.ask("GET", url.replace("month=11", "month=12")).status == 401
+    assert page.ask("GET", url).status == 401  # it was tried elsewhere
+
+
+def test_url_of_another_place(ann: Operator, page: Operator) -> None:
+    """Neither for another plugin, nor for a path that can be read in two ways."""
+    url = url_of(ann, "/api/x")
+    assert page.ask("GET", url.replace("/talk/", "/other/")).status == 401
+    for path in ("/../other/api/x", "api/x", "/a%2f..%2fb", "/a#b", "//x", "/a b"):
+        asked = {"plugin": "talk", "path": path}
+        assert ann.ask("POST", "/api/frames/urls", asked).status == 400, path
+
+
+def test_who_may_ask(runtime: Runtime, ann: Operator, page: Operator) -> None:
+    """Who is signed in, by the shell's own page, for a plugin with a page."""
+    asked = {"plugin": "talk"}
+    assert page.ask("POST", "/api/frames/tokens", asked).status == 401
+    for change in ({"X-Buntime-Csrf": None}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert ann.ask("POST", "/api/frames/tokens", asked, change).status == 403
+    for plugin in ("none", "cpanel"):
+        assert ann.ask("POST", "/api/frames/tokens", {"plugin": plugin}).status == 404
