@@ -228,5 +228,8 @@ def of_standstills(count: int, longest_s: float) -> Item:
 def first_line(text: str) -> str:
     """The first line, cut where it is long, with no control characters."""
     line = text.strip().partition("\n")[0].strip()
-    line = "".join(char if char.isprintable() else " " for char in line)
-    return line if len(line) <= _TEXT_MAX_CHARS else f"{line[: _TEXT_MAX_CHARS - 1]}…"
+    if len(line) > _TEXT_MAX_CHARS:
+        line = f"{line[: _TEXT_MAX_CHARS - 1]}…"
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else " " for char in line)

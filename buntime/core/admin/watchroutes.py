@@ -2,6 +2,7 @@
 
 from buntime.core.admin.route import (
     COUNT,
+    FLAG,
     NAME,
     OBJECT,
     OR_NOTHING,
@@ -53,6 +54,7 @@ WATCHING = (
         summary="Requests, errors, times, memory and workers of the last hour, in points of 10 s.",
         query=(
             Param("app", NAME, "Of this app alone."),
+            Param("apps", {**FLAG, "default": True}, "0: the total alone, which is cheaper."),
             Param(
                 "step",
                 {"type": "integer", "enum": [10, 20, 30, 60, 120, 300, 600], "default": 10},

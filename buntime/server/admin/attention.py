@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from buntime.core.access.rights import may
 from buntime.core.admin import attention as items
@@ -38,12 +39,13 @@ class Attention:
     def _of_apps(self) -> Iterator[Item]:
         parts, now = self._parts, self._parts.service.loop.now
         told: set[str] = set()
-        for app in parts.pool.report.apps(now):
+        broken = [each for each in parts.pool.report.apps(now) if each["bootFailures"]]
+        for app in broken[: items.ITEMS_MAX]:
             name = str(app["app"])
-            if app["bootFailures"] and ":" not in name:
+            if ":" not in name:
                 told.add(name)
-                yield items.of_boot(app, self._missing(name, app["version"]))
-        for name, errors in parts.app_faults().items():
+                yield items.of_boot(app, self._missing(app))
+        for name, errors in islice(parts.app_faults().items(), items.ITEMS_MAX):
             told.add(name)
             yield from items.of_fault(name, errors)
         autopsies = parts.pool.stats.autopsies
@@ -57,10 +59,14 @@ class Attention:
             if item is not None and ":" not in name:
                 yield item
 
-    def _missing(self, name: str, version: object) -> list[str]:
+    def _missing(self, told: Mapping[str, object]) -> list[str]:
+        """The secrets for want of which it does not load."""
+        version, said = told["version"], told["bootError"]
+        if not isinstance(said, str) or ": secrets: " not in said:
+            return []
         try:
             spec = version if isinstance(version, str) else None
-            app = self._parts.catalog.find(name, spec, self._parts.service.loop.now)
+            app = self._parts.catalog.find(str(told["app"]), spec, self._parts.service.loop.now)
         except (HttpError, ManifestError):
             return []
         return sorted(self._parts.secrets.missing(app))

@@ -32,13 +32,15 @@ class HistoryPages:
 
     def _show(self, call: Call) -> None:
         hour = self._hour(call)
-        step_points = call.query["step"] // int(STEP_S)
+        step_points, has_apps = call.query["step"] // int(STEP_S), call.query["apps"]
         ended = self._clock() - self._chronicle.age_s(call.now)
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended))
         head = {"stepSeconds": call.query["step"], "end": end}
 
         def write() -> bytes:
-            return json.dumps(head | hour.told(step_points)).encode("ascii") + b"\n"
+            return (
+                json.dumps(head | hour.told(step_points, has_apps=has_apps)).encode("ascii") + b"\n"
+            )
 
         def answer(written: bytes | BaseException) -> None:
             if isinstance(written, BaseException):

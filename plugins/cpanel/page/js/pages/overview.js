@@ -12,7 +12,7 @@ export const title = "overview.title";
 export async function render(root) {
   const headline = h("h1", t("overview.title"));
   const attention = h("div");
-  const figures = hourly((hour) => hour.total, {});
+  const figures = hourly((hour) => hour.total, { apps: 0 });
   const apps = appTable({ empty: noApps });
   const deploys = h("div");
   fill(root, h("div.head", headline), attention, figures.element, section(t("apps.title"), apps), section(t("deploys.title"), deploys));

@@ -1,0 +1,162 @@
+"""What the parts of a runtime know of themselves is gathered, and told to those it concerns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.access.rights import Caller, admin
+from buntime.core.admin.attention import ITEMS_MAX
+from buntime.core.admin.diagnosisroutes import DIAGNOSIS
+from buntime.core.errors import ClientFault
+from buntime.core.schedule.planner import Ended, JobKey
+from buntime.core.telemetry.autopsies import Autopsies, Autopsy
+from buntime.core.telemetry.meters import Cause
+from buntime.server.admin.attention import Attention, AttentionPages
+from tests.support.calls import call_of
+from tests.support.exchanges import FakeExchange, FakeService
+
+NOON = 1772368496.0
+ADMIN = admin("master", "master")
+SHOPKEEPER = Caller("laptop", "key", frozenset(("apps:read",)), ("shop*",))
+
+
+def deploy(app: str, state: str, at_s: float) -> dict[str, Any]:
+    at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    error = {"code": "app_boot_failed", "message": "KeyError: 1"}
+    told = {"app": app, "version": "2.0.0", "kind": "deploy", "state": state, "at": at}
+    return told | ({"failed": "booted", "error": error} if state == "failed" else {})
+
+
+class Site:
+    """A runtime in which nothing is wrong, until a test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        self.service = FakeService()
+        cast(Any, self.service.loop).slow_turns = []
+        self.apps: list[dict[str, Any]] = []
+        self.faults: dict[str, list[str]] = {}
+        self.deploys: list[dict[str, Any]] = []
+        self.jobs: list[Any] = []
+        self.autopsies = Autopsies()
+        self.hour: dict[str, tuple[int, int]] = {}
+        self.finds = 0
+        closed: dict[str, Any] = {}
+        self.parts = SimpleNamespace(
+            service=self.service,
+            pool=SimpleNamespace(
+                report=SimpleNamespace(apps=lambda now: self.apps),
+                stats=SimpleNamespace(autopsies=self.autopsies),
+            ),
+            app_faults=lambda: self.faults,
+            chronicle=SimpleNamespace(lately=lambda points: self.hour),
+            deploys=SimpleNamespace(history=SimpleNamespace(told=lambda: self.deploys)),
+            unasked=SimpleNamespace(cron=SimpleNamespace(seen=lambda: self.jobs)),
+            maintenance=SimpleNamespace(closed=closed),
+            db=SimpleNamespace(trouble=""),
+            plugins=SimpleNamespace(
+                plan=SimpleNamespace(closed=""), roster=SimpleNamespace(found={})
+            ),
+            catalog=SimpleNamespace(find=self._find),
+            secrets=SimpleNamespace(missing=lambda app: {"B": "", "A": ""}),
+            live=SimpleNamespace(now=SimpleNamespace(state_dir=str(folder), worker_dirs=[folder])),
+        )
+        self.pages = AttentionPages(
+            cast(Any, self.parts), Attention(cast(Any, self.parts), clock=lambda: NOON)
+        )
+
+    def _find(self, name: str, spec: str | None, now: float) -> str:
+        self.finds += 1
+        if name == "gone":
+            raise ClientFault(404, "app_not_found", "gone")
+        return name
+
+    def codes(self, caller: Caller = ADMIN) -> list[tuple[str, str | None]]:
+        exchange = FakeExchange("/api/attention", service=self.service)
+        self.pages.handlers()["attention.list"](call_of(exchange, DIAGNOSIS[0], caller))
+        items = exchange.json["items"]
+        return [(each["code"], each["app"]) for each in items if each["code"] != "disk_full"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def broken(name: str, error: str = "KeyError", failures: int = 1) -> dict[str, Any]:
+    return {"app": name, "version": None, "bootFailures": failures, "bootError": error}
+
+
+def test_all_is_well(site: Site) -> None:
+    """Apps that load, deploys that came through, jobs that ended well."""
+    site.apps = [broken("shop", "", 0)]
+    site.deploys = [deploy("shop", "done", NOON), deploy("shop", "failed", NOON)]
+    ended = Ended(NOON, 1.0, "ok", "200")
+    missed = ended._replace(result="missed")
+    site.jobs = [SimpleNamespace(key=JobKey("shop", "tidy"), ended=(missed, ended))]
+    site.hour = {"shop": (1000, 3)}
+    assert site.codes() == []
+
+
+def test_apps(site: Site) -> None:
+    """Each is told once, by what is at the bottom of it; plugins' workers are not apps."""
+    secrets = "buntime.yaml: secrets: the secrets A, B are not set"
+    site.apps = [
+        broken("shop", secrets),
+        broken("blog"),
+        broken("gone", secrets),
+        broken("loop", "x", 5),
+    ]
+    site.apps.append(broken("plugin:audit"))
+    for cause, count in ((Cause.SIGNAL, 3), (Cause.IDLE, 9)):
+        for number in range(count):
+            for app in ("blog", "chat@1.0.0", "plugin:audit"):
+                worker = f"{cause}{number}"
+                autopsy = Autopsy(worker, 1, NOON - 60, cause, "killed", 1.0, 0, 0, "")
+                site.autopsies.note(app, autopsy)
+    site.hour = {"chat": (10, 10), "busy": (100, 50), "plugin:audit": (9, 9)}
+    assert site.codes() == [
+        ("app_boot_failed", "blog"),
+        ("app_boot_failed", "gone"),
+        ("app_crash_loop", "loop"),
+        ("secrets_missing", "shop"),
+        ("requests_fail", "busy"),
+        ("workers_fail", "chat"),
+    ]
+
+
+def test_work(site: Site) -> None:
+    """The last deploy of an app, for a day; the last run of a job."""
+    site.deploys = [deploy("shop", "failed", NOON - 60), deploy("shop", "done", NOON - 99)]
+    site.deploys.append(deploy("blog", "failed", NOON - 90_000))
+    ended = Ended(NOON, 1.0, "failed", "exit code 1")
+    site.jobs = [SimpleNamespace(key=JobKey("shop", "tidy"), ended=(ended,))]
+    site.parts.maintenance.closed["chat"] = SimpleNamespace(message="soon")
+    expected = [("deploy_failed", "shop"), ("job_failed", "shop"), ("maintenance", "chat")]
+    assert site.codes() == expected
+    assert site.codes(SHOPKEEPER) == expected[:2]
+
+
+def test_runtime(site: Site) -> None:
+    """What is of no app is for those who see all."""
+    site.parts.db.trouble = "/var/lib: no space left"
+    site.parts.plugins.plan.closed = "audit cannot be read"
+    cast(Any, site.service.loop).slow_turns = [(site.service.loop.now - 5, 2.0), (0.0, 9.0)]
+    expected = [("all_closed", None), ("state_unavailable", None), ("slow_turns", None)]
+    assert site.codes() == expected
+    assert site.codes(SHOPKEEPER) == []
+    reader = Caller("all", "key", frozenset(("apps:read",)), ("*",))
+    assert site.codes(reader) == expected[1:]  # of plugins who may read those
+
+
+def test_three_thousand_broken_apps(site: Site) -> None:
+    """So many are told, and no more are looked at."""
+    secrets = "buntime.yaml: secrets: the secret A is not set"
+    site.apps = [broken(f"app{number}", secrets) for number in range(3000)]
+    site.faults = {f"faulty{number}": ["x" * 100_000] for number in range(3000)}
+    assert len(site.codes()) == ITEMS_MAX
+    assert site.finds <= ITEMS_MAX
