@@ -176,7 +176,7 @@ def of_maintenance(app: str, message: str) -> Item:
         app,
         f"{app} is closed for its visitors: {first_line(message)}",
         "",
-        f"buntime maintenance {app} off",
+        f"buntime maintenance off {app}",
         f"/cpanel/apps/{app}",
     )
 

@@ -157,4 +157,6 @@ export default {
   "access.address": "Von der Adresse", "access.do": "Erklären", "access.yes": "Ja: {request} wird eingelassen", "access.no": "Nein: {request} wird abgewiesen",
   "access.decides": "entscheidet", "access.rules": "Regeln der Konfiguration", "access.rule": "Regel", "access.who": "Wer", "access.any": "alle", "access.none": "Keine Regeln",
   "access.teach": "Die erste, die passt, entscheidet. In der Konfiguration:", "rule.allow": "erlaubt", "rule.deny": "verboten",
+  "access.right": "Darf er das", "access.request": "– (eine Anfrage)", "access.may": "{right} bei {app} mit dem Schlüssel {key}",
+  "access.rightyes": "Ja: {request}", "access.rightno": "Nein: {request}",
 };

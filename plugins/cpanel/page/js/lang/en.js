@@ -149,4 +149,6 @@ export default {
   "access.address": "From the address", "access.do": "Explain", "access.yes": "Yes: {request} is let in", "access.no": "No: {request} is not let in",
   "access.decides": "decides", "access.rules": "Rules of the config file", "access.rule": "Rule", "access.who": "Who", "access.any": "any", "access.none": "No rules",
   "access.teach": "The first one that fits decides. In the config file:", "rule.allow": "allow", "rule.deny": "deny",
+  "access.right": "May it do this", "access.request": "– (a request)", "access.may": "{right} at {app} by the key {key}",
+  "access.rightyes": "Yes: {request}", "access.rightno": "No: {request}",
 };

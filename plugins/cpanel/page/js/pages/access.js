@@ -11,16 +11,17 @@ export const title = "access.title";
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const FIELDS = ["app", "path", "key", "user", "roles", "address"];
 
-export async function render(root, params, { query, can }) {
+export async function render(root, params, { query, can, session }) {
   const names = h("datalist", { id: nextId("names") });
   const inputs = FIELDS.map((name) => h("input", {
     id: nextId("access"), name, value: query.get(name) ?? (name === "path" ? "/" : ""), required: name === "app", placeholder: { app: "shop", path: "/admin" }[name],
     list: name === "app" ? names.id : null, spellcheck: "false", autocomplete: "off",
   }));
   const method = h("select", { id: nextId("access"), name: "method" }, METHODS.map((each) => h("option", { value: each, selected: each === query.get("method") }, each)));
+  const right = h("select", { id: nextId("access"), name: "right" }, ["", ...session.caller.rights].map((each) => h("option", { value: each, selected: each === query.get("right") }, each || t("access.request"))));
   const field = (input) => h("div.field", h("label", { for: input.id }, t(`access.${input.name}`)), input);
   const answer = h("div.view-body", { "aria-live": "polite" });
-  const values = () => Object.fromEntries([...inputs, method].map(({ name, value }) => [name, value.trim()]));
+  const values = () => Object.fromEntries([...inputs, method, right].map(({ name, value }) => [name, value.trim()]));
   const ask = async () => {
     const given = values();
     keepQuery(given);
@@ -34,7 +35,7 @@ export async function render(root, params, { query, can }) {
     }
   };
   const go = h("button.primary", { type: "submit" }, t("access.do"));
-  const form = h("form.ask", { onsubmit: (event) => { event.preventDefault(); doing(ask)({ currentTarget: go }); } }, [inputs[0], method, ...inputs.slice(1)].map(field), h("div.buttons", go));
+  const form = h("form.ask", { onsubmit: (event) => { event.preventDefault(); doing(ask)({ currentTarget: go }); } }, [inputs[0], method, ...inputs.slice(1), right].map(field), h("div.buttons", go));
   const rules = h("div");
   fill(root, header(t("access.title"), { under: h("p.faint", t("access.about")) }),
     h("section.panel", h("div.body", form, names)), answer, can("config:read") ? section(t("access.rules"), rules) : null);
@@ -45,9 +46,10 @@ export async function render(root, params, { query, can }) {
 }
 
 // The last check that lets nobody pass decides; where none does, all pass.
-function verdict({ isLetIn, checks }, { app, path, method }) {
+function verdict({ isLetIn, checks }, { app, path, method, key, right }) {
+  const request = right ? t("access.may", { key, right, app }) : `${method} /${app}${path}`;
   const decides = isLetIn ? null : checks.findLast(({ passes }) => passes === false) ?? checks.at(-1);
-  return h("section.panel", h("header", h("h2", t(isLetIn ? "access.yes" : "access.no", { request: `${method} /${app}${path}` }))),
+  return h("section.panel", h("header", h("h2", t(`access.${right ? "right" : ""}${isLetIn ? "yes" : "no"}`, { request }))),
     h("ol.plain", checks.map((each) => h("li.check", { class: each === decides ? "decides" : "" },
       state({ true: "good", false: "bad", null: "off" }[each.passes], each.check), h("span", each.why),
       each === decides ? h("span.tag", t("access.decides")) : null))));

@@ -40,7 +40,7 @@ export async function render(root, params, { query }) {
     return load(true);
   }
   fill(root, header(t("audit.title")), h("section.panel", h("header", h("div.tools", { oninput: choose }, inputs)), entries, none, h("div.more", more)),
-    line, h("p.faint.small", t("audit.about")), command("buntime audit verify"));
+    line, h("p.faint.small", t("audit.about")), command("buntime audit --verify"));
   await ask();
   return () => clearTimeout(timer);
 }

@@ -1,0 +1,64 @@
+"""Commands that the API and the panel tell of are lines that the command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buntime.commands.cli import parse_command
+from buntime.core.admin import attention
+from tests.support.harness import ROOT
+
+SCRIPTS = sorted((ROOT / "plugins/cpanel/page/js").rglob("*.js"))
+VALUE = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}")
+QUOTED = re.compile(r"""(["`])(buntime [a-z]+(?: (?:\$\{(?:[^{}]|\{[^{}]*\})*\}|[^"`$])*)?)\1""")
+
+
+def of_attention() -> Iterator[str]:
+    app = {"app": "@acme/shop", "bootFailures": 1, "bootError": "x"}
+    deploy = {"app": "shop", "version": "1.0.0", "kind": "deploy", "failed": "booted"}
+    items = [
+        attention.of_boot(app),
+        attention.of_boot(app, ["STRIPE_KEY"]),
+        attention.of_boot(app | {"bootFailures": 9}),
+        *attention.of_fault("shop", ["x"]),
+        attention.of_deaths("shop", 3, "x"),
+        attention.of_failed_requests("shop", 100, 100),
+        attention.of_plugin("audit", "failed", "x", guards=True),
+        attention.of_closed("x"),
+        attention.of_deploy(deploy),
+        attention.of_job("shop", "tidy", "failed", "x"),
+        attention.of_maintenance("shop", "soon"),
+        attention.of_state("x"),
+        attention.of_standstills(1, 1.0),
+    ]
+    for item in items:
+        assert item is not None
+        yield item.command
+
+
+def of_panel() -> Iterator[str]:
+    for script in SCRIPTS:
+        for _, line in QUOTED.findall(script.read_text("utf-8")):
+            yield from VALUE.sub("x", line).split(" && ")
+
+
+LINES = sorted({*of_attention(), *of_panel()})
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words and flags are those of a command."""
+    monkeypatch.chdir(tmp_path)  # where no folder bears a command's name
+    command = parse_command(shlex.split(line)[1:])
+    assert command.name == line.split()[1]
+
+
+def test_there_are_some() -> None:
+    """Those that are looked for are found."""
+    assert {"buntime audit --verify", "buntime recycle x", "buntime doctor"} <= set(LINES)
+    assert len(LINES) > 25
