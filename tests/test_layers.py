@@ -57,7 +57,7 @@ SCRIPTS = "frames"  # for browsers: no Python
 # Takes so long to import that the runtime does not, until somebody wants it.
 LATE = {
     "buntime.commands.appfolders",
-    "buntime.core.apps.document",
+    "buntime.core.apps.yamldocument",
     "buntime.core.telemetry.history",
     "buntime.core.apps.uvlocks",
     "buntime.core.websocket.deflate",

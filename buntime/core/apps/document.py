@@ -1,49 +1,16 @@
 """Reads a YAML file that is one mapping, and knows the line of each key.
 
-Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
-that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
-the C loader descends by recursion, and 100,000 brackets would end the whole process.
+What is JSON, as far as YAML takes it for the same, is read here: to import YAML's own reader takes
+a seventh of a start, and the plugins that come along have manifests in JSON for that reason. All
+else goes to that reader, what is wrong first of all: its words are the ones that are told.
 """
 
 from collections.abc import Collection
 
-import yaml
+from buntime.core.apps.entry import DocumentError, Entry
+from buntime.core.apps.jsondocument import NotPlain, read_json
 
-from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import shown
-
-_DEPTH_MAX = 8
-
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TAG = "tag:yaml.org,2002:"
-_NO_ALIAS = "alphabetic or numeric"  # what both loaders miss behind a * or &, as in */5 * * * *
-
-
-class DocumentError(Exception):
-    """The file cannot be read; `line` counts from 1, and is 0 where no line is at fault."""
-
-    def __init__(self, problem: str, line: int = 0) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
-class Entry(NamedTuple):
-    """What stands behind a key: plain Python values, lists and dicts.
-
-    A mapping above the last of `levels` is a dict of entries, and a list under a key of `lists` is
-    one of entries, see `read_document`.
-    """
-
-    value: object
-    line: int
-
-
-class _Reading(NamedTuple):
-    """How a file is read, see `read_document`."""
-
-    loader: yaml.SafeLoader
-    verbatim: Collection[str]
-    hides_values: bool
+__all__ = ["DocumentError", "Entry", "read_document"]
 
 
 def read_document(
@@ -64,21 +31,17 @@ def read_document(
     as it may be a secret. Raises DocumentError.
     """
     text = _decode(data, size_max_bytes)
-    try:
-        _check_structure(text, hides_values)
-        reading = _Reading(_LOADER(text), verbatim, hides_values)
-        return _document(reading, levels, lists)
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        line = mark.line + 1 if mark else 0
-        problem = str(exc.problem or exc.context)
-        if _NO_ALIAS in problem:
-            problem += "; put text that begins with * or & in quotes"
-        raise DocumentError(f"not valid YAML: {problem}", line) from exc
-    except yaml.reader.ReaderError as exc:
-        before = text.partition(chr(exc.character))[0]
-        problem = f"the character U+{exc.character:04X} is not allowed in YAML"
-        raise DocumentError(problem, before.count("\n") + 1) from exc
+    if text.startswith("{") and not lists:
+        try:
+            made: dict[str, Entry] = read_json(text, levels)
+            if all(_is_text(made[key].value) for key in verbatim if key in made):
+                return made
+        except NotPlain:
+            pass
+    # YAML's reader takes 20 ms to import.
+    from buntime.core.apps.yamldocument import read_yaml
+
+    return read_yaml(text, verbatim=verbatim, levels=levels, lists=lists, hides_values=hides_values)
 
 
 def _decode(data: bytes, size_max_bytes: int) -> str:
@@ -91,79 +54,13 @@ def _decode(data: bytes, size_max_bytes: int) -> str:
         raise DocumentError("not UTF-8; save the file in this encoding", line) from exc
 
 
-def _check_structure(text: str, hides_values: bool) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            raise DocumentError("anchors and aliases are not supported", _line(event))
-        tag = getattr(event, "tag", None)
-        if tag is not None:  # PyYAML fails in many ways on "!!bool x"
-            such = "" if hides_values else f" such as {shown(tag)}"
-            raise DocumentError(f"tags{such} are not supported", _line(event))
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEPTH_MAX:
-            raise DocumentError("nested too deeply", _line(event))
-
-
-def _document(reading: _Reading, levels: int, lists: Collection[str]) -> dict[str, Entry]:
-    root = reading.loader.get_single_node()
-    if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise DocumentError('expected lines like "timeout: 30s"', _line(root))
-    found = {}
-    for key, node in _pairs(root):
-        if key.value in lists and isinstance(node, yaml.SequenceNode):
-            value: object = [
-                Entry(_with_lines(reading, item, 1, is_verbatim=False), _line(item))
-                for item in node.value
-            ]
-        else:
-            value = _with_lines(reading, node, levels - 1, key.value in reading.verbatim)
-        found[key.value] = Entry(value, _line(key))
-    return found
-
-
-def _with_lines(reading: _Reading, node: yaml.Node, levels: int, is_verbatim: bool) -> object:
-    if levels == 0 or not isinstance(node, yaml.MappingNode):
-        return _value(reading, node, is_verbatim)
-    return {
-        key.value: Entry(_with_lines(reading, item, levels - 1, is_verbatim), _line(key))
-        for key, item in _pairs(node)
-    }
-
-
-def _pairs(mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-    lines: dict[str, int] = {}
-    for key, _ in mapping.value:
-        if key.tag != f"{_TAG}str":
-            name = f"the key {key.value}" if isinstance(key, yaml.ScalarNode) else "a key"
-            raise DocumentError(f"{name} is not text; put it in quotes", _line(key))
-        if key.value in lines:
-            first = lines[key.value]
-            raise DocumentError(f"{key.value} is given twice, first on line {first}", _line(key))
-        lines[key.value] = _line(key)
-    return list(mapping.value)
-
-
-def _value(reading: _Reading, node: yaml.Node, is_verbatim: bool) -> object:
-    match node:
-        case yaml.MappingNode():
-            return {key.value: _value(reading, item, is_verbatim) for key, item in _pairs(node)}
-        case yaml.SequenceNode():
-            return [_value(reading, item, is_verbatim) for item in node.value]
-    if is_verbatim and node.tag != f"{_TAG}null":
-        return node.value
-    try:
-        return reading.loader.construct_object(node, deep=True)
-    except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
-        if reading.hides_values:  # the exception's words have it too
-            raise DocumentError("the value is no text; put it in quotes", _line(node)) from None
-        raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
-
-
-def _line(part: yaml.Node | yaml.Event) -> int:
-    return part.start_mark.line + 1 if part.start_mark else 0
+def _is_text(value: object) -> bool:
+    """Whether a value, and all in it, is the text that was written, or null."""
+    match value:
+        case Entry(inner, _):
+            return _is_text(inner)
+        case dict():
+            return all(map(_is_text, value.values()))
+        case list():
+            return all(map(_is_text, value))
+    return value is None or isinstance(value, str)

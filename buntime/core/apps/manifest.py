@@ -6,9 +6,10 @@ A value of the wrong kind, an unknown key, a contradiction is an error: a slip m
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from buntime.core.apps.credentials import withheld
+from buntime.core.apps.document import DocumentError, Entry, read_document
 from buntime.core.apps.fileheaders import FileHeaders
 from buntime.core.apps.floor import Floor
 from buntime.core.apps.hosts import parse_hosts
@@ -22,9 +23,6 @@ from buntime.core.schedule.jobs import AppProcess, CronJob
 from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue, format_duration, format_size
 from buntime.core.values.wording import shown, suggestion
-
-if TYPE_CHECKING:
-    from buntime.core.apps.document import Entry
 
 __all__ = [
     "KEYS",
@@ -129,9 +127,6 @@ def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "En
 
     Raises ManifestError.
     """
-    # yaml is a tenth of the runtime's start: imported while the first workers start.
-    from buntime.core.apps.document import DocumentError, read_document
-
     verbatim = [key.name for key in keys if key.is_verbatim]
     try:
         entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=verbatim)
@@ -143,9 +138,6 @@ def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "En
 
 def hosts_in(text: bytes) -> tuple[str, ...]:
     """The hosts that a manifest names which may be at fault otherwise."""
-    # As above: for who has a manifest.
-    from buntime.core.apps.document import DocumentError, read_document
-
     try:
         entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=())
         return parse_hosts(entries["hosts"].value) if "hosts" in entries else ()

@@ -6,19 +6,17 @@ access:
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from buntime.core.access.publicroutes import GLOBS_MAX_CHARS, costly
 from buntime.core.access.rules import PLUGIN_PREFIX, Rule, parse_who
+from buntime.core.apps.document import Entry
 from buntime.core.apps.floors import check_glob
 from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
-
-if TYPE_CHECKING:
-    from buntime.core.apps.document import Entry
 
 RULES_MAX = 1000
 KEYS = ("who", "apps", "paths", "methods", "do")

@@ -17,10 +17,10 @@ value, since it may be a password.
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from buntime.core.access.rules import Rule
 from buntime.core.apps.credentials import withheld
+from buntime.core.apps.document import DocumentError, Entry, read_document
 from buntime.core.apps.floors import (
     NO_FLOORS,
     ROW_KEYS,
@@ -41,9 +41,6 @@ from buntime.core.values.kinds import one_of, yes_or_no
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
-
-if TYPE_CHECKING:
-    from buntime.core.apps.document import Entry
 
 CONFIG_NAME = "buntime.config.yaml"  # looked for in the working folder
 SIZE_MAX_BYTES = 256 * 1024  # keeps a wrong file from taking seconds
@@ -143,9 +140,6 @@ def parse_config(data: bytes, path: str) -> ConfigFile:
 
     Whether there are such plugins, options and services is not looked at.
     """
-    # yaml is a tenth of the runtime's start: imported where there is such a file.
-    from buntime.core.apps.document import DocumentError, read_document
-
     try:
         entries = read_document(
             data,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buntime.core.apps.app import App
+from buntime.core.apps.document import read_document
 from buntime.core.apps.manifest import SIZE_MAX_BYTES
 from buntime.core.apps.whence import settings_of
 from buntime.core.errors import ClientFault, ManifestError
@@ -79,9 +80,6 @@ class DiagnosisPages:
 
 def _lines_of(app: App) -> Mapping[str, int]:
     """The lines of the keys in its manifest; raises where that cannot be read now."""
-    # Brings YAML, which a runtime whose manifests are simple does not need.
-    from buntime.core.apps.document import read_document
-
     _, text, _ = read_manifest(Path(app.source).parent, app.dir)
     entries = read_document(text or b"", size_max_bytes=SIZE_MAX_BYTES)
     return {key: entry.line for key, entry in entries.items()}

@@ -1,14 +1,19 @@
 """YAML mappings with line numbers, and what is refused in them."""
 
+import json
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from buntime.core.apps import document
 from buntime.core.apps.document import DocumentError, Entry
+from buntime.core.apps.jsondocument import NotPlain, read_json
 from buntime.core.apps.manifest import SIZE_MAX_BYTES
+from buntime.core.apps.yamldocument import read_yaml
 
 read_document = partial(document.read_document, size_max_bytes=SIZE_MAX_BYTES)
 
@@ -116,3 +121,77 @@ def test_values_can_be_hidden(value: str) -> None:
         read_document(f"a: {value}".encode(), hides_values=True)
     assert "s3cret" not in str(caught.value)
     assert "2024" not in str(caught.value)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), PLAIN, max_size=4),
+    st.integers(1, 3),
+    st.sampled_from([None, 1, 4]),
+    st.booleans(),
+)
+@example({"a": "yes", "b": 1.5, "c": {"d": [None, True, -3]}, "e": {}}, 2, 1, False)
+@example({"a": 0.1, "b": "1.10"}, 1, None, True)
+def test_json_is_read_as_yaml_reads_it(
+    value: dict[str, object], levels: int, indent: int | None, ascii_alone: bool
+) -> None:
+    """By whichever reader: with values, lines and types, or with its fault."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_alone)
+    asked: Any = {"verbatim": ("b",), "levels": levels, "hides_values": False}
+
+    def told(read: Callable[[], object]) -> str:
+        try:
+            return repr(read())
+        except DocumentError as exc:
+            return f"{exc}, line {exc.line}"
+
+    mine = told(lambda: read_document(text.encode("utf-8", "replace"), **asked))
+    plain = text.encode("utf-8", "replace").decode()
+    assert mine == told(lambda: read_yaml(plain, lists=(), **asked))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": {"b": 1, "b": 2}}',
+        '{"a": 1,}',
+        '{"a": [1 2]}',
+        '{"a" "b"}',
+        '{"a": 1}}',
+        '{"a": "x',
+        '{"a": 01}',
+        '{"a": 1e3}',
+        '{"a": .5}',
+        '{"a": -}',
+        '{"a": 1x}',
+        '{"a": NaN}',
+        '{"a": yes}',
+        "{a: 1}",
+        '{"a": "\\n"}',
+        '{"a":\t1}',
+        '{"a": 1} # more',
+        '{"a": ' + "[" * 9 + "]" * 9 + "}",
+    ],
+)
+def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
+    """Which takes it, or says what is wrong."""
+    with pytest.raises(NotPlain):
+        read_json(text, 1)
+
+
+def test_plain_json_needs_no_yaml() -> None:
+    """Also where it has several lines, and text of any language."""
+    text = '{"a": {"b": [1, 2.5, "ä: #"],\n "c": null},\n\n "d": []}\n'
+    assert read_json(text, 2) == {
+        "a": Entry({"b": Entry([1, 2.5, "ä: #"], 1), "c": Entry(None, 2)}, 1),
+        "d": Entry([], 4),
+    }

@@ -1,0 +1,132 @@
+"""Reads a text of YAML that is one mapping, and knows the line of each key, see `document`.
+
+Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
+that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
+the C loader descends by recursion, and 100,000 brackets would end the whole process.
+"""
+
+from collections.abc import Collection
+
+import yaml
+
+from buntime.core.apps.entry import DocumentError, Entry
+from buntime.core.values.tuples import NamedTuple
+from buntime.core.values.wording import shown
+
+_DEPTH_MAX = 8
+
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_NO_ALIAS = "alphabetic or numeric"  # what both loaders miss behind a * or &, as in */5 * * * *
+
+
+class _Reading(NamedTuple):
+    """How a file is read, see `document.read_document`."""
+
+    loader: yaml.SafeLoader
+    verbatim: Collection[str]
+    hides_values: bool
+
+
+def read_yaml(
+    text: str,
+    *,
+    verbatim: Collection[str],
+    levels: int,
+    lists: Collection[str],
+    hides_values: bool,
+) -> dict[str, Entry]:
+    """As `read_document`, of any text."""
+    try:
+        _check_structure(text, hides_values)
+        reading = _Reading(_LOADER(text), verbatim, hides_values)
+        return _document(reading, levels, lists)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line = mark.line + 1 if mark else 0
+        problem = str(exc.problem or exc.context)
+        if _NO_ALIAS in problem:
+            problem += "; put text that begins with * or & in quotes"
+        raise DocumentError(f"not valid YAML: {problem}", line) from exc
+    except yaml.reader.ReaderError as exc:
+        before = text.partition(chr(exc.character))[0]
+        problem = f"the character U+{exc.character:04X} is not allowed in YAML"
+        raise DocumentError(problem, before.count("\n") + 1) from exc
+
+
+def _check_structure(text: str, hides_values: bool) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            raise DocumentError("anchors and aliases are not supported", _line(event))
+        tag = getattr(event, "tag", None)
+        if tag is not None:  # PyYAML fails in many ways on "!!bool x"
+            such = "" if hides_values else f" such as {shown(tag)}"
+            raise DocumentError(f"tags{such} are not supported", _line(event))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH_MAX:
+            raise DocumentError("nested too deeply", _line(event))
+
+
+def _document(reading: _Reading, levels: int, lists: Collection[str]) -> dict[str, Entry]:
+    root = reading.loader.get_single_node()
+    if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise DocumentError('expected lines like "timeout: 30s"', _line(root))
+    found = {}
+    for key, node in _pairs(root):
+        if key.value in lists and isinstance(node, yaml.SequenceNode):
+            value: object = [
+                Entry(_with_lines(reading, item, 1, is_verbatim=False), _line(item))
+                for item in node.value
+            ]
+        else:
+            value = _with_lines(reading, node, levels - 1, key.value in reading.verbatim)
+        found[key.value] = Entry(value, _line(key))
+    return found
+
+
+def _with_lines(reading: _Reading, node: yaml.Node, levels: int, is_verbatim: bool) -> object:
+    if levels == 0 or not isinstance(node, yaml.MappingNode):
+        return _value(reading, node, is_verbatim)
+    return {
+        key.value: Entry(_with_lines(reading, item, levels - 1, is_verbatim), _line(key))
+        for key, item in _pairs(node)
+    }
+
+
+def _pairs(mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if key.tag != f"{_TAG}str":
+            name = f"the key {key.value}" if isinstance(key, yaml.ScalarNode) else "a key"
+            raise DocumentError(f"{name} is not text; put it in quotes", _line(key))
+        if key.value in lines:
+            first = lines[key.value]
+            raise DocumentError(f"{key.value} is given twice, first on line {first}", _line(key))
+        lines[key.value] = _line(key)
+    return list(mapping.value)
+
+
+def _value(reading: _Reading, node: yaml.Node, is_verbatim: bool) -> object:
+    match node:
+        case yaml.MappingNode():
+            return {key.value: _value(reading, item, is_verbatim) for key, item in _pairs(node)}
+        case yaml.SequenceNode():
+            return [_value(reading, item, is_verbatim) for item in node.value]
+    if is_verbatim and node.tag != f"{_TAG}null":
+        return node.value
+    try:
+        return reading.loader.construct_object(node, deep=True)
+    except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
+        if reading.hides_values:  # the exception's words have it too
+            raise DocumentError("the value is no text; put it in quotes", _line(node)) from None
+        raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
+
+
+def _line(part: yaml.Node | yaml.Event) -> int:
+    return part.start_mark.line + 1 if part.start_mark else 0
