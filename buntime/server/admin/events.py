@@ -88,6 +88,7 @@ class EventPages:
         self._growth = Growth()
         self._growth.take(self._parts.service.meters)
         self._taken_s, self._now = self._loop.now, None
+        self._looks = 0
         if not self._is_looking:
             self._is_looking = True
             self._loop.call_later(LOOK_S, self._look)
@@ -108,7 +109,7 @@ class EventPages:
             self.tell(kind, *names)
         for listener in tuple(self.listeners):
             listener.end_if_unread(self._loop.now)
-        if not self._looks % _STATS_EVERY:
+        if self._looks % _STATS_EVERY == 1:  # the first one soon
             self._parts.chronicle.measure(self._take_stats)
 
     def _end_those_without_rights(self) -> None:

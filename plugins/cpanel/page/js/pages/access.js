@@ -29,7 +29,7 @@ export async function render(root, params, { query, can, session }) {
       const told = await api.get("/api/access/explain", { query: given });
       const { app, path, ...more } = given;
       const flags = Object.entries(more).filter(([name, value]) => value && !(name === "method" && value === "GET"));
-      fill(answer, verdict(told, given), same(["buntime access explain", quoted(app), quoted(path || "/"), ...flags.map(([name, value]) => `--${name} ${quoted(value)}`)].join(" ")));
+      fill(answer, verdict(told, given), h("div", same(["buntime access explain", quoted(app), quoted(path || "/"), ...flags.map(([name, value]) => `--${name} ${quoted(value)}`)].join(" "))));
     } catch (error) {
       fill(answer, problem(error));
     }
