@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from buntime.commands.cli import main
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
 
@@ -23,7 +27,7 @@ def fetch(request):
     if request.path == "/fail":
         deep(int(request.query.get("deep", 1)))
     if request.path == "/die":
-        os.kill(os.getpid(), signal.SIGSEGV)
+        signal.raise_signal(signal.SIGSEGV)  # of this thread: it does not return
     if request.path == "/exit":
         os._exit(3)
     return Response("x")
@@ -138,6 +142,37 @@ def test_attention(runtime: Runtime) -> None:
     assert [each["level"] for each in items] == sorted(
         (each["level"] for each in items), key=["error", "warning", "info"].index
     )
+
+
+def test_commands(
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same on a terminal; the exit code of `status` says whether there is an error."""
+    monkeypatch.setenv("BUNTIME_KEY", OPERATORS_KEY)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, code: int = 0) -> str:
+        assert main([*words, "--to", runtime.url], mode="checkout") == code
+        return capsys.readouterr().out
+
+    status = run("status", code=1)
+    assert "ERROR  broken does not load: app.py: RuntimeError: x\n" in status
+    assert "       buntime secrets set keyless STRIPE_KEY\n" in status
+    assert {"attention", "history"} == json.loads(run("status", "--json", code=1)).keys()
+    errors = run("show", "shop", "--errors")
+    assert errors.startswith("3 x at a request: ValueError: no such article")
+    assert 'app.py", line 8, in deep' in errors
+    autopsies = run("show", "shop", "--autopsies")
+    assert "signal: killed by SIGSEGV" in autopsies
+    settings = run("show", "shop", "--settings")
+    assert re.search(r"^  ttl +600(\.0)? +buntime\.yaml:\d+$", settings, re.MULTILINE)
+    assert re.search(r"^  workers +1 +default$", settings, re.MULTILINE)
+    assert "hunter2" not in settings
+    assert run("show", "shop", "--errors", "--settings", code=2) == ""
 
 
 def test_globs(runtime: Runtime) -> None:
