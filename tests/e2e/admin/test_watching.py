@@ -22,7 +22,8 @@ APP = "from buntime import Response\ndef fetch(request):\n    return Response('x
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     apps = tmp_path_factory.mktemp("apps")
-    write_app(apps / "shop", {"app.py": APP}, ttl=600)
+    for name in ("shop", "chat"):
+        write_app(apps / name, {"app.py": APP}, ttl=600)
     return apps
 
 
@@ -39,6 +40,7 @@ class Events:
         connection.request("GET", "/api/events", headers={"X-API-Key": key})
         self._answer = connection.getresponse()
         assert self._answer.headers["content-type"] == "text/event-stream"
+        self.seen = b""
 
     def until(self, kind: str, **fields: object) -> Any:
         """The data of the next event of this kind that has these fields."""
@@ -46,6 +48,7 @@ class Events:
         while True:
             read = self._answer.readline()
             assert read, "the events have ended"
+            self.seen += read
             line = read.decode().strip()
             if line.startswith("event: "):
                 told = line.removeprefix("event: ")
@@ -82,6 +85,23 @@ def test_the_hour_is_there(runtime: Runtime) -> None:
         "requests", "errors", "p50Ms", "p95Ms", "memoryBytes", "workers"
     }  # fmt: skip
     assert fetch(runtime, "/api/history?step=15").status == 400
+
+
+def test_a_key_for_some_apps(runtime: Runtime) -> None:
+    """It hears of these and no others, also in the figures, whose total is theirs."""
+    body = json.dumps({"name": "chatter", "roles": ["viewer"], "apps": ["chat*"]}).encode()
+    headers = {"X-API-Key": str(runtime.operators_key), "Content-Type": "application/json"}
+    key = fetch(runtime, "/api/keys", method="POST", headers=headers, body=body).json()["key"]
+    with listening(runtime, key) as events:
+        fetch(runtime, "/shop/")
+        fetch(runtime, "/api/apps/shop/recycle", method="POST")
+        fetch(runtime, "/chat/")
+        told = events.until("workers", app="chat")
+        stats = events.until("stats")
+        assert told == {"app": "chat"}
+        assert stats["apps"].keys() == {"chat"}
+        assert stats["total"] == stats["apps"]["chat"]
+        assert b"shop" not in events.seen
 
 
 def test_who_listens_and_does_not_read(runtime: Runtime) -> None:

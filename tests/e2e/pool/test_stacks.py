@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.client import Answer, fetch
-from tests.support.harness import PACKAGES, Runtime, running, write_app
+from tests.support.harness import PACKAGES, Runtime, running, wait_until, write_app
 
 EVENT = "worker.stacks"
 
@@ -169,3 +169,18 @@ def test_a_request_whose_client_has_left(runtime: Runtime) -> None:
     assert events.count(EVENT) == 1
     assert events.index(EVENT) < events.index(record["event"])
     assert "in stubborn\n" in ours[events.index(EVENT)]["stack"]
+
+
+@pytest.mark.parametrize(
+    ("app", "culprit"), [("stubborn", "in stubborn\n"), ("blocks", "in blocks\n")]
+)
+def test_an_autopsy(runtime: Runtime, answers: dict[str, Answer], app: str, culprit: str) -> None:
+    """Who asks later than the log was read gets the stacks of a worker that was stuck."""
+
+    def found() -> list[dict[str, str]]:
+        told = fetch(runtime, f"/api/apps/{app}/autopsies").json()["autopsies"]
+        return [each for each in told if each["cause"] == "stuck"]
+
+    wait_until(found)
+    assert culprit in found()[0]["stack"]
+    assert found()[0]["why"] == "a request took longer than its time, and did not let go"
