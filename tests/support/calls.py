@@ -17,6 +17,7 @@ from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.latesessions import LateSessions, SessionParts
 from buntime.server.http1.exchange import Exchange
+from tests.support.exchanges import FakeLoop
 
 GET = Route(method="GET", path="/api/some", verb="apps:read", name="some.show", summary="Some.")
 POST = Route(method="POST", path="/api/some", verb="apps:read", name="some.make", summary="Some.")
@@ -81,5 +82,7 @@ def gate_of(
     """
     local = local or SimpleNamespace(value=local_key)
     keys = FakeKeys() if keys is None else keys
-    sessions = LateSessions(SessionParts(cast(Any, NoDb()), live, keys, local))
+    sessions = LateSessions(
+        SessionParts(cast(Any, FakeLoop()), cast(Any, None), cast(Any, NoDb()), live, keys, local)
+    )
     return Gate(live, keys, guesses=Guesses(), local_key=local, sessions=sessions)

@@ -108,6 +108,7 @@ class FakeClient:
         self.service = cast(Service, self.fake_service)
         self.reader = RequestReader(HeadParser(Limits()))
         self.peer_text = peer
+        self.peer = (peer, 5000)
         self.address: tuple[str, int] | None = ("10.0.0.2", 80)
         self.pending_bytes = 0
         self.holds = False  # does what is written stay pending?

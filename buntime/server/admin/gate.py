@@ -10,7 +10,6 @@ from buntime.core.access.keyring import KeyRecord, bears_form
 from buntime.core.access.keys import bears_key, offers_key
 from buntime.core.access.operators import is_direct
 from buntime.core.access.rights import Caller, admin, may
-from buntime.core.access.rules import PLUGIN_PREFIX
 from buntime.core.errors import ClientFault
 from buntime.core.settings.endpoint import TcpEndpoint
 from buntime.core.settings.live import LiveSettings
@@ -119,15 +118,11 @@ class Gate:
         return (lambda: caller) if record is None else partial(self._still, record)
 
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
-        """Whether it bears a session, and it is not known yet which there are: then `then` is
+        """Whether it bears a session, and something about these is not known yet: then `then` is
         called when it is."""
         if not exchange.head.operators or not self.is_for_operators(exchange):
             return False
-        sessions = self._sessions.all
-        if sessions.is_known:
-            return False
-        sessions.know(then)
-        return True
+        return self._sessions.all.waits(exchange, then)
 
     def bears_any(self, exchange: Exchange) -> bool:
         """Whether a request bears a key, be it right or wrong."""
@@ -168,7 +163,7 @@ class Gate:
         Raises ClientFault: 403 for a key that opens others, 429; ServerFault as `caller_of`.
         """
         caller = self.bearer(exchange)
-        if caller is None and app.startswith(PLUGIN_PREFIX):
+        if caller is None and exchange.is_operators:
             caller = self._by_session(exchange)
         if caller is None:
             return self._admit(exchange, self._live.now.master_key)

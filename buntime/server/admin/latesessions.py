@@ -6,7 +6,9 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.keystore import KeySource
 from buntime.server.admin.localkey import LocalKey
+from buntime.server.loop import Loop
 from buntime.server.state.statedb import StateDb
+from buntime.server.telemetry.logs import Log
 
 if TYPE_CHECKING:
     from buntime.server.admin.operatorsessions import OperatorSessions
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 class SessionParts(NamedTuple):
     """What they are made of."""
 
+    loop: Loop
+    log: Log
     db: StateDb
     live: LiveSettings
     keys: KeySource

@@ -1,12 +1,14 @@
-"""Who comes by the loopback: in development a browser there gets a session without a key.
+"""Who comes by the loopback: whether an app has the other end of the connection.
 
-Its address says little, as apps run on this machine too, with the same one. So the kernel's table
-of connections is asked whose the other end is: it must be of the runtime's user or root, and each
-process that has it open must be one that no app has started (see `peers`). Where none can be seen
-nobody is let in so: there are keys for that.
+An address says little, as apps run on this machine too, with the same one. Two things depend on it.
+In development a browser here gets a session without a key. And a session's cookie is sent to all
+ports of a host, so an app that listens at one of its own is sent it by a page of its own; it must
+be of no use to the app.
 
-Takes some milliseconds, for a look at all processes, so it is done on a thread. Linux alone: where
-there is no sandbox, an app can read local.key as well.
+So the kernel's table of connections is asked whose the other end is, and the processes that apps
+have started (see `peers`) whether they have it open. A process of theirs that cannot be looked into
+may have it. Takes some milliseconds, for a look at all processes, so it is done on a thread, once
+for a connection. Linux alone: elsewhere there is no sandbox either.
 """
 
 import os
@@ -19,6 +21,8 @@ from typing import NamedTuple
 from buntime.server.admin.peers import Peers
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_TABLE_LOOKS = 3  # a row may be missed while others come and go
+_LOOKS_MAX = 10
 
 
 class _End(NamedTuple):
@@ -35,35 +39,53 @@ class Nearby:
     """Judges them."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._uid = os.geteuid()
         self._peers = Peers()
 
-    def refusal(self, client: tuple[str, int] | None, port: int) -> str:
-        """Why who is at (address, port), connected to our `port`, is none of us; "" if he is."""
+    def refusal(self, client: tuple[str, int], port: int, *, is_ours: bool = False) -> str:
+        """Why who is at (address, port), connected to our `port`, may be an app; "" if he is none.
+
+        `is_ours`: he has to be of the runtime's user, or root.
+        """
         if sys.platform != "linux":
             return ""
-        if client is None:
-            return "it does not come by TCP"
-        ends = [
-            each
-            for each in _ends()
-            if (each.address, each.port, each.remote_port) == (*client, port)
-        ]
+        ends = next(filter(None, (_ends_at(client, port) for _ in range(_TABLE_LOOKS))), [])
         if not ends:
             return "its connection cannot be seen in /proc/net/tcp"
         for end in ends:
-            why = self._refusal_of(end)
+            if end.uid not in (self._uid, 0):
+                if is_ours:
+                    return "it is of another user"
+                if self._uid:
+                    continue  # apps have our own user, unless we are root
+            why = self._held_by_app(end.inode)
             if why:
                 return why
         return ""
 
-    def _refusal_of(self, end: _End) -> str:
-        if end.uid not in (self._uid, 0):
-            return "it is of another user"
-        pids = list(_holders(end.inode))
-        if not pids:
-            return "its process cannot be seen in /proc"
-        return next(filter(None, map(self._peers.origin, pids)), "")
+    def _held_by_app(self, inode: str) -> str:
+        """Why an app may have a socket open. Looks again while there are new processes of theirs,
+        as one could have handed it on to a child meanwhile."""
+        seen: set[int] = set()
+        for _ in range(_LOOKS_MAX):
+            fresh = [pid for pid in _pids() if pid not in seen and pid != self._pid]
+            of_apps = [pid for pid in fresh if self._peers.origin(pid)]
+            if seen and not of_apps:
+                return ""
+            seen.update(fresh)
+            for pid in of_apps:
+                held = _has_open(pid, f"socket:[{inode}]")
+                if held is None:
+                    return "an app may have started it: one has processes that cannot be seen"
+                if held:
+                    return "an app has started it"
+        return "apps start processes all the time"
+
+
+def _ends_at(client: tuple[str, int], port: int) -> list[_End]:
+    place = (*client, port)
+    return [each for each in _ends() if (each.address, each.port, each.remote_port) == place]
 
 
 def _ends() -> Iterator[_End]:
@@ -88,18 +110,23 @@ def _place(text: str) -> tuple[str, int]:
     return str(plain), int(port, 16)
 
 
-def _holders(inode: str) -> Iterator[int]:
-    """The processes that have a socket open, as far as they can be seen."""
-    wanted = f"socket:[{inode}]"
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        folder = f"/proc/{pid}/fd"
-        with suppress(OSError):
-            if any(_leads_to(f"{folder}/{fd}", wanted) for fd in os.listdir(folder)):
-                yield int(pid)
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _has_open(pid: int, wanted: str) -> bool | None:
+    """Whether a process has this open; None where that cannot be seen."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any(_leads_to(f"{folder}/{fd}", wanted) for fd in os.listdir(folder))
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended
+    except OSError:
+        return None
 
 
 def _leads_to(path: str, wanted: str) -> bool:
     try:
         return os.readlink(path) == wanted
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from buntime.core.access.origins import is_foreign, is_own_page
+from buntime.core.access.peers import is_loopback
 from buntime.core.access.rights import Caller, admin
 from buntime.core.access.sessions import (
     TOKEN_BYTES,
@@ -28,8 +29,12 @@ from buntime.core.http1.operatorscookie import tokens_of
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.admin.links import Links
+from buntime.server.admin.nearby import Nearby
 from buntime.server.admin.signin import SignIn, secret_of
 from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Client
+from buntime.server.loop import Loop
+from buntime.server.telemetry.logs import Log
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -41,6 +46,9 @@ if TYPE_CHECKING:
 USED_STEP_S = 60.0
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that change nothing
 _COLUMNS = "digest, source, name, proof, created_at, used_at, expires_at"
+
+
+_VETTED_MAX = 1024  # connections, open or not
 
 
 class Found(NamedTuple):
@@ -56,6 +64,8 @@ class OperatorSessions:
 
     def __init__(
         self,
+        loop: Loop,
+        log: Log,
         db: "StateDb",
         live: LiveSettings,
         keys: "KeySource",
@@ -64,6 +74,8 @@ class OperatorSessions:
     ) -> None:
         self.links = Links()
         self.is_known = False  # are they read?
+        self._loop = loop
+        self._log = log
         self._db = db
         self._live = live
         self._keys = keys
@@ -72,18 +84,61 @@ class OperatorSessions:
         self._sessions = Sessions()
         self._ended: set[bytes] = set()  # what may be on the disk still
         self._waiting: list[Callable[[], None]] = []
+        self._nearby = Nearby()
+        self._vetted: dict[Client, str] = {}  # why a connection of this machine may be an app's
         db.follow(self._read)
         self._read()
 
     def __repr__(self) -> str:
         return f"OperatorSessions({self._sessions!r})"
 
-    def know(self, then: Callable[[], None]) -> None:
-        """Have `then` called when those of before are known, or cannot be."""
-        if self.is_known:
+    # What is to be known first
+
+    def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
+        """Whether it is not known yet which sessions there are, or that no app has the connection:
+        then `then` is called when it is."""
+        if not self.is_known:
+            self._waiting.append(lambda: self._go_on(exchange, then))
+            return True
+        if not _is_near(exchange) or exchange.client in self._vetted:
+            return False
+        self.vet(exchange, lambda _: then())
+        return True
+
+    def _go_on(self, exchange: Exchange, then: Callable[[], None]) -> None:
+        if not self.waits(exchange, then):
             then()
-        else:
-            self._waiting.append(then)
+
+    def vet(
+        self, exchange: Exchange, then: Callable[[str], None], *, is_ours: bool = False
+    ) -> None:
+        """Find out whether an app has the other end of this connection, which is of this machine.
+
+        `then` gets why it may be so, "" where it is not. `is_ours` as `Nearby.refusal` has it.
+        """
+        client, peer, place = exchange.client, exchange.client.peer, exchange.client.address
+        if peer is None or place is None:
+            then("it does not come by TCP")
+            return
+
+        def take(why: str | BaseException) -> None:
+            if isinstance(why, BaseException):
+                why = f"it cannot be found out: {why}"
+            if not why or not is_ours:
+                if len(self._vetted) == _VETTED_MAX:
+                    del self._vetted[next(iter(self._vetted))]
+                self._vetted[client] = why
+            if why:
+                self._log.warn(
+                    "session.refused",
+                    "who comes by the loopback has no session",
+                    client=exchange.client.peer_text,
+                    reason=why,
+                    request_id=exchange.id,
+                )
+            then(why)
+
+        self._loop.run_blocking(lambda: self._nearby.refusal(peer, place[1], is_ours=is_ours), take)
 
     # What a request bears
 
@@ -107,6 +162,8 @@ class OperatorSessions:
 
     def borne(self, exchange: Exchange) -> list[Found]:
         """All that a request bears and that are good. Raises as `find`."""
+        if _is_near(exchange) and self._vetted.get(exchange.client) != "":
+            return []
         now, is_secure = self._clock(), exchange.sender.scheme == "https"
         found = []
         for token in tokens_of(exchange.head.operators, is_secure=is_secure):
@@ -238,6 +295,11 @@ class OperatorSessions:
         if not 0 <= now - session.used_at < USED_STEP_S:
             self._sessions.use(session, now)
             self._db.ask(partial(_used, session.digest, now), _nothing)
+
+
+def _is_near(exchange: Exchange) -> bool:
+    """Does it come from this machine, by TCP?"""
+    return exchange.client.peer is not None and is_loopback(exchange.client.peer_text)
 
 
 def _delete(connection: "Connection", digests: list[bytes]) -> None:

@@ -92,7 +92,6 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         DeployPages(parts.live, carrier, parts.catalog, parts.audit, urls=parts.urls),
         DeployViews(carrier),
         SessionPages(
-            parts.service,
             parts.live,
             parts.gate,
             parts.sessions.all,

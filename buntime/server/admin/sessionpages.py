@@ -18,10 +18,8 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.links import LINK_S
-from buntime.server.admin.nearby import Nearby
 from buntime.server.admin.operatorsessions import Found, OperatorSessions
 from buntime.server.admin.signin import SignIn
-from buntime.server.http1.service import Service
 
 _LINK = admin("link", "link")
 # The cookie is not sent along with a redirect of what came from elsewhere, but with what a page of
@@ -44,7 +42,6 @@ class SessionPages:
 
     def __init__(
         self,
-        service: Service,
         live: LiveSettings,
         gate: Gate,
         sessions: OperatorSessions,
@@ -53,9 +50,6 @@ class SessionPages:
         urls: Sequence[str],
     ) -> None:
         """`urls` are where operators' sessions count: the operators' address first."""
-        self._loop = service.loop
-        self._log = service.log
-        self._near: Nearby | None = None
         self._live = live
         self._gate = gate
         self._sessions = sessions
@@ -88,24 +82,14 @@ class SessionPages:
         if sign_in is None:
             raise _nobody()
         self._check_own(call)
-        near = self._near = self._near or Nearby()
-        client, own = exchange.sender.client, exchange.client.address
-        port = 0 if own is None else own[1]
-        self._loop.run_blocking(
-            lambda: near.refusal(client, port),
+        self._sessions.vet(
+            exchange,
             lambda why: call.guard(lambda: self._sign_in_near(call, sign_in, why)),
+            is_ours=True,
         )
 
-    def _sign_in_near(self, call: Call, sign_in: SignIn, why: str | BaseException) -> None:
-        if isinstance(why, BaseException):
-            raise why
+    def _sign_in_near(self, call: Call, sign_in: SignIn, why: str) -> None:
         if why:
-            self._log.warn(
-                "session.refused",
-                "who comes by the loopback gets no session without a key",
-                client=call.address,
-                reason=why,
-            )
             raise _nobody()
         if not call.is_gone:
             self._sign_in(call, sign_in)

@@ -83,6 +83,11 @@ class Connection(SendingHalf):
     def __repr__(self) -> str:
         return f"Connection({self.peer_text}, {self._http.phase.name}, {self.exchange!r})"
 
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Who is connected, with his port; None on a unix socket."""
+        return self._sender.client
+
     # Called by the loop
 
     def on_ready(self, events: int) -> None:

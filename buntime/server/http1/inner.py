@@ -26,6 +26,7 @@ class InnerClient:
         self.service = service
         self.reader = RequestReader(service.head_parser)
         self.peer_text = PEER
+        self.peer = None
         self.address: tuple[str, int] | None = None
         self.pending_bytes = 0
         self.exchange: Exchange | None = None

@@ -105,6 +105,10 @@ class Client(Protocol):
         """Who is connected, maybe a proxy: "10.0.0.1", or "unix"."""
 
     @property
+    def peer(self) -> tuple[str, int] | None:
+        """The same with its port; None on a unix socket."""
+
+    @property
     def address(self) -> tuple[str, int] | None:
         """Where the request came in; None on a unix socket."""
 

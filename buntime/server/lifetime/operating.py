@@ -131,9 +131,16 @@ class Operating:
     def _make_gate(self) -> tuple[LateSessions, Gate]:
         live, log = self._premises.live, self._premises.service.log
         local = LocalKey(live, log)
-        sessions = LateSessions(SessionParts(self._premises.state_db, live, self._keys, local))
+        sessions = LateSessions(self._session_parts(local))
         gate = Gate(live, self._keys, guesses=Guesses(), local_key=local, sessions=sessions)
         return sessions, gate
+
+    def _session_parts(self, local: LocalKey) -> SessionParts:
+        premises = self._premises
+        service = premises.service
+        return SessionParts(
+            service.loop, service.log, premises.state_db, premises.live, self._keys, local
+        )
 
     def _parts(self) -> Parts:
         premises = self._premises

@@ -37,6 +37,7 @@ class JobRequest:
     """The client of one such request, which takes each byte of the answer at once."""
 
     peer_text = "cron"
+    peer = None
     address = None
     pending_bytes = 0
     taken_bytes = 0

@@ -20,11 +20,29 @@ from tests.support.pluginfolders import plugged, write_plugin
 pytestmark = needs_chromium
 
 # Shows a page, tells what it was sent, and sets whatever cookies it is asked to.
+# It listens at a port of its own as well, and uses what it is sent there.
 APP = """
-import json
+import http.client, json, socket, threading
 from buntime import Response
 
+caught = []
+
+def take(sock):
+    with sock.accept()[0] as client:
+        caught.append(client.recv(65536).decode())
+        client.sendall(b"HTTP/1.1 204 No Content\\r\\nConnection: close\\r\\n\\r\\n")
+
 def fetch(request):
+    if request.path == "/listen":
+        sock = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=take, args=[sock], daemon=True).start()
+        return Response(str(sock.getsockname()[1]))
+    if request.path == "/use":
+        [cookie] = [line for line in caught[-1].splitlines() if line.startswith("Cookie: ")]
+        fields = {"Cookie": cookie.removeprefix("Cookie: "), "Sec-Fetch-Site": "same-origin"}
+        connection = http.client.HTTPConnection("127.0.0.1", int(request.query["port"]))
+        connection.request("GET", "/api/session", headers=fields)
+        return Response(json.dumps([cookie, connection.getresponse().status]))
     if request.path == "/page":
         return Response("<!doctype html><title>app</title><p>app", headers={
             "Content-Type": "text/html", "Set-Cookie": "own=1; Path=/"})
@@ -197,7 +215,7 @@ def test_reading(scene: Scene) -> None:
     page, admin = scene.page, scene.admin
     for path in ("/api/session", "/api/workers", "/api/keys"):
         assert page.evaluate(READ, admin + path) == "TypeError"
-        assert scene.statuses(path, 1)[-1] == 403
+        wait_until(lambda path=path: scene.asked(path)[-1:] == [403], what=f"403 for {path}")
     for tag in ("script", "img", "link", "object"):
         assert page.evaluate(LOAD, [tag, f"{admin}/api/plugins"]) == "error"
     assert set(scene.statuses("/api/plugins", 4)) == {403}
@@ -260,6 +278,19 @@ def test_cookies(scene: Scene) -> None:
     page.evaluate("document.cookie = 'bt=evil; path=/api'")
     page.goto(scene.admin + OWN_PAGE)
     assert "csrf" in page.evaluate(READ, "/api/session")
+
+
+def test_a_cookie_that_an_app_was_sent(scene: Scene) -> None:
+    """Cookies go to all ports of a host: what an app gets so is of no use to its processes."""
+    page, url = scene.page, scene.runtime.url
+    port = page.evaluate(READ, f"{url}/shop/listen")
+    sent = [f"http://127.0.0.1:{port}/", "POST", "no-cors", {}]
+    assert page.evaluate(SEND, sent) == "opaque0"
+    admin = scene.admin.rpartition(":")[2]
+    cookie, status = json.loads(page.evaluate(READ, f"{url}/shop/use?port={admin}"))
+    assert "bt=" in cookie
+    assert status == 401
+    scene.runtime.wait_for_record("session.refused", reason="an app has started it")
 
 
 def test_anothers_session(scene: Scene) -> None:

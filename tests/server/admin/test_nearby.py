@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,32 +21,37 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_another_process(family: socket.AddressFamily) -> None:
-    """One of this machine is let in, and nobody once it is gone, or where nobody was."""
-    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+def listening(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
+    host = "127.0.0.1" if request.param == socket.AF_INET else "::1"
     try:
-        listening = socket.create_server((host, 0), family=family)
+        sock = socket.create_server((host, 0), family=request.param)
     except OSError:
         pytest.skip("there is no IPv6 here")
-    with listening:
-        port = listening.getsockname()[1]
-        # In no tree of ours: who asks is the runtime here, and refuses what it has started.
-        argv = [sys.executable, "-c", HOLD, host, str(port)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"here\n"
-            sock, place = listening.accept()
-            with sock:
-                why = Nearby().refusal((place[0], place[1]), port)
-                assert why == "the runtime has started it"
-                assert "cannot be seen" in Nearby().refusal((place[0], place[1]), port + 1)
-                process.communicate()
-                assert "cannot be seen" in Nearby().refusal((place[0], place[1]), port)
-    assert Nearby().refusal(None, port) == "it does not come by TCP"
+    with sock:
+        yield sock
 
 
-def test_one_of_its_own() -> None:
-    """The process above this one is no app."""
-    nearby = Nearby()
-    assert nearby._peers.origin(os.getppid()) == ""
+def test_another_process(listening: socket.socket) -> None:
+    """What this process, the runtime here, has started is refused; so is who is gone, or nobody."""
+    host, port, *_ = listening.getsockname()
+    argv = [sys.executable, "-c", HOLD, host, str(port)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        sock, place = listening.accept()
+        with sock:
+            client = (place[0], place[1])
+            assert Nearby().refusal(client, port) == "an app has started it"
+            assert "cannot be seen" in Nearby().refusal(client, port + 1)
+            process.communicate()
+            assert "cannot be seen" in Nearby().refusal(client, port)
+
+
+def test_one_that_no_app_has(listening: socket.socket) -> None:
+    """What is held by a process beside the apps is let in, whoever has them."""
+    host, port, *_ = listening.getsockname()
+    with socket.create_connection((host, port)) as sock:
+        place = sock.getsockname()
+        assert Nearby().refusal((place[0], place[1]), port) == ""
+        assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
