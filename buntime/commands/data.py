@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect
+from buntime.commands.noting import noted
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.backup.form import KINDS, BadBackup
@@ -214,8 +215,10 @@ def _write_here(command: Command, mode: Mode, file: BinaryIO) -> None:
     def write(data: bytes) -> None:
         file.write(data)
 
+    kind = command.args["only"] or "all"
     try:
-        write_backup(here.source(), write)
+        with noted(here.folder, "data.backup", kind):
+            write_backup(here.source(), write)
     finally:
         here.folder.let_go()
 
@@ -241,7 +244,9 @@ def _restore(command: Command, mode: Mode, path: str) -> int:
             only=frozenset((only,)) if only else frozenset(),
         )
         try:
-            placed = restore_backup(file, checked.head, target)
+            after = {"files": checked.files, "created": checked.head.created, "only": only}
+            with noted(here.folder, "data.restore", os.path.basename(path), after=after):
+                placed = restore_backup(file, checked.head, target)
         finally:
             here.folder.let_go()
     if command.args["json"]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from buntime.commands.arguments import Command
 from buntime.commands.masterkey import take_environ
+from buntime.commands.noting import noted
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json
 from buntime.core.config.configfile import ConfigFile
@@ -95,10 +96,22 @@ def reset_here(command: Command, mode: Mode, names: Sequence[str]) -> list[str]:
         if state.trouble:
             raise CommandError("state_unavailable", state.trouble)
         switches = Switches(state, Log(sink).warn)
-        return [name for name in names if switches.reset(name)]
+        return [name for name in names if _reset(state, switches, name)]
     finally:
         state.let_go()
         sink.close(_FLUSH_S)
+
+
+def _reset(state: StateFolder, switches: Switches, name: str) -> bool:
+    switch = switches.of(name)
+    if switch is None:
+        return False
+    try:
+        with noted(state, "plugins.reset", name, before={"enabled": switch.enabled}):
+            return switches.reset(name)
+    except OSError as exc:
+        said = f"{exc.filename or state.path}: {exc.strerror or exc}"
+        raise CommandError("state_unavailable", said) from exc
 
 
 def _print_json(roster: Roster, asked: Set[str], settings: Settings) -> int:

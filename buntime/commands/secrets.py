@@ -13,6 +13,7 @@ from typing import Any
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect, name_in_path
+from buntime.commands.noting import noted
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.apps.grants import (
@@ -62,11 +63,18 @@ class _Asked(NamedTuple):
     name: str = ""
 
     @property
+    def kind(self) -> str:
+        return "plugins" if self.holder.startswith(_PLUGIN) else "apps"
+
+    @property
+    def app(self) -> str | None:
+        return self.holder.removesuffix(PREVIEW) if self.kind == "apps" else None
+
+    @property
     def path(self) -> str:
-        kind, holder = "apps", self.holder.removesuffix(PREVIEW)
-        if holder.startswith(_PLUGIN):
-            kind, holder = "plugins", holder.removeprefix(_PLUGIN)
-        return f"/api/{kind}/{name_in_path(holder)}/secrets" + (f"/{self.name}" * bool(self.name))
+        holder = self.holder.removesuffix(PREVIEW).removeprefix(_PLUGIN)
+        whose = f"/api/{self.kind}/{name_in_path(holder)}/secrets"
+        return whose + (f"/{self.name}" * bool(self.name))
 
     @property
     def query(self) -> dict[str, bool]:
@@ -182,11 +190,21 @@ def _do_here(folder: StateFolder, asked: _Asked, value: str) -> _Told:
     there = files.read(None).get(asked.holder, {})
     if asked.action == "list":
         return {**told, "secrets": [told_of(name, there[name]) for name in sorted(there)]}
-    if asked.action == "set":
-        files.set(asked.holder, asked.name, value)
-        return {**told, "name": asked.name, "replaced": asked.name in there}
-    if not files.remove(asked.holder, asked.name):
+    sets = asked.action == "set"
+    if not sets and asked.name not in there:
         raise CommandError("secret_not_found", f"{asked.holder} has no secret {asked.name}")
+    with noted(
+        folder,
+        f"{asked.kind}.secrets.{asked.action}",
+        f"{asked.holder} {asked.name}",
+        app=asked.app,
+        before={"isSet": asked.name in there},
+        after={"isSet": sets},
+    ):
+        if sets:
+            files.set(asked.holder, asked.name, value)
+            return {**told, "name": asked.name, "replaced": asked.name in there}
+        files.remove(asked.holder, asked.name)
     return {**told, "name": asked.name}
 
 

@@ -51,6 +51,7 @@ from buntime.server.plugins.calls import Calls
 from buntime.server.plugins.hooking import Hooking
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.pool.stacks import ignore_stacks_signals
+from buntime.server.state.auditspool import AuditSpool
 from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
@@ -155,7 +156,9 @@ class Runtime:
         log = self._log
         db = StateDb(self._state, self._loop, tell=log.info, warn=log.warn, error=log.error)
         self._state_watch.follow(db.start)
-        return db, Audit(db, log)
+        audit = Audit(db, log)
+        audit.take_in(AuditSpool(self._state.path))
+        return db, audit
 
     def _make_hooking(self) -> Hooking:
         return Hooking(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import BEGUN, DONE, Change, Entry, kept_value
 from buntime.core.errors import HttpError
+from buntime.server.state.auditspool import AuditSpool
 from buntime.server.state.audittable import (
     KEEP_ROWS,
     KEEP_S,
@@ -21,6 +22,7 @@ from buntime.server.state.audittable import (
     close_left,
     end,
     insert,
+    take,
 )
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.logs import Log
@@ -264,6 +266,41 @@ class Audit:
                 "at what it was about",
                 **_fields(entry),
             )
+
+    def take_in(self, spool: AuditSpool) -> None:
+        """Put what commands have changed without a runtime into the trail; at each opening."""
+
+        def work(connection: "Connection") -> tuple[list[Entry], int, bool]:
+            lines, faults = spool.read()
+            entries = take(connection, lines, self._clock(), self._bounds)
+            return entries, faults, bool(lines or faults)
+
+        def taken(result: tuple[list[Entry], int, bool] | BaseException) -> None:
+            if isinstance(result, BaseException):
+                self._warn_of_spool(spool, str(result))
+                return
+            entries, faults, is_there = result
+            if faults:
+                self._warn_of_spool(spool, f"{faults} lines are no changes")
+            for entry in entries:
+                self.tell(entry)
+            # Not before all is on the disk.
+            if is_there:
+                self._db.ask(lambda _: spool.remove(is_whole=not faults), removed)
+
+        def removed(result: BaseException | None) -> None:
+            if result is not None:
+                self._warn_of_spool(spool, str(result))
+
+        self._db.follow(lambda: self._db.ask(work, taken))
+
+    def _warn_of_spool(self, spool: AuditSpool, why: str) -> None:
+        self._log.warn(
+            "audit.spool_unreadable",
+            "what commands have changed without a runtime is not, or not all, in the audit trail",
+            file=spool.path,
+            error=why,
+        )
 
     # The log
 

@@ -7,6 +7,7 @@
       plugins.json         see plugins/switches.py
       plugin-options.json  see plugins/optionstore.py
       state.db             see statefile.py; beside it its log, state.db-wal
+      audit.spool          see auditspool.py
       logs/                see telemetry/applogs.py
       data/                see datafolders.py
       tmp-3f2a81c0/        see sandbox/scratch.py; each runtime has its own

@@ -83,8 +83,11 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
     with running(two.apps, env=two.env) as runtime:
         assert fetch(runtime, "/shop/").body == b"3"
         assert not plugins_of(runtime)["audit"]["enabled"]
+        runtime.wait_for_record("audit.changed", action="data.restore")
         entries = fetch(runtime, "/api/audit").json()["entries"]
-        assert [each["action"] for each in entries] == ["plugins.disable"] * 2
+        actions = [each["action"] for each in entries]
+        assert actions == ["data.restore"] * 2 + ["plugins.disable"] * 2
+        assert entries[0]["source"] == "command"
     again = tmp_path / "again.tar.gz"
     assert two.json("backup", again, "--secrets")["files"] == told["files"]
     assert two.command("restore", again).returncode == 1  # there is something

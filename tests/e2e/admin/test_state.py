@@ -75,4 +75,10 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     restored = run("data", "restore", backup, "--only", "state", cwd=tmp_path, env=env)
     assert restored.returncode == 0, restored.stderr
     with running(tmp_path / "apps", env=env) as runtime:
-        assert [each["number"] for each in fetch(runtime, "/api/audit").json()["entries"]] == [2, 1]
+        # What commands have done without a runtime is taken in when there is a database again.
+        runtime.wait_for_record("audit.changed", action="data.restore")
+        told = fetch(runtime, "/api/audit").json()["entries"]
+        assert [(each["number"], each["action"]) for each in told] == [
+            *((6, "data.restore"), (5, "data.restore"), (4, "data.backup"), (3, "data.backup")),
+            *((2, "apps.recycle"), (1, "apps.recycle")),
+        ]
