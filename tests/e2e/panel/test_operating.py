@@ -272,12 +272,15 @@ def test_access(page: Page, panel: str) -> None:
 
 def test_logs(page: Page, panel: str, runtime: Runtime) -> None:
     """Lines come live; a line leads to all that is of its request."""
+    show(page, panel + "logs?app=nothing-of-it")
+    expect(page.locator(".nothing")).to_contain_text("No lines here yet")
     show(page, panel + "logs?app=chatty")
     expect(page.locator("[role=status]", has_text="live").first).to_be_visible()
     answer = fetch(runtime, "/chatty/?lines=2")
     request = answer.headers["x-request-id"]
     line = page.locator("bt-lines .row:visible", has_text="<b>no markup</b>")
     expect(line.first).to_be_visible()
+    expect(page.locator(".nothing")).to_be_hidden()
     page.get_by_label("Search in lines").fill("GET /chatty")
     page.locator("bt-lines .row:visible", has_text="GET /chatty/ 200").last.click()
     dialog(page).get_by_role("link", name="Everything of this request").click()

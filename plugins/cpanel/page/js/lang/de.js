@@ -159,4 +159,5 @@ export default {
   "access.teach": "Die erste, die passt, entscheidet. In der Konfiguration:", "rule.allow": "erlaubt", "rule.deny": "verboten",
   "access.right": "Darf er das", "access.request": "– (eine Anfrage)", "access.may": "{right} bei {app} mit dem Schlüssel {key}",
   "access.rightyes": "Ja: {request}", "access.rightno": "Nein: {request}",
+  "logs.none": "Noch keine Zeilen", "logs.teach": "Was Apps ausgeben, und jede Anfrage, erscheint hier sofort. Eine längere Zeit oder eine andere Stufe hat vielleicht welche.",
 };

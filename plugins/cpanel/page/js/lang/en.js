@@ -151,4 +151,5 @@ export default {
   "access.teach": "The first one that fits decides. In the config file:", "rule.allow": "allow", "rule.deny": "deny",
   "access.right": "May it do this", "access.request": "– (a request)", "access.may": "{right} at {app} by the key {key}",
   "access.rightyes": "Yes: {request}", "access.rightno": "No: {request}",
+  "logs.none": "No lines here yet", "logs.teach": "What apps print, and each request, shows up here as it comes. A longer time, or another level, may have some.",
 };

@@ -5,7 +5,7 @@ import { t } from "../i18n.js";
 import { href, query as keepQuery } from "../router.js";
 import { quoted } from "../apps.js";
 import "../components/lines.js";
-import { header, same } from "../components/parts.js";
+import { header, nothing, same } from "../components/parts.js";
 import { cells, showLine, textOf } from "./app/log.js";
 
 export const title = "logs.title";
@@ -31,14 +31,17 @@ export async function render(root, params, { query }) {
     const fresh = batch.filter(({ seq }) => !(seq <= last)); // what tells of lost lines has no number
     last = Math.max(last, ...fresh.map(({ seq }) => seq ?? 0));
     lines.add(fresh);
+    look();
   };
+  const none = nothing(t("logs.none"), h("p", t("logs.teach")));
+  const look = () => { none.hidden = lines.count > 0; };
   function begin() {
     // Of one request all that was is of interest; else the end, and what comes.
     const isWhole = Boolean(request.value.trim());
     end = api.follow("/api/logs", {
       query: () => ({ ...asked(), since: isWhole && !since.value ? "14d" : since.value, follow: true, limit: last ? 2000 : isWhole || since.value ? 5000 : 500 }),
       take,
-      state: (now, error) => say(status, error?.message || t({ live: "live.live", lost: "live.away", paused: "live.paused" }[now])),
+      state: (now, error) => look() ?? say(status, error?.message || t({ live: "live.live", lost: "live.away", paused: "live.paused" }[now])),
     });
   }
   function stop() {
@@ -66,6 +69,7 @@ export async function render(root, params, { query }) {
     const word = search.value.toLowerCase();
     keepQuery({ q: search.value });
     lines.filter((each) => !word || `${textOf(each)} ${each.app ?? ""} ${each.worker ?? ""}`.toLowerCase().includes(word));
+    look();
   }
   let timer = 0;
   const soon = () => {
@@ -77,8 +81,8 @@ export async function render(root, params, { query }) {
   search.addEventListener("input", find);
   fill(root, header(t("logs.title"), { under: request.value ? h("p.faint", t("logs.whole"), " ", h("a", { href: href("logs") }, t("logs.all"))) : null }),
     h("section.panel",
-      h("header", h("div.tools.filters", app, names, level, since, request, search), h("div.row-actions", status, hold, button(t("log.clear"), () => lines.clear(), { class: "quiet" }))),
-      lines), line);
+      h("header", h("div.tools.filters", app, names, level, since, request, search), h("div.row-actions", status, hold, button(t("log.clear"), () => look(lines.clear()), { class: "quiet" }))),
+      none, lines), line);
   ask();
   find();
   const known = await api.get("/api/apps", { query: { limit: 1000 } }).catch(() => ({ apps: [] }));
