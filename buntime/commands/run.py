@@ -5,10 +5,11 @@ its app, and becomes the program by exec. So the terminal, signals and the exit 
 program's own. See server/pool/programs.py for what it has.
 """
 
+import ctypes
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -46,6 +47,7 @@ _FLUSH_S = 2.0
 _NAME = "run"  # in the place of a worker's: what it leaves behind is not the runtime's to end
 _BUFFER_BYTES = 4 << 20  # for INIT with secrets; the kernel has a bound of its own
 _OF_TERMINALS = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR")
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2  # linux/prctl.h
 _UNTIED = "-1"  # in the place of a lifeline
 
 
@@ -184,6 +186,7 @@ def _become(ready: _Ready) -> NoReturn:
     passed = [str(theirs.fileno()), _UNTIED, str(stacks)]
     words = [*command_of(key, ready.bundle), *passed]
     environ = environ_of(key, os.environ, _NAME)
+    tie = _tie_to_parent()
     if ready.at_start is not None:
         shed(ready.at_start)
         restrict(ready.at_start)
@@ -191,4 +194,25 @@ def _become(ready: _Ready) -> NoReturn:
         os.setgroups(key.user.groups)
         os.setgid(key.user.gid)
         os.setuid(key.user.uid)
+        tie()
     os.execve(words[0], words, environ)
+
+
+def _tie_to_parent() -> Callable[[], None]:
+    """What has this process end with its parent again, if it did before.
+
+    The kernel forgets that where a process becomes another user; the binary's first process is such
+    a parent, which could not be killed without its program going on.
+    """
+    if sys.platform != "linux":
+        return lambda: None
+    prctl, parent, found = ctypes.CDLL(None).prctl, os.getppid(), ctypes.c_int()
+    prctl(_PR_GET_PDEATHSIG, ctypes.byref(found), 0, 0, 0)
+
+    def tie() -> None:
+        if found.value:
+            prctl(_PR_SET_PDEATHSIG, found.value, 0, 0, 0)
+            if os.getppid() != parent:  # it has ended before that line
+                os.kill(os.getpid(), found.value)
+
+    return tie

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -143,6 +145,44 @@ def test_as_the_apps_user() -> None:
         script = "id -un; touch $APP_DATA_DIR/made $HOME/made && echo made"
         done = run("run", "shop", "--dir", "apps", "--", "sh", "-c", script, cwd=root, env=env)
         assert (done.stdout, done.returncode) == ("nobody\nmade\n", 0)
+
+
+TIED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+@pytest.mark.skipif(not SYSTEM_PYTHON, reason="there is no Python that every user can read")
+def test_its_first_process_is_killed() -> None:
+    """What ends with its parent, as all that the binary starts, does so as another user too."""
+    with tempfile.TemporaryDirectory(prefix="buntime-run-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        write_app(root / "apps/shop", {"app.py": ""}, python=SYSTEM_PYTHON)
+        env = {"RUNTIME_APP_USERS": "shop=nobody", "RUNTIME_STATE_DIR": str(root / "state")}
+        line = [*command(), "run", "shop", "--dir", "apps", "--", "sh", "-c", "id -un; exec cat"]
+        tied = shlex.join([sys.executable, "-c", TIED, *line])
+        # The first process waits for its program, which waits for somebody to write to it.
+        reader, writer = os.pipe()
+        with subprocess.Popen(
+            ["sh", "-c", f"{tied}; :"],
+            cwd=root,
+            env=environ(env),
+            text=True,
+            stdin=reader,
+            stdout=subprocess.PIPE,
+        ) as first:
+            os.close(reader)
+            assert first.stdout is not None
+            assert first.stdout.readline() == "nobody\n"
+            first.kill()
+            assert first.stdout.read() == ""  # ends where nobody has it any more
+        with pytest.raises(BrokenPipeError):
+            os.write(writer, b"x")
+        os.close(writer)
 
 
 @pytest.mark.skipif(not find_kernel().is_fit, reason="needs Landlock")

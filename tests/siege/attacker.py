@@ -13,13 +13,18 @@ from tests.support.harness import ROOT
 
 @contextlib.contextmanager
 def attacker(name: str, port: int) -> Iterator[None]:
-    """The attack of this name, in a process of its own, which must not end before it is ended."""
+    """The attack of this name, in a process of its own, which must not end before it is ended.
+
+    It ends with this process too, also where that is killed.
+    """
     command = [sys.executable, "-m", "tests.siege.attacks", name, str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ}, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ}, stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield
         if process.poll() is not None:
             raise RuntimeError(f"the attacker {name} has ended with {process.returncode}")
     finally:
         process.kill()
-        process.wait()
+        process.communicate()

@@ -329,8 +329,15 @@ def half_closers(port: int) -> None:
         time.sleep(1)
 
 
+def _end_with_parent() -> None:
+    """When who has started this is gone, however he went, his end of the pipe is shut."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 def main() -> None:
     os.nice(19)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     ATTACKS[sys.argv[1]](int(sys.argv[2]))
 
 
