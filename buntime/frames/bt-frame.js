@@ -1,10 +1,10 @@
-// A shell's end: <bt-frame src="/keyval/" pathname="/queues">, see docs/micro-frontends.md.
+// A shell's end, <bt-frame>: see docs/micro-frontends.md.
 import { Budget, Talk, words } from "./bt-talk.js";
 
 const SANDBOX = "allow-scripts allow-forms allow-popups allow-downloads";
 const PATH_MAX = 2048;
 const STATE_MAX = 16384;
-const DISPOSE_MS = 300;
+const [DISPOSE_MS, HELLO_MS] = [300, 50];
 const HOME = new URL(".", import.meta.url).pathname; // /.well-known/buntime/, below a prefix
 const PREFIX = HOME.slice(0, -"/.well-known/buntime/".length);
 
@@ -17,9 +17,9 @@ export function isFramed() {
 
 export class BtFrame extends HTMLElement {
   static observedAttributes = ["src", "pathname"];
-  path = "/"; // below its base
+  path = "/";
   functions = {};
-  api = null; // async (path, body) => what it answers
+  api = null;
   #told = { props: {} };
   #frame = null;
   #talk = null;
@@ -72,16 +72,13 @@ export class BtFrame extends HTMLElement {
     this.#end();
   }
 
-  get #alias() {
-    return `${HOME}frame${this.base.slice(PREFIX.length)}`;
-  }
   #onMessage = ({ source, data }) => {
     if (!this.#frame || source !== this.#frame.contentWindow) return;
     if (!this.#messages.spend(1)) return this.#take.fail("it sends too much");
     const { buntime, path } = data ?? {};
     if ((buntime !== "HELLO" && buntime !== "SHELL") || typeof path !== "string") return;
-    const place = [this.#alias, this.base].find((each) => path.startsWith(`${each}/`));
-    if (place !== undefined) this.#move(path.slice(place.length), true);
+    // Else it is what the shell has loaded.
+    if (path.startsWith(`${this.base}/`)) this.#move(path.slice(this.base.length), true);
     if (this.#talk || buntime === "SHELL") this.#make();
     else this.#greet();
   };
@@ -103,9 +100,11 @@ export class BtFrame extends HTMLElement {
     const frame = (this.#frame = document.createElement("iframe"));
     frame.setAttribute("sandbox", SANDBOX);
     frame.title = this.getAttribute("label") ?? this.base;
-    frame.src = this.#alias + this.path;
+    frame.src = `${HOME}frame${this.base.slice(PREFIX.length)}${this.path}`;
     this.#loads = 0;
-    frame.onload = () => ++this.#loads > 1 && this.#talk && this.#make();
+    // Another page is there; its HELLO, which tells where, may come late.
+    const renew = () => this.#frame === frame && this.#make();
+    frame.onload = () => ++this.#loads > 1 && this.#talk && setTimeout(renew, HELLO_MS);
     this.append(frame);
   }
   #end() {
@@ -123,7 +122,7 @@ export class BtFrame extends HTMLElement {
     const path = this.#below(to);
     if (path === null || path === this.path) return;
     this.path = path;
-    // Only the user's doing makes the way back longer.
+    // Only users make the way back longer.
     const isOwn = navigator.userActivation?.isActive === false;
     this.#take.say("navigate", { path, replace: isOwn || !!replace });
   }

@@ -1,5 +1,4 @@
-// A page's end of the talk with its shell, see docs/micro-frontends.md. Without a shell the same
-// calls do by themselves what they can.
+// A page's end of the talk with its shell, see docs/micro-frontends.md.
 const MESSAGE_MAX = 65536;
 const ANSWER_MS = 5000;
 const SHELL_MS = 3000;
@@ -101,8 +100,9 @@ export const frame = {
   navigate(to, { replace } = {}) {
     const path = below(inside(to));
     if (path === frame.path) return;
-    if (frame.isAlone) history[replace ? "replaceState" : "pushState"](null, "", inside(to));
-    else send("NAVIGATE", { path, replace, turn, load: !all("navigate").size });
+    if (!frame.isAlone) send("NAVIGATE", { path, replace, turn, load: !all("navigate").size });
+    // Alone in a sandbox no address follows.
+    else if (self.origin !== "null") history[replace ? "replaceState" : "pushState"](0, "", inside(to));
     go(path, () => frame.isAlone && location.reload());
   },
   title: (text) => send("TITLE", { title: (document.title = text) }),

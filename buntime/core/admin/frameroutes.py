@@ -1,7 +1,20 @@
 """The routes of pages in the shell's frames: their scripts, what opens their plugins, the menu."""
 
 from buntime.core.access.frametokens import PATH_MAX_CHARS
-from buntime.core.admin.route import COUNT, NAME, OPEN, TEXT, Answer, Body, Route, Schema
+from buntime.core.admin.route import (
+    COUNT,
+    NAME,
+    OBJECT,
+    OPEN,
+    OR_NOTHING,
+    TEXT,
+    Answer,
+    Body,
+    Param,
+    Route,
+    Schema,
+)
+from buntime.core.plugins.shellmenu import ICON_PATH
 
 _ENDS: Schema = {"seconds": COUNT, "expiresAt": TEXT}
 _PLUGIN: Schema = {
@@ -20,7 +33,43 @@ _PLACE: Schema = {
     },
 }
 
+_ENTRY: Schema = {
+    "type": "object",
+    "required": ["plugin", "title", "icon", "href", "order", "items"],
+    "properties": {
+        "plugin": NAME,
+        "title": {"description": "A text, or texts by language."},
+        "icon": OR_NOTHING,
+        "href": TEXT,
+        "order": {"type": "number"},
+        "items": {"type": "array", "items": OBJECT},
+    },
+}
+
 FRAMES = (
+    Route(
+        method="GET",
+        path="/api/menus",
+        verb="apps:read",
+        name="menus.list",
+        summary="The shell's menu: entries of those plugins that the caller may open.",
+        answers=(Answer(200, "By order, then title.", {"type": "array", "items": _ENTRY}),),
+        filters=True,
+    ),
+    Route(
+        method="GET",
+        path=ICON_PATH,
+        verb="apps:read",
+        name="menus.icon",
+        summary="The icon of an entry.",
+        query=(
+            Param("plugin", NAME, "whose it is", required=True),
+            Param("icon", NAME, "its file, as the manifest names it", required=True),
+        ),
+        answers=(Answer(200, "The image.", TEXT, "image/svg+xml"),),
+        faults=(404,),
+        filters=True,
+    ),
     Route(
         method="GET",
         path="/.well-known/buntime/{script}",

@@ -28,6 +28,7 @@ from buntime.server.admin.gate import Gate
 from buntime.server.admin.historypages import HistoryPages
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.logs import LogPages
+from buntime.server.admin.menupages import MenuPages
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.parts import Parts
@@ -59,6 +60,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
     return (
         OwnPages(parts.live, started_s=parts.started_s),
         FramePages(parts.plugins, parts.gate),
+        MenuPages(parts.plugins, parts.live),
         AppPages(parts.pool, parts.catalog, parts.maintenance, parts.audit, AppUrls(parts.urls)),
         WorkerPages(parts.pool, parts.catalog, parts.audit),
         Metrics(

@@ -1,5 +1,6 @@
-// The page of keyval. What apps have written is shown by textContent, never as HTML.
-"use strict";
+// The page of keyval: in the shell's frame by a token of it, alone by an operator's key. What apps
+// have written is shown by textContent, never as HTML.
+import { frame } from "/.well-known/buntime/frame.js";
 
 const find = (id) => document.getElementById(id);
 let operatorsKey = ""; // in memory alone: other pages of this origin can read what is stored
@@ -9,10 +10,9 @@ let queue = { name: "", dead: false, last: 0 };
 let opened = null; // what the editor has: its version, 0 for a new one
 
 async function ask(method, path, query = {}, options = {}) {
-  const url = new URL(`api/${path}`, document.baseURI);
-  url.search = new URLSearchParams(query);
-  const headers = { "x-api-key": operatorsKey, ...options.headers };
-  const answer = await fetch(url, { method, headers, body: options.body, credentials: "omit" });
+  const headers = { ...(operatorsKey && { "x-api-key": operatorsKey }), ...options.headers };
+  const asked = { method, headers, body: options.body, credentials: "omit" };
+  const answer = await frame.fetch(`api/${path}?${new URLSearchParams(query)}`, asked);
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
   throw new Error(said.error?.message ?? `the server answered ${answer.status}`);
@@ -71,7 +71,7 @@ async function showSpaces() {
   const { spaces, most } = await told("GET", "spaces");
   const items = spaces.map((each) => {
     const item = document.createElement("li");
-    const chosen = button(each.name, () => choose(each.name));
+    const chosen = button(each.name, () => frame.navigate(`/?${new URLSearchParams({ space: each.name })}`));
     chosen.setAttribute("aria-current", String(each.name === space));
     const counts = `${each.entries} keys, ${each.messages} messages, ${size(each.bytes)} of ${size(most)}`;
     item.append(chosen, made("span", counts, { class: "small" }));
@@ -82,11 +82,14 @@ async function showSpaces() {
   if (!spaces.length) say("No app or plugin has written anything yet.");
 }
 
-async function choose(name) {
-  space = name;
-  find("space-name").textContent = name;
-  find("space").hidden = false;
+// What the path says: "/" the spaces, "/?space=app:shop" one of them too.
+async function show() {
+  space = new URLSearchParams(frame.path.replace(/^[^?]*/, "").replace(/#.*/, "")).get("space") ?? "";
+  frame.title(space ? `${space} · Key-value store` : "Key-value store");
+  find("space-name").textContent = space;
+  find("space").hidden = !space;
   find("queue").hidden = true;
+  if (!space) return showSpaces();
   await Promise.all([showSpaces(), showEntries(), showQueues()]);
 }
 
@@ -137,6 +140,8 @@ function openEditor(entry) {
   find("entry-value").value = entry.value;
   find("entry-ttl").value = entry.left;
   find("entry-delete").hidden = !entry.tag;
+  find("entry-delete").textContent = "Delete";
+  delete find("entry-delete").dataset.isSure;
   find("editor").showModal();
 }
 
@@ -156,8 +161,14 @@ async function save() {
   await closeEditor("Saved.");
 }
 
+// A frame has no dialogs of the browser's.
 async function remove() {
-  if (!confirm(`Delete ${opened.key}?`)) return;
+  const asks = find("entry-delete");
+  if (!asks.dataset.isSure) {
+    asks.dataset.isSure = "yes";
+    asks.textContent = "Delete for good";
+    return;
+  }
   await ask("DELETE", "entry", { space, key: opened.key }, { headers: expected() });
   await closeEditor("Deleted.");
 }
@@ -166,6 +177,7 @@ async function closeEditor(text) {
   find("editor").close();
   await Promise.all([showSpaces(), showEntries()]);
   say(text);
+  frame.toast(text, "success");
 }
 
 // Queues
@@ -216,9 +228,14 @@ async function decide(method, id) {
 
 find("sign-in").addEventListener("submit", doing(async () => {
   operatorsKey = find("operator-key").value.trim();
-  await showSpaces();
+  await show();
   find("operator-key").value = "";
 }));
+frame.on("navigate", () => doing(show)());
+frame.ready.then(() => {
+  find("sign-in").hidden = !frame.isAlone; // in the shell somebody has signed in
+  if (!frame.isAlone) doing(show)();
+});
 find("filter").addEventListener("submit", doing(() => showEntries()));
 find("more-entries").addEventListener("click", doing(() => showEntries(true)));
 find("more-messages").addEventListener("click", doing(() => showQueue(queue.name, queue.dead, true)));

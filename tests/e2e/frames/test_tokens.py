@@ -167,3 +167,51 @@ def test_who_may_ask(runtime: Runtime, ann: Operator, page: Operator) -> None:
         assert ann.ask("POST", "/api/frames/tokens", asked, change).status == 403
     for plugin in ("none", "cpanel"):
         assert ann.ask("POST", "/api/frames/tokens", {"plugin": plugin}).status == 404
+
+
+def menu_of(operator: Operator) -> list[dict[str, object]]:
+    answer = operator.ask("GET", "/api/menus")
+    assert answer.status == 200, answer
+    return list(answer.json())
+
+
+def test_menus(runtime: Runtime, ann: Operator, page: Operator) -> None:
+    """All enabled plugins' entries, by order and title, with icons as images."""
+    menu = menu_of(ann)
+    assert [entry["plugin"] for entry in menu] == ["open", "other", "talk", "keyval"]
+    icon = ann.ask("GET", str(menu[3]["icon"]))
+    assert (icon.status, icon.headers["content-type"]) == (200, "image/svg+xml")
+    assert "sandbox" in icon.headers.get_all("content-security-policy")[0]
+    for query in (
+        "plugin=keyval&icon=buntime.yaml",
+        "plugin=none&icon=a.svg",
+        "plugin=keyval&icon=/",
+    ):
+        assert ann.ask("GET", f"/api/menus/icon?{query}").status == 404
+    assert page.ask("GET", "/api/menus").status == 401
+
+
+def test_menus_by_rights(runtime: Runtime, ann: Operator) -> None:
+    """Who may not open plugins is shown no entries, and gets no token; a key's end is a token's."""
+    operators = {}
+    for name, roles in (("reads", ["apps:read"]), ("views", ["viewer"])):
+        made = ann.ask("POST", "/api/keys", {"name": name, "roles": roles, "apps": ["*"]})
+        assert made.status == 201, made
+        operators[name] = Operator(address_of(runtime))
+        operators[name].sign_in(made.json()["key"])
+    reads, views = operators["reads"], operators["views"]
+    assert menu_of(reads) == []
+    assert reads.ask("POST", "/api/frames/tokens", {"plugin": "talk"}).status == 403
+    assert menu_of(views) == menu_of(ann)
+    token = token_of(views)
+    assert fetch(views, "/talk/api/x", token).status == 200
+    assert ann.ask("DELETE", "/api/keys/views").status in (200, 204)
+    assert fetch(views, "/talk/api/x", token).status == 401
+
+
+def test_menus_are_live(runtime: Runtime, ann: Operator) -> None:
+    """A plugin that is switched off is gone from the menu."""
+    assert ann.ask("POST", "/api/plugins/open/disable").status == 202
+    assert "open" not in [entry["plugin"] for entry in menu_of(ann)]
+    assert ann.ask("POST", "/api/plugins/open/enable").status == 202
+    assert "open" in [entry["plugin"] for entry in menu_of(ann)]

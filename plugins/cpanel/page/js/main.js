@@ -46,14 +46,36 @@ function enter(session) {
       ask();
     },
   });
-  const context = { session, can: rights(session), go: router.go, title: router.title };
+  let entries = [];
+  const all = () => entries.flatMap((each) => [each, ...each.items]);
+  const context = {
+    session, can: rights(session), go: router.go, title: router.title,
+    takes: ({ pathname, search }) => router.match(pathname) || all().some(({ href }) => href === pathname + search),
+    async pluginAt(base) {
+      await known;
+      return all().find(({ href }) => href.startsWith(`${base}/`))?.plugin ?? base.slice(1);
+    },
+  };
+  async function menus() {
+    entries = await api.get("/api/menus").catch(() => entries);
+    shell.menus(entries);
+    shell.mark(router.current());
+  }
+  const quiet = api.events({ menus });
+  const known = menus();
   router.start(shell.place, context, shell.mark);
   leave = () => {
+    quiet();
     router.stop();
     shell.end();
   };
 }
 
-api.signedOut(() => ask("signin.ended"));
-await i18n.load();
-await begin();
+if (parent === self) {
+  api.signedOut(() => ask("signin.ended"));
+  await i18n.load();
+  await begin();
+} else {
+  // The shell around this frame shows what was asked for.
+  (await import("/.well-known/buntime/bt-frame.js")).isFramed();
+}

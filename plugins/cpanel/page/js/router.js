@@ -29,6 +29,8 @@ let shown = { page: null, params: {} };
 let onShown = () => {};
 
 export const current = () => shown;
+// Whose page is at a path that is none of the panel's: "/keyval", "/@acme/shop".
+export const baseOf = (pathname) => (pathname.startsWith(base) ? null : /^\/(?:@[^/]+\/)?[^/]+/.exec(pathname)?.[0] ?? null);
 export const href = (path = "") => base + path;
 
 // What a path of the panel shows: {page, params}, or null where it is none of its pages.
@@ -87,15 +89,17 @@ function follow(event) {
 function end() {
   const ending = dispose;
   dispose = null;
-  if (typeof ending === "function") ending();
+  return typeof ending === "function" ? ending() : undefined;
 }
 
 export async function show() {
   const mine = ++turn;
-  const found = match(location.pathname) ?? { page: "frame", params: {} };
+  const found = match(location.pathname) ?? { page: "frame", params: { base: baseOf(location.pathname) } };
   const wasShown = shown.page !== null;
   const isOther = found.page !== shown.page || JSON.stringify(found.params) !== JSON.stringify(shown.params);
-  end();
+  if (!isOther && dispose?.move) return dispose.move();
+  await end();
+  if (mine !== turn) return;
   root.setAttribute("aria-busy", "true");
   try {
     const page = await import(`./pages/${found.page}.js`);

@@ -12,7 +12,7 @@ export default {
   "audit.title": "Änderungen",
   "settings.title": "Einstellungen",
   "access.title": "Zugriff",
-  "frame.title": "Seite", "frame.none": "Diese Seite gibt es nicht.",
+  "frame.title": "Seite", "frame.none": "Diese Seite gibt es nicht.", "frame.ended": "Diese Seite wurde beendet: {why}.",
   "env.production": "Produktion", "env.development": "Entwicklung",
   "theme.label": "Farben", "theme.auto": "System", "theme.light": "Hell", "theme.dark": "Dunkel",
   "language.label": "Sprache",

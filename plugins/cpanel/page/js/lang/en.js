@@ -13,7 +13,7 @@ export default {
   "audit.title": "Audit",
   "settings.title": "Settings",
   "access.title": "Access",
-  "frame.title": "Page", "frame.none": "There is no such page.",
+  "frame.title": "Page", "frame.none": "There is no such page.", "frame.ended": "This page was ended: {why}.",
   "env.production": "production", "env.development": "development",
   "theme.label": "Theme", "theme.auto": "System", "theme.light": "Light", "theme.dark": "Dark",
   "language.label": "Language",

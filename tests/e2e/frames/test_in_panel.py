@@ -1,0 +1,140 @@
+"""Plugins' pages in the panel, at the operators' address: menu, sign-in, theme, address bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.client import fetch
+from tests.support.framing import TALK, with_desk
+from tests.support.harness import OPERATORS_KEY, Runtime, write_app
+from tests.support.keyvalapp import SYNC, code
+from tests.support.operators import ADMIN, Operator, address_of
+
+pytestmark = needs_chromium
+
+MENUS = [{"title": {"en": "Talk", "de": "Gespräch"}, "path": "/", "order": 60}]
+CLOSED = {"menus": MENUS, "visibility": "protected"}
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("inpanel")
+    write_app(folder / "apps/shop", {"app.py": SYNC}, ttl=600, uses=["kv"], timeout="20s")
+    with with_desk(folder, {"talk": TALK}, {"talk": CLOSED}, **ADMIN) as runtime:
+        text = 'kv.set(("user", 7), "ann")'
+        assert fetch(runtime, "/shop/", method="POST", body=code(text)).status == 200
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
+    """Signed in; what a page complains of fails the test."""
+    url = address_of(runtime)
+    operator = Operator(url)
+    operator.sign_in(OPERATORS_KEY)
+    context = browser.new_context(locale="en", color_scheme="dark", base_url=url)
+    [(name, value)] = operator.cookies.items()
+    context.add_cookies([{"name": name, "value": value, "url": url}])
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert faults == []
+
+
+def test_keyval(page: Page) -> None:
+    """From the menu to a value and back, without a key: the shell has signed in."""
+    page.goto("/cpanel/apps")
+    page.get_by_role("link", name="Key-value store").click()
+    expect(page).to_have_url("/keyval/")
+    shown = page.frame_locator("bt-frame iframe")
+    expect(shown.locator("#sign-in")).to_be_hidden()
+    shown.get_by_role("button", name="app:shop").click()
+    expect(page).to_have_url("/keyval/?space=app%3Ashop")
+    expect(page).to_have_title("app:shop · Key-value store · Buntime")
+    shown.get_by_role("button", name='["user", 7]').click()
+    shown.locator("#entry-value").fill('"bo"')
+    shown.get_by_role("button", name="Save").click()
+    expect(page.locator("bt-toasts")).to_contain_text("Saved.")
+    expect(shown.locator("#entries td.value")).to_have_text('"bo"')
+    page.go_back()
+    expect(shown.locator("#space")).to_be_hidden()
+    page.go_back()
+    expect(page).to_have_url("/cpanel/apps")
+    expect(page.locator("bt-frame")).to_have_count(0)
+
+
+def test_deep_address(page: Page) -> None:
+    """An address inside of a page is opened as it is, and reloaded as it is."""
+    page.goto("/talk/queues?x=1")
+    shown = page.frame_locator("bt-frame iframe")
+    expect(shown.locator("#path")).to_have_text("/queues?x=1")
+    expect(page.get_by_role("link", name="Talk")).to_have_attribute("aria-current", "page")
+    shown.locator("#link").click()
+    expect(page).to_have_url("/talk/linked?x=1#here")
+    page.reload()
+    expect(shown.locator("#path")).to_have_text("/linked?x=1#here")
+
+
+def test_theme(page: Page) -> None:
+    """The page gets the panel's colours, and follows its switch."""
+    page.goto("/talk/")
+    shown = page.frame_locator("bt-frame iframe")
+    root = shown.locator("html")
+    expect(root).to_have_attribute("data-theme", "dark")
+    assert "#131416" in root.evaluate("(root) => root.style.getPropertyValue('--bt-back')")
+    page.get_by_label("Theme").select_option("light")
+    expect(root).to_have_attribute("data-theme", "light")
+
+
+def test_fetch(page: Page) -> None:
+    """The page's code is reached by a token, which no message bears before it is asked for."""
+    page.goto("/talk/")
+    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
+        "data-ready", "framed"
+    )
+    frame = page.frames[-1]
+    told = frame.evaluate("frame.fetch('api/x', {method: 'PUT'}).then((answer) => answer.json())")
+    assert told["path"] == "/api/x"
+    assert "authorization" not in told["headers"]
+    url = frame.evaluate("frame.url('api/pic?n=1')")
+    opaque = "(url) => fetch(url, {mode: 'no-cors'}).then(({type}) => type)"
+    assert frame.evaluate(opaque, url) == "opaque"
+    plain = "fetch('/talk/api/x').then(() => 'open', () => 'closed')"
+    assert frame.evaluate(plain) == "closed"
+    assert frame.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
+
+
+def test_nested_shell(page: Page) -> None:
+    """A page that loads another address than its alias is shown there, in one shell."""
+    page.goto("/talk/")
+    shown = page.frame_locator("bt-frame iframe")
+    expect(shown.locator("body")).to_have_attribute("data-ready", "framed")
+    page.frames[-1].evaluate("location.href = '/talk/other'")
+    expect(shown.locator("#path")).to_have_text("/other")
+    expect(page).to_have_url("/talk/other")
+    assert page.locator("bt-frame").count() == 1
+
+
+def test_menu_is_live(page: Page, runtime: Runtime) -> None:
+    """A plugin that is switched off goes from the menu, and comes back."""
+    page.goto("/cpanel/")
+    entry = page.get_by_role("link", name="Talk")
+    expect(entry).to_be_visible()
+    for action, count in (("disable", 0), ("enable", 1)):
+        path = f"/api/plugins/talk/{action}"
+        fields = {"X-API-Key": OPERATORS_KEY}
+        assert fetch(runtime, path, method="POST", headers=fields).status == 202
+        expect(entry).to_have_count(count)
