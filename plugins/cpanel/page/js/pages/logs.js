@@ -1,6 +1,7 @@
 // The log of all apps as it comes, or all that is known of one request.
 import * as api from "../api.js";
 import { button, fill, h, nextId, say } from "../dom.js";
+import { clock } from "../format.js";
 import { t } from "../i18n.js";
 import { href, query as keepQuery } from "../router.js";
 import { quoted } from "../apps.js";
@@ -9,6 +10,7 @@ import { header, nothing, same } from "../components/parts.js";
 import { cells, showLine, textOf } from "./app/log.js";
 
 export const title = "logs.title";
+const SINCE = ["", "15m", "1h", "24h", "7d"];
 const LEVELS = ["debug", "info", "warn", "error"];
 
 export async function render(root, params, { query }) {
@@ -21,7 +23,8 @@ export async function render(root, params, { query }) {
   const request = field("request");
   const search = field("q", { type: "search" });
   const level = h("select", { "aria-label": t("log.level") }, LEVELS.map((name) => h("option", { value: name, selected: name === (query.get("level") ?? "info") }, name)));
-  const since = h("select", { "aria-label": t("logs.since") }, ["", "15m", "1h", "24h", "7d"].map((value) => h("option", { value, selected: value === (query.get("since") ?? "") }, t(`since.${value || "now"}`))));
+  const since = h("select", { "aria-label": t("logs.since") }, [...new Set([...SINCE, query.get("since") ?? ""])].map((value) =>
+    h("option", { value, selected: value === (query.get("since") ?? "") }, SINCE.includes(value) ? t(`since.${value || "now"}`) : clock(value))));
   const status = h("span.faint.small", { role: "status" });
   const line = h("div");
   let end = null;

@@ -3,7 +3,7 @@ import * as api from "../../api.js";
 import { fill, h } from "../../dom.js";
 import { duration } from "../../format.js";
 import { t } from "../../i18n.js";
-import { href } from "../../router.js";
+import { requestHref } from "./log.js";
 import { ago, nothing, section, stack } from "../../components/parts.js";
 
 export async function render(root, { app }) {
@@ -23,7 +23,7 @@ export async function render(root, { app }) {
     fill(errors, found[0].errors.map((one, at) => entry(one.id, at === 0,
       [h("strong", one.message), " ", h("span.faint", one.where ?? "", " · ", t("errors.count", { n: one.count }), " · ", ago(one.lastAt * 1000))],
       stack(one.stack ?? one.message),
-      one.requestId ? h("a", { href: href(`logs?request=${encodeURIComponent(one.requestId)}`) }, t("log.request")) : null)),
+      one.requestId ? h("a", { href: requestHref(one.requestId, one.lastAt * 1000) }, t("log.request")) : null)),
     found[0].errors.length ? null : nothing(t("errors.none"), h("p", t("errors.teach"))));
     fill(autopsies, ended.map((one) => entry(one.worker, false,
       [h("strong", one.worker), " ", one.why, " ", h("span.faint", ago(one.at * 1000))],

@@ -60,6 +60,10 @@ export function textOf(line) {
 
 export const cells = (line) => [h("span.faint", clock(line.time)), h("span.level", line.level), h("span", textOf(line))];
 
+// Where all of a request is, some of which was at `time`: nothing older than ten minutes is read.
+export const requestHref = (id, time) =>
+  href(`logs?request=${encodeURIComponent(id)}&since=${new Date(new Date(time) - 600_000).toISOString().slice(0, 19)}Z`);
+
 // All that is known of a line, with the way to the rest of its request.
 export function showLine(line) {
   const { stack: trace, ...fields } = line;
@@ -69,6 +73,6 @@ export function showLine(line) {
     hasClose: true,
     body: h("div.body", h("dl.fields", Object.entries(fields).map(([name, value]) => h("div", h("dt", name), h("dd", typeof value === "string" ? value : JSON.stringify(value))))),
       trace ? stack(trace) : null,
-      line.request_id ? h("a", { href: href(`logs?request=${encodeURIComponent(line.request_id)}`) }, t("log.request")) : null),
+      line.request_id ? h("a", { href: requestHref(line.request_id, line.time) }, t("log.request")) : null),
   });
 }
