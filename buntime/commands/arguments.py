@@ -35,6 +35,7 @@ FLAGS_ALONE = (
     "--dry-run",
     "--replace",
     "--yes",
+    "--disabled",
     "-f",
     "--follow",
     "--errors",

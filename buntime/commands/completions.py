@@ -48,12 +48,15 @@ _PLUGINS = {
     "bash": "_buntime_plugins",
     "zsh": "_buntime_plugins",
     "fish": "(buntime --names (commandline -ct) (commandline -opc) 2>/dev/null)"
-    " (__fish_complete_directories)",
+    " (__fish_complete_path (commandline -ct))",
     "preamble": {
         "bash": """
 _buntime_plugins() {
   compgen -W "$(buntime --names "$1" "${COMP_WORDS[@]:0:COMP_CWORD}" 2>/dev/null)" -- "$1"
-  case " ${COMP_WORDS[*]} " in *" list "*|*" check "*) compgen -d -- "$1" ;; esac
+  case " ${COMP_WORDS[*]} " in
+    *" list "*|*" check "*) compgen -d -- "$1" ;;
+    *" install "*) compgen -f -- "$1" ;;
+  esac
 }
 """,
         "zsh": """
@@ -62,6 +65,7 @@ _buntime_plugins() {
   names=(${(f)"$(buntime --names "$PREFIX" "${(@)words[1,CURRENT-1]}" 2>/dev/null)"})
   (( $#names )) && compadd -- "${names[@]}"
   [[ " $words " == *" list "* || " $words " == *" check "* ]] && _files -/
+  [[ " $words " == *" install "* ]] && _files
 }
 """,
     },

@@ -25,8 +25,8 @@ _ANSWER_MAX_BYTES = 4 << 20
 _ADDRESS_MAX_BYTES = 100
 PLUGINS = "plugins"
 # The words that may follow it: those for folders, and those for names of plugins.
-FOR_FOLDERS = ("list", "check")
-FOR_NAMES = ("show", "enable", "disable", "reload", "reset", "options")
+FOR_FOLDERS = ("list", "check", "install")
+FOR_NAMES = ("show", "enable", "disable", "reload", "reset", "options", "remove")
 
 
 def print_names(argv: list[str], environ: Mapping[str, str]) -> None:

@@ -1,19 +1,20 @@
 """What `buntime plugins` asks of a runtime."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from buntime.commands.arguments import Command
 from buntime.commands.client import Api, connect
+from buntime.commands.confirming import confirm
 from buntime.commands.pluginfolders import reset_here
+from buntime.commands.plugininstall import run_install, run_remove
 from buntime.commands.pluginoptions import path_of, run_options, tell_options
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 
-ACTIONS = ("show", "enable", "disable", "reload", "reset", "options")
+ACTIONS = ("show", "enable", "disable", "reload", "reset", "options", "install", "remove")
 _PAGE = 1000
 _WAIT_S = 30.0  # for a plugin that starts
 _LOOK_S = 0.1
@@ -38,6 +39,10 @@ def run_by_api(command: Command, mode: Mode, action: str, words: Sequence[str]) 
         return _show(command, api, words)
     if action == "options":
         return run_options(command, api, words[0], words[1:])
+    if action == "install":
+        return run_install(command, api, words)
+    if action == "remove":
+        return run_remove(command, api, words)
     codes = [_switch(command, api, action, name) for name in words]
     return max(codes)
 
@@ -147,18 +152,6 @@ def wait_for(
         if is_settled or clock() > until_s:
             return told, told["state"] in _UP and not (is_reload and failed)
         sleep(_LOOK_S)
-
-
-def confirm(command: Command, what: str) -> None:
-    """Ask on a terminal; elsewhere --yes has to say it. Raises CommandError."""
-    if command.args["yes"] or command.args["dry_run"]:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError("not_confirmed", f"{what}; say --yes where that is meant")
-    sys.stderr.write(f"{what}. Go on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CommandError("not_confirmed", "nothing was changed")
 
 
 def _reset(command: Command, mode: Mode, names: Sequence[str]) -> int:

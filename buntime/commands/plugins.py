@@ -18,13 +18,16 @@ ACTIONS = (*_FOLDERS, *pluginasking.ACTIONS)
 def parser() -> Parser:
     made = Parser(
         "buntime plugins list|check [DIR...] | show|enable|disable|reload|reset NAME... | "
-        "options NAME [KEY=VALUE...] [--FLAG VALUE...]",
+        "options NAME [KEY=VALUE...] | install DIR|ARCHIVE [NAME] | remove NAME... "
+        "[--FLAG VALUE...]",
         "List the plugins in the folders DIR in the order of their start, or check them: their "
         "manifests, options, files and dependencies. Or ask a runtime, that of --to or the login: "
         "list its plugins (with --to), show one, switch it on or off for good, load its code anew, "
         "take back what operators have switched, or set options, with which it is loaded anew; "
-        "KEY=- reads a value from stdin, as passwords have to be. Exit code 1 if check finds a "
-        "fault, or if a plugin does not serve after it was enabled or reloaded.",
+        "KEY=- reads a value from stdin, as passwords have to be. Install one from a folder or "
+        "an archive, a tar.gz or zip, in the place of one that was installed before, or remove it; "
+        "if it does not serve, all stays as it was. Exit code 1 if check finds a fault, or if a "
+        "plugin does not serve after it was enabled, reloaded or installed.",
         examples=(
             "buntime plugins list",
             "buntime plugins check plugins",
@@ -35,10 +38,16 @@ def parser() -> Parser:
             "buntime plugins reset audit",
             "buntime plugins options audit level=debug",
             "buntime plugins options audit --unset level",
+            "buntime plugins install ./audit --to prod",
+            "buntime plugins install audit-1.2.0.tar.gz --disabled",
+            "buntime plugins remove audit",
         ),
     )
     made.add_words("PLUGIN", "what to do, then folders of plugins [RUNTIME_PLUGIN_DIRS], or names")
-    made.add_argument("--yes", action="store_true", help="disable a guard without being asked")
+    made.add_argument("--yes", action="store_true", help="disable or remove a guard unasked")
+    made.add_argument(
+        "--disabled", action="store_true", help="install it switched off, to set options first"
+    )
     made.add_argument(
         "--unset", metavar="KEY", action="append", help="have the config file decide of an option"
     )

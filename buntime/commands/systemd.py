@@ -42,13 +42,13 @@ EnvironmentFile=-{secrets}
 Environment=HOME=/var/lib/buntime
 Environment=RUNTIME_ENV=production
 Environment=RUNTIME_STATE_DIR=/var/lib/buntime
-# Keys, secrets, data and logs; and the folder that deploys go into.
-StateDirectory=buntime buntime-apps
+# Keys, secrets, data and logs; and the folders that deploys and plugins go into.
+StateDirectory=buntime buntime-apps buntime-plugins
 CacheDirectory=buntime
 LimitNOFILE=65536
 TasksMax=16384
 
-# Apps can write to /var/lib/buntime, /var/lib/buntime-apps, /var/cache/buntime and a /tmp of their
+# Apps can write to /var/lib/buntime and /var/lib/buntime-*, /var/cache/buntime and a /tmp of their
 # own, as far as their sandboxes let them, and nowhere else.
 # One that writes to its own folder wants that in a drop-in: ReadWritePaths=/srv/apps/NAME/data
 ProtectSystem=strict
@@ -109,6 +109,8 @@ SETTINGS = """\
 RUNTIME_WORKER_DIRS={folders}
 # Where `buntime deploy` puts apps; those above are copied there by hand.
 RUNTIME_DEPLOY_DIR={deploys}
+# Where `buntime plugins install` puts plugins, and where else some lie: more folders with colons.
+RUNTIME_PLUGIN_DIRS=/var/lib/buntime-plugins
 RUNTIME_LOG_FORMAT=pretty
 #RUNTIME_TRUSTED_PROXIES=127.0.0.1
 #RUNTIME_POOL_SIZE=50

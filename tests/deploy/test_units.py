@@ -72,7 +72,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     deploys = "/var/lib/buntime-apps"  # which the unit has systemd make, for the service's user
     assert f"RUNTIME_WORKER_DIRS={tmp_path}/apps:{deploys}\n" in settings.read_text()
     assert f"\nRUNTIME_DEPLOY_DIR={deploys}\n" in settings.read_text()
-    assert "\nStateDirectory=buntime buntime-apps\n" in unit
+    assert "\nRUNTIME_PLUGIN_DIRS=/var/lib/buntime-plugins\n" in settings.read_text()
+    assert "\nStateDirectory=buntime buntime-apps buntime-plugins\n" in unit
     assert settings.stat().st_mode & 0o777 == 0o640
     assert f"warning: {tmp_path}/apps is not there yet\n" in done.stdout
     assert "systemctl enable --now buntime.socket buntime.service\n" in done.stdout

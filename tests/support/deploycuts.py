@@ -18,6 +18,7 @@ from pathlib import Path
 
 from buntime.core.errors import BuntimeError
 from buntime.server.deploys.store import Store
+from buntime.server.plugins.pluginstore import VERSION, PluginStore
 from tests.support.deploystore import deployed, release_of, tree
 
 CHANGES = {
@@ -49,10 +50,16 @@ class Cut:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def store_in(root: Path, case: str) -> Store:
+    return (PluginStore if case.startswith("plugin") else Store)(str(root))
+
+
 def prepare(root: Path, case: str) -> Store:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
-    store = Store(str(root))
+    store = store_in(root, case)
+    if case == "plugin-replaced":
+        deployed(store, release_of("audit", VERSION))
     if case == "flat":
         (root / "shop").mkdir()
         (root / "shop" / "app.py").touch()
@@ -65,7 +72,10 @@ def prepare(root: Path, case: str) -> Store:
 
 def deploy(store: Store, case: str) -> None:
     app = "@acme/shop" if case == "scoped" else "shop"
-    if case == "preview":
+    if case.startswith("plugin"):
+        name = "@acme/audit" if case == "plugin-scoped" else "audit"
+        deployed(store, release_of(name, VERSION, "b"))
+    elif case == "preview":
         deployed(store, release_of(app, "0.0.0-preview.a"), expires_s=9.0)
     elif case == "replaced":
         deployed(store, release_of(app, "1.0.0", "b"), replaces=True)
@@ -111,15 +121,15 @@ def main(folder: str, how: str, case: str) -> int:
     root = Path(folder) / "apps"
     cut = Cut(str(root))
     old = state(Path(prepare(root, case).root))
-    deploy(Store(str(root)), case)
-    store = Store(str(root))
+    deploy(store_in(root, case), case)
+    store = store_in(root, case)
     for app in store.apps():
         store.tidy(app)
     new = state(root)
     cuts, counts = 0, [0, 0]
     for number in range(1000):
         is_whole = cut_once(cut, root, how, case, number)
-        store = Store(str(root))
+        store = store_in(root, case)
         store.sweep()
         for app in store.apps():
             store.tidy(app)

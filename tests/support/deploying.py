@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.support.harness import OPERATORS_KEY, Runtime
+from tests.support.hostilearchives import zipped
 
 Told = dict[str, Any]
 Content = bytes | Iterator[bytes]
@@ -48,6 +49,23 @@ def app(version: str, *, code: str = APP, **manifest: object) -> bytes:
     """An app that answers with its version and the pid of its worker."""
     options = {"ttl": 600, **manifest}
     return packed({"app.py": f"VERSION = {version!r}\n{code}"}, **options)
+
+
+def package(name: str, size_bytes: int = 0, *, links: str = "wheels") -> dict[str, str | bytes]:
+    """Files of an app that needs a package, which comes with it; pip looks for it at `links` too.
+
+    Beside `VALUE`, its name, the package has so many bytes.
+    """
+    info = f"{name}-1.0.dist-info"
+    wheel = zipped(
+        (f"{name}.py", f"VALUE = '{name}'".encode()),
+        (f"{name}.bin", bytes(size_bytes)),
+        (f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode()),
+        (f"{info}/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+        (f"{info}/RECORD", b""),
+    )
+    lock = f"--no-index\n--find-links {links}\n--find-links wheels\n{name}==1.0\n"
+    return {"requirements.lock": lock, f"wheels/{name}-1.0-py3-none-any.whl": wheel}
 
 
 def digest_field(archive: bytes) -> str:

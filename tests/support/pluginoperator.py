@@ -65,6 +65,7 @@ class PluginOperator:
         return fetch(self.runtime, path, method=method, headers=fields, body=body)
 
     def audited(self, action: str) -> list[dict[str, Any]]:
-        """The entries of an action, the newest first."""
+        """How each of an action has ended, the newest first."""
         entries = self.ask("GET", "/api/audit?limit=1000").json()["entries"]
-        return [each for each in entries if each["action"] == action]
+        ended = [each for each in entries if each["result"] != "begun"]
+        return [each for each in ended if each["action"] == action]

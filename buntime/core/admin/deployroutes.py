@@ -20,12 +20,12 @@ _FAILED = {
     "type": "object",
     "properties": {"code": TEXT, "message": TEXT},
 }
-_DEPLOY = {
+DEPLOY = {
     "type": "object",
     "required": ["id", "kind", "app", "version", "state", "step", "steps"],
     "properties": {
         "id": NAME,
-        "kind": {"type": "string", "enum": ["deploy", "activate", "rollback"]},
+        "kind": {"type": "string", "enum": ["deploy", "activate", "rollback", "install"]},
         "app": NAME,
         "version": TEXT,
         "by": TEXT,
@@ -44,14 +44,14 @@ _LINE = {
     "type": "object",
     "properties": {"step": TEXT, "at": TEXT, "line": TEXT, "failed": TEXT, "error": _FAILED},
 }
-_PROGRESS = Answer(
+PROGRESS = Answer(
     200,
     "How it goes, a line for each step; the last one says how it has ended.",
     media="application/x-ndjson",
     items=_LINE,
 )
-_DONE = Answer(200, "It is done.", _DEPLOY)
-_RAN = (_DONE, _PROGRESS)
+_DONE = Answer(200, "It is done.", DEPLOY)
+_RAN = (_DONE, PROGRESS)
 _REFUSED = (400, 403, 404, 409, 422, 500, 502, 503, 507)
 _VERSION = "/api/apps/{app}/versions/{version}"
 
@@ -80,7 +80,7 @@ DEPLOYS = (
                 "multipart/form-data",
             ),
         ),
-        answers=(Answer(201, "The version is active.", _DEPLOY), *_RAN),
+        answers=(Answer(201, "The version is active.", DEPLOY), *_RAN),
         faults=(*_REFUSED, 413, 415),
         has_tag=True,  # of the app
     ),
@@ -160,7 +160,7 @@ DEPLOYS = (
         name="deploys.list",
         summary="The last 50 deploys, the newest first.",
         query=(Param("app", NAME, "Of this app alone."), MOST, CURSOR),
-        answers=(Answer(200, "Those that the caller may see.", page("deploys", _DEPLOY)),),
+        answers=(Answer(200, "Those that the caller may see.", page("deploys", DEPLOY)),),
         filters=True,
     ),
     Route(
@@ -169,7 +169,7 @@ DEPLOYS = (
         verb="apps:read",
         name="deploys.show",
         summary="How far a deploy has come, or how it has ended.",
-        answers=(Answer(200, "The deploy.", _DEPLOY),),
+        answers=(Answer(200, "The deploy.", DEPLOY),),
         faults=(404,),
         filters=True,
     ),

@@ -1,5 +1,6 @@
 """The routes of plugins: what there is, how each stands, and what operators do to them."""
 
+from buntime.core.admin.deployroutes import DEPLOY, PROGRESS
 from buntime.core.admin.route import (
     ANYTHING,
     COUNT,
@@ -12,6 +13,7 @@ from buntime.core.admin.route import (
     TEXT,
     Answer,
     Body,
+    Param,
     Route,
     Schema,
     page,
@@ -75,6 +77,7 @@ _PLUGIN: Schema = {
         "options": {"type": "array", "items": _OPTION},
         "folder": TEXT,
         "isBundled": FLAG,
+        "isInstalled": FLAG,
         "counts": OBJECT,
     },
 }
@@ -125,6 +128,57 @@ PLUGINS = (
         summary="One plugin: how it stands, its hooks with counts and times, menus, options.",
         answers=(Answer(200, "The plugin.", _PLUGIN),),
         faults=(404,),
+        has_tag=True,
+    ),
+    Route(
+        method="PUT",
+        path=_PATH,
+        verb="plugins:write",
+        name="plugins.install",
+        summary="Install a plugin from an archive, or replace what an install has put there.",
+        query=(
+            Param(
+                "enabled",
+                {**FLAG, "default": True},
+                "0: switched off, to be given options first.",
+            ),
+        ),
+        body=Body(
+            None,
+            (
+                "application/gzip",
+                "application/zip",
+                "application/octet-stream",
+                "multipart/form-data",
+            ),
+        ),
+        answers=(
+            Answer(201, "It serves.", DEPLOY),
+            Answer(200, "It is there with this content, or a dry run.", DEPLOY),
+            PROGRESS,
+        ),
+        faults=(400, 403, 409, 415, 422, 500, 503, 507),
+        has_tag=True,
+    ),
+    Route(
+        method="DELETE",
+        path=_PATH,
+        verb="plugins:write",
+        name="plugins.remove",
+        summary="Remove a plugin that was installed; its data stay.",
+        query=(Param("confirm", NAME, "Its name, where it is a guard: what it covers opens."),),
+        answers=(
+            Answer(
+                200,
+                "It is gone; its files go when its last process has.",
+                {
+                    "type": "object",
+                    "required": ["name", "removed"],
+                    "properties": {"name": NAME, "removed": FLAG},
+                },
+            ),
+        ),
+        faults=(403, 404, 409, 500, 507),
         has_tag=True,
     ),
     Route(

@@ -5,8 +5,8 @@ Continue sends none that would be refused. A client that asks for NDJSON gets a 
 any other one the end.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from secrets import token_urlsafe
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,17 +17,15 @@ from buntime.core.deploys.names import check_names, is_preview, preview_version
 from buntime.core.deploys.preview import PARAM
 from buntime.core.deploys.steps import Step
 from buntime.core.errors import ClientFault, HttpError
-from buntime.core.http1.window import body_too_large
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.kinds import duration
-from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.server.admin.api import Handler
 from buntime.server.admin.appstate import check_app
 from buntime.server.admin.appurls import AppUrls
+from buntime.server.admin.archives import Archives
 from buntime.server.admin.audit import Audit, Begun
 from buntime.server.admin.call import Call
-from buntime.server.admin.receiving import Receiving
 from buntime.server.admin.streaming import NDJSON
 from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.carrier import Carrier
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from buntime.server.deploys.upload import Upload
 
 _PREVIEW_TTL = "7d"
-_FORM = regex(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
 _PREVIEW_TTL_MAX_S = 90 * 86_400.0
 
 
@@ -62,6 +59,7 @@ class DeployPages:
         self._live = live
         self._carrier = carrier
         self._urls = AppUrls(urls)
+        self._archives = Archives(carrier.loop, live, carrier.uploads)
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of routes."""
@@ -79,13 +77,8 @@ class DeployPages:
         app, version = call.values["app"], _version(call)
         check_names(app, version)
         store = self._carrier.place.open()
+        self._archives.check_head(call)
         head = call.exchange.head
-        if head.content_length > self._live.now.upload_max_bytes:
-            raise body_too_large(self._live.now.upload_max_bytes)
-        if not head.has_body:
-            raise ClientFault(
-                400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
-            )
         digest = digest_in(call.header("content-digest"))
         wish = self._wish_of(call, app, version)
         wish.check()
@@ -133,11 +126,7 @@ class DeployPages:
         if call.is_gone:
             told.close()
             return
-        deploy = self._begin(call, "deploy", version)
-        file = told
-        self._carrier.take_upload(
-            lambda: call.guard(lambda: self._receive(call, deploy, wish, digest, file))
-        )
+        self._receive(call, self._begin(call, "deploy", version), wish, digest, told)
 
     def _begin(self, call: Call, kind: str, version: str) -> Deploy:
         app, by = call.values["app"], call.caller.name
@@ -146,53 +135,14 @@ class DeployPages:
     def _receive(
         self, call: Call, deploy: Deploy, wish: Wish, digest: str | None, file: IO[bytes]
     ) -> None:
-        """It is its turn."""
-        # hashlib and tempfile take 5 ms of a start.
-        from buntime.server.deploys.upload import Upload
+        def come(told: "Upload | HttpError") -> None:
+            if isinstance(told, HttpError):
+                deploy.fail(told, log=[])
+                raise told
+            self._carry(call, deploy, wish, told)
 
-        def received(fault: HttpError | None) -> None:
-            self._carrier.leave_upload()
-            if fault is None and digest not in (None, upload.digest):
-                fault = ClientFault(
-                    400,
-                    "digest_mismatch",
-                    "the archive is not the one that Content-Digest tells of",
-                )
-            call.guard(lambda: self._received(call, deploy, wish, upload, fault))
-
-        upload = Upload(self._carrier.loop, file, received)
-        deploy.attempt(Step.RECEIVED)
-        receiving = Receiving(call.exchange, upload)
-        upload.more = receiving.more
-        receiving.begin(self._live.now.upload_max_bytes)
-
-    def _received(
-        self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload", fault: HttpError | None
-    ) -> None:
-        if fault is not None:
-            upload.close()
-            deploy.fail(fault, log=[])
-            raise fault
-        boundary = _boundary(call)
-        if boundary is not None:
-            self._carrier.look(
-                lambda: upload.unwrap(boundary),
-                lambda told: call.guard(lambda: self._unwrapped(call, deploy, wish, upload, told)),
-            )
-            return
-        self._carry(call, deploy, wish, upload)
-
-    def _unwrapped(
-        self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload", told: object
-    ) -> None:
-        """The archive has been taken out of a form."""
-        if isinstance(told, OSError):
-            told = storage_fault(told)
-        if isinstance(told, HttpError):
-            upload.close()
-            deploy.fail(told, log=[])
-            raise told
-        self._carry(call, deploy, wish, upload)
+        begun = partial(deploy.attempt, Step.RECEIVED)
+        self._archives.take(call, file, digest, begun=begun, then=come)
 
     def _carry(self, call: Call, deploy: Deploy, wish: Wish, upload: "Upload") -> None:
         deploy.reach(Step.RECEIVED, bytes=upload.size_bytes, digest=upload.digest)
@@ -322,12 +272,6 @@ class DeployPages:
 def _raise_if_fault(told: object) -> None:
     if isinstance(told, BaseException):
         raise told
-
-
-def _boundary(call: Call) -> str | None:
-    """Of a form that a browser sends; None of an archive as it is."""
-    found = _FORM.fullmatch(call.header("content-type") or "")
-    return (found[1] or found[2]) if found is not None else None
 
 
 def _version(call: Call) -> str:

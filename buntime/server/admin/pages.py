@@ -15,6 +15,7 @@ from buntime.server.admin.accesspages import AccessPages
 from buntime.server.admin.api import Api, Handler
 from buntime.server.admin.apps import AppPages
 from buntime.server.admin.appurls import AppUrls
+from buntime.server.admin.archives import Archives
 from buntime.server.admin.attention import Attention, AttentionPages
 from buntime.server.admin.auditpages import AuditPages
 from buntime.server.admin.cronpages import CronPages
@@ -32,6 +33,7 @@ from buntime.server.admin.menupages import MenuPages
 from buntime.server.admin.metrics import Metrics
 from buntime.server.admin.own import OwnPages
 from buntime.server.admin.parts import Parts
+from buntime.server.admin.plugininstalls import PluginInstallPages
 from buntime.server.admin.pluginoptions import PluginOptionPages
 from buntime.server.admin.plugins import PluginPages
 from buntime.server.admin.secretpages import SecretPages
@@ -39,7 +41,11 @@ from buntime.server.admin.sessionpages import SessionPages
 from buntime.server.admin.userpages import UserPages
 from buntime.server.admin.workers import WorkerPages
 from buntime.server.deploys.carrier import Carrier
+from buntime.server.plugins.installer import Installer
+from buntime.server.plugins.installground import Around, Leftovers
 from buntime.server.plugins.optionchange import OptionChanges
+from buntime.server.plugins.outcome import Outcomes
+from buntime.server.plugins.remover import Remover
 
 
 class Pages(Protocol):
@@ -57,6 +63,7 @@ def make_api(parts: Parts) -> Api:
 def _groups(parts: Parts) -> tuple[Pages, ...]:
     attention = Attention(parts)
     carrier = _carrier(parts)
+    outcomes = Outcomes(parts.service.loop, parts.plugins)
     return (
         OwnPages(parts.live, started_s=parts.started_s),
         FramePages(parts.plugins, parts.gate),
@@ -76,7 +83,8 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         DiagnosisPages(parts.service.loop, parts.catalog, parts.pool.stats),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
-        PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts)),
+        PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts, outcomes)),
+        _plugin_installs(parts, outcomes),
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(parts.keys, parts.audit),
         UserPages(parts.live, parts.plugins, parts.pool, parts.audit),
@@ -103,8 +111,24 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
     )
 
 
-def _option_changes(parts: Parts) -> OptionChanges:
-    return OptionChanges(parts.service.loop, parts.log, parts.plugins)
+def _option_changes(parts: Parts, outcomes: Outcomes) -> OptionChanges:
+    return OptionChanges(parts.service.loop, parts.log, parts.plugins, outcomes)
+
+
+def _plugin_installs(parts: Parts, outcomes: Outcomes) -> PluginInstallPages:
+    around = Around(
+        parts.live,
+        parts.service,
+        parts.pool,
+        parts.plugins,
+        parts.interpreters,
+        parts.plugin_place,
+        outcomes,
+    )
+    leftovers = Leftovers(around)
+    installer, remover = Installer(around, leftovers), Remover(around, leftovers)
+    archives = Archives(parts.service.loop, parts.live, installer.uploads)
+    return PluginInstallPages(parts.plugins, parts.audit, installer, remover, archives)
 
 
 def _carrier(parts: Parts) -> Carrier:

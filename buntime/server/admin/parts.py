@@ -14,6 +14,7 @@ from buntime.server.apps.catalog import Catalog
 from buntime.server.deploys.standing import Standing
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
+from buntime.server.plugins.pluginstore import PluginPlace
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.schedule.unasked import Unasked
@@ -39,6 +40,7 @@ class Parts:
     pool: Pool
     catalog: Catalog
     plugins: Plugins
+    plugin_place: PluginPlace
     db: StateDb
     audit: Audit
     secrets: SecretStore

@@ -71,7 +71,7 @@ class Carrier:
         self.history = standing.history
         self._turns = standing.turns
         self.loop = service.loop
-        self._uploads = Turns(at_once=2)
+        self.uploads = Turns(at_once=2)  # archives that come
         self._service = service
         self._log = service.log
         self._pool = pool
@@ -99,14 +99,6 @@ class Carrier:
     def look(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Look at the disk, in a thread."""
         self.loop.run_blocking(work, then)
-
-    def take_upload(self, then: Callable[[], None]) -> None:
-        """Wait until an archive may come; two may at a time."""
-        self._uploads.take()(lambda _: then())
-
-    def leave_upload(self) -> None:
-        """It has come, or will not."""
-        self._uploads.leave()
 
     def deploy(self, deploy: Deploy, upload: "Upload", wish: Wish) -> None:
         """Carry it out, with an archive that has come; the upload is closed in the end."""

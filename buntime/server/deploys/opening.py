@@ -14,6 +14,7 @@ _DROP_IN = (
     "a service of systemd may write there by a drop-in: systemctl edit buntime, "
     "[Service] ReadWritePaths={folder}"
 )
+_NOT_THERE = "is not there"
 
 
 class DeployPlace:
@@ -78,16 +79,25 @@ def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Stor
 
 def trouble_of(folder: str) -> str:
     """Why releases cannot be written there, or nothing."""
+    why = unwritable(folder)
+    if not why:
+        return ""
+    if why == _NOT_THERE:
+        return f"the worker folder {folder} {why}; make it"
+    return (
+        f"the worker folder {folder} {why}; give it to the runtime's user, or set "
+        f"RUNTIME_DEPLOY_DIR; {_DROP_IN.format(folder=folder)}"
+    )
+
+
+def unwritable(folder: str) -> str:
+    """Why nothing can be written there, in words that follow its name; "" where it can."""
     if not os.path.isdir(folder):
-        return f"the worker folder {folder} is not there; make it"
+        return _NOT_THERE
     try:
         is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except OSError as exc:
-        return f"{folder}: {exc.strerror}"
-    if is_read_only or not os.access(folder, os.W_OK | os.X_OK):
-        why = "is mounted read-only" if is_read_only else "cannot be written by the runtime"
-        return (
-            f"the worker folder {folder} {why}; give it to the runtime's user, or set "
-            f"RUNTIME_DEPLOY_DIR; {_DROP_IN.format(folder=folder)}"
-        )
-    return ""
+        return f"cannot be looked at: {exc.strerror}"
+    if is_read_only:
+        return "is mounted read-only"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written by the runtime"

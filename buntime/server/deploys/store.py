@@ -115,6 +115,8 @@ class Unfinished:
 class Store(Places):
     """The releases in one worker folder; `earlier` are those that hide what is in it."""
 
+    unfinished: type[Unfinished] = Unfinished
+
     # What there is
 
     def apps(self) -> list[str]:
@@ -222,7 +224,7 @@ class Store(Places):
         except BaseException:
             os.close(lock)
             raise
-        return Unfinished(self, release, lock)
+        return self.unfinished(self, release, lock)
 
     def to_active(self, layout: Layout, version: str) -> Switch:
         """The switch of `latest` to a version."""

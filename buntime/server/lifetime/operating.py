@@ -19,6 +19,7 @@ from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.parts import Parts
 from buntime.server.apps.catalog import Catalog
+from buntime.server.bundle.carried import carried_plugins
 from buntime.server.deploys.course import Turns
 from buntime.server.deploys.history import History
 from buntime.server.deploys.housekeeping import Housekeeping
@@ -31,6 +32,7 @@ from buntime.server.lifetime.granting import follow_operators
 from buntime.server.operators import Operators
 from buntime.server.pipeline import Pipeline
 from buntime.server.plugins.plugins import Plugins
+from buntime.server.plugins.pluginstore import PluginPlace
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.schedule.ground import Ground
@@ -70,6 +72,7 @@ class Operating:
         self.unasked = self._make_unasked()
         self._maintenance = Maintenance(premises.state_db)
         self._standing = self._make_standing()
+        self._plugin_place = PluginPlace(premises.live, premises.service.log, carried_plugins())
         self._keys = KeyStore(premises.state_db)
         self._sessions, self._gate = self._make_gate()
         self._operators_urls: list[str] = []  # where their sessions count, the first one for links
@@ -157,6 +160,7 @@ class Operating:
             pool=premises.pool,
             catalog=premises.catalog,
             plugins=premises.plugins,
+            plugin_place=self._plugin_place,
             db=premises.state_db,
             audit=premises.audit,
             secrets=self.secrets,

@@ -6,6 +6,7 @@ Imported when somebody asks for it.
 from collections.abc import Sequence
 from typing import Any
 
+from buntime.core.apps.app import RELEASES
 from buntime.core.plugins.dependencies import dump_dependencies
 from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.plugins.options import Option
@@ -32,6 +33,7 @@ def detail_of(roster: Roster, meters: PluginMeters, name: str, now: float) -> di
         "options": options_json(options_of(roster, name)),
         "folder": str(found.folder),
         "isBundled": found.is_bundled,
+        "isInstalled": RELEASES in found.folder.parts,
         "error": found.error or None,
         "isLastGood": found.is_last_good,
     }
@@ -67,6 +69,7 @@ def changeable(plugins: Plugins, name: str) -> dict[str, Any]:
     switch = plugins.roster.switches.of(name)
     kept = plugins.options.of(name)
     return {
+        "folder": str(plugins.roster.found[name].folder),
         "enabled": plugins.roster.is_enabled(name),
         "switched": switch and switch._asdict(),
         "options": {

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from buntime.core.apps.app import RELEASES
+from buntime.core.apps.floors import NO_FLOORS
 from buntime.core.apps.router import is_app_name
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
 from buntime.core.config.effect import effect_of
 from buntime.core.errors import ManifestError
 from buntime.core.plugins.keptoptions import NONE, NOTHING, KeptOptions, OfPlugin
 from buntime.core.plugins.manifest import PluginManifest, parse_plugin_manifest
+from buntime.core.plugins.plan import owner_of
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
@@ -42,7 +45,7 @@ class _Read(NamedTuple):
     trouble: str = ""  # why there is no text
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """What came of a folder at the last look."""
 
     read: _Read
@@ -72,7 +75,9 @@ class PluginFolders:
         self._warned: set[str] = set()
         self._bundled = bundled
         self._environ = environ
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
+        self._expected: dict[str, Known] = {}  # of what operators install
+        self._forgotten: set[str] = set()
         self._listed: dict[Path, list[str]] = {}
 
     def __repr__(self) -> str:
@@ -90,6 +95,9 @@ class PluginFolders:
         `choose` is called once, with all manifests, for the config file that is to hold; `kept` are
         the options that operators have set.
         """
+        for name in self._forgotten & self._known.keys():
+            del self._known[name]
+        self._forgotten.clear()
         places: dict[str, Path] = {}
         for name, path in self._places(folders):
             first = places.setdefault(name, path)
@@ -114,6 +122,32 @@ class PluginFolders:
         }
         self._known = {name: each._replace(found=found[name]) for name, each in self._known.items()}
         return found
+
+    # What operators install and remove
+
+    def examine(self, name: str, folder: Path, at: Path) -> Known:
+        """What a folder holds that will be found as `at`, by a link. By any thread."""
+        read = _read(folder)
+        if read.text is None and not read.trouble:
+            read = read._replace(trouble=f"{printable(at)}: there is no manifest, buntime.yaml")
+        read = read._replace(source=at / read.source.name)
+        made = self._read_folder(name, at, read, None)
+        return Known(read, _lack(made, read), made, None)
+
+    def known(self, name: str) -> Known | None:
+        """What the last look has found of it."""
+        return self._known.get(name)
+
+    def expect(self, name: str, known: Known | None) -> None:
+        """The next look is to find this there, and take it for the same where it does."""
+        if known is None:
+            self._expected.pop(name, None)
+        else:
+            self._expected[name] = known
+
+    def forget(self, name: str) -> None:
+        """It is gone for good, also where it is a guard, once its folder is."""
+        self._forgotten.add(name)
 
     # Which there are
 
@@ -158,8 +192,11 @@ class PluginFolders:
 
     # What they hold
 
-    def _look_at(self, name: str, path: Path, known: _Known | None) -> _Known | None:
+    def _look_at(self, name: str, path: Path, known: Known | None) -> Known | None:
         read = _read(path)
+        expected = self._expected.get(name)
+        if expected is not None and expected.read == read:
+            known = expected
         if read.text is None and not read.trouble:
             if known is None:
                 self._warn_once(
@@ -175,7 +212,7 @@ class PluginFolders:
         found = known.found if known is not None and folder.is_last_good else None
         if found is not None:
             found = replace(found, error=folder.error, is_last_good=True)
-        return _Known(read, _lack(folder, read), folder, found)
+        return Known(read, _lack(folder, read), folder, found)
 
     def _read_folder(self, name: str, path: Path, read: _Read, before: Folder | None) -> Folder:
         try:
@@ -194,6 +231,10 @@ class PluginFolders:
         for warning in warnings:
             self._warn_once("manifest.warning", warning, plugin=name)
         is_bundled = self._is_bundled(path)
+        if RELEASES in read.path.parts:
+            # It came by the API, and decides no more about itself than an app that did.
+            app = NO_FLOORS.applied(manifest.app, owner_of(name), by_api=True)
+            manifest = replace(manifest, app=app)
         folder = Folder(name, read.path, read.source, manifest, is_bundled=is_bundled)
         if manifest.name == name:
             return folder._replace(error=_lack(folder, read))
@@ -208,7 +249,7 @@ class PluginFolders:
 
     # What the config file makes of them
 
-    def _equip(self, known: _Known, config: ConfigFile, kept: OfPlugin) -> Found:
+    def _equip(self, known: Known, config: ConfigFile, kept: OfPlugin) -> Found:
         folder, found = known.folder, known.found
         if found is not None and (folder.is_last_good or folder.manifest is None):
             return found

@@ -21,10 +21,11 @@ from buntime.core.plugins.schema import Schema
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
-from buntime.server.deploys.course import Ask, Steps, Then, Turns, in_thread, run
+from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
 from buntime.server.loop import Loop
 from buntime.server.plugins.found import Found
 from buntime.server.plugins.life import Life
+from buntime.server.plugins.outcome import Outcomes
 from buntime.server.plugins.plugins import Plugins
 from buntime.server.telemetry.logs import Log
 
@@ -41,13 +42,12 @@ class Wanted(NamedTuple):
 class OptionChanges:
     """Carries them out."""
 
-    def __init__(self, loop: Loop, log: Log, plugins: Plugins) -> None:
+    def __init__(self, loop: Loop, log: Log, plugins: Plugins, outcomes: Outcomes) -> None:
         self._loop = loop
         self._log = log
         self._plugins = plugins
         self._turns = Turns()
-        self._look: Callable[[], None] | None = None  # whether what is tried serves
-        plugins.follow(self._on_plugins)
+        self._outcomes = outcomes
 
     def __repr__(self) -> str:
         return f"OptionChanges({self._turns})"
@@ -110,7 +110,7 @@ class OptionChanges:
         then(told)
 
     def _change(self, name: str, wanted: Wanted) -> Steps:
-        plugins, store = self._plugins, self._plugins.options
+        store = self._plugins.options
         before = store.now
         others = {each: of for each, of in before.items() if each != name}
         after = {**others, name: wanted.kept} if wanted.kept else others
@@ -126,7 +126,7 @@ class OptionChanges:
             yield in_thread(self._loop, store.drop)
             raise
         finally:
-            plugins.reread(is_asked=False)
+            yield self._outcomes.of_next_look()
 
     def _try(self, name: str, wanted: Wanted) -> Generator[Ask, Any, str]:
         """Have it serve with the new values, where it serves; returns why it does not."""
@@ -144,36 +144,21 @@ class OptionChanges:
     def _outcome(self, name: str, life: Life, trial: Found) -> Ask:
         """Wait until it serves, "", or will not: why."""
 
-        def ask(then: Then) -> None:
-            def end(told: str) -> None:
-                self._look = None
-                timer.cancel()
-                self._loop.call_soon(lambda: then(told))
-
-            def look() -> None:
-                serving = life.serving
-                if self._plugins.roster.lives.get(name) is not life:
-                    end(f"{name} was switched off meanwhile, or has gone")
-                elif life.coming is not None:
-                    return
-                elif serving is not None and serving.found.starts_as(trial) and serving.has_loaded:
-                    end("")
-                else:
-                    end(
-                        f"{name} does not serve with these options, and does with those before: "
-                        f"{life.failure}"
-                    )
-
-            timer = self._loop.call_later(
-                _TRY_S, lambda: end(f"{name} has not loaded with these options in {_TRY_S:.0f} s")
+        def look() -> str | None:
+            serving = life.serving
+            if self._plugins.roster.lives.get(name) is not life:
+                return f"{name} was switched off meanwhile, or has gone"
+            if life.coming is not None:
+                return None
+            if serving is not None and serving.found.starts_as(trial) and serving.has_loaded:
+                return ""
+            return (
+                f"{name} does not serve with these options, and does with those before: "
+                f"{life.failure}"
             )
-            self._look = look
 
-        return ask
-
-    def _on_plugins(self) -> None:
-        if self._look is not None:
-            self._look()
+        late = f"{name} has not loaded with these options in {_TRY_S:.0f} s"
+        return self._outcomes.of(look, _TRY_S, late)
 
 
 def _check(name: str, schema: Schema, changes: Mapping[str, object]) -> None:

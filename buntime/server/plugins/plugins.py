@@ -81,8 +81,8 @@ class Plugins:
         self._loop = loop
         self._live = live
         self._log = log
-        folders = folders_for(settings, log.warn, bundled=bundled)
-        self._looker = Looker(config.read(settings), config, folders)
+        self.folders = folders_for(settings, log.warn, bundled=bundled)
+        self._looker = Looker(config.read(settings), config, self.folders)
         self.config_log = ConfigLog(log)
         self.meters = PluginMeters()
         self.notices = Notices(loop, self.roster, self.meters)
@@ -102,6 +102,7 @@ class Plugins:
         self._followers: list[Callable[[], None]] = [self.notices.on_plugins]
         self._asked: list[str] = []  # to be started anew with the next look
         self._is_look_due = False
+        self.looks = self._looks_begun = 0  # the number of the last one that counts
         self._is_looking = self._is_due = self._is_closing = False
 
     def __repr__(self) -> str:
@@ -162,17 +163,19 @@ class Plugins:
         self._settle()
         self.reread(is_asked=False)
 
-    def reread(self, *, is_asked: bool = True) -> None:
+    def reread(self, *, is_asked: bool = True) -> int:
         """Look at folders and files again, and have run what has changed.
 
-        Somebody who has asked for it is told again of a config file that is wrong still.
+        Who has asked is told again of a config file that is wrong still. Returns the number of the
+        look that sees all that is there now, see `looks`.
         """
         if is_asked:
             self.config_log.forget()
         if self._is_looking or self._is_closing:
             self._is_look_due = True  # this one may have passed by what has changed since
-            return
+            return self._looks_begun + 1
         self._is_looking, self._is_look_due = True, False
+        self._looks_begun += 1
         asked, self._asked = self._asked, []
         settings, looker, kept = self._live.now, self._looker, self.options.now
         read = [
@@ -186,6 +189,7 @@ class Plugins:
             return looker.again(settings, kept), changed + asked
 
         self._loop.run_blocking(look, partial(self._on_look, kept))
+        return self._looks_begun
 
     def reload(self, name: str, *, by: str) -> bool:
         """Start it anew, beside what serves; False where it does not run."""
@@ -308,6 +312,7 @@ class Plugins:
             self._asked += told[1]
             self._is_look_due = True
         elif not self._is_closing:
+            self.looks = self._looks_begun
             self._take(*told)
         if self._is_look_due:
             self.reread(is_asked=False)

@@ -30,8 +30,11 @@ class Roster:
         """Whether it is to run: as an operator said last, else as the config file does, else as
         its manifest does.
         """
+        return self.would_run(name, self.found[name].manifest)
+
+    def would_run(self, name: str, manifest: PluginManifest | None) -> bool:
+        """The same of one with this manifest, which need not be there yet."""
         switch, said = self.switches.of(name), self.config.of(name).enabled
-        manifest = self.found[name].manifest
         if switch is not None:
             return switch.enabled
         if said is not None:
@@ -61,6 +64,18 @@ class Roster:
             bundled=[name for name, found in self.found.items() if found.is_bundled],
         )
         return before
+
+    def order_with(self, name: str, manifest: PluginManifest | None, *, is_enabled: bool) -> Order:
+        """What the order would be if this were the plugin's manifest; None: if it were gone."""
+        others = [each for each in self._manifests() if each.name != name]
+        disabled = [other for other in self.found if other != name and not self.is_enabled(other)]
+        return start_order(
+            others if manifest is None else [*others, manifest],
+            disabled=disabled if is_enabled else [*disabled, name],
+            failed={other: why for other, why in self._failed() if other != name},
+            serving=[other for other, life in self.lives.items() if life.has_served],
+            bundled=[other for other, found in self.found.items() if found.is_bundled],
+        )
 
     def may_run(self, name: str) -> bool:
         """Whether what there is of it may go on: it is in the order, or its own start has failed,

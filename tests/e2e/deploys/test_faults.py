@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.deploying import AS_ROOT, Operator, app, fault, packed
+from tests.support.deploying import AS_ROOT, Operator, app, fault, package, packed
 from tests.support.disks import fill, small_disk
 from tests.support.harness import Runtime, running, wait_until
 from tests.support.hostilearchives import noise, zipped
@@ -127,18 +127,9 @@ def test_killed(step: str, tmp_path: Path) -> None:
 
 def with_packages(version: str, size_bytes: int, *, links: str = "wheels") -> bytes:
     """An app with a package of that size, which comes with it; pip looks for it at `links` too."""
-    info = "tiny-1.0.dist-info"
-    wheel = zipped(
-        ("tiny.py", b"VALUE = 'tiny'"),
-        ("tiny.bin", bytes(size_bytes)),
-        (f"{info}/METADATA", b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"),
-        (f"{info}/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-        (f"{info}/RECORD", b""),
-    )
     files = {
         "app.py": f"VERSION = {version!r}\nimport tiny\n{ALL_STEPS}",
-        "requirements.lock": f"--no-index\n--find-links {links}\n--find-links wheels\ntiny==1.0\n",
-        "wheels/tiny-1.0-py3-none-any.whl": wheel,
+        **package("tiny", size_bytes, links=links),
     }
     return packed(files, ttl=600, autoInstall=True)
 

@@ -219,7 +219,13 @@ def test_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "full"])
-@pytest.mark.parametrize("case", ["first", "next", "replaced", "flat", "preview", "scoped"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *("first", "next", "replaced", "flat", "preview", "scoped"),
+        *("plugin", "plugin-replaced", "plugin-scoped"),
+    ],
+)
 def test_cut_short(how: str, case: str, tmp_path: Path) -> None:
     """Killed at any change of the file system, or with a disk that takes no more of them: what was
     there before is there again, or all of the new. `deploycuts` tells how."""

@@ -1,0 +1,18 @@
+"""Asks before something is done that others may not expect."""
+
+import sys
+
+from buntime.commands.arguments import Command
+from buntime.core.errors import CommandError
+
+
+def confirm(command: Command, what: str) -> None:
+    """Ask on a terminal; elsewhere --yes has to say it. Raises CommandError."""
+    if command.args["yes"] or command.args["dry_run"]:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("not_confirmed", f"{what}; say --yes where that is meant")
+    sys.stderr.write(f"{what}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("not_confirmed", "nothing was changed")

@@ -1,0 +1,115 @@
+"""`buntime plugins install DIR|ARCHIVE [NAME]` and `remove NAME...`.
+
+A folder is packed as `buntime deploy` does it. Its name is that of the plugin, where no NAME says
+otherwise; of an archive the file's name is: `audit-1.2.0.tar.gz` is `audit`.
+"""
+
+import hashlib
+import os
+import re
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from buntime.commands.arguments import Command
+from buntime.commands.client import Api
+from buntime.commands.confirming import confirm
+from buntime.commands.deploy import named_by_folder
+from buntime.commands.following import follow
+from buntime.commands.packing import Archive, pack, plan_archive
+from buntime.commands.pluginoptions import path_of
+from buntime.commands.progress import Bar, rounded
+from buntime.commands.tables import print_json, say
+from buntime.core.apps.router import is_app_name
+from buntime.core.errors import UsageError
+from buntime.core.telemetry.records import escape
+from buntime.core.values.wording import shown
+
+_ARCHIVE = re.compile(r"(.+?)(?:-v?[0-9][0-9A-Za-z.+-]*)?\.(?:tar\.gz|tgz|zip)")
+_PIECE_BYTES = 1 << 20
+
+
+def run_install(command: Command, api: Api, words: Sequence[str]) -> int:
+    """Raises UsageError, ApiError."""
+    if len(words) > 2:
+        raise UsageError("plugins install takes a folder or an archive, and a name at the most")
+    path = words[0]
+    name = words[1] if len(words) > 1 else _name_of(path)
+    if not is_app_name(name):
+        raise UsageError(
+            f"{shown(name)} is not the name of a plugin; give it behind the folder or archive"
+        )
+    archive = _packed(path) if os.path.isdir(path) else _opened(path)
+    with archive.file:
+        return _send(command, api, name, archive)
+
+
+def _send(command: Command, api: Api, name: str, archive: Archive) -> int:
+    as_json = bool(command.args["json"])
+    if not as_json:
+        say(f"plugin {name} to {api.target.name}: {rounded(archive.size_bytes)}")
+    bar = Bar("sending", archive.size_bytes, is_quiet=as_json)
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(archive.size_bytes),
+        "Content-Digest": archive.digest,
+    }
+    try:
+        answer = api.put_stream(
+            path_of(name),
+            archive.file,
+            headers,
+            on_sent=bar.update,
+            enabled=False if command.args["disabled"] else None,
+            dryRun=command.args["dry_run"] or None,
+        )
+    finally:
+        bar.done()
+    return follow(api, answer, f"the installation of {name}", as_json=as_json)
+
+
+def _name_of(path: str) -> str:
+    if os.path.isdir(path):
+        return named_by_folder(os.path.realpath(path)).app
+    match = _ARCHIVE.fullmatch(os.path.basename(path))
+    return match[1] if match else ""
+
+
+def _packed(folder: str) -> Archive:
+    plan = plan_archive(folder)
+    if plan.secrets:
+        names = ", ".join(plan.secrets[:10])
+        text = f"buntime: left out, as they look like secrets: {names}"
+        sys.stderr.write(f"{escape(text)}\n")
+    return pack(plan)
+
+
+def _opened(path: str) -> Archive:
+    """An archive that is there. Raises UsageError."""
+    try:
+        file: BinaryIO = open(path, "rb")  # noqa: SIM115  # whoever has the archive closes it
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    digest, size = hashlib.sha256(), 0
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+        size += len(piece)
+    file.seek(0)
+    return Archive(file, size, f"sha-256=:{b64encode(digest.digest()).decode()}:")
+
+
+def run_remove(command: Command, api: Api, names: Sequence[str]) -> int:
+    """Raises ApiError, CommandError."""
+    for name in names:
+        told = api.get(path_of(name))
+        is_guard = told["enabled"] and told["guards"]
+        if is_guard:
+            confirm(command, f"what {name} guards will be open to all")
+        is_dry = bool(command.args["dry_run"]) or None
+        done = api.delete(path_of(name), confirm=name if is_guard else None, dryRun=is_dry)
+        if command.args["json"]:
+            print_json(done)
+        else:
+            say(f"{name}: {'removed' if done['removed'] else 'would be removed'}")
+    return 0

@@ -1,0 +1,119 @@
+"""Takes an archive that a request bears to a file without a name, and out of a form.
+
+Two may come at a time; others wait for their turn. Imported with the pages.
+"""
+
+import re
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from buntime.core.errors import ClientFault, HttpError
+from buntime.core.http1.window import body_too_large
+from buntime.core.settings.live import LiveSettings
+from buntime.server.admin.call import Call
+from buntime.server.admin.receiving import Receiving
+from buntime.server.deploys.course import Turns
+from buntime.server.deploys.disk import storage_fault
+from buntime.server.loop import Loop
+
+if TYPE_CHECKING:
+    from buntime.server.deploys.upload import Upload
+
+_FORM = re.compile(r'multipart/form-data;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})).*', re.I)
+
+Then = Callable[["Upload | HttpError"], None]
+
+
+class Archives:
+    """Takes them. `turns` are for all that come to one place."""
+
+    def __init__(self, loop: Loop, live: LiveSettings, turns: Turns) -> None:
+        self._loop = loop
+        self._live = live
+        self._turns = turns
+
+    def check_head(self, call: Call) -> None:
+        """Before the body is asked for. Raises ClientFault (400, 413)."""
+        head, most = call.exchange.head, self._live.now.upload_max_bytes
+        if head.content_length > most:
+            raise body_too_large(most)
+        if not head.has_body:
+            raise ClientFault(
+                400, "archive_missing", "send the archive, a tar.gz or a zip, as the body"
+            )
+
+    def take(
+        self,
+        call: Call,
+        file: IO[bytes],
+        digest: str | None,
+        *,
+        begun: Callable[[], None],
+        then: Then,
+    ) -> None:
+        """Have it come to `file`, see `upload.open_upload`. `begun` is called when it is its turn.
+
+        `digest` is the SHA-256 that it has to have. `then` gets the upload, or what is wrong.
+        """
+        self._turns.take()(
+            lambda _: call.guard(lambda: self._receive(call, file, digest, begun, then))
+        )
+
+    def _receive(
+        self,
+        call: Call,
+        file: IO[bytes],
+        digest: str | None,
+        begun: Callable[[], None],
+        then: Then,
+    ) -> None:
+        # hashlib and tempfile take 5 ms of a start.
+        from buntime.server.deploys.upload import Upload
+
+        def received(fault: HttpError | None) -> None:
+            self._turns.leave()
+            if fault is None and digest not in (None, upload.digest):
+                fault = ClientFault(
+                    400,
+                    "digest_mismatch",
+                    "the archive is not the one that Content-Digest tells of",
+                )
+            if fault is not None:
+                upload.close()
+                call.guard(lambda: then(fault))
+            else:
+                self._unwrap(call, upload, then)
+
+        upload = Upload(self._loop, file, received)
+        begun()
+        receiving = Receiving(call.exchange, upload)
+        upload.more = receiving.more
+        receiving.begin(self._live.now.upload_max_bytes)
+
+    def _unwrap(self, call: Call, upload: "Upload", then: Then) -> None:
+        """Take it out of a form that a browser sends."""
+        boundary = _boundary(call)
+        if boundary is None:
+            call.guard(lambda: then(upload))
+            return
+
+        def unwrapped(told: object) -> None:
+            if isinstance(told, OSError):
+                told = storage_fault(told)
+            if isinstance(told, HttpError):
+                upload.close()
+                then(told)
+                return
+            if isinstance(told, BaseException):
+                raise told
+            then(upload)
+
+        self._loop.run_blocking(
+            lambda: upload.unwrap(boundary), lambda told: call.guard(lambda: unwrapped(told))
+        )
+
+
+def _boundary(call: Call) -> str | None:
+    """Of a form that a browser sends; None of an archive as it is."""
+    found = _FORM.fullmatch(call.header("content-type") or "")
+    return (found[1] or found[2]) if found is not None else None

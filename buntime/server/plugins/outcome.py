@@ -1,0 +1,59 @@
+"""Waits for what becomes of a plugin that operators change.
+
+Used on the loop's thread. Imported when operators ask for a page.
+"""
+
+from collections.abc import Callable
+
+from buntime.server.deploys.course import Ask, Then
+from buntime.server.loop import Loop
+from buntime.server.plugins.plugins import Plugins
+
+_LOOK_S = 60.0  # for a look at the folders
+
+# What has become of it: "" where all is well, else why not; None while that is not known yet.
+Look = Callable[[], str | None]
+
+
+class Outcomes:
+    """All that is waited for."""
+
+    def __init__(self, loop: Loop, plugins: Plugins) -> None:
+        self._loop = loop
+        self._plugins = plugins
+        self._looks: dict[Look, Callable[[str], None]] = {}
+        plugins.follow(self._on_plugins)
+
+    def __repr__(self) -> str:
+        return f"Outcomes({len(self._looks)} waited for)"
+
+    def of(self, look: Look, timeout_s: float, late: str) -> Ask:
+        """Wait for what `look` tells, which is asked when a plugin has changed; else `late`."""
+
+        def ask(then: Then) -> None:
+            def end(told: str) -> None:
+                if self._looks.pop(look, None) is not None:
+                    timer.cancel()
+                    self._loop.call_soon(lambda: then(told))
+
+            timer = self._loop.call_later(timeout_s, lambda: end(late))
+            self._looks[look] = end
+            self._look(look)
+
+        return ask
+
+    def of_next_look(self) -> Ask:
+        """Look at the folders, and wait until what was found there is known."""
+        plugins = self._plugins
+        number = plugins.reread(is_asked=False)
+        return self.of(lambda: "" if plugins.looks >= number else None, _LOOK_S, "late")
+
+    def _on_plugins(self) -> None:
+        for look in tuple(self._looks):
+            self._look(look)
+
+    def _look(self, look: Look) -> None:
+        told = look()
+        end = self._looks.get(look)
+        if told is not None and end is not None:
+            end(told)
