@@ -36,6 +36,7 @@ FLAGS_ALONE = (
     "--replace",
     "--yes",
     "--disabled",
+    "--no-keyring",
     "-f",
     "--follow",
     "--errors",

@@ -1,20 +1,23 @@
 """`buntime login URL [--name NAME]`: keep the address of a runtime and a key for it.
 
 The key comes from BUNTIME_KEY, else from stdin where that is no terminal, else from a prompt that
-does not show it. It is tried before it is kept; the host becomes the default.
+does not show it. It is tried before it is kept; the host becomes the default. It is kept in the
+system's keyring where there is one, see `keyrings`, else in the file.
 """
 
 import getpass
 import os
 import sys
+from dataclasses import replace
 
+from buntime.commands import keyrings
 from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.client import Api
 from buntime.commands.logins import Login, read_logins, write_logins
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.commands.targets import LOCAL, checked_key, remote, split_url
-from buntime.core.errors import UsageError
+from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.wording import shown
 
@@ -24,10 +27,11 @@ _TRIED = "/api/workers"  # any page that wants a key
 
 def parser() -> Parser:
     made = Parser(
-        "buntime login [URL] [--name NAME] [--insecure]",
+        "buntime login [URL] [--name NAME] [--no-keyring] [--insecure]",
         "Keep the address of a runtime and a key for it, and use it from now on where no other one "
         "is named. The key comes from BUNTIME_KEY, from stdin, or from a prompt; it is tried, and "
-        "kept in a file that only you can read. Without URL the logins are listed.",
+        "kept in the system's keyring, where Python's keyring is installed and has one, else in a "
+        "file that only you can read. Without URL the logins are listed.",
         examples=(
             "buntime login https://apps.example.com --name prod",
             "buntime login https://apps.example.com < key.txt",
@@ -35,6 +39,7 @@ def parser() -> Parser:
     )
     made.add_words("URL", "https://HOST[:PORT][/PATH], where the runtime answers")
     made.add_argument("--name", metavar="WORD", help="what to call it [its host]")
+    made.add_argument("--no-keyring", action="store_true", help="keep the key in the file")
     made.add_argument("--insecure", action="store_true", help="send the key over http:// in plain")
     made.add_argument("--json", action="store_true", help="print what was kept as JSON")
     return made
@@ -54,14 +59,29 @@ def run(command: Command, mode: Mode) -> int:
     remote(Login(text, "unknown yet", is_insecure))
     login = Login(text, _read_key(text), is_insecure)
     _try(login)
-    path = write_logins(logins.with_login(name, login), os.environ)
+    keyring = "" if command.args["no_keyring"] else keyrings.keep(text, name, login.key)
+    kept = replace(login, key="", in_keyring=True) if keyring else login
+    before = logins.hosts.get(name)
+    path = write_logins(logins.with_login(name, kept), os.environ)
+    if before is not None and before.in_keyring and (before.url != text or not keyring):
+        _forget(name, before)
     if command.args["json"]:
-        print_json({"name": name, "url": text, "file": path})
+        print_json({"name": name, "url": text, "file": path, "keyring": keyring or None})
     else:
+        place = f"{keyring}, the host in {path}" if keyring else path
         say(
-            f"logged in to {text} as {name}; it is asked where --to names no other (kept in {path})"
+            f"logged in to {text} as {name}; it is asked where --to names no other (kept in "
+            f"{place})"
         )
     return 0
+
+
+def _forget(name: str, login: Login) -> None:
+    """The key that this login had in the keyring is not needed there any more."""
+    try:
+        keyrings.remove(login.url, name)
+    except CommandError as exc:
+        sys.stderr.write(f"buntime: warning: the key before is there still: {exc.message}\n")
 
 
 def _try(login: Login) -> None:

@@ -3,6 +3,8 @@
 $XDG_CONFIG_HOME/buntime/hosts.json, else ~/.config/buntime/hosts.json, 0600
 
 {"default": "prod", "hosts": {"prod": {"url": "https://apps.example.com", "key": "bt_..."}}}
+
+A key that lies in the system's keyring is not in it: `"keyring": true` stands in its place.
 """
 
 import contextlib
@@ -20,11 +22,15 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Login:
-    """One host. `is_insecure`: its key may pass in plain over the network."""
+    """One host. `is_insecure`: its key may pass in plain over the network.
+
+    `in_keyring`: its key is "" here, and lies in the system's keyring, see `keyrings`.
+    """
 
     url: str
     key: str = field(repr=False)
     is_insecure: bool = False
+    in_keyring: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,11 @@ def read_logins(environ: Mapping[str, str]) -> Logins:
 
 
 def _login(told: Mapping[str, object]) -> Login:
-    url, key = told["url"], told["key"]
+    in_keyring = told.get("keyring") is True
+    url, key = told["url"], "" if in_keyring else told["key"]
     if not isinstance(url, str) or not isinstance(key, str):
         raise TypeError("not a login")
-    return Login(url, key, told.get("insecure") is True)
+    return Login(url, key, told.get("insecure") is True, in_keyring)
 
 
 def write_logins(logins: Logins, environ: Mapping[str, str]) -> str:
@@ -124,4 +131,7 @@ def write_logins(logins: Logins, environ: Mapping[str, str]) -> str:
 def _told(login: Login) -> dict[str, object]:
     told = asdict(login)
     is_insecure = told.pop("is_insecure")
+    if told.pop("in_keyring"):
+        told["keyring"] = True
+        del told["key"]
     return told | ({"insecure": True} if is_insecure else {})

@@ -1,7 +1,11 @@
-"""`buntime logout [NAME|URL]`: forget the key of a host. The key itself stays good."""
+"""`buntime logout [NAME|URL]`: forget the key of a host, also in the system's keyring.
+
+The key itself stays good.
+"""
 
 import os
 
+from buntime.commands import keyrings
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.logins import read_logins, write_logins
 from buntime.commands.tables import print_json, say
@@ -30,6 +34,8 @@ def run(command: Command, mode: Mode) -> int:
         there = f"; there are {', '.join(sorted(logins.hosts))}" if logins.hosts else ""
         raise UsageError(f"there is no login {shown(where)}{there}" if where else "no login to end")
     name, login = known
+    if login.in_keyring:
+        keyrings.remove(login.url, name)  # before the host, so that it can be tried again
     write_logins(logins.without(name), os.environ)
     if command.args["json"]:
         print_json({"name": name, "url": login.url})

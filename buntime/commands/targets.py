@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
+from buntime.commands import keyrings
 from buntime.commands.arguments import Command
 from buntime.commands.logins import Login, read_logins
 from buntime.commands.start import read_settings
@@ -121,7 +122,10 @@ def _is_url(where: str) -> bool:
 
 
 def _kept(name: str, login: Login, environ: Mapping[str, str]) -> Target:
-    return remote(Login(login.url, _key_of(environ) or login.key, login.is_insecure), name)
+    key = _key_of(environ) or login.key
+    if not key and login.in_keyring:
+        key = checked_key(keyrings.get(login.url, name), "what the keyring has")
+    return remote(Login(login.url, key, login.is_insecure), name)
 
 
 def _key_of(environ: Mapping[str, str]) -> str:
