@@ -238,6 +238,15 @@ def newcomer(args: list[str]) -> int:
     return 0
 
 
+def pictures(args: list[str]) -> int:
+    """Take the pictures of the control panel in docs/, and measure what its first page costs"""
+    if args:
+        raise BuildError(f"pictures takes no arguments, got {shlex.join(args)}")
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", "tests.pictures"])
+
+
 def figures(args: list[str]) -> int:
     """Make both files, and measure size, start-up and latency beside the checkout's"""
     if pyz(args) or binary(args):
@@ -265,6 +274,7 @@ TASKS = {
     "image": image,
     "newcomer": newcomer,
     "figures": figures,
+    "pictures": pictures,
 }
 
 

@@ -160,7 +160,10 @@ function hear() {
   watch = setTimeout(lose, SILENT_MS);
 }
 
-const tell = (kind, value) => [...listeners].forEach((handlers) => handlers[kind]?.(value));
+// What a listener cannot ask for now it asks for when the connection is back.
+function tell(kind, value) {
+  for (const handlers of [...listeners]) Promise.resolve(handlers[kind]?.(value)).catch(() => {});
+}
 
 function connect() {
   if (source || document.hidden || !listeners.size) return;

@@ -1,5 +1,5 @@
 // Small parts that all pages are made of.
-import { button, doing, h } from "../dom.js";
+import { button, doing, fill, h } from "../dom.js";
 import { moment, relative } from "../format.js";
 import { t } from "../i18n.js";
 import { toast } from "./toasts.js";
@@ -15,6 +15,13 @@ export function problem(error, again) {
   return h("div.notice.error", { role: "alert" },
     h("p", words(error)),
     again ? button(t("do.again"), doing(again)) : null);
+}
+
+// Does several things at once; what goes wrong with one is said in `place`, and keeps up no other.
+export async function together(place, ...works) {
+  const ended = await Promise.allSettled(works.map((work) => work()));
+  const failed = ended.find(({ status }) => status === "rejected");
+  fill(place, failed ? problem(failed.reason, () => together(place, ...works)) : null);
 }
 
 // A line of the command line that does the same, with a button that copies it.

@@ -30,7 +30,7 @@ export default {
   "form.default": "Vorgabe {value}",
   "time.now": "gerade eben",
   "stack.label": "Stapel",
-  "chart.now": "{name}: jetzt {now}", "chart.most": "höchstens {most}",
+  "chart.now": "{name}: jetzt {now}", "chart.most": "Spitze {most}",
   "lines.more": ["↓ {n} neue Zeile", "↓ {n} neue Zeilen"], "lines.end": "↓ Zum Ende",
   "error.unreachable": "Die Runtime antwortet nicht. Vielleicht startet sie neu; geändert wurde damit nichts.",
   "error.forbidden": "Der Schlüssel dieser Anmeldung darf das nicht.", "error.request": "Anfrage {id}",

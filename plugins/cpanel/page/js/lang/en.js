@@ -29,7 +29,7 @@ export default {
   "form.default": "default {value}",
   "time.now": "just now",
   "stack.label": "Stack",
-  "chart.now": "{name}: now {now}", "chart.most": "most {most}",
+  "chart.now": "{name}: now {now}", "chart.most": "peak {most}",
   "lines.more": ["↓ {n} new line", "↓ {n} new lines"], "lines.end": "↓ To the end",
   "error.unreachable": "The runtime does not answer. It may be starting again; nothing was changed by this.",
   "error.forbidden": "The key that you signed in with may not do this.", "error.request": "request {id}",

@@ -72,16 +72,16 @@ export async function render(root, { app }, context) {
   if (!(await load())) return null;
   const { render: renderView } = await import(`./app/${view}.js`);
   const inner = await renderView(place, { ...context, app, known: () => known, reload: load });
-  const mine = (told, work) => { if (!told.app || told.app === app) work(); };
+  let due = 0; // several events at once are one reason to look
+  const soon = (told) => {
+    if (told.app && told.app !== app) return;
+    clearTimeout(due);
+    due = setTimeout(() => load().then((isThere) => isThere && inner.update()).catch(() => {}), 100);
+  };
   const ends = [
     mayDeploy ? takesDrops(root, (items) => drop(null, items)) : () => {},
-    api.events({
-      open: (isAgain) => { if (isAgain) load().then(inner.update); },
-      apps: (told) => mine(told, () => load().then(inner.update)),
-      workers: (told) => mine(told, () => load().then(inner.update)),
-      deploys: (told) => mine(told, () => load().then(inner.update)),
-      stats: (told) => inner.stats?.(told),
-    }),
+    api.events({ open: (isAgain) => { if (isAgain) soon({}); }, apps: soon, workers: soon, deploys: soon, stats: (told) => inner.stats?.(told) }),
+    () => clearTimeout(due),
     inner.end,
   ];
   return () => ends.forEach((end) => end?.());

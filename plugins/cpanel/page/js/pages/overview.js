@@ -5,17 +5,18 @@ import { fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
 import { drawDeploys } from "./app/versions.js";
 import { hourly } from "../components/chart.js";
-import { command, section } from "../components/parts.js";
+import { command, section, together } from "../components/parts.js";
 
 export const title = "overview.title";
 
 export async function render(root) {
   const headline = h("h1", t("overview.title"));
+  const trouble = h("div");
   const attention = h("div");
   const figures = hourly((hour) => hour.total, { apps: 0 });
   const apps = appTable({ empty: noApps });
   const deploys = h("div");
-  fill(root, h("div.head", headline), attention, figures.element, section(t("apps.title"), apps), section(t("deploys.title"), deploys));
+  fill(root, h("div.head", headline), trouble, attention, figures.element, section(t("apps.title"), apps), section(t("deploys.title"), deploys));
 
   async function loadAttention() {
     const found = (await api.get("/api/attention")).items;
@@ -30,7 +31,7 @@ export async function render(root) {
   async function loadDeploys() {
     drawDeploys(deploys, (await api.get("/api/deploys")).deploys.slice(0, 5), appLink);
   }
-  const load = () => Promise.allSettled([apps.load(), figures.load(), loadAttention(), loadDeploys()]);
+  const load = () => together(trouble, apps.load, figures.load, loadAttention, loadDeploys);
   await load();
   const ends = [figures.end, api.events({
     open: (isAgain) => { if (isAgain) load(); },

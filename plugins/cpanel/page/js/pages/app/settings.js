@@ -4,7 +4,7 @@ import { button, doing, fill, h } from "../../dom.js";
 import { bytes, duration, number } from "../../format.js";
 import { t } from "../../i18n.js";
 import { act, confirm } from "../../components/dialog.js";
-import { ago, attempt, facts, nothing, section, state } from "../../components/parts.js";
+import { ago, attempt, facts, nothing, section, state, together } from "../../components/parts.js";
 import { table } from "../../components/table.js";
 import { toast } from "../../components/toasts.js";
 
@@ -47,9 +47,11 @@ export async function render(root, { app, can }) {
   });
   const data = h("div.body");
   const settings = h("div");
-  fill(root,
+  const trouble = h("div");
+  const mayRead = can("data:read", app);
+  fill(root, trouble,
     h("section.panel", h("header", h("h2", t("secrets.title")), mayWrite ? button(t("secret.title"), doing(() => set())) : null), secrets),
-    section(t("cron.title"), jobs), section(t("data.title"), data), section(t("manifest.title"), settings));
+    section(t("cron.title"), jobs), mayRead ? section(t("data.title"), data) : null, section(t("manifest.title"), settings));
 
   async function unset(name) {
     await act("unset", { name }, { danger: true, command: `buntime secrets remove ${app} ${name}`, undo: () => set(name), run: () => api.del(`/api/apps/${api.name(app)}/secrets/${api.name(name)}`) });
@@ -80,7 +82,7 @@ export async function render(root, { app, can }) {
     fill(settings, set.length ? settingsTable(set) : nothing(t("manifest.none")),
       h("details.entry", h("summary", t("manifest.usual", { n: usual.length })), settingsTable(usual)));
   }
-  const load = () => Promise.allSettled([loadSecrets(), loadJobs(), loadData(), loadSettings()]);
+  const load = () => together(trouble, loadSecrets, loadJobs, loadSettings, ...(mayRead ? [loadData] : []));
   await load();
   return { update: load };
 }
