@@ -127,3 +127,21 @@ def test_after_a_restart(tmp_path: Path) -> None:
         operator = Operator(runtime)
         with operator.http:
             wait_until(lambda: operator.deploys() == before)
+
+
+def test_its_hosts(operator: Operator, runtime: Runtime) -> None:
+    """A preview has none, whatever its manifest says: they stay with who serves there, and what is
+    new of them belongs to nobody."""
+    taken, new = "www.example.com", "new.example.com"
+    assert operator.put("held", "1.0.0", app("1", hosts=[taken])).status_code == 201
+    wanted = {"hosts": [taken, new, "*.example.net"]}
+    for name in ("held", "fresh"):
+        told = operator.put(name, "1.1.0", app("2", **wanted), preview="pr-1", ttl="1h")
+        assert told.status_code == 201, told.text
+        url = told.json()["url"]
+        with visitor(runtime) as http:
+            path = url[url.index("/", len("https://")) :]
+            assert http.get(path, follow_redirects=True).text.startswith("2 ")  # it is served
+            assert http.get("/", headers={"Host": taken}).text.startswith("1 ")
+            for host in (new, "a.example.net"):
+                assert http.get("/", headers={"Host": host}).status_code == 404

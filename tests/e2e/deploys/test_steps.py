@@ -140,6 +140,15 @@ def test_versions_that_are_kept(operator: Operator, apps: Path) -> None:
     assert operator.rollback("kept").json()["version"] == "1.0.2"
 
 
+def test_how_many_versions_are_kept(operator: Operator, apps: Path) -> None:
+    """Five, where the manifest does not say."""
+    for patch in range(7):
+        site = packed({"index.html": f"{patch}"})
+        assert operator.put("usual", f"1.0.{patch}", site).status_code == 201
+    kept = [*(f"1.0.{patch}" for patch in range(2, 7)), "latest"]
+    wait_until(lambda: sorted(os.listdir(apps / "usual")) == kept)
+
+
 def test_packages(operator: Operator) -> None:
     """What cannot be installed fails the deploy at that step."""
     code = "from buntime import Response\nimport sys\ndef fetch(r): return Response(sys.prefix)"
