@@ -256,6 +256,7 @@ class FakeSupervisor:
     def __init__(self) -> None:
         self.workers: dict[int, FakeWorker] = {}
         self.killed: list[tuple[str, Cause]] = []
+        self.reasons: list[tuple[str, Cause, str]] = []  # why each is about to end
         self.stopped: list[int] = []  # whose boot has no time any more
         self.sweeps = 0
         self.groups = FakeGroups()
@@ -265,6 +266,9 @@ class FakeSupervisor:
 
     def stop_boot_timer(self, number: int) -> None:
         self.stopped.append(number)
+
+    def will_end(self, worker: FakeWorker, cause: Cause, why: str) -> None:
+        self.reasons.append((worker.name, cause, why))
 
     def kill(self, worker: FakeWorker, cause: Cause) -> None:
         self.killed.append((worker.name, cause))

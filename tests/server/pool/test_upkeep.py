@@ -80,6 +80,8 @@ def test_a_worker_above_its_memory_is_replaced() -> None:
     assert kept.world.sink.events() == ["worker.memory_exceeded"]
     assert kept.world.sink.records[-1].fields == {"size": "101mb", "limit": "100mb"}
     assert kept.supervisor.killed == []
+    [(_, cause, why)] = kept.supervisor.reasons
+    assert (cause, why) == (Cause.ENDED, "it had 101mb, more than maxMemory, 100mb")
 
 
 def test_a_worker_far_above_its_memory_is_killed() -> None:
