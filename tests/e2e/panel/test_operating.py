@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Error, Locator, Page, Route, expect
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch, workers_of
+from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
 from tests.support.panel import NARROW, WIDE, findings, overflow, watched, with_panel
@@ -154,6 +155,37 @@ def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Reload audit").click()
     agree(page)
     expect(page.locator("bt-toasts")).to_contain_text("audit is being reloaded")
+
+
+DROP = """
+([name, bytes]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([new Uint8Array(bytes)], name));
+  const event = new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true});
+  document.querySelector("main").dispatchEvent(event);
+}
+"""
+
+
+def test_installing(page: Page, panel: str, runtime: Runtime) -> None:
+    """An archive that is dropped becomes a plugin; one that is none is refused in words."""
+    show(page, panel + "plugins")
+    expect(row(page, "audit")).to_be_visible()
+    page.evaluate(DROP, ["greeter-1.0.0.tar.gz", list(b"no archive")])
+    agree(page)
+    expect(dialog(page).get_by_role("alert")).not_to_be_empty()
+    page.keyboard.press("Escape")
+    archive = packed({"plugin.py": AUDIT}, name="greeter", version="1.0.0")
+    page.evaluate(DROP, ["greeter-1.0.0.tar.gz", list(archive)])
+    expect(dialog(page).get_by_label("Plugin", exact=True)).to_have_value("greeter")
+    agree(page)
+    expect(row(page, "greeter").locator(".state")).to_have_text("serving")
+    page.get_by_role("link", name="greeter").click()
+    page.get_by_role("button", name="Remove greeter").click()
+    expect(dialog(page).locator("code")).to_have_text("buntime plugins remove greeter")
+    agree(page)
+    expect(page.get_by_role("heading", name="Plugins")).to_be_visible()
+    expect(row(page, "greeter")).to_have_count(0)
 
 
 def test_options(page: Page, panel: str, runtime: Runtime) -> None:

@@ -128,7 +128,7 @@ export default {
   "plugin-reload.done": "{name} wird neu geladen.",
   "plugin-reset.do": "Zurücksetzen", "plugin-reset.title": "{name} zurücksetzen", "plugin-reset.text": "Was hier geschaltet wurde, wird vergessen: Konfiguration und Manifest sagen, ob es an ist.",
   "plugin-reset.done": "{name} ist, wie seine Dateien es sagen.",
-  "plugin-remove.do": "Entfernen", "plugin-remove.title": "{name} entfernen", "plugin-remove.text": "Seine Dateien verschwinden. Was es schützte, ist dann offen. Neu installieren bringt es zurück.",
+  "plugin-remove.do": "Entfernen", "plugin-remove.title": "{name} entfernen", "plugin-remove.text": "Seine Dateien verschwinden, und was es schützte, ist dann offen. Seine Daten bleiben. Neu installieren bringt es zurück.",
   "plugin-remove.done": "{name} ist entfernt.",
   "install.title": "Plugin installieren", "install.text": "Es wird geprüft und gestartet; ein Plugin dieses Namens wird ersetzt.", "install.do": "Installieren",
   "install.done": "{name} ist installiert.", "install.hint": "Das zip oder tar.gz eines Plugins kann überall auf diese Seite gezogen werden.", "install.archive": "Das ist kein zip oder tar.gz.",

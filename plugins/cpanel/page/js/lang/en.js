@@ -120,7 +120,7 @@ export default {
   "plugin-reload.done": "{name} is being reloaded.",
   "plugin-reset.do": "Reset", "plugin-reset.title": "Reset {name}", "plugin-reset.text": "What was switched here is forgotten: the config file and its manifest say whether it is on.",
   "plugin-reset.done": "{name} is as its files say.",
-  "plugin-remove.do": "Remove", "plugin-remove.title": "Remove {name}", "plugin-remove.text": "Its files go. What it guarded is open then. Install it again to have it back.",
+  "plugin-remove.do": "Remove", "plugin-remove.title": "Remove {name}", "plugin-remove.text": "Its files go, and what it guarded is open then. Its data stay. Install it again to have it back.",
   "plugin-remove.done": "{name} is removed.",
   "install.title": "Install a plugin", "install.text": "It is checked and started; a plugin of this name is replaced.", "install.do": "Install",
   "install.done": "{name} is installed.", "install.hint": "A plugin's zip or tar.gz can be dropped anywhere on this page.", "install.archive": "That is no zip or tar.gz.",

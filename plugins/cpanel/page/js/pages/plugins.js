@@ -7,6 +7,7 @@ import { href } from "../router.js";
 import { header, nothing } from "../components/parts.js";
 import { table } from "../components/table.js";
 import { actions, standing } from "./plugins/acts.js";
+import { installs } from "./plugins/install.js";
 
 export const title = ({ plugin }) => plugin ?? t("plugins.title");
 
@@ -29,7 +30,9 @@ export async function render(root, { plugin }, context) {
   async function load() {
     shown.rows = (await api.get("/api/plugins")).plugins;
   }
-  fill(root, header(t("plugins.title")), h("section.panel", shown));
+  const way = mayWrite ? installs(root, load) : null;
+  fill(root, header(t("plugins.title"), { actions: way?.element }), h("section.panel", shown), way && h("p.faint.small", t("install.hint")));
   await load();
-  return api.events({ open: (isAgain) => { if (isAgain) load(); }, plugins: load });
+  const ends = [api.events({ open: (isAgain) => { if (isAgain) load(); }, plugins: load }), way?.end];
+  return () => ends.forEach((end) => end?.());
 }

@@ -1,9 +1,9 @@
 // One plugin: how it stands and why, its hooks, and a form for its options.
 import * as api from "../../api.js";
-import { doing, fill, h } from "../../dom.js";
+import { button, doing, fill, h } from "../../dom.js";
 import { ms, number } from "../../format.js";
 import { own, t } from "../../i18n.js";
-import { href } from "../../router.js";
+import { go, href } from "../../router.js";
 import { act } from "../../components/dialog.js";
 import { ago, facts, header, nothing, same, section } from "../../components/parts.js";
 import "../../components/schema-form.js";
@@ -40,7 +40,7 @@ export async function render(root, plugin, { can }) {
     }
     const page = found.menus?.length ? found.menus.map((menu) => h("a", { href: menu.href ?? `${found.base}/` }, own(menu.title))) : found.base ? [h("a", { href: `${found.base}/` }, found.base)] : null;
     fill(top, header(plugin, { kicker: kicker(), under: h("p.faint", standing(found), found.version ? ` · ${found.version}` : null),
-      actions: mayWrite ? actions(found, load) : null }),
+      actions: mayWrite ? [...actions(found, load), found.isInstalled ? button(t("plugin-remove.do"), doing(() => remove(found)), { class: "quiet", "aria-label": t("plugin-remove.title", { name: plugin }) }) : null] : null }),
     found.why || found.error ? h("div.notice.error", { role: "alert" }, h("p", h("strong", found.why ?? found.error)), found.guards ? h("p.faint", t("plugins.closed")) : null) : null);
     fill(about, facts([t("plugins.stage"), found.stage], [t("plugins.page"), page], [t("plugins.since"), ago(found.since)], [t("plugins.enabledBy"), found.enabledBy],
       [t("plugins.services"), Object.keys(found.services ?? {}).join(", ") || null], [t("plugins.guards"), t(found.guards ? "plugins.yes" : "plugins.no")], [t("app.folder"), h("code", found.folder)]));
@@ -75,6 +75,13 @@ export async function render(root, plugin, { can }) {
     };
     fill(options, h("form.body", { oninput: told, onsubmit: (event) => { event.preventDefault(); doing(submit)({ currentTarget: save }); } }, form, line, fault, h("div.buttons", save)));
   }
+  const remove = async ({ guards }) => {
+    const done = await act("plugin-remove", { name: plugin }, {
+      danger: true, command: `buntime plugins remove ${plugin}${guards ? " --yes" : ""}`,
+      run: () => api.del(`/api/plugins/${api.name(plugin)}`, { query: { confirm: guards ? plugin : null } }),
+    });
+    if (done) go(href("plugins"));
+  };
   const kicker = () => h("a", { href: href("plugins") }, t("plugins.title"));
   fill(root, top, section(t("plugins.about"), about), section(t("plugins.hooks"), hooks), section(t("options.title"), options));
   await load();
