@@ -17,9 +17,10 @@ ACTIONS = (*_FOLDERS, *pluginasking.ACTIONS)
 
 def parser() -> Parser:
     made = Parser(
-        "buntime plugins list|check [DIR...] | show|enable|disable|reload|reset NAME... | "
-        "options NAME [KEY=VALUE...] | install DIR|ARCHIVE [NAME] | remove NAME... "
-        "[--FLAG VALUE...]",
+        "buntime plugins list|check [DIR...] [--FLAG VALUE...]\n"
+        "       buntime plugins show|enable|disable|reload|reset|remove NAME...\n"
+        "       buntime plugins options NAME [KEY=VALUE...]\n"
+        "       buntime plugins install DIR|ARCHIVE [NAME]",
         "List the plugins in the folders DIR in the order of their start, or check them: their "
         "manifests, options, files and dependencies. Or ask a runtime, that of --to or the login: "
         "list its plugins (with --to), show one, switch it on or off for good, load its code anew, "
