@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "run a program of an app, as its workers run",
     "secrets": "give an app a secret, tell which it has, or take one from it",
     "sleep": "end the idle workers of an app",
+    "hosts": "list the hosts of apps, or move one to another app",
     "maintenance": "close an app for a while, or open it again",
 }
 # Those that were there when a word that is no command was a folder already. Of the others, a folder

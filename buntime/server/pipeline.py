@@ -27,7 +27,7 @@ from buntime.server.admin.entrance import access_step, app_not_found
 from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
-from buntime.server.apps.hostindex import Claims
+from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.framing import framing_step
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
@@ -127,6 +127,11 @@ class Pipeline:
         plugins.follow(self._forget)
         gate.follow(self._forget)
         admittance.maintenance.follow(self._forget)
+
+    @property
+    def hosts(self) -> HostIndex:
+        """Which app has which host."""
+        return self._routes.hosts
 
     def keep_hosts(self, claims: Claims) -> None:
         """Have a host stay with the app that had it first."""

@@ -67,7 +67,7 @@ class Routes:
         self._live = live
         self._warn = warn
         self._steps_of = steps_of
-        self._hosts = HostIndex(catalog, warn=warn)
+        self.hosts = HostIndex(catalog, warn=warn)
         # of one edition of the catalog
         self._edition = 0
         self._has_hosts = False  # does any app name one?
@@ -77,11 +77,11 @@ class Routes:
         self._kept = 0  # routes
 
     def __repr__(self) -> str:
-        return f"Routes({self._hosts!r}, {self._kept} kept)"
+        return f"Routes({self.hosts!r}, {self._kept} kept)"
 
     def keep_hosts(self, claims: Claims) -> None:
         """Have a host stay with the app that had it first."""
-        self._hosts.keep(claims)
+        self.hosts.keep(claims)
         claims.follow(self._drop)
 
     def prepare(self, now: float) -> None:
@@ -169,7 +169,7 @@ class Routes:
         edition = self._catalog.edition(now)
         if edition != self._edition:
             self._edition = edition
-            self._has_hosts = bool(self._hosts.look(now))
+            self._has_hosts = bool(self.hosts.look(now))
             self._has_sessions_at_root = self._is_default_affine(now)
             self._drop()
 
@@ -189,7 +189,7 @@ class Routes:
         host = host_of(exchange)
         realm = self._realms.get(host)
         if realm is None:
-            claim = self._hosts.table.find(host)
+            claim = self.hosts.table.find(host)
             realm = self._nobodys if claim is None else _Realm(claim, {})
             if len(self._realms) == _HOSTS_MAX:
                 self._drop()

@@ -139,6 +139,7 @@ class Runtime:
             self._service, shortage_of(self._service, self._pool, live)
         )
         self._urls = [binding.url for binding in bindings]
+        self._host_claims = self._make_host_claims()
         self._operating = self._make_operating()
         self._pipeline = self._make_pipeline()
         self._operators = self._operating.make_operators(self._pipeline)
@@ -206,6 +207,11 @@ class Runtime:
         catalog.take_floors(floors)
         return catalog
 
+    def _make_host_claims(self) -> HostClaims | None:
+        if self._live.now.is_development:  # where apps are renamed all the time
+            return None
+        return HostClaims(self._state_db, tell=self._log.info)
+
     def _make_operating(self) -> Operating:
         return Operating(
             Premises(
@@ -220,6 +226,8 @@ class Runtime:
                 state_watch=self._state_watch,
                 state_db=self._state_db,
                 audit=self._audit,
+                hosts=lambda: self._pipeline.hosts,
+                host_claims=self._host_claims,
                 app_logs=self._app_logs,
                 urls=self._urls,
             )
@@ -236,8 +244,8 @@ class Runtime:
             plugins=self._plugins,
             hooking=self._hooking,
         )
-        if not self._live.now.is_development:  # where apps are renamed all the time
-            pipeline.keep_hosts(HostClaims(self._state_db, tell=self._log.info))
+        if self._host_claims is not None:
+            pipeline.keep_hosts(self._host_claims)
         return pipeline
 
     def _make_listeners(self, bindings: Sequence[Binding]) -> tuple[list[Listener], Control]:

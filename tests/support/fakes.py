@@ -77,11 +77,13 @@ class FakeAudit:
         subject: str,
         before: object = None,
         after: object = None,
+        *,
+        app: str | None = None,
     ) -> Any:
         """Kept when it is told."""
         keep: Any = lambda _: None  # noqa: E731
         return SimpleNamespace(
-            keep=keep, tell=lambda: self.record(call, action, subject, before, after)
+            keep=keep, tell=lambda: self.record(call, action, subject, before, after, app=app)
         )
 
     def begin(

@@ -67,6 +67,7 @@ BODIES: dict[str, object] = {
     "plugins.secrets.set": {"value": SECRET},
     "keys.add": {"name": "made", "roles": ["viewer"]},
     "plugins.options": {"token": OPTION},
+    "hosts.move": {"app": "shop"},
 }
 QUERIES: dict[str, dict[str, object]] = {"access.explain": {"app": "shop", "path": "/"}}
 # What takes something away comes last, in this order.
@@ -85,7 +86,7 @@ class Asked(NamedTuple):
 
 def write_folders(root: Path) -> dict[str, str]:
     """Apps, plugins and the state of a host; returns the environment of its runtime."""
-    write_app(root / "apps/site", {"index.html": "<p>"})
+    write_app(root / "apps/site", {"index.html": "<p>"}, hosts=["shop.example.com"])
     write_plugin(root / "plugins", "other", HOOK, **PLUGIN)
     (root / "config.yaml").write_text(f"plugins: {{other: {{options: {{token: {OPTION}}}}}}}\n")
     return {

@@ -13,6 +13,7 @@ from buntime.core.admin.dataroutes import DATA
 from buntime.core.admin.deployroutes import DEPLOYS
 from buntime.core.admin.diagnosisroutes import DIAGNOSIS
 from buntime.core.admin.frameroutes import FRAMES
+from buntime.core.admin.hostroutes import HOSTS
 from buntime.core.admin.keyroutes import KEYS
 from buntime.core.admin.logroutes import LOGS
 from buntime.core.admin.matching import RouteTable
@@ -152,6 +153,7 @@ ROUTES = RouteTable(
         *DATA,
         *LOGS,
         *DEPLOYS,
+        *HOSTS,
         *WATCHING,
         *SESSIONS,
         *DIAGNOSIS,

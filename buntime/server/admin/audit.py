@@ -149,9 +149,11 @@ class Audit:
         subject: str,
         before: object = None,
         after: object = None,
+        *,
+        app: str | None = None,
     ) -> Note:
         """What `record` would keep, for who changes state.db itself."""
-        return Note(self, self.change(call, action, subject, before, after))
+        return Note(self, self.change(call, action, subject, before, after, app=app))
 
     def change(
         self,

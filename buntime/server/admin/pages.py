@@ -27,6 +27,7 @@ from buntime.server.admin.events import event_pages
 from buntime.server.admin.framepages import FramePages
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.historypages import HistoryPages
+from buntime.server.admin.hostpages import HostPages
 from buntime.server.admin.keypages import KeyPages
 from buntime.server.admin.logs import LogPages
 from buntime.server.admin.menupages import MenuPages
@@ -88,6 +89,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         SecretPages(parts.secrets, parts.catalog, parts.plugins, parts.audit),
         KeyPages(parts.keys, parts.audit),
         UserPages(parts.live, parts.plugins, parts.pool, parts.audit),
+        HostPages(parts.hosts, parts.host_claims, parts.catalog, parts.audit),
         AccessPages(
             parts.live,
             ROUTES,

@@ -11,6 +11,7 @@ from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.latesessions import LateSessions
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.apps.catalog import Catalog
+from buntime.server.apps.hostindex import HostIndex
 from buntime.server.deploys.standing import Standing
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
@@ -18,6 +19,7 @@ from buntime.server.plugins.pluginstore import PluginPlace
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.schedule.unasked import Unasked
+from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.telemetry.applogs import AppLogs
@@ -50,6 +52,8 @@ class Parts:
     deploys: Standing
     unasked: Unasked
     chronicle: Chronicle
+    hosts: Callable[[], HostIndex]
+    host_claims: HostClaims | None  # None where it is not kept who has which
     # Has a callback called with the names of apps whose folders have changed.
     app_faults: Callable[[], Mapping[str, Collection[str]]]  # why apps cannot be served, by name
     follow_apps: Callable[[Callable[[Iterable[str]], None]], None]

@@ -71,6 +71,16 @@ class _Seen(NamedTuple):
 _UNSEEN = _Seen((), None)
 
 
+class Standing(NamedTuple):
+    """Whose a host is, for operators."""
+
+    host: str
+    app: str  # that has it
+    is_named: bool  # by that app, now; else it is kept for it
+    is_given: bool  # by the config file
+    others: tuple[str, ...]  # that name it, too
+
+
 class HostIndex:
     """The hosts of the apps of a catalog."""
 
@@ -113,6 +123,23 @@ class HostIndex:
         if is_other or any(changed):
             self._make_table()
         return self.table
+
+    def standing(self, now: float) -> list[Standing]:
+        """All hosts that an app names or has had, by name; a look at all apps that have changed."""
+        self.look(now)
+        had = self._claims.holders if self._claims is not None else {}
+        wanted: dict[str, list[str]] = {}
+        for name in self._names:
+            for host in self._hosts.get(name, ()):
+                wanted.setdefault(host, []).append(name)
+        told = []
+        for host in sorted(wanted.keys() | had.keys()):
+            app = self.table.holders.get(host) or had[host]
+            names = wanted.get(host, [])
+            is_given = self._floors.says(app, "hosts")
+            others = tuple(name for name in names if name != app)
+            told.append(Standing(host, app, app in names, is_given, others))
+        return told
 
     def _make_table(self) -> None:
         self.table = HostTable(

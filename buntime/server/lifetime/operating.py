@@ -2,7 +2,7 @@
 the socket to reach all of that by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from buntime.core.access.guesses import Guesses
@@ -19,6 +19,7 @@ from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.parts import Parts
 from buntime.server.apps.catalog import Catalog
+from buntime.server.apps.hostindex import HostIndex
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.deploys.course import Turns
 from buntime.server.deploys.history import History
@@ -37,6 +38,7 @@ from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.schedule.ground import Ground
 from buntime.server.schedule.unasked import Unasked
+from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.secretstore import SecretStore
 from buntime.server.state.statedb import StateDb
 from buntime.server.state.statefolder import StateFolder, StateWatch
@@ -59,6 +61,8 @@ class Premises:
     state_watch: StateWatch
     state_db: StateDb
     audit: Audit
+    hosts: Callable[[], HostIndex]  # once requests are taken
+    host_claims: HostClaims | None
     app_logs: AppLogs
     urls: Sequence[str]  # that the runtime listens at
 
@@ -170,6 +174,8 @@ class Operating:
             deploys=self._standing,
             unasked=self.unasked,
             chronicle=self.chronicle,
+            hosts=premises.hosts,
+            host_claims=premises.host_claims,
             app_faults=lambda: premises.deploys.faults,
             follow_apps=premises.deploys.follow,
         )

@@ -21,9 +21,10 @@ class HostClaims:
     def __init__(self, db: StateDb, *, tell: Tell) -> None:
         """`tell` is told of each host that has another holder than before."""
         self.holders: Mapping[str, str] = {}
+        self.since: Mapping[str, float] = {}  # in seconds since 1970
+        self._is_known = False  # what is kept
         self._db = db
         self._tell = tell
-        self._is_known = False  # what is kept
         self._followers: list[Callable[[], None]] = []
         db.follow(self._read)
 
@@ -39,6 +40,38 @@ class HostClaims:
         fresh = {host: app for host, app in holders.items() if self.holders.get(host) != app}
         if not self._is_known or not fresh:
             return
+        now = time.time()
+        self._take(fresh, now)
+        self._db.ask(lambda connection: _write(connection, fresh, now), self._on_written)
+
+    def move(
+        self,
+        host: str,
+        app: str,
+        keep: Callable[["Connection", str | None], None],
+        then: Callable[[BaseException | None], None],
+    ) -> None:
+        """Another app has the host, for good; `then` is told when it has, or why not.
+
+        `keep` is called within the transaction, with who has it there.
+        """
+        now = time.time()
+
+        def work(connection: "Connection") -> None:
+            row = connection.execute("SELECT app FROM hosts WHERE host = ?", (host,)).fetchone()
+            keep(connection, row[0] if row is not None else None)
+            _write(connection, {host: app}, now)
+
+        def done(fault: BaseException | None) -> None:
+            if fault is None:
+                self._take({host: app}, now)
+                for callback in self._followers:
+                    callback()
+            then(fault)
+
+        self._db.ask(work, done)
+
+    def _take(self, fresh: Mapping[str, str], now_s: float) -> None:
         for host, app in fresh.items():
             if host in self.holders:
                 self._tell(
@@ -49,16 +82,18 @@ class HostClaims:
                     before=self.holders[host],
                 )
         self.holders = {**self.holders, **fresh}
-        self._db.ask(lambda connection: _write(connection, fresh), self._on_written)
+        self.since = {**self.since, **dict.fromkeys(fresh, now_s)}
 
     def _read(self) -> None:
         self._db.ask(_all, self._have)
 
-    def _have(self, found: dict[str, str] | BaseException) -> None:
+    def _have(self, found: dict[str, tuple[str, float]] | BaseException) -> None:
         if isinstance(found, BaseException):
             return  # the database tells what is wrong with it
         # What was noted since, and could not be written, is to be written again.
-        self._is_known, self.holders = True, found
+        self._is_known = True
+        self.holders = {host: app for host, (app, _) in found.items()}
+        self.since = {host: since for host, (_, since) in found.items()}
         for callback in self._followers:
             callback()
 
@@ -70,13 +105,14 @@ class HostClaims:
 # The database's thread
 
 
-def _all(connection: "Connection") -> dict[str, str]:
-    return dict(connection.execute("SELECT host, app FROM hosts").fetchall())
+def _all(connection: "Connection") -> dict[str, tuple[str, float]]:
+    rows = connection.execute("SELECT host, app, since FROM hosts")
+    return {host: (app, since) for host, app, since in rows}
 
 
-def _write(connection: "Connection", holders: Mapping[str, str]) -> None:
+def _write(connection: "Connection", holders: Mapping[str, str], now_s: float) -> None:
     connection.executemany(
         "INSERT INTO hosts VALUES (?, ?, ?) "
         "ON CONFLICT (host) DO UPDATE SET app = excluded.app, since = excluded.since",
-        [(host, app, time.time()) for host, app in holders.items()],
+        [(host, app, now_s) for host, app in holders.items()],
     )

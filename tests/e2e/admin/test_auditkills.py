@@ -15,7 +15,7 @@ from tests.support.harness import OPERATORS_KEY, UNDER_TEST, Runtime, running
 from tests.support.writewalk import WRITES, Walker, in_order, write_folders
 
 # One transaction of state.db with their row.
-AT_ONCE = frozenset(("keys.add", "keys.revoke", "apps.close", "apps.open"))
+AT_ONCE = frozenset(("keys.add", "keys.revoke", "apps.close", "apps.open", "hosts.move"))
 # Done by the handler of another one.
 SAME = frozenset(
     ("plugins.secrets.set", "plugins.secrets.remove", "plugins.enable", "plugins.reset")

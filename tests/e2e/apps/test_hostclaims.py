@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
-from tests.support.client import fetch
-from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.client import Answer, fetch
+from tests.support.harness import OPERATORS_KEY, Runtime, running, wait_until, write_app
+from tests.support.runs import run
 
 HOST = {"Host": "x.example.com"}
 APP = "from buntime import Response\ndef fetch(request): return Response('{}')\n"
@@ -42,3 +44,81 @@ def test_a_host_stays(tmp_path: Path) -> None:
         runtime.process.send_signal(signal.SIGHUP)
         wait_until(lambda: answer(runtime) == "thief")
         assert runtime.wait_for_record("host.moved")["before"] == "shop"
+
+
+def test_operators_move_hosts(tmp_path: Path) -> None:
+    """They see who has which, since when, by which file, and who else wants it; a move holds over a
+    restart. Nobody gets what he does not name, or what the config file has given."""
+    apps, config = tmp_path / "apps", tmp_path / "config.yaml"
+    (tmp_path / "state").mkdir()
+    config.write_text(json.dumps({"apps": {"given": {"hosts": ["given.example.com"]}}}))
+    hosts = ["x.example.com", "*.x.example.com", "given.example.com"]
+    for name in ("old", "new", "other", "given"):
+        named = {} if name in ("other", "given") else {"hosts": hosts}
+        write_app(apps / name, {"app.py": APP.format(name)}, **named)
+    env = {
+        "RUNTIME_ENV": "production",
+        "RUNTIME_STATE_DIR": str(tmp_path / "state"),
+        "RUNTIME_CONFIG": str(config),
+    }
+    with running(apps, env=env) as runtime:
+        wait_until(lambda: answer(runtime) == "new")  # the first by name
+        told = get(runtime, "/api/hosts")
+        assert [each["host"] for each in told["hosts"]] == sorted(hosts)
+        shown = get(runtime, "/api/hosts/x.example.com")
+        assert (shown["app"], shown["wantedBy"], shown["isNamed"]) == ("new", ["old"], True)
+        assert shown["manifest"] == str(apps / "new/buntime.yaml")
+        wait_until(lambda: get(runtime, "/api/hosts/x.example.com")["since"], 5, "it is kept")
+        given = get(runtime, "/api/hosts/given.example.com")
+        assert (given["app"], given["isGiven"], given["wantedBy"]) == (
+            "given",
+            True,
+            ["new", "old"],
+        )
+        for host, app, code in (
+            ("x.example.com", "other", "host_not_named"),
+            ("x.example.com", "none", "host_not_named"),
+            ("given.example.com", "old", "host_given"),
+            ("y.example.com", "old", "host_not_found"),
+        ):
+            assert move(runtime, host, app).json()["error"]["code"] == code
+        assert move(runtime, "x.example.com", "old", "?dryRun=1").json()["app"] == "old"
+        assert answer(runtime) == "new"
+        words = ("hosts", "move", "X.example.com", "old")
+        to = {"BUNTIME_TO": runtime.url, "BUNTIME_KEY": OPERATORS_KEY}
+        done = run(*words, cwd=tmp_path, env=to)
+        assert done.stdout == "x.example.com is old's; it was new's\n", done.stderr
+        assert answer(runtime) == "old"
+        assert move(runtime, "*.x.example.com", "old").status == 200
+        listed = run("hosts", cwd=tmp_path, env=to).stdout.splitlines()
+        assert listed[0].split() == ["HOST", "APP", "SINCE", "WANTED", "BY"]
+        assert [line.split()[:2] for line in listed[1:]] == [
+            *(["*.x.example.com", "old"], ["given.example.com", "given"], ["x.example.com", "old"])
+        ]
+        (entry,) = get(runtime, "/api/audit?action=hosts.move&app=old&limit=1")["entries"]
+        assert (entry["subject"], entry["before"], entry["after"]) == (
+            *("*.x.example.com", {"app": "new"}, {"app": "old"}),
+        )
+        body = json.dumps({"name": "k", "roles": ["viewer"], "apps": ["new"]}).encode()
+        json_type = {"Content-Type": "application/json", "X-API-Key": OPERATORS_KEY}
+        made = fetch(runtime, "/api/keys", method="POST", body=body, headers=json_type)
+        seen = get(runtime, "/api/hosts", made.json()["key"])["hosts"]
+        assert [(each["app"], each["wantedBy"]) for each in seen] == [("another app", ["new"])] * 3
+    with running(apps, env=env) as runtime:
+        wait_until(lambda: answer(runtime) == "old")
+
+
+def get(runtime: Runtime, path: str, key: str = OPERATORS_KEY) -> Any:
+    got = fetch(runtime, path, headers={"X-API-Key": key})
+    assert got.status == 200, got.body
+    return got.json()
+
+
+def move(runtime: Runtime, host: str, app: str, query: str = "") -> Answer:
+    return fetch(
+        runtime,
+        f"/api/hosts/{host}/move{query}",
+        method="POST",
+        body=json.dumps({"app": app}).encode(),
+        headers={"X-API-Key": OPERATORS_KEY, "Content-Type": "application/json"},
+    )

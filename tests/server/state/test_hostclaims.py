@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
 from buntime.server.state.hostclaims import HostClaims
 from buntime.server.state.migrations import SCRIPTS
 
@@ -77,6 +79,37 @@ def test_a_move_is_told() -> None:
     claims.note({"x.y": "b"})
     assert told == [{"event": "host.moved", "host": "x.y", "app": "b", "before": "a"}]
     assert db.connection.execute("SELECT host, app FROM hosts").fetchall() == [("x.y", "b")]
+
+
+def test_an_operator_moves_a_host() -> None:
+    """It is another app's once that is written, also after a restart; where it cannot be written,
+    or what is written with it is refused, nothing changes."""
+    db = FakeDb()
+    claims, told = claims_of(db)
+    db.open()
+    claims.note({"x.y": "a"})
+    faults: list[BaseException | None] = []
+    seen: list[str | None] = []
+
+    def refuse(connection: object, holder: str | None) -> None:
+        seen.append(holder)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):  # the real one hands it on
+        claims.move("x.y", "b", refuse, faults.append)
+    db.fault = OSError("full")
+    claims.move("x.y", "b", refuse, faults.append)
+    assert (claims.holders, faults, seen) == ({"x.y": "a"}, [db.fault], ["a"])
+    db.fault = None
+    calls: list[int] = []
+    claims.follow(lambda: calls.append(1))
+    claims.move("x.y", "b", lambda _, holder: seen.append(holder), faults.append)
+    assert (claims.holders, faults[1:], seen[1:], calls) == ({"x.y": "b"}, [None], ["a"], [1])
+    assert told == [{"event": "host.moved", "host": "x.y", "app": "b", "before": "a"}]
+    again, _ = claims_of(db)
+    db.open()
+    assert again.holders == {"x.y": "b"}
+    assert again.since == claims.since
 
 
 def test_what_could_not_be_kept_is_kept_later() -> None:
