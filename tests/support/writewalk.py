@@ -48,6 +48,8 @@ PLACES = {
     "app": "shop",
     "target": "shop",
     "plugin": "other",
+    "plugins.install plugin": "fresh",
+    "plugins.remove plugin": "fresh",
     "version": "1.0.0",
     "deploys.put version": "3.0.0",
     "apps.secrets.set name": "TOKEN",
@@ -110,6 +112,8 @@ class Walker:
         self.http = httpx.Client(
             base_url=url, trust_env=False, timeout=60, headers={"X-API-Key": key}
         )
+        # Of the same bytes each time: an archive of later has other times in it.
+        self._fresh = packed({"plugin.py": HOOK}, name="fresh", **PLUGIN)
 
     def furnish(self) -> None:
         """Have there be what the routes of PLACES name."""
@@ -118,6 +122,8 @@ class Walker:
         for holder in ("apps/shop", "plugins/other"):
             path = f"/api/{holder}/secrets/STRIPE_KEY"
             self._good("PUT", path, json={"value": SECRET})
+        archive = {"Content-Type": "application/gzip"}
+        self._good("PUT", "/api/plugins/fresh", content=self._fresh, headers=archive)
         self._good("POST", "/api/keys", json={"name": "old", "roles": ["viewer"]})
         assert self.http.get("/shop/").status_code == 200
         wait_until(lambda: self.http.get("/api/cron").json()["jobs"], 20, "its job is known")
@@ -150,8 +156,7 @@ class Walker:
         if route.body is None:
             return None, ""
         if route.body.schema is None:
-            plugin = packed({"plugin.py": HOOK}, name="other", **PLUGIN)
-            made = plugin if route.name.startswith("plugins.") else shop("3.0.0")
+            made = self._fresh if route.name.startswith("plugins.") else shop("3.0.0")
             return made, route.body.media[0]
         value = BODIES[route.name] if route.name in BODIES else example_of(route.body.schema)
         return json.dumps(value).encode(), "application/json"
