@@ -69,6 +69,21 @@ def test_words_are_known(script: Path) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_imports(script: Path) -> None:
+    """What a module imports is there, and exported."""
+    text = script.read_text("utf-8")
+    for names, source in re.findall(r'^import \{([^}]+)\} from "([^"]+)";', text, re.M):
+        exporting = (script.parent / source).read_text("utf-8")
+        exported = set(
+            re.findall(r"^export (?:async )?(?:function|class|const|let) (\w+)", exporting, re.M)
+        )
+        for group in re.findall(r"^export \{([^}]+)\};", exporting, re.M):
+            exported |= {name.strip() for name in group.split(",")}
+        wanted = {name.split(" as ")[0].strip() for name in names.split(",") if name.strip()}
+        assert wanted <= exported, (script.name, source)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_nothing_is_read_as_html(script: Path) -> None:
     """No text of an app, a client or an operator can become markup or code."""
     text = script.read_text("utf-8")

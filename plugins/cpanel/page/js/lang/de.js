@@ -84,7 +84,7 @@ export default {
   "step.received": "Hochladen", "step.unpacked": "Entpacken", "step.checked": "Blick ins Manifest", "step.installing": "Pakete",
   "step.releasing": "Release-Befehl", "step.booted": "Laden in einem Worker", "step.probed": "eigene Probe", "step.active": "Übernahme",
   "step.unchanged": "Diese Version ist schon da, unverändert.", "step.begun": "begonnen", "step.tried": "probiert",
-  "log.level": "Stufe", "log.search": "In Zeilen suchen", "log.pause": "Anhalten", "log.go": "Weiter", "log.clear": "Leeren",
+  "log.level": "Stufe", "log.pause": "Anhalten", "log.go": "Weiter", "log.clear": "Leeren",
   "log.request": "Alles zu dieser Anfrage",
   "errors.count": ["einmal", "{n}-mal"],
   "errors.title": "Letzte Fehler", "errors.none": "Keine Fehler",

@@ -78,7 +78,7 @@ export default {
   "step.received": "upload", "step.unpacked": "unpacking", "step.checked": "look at the manifest", "step.installing": "packages",
   "step.releasing": "release command", "step.booted": "loading in a worker", "step.probed": "its own check", "step.active": "taking over",
   "step.unchanged": "This version is here already, unchanged.", "step.begun": "begun", "step.tried": "tried",
-  "log.level": "Level", "log.search": "Search in lines", "log.pause": "Pause", "log.go": "Go on", "log.clear": "Clear",
+  "log.level": "Level", "log.pause": "Pause", "log.go": "Go on", "log.clear": "Clear",
   "log.request": "Everything of this request",
   "errors.count": ["once", "{n} times"],
   "errors.title": "Last errors", "errors.none": "No errors", "errors.teach": "What fails is shown here with its stack, grouped by place.",

@@ -6,20 +6,27 @@ import { t } from "../i18n.js";
 import { href, query as keepQuery } from "../router.js";
 import { quoted } from "../apps.js";
 import "../components/lines.js";
-import { header, nothing, same } from "../components/parts.js";
-import { cells, showLine, textOf } from "./app/log.js";
+import { open } from "../components/dialog.js";
+import { header, nothing, same, stack } from "../components/parts.js";
 
 export const title = "logs.title";
 const SINCE = ["", "15m", "1h", "24h", "7d"];
 const LEVELS = ["debug", "info", "warn", "error"];
 
-export async function render(root, params, { query }) {
+export function render(root, params, { query }) {
+  const place = h("div.view-body");
+  fill(root, header(t("logs.title"), { under: query.has("request") ? h("p.faint", t("logs.whole"), " ", h("a", { href: href("logs") }, t("logs.all"))) : null }), place);
+  return logView(place, query);
+}
+
+// The log itself: of the app `of` alone, or of those that are asked for. Gives what ends it.
+export async function logView(root, query, of = "") {
   const lines = h("bt-lines.tall", { label: t("logs.title") });
-  lines.render = (line) => [...cells(line), h("span.faint", whose(line))];
+  lines.render = (line) => [...cells(line), of ? null : h("span.faint", whose(line))];
   lines.onpick = showLine;
   const names = h("datalist", { id: nextId("apps") });
   const field = (name, props = {}) => h("input", { name, type: "search", value: query.get(name), placeholder: t(`logs.${name}`), "aria-label": t(`logs.${name}`), spellcheck: "false", ...props });
-  const app = field("app", { list: names.id });
+  const app = field("app", { list: names.id, value: of || query.get("app"), hidden: Boolean(of) });
   const request = field("request");
   const search = field("q", { type: "search" });
   const level = h("select", { "aria-label": t("log.level") }, LEVELS.map((name) => h("option", { value: name, selected: name === (query.get("level") ?? "info") }, name)));
@@ -58,9 +65,9 @@ export async function render(root, params, { query }) {
     say(status, t(end ? "live.live" : "live.paused"));
   }, { class: "quiet" });
   function ask() {
-    const { app: of, level: least, request: id, since: from } = asked();
-    keepQuery({ app: of, level: least === "info" ? "" : least, request: id, since: from, q: search.value });
-    const words = ["buntime logs", id || from ? "" : "-f", of && quoted(of), least !== "debug" && `--level ${least}`, id && `--request ${quoted(id)}`, from && `--since ${from}`];
+    const { app: name, level: least, request: id, since: from } = asked();
+    keepQuery({ app: of ? "" : name, level: least === "info" ? "" : least, request: id, since: from, q: search.value });
+    const words = ["buntime logs", id || from ? "" : "-f", name && quoted(name), least !== "debug" && `--level ${least}`, id && `--request ${quoted(id)}`, from && `--since ${from}`];
     fill(line, same(words.filter(Boolean).join(" ")));
     stop();
     lines.clear();
@@ -82,13 +89,13 @@ export async function render(root, params, { query }) {
   for (const each of [app, request]) each.addEventListener("input", soon);
   for (const each of [level, since]) each.addEventListener("change", ask);
   search.addEventListener("input", find);
-  fill(root, header(t("logs.title"), { under: request.value ? h("p.faint", t("logs.whole"), " ", h("a", { href: href("logs") }, t("logs.all"))) : null }),
+  fill(root,
     h("section.panel",
       h("header", h("div.tools.filters", app, names, level, since, request, search), h("div.row-actions", status, hold, button(t("log.clear"), () => look(lines.clear()), { class: "quiet" }))),
       none, lines), line);
   ask();
   find();
-  const known = await api.get("/api/apps", { query: { limit: 1000 } }).catch(() => ({ apps: [] }));
+  const known = of ? { apps: [] } : await api.get("/api/apps", { query: { limit: 1000 } }).catch(() => ({ apps: [] }));
   fill(names, known.apps.map((each) => h("option", { value: each.app })), h("option", { value: "+runtime" }));
   return () => {
     clearTimeout(timer);
@@ -97,3 +104,28 @@ export async function render(root, params, { query }) {
 }
 
 const whose = ({ app, plugin, worker }) => [app ?? (plugin && `plugin:${plugin}`) ?? "runtime", worker].filter(Boolean).join(" ");
+
+// What a line says, in one row: a request as "GET /path 200 3 ms".
+export function textOf(line) {
+  if (line.event === "request.access") return `${line.method} ${line.path} ${line.status} ${line.ms} ms`;
+  return [line.message, line.error].filter(Boolean).join(": ");
+}
+
+export const cells = (line) => [h("span.faint", clock(line.time)), h("span.level", line.level), h("span", textOf(line))];
+
+// Where all of a request is, some of which was at `time`: nothing older than ten minutes is read.
+export const requestHref = (id, time) =>
+  href(`logs?request=${encodeURIComponent(id)}&since=${new Date(new Date(time) - 600_000).toISOString().slice(0, 19)}Z`);
+
+// All that is known of a line, with the way to the rest of its request.
+export function showLine(line) {
+  const { stack: trace, ...fields } = line;
+  open({
+    title: line.event,
+    wide: true,
+    hasClose: true,
+    body: h("div.body", h("dl.fields", Object.entries(fields).map(([name, value]) => h("div", h("dt", name), h("dd", typeof value === "string" ? value : JSON.stringify(value))))),
+      trace ? stack(trace) : null,
+      line.request_id ? h("a", { href: requestHref(line.request_id, line.time) }, t("log.request")) : null),
+  });
+}

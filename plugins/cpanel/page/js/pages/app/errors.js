@@ -3,7 +3,7 @@ import * as api from "../../api.js";
 import { fill, h } from "../../dom.js";
 import { duration } from "../../format.js";
 import { t } from "../../i18n.js";
-import { requestHref } from "./log.js";
+import { requestHref } from "../logs.js";
 import { ago, nothing, section, stack } from "../../components/parts.js";
 
 export async function render(root, { app }) {
