@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Error, Page, ViewportSize
 
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
@@ -97,6 +97,7 @@ def answering(page: Page, pattern: str, change: Callable[[Any], Any]) -> None:
     """The API's answers, with something in them that the runtime itself would refuse."""
 
     def answer(route: Any) -> None:
-        route.fulfill(json=change(route.fetch().json()))
+        with contextlib.suppress(Error):  # the page that asked may be gone
+            route.fulfill(json=change(route.fetch().json()))
 
     page.route(pattern, answer)

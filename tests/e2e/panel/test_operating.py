@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import re
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch, workers_of
 from tests.support.deploying import packed
 from tests.support.harness import Runtime, wait_until, write_app
 from tests.support.operators import address_of
-from tests.support.panel import NARROW, WIDE, findings, overflow, watched, with_panel
+from tests.support.panel import NARROW, WIDE, answering, findings, overflow, watched, with_panel
 
 pytestmark = needs_chromium
 
@@ -402,12 +401,8 @@ def test_hostile_answers(page: Page, panel: str, runtime: Runtime) -> None:
             return [spoil(each) for each in value]
         return next(evil) if isinstance(value, str) else value
 
-    def answer(route: Route) -> None:
-        with contextlib.suppress(Error):  # the page that asked may be gone
-            route.fulfill(json=spoil(route.fetch().json()))
-
     for what in ("workers", "plugins*", "plugins/audit", "keys*", "audit*", "config", "access/*"):
-        page.route(f"**/api/{what}", answer)
+        answering(page, f"**/api/{what}", spoil)
     for path in PAGES:
         show(page, panel + path)
         expect(page.locator("main")).to_contain_text(EVIL[1])
