@@ -4,6 +4,7 @@ All of the runtime's state is touched on this thread alone. What may block runs 
 thread pool (`run_blocking`) and comes back as a call on the loop.
 """
 
+import contextlib
 import heapq
 import selectors
 import socket
@@ -11,10 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count, islice
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+from buntime.server.threads import Threads
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -146,7 +146,7 @@ class Loop:
         self._calls: deque[Callable[[], None]] = deque()  # appended to by any thread
         self._going_on: deque[Callable[[], None]] = deque()
         self._flushes: list[Flushable] = []
-        self._executor: ThreadPoolExecutor | None = None
+        self._threads = Threads(_THREADS, "blocking")
         self._running = False
         self.now = monotonic()  # seconds, read once a turn
         self.turn_begun_s = 0.0  # the same while a turn is under way, 0 while events are waited for
@@ -223,20 +223,16 @@ class Loop:
         self, work: Callable[[], _T], then: Callable[[_T | BaseException], None]
     ) -> None:
         """Run `work` in a thread; `then` gets its result or exception, on the loop's thread."""
-        if self._executor is None:
-            # Brings logging; as long as a bare interpreter takes to start.
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking")
 
         def run() -> None:
             try:
                 result: _T | BaseException = work()
             except BaseException as exc:  # noqa: BLE001  # handed to `then`, on the loop
                 result = exc
-            self.call_threadsafe(lambda: then(result))
+            with contextlib.suppress(OSError):  # the loop is closed: there is nobody to tell
+                self.call_threadsafe(lambda: then(result))
 
-        self._executor.submit(run)
+        self._threads.submit(run)
 
     @property
     def wakeup_fd(self) -> int:
@@ -311,8 +307,7 @@ class Loop:
                 self.guard(who.flush)
 
     def close(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self._selector.close()
         self._waker.abort()
 

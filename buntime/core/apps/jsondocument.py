@@ -16,8 +16,7 @@ _KEY_MAX_CHARS = 500  # YAML takes no key that is much longer
 _TOKEN = regex(
     r'[ \n]*(?:"([^"\\\n]*)"|([{}\[\],:])|(-?[0-9]+(?:\.[0-9]+)?|true|false|null)(?![\w.+-]))'
 )
-_WHOLE = regex(r"-?(?:0|[1-9][0-9]{0,17})")
-_BROKEN = regex(r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
+_DIGITS_MAX = 17  # of what becomes the same number in both
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -98,8 +97,7 @@ class _Reader:
 def _scalar(word: str) -> object:
     if word in _WORDS:
         return _WORDS[word]
-    if _WHOLE.fullmatch(word):
-        return int(word)
-    if _BROKEN.fullmatch(word):
-        return float(word)
-    raise NotPlain
+    whole, _, part = word.removeprefix("-").partition(".")
+    if (whole != "0" and whole.startswith("0")) or len(whole + part) > _DIGITS_MAX:
+        raise NotPlain
+    return float(word) if part else int(word)

@@ -1,0 +1,44 @@
+"""A few threads for what may block. `concurrent.futures` has such, and takes 8 ms to import."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Semaphore, Thread
+
+
+class Threads:
+    """Runs calls, each in one of its threads, which start as they are needed and stay.
+
+    A call must not raise.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._started = 0
+        self._idle = Semaphore(0)
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def __repr__(self) -> str:
+        return f"Threads({self._name!r}, {self._started} of {self._most})"
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Run it soon: when a thread is free, in the order of these calls."""
+        self._calls.put(call)
+        if not self._idle.acquire(blocking=False) and self._started < self._most:
+            Thread(target=self._run, name=f"{self._name}_{self._started}").start()
+            self._started += 1
+
+    def close(self) -> None:
+        """Have the threads end; what has not begun is not run."""
+        with suppress(Empty):
+            while True:
+                self._calls.get_nowait()
+        for _ in range(self._started):
+            self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            del call  # what it holds goes now, and not with the next one
+            self._idle.release()
