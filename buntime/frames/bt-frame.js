@@ -8,7 +8,7 @@ const [DISPOSE_MS, HELLO_MS] = [300, 50];
 const HOME = new URL(".", import.meta.url).pathname; // /.well-known/buntime/, below a prefix
 const PREFIX = HOME.slice(0, -"/.well-known/buntime/".length);
 
-/** Is this shell in a frame? Then it draws nothing. */
+/** Is this shell in a frame? */
 export function isFramed() {
   const path = location.href.slice(location.origin.length);
   if (parent !== self) parent.postMessage({ buntime: "SHELL", path }, "*");
@@ -23,8 +23,8 @@ export class BtFrame extends HTMLElement {
   #told = { props: {} };
   #frame = null;
   #talk = null;
-  #messages = new Budget(300, 0.1);
-  #frames = new Budget(10, 0.001);
+  #messages;
+  #frames;
   #loads = 0;
   #turn = 0;
   #onDisposed = () => {};
@@ -65,7 +65,7 @@ export class BtFrame extends HTMLElement {
     if (this.#talk) this.#talk.send("NAVIGATE", { path, turn: ++this.#turn });
     else this.#make();
   }
-  /** End the page, which has a moment for what it keeps. */
+  /** End the page, after a moment for what it keeps. */
   async dispose() {
     this.#talk?.send("DISPOSE");
     if (this.#talk) await new Promise((done) => setTimeout((this.#onDisposed = done), DISPOSE_MS));
@@ -91,6 +91,7 @@ export class BtFrame extends HTMLElement {
     this.#frame.contentWindow.postMessage({ buntime: "INIT", text }, "*", [port2]);
   }
   #begin() {
+    [this.#messages, this.#frames] = [new Budget(300, 0.1), new Budget(10, 0.001)];
     this.path = this.#below(this.getAttribute("pathname")) ?? "/";
     this.#make();
   }
@@ -102,7 +103,7 @@ export class BtFrame extends HTMLElement {
     frame.title = this.getAttribute("label") ?? this.base;
     frame.src = `${HOME}frame${this.base.slice(PREFIX.length)}${this.path}`;
     this.#loads = 0;
-    // Another page is there; its HELLO, which tells where, may come late.
+    // Another page is there; its HELLO may come late.
     const renew = () => this.#frame === frame && this.#make();
     frame.onload = () => ++this.#loads > 1 && this.#talk && setTimeout(renew, HELLO_MS);
     this.append(frame);
@@ -113,7 +114,7 @@ export class BtFrame extends HTMLElement {
     this.#talk = this.#frame = null;
   }
   #below(path) {
-    if (typeof path !== "string" || path[0] !== "/" || path.length > PATH_MAX) return null;
+    if (typeof path !== "string" || !/^\/(?!\/)/.test(path) || path.length > PATH_MAX) return null;
     const { origin, pathname, search, hash } = new URL(this.base + path, location);
     if (origin !== location.origin || !pathname.startsWith(`${this.base}/`)) return null;
     return pathname.slice(this.base.length) + search + hash;

@@ -18,6 +18,8 @@ TALK = {
     "index.html": (_FILES / "talk.html").read_text("utf-8"),
     "talk.js": (_FILES / "talk.js").read_text("utf-8"),
 }
+RAW = {"index.html": (_FILES / "raw.html").read_text("utf-8")}
+LOOP = {"index.html": (_FILES / "loop.html").read_text("utf-8")}
 # Pages that change by loading another one.
 PAGES = "<!doctype html><title>{0}</title><body><h1>{0}</h1><a id=next href=second.html>next</a>"
 SAYS_HELLO = '<script type="module" src="/.well-known/buntime/frame.js"></script>'
