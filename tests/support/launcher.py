@@ -28,6 +28,22 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(ROOT / "buntime.py")
+# What a start imports, and what the runtimes of many tests import later.
+IMPORTED = (
+    "buntime.server.runtime",
+    *(f"buntime.commands.{name}" for name in ("serve", "masterkey", "appfolders")),
+    *(
+        f"buntime.server.admin.{name}"
+        for name in ("pages", "census", "exposition", "operatorsessions")
+    ),
+    "buntime.server.deploys.carrier",
+    "buntime.server.filesteps",
+    "buntime.server.pythons.installer",
+    "buntime.server.websocket.socketlink",
+    "buntime.core.apps.yamldocument",
+    "buntime.core.websocket.deflate",
+    "sqlite3",
+)
 
 
 class Launched:
@@ -108,7 +124,9 @@ def main() -> int:
     """Fork for each line that comes; returns in the runtimes with their exit code, as they end."""
     sys.path[0] = str(ROOT)
     run = importlib.import_module("buntime.__main__").main
-    importlib.import_module("buntime.server.runtime")
+    for name in IMPORTED:
+        importlib.import_module(name)
+    _compile_patterns()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as asks:
@@ -126,6 +144,15 @@ def main() -> int:
             return 0
     code: int = run()
     return code
+
+
+def _compile_patterns() -> None:
+    """Those of `regex`, which each runtime would compile: they stay in the cache of `re`."""
+    kind = type(importlib.import_module("buntime.core.values.regex").regex(""))
+    for module in tuple(sys.modules.values()):
+        for value in tuple(vars(module).values()):
+            if isinstance(value, kind):
+                value.fullmatch  # noqa: B018  # what is asked for compiles it
 
 
 def _next(asks: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
