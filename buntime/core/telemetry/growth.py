@@ -3,12 +3,13 @@
 Requests pay nothing for it: what `meters` counts anyway is compared with what it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from buntime.core.telemetry.histogram import DURATION_BOUNDS
 from buntime.core.telemetry.meters import Meter
 from buntime.core.values.tuples import NamedTuple
 
+PLUGIN = "plugin:"  # before the names of plugins, among those of apps
 BUCKETS = len(DURATION_BOUNDS) + 1
 
 
@@ -60,11 +61,13 @@ def plus(one: Grown, other: Grown) -> Grown:
     return Grown(one.requests + other.requests, one.errors + other.errors, counts)
 
 
-def total_of(grown: Iterable[Grown]) -> Grown:
-    """All of them together."""
+def total_of(grown: Mapping[str, Grown]) -> Grown:
+    """All apps together, by their names. Plugins are in it for themselves alone: who looks at the
+    panel loads its pages, and would see nothing but that."""
     together = NOTHING
-    for each in grown:
-        together = plus(together, each)
+    for name, each in grown.items():
+        if not name.startswith(PLUGIN):
+            together = plus(together, each)
     return together
 
 

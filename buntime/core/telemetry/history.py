@@ -132,7 +132,7 @@ class History:
             sum(each.workers for each in held.values()),
             sum(each.memory_bytes for each in held.values()),
         )
-        self._total.put(point, total_of(grown.values()), together)
+        self._total.put(point, total_of(grown), together)
         names = {name for name in (*grown, *held) if name}
         for name, track in self._apps.items():
             track.put(point, grown.get(name, NOTHING), held.get(name, Held()))

@@ -33,7 +33,7 @@ class Now(NamedTuple):
         )
         return {
             "total": self._told(
-                total_of(self.grown[name] for name in names if name in self.grown),
+                total_of({name: self.grown[name] for name in names if name in self.grown}),
                 Held(
                     sum(self.held[name].workers for name in names if name in self.held),
                     sum(self.held[name].memory_bytes for name in names if name in self.held),

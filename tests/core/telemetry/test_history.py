@@ -77,6 +77,15 @@ def test_points(clock: Clock) -> None:
     assert "" not in told["apps"]
 
 
+def test_plugins(clock: Clock) -> None:
+    """The requests of a plugin, such as the panel that shows this, are its own: not the apps'."""
+    clock.take({"shop": 3, "plugin:cpanel": 30}, {"shop": Held(2, 1000), "plugin:x": Held(1, 10)})
+    told = clock.told()
+    assert told["total"]["requests"] == [3]
+    assert told["total"]["memoryBytes"] == [1010]
+    assert told["apps"]["plugin:cpanel"]["requests"] == [30]
+
+
 def test_of_some_apps(clock: Clock) -> None:
     """Who may see some apps has the total of these, and nothing of others."""
     clock.take({"shop": 3, "blog": 5}, {"blog": Held(4, 99)})
