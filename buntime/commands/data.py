@@ -102,9 +102,10 @@ def _list(command: Command, mode: Mode) -> int:
         say("no data")
     else:
         rows = [
-            (each["name"], each["user"], each["files"], each["sizeBytes"]) for each in told["data"]
+            (each["name"], each["user"], each["files"], each["sizeBytes"], each.get("maxBytes"))
+            for each in told["data"]
         ]
-        print_rows(("NAME", "USER", "FILES", "BYTES"), rows)
+        print_rows(("NAME", "USER", "FILES", "BYTES", "MAX"), rows)
     return 0
 
 

@@ -264,6 +264,7 @@ class Runtime:
             self._open_files.tell(self._asked, self._live.now)
             self._sweep.start()
             self._operating.chronicle.start()
+            self._operating.data_meter.start()
             self._slow_clients.start()
             self._control.open()
             self._operators.open(self._listeners, self._urls)

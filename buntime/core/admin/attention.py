@@ -168,6 +168,24 @@ def of_job(app: str, job: str, result: str, detail: str) -> Item:
     )
 
 
+def of_data(folder: str, share: float) -> Item:
+    """Data that near their `dataMax`, or are above it; `folder` is "shop", "plugin+keyval"."""
+    is_over = share > 1
+    name = folder.replace("+", "/")
+    hint = (
+        "Nothing is refused: it goes on writing. Remove what is not needed, or raise dataMax "
+        "before the disk is full."
+    )
+    return Item(
+        "error" if is_over else "warning",
+        "data_over" if is_over else "data_filling",
+        "" if folder.startswith("plugin+") else name,
+        f"The data of {name} have {share:.0%} of the dataMax that its manifest or operators say.",
+        hint,
+        "buntime data list",
+    )
+
+
 def of_maintenance(app: str, message: str) -> Item:
     """Somebody has closed an app, and may have forgotten it."""
     return Item(

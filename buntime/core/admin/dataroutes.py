@@ -25,6 +25,7 @@ _FOLDER: Schema = {
         "files": COUNT,
         "sizeBytes": COUNT,
         "isWhole": FLAG,
+        "maxBytes": {"type": ["integer", "null"]},  # its dataMax
     },
 }
 

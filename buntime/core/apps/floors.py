@@ -80,6 +80,7 @@ TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
     "maxAddressSpace": _least,
     "maxFileSize": _least,
     "maxProcesses": _least,
+    "dataMax": _least,
     "memoryMax": _least,
     "cpuMax": _least,
     "pidsMax": _least,

@@ -81,6 +81,7 @@ class Manifest:
     sandbox: Level
     write: tuple[str, ...]
     data: bool
+    data_max_bytes: int | None
     inject_base: bool | None
     strip_base: bool
     cookie_path: str

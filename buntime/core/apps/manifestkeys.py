@@ -302,6 +302,15 @@ KEYS = (
         "false",
     ),
     Key(
+        "dataMax",
+        "data_max_bytes",
+        "size",
+        size(4 << 10),
+        None,
+        "how large its data may grow before operators are told: a look each minute, no hard limit",
+        "none",
+    ),
+    Key(
         "injectBase",
         "inject_base",
         "boolean",

@@ -47,7 +47,7 @@ KEYS_ABOUT_CODE = frozenset(
     """
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
     prewarm secrets maxMemory maxAddressSpace maxFileSize maxProcesses memoryMax cpuMax pidsMax
-    python path nice user sandbox write data injectBase stripBase watch
+    python path nice user sandbox write data dataMax injectBase stripBase watch
     spa headers static shell keep cron processes release check replace keepVersions
     affinity affinityMax
     """.split()

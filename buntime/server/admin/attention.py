@@ -85,6 +85,10 @@ class Attention:
             last = next((each for each in job.ended if each.result in RAN), None)
             if last is not None and last.result != "ok":
                 yield items.of_job(job.key.app, job.key.name, last.result, last.detail)
+        for use in parts.data_meter.use.raised():
+            yield items.of_data(
+                use.measured.name, use.measured.size_bytes / use.measured.most_bytes
+            )
         for name, closed in parts.maintenance.closed.items():
             yield items.of_maintenance(name, closed.message)
 

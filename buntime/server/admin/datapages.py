@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,13 +39,16 @@ class DataPages:
         db: StateDb,
         audit: Audit,
         kernel: Kernel,
+        most_of: Callable[[str, float], int | None] = lambda name, now: None,
     ) -> None:
+        """`most_of` tells how large a folder may be, by its name; it gets the loop's time."""
         self._loop = loop
         self._log = log
         self._live = live
         self._db = db
         self._audit = audit
         self._kernel = kernel
+        self._most_of = most_of
         self._is_busy = False
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -62,7 +65,8 @@ class DataPages:
                 raise told
             by_name = {each["name"]: each for each in told}
             page, following = call.page(by_name)
-            call.answer({"data": [by_name[name] for name in page], "next": following})
+            shown = [{**by_name[name], "maxBytes": self._most_of(name, call.now)} for name in page]
+            call.answer({"data": shown, "next": following})
 
         self._loop.run_blocking(
             lambda: sizes_of(source), lambda told: call.guard(lambda: then(told))

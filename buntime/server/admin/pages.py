@@ -41,6 +41,7 @@ from buntime.server.admin.secretpages import SecretPages
 from buntime.server.admin.sessionpages import SessionPages
 from buntime.server.admin.userpages import UserPages
 from buntime.server.admin.workers import WorkerPages
+from buntime.server.backup.datalimits import DataLimits
 from buntime.server.deploys.carrier import Carrier
 from buntime.server.plugins.installer import Installer
 from buntime.server.plugins.installground import Around, Leftovers
@@ -99,7 +100,15 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
             is_closed=lambda app: parts.maintenance.of(app) is not None,
         ),
         AuditPages(parts.db),
-        DataPages(parts.service.loop, parts.log, parts.live, parts.db, parts.audit, _kernel(parts)),
+        DataPages(
+            parts.service.loop,
+            parts.log,
+            parts.live,
+            parts.db,
+            parts.audit,
+            _kernel(parts),
+            DataLimits(parts.pool, parts.catalog, parts.plugins).of_folder,
+        ),
         LogPages(parts.service.loop, parts.app_logs),
         DeployPages(parts.live, carrier, parts.catalog, parts.audit, urls=parts.urls),
         DeployViews(carrier),

@@ -12,6 +12,7 @@ from buntime.server.admin.latesessions import LateSessions
 from buntime.server.admin.maintenance import Maintenance
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
+from buntime.server.backup.datameter import DataMeter
 from buntime.server.deploys.standing import Standing
 from buntime.server.http1.service import Service
 from buntime.server.plugins.plugins import Plugins
@@ -43,6 +44,7 @@ class Parts:
     catalog: Catalog
     plugins: Plugins
     plugin_place: PluginPlace
+    data_meter: DataMeter
     db: StateDb
     audit: Audit
     secrets: SecretStore

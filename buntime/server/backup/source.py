@@ -5,7 +5,6 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from buntime import __version__
@@ -15,8 +14,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.server.backup.folderprocess import Folder
 from buntime.server.pythons.identity import Identity, resolve
 from buntime.server.state.datafolders import NAME as DATA
-
-_COUNTED_MAX = 200_000  # files of a folder
+from buntime.server.state.datasize import size_of
 
 SECRETS = "secrets"
 PLUGINS_FILE = "plugins.json"
@@ -91,7 +89,7 @@ def sizes_of(source: Source) -> list[dict[str, Any]]:
     """For each folder of data its user, and how many files and bytes it has. Raises OSError."""
     told = []
     for name, uid in _data(source):
-        files, size, is_whole = _size_of(os.path.join(source.state_dir, DATA, name))
+        files, size, is_whole = size_of(os.path.join(source.state_dir, DATA, name))
         told.append(
             {
                 "name": name,
@@ -102,18 +100,3 @@ def sizes_of(source: Source) -> list[dict[str, Any]]:
             }
         )
     return told
-
-
-def _size_of(root: str) -> tuple[int, int, bool]:
-    """Files and bytes, and whether all were counted; what is removed meanwhile is passed by."""
-    files = size = 0
-    folders = [root]
-    while folders and files < _COUNTED_MAX:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    files += 1
-                    size += entry.stat(follow_symlinks=False).st_size
-    return files, size, not folders

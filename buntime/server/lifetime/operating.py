@@ -20,6 +20,8 @@ from buntime.server.admin.maintenance import Maintenance
 from buntime.server.admin.parts import Parts
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
+from buntime.server.backup.datalimits import DataLimits
+from buntime.server.backup.datameter import DataMeter
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.deploys.course import Turns
 from buntime.server.deploys.history import History
@@ -80,6 +82,7 @@ class Operating:
         self._keys = KeyStore(premises.state_db)
         self._sessions, self._gate = self._make_gate()
         self._operators_urls: list[str] = []  # where their sessions count, the first one for links
+        self.data_meter = self._make_data_meter()
         self.chronicle = Chronicle(premises.service, premises.pool.report)
         self.pages = LatePages(self._parts())
         self.admittance = Admittance(
@@ -135,6 +138,11 @@ class Operating:
         housekeeping = Housekeeping(premises.service, pool, catalog, place, turns)
         return Standing(place, housekeeping, History(premises.state_db), turns)
 
+    def _make_data_meter(self) -> DataMeter:
+        premises = self._premises
+        limits = DataLimits(premises.pool, premises.catalog, premises.plugins)
+        return DataMeter(premises.service.loop, premises.service.log, limits.served)
+
     def _make_gate(self) -> tuple[LateSessions, Gate]:
         live, log = self._premises.live, self._premises.service.log
         local = LocalKey(live, log)
@@ -165,6 +173,7 @@ class Operating:
             catalog=premises.catalog,
             plugins=premises.plugins,
             plugin_place=self._plugin_place,
+            data_meter=self.data_meter,
             db=premises.state_db,
             audit=premises.audit,
             secrets=self.secrets,

@@ -123,7 +123,7 @@ class Sandboxes:
         """Remove the apps' temporary folders; no worker may be left."""
         self._scratch.close()
 
-    def data_folder(self, name: str, version: str) -> str:
+    def data_folder(self, name: str, version: str | None) -> str:
         """Where a version has its data, be it there or not."""
         return self._data.path_of(data_holder_of(name, version))
 

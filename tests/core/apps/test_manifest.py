@@ -73,6 +73,7 @@ def test_the_defaults() -> None:
         sandbox="standard",
         write=(),
         data=False,
+        data_max_bytes=None,
         inject_base=None,
         strip_base=False,
         cookie_path="base",
@@ -148,6 +149,7 @@ def test_all_keys() -> None:
         user: 1000:1000
         sandbox: strict
         write: [uploads/, /srv/shared, uploads]
+        dataMax: 1gb
         data: true
         injectBase: false
         stripBase: true
@@ -201,6 +203,7 @@ def test_all_keys() -> None:
         sandbox="strict",
         write=("uploads", "/srv/shared"),
         data=True,
+        data_max_bytes=1024 * MB,
         inject_base=False,
         strip_base=True,
         cookie_path="as-is",

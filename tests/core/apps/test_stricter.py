@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "sandbox": "off",
     "write": ("uploads",),
     "data": True,
+    "dataMax": 1 << 30,
     "injectBase": True,
     "stripBase": True,
     "watch": ("rates.json",),

@@ -59,7 +59,7 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
     """
     one, two = Host(tmp_path / "one"), Host(tmp_path / "two")
     two.root.mkdir()
-    write_app(one.apps / "shop", {"app.py": APP}, ttl=600, data=True)
+    write_app(one.apps / "shop", {"app.py": APP}, ttl=600, data=True, dataMax="1gb")
     write_plugin(one.plugins, "audit", HOOK)
     backup = tmp_path / "backup.tar.gz"
     with running(one.apps, env=one.env) as runtime:
@@ -71,6 +71,7 @@ def test_a_backup_is_restored(tmp_path: Path) -> None:
         [listed] = one.json("list", runtime=runtime)["data"]
         assert (listed["name"], listed["user"]) == ("shop", None)
         assert listed["sizeBytes"] > 4096
+        assert listed["maxBytes"] == 1 << 30
         record = runtime.wait_for_record("audit.changed", action="data.backup")
         assert record["after"]["files"] == told["files"]
         refused = one.command("restore", backup)

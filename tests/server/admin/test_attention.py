@@ -12,6 +12,7 @@ import pytest
 from buntime.core.access.rights import Caller, admin
 from buntime.core.admin.attention import ITEMS_MAX
 from buntime.core.admin.diagnosisroutes import DIAGNOSIS
+from buntime.core.apps.datause import DataUse, Measured
 from buntime.core.errors import ClientFault
 from buntime.core.schedule.planner import Ended, JobKey
 from buntime.core.telemetry.autopsies import Autopsies, Autopsy
@@ -45,6 +46,7 @@ class Site:
         self.autopsies = Autopsies()
         self.hour: dict[str, tuple[int, int]] = {}
         self.finds = 0
+        self.data = DataUse()
         closed: dict[str, Any] = {}
         self.parts = SimpleNamespace(
             service=self.service,
@@ -57,6 +59,7 @@ class Site:
             deploys=SimpleNamespace(history=SimpleNamespace(told=lambda: self.deploys)),
             unasked=SimpleNamespace(cron=SimpleNamespace(seen=lambda: self.jobs)),
             maintenance=SimpleNamespace(closed=closed),
+            data_meter=SimpleNamespace(use=self.data),
             db=SimpleNamespace(trouble=""),
             plugins=SimpleNamespace(
                 plan=SimpleNamespace(closed=""), roster=SimpleNamespace(found={})
@@ -139,6 +142,13 @@ def test_work(site: Site) -> None:
     expected = [("deploy_failed", "shop"), ("job_failed", "shop"), ("maintenance", "chat")]
     assert site.codes() == expected
     assert site.codes(SHOPKEEPER) == expected[:2]
+
+
+def test_data(site: Site) -> None:
+    """Data that near their `dataMax`, and those above it; an app's are for who may see the app."""
+    site.data.take([Measured("shop", 90, 100), Measured("plugin+kv", 300, 100)], 0.0)
+    assert site.codes() == [("data_over", None), ("data_filling", "shop")]
+    assert site.codes(SHOPKEEPER) == [("data_filling", "shop")]
 
 
 def test_runtime(site: Site) -> None:

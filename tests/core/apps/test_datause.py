@@ -1,0 +1,43 @@
+"""What is told of data that near their `dataMax`."""
+
+from __future__ import annotations
+
+from buntime.core.apps.datause import AGAIN_S, DataUse, Measured
+
+
+def told(use: DataUse, size: int, now: float = 0.0, most: int = 100) -> list[str]:
+    return [str(each.level) for each in use.take([Measured("shop", size, most)], now)]
+
+
+def test_each_level_is_told_once() -> None:
+    """At 80 % and above 100 %, and when there is room again; not of what moves around a bound."""
+    use = DataUse()
+    assert told(use, 79) == []
+    assert told(use, 80) == ["data.filling"]
+    assert told(use, 78) == []
+    assert told(use, 100) == []
+    assert told(use, 101) == ["data.over"]
+    assert told(use, 100) == ["data.filling"]
+    assert told(use, 74) == ["data.within"]
+    assert told(use, 79) == []
+
+
+def test_what_is_over_is_told_again() -> None:
+    """Each hour, as it is nobody's place to stop it."""
+    use = DataUse()
+    assert told(use, 200, 10.0) == ["data.over"]
+    assert told(use, 300, 10.0 + AGAIN_S - 1) == []
+    assert told(use, 300, 10.0 + AGAIN_S) == ["data.over"]
+    assert told(use, 300, 10.0 + AGAIN_S + 1) == []
+
+
+def test_another_limit_and_none() -> None:
+    """A limit that was raised counts at the next look; what has none is forgotten."""
+    use = DataUse()
+    told(use, 200)
+    assert [each.measured.name for each in use.raised()] == ["shop"]
+    assert told(use, 200, most=1000) == ["data.within"]
+    assert [*use.raised()] == []
+    told(use, 2000, most=1000)
+    assert use.take([], 0.0) == []
+    assert [*use.raised()] == []
