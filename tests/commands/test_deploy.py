@@ -307,10 +307,11 @@ def test_other_versions(
     asked: tuple[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """They show their steps as a deploy does."""
+    """They look at what is to change, for its ETag, and show their steps as a deploy does."""
     runtime.lines = [{"step": "checked", "at": AT}, ACTIVE]
     assert ran(*words) == 0
-    assert server.asked() == [asked]
+    app = "@acme/shop" if "@acme" in asked[1] else "shop"
+    assert server.asked() == [("GET", f"/api/apps/{app}"), asked]
     assert capsys.readouterr().out.endswith(f"active  {ACTIVE['url']}\n")
     runtime.lines = BROKEN
     assert ran(*words) == 1
@@ -335,7 +336,7 @@ def test_removing(server: Server, runtime: Runtime, words: tuple[str, ...], aske
 def test_removing_asks(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a terminal it asks; elsewhere it wants --yes. Nothing is sent before."""
+    """On a terminal it asks; elsewhere it wants --yes. Nothing is changed before."""
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert ran("remove", "shop@1.0.0") == 2
     assert "elsewhere say --yes" in capsys.readouterr().err
@@ -344,5 +345,5 @@ def test_removing_asks(
         monkeypatch.setattr(terminal, "isatty", lambda: True)
         monkeypatch.setattr("sys.stdin", terminal)
         assert ran("remove", "shop@1.0.0") == code
-    assert "Remove shop@1.0.0 from http://127.0.0.1" in capsys.readouterr().err
-    assert server.requests == []
+    assert "Remove shop@1.0.0 (1.9.0 is active) from http://127.0.0.1" in capsys.readouterr().err
+    assert {method for method, _ in server.asked()} == {"GET"}

@@ -67,8 +67,8 @@ def test_plugins(state: Path, tmp_path: Path) -> None:
     """Behind `plugins` what to do, then names of plugins; where folders are meant, nothing."""
     env = {"RUNTIME_STATE_DIR": str(state), "HOME": str(tmp_path), "RUNTIME_API_PREFIX": "/_"}
     begin = ("buntime", "plugins")
-    at_last_offered("re", env, ["reload", "reset"], *begin)
-    at_last_offered("re", env, ["reload", "reset"], *begin, "re")
+    at_last_offered("re", env, ["reload", "reset", "remove"], *begin)
+    at_last_offered("re", env, ["reload", "reset", "remove"], *begin, "re")
     at_last_offered("a", env, ["audit"], *begin, "--json", "show")
     at_last_offered("", env, [], *begin, "check")
     at_last_offered("", env | {"BUNTIME_TO": "prod"}, [], *begin, "show")
