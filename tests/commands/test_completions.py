@@ -1,5 +1,6 @@
 """Completions: each shell takes them, and they know what the parsers know."""
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from buntime.commands.cli import COMMANDS, main, module_of
 from buntime.core.settings.load import SETTINGS
+from tests.support.harness import command, running, wait_until, write_app
 
 EVERY_KIND = {
     *("fetch", "wsgi", "asgi", "static", "plugin"),
@@ -122,9 +124,38 @@ def test_syntax(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def fish_offers(script: Path, line: str, *, cwd: Path, env: dict[str, str]) -> set[str]:
+    """What fish offers when Tab is pressed behind the line: words, with meanings behind a tab."""
+    done = subprocess.run(
+        [needed("fish"), "--no-config", "-c", f"source {script}; complete -C '{line}'"],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return set(done.stdout.splitlines())
+
+
+def zsh_offers(functions: Path, line: str, *, cwd: Path, env: dict[str, str]) -> dict[str, str]:
+    """What zsh offers, by word; `functions` is the folder with the completion."""
+    done = subprocess.run(
+        [needed("zsh"), "-f", str(OFFERED), str(functions), line],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
+    return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
+
+
 def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """fish offers commands, flags with their meaning, choices, files and folders."""
-    program = needed("fish")
+    needed("fish")
     path = tmp_path / "script"
     path.write_text(script("fish", capsys))
 
@@ -132,17 +163,7 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env = with_names(tmp_path / "apps")
 
     def offered(line: str) -> set[str]:
-        code = f"source {path}; complete -C '{line}'"
-        done = subprocess.run(
-            [program, "--no-config", "-c", code],
-            env=env | {"HOME": str(tmp_path)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stderr == ""
-        return set(done.stdout.splitlines())
+        return fish_offers(path, line, cwd=tmp_path, env=env | {"HOME": str(tmp_path)})
 
     def words(line: str) -> set[str]:
         return {each.partition("\t")[0] for each in offered(line)}
@@ -167,7 +188,7 @@ def test_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """zsh offers commands, flags with their meaning, choices, files and folders."""
-    program = needed("zsh")
+    needed("zsh")
     functions, folder = tmp_path / "functions", tmp_path / "here"
     functions.mkdir()
     (functions / "_buntime").write_text(script("zsh", capsys))
@@ -177,17 +198,7 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env = with_names(folder / "apps")
 
     def offered(line: str) -> dict[str, str]:
-        done = subprocess.run(
-            [program, "-f", str(OFFERED), str(functions), line],
-            env=env,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stderr == ""
-        pairs = (each.partition("\t") for each in done.stdout.split("\n") if each)
-        return {word: meaning.partition(" -- ")[2] for word, _, meaning in pairs}
+        return zsh_offers(functions, line, cwd=folder, env=env)
 
     assert {*offered("buntime ")} == {*COMMANDS, "apps"}
     assert offered("buntime he") == {"health": COMMANDS["health"]}
@@ -207,6 +218,47 @@ def test_zsh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for line in ("buntime --por", "buntime serve --por", "buntime apps --por"):
         assert offered(line) == {"--port": "port to listen on; 0 takes a free one"}
     assert offered("buntime new --por") == {}
+
+
+def test_names_of_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each shell that there is offers the apps of the runtime that runs, and their versions."""
+    for name in ("shop/1.0.0", "shop/1.2.0", "@acme/site"):
+        write_app(tmp_path / "apps" / name, {"index.html": ""})
+    here, state = tmp_path / "here", tmp_path / "state"
+    for shell, place in (("bash", "bash"), ("fish", "fish"), ("zsh", "zsh/_buntime")):
+        (here / place).parent.mkdir(parents=True, exist_ok=True)
+        (here / place).write_text(script(shell, capsys))
+    program = tmp_path / "bin/buntime"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
+    program.chmod(0o755)
+    env = {**ENV, "HOME": str(tmp_path), "RUNTIME_STATE_DIR": str(state)}
+    env["PATH"] = f"{program.parent}:{ENV['PATH']}"
+    with running(tmp_path / "apps", env={"RUNTIME_STATE_DIR": str(state)}):
+        for line, words in (
+            ("buntime show ", {"shop", "@acme/site"}),
+            ("buntime rollback sh", {"shop"}),
+            ("buntime activate shop@1.2", {"shop@1.2.0"}),
+        ):
+            # A busy runtime offers nothing in time.
+            wait_until(lambda line=line, words=words: in_bash(here, line, env) == words)
+            if shutil.which("fish"):
+                wait_until(lambda line=line, words=words: in_fish(here, line, env) == words)
+            if shutil.which("zsh"):
+                wait_until(
+                    lambda line=line, words=words: (
+                        {*zsh_offers(here / "zsh", line, cwd=here, env=env)} == words
+                    )
+                )
+
+
+def in_bash(here: Path, line: str, env: dict[str, str]) -> set[str]:
+    return bash_completes((here / "bash").read_text(), *line.split(" "), cwd=here, env=env)
+
+
+def in_fish(here: Path, line: str, env: dict[str, str]) -> set[str]:
+    found = fish_offers(here / "fish", line, cwd=here, env=env)
+    return {each.partition("\t")[0] for each in found}
 
 
 def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
