@@ -15,11 +15,11 @@ from buntime.core.admin.apidocs import table
 from buntime.core.admin.routes import ROUTES
 from buntime.core.apps.credentials import BLOCKED_PREFIXES, BLOCKED_SUFFIXES
 from buntime.core.apps.environment import INHERITED_NAMES, INHERITED_PREFIX, RUNTIME_NAMES
-from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, Key, parse_manifest
+from buntime.core.apps.manifest import KEYS, MANIFEST_NAMES, parse_manifest
 from buntime.core.settings.dotenv import parse_dotenv
-from buntime.core.settings.load import SETTINGS, Setting
+from buntime.core.settings.load import SETTINGS
 from buntime.core.telemetry.meters import Cause, Cut, Drop
-from buntime.core.telemetry.metrics import FAMILIES, Family
+from buntime.core.telemetry.metrics import FAMILIES
 from buntime.core.telemetry.records import OUTPUT, PLUGIN_OUTPUT, Level
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,36 +40,36 @@ def examples(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
-def test_settings(setting: Setting) -> None:
+def test_settings() -> None:
     """docs/settings.md has a row for each setting: variable, flag, default and meaning."""
-    flag = f"`{setting.flag}`" if setting.flag else "none"
-    row = [f"`{setting.variable}`", flag, setting.default, setting.meaning]
-    assert row in rows(SETTINGS_DOC)
+    for setting in SETTINGS:
+        flag = f"`{setting.flag}`" if setting.flag else "none"
+        row = [f"`{setting.variable}`", flag, setting.default, setting.meaning]
+        assert row in rows(SETTINGS_DOC)
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
-def test_manifest_keys(key: Key) -> None:
+def test_manifest_keys() -> None:
     """docs/manifest.md has a row for each key: name, kind, default and meaning."""
-    row = [f"`{key.name}`", key.kind, key.default_text, key.meaning]
-    assert row in rows(MANIFEST_DOC)
+    for key in KEYS:
+        row = [f"`{key.name}`", key.kind, key.default_text, key.meaning]
+        assert row in rows(MANIFEST_DOC)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
-def test_readme_settings(setting: Setting) -> None:
+def test_readme_settings() -> None:
     """The README has a row for each setting, with its flag and its default."""
-    found = [row for row in rows(README) if row[0] == f"`{setting.variable}`"]
-    assert len(found) == 1
-    assert setting.flag is None or f"`{setting.flag}`" in found[0]
-    assert setting.default in found[0]
+    for setting in SETTINGS:
+        found = [row for row in rows(README) if row[0] == f"`{setting.variable}`"]
+        assert len(found) == 1
+        assert setting.flag is None or f"`{setting.flag}`" in found[0]
+        assert setting.default in found[0]
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
-def test_readme_manifest_keys(key: Key) -> None:
+def test_readme_manifest_keys() -> None:
     """The README has a row for each manifest key, with its default."""
-    found = [row for row in rows(README) if row[0] == f"`{key.name}`"]
-    assert len(found) == 1
-    assert key.default_text in found[0]
+    for key in KEYS:
+        found = [row for row in rows(README) if row[0] == f"`{key.name}`"]
+        assert len(found) == 1
+        assert key.default_text in found[0]
 
 
 @pytest.mark.parametrize("page", [README, SETTINGS_DOC], ids=["README", "settings"])
@@ -84,11 +84,11 @@ def test_no_unknown_settings(page: str) -> None:
     assert flags == {s.flag for s in SETTINGS if s.flag and s.flag.startswith("--")}
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_metrics(family: Family) -> None:
+def test_metrics() -> None:
     """docs/metrics.md has a row for each metric: name, kind, label and meaning."""
-    label = f"`{family.label}`" if family.label else "none"
-    assert [f"`{family.name}`", family.kind.value, label, family.meaning] in rows(METRICS_DOC)
+    for family in FAMILIES:
+        label = f"`{family.label}`" if family.label else "none"
+        assert [f"`{family.name}`", family.kind.value, label, family.meaning] in rows(METRICS_DOC)
 
 
 @pytest.mark.parametrize("value", [*Cause, *Cut, *Drop])

@@ -64,13 +64,13 @@ def test_a_line_is_refused(line: bytes, status: int) -> None:
     assert caught.value.closes
 
 
-@pytest.mark.parametrize("code", range(256))
-def test_the_grammar_is_no_wider_than_h11(code: int) -> None:
+def test_the_grammar_is_no_wider_than_h11() -> None:
     """Each character that a method or target may have is one that h11 takes there too."""
-    char = bytes([code])
-    for method, target in ((b"A" + char, b"/"), (b"A", b"/" + char)):
-        if re.fullmatch(REQUEST_LINE, method + b" " + target + b" HTTP/1.1"):
-            h11.Request(method=method, target=target, headers=[], http_version="1.0")
+    for code in range(256):
+        char = bytes([code])
+        for method, target in ((b"A" + char, b"/"), (b"A", b"/" + char)):
+            if re.fullmatch(REQUEST_LINE, method + b" " + target + b" HTTP/1.1"):
+                h11.Request(method=method, target=target, headers=[], http_version="1.0")
 
 
 @given(st.from_regex(REQUEST_LINE, fullmatch=True))

@@ -100,13 +100,13 @@ def test_a_section_is_refused(lines: list[bytes], status: int) -> None:
     assert caught.value.closes
 
 
-@pytest.mark.parametrize("code", range(256))
-def test_the_grammar_is_no_wider_than_h11(code: int) -> None:
+def test_the_grammar_is_no_wider_than_h11() -> None:
     """Each character that a name or value may have is one that h11 takes there too."""
-    char = bytes([code])
-    for line in (b"A" + char + b": 1", b"A: 1" + char + b"1"):
-        if FIELD_SECTION.fullmatch(line + b"\r\n\r\n"):
-            read(line)
+    for code in range(256):
+        char = bytes([code])
+        for line in (b"A" + char + b": 1", b"A: 1" + char + b"1"):
+            if FIELD_SECTION.fullmatch(line + b"\r\n\r\n"):
+                read(line)
 
 
 def test_some_fields_cannot_be_nominated() -> None:

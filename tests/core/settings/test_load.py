@@ -12,7 +12,6 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import (
     SETTINGS,
-    Setting,
     Settings,
     fitted,
     load_settings,
@@ -147,14 +146,14 @@ def test_every_field_is_a_setting() -> None:
     assert len({*flags}) == len(flags)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
-def test_flags_are_called_like_variables(setting: Setting) -> None:
+def test_flags_are_called_like_variables() -> None:
     """A flag is its variable in small letters; folders of apps need none, secrets have none."""
-    word = setting.variable.removeprefix("RUNTIME_").lower().replace("_", "-")
-    if setting.field == "worker_dirs":
-        assert setting.flag == "DIR..."
-    else:
-        assert setting.flag == (None if setting.secret else f"--{word}")
+    for setting in SETTINGS:
+        word = setting.variable.removeprefix("RUNTIME_").lower().replace("_", "-")
+        if setting.field == "worker_dirs":
+            assert setting.flag == "DIR..."
+        else:
+            assert setting.flag == (None if setting.secret else f"--{word}")
 
 
 EXAMPLES = {
@@ -189,17 +188,17 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.variable)
-def test_every_source(setting: Setting) -> None:
+def test_every_source() -> None:
     """A setting can come from a flag, a variable or `.env`, and means the same each time."""
-    text = EXAMPLES.get(setting.variable, "7kb" if setting.kind.word == "SIZE" else "7")
-    situation = Situation("checkout", 4, "/work", False, {}, "test")
-    expected = setting.kind.parse(text, situation)
-    if setting.flag:
-        assert getattr(load(args={setting.field: text}), setting.field) == expected
-    assert getattr(load({setting.variable: text}), setting.field) == expected
-    if setting.field != "worker_dirs":  # which `load` sets in the environment
-        assert getattr(load(dotenv={setting.variable: text}), setting.field) == expected
+    for setting in SETTINGS:
+        text = EXAMPLES.get(setting.variable, "7kb" if setting.kind.word == "SIZE" else "7")
+        situation = Situation("checkout", 4, "/work", False, {}, "test")
+        expected = setting.kind.parse(text, situation)
+        if setting.flag:
+            assert getattr(load(args={setting.field: text}), setting.field) == expected
+        assert getattr(load({setting.variable: text}), setting.field) == expected
+        if setting.field != "worker_dirs":  # which `load` sets in the environment
+            assert getattr(load(dotenv={setting.variable: text}), setting.field) == expected
 
 
 def test_precedence() -> None:
