@@ -1,0 +1,35 @@
+"""The examples of docs/micro-frontends.md, as they stand there, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.harness import ROOT, running, write_app
+
+PAGE = (ROOT / "docs/micro-frontends.md").read_text("utf-8")
+EXAMPLE = re.compile(r"^`apps/(\w+)/(index\.html)`.*?:\n\n```html\n(.*?)^```$", re.M | re.S)
+
+
+@needs_chromium
+def test_two_frames(tmp_path: Path) -> None:
+    """What is picked in one frame is shown in the other one, which asks the first for more."""
+    found = EXAMPLE.findall(PAGE)
+    assert [app for app, _, _ in found] == ["desk", "orders", "order"]
+    for app, name, text in found:
+        more = {} if app == "desk" else {"shell": True}
+        write_app(tmp_path / "apps" / app, {name: text, "desk.css": ""}, **more)
+    env = {"RUNTIME_ENV": "production", "RUNTIME_SHELL": "desk"}
+    with running(tmp_path / "apps", env=env) as runtime, launched() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(f"{runtime.url}/orders/")
+        expect(page).to_have_title("Desk")
+        orders, order = (page.frame_locator(f"#{name} iframe") for name in ("orders", "order"))
+        orders.get_by_text("Order 8").click()
+        expect(order.locator("h1")).to_have_text("Order 8: 99.00")
+        expect(page.locator("#notice")).to_have_text("Order 8 is shown.")
+        expect(page.locator("#order")).to_have_attribute("style", re.compile("height"))
