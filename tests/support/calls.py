@@ -62,11 +62,13 @@ class FakeKeys:
 class NoDb:
     """A state.db that cannot be used."""
 
+    trouble = "there is none"
+
     def follow(self, callback: Callable[[], None]) -> None:
         """It is never opened."""
 
     def ask(self, work: Any, then: Callable[[Any], None]) -> None:
-        then(StateFault("there is none"))
+        then(StateFault(self.trouble))
 
 
 def gate_of(

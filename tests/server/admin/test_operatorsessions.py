@@ -1,0 +1,218 @@
+"""Sessions stand on keys, are known by their cookie, and hold for a while."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.access.keyring import KeyRecord
+from buntime.core.access.keytext import digest_of, make_key
+from buntime.core.access.rights import admin
+from buntime.core.access.sessions import IDLE_S, OF_ONE_MAX, csrf_of
+from buntime.core.errors import ClientFault, StateFault
+from buntime.core.settings.live import LiveSettings
+from buntime.core.settings.load import load_settings
+from buntime.server.admin.operatorsessions import Found, OperatorSessions
+from buntime.server.admin.signin import SignIn, secret_of
+from tests.support.calls import FakeKeys, NoDb
+from tests.support.exchanges import FakeExchange, FakeLoop
+
+MASTER = "the-operator-s-key"
+KEY = make_key(b"a" * 32)
+RECORD = KeyRecord("ci", digest_of(KEY), KEY[:7], ("viewer",), ("blog-*",), 0.0, "master")
+OWN = (("origin", "http://localhost"), ("sec-fetch-site", "same-origin"))
+
+
+class Subject:
+    """Sessions in memory alone, of clients elsewhere; and a clock."""
+
+    def __init__(self) -> None:
+        self.keys = FakeKeys(RECORD)
+        self.local: Any = SimpleNamespace(value="local-key")
+        self.live = self.settings(MASTER)
+        loop, log, db = cast(Any, FakeLoop()), cast(Any, SimpleNamespace()), cast(Any, NoDb())
+        self.sessions = OperatorSessions(
+            loop, log, db, self.live, self.keys, self.local, self.keys.clock
+        )
+
+    def settings(self, master: str) -> LiveSettings:
+        environ = {"RUNTIME_WORKER_DIRS": "/", "RUNTIME_MASTER_KEY": master}
+        return LiveSettings(load_settings(args={}, environ=environ, dotenv={}, mode="pyz", cores=2))
+
+    def begin(self, source: str) -> Found:
+        record = self.keys.ring.by_name["ci"]
+        made = {
+            "key": SignIn(record.caller, record.digest, "key"),
+            "master": SignIn(admin("master", "master"), secret_of(MASTER), "master"),
+            "local": SignIn(admin("local", "local"), secret_of("local-key"), "local"),
+            "link": SignIn(admin("link", "link"), b"", "link"),
+        }
+        found: list[Found] = []
+        self.sessions.begin(made[source], found.append)
+        return found[0]
+
+    def find(self, *tokens: str) -> Found | None:
+        return self.sessions.find(bearing(*tokens))
+
+
+def bearing(
+    *tokens: str, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any
+) -> FakeExchange:
+    """A request from another machine with these cookies."""
+    exchange = FakeExchange("/api/workers", method, headers, peer="10.0.0.1", **more)
+    cookies = tuple(("bt", token) for token in tokens)
+    exchange.rewrite(exchange.head._replace(operators=cookies))
+    return exchange
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return Subject()
+
+
+@pytest.mark.parametrize("source", ["key", "master", "local", "link"])
+def test_each_kind(subject: Subject, source: str) -> None:
+    """It is found by its cookie until it is ended, and has the rights of what it stands on."""
+    made = subject.begin(source)
+    assert subject.find(made.token) == made
+    assert made.caller.globs == (("blog-*",) if source == "key" else ("*",))
+    assert subject.find(made.token[:-1] + "x") is None
+    subject.sessions.end(made.session)
+    assert subject.find(made.token) is None
+
+
+def test_what_ends_with_its_key(subject: Subject) -> None:
+    """Revoked, expired, made anew by the same name, or another master or local key: at once."""
+    by_key, master, local, link = (
+        subject.begin(each) for each in ("key", "master", "local", "link")
+    )
+    other = RECORD.__class__(
+        "ci", digest_of(make_key(b"b" * 32)), "bt_", ("admin",), ("*",), 0.0, ""
+    )
+    subject.keys.put(other)
+    assert subject.find(by_key.token) is None
+    again = subject.begin("key")
+    subject.keys.ring.revoke("ci", 1.0)
+    assert subject.find(again.token) is None
+    subject.live.replace(subject.settings("another-key").now)
+    subject.local.value = "another-key"
+    assert subject.find(master.token) is None
+    assert subject.find(local.token) is None
+    assert subject.find(link.token) == link
+
+
+def test_time(subject: Subject) -> None:
+    """It is good for hours after its last use, and not a moment more."""
+    made = subject.begin("master")
+    subject.keys.now += IDLE_S - 1
+    assert subject.find(made.token) is not None
+    subject.keys.now += IDLE_S - 1
+    assert subject.find(made.token) is not None
+    subject.keys.now += IDLE_S
+    assert subject.find(made.token) is None
+
+
+def test_an_open_stream_is_no_use(subject: Subject) -> None:
+    """Who has the panel open all night is asked to sign in."""
+    made = subject.begin("master")
+    exchange = bearing(made.token)
+    exchange.answer = cast(Any, object())
+    for _ in range(4):
+        subject.keys.now += IDLE_S / 4
+        subject.sessions.find(exchange)
+    assert subject.find(made.token) is None
+
+
+def test_keys_that_are_not_known(subject: Subject) -> None:
+    """While it is not known which keys there are, nobody is turned away for good."""
+    made = subject.begin("key")
+    subject.keys.is_known = False
+    with pytest.raises(StateFault):
+        subject.find(made.token)
+    subject.keys.is_known = True
+    assert subject.find(made.token) == made
+
+
+def test_several(subject: Subject) -> None:
+    """Beside one that is good others that are not do no harm; of two that are, neither counts."""
+    one, two = subject.begin("master"), subject.begin("link")
+    assert subject.find("x", one.token, "y" * 43) == one
+    assert subject.find(one.token, two.token) is None
+    assert [each.token for each in subject.sessions.borne(bearing(one.token, two.token))] == [
+        one.token,
+        two.token,
+    ]
+
+
+def test_too_many(subject: Subject) -> None:
+    """One key has so many at a time; the one that was idle the longest goes."""
+    first = subject.begin("link")
+    for _ in range(OF_ONE_MAX):
+        subject.begin("link")
+    assert subject.find(first.token) is None
+
+
+def test_over_tls(subject: Subject) -> None:
+    """What came by the name for plain HTTP does not count."""
+    made = subject.begin("master")
+    assert subject.sessions.find(bearing(made.token, scheme="https")) is None
+
+
+def test_who_comes_by_the_loopback(subject: Subject) -> None:
+    """Nobody, before it is known that no app has the connection."""
+    made = subject.begin("master")
+    exchange = FakeExchange("/api/workers")
+    exchange.rewrite(exchange.head._replace(operators=(("bt", made.token),)))
+    assert subject.sessions.find(exchange) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "code"),
+    [
+        ("GET", (), ""),
+        ("GET", (("sec-fetch-site", "none"),), ""),
+        ("GET", (("sec-fetch-site", "same-site"),), "cross_site"),
+        ("GET", (("origin", "http://localhost:8000"),), "cross_site"),
+        ("POST", OWN, ""),
+        ("POST", OWN[:1], ""),
+        ("POST", OWN[1:], "cross_site"),
+        ("POST", (*OWN, ("origin", "http://evil.example")), "cross_site"),
+        ("DELETE", (), "cross_site"),
+    ],
+)
+def test_what_a_request_bears(
+    subject: Subject, method: str, headers: tuple[tuple[str, str], ...], code: str
+) -> None:
+    """A read may say nothing of where it comes from; a write says that it is a page of ours."""
+    made = subject.begin("master")
+    bears = (*headers, ("x-buntime-csrf", csrf_of(made.token)))
+    exchange = bearing(made.token, method=method, headers=bears)
+    if not code:
+        subject.sessions.check_use(exchange, made.token)
+        return
+    with pytest.raises(ClientFault) as caught:
+        subject.sessions.check_use(exchange, made.token)
+    assert caught.value.code == code
+
+
+def test_a_websocket_says_where_it_comes_from(subject: Subject) -> None:
+    """It bears no field of a script's, so its Origin must be there."""
+    made = subject.begin("master")
+    subject.sessions.check_use(bearing(made.token, headers=OWN, upgrade="websocket"), made.token)
+    with pytest.raises(ClientFault):
+        subject.sessions.check_use(bearing(made.token, upgrade="websocket"), made.token)
+
+
+def test_links(subject: Subject) -> None:
+    """Each is good once, for a quarter of an hour; of too many the oldest goes."""
+    links = subject.sessions.links
+    one, late = links.make(1000.0), links.make(1000.0)
+    assert links.use(one, 1001.0)
+    assert not links.use(one, 1001.0)
+    assert not links.use(late, 1900.0)
+    assert not links.use("é", 1000.0)
+    many = [links.make(2000.0) for _ in range(101)]
+    assert not links.use(many[0], 2000.0)
+    assert links.use(many[1], 2000.0)
