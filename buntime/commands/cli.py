@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, str] = {
     "logs": "show what apps print, and their requests; -f goes on",
     "audit": "show who has changed what, or verify that nothing was changed in it",
     "data": "back up apps, their data and the state, or restore them",
+    "caches": "list what a runtime keeps to be quick, or purge it",
     "recycle": "replace the workers of an app by fresh ones",
     "cron": "list the jobs of apps, or run one now",
     "run": "run a program of an app, as its workers run",

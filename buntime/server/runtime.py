@@ -221,6 +221,7 @@ class Runtime:
                 interpreters=self._interpreters,
                 catalog=self._catalog,
                 plugins=self._plugins,
+                kept=self._hooking.kept,
                 deploys=self._deploys,
                 state=self._state,
                 state_watch=self._state_watch,

@@ -8,6 +8,7 @@ both. Each concern has a tuple of its own: here, or in a module beside this one.
 from buntime.core.admin.accessroutes import ACCESS
 from buntime.core.admin.approutes import APPS
 from buntime.core.admin.auditroutes import AUDIT
+from buntime.core.admin.cacheroutes import CACHES
 from buntime.core.admin.cronroutes import CRON
 from buntime.core.admin.dataroutes import DATA
 from buntime.core.admin.deployroutes import DEPLOYS
@@ -148,6 +149,7 @@ ROUTES = RouteTable(
         *KEYS,
         *FRAMES,
         *CRON,
+        *CACHES,
         *ACCESS,
         *AUDIT,
         *DATA,

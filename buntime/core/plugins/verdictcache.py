@@ -145,6 +145,11 @@ class VerdictCache:
             self._drop(key)
         return dropped
 
+    def clear(self) -> None:
+        """Drop all; what is on its way may be kept yet."""
+        for key in tuple(self._entries):
+            self._drop(key)
+
     def forget_plugin(self, plugin: str) -> None:
         """Drop all verdicts of a plugin: it is gone, or serves by other code."""
         for key in [key for key in self._entries if key.common.plugin == plugin]:

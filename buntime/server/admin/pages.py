@@ -18,6 +18,7 @@ from buntime.server.admin.appurls import AppUrls
 from buntime.server.admin.archives import Archives
 from buntime.server.admin.attention import Attention, AttentionPages
 from buntime.server.admin.auditpages import AuditPages
+from buntime.server.admin.cachepages import CachePages
 from buntime.server.admin.cronpages import CronPages
 from buntime.server.admin.datapages import DataPages
 from buntime.server.admin.deploypages import DeployPages
@@ -83,6 +84,7 @@ def _groups(parts: Parts) -> tuple[Pages, ...]:
         event_pages(parts, attention.items),
         AttentionPages(parts, attention),
         DiagnosisPages(parts.service.loop, parts.catalog, parts.pool.stats),
+        CachePages(parts, parts.audit),
         CronPages(parts.service.loop, parts.unasked, parts.audit),
         PluginPages(parts.plugins, parts.live, parts.audit),
         PluginOptionPages(parts.plugins, parts.audit, _option_changes(parts, outcomes)),

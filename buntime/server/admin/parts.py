@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
@@ -45,6 +46,7 @@ class Parts:
     plugins: Plugins
     plugin_place: PluginPlace
     data_meter: DataMeter
+    kept: VerdictCache
     db: StateDb
     audit: Audit
     secrets: SecretStore

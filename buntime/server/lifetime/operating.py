@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from buntime.core.access.guesses import Guesses
+from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.core.settings.live import LiveSettings
 from buntime.core.values.frozen import frozen
 from buntime.server.admin.audit import Audit
@@ -58,6 +59,7 @@ class Premises:
     interpreters: Interpreters
     catalog: Catalog
     plugins: Plugins
+    kept: VerdictCache  # of their hooks
     deploys: Deploys  # changes of apps' code, that somebody has put there
     state: StateFolder
     state_watch: StateWatch
@@ -174,6 +176,7 @@ class Operating:
             plugins=premises.plugins,
             plugin_place=self._plugin_place,
             data_meter=self.data_meter,
+            kept=premises.kept,
             db=premises.state_db,
             audit=premises.audit,
             secrets=self.secrets,

@@ -83,6 +83,15 @@ class Interpreters:
         self._closed = Event()
         self.default = running_interpreter() if default is None else self._find_default(default)
 
+    @property
+    def count(self) -> int:
+        """How many have told of themselves."""
+        return len(self._known)
+
+    def forget(self) -> None:
+        """Ask each of them again, when it is wanted next."""
+        self._known = {}
+
     def known(self, app: App) -> Interpreter | None:
         """The app's interpreter, None if `find` must be asked. Raises ManifestError if it is unfit.
 

@@ -1,0 +1,58 @@
+"""`buntime caches list|purge`: what a runtime keeps to be quick, and taking it away."""
+
+from buntime.commands.arguments import Command, Parser
+from buntime.commands.client import connect
+from buntime.commands.progress import rounded
+from buntime.commands.tables import print_json, print_rows, say
+from buntime.core.errors import UsageError
+from buntime.core.settings.setting import Mode
+
+_ACTIONS = ("list", "purge")
+
+
+def parser() -> Parser:
+    made = Parser(
+        "buntime caches list | purge [CACHE...] [--dry-run] [--to WHERE]",
+        "List what a runtime keeps to be quick, with what a purge would take; or purge it, all or "
+        "those that are named: verdicts of plugins, what interpreters told of themselves, and "
+        "environments of versions that are gone. Nothing that serves is ended by it.",
+        examples=(
+            "buntime caches list",
+            "buntime caches purge --dry-run",
+            "buntime caches purge environments",
+        ),
+    )
+    made.add_words("WORD", "list, or purge and the names of caches")
+    made.add_argument(
+        "--dry-run", action="store_true", help="tell what would go, and change nothing"
+    )
+    made.add_json()
+    made.add_target()
+    return made
+
+
+def run(command: Command, mode: Mode) -> int:
+    action, *names = command.words or ("",)
+    if action not in _ACTIONS or (action == "list" and names):
+        raise UsageError("caches needs list, or purge and names (see buntime caches --help)")
+    api = connect(command, mode)
+    if action == "list":
+        told = api.get("/api/caches")
+        rows = [
+            (each["name"], each["entries"], rounded(each["bytes"]), each["meaning"])
+            for each in told["caches"]
+        ]
+    else:
+        is_dry = bool(command.args["dry_run"]) or None
+        told = api.post("/api/caches/purge", {"caches": names} if names else {}, dryRun=is_dry)
+        rows = [
+            (each["name"], each["entries"], rounded(each["bytes"]), "") for each in told["purged"]
+        ]
+    if command.args["json"]:
+        print_json(told)
+        return 0
+    print_rows(("CACHE", "ENTRIES", "SIZE", ""), rows)
+    if action == "purge":
+        words = "would be freed" if told["isDryRun"] else "freed"
+        say(f"{rounded(told['freedBytes'])} {words}")
+    return 0

@@ -1,0 +1,70 @@
+"""Environments that `autoInstall` has made for users of apps, also of versions that are gone.
+
+    /var/cache/buntime/environments-33/shop@1.2.0-3f2a81c0/    the user's with the id 33
+
+Those of the runtime's own user lie in the folders of apps, and go with these. For threads: waits
+for the disk. What is removed is removed as its user, since it is his to put links there.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+
+from buntime.core.values.regex import regex
+from buntime.core.values.tuples import NamedTuple
+from buntime.server.bundle.cachefolder import SHARED, cache_folder
+from buntime.server.pythons.identity import Identity, run_as
+
+_OF_USER = regex(r"environments-([0-9]{1,10})")
+_LABEL = regex(r"(.+)-[0-9a-f]{8}")
+
+
+class Environments(NamedTuple):
+    """Those of one version of an app."""
+
+    path: str
+    key: str  # of the app: "shop@1.2.0", "@acme/shop", "plugin:audit"
+    uid: int
+    gid: int
+
+
+def all_environments(environ: Mapping[str, str] = os.environ) -> list[Environments]:
+    """Of all users, in the folders that may have some."""
+    roots = dict.fromkeys(filter(None, (SHARED, cache_folder(environ))))
+    return [each for root in roots for each in environments_in(root)]
+
+
+def environments_in(root: str) -> list[Environments]:
+    found = []
+    for name in _listed(root):
+        match, place = _OF_USER.fullmatch(name), os.path.join(root, name)
+        if match is None or os.path.islink(place):
+            continue
+        with suppress(OSError):
+            gid = os.lstat(place).st_gid
+            for label in _listed(place):
+                told = _LABEL.fullmatch(label)
+                if told is not None and not os.path.islink(os.path.join(place, label)):
+                    key = told[1].replace("+", "/")
+                    found.append(Environments(os.path.join(place, label), key, int(match[1]), gid))
+    return found
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def remove(each: Environments) -> None:
+    """Raises OSError, CannotBecome."""
+    run_as(_identity_of(each), lambda: shutil.rmtree(each.path))
+
+
+def _identity_of(each: Environments) -> Identity | None:
+    """Its user; None where that is this process's own."""
+    if each.uid == os.geteuid():
+        return None
+    return Identity(f"{each.uid}:{each.gid}", each.uid, each.gid, (), "/")

@@ -1,0 +1,63 @@
+"""What a runtime keeps to be quick, and how operators take it from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.support.client import fetch
+from tests.support.harness import wait_until
+from tests.support.pluginfolders import plugged, wait_for_state, write_plugin
+from tests.support.runs import run
+
+HOOK = """
+from buntime.plugin import Continue
+asked = 0
+def on_request(request):
+    global asked
+    asked += 1
+    return Continue(headers={"x-asked": str(asked)}, cache_s=60, any_path=True)
+"""
+ECHO = """
+from buntime import Response
+def fetch(request): return Response(request.headers["x-asked"])
+"""
+
+
+def test_a_purge(tmp_path: Path) -> None:
+    """Each cache is told of; a dry run takes nothing; what is purged is made anew, and audited."""
+    cache = tmp_path / "cache/buntime"
+    uid = os.geteuid()
+    for label in ("hello-3f2a81c0", "gone@1.0.0-3f2a81c1", "plugin:gone-3f2a81c2", "other"):
+        place = cache / f"environments-{uid}" / label / ".venv-3f2a81c09d4e"
+        place.mkdir(parents=True)
+        (place / "large").write_bytes(bytes(5000))
+    (cache / f"environments-{uid}" / "link-3f2a81c3").symlink_to(tmp_path)
+    write_plugin(tmp_path / "plugins", "counts", HOOK)
+    with plugged(tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")) as runtime:
+        wait_for_state(runtime, "counts", "serving")
+        (tmp_path / "apps/hello/app.py").write_text(ECHO)
+        wait_until(lambda: fetch(runtime, "/hello").body == b"1")
+        env = {"BUNTIME_TO": runtime.url, "BUNTIME_KEY": runtime.operators_key or ""}
+
+        def caches(*words: str, code: int = 0) -> str:
+            done = run("caches", *words, cwd=tmp_path, env=env)
+            assert done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        told = {line.split()[0]: line.split()[1] for line in caches("list").splitlines()[1:]}
+        assert told["verdicts"] == "1"
+        assert told["environments"] == "2"
+        assert "would be freed" in caches("purge", "--dry-run")
+        assert fetch(runtime, "/hello").body == b"1"
+        assert "freed" in caches("purge")
+        assert fetch(runtime, "/hello").body == b"2"
+        left = sorted(path.name for path in (cache / f"environments-{uid}").iterdir())
+        assert left == ["hello-3f2a81c0", "link-3f2a81c3", "other"]
+        assert "0 bytes freed" in caches("purge", "environments")
+        assert "is not one of" in caches("purge", "everything", code=1)
+        assert "needs list, or purge" in caches("list", "verdicts", code=2)
+        key = {"X-API-Key": runtime.operators_key or ""}
+        audit = fetch(runtime, "/api/audit", headers=key).json()["entries"]
+        entry = next(each for each in audit if each["action"] == "caches.purge")
+        assert entry["subject"] == "environments"
