@@ -69,7 +69,7 @@ def test_plugins(state: Path, tmp_path: Path) -> None:
     begin = ("buntime", "plugins")
     at_last_offered("re", env, ["reload", "reset", "remove"], *begin)
     at_last_offered("re", env, ["reload", "reset", "remove"], *begin, "re")
-    at_last_offered("a", env, ["audit"], *begin, "--json", "show")
+    at_last_offered("a", env, ["audit", "authn"], *begin, "--json", "show")
     at_last_offered("", env, [], *begin, "check")
     at_last_offered("", env | {"BUNTIME_TO": "prod"}, [], *begin, "show")
     assert offered("", env, "buntime", "show") == []
