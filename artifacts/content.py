@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[1]
 
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
-_NOT_CARRIED = {"__pycache__", "data", ".venv"}  # of folders: what running makes
+_NOT_CARRIED = {"__pycache__", "data"}  # of folders: what running makes, beside environments
 
 
 def content(site_packages: Path) -> dict[str, bytes]:
@@ -44,7 +44,8 @@ def index(kind: str, files: Mapping[str, bytes], modes: Mapping[str, str] | None
 def _sources(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[tuple[str, bytes]]:
     for path in folder.rglob("*"):
         name = path.relative_to(ROOT)
-        if path.is_file() and path.name.endswith(suffixes) and _NOT_CARRIED.isdisjoint(name.parts):
+        is_made = any(part in _NOT_CARRIED or part.startswith(".venv") for part in name.parts)
+        if path.is_file() and path.name.endswith(suffixes) and not is_made:
             yield name.as_posix(), path.read_bytes()
 
 

@@ -79,7 +79,8 @@ def test_what_is_in_it(pyz: Path) -> None:
     """It has all packages as source with their licences, the example apps, and no more."""
     names = zipfile.ZipFile(pyz).namelist()
     assert {Path(name).suffix for name in names} <= {
-        ".py", ".typed", ".txt", ".yaml", ".html", ".css", ".js", ".svg", ".toml", "",
+        ".py", ".typed", ".txt", ".yaml", ".html", ".css", ".js", ".ts", ".svg", ".toml", ".lock",
+        "",
     }  # fmt: skip
     inside = {name.removeprefix("content/").partition("/")[0] for name in names}
     assert {"h11", "yaml", "wsproto", "shtab", "buntime", "apps", "LICENSE"} <= inside

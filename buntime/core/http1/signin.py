@@ -44,7 +44,7 @@ def sign_in_url(prefix: str, target: str) -> str:
 
 def sign_in_page(url: str) -> bytes:
     """What a frame shows, that cannot go there itself."""
-    link = url.replace("&", "&amp;")  # neither a prefix nor what is quoted has a " or a <
+    link = url.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Sign in</title>\n'
         '<meta name="color-scheme" content="light dark">\n'
