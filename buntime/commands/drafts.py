@@ -60,7 +60,10 @@ class Draft:
     def environment(self, env: Mapping[str, str]) -> None:
         """Its variables; credentials become secrets, whose values are given apart."""
         for name, value in env.items():
-            if not is_withheld(name, value):
+            if name == "PYTHONPATH":
+                for each in filter(None, value.split(":")):
+                    self.import_from(each)
+            elif not is_withheld(name, value):
                 self.manifest.setdefault("env", {})[name] = value
             elif _SECRET.fullmatch(name):
                 self.manifest.setdefault("secrets", []).append(name)

@@ -1,6 +1,7 @@
 """Reads a configuration of NGINX Unit, as `unit.json` or as its control API prints it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ _KNOWN = frozenset(
     "limits".split()
 )
 _STEPS_MAX = 1000
+_URI = re.compile(r"\$(uri\b|\{uri\})")  # of a request, both ways to write it
 
 
 def read_unit(text: str, source: str) -> list[Draft]:
@@ -157,7 +159,7 @@ def _step(draft: Draft, step: Mapping[str, Any]) -> None:
     match = match if isinstance(match, dict) else {}
     uris = _texts(match.get("uri"))
     if "share" in action:
-        for share in _texts(action["share"]):
+        for share in (_URI.sub("${uri}", each) for each in _texts(action["share"])):
             for uri in uris or ["/*"]:
                 prefix = uri.partition("*")[0].rstrip("/")
                 draft.static(prefix, share.replace("${uri}", "").rstrip("/") + prefix

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from buntime.commands.drafts import Draft
 from buntime.core.errors import UsageError
@@ -18,7 +18,7 @@ _OF_UWSGI = frozenset(
     "worker-reload-mercy listen max-fd uwsgi-socket protocol py-call-osafterfork "
     "ignore-sigpipe ignore-write-errors disable-write-exception offload-threads http-timeout "
     "http-keepalive http-auto-chunked so-keepalive socket-timeout static-expires "
-    "static-cache-paths cheap threads-stacksize".split()
+    "static-cache-paths cheap threads-stacksize show-config vhost".split()
 )
 _LISTENS = frozenset(
     "socket http http-socket https https-socket fastcgi-socket shared-socket".split()
@@ -38,6 +38,7 @@ _WHY = {
     "include": "import that file too",
 }
 _PLACE = re.compile(r"%\(([^)]+)\)|%([dnspcev])|\$\(([^)]+)\)")
+_NAMED = re.compile(r"%\(([^)]+)\)")
 _VALUE_MAX_CHARS = 10_000  # of a value with what placeholders stand for
 _CRON = re.compile(r"(-?[0-9]+)\s+(-?[0-9]+)\s+(-?[0-9]+)\s+(-?[0-9]+)\s+(-?[0-9]+)\s+(.+)")
 _FIELDS = ("minute", "hour", "day", "month", "week")
@@ -50,6 +51,7 @@ def read_uwsgi(text: str, source: str, path: str) -> list[Draft]:
     options = _options(text)
     if options is None:
         raise UsageError(f"{source} is no file of uWSGI: it has no section [uwsgi]")
+    own = {found[1].replace("_", "-") for _, value in options for found in _NAMED.finditer(value)}
     options = _filled(options, path)
     given = dict(options)
     stem = os.path.splitext(os.path.basename(path))[0]
@@ -59,7 +61,7 @@ def read_uwsgi(text: str, source: str, path: str) -> list[Draft]:
     draft = Draft(name, folder, source)
     _entrypoint(draft, given)
     for key, value in options:
-        _take(draft, key, value)
+        _take(draft, key, value, own)
     draft.manifest.setdefault("concurrency", 1)
     env = [value.partition("=") for key, value in options if key == "env"]
     draft.environment({name: value for name, _, value in env})
@@ -136,10 +138,11 @@ def _entrypoint(draft: Draft, given: Mapping[str, str]) -> None:
         draft.leave("module", "it names none; write `entrypoint` into the manifest")
 
 
-def _take(draft: Draft, key: str, value: str) -> None:
-    """What one option becomes."""
-    if "$(" in value and key != "env":
-        draft.leave(f"{key} = {value}", "the environment says it; write the value")
+def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
+    """What one option becomes; `own` are those that stand in others' values."""
+    where = "environment says" if "$(" in value else "file does not say" if "%(" in value else ""
+    if where and key not in ("env", *_OF_UWSGI):
+        draft.leave(f"{key} = {value}", f"the {where} it; write the value")
     elif key in _VALUES:
         name, make = _VALUES[key]
         try:
@@ -150,15 +153,14 @@ def _take(draft: Draft, key: str, value: str) -> None:
         _ACTS[key](draft, value)
     elif key in _LISTENS:
         draft.leave(f"{key} = {value}", "where the runtime listens is a setting: RUNTIME_LISTEN")
-    elif key not in _OF_UWSGI and key not in _READ:
-        why = _WHY.get(key, "there is nothing like it")
-        if not _is_of_the_file(draft, key):
-            draft.leave(f"{key} = {value}", why)
+    elif key in _WHY:
+        draft.leave(f"{key} = {value}", _WHY[key])
+    elif not (key in own or key in _USUAL or key in _OF_UWSGI or key in _READ):
+        draft.leave(f"{key} = {value}", "there is nothing like it")
 
 
-def _is_of_the_file(draft: Draft, key: str) -> bool:
-    """Names that only other lines of the file use, `base = /srv`; these are put in there."""
-    return key in ("base", "project", "project-name", "app", "name", "root", "instance-dir")
+# Names that are for other lines of the file, `base = /srv`, also where none has them any more.
+_USUAL = frozenset(("base", "project", "project-name", "app", "name", "root", "instance-dir"))
 
 
 _READ = frozenset("chdir module wsgi w callable wsgi-file file mount env".split())
