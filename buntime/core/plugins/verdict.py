@@ -12,7 +12,7 @@ reason. `applied` makes a request's head of a `Continue`.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.http1.head import Head
 from buntime.core.http1.section import Fields
@@ -28,6 +28,7 @@ from buntime.core.plugins.identity import BadIdentity, Identity, read_identity
 from buntime.core.plugins.manifest import Stage
 from buntime.core.plugins.rerouting import AppChoice, read_app, read_path
 from buntime.core.plugins.vary import Source, read_vary
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 CACHE_MAX_S = 60.0

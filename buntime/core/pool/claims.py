@@ -5,9 +5,10 @@ Each check raises ValueError, with a short text whatever the value: one that is 
 even be shown.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from buntime.core.apps.watching import checked_imports
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 from buntime.wire import Message
 

@@ -1,10 +1,10 @@
 """What the scheduler decides: a plain class for each decision, for the server to switch on."""
 
 from collections.abc import Hashable
-from typing import NamedTuple
 
 from buntime.core.pool.requestqueue import Ticket
 from buntime.core.pool.workforce import AppState
+from buntime.core.values.tuples import NamedTuple
 
 
 class Spawn(NamedTuple):

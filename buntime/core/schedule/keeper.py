@@ -11,7 +11,6 @@ than there is room for; who is wanted first has it.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 
 from buntime.core.values.tuples import NamedTuple
 
@@ -39,15 +38,15 @@ class EndProcess(NamedTuple):
     key: ProcessKey
 
 
-@dataclass(eq=False)
 class _State:
-    token: Hashable | None  # None: not wanted any more
-    running: Hashable | None = None  # the token that it was started with
-    is_ending: bool = False
-    started_s: float = 0.0
-    failures: int = 0  # in a row
-    retry_at_s: float = float("-inf")
-    starts: int = 0
+    def __init__(self, token: Hashable) -> None:
+        self.token: Hashable | None = token  # None: not wanted any more
+        self.running: Hashable | None = None  # the token that it was started with
+        self.is_ending = False
+        self.started_s = 0.0
+        self.failures = 0  # in a row
+        self.retry_at_s = float("-inf")
+        self.starts = 0
 
 
 class SeenProcess(NamedTuple):

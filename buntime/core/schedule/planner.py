@@ -18,7 +18,6 @@ Guarantees, whatever the clock does:
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.jobs import CronJob
@@ -45,15 +44,19 @@ class Planned(NamedTuple):
     version: str | None
 
 
-@dataclass(eq=False)
 class Run:
     """One time that a job runs."""
 
-    key: JobKey
-    job: CronJob
-    version: str | None
-    at_s: float | None  # the moment of the schedule; None where somebody asked for it
-    started_s: float = 0.0  # by the wall clock, once it has
+    def __init__(self, key: JobKey, job: CronJob, version: str | None, at_s: float | None) -> None:
+        """`at_s` is the moment of the schedule; None where somebody asked for it."""
+        self.key = key
+        self.job = job
+        self.version = version
+        self.at_s = at_s
+        self.started_s = 0.0  # by the wall clock, once it has
+
+    def __repr__(self) -> str:
+        return f"Run({self.key}, {self.version}, {self.at_s})"
 
 
 class Ended(NamedTuple):
@@ -72,15 +75,15 @@ class PassedOver(NamedTuple):
     ended: Ended
 
 
-@dataclass(eq=False)
 class _State:
-    planned: Planned
-    next_s: float | None = None
-    since_s: float = 0.0  # up to there all moments have been dealt with
-    under_way: list[Run] = field(default_factory=list)  # started
-    in_line: int = 0
-    waits_s: float | None = None  # the moment of one that waits for its predecessor
-    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=KEPT_RUNS))
+    def __init__(self, planned: Planned) -> None:
+        self.planned = planned
+        self.next_s: float | None = None
+        self.since_s = 0.0  # up to there all moments have been dealt with
+        self.under_way: list[Run] = []  # started
+        self.in_line = 0
+        self.waits_s: float | None = None  # the moment of one that waits for its predecessor
+        self.ended: deque[Ended] = deque(maxlen=KEPT_RUNS)
 
 
 class Kept(NamedTuple):

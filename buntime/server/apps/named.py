@@ -1,7 +1,6 @@
 """All that the catalog knows of one name: folders, versions, and which of them is active."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from buntime.core.apps.app import App, Fault
@@ -20,18 +19,21 @@ class Place(NamedTuple):
     root: Path  # the worker folder that it is in
 
 
-@dataclass
 class Named:
     """What was found of one name, and what came of it."""
 
-    succession: Succession
-    places: list[Place] = field(default_factory=list)
-    checked: int = 0  # the number of the check that looked for versions last
-    versions: dict[str, Path] = field(default_factory=dict)
-    active: str | None = None  # the one that a link `latest` leads to
-    withheld: frozenset[str] = frozenset()  # those that ranges do not choose
-    listings: dict[Path, Listing] = field(default_factory=dict)
-    folders: dict[Path, AppFolder] = field(default_factory=dict)  # of versions that were asked for
+    def __init__(self, succession: Succession) -> None:
+        self.succession = succession
+        self.places: list[Place] = []
+        self.checked = 0  # the number of the check that looked for versions last
+        self.versions: dict[str, Path] = {}
+        self.active: str | None = None  # the one that a link `latest` leads to
+        self.withheld: frozenset[str] = frozenset()  # those that ranges do not choose
+        self.listings: dict[Path, Listing] = {}
+        self.folders: dict[Path, AppFolder] = {}  # of versions that were asked for
+
+    def __repr__(self) -> str:
+        return f"Named({[place.path for place in self.places]})"
 
     def choose(self, spec: str | None) -> str | None:
         """The version that is meant."""
