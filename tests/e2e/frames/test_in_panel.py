@@ -138,3 +138,28 @@ def test_menu_is_live(page: Page, runtime: Runtime) -> None:
         fields = {"X-API-Key": OPERATORS_KEY}
         assert fetch(runtime, path, method="POST", headers=fields).status == 202
         expect(entry).to_have_count(count)
+
+
+def test_popup(page: Page) -> None:
+    """What a page opens in a window of its own is in its sandbox: nobody is signed in there."""
+    page.goto("/talk/")
+    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
+        "data-ready", "framed"
+    )
+    with page.expect_popup() as opened:
+        page.frames[-1].evaluate("void open('/cpanel/')")
+    opened.value.wait_for_load_state()
+    assert opened.value.evaluate("self.origin") == "null"
+    asked = "fetch('/api/session').then(() => 'open', () => 'closed')"
+    assert opened.value.evaluate(asked) == "closed"
+
+
+def test_page_by_itself(page: Page) -> None:
+    """A plugin's page that is no part of the shell is in a sandbox at the operators' address."""
+    page.goto("/.well-known/buntime/frame/talk/")
+    expect(page.locator("body")).to_have_attribute("data-ready", "alone")
+    attempt = "() => { try { return document.cookie; } catch (error) { return error.name; } }"
+    assert page.evaluate(attempt) == "SecurityError"
+    assert page.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
+    page.evaluate("frame.navigate('/elsewhere')")  # the address cannot follow, the page does
+    expect(page.locator("#path")).to_have_text("/elsewhere")
