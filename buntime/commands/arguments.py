@@ -29,6 +29,7 @@ FLAGS_ALONE = (
     "--json",
     "--insecure",
     "--no-browser",
+    "--sign-out",
     "--worker",
     "--verify",
     "--secrets",

@@ -31,12 +31,13 @@ _PAGE = (
 
 def parser() -> Parser:
     made = Parser(
-        "buntime open [--no-browser] [--state-dir DIR]",
+        "buntime open [--no-browser | --sign-out] [--state-dir DIR]",
         "Sign in to the panel of this machine's runtime: prints a link that is good once, for 15 "
         "minutes, and opens a browser where there is a display.",
-        examples=("buntime open", "buntime open --no-browser"),
+        examples=("buntime open", "buntime open --no-browser", "buntime open --sign-out"),
     )
     made.add_argument("--no-browser", action="store_true", help="print the link alone")
+    made.add_argument("--sign-out", action="store_true", help="end all sessions instead")
     made.add_json()
     made.add_target()
     return made
@@ -52,6 +53,10 @@ def run(command: Command, mode: Mode) -> int:
             f"a link to sign in by is made on the host of {target.name} itself: run buntime open "
             "there, or sign in with a key",
         )
+    if command.args["sign_out"]:
+        Api(target).delete("/api/session", all=True)
+        say("All browsers are signed out.")
+        return 0
     told = Api(target).post("/api/session/links")
     if command.args["json"]:
         print_json(told)

@@ -44,6 +44,9 @@ def test_a_link(
         assert main(["open", "--json", "--state-dir", str(state)], mode="checkout") == 0
         assert json.loads(capsys.readouterr().out).keys() == {"url", "expiresAt"}
         assert len(opened) == 1
+        assert main(["open", "--sign-out", "--state-dir", str(state)], mode="checkout") == 0
+        assert operator.ask("GET", "/api/session").status == 401
+        capsys.readouterr()
         monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
         assert main(["open", "--state-dir", str(state)], mode="checkout") == 0
         assert "ssh -L " in capsys.readouterr().out

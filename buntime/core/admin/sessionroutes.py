@@ -1,7 +1,7 @@
 """The routes of operators' sessions in a browser."""
 
 from buntime.core.access.operators import LINK_PATH
-from buntime.core.admin.route import OPEN, OR_NOTHING, TEXT, Answer, Body, Route, Schema
+from buntime.core.admin.route import OPEN, OR_NOTHING, TEXT, Answer, Body, Param, Route, Schema
 
 _CALLER: Schema = {
     "type": "object",
@@ -61,7 +61,14 @@ SESSIONS = (
         path="/api/session",
         verb=OPEN,
         name="session.end",
-        summary="Sign out: the session opens nothing any more.",
+        summary="Sign out: the session opens nothing any more; with `all` none of that key does.",
+        query=(
+            Param(
+                "all",
+                {"type": "boolean", "default": False},
+                "All sessions of the key; by the control socket those of everybody.",
+            ),
+        ),
         answers=(Answer(204, "It has ended."),),
         faults=(401, 403, 503),
         has_dry_run=False,

@@ -94,6 +94,13 @@ class OperatorSessions:
 
     # What is to be known first
 
+    def know(self, then: Callable[[], None]) -> None:
+        """Have `then` called when those of before are known, or cannot be."""
+        if self.is_known:
+            then()
+        else:
+            self._waiting.append(then)
+
     def waits(self, exchange: Exchange, then: Callable[[], None]) -> bool:
         """Whether it is not known yet which sessions there are, or that no app has the connection:
         then `then` is called when it is."""
@@ -258,6 +265,21 @@ class OperatorSessions:
         self._forget(session)
         digest = session.digest
         self._db.ask(lambda connection: _delete(connection, [digest]), partial(self._gone, digest))
+
+    def end_all(self, of: Session | None) -> int:
+        """End all sessions, or those of the same key or kind as `of`; gives how many."""
+        wanted = None if of is None else (of.source, of.name)
+        ended = [each for each in self._sessions if wanted in (None, (each.source, each.name))]
+        for each in ended:
+            self._forget(each)
+        digests = [each.digest for each in ended]
+
+        def gone(fault: BaseException | None) -> None:
+            for digest in digests:
+                self._gone(digest, fault)
+
+        self._db.ask(lambda connection: _delete(connection, digests), gone)
+        return len(ended)
 
     def _forget(self, session: Session) -> None:
         self._sessions.remove(session)

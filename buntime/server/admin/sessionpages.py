@@ -117,13 +117,29 @@ class SessionPages:
             self._sessions.end(found.session)
 
     def _end(self, call: Call) -> None:
+        if call.caller.source == "socket":
+            self._sessions.know(lambda: call.guard(lambda: self._end_all(call)))
+            return
         found = self._gate.session_of(call.exchange)
         if found is None:
             raise _nobody()
         call.caller = found.caller
-        self._sessions.end(found.session)
-        self._audit.record(call, "session.end", found.caller.name)
-        call.respond(204, [_cookie(call, ""), ("cache-control", "no-store")])
+        if call.query["all"]:
+            count = self._sessions.end_all(found.session)
+        else:
+            count = 1
+            self._sessions.end(found.session)
+        self._ended(call, found.caller.name, count, [_cookie(call, "")])
+
+    def _end_all(self, call: Call) -> None:
+        """By the control socket: of everybody."""
+        if not call.query["all"]:
+            raise _nobody()
+        self._ended(call, "all", self._sessions.end_all(None), [])
+
+    def _ended(self, call: Call, whose: str, count: int, fields: list[tuple[str, str]]) -> None:
+        self._audit.record(call, "session.end", whose, after={"sessions": count})
+        call.respond(204, [*fields, ("cache-control", "no-store")])
 
     def _link(self, call: Call) -> None:
         if call.caller.source != "socket":

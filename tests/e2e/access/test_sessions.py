@@ -229,15 +229,20 @@ def test_links(tmp_path: Path) -> None:
         ann = Operator(base)
         assert ann.sign_in(made["key"])["caller"]["name"] == "ann"
         assert ann.ask("POST", "/api/apps/shop/recycle").error["code"] == "not_allowed"
+        made = operator.ask("POST", "/api/keys", {"name": "bob", "roles": ["viewer"]}).json()
+        key_of_bob = made["key"]
         bob = Operator(base)
-        bob.sign_in(
-            operator.ask("POST", "/api/keys", {"name": "bob", "roles": ["viewer"]}).json()["key"]
-        )
+        bob.sign_in(key_of_bob)
     with running(tmp_path / "apps", env={**env, **ADMIN}) as runtime:
         url = address_of(runtime)
         for each in (operator, ann, bob):
             each.move(url)
             each.look()
+        other = Operator(url)
+        other.sign_in(key_of_bob)
+        assert other.ask("DELETE", "/api/session?all=1").status == 204
+        assert bob.ask("GET", "/api/workers").status == 401
+        bob.sign_in(key_of_bob)
         assert operator.ask("DELETE", "/api/keys/ann").status == 200
         assert ann.ask("GET", "/api/workers").status == 401
         assert bob.ask("GET", "/api/workers").status == 200

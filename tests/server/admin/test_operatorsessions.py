@@ -88,9 +88,7 @@ def test_what_ends_with_its_key(subject: Subject) -> None:
     by_key, master, local, link = (
         subject.begin(each) for each in ("key", "master", "local", "link")
     )
-    other = RECORD.__class__(
-        "ci", digest_of(make_key(b"b" * 32)), "bt_", ("admin",), ("*",), 0.0, ""
-    )
+    other = KeyRecord("ci", digest_of(make_key(b"b" * 32)), "bt_", ("admin",), ("*",), 0.0, "")
     subject.keys.put(other)
     assert subject.find(by_key.token) is None
     again = subject.begin("key")
