@@ -80,11 +80,12 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
     assert faults == []
 
 
-def findings(page: Page) -> Mapping[str, Any]:
-    """What axe finds, by rule: the elements."""
+def findings(page: Page, *rules: str) -> Mapping[str, Any]:
+    """What axe finds, by rule: the elements. By these rules alone, where some are named."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
+    options = {"resultTypes": ["violations"], **({"runOnly": [*rules]} if rules else {})}
+    found = page.evaluate("(options) => axe.run(options)", options)["violations"]
     return {each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found}
 
 

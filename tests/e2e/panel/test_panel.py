@@ -40,6 +40,7 @@ EVIL = [
     "{{7*7}}${alert(5)}",
     "</code></pre><iframe srcdoc='<script>parent.alert(6)</script>'>",
 ]
+IN_A_THEME = ("color-contrast", "scrollable-region-focusable")
 ITEM = ("code", "app", "text", "hint", "command", "href")
 
 
@@ -118,7 +119,8 @@ def test_accessible(page: Page, panel: str) -> None:
         found = [findings(page)]
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size(NARROW)
-        found.append(findings(page))
+        # What a theme and a width can spoil; all of it once, with the menu that is folded there.
+        found.append(findings(page, *([] if path == "apps" else IN_A_THEME)))
         assert (path, found, overflow(page)) == (path, [{}, {}], 0)
 
 
