@@ -57,6 +57,10 @@ class ManifestError(BuntimeError):
     """An app's folder cannot be served as it is; its requests get 500, other apps run on."""
 
 
+class NoRoom(ManifestError):
+    """What an app needs beside its folder has no room on the disk."""
+
+
 class HttpError(BuntimeError):
     """A request ends with this status instead of an app's answer.
 

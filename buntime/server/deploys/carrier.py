@@ -18,7 +18,7 @@ from buntime.core.deploys.members import Bounds
 from buntime.core.deploys.names import Release
 from buntime.core.deploys.preview import hash_of
 from buntime.core.deploys.steps import Step
-from buntime.core.errors import ClientFault, HttpError, ManifestError, ServerFault
+from buntime.core.errors import ClientFault, HttpError, ManifestError, NoRoom, ServerFault
 from buntime.core.settings.live import LiveSettings
 from buntime.server.apps.appfolder import AppFolder
 from buntime.server.apps.catalog import Catalog
@@ -377,6 +377,8 @@ def _error_of(exc: Exception) -> tuple[HttpError, str]:
     """What is told of a deploy that failed of this: the error, and the trace."""
     if isinstance(exc, HttpError):
         return exc, exc.detail
+    if isinstance(exc, NoRoom):
+        return ServerFault(507, "disk_full", str(exc)), ""
     if isinstance(exc, ManifestError):
         return ClientFault(422, "app_invalid", str(exc)), ""
     if isinstance(exc, OSError):

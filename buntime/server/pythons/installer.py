@@ -41,7 +41,7 @@ from pathlib import Path
 from buntime.confine import NotConfined
 from buntime.core.apps.app import App
 from buntime.core.apps.lockfile import BadLock
-from buntime.core.errors import ManifestError
+from buntime.core.errors import ManifestError, NoRoom
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
@@ -55,6 +55,8 @@ __all__ = ["Base", "Installer", "Owner", "home_of"]
 
 _LIMIT_S = 600.0  # for one app; a hundred packages over a slow line take two minutes
 _RETRY_S = 60.0
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_SAID_OF_FULL = tuple(os.strerror(each) for each in _FULL)
 _POLL_S = 0.1
 _KEPT = 2  # earlier environments, which workers may still run from
 
@@ -87,6 +89,7 @@ class _Failure:
     folder: Path
     reason: str
     at: float
+    kind: type[ManifestError]
 
 
 class Installer:
@@ -141,7 +144,8 @@ class Installer:
         try:
             return run_as(user, lambda: self._ensure(app, base, home, workshop))
         except (BadLock, CannotBecome, InstallFailed, NotConfined, OSError) as exc:
-            raise ManifestError(f"{app.source}: autoInstall: {_reason(exc, home)}") from exc
+            kind = NoRoom if _is_of_a_full_disk(exc) else ManifestError
+            raise kind(f"{app.source}: autoInstall: {_reason(exc, home)}") from exc
 
     def _ensure(self, app: App, base: Base, home: Path, workshop: Workshop) -> str:
         plan = self._make_plan(app, base, home, workshop)
@@ -188,7 +192,8 @@ class Installer:
             self._install(plan)
         except (InstallFailed, NotConfined, OSError) as exc:
             reason = _reason(exc, plan.home)
-            self._failures[plan.app.dir] = _Failure(plan.recipe.folder, reason, self._clock())
+            kind = NoRoom if _is_of_a_full_disk(exc) else ManifestError
+            self._failures[plan.app.dir] = _Failure(plan.recipe.folder, reason, self._clock(), kind)
             raise
         self._failures.pop(plan.app.dir, None)
 
@@ -217,7 +222,7 @@ class Installer:
         if failure is None or failure.folder != plan.recipe.folder:
             return
         if self._clock() - failure.at < _RETRY_S:
-            raise ManifestError(f"{plan.app.source}: autoInstall: {failure.reason}")
+            raise failure.kind(f"{plan.app.source}: autoInstall: {failure.reason}")
 
     @contextlib.contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
@@ -315,10 +320,19 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
+def _is_of_a_full_disk(exc: Exception) -> bool:
+    """Whether there was no room, for us, or for pip by what it has said."""
+    if isinstance(exc, OSError):
+        return exc.errno in _FULL
+    return isinstance(exc, InstallFailed) and any(each in str(exc) for each in _SAID_OF_FULL)
+
+
 def _reason(exc: Exception, home: Path) -> str:
     if not isinstance(exc, OSError):
         return str(exc)
     reason = f"{exc.filename or home}: {exc.strerror or exc}"
+    if exc.errno in _FULL:
+        return f"{reason}; make room there"
     if exc.errno == errno.EINVAL:  # no file, and no matter of rights
         return reason
     return f"{reason}; the runtime must be able to write to {home} to install there"

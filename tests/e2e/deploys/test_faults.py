@@ -181,8 +181,10 @@ def test_a_full_disk_while_it_installs(tmp_path: Path) -> None:
         with operator.http:
             assert operator.put("shop", "1.0.0", _streamed(whole("1"))).status_code == 201
             before = seen(apps)
-            told = operator.put("shop", "2.0.0", _streamed(with_packages("2", 9_000_000))).json()
+            failed = operator.put("shop", "2.0.0", _streamed(with_packages("2", 9_000_000)))
+            told = failed.json()
             assert told["failed"] == "installing", told
+            assert (failed.status_code, told["error"]["code"]) == (507, "disk_full")
             assert "No space left on device" in told["error"]["message"]
             assert seen(apps) == before
             assert operator.said("/shop/").split()[0] == "1"

@@ -1,6 +1,7 @@
 """server/pythons: installer.py and packages.py, with a wheel made here."""
 
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,7 +20,7 @@ import pytest
 
 from buntime.core.apps.app import App
 from buntime.core.apps.manifest import default_manifest
-from buntime.core.errors import ManifestError
+from buntime.core.errors import ManifestError, NoRoom
 from buntime.server.lifetime.shutdown import ECHO_S
 from buntime.server.pythons.confinement import Workshop
 from buntime.server.pythons.installer import Base, Installer
@@ -486,6 +487,23 @@ def test_failure_is_remembered(app: App, fake: Fake) -> None:
     assert installer.installed(app, fake.base) is None
     assert Path(installer.ensure(app, fake.base)).exists()
     assert installer.installed(app, fake.base) is not None
+
+
+def test_a_full_disk(app: App, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the app: what pip says of it, and what the system says to us."""
+    installer = make_installer()
+    fake.becomes("print('ERROR: [Errno 28] No space left on device'); sys.exit(2)")
+    with pytest.raises(NoRoom, match="No space left"):
+        installer.ensure(app, fake.base)
+    with pytest.raises(NoRoom, match="No space left"):
+        installer.installed(app, fake.base)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/somewhere")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(NoRoom, match=r"/somewhere: .*; make room there$"):
+        make_installer().ensure(app, fake.base)
 
 
 def test_failure_of_another_lock(app: App, fake: Fake) -> None:
