@@ -313,7 +313,8 @@ def test_logs(page: Page, panel: str, runtime: Runtime) -> None:
     expect(line.first).to_be_visible()
     expect(page.locator(".nothing")).to_be_hidden()
     page.get_by_label("Search in lines").fill("GET /chatty")
-    page.locator("bt-lines .row:visible", has_text="GET /chatty/ 200").last.click()
+    chosen = page.locator("bt-lines .row:visible", has_text="GET /chatty/ 200").last
+    chosen.dispatch_event("click")
     dialog(page).get_by_role("link", name="Everything of this request").click()
     expect(page.get_by_label("Request id")).to_have_value(request)
     expect(page.locator("bt-lines .row:visible", has_text="GET /chatty/")).to_have_count(1)
