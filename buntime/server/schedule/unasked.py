@@ -1,21 +1,27 @@
 """What apps do without being asked, put together."""
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from time import time
+from typing import TYPE_CHECKING
 
 from buntime.core.settings.live import LiveSettings
-from buntime.server.schedule.cron import Cron
 from buntime.server.schedule.ground import Ground
-from buntime.server.schedule.keeping import Keeping
-from buntime.server.schedule.processes import Processes
 from buntime.server.schedule.roll import TICK_S, Roll
 from buntime.server.state.statedb import StateDb
+
+if TYPE_CHECKING:
+    from buntime.server.schedule.cron import Cron
+    from buntime.server.schedule.processes import Processes
 
 FollowNames = Callable[[Callable[[Iterable[str]], None]], None]
 
 
 class Unasked:
-    """Who does something unasked, and the jobs and processes of all of them."""
+    """Who does something unasked, and the jobs and processes of all of them.
+
+    Both are made when the first app has some, or somebody asks for them.
+    """
 
     def __init__(
         self,
@@ -33,14 +39,42 @@ class Unasked:
         self._has_told = False
         self.roll = Roll(self._loop, ground.catalog, ground.pool.deployments)
         follow(self.roll.changed)
-        self.cron = Cron(
-            ground, live, self.roll, Keeping(db, warn=self._log.warn, wall=wall), wall=wall
-        )
-
-        self.processes = Processes(ground, live, self.roll)
+        self._live, self._db, self._wall = live, db, wall
+        self._has_started = False
+        self.roll.follow(self._make)
 
     def __repr__(self) -> str:
-        return f"Unasked({self.roll!r}, {self.cron!r})"
+        return f"Unasked({self.roll!r})"
+
+    @cached_property
+    def cron(self) -> "Cron":
+        """The jobs."""
+        # Most starts are of apps without any.
+        from buntime.server.schedule.cron import Cron
+        from buntime.server.schedule.keeping import Keeping  # the same
+
+        keeping = Keeping(self._db, warn=self._log.warn, wall=self._wall)
+        made = Cron(self._ground, self._live, self.roll, keeping, wall=self._wall)
+        if self._has_started:
+            made.start()
+        return made
+
+    @cached_property
+    def processes(self) -> "Processes":
+        """The programs that run all the time."""
+        # The same.
+        from buntime.server.schedule.processes import Processes
+
+        return Processes(self._ground, self._live, self.roll)
+
+    @property
+    def _is_made(self) -> bool:
+        return {"cron", "processes"} <= vars(self).keys()
+
+    def _make(self) -> None:
+        """There are apps that do something: the roll, which tells of it, tells these two next."""
+        self.cron  # noqa: B018  # what is asked for is made
+        self.processes  # noqa: B018
 
     @property
     def trouble(self) -> str:
@@ -49,19 +83,22 @@ class Unasked:
 
     def start(self) -> None:
         """Begin to look."""
-        self.cron.start()
+        self._has_started = True
+        if "cron" in vars(self):
+            self.cron.start()
         self._tick()
 
     def _tick(self) -> None:
         if self._ground.service.is_draining:
-            self.cron.close()
-            self.processes.close()
+            if self._is_made:
+                self.cron.close()
+                self.processes.close()
             return
         self._loop.call_later(TICK_S, self._tick)
         self.roll.look()
         if self._ground.state.trouble:
             self._tell()
-        else:
+        elif self._is_made:
             self.cron.look()
             self.processes.look()
 
