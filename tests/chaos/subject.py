@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,16 @@ from typing import Any
 from tests.support.harness import OPERATORS_KEY, children_of, command, wait_until
 
 STOP_S = 45.0
+# Becomes another program, which the kernel kills when its parent is gone, however it went (Linux).
+_TIED = (
+    sys.executable,
+    "-c",
+    (
+        "import ctypes, os, signal, sys\n"
+        "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)\n"
+        "if os.getppid() == int(sys.argv[1]): os.execv(sys.argv[2], sys.argv[2:])"
+    ),
+)
 
 
 class Subject:
@@ -27,7 +38,16 @@ class Subject:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command(), str(apps), "--port", "0", "--host", "127.0.0.1"],
+                [
+                    *_TIED,
+                    str(os.getpid()),
+                    *command(),
+                    str(apps),
+                    "--port",
+                    "0",
+                    "--host",
+                    "127.0.0.1",
+                ],
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,16 +1,22 @@
-"""An attack ends with who has started it."""
+"""An attack, and what it is made on, end with who has started them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support.harness import ROOT, wait_until
 
 STARTS = """
-import socket, time
+import pathlib, socket, sys, time
+from tests.chaos.subject import Subject
 from tests.siege.attacker import attacker
+
+folder = pathlib.Path(sys.argv[1])
+(folder / "apps").mkdir()
+subject = Subject(folder / "apps", folder / "log", {"RUNTIME_STATE_DIR": str(folder / "state")})
 
 with socket.create_server(("127.0.0.1", 0)) as server:
     with attacker("slow-bodies", server.getsockname()[1]):
@@ -19,14 +25,15 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 """
 
 
-def test_its_parent_is_killed() -> None:
-    """Nobody ends it then; it sees that by itself."""
-    command = [sys.executable, "-c", STARTS]
+def test_their_parent_is_killed(tmp_path: Path) -> None:
+    """Nobody ends them then; they see that by themselves."""
+    command = [sys.executable, "-c", STARTS, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "attacked\n"
         children = f"/proc/{parent.pid}/task/{parent.pid}/children"
         with open(children, encoding="ascii") as file:
-            attacking = int(file.read())
+            started = [int(each) for each in file.read().split()]
+        assert len(started) == 2
         parent.kill()
-    wait_until(lambda: not os.path.exists(f"/proc/{attacking}"))
+    wait_until(lambda: not [each for each in started if os.path.exists(f"/proc/{each}")])
