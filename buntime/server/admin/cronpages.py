@@ -30,6 +30,10 @@ class CronPages:
         return {"cron.list": self._list, "cron.run": self._run}
 
     def _list(self, call: Call) -> None:
+        # An app that has just been deployed is to be there with its jobs.
+        self._unasked.look(lambda: call.guard(lambda: self._answer(call)))
+
+    def _answer(self, call: Call) -> None:
         found = {f"{seen.key.app}:{seen.key.name}": seen for seen in self._cron.seen()}
         page, following = call.page(name for name in found if call.sees(found[name].key.app))
         jobs = [_job(found[name]) for name in page]
@@ -37,6 +41,9 @@ class CronPages:
         call.answer({"jobs": jobs, "next": following, "unavailable": trouble})
 
     def _run(self, call: Call) -> None:
+        self._unasked.look(lambda: call.guard(lambda: self._begin(call)))
+
+    def _begin(self, call: Call) -> None:
         key = JobKey(call.values["app"], call.values["name"])
         seen = self._cron.find(key)
         if seen is None:

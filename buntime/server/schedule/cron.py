@@ -65,6 +65,7 @@ class Cron:
         self._wall = wall
         self._planner = Planner(_most(live.now))
         self._kept: Mapping[JobKey, Kept] | None = None  # None until it is known
+        self._waits: list[Callable[[], None]] = []  # for that
         self._looked_s = float("-inf")
         self._whens: dict[Run, Callable[[Ended], None]] = {}  # who waits for the end of one
         self._roll.follow(self._plan)
@@ -107,6 +108,13 @@ class Cron:
         }
         return JobRow(key.app, key.name, values)
 
+    def know(self, then: Callable[[], None]) -> None:
+        """Have it called when the jobs are known with what was kept of them, now or soon."""
+        if self._kept is None:
+            self._waits.append(then)
+        else:
+            then()
+
     def find(self, key: JobKey) -> Seen | None:
         return self._planner.find(key)
 
@@ -147,6 +155,9 @@ class Cron:
     def _remember(self, kept: Mapping[JobKey, Kept]) -> None:
         self._kept = kept
         self._plan()
+        waits, self._waits = self._waits, []
+        for then in waits:
+            self._loop.call_soon(then)
 
     def _plan(self) -> None:
         if self._kept is None:

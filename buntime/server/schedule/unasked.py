@@ -76,6 +76,14 @@ class Unasked:
         self.cron  # noqa: B018  # what is asked for is made
         self.processes  # noqa: B018
 
+    def look(self, then: Callable[[], None]) -> None:
+        """See what has changed without waiting for a tick; then all is known of jobs."""
+        self.roll.look()
+        if self._has_started:
+            self.cron.know(then)
+        else:
+            then()
+
     @property
     def trouble(self) -> str:
         """Why nothing is done here; "" where it is."""

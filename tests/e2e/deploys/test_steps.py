@@ -149,6 +149,19 @@ def test_how_many_versions_are_kept(operator: Operator, apps: Path) -> None:
     wait_until(lambda: sorted(os.listdir(apps / "usual")) == kept)
 
 
+def test_jobs_of_what_has_just_come(operator: Operator) -> None:
+    """They are listed, and can be run, when the deploy is done, also the first that there are."""
+    for number in range(3):
+        job = {"name": "tidy", "schedule": "0 3 * * *", "path": f"/{number}"}
+        told = operator.put(f"jobs{number}", "1.0.0", app("1", cron=[job]))
+        assert told.status_code == 201, told.text
+        if number:
+            run = operator.http.post(f"/api/apps/jobs{number}/cron/tidy/run")
+            assert run.status_code == 202, run.text
+        listed = operator.http.get("/api/cron").json()["jobs"]
+        assert [each["app"] for each in listed] == [f"jobs{each}" for each in range(number + 1)]
+
+
 def test_packages(operator: Operator) -> None:
     """What cannot be installed fails the deploy at that step."""
     code = "from buntime import Response\nimport sys\ndef fetch(r): return Response(sys.prefix)"
