@@ -18,6 +18,7 @@ from buntime.server.plugins.roster import Roster
 from buntime.server.pool.pool import Pool
 from buntime.server.pythons.interpreter import Interpreters
 
+_SOON_S = 1.0  # processes of what was replaced end in a moment, as a rule
 _TIDY_S = 5.0  # until it is looked again whether the processes of what was replaced have gone
 
 
@@ -67,8 +68,8 @@ class Leftovers:
     def __repr__(self) -> str:
         return f"Leftovers({self.turns})"
 
-    def tidy_later(self, store: PluginStore, name: str) -> None:
-        self._loop.call_later(_TIDY_S, lambda: run(self._tidy(store, name)))
+    def tidy_later(self, store: PluginStore, name: str, after_s: float = _SOON_S) -> None:
+        self._loop.call_later(after_s, lambda: run(self._tidy(store, name)))
 
     def _tidy(self, store: PluginStore, name: str) -> Steps:
         """Remove the files that no link leads to, once no process runs from them."""
@@ -86,7 +87,7 @@ class Leftovers:
         finally:
             self.turns.leave(name)
         if is_more and not self._around.service.is_draining:
-            self.tidy_later(store, name)
+            self.tidy_later(store, name, _TIDY_S)
 
 
 def _tidied(store: PluginStore, name: str, in_use: set[str]) -> bool:
