@@ -58,6 +58,11 @@ class Roll:
         has_any = app.plugin is None and (app.manifest.cron or app.manifest.processes)
         return app if has_any and not is_preview(app.version) else None
 
+    def look_again(self) -> None:
+        """Look at some, whether or not anything is known to have changed."""
+        self._revision = -1
+        self.look()
+
     def look(self) -> None:
         """Look at some of those that may have changed."""
         revision = self._deployments.revision

@@ -78,7 +78,7 @@ class Unasked:
 
     def look(self, then: Callable[[], None]) -> None:
         """See what has changed without waiting for a tick; then all is known of jobs."""
-        self.roll.look()
+        self.roll.look_again()
         if self._has_started:
             self.cron.know(then)
         else:

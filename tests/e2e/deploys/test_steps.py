@@ -162,6 +162,21 @@ def test_jobs_of_what_has_just_come(operator: Operator) -> None:
         assert [each["app"] for each in listed] == [f"jobs{each}" for each in range(number + 1)]
 
 
+def test_the_first_jobs(tmp_path: Path) -> None:
+    """So it is in a runtime whose apps had none, where deploys go to a folder of their own."""
+    folders = tmp_path / "apps", tmp_path / "deploys"
+    for each in folders:
+        each.mkdir()
+    env = {"RUNTIME_ENV": "production", "RUNTIME_DEPLOY_DIR": str(folders[1]), **AS_ROOT}
+    with running(*folders, env=env) as runtime:
+        operator = Operator(runtime)
+        with operator.http as http:
+            assert operator.put("plain", "1.0.0", app("1")).status_code == 201
+            job = {"name": "tidy", "schedule": "0 3 * * *", "path": "/"}
+            assert operator.put("shop", "1.0.0", app("1", cron=[job])).status_code == 201
+            assert [each["app"] for each in http.get("/api/cron").json()["jobs"]] == ["shop"]
+
+
 def test_packages(operator: Operator) -> None:
     """What cannot be installed fails the deploy at that step."""
     code = "from buntime import Response\nimport sys\ndef fetch(r): return Response(sys.prefix)"
