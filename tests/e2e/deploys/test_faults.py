@@ -283,13 +283,14 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
                 (disk / "filler").unlink()
                 assert operator.put("shop", "3.0.0", whole("3")).status_code == 201
                 runtime.wait_for_record("state.db_available")
+                assert operator.put("shop", "4.0.0", whole("4")).status_code == 201
             assert runtime.stop() == 0
         with running(apps, env=env) as runtime, Operator(runtime).http as http:
             operator.http = http
             wait_until(operator.deploys)
             kept = [each["version"] for each in operator.deploys()]
-            assert kept[0] == "3.0.0"
-            assert operator.said("/shop/").split()[0] == "3"
+            assert kept[0] == "4.0.0"
+            assert operator.said("/shop/").split()[0] == "4"
 
 
 def _streamed(archive: bytes) -> Iterator[bytes]:
