@@ -281,16 +281,16 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
                 runtime.wait_for_record("audit.not_kept")
                 assert operator.deploys()[0]["version"] == "2.0.0"
                 (disk / "filler").unlink()
+                has_state = lambda: operator.http.get("/api/audit").status_code == 200  # noqa: E731
+                wait_until(has_state, 20, "state.db again")
                 assert operator.put("shop", "3.0.0", whole("3")).status_code == 201
-                runtime.wait_for_record("state.db_available")
-                assert operator.put("shop", "4.0.0", whole("4")).status_code == 201
             assert runtime.stop() == 0
         with running(apps, env=env) as runtime, Operator(runtime).http as http:
             operator.http = http
             wait_until(operator.deploys)
             kept = [each["version"] for each in operator.deploys()]
-            assert kept[0] == "4.0.0"
-            assert operator.said("/shop/").split()[0] == "4"
+            assert kept[0] == "3.0.0"
+            assert operator.said("/shop/").split()[0] == "3"
 
 
 def _streamed(archive: bytes) -> Iterator[bytes]:
