@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.harness import Runtime, command, running, wait_until, write_app
+from tests.support.harness import PACKAGES, Runtime, command, running, wait_until, write_app
 from tests.support.oidcprovider import CLIENT, SECRET, Provider, oidc_provider
 
 AUTH = "/.well-known/buntime/auth"
@@ -62,6 +62,7 @@ def runtime(folder: Path) -> Iterator[Runtime]:
         "RUNTIME_CONFIG": str(folder / "config.yaml"),
         "RUNTIME_STATE_DIR": str(folder / "state"),
         "RUNTIME_ENV": "development",
+        **PACKAGES,
     }
     with running(folder / "apps", env=env) as started:
         status = lambda: httpx.get(f"{started.url}{AUTH}/me").status_code  # noqa: E731

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch
-from tests.support.harness import Runtime, running, wait_until, write_app
+from tests.support.harness import PACKAGES, Runtime, running, wait_until, write_app
 from tests.support.nodepackages import needs_npm, node_modules
 
 SOURCE = Path(__file__).parent / "oidc"
@@ -79,7 +79,11 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Ite
         )  # fmt: skip
     config = folder / "config.yaml"
     config.write_text("plugins: {}\n")
-    env = {"RUNTIME_CONFIG": str(config), "RUNTIME_STATE_DIR": str(folder / "state")}
+    env = {
+        "RUNTIME_CONFIG": str(config),
+        "RUNTIME_STATE_DIR": str(folder / "state"),
+        **PACKAGES,
+    }
     with running(folder / "apps", env=env) as started:
         origin = f"http://login.localhost:{started.port}"
         corp = {"issuer": provider.url, "clientId": "buntime", "rolesClaim": "realm.roles"}
