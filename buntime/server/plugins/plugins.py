@@ -394,8 +394,7 @@ class Plugins:
 
     def _tell_followers(self) -> None:
         self.plan, self._sites = plan_of(self.roster), sites_of(self.roster)
-        self.cookies = cookies_of(self.roster)
-        self.rules = self.roster.config.access
+        self.cookies, self.rules = cookies_of(self.roster), self.roster.config.access
         self.services = services_of(self.roster)
         for follower in self._followers:
             follower()
