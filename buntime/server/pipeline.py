@@ -115,6 +115,7 @@ class Pipeline:
             lambda _: submit,
         )
         self._made: WeakKeyDictionary[App, tuple[AppStep, ...]] = WeakKeyDictionary()
+        self._rules: WeakKeyDictionary[App, Rules] = WeakKeyDictionary()  # several steps ask
         # What the second character of a reserved target can be. Most targets have another one.
         self._initials = frozenset({"", self._api_prefix[1:2], *(word[0] for word in RESERVED)})
         self._health = ("/health", f"{self._api_prefix}/api/health", _HEALTH)
@@ -266,7 +267,10 @@ class Pipeline:
         return app.manifest.auth != "none" or self._rules_of(app).wants_identity
 
     def _rules_of(self, app: App) -> Rules:
-        return rules_of(app.name, self._plugins.rules)
+        rules = self._rules.get(app)
+        if rules is None:
+            rules = self._rules[app] = rules_of(app.name, self._plugins.rules)
+        return rules
 
     def _site(self, app: App) -> PluginSite | None:
         """What a plugin has at its base, where the app is a plugin's."""
@@ -348,6 +352,7 @@ class Pipeline:
     def _forget(self, _: object = None) -> None:
         """Settings or plugins have changed: steps are made anew."""
         self._made.clear()
+        self._rules.clear()
         self._routes.forget()
         plan = self._plugins.plan
         self._is_hooked = bool(plan.closed) or any(hook.stage == "route" for hook in plan.hooks)
