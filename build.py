@@ -20,25 +20,18 @@ if sys.platform == "win32":
     sys.stderr.write("build.py: Buntime runs on Linux and macOS, not on Windows (WSL works)\n")
     sys.exit(2)
 
-import contextlib
-import fcntl
 import hashlib
-import importlib.util
 import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from artifacts.environments import BuildError, environment, say, site_packages
+
 ROOT = Path(__file__).resolve().parent
-REQUIREMENTS = ROOT / "requirements"
-ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
-
-
-class BuildError(Exception):
-    """A task cannot go on; the message says what is missing and what to do."""
 
 
 def run(args: list[str]) -> int:
@@ -89,37 +82,27 @@ def spread() -> list[str]:
 
 def chaos(args: list[str]) -> int:
     """Kill, stop, flood and redeploy under checked traffic: chaos --seconds 60 --seed 1"""
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.chaos", *args])
+    module("tests.chaos", args)
 
 
 def soak(args: list[str]) -> int:
     """See that much recycling leaves nothing behind: soak --requests 200000"""
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.chaos.soak", *args])
+    module("tests.chaos.soak", args)
 
 
 def kills(args: list[str]) -> int:
     """Kill what writes state.db a thousand times, look at what is left: kills --seed 1"""
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.kills", *args])
+    module("tests.kills", args)
 
 
 def siege(args: list[str]) -> int:
     """Attack by one client or app, and time the others: siege empty-pings --rounds 5"""
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.siege", *args])
+    module("tests.siege", args)
 
 
 def fuzz(args: list[str]) -> int:
     """Feed the parsers what no client or worker should send: fuzz --seconds 3600 --seed 1"""
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.fuzz", *args])
+    module("tests.fuzz", args)
 
 
 def bench(args: list[str]) -> int:
@@ -204,17 +187,9 @@ def image(args: list[str]) -> int:
     """Build the container image and run it, where buildah is; says so where it is skipped"""
     if args:
         raise BuildError(f"image takes no arguments, got {shlex.join(args)}")
-    from artifacts.image import Faulty, Skipped, examine
+    from artifacts.image import examine
 
-    try:
-        for line in examine():
-            print(line, flush=True)
-    except Skipped as reason:
-        print(f"image: skipped, nothing was built or run: {reason}")
-    except Faulty as fault:
-        say(f"the image is at fault: {fault}")
-        return 1
-    return 0
+    return examined("image", examine)
 
 
 def newcomer(args: list[str]) -> int:
@@ -224,16 +199,22 @@ def newcomer(args: list[str]) -> int:
     target = ROOT / "dist/buntime"
     if not target.exists():
         raise BuildError("there is no dist/buntime: `python3 build.py binary` makes it")
-    from artifacts.image import Faulty, Skipped
     from artifacts.newcomer import walk
 
+    return examined("newcomer", lambda: walk(target))
+
+
+def examined(name: str, steps: Callable[[], Iterable[str]]) -> int:
+    """Print the lines of an examination; 1 where it finds a fault, 0 where it had to be skipped."""
+    from artifacts.image import Faulty, Skipped
+
     try:
-        for line in walk(target):
+        for line in steps():
             print(line, flush=True)
     except Skipped as reason:
-        print(f"newcomer: skipped, nothing was tried: {reason}")
+        print(f"{name}: skipped, nothing was tried: {reason}")
     except Faulty as fault:
-        say(f"docs/operating.md does not hold: {fault}")
+        say(f"{name} failed: {fault}")
         return 1
     return 0
 
@@ -242,9 +223,7 @@ def pictures(args: list[str]) -> int:
     """Take the pictures of the control panel in docs/, and measure what its first page costs"""
     if args:
         raise BuildError(f"pictures takes no arguments, got {shlex.join(args)}")
-    python = environment("dev")
-    os.chdir(ROOT)
-    become([str(python), "-m", "tests.pictures"])
+    module("tests.pictures", args)
 
 
 def figures(args: list[str]) -> int:
@@ -284,6 +263,13 @@ def become(command: list[str]) -> NoReturn:
     os.execv(command[0], command)
 
 
+def module(name: str, args: list[str]) -> NoReturn:
+    """Turn this process into `python -m NAME ARGS` in the environment of the tests."""
+    python = environment("dev")
+    os.chdir(ROOT)
+    become([str(python), "-m", name, *args])
+
+
 def tell_of(target: Path) -> None:
     """Say what was made: size and hash."""
     data = target.read_bytes()
@@ -294,86 +280,6 @@ def tell_of(target: Path) -> None:
 def show_and_run(command: list[str]) -> int:
     print(f"+ {shlex.join(command[2:])}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
-# The environments. A folder's name holds everything that decides its content: kind, interpreter
-# and lock file. So it is made once, never changed, and no running process loses its packages.
-# `complete` is written last: without it, a set-up was interrupted and is done again.
-
-
-def environment(kind: str) -> Path:
-    """The Python of the environment with what requirements/KIND.txt pins, made where missing."""
-    requirements = REQUIREMENTS / f"{kind}.txt"
-    source = (requirements.read_bytes(), sys.version.encode(), os.fsencode(sys.base_prefix))
-    digest = hashlib.sha256(b"\0".join(source)).hexdigest()[:10]
-    name = "py{}{}-{}-{}".format(*sys.version_info[:2], kind, digest)
-    folder = ENVIRONMENTS / name
-    complete = folder / "complete"
-    if not complete.exists():
-        ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-        with locked(ENVIRONMENTS / f"{name}.lock"):
-            if not complete.exists():
-                make_environment(folder, requirements)
-                complete.touch()
-    return folder / "bin" / "python"
-
-
-def site_packages(kind: str) -> Path:
-    """Where the packages of an environment lie."""
-    lib = environment(kind).parents[1] / "lib"
-    return lib / "python{}.{}".format(*sys.version_info) / "site-packages"
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the system drops it when the process ends, however it ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another build.py that is making the same environment")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def make_environment(folder: Path, requirements: Path) -> None:
-    """Make a virtual environment and install into it what the lock file pins, checked by hash."""
-    say(f"making {folder}")
-    if folder.exists():
-        shutil.rmtree(folder)
-    pip = make_venv(folder)
-    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
-    command = [*pip, "install", *options, "--requirement", str(requirements)]
-    # A user's configuration may ask for --user, which pip refuses inside an environment.
-    if subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, check=False).returncode:
-        raise BuildError(
-            f"pip could not install {requirements.relative_to(ROOT)}, its reason stands above; "
-            "this first set-up needs a package index: check the network or pip's configuration"
-        )
-
-
-def make_venv(folder: Path) -> list[str]:
-    """Make an empty environment; gives the command that is pip for it."""
-    found = {name for name in ("venv", "ensurepip", "pip") if importlib.util.find_spec(name)}
-    python = str(folder / "bin" / "python")
-    if found >= {"venv", "ensurepip"}:
-        options, pip = [], [python, "-m", "pip"]
-    elif found >= {"venv", "pip"}:  # Debian without python3-venv, but with python3-pip
-        options, pip = ["--without-pip"], [sys.executable, "-m", "pip", "--python", python]
-    else:
-        lacking = "no venv" if "venv" not in found else "neither ensurepip nor pip"
-        raise BuildError(
-            f"{sys.executable} has {lacking}, so no environment can be made.\n"
-            "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python."
-        )
-    command = [sys.executable, "-m", "venv", *options, str(folder)]
-    if subprocess.run(command, check=False).returncode:
-        raise BuildError(f"no environment: this failed, see above: {shlex.join(command)}")
-    return pip
-
-
-def say(message: str) -> None:
-    print(f"build.py: {message}", file=sys.stderr, flush=True)
 
 
 def usage() -> str:

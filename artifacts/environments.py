@@ -1,0 +1,103 @@
+"""The environments of build.py's tasks: one for each file of requirements/, made once.
+
+A folder's name holds everything that decides its content: kind, interpreter and lock file. So it
+is made once, never changed, and no running process loses its packages. `complete` is written last:
+without it, a set-up was interrupted and is done again.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "requirements"
+ENVIRONMENTS = Path(os.environ.get("BUILD_ENVIRONMENTS") or ROOT / ".venv").absolute()
+
+
+class BuildError(Exception):
+    """A task cannot go on; the message says what is missing and what to do."""
+
+
+def environment(kind: str) -> Path:
+    """The Python of the environment with what requirements/KIND.txt pins, made where missing."""
+    requirements = REQUIREMENTS / f"{kind}.txt"
+    source = (requirements.read_bytes(), sys.version.encode(), os.fsencode(sys.base_prefix))
+    digest = hashlib.sha256(b"\0".join(source)).hexdigest()[:10]
+    name = "py{}{}-{}-{}".format(*sys.version_info[:2], kind, digest)
+    folder = ENVIRONMENTS / name
+    complete = folder / "complete"
+    if not complete.exists():
+        ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+        with locked(ENVIRONMENTS / f"{name}.lock"):
+            if not complete.exists():
+                make_environment(folder, requirements)
+                complete.touch()
+    return folder / "bin" / "python"
+
+
+def site_packages(kind: str) -> Path:
+    """Where the packages of an environment lie."""
+    lib = environment(kind).parents[1] / "lib"
+    return lib / "python{}.{}".format(*sys.version_info) / "site-packages"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system drops it when the process ends, however it ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build.py that is making the same environment")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_environment(folder: Path, requirements: Path) -> None:
+    """Make a virtual environment and install into it what the lock file pins, checked by hash."""
+    say(f"making {folder}")
+    if folder.exists():
+        shutil.rmtree(folder)
+    pip = make_venv(folder)
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
+    command = [*pip, "install", *options, "--requirement", str(requirements)]
+    # A user's configuration may ask for --user, which pip refuses inside an environment.
+    if subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, check=False).returncode:
+        raise BuildError(
+            f"pip could not install {requirements.relative_to(ROOT)}, its reason stands above; "
+            "this first set-up needs a package index: check the network or pip's configuration"
+        )
+
+
+def make_venv(folder: Path) -> list[str]:
+    """Make an empty environment; gives the command that is pip for it."""
+    found = {name for name in ("venv", "ensurepip", "pip") if importlib.util.find_spec(name)}
+    python = str(folder / "bin" / "python")
+    if found >= {"venv", "ensurepip"}:
+        options, pip = [], [python, "-m", "pip"]
+    elif found >= {"venv", "pip"}:  # Debian without python3-venv, but with python3-pip
+        options, pip = ["--without-pip"], [sys.executable, "-m", "pip", "--python", python]
+    else:
+        lacking = "no venv" if "venv" not in found else "neither ensurepip nor pip"
+        raise BuildError(
+            f"{sys.executable} has {lacking}, so no environment can be made.\n"
+            "Debian, Ubuntu: apt install python3-venv; elsewhere install the full Python."
+        )
+    command = [sys.executable, "-m", "venv", *options, str(folder)]
+    if subprocess.run(command, check=False).returncode:
+        raise BuildError(f"no environment: this failed, see above: {shlex.join(command)}")
+    return pip
+
+
+def say(message: str) -> None:
+    """Tell on stderr what a task does or why it ends."""
+    sys.stderr.write(f"build.py: {message}\n")
+    sys.stderr.flush()
