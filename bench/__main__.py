@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.chart import draw
+from bench.comparison import BEGIN, END, comparison
 from bench.contestants import ROOT, Kind
 from bench.errors import BenchError
 from bench.fresh import raise_descriptor_limit
 from bench.machine import BUSY_LOAD, describe
-from bench.report import fill, machine_text, scenario_text, summary
+from bench.report import fill, machine_text, markdown, scenario_text, summary
 from bench.results import Results, read_results, write_results
 from bench.rounds import run_scenario
 from bench.scenario import Entry, Scenario
@@ -25,6 +26,7 @@ from bench.wrk import lacks_wrk
 
 BENCH = ROOT / "bench"
 PAGE = ROOT / "docs/performance.md"
+README = ROOT / "README.md"
 ROUNDS, SECONDS = 3, 3.0
 SHORT_ROUNDS, SHORT_SECONDS = 2, 1.0
 
@@ -53,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         if args.report:
-            fill(PAGE, read_results(args.output / "results.json"))
+            results = read_results(args.output / "results.json")
+            fill(PAGE, markdown(results))
+            fill(README, comparison(results), BEGIN, END)
             return 0
         plan = planned(args)
         if reason := lacks_wrk():
@@ -80,7 +84,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--short", action="store_true", help="for CI: exit code 1 where half a bar is not reached"
     )
-    parser.add_argument("--report", action="store_true", help="results.json to docs/performance.md")
+    parser.add_argument(
+        "--report", action="store_true", help="results.json to docs/performance.md and README.md"
+    )
     parser.add_argument("--list", action="store_true", help="the scenarios")
     return parser
 

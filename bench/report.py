@@ -124,10 +124,10 @@ def markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def fill(page: Path, results: Results) -> None:
-    """Put the results into a page, between its two marks."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BenchError(f"{page}: there is no {BEGIN} ... {END} to put the results into")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n\n{END}{after}", "utf-8")
+def fill(page: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put a text into a page, between its two marks."""
+    before, has_begin, rest = page.read_text("utf-8").partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not has_begin or not has_end:
+        raise BenchError(f"{page}: there is no {begin} ... {end} to put the results into")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")

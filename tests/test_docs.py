@@ -23,7 +23,6 @@ from buntime.core.telemetry.metrics import FAMILIES
 from buntime.core.telemetry.records import OUTPUT, PLUGIN_OUTPUT, Level
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
 SETTINGS_DOC = (ROOT / "docs/settings.md").read_text("utf-8")
 MANIFEST_DOC = (ROOT / "docs/manifest.md").read_text("utf-8")
 METRICS_DOC = (ROOT / "docs/metrics.md").read_text("utf-8")
@@ -55,33 +54,19 @@ def test_manifest_keys() -> None:
         assert row in rows(MANIFEST_DOC)
 
 
-def test_readme_settings() -> None:
-    """The README has a row for each setting, with its flag and its default."""
-    for setting in SETTINGS:
-        found = [row for row in rows(README) if row[0] == f"`{setting.variable}`"]
-        assert len(found) == 1
-        assert setting.flag is None or f"`{setting.flag}`" in found[0]
-        assert setting.default in found[0]
-
-
-def test_readme_manifest_keys() -> None:
-    """The README has a row for each manifest key, with its default."""
-    for key in KEYS:
-        found = [row for row in rows(README) if row[0] == f"`{key.name}`"]
-        assert len(found) == 1
-        assert key.default_text in found[0]
-
-
-@pytest.mark.parametrize("page", [README, SETTINGS_DOC], ids=["README", "settings"])
-def test_no_unknown_settings(page: str) -> None:
-    """No page tells of a setting or a flag that is not there."""
-    names = {row[0].strip("`") for row in rows(page)}
-    known = {setting.variable for setting in SETTINGS}
-    assert {
-        name for name in names if re.fullmatch(r"(?:RUNTIME|OTEL)_\w+|PORT|HOST", name)
-    } == known
-    flags = {flag for row in rows(page) for flag in re.findall(r"^`(--[a-z-]+)`$", row[1])}
+def test_no_unknown_settings() -> None:
+    """docs/settings.md has no row of a setting or a flag that is not there, and none twice."""
+    names = [row[0].strip("`") for row in rows(SETTINGS_DOC)]
+    named = [name for name in names if re.fullmatch(r"(?:RUNTIME|OTEL)_\w+|PORT|HOST", name)]
+    assert sorted(named) == sorted(setting.variable for setting in SETTINGS)
+    flags = {flag for row in rows(SETTINGS_DOC) for flag in re.findall(r"^`(--[a-z-]+)`$", row[1])}
     assert flags == {s.flag for s in SETTINGS if s.flag and s.flag.startswith("--")}
+
+
+def test_no_unknown_manifest_keys() -> None:
+    """docs/manifest.md has a row for each key once, and no other."""
+    table = MANIFEST_DOC.partition("| key | kind |")[2].partition("\n\n")[0]
+    assert [row[0].strip("`") for row in rows(table)] == [key.name for key in KEYS]
 
 
 def test_metrics() -> None:

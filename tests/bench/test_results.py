@@ -11,7 +11,17 @@ import pytest
 from bench.chart import draw
 from bench.errors import BenchError
 from bench.figures import P50, RATE, Bar, Direction
-from bench.report import BEGIN, END, aligned, figure, fill, scenario_text, summary, verdict
+from bench.report import (
+    BEGIN,
+    END,
+    aligned,
+    figure,
+    fill,
+    markdown,
+    scenario_text,
+    summary,
+    verdict,
+)
 from bench.results import Results, entry_result, judge_bars, read_results, write_results
 
 BARS = (
@@ -140,9 +150,9 @@ def test_page(tmp_path: Path) -> None:
     """The report replaces what stands between its marks, as often as it is made."""
     page = tmp_path / "performance.md"
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
-    fill(page, RESULTS)
+    fill(page, markdown(RESULTS))
     once = page.read_text()
-    fill(page, RESULTS)
+    fill(page, markdown(RESULTS))
     assert page.read_text() == once
     assert once.startswith(f"before\n\n{BEGIN}\n")
     assert once.endswith(f"{END}\n\nafter\n")
@@ -155,5 +165,5 @@ def test_page_without_marks(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text("mine\n")
     with pytest.raises(BenchError, match=r"performance\.md"):
-        fill(page, RESULTS)
+        fill(page, markdown(RESULTS))
     assert page.read_text() == "mine\n"
