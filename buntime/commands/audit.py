@@ -9,6 +9,7 @@ from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.admin.audittrail import Broken, Walk
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import counted
 
 _HEAD = ("NUMBER", "TIME", "ACTOR", "FROM", "ACTION", "SUBJECT", "RESULT")
 _PAGE = 1000
@@ -101,7 +102,8 @@ def _verify(command: Command, api: Api) -> int:
     elif fault:
         say(f"the audit trail is not whole: {fault}")
     else:
-        say(f"{walk.count} entries are whole; the newest is {number}, with the hash {newest}")
+        whole = counted(walk.count, "entry is", "entries are")
+        say(f"{whole} whole; the newest is {number}, with the hash {newest}")
     return 1 if fault else 0
 
 

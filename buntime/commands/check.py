@@ -30,6 +30,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
+from buntime.core.values.wording import counted
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
@@ -149,7 +150,7 @@ def _check(
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
     faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, closed))
-    count = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
+    count = counted(len(apps), "app")
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 
@@ -229,7 +230,7 @@ def _line_of(verdict: Verdict) -> str:
         how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
         return f"{verdict.key}: ok ({how})\n"
     files, doubtful = verdict.published or (0, ())
-    told = [f"{verdict.key}: ok (static, publishes {files} {'file' if files == 1 else 'files'})\n"]
+    told = [f"{verdict.key}: ok (static, publishes {counted(files, 'file')})\n"]
     told += [
         f"{verdict.key}: WARNING: everybody can read {escape(path)}; move it out of the site\n"
         for path in doubtful[:_DOUBTFUL_SHOWN]

@@ -24,7 +24,7 @@ from buntime.core.settings.load import SETTINGS, Setting, Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, escape
 from buntime.core.values.units import format_duration, format_size
-from buntime.core.values.wording import shown
+from buntime.core.values.wording import counted, shown
 from buntime.server.defence.configreading import ConfigReader, config_path, is_open_to_all
 from buntime.server.plugins.effective import Held, effective, effective_json, rows_of
 from buntime.server.plugins.roster import Roster
@@ -85,7 +85,7 @@ def _check(settings: Settings) -> int:
         _tell_of_apps(settings, config)
     for warning in warnings:
         sys.stdout.write(f"WARNING: {escape(warning)}\n")
-    count = {0: "no faults", 1: "1 fault"}.get(len(faults), f"{len(faults)} faults")
+    count = counted(len(faults), "fault")
     sys.stdout.write(f"{escape(path)}: {count}\n")
     return 1 if faults else 0
 

@@ -18,7 +18,7 @@ from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import counted, shown, suggestion
 from buntime.server.backup.folderprocess import Failed
 from buntime.server.backup.placing import Target
 from buntime.server.backup.reading import Checked, check_backup, restore_backup
@@ -150,7 +150,7 @@ def _tell(command: Command, checked: Checked, path: str) -> None:
         say(f"changed while it was read: {name}")
     for each in checked.left:
         say(f"left out: {each['path']} ({each['why']})")
-    say(f"{path}: {checked.files} files, {checked.size_bytes} bytes")
+    say(f"{path}: {counted(checked.files, 'file')}, {counted(checked.size_bytes, 'byte')}")
     if not checked.head.has_secrets:
         say("values of secrets are not in it (--secrets)")
 

@@ -22,7 +22,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
 from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import shown
+from buntime.core.values.wording import counted, shown
 
 _FIRST = "1.0.0"
 _RELEASE = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
@@ -93,7 +93,7 @@ def _send(command: Command, api: Api, named: Named, plan: Plan, archive: Archive
     what = f"{named.app}@{named.version}"
     if not as_json:
         size = f"{rounded(plan.size_bytes)}, packed {rounded(archive.size_bytes)}"
-        say(f"{what} to {api.target.name}: {plan.count} files, {size}")
+        say(f"{what} to {api.target.name}: {counted(plan.count, 'file')}, {size}")
     bar = Bar("sending", archive.size_bytes, is_quiet=as_json)
     headers = {
         "Content-Type": "application/gzip",

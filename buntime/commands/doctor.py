@@ -28,7 +28,8 @@ from buntime.core.sandbox.systemcalls import refused
 from buntime.core.settings.endpoint import TcpEndpoint, UnixEndpoint
 from buntime.core.settings.load import SETTINGS, Settings
 from buntime.core.settings.setting import Mode
-from buntime.core.telemetry.records import escape
+from buntime.core.telemetry.records import escape, format_fields
+from buntime.core.values.wording import counted
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.bundle.bundle import default_cache_dir
 from buntime.server.bundle.cachefolder import prepare_cache
@@ -87,7 +88,8 @@ def run(command: Command, mode: Mode) -> int:
     for finding in findings:
         mark = f"{finding.mark.upper()}: " if finding.mark else ""
         sys.stdout.write(f"{finding.topic:12}{mark}{escape(finding.text)}\n")
-    sys.stdout.write(f"\n{faults or 'no'} faults, {warnings or 'no'} warnings\n")
+    count = f"{counted(faults, 'fault')}, {counted(warnings, 'warning')}"
+    sys.stdout.write(f"\n{count}\n")
     return 1 if faults else 0
 
 
@@ -98,7 +100,7 @@ def _here(mode: Mode) -> Findings:
     yield Finding("python", f"{sys.executable} ({platform.python_implementation()})")
     libc = " ".join(platform.libc_ver())
     system = f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()
-    yield Finding("system", f"{system}, {cores()} cores")
+    yield Finding("system", f"{system}, {counted(cores(), 'core')}")
     yield from _user()
     yield from _sandbox()
     yield from _cache()
@@ -170,7 +172,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield from findings
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
-        yield Finding("access", f"{message}: {_told(fields)}", "warning")
+        yield Finding("access", f"{message}: {format_fields(fields)}", "warning")
     yield from _apps(chosen, config)
     if chosen.worker_dirs:
         store, trouble = find_store(chosen.worker_dirs, chosen.deploy_dir)
@@ -248,7 +250,7 @@ def _apps(settings: Settings, config: ConfigFile) -> Findings:
     warnings: list[Finding] = []
 
     def warn(_event: str, message: str, /, **fields: object) -> None:
-        warnings.append(Finding("apps", f"{message}: {_told(fields)}", "warning"))
+        warnings.append(Finding("apps", f"{message}: {format_fields(fields)}", "warning"))
 
     found = find_apps(settings, warn, config.apps)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
@@ -271,7 +273,7 @@ def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Findi
     findings: list[Finding] = []
 
     def warn(_event: str, message: str, /, **fields: object) -> None:
-        findings.append(Finding("plugins", f"{message}: {_told(fields)}", "warning"))
+        findings.append(Finding("plugins", f"{message}: {format_fields(fields)}", "warning"))
 
     roster = find_plugins(settings, (), config, warn)
     findings.append(Finding("plugins", ", ".join(roster.order.start) or "none"))
@@ -288,10 +290,6 @@ def _groups(settings: Settings) -> Finding:
     lacking = [name for name in CONTROLLERS if name not in place.controllers]
     text = f"{place.folder}: {', '.join(place.controllers)}"
     return Finding("cgroup", text + f", but not {', '.join(lacking)}" * bool(lacking))
-
-
-def _told(fields: Mapping[str, object]) -> str:
-    return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import Level, Tell, escape
+from buntime.core.values.wording import counted
 from buntime.server.bundle.carried import carried_plugins
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.plugins.folders import folders_for
@@ -175,7 +176,7 @@ def _check(roster: Roster, asked: Set[str], settings: Settings) -> int:
             state = "ok" if roster.is_enabled(name) else "ok, disabled"
             version = found.manifest.version if found.manifest else ""
             sys.stdout.write(f"{escape(name)} {version}: {state}\n")
-    count = "1 plugin" if len(asked) == 1 else f"{len(asked)} plugins"
+    count = counted(len(asked), "plugin")
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 

@@ -3,6 +3,8 @@
 import sys
 import time
 
+from buntime.core.values.wording import counted
+
 _CELLS = 24
 _EACH_S = 0.1  # a terminal far away takes no more
 
@@ -42,4 +44,4 @@ def rounded(size_bytes: int) -> str:
         if size_bytes >= unit:
             amount = size_bytes / unit
             return f"{amount:.3g}{name}" if amount < 999.5 else f"{amount:.0f}{name}"
-    return f"{size_bytes} bytes"
+    return counted(size_bytes, "byte")

@@ -13,6 +13,7 @@ from buntime.commands.client import connect, name_in_path
 from buntime.commands.tables import print_json, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
+from buntime.core.values.wording import counted
 
 _SHOWN = (
     "ttl timeout idleTimeout concurrency workers prewarm maxMemory memoryMax maxRequests "
@@ -79,7 +80,8 @@ def _autopsies(told: dict[str, Any]) -> Iterator[str]:
         version = f" of {each['version']}" if each["version"] else ""
         yield f"{moment(each['at'])}  {each['worker']}{version}  {each['cause']}: {each['why']}"
         lost = f", {each['requestsLost']} lost with it" if each["requestsLost"] else ""
-        yield f"  after {each['ageSeconds']:g} s and {each['requestCount']} requests{lost}"
+        requests = counted(each["requestCount"], "request")
+        yield f"  after {each['ageSeconds']:g} s and {requests}{lost}"
         yield from _stack(each["stack"])
 
 
@@ -114,7 +116,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
 def _lines_of(version: dict[str, Any]) -> Iterator[str]:
     mark = ", active" if version["active"] else ""
     name = version["version"] or "without a version"
-    yield f"{name}{mark}: {version['status']}, {version['workers']} workers"
+    yield f"{name}{mark}: {version['status']}, {counted(version['workers'], 'worker')}"
     yield f"  folder      {version['folder']}"
     if version["error"]:
         yield f"  FAULT       {version['error']}"

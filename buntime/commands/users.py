@@ -8,7 +8,7 @@ from buntime.commands.client import Api, connect
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import counted, shown, suggestion
 
 _ACTIONS = ("list", "show", "invite", "set", "reset", "sign-out", "remove")
 _PAGE = 1000  # of a list, at once
@@ -100,7 +100,7 @@ def _one(api: Api, command: Command, action: str, name: str, said: dict[str, Any
     if action == "remove":
         say(f"{told['removed']} {would or 'is '}removed")
     elif action == "sign-out":
-        say(f"{told['ended']} sessions of {name} {would or 'are '}ended")
+        say(f"{counted(told['ended'], 'session')} of {name} {would or 'are '}ended")
     elif "link" in told:
         say(f"until {told['expiresAt']} {told['user']['name']} sets a password at")
         say(told["link"])

@@ -20,6 +20,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings, fitted
 from buntime.core.telemetry.records import Level
 from buntime.core.telemetry.supervision import Supervision, take_supervision
+from buntime.core.values.wording import counted
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
 from buntime.server.admin.sweep import Sweep
@@ -329,7 +330,7 @@ class Runtime:
     def _status(self) -> str:
         """For `systemctl status`."""
         apps = len(self._catalog.all(self._loop.now))
-        return f"Serving {apps} apps at {', '.join(self._urls)}"
+        return f"Serving {counted(apps, 'app')} at {', '.join(self._urls)}"
 
     # Reload
 

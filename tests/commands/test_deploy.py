@@ -98,7 +98,7 @@ def test_a_deploy(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """The folder is packed and sent with its digest; steps are shown, at the end the URL."""
     assert ran("deploy", "--version", "1.2.0") == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0].startswith(f"shop@1.2.0 to {server.url}: 1 files, 24 bytes, packed ")
+    assert out.splitlines()[0].startswith(f"shop@1.2.0 to {server.url}: 1 file, 24 bytes, packed ")
     assert [line.split()[-1] for line in out.splitlines()[1:]] == [
         "received", "flask\\x1b[31m", ACTIVE["url"],
     ]  # fmt: skip

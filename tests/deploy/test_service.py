@@ -71,7 +71,7 @@ def test_states(apps: Path, tmp_path: Path) -> None:
             assert manager.next("READY")["STATUS"].startswith("Serving ")
             assert runtime.stop() == 0
             told = manager.next("STOPPING")
-            assert told["STATUS"] == "Stopping, 0 connections are left"
+            assert told["STATUS"] == "Stopping, no connections are left"
             assert int(told["EXTEND_TIMEOUT_USEC"]) >= 60_000_000
 
 

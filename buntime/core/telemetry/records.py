@@ -7,6 +7,7 @@ nor stop the log.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -17,8 +18,6 @@ from typing import NamedTuple, Protocol, Self
 from buntime.core.errors import UsageError
 from buntime.core.values.regex import regex
 
-# An app's line that is longer is cut into pieces: 16 KiB is what Docker takes as one line too.
-LINE_BYTES = 16 * 1024
 # An unknown object in a field is written by its repr, up to this many characters.
 REPR_CHARS = 1000
 
@@ -214,6 +213,8 @@ def _iso_second(second: int) -> str:
 # --- pretty text ----------------------------------------------------------------------------
 
 _PLAIN = regex(r'[^\s"=\\]+')
+_PLAIN_ITEM = regex(r'[^\s"=\\,]+')
+_CONTAINERS = frozenset((str, list, tuple, dict, set, frozenset))
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _RED, _GREEN, _YELLOW, _CYAN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"
 _LEVEL_COLOURS = {Level.DEBUG: _DIM, Level.INFO: _GREEN, Level.WARN: _YELLOW, Level.ERROR: _RED}
@@ -224,8 +225,8 @@ _STATUS_COLOURS = {2: _GREEN, 3: _CYAN, 4: _YELLOW, 5: _RED}
 def format_pretty(record: Record, colour: bool) -> str:
     """`12:34:56.789 WARN  text key=value`, in local time, without the last newline.
 
-    A field of several lines, such as a stack, stands indented below. The escape sequences of
-    `colour` are the only ones in it.
+    Fields that are empty or None are left out. A field of several lines, such as a stack, stands
+    indented below. The escape sequences of `colour` are the only ones in it.
     """
     head = _pretty_head(record.time, record.level, colour)
     return head + _pretty_body(record, colour)
@@ -253,11 +254,27 @@ def format_access_journal(entry: AccessEntry) -> str:
 def _pretty_body(record: Record, colour: bool) -> str:
     inline, blocks = [], []
     for key, value in record.fields.items():
+        if _is_empty(value):
+            continue
         if isinstance(value, str) and "\n" in value:
             blocks.append(_block(key, value, colour))
         else:
             inline.append(f" {_paint(escape(key) + '=', _DIM, colour)}{_pretty_value(value)}")
     return "".join((escape(record.message), *inline, *blocks))
+
+
+def format_fields(fields: Mapping[str, object]) -> str:
+    """`folder=/srv/apps/shop names=A,B`: fields in one line, as pretty lines have them."""
+    return " ".join(
+        f"{escape(key)}={_pretty_value(value)}"
+        for key, value in fields.items()
+        if not _is_empty(value)
+    )
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a value says nothing to people: an app without a version has none to show."""
+    return value is None or (type(value) in _CONTAINERS and not value)
 
 
 def _access_words(entry: AccessEntry, colour: bool) -> str:
@@ -295,11 +312,31 @@ def _paint(text: str, code: str, colour: bool) -> str:
 
 
 def _pretty_value(value: object) -> str:
+    if isinstance(value, BaseException):
+        value = _exception_text(value)
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    elif isinstance(value, (list, tuple, set, frozenset)) and value:
+        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        if all(type(item) is str and _is_plain(item, _PLAIN_ITEM) for item in items):
+            return ",".join(items)
     if not isinstance(value, str):
         return escape(_json(value))
-    if _PLAIN.fullmatch(value) and value.isprintable():
+    if _is_plain(value, _PLAIN):
         return value
     return '"' + escape(value.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _is_plain(text: str, plain: re.Pattern[str]) -> bool:
+    return text.isprintable() and plain.fullmatch(text) is not None
+
+
+def _exception_text(exc: BaseException) -> str:
+    """`OSError: [Errno 2] No such file`, where JSON has the repr."""
+    try:
+        return f"{type(exc).__name__}: {exc}"
+    except Exception:  # noqa: BLE001  # an object's own code may raise anything, the log goes on
+        return _repr(exc)
 
 
 def _block(key: str, value: str, colour: bool) -> str:
@@ -311,63 +348,3 @@ def _block(key: str, value: str, colour: bool) -> str:
 @lru_cache(maxsize=8)
 def _local_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
-
-
-# --- an app's output ------------------------------------------------------------------------
-
-
-class LineSplitter:
-    """Turns the bytes of an app's stdout or stderr into lines of text, however they are cut.
-
-    A line above LINE_BYTES comes in pieces, so an app that never ends its line costs no more
-    memory than that. Bytes that are not UTF-8 are written as `\\xff`.
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._is_skipping = False  # until the end of a line of which a part was passed over
-
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that this piece of output completes, without their newlines."""
-        if self._is_skipping:
-            _, end, data = data.partition(b"\n")
-            if not end:
-                return []
-            self._is_skipping = False
-        *ended, rest = (self._rest + data).split(b"\n")
-        lines: list[str] = []
-        for line in ended:
-            last = _cut_pieces(line, lines)
-            lines.append(_decode(last.removesuffix(b"\r")))
-        self._rest = _cut_pieces(rest, lines)
-        return lines
-
-    def skip(self, data: bytes) -> int:
-        """Pass over this piece of output; returns how many lines it ends, none of them made.
-
-        What is left of a line that it cuts is passed over as well, up to that line's end.
-        """
-        self._rest = b""
-        self._is_skipping = not data.endswith(b"\n")
-        return data.count(b"\n")
-
-    def flush(self) -> list[str]:
-        """The last line, where it was not ended; for the end of the output."""
-        rest, self._rest = self._rest, b""
-        return [_decode(rest)] if rest else []
-
-
-def _cut_pieces(line: bytes, pieces: list[str]) -> bytes:
-    """Move all but the last LINE_BYTES of a line to `pieces`; returns what is left of it."""
-    while len(line) > LINE_BYTES:
-        cut = LINE_BYTES
-        # Not inside a character: 10xxxxxx continues one, and no character has more than 3 of them.
-        while cut > LINE_BYTES - 3 and line[cut] & 0xC0 == 0x80:
-            cut -= 1
-        pieces.append(_decode(line[:cut]))
-        line = line[cut:]
-    return line
-
-
-def _decode(line: bytes) -> str:
-    return line.decode("utf-8", errors="backslashreplace")

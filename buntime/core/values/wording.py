@@ -26,6 +26,14 @@ def shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: `(1, "fault")` -> `"1 fault"`, 2 -> `"2 faults"`, 0 -> `"no faults"`.
+
+    `many` is for nouns that take more than an s: `counted(2, "entry", "entries")`.
+    """
+    return f"1 {one}" if count == 1 else f"{count or 'no'} {many or one + 's'}"
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`"; did you mean timeout?"`, or nothing where no known word is near."""
     meant = nearest(word, known)

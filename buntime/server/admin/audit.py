@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import BEGUN, DONE, Change, Entry, kept_value
 from buntime.core.errors import HttpError
+from buntime.core.values.wording import counted
 from buntime.server.state.auditspool import AuditSpool
 from buntime.server.state.audittable import (
     KEEP_ROWS,
@@ -283,7 +284,8 @@ class Audit:
                 return
             entries, faults, is_there = result
             if faults:
-                self._warn_of_spool(spool, f"{faults} lines are no changes")
+                lines = counted(faults, "line is no change", "lines are no changes")
+                self._warn_of_spool(spool, lines)
             for entry in entries:
                 self.tell(entry)
             # Not before all is on the disk.

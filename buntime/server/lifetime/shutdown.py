@@ -14,6 +14,7 @@ what it gets.
 from collections.abc import Sequence
 
 from buntime.core.settings.live import LiveSettings
+from buntime.core.values.wording import counted
 from buntime.server.http1.listener import Listener
 from buntime.server.http1.service import Service
 from buntime.server.loop import READ
@@ -69,7 +70,9 @@ class Shutdown:
     def _tell(self, why: str) -> None:
         left = len(self._service.connections)
         within_s = self._live.now.shutdown_timeout_s + self._workers_s() + _SLACK_S
-        self._notifier.stopping(f"Stopping, {left} connections are left", within_s)
+        self._notifier.stopping(
+            f"Stopping, {counted(left, 'connection is', 'connections are')} left", within_s
+        )
         self._log.info("runtime.stopping", "stopping", signal=why, connections=left)
 
     def _workers_s(self) -> float:

@@ -1,6 +1,5 @@
 """Records are written as one line each, whatever is in them."""
 
-import itertools
 import json
 import re
 from datetime import datetime
@@ -12,15 +11,14 @@ from hypothesis import strategies as st
 
 from buntime.core.errors import UsageError
 from buntime.core.telemetry.records import (
-    LINE_BYTES,
     REPR_CHARS,
     AccessEntry,
     Level,
-    LineSplitter,
     Record,
     escape,
     format_access_json,
     format_access_pretty,
+    format_fields,
     format_json,
     format_pretty,
     told_level,
@@ -305,23 +303,41 @@ def test_pretty() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("", '""'),
         ("two words", '"two words"'),
         ("a=b", '"a=b"'),
         ('say "hi"', '"say \\"hi\\""'),
         ("C:\\x", '"C:\\\\x"'),
         ("tab\t", '"tab\\t"'),
         ("café", "café"),
-        (None, "null"),
         (True, "true"),
         (7, "7"),
+        (2.0, "2"),
+        (1.25, "1.25"),
+        (float("nan"), '"nan"'),
         (["a", 1], '["a",1]'),
-        (ValueError("x"), "\"ValueError('x')\""),
+        (["A", "B"], "A,B"),
+        (("a b", "c"), '["a b","c"]'),
+        ({"b", "a"}, "a,b"),
+        (ValueError("x"), '"ValueError: x"'),
     ],
 )
 def test_pretty_values(value: object, text: str) -> None:
     """A value is quoted where it would not be clear where it ends."""
     assert format_pretty(record(key=value), False).endswith(f" text key={text}")
+
+
+@pytest.mark.parametrize("value", [None, "", [], (), {}, set(), frozenset()])
+def test_pretty_leaves_out_what_is_empty(value: object) -> None:
+    """An app without a version has no `version=null`; 0 and false are values."""
+    line = format_pretty(record(version=value, left=0, done=False), False)
+    assert line.endswith(" text left=0 done=false")
+
+
+def test_fields_of_a_line() -> None:
+    """Fields alone, as other commands show them, are written as in a pretty line."""
+    assert format_fields({"folder": "/a b", "version": None, "names": ["A"]}) == (
+        'folder="/a b" names=A'
+    )
 
 
 def test_pretty_stack() -> None:
@@ -371,89 +387,6 @@ def test_pretty_is_printable(message: str, fields: dict[str, object]) -> None:
 def test_escape(text: str, escaped: str) -> None:
     """Letters stay, and all that could move a cursor or hide text becomes visible."""
     assert escape(text) == escaped
-
-
-# --- an app's output ---
-
-
-def test_lines_are_split() -> None:
-    """Lines end with a newline, with or without a carriage return before it."""
-    assert LineSplitter().feed(b"one\ntwo\r\n\nthree\rfour\n") == ["one", "two", "", "three\rfour"]
-
-
-def test_lines_may_come_in_pieces() -> None:
-    """A line is complete when its newline has come, also where a character was cut in two."""
-    splitter = LineSplitter()
-    assert splitter.feed("h\u00e9".encode()[:2]) == []
-    assert splitter.feed("h\u00e9".encode()[2:] + b"!") == []
-    assert splitter.feed(b"\nnext") == ["hé!"]
-    assert splitter.flush() == ["next"]
-
-
-def test_flush_empties() -> None:
-    """There is nothing to flush after a newline, nor after a flush."""
-    splitter = LineSplitter()
-    splitter.feed(b"line\nrest")
-    assert (splitter.flush(), splitter.flush()) == (["rest"], [])
-
-
-def test_output_that_is_passed_over() -> None:
-    """What is skipped is counted in lines; a line that it cuts is passed over to its end."""
-    splitter = LineSplitter()
-    splitter.feed(b"begun")
-    assert splitter.skip(b" here\nand\nhalf of") == 2
-    assert splitter.feed(b" a line") == []
-    assert splitter.feed(b", its end\nwhole\n") == ["whole"]
-    assert splitter.skip(b"one\n") == 1
-    assert splitter.feed(b"two\n") == ["two"]
-    assert splitter.flush() == []
-
-
-def test_lines_that_are_not_utf8() -> None:
-    """Bytes that are not UTF-8 are shown by their number."""
-    assert LineSplitter().feed(b"\xff\xe9 ok\n") == ["\\xff\\xe9 ok"]
-
-
-def test_longest_line() -> None:
-    """A line of the largest size stays whole."""
-    assert LineSplitter().feed(b"x" * LINE_BYTES + b"\n") == ["x" * LINE_BYTES]
-
-
-def test_line_above_the_largest_size() -> None:
-    """A line that does not end comes in pieces, which take no more memory than one."""
-    splitter = LineSplitter()
-    pieces = [piece for _ in range(100) for piece in splitter.feed(b"x" * 1000)]
-    assert pieces == ["x" * LINE_BYTES] * (100_000 // LINE_BYTES)
-    assert splitter.flush() == ["x" * (100_000 % LINE_BYTES)]
-
-
-@pytest.mark.parametrize("char", ["é", "漢", "😀"])
-def test_pieces_keep_characters_whole(char: str) -> None:
-    """A long line is not cut inside a character."""
-    splitter = LineSplitter()
-    text = "x" + char * LINE_BYTES
-    assert "".join(splitter.feed(text.encode()) + splitter.flush()) == text
-
-
-SOME_OUTPUT = st.lists(
-    st.sampled_from(
-        [b"\n", b"\r\n", b"\r", b"word", b"\xff", "é".encode(), "😀".encode() * 2000, b"x" * 9000]
-    )
-)
-
-
-@settings(deadline=None)
-@given(SOME_OUTPUT, st.lists(st.integers(0, 60_000)))
-def test_lines_do_not_depend_on_chunks(output: list[bytes], cuts: list[int]) -> None:
-    """However the output is cut on its way, the same lines come of it, none too long."""
-    data = b"".join(output)
-    whole, pieces = LineSplitter(), LineSplitter()
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    chunks = [data[start:end] for start, end in itertools.pairwise(edges)]
-    lines = [line for chunk in chunks for line in pieces.feed(chunk)] + pieces.flush()
-    assert lines == whole.feed(data) + whole.flush()
-    longest = max((line.replace("\\xff", "?") for line in lines), key=len, default="")
-    assert len(longest.encode()) <= LINE_BYTES
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.values.wording import nearest, shown, suggestion
+from buntime.core.values.wording import counted, nearest, shown, suggestion
 
 KEYS = ("timeout", "ttl", "idleTimeout", "maxRequests", "env", "workers")
 
@@ -72,3 +72,12 @@ def test_suggestion() -> None:
 def test_a_known_word_is_nearest_to_itself(word: str) -> None:
     """Nothing is nearer to a word than the word."""
     assert nearest(word, KEYS) == word
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "no entries"), (1, "1 entry"), (2, "2 entries"), (1000, "1000 entries")]
+)
+def test_numbers_have_their_nouns(count: int, text: str) -> None:
+    """One is singular, and nothing is "no"."""
+    assert counted(count, "entry", "entries") == text
+    assert counted(count, "x") == text.replace("entries", "xs").replace("entry", "x")

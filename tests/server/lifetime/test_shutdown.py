@@ -111,7 +111,7 @@ def test_nobody_is_there() -> None:
     parts = Parts(0)
     parts.shutdown.begin("SIGTERM")
     assert parts.is_draining
-    assert parts.happened == [*BEGUN, "Stopping, 0 connections are left", "workers told to end"]
+    assert parts.happened == [*BEGUN, "Stopping, no connections are left", "workers told to end"]
     parts.on_empty()
     assert parts.happened[-1] == "loop stopped"
     assert parts.sink.events() == ["runtime.stopping"]

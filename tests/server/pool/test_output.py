@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from buntime.core.telemetry.records import LineSplitter
+from buntime.core.telemetry.linesplitter import LineSplitter
 from buntime.server.loop import Loop
 from buntime.server.pool.allowance import LINES_BURST, Allowances
 from buntime.server.pool.output import Output, OutputBudget

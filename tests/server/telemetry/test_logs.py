@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from buntime.core.errors import UsageError
-from buntime.core.telemetry.records import LINE_BYTES, AccessEntry, Level, Record
+from buntime.core.telemetry.linesplitter import LINE_BYTES
+from buntime.core.telemetry.records import AccessEntry, Level, Record
 from buntime.server.telemetry.logs import (
     QUEUE_APP_RECORDS,
     QUEUE_CHARS,
