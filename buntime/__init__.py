@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from buntime.sdk.services import ServiceError, async_service, service
     from buntime.sdk.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AsyncRequest",
     "AsyncWebSocket",
