@@ -1,23 +1,43 @@
 """What an app imports: `from buntime import Request, Response`."""
 
-from buntime.sdk.request import AsyncRequest, File, Headers, Request, Response
+from buntime.sdk.request import (
+    AsyncRequest,
+    BadBody,
+    ClientGone,
+    Fields,
+    File,
+    Form,
+    Headers,
+    Query,
+    Request,
+    Response,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from buntime.sdk.events import Event
+    from buntime.sdk.forms import BadForm
     from buntime.sdk.granted import secret
-    from buntime.sdk.services import ServiceError, async_service, service
+    from buntime.sdk.services import AsyncService, Service, ServiceError, async_service, service
     from buntime.sdk.websocket import AsyncWebSocket, WebSocket, WebSocketClosed
 
 __version__ = "0.2.0"
 __all__ = [
     "AsyncRequest",
+    "AsyncService",
     "AsyncWebSocket",
+    "BadBody",
+    "BadForm",
+    "ClientGone",
     "Event",
+    "Fields",
     "File",
+    "Form",
     "Headers",
+    "Query",
     "Request",
     "Response",
+    "Service",
     "ServiceError",
     "WebSocket",
     "WebSocketClosed",
@@ -30,6 +50,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load what few apps need when they name it, which spares the others 0.3 ms each."""
+    if name == "BadForm":
+        from buntime.sdk import forms  # see above
+
+        return forms.BadForm
     if name == "Event":
         from buntime.sdk import events  # see above
 
@@ -38,7 +62,7 @@ def __getattr__(name: str) -> object:
         from buntime.sdk import websocket  # see above
 
         return getattr(websocket, name)
-    if name in ("ServiceError", "async_service", "service"):
+    if name in ("AsyncService", "Service", "ServiceError", "async_service", "service"):
         from buntime.sdk import services  # see above
 
         return getattr(services, name)
@@ -47,3 +71,8 @@ def __getattr__(name: str) -> object:
 
         return granted.secret
     raise AttributeError(f"module 'buntime' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what is loaded later too, for who explores at a prompt."""
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import builtins
     from typing import Any
 
+    from buntime.sdk.response import HeadersLike
 
 _PATH = URI.translate(dict.fromkeys(map(ord, "?#[]%")))  # what stands for itself in a path
 
@@ -21,6 +22,9 @@ class HookRequest(Request):
     `path` is decoded, below the base of the app; `app` and `version` are who will get it, None
     where nobody would. `identity` is what the stage of that name has found, None before. The
     runtime says whether the app has it public (`is_public`).
+
+    A test of a plugin makes one by hand, of what a hook is asked with: `{"method": "GET", "path":
+    "/cart", "headers": {"Cookie": "a=1"}, "app": "shop"}`.
     """
 
     def __init__(self, fields: dict[str, Any], body: builtins.bytes | None) -> None:
@@ -62,9 +66,9 @@ class ResponseHead:
 
     __slots__ = ("headers", "status")
 
-    def __init__(self, status: int, headers: list[list[str]]) -> None:
+    def __init__(self, status: int, headers: HeadersLike) -> None:
         self.status = status
-        self.headers = Headers.trusted(headers)
+        self.headers = Headers(headers)
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"

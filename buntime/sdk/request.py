@@ -25,9 +25,11 @@ from buntime.sdk.response import Response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from functools import cached_property
     from typing import Any, Protocol
+
+    from buntime.sdk.response import HeadersLike
 
     class Source(Protocol):
         """Where a sync request's body comes from; `read` blocks, and gives b"" at the end."""
@@ -63,6 +65,7 @@ else:
 __all__ = [
     "AsyncRequest",
     "BadBody",
+    "ClientGone",
     "Fields",
     "File",
     "Form",
@@ -73,6 +76,15 @@ __all__ = [
 ]
 
 PIECE_BYTES = 65536
+
+
+class ClientGone(BrokenPipeError):
+    """Nobody waits for the answer any more: the client has left, or the deadline has passed.
+
+    Raised by what reads the request's body, and in a generator that is a response's body.
+    """
+
+
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -81,15 +93,19 @@ class Head:
 
     `target` is what the client sent, `base` the part of it under which the app is mounted, `path`
     the decoded rest: `/shop@1/a%20b?q=1` has the base `/shop@1` and the path `/a b`. `client` is
-    (host, port), or None behind a unix socket; `id` is the request id of the log.
+    (host, port), or None behind a unix socket; `id` is the request id of the log. `headers` may be
+    given as any Headers can be made, such as `{"Accept": "*/*"}`.
     """
+
+    # Whether the header fields are the worker's: pairs whose names are in lower case.
+    _are_checked = False
 
     def __init__(
         self,
         method: str,
         target: str,
         base: str,
-        headers: Iterable[Iterable[str]],
+        headers: HeadersLike,
         *,
         scheme: str = "http",
         client: tuple[str, int] | None = None,
@@ -103,12 +119,14 @@ class Head:
         self.client = (client[0], client[1]) if client else None
         self.server = (server[0], server[1]) if server else None
         self.id = id
-        self._header_pairs = headers
+        self._header_pairs: Any = headers
 
     @cached_property
     def headers(self) -> Headers:
         """The header fields, as the client sent them."""
-        return Headers.trusted(self._header_pairs)
+        if self._are_checked:
+            return Headers.trusted(self._header_pairs)
+        return Headers(self._header_pairs)
 
     @cached_property
     def cookies(self) -> dict[str, str]:
@@ -153,22 +171,23 @@ class Request(Head):
     """A request to the app, for a sync handler.
 
     What the head says is told by `Head`; `params` is filled by a route such as `/users/:id`.
+    A test makes one by hand: `Request("POST", "/todos", headers={"X-User": "ann"}, body=b"...")`.
     """
 
     _waiter: Waiter | None = None  # where there is one
 
     def __init__(  # noqa: PLR0913  # called in one place, from one message of the channel
         self,
-        method: str,
-        target: str,
-        base: str,
-        headers: Iterable[Iterable[str]],
+        method: str = "GET",
+        target: str = "/",
+        base: str = "",
+        headers: HeadersLike = (),
         *,
         scheme: str = "http",
         client: tuple[str, int] | None = None,
         server: tuple[str, int] | None = None,
         id: str = "",  # noqa: A002  # what apps call it
-        body: Source | AsyncSource | None = None,
+        body: Source | AsyncSource | builtins.bytes | None = None,
     ) -> None:
         Head.__init__(
             self, method, target, base, headers, scheme=scheme, client=client, server=server, id=id
@@ -176,7 +195,7 @@ class Request(Head):
         self.params: dict[str, str] = {}
         self._source: Any = body
         self._is_taken = False
-        self._content = b"" if body is None else None
+        self._content = b"" if body is None else body if type(body) is bytes else None
 
     @property
     def last_event_id(self) -> str | None:

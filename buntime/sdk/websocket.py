@@ -16,7 +16,7 @@ from buntime.sdk.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any, Protocol, Self
 
     from buntime.sdk.response import HeadersLike, Piece
@@ -84,7 +84,7 @@ class WebSocket(Head):
         self,
         target: str,
         base: str,
-        headers: Iterable[Iterable[str]],
+        headers: HeadersLike,
         *,
         link: Link | AsyncLink,
         subprotocols: Sequence[str] = (),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from buntime.sdk.fields import Headers, unquote
-from buntime.worker.exchange import ENDED, NEW, SENT, ClientGone
+from buntime.sdk.request import ClientGone
+from buntime.worker.exchange import ENDED, NEW, SENT
 from buntime.worker.lifespan import Lifespan
 
 TYPE_CHECKING = False

@@ -9,11 +9,12 @@ send      accept   (send)*  close
 from __future__ import annotations
 
 from buntime.sdk import closecodes
+from buntime.sdk.request import ClientGone
 from buntime.sdk.websocket import WebSocketClosed
 from buntime.worker.aiowebsocket import AsyncSocket
 from buntime.worker.asgi import Call, headers_of, scope_of
 from buntime.worker.engine import Sockets
-from buntime.worker.exchange import ENDED, HELD, NEW, SENT, ClientGone
+from buntime.worker.exchange import ENDED, HELD, NEW, SENT
 from buntime.worker.websocket import CLOSED, OPEN, scheme_of
 
 TYPE_CHECKING = False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import _thread
 from time import monotonic
 
-from buntime.worker.exchange import SENT, ClientGone
+from buntime.sdk.request import ClientGone
+from buntime.worker.exchange import SENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ is written by both. Bodies wait in a deque, credit is the difference of two coun
 
 from __future__ import annotations
 
+from buntime.sdk.request import ClientGone
 from buntime.wire import (
     BODY,
     DOWNLOAD_WINDOW,
@@ -63,10 +64,6 @@ ENDED = Stage("its end or an error is sent")
 RETURN_BYTES = UPLOAD_WINDOW // 2
 # RFC 9110 15.3.5 and 15.4.5: a body is dropped; a Content-Length tells of another response.
 _WITHOUT_BODY = (204, 304)
-
-
-class ClientGone(BrokenPipeError):
-    """Nobody waits for the rest of this response: the client left or the deadline passed."""
 
 
 class Exchange:

@@ -126,6 +126,7 @@ def request_of(
         id=head["request_id"],
         body=body,
     )
+    request._are_checked = True
     request._waiter = exchange
     if params:
         request.params = params

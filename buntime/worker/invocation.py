@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from time import monotonic
 
+from buntime.sdk.request import ClientGone
 from buntime.sdk.services import CALLER, DEADLINE_S, WAITER, ServiceError
 from buntime.wire import ITEM, RESULT, WINDOW
 from buntime.worker.content import Assembly, Parcel, cost_of, unpacked
-from buntime.worker.exchange import ENDED, SENT, ClientGone, Exchange
+from buntime.worker.exchange import ENDED, SENT, Exchange
 from buntime.worker.report import MAX_MESSAGE, complain, describe, text_of
 
 TYPE_CHECKING = False

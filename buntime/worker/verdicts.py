@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from buntime.sdk.fields import Headers
 from buntime.sdk.hookrequest import AsyncHookRequest, HookRequest, ResponseHead
 from buntime.sdk.request import Response
 from buntime.sdk.services import DEADLINE_S
@@ -34,6 +35,7 @@ class Question:
         self._request: Message = message.get("request") or {}
         self._response: Message | None = message.get("response")
         self._seen: ResponseHead | None = None  # what the hook gets and may change
+        self._told: list[tuple[str, str]] = []  # its headers, as they were
         self._plugin = plugin
         self._timeout_ms = message.get("timeout_ms")
 
@@ -57,10 +59,13 @@ class Question:
         kind = AsyncHookRequest if self.hook.needs_loop else HookRequest
         has_body = self._plugin.sees_bodies and self._response is None
         request = kind(self._request, body if has_body else None)
+        request._are_checked = True
         request._waiter = waiter
         if self._response is None:
             return (request,)
-        self._seen = ResponseHead(self._response["status"], self._response["headers"])
+        # Those of the runtime's own answers may have names in any case.
+        self._told = [(name.lower(), value) for name, value in self._response["headers"]]
+        self._seen = ResponseHead(self._response["status"], Headers.trusted(self._told))
         return request, self._seen
 
     def verdict(self, result: Any) -> Message | Response:
@@ -93,8 +98,8 @@ class Question:
         is_same = seen.status == before["status"]  # which may be 101, or what HTTP does not name
         if not is_same and (type(seen.status) is not int or not 200 <= seen.status <= 599):
             raise ValueError(f"the status of a response is 200 to 599, not {seen.status!r}")
-        headers = [list(pair) for pair in seen.headers.items()]
-        if is_same and headers == [list(p) for p in before["headers"]]:
+        headers = seen.headers.items()
+        if is_same and headers == self._told:
             return {"action": "continue"}
         return {"action": "change", "status": seen.status, "headers": headers}
 

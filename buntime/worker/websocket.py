@@ -249,7 +249,7 @@ class Socket(Exchange):
 def websocket_of(socket: Socket, link: Any, cls: type[W]) -> W:
     """Make the WebSocket of a handler, of the class for its kind."""
     head = socket.head
-    return cls(
+    ws = cls(
         head["target"],
         head["base"],
         head["headers"],
@@ -260,6 +260,8 @@ def websocket_of(socket: Socket, link: Any, cls: type[W]) -> W:
         server=head["server"],
         id=head["request_id"],
     )
+    ws._are_checked = True
+    return ws
 
 
 def scheme_of(head: Message) -> str:
