@@ -44,19 +44,21 @@ def framing_step(app: App, site: PluginSite | None, gate: Gate) -> AppStep | Non
         token = borne_token(head.headers)
         if token is not None:
             add_fields(exchange, _TO_FRAMES)
-            caller = gate.frames.find(token, app.name, exchange.now)
+            standing = gate.frames.find(token, app.name, exchange.now)
             exchange.withhold(lambda field: token_in(field) is not None)
         elif (shown := without_ticket(head.target)) is not None and head.method == "GET":
             bare, ticket = shown
-            caller = gate.frames.use(ticket, app.name, bare, exchange.now)
+            standing = gate.frames.use(ticket, app.name, bare, exchange.now)
             exchange.rewrite(head._replace(target=bare, headers=exchange.headers))
         else:
             return False
-        if caller is None:
+        caller = None if standing is None else standing()
+        if standing is None or caller is None:
             raise _no_good()
         if not may(caller, "apps:open", app.name):
             said = f"{caller.name} may not open {site.name}: that takes the right apps:open there"
             raise ClientFault(403, "not_allowed", said)
+        gate.openings.ground(exchange, lambda: standing() == caller)
         admit(exchange)
         return False
 

@@ -16,6 +16,7 @@ from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
 from buntime.server.admin.latesessions import LateSessions, SessionParts
+from buntime.server.admin.openings import Openings
 from buntime.server.http1.exchange import Exchange
 from tests.support.exchanges import FakeLoop
 
@@ -53,6 +54,9 @@ class FakeKeys:
     def follow(self, callback: Callable[[], None]) -> None:
         self._followers.append(callback)
 
+    def follow_each(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
     def put(self, record: KeyRecord) -> None:
         self.ring.put(record)
         for callback in self._followers:
@@ -87,4 +91,7 @@ def gate_of(
     sessions = LateSessions(
         SessionParts(cast(Any, FakeLoop()), cast(Any, None), cast(Any, NoDb()), live, keys, local)
     )
-    return Gate(live, keys, guesses=Guesses(), local_key=local, sessions=sessions)
+    openings = Openings(cast(Any, FakeLoop()))
+    return Gate(
+        live, keys, guesses=Guesses(), local_key=local, sessions=sessions, openings=openings
+    )

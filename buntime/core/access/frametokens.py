@@ -66,21 +66,21 @@ class FrameTokens:
         self._grants[_digest_of(text)] = grant
         return text
 
-    def find(self, text: str, owner: str, now: float) -> Caller | None:
-        """Whom a token stands for at this plugin; None where it opens nothing there."""
+    def find(self, text: str, owner: str, now: float) -> Standing | None:
+        """What tells whom a token stands for at this plugin; None where it opens nothing there."""
         grant = self._grants.get(_digest_of(text))
         if grant is None or grant.target is not None:
             return None
-        return _caller_of(grant, owner, now)
+        return _standing_of(grant, owner, now)
 
-    def use(self, text: str, owner: str, target: str, now: float) -> Caller | None:
+    def use(self, text: str, owner: str, target: str, now: float) -> Standing | None:
         """The same of a ticket, which is gone then, whatever it was shown for."""
         digest = _digest_of(text)
         grant = self._grants.get(digest)
         if grant is None or grant.target is None:
             return None
         del self._grants[digest]
-        return _caller_of(grant, owner, now) if grant.target == target else None
+        return _standing_of(grant, owner, now) if grant.target == target else None
 
 
 def has_form(text: str) -> bool:
@@ -120,8 +120,8 @@ def with_ticket(target: str, ticket: str) -> str:
     return f"{target}{'&' if '?' in target else '?'}{TICKET_FIELD}={ticket}"
 
 
-def _caller_of(grant: Grant, owner: str, now: float) -> Caller | None:
-    return grant.standing() if grant.owner == owner and now < grant.ends_at else None
+def _standing_of(grant: Grant, owner: str, now: float) -> Standing | None:
+    return grant.standing if grant.owner == owner and now < grant.ends_at else None
 
 
 def _digest_of(text: str) -> bytes:

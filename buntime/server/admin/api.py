@@ -52,7 +52,10 @@ class Api:
         if match is None:
             raise ClientFault(404, "not_found", f"there is no {path[:200]}")
         route = match.routes.get("GET" if head.method == "HEAD" else head.method)
-        caller = caller or self._caller_of(exchange, route, match)
+        if caller is None:
+            caller = self._caller_of(exchange, route, match)
+            if caller is not ANYONE:
+                self._gate.ground(exchange, caller)
         if route is None:
             raise _no_such_method(path, match)
         if match.missing is not None:

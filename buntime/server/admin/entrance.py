@@ -6,6 +6,7 @@ internal? ── a rule? ── publicRoutes? ── auth: signed in? ── pro
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from buntime.core.access.rules import Asker, Decision, Rules
 from buntime.core.apps.app import App, app_key
@@ -64,6 +65,7 @@ def access_step(
             is_open = exchange.is_admitted or (opens is not None and opens(method, rest))
             if visibility == "protected" and not is_open:
                 if gate.let_in(exchange, app.name):
+                    gate.openings.ground(exchange, partial(gate.let_in, exchange, app.name))
                     exchange.withhold(gate.is_key_field)
                     return False
                 if decision.may_sign_in:
@@ -93,6 +95,7 @@ def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], b
             bears = gate.let_in(exchange, app.name)
             if not bears:
                 raise _key_needed()
+            gate.openings.ground(exchange, partial(gate.let_in, exchange, app.name))
         if bears:
             exchange.withhold(gate.is_key_field)
         return False

@@ -10,10 +10,10 @@ while.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from buntime.core.access.rights import ANYONE, Caller, may, may_somewhere
+from buntime.core.access.rights import Caller, may
 from buntime.core.admin.attention import Item
 from buntime.core.admin.watchroutes import KINDS
-from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.telemetry.growth import Growth
 from buntime.core.telemetry.livestats import Now
 from buntime.core.telemetry.meters import Held
@@ -27,7 +27,6 @@ LISTENERS_MAX = 64
 PENDING_MAX = 100  # names that wait for one listener; with more it is told to look at all
 LOOK_S = 1.0
 _STATS_EVERY = 2  # looks
-_CALLER_EVERY = 10  # looks: whether a key still opens this
 UNREAD_S = 60.0  # without room for so long a listener is ended
 
 EVERYTHING = "*"  # in the place of a name: look at all
@@ -99,8 +98,6 @@ class EventPages:
             return
         self._loop.call_later(LOOK_S, self._look)
         self._looks += 1
-        if not self._looks % _CALLER_EVERY:
-            self._end_those_without_rights()
         before, self._signs = self._signs, self._take_signs()
         by_kind: dict[str, list[str]] = {}
         for kind, name in changed(before, self._signs):
@@ -111,20 +108,6 @@ class EventPages:
             listener.end_if_unread(self._loop.now)
         if self._looks % _STATS_EVERY == 1:  # the first one soon
             self._parts.chronicle.measure(self._take_stats)
-
-    def _end_those_without_rights(self) -> None:
-        for listener in tuple(self.listeners):
-            call = listener.call
-            if call.caller.source == "socket":
-                continue  # who may is decided as it connects
-            try:
-                caller = self._parts.gate.caller_of(call.exchange)
-            except HttpError:
-                caller = ANYONE
-            if may_somewhere(caller, call.route.verb):
-                listener.adopt(caller)
-            else:
-                listener.stream.cut()
 
     def _take_stats(self, held: Mapping[str, Held]) -> None:
         now, service = self._loop.now, self._parts.service
@@ -147,16 +130,12 @@ class Listener:
         self._kinds = kinds
         self._pending: dict[Sign, None] = {}
         self._full_since_s: float | None = None
-        self.adopt(call.caller)
+        verb = call.route.verb
+        self._sees = sight_of(call.caller, verb)
+        self._sees_plugins = may(call.caller, "plugins:read")
 
     def __repr__(self) -> str:
         return f"Listener({self.call.by}, {len(self._pending)} pending)"
-
-    def adopt(self, caller: Caller) -> None:
-        """Heed the rights that the caller has now."""
-        verb = self.call.route.verb
-        self._sees = sight_of(caller, verb)
-        self._sees_plugins = may(caller, "plugins:read")
 
     def begin(self, forget: Callable[["Listener"], None]) -> bool:
         """Send the head; False where the client is gone."""

@@ -17,6 +17,7 @@ from buntime.server.admin.keystore import KeySource
 from buntime.server.admin.latesessions import LateSessions
 from buntime.server.admin.localkey import NAME as LOCAL_KEY
 from buntime.server.admin.localkey import LocalKey
+from buntime.server.admin.openings import Openings
 from buntime.server.admin.signin import SignIn, secret_of
 from buntime.server.http1.exchange import Exchange
 
@@ -41,6 +42,7 @@ class Gate:
         guesses: Guesses,
         local_key: LocalKey,
         sessions: LateSessions,
+        openings: Openings,
     ) -> None:
         self._live = live
         self._keys = keys
@@ -48,6 +50,10 @@ class Gate:
         self._local_key = local_key
         self._sessions = sessions
         self.frames = FrameTokens()
+        self.openings = openings
+        sessions.on_end = openings.look_soon
+        keys.follow_each(openings.look_soon)
+        live.follow(lambda _: openings.look_soon())
         endpoints = live.now.endpoints
         self._listening = [each.host for each in endpoints if isinstance(each, TcpEndpoint)]
 
@@ -81,6 +87,10 @@ class Gate:
                 headers=_ASK_FOR_KEY,
             )
         return caller
+
+    def ground(self, exchange: Exchange, caller: Caller) -> None:
+        """Have what stays open of this request end when it is not this caller's any more."""
+        self.openings.ground(exchange, lambda: self.caller_of(exchange) == caller)
 
     def bearer(self, exchange: Exchange) -> Caller | None:
         """Who bears a key of the keyring. One that was right once counts as a wrong one.

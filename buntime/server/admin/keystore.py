@@ -37,6 +37,7 @@ class KeySource(Protocol):
     def __len__(self) -> int: ...
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None: ...
     def follow(self, callback: Callable[[], None]) -> None: ...
+    def follow_each(self, callback: Callable[[], None]) -> None: ...
     @property
     def is_known(self) -> bool: ...
     @property
@@ -54,6 +55,7 @@ class KeyStore:
         self._db = db
         self.is_known = False  # are they read?
         self._followers: list[Callable[[], None]] = []
+        self._followers_of_each: list[Callable[[], None]] = []
         db.follow(self._read)
 
     def __repr__(self) -> str:
@@ -65,6 +67,10 @@ class KeyStore:
     def follow(self, callback: Callable[[], None]) -> None:
         """Have it called when there are keys where there were none, or none any more."""
         self._followers.append(callback)
+
+    def follow_each(self, callback: Callable[[], None]) -> None:
+        """Have it called when a key is another one, or opens nothing any more."""
+        self._followers_of_each.append(callback)
 
     def know(self, then: Callable[[BaseException | None], None]) -> None:
         """Have `then` called when the keys are known, now or once they are read, or with why not.
@@ -126,7 +132,11 @@ class KeyStore:
             if revoked.rowcount:
                 keep(connection)
 
-        self._ask(work, lambda _: self.ring.revoke(name, now), then)
+        def apply(_: None) -> None:
+            self.ring.revoke(name, now)
+            self._tell_of_each()
+
+        self._ask(work, apply, then)
 
     # How it is done
 
@@ -141,14 +151,20 @@ class KeyStore:
             self.ring = KeyRing(records)
             self.is_known = True
             self._tell()
+            self._tell_of_each()
             then(None)
 
         self._db.ask(work, take)
 
     def _put(self, record: KeyRecord) -> None:
         self.ring.put(record)
+        self._tell_of_each()
         if len(self.ring) == 1:
             self._tell()
+
+    def _tell_of_each(self) -> None:
+        for callback in self._followers_of_each:
+            callback()
 
     def _tell(self) -> None:
         for callback in self._followers:

@@ -1,5 +1,6 @@
 """Operators' sessions, made when the first one is looked for: most starts see none."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from buntime.core.settings.live import LiveSettings
@@ -29,6 +30,7 @@ class LateSessions:
     """Hands them out."""
 
     def __init__(self, parts: SessionParts) -> None:
+        self.on_end: Callable[[], None] = _nothing  # is called when one has ended
         self._parts = parts
         self._made: OperatorSessions | None = None
 
@@ -42,4 +44,9 @@ class LateSessions:
             from buntime.server.admin.operatorsessions import OperatorSessions
 
             self._made = OperatorSessions(*self._parts)
+            self._made.on_end = self.on_end
         return self._made
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

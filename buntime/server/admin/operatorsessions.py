@@ -74,6 +74,7 @@ class OperatorSessions:
     ) -> None:
         self.links = Links()
         self.is_known = False  # are they read?
+        self.on_end: Callable[[], None] = lambda: None  # is called when one has ended
         self._loop = loop
         self._log = log
         self._db = db
@@ -284,6 +285,7 @@ class OperatorSessions:
     def _forget(self, session: Session) -> None:
         self._sessions.remove(session)
         self._ended.add(session.digest)
+        self.on_end()
 
     def _gone(self, digest: bytes, fault: BaseException | None) -> None:
         if fault is None:

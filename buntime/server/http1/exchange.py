@@ -110,17 +110,20 @@ class Exchange(HeldRequest):
         if self.responder is None:  # it could not be sent, or needs no body
             return
         if is_event_stream(fields):
-            self.is_event_stream = True
-            self._stop_deadline()
-            if self.footing is not None and not self.footing.on_open():
-                self.break_off()
+            self._open_stream()
         else:
             self.restart_deadline()
 
     def stand_open(self) -> None:
         """What streams has no end of its own: it ends with the runtime, as event streams do."""
+        if not self.is_event_stream:
+            self._open_stream()
+
+    def _open_stream(self) -> None:
         self.is_event_stream = True
         self._stop_deadline()
+        if self.footing is not None and not self.footing.on_open():
+            self.break_off()
 
     def send(self, data: bytes) -> None:
         """The next piece of the body. Raises ValueError where a responder has no credit for it."""

@@ -18,6 +18,7 @@ from buntime.server.admin.latepages import LatePages
 from buntime.server.admin.latesessions import LateSessions, SessionParts
 from buntime.server.admin.localkey import LocalKey
 from buntime.server.admin.maintenance import Maintenance
+from buntime.server.admin.openings import Openings
 from buntime.server.admin.parts import Parts
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import HostIndex
@@ -149,7 +150,14 @@ class Operating:
         live, log = self._premises.live, self._premises.service.log
         local = LocalKey(live, log)
         sessions = LateSessions(self._session_parts(local))
-        gate = Gate(live, self._keys, guesses=Guesses(), local_key=local, sessions=sessions)
+        gate = Gate(
+            live,
+            self._keys,
+            guesses=Guesses(),
+            local_key=local,
+            sessions=sessions,
+            openings=Openings(self._premises.service.loop),
+        )
         return sessions, gate
 
     def _session_parts(self, local: LocalKey) -> SessionParts:

@@ -11,6 +11,7 @@ from buntime.core.plugins.openstreams import Footing, OpenStreams
 from buntime.core.plugins.verdict import Continue
 from buntime.core.plugins.verdictcache import VerdictCache
 from buntime.sdk import closecodes
+from buntime.server.http1 import parties
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop, Timer
 
@@ -31,7 +32,7 @@ class Footings:
         if not verdict.tags and verdict.until_s is None:
             return
         if not isinstance(exchange.footing, _Ground):
-            exchange.stand_on(_Ground(self, exchange))
+            exchange.stand_on(_Ground(self, exchange, exchange.footing))
         if isinstance(exchange.footing, _Ground):
             exchange.footing.footings.append(Footing(plugin, verdict, asked_s))
 
@@ -65,17 +66,24 @@ class Footings:
 
 
 class _Ground:
-    """What one request stands on."""
+    """What one request stands on, beside what it stood on before."""
 
-    __slots__ = ("_all", "_exchange", "footings")
+    __slots__ = ("_all", "_before", "_exchange", "footings")
 
-    def __init__(self, all_: Footings, exchange: Exchange) -> None:
+    def __init__(
+        self, all_: Footings, exchange: Exchange, before: "parties.Footing | None"
+    ) -> None:
         self.footings: list[Footing] = []
         self._all = all_
+        self._before = before
         self._exchange = exchange
 
     def on_open(self) -> bool:
+        if self._before is not None and not self._before.on_open():
+            return False
         return self._all.stand(self._exchange, self.footings)
 
     def on_end(self) -> None:
         self._all.leave(self._exchange)
+        if self._before is not None:
+            self._before.on_end()

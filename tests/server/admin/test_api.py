@@ -366,7 +366,7 @@ def test_no_route_without_a_rule(root: Path, route: Route) -> None:
     others = Caller("weak", "key", frozenset(VERBS) - {route.verb})
     elsewhere = Caller("elsewhere", "key", frozenset(VERBS), ("other-*",))
     for caller in (others, elsewhere):
-        gate = SimpleNamespace(caller_of=lambda _, caller=caller: caller)
+        gate = SimpleNamespace(caller_of=lambda _, caller=caller: caller, ground=lambda *_: None)
         keyed.api._gate = gate  # type: ignore[assignment]  # a fake
         answer = keyed.ask(path, method, query=query)
         if not (route.filters and caller is elsewhere):
@@ -387,7 +387,8 @@ def test_what_a_key_s_apps_are(root: Path) -> None:
     """Lists have what its globs cover, and what it may do at others is nothing."""
     keyed = Fixture(root, RUNTIME_MASTER_KEY=KEY)
     caller = Caller("ci", "key", frozenset(VERBS), ("blog-*",))
-    keyed.api._gate = SimpleNamespace(caller_of=lambda _: caller)  # type: ignore[assignment]
+    gate = SimpleNamespace(caller_of=lambda _: caller, ground=lambda *_: None)
+    keyed.api._gate = gate  # type: ignore[assignment]  # a fake
     told = keyed.ask("/api/workers").json
     assert (told["workers"], told["apps"]) == ([], [])
     assert keyed.ask("/api/workers/stats").json == {}

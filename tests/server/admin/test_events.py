@@ -35,7 +35,6 @@ class Site:
         self.service = FakeService()
         self.signs: dict[tuple[str, str], object] = {}
         self.looks = 0
-        self.caller = ADMIN
         self.told: Any = None
         none = SimpleNamespace(follow=lambda callback: None)
         parts = SimpleNamespace(
@@ -45,7 +44,6 @@ class Site:
             follow_apps=self._follow_apps,
             chronicle=SimpleNamespace(measure=lambda then: then({"shop": Held(1, 5)})),
             pool=SimpleNamespace(report=SimpleNamespace(queues=list)),
-            gate=SimpleNamespace(caller_of=self._caller_of),
         )
         self.pages = EventPages(cast(Any, parts), self._take)
 
@@ -55,9 +53,6 @@ class Site:
 
     def _follow_apps(self, callback: Any) -> None:
         self.told = callback
-
-    def _caller_of(self, exchange: Any) -> Caller:
-        return self.caller
 
     def listen(self, query: str = "", caller: Caller = ADMIN, *, reads: bool = True) -> FakeClient:
         client = FakeClient(self.service)
@@ -179,18 +174,6 @@ def test_who_does_not_read(site: Site) -> None:
     site.wait(int(UNREAD_S) + 1)
     assert [each.stream.has_room for each in site.pages.listeners] == [True]
     assert ("apps", {}) in changes(reader)
-
-
-def test_a_key_that_is_revoked(site: Site) -> None:
-    """Who may not look any more hears no more, within ten seconds."""
-    client = site.listen(caller=SHOPKEEPER)
-    site.caller = SHOPKEEPER._replace(globs=())
-    site.wait(10)
-    assert site.pages.listeners == set()
-    written = client.written
-    site.signs["apps", "shop"] = 1
-    site.wait(3)
-    assert client.written == written
 
 
 def test_unknown_kinds(site: Site) -> None:

@@ -66,6 +66,9 @@ class World:
     def caller_of(self, _: object) -> Caller:
         return self.caller
 
+    def ground(self, *_: object) -> None:
+        """Nothing stays open."""
+
     def ask(
         self, method: str, path: str, value: object = None, if_match: str = ""
     ) -> tuple[int, Any]:

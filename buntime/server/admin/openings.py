@@ -1,0 +1,100 @@
+"""What stands open, such as a followed log or a WebSocket, ends with the sign-in that opened it.
+
+A session ends as somebody signs out, a key as it is revoked: then all that is open is looked at in
+the loop's next turn. What ends by its time, and by no event, is seen at a look each LOOK_S.
+"""
+
+from collections.abc import Callable
+
+from buntime.core.errors import HttpError
+from buntime.sdk import closecodes
+from buntime.server.http1.exchange import Exchange
+from buntime.server.http1.parties import Footing
+from buntime.server.loop import Loop
+
+LOOK_S = 10.0
+
+IsGood = Callable[[], bool]
+
+
+class Openings:
+    """All that stands open by a session, a key, or a token of a page in a frame."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._open: set[_SignIn] = set()
+        self._looks = False  # each LOOK_S
+        self._will_look = False  # in the next turn
+
+    def __repr__(self) -> str:
+        return f"Openings({len(self._open)})"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def ground(self, exchange: Exchange, is_good: IsGood) -> None:
+        """Have it stand, if it stays open, for as long as `is_good`, which may raise HttpError."""
+        exchange.stand_on(_SignIn(self, exchange, is_good, exchange.footing))
+
+    def look_soon(self) -> None:
+        """A session or key may have ended."""
+        if self._open and not self._will_look:
+            self._will_look = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._will_look = False
+        for each in tuple(self._open):
+            if each in self._open and not each.holds():
+                self.leave(each)
+                each.exchange.end_open(closecodes.POLICY)
+
+    # For what stands on it
+
+    def stand(self, sign_in: "_SignIn") -> None:
+        """It has opened."""
+        self._open.add(sign_in)
+        if not self._looks:
+            self._looks = True
+            self._loop.call_later(LOOK_S, self._look_again)
+
+    def leave(self, sign_in: "_SignIn") -> None:
+        """It has ended, whether it stood open or not."""
+        self._open.discard(sign_in)
+
+    def _look_again(self) -> None:
+        self._looks = bool(self._open)
+        if self._looks:
+            self._loop.call_later(LOOK_S, self._look_again)
+        self._look()
+
+
+class _SignIn:
+    """What one request stands on, beside what it stood on before."""
+
+    __slots__ = ("_all", "_before", "_is_good", "exchange")
+
+    def __init__(
+        self, all_: Openings, exchange: Exchange, is_good: IsGood, before: Footing | None
+    ) -> None:
+        self.exchange = exchange
+        self._all = all_
+        self._is_good = is_good
+        self._before = before
+
+    def holds(self) -> bool:
+        try:
+            return self._is_good()
+        except HttpError:
+            return False
+
+    def on_open(self) -> bool:
+        if self._before is not None and not self._before.on_open():
+            return False
+        self._all.stand(self)
+        return True
+
+    def on_end(self) -> None:
+        self._all.leave(self)
+        if self._before is not None:
+            self._before.on_end()

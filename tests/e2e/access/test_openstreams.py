@@ -1,0 +1,172 @@
+"""What stands open by a session or a key ends with it: logs, events, streams, WebSockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.framing import TALK, with_desk
+from tests.support.harness import OPERATORS_KEY, Runtime, read_until, write_app
+from tests.support.operators import ADMIN, Operator, address_of
+
+# A plugin whose code is asked by operators, and an app that wants a key: both can stay open.
+CODE = """
+import asyncio
+from buntime import Response
+
+async def fetch(request):
+    async def forever():
+        yield {"data": "begun"}
+        await asyncio.sleep(3600)
+    return Response.events(forever())
+
+async def websocket(ws):
+    await ws.accept()
+    await ws.send("begun")
+    await ws.receive()
+"""
+SHUT = {"visibility": "protected", "menus": [{"title": "Talk", "path": "/"}]}
+END_S = 2.0  # far less than the ten seconds between two looks
+CLOSED = b"\x03\xf0"  # 1008, a policy, of a frame that closes
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("open")
+    write_app(folder / "apps/member", {"app.py": CODE}, ttl=600, visibility="protected")
+    with with_desk(folder, {"talk": TALK}, {"talk": SHUT}, **ADMIN) as runtime:
+        (folder / "plugins/talk/plugin.py").write_text(CODE)
+        root = Operator(address_of(runtime))
+        root.sign_in(OPERATORS_KEY)
+        assert root.ask("POST", "/api/plugins/talk/reload").status == 202
+        yield runtime
+
+
+@pytest.fixture
+def root(runtime: Runtime) -> Operator:
+    operator = Operator(address_of(runtime))
+    operator.sign_in(OPERATORS_KEY)
+    return operator
+
+
+@pytest.fixture
+def key(root: Operator) -> Iterator[str]:
+    made = root.ask("POST", "/api/keys", {"name": "ann", "roles": ["viewer"], "apps": ["*"]})
+    assert made.status == 201, made
+    yield str(made.json()["key"])
+    root.ask("DELETE", "/api/keys/ann")
+
+
+@pytest.fixture
+def ann(runtime: Runtime, key: str) -> Operator:
+    operator = Operator(address_of(runtime))
+    operator.sign_in(key)
+    return operator
+
+
+def opened(url: str, path: str, begun: bytes, **fields: str) -> socket.socket:
+    """A connection on which this answer has begun, and stays open."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    sock = socket.create_connection((host, int(port)), timeout=10)
+    head = {"Host": f"{host}:{port}", **{k.replace("_", "-"): v for k, v in fields.items()}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    sock.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+    told = read_until(sock, begun)
+    assert told.startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")), told
+    return sock
+
+
+def has_ended(sock: socket.socket) -> bool:
+    """Whether it ends soon, or a WebSocket's closing begins."""
+    sock.settimeout(END_S)
+    try:
+        while data := sock.recv(65536):
+            if CLOSED in data:
+                return True
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def of_session(operator: Operator) -> list[tuple[str, bytes, dict[str, str]]]:
+    """What an operator's page keeps open: of the API, and of a plugin's code."""
+    cookie = "; ".join(f"{name}={value}" for name, value in operator.cookies.items())
+    page = {"Cookie": cookie, "Sec_Fetch_Site": "same-origin", "Origin": operator.origin}
+    token = operator.ask("POST", "/api/frames/tokens", {"plugin": "talk"}).json()["token"]
+    asked = {"plugin": "talk", "path": "/api/x"}
+    ticket = operator.ask("POST", "/api/frames/urls", asked).json()["url"]
+    frame = {"Origin": "null", "Sec_Fetch_Site": "cross-site"}
+    return [
+        ("/api/events", b"retry", {**page, "Accept": "text/event-stream"}),
+        ("/api/logs?follow=1", b"\r\n\r\n", {**page, "Accept": "text/event-stream"}),
+        ("/api/logs?follow=1", b"\r\n\r\n", {**page, "Accept": "application/x-ndjson"}),
+        ("/talk/api/x", b"begun", page),
+        ("/talk/api/x", b"begun", {**page, **UPGRADE}),
+        ("/talk/api/x", b"begun", {**frame, "Authorization": f"Bearer {token}"}),
+        (ticket, b"begun", {**frame, **UPGRADE}),
+    ]
+
+
+def sign_out(root: Operator, ann: Operator) -> None:
+    assert ann.ask("DELETE", "/api/session").status == 204
+
+
+def revoke(root: Operator, ann: Operator) -> None:
+    assert root.ask("DELETE", "/api/keys/ann").status == 200
+
+
+@pytest.mark.parametrize("end", [sign_out, revoke])
+def test_session(root: Operator, ann: Operator, end: Callable[[Operator, Operator], None]) -> None:
+    """All that it has opened ends at once, and what others have opened stays."""
+    with ExitStack() as stack:
+        mine, theirs = (
+            [
+                stack.enter_context(opened(ann.origin, path, begun, **fields))
+                for path, begun, fields in of_session(operator)
+            ]
+            for operator in (ann, root)
+        )
+        end(root, ann)
+        assert [has_ended(sock) for sock in mine] == [True] * len(mine)
+        for sock in theirs:
+            sock.settimeout(0.02)
+        assert [_is_open(sock) for sock in theirs] == [True] * len(theirs)
+
+
+def _is_open(sock: socket.socket) -> bool:
+    try:
+        while sock.recv(65536):
+            pass
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_key(runtime: Runtime, root: Operator, key: str) -> None:
+    """The same of a key that a client bears, at the API and at an app that wants one."""
+    bearing = {"X-API-Key": key}
+    asked = [
+        ("/api/events", b"retry", {**bearing, "Accept": "text/event-stream"}),
+        ("/api/logs?follow=1", b"\r\n\r\n", {**bearing, "Accept": "application/x-ndjson"}),
+        ("/member/", b"begun", bearing),
+        ("/member/", b"begun", {**bearing, **UPGRADE}),
+    ]
+    with ExitStack() as stack:
+        socks = [
+            stack.enter_context(opened(runtime.url, path, begun, **fields))
+            for path, begun, fields in asked
+        ]
+        assert json.loads(root.ask("DELETE", "/api/keys/ann").body)["name"] == "ann"
+        assert [has_ended(sock) for sock in socks] == [True] * len(socks)

@@ -1,0 +1,97 @@
+"""What stands open ends with the sign-in that it stands on."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from buntime.core.errors import ClientFault
+from buntime.server.admin.openings import LOOK_S, Openings
+from buntime.server.http1.exchange import Exchange
+from tests.support.exchanges import FakeClient, FakeLoop
+
+EVENTS = [("content-type", "text/event-stream")]
+
+
+class Subject:
+    """Requests that stand on something that a test takes away."""
+
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.openings = Openings(cast(Any, self.loop))
+        self.good = {"ann", "bo"}
+
+    def ask(self, name: str) -> tuple[FakeClient, Exchange]:
+        client = FakeClient()
+        exchange = client.request(b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.openings.ground(exchange, lambda: self._is_good(name))
+        return client, exchange
+
+    def open(self, name: str) -> Exchange:
+        _, exchange = self.ask(name)
+        exchange.lend(cast(Any, Nobody()))
+        exchange.stream(200, EVENTS, b"")
+        return exchange
+
+    def _is_good(self, name: str) -> bool:
+        if name not in self.good:
+            raise ClientFault(401, "unauthorized", "not any more")
+        return True
+
+
+class Nobody:
+    """Who answers, and does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return Subject()
+
+
+def test_at_once(subject: Subject) -> None:
+    """As soon as somebody tells that a sign-in has ended, what stands on it ends, and no more."""
+    ann, bo = subject.open("ann"), subject.open("bo")
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert (ann.is_ended, bo.is_ended) == (True, False)
+    assert len(subject.openings) == 1
+
+
+def test_by_time(subject: Subject) -> None:
+    """What ends by itself is seen at the next look; nobody looks while nothing is open."""
+    ann = subject.open("ann")
+    [(delay_s, look)] = subject.loop.later
+    assert delay_s == LOOK_S
+    subject.loop.later.clear()
+    subject.good.discard("ann")
+    look()
+    assert ann.is_ended
+    [(_, look)] = subject.loop.later
+    subject.loop.later.clear()
+    look()
+    assert subject.loop.later == []
+
+
+def test_nested(subject: Subject) -> None:
+    """One request may stand on two things: the end of either is its end."""
+    _, exchange = subject.ask("ann")
+    subject.openings.ground(exchange, lambda: subject._is_good("bo"))
+    exchange.lend(cast(Any, Nobody()))
+    exchange.stream(200, EVENTS, b"")
+    assert len(subject.openings) == 2
+    subject.good.discard("ann")
+    subject.openings.look_soon()
+    assert exchange.is_ended
+    assert len(subject.openings) == 0
+
+
+def test_plain_answers(subject: Subject) -> None:
+    """What is answered whole stands on nothing, whatever becomes of the sign-in."""
+    client, exchange = subject.ask("ann")
+    exchange.respond(200, [], b"all")
+    assert len(subject.openings) == 0
+    assert client.written.endswith(b"all")
