@@ -190,10 +190,10 @@ def test_installing(page: Page, panel: str, runtime: Runtime) -> None:
 def test_options(page: Page, panel: str, runtime: Runtime) -> None:
     """The form is the schema's; what is wrong is said in words, what is right holds."""
     show(page, panel + "plugins/audit")
-    expect(page.get_by_label("Level")).to_have_value("low")
+    expect(page.get_by_label("Level", exact=True)).to_have_value("low")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").filter(has_text="Nothing was changed")).to_be_visible()
-    page.get_by_label("Level").select_option("high")
+    page.get_by_label("Level", exact=True).select_option("high")
     page.get_by_label("token").fill("hunter2")
     expect(page.locator("form code")).to_have_text(
         re.compile(r"^buntime plugins options audit level=high")
@@ -205,7 +205,7 @@ def test_options(page: Page, panel: str, runtime: Runtime) -> None:
     told = fetch(runtime, "/api/plugins/audit").json()
     values = {each["name"]: each["value"] for each in told["options"]}
     assert (values["level"], values["limit"]) == ("high", 10)
-    expect(page.get_by_label("Level")).to_have_value("high")
+    expect(page.get_by_label("Level", exact=True)).to_have_value("high")
     expect(page.get_by_label("token")).to_have_value("")
 
 
