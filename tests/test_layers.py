@@ -58,6 +58,7 @@ SCRIPTS = "frames"  # for browsers: no Python
 LATE = {
     "buntime.commands.appfolders",
     "buntime.core.apps.yamldocument",
+    "buntime.core.config.keysfile",
     "buntime.core.telemetry.history",
     "buntime.core.apps.uvlocks",
     "buntime.core.websocket.deflate",

@@ -203,10 +203,10 @@ def _here(command: Command, mode: Mode) -> _Here:
     args = {name: value for name, value in command.args.items() if name not in _OURS}
     bare = Command(command.name, args)
     settings = read_settings(bare, mode, os.environ, needs_apps=False)
-    folder = StateFolder(settings.state_dir)
+    folder = StateFolder.of(settings)
     folder.take()
     if folder.trouble:
-        raise CommandError("state_unavailable", folder.trouble)
+        raise CommandError(folder.fault("").code, folder.trouble)
     return _Here(folder, settings, command)
 
 

@@ -18,10 +18,11 @@ from buntime.commands.pluginfolders import find_plugins
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.commands.tables import print_json
-from buntime.core.apps.app import Fault
+from buntime.core.admin.kept import INSTEAD
+from buntime.core.apps.app import App, Fault
 from buntime.core.apps.grants import holder_of
 from buntime.core.config.configfile import NO_CONFIG, ConfigFile
-from buntime.core.errors import ConfigError, UsageError
+from buntime.core.errors import ConfigError, StateOff, UsageError
 from buntime.core.sandbox.groups import CONTROLLERS
 from buntime.core.sandbox.kernel import LEAST_ABI, acts
 from buntime.core.sandbox.systemcalls import refused
@@ -43,7 +44,6 @@ from buntime.server.pool.trial import find_apps
 from buntime.server.pythons.interpreter import Interpreters
 from buntime.server.sandbox.groups import find_place
 from buntime.server.sandbox.probe import find_kernel
-from buntime.server.state.secretfiles import not_set
 from buntime.server.state.secretstore import Secrets, read_secrets
 
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -175,8 +175,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
         yield Finding("access", f"{message}: {format_fields(fields)}", "warning")
     yield from _apps(chosen, config)
     if chosen.worker_dirs:
-        store, trouble = find_store(chosen.worker_dirs, chosen.deploy_dir)
-        yield Finding("deploys", f"into {store.root}" if store else trouble, trouble and "warning")
+        yield from _deploys(chosen)
     roster, findings = _plugins(settings, config)
     yield from findings
     yield _groups(settings)
@@ -222,7 +221,8 @@ def _places(settings: Settings) -> Findings:
     if is_open and settings.is_development:
         text = "others can reach this, and in development errors are shown with their trace"
         yield Finding("listens on", text, "warning")
-    if settings.master_key is None and (is_open or not settings.is_development):
+    has_key = settings.master_key is not None or settings.keys_file is not None
+    if not has_key and (is_open or not settings.is_development):
         text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and the operator's "
         closed = f"pages want the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
         if not settings.is_development:
@@ -243,6 +243,14 @@ def _try_place(endpoint: TcpEndpoint) -> tuple[str, str]:
     return "", f"{endpoint}, which is free"
 
 
+def _deploys(settings: Settings) -> Findings:
+    if not settings.has_state:
+        yield Finding("deploys", f"none: {INSTEAD['deploys.put']}")
+        return
+    store, trouble = find_store(settings.worker_dirs, settings.deploy_dir)
+    yield Finding("deploys", f"into {store.root}" if store else trouble, trouble and "warning")
+
+
 def _apps(settings: Settings, config: ConfigFile) -> Findings:
     if not settings.worker_dirs:
         yield Finding("apps", "no folders are named: DIR... or RUNTIME_WORKER_DIRS", "warning")
@@ -255,6 +263,7 @@ def _apps(settings: Settings, config: ConfigFile) -> Findings:
     found = find_apps(settings, warn, config.apps)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
     yield from warnings
+    yield from _stateless(settings, found)
     try:
         secrets = read_secrets(settings)
     except UsageError as exc:
@@ -264,7 +273,7 @@ def _apps(settings: Settings, config: ConfigFile) -> Findings:
         if isinstance(app, Fault):
             yield Finding("apps", f"{app.key}: {app.error}", "warning")
         elif missing := secrets.missing(app):
-            text = not_set(holder_of(app.name, app.version), missing)
+            text = secrets.not_set(holder_of(app.name, app.version), missing)
             yield Finding("secrets", f"{app.key}: {text}", "warning")
 
 
@@ -292,8 +301,32 @@ def _groups(settings: Settings) -> Finding:
     return Finding("cgroup", text + f", but not {', '.join(lacking)}" * bool(lacking))
 
 
+def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
+    """What is refused where nothing is kept, and which apps want some of it."""
+    if settings.has_state:
+        return
+    yield Finding("state", f"{StateOff.WHY}; keys and secrets come from files")
+    if settings.keys_file is None and settings.master_key is None:
+        text = "no key opens the API: set RUNTIME_KEYS_FILE or RUNTIME_MASTER_KEY_FILE"
+        yield Finding("state", text, "warning")
+    for app in found:
+        if not isinstance(app, App):
+            continue
+        if app.manifest.data:
+            text = f"{app.key} wants `data: true`, which is kept nowhere: it does not load"
+            yield Finding("state", text, "warning")
+        if app.manifest.cron:
+            jobs = ", ".join(job.name for job in app.manifest.cron)
+            text = f"jobs of {app.key} run when asked for alone, by a CronJob with a key: {jobs}"
+            yield Finding("state", text)
+        if app.manifest.processes:
+            text = f"processes of {app.key} do not run: give them a runtime with state"
+            yield Finding("state", text, "warning")
+
+
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:
-    yield "state", settings.state_dir
+    if settings.has_state:
+        yield "state", settings.state_dir
     if settings.log_file:
         yield "log file", os.path.dirname(settings.log_file)
 

@@ -1,40 +1,51 @@
-"""`buntime keys add|list|revoke`: who else may operate a runtime, and what.
+"""`buntime keys add|list|make|revoke`: who else may operate a runtime, and what.
 
 A key is printed once, alone on stdout, so that it can be piped to where it is wanted; what is said
 about it goes to stderr.
 """
 
+import json
+import secrets
 import sys
+import time
 from typing import Any
 from urllib.parse import quote
 
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.client import Api, connect
 from buntime.commands.tables import print_json, print_rows, say
-from buntime.core.errors import UsageError
+from buntime.core.access.keyring import IN_STATE
+from buntime.core.access.keytext import RANDOM_BYTES, digest_of, make_key
+from buntime.core.config.keysfile import parse_keys
+from buntime.core.errors import ConfigError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
+from buntime.core.values.moments import iso_moment
+from buntime.core.values.units import BadValue, parse_duration
 from buntime.core.values.wording import shown, suggestion
 
-_ACTIONS = ("add", "list", "revoke")
+_ACTIONS = ("add", "list", "make", "revoke")
+_MAKING = ("add", "make")
 _PAGE = 1000  # of a list, at once
 
 
 def parser() -> Parser:
     made = Parser(
-        "buntime keys add|list|revoke [NAME] [--role ROLE] [--apps GLOB] [--expires WHEN]",
+        "buntime keys add|list|make|revoke [NAME] [--role ROLE] [--apps GLOB] ...",
         "Make a key for somebody or something that operates this runtime, tell which there are, or "
         "have one open nothing any more. A key is printed once, and makes none that is stronger "
-        "than itself. Roles are viewer, deployer, operator and admin.",
+        "than itself. `make` asks no runtime: it prints a key, and to stderr what to write into "
+        "the file of RUNTIME_KEYS_FILE. Roles are viewer, deployer, operator and admin.",
         examples=(
             "buntime keys add laptop --role admin",
             "buntime keys add forge --role deployer --apps 'blog-*' --expires 90d > key.txt",
             "buntime keys add metrics --role apps:read --role logs:read",
+            "buntime keys make ops --role operator",
             "buntime keys list",
             "buntime keys revoke forge",
         ),
     )
-    made.add_words("WORD", "add, list or revoke; the name of a key")
+    made.add_words("WORD", "add, list, make or revoke; the name of a key")
     made.add_argument(
         "--role", action="append", metavar="ROLE", help="a role or a single right; several may be"
     )
@@ -50,10 +61,13 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     action, name = _read(command)
-    if action != "add":
+    if action not in _MAKING:
         for flag in ("role", "apps", "expires"):
             if command.args[flag]:
-                raise UsageError(f"--{flag} is for keys add")
+                raise UsageError(f"--{flag} is for keys add and keys make")
+    if action == "make":
+        _make(command, name)
+        return 0
     api = connect(command, mode)
     if action == "add":
         _add(api, command, name)
@@ -84,14 +98,7 @@ def _dry_run(command: Command) -> bool | None:
 
 
 def _add(api: Api, command: Command, name: str) -> None:
-    roles = _parts(command.args["role"])
-    if not roles:
-        raise UsageError("keys add needs a --role: viewer, deployer, operator, admin, or rights")
-    wanted: dict[str, Any] = {"name": name, "roles": roles}
-    if command.args["apps"]:
-        wanted["apps"] = _parts(command.args["apps"])
-    if command.args["expires"]:
-        wanted["expires"] = command.args["expires"]
+    wanted = _wanted(command, "add", name)
     told = api.post("/api/keys", wanted, dryRun=_dry_run(command))
     if command.args["json"]:
         print_json(told)
@@ -104,6 +111,42 @@ def _add(api: Api, command: Command, name: str) -> None:
         sys.stderr.write("it is shown this once:\n")
         sys.stderr.flush()
         say(told["key"])
+
+
+def _wanted(command: Command, action: str, name: str) -> dict[str, Any]:
+    roles = _parts(command.args["role"])
+    if not roles:
+        raise UsageError(
+            f"keys {action} needs a --role: viewer, deployer, operator, admin, or rights"
+        )
+    wanted: dict[str, Any] = {"name": name, "roles": roles}
+    if command.args["apps"]:
+        wanted["apps"] = _parts(command.args["apps"])
+    if command.args["expires"]:
+        wanted["expires"] = command.args["expires"]
+    return wanted
+
+
+def _make(command: Command, name: str) -> None:
+    """A key for a file. What is printed to stderr is an item of it, in one line: JSON is YAML."""
+    key, wanted = make_key(secrets.token_bytes(RANDOM_BYTES)), _wanted(command, "make", name)
+    if "expires" in wanted and "-" not in wanted["expires"][1:]:
+        try:
+            wanted["expires"] = iso_moment(time.time() + parse_duration(wanted["expires"]))
+        except BadValue as exc:
+            raise UsageError(f"--expires: {exc}") from exc
+    item = {"name": name, "sha256": digest_of(key).hex(), **wanted}
+    line = f"- {json.dumps(item)}\n"
+    try:
+        parse_keys(line.encode(), "keys make", now=0.0)  # as the runtime will
+    except ConfigError as exc:
+        raise UsageError(str(exc)) from exc
+    if command.args["json"]:
+        print_json({"key": key, "item": item})
+        return
+    sys.stderr.write(line)
+    sys.stderr.flush()
+    say(key)
 
 
 def _parts(given: str | None) -> list[str]:
@@ -131,11 +174,12 @@ def _list(api: Api, command: Command) -> None:
                 key["hint"],
                 ",".join(key["roles"]),
                 ",".join(key["apps"]),
+                "" if key["origin"] == IN_STATE else key["origin"],
                 key["standing"],
                 key["expires"],
                 key["lastUsed"],
             )
             for key in keys
         ]
-        head = ("NAME", "KEY", "ROLES", "APPS", "", "EXPIRES", "LAST USED")
+        head = ("NAME", "KEY", "ROLES", "APPS", "FROM", "", "EXPIRES", "LAST USED")
         print_rows(head, rows)

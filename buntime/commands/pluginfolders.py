@@ -66,7 +66,7 @@ def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, wa
     for folder in dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder}")
-    state = StateFolder(settings.state_dir)
+    state = StateFolder.of(settings)
     roster = Roster(Switches(state, warn))
     folders = folders_for(settings, warn, bundled=carried_plugins())
     roster.config = config
@@ -90,12 +90,12 @@ def reset_here(command: Command, mode: Mode, names: Sequence[str]) -> list[str]:
     settings = _settings(command, mode)
     sink, state = (
         LogSink(Level.WARN, format="pretty", stream_fd=_STDERR),
-        StateFolder(settings.state_dir),
+        StateFolder.of(settings),
     )
     try:
         state.take()
         if state.trouble:
-            raise CommandError("state_unavailable", state.trouble)
+            raise CommandError(state.fault("").code, state.trouble)
         switches = Switches(state, Log(sink).warn)
         return [name for name in names if _reset(state, switches, name)]
     finally:

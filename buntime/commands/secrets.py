@@ -160,10 +160,11 @@ def _here(
     if why.code != "unreachable":
         raise why
     settings = read_settings(command, mode, os.environ, needs_apps=False)
-    folder = StateFolder(settings.state_dir)
+    folder = StateFolder.of(settings)
     folder.take()
     if folder.trouble:
-        raise CommandError("state_unavailable", f"{why.message}; {folder.trouble}") from why
+        code = folder.fault("").code
+        raise CommandError(code, f"{why.message}; {folder.trouble}") from why
     try:
         return act(folder)
     except OSError as exc:

@@ -107,3 +107,12 @@ class StateFault(ServerFault):
         super().__init__(
             503, "state_unavailable", f"the state cannot be used: {why}", headers=_RETRY_LATER
         )
+
+
+class StateOff(StateFault):
+    """What was asked for is to be kept, and RUNTIME_STATE is none; `instead` says what to do."""
+
+    WHY = "RUNTIME_STATE is none: nothing is kept here, as other replicas would not have it"
+
+    def __init__(self, instead: str = "do it where all replicas have it from") -> None:
+        HttpError.__init__(self, 409, "state_off", f"{self.WHY}; {instead}")

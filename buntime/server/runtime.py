@@ -23,6 +23,7 @@ from buntime.core.telemetry.supervision import Supervision, take_supervision
 from buntime.core.values.wording import counted
 from buntime.server.admin.audit import Audit
 from buntime.server.admin.control import Control
+from buntime.server.admin.keysfile import read_keys
 from buntime.server.admin.sweep import Sweep
 from buntime.server.apps.catalog import CHECK_INTERVAL_S, Catalog
 from buntime.server.bundle.carried import carried_plugins
@@ -71,6 +72,7 @@ def serve(settings: Settings, read: Callable[[], Settings]) -> int:
     supervision = take_supervision(os.environ, pid=os.getpid(), parent=os.getppid())
     config = ConfigReader()
     config.read(settings)  # a fault ends the start before anything is opened
+    read_keys(settings.keys_file)  # the same
     keep_freed_memory()
     with contextlib.ExitStack() as stack:
         bindings = inherit_bindings(supervision.sockets) or open_bindings(settings.endpoints)
@@ -115,7 +117,7 @@ class Runtime:
         self._log = log
         self._loop = Loop(self._on_error)
         self._notifier = Notifier(supervision, self._loop, log)
-        self._state = StateFolder(settings.state_dir)
+        self._state = StateFolder.of(settings)
         self._state.take()
         self._state_watch = StateWatch(self._state, self._loop, tell=log.info, warn=log.warn)
         self._state_db, self._audit = self._make_state_db()
@@ -209,7 +211,8 @@ class Runtime:
         return catalog
 
     def _make_host_claims(self) -> HostClaims | None:
-        if self._live.now.is_development:  # where apps are renamed all the time
+        settings = self._live.now
+        if settings.is_development or not settings.has_state:  # apps are renamed all the time there
             return None
         return HostClaims(self._state_db, tell=self._log.info)
 
@@ -261,6 +264,7 @@ class Runtime:
         with signals_on(self._loop, self._calls()):
             self._state_watch.start()
             self._operating.secrets.start()
+            self._operating.keys_file.start()
             self._pool.start()
             self._plugins.start()
             self._open_files.tell(self._asked, self._live.now)
@@ -342,6 +346,7 @@ class Runtime:
         self._rereading.reread(self._audit)
         self._plugins.reread()
         self._operating.secrets.reread()
+        self._operating.keys_file.reread()
         self._deploys.reload(self._reloaded)
 
     def _reloaded(self) -> None:

@@ -15,6 +15,7 @@ from buntime.core.values.frozen import frozen
 KEYS_MAX = 1000  # with those that are revoked
 
 Standing = Literal["active", "expired", "revoked"]
+IN_STATE, IN_FILE = "state", "RUNTIME_KEYS_FILE"
 
 
 @frozen()
@@ -31,6 +32,7 @@ class KeyRecord:
     expires_at: float | None = None
     used_at: float | None = None
     revoked_at: float | None = None
+    origin: str = IN_STATE  # or IN_FILE: changed there alone
 
     def __repr__(self) -> str:
         return f"KeyRecord({self.name!r}, {self.hint}..., {self.roles}, {self.globs})"

@@ -212,6 +212,15 @@ def of_state(trouble: str) -> Item:
     )
 
 
+def of_no_state(jobs: int) -> Item:
+    """RUNTIME_STATE is none, as somebody has chosen; `jobs` of apps do not run by themselves."""
+    text = "This runtime keeps nothing, as one of several replicas (RUNTIME_STATE=none)."
+    hint = "Keys, secrets and the config come from files. What is shown is of this replica alone."
+    if jobs:
+        hint += f" {jobs} jobs of apps run when somebody asks for them, and not by the clock."
+    return Item("info", "state_off", "", text, hint, "", "/cpanel/settings")
+
+
 def of_disk(folder: str, free_bytes: int, size_bytes: int) -> Item | None:
     """A disk with little room left."""
     free = free_bytes / max(1, size_bytes)

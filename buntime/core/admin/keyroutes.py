@@ -1,5 +1,6 @@
 """The routes of operators' keys."""
 
+from buntime.core.access.keyring import IN_FILE, IN_STATE
 from buntime.core.access.rights import GLOB_MAX_CHARS, ROLES, VERBS
 from buntime.core.admin.route import (
     CURSOR,
@@ -25,6 +26,7 @@ _RECORD: Schema = {
         "hint": {**TEXT, "description": "How the key begins."},
         "roles": {"type": "array", "items": TEXT},
         "apps": {"type": "array", "items": TEXT},
+        "origin": {"enum": [IN_STATE, IN_FILE]},
         "standing": {"enum": ["active", "expired", "revoked"]},
         "created": TEXT,
         "createdBy": TEXT,
@@ -123,7 +125,7 @@ KEYS = (
         name="keys.revoke",
         summary="Have a key open nothing any more, from now on.",
         answers=(Answer(200, "The key, as it stands now.", _RECORD),),
-        faults=(403, 404, 503),
+        faults=(403, 404, 409, 503),
         filters=True,
         has_tag=True,
     ),

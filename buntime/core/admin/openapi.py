@@ -7,6 +7,7 @@ under `x-items`, which OpenAPI 3.1 has no word for.
 from collections.abc import Iterable
 from typing import Any
 
+from buntime.core.admin.kept import INSTEAD
 from buntime.core.admin.route import OPEN, Answer, Param, Route, Schema
 from buntime.core.apps.router import NAME_MAX
 from buntime.core.values.regex import regex
@@ -151,6 +152,8 @@ def faults_of(route: Route) -> list[int]:
         faults.add(413)
     if route.is_write and route.has_tag:
         faults.add(412)
+    if route.name in INSTEAD:
+        faults.add(409)
     return sorted(faults)
 
 

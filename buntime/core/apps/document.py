@@ -10,7 +10,7 @@ from collections.abc import Collection
 from buntime.core.apps.entry import DocumentError, Entry
 from buntime.core.apps.jsondocument import NotPlain, read_json
 
-__all__ = ["DocumentError", "Entry", "read_document"]
+__all__ = ["DocumentError", "Entry", "read_document", "read_items"]
 
 
 def read_document(
@@ -42,6 +42,19 @@ def read_document(
     from buntime.core.apps.yamldocument import read_yaml
 
     return read_yaml(text, verbatim=verbatim, levels=levels, lists=lists, hides_values=hides_values)
+
+
+def read_items(data: bytes, *, size_max_bytes: int) -> list[Entry]:
+    """A list of mappings: `b"- {name: ann}"` -> `[Entry({"name": Entry("ann", 1)}, 1)]`.
+
+    Every scalar but null stays the text that was written: `1e3`, a moment. No message has a piece
+    of a value. Raises DocumentError.
+    """
+    text = _decode(data, size_max_bytes)
+    # As above.
+    from buntime.core.apps.yamldocument import read_yaml_items
+
+    return read_yaml_items(text)
 
 
 def _decode(data: bytes, size_max_bytes: int) -> str:

@@ -1,11 +1,13 @@
-"""Reads a text of YAML that is one mapping, and knows the line of each key, see `document`.
+"""Reads a text of YAML that is one mapping, or a list of mappings, and knows the line of each key,
+see `document`.
 
 Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
 that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
 the C loader descends by recursion, and 100,000 brackets would end the whole process.
 """
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 
 import yaml
 
@@ -37,10 +39,31 @@ def read_yaml(
     hides_values: bool,
 ) -> dict[str, Entry]:
     """As `read_document`, of any text."""
-    try:
+    with _told_by_line(text):
         _check_structure(text, hides_values)
         reading = _Reading(_LOADER(text), verbatim, hides_values)
         return _document(reading, levels, lists)
+
+
+def read_yaml_items(text: str) -> list[Entry]:
+    """As `document.read_items`."""
+    with _told_by_line(text):
+        _check_structure(text, hides_values=True)
+        reading = _Reading(_LOADER(text), (), hides_values=True)
+        root = reading.loader.get_single_node()
+        if root is None or root.tag == f"{_TAG}null":
+            return []
+        if not isinstance(root, yaml.SequenceNode):
+            raise DocumentError('expected a list: lines like "- name: ..."', _line(root))
+        return [Entry(_with_lines(reading, each, 1, is_verbatim=True), _line(each))
+                for each in root.value]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _told_by_line(text: str) -> Iterator[None]:
+    """What YAML's own reader says, as a DocumentError."""
+    try:
+        yield
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 0

@@ -37,6 +37,7 @@ class Settings:
     shell: str | None
     plugin_dirs: tuple[str, ...]
     config: str | None
+    state: Literal["folder", "none"]
     state_dir: str
     secrets_dir: str | None
     deploy_dir: str | None
@@ -67,6 +68,7 @@ class Settings:
     connections_per_address: int
     master_key: str | None = field(repr=False)
     master_key_file: str | None
+    keys_file: str | None
     api_prefix: str
     admin_listen: Endpoint | None
     admin_host: str | None
@@ -97,6 +99,11 @@ class Settings:
     def is_development(self) -> bool:
         """Whether errors are shown to clients, and changed files served at once."""
         return self.env == "development"
+
+    @property
+    def has_state(self) -> bool:
+        """Whether anything is kept; one of several replicas keeps nothing."""
+        return self.state != "none"
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

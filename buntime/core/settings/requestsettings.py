@@ -168,6 +168,16 @@ ACCESS = (
         live=True,
     ),
     Setting(
+        "keys_file",
+        "RUNTIME_KEYS_FILE",
+        "--keys-file",
+        PATH,
+        "none",
+        "file with keys of operators, as YAML; read again each 10 s and at SIGHUP",
+        derive=unset,
+        live=True,
+    ),
+    Setting(
         "api_prefix",
         "RUNTIME_API_PREFIX",
         "--api-prefix",

@@ -140,6 +140,15 @@ _SERVING = (
         live=True,
     ),
     Setting(
+        "state",
+        "RUNTIME_STATE",
+        "--state",
+        choice("folder", "none"),
+        "folder",
+        "whether anything is kept; `none` for one of several replicas: what they would each keep "
+        "for themselves is refused",
+    ),
+    Setting(
         "state_dir",
         "RUNTIME_STATE_DIR",
         "--state-dir",

@@ -1,7 +1,9 @@
 """The runtime's own pages: who gets which, by the one table of core/admin/routes.py.
 
-    path ── a route? ── of another site? ── who asks? ── a method of it? ── may he? ── handler
-            404          403                401 403 429   405               403
+    path ── a route? ── of another site? ── who asks? ── a method of it? ── may he? ──┐
+            404          403                401 403 429   405               403       │
+                                                            handler <── is it kept? <─┘
+                                                                        409
 
 A page is added by a `Route` there and a handler here: see `pages`.
 """
@@ -10,10 +12,11 @@ from collections.abc import Callable, Mapping
 
 from buntime.core.access.origins import is_foreign
 from buntime.core.access.rights import ANYONE, Caller, may, may_somewhere
+from buntime.core.admin.kept import INSTEAD
 from buntime.core.admin.matching import Match, RouteTable
 from buntime.core.admin.query import read_query
 from buntime.core.admin.route import OPEN, Route
-from buntime.core.errors import ClientFault
+from buntime.core.errors import ClientFault, StateOff
 from buntime.core.settings.live import LiveSettings
 from buntime.server.admin.call import Call
 from buntime.server.admin.gate import Gate
@@ -67,6 +70,8 @@ class Api:
         call = Call(exchange, route, match.values, query, caller)
         if not is_open:
             _check_right(call)
+        if not self._live.now.has_state and route.name in INSTEAD:
+            raise StateOff(INSTEAD[route.name])
         call.guard(lambda: self._handlers[route.name](call))
 
     def _caller_of(self, exchange: Exchange, route: Route | None, match: Match) -> Caller:

@@ -94,7 +94,9 @@ class Attention:
 
     def _of_runtime(self) -> Iterator[Item]:
         parts, now = self._parts, self._parts.service.loop.now
-        if parts.db.trouble:
+        if parts.db.is_off:
+            yield items.of_no_state(len(parts.unasked.cron.seen()))
+        elif parts.db.trouble:
             yield items.of_state(parts.db.trouble)
         if parts.plugins.plan.closed:
             yield items.of_closed(parts.plugins.plan.closed)

@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from buntime.core.admin.audittrail import BEGUN, DONE, Change, Entry, kept_value
-from buntime.core.errors import HttpError
+from buntime.core.errors import HttpError, StateOff
 from buntime.core.values.wording import counted
 from buntime.server.state.auditspool import AuditSpool
 from buntime.server.state.audittable import (
@@ -319,17 +319,25 @@ class Audit:
         if not isinstance(result, BaseException):
             self.tell(result)
             return
-        told = {
-            **change._asdict(),
-            "before": kept_value(change.before),
-            "after": kept_value(change.after),
-        }
+        if isinstance(result, StateOff):  # the log is all that there is to be of it
+            self.tell(_bare(change))
+            return
+        told = _bare(change)
         self._log.warn(
             "audit.not_kept",
             "something was changed, and could not be put into the audit trail",
             error=str(result),
             **_fields(told),
         )
+
+
+def _bare(change: Change) -> dict[str, Any]:
+    """It, without what the trail would give it."""
+    return {
+        **change._asdict(),
+        "before": kept_value(change.before),
+        "after": kept_value(change.after),
+    }
 
 
 _TOLD = ("number", "hash", "actor", "source", "address", "action", "subject", "app", "result")

@@ -1,10 +1,12 @@
 """The control socket, STATE/control.sock: the operators' API for the host itself, without a key.
 
-The runtime that holds the state folder has it. HTTP/1.1 as everywhere, by the same code; who may
+The runtime that holds the state folder has it; with RUNTIME_STATE=none the one that finds the
+folder there, and nobody who listens in it. HTTP/1.1 as everywhere, by the same code; who may
 connect is said by `peers`. No app answers here.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -21,7 +23,7 @@ from buntime.server.http1.binding import Binding
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.listener import Handle, Listener
 from buntime.server.http1.service import Service
-from buntime.server.state.statefolder import StateFolder
+from buntime.server.state.statefolder import StateFolder, prepare_state
 
 NAME = "control.sock"
 CALLER = admin("socket", "socket")
@@ -60,10 +62,12 @@ class Control:
 
     def open(self) -> None:
         """Listen, if the state folder can be used; call it again when it can."""
-        if self._is_open or self._state.trouble or sys.platform != "linux":
+        state, log = self._state, self._service.log
+        if self._is_open or sys.platform != "linux" or (state.trouble and not state.is_off):
             return
-        log = self._service.log
         try:
+            if state.is_off and not _is_ours_to_use(self._state.path):
+                return
             sock = _listen(self._state.path)
             self._peers = Peers()
             binding = Binding(UnixEndpoint(self.path), sock)
@@ -115,6 +119,27 @@ class Control:
             self._pages.answer(exchange, path, CALLER)
         except HttpError as error:
             exchange.fail(error)
+
+
+def _is_ours_to_use(folder: str) -> bool:
+    """Whether there is a folder for it, which no runtime holds by a lock. Raises OSError."""
+    if not os.path.isdir(folder):
+        return False
+    reason = prepare_state(folder)
+    if reason:
+        raise OSError(0, reason, folder)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{fd}/{NAME}")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except BlockingIOError:  # many wait there
+            pass
+        finally:
+            os.close(fd)
+    raise OSError(errno.EADDRINUSE, "another runtime listens there", folder)
 
 
 def _listen(folder: str) -> socket.socket:

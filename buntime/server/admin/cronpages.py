@@ -48,7 +48,7 @@ class CronPages:
         seen = self._cron.find(key)
         if seen is None:
             raise _no_job(key)
-        if self._unasked.trouble:
+        if not self._unasked.runs_when_asked:
             raise ServerFault(503, "cron_unavailable", self._unasked.trouble)
         if call.is_dry_run:
             call.answer({"app": key.app, "name": key.name}, 202)

@@ -56,6 +56,9 @@ class DataPages:
         return {"data.list": self._list, "data.backup": self._backup}
 
     def _list(self, call: Call) -> None:
+        if self._db.is_off:
+            call.answer({"data": [], "next": None})
+            return
         source = self._source()
 
         def then(told: list[dict[str, Any]] | BaseException) -> None:

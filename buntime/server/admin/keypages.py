@@ -76,6 +76,7 @@ class KeyPages:
             expires_at=_expiry(wanted.get("expires"), now),
         )
         _check_strength(record, call)
+        self._store.check_changeable(record.name)
         if call.is_dry_run:
             before = self._store.ring.by_name.get(record.name)
             if before is not None and before.revoked_at is None:
@@ -94,6 +95,7 @@ class KeyPages:
 
     def _revoke(self, call: Call) -> None:
         record = self._find(call)
+        self._store.check_changeable(record.name)
         call.check_match(_lasting(key_json(record, self._store.clock())))
         if call.is_dry_run or record.revoked_at is not None:
             call.answer(key_json(record, self._store.clock()))
@@ -130,6 +132,7 @@ def key_json(record: KeyRecord, now: float) -> dict[str, object]:
         "hint": record.hint,
         "roles": list(record.roles),
         "apps": list(record.globs),
+        "origin": record.origin,
         "standing": record.standing(now),
         "created": iso_moment(record.created_at),
         "createdBy": record.created_by,

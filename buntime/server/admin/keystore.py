@@ -1,15 +1,17 @@
-"""Keeps operators' keys in state.db, and all of them in memory.
+"""Keeps operators' keys in state.db, and all of them in memory, with those of RUNTIME_KEYS_FILE.
 
-A key counts from the moment at which it is on the disk, and so does the end of one. When one was
-last used is written at most once a minute.
+A key of the file counts in the place of one of its name in state.db, which is kept for the time
+that the file has it no more. A key counts from the moment at which it is on the disk, and so does
+the end of one. When one was last used is written at most once a minute.
 """
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from buntime.core.access.keyring import KEYS_MAX, KeyRecord, KeyRing, bears_form
+from buntime.core.access.keyring import IN_FILE, IN_STATE, KEYS_MAX, KeyRecord, KeyRing, bears_form
 from buntime.core.errors import ClientFault, StateFault
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class KeyStore:
         self.ring = KeyRing()
         self.clock = clock
         self._db = db
-        self.is_known = False  # are they read?
+        self.is_known = db.is_off  # are they read?
+        self._hidden: list[KeyRecord] = []  # of state.db, where the file has the name
         self._followers: list[Callable[[], None]] = []
         self._followers_of_each: list[Callable[[], None]] = []
         db.follow(self._read)
@@ -72,6 +75,24 @@ class KeyStore:
         """Have it called when a key is another one, or opens nothing any more."""
         self._followers_of_each.append(callback)
 
+    def take_file(self, filed: Iterable[KeyRecord]) -> None:
+        """These are the keys of the file, in the place of those that it had."""
+        used = {each.digest: each.used_at for each in self._in(IN_FILE)}
+        filed = [replace(each, used_at=used.get(each.digest)) for each in filed]
+        self._make([*self._in(IN_STATE), *self._hidden], filed)
+
+    def _in(self, origin: str) -> list[KeyRecord]:
+        return [each for each in self.ring.by_name.values() if each.origin == origin]
+
+    def _make(self, kept: Iterable[KeyRecord], filed: Iterable[KeyRecord]) -> None:
+        filed = [*filed]
+        names = {each.name for each in filed}
+        kept = [*kept]
+        self._hidden = [each for each in kept if each.name in names]
+        self.ring = KeyRing([*(each for each in kept if each.name not in names), *filed])
+        self._tell()
+        self._tell_of_each()
+
     def know(self, then: Callable[[BaseException | None], None]) -> None:
         """Have `then` called when the keys are known, now or once they are read, or with why not.
 
@@ -87,11 +108,11 @@ class KeyStore:
 
         Raises StateFault where it bears one and the keys are not known.
         """
-        if not self.is_known:
+        record = self.ring.find(headers) if self.ring else None
+        if record is None and not self.is_known:
             if bears_form(headers):
                 raise StateFault(self._db.trouble or "it is being read; ask again in a second")
             return None
-        record = self.ring.find(headers) if self.ring else None
         if record is not None:
             self._note_use(record)
         return record
@@ -101,8 +122,9 @@ class KeyStore:
     ) -> None:
         """Keep a key, and with it what `keep` keeps: both or neither.
 
-        `then` gets None, or why not: a ClientFault (409), a StateFault.
+        `then` gets None, or why not: a ClientFault (409), a StateFault. Raises ClientFault (409).
         """
+        self.check_changeable(record.name)
 
         def work(connection: "Connection") -> None:
             row = connection.execute("SELECT count(*) FROM keys").fetchone()
@@ -122,7 +144,11 @@ class KeyStore:
         self._ask(work, lambda _: self._put(record), then)
 
     def revoke(self, name: str, keep: Keep, then: Callable[[BaseException | None], None]) -> None:
-        """Have a key open nothing any more; `keep`, where that is new, and `then` as for `add`."""
+        """Have a key open nothing any more; `keep`, where that is new, and `then` as for `add`.
+
+        Raises ClientFault (409).
+        """
+        self.check_changeable(name)
         now = self.clock()
 
         def work(connection: "Connection") -> None:
@@ -138,6 +164,16 @@ class KeyStore:
 
         self._ask(work, apply, then)
 
+    def check_changeable(self, name: str) -> None:
+        """Raises ClientFault (409) where the file has the key: it is changed there."""
+        record = self.ring.by_name.get(name)
+        if record is not None and record.origin == IN_FILE:
+            raise ClientFault(
+                409,
+                "key_in_file",
+                f"the key {name} comes from {IN_FILE}, which wins; change it there",
+            )
+
     # How it is done
 
     def _read(self, then: Callable[[BaseException | None], None] = _raise_bug) -> None:
@@ -148,10 +184,8 @@ class KeyStore:
             if isinstance(records, BaseException):
                 then(records)
                 return
-            self.ring = KeyRing(records)
             self.is_known = True
-            self._tell()
-            self._tell_of_each()
+            self._make(records, self._in(IN_FILE))
             then(None)
 
         self._db.ask(work, take)
@@ -177,6 +211,8 @@ class KeyStore:
         if record.used_at is not None and 0 <= now - record.used_at < USED_STEP_S:
             return
         self.ring.use(record.name, now)
+        if record.origin == IN_FILE:
+            return  # in memory alone
 
         def work(connection: "Connection") -> None:
             connection.execute("UPDATE keys SET used_at = ? WHERE digest = ?", (now, record.digest))

@@ -15,7 +15,7 @@ import stat
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.defence.regularfile import read_regular
-from buntime.server.state.statefolder import prepare_state
+from buntime.server.state.statefolder import OFF, prepare_state
 from buntime.server.telemetry.logs import Log
 
 NAME = "local.key"
@@ -40,7 +40,11 @@ class LocalKey:
         if not settings.is_development or settings.master_key:
             self.value = None
         elif self.value is None:
-            self.value = self._find(settings.state_dir)
+            folder = settings.state_dir
+            if settings.has_state:
+                self.value = self._find(folder)
+            else:
+                self._tell_closed(OFF)
 
     def _find(self, folder: str) -> str | None:
         path = os.path.join(folder, NAME)
@@ -54,13 +58,16 @@ class LocalKey:
                 return key
         except OSError as exc:
             trouble = f"{exc.filename or path}: {exc.strerror or exc}"
+        self._tell_closed(trouble)
+        return None
+
+    def _tell_closed(self, trouble: str) -> None:
         self._log.warn(
             "operators.closed",
             "the operator's pages are closed: there is no safe place for a key; set "
             "RUNTIME_MASTER_KEY, or RUNTIME_STATE_DIR to a folder of yours",
             error=trouble,
         )
-        return None
 
 
 def _read(path: str) -> str | None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from buntime.core.errors import ClientFault
+from buntime.core.errors import ClientFault, StateOff
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.deploys.previews import Previews
@@ -40,6 +40,9 @@ class DeployPlace:
     def _adopt(self, settings: Settings) -> None:
         """Undo what was left unfinished there, before anything of it is served."""
         before = self.store
+        if not settings.has_state:  # what is there is somebody else's, who may be at work
+            self.trouble = StateOff.WHY
+            return
         self.store, self.trouble = find_store(settings.worker_dirs, settings.deploy_dir)
         if self.store is None or (before is not None and before.root == self.store.root):
             return

@@ -13,6 +13,7 @@ from buntime.server.admin.audit import Audit
 from buntime.server.admin.chronicle import Chronicle
 from buntime.server.admin.control import Control
 from buntime.server.admin.gate import Gate
+from buntime.server.admin.keysfile import KeysFile
 from buntime.server.admin.keystore import KeyStore
 from buntime.server.admin.latepages import LatePages
 from buntime.server.admin.latesessions import LateSessions, SessionParts
@@ -83,6 +84,8 @@ class Operating:
         self._standing = self._make_standing()
         self._plugin_place = PluginPlace(premises.live, premises.service.log, carried_plugins())
         self._keys = KeyStore(premises.state_db)
+        service = premises.service
+        self.keys_file = KeysFile(service.loop, premises.live, service.log, self._keys.take_file)
         self._sessions, self._gate = self._make_gate()
         self._operators_urls: list[str] = []  # where their sessions count, the first one for links
         self.data_meter = self._make_data_meter()

@@ -91,6 +91,8 @@ class OptionStore:
         )
 
     def _read(self) -> KeptOptions:
+        if self._state.is_off:
+            return NOTHING
         try:
             data, _ = read_regular(self._path, SIZE_MAX_BYTES)
             return parse_kept(data)

@@ -75,7 +75,7 @@ class Plugins:
         self.cookies: Mapping[str, frozenset[str]] = {}  # of each plugin, by its name
         self.rules: Sequence[Rule] = ()  # of operators, on who may reach which app
         self.services = Services()
-        state = state or StateFolder(settings.state_dir)
+        state = state or StateFolder.of(settings)
         self.roster = Roster(Switches(state, log.warn))
         self.options = OptionStore(state, log.warn)
         self._loop = loop

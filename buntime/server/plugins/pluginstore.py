@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from buntime.core.deploys.names import flat_link_target, leads_to
-from buntime.core.errors import ClientFault
+from buntime.core.errors import ClientFault, StateOff
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.server.deploys.opening import unwritable
@@ -122,6 +122,9 @@ class PluginPlace:
     def _adopt(self, settings: Settings) -> None:
         """Undo what was left unfinished there, before any plugin is looked for."""
         before = self.store
+        if not settings.has_state:  # what is there is somebody else's, who may be at work
+            self.trouble = StateOff.WHY
+            return
         self.store, self.trouble = find_plugin_store(settings.plugin_dirs, self._bundled)
         if self.store is None or (before is not None and before.root == self.store.root):
             return

@@ -76,6 +76,8 @@ class Switches:
         self._switches = self._read()
 
     def _read(self) -> dict[str, Switch]:
+        if self._state.is_off:
+            return {}
         try:
             data, _ = read_regular(self._path, _SIZE_MAX_BYTES)
             return {name: _switch(name, each) for name, each in json.loads(data).items()}

@@ -84,6 +84,8 @@ class Around:
         yield from (settings.state_dir, settings.env_file, config_path(settings))
         if settings.master_key_file:
             yield settings.master_key_file
+        if settings.keys_file:
+            yield settings.keys_file
         if settings.secrets_dir:
             yield settings.secrets_dir
         if settings.log_file:

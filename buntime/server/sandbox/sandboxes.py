@@ -90,8 +90,9 @@ class Sandboxes:
         self._bundle = bundle
         self._warn = warn
         self._warned: set[tuple[str, ...]] = set()
-        self._scratch = Scratch(live.now.state_dir, self._on_no_scratch)
-        self._data = DataFolders(state or StateFolder(live.now.state_dir))
+        kept = live.now.state_dir if live.now.has_state else None
+        self._scratch = Scratch(kept, self._on_no_scratch)
+        self._data = DataFolders(state or StateFolder.of(live.now))
         self._program = program(kernel.machine, runtime_pid=runtime_pid or os.getpid())
         self.starts = Starts(kernel, self._around, self._scratch, self._program)
         self._basis: _Basis | None = None

@@ -22,8 +22,9 @@ _KIND = "tmp-"
 class Scratch:
     """Makes the folders as they are asked for."""
 
-    def __init__(self, state_dir: str, on_failure: Callable[[str, str], None]) -> None:
-        """`on_failure` gets a folder that cannot be used, and the reason."""
+    def __init__(self, state_dir: str | None, on_failure: Callable[[str, str], None]) -> None:
+        """`on_failure` gets a folder that cannot be used, and the reason. Without a state folder
+        they lie where what is unpacked lies."""
         self._state_dir = state_dir
         self._on_failure = on_failure
         # By whether other users pass through it to theirs. None: there is no place for it.
@@ -42,7 +43,7 @@ class Scratch:
     @property
     def elsewhere(self) -> tuple[str, ...]:
         """Those of them that do not lie in the state folder."""
-        own = os.path.realpath(self._state_dir)
+        own = os.path.realpath(self._state_dir) if self._state_dir else None
         return tuple(root for root in self.roots if os.path.dirname(root) != own)
 
     def folder_of(self, app_name: str, user: Identity | None) -> str | None:
@@ -108,8 +109,9 @@ class Scratch:
         return root
 
 
-def _places(state_dir: str, *, is_shared: bool) -> Iterator[str]:
-    yield state_dir
+def _places(state_dir: str | None, *, is_shared: bool) -> Iterator[str]:
+    if state_dir is not None:
+        yield state_dir
     # Brings tempfile; few starts come here.
     from buntime.server.bundle.unpacking import user_folder
 

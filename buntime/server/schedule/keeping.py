@@ -8,7 +8,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
-from buntime.core.errors import StateFault
+from buntime.core.errors import StateFault, StateOff
 from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.planner import KEPT_RUNS, Ended, JobKey, Kept, Seen
 from buntime.core.telemetry.records import Tell
@@ -94,7 +94,7 @@ class Keeping:
     def _tell(self, fault: BaseException) -> None:
         if not isinstance(fault, StateFault):
             raise fault
-        if not self._has_told:
+        if not self._has_told and not isinstance(fault, StateOff):
             self._has_told = True
             self._warn(
                 "cron.not_kept",

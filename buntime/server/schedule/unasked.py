@@ -86,8 +86,13 @@ class Unasked:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is done here; "" where it is."""
+        """Why nothing is done here by itself; "" where it is."""
         return self._ground.state.trouble
+
+    @property
+    def runs_when_asked(self) -> bool:
+        """Does a job run for who asks for it? Another runtime that has the state would not know."""
+        return not self.trouble or self._ground.state.is_off
 
     def start(self) -> None:
         """Begin to look."""
@@ -114,9 +119,18 @@ class Unasked:
         """Say once that nothing is done here."""
         if self.roll.apps and not self._has_told:
             self._has_told = True
+            state, apps = self._ground.state, sorted(self.roll.apps)
+            if state.is_off:
+                self._log.info(
+                    "cron.off",
+                    "jobs run when somebody asks for them, and processes of apps do not, as each "
+                    "replica would run all of them: RUNTIME_STATE is none",
+                    apps=apps,
+                )
+                return
             self._log.warn(
                 "cron.unavailable",
                 "jobs and processes of apps do not run here: they take the state folder",
-                error=self._ground.state.trouble,
-                apps=sorted(self.roll.apps),
+                error=state.trouble,
+                apps=apps,
             )

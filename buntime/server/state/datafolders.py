@@ -16,12 +16,16 @@ import stat
 from pathlib import Path
 
 from buntime.server.pythons.identity import Identity
-from buntime.server.state.statefolder import StateFolder, prepare_state
+from buntime.server.state.statefolder import OFF, StateFolder, prepare_state
 
 NAME = "data"
 _PASSABLE = 0o711
 _PRIVATE = 0o700
 _OF_OTHERS = 0o077
+_ELSEWHERE = (
+    "keep what has to stay in a database that all replicas share, without `data: true`; or run it "
+    "with RUNTIME_STATE=folder, in one replica"
+)
 
 
 class NoData(Exception):
@@ -49,6 +53,8 @@ class DataFolders:
 
     def ready(self, app_name: str, user: Identity | None) -> str:
         """The app's folder, made if need be; None is the runtime's own user. Raises NoData."""
+        if self._state.is_off:
+            raise NoData(f"{OFF}; {_ELSEWHERE}")
         if self._state.trouble:
             raise NoData(self._state.trouble)
         folder = self.path_of(app_name)

@@ -28,13 +28,14 @@ from buntime.core.apps.grants import (
     parse_name,
     parse_value,
 )
-from buntime.core.errors import ServerFault
+from buntime.core.errors import ServerFault, StateOff
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.server.defence.regularfile import read_regular
 
 FOLDER = "secrets"
 IN_STATE, MOUNTED = "state", "RUNTIME_SECRETS_DIR"
+IN_FILES = "put secrets into the folder of RUNTIME_SECRETS_DIR"
 _ENTRIES_MAX = 10_000  # of one folder
 _SWAPS_MAX = 5
 
@@ -63,8 +64,9 @@ Found = Mapping[str, Mapping[str, Stored]]
 class SecretFiles:
     """Reads and writes them; keeps nothing."""
 
-    def __init__(self, state_dir: str) -> None:
-        self.folder = os.path.join(state_dir, FOLDER)
+    def __init__(self, state_dir: str | None) -> None:
+        """None: there is no state folder."""
+        self.folder = os.path.join(state_dir, FOLDER) if state_dir is not None else None
 
     def __repr__(self) -> str:
         return f"SecretFiles({self.folder})"
@@ -78,8 +80,9 @@ class SecretFiles:
 
     def _read(self, mounted: str | None) -> Found:
         found: dict[str, dict[str, Stored]] = {}
-        for holder, name, path in _listed(self.folder, follows=False):
-            found.setdefault(holder, {})[name] = _read(path, IN_STATE, follows=False)
+        if self.folder is not None:
+            for holder, name, path in _listed(self.folder, follows=False):
+                found.setdefault(holder, {})[name] = _read(path, IN_STATE, follows=False)
         if mounted is not None:
             for holder, name, path in _mounted(mounted):
                 found.setdefault(holder, {})[name] = _read(path, MOUNTED, follows=True)
@@ -90,8 +93,9 @@ class SecretFiles:
 
         Raises OSError.
         """
-        folder = os.path.join(self.folder, folder_of(holder))
-        for each in (self.folder, folder):
+        root = self._root()
+        folder = os.path.join(root, folder_of(holder))
+        for each in (root, folder):
             _make_folder(each)
         fresh = os.path.join(folder, f".{name}.{randomness.token_hex(4)}")
         try:
@@ -105,7 +109,7 @@ class SecretFiles:
 
     def remove(self, holder: str, name: str) -> bool:
         """Whether there was one. Raises OSError."""
-        folder = os.path.join(self.folder, folder_of(holder))
+        folder = os.path.join(self._root(), folder_of(holder))
         try:
             os.unlink(os.path.join(folder, name))
         except (FileNotFoundError, NotADirectoryError):
@@ -114,6 +118,11 @@ class SecretFiles:
         with contextlib.suppress(OSError):  # there are others
             os.rmdir(folder)
         return True
+
+    def _root(self) -> str:
+        if self.folder is None:
+            raise StateOff(IN_FILES)
+        return self.folder
 
 
 def told_of(name: str, stored: Stored) -> dict[str, object]:
@@ -124,12 +133,17 @@ def told_of(name: str, stored: Stored) -> dict[str, object]:
     return {"name": name, "origin": stored.origin, "setAt": told, **fault}
 
 
-def not_set(holder: str, missing: Mapping[str, str]) -> str:
+def not_set(holder: str, missing: Mapping[str, str], *, in_files_alone: bool = False) -> str:
     """What to say of secrets that an app asks for and does not get; by name, why."""
     names = list(missing)
     one = len(names) == 1
     text = f"the {'secret' if one else 'secrets'} {', '.join(names)} {'is' if one else 'are'} not "
-    text += f"set; set {'it' if one else 'each'} by: {command_to_set(holder, names[0])}"
+    it = "it" if one else "each"
+    if in_files_alone:
+        place = f"{folder_of(holder)}/{names[0]}"
+        text += f"set; put {it} into {MOUNTED}, as {place} (RUNTIME_STATE is none)"
+    else:
+        text += f"set; set {it} by: {command_to_set(holder, names[0])}"
     faults = [f"{name}: {why}" for name, why in missing.items() if why]
     return "; ".join([text, *faults])
 

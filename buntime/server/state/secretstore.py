@@ -11,13 +11,14 @@ from typing import TypeVar
 
 from buntime.core.apps.app import App
 from buntime.core.apps.grants import VALUES_MAX_BYTES, holder_of
-from buntime.core.errors import ClientFault, HttpError, ServerFault, UsageError
+from buntime.core.errors import ClientFault, HttpError, ServerFault, StateOff, UsageError
 from buntime.core.settings.live import LiveSettings
 from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.units import format_size
 from buntime.server.loop import Loop
 from buntime.server.state.secretfiles import (
+    IN_FILES,
     MOUNTED,
     Found,
     SecretFiles,
@@ -46,8 +47,10 @@ class NoSecrets(Exception):
 class Secrets:
     """What is known of secrets now."""
 
-    def __init__(self, found: Found | None = None) -> None:
+    def __init__(self, found: Found | None = None, *, in_files_alone: bool = False) -> None:
+        """`in_files_alone`: there is no state folder, so that none can be set."""
         self.found: Found = found or {}
+        self.in_files_alone = in_files_alone
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.found)} holders)"
@@ -60,12 +63,16 @@ class Secrets:
         missing = self.missing(app)
         holder = holder_of(app.name, app.version)
         if missing:
-            raise NoSecrets(not_set(holder, missing))
+            raise NoSecrets(self.not_set(holder, missing))
         values = {name: self.found[holder][name].value for name in grants}
         if sum(len(value.encode("utf-8")) for value in values.values()) > VALUES_MAX_BYTES:
             most = format_size(VALUES_MAX_BYTES)
             raise NoSecrets(f"the values of {holder}'s secrets are longer than {most} together")
         return {"values": values, "hidden": [name for name in grants if not grants[name]]}
+
+    def not_set(self, holder: str, missing: Mapping[str, str]) -> str:
+        """What to say of what an app asks for and does not get; by name, why."""
+        return not_set(holder, missing, in_files_alone=self.in_files_alone)
 
     def value_of(self, app: App, name: str) -> str | None:
         """The value of a secret that the app asks for; None where there is none."""
@@ -86,8 +93,10 @@ class Secrets:
 
 def read_secrets(settings: Settings) -> Secrets:
     """All that this process can read, once. Raises UsageError."""
+    folder = settings.state_dir if settings.has_state else None
     try:
-        return Secrets(SecretFiles(settings.state_dir).read(settings.secrets_dir))
+        found = SecretFiles(folder).read(settings.secrets_dir)
+        return Secrets(found, in_files_alone=folder is None)
     except PermissionError:
         return Secrets()  # the runtime is another user's
     except OSError as exc:
@@ -101,13 +110,13 @@ class SecretStore(Secrets):
     def __init__(
         self, loop: Loop, live: LiveSettings, state: StateFolder, *, tell: Tell, warn: Tell
     ) -> None:
-        super().__init__()
+        super().__init__(in_files_alone=state.is_off)
         self._loop = loop
         self._live = live
         self._tell = tell
         self._warn = warn
         self._state = state
-        self._files = SecretFiles(state.path)
+        self._files = SecretFiles(None if state.is_off else state.path)
         self._followers: list[Callable[[Changes], None]] = []
         self._jobs: deque[Callable[[], None]] = deque()  # the first one is under way
         self._told: set[str] = set()  # faults
@@ -169,6 +178,8 @@ class SecretStore(Secrets):
         if stored is not None and stored.origin == MOUNTED:
             message = f"{name} of {holder} comes from {MOUNTED}, which wins; change it there"
             raise ClientFault(409, "secret_mounted", message)
+        if self._state.is_off:
+            raise StateOff(IN_FILES)
         if self._state.trouble:
             raise ServerFault(503, "state_unavailable", self._state.trouble)
 

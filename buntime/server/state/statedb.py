@@ -22,7 +22,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from buntime.core.errors import StateFault
+from buntime.core.errors import StateFault, StateOff
 from buntime.core.telemetry.records import Tell
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.loop import Loop
@@ -93,6 +93,11 @@ class StateDb:
         return os.path.join(self._folder.path, NAME)
 
     @property
+    def is_off(self) -> bool:
+        """Is nothing to be kept at all?"""
+        return self._folder.is_off
+
+    @property
     def trouble(self) -> str:
         """Why nothing can be kept, and what to do; "" when all is well, or not known yet."""
         return self._folder.trouble or self._trouble
@@ -125,6 +130,9 @@ class StateDb:
 
     def _put(self, asked: _Asked) -> None:
         trouble = self._folder.trouble
+        if self._folder.is_off:
+            self.loop.call_soon(partial(asked.then, StateOff()))
+            return
         if self._is_closing:
             trouble = "the runtime is stopping"
         with self._wake:

@@ -18,6 +18,9 @@ can write there.
 Two runtimes that wrote what lies here would undo each other's work. So one holds the folder, by a
 lock of the kernel's, which ends with the process however that ends. Another one runs without state,
 says who holds it, and takes it over when it is free.
+
+With `RUNTIME_STATE=none` nothing of it is read or written, whatever lies there: of several replicas
+each would know something else. The control socket alone is made, where there is such a folder.
 """
 
 import contextlib
@@ -26,6 +29,8 @@ import os
 import stat
 from collections.abc import Callable
 
+from buntime.core.errors import StateFault, StateOff
+from buntime.core.settings.load import Settings
 from buntime.core.telemetry.records import Tell
 from buntime.server.bundle.cachefolder import prepare_cache
 from buntime.server.loop import Loop
@@ -34,6 +39,7 @@ LOCK = "lock"
 _LOOK_S = 1.0  # while another runtime holds it
 _PID_MAX_BYTES = 20
 _ADVICE = "set RUNTIME_STATE_DIR to a folder of its own"
+OFF = StateOff.WHY
 
 
 def prepare_state(folder: str, *, is_shared: bool = False) -> str:
@@ -51,17 +57,24 @@ def prepare_state(folder: str, *, is_shared: bool = False) -> str:
 class StateFolder:
     """The folder as one runtime has it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_off: bool = False) -> None:
+        """`is_off`: nothing is to be kept, so it is never taken."""
         self.path = path
-        self.trouble = ""  # why nothing can be kept here, once that is known
+        self.is_off = is_off
+        self.trouble = OFF if is_off else ""  # why nothing can be kept here, once that is known
         self._lock: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "StateFolder":
+        """As the settings want it."""
+        return cls(settings.state_dir, is_off=not settings.has_state)
 
     def __repr__(self) -> str:
         return f"StateFolder({self.path}, {self.trouble or 'no trouble'})"
 
     def take(self) -> None:
         """Hold it from now on; where that fails `trouble` says why, and what to do."""
-        if self._lock is not None:
+        if self._lock is not None or self.is_off:
             return
         try:
             self.trouble = prepare_state(self.path)
@@ -71,6 +84,10 @@ class StateFolder:
                 self._take_lock(os.path.join(self.path, LOCK))
         except OSError as exc:
             self.trouble = f"{exc.filename or self.path}: {exc.strerror or exc}; {_ADVICE}"
+
+    def fault(self, trouble: str) -> StateFault:
+        """What is answered for want of it."""
+        return StateOff() if self.is_off else StateFault(trouble)
 
     def let_go(self) -> None:
         """Another runtime may have it."""
@@ -137,7 +154,13 @@ class StateWatch:
 
     def start(self) -> None:
         """Say what is wrong, if anything is; on the loop's thread, as all else."""
-        if self._state.trouble:
+        if self._state.is_off:
+            self._tell(
+                "state.off",
+                "running without state, as RUNTIME_STATE says: keys, secrets and the config come "
+                "from files alone, and what a replica would keep for itself is refused",
+            )
+        elif self._state.trouble:
             self._warn(
                 "state.unavailable",
                 "running without state: plugins cannot be switched, and apps with `data: true` do "

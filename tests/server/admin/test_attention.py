@@ -60,7 +60,7 @@ class Site:
             unasked=SimpleNamespace(cron=SimpleNamespace(seen=lambda: self.jobs)),
             maintenance=SimpleNamespace(closed=closed),
             data_meter=SimpleNamespace(use=self.data),
-            db=SimpleNamespace(trouble=""),
+            db=SimpleNamespace(trouble="", is_off=False),
             plugins=SimpleNamespace(
                 plan=SimpleNamespace(closed=""), roster=SimpleNamespace(found={})
             ),

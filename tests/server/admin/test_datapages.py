@@ -24,7 +24,7 @@ class World:
         live: Any = SimpleNamespace(
             now=SimpleNamespace(state_dir="/nonexistent", worker_dirs=(), plugin_dirs=())
         )
-        self.db: Any = SimpleNamespace(trouble="")
+        self.db: Any = SimpleNamespace(trouble="", is_off=False)
         self.audit: Any = FakeAudit()
         kernel: Any = None
         self.sink = FakeSink()

@@ -34,6 +34,9 @@ class Store(FakeKeys):
 
     fault: HttpError | None = None
 
+    def check_changeable(self, name: str) -> None:
+        """None is of a file."""
+
     def add(
         self, record: KeyRecord, keep: Any, then: Callable[[BaseException | None], None]
     ) -> None:
@@ -106,6 +109,7 @@ def test_a_key_is_made(world: World) -> None:
         "hint": key[:7],
         "roles": ["viewer", "data:read"],
         "apps": ["blog-*"],
+        "origin": "state",
         "standing": "active",
         "created": "2027-01-15T08:00:00Z",
         "createdBy": "master",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from buntime.core.access.keyring import KeyRecord
+from buntime.core.access.keyring import IN_FILE, KeyRecord
 from buntime.core.access.keytext import digest_of, make_key
 from buntime.core.errors import ClientFault, StateFault
 from buntime.server.admin.keystore import USED_STEP_S, KeyStore
@@ -214,3 +214,58 @@ def test_a_folder_that_cannot_be_had(make: Callable[[], Subject], tmp_path: Path
     assert "another runtime" in str(fault)
     assert len(other.store) == 0
     other.close()
+
+
+FILED = replace(RECORD, roles=("admin",), digest=digest_of(make_key(b"f" * 32)), origin=IN_FILE)
+
+
+def test_a_file_of_keys(make: Callable[[], Subject]) -> None:
+    """A key of the file counts in the place of one of its name in state.db, until it goes."""
+    subject = make()
+    subject.start()
+    subject.wait(lambda then: subject.store.add(RECORD, nothing, then))
+    subject.store.take_file([FILED])
+    assert subject.store.find(BEARS) is None
+    assert subject.store.ring.by_name["ci"] == FILED
+    with pytest.raises(ClientFault, match="comes from RUNTIME_KEYS_FILE, which wins"):
+        subject.store.revoke("ci", nothing, nothing)
+    with pytest.raises(ClientFault, match="comes from RUNTIME_KEYS_FILE"):
+        subject.store.add(RECORD, nothing, nothing)
+    assert subject.sql("SELECT name, revoked_at FROM keys") == [("ci", None)]
+    subject.store.take_file([])
+    found = subject.store.find(BEARS)
+    assert found is not None
+    assert found.roles == RECORD.roles
+
+
+def test_a_key_of_the_file_before_the_state_is_read(make: Callable[[], Subject]) -> None:
+    """It counts at once: who else comes waits for the state. Its use is kept in memory alone."""
+    subject = make()
+    subject.store.take_file([FILED])
+    found = subject.store.find([("x-api-key", make_key(b"f" * 32))])
+    assert found is not None
+    assert subject.store.ring.by_name["ci"].used_at == NOW
+    with pytest.raises(StateFault):
+        subject.store.find(BEARS)
+    subject.start()
+    assert subject.store.ring.by_name["ci"].used_at == NOW  # the file's is there still
+    assert subject.sql("SELECT count(*) FROM keys") == [(0,)]
+    subject.store.take_file([FILED])
+    assert subject.store.ring.by_name["ci"].used_at == NOW
+
+
+def test_without_state(tmp_path: Path) -> None:
+    """There are the keys of the file alone, and none that might be known later."""
+    loop = Loop(lambda exc: None)
+    tell: Any = lambda *_, **__: None  # noqa: E731
+    folder = StateFolder(str(tmp_path / "s"), is_off=True)
+    store = KeyStore(StateDb(folder, loop, tell=tell, warn=tell, error=tell), lambda: NOW)
+    assert store.is_known
+    assert store.find(BEARS) is None
+    results: list[Any] = []
+    store.add(RECORD, nothing, results.append)
+    while not results:
+        loop.run_once(10)
+    loop.close()
+    assert (results[0].status, results[0].code) == (409, "state_off")
+    assert not (tmp_path / "s").exists()
