@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import launched
@@ -102,6 +103,14 @@ def run_client(code: str, *args: str) -> str:
     return done.stdout.rstrip("\n")
 
 
+def write_secrets(folder: Path, recipe: Recipe) -> None:
+    """Give the app each secret that its manifest names."""
+    folder.mkdir()
+    manifest = yaml.safe_load(recipe.files["buntime.yaml"])
+    for name in manifest.get("secrets", []):
+        (folder / f"{recipe.name}.{name}").write_text("of the tests", "utf-8")
+
+
 @pytest.fixture(scope="module")
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -119,6 +128,8 @@ def served(
     env = {"RUNTIME_ENV": "production", "RUNTIME_TRUSTED_PROXIES": "127.0.0.1"}
     env["RUNTIME_PYTHON"] = PYTHON
     env["RUNTIME_STATE_DIR"] = str(tmp_path / "state")
+    env["RUNTIME_SECRETS_DIR"] = str(tmp_path / "secrets")
+    write_secrets(tmp_path / "secrets", recipe)
     with running(apps, env=env) as runtime, contextlib.ExitStack() as stack:
         proxy = ""
         with contextlib.suppress(pytest.skip.Exception):
