@@ -3,8 +3,11 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
+from buntime.commands.cli import COMMANDS
 from buntime.core.errors import UsageError
+from buntime.core.values.wording import nearest
 from buntime.server.apps.appfolder import holds_app, list_folders
 
 
@@ -16,14 +19,24 @@ def check_folders(folders: Sequence[str]) -> None:
         except OSError as exc:
             raise UsageError(
                 f"the folder of apps {folder} cannot be read: {exc.strerror}; name another one as "
-                "DIR or in RUNTIME_WORKER_DIRS"
+                f"DIR or in RUNTIME_WORKER_DIRS{_advice(folder)}"
             ) from exc
         if holds_app(Path(folder)) and not _holds_apps(Path(folder)):
             above = os.path.normpath(os.path.join(folder, os.pardir))
             raise UsageError(
                 f"{folder} is an app itself, and no folder of apps; name the folder that it is in, "
-                f"{above}, as DIR or in RUNTIME_WORKER_DIRS"
+                f"{above}, as DIR or in RUNTIME_WORKER_DIRS: buntime {quote(above)}"
             )
+
+
+def _advice(folder: str) -> str:
+    """What may have been meant by a folder that is not there: a command, or a first app."""
+    if os.path.exists(folder):
+        return ""
+    meant = nearest(os.path.basename(folder), COMMANDS)
+    if meant is not None:
+        return f"; or did you mean the command buntime {meant}?"
+    return f"; or write a first app there: buntime new {quote(os.path.join(folder, 'hello'))}"
 
 
 def _holds_apps(folder: Path, depth: int = 2) -> bool:

@@ -72,10 +72,14 @@ class _Sorted(LogSink):
             self._chars[key] += len(record.message) + _RECORD_CHARS
             self._held[key].append(record)
 
-    def write_of(self, key: str) -> None:
-        """Write what there is of an app; what is still to come of it comes at once."""
+    def write_of(self, key: str, *, has_failed: bool) -> None:
+        """Write what there is of an app; what is still to come of it comes at once.
+
+        A worker whose app did not load has ended, of course: the verdict says why.
+        """
         for record in self._held.pop(key, ()):
-            super().put(record)
+            if not (has_failed and record.event == "worker.died"):
+                super().put(record)
         if lost := self._lost.get(key):
             Log(self).warn(
                 "app.output_dropped",
@@ -100,6 +104,8 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     settings = replace(read_settings(command, mode, take_environ()), spare_workers=0)
+    for each in settings.strangers:
+        sys.stderr.write(f"WARNING: {escape(each)}\n")
     secrets, config = read_secrets(settings), ConfigReader().read(settings)
     signs_in = _signs_in(settings, config)
     with _state_of_its_own() as state:
@@ -177,7 +183,7 @@ def _try(
 
     def tell(verdict: Verdict) -> None:
         show(verdict)
-        sink.write_of(verdict.key)
+        sink.write_of(verdict.key, has_failed=bool(verdict.error))
         if verdict.error:
             faults.append(verdict.key)
 

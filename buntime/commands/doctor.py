@@ -166,6 +166,7 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
         yield Finding("settings", str(exc), "fault")
         return
     yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
+    yield from (Finding("settings", each, "warning") for each in settings.strangers)
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{default.executable} ({default.version})")
     config, findings = _config(settings)

@@ -9,6 +9,7 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
 from buntime.core.settings.load import Settings, load_settings, origins
 from buntime.core.settings.setting import Mode
+from buntime.core.settings.strangers import strangers
 from buntime.server.pool.cores import cores
 
 _DOTENV = ".env"
@@ -38,7 +39,8 @@ def read_settings(
         check_folders(settings.worker_dirs)
     name = _named_dotenv(command, environ) or _DOTENV
     told = origins(args=args, environ=environ, dotenv=dotenv, dotenv_name=name)
-    return replace(settings, origins=told)
+    unknown = tuple(strangers(environ, dotenv, name))
+    return replace(settings, origins=told, strangers=unknown)
 
 
 def _named_dotenv(command: Command, environ: Mapping[str, str]) -> str:

@@ -67,7 +67,8 @@ class HttpError(BuntimeError):
     `code` is a stable word for programs ("body_too_large"), `message` a sentence for people,
     `headers` further fields of the answer, such as Retry-After. `closes` tells that what follows
     on the connection cannot be trusted or is not wanted, so that it ends after the answer.
-    `detail` is a trace for the app's author, shown in development only.
+    `detail` is a trace for the app's author, and `hint` says what to do; both are shown in
+    development only.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class HttpError(BuntimeError):
         headers: tuple[tuple[str, str], ...] = (),
         closes: bool = False,
         detail: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -87,6 +89,7 @@ class HttpError(BuntimeError):
         self.headers = headers
         self.closes = closes
         self.detail = detail
+        self.hint = hint
 
     def __repr__(self) -> str:
         return f"HttpError({self.status}, {self.code!r}, {self.message!r})"

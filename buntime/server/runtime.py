@@ -34,7 +34,11 @@ from buntime.server.http1.listener import Listener
 from buntime.server.http1.memory import keep_freed_memory
 from buntime.server.http1.service import Service
 from buntime.server.http1.slowclients import SlowClients
-from buntime.server.lifetime.announcing import announce_sandbox, warn_of_exposures
+from buntime.server.lifetime.announcing import (
+    announce_sandbox,
+    warn_of_exposures,
+    warn_of_strangers,
+)
 from buntime.server.lifetime.deploys import Deploys
 from buntime.server.lifetime.leaving import leave, wait_for_threads
 from buntime.server.lifetime.logkeeping import keep_app_logs, open_exports, open_log
@@ -317,6 +321,7 @@ class Runtime:
             else:
                 self._deploys.found_faulty(app)
         self._pipeline.prepare(self._loop.now)
+        warn_of_strangers(self._log, self._live.now)
         warn_of_exposures(self._log, self._live.now)
         self._log.info(
             "runtime.listening",

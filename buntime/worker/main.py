@@ -289,12 +289,22 @@ def _refuse(channel: Channel, init: Message, exc: BaseException) -> NoReturn:
         complain(f"buntime: {message}" if isinstance(exc, BootError) else stack)
         posix._exit(127)  # as of shells
     if not isinstance(exc, BootError):
-        message = f"{init['entrypoint']}: {message}"
-    if isinstance(exc, SystemExit):
-        message += " (the module called sys.exit() when it was imported)"
+        if isinstance(exc, SystemExit):
+            message += " (the module called sys.exit() when it was imported)"
+        message = f"{init['entrypoint']}: {message}{_remedy(exc, init)}"
     channel.send({"type": ERROR, "message": message, "stack": stack})
     _flush()
     posix._exit(1)
+
+
+def _remedy(exc: BaseException, init: Message) -> str:
+    """Say where, and what to do, as far as that can be said."""
+    try:
+        from buntime.worker.remedies import remedy  # for a mistake
+
+        return remedy(exc, init)
+    except BaseException:  # noqa: BLE001  # no memory, no files, an exception of the app's own
+        return ""
 
 
 def _leave() -> NoReturn:

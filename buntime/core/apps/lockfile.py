@@ -95,7 +95,10 @@ def _objection(line: str) -> str:
         return "is an editable install; leave it out, an app imports its own folder anyway"
     if line.startswith("-") or _is_exact(line):
         return ""
-    return "leaves the version open; a lock file says it for each package: name==1.2.3"
+    return (
+        "leaves the version open; a lock file says it for each package, name==1.2.3; write it by: "
+        "pip freeze > requirements.lock"
+    )
 
 
 def _is_exact(requirement: str) -> bool:

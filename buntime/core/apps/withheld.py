@@ -10,11 +10,17 @@ error quotes them as they are: it may speak of a user and mean no variable.
 import re
 from collections.abc import Collection, Iterable
 
+from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
 _ERROR_MAX_CHARS = 16_384  # of an app's error are read
 _OURS = "RUNTIME_"  # settings, which no app lacks
 _NAMES_MAX = 20  # are told
+# Errors that no variable can be the reason of: other names that are kept would lead nowhere.
+_NO_VARIABLE = regex(
+    r"[^\n]*?\b(ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Attribute)Error: |"
+    r"[^\n]*: nothing to serve: |[^\n]*: secrets: "
+)
 _ADVICE = "docs/secrets.md tells how apps get secrets"
 
 
@@ -50,7 +56,7 @@ def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Miss
             f"the runtime has {_listed(plain)}, which the error names, and passes on what the "
             "manifest's env says alone; name it there"
         )
-    if others:
+    if others and (secret or plain or not _NO_VARIABLE.match(error)):
         sentences.append(f"{'also ' if secret else ''}kept from the app: {_listed(others)}")
     if not sentences:
         return None

@@ -21,6 +21,9 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _NO_ALIAS = "alphabetic or numeric"  # what both loaders miss behind a * or &, as in */5 * * * *
 
+_NO_TOKEN = "cannot start any token"  # what both say of a tab
+_NO_BRACKET = "expected ',' or"
+
 
 class _Reading(NamedTuple):
     """How a file is read, see `document.read_document`."""
@@ -70,11 +73,20 @@ def _told_by_line(text: str) -> Iterator[None]:
         problem = str(exc.problem or exc.context)
         if _NO_ALIAS in problem:
             problem += "; put text that begins with * or & in quotes"
+        elif _NO_TOKEN in problem and _has_tab(text, line):
+            problem = "the line begins with a tab; indent with spaces"
+        elif _NO_BRACKET in problem:
+            problem += "; close what was opened above"
         raise DocumentError(f"not valid YAML: {problem}", line) from exc
     except yaml.reader.ReaderError as exc:
         before = text.partition(chr(exc.character))[0]
         problem = f"the character U+{exc.character:04X} is not allowed in YAML"
         raise DocumentError(problem, before.count("\n") + 1) from exc
+
+
+def _has_tab(text: str, line: int) -> bool:
+    given = text.splitlines()[line - 1 : line]
+    return bool(given) and "\t" in given[0][: len(given[0]) - len(given[0].lstrip())]
 
 
 def _check_structure(text: str, hides_values: bool) -> None:
@@ -130,7 +142,9 @@ def _pairs(mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]
             raise DocumentError(f"{name} is not text; put it in quotes", _line(key))
         if key.value in lines:
             first = lines[key.value]
-            raise DocumentError(f"{key.value} is given twice, first on line {first}", _line(key))
+            raise DocumentError(
+                f"{key.value} is given twice, first on line {first}; remove one", _line(key)
+            )
         lines[key.value] = _line(key)
     return list(mapping.value)
 

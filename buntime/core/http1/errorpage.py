@@ -9,7 +9,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{status} {phrase}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;margin:4rem auto;max-width:44rem;padding:0 1rem}}\
 small{{color:#666}}pre{{overflow:auto;background:#f4f4f4;padding:1rem}}</style>
-<h1>{status} {phrase}</h1><p>{message}</p>{detail}<p><small>Request {request_id}</small></p></html>
+<h1>{status} {phrase}</h1><p>{message}</p>{hint}{detail}\
+<p><small>Request {request_id}</small></p></html>
 """
 
 
@@ -18,11 +19,12 @@ def render_error(
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The fields and body of an error's answer; HTML where `accept` names text/html.
 
-    `shows_detail`: with the trace, which is for the app's author and for nobody else.
-    JSON: {"error": {"code": "app_not_found", "message": "...", "requestId": "..."}}
+    `shows_detail`: with the trace and the hint, which are for the app's author and nobody else.
+    JSON: {"error": {"code": "app_not_found", "message": "...", "requestId": "..."}}, in which these
+    are "stack" and "hint".
     """
     fields = list(error.headers)
-    trace = error.detail if shows_detail else ""
+    trace, hint = (error.detail, error.hint) if shows_detail else ("", "")
     if "text/html" in accept.lower():
         from html import escape  # brings the table of all entities, a quarter of a bare start
 
@@ -31,12 +33,15 @@ def render_error(
             status=error.status,
             phrase=phrase_of(error.status) or "Error",
             message=escape(error.message),
+            hint=f"<p>{escape(hint)}</p>" if hint else "",
             detail=detail,
             request_id=escape(request_id),
         )
         fields.append(("content-type", "text/html; charset=utf-8"))
         return fields, page.encode("utf-8", "backslashreplace")
     told = {"code": error.code, "message": error.message, "requestId": request_id}
+    if hint:
+        told["hint"] = hint
     if trace:
         told["stack"] = trace
     fields.append(("content-type", "application/json"))

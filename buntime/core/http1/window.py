@@ -34,6 +34,8 @@ from buntime.wire import (
 
 PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
 # Credit goes back to the worker in pieces of at least this many bytes, not for each write.
+# For who writes the app.
+RAISE_LIMIT = "raise `maxBodySize` in the app's buntime.yaml, at most to RUNTIME_BODY_SIZE_MAX"
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
 _EXTRA_MAX = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
 
@@ -230,7 +232,7 @@ class UploadWindow:
         while count < PIECES_PER_TURN and reader.gather(self._gather_max_bytes):
             count += 1
         if reader.gathered_bytes > self.max_bytes:
-            raise body_too_large(self.max_bytes)
+            raise body_too_large(self.max_bytes, hint=RAISE_LIMIT)
         self.credit_bytes = self._gather_max_bytes - reader.gathered_bytes
         if count or self.is_gathered:
             tell(b"", self.is_gathered)
@@ -240,11 +242,15 @@ class UploadWindow:
         data = self._reader.read_body(limit)
         self.seen_bytes += len(data)
         if self.seen_bytes > self.max_bytes:
-            raise body_too_large(self.max_bytes)
+            raise body_too_large(self.max_bytes, hint=RAISE_LIMIT)
         return data
 
 
-def body_too_large(limit_bytes: int) -> ClientFault:
+def body_too_large(limit_bytes: int, *, hint: str = "") -> ClientFault:
     return ClientFault(
-        413, "body_too_large", f"the body is larger than {limit_bytes} bytes", closes=True
+        413,
+        "body_too_large",
+        f"the body is larger than {limit_bytes} bytes",
+        closes=True,
+        hint=hint,
     )

@@ -252,7 +252,7 @@ def _read_number(text: str) -> object:
 def _read_boolean(text: str) -> object:
     word = text.strip().lower()
     if word not in ("true", "false", "1", "0", "yes", "no"):
-        raise BadValue(f"{shown(text)} is neither true nor false")
+        raise BadValue(f"{shown(text)} is neither true nor false; write one of them")
     return word in ("true", "1", "yes")
 
 

@@ -94,6 +94,8 @@ class Settings:
     otel_sampler_share: float
     # Where each comes from, see `origins`.
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    # Sentences about variables that look like settings and are none, see `strangers`.
+    strangers: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_development(self) -> bool:

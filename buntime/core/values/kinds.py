@@ -63,7 +63,7 @@ def size(minimum_bytes: int, maximum_bytes: int | None = None) -> Parser:
 def yes_or_no(value: object) -> bool:
     """A YAML boolean; the text "true" is none."""
     if not isinstance(value, bool):
-        raise BadValue(f"{shown(value)} is neither true nor false")
+        raise BadValue(f"{shown(value)} is neither true nor false; write one of them")
     return value
 
 

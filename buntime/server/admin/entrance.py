@@ -14,6 +14,7 @@ from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault, ServerFault
 from buntime.core.http1.signin import sign_in_page, sign_in_url, way_to_sign_in
 from buntime.server.admin.gate import Gate, borne_by
+from buntime.server.apps.catalog import LIST_APPS
 from buntime.server.http1.exchange import Exchange
 
 _UNDECIDED = Decision()
@@ -105,7 +106,7 @@ def _operators_step(app: App, gate: Gate) -> Callable[[Exchange, App, Target], b
 
 def app_not_found(shown: str) -> ClientFault:
     """In the catalog's words, so that nobody can tell a hidden app from one that is not there."""
-    return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}")
+    return ClientFault(404, "app_not_found", f"there is no app {shown[:200]}", hint=LIST_APPS)
 
 
 def _asker(exchange: Exchange, gate: Gate, rules: Rules) -> Asker:
@@ -143,6 +144,7 @@ def _no_sign_in() -> ServerFault:
         503,
         "sign_in_unavailable",
         "this needs somebody who has signed in, and no plugin is enabled that finds out who has",
+        hint="enable one, such as by: buntime plugins enable authn",
     )
 
 
@@ -152,4 +154,5 @@ def _key_needed() -> ClientFault:
         "unauthorized",
         "this app needs a key: send it as X-API-Key or as Authorization: Bearer",
         headers=(_challenge(),),
+        hint="make one by: buntime keys add NAME --role apps:open; a wrong one is as none",
     )

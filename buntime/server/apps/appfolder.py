@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from buntime.core.apps.app import (
@@ -17,7 +18,9 @@ from buntime.core.apps.app import (
     is_servable,
 )
 from buntime.core.apps.manifest import MANIFEST_NAMES, SIZE_MAX_BYTES, Manifest, hosts_in
+from buntime.core.apps.versions import is_version
 from buntime.core.errors import ManifestError
+from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 from buntime.server.apps.zones import check_zones
@@ -28,6 +31,10 @@ _SETTLED_NS = 2_000_000_000  # FAT has the coarsest file times, 2 s; ext4 has 4 
 
 # Folders that tools leave behind. Dotfolders are skipped as well.
 _NOT_APPS = frozenset(("__pycache__", "node_modules"))
+# Files at the top of a project that are no entrypoint, though they end in .py.
+_NO_ENTRYPOINTS = frozenset(("__init__.py", "conftest.py", "setup.py", "404.html"))
+_IS_V = regex(r"v\d")
+_LOOKED_AT = 1000  # names of a folder, for an offer
 
 # The app's name and version, the file to name in messages, its text or None, and whether it came by
 # the API -> manifest or ManifestError.
@@ -226,6 +233,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
         raise ManifestError(
             f"{printable(path)}: no entrypoint; looked for {', '.join(names)}; "
             f"add one of them, or name another file as `entrypoint` in {MANIFEST_NAMES[0]}"
+            + _offer(folder)
         )
     if name is None and len(names) > 1:
         raise ManifestError(
@@ -243,7 +251,7 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
     if not resolve_folder(folder / name).is_relative_to(folder):
         raise ManifestError(
             f"{printable(source)}: entrypoint {shown(name)} lies outside of {printable(path)}; "
-            "it must be inside, also where its links lead"
+            "put the file itself there, as a link must not lead out of the folder"
         )
     if not is_servable(name):
         raise ManifestError(
@@ -256,6 +264,22 @@ def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest)
             "choose; name the page alone"
         )
     return name
+
+
+def _offer(folder: Path) -> str:
+    """For a message: what in a folder without an entrypoint may have been meant as one."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in islice(entries, _LOOKED_AT))
+    servable = [name for name in names if is_servable(name) and name not in _NO_ENTRYPOINTS]
+    if servable:
+        return f", such as `entrypoint: {printable(servable[0])}`"
+    versions = [name for name in names if name[:1].isdigit() or _IS_V.match(name)]
+    if versions and not is_version(versions[0]):
+        return (
+            f"; {printable(versions[0])} is no folder of a version, whose name is like 1.2.0: "
+            "rename it"
+        )
+    return ""
 
 
 def _check_jobs(source: Path, entrypoint: str, manifest: Manifest) -> None:

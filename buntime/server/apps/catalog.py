@@ -39,6 +39,8 @@ from buntime.server.apps.releaselinks import Withheld
 from buntime.server.apps.workerfolders import WorkerFolders
 
 CHECK_INTERVAL_S = 1.0
+# Said of each app that is not there, hidden ones too.
+LIST_APPS = "see which apps there are by: buntime list; the log says which folders are skipped"
 
 _WARM_MAX = 4096  # entries; a client may ask for any number of ranges within a second
 
@@ -262,7 +264,7 @@ class Catalog:
         # In the same words whether the name or the version is unknown: an internal app is there
         # for nobody outside.
         asked = name if spec is None else f"{name}@{spec}"
-        raise ClientFault(404, "app_not_found", f"there is no app /{asked}")
+        raise ClientFault(404, "app_not_found", f"there is no app /{asked}", hint=LIST_APPS)
 
     def _serving(self, found: App | Fault, named: Named, spec: str | None) -> App:
         """What serves of what is there now. Raises ManifestError where that is at fault."""

@@ -25,7 +25,7 @@ def can_route(
     if not is_app_name(name):
         warn(
             "folder.unroutable",
-            "folder skipped: no request can name it; use letters, digits and ._~-",
+            "folder skipped: no request can name it; rename it with letters, digits and ._~-",
             folder=printable(path),
         )
         return False
@@ -39,7 +39,7 @@ def can_route(
     if version is not None and not is_version(version):
         warn(
             "folder.bad_version",
-            'folder skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"',
+            'folder skipped: its version must be like 1.2.0, 1.2.0-rc.1 or "latest"; rename it',
             folder=printable(path),
         )
         return False

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 
 from buntime.core.errors import UsageError
@@ -175,9 +176,15 @@ def _hint(exc: Exception, endpoint: Endpoint) -> str:
     else:
         instead, allowed = "PORT", "PORT above 1023"
     if number == errno.EADDRINUSE:
-        return f"something listens there already; stop it or choose another {instead}"
+        more = "" if isinstance(endpoint, UnixEndpoint) else _offer(endpoint.port)
+        return f"something listens there already; stop it or choose another {instead}{more}"
     if number in (errno.EACCES, errno.EPERM):
         return f"this user may not; choose another {allowed} or allow it"
     if number == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror | UnicodeError):
         return "this machine has no such address; set HOST to one of its own, or to 0.0.0.0"
     return getattr(exc, "strerror", None) or str(exc)
+
+
+def _offer(port: int) -> str:
+    look = f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -i :{port}"
+    return f", such as --port {port % 65535 + 1} ({look} shows what it is)"

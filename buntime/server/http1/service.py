@@ -135,7 +135,8 @@ class Service:
             self._has_told_of_dropped = True
             self.log.warn(
                 "proxy.untrusted",
-                "forwarding headers ignored; if a proxy sends them, set RUNTIME_TRUSTED_PROXIES",
+                "forwarding headers ignored; if a proxy sends them, set "
+                f"RUNTIME_TRUSTED_PROXIES={client}",
                 client=client,
             )
 

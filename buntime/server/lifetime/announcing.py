@@ -1,4 +1,4 @@
-"""What a start says once of how well apps and keys are kept."""
+"""What a start says once of its settings, and of how well apps and keys are kept."""
 
 import os
 
@@ -12,6 +12,12 @@ def warn_of_exposures(log: Log, settings: Settings) -> None:
     """Where apps find the master key."""
     for exposure in exposures(settings, os.geteuid()):
         log.warn("secret.exposed", exposure.message, **exposure.fields)
+
+
+def warn_of_strangers(log: Log, settings: Settings) -> None:
+    """Variables that look like settings and are none."""
+    for message in settings.strangers:
+        log.warn("settings.unknown", message)
 
 
 def announce_sandbox(log: Log, sandboxes: Sandboxes) -> None:

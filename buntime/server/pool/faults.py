@@ -18,8 +18,22 @@ def still_loading(detail: str, retry_after_s: float) -> ServerFault:
     )
 
 
-def worker_died(message: str = "the app's worker died over this request") -> ServerFault:
-    return ServerFault(502, "worker_died", message)
+def worker_died(
+    app: str = "", message: str = "the app's worker died over this request"
+) -> ServerFault:
+    hint = f"see how it ended by: buntime show {app} --autopsies" if app else ""
+    return ServerFault(502, "worker_died", message, hint=hint)
+
+
+def late(app: str, seconds: float) -> ServerFault:
+    """The app has made no progress for its timeout."""
+    return ServerFault(
+        504,
+        "app_timeout",
+        f"the app did not answer in {seconds:g} s",
+        hint=f"raise `timeout` in its buntime.yaml, or answer sooner; see where it was by: buntime "
+        f"logs {app} --level warn",
+    )
 
 
 def out_of_memory() -> ServerFault:
@@ -32,6 +46,7 @@ def misconfigured(detail: str) -> ServerFault:
         "app_misconfigured",
         "the app's folder or manifest is faulty; the log says how",
         detail=detail,
+        hint="mend what is said below; the folder is looked at again as soon as a file changes",
     )
 
 
@@ -47,7 +62,11 @@ def not_loaded(deployment: Deployment | None) -> ServerFault:
     if deployment is None:  # it was dropped meanwhile
         return worker_died()
     return ServerFault(
-        500, "app_boot_failed", "the app could not be loaded", detail=deployment.boot_error
+        500,
+        "app_boot_failed",
+        "the app could not be loaded",
+        detail=deployment.boot_error,
+        hint=f"what it printed is shown by: buntime logs {deployment.app.name}",
     )
 
 

@@ -315,7 +315,7 @@ class Pool:
             if self._scheduler.is_short and record.app is not None:
                 self.enqueue(exchange, self.deployments.by_state[record.app])
             else:
-                exchange.fail(faults.worker_died("the app's worker could not be started"))
+                exchange.fail(faults.worker_died(message="the app's worker could not be started"))
             return
         self.stats.on_assign(exchange, self._loop.now, record.boot)
         worker.assign(exchange)

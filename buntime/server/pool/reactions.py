@@ -373,7 +373,8 @@ class Reactions:
             asked = exchange.app or deployment.app
             self._acts.enqueue(exchange, self._deployments.serving(asked) or deployment)
         else:
-            exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died())
+            name = deployment.app.name if deployment is not None else ""
+            exchange.fail(faults.not_loaded(deployment) if is_broken else faults.worker_died(name))
 
 
 def can_try_again(exchange: Exchange) -> bool:

@@ -8,7 +8,7 @@ stays in hand until the worker has closed it: till then the worker's slot is not
 from functools import partial
 
 from buntime import wire
-from buntime.core.errors import ClientFault, ServerFault
+from buntime.core.errors import ClientFault
 from buntime.core.plugins.hookbody import HookBody
 from buntime.core.pool import claims
 from buntime.core.pool.assignment import Event, State
@@ -17,7 +17,7 @@ from buntime.core.sandbox.plan import Level
 from buntime.core.sites.basehref import with_base
 from buntime.server.http1.exchange import Exchange
 from buntime.server.loop import Loop
-from buntime.server.pool import asking, calling
+from buntime.server.pool import asking, calling, faults
 from buntime.server.pool.assignment import Assignment
 from buntime.server.pool.channel import Channel, Handler
 from buntime.server.pool.cookiepaths import confine_cookies
@@ -150,8 +150,7 @@ class Worker:
         self.process.stacks.ask(self.log, late)  # before CANCEL changes them
         assignment.let_go("deadline")
         self._loop.call_later(_OBEY_S, lambda: self._check_obeyed(number, are_stacks_told=True))
-        why = f"the app did not answer in {seconds:g} s"
-        exchange.fail(ServerFault(504, "app_timeout", why))
+        exchange.fail(faults.late(self.app_name, seconds))
 
     # The channel
 

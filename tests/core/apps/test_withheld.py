@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from buntime.core.apps.withheld import missed
 
 KEPT = ("AWS_KEY", "DATABASE_URL")
@@ -50,6 +52,23 @@ def test_the_error_names_none() -> None:
     assert missed("RuntimeError: no settings", (), UNPASSED) is None
     # The runtime's own settings are nothing that an app could lack.
     assert missed("RuntimeError: no settings", ("RUNTIME_MASTER_KEY",), UNPASSED) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "app.py: ModuleNotFoundError: No module named 'flask'",
+        "app.py: IndentationError: unexpected indent (app.py, line 2)",
+        "app.py: nothing to serve: looked for fetch",
+        "/srv/apps/shop/buntime.yaml: secrets: the secret A is not set",
+    ],
+)
+def test_errors_that_are_about_something_else(error: str) -> None:
+    """Where no variable can be the reason, those that are kept are not worth a line."""
+    assert missed(error, KEPT, UNPASSED) is None
+    named = missed(f"{error} DATABASE_URL", KEPT, ())
+    assert named is not None
+    assert named.named == ("DATABASE_URL",)
 
 
 def test_bounds() -> None:

@@ -94,3 +94,14 @@ def test_a_trace_is_shown_where_there_is_one() -> None:
 def test_a_status_without_a_name_has_a_page() -> None:
     """A status that Python does not know is called an error."""
     assert "599 Error" in rendered(HttpError(599, "odd", "odd"), BROWSER)[1]
+
+
+@pytest.mark.parametrize("accept", ["", BROWSER])
+def test_a_hint_is_for_the_author(accept: str) -> None:
+    """What to do is said in development alone, in both forms."""
+    fault = ServerFault(502, "worker_died", "it died", hint="buntime show <shop>")
+    _, shown = rendered(fault, accept)
+    _, hidden = render_error(fault, "an-id", accept=accept, shows_detail=False)
+    said = Text(shown).text if accept else json.loads(shown)["error"]["hint"]
+    assert "buntime show <shop>" in said
+    assert b"buntime show" not in hidden

@@ -1,0 +1,158 @@
+"""What an app's author can do about a module that fails at its import, in half a sentence.
+
+    ModuleNotFoundError: No module named 'flask'   python3 -m venv .venv && .venv/bin/pip install …
+
+Loaded once an import has failed. An exception of the app's own may raise whatever is asked of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from shlex import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from buntime.wire import Message
+
+# Names that are not those of their packages: these are missed most often.
+_PACKAGES = {
+    "bs4": "beautifulsoup4",
+    "Crypto": "pycryptodome",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "magic": "python-magic",
+    "multipart": "python-multipart",
+    "MySQLdb": "mysqlclient",
+    "PIL": "pillow",
+    "psycopg2": "psycopg2-binary",
+    "rest_framework": "djangorestframework",
+    "serial": "pyserial",
+    "sklearn": "scikit-learn",
+    "socketio": "python-socketio",
+    "yaml": "pyyaml",
+}
+_OF_PYTHON_2 = frozenset(
+    """
+    BaseHTTPServer ConfigParser Cookie HTMLParser Queue SimpleHTTPServer SocketServer StringIO
+    __builtin__ cPickle cStringIO commands cookielib httplib thread urllib2 urlparse
+    """.split()
+)
+# Functions in which servers of their own take a port.
+_SERVERS = frozenset(("server_bind", "run_simple", "bind_socket", "bind_sockets", "create_server"))
+_FILES = ("requirements.txt", "pyproject.toml")
+_NAME_CHARS = 100
+
+
+def remedy(exc: BaseException, init: Message) -> str:
+    """Return where `exc` was raised and what to do about it: `" (b.py, line 3); install it …"`."""
+    place = "" if isinstance(exc, SyntaxError) else _place(exc.__traceback__, init)
+    advice = _advice(exc, init)
+    return place + (f"; {advice}" if advice else "")
+
+
+def _place(trace: TracebackType | None, init: Message) -> str:
+    """Name the innermost line of the app's own code; a SyntaxError says its own."""
+    folder, place = init["dir"], ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(f"{folder}/") and "/site-packages/" not in file:
+            name = file[len(folder) + 1 :]
+            place = f" ({'' if name == init['entrypoint'] else f'{name}, '}line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _advice(exc: BaseException, init: Message) -> str:
+    text = str(exc)
+    if isinstance(exc, ModuleNotFoundError):
+        return _of_missing_module(str(exc.name or ""), init["dir"])
+    if isinstance(exc, ImportError) and "partially initialized" in text:
+        return "two modules import each other; import one of them inside the function that uses it"
+    if isinstance(exc, SyntaxError):
+        return _of_syntax(exc)
+    if isinstance(exc, (SystemExit, OSError)) and _starts_server(exc):
+        return (
+            "the module starts a server of its own, and Buntime serves the app itself: put that "
+            'call under `if __name__ == "__main__":`'
+        )
+    if isinstance(exc, SystemExit):
+        return 'put what only a program does under `if __name__ == "__main__":`'
+    if isinstance(exc, PermissionError) and exc.filename is not None:
+        return (
+            f"the app may not use {str(exc.filename)[:_NAME_CHARS]}; with `data: true` in "
+            "buntime.yaml it has a folder of its own, APP_DATA_DIR, and `write` names others"
+        )
+    if isinstance(exc, AttributeError) and "module '_app_" in text:
+        name = text.partition("module '_app_")[2].partition("'")[0]
+        return (
+            f"that is the app's own {name}.py, which hides the module {name} of the standard "
+            "library: rename it"
+        )
+    if isinstance(exc, KeyError) and _is_of_environ(exc.__traceback__):
+        return _of_variable(str(exc.args[0]), init)
+    return ""
+
+
+def _of_missing_module(name: str, folder: str) -> str:
+    first = name.partition(".")[0][:_NAME_CHARS]
+    if first in _OF_PYTHON_2:
+        return f"{first} is a module of Python 2, and the app runs on Python {_version()}; port it"
+    if not first.isidentifier():
+        return ""
+    for inner in ("src", "lib", "app"):
+        if os.path.exists(f"{folder}/{inner}/{first}.py") or os.path.isdir(
+            f"{folder}/{inner}/{first}"
+        ):
+            return f"it lies in {inner}/: say `path: [{inner}]` in buntime.yaml"
+    given = next((file for file in _FILES if os.path.isfile(f"{folder}/{file}")), None)
+    wanted = {"requirements.txt": "-r requirements.txt", "pyproject.toml": "."}.get(
+        given or "", _PACKAGES.get(first, first)
+    )
+    made = "" if os.path.isdir(f"{folder}/.venv") else "python3 -m venv .venv && "
+    return f"install it: cd {quote(folder)} && {made}.venv/bin/pip install {wanted}"
+
+
+def _of_syntax(exc: SyntaxError) -> str:
+    if isinstance(exc, TabError):
+        return "indent with spaces alone"
+    if "Missing parentheses in call to" in str(exc):
+        return f"this is Python 2, and the app runs on Python {_version()}; port it"
+    return f"correct it, or name another `python` in buntime.yaml than {_version()}"
+
+
+def _of_variable(name: str, init: Message) -> str:
+    name = name[:_NAME_CHARS]
+    return (
+        f"the app's environment has no {name}: write `env: {{{name}: ...}}` in buntime.yaml, or "
+        f"where it is a secret `secrets: [{name}]`, and then: "
+        f"buntime secrets set {quote(init['name'])} {quote(name)}"
+    )
+
+
+def _starts_server(exc: BaseException) -> bool:
+    """Whether a server's own code is on the way to the exception, or to what led to it."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        trace = seen.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_name in _SERVERS:
+                return True
+            trace = trace.tb_next
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _is_of_environ(trace: TracebackType | None) -> bool:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is type(os.environ).__getitem__.__code__
+
+
+def _version() -> str:
+    return "{}.{}".format(*sys.version_info)

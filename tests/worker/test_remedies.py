@@ -1,0 +1,78 @@
+"""What an app's author can do about an import that fails stands in the error."""
+
+from __future__ import annotations
+
+import pytest
+
+from buntime.worker.remedies import remedy
+from tests.support.workshop import Workshop
+
+ENVIRON = "the app's environment has no {0}: write `env: {{{0}: ...}}` in buntime.yaml, or"
+MAIN = 'under `if __name__ == "__main__":`'
+SERVER = """
+class Server:
+    def server_bind(self):
+        raise OSError(98, "Address already in use")
+Server().server_bind()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import nowhere", "nowhere' (line 1); install it: cd {dir} && python3 -m venv .venv && "),
+        ("import nowhere", " && .venv/bin/pip install nowhere"),
+        ("import MySQLdb", ".venv/bin/pip install mysqlclient"),
+        ("import urllib2", "urllib2 is a module of Python 2, and the app runs on Python 3."),
+        ("print 'x'", "; this is Python 2, and the app runs on Python 3."),
+        ("def f(:", "; correct it, or name another `python` in buntime.yaml than 3."),
+        ("if 1:\n\tx = 1\n        y = 2", "; indent with spaces alone"),
+        ("raise SystemExit(0)", f"; put what only a program does {MAIN}"),
+        (SERVER, f"Buntime serves the app itself: put that call {MAIN}"),
+        (f"try:\n  exec({SERVER!r})\nexcept OSError: raise SystemExit(1)", "serves the app itself"),
+        ("import os\nos.environ['DB']", "KeyError: 'DB' (line 2); " + ENVIRON.format("DB")),
+        ("import os\nos.environ['DB']", "and then: buntime secrets set shop DB"),
+        ("raise PermissionError(13, 'no', '/x')", "(line 1); the app may not use /x; with `data: "),
+        ("raise ValueError('x')", "ValueError: x (line 1)"),
+    ],
+)
+def test_what_to_do(shop: Workshop, source: str, words: str) -> None:
+    """Beside what is wrong the error names the line, and what to change or to type."""
+    folder = shop.folder
+    assert words.replace("{dir}", str(folder)) in shop.boot(source).boot_error()["message"]
+
+
+def test_files_of_the_folder_count(shop: Workshop) -> None:
+    """What the app says of its packages is what is to be installed; what lies inside is there."""
+    (shop.folder / "requirements.txt").write_text("flask\n")
+    (shop.folder / ".venv").mkdir()
+    message = shop.boot("import nowhere").boot_error()["message"]
+    assert message.endswith("&& .venv/bin/pip install -r requirements.txt")
+    (shop.folder / "src").mkdir()
+    (shop.folder / "src/nowhere.py").touch()
+    message = shop.boot("import nowhere").boot_error()["message"]
+    assert message.endswith("; it lies in src/: say `path: [src]` in buntime.yaml")
+
+
+def test_modules_that_are_in_each_others_way(shop: Workshop) -> None:
+    """A circle is called one, and the innermost file is named."""
+    (shop.folder / "b.py").write_text("\nfrom app import fetch\n")
+    message = shop.boot("import b\ndef fetch(request): ...").boot_error()["message"]
+    assert "(b.py, line 2); two modules import each other; import one of them inside" in message
+
+
+def test_names_are_bounded_and_quoted() -> None:
+    """What the app's error brings along makes no other command of the advice."""
+    init = {"dir": "/srv/a b", "entrypoint": "app.py", "name": "shop"}
+    exc = ModuleNotFoundError("no", name="x" * 1000)
+    assert len(remedy(exc, init)) < 300
+    assert "cd '/srv/a b' && " in remedy(exc, init)
+    assert remedy(ModuleNotFoundError("no", name="x; rm -rf ~"), init) == ""
+
+
+def test_an_exception_that_raises(shop: Workshop) -> None:
+    """An error whose text cannot be had is told without advice."""
+    source = "class E(OSError):\n def __str__(self): 1/0\nraise E"
+    assert shop.boot(source).boot_error()["message"] == (
+        "app.py: E: <its __str__ raised ZeroDivisionError>"
+    )
