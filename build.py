@@ -243,6 +243,24 @@ def examined(name: str, steps: Callable[[], Iterable[str]]) -> int:
     return 0
 
 
+def tutorial(args: list[str]) -> int:
+    """Do what the README and docs/tutorial.md tell, in a bare Debian, within a quarter of an hour"""
+    if args:
+        raise BuildError(f"tutorial takes no arguments, got {shlex.join(args)}")
+    from artifacts.image import Faulty, Skipped
+    from artifacts.tutorial import walk
+
+    try:
+        for line in walk():
+            print(line, flush=True)
+    except Skipped as reason:
+        print(f"tutorial: skipped, nothing was tried: {reason}")
+    except Faulty as fault:
+        say(f"README.md or docs/tutorial.md does not hold: {fault}")
+        return 1
+    return 0
+
+
 def pictures(args: list[str]) -> int:
     """Take the pictures of the control panel in docs/, and measure what its first page costs"""
     if args:
@@ -277,6 +295,7 @@ TASKS = {
     "binary": binary,
     "image": image,
     "newcomer": newcomer,
+    "tutorial": tutorial,
     "figures": figures,
     "pictures": pictures,
 }

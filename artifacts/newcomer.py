@@ -53,10 +53,16 @@ class Order(NamedTuple):
         return any(line.startswith(_FAILS) for line in self.told)
 
 
-def read_page(text: str) -> list[File | Order]:
-    """The deeds of the section, in their order. Raises ValueError where a block is neither."""
-    section = text.partition(SECTION)[2].partition("\n## ")[0]
-    deeds: list[File | Order] = []
+Deed = File | Order
+
+
+def read_page(text: str, title: str = SECTION) -> list[Deed]:
+    """The deeds of a section, of all of the page where `title` is "", in their order.
+
+    Raises ValueError where a block is neither.
+    """
+    section = text.partition(title)[2].partition("\n## ")[0] if title else text
+    deeds: list[Deed] = []
     for path, language, body in _BLOCK.findall(section):
         if language == "console" and not path:
             deeds += _orders(body)
@@ -90,38 +96,51 @@ def missing(told: Sequence[str], output: str) -> str:
 def walk(binary: Path) -> Iterator[str]:
     """Do all of it; yields what is done, raises `Skipped` or `Faulty`."""
     deeds = read_page(PAGE.read_text("utf-8"))
-    if os.geteuid() != 0:
-        raise Skipped("only root can make a chroot")
-    if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
-        raise Skipped("there is no mmdebstrap or no unshare")
+    lacking()
     with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
         root = Path(work, "debian")
-        make_debian(root)
+        make_debian(root, _PACKAGES)
         yield f"a bare Debian {_RELEASE}"
         home = root / "root"
         shutil.copy(binary, home / "buntime")
         shutil.copy(_SYSTEMCTL, root / "usr/local/sbin/systemctl")
         (root / "usr/local/sbin/systemctl").chmod(0o755)
         with shell(root) as run:
-            for deed in deeds:
-                if isinstance(deed, File):
-                    (home / deed.path).parent.mkdir(parents=True, exist_ok=True)
-                    (home / deed.path).write_text(deed.text, "utf-8")
-                    continue
-                code, output = run(deed.line)
-                line = missing(deed.told, output)
-                if line or (code != 0) != deed.fails:
-                    log = root / "var/log/buntime.log"
-                    end = log.read_text("utf-8", "replace")[-4000:] if log.exists() else ""
-                    why = f"does not print {line!r}" if line else f"ends with {code}"
-                    raise Faulty(f"`{deed.line}` {why}:\n{output}\nthe service's log:\n{end}")
-                yield deed.line
+            yield from follow(deeds, run, home, log=root / "var/log/buntime.log")
 
 
-def make_debian(root: Path) -> None:
+def follow(
+    deeds: Sequence[Deed], run: "Run", folder: Path, *, log: Path, owner: int = 0
+) -> Iterator[str]:
+    """Do each of them; files are written below `folder`, and are `owner`'s. Raises `Faulty`."""
+    for deed in deeds:
+        if isinstance(deed, File):
+            path = folder / deed.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(deed.text, "utf-8")
+            os.chown(path, owner, owner)
+            continue
+        code, output = run(deed.line)
+        line = missing(deed.told, output)
+        if line or (code != 0) != deed.fails:
+            end = log.read_text("utf-8", "replace")[-4000:] if log.exists() else ""
+            why = f"does not print {line!r}" if line else f"ends with {code}"
+            raise Faulty(f"`{deed.line}` {why}:\n{output}\nthe service's log:\n{end}")
+        yield deed.line
+
+
+def lacking() -> None:
+    """Raises `Skipped` where no Debian can be made here."""
+    if os.geteuid() != 0:
+        raise Skipped("only root can make a chroot")
+    if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
+        raise Skipped("there is no mmdebstrap or no unshare")
+
+
+def make_debian(root: Path, packages: str) -> None:
     """Raises Skipped where no archive of Debian can be reached."""
     options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
-    command = ["mmdebstrap", *options, f"--include={_PACKAGES}", _RELEASE, str(root)]
+    command = ["mmdebstrap", *options, f"--include={packages}", _RELEASE, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")
@@ -133,17 +152,17 @@ def make_debian(root: Path) -> None:
 
 
 @contextmanager
-def shell(root: Path) -> Iterator["Run"]:
-    """A shell of root's in the Debian; all that it has started ends with it."""
+def shell(root: Path, *, user: int = 0, home: str = "/root") -> Iterator["Run"]:
+    """A user's shell in the Debian, in its home; all that it has started ends with it."""
     script = (
         'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
         'mount --rbind /sys "$0/sys" && cd / && '
-        'exec chroot "$0" /bin/bash -c "cd /root && exec bash"'
+        'exec chroot --userspec="$1:$1" "$0" /bin/bash -c "cd && exec bash"'
     )
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    command = [*apart, "sh", "-c", script, str(root)]
+    command = [*apart, "sh", "-c", script, str(root), str(user)]
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    env = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": path}
+    env = {"HOME": home, "LANG": "C.UTF-8", "PATH": path}
     with subprocess.Popen(
         command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
