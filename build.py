@@ -244,7 +244,7 @@ def examined(name: str, steps: Callable[[], Iterable[str]]) -> int:
 
 
 def tutorial(args: list[str]) -> int:
-    """Do what the README and docs/tutorial.md tell, in a bare Debian, within a quarter of an hour"""
+    """Do what the README and docs/tutorial.md tell, in a bare Debian, in a quarter of an hour"""
     if args:
         raise BuildError(f"tutorial takes no arguments, got {shlex.join(args)}")
     from artifacts.image import Faulty, Skipped

@@ -85,7 +85,7 @@ def walk() -> Iterator[str]:
         begun = time.monotonic()
         with shell(root, user=_USER, home=f"/{_HOME}") as run:
             told = [_named(deed) for deed in deeds]
-            yield from follow(told, run, home / "buntime", log=home / "first.log", owner=_USER)
+            yield from follow(told, run, home, log=home / "first.log", owner=_USER)
             see_panel(run)
         taken_s = time.monotonic() - begun
         yield f"greet is in the panel of the second runtime, after {taken_s:.0f} s"
@@ -111,5 +111,5 @@ def see_panel(run: Run) -> None:
     page = browser.open(f"{origin}/cpanel/", timeout=20).read().decode()
     asked = Request(f"{origin}/api/apps", headers={"Sec-Fetch-Site": "same-origin"})
     apps = json.load(browser.open(asked, timeout=20))["apps"]
-    if "<title" not in page or "greet" not in [app["name"] for app in apps]:
+    if "<title" not in page or "greet" not in [app["app"] for app in apps]:
         raise Faulty(f"the panel does not have greet: {apps}")

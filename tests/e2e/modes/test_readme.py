@@ -61,9 +61,11 @@ _, PLUGIN = blocks(section(PLUGINS_DOC, "A first plugin"), "python")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of apps, made by the README's commands and of the code of docs/apps.md."""
     folder = tmp_path_factory.mktemp("readme")
-    script, is_found, _ = first_app().rpartition("python3 build.py run my-apps\n")
+    script, is_found, _ = first_app().rpartition("python3 build.py run ../my-apps\n")
     assert is_found
-    subprocess.run(["bash", "-euc", script], cwd=folder, check=True, timeout=20)
+    checkout = folder / "buntime"
+    checkout.mkdir()
+    subprocess.run(["bash", "-euc", script], cwd=checkout, check=True, timeout=20)
     for title, name in NAMES.items():
         write_app(folder / "my-apps" / name, {"app.py": CODE[title]})
     return folder / "my-apps"
