@@ -1,0 +1,153 @@
+"""No page names a command, path, variable, route, event, metric or task that is not there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import build
+from buntime.commands.cli import COMMANDS, parse_command
+from buntime.core.admin.routes import ROUTES
+from buntime.core.errors import UsageError
+from buntime.core.settings.load import SETTINGS
+from buntime.core.telemetry.metrics import FAMILIES
+from tests.test_docs import LOGGING_DOC, rows
+from tests.test_pages import PAGES, ROOT
+
+DOCS = [page for page in PAGES if page.parent in (ROOT, ROOT / "docs")]
+NOW = [page for page in DOCS if page.name != "CHANGELOG.md"]  # which tells of what has gone, too
+each_page = pytest.mark.parametrize("page", NOW, ids=lambda page: page.name)
+_INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Folders at the top; `core/` and `server/` stand for those below buntime/.
+_TREE = re.compile(
+    r"((?:buntime|core|server|worker|sdk|tests|docs|bench|artifacts|deploy|requirements|\.github)/"
+    r"[\w./-]*)"
+)
+
+
+def code() -> str:
+    """All that could know a variable: the code, and what is deployed with it."""
+    folders = ("buntime", "artifacts", "bench", "plugins", "deploy", "tests", ".ci")
+    files = [ROOT / "build.py", ROOT / "buntime.py"]
+    for folder in folders:
+        files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    wanted = (".py", ".sh", ".yaml", ".service", ".js", ".env", "")
+    kept = [
+        f for f in files if f.suffix in wanted and ".venv" not in str(f) and "/__" not in str(f)
+    ]
+    return "\n".join(path.read_text("utf-8", "replace") for path in kept)
+
+
+@pytest.fixture(scope="module")
+def names() -> set[str]:
+    return set(re.findall(r"\b(?:RUNTIME|BUNTIME|BUILD|APP)_[A-Z_]+\b", code()))
+
+
+@each_page
+def test_variables(page: Path, names: set[str]) -> None:
+    """A variable is a setting, or one that the code knows."""
+    known = names | {setting.variable for setting in SETTINGS}
+    told = re.findall(r"\b(?:RUNTIME|BUNTIME|BUILD|APP)_[A-Z_]*[A-Z]\b(?![_*])", page.read_text())
+    assert sorted({name for name in told if name not in known}) == []
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words behind each `buntime` at the beginning of a line of a page's blocks."""
+    found = []
+    for block in _BLOCK.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            line = re.sub(
+                r"^(?:\$ |sudo (?:-u \w+ )?|[A-Z_]+=(?:\S*\"[^\"]*\"|\$\([^)]*\)|\S*) )+", "", line
+            )
+            if not re.match(r"(?:\./)?buntime ", line):
+                continue
+            line = re.split(r" (?:[<>|&]|2>&1|&&)(?: |$)", line)[0].replace("…", "x")
+            words = shlex.split(line, comments=True)[1:]
+            found.append(words)
+    return found
+
+
+@each_page
+def test_commands(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command in a block of a page is a line that the command line takes."""
+    monkeypatch.chdir(tmp_path)
+    refused = []
+    for words in commands(page.read_text("utf-8")):
+        if words[:1] in (["--version"], ["--help"]) or "--help" in words:
+            continue
+        try:
+            parse_command(words)
+        except (UsageError, SystemExit) as error:
+            refused.append(f"{shlex.join(words)}: {error}")
+    assert refused == []
+
+
+@each_page
+def test_inline_commands(page: Path) -> None:
+    """`buntime WORD` in a sentence is a command, a folder or a file of settings."""
+    told = [
+        re.match(r"buntime ([a-z][a-z-]+)(?: |$)", each)
+        for each in _INLINE.findall(page.read_text())
+    ]
+    words = {match[1] for match in told if match}
+    assert words - COMMANDS.keys() - {"apps", "command"} == set()
+
+
+@each_page
+def test_tasks(page: Path) -> None:
+    """A task of build.py is one."""
+    told = set(re.findall(r"build\.py ([a-z]+)", page.read_text("utf-8")))
+    assert told - build.TASKS.keys() == set()
+
+
+@each_page
+def test_paths(page: Path) -> None:
+    """A path of this tree leads to something."""
+    missing = []
+    for text in _INLINE.findall(page.read_text("utf-8")):
+        match = _TREE.fullmatch(text.removesuffix("*"))
+        if match is None or page.name == "apps.md":
+            continue
+        places = [ROOT / match[1], ROOT / "buntime" / match[1]]
+        if not any(p.exists() or p.with_suffix(".py").exists() for p in places):
+            missing.append(text)
+    assert missing == []
+
+
+@each_page
+def test_routes(page: Path) -> None:
+    """A method and a path of the API are a row of the table of routes."""
+    told = re.findall(r"\b(GET|PUT|POST|DELETE|PATCH) (/api/[\w{}/.@-]+)", page.read_text("utf-8"))
+    patterns = [
+        (r.method, re.compile(re.sub(r"\\\{\w+\\\}", r"[^/]+(?:/[^/]+)?", re.escape(r.path))))
+        for r in ROUTES.routes
+    ]
+    lost = [
+        f"{method} {path}"
+        for method, path in told
+        if not any(m == method and p.fullmatch(path.rstrip(".")) for m, p in patterns)
+    ]
+    assert lost == []
+
+
+@each_page
+def test_metrics(page: Path) -> None:
+    """A metric is one of the table."""
+    told = set(re.findall(r"(?<!\$)\bbuntime_[a-z_]+\b", page.read_text("utf-8")))
+    known = {family.name for family in FAMILIES}
+    known |= {f"{name}_{end}" for name in known for end in ("bucket", "count", "sum", "total")}
+    assert told - known - {"buntime_info"} == set()  # of prometheus_client's Info
+
+
+@each_page
+def test_events(page: Path) -> None:
+    """A code of the log that stands in parentheses behind a sentence is one of the table."""
+    section = LOGGING_DOC.partition("## Events")[2].partition("\n## ")[0]
+    known = {row[0].strip("`") for row in rows(section)[1:]}
+    told = set(re.findall(r"\(`([a-z]+\.[a-z_]+)`[),]", page.read_text("utf-8")))
+    files = {each for each in told if Path(each).suffix in (".md", ".py", ".js", ".key")}
+    assert told - files - known == set()
