@@ -4,6 +4,11 @@ What a program runs from such a folder is as safe as the folder. So it, the fold
 links that lead to it must belong to this user or to root, and no other user may write or replace
 them (a group may above it: many systems have one per user).
 
+In a container whose process 1 is this user's and not root's there is nobody else: what runs there
+has been started by that process, and gains no other user. Volumes of Kubernetes are made for that:
+an emptyDir is open to all, without the sticky bit, and a claim belongs to the group of the pod. So
+modes and owners are not looked at there.
+
 What is used has a shared lock on it, as long as the process that uses it lives. Folders of other
 versions that nobody has locked are removed when a new one is made. systemd-tmpfiles leaves alone
 what is locked.
@@ -29,6 +34,7 @@ NAME = "buntime"
 SHARED = f"/var/cache/{NAME}"
 _TRUSTED_UIDS = frozenset((0, os.geteuid()))
 _LINKS_MAX = 40  # as Linux has it
+_FIRST = "/proc/1/status"  # can be read by all, also of a process that is closed to others
 _OLD_S = 3600  # unpacking takes seconds
 # Each time another start may have got in between; a third time is more than bad luck.
 _ATTEMPTS = 3
@@ -66,6 +72,21 @@ def prepare_cache(folder: str, *, is_shared: bool = False) -> str:
     return next(filter(None, reasons), "")
 
 
+def is_alone(first: str = _FIRST) -> bool:
+    """Whether process 1 is this user's and not root's: then nobody else is in this container.
+
+    `first` is the file that tells of it: a line `Uid:` with the real, effective, saved and file
+    system's user.
+    """
+    uid = os.geteuid()
+    try:
+        with open(first, "rb") as file:
+            ids = next((line.split()[1:] for line in file if line.startswith(b"Uid:")), [])
+    except OSError:
+        return False
+    return uid != 0 and ids == [b"%d" % uid] * 4
+
+
 def _judge(folder: str) -> str:
     real = os.path.realpath(folder)
     own = distrust(real) if os.path.isdir(real) else ""
@@ -77,6 +98,8 @@ def distrust(folder: str) -> str:
     state = os.lstat(folder)
     if not stat.S_ISDIR(state.st_mode):
         return f"{folder} is not a folder"
+    if is_alone():
+        return ""
     if state.st_uid not in _TRUSTED_UIDS:
         return f"{folder} belongs to another user"
     if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -90,6 +113,8 @@ def _distrust_way(path: str) -> str:
     Judged is all that the kernel passes on its way: folders, links, and the folders on the way to
     what these lead to. So a path that is safe can be used by its name, again and again.
     """
+    if is_alone():
+        return ""
     return next(filter(None, map(_distrust_step, _steps(path))), "")
 
 

@@ -1,0 +1,79 @@
+"""Which folders can be trusted in a container that nobody else is in: volumes are open to all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buntime.server.bundle.cachefolder import is_alone
+from buntime.server.state.statefolder import prepare_state
+
+ROOT = Path(__file__).resolve().parents[3]
+UID = 1_000_690_000  # as OpenShift gives a namespace one
+AS_FIRST = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+AS_USER = ["setpriv", f"--reuid={UID}", "--regid=0", "--clear-groups", "--no-new-privs"]
+JUDGE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from buntime.server.bundle.cachefolder import is_alone, prepare_cache
+print(is_alone(), repr(prepare_cache(sys.argv[2])))
+"""
+
+
+def can_be_first() -> bool:
+    done = subprocess.run([*AS_FIRST, *AS_USER, "true"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "is_so"),
+    [
+        ("{0}\t{0}\t{0}\t{0}", os.geteuid() != 0),
+        ("0\t0\t0\t0", False),
+        ("{0}\t{0}\t0\t{0}", False),
+        ("65535\t65535\t65535\t65535", False),
+        ("", False),
+    ],
+)
+def test_whose_process_1_is(tmp_path: Path, ids: str, is_so: bool) -> None:
+    """This user's in all four, and not root's; another one's is not."""
+    (tmp_path / "status").write_text(f"Name:\tx\nUid:\t{ids.format(os.geteuid())}\nGid:\t0\n")
+    assert is_alone(str(tmp_path / "status")) == is_so
+    assert not is_alone(str(tmp_path / "none"))
+
+
+def test_on_a_machine(tmp_path: Path) -> None:
+    """Where others may be, a folder that all can write is refused."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert "can be written by" in prepare_state(str(tmp_path / "open/state"))
+
+
+@pytest.mark.skipif(not can_be_first(), reason="makes a namespace of processes, as root")
+def test_in_a_container(tmp_path: Path) -> None:
+    """An emptyDir and a claim of the pod's group can be used; beside root's process 1 neither."""
+    folder = tmp_path
+    while folder != folder.parent and not folder.stat().st_mode & 0o001:
+        folder.chmod(folder.stat().st_mode | 0o011)  # the container's user is not this one
+        folder = folder.parent
+    for name, mode in (("empty", 0o2777), ("claim", 0o2775)):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 0, 0)
+        (tmp_path / name).chmod(mode)
+        ask = [sys.executable, "-c", JUDGE, str(ROOT), str(tmp_path / name / "state")]
+        first = subprocess.run(
+            [*AS_FIRST, *AS_USER, *ask], capture_output=True, text=True, check=False
+        )
+        assert first.stdout == "True ''\n", first.stderr
+        other = [*AS_FIRST, "sh", "-c", '"$@"; exit $?', "sh", *AS_USER, *ask[:-1]]
+        second = subprocess.run(
+            [*other, str(tmp_path / name / "other/state")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = second.stdout.strip()
+        assert said.startswith("False"), second.stderr
+        assert name != "empty" or "can be written by everybody" in said
