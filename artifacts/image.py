@@ -3,6 +3,7 @@
     base       the Debian that the Dockerfile names, with this machine's settings of pip
     image      buildah build; all that it stores lies in a temporary folder
     container  a user, a version, answers, health, orphans, SIGTERM
+    restricted any user, a read-only root, no privileges, seccomp: as Kubernetes runs it, by runc
 
 For a machine without Docker, such as one of CI: buildah needs no service. Where there are
 namespaces of processes, the runtime is process 1, as it is in a container.
@@ -24,6 +25,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from artifacts.restricted import UID, config_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = "deploy/docker/Dockerfile"
@@ -65,6 +68,7 @@ def examine() -> Iterator[str]:
             builder.must("build", *options, ".", timeout_s=_BUILD_S)
             yield f"image: built, {time.monotonic() - begun:.0f} s"
             yield from examine_container(builder, Path(work))
+            yield from examine_restricted(builder, Path(work))
         finally:
             # Files of a rootless builder belong to users that only it can act for.
             builder("rm", "--all")
@@ -197,6 +201,93 @@ def examine_container(builder: Builder, work: Path) -> Iterator[str]:
         await_that(lambda: process.poll() is not None, _STOP_S, "SIGTERM does not end it")
         expect(process.returncode == 0, f"SIGTERM ends it with {process.returncode}, not with 0")
     yield "container: SIGTERM ends it with exit code 0"
+
+
+CONFINED = """
+import os
+from buntime import Response
+
+def fetch(request):
+    return Response("left" if not can_write(os.environ["TMPDIR"]) else told())
+
+def can_write(folder):
+    try:
+        open(f"{folder}/x", "w").close()
+        return True
+    except OSError:
+        return False
+
+def told():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    facts = {name: status[name].split()[0] for name in ("Uid", "CapEff", "NoNewPrivs", "Seccomp")}
+    places = [place for place in ("/", "/srv/apps", "/tmp", "/var/lib/buntime") if can_write(place)]
+    return repr((facts, places))
+"""
+
+
+def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
+    """As a pod under `restricted`, with nothing that can be written but an emptyDir at /tmp."""
+    if shutil.which("runc") is None:
+        yield "restricted: skipped, there is no runc"
+        return
+    (work / "apps/leaves/app.py").write_text(CONFINED, "utf-8")
+    (work / "tmp").mkdir()
+    (work / "tmp").chmod(0o2777)  # as kubelet makes an emptyDir for a group
+    root = Path(builder.must("mount", builder.must("from", _IMAGE)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    env = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "RUNTIME_ENV": "production",
+        "RUNTIME_STATE": "none",
+        "XDG_CACHE_HOME": "/var/cache",
+    }
+    volumes = {"/tmp": work / "tmp", "/srv/apps": work / "apps"}
+    config = config_of(root, ["buntime", "/srv/apps"], env, volumes)
+    (work / "config.json").write_text(json.dumps(config), "utf-8")
+    runc = ["runc", "--root", str(work / "runc")]
+    with tempfile.TemporaryFile("w+") as log:
+        begun = time.monotonic()
+        process = subprocess.Popen(
+            [*runc, "run", "--bundle", str(work), "pod"], stdout=log, stderr=log
+        )
+        try:
+            await_that(lambda: said_at(port) or process.poll() is not None, _START_S, "no answer")
+            took = time.monotonic() - begun
+            facts, places = ast.literal_eval(said_at(port) or "({}, [])")
+            # The app is in its sandbox too: no place but its own can be written.
+            wanted = {"Uid": str(UID), "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
+            expect(facts == wanted and places == [], f"an app says {facts}, it can write {places}")
+            subprocess.run([*runc, "kill", "pod", "TERM"], check=True)
+            await_that(lambda: process.poll() is not None, _STOP_S, "SIGTERM does not end it")
+            expect(process.returncode == 0, f"SIGTERM ends it with {process.returncode}")
+            log.seek(0)
+            told = [line for line in log.read().splitlines() if '"level":"warn"' in line]
+            left = sorted(path.name for path in (work / "tmp").iterdir())
+        except Faulty as exc:
+            log.seek(0)
+            raise Faulty(f"{exc}\n{log.read()[-4000:]}") from exc
+        finally:
+            if process.poll() is None:
+                subprocess.run([*runc, "kill", "pod", "KILL"], check=False)
+                process.wait()
+    yield f"restricted: user {UID}, read-only root, seccomp, its sandbox; {took:.1f} s to an answer"
+    yield f"restricted: left in /tmp: {left}; warnings: {told}"
+
+
+def said_at(port: int) -> str:
+    """What the app says, "" where it does not with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/leaves/")
+        answer = connection.getresponse()
+        return answer.read().decode() if answer.status == 200 else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
 
 
 def as_first(builder: Builder, container: str, user: str) -> tuple[list[str], list[str]]:

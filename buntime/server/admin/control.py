@@ -123,7 +123,7 @@ class Control:
 
 def _is_ours_to_use(folder: str) -> bool:
     """Whether there is a folder for it, which no runtime holds by a lock. Raises OSError."""
-    if not os.path.isdir(folder):
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         return False
     reason = prepare_state(folder)
     if reason:
