@@ -1,0 +1,53 @@
+"""A rolling update loses no request, with the numbers of the chart; and does with worse ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.harness import write_app
+from tests.support.kubelet import PROPAGATION_S, Numbers, cluster
+from tests.support.rollingtraffic import APP, flowing
+
+CHART = Numbers.of_chart()
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> Path:
+    write_app(tmp_path / "apps/web", {"app.py": APP}, ttl=600, concurrency=20)
+    return tmp_path / "apps"
+
+
+def test_the_numbers_fit() -> None:
+    """preStop is longer than proxies take, and the grace covers it, two drains, and some."""
+    assert CHART.pre_stop_s > PROPAGATION_S
+    assert CHART.grace_s >= CHART.pre_stop_s + 60 + 10
+
+
+def test_nothing_is_lost(tmp_path: Path, apps: Path) -> None:
+    """Two updates of two pods: each client has all of its answers, and no pod is killed."""
+    with cluster(apps, tmp_path, CHART) as pods:
+        with flowing(pods.port) as traffic:
+            pods.update()
+            pods.update()
+        assert traffic.lost == []
+        assert pods.killed == 0
+        assert {"get", "upload", "stream", "socket"} <= set(traffic.done)
+        assert traffic.done["get"] > 500
+
+
+def test_without_pre_stop(tmp_path: Path, apps: Path) -> None:
+    """The proxy sends requests to a pod that takes none any more."""
+    with cluster(apps, tmp_path, CHART._replace(pre_stop_s=0.0), pods=2) as pods:
+        with flowing(pods.port) as traffic:
+            pods.delete()
+        assert traffic.lost != []
+
+
+def test_a_readiness_that_lies(tmp_path: Path, apps: Path) -> None:
+    """The proxy sends requests to a pod that does not listen yet."""
+    with cluster(apps, tmp_path, CHART, pods=1) as pods:
+        with flowing(pods.port) as traffic:
+            pods.add(lies=True)
+        assert traffic.lost != []
