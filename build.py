@@ -122,7 +122,7 @@ def bench(args: list[str]) -> int:
     """Measure Buntime beside others: bench warm-noop --rounds 5; --short for CI, --list, --help"""
     python = environment("runtime")
     os.chdir(ROOT)
-    if not {"--short", "--report", "--list", "--help", "-h"} & {*args}:
+    if not {"--short", "--report", "--scale", "--list", "--help", "-h"} & {*args}:
         os.environ["BENCH_PEERS"] = str(environment("bench"))
     become([str(python), "-m", "bench", *args])
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import scale
 from bench.chart import draw
 from bench.comparison import BEGIN, END, comparison
 from bench.contestants import ROOT, Kind
@@ -58,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             results = read_results(args.output / "results.json")
             fill(PAGE, markdown(results))
             fill(README, comparison(results), BEGIN, END)
+        if args.report or args.scale:
+            results = read_results(args.output / "results.json")
+            fill(scale.PAGE, scale.page_text(results), scale.BEGIN, scale.END)
             return 0
         plan = planned(args)
         if reason := lacks_wrk():
@@ -86,6 +90,9 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--report", action="store_true", help="results.json to docs/performance.md and README.md"
+    )
+    parser.add_argument(
+        "--scale", action="store_true", help="simulate days of many pods, for docs/scale.md"
     )
     parser.add_argument("--list", action="store_true", help="the scenarios")
     return parser

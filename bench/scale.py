@@ -1,0 +1,170 @@
+"""How many pods so many requests a day take: a simulation of pods and of HPA's algorithm.
+
+    arrivals ──> pods that are ready ──> CPU that they use ──> HPA, each 15 s ──> pods wanted
+                        ^── a new one is ready after some time ──────────────────────┘
+
+What is made up is said in the page: the shape of a day, and what a request costs an app. What a
+request costs the runtime, its memory and its start are taken from results.json. A pod serves what
+its CPU allows and the rest waits, without an end: so `late` is what would be refused, or leave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.results import Results
+
+BEGIN = "<!-- scale: written by `python3 build.py bench --scale` -->"
+END = "<!-- end of scale -->"
+PAGE = Path(__file__).resolve().parents[1] / "docs/scale.md"
+
+DAY_S, TICK_S = 86_400, 5
+PEAK_HOUR, SWING = 20.0, 0.65  # a wave from 35% of the mean in the morning to 165% at that hour
+BURST_EVERY_S, BURST_S, BURST = 6 * 3600, 300, 1.5  # a newsletter, a link: half as much again
+LATE_S = 1.0  # who waits longer has been late
+
+
+class Hpa(NamedTuple):
+    """The controller's defaults (Kubernetes, autoscaling/v2), and the chart's aim and fewest."""
+
+    aim: float = 0.7  # used share of the CPU that a pod has
+    least: int = 2
+    most: int = 1000
+    period_s: int = 15
+    tolerance: float = 0.1
+    metrics_late_s: int = 30  # how old the shares are that it sees
+    calm_s: int = 300  # down to the most that it has wanted in that time
+    ready_s: int = 25  # of a new pod: scheduling, image, start, probe, endpoint
+
+
+class Load(NamedTuple):
+    """What comes, and what it takes."""
+
+    per_day: float
+    request_s: float  # of CPU, with the runtime's part
+    cores: float = 1.0  # of a pod
+
+
+class Outcome(NamedTuple):
+    """Of one day."""
+
+    least: int
+    mean: float
+    most: int
+    late: float  # share of requests that have waited longer than LATE_S
+
+
+def arrivals(per_day: float) -> Iterator[float]:
+    """Requests in each tick of a day, from midnight on."""
+    for at_s in range(0, DAY_S, TICK_S):
+        wave = 1 + SWING * math.cos(2 * math.pi * (at_s / 3600 - PEAK_HOUR) / 24)
+        # Bursts come at 02:00, 08:00, 14:00 and 20:00, the last one on the peak.
+        is_burst = (at_s - 2 * 3600) % BURST_EVERY_S < BURST_S
+        yield per_day / DAY_S * TICK_S * wave * (BURST if is_burst else 1.0)
+
+
+def wanted(hpa: Hpa, ready: int, pods: int, used: float) -> int:
+    """How many pods the controller wants: `used` is the sum of the shares of those ready.
+
+    Pods that are not ready count as idle where more are wanted, as the algorithm has it.
+    """
+    ratio = used / max(1, ready) / hpa.aim
+    if abs(ratio - 1) <= hpa.tolerance:
+        return pods
+    if ratio < 1:
+        return max(1, math.ceil(ready * ratio))
+    ratio = used / pods / hpa.aim
+    return pods if ratio <= 1 + hpa.tolerance else math.ceil(pods * ratio)
+
+
+def simulated(load: Load, hpa: Hpa = Hpa()) -> Outcome:  # noqa: B008  # a value
+    """The second of two like days: the first one brings the number of pods to where it belongs."""
+    rate = load.cores / load.request_s  # requests per second of a pod
+    pods, starting = hpa.least, deque[int]()  # when each of the new ones is ready
+    kept = hpa.metrics_late_s // TICK_S + 1
+    seen = deque([(0.0, pods)] * kept, kept)  # the share that was used, and by how many
+    lately = deque[tuple[int, int]]()  # what was wanted, and when
+    waiting = late = total = 0.0
+    counts: list[int] = []
+    now = 0
+    for day in range(2):
+        for came in arrivals(load.per_day):
+            now += TICK_S
+            while starting and starting[0] <= now:
+                starting.popleft()
+            ready = max(1, pods - len(starting))
+            room = ready * rate * TICK_S
+            waiting += came
+            served = min(waiting, room)
+            waiting -= served
+            seen.append((served / room, ready))
+            if day:
+                counts.append(pods)
+                total += came
+                late += came if waiting > ready * rate * LATE_S else 0.0
+            if now % hpa.period_s:
+                continue
+            share, by = seen[0][0], min(seen[0][1], pods)  # newer ones have told nothing yet
+            aim = wanted(hpa, by, pods, share * by)
+            lately.append((now, aim))
+            while lately[0][0] <= now - hpa.calm_s:
+                lately.popleft()
+            if aim > pods:
+                aim = min(aim, max(2 * pods, pods + 4))
+                starting.extend([now + hpa.ready_s] * (min(aim, hpa.most) - pods))
+            else:
+                aim = min(pods, max(each for _, each in lately))
+                while starting and len(starting) > aim - 1:
+                    starting.pop()
+            pods = max(hpa.least, min(aim, hpa.most))
+    return Outcome(min(counts), sum(counts) / len(counts), max(counts), late / total)
+
+
+# The page
+
+_MILLIONS = (1, 10, 50, 100)
+_APPS_MS = (1.0, 10.0, 50.0)
+
+
+def median(results: Results, scenario: str, entry: str, figure: str) -> float:
+    """What was measured: `median(results, "warm-noop", "buntime", "rate")`."""
+    found = next(each for each in results["scenarios"] if each["name"] == scenario)
+    return float(next(e for e in found["entries"] if e["name"] == entry)["median"][figure])
+
+
+def page_text(results: Results) -> str:
+    """The measured figures and the table."""
+    cores = int(results["machine"]["cores"])
+    rate = median(results, "warm-noop", "buntime", "rate")
+    own_ms = 1000 * cores / rate
+    runtime, worker = (
+        median(results, "at-rest", "buntime", figure) for figure in ("runtime_mib", "worker_mib")
+    )
+    start = median(results, "start-up", "buntime", "start_ms")
+    table = [
+        (f"requests per second of an app that does nothing, {cores} cores", f"{rate:,.0f}"),
+        ("CPU that the runtime and a worker take for a request, at the most", f"{own_ms:.2f} ms"),
+        ("memory of the runtime", f"{runtime:.0f} MiB"),
+        ("memory of one worker, without an app's packages", f"{worker:.0f} MiB"),
+        ("start, from the process to an app's first answer", f"{start:.0f} ms"),
+    ]
+    heads = ("requests a day", "CPU of the app for one", "pods: fewest, mean, most")
+    lines = ["| one pod, measured | |", "|---|---|", *(f"| {a} | {b} |" for a, b in table), ""]
+    lines.append(
+        f"| {' | '.join(heads)} | wait longer than {LATE_S:.0f} s | a second at the peak |"
+    )
+    lines.append("|---|---|---|---|---|")
+    for millions in _MILLIONS:
+        peak = max(arrivals(millions * 1e6)) / TICK_S
+        for app_ms in _APPS_MS:
+            load = Load(millions * 1e6, (app_ms + own_ms) / 1000)
+            told = simulated(load)
+            lines.append(
+                f"| {millions} million | {app_ms:.0f} ms | {told.least}, {told.mean:.1f}, "
+                f"{told.most} | {100 * told.late:.2f}% | {peak:,.0f} |"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""The simulation of many pods, and the page that has its figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.contestants import ROOT
+from bench.results import read_results
+from bench.scale import BEGIN, END, PAGE, TICK_S, Hpa, Load, arrivals, page_text, simulated, wanted
+
+
+def test_the_page() -> None:
+    """It has what the code says, to the letter: `python3 build.py bench --scale`."""
+    text = page_text(read_results(ROOT / "bench/results.json"))
+    told = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert told.strip() == text
+
+
+@pytest.mark.parametrize(
+    ("ready", "pods", "used", "then"),
+    [
+        (4, 4, 2.8, 4),  # at its aim of 70%
+        (4, 4, 3.05, 4),  # within the tolerance
+        (4, 4, 4.0, 6),  # 4 * 1.0 / 0.7, rounded up
+        (4, 4, 1.4, 2),
+        (2, 4, 2.0, 4),  # two that start count as idle, and are enough
+        (10, 10, 0.0, 1),
+    ],
+)
+def test_the_controller(ready: int, pods: int, used: float, then: int) -> None:
+    """The ratio to the aim, rounded up; nothing within the tolerance."""
+    assert wanted(Hpa(), ready, pods, used) == then
+
+
+def test_a_day_has_its_requests() -> None:
+    """But for bursts, which come on top."""
+    assert 1e6 <= sum(arrivals(1e6)) <= 1.02e6
+    assert max(arrivals(86_400.0)) / TICK_S == pytest.approx(1.65 * 1.5, rel=0.01)
+
+
+def test_more_takes_more() -> None:
+    """Requests, and what they cost; a pod that starts at once has nobody wait."""
+    small, large = simulated(Load(1e7, 0.01)), simulated(Load(1e8, 0.01))
+    assert small.least >= 2
+    assert large.mean > 5 * small.mean
+    assert large.late < 0.05
+    quick = simulated(Load(1e8, 0.01), Hpa(ready_s=0, metrics_late_s=0, aim=0.5))
+    assert quick.late <= large.late
