@@ -25,6 +25,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -163,6 +164,7 @@ def lock(args: list[str]) -> int:
         [*uv, "--group", "binary", "--output-file", "requirements/binary.txt"],
         [*uv, "--group", "bench", "--constraint", runtime, "--output-file", peers],
         [*uv, "--group", "lock", "--output-file", "requirements/lock.txt"],
+        [*uv, "--group", "wheel", "--output-file", "requirements/wheel.txt"],
         [*uv, "--group", "apps-light", "--output-file", "requirements/apps-light.txt"],
         [*uv, "--group", "apps", "--output-file", "requirements/apps.txt"],
         [*uv, "pyproject.toml", "--group", "chart", "--constraint", dev, "--output-file", chart_],
@@ -189,6 +191,42 @@ def pyz(args: list[str]) -> int:
     target = ROOT / "dist/buntime.pyz"
     build(site_packages("runtime"), target)
     tell_of(target)
+    return 0
+
+
+def wheel(args: list[str]) -> int:
+    """Make dist/buntime-VERSION-py3-none-any.whl, which pip installs, and the sdist beside it"""
+    if args:
+        raise BuildError(f"wheel takes no arguments, got {shlex.join(args)}")
+    from artifacts.wheel import build
+
+    for target in build(environment("wheel"), ROOT / "dist"):
+        tell_of(target)
+    return 0
+
+
+def installed(args: list[str]) -> int:
+    """Install the wheel with each Python from 3.11 on that is here, and try what users do first"""
+    if args:
+        raise BuildError(f"installed takes no arguments, got {shlex.join(args)}")
+    from artifacts.installed import VERSIONS, Faulty, find_python, install, walk
+    from artifacts.wheel import build
+
+    made, _ = build(environment("wheel"), ROOT / "dist")
+    found = {version: find_python(version) for version in VERSIONS}
+    pythons = [python for python in found.values() if python]
+    try:
+        for version, python in found.items():
+            if python is None:
+                print(f"{version}: there is no such Python here", flush=True)
+                continue
+            with tempfile.TemporaryDirectory(prefix="buntime-installed-") as folder:
+                programs = install(python, made, Path(folder) / "venv")
+                for line in walk(programs, Path(folder) / "here", pythons):
+                    print(f"{version}: {line}", flush=True)
+    except Faulty as fault:
+        say(f"the wheel is at fault: {fault}")
+        return 1
     return 0
 
 
@@ -292,6 +330,8 @@ TASKS = {
     "lock": lock,
     "chart": chart,
     "pyz": pyz,
+    "wheel": wheel,
+    "installed": installed,
     "binary": binary,
     "image": image,
     "newcomer": newcomer,

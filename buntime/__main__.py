@@ -1,4 +1,4 @@
-"""The one entry: `python -m buntime`, `buntime.py`, the .pyz and the binary.
+"""The one entry: `python -m buntime`, `buntime` of a wheel, `buntime.py`, the .pyz and the binary.
 
 The last two unpack this package, and the packages it needs, before they start it; see artifacts/.
 """
@@ -23,18 +23,25 @@ if sys.argv[1:2] == ["--names"]:  # for a shell's Tab, which has no time for the
 from buntime.commands.cli import main as run_command  # noqa: E402  # behind the line above
 from buntime.core.settings.setting import Mode  # noqa: E402  # the same
 
+_CARRIED = os.path.join(os.path.dirname(__file__), "carried")  # of a wheel, see pyproject.toml
 
-def main(mode: Mode = "checkout") -> int:
-    """Run the command line; returns the exit code. `mode` is told by what started this."""
+
+def main(mode: Mode | None = None) -> int:
+    """Run the command line; returns the exit code. `mode` is told by what started this, if it can.
+
+    Python itself and the script that pip makes for a wheel say nothing.
+    """
     gc.enable()
+    is_installed = os.path.isdir(_CARRIED)
     try:
-        return run_command(sys.argv[1:], mode=mode)
+        return run_command(sys.argv[1:], mode=mode or ("wheel" if is_installed else "checkout"))
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] == "buntime":
             raise
+        repair = "pip install buntime" if is_installed else "python3 build.py run"
         sys.exit(
             f"buntime: error: the Python package {exc.name} is missing; "
-            "`python3 build.py run` sets up all that is needed and starts"
+            f"`{repair}` sets up all that is needed"
         )
 
 

@@ -51,7 +51,16 @@ CONCERNS = {
 FLAT = {"sdk", "worker", "commands"}  # layers without folders
 # Modules beside the layers.
 BESIDE = {
-    *("__init__.py", "__main__.py", "confine.py", "keyval.py", "plugin.py", "tuples.py", "wire.py")
+    *(
+        "py.typed",
+        "__init__.py",
+        "__main__.py",
+        "confine.py",
+        "keyval.py",
+        "plugin.py",
+        "tuples.py",
+        "wire.py",
+    )
 }
 SCRIPTS = "frames"  # for browsers: no Python
 # Takes so long to import that the runtime does not, until somebody wants it.

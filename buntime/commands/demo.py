@@ -1,8 +1,8 @@
 """`buntime demo`: serve the example apps, from a checkout, the .pyz and the binary alike.
 
-They lie beside the runtime's own package. Where they cannot be served from there (the .pyz could
-not unpack itself, or the folder is not ours to write to, as some examples do), they are copied to
-a temporary folder, which is removed in the end.
+They come with the runtime's own package. Where they cannot be served from there (the .pyz could
+not unpack itself, or the folder is not ours to write to, as some examples do, such as one that pip
+has installed), they are copied to a temporary folder, which is removed in the end.
 """
 
 import os
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import buntime
 from buntime.commands.arguments import Command, Parser
 from buntime.commands.masterkey import read_all_settings, take_environ
 from buntime.commands.serve import Serve, runtime_serve
@@ -22,8 +21,8 @@ from buntime.core.errors import UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.server.bundle.archive import copy_out
+from buntime.server.bundle.carried import carried_apps
 
-_EXAMPLES = Path(buntime.__file__).parents[1] / "apps"
 _WRITTEN = shutil.ignore_patterns("data", "__pycache__")  # by examples that ran there
 
 
@@ -38,7 +37,7 @@ def parser() -> Parser:
 
 
 def run(
-    command: Command, mode: Mode, serve: Serve | None = None, examples: Path = _EXAMPLES
+    command: Command, mode: Mode, serve: Serve | None = None, examples: Path | None = None
 ) -> int:
     if command.words:
         raise UsageError(f"demo takes no folders; `buntime {command.words[0]}` serves that one")
@@ -47,9 +46,11 @@ def run(
         "env": _environment(environ),
         **{key: value for key, value in command.args.items() if value},
     }
+    examples = examples or carried_apps()
     # Wrong settings are told before anything is copied.
     read_settings(Command("demo", args), mode, environ, needs_apps=False)
-    if examples.is_dir() and os.access(examples, os.W_OK):
+    is_ours = mode != "wheel"  # there they are files of pip's
+    if is_ours and examples.is_dir() and os.access(examples, os.W_OK):
         return _serve(examples, args, mode, environ, serve)
     with tempfile.TemporaryDirectory(prefix="buntime-demo-") as folder:
         copy = Path(folder) / "apps"

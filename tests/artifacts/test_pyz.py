@@ -12,6 +12,7 @@ import h11
 import httpx
 import pytest
 
+from artifacts.installed import find_python
 from artifacts.pyz import SIZE_MAX_BYTES, build
 from tests.support.harness import ROOT, running, write_app
 
@@ -66,13 +67,6 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
         assert runtime.wait_for_record("runtime.listening")["python"].startswith(f"{version}.")
         for path, text in (("/once/", "hello"), ("/site/", "<h1>site</h1>")):
             assert text in httpx.get(runtime.url + path, trust_env=False, timeout=20).text
-
-
-def find_python(version: str) -> str | None:
-    """A Python of this version, of the system or of pyenv."""
-    found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin:/bin")
-    pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python3"))
-    return found or (str(pyenv[-1]) if pyenv else None)
 
 
 def test_what_is_in_it(pyz: Path) -> None:

@@ -18,7 +18,7 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-Mode = Literal["checkout", "pyz", "binary"]
+Mode = Literal["checkout", "wheel", "pyz", "binary"]  # how this Buntime came here
 
 
 class Situation(NamedTuple):

@@ -1,0 +1,129 @@
+"""Installs the wheel into fresh environments, and does with it what its users do first.
+
+The suite does it once, without an index; `build.py installed` does it with each Python from 3.11 on
+that is found, and with what pip fetches.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+_START_S, _STOP_S, _ANSWER_S = 30, 20, 30
+_APP = """
+import sys
+from buntime import Form, Response, __version__
+
+def fetch(request):
+    return Response.json([__version__, sys.version_info[:2], list(request.query.items())])
+"""
+
+
+class Faulty(Exception):
+    """The wheel cannot be installed, or does not do what it should."""
+
+
+def find_python(version: str) -> str | None:
+    """A Python of this version, of the system or of pyenv."""
+    found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin:/bin")
+    pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python3"))
+    return found or (str(pyenv[-1]) if pyenv else None)
+
+
+def install(python: str, wheel: Path, folder: Path) -> Path:
+    """Install the wheel with all that it needs into a new environment; its folder of programs."""
+    _run([python, "-m", "venv", str(folder)])
+    pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check"]
+    _run([*pip, "install", "--quiet", "--no-input", str(wheel)])
+    _run([*pip, "check"])
+    return folder / "bin"
+
+
+def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[str]:
+    """Ask for help, make an app, serve it, look at the panel; yields what is done.
+
+    `others` are interpreters that serve an app each. Raises Faulty.
+    """
+    buntime = str(programs / "buntime")
+    folder.mkdir()
+    if "Commands:" not in _run([buntime, "--help"], folder):
+        raise Faulty("buntime --help tells of no commands")
+    told = _run([buntime, "--version"], folder)
+    if "(wheel, " not in told:
+        raise Faulty(f"buntime --version says {told}")
+    yield told.strip()
+    _run([buntime, "new", "apps/shop"], folder)
+    _run([buntime, "check", "apps"], folder)
+    for number, python in enumerate(others):
+        app = folder / f"apps/other{number}"
+        app.mkdir()
+        (app / "app.py").write_text(_APP)
+        (app / "buntime.yaml").write_text(f"python: {python}\nttl: 1h\n")
+    with _serving(buntime, folder) as url:
+        for path, part in (("/shop/", "Hello"), ("/cpanel/", "<title>"), ("/health", "")):
+            if part not in _get(url + path):
+                raise Faulty(f"{path} has no {part!r}: {_get(url + path)[:200]}")
+        yield "its app and the panel answer"
+        for number, python in enumerate(others):
+            version = json.loads(_get(f"{url}/other{number}/?a=1"))
+            yield f"an app with {python} has the SDK {version[0]}, Python {version[1]}"
+    _run([buntime, "run", "shop", "--dir", "apps", "--", "python", "-c", "import buntime"], folder)
+    yield "a program of an app runs"
+
+
+@contextmanager
+def _serving(buntime: str, folder: Path) -> Iterator[str]:
+    """A runtime of the folder's apps, by its URL."""
+    words = [buntime, "apps", "--port", "0", "--env", "development", "--log-format", "json"]
+    with subprocess.Popen(
+        words, cwd=folder, env=_environ(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield _url_of(process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=_STOP_S)
+    if process.returncode:
+        raise Faulty(f"the runtime ended with {process.returncode}")
+
+
+def _url_of(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told.append(line.decode())
+        record = json.loads(line) if line.startswith(b"{") else {}
+        if record.get("event") == "runtime.listening":
+            return str(record["url"])
+    raise Faulty(f"the runtime does not listen: {''.join(told)}")
+
+
+def _get(url: str) -> str:
+    request = urllib.request.Request(url, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
+        return str(answer.read().decode())
+
+
+def _run(words: Sequence[str], folder: Path | None = None) -> str:
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=None if folder is None else _environ(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Faulty(f"{' '.join(words)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    """Without settings of whoever runs this, and with caches and state of its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "XDG_CACHE_HOME": f"{folder}/cache", "RUNTIME_STATE_DIR": f"{folder}/state"}
