@@ -66,6 +66,14 @@ def test_links(page: Path) -> None:
     assert dead == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_headings(page: Path) -> None:
+    """No page tells one thing twice below the same heading; the changelog has its words again."""
+    found = re.findall(r"^#{1,3} +(.+?) *$", prose(page.read_text("utf-8")), re.MULTILINE)
+    if page.name != "CHANGELOG.md":
+        assert sorted({each for each in found if found.count(each) > 1}) == []
+
+
 def test_index() -> None:
     """docs/README.md has each page of docs/ once, with a sentence, and those at the top too."""
     rows = re.findall(r"^\| \[([^\]]+)\]\(([^)]+)\) \| (.+) \|$", INDEX.read_text("utf-8"), re.M)
