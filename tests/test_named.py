@@ -104,6 +104,14 @@ def test_tasks(page: Path) -> None:
     assert told - build.TASKS.keys() == set()
 
 
+def test_all_tasks() -> None:
+    """CONTRIBUTING.md has each task of build.py."""
+    told = set(
+        re.findall(r"^\| `python3 build\.py ([a-z]+)", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    )
+    assert told == build.TASKS.keys()
+
+
 @each_page
 def test_paths(page: Path) -> None:
     """A path of this tree leads to something."""
