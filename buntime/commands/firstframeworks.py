@@ -129,7 +129,7 @@ if upload:
 _SESSIONS_MANIFEST = """\
 # The sessions of visitors are in the worker's memory: it stays, whatever its age and the number of
 # requests that it has served, and who was there before a deploy goes on with it for an hour.
-# README.md has all keys.
+# docs/manifest.md has all keys.
 ttl: none
 maxRequests: none
 affinity: cookie
@@ -137,7 +137,7 @@ affinity: cookie
 
 _MANIFEST = """\
 # A framework takes long to load: a worker stays for an hour and takes request after request.
-# README.md has all keys.
+# docs/manifest.md has all keys.
 ttl: 1h
 """
 
