@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import write_app
+from tests.support.harness import wait_until, write_app
 from tests.support.kubelet import PROPAGATION_S, Numbers, cluster
 from tests.support.rollingtraffic import APP, flowing
 
@@ -39,8 +39,10 @@ def test_nothing_is_lost(tmp_path: Path, apps: Path) -> None:
 
 def test_without_pre_stop(tmp_path: Path, apps: Path) -> None:
     """The proxy sends requests to a pod that takes none any more."""
-    with cluster(apps, tmp_path, CHART._replace(pre_stop_s=0.0), pods=2) as pods:
+    numbers = CHART._replace(pre_stop_s=0.0, propagation_s=15.0)
+    with cluster(apps, tmp_path, numbers) as pods:
         with flowing(pods.port) as traffic:
+            wait_until(lambda: traffic.done["get"] > 20)
             pods.delete()
         assert traffic.lost != []
 
@@ -49,5 +51,6 @@ def test_a_readiness_that_lies(tmp_path: Path, apps: Path) -> None:
     """The proxy sends requests to a pod that does not listen yet."""
     with cluster(apps, tmp_path, CHART, pods=1) as pods:
         with flowing(pods.port) as traffic:
+            wait_until(lambda: traffic.done["get"] > 20)
             pods.add(lies=True)
         assert traffic.lost != []

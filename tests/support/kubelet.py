@@ -57,6 +57,7 @@ class Numbers(NamedTuple):
     pre_stop_s: float
     period_s: float
     grace_s: float
+    propagation_s: float = PROPAGATION_S
 
     @classmethod
     def of_chart(cls) -> Numbers:
@@ -130,11 +131,11 @@ class Cluster:
         pod = Pod(self._apps, self._slots.pop(0))
         if lies:
             self._endpoint(pod, is_there=True)
-            passes(PROPAGATION_S)
+            passes(self.numbers.propagation_s)
         pod.start()
         while not pod.is_ready():
             passes(self.numbers.period_s)
-        passes(PROPAGATION_S)
+        passes(self.numbers.propagation_s)
         self._endpoint(pod, is_there=True)
         self.pods.append(pod)
 
@@ -143,7 +144,7 @@ class Cluster:
         pod = self.pods.pop(0)
         steps = [
             (self.numbers.pre_stop_s, pod.terminate),
-            (PROPAGATION_S, lambda: self._endpoint(pod, is_there=False)),
+            (self.numbers.propagation_s, lambda: self._endpoint(pod, is_there=False)),
         ]
         now_s = 0.0
         for at_s, step in sorted(steps, key=lambda each: each[0]):
@@ -195,5 +196,5 @@ def cluster(apps: Path, folder: Path, numbers: Numbers, pods: int = 2) -> Iterat
         yield made
     finally:
         made.close()
-        process.terminate()
+        process.kill()
         process.wait()

@@ -501,3 +501,8 @@ def test_public_metrics(tmp_path: Path) -> None:
         assert fetch(runtime, "/metrics").status == 200
         assert fetch(runtime, "/metrics", headers={"Host": "apps.example.org"}).status == 200
         assert fetch(runtime, "/api/workers/metrics").status == 401
+
+
+def test_a_scrape_counts_itself(served: Served) -> None:
+    """It is of no app, so who adds up a pod's apps leaves it out."""
+    assert served.scrape().of("buntime_requests_in_progress", "") == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,25 +55,29 @@ def test_on_a_machine(tmp_path: Path) -> None:
     assert "can be written by" in prepare_state(str(tmp_path / "open/state"))
 
 
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder that each user can come to."""
+    with tempfile.TemporaryDirectory(prefix="volumes-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(not can_be_first(), reason="makes a namespace of processes, as root")
-def test_in_a_container(tmp_path: Path) -> None:
+def test_in_a_container(passable: Path) -> None:
     """An emptyDir and a claim of the pod's group can be used; beside root's process 1 neither."""
-    folder = tmp_path
-    while folder != folder.parent and not folder.stat().st_mode & 0o001:
-        folder.chmod(folder.stat().st_mode | 0o011)  # the container's user is not this one
-        folder = folder.parent
     for name, mode in (("empty", 0o2777), ("claim", 0o2775)):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, 0, 0)
-        (tmp_path / name).chmod(mode)
-        ask = [sys.executable, "-c", JUDGE, str(ROOT), str(tmp_path / name / "state")]
+        (passable / name).mkdir()
+        os.chown(passable / name, 0, 0)
+        (passable / name).chmod(mode)
+        ask = [sys.executable, "-c", JUDGE, str(ROOT), str(passable / name / "state")]
         first = subprocess.run(
             [*AS_FIRST, *AS_USER, *ask], capture_output=True, text=True, check=False
         )
         assert first.stdout == "True ''\n", first.stderr
         other = [*AS_FIRST, "sh", "-c", '"$@"; exit $?', "sh", *AS_USER, *ask[:-1]]
         second = subprocess.run(
-            [*other, str(tmp_path / name / "other/state")],
+            [*other, str(passable / name / "other/state")],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         said = second.stdout.strip()
