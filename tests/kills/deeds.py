@@ -45,6 +45,8 @@ JOB = CronJob(
 class Direct:
     """A StateDb whose works are done at once, over a connection of its own."""
 
+    is_off = False
+
     trouble = ""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
