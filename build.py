@@ -285,18 +285,9 @@ def tutorial(args: list[str]) -> int:
     """Do what the README and docs/tutorial.md tell, in a bare Debian, in a quarter of an hour"""
     if args:
         raise BuildError(f"tutorial takes no arguments, got {shlex.join(args)}")
-    from artifacts.image import Faulty, Skipped
     from artifacts.tutorial import walk
 
-    try:
-        for line in walk():
-            print(line, flush=True)
-    except Skipped as reason:
-        print(f"tutorial: skipped, nothing was tried: {reason}")
-    except Faulty as fault:
-        say(f"README.md or docs/tutorial.md does not hold: {fault}")
-        return 1
-    return 0
+    return examined("tutorial", walk)
 
 
 def pictures(args: list[str]) -> int:
