@@ -19,9 +19,22 @@ from hypothesis import HealthCheck, settings
 
 # Files that take 20 seconds and more, of which most go by in waiting.
 LONGEST = (
+    "tests/e2e/panel/",
+    "tests/e2e/access/test_description.py",
     "tests/chaos/",
     "tests/e2e/pool/test_hung_apps.py",
+    "tests/e2e/modes/test_websocket.py",
+    "tests/e2e/pool/test_spreading.py",
+    "tests/e2e/plugins/test_services.py",
+    "tests/server/pythons/",
     "tests/e2e/http1/test_slow_clients.py",
+    "tests/e2e/deploys/test_faults.py",
+    "tests/commands/test_new_and_check.py",
+    "tests/commands/test_login.py",
+    "tests/e2e/modes/test_operating.py",
+    "tests/e2e/modes/test_signin.py",
+    "tests/worker/test_pythons.py",
+    "tests/e2e/pool/test_faults.py",
     "tests/server/lifetime/test_stalls.py",
 )
 # A busy machine makes examples slowly, and that says nothing of the code.
