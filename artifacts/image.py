@@ -254,7 +254,9 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
             [*runc, "run", "--bundle", str(work), "pod"], stdout=log, stderr=log
         )
         try:
-            await_that(lambda: said_at(port) or process.poll() is not None, _START_S, "no answer")
+            await_that(
+                lambda: bool(said_at(port)) or process.poll() is not None, _START_S, "no answer"
+            )
             took = time.monotonic() - begun
             facts, places = ast.literal_eval(said_at(port) or "({}, [])")
             # The app is in its sandbox too: no place but its own can be written.
