@@ -181,8 +181,16 @@ def _ensure_in(target: Path, files: Mapping[str, bytes], *, is_shared: bool = Fa
 
         unpack(target, files, is_shared=is_shared)
 
-    ensure(str(target), make, lambda: _is_whole(target, files))  # locked till this process ends
+    def is_there() -> bool:
+        return _is_whole(target, files) and (not is_shared or _is_open(target))
+
+    ensure(str(target), make, is_there)  # locked till this process ends
     return target
+
+
+def _is_open(target: Path) -> bool:
+    """Whether each user can read it; one made for a runtime that was another user is closed."""
+    return target.stat().st_mode & 0o555 == 0o555
 
 
 def _is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
