@@ -31,6 +31,8 @@ TimeoutStopSec=75
 WatchdogSec=30
 Restart=on-failure
 RestartSec=1
+# Else the journal calls the lines of an archive python3.
+SyslogIdentifier=buntime
 # A wrong setting is not mended by trying again.
 RestartPreventExitStatus=2
 
