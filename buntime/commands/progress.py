@@ -44,4 +44,4 @@ def rounded(size_bytes: int) -> str:
         if size_bytes >= unit:
             amount = size_bytes / unit
             return f"{amount:.3g}{name}" if amount < 999.5 else f"{amount:.0f}{name}"
-    return counted(size_bytes, "byte")
+    return counted(size_bytes, "byte") if size_bytes else "0 bytes"
