@@ -101,7 +101,7 @@ def _read_answer(executable: str, output: str, returncode: int) -> Interpreter |
     answers = [line for line in output.splitlines() if line.startswith(_MARK)]
     if not answers:
         said = output.strip().splitlines() or [f"exit code {returncode}"]
-        return f"{executable} is not a Python 3: {shown(said[0].strip())}"
+        return f"{executable} is not a Python 3: {shown(said[-1])}"
     try:
         answer = _Answer(**json.loads(answers[-1].removeprefix(_MARK)))
         numbers = tuple(map(int, answer.version))
