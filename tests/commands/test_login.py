@@ -56,7 +56,7 @@ def test_a_day_at_the_command_line(runtime: Runtime, tmp_path: Path) -> None:
     assert ran("recycle", "shop").startswith("shop: replacing w")
     assert len(json.loads(ran("recycle", "shop@1.0.0", "--json"))["recycled"]) == 1
     assert fetch(runtime, "/shop/").body != pid
-    assert "1.0.0, active: idle, 1 workers" in ran("show", "shop")
+    assert "1.0.0, active: idle, 1 worker\n" in ran("show", "shop")
     assert ran("sleep", "shop").startswith("shop: ending w")
     assert "buntime maintenance off shop" in ran("maintenance", "on", "shop", "--retry-after", "1m")
     assert fetch(runtime, "/shop/").headers["retry-after"] == "60"

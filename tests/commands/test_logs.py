@@ -104,7 +104,7 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert second[13:] == (
         r"WARN  empty\nERROR forged \x1b[31mred\x1b[0m "
-        "app=shop version=null worker=w3 stream=stderr"
+        "app=shop worker=w3 stream=stderr"
     )
 
 
