@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -36,7 +37,7 @@ def render(
     """The YAML that helm makes of values, as a user's file has them; raises Refused."""
     with tempfile.TemporaryDirectory(prefix="buntime-chart-") as folder:
         file = Path(folder) / "values.yaml"
-        file.write_text(yaml.safe_dump(dict(values), allow_unicode=True), "utf-8")
+        file.write_text(json.dumps(dict(values), ensure_ascii=False), "utf-8")  # which is YAML
         command = [TOOLS / "helm", "template", RELEASE, chart, "--namespace", NAMESPACE]
         command += ["--kube-version", version, "--values", file]
         command += [word for each in offers for word in ("--api-versions", each)]

@@ -82,7 +82,7 @@ true
 {{/* A value as the text of a variable; whole numbers without an exponent. */}}
 {{- define "buntime.text" -}}
 {{- if kindIs "float64" . -}}
-{{- if eq (floor .) . -}}{{ printf "%.0f" . }}{{- else -}}{{ printf "%.9f" . | trimAll " " | mustRegexReplaceAll "0+$" "" }}{{- end -}}
+{{- if eq (floor .) . -}}{{ printf "%.0f" . }}{{- else -}}{{ mustRegexReplaceAll "0+$" (printf "%.9f" .) "" }}{{- end -}}
 {{- else -}}
 {{ toString . }}
 {{- end -}}
@@ -99,7 +99,9 @@ true
 
 {{/* How long the runtime may take to end: requests, then workers, each shutdownTimeout, and 10 seconds. */}}
 {{- define "buntime.drainSeconds" -}}
-{{- $timeout := include "buntime.seconds" (default "30s" .Values.settings.shutdownTimeout) | int64 -}}
+{{- $said := .Values.settings.shutdownTimeout -}}
+{{- $isSaid := not (or (kindIs "invalid" $said) (eq (toString $said) "")) -}}
+{{- $timeout := include "buntime.seconds" (ternary $said "30s" $isSaid) | int64 -}}
 {{- add (mul 2 $timeout) 10 -}}
 {{- end -}}
 

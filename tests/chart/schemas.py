@@ -1,0 +1,197 @@
+"""Objects judged by the schemas that Kubernetes publishes, strictly, and by what CRDs want.
+
+kubernetes-validate has the schemas for each version as files; they are read once here, as the
+package reads a megabyte for each object. Of CRDs no package of PyPI has a schema: `CRDS` holds the
+part of each that the chart uses, with no other key allowed, written after the API references.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import referencing
+from kubernetes_validate.utils import all_versions
+
+FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+# "1.27.0", ...: those that the chart is for.
+VERSIONS = [each for each in all_versions() if int(each.split(".")[1]) >= 27]
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
+
+
+def _object(needed: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": needed.split(),
+        "properties": properties,
+    }
+
+
+def _list(items: Any, least: int = 1) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": least}
+
+
+_METADATA = _object("name namespace", **dict.fromkeys(("name", "namespace"), _TEXT))
+_METADATA["properties"] |= {"labels": _TEXTS, "annotations": _TEXTS}
+
+
+def _crd(version: str, spec: Any) -> dict[str, Any]:
+    return _object(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": version},
+        kind=_TEXT,
+        metadata=_METADATA,
+        spec=spec,
+    )
+
+
+CRDS: dict[str, dict[str, Any]] = {
+    "HTTPRoute": _crd(
+        "gateway.networking.k8s.io/v1",
+        _object(
+            "parentRefs rules",
+            parentRefs=_list(
+                _object(
+                    "name", name=_TEXT, namespace=_TEXT, sectionName=_TEXT, group=_TEXT, kind=_TEXT
+                )
+            ),
+            hostnames=_list(_TEXT),
+            rules=_list(
+                _object(
+                    "backendRefs",
+                    matches=_list(
+                        _object(
+                            "path",
+                            path=_object("type value", type={"const": "PathPrefix"}, value=_TEXT),
+                        )
+                    ),
+                    timeouts=_object("request", request=_DURATION),
+                    backendRefs=_list(_object("name port", name=_TEXT, port={"type": "integer"})),
+                )
+            ),
+        ),
+    ),
+    "Route": _crd(
+        "route.openshift.io/v1",
+        _object(
+            "to",
+            host=_TEXT,
+            path=_TEXT,
+            to=_object("kind name", kind={"const": "Service"}, name=_TEXT, weight={"maximum": 256}),
+            port=_object("targetPort", targetPort=_TEXT),
+            tls=_object(
+                "termination",
+                termination={"enum": ["edge", "reencrypt", "passthrough"]},
+                insecureEdgeTerminationPolicy={"enum": ["Redirect", "Allow", "None"]},
+            ),
+            wildcardPolicy={"enum": ["None", "Subdomain"]},
+        ),
+    ),
+    "ServiceMonitor": _crd(
+        "monitoring.coreos.com/v1",
+        _object(
+            "selector endpoints",
+            selector=_object("matchLabels", matchLabels=_TEXTS),
+            namespaceSelector=_object("matchNames", matchNames=_list(_TEXT)),
+            endpoints=_list(
+                _object(
+                    "port path",
+                    port=_TEXT,
+                    path=_TEXT,
+                    interval=_DURATION,
+                    authorization=_object(
+                        "credentials",
+                        type={"const": "Bearer"},
+                        credentials=_object("name key", name=_TEXT, key=_TEXT),
+                    ),
+                )
+            ),
+        ),
+    ),
+    "PrometheusRule": _crd(
+        "monitoring.coreos.com/v1",
+        _object(
+            "groups",
+            groups=_list(
+                _object(
+                    "name rules",
+                    name=_TEXT,
+                    rules=_list(
+                        _object(
+                            "alert expr labels annotations",
+                            alert=_TEXT,
+                            expr=_TEXT,
+                            labels=_TEXTS,
+                            annotations=_TEXTS,
+                            **{"for": _DURATION},
+                        )
+                    ),
+                )
+            ),
+        ),
+    ),
+    "ScaledObject": _crd(
+        "keda.sh/v1alpha1",
+        _object(
+            "scaleTargetRef triggers",
+            scaleTargetRef=_object("name", apiVersion=_TEXT, kind=_TEXT, name=_TEXT),
+            minReplicaCount={"type": "integer"},
+            maxReplicaCount={"type": "integer"},
+            triggers=_list(
+                _object(
+                    "type metadata",
+                    type={"const": "prometheus"},
+                    metricType={"enum": ["AverageValue", "Value"]},
+                    metadata=_TEXTS | {"required": ["serverAddress", "query", "threshold"]},
+                    authenticationRef=_object("name", name=_TEXT),
+                )
+            ),
+        ),
+    ),
+}
+
+
+def faults(object_: dict[str, Any], version: str) -> list[str]:
+    """What is wrong with an object, by the schema of its kind."""
+    title = f"{object_['kind']} {object_['metadata']['name']}"
+    judge = (
+        _crd_judge(object_["kind"])
+        if object_["kind"] in CRDS
+        else _judge(object_["kind"], object_["apiVersion"], version)
+    )
+    return [
+        f"{title}: {'.'.join(map(str, error.absolute_path))}: {error.message}"
+        for error in judge.iter_errors(object_)
+    ]
+
+
+@functools.cache
+def _crd_judge(kind: str) -> Any:
+    return jsonschema.Draft202012Validator(CRDS[kind])
+
+
+@functools.cache
+def _judge(kind: str, api: str, version: str) -> Any:
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api)
+    schema = json.loads(
+        (FOLDER / f"v{version}-local-strict/{kind.lower()}-{group}.json").read_text("utf-8")
+    )
+    return jsonschema.Draft202012Validator(schema, registry=_definitions(version))
+
+
+@functools.cache
+def _definitions(version: str) -> Any:
+    text = (FOLDER / f"v{version}-local-strict/_definitions.json").read_text("utf-8")
+    resource = referencing.Resource.from_contents(
+        json.loads(text), default_specification=referencing.jsonschema.DRAFT202012
+    )
+    return referencing.Registry().with_resource("_definitions.json", resource)

@@ -1,0 +1,12 @@
+"""An upgrade from the last version of the chart keeps selectors and volumes."""
+
+from __future__ import annotations
+
+import json
+
+from tests.chart.record import FILE, fixed
+
+
+def test_nothing_fixed_has_changed() -> None:
+    """What Kubernetes does not let change, and where volumes lie, is as in the record."""
+    assert json.loads(FILE.read_text("utf-8")) == fixed()
