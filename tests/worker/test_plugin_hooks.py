@@ -308,7 +308,7 @@ def test_a_start_that_fails(shop: Workshop, words: str) -> None:
     """What on_init raises is the failure of the start; READY never comes."""
     source = "{async_}def on_init():\n    raise OSError('no disk')"
     error = boot_plugin(shop, source, words).boot_error()
-    assert error["message"] == "plugin.py: OSError: no disk"
+    assert error["message"] == "plugin.py: OSError: no disk (line 2)"
     assert "in on_init" in error["stack"]
 
 

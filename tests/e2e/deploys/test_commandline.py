@@ -102,7 +102,7 @@ def test_through_a_proxy(host: Host) -> None:
     done = host.ran("deploy")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"shop@1.0.0 to {host.url}: 1 files, ")
+    assert lines[0].startswith(f"shop@1.0.0 to {host.url}: 1 file, ")
     assert [line.split()[2] for line in lines[1:]][-2:] == ["booted", "active"]
     assert lines[-1].endswith(f"  {host.url}/shop/")
     assert host.served() == "first"

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from buntime.server.bundle.archive import copy_out
-from buntime.server.bundle.carried import _plugins_beside, carried_plugins
+from buntime.server.bundle.carried import _plugins_of, carried_plugins
 from tests.support.harness import ROOT
 
 FILES = {
@@ -34,8 +34,8 @@ def test_they_lie_beside_the_package() -> None:
 def test_in_an_archive(tmp_path: Path) -> None:
     """They are copied to a folder that nobody else can write, once."""
     package = make_archive(tmp_path) / "content/buntime"
-    folder = _plugins_beside(package)
-    assert _plugins_beside(package) == folder
+    folder = _plugins_of(package)
+    assert _plugins_of(package) == folder
     assert (folder / "kv/buntime.yaml").read_text() == "name: kv"
     assert (folder / "kv/page/index.html").read_text() == "page"
     assert folder.parent.stat().st_mode & 0o777 == 0o700
