@@ -33,9 +33,9 @@ from buntime.wire import (
 )
 
 PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
-# Credit goes back to the worker in pieces of at least this many bytes, not for each write.
 # For who writes the app.
 RAISE_LIMIT = "raise `maxBodySize` in the app's buntime.yaml, at most to RUNTIME_BODY_SIZE_MAX"
+# Credit goes back to the worker in pieces of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
 _EXTRA_MAX = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
 
