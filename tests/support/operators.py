@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.client import TIMEOUT_S, Answer
-from tests.support.harness import Runtime
+from tests.support.harness import OPERATORS_KEY, Runtime
 
 ADMIN = {"RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}  # a free port
 
@@ -20,6 +20,13 @@ ADMIN = {"RUNTIME_ADMIN_LISTEN": "127.0.0.1:0"}  # a free port
 def address_of(runtime: Runtime) -> str:
     """The URL of its operators' address."""
     return str(runtime.wait_for_record("operators.listening")["url"])
+
+
+def signed_in(runtime: Runtime, key: str = OPERATORS_KEY) -> Operator:
+    """An operator's browser at its operators' address, with a session by `key`."""
+    operator = Operator(address_of(runtime))
+    operator.sign_in(key)
+    return operator
 
 
 class Operator:

@@ -10,7 +10,7 @@ from typing import Any
 
 from buntime.core.admin.route import Schema
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, suggestion, unknown_key
 
 _TYPES: Mapping[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -75,10 +75,9 @@ def _read_object(value: dict[str, Any], schema: Schema, where: str) -> dict[str,
     told = {}
     for key, each in value.items():
         if key not in known and others is False:
-            meant = (
-                "" if schema.get("writeOnly") else f" {shown(key)}{suggestion(key, list(known))}"
-            )
-            raise _bad(where, f"unknown key{meant} (known are {', '.join(known)})")
+            if schema.get("writeOnly"):  # the key itself may be a part of a secret
+                raise _bad(where, f"unknown key (allowed are {', '.join(known)})")
+            raise _bad(where, unknown_key(key, known))
         part = known.get(key, others if isinstance(others, Mapping) else {})
         told[key] = read_shape(each, part, f"{where}.{key}" if where else key)
     return told

@@ -21,7 +21,7 @@ from buntime.core.schedule.jobs import AppProcess, CronJob
 from buntime.core.values.kinds import Parser, duration, one_of, yes_or_no
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, format_duration
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 _JOBS_MAX = 100
 _PROCESSES_MAX = 20
@@ -156,10 +156,7 @@ def _job(item: object, place: int) -> CronJob:
         raise BadValue(f"job {place}: {shown(item)} is not a mapping with schedule, path or run")
     for key in item:
         if key not in _KEYS:
-            meant = suggestion(key, _KEYS)
-            raise BadValue(
-                f"job {place}: unknown key {shown(key)}{meant} (allowed are {', '.join(_KEYS)})"
-            )
+            raise BadValue(f"job {place}: {unknown_key(key, _KEYS)}")
     got: dict[str, Any] = {
         key: _located(f"job {place}: {key}", parse, item[key]) if key in item else default
         for key, (parse, default) in _KEYS.items()

@@ -22,7 +22,7 @@ from buntime.core.sandbox.plan import Level
 from buntime.core.schedule.jobs import AppProcess, CronJob
 from buntime.core.values.frozen import frozen
 from buntime.core.values.units import BadValue, format_duration, format_size
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import unknown_key
 
 __all__ = [
     "KEYS",
@@ -191,10 +191,7 @@ def _place(path: str, line: int) -> str:
 def _refuse_unknown(entries: Mapping[str, "Entry"], known: list[str], path: str) -> None:
     for name, entry in entries.items():
         if name not in known:
-            raise ManifestError(
-                f"{_place(path, entry.line)}: unknown key {shown(name)}{suggestion(name, known)} "
-                f"(allowed are {', '.join(known)})"
-            )
+            raise ManifestError(f"{_place(path, entry.line)}: {unknown_key(name, known)}")
 
 
 def _parsed(key: Key, entry: "Entry", path: str) -> object:

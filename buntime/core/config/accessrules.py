@@ -16,7 +16,7 @@ from buntime.core.apps.manifestvalues import route_pattern
 from buntime.core.http1.grammar import TOKEN
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 RULES_MAX = 1000
 KEYS = ("who", "apps", "paths", "methods", "do")
@@ -30,8 +30,7 @@ def parse_rule(item: object, place: str) -> Rule:
         raise BadValue("what stands there is no rule; write one like {who: anyone, do: deny}")
     for key in item:
         if key not in KEYS:
-            meant = f"{suggestion(key, KEYS)} (allowed are {', '.join(KEYS)})"
-            raise BadValue(f"unknown key {shown(key)}{meant}")
+            raise BadValue(unknown_key(key, KEYS))
     for key in ("who", "do"):
         if key not in item:
             raise BadValue(f"{key} is missing; write a rule like {{who: anyone, do: deny}}")

@@ -40,7 +40,7 @@ from buntime.core.values.frozen import frozen
 from buntime.core.values.kinds import one_of, yes_or_no
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 CONFIG_NAME = "buntime.config.yaml"  # looked for in the working folder
 SIZE_MAX_BYTES = 256 * 1024  # keeps a wrong file from taking seconds
@@ -289,8 +289,7 @@ class _Reader:
             elif not where and name in _LATER:
                 self._fault(entry, name, "this version has no such key yet; remove it")
             else:
-                meant = f"{suggestion(name, known)} (allowed are {', '.join(known)})"
-                self._fault(entry, where, f"unknown key {shown(name)}{meant}")
+                self._fault(entry, where, unknown_key(name, known))
 
     def _mapping(self, entry: "Entry", where: str) -> dict[str, "Entry"]:
         """The entries behind a key; none where nothing stands there."""

@@ -21,7 +21,7 @@ from buntime.core.errors import ConfigError
 from buntime.core.values.moments import parse_moment
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, suggestion, unknown_key
 
 SIZE_MAX_BYTES = 1 << 20
 KEYS = ("name", "sha256", "roles", "apps", "expires")
@@ -71,8 +71,7 @@ def _record(value: object, now: float) -> KeyRecord:
         raise BadValue("what stands there is no key; write {name: ..., sha256: ..., roles: [...]}")
     for key in value:
         if key not in KEYS:
-            meant = f"{suggestion(key, KEYS)} (allowed are {', '.join(KEYS)})"
-            raise BadValue(f"unknown key {shown(key)}{meant}")
+            raise BadValue(unknown_key(key, KEYS))
     given: Mapping[str, Any] = {key: each.value for key, each in value.items()}
     for key in _NEEDED:
         if given.get(key) is None:

@@ -25,7 +25,7 @@ from buntime.core.values.kinds import yes_or_no
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 _PATTERNS_MAX = 100  # of each kind
 _METHOD = regex(TOKEN)
@@ -113,10 +113,7 @@ def parse_match(value: object) -> Match:
         raise BadValue(f"{shown(value)} is not a mapping; write one like {{apps: [shop]}}")
     for key in value:
         if key not in Match._fields:
-            known = ", ".join(Match._fields)
-            raise BadValue(
-                f"unknown key {shown(key)}{suggestion(key, Match._fields)} (allowed are {known})"
-            )
+            raise BadValue(unknown_key(key, Match._fields))
     paths = _items(value, "paths", route_pattern)
     if sum(map(len, costly(paths))) > GLOBS_MAX_CHARS:
         raise BadValue(f"paths: patterns with stars have more than {GLOBS_MAX_CHARS} characters")

@@ -12,7 +12,7 @@ from buntime.core.apps.manifestvalues import file_below, plain_text, route_patte
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 _ENTRIES_MAX = 50  # a list, and of each entry's items
 _TITLE_MAX_CHARS = 80
@@ -56,8 +56,7 @@ def _menu(value: object, may_nest: bool) -> Menu:
         raise BadValue(f"{shown(value)} is not a mapping; write one like {{title: Keys, path: /}}")
     for key in value:
         if key not in known:
-            meant = suggestion(key, known)
-            raise BadValue(f"unknown key {shown(key)}{meant} (allowed are {', '.join(known)})")
+            raise BadValue(unknown_key(key, known))
     for key in ("title", "path"):
         if key not in value:
             raise BadValue(f"{key} is missing; a menu entry needs title and path")

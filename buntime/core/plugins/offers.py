@@ -14,7 +14,7 @@ from buntime.core.apps.manifestvalues import service_name
 from buntime.core.apps.router import is_app_name
 from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, unknown_key
 
 Opening = Literal["all"] | tuple[str, ...]  # whom a service is open to; patterns of callers
 Offers = tuple[tuple[str, Opening], ...]
@@ -49,9 +49,7 @@ def _opening(name: str, given: object) -> Opening:
         raise BadValue(f"{name}: {shown(given)} is not a mapping; write one like {{to: all}}")
     for key in given:
         if key != "to":
-            raise BadValue(
-                f"{name}: unknown key {shown(key)}{suggestion(key, ['to'])} (allowed is to)"
-            )
+            raise BadValue(f"{name}: {unknown_key(key, ['to'])}")
     return _callers(name, given["to"]) if "to" in given else ()
 
 

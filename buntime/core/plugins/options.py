@@ -18,7 +18,7 @@ from buntime.core.plugins.schema import OptionKind, Schema
 from buntime.core.values.frozen import frozen
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import unknown_key
 
 _SIZE_MAX_BYTES = 256 * 1024  # of all values as JSON: they travel in one line of the channel
 _HIDDEN = "********"
@@ -86,8 +86,7 @@ def resolve(
     more; that counts again where it has.
     """
     faults = [
-        f"{each.place}: {where}: unknown option {shown(name)}{suggestion(name, schema)} "
-        f"({'allowed are ' + ', '.join(schema) if schema else 'this plugin has none'})"
+        f"{each.place}: {where}: {unknown_key(name, schema, 'option')}"
         for name, each in given.items()
         if name not in schema
     ]

@@ -18,7 +18,7 @@ from buntime.core.values.kinds import one_of, yes_or_no
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import shown, suggestion, unknown_key
 
 TYPES = ("string", "number", "boolean", "enum", "array", "password", "object")
 PASSWORD = "password"
@@ -118,8 +118,7 @@ def _kind(name: str, given: object) -> OptionKind:
     known = [key for key in OptionKind._fields if key != "name"]
     for key in given:
         if key not in known:
-            meant = suggestion(key, known)
-            raise BadValue(f"unknown key {shown(key)}{meant} (allowed are {', '.join(known)})")
+            raise BadValue(unknown_key(key, known))
     if "type" not in given:
         raise BadValue(f"type is missing; write one of {', '.join(TYPES)}")
     said = {key: value for key, value in given.items() if value is not None}

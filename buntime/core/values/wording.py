@@ -40,6 +40,18 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {meant}?" if meant else ""
 
 
+def unknown_key(key: str, known: Iterable[str], what: str = "key") -> str:
+    """`"unknown key 'timout'; did you mean timeout? (allowed are timeout, ttl)"`.
+
+    `what` is another word for the key: an option.
+    """
+    known = tuple(known)
+    allowed = "there are none"
+    if known:
+        allowed = f"allowed {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+    return f"unknown {what} {shown(key)}{suggestion(key, known)} ({allowed})"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The word of `known` that `word` is a slip of, or None: `"idle_timout"` -> `"idleTimeout"`.
 

@@ -20,7 +20,7 @@ from buntime.core.plugins.keptoptions import OfPlugin, changed
 from buntime.core.plugins.schema import Schema
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
+from buntime.core.values.wording import unknown_key
 from buntime.server.deploys.course import Ask, Steps, Turns, in_thread, run
 from buntime.server.loop import Loop
 from buntime.server.plugins.found import Found
@@ -166,8 +166,7 @@ def _check(name: str, schema: Schema, changes: Mapping[str, object]) -> None:
     faults = []
     for option, value in changes.items():
         if option not in schema:
-            known = f"allowed are {', '.join(schema)}" if schema else "it has none"
-            faults.append(f"unknown option {shown(option)}{suggestion(option, schema)} ({known})")
+            faults.append(unknown_key(option, schema, "option"))
         elif value is not None:
             try:
                 schema[option].parse(value)

@@ -171,7 +171,7 @@ def test_passwords_are_never_shown() -> None:
 def test_a_plugin_without_options() -> None:
     """It says so to who sets one."""
     assert resolved({"x": 1}, schema={}).problems == (
-        f"{PLACE}: {WHERE}: unknown option 'x' (this plugin has none)",
+        f"{PLACE}: {WHERE}: unknown option 'x' (there are none)",
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buntime.core.values.wording import counted, nearest, shown, suggestion
+from buntime.core.values.wording import counted, nearest, shown, suggestion, unknown_key
 
 KEYS = ("timeout", "ttl", "idleTimeout", "maxRequests", "env", "workers")
 
@@ -81,3 +81,22 @@ def test_numbers_have_their_nouns(count: int, text: str) -> None:
     """One is singular, and nothing is "no"."""
     assert counted(count, "entry", "entries") == text
     assert counted(count, "x") == text.replace("entries", "xs").replace("entry", "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "known", "told"),
+    [
+        (
+            "timout",
+            KEYS[:2],
+            "unknown key 'timout'; did you mean timeout? (allowed are timeout, ttl)",
+        ),
+        ("colour", KEYS[:2], "unknown key 'colour' (allowed are timeout, ttl)"),
+        ("colour", ["to"], "unknown key 'colour' (allowed is to)"),
+        ("colour", [], "unknown key 'colour' (there are none)"),
+    ],
+)
+def test_unknown_keys(key: str, known: list[str], told: str) -> None:
+    """An unknown key is told with what is allowed, and with what was perhaps meant."""
+    assert unknown_key(key, known) == told
+    assert unknown_key(key, known, "option") == told.replace("key", "option")

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.framing import TALK, with_desk
-from tests.support.harness import OPERATORS_KEY, Runtime, read_until, write_app
-from tests.support.operators import ADMIN, Operator, address_of
+from tests.support.harness import Runtime, read_until, write_app
+from tests.support.operators import ADMIN, Operator, signed_in
 
 # A plugin whose code is asked by operators, and an app that wants a key: both can stay open.
 CODE = """
@@ -46,17 +46,14 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     write_app(folder / "apps/member", {"app.py": CODE}, ttl=600, visibility="protected")
     with with_desk(folder, {"talk": TALK}, {"talk": SHUT}, **ADMIN) as runtime:
         (folder / "plugins/talk/plugin.py").write_text(CODE)
-        root = Operator(address_of(runtime))
-        root.sign_in(OPERATORS_KEY)
+        root = signed_in(runtime)
         assert root.ask("POST", "/api/plugins/talk/reload").status == 202
         yield runtime
 
 
 @pytest.fixture
 def root(runtime: Runtime) -> Operator:
-    operator = Operator(address_of(runtime))
-    operator.sign_in(OPERATORS_KEY)
-    return operator
+    return signed_in(runtime)
 
 
 @pytest.fixture
@@ -69,9 +66,7 @@ def key(root: Operator) -> Iterator[str]:
 
 @pytest.fixture
 def ann(runtime: Runtime, key: str) -> Operator:
-    operator = Operator(address_of(runtime))
-    operator.sign_in(key)
-    return operator
+    return signed_in(runtime, key)
 
 
 def opened(url: str, path: str, begun: bytes, **fields: str) -> socket.socket:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.harness import OPERATORS_KEY, Runtime, wait_until, write_app
-from tests.support.operators import Operator, address_of
+from tests.support.operators import Operator, address_of, signed_in
 from tests.support.pluginfolders import plugged, write_plugin
 
 pytestmark = needs_chromium
@@ -192,8 +192,7 @@ def scene(browser: Browser, runtime: Runtime) -> Iterator[Scene]:
     admin, context = address_of(runtime), browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15_000)
-    operator = Operator(admin)
-    operator.sign_in(OPERATORS_KEY)
+    operator = signed_in(runtime)
     context.add_cookies(
         [
             {

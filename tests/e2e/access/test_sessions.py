@@ -11,7 +11,7 @@ from buntime.commands.client import Api
 from buntime.commands.targets import Target
 from tests.support.client import fetch
 from tests.support.harness import OPERATORS_KEY, Runtime, running, write_app
-from tests.support.operators import ADMIN, Operator, address_of
+from tests.support.operators import ADMIN, Operator, address_of, signed_in
 
 APP = """
 import json
@@ -238,8 +238,7 @@ def test_links(tmp_path: Path) -> None:
         for each in (operator, ann, bob):
             each.move(url)
             each.look()
-        other = Operator(url)
-        other.sign_in(key_of_bob)
+        other = signed_in(runtime, key_of_bob)
         assert other.ask("DELETE", "/api/session?all=1").status == 204
         assert bob.ask("GET", "/api/workers").status == 401
         bob.sign_in(key_of_bob)

@@ -12,7 +12,7 @@ from tests.support.client import fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
 from tests.support.keyvalapp import SYNC, code
-from tests.support.operators import ADMIN, Operator, address_of
+from tests.support.operators import ADMIN, address_of, signed_in
 
 pytestmark = needs_chromium
 
@@ -39,9 +39,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, runtime: Runtime) -> Iterator[Page]:
     """Signed in; what a page complains of fails the test."""
-    url = address_of(runtime)
-    operator = Operator(url)
-    operator.sign_in(OPERATORS_KEY)
+    url, operator = address_of(runtime), signed_in(runtime)
     context = browser.new_context(locale="en", color_scheme="dark", base_url=url)
     [(name, value)] = operator.cookies.items()
     context.add_cookies([{"name": name, "value": value, "url": url}])

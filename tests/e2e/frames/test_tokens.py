@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.client import Answer
 from tests.support.framing import TALK, with_desk
-from tests.support.harness import OPERATORS_KEY, Runtime
-from tests.support.operators import ADMIN, Operator, address_of
+from tests.support.harness import Runtime
+from tests.support.operators import ADMIN, Operator, address_of, signed_in
 
 MENUS = [{"title": "Talk", "path": "/"}]
 CLOSED = {"menus": MENUS, "visibility": "protected"}
@@ -33,9 +33,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 @pytest.fixture
 def ann(runtime: Runtime) -> Operator:
     """Signed in."""
-    operator = Operator(address_of(runtime))
-    operator.sign_in(OPERATORS_KEY)
-    return operator
+    return signed_in(runtime)
 
 
 @pytest.fixture
@@ -197,8 +195,7 @@ def test_menus_by_rights(runtime: Runtime, ann: Operator) -> None:
     for name, roles in (("reads", ["apps:read"]), ("views", ["viewer"])):
         made = ann.ask("POST", "/api/keys", {"name": name, "roles": roles, "apps": ["*"]})
         assert made.status == 201, made
-        operators[name] = Operator(address_of(runtime))
-        operators[name].sign_in(made.json()["key"])
+        operators[name] = signed_in(runtime, made.json()["key"])
     reads, views = operators["reads"], operators["views"]
     assert menu_of(reads) == []
     assert reads.ask("POST", "/api/frames/tokens", {"plugin": "talk"}).status == 403
