@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.pictures import measured
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch
 from tests.support.harness import Runtime, write_app
@@ -108,6 +109,21 @@ def test_first_paint(page: Page, panel: str) -> None:
     assert blocking == [f"{panel}style.css"]
     loaded = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
     assert all(name.startswith(panel.removesuffix("cpanel/")) for name in loaded)
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+def test_size_of_the_first_page(browser: Browser, panel: str, language: str) -> None:
+    """All that a browser fetches for it, with the answers of the API and the fields, in 120 KB."""
+    with watched(browser, locale=language) as page:
+        is_shown(page, panel)
+        expect(page.locator("tbody .name")).to_have_text(["hello", "shop", "site", "till"])
+        load = measured(page)
+        assert 50_000 < load.unpacked_bytes <= load.sent_bytes <= 122_880, load
+        fetched = page.evaluate(
+            "performance.getEntriesByType('resource').map((each) => each.name.split('/').at(-1))"
+        )
+        assert [name for name in fetched if name in ("en.js", "de.js")] == [f"{language[:2]}.js"]
+        assert not {"deploy.js", "zip.js", "files.js"} & set(fetched)
 
 
 def test_accessible(page: Page, panel: str) -> None:

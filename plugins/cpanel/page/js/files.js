@@ -1,6 +1,8 @@
 // What is dropped or picked, as files with paths below one folder: without what nobody would want
 // in an archive, and what looks like a secret, as `buntime deploy` has it.
 
+import { attempt } from "./components/parts.js";
+
 const LEFT_OUT = /^(\.(git|hg|svn|venv|DS_Store|mypy_cache|pytest_cache|ruff_cache|tox|nox|coverage|idea)|venv|node_modules|__pycache__)$/;
 const SECRET = /^(\.env(\..+)?|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk)|id_(rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.htpasswd|\.pgpass|\.git-credentials|credentials\.json|service[-_]account.*\.json)$/i;
 const NO_SECRET = /^\.env\.(example|sample|template|dist|defaults)$/i;
@@ -77,3 +79,6 @@ export function takesDrops(element, work) {
     for (const [name, handler] of Object.entries(handlers)) element.removeEventListener(name, handler);
   };
 }
+
+// The dialog that deploys, see deploy.js: most visits do without it.
+export const deploy = (what) => attempt(async () => (await import("./deploy.js")).deploy(what));

@@ -3,7 +3,6 @@
 const LANGUAGES = { en: "English", de: "Deutsch" };
 const KEPT = "buntime.language";
 let catalogue = {};
-let fallback = {};
 let language = "en";
 
 export const languages = LANGUAGES;
@@ -29,9 +28,7 @@ export function keep(key, value) {
 export async function load(wanted = kept(KEPT)) {
   const asked = [wanted, ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
   language = asked.find((tag) => tag in LANGUAGES) ?? "en";
-  const english = import("./lang/en.js");
-  catalogue = language === "de" ? (await import("./lang/de.js")).default : (await english).default;
-  fallback = (await english).default;
+  catalogue = (await import(`./lang/${language}.js`)).default; // each has all words: a test holds that
   document.documentElement.lang = language;
 }
 
@@ -41,7 +38,7 @@ export async function choose(wanted) {
 }
 
 export function t(key, values = {}) {
-  let text = catalogue[key] ?? fallback[key] ?? key;
+  let text = catalogue[key] ?? key;
   if (Array.isArray(text)) {
     text = new Intl.PluralRules(language).select(values.n ?? 0) === "one" ? text[0] : text[1];
   }

@@ -1,9 +1,8 @@
 // One app: how it stands, what can be done to it, and its views.
 import * as api from "../api.js";
 import { appHref, appState, start, stop } from "../apps.js";
-import { deploy } from "../deploy.js";
 import { button, doing, fill, h } from "../dom.js";
-import { takesDrops } from "../files.js";
+import { deploy, takesDrops } from "../files.js";
 import { t } from "../i18n.js";
 import { href } from "../router.js";
 import { command, header, nothing, stack } from "../components/parts.js";

@@ -1,9 +1,8 @@
 // All apps, with a search, and the way to a new one.
 import * as api from "../api.js";
 import { appTable, appWord, noApps, STATES } from "../apps.js";
-import { deploy } from "../deploy.js";
 import { button, fill, h, say } from "../dom.js";
-import { takesDrops } from "../files.js";
+import { deploy, takesDrops } from "../files.js";
 import { t } from "../i18n.js";
 import { query as keepQuery } from "../router.js";
 import { header, nothing } from "../components/parts.js";

@@ -3,8 +3,8 @@ import * as api from "../api.js";
 import { appLink, appTable, noApps } from "../apps.js";
 import { fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
-import { drawDeploys } from "./app/versions.js";
 import { hourly } from "../components/chart.js";
+import { drawDeploys } from "../components/deploys.js";
 import { command, section, together } from "../components/parts.js";
 
 export const title = "overview.title";

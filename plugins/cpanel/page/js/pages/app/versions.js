@@ -4,8 +4,9 @@ import { appState } from "../../apps.js";
 import { carry } from "../../deploy.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { drawDeploys } from "../../components/deploys.js";
 import { act, confirm, open } from "../../components/dialog.js";
-import { ago, nothing, section, stack, state } from "../../components/parts.js";
+import { section } from "../../components/parts.js";
 import { table } from "../../components/table.js";
 import { toast } from "../../components/toasts.js";
 
@@ -65,15 +66,4 @@ export async function render(root, { app, can, known, reload }) {
   }
   await load();
   return { update: load };
-}
-
-// The last deploys, with what went wrong; on the overview too.
-const KINDS = { done: "good", failed: "bad", running: "busy" };
-export function drawDeploys(place, deploys, link = () => null) {
-  fill(place, deploys.length ? h("ul.plain", deploys.map((one) => h("li.deploy",
-    state(KINDS[one.state], t(`deploys.${one.state}`)),
-    h("span", link(one.app), " ", one.version, one.kind === "deploy" ? null : h("span.faint", ` ${t(`deploys.${one.kind}`)}`)),
-    h("span.faint.small", one.by, " · ", ago(one.at ?? one.steps.at(-1)?.at)),
-    one.failed ? h("details", h("summary", t("deploy.failed", { step: t(`step.${one.failed}`) })), h("p", one.error?.message), one.stack ? stack(one.stack) : null) : null)))
-    : nothing(t("deploys.none"), h("p", t("deploys.teach"))));
 }
