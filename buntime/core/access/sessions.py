@@ -135,5 +135,14 @@ def bears_csrf(headers: Iterable[tuple[str, str]], token: str) -> bool:
     )
 
 
+def is_attended(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether somebody is there who asks: a page that asks by itself says so, and an `EventSource`,
+    which cannot, comes back by itself. What is unattended lets no session hold for longer."""
+    return not any(
+        name == "x-buntime-unattended" or (name == "accept" and "text/event-stream" in value)
+        for name, value in headers
+    )
+
+
 def _hmac(token: str, text: bytes) -> bytes:
     return hmac.digest(token.encode("ascii"), text, "sha256")

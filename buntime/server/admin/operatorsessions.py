@@ -21,6 +21,7 @@ from buntime.core.access.sessions import (
     Sessions,
     bears_csrf,
     digest_of,
+    is_attended,
     proof_of,
     token_of,
 )
@@ -159,7 +160,8 @@ class OperatorSessions:
         found = self.borne(exchange)
         if len(found) != 1:
             return None
-        if not exchange.has_answer:  # else it is an open stream, that somebody looks after
+        # What has an answer is an open stream, which is asked about again and again.
+        if not exchange.has_answer and is_attended(exchange.head.headers):
             self._note_use(found[0].session, self._clock())
         return found[0]
 

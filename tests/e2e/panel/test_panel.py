@@ -380,6 +380,28 @@ def test_lost_connection(page: Page, panel: str) -> None:
     expect(lost).to_be_hidden()
 
 
+def test_nobody_is_there(browser: Browser, panel: str) -> None:
+    """A page that is left alone says so with what it asks by itself; a touch ends that."""
+    with watched(browser) as page:
+        page.clock.install()
+        is_shown(page, panel)
+
+        def asked(wanted: bool) -> None:
+            with page.expect_request(
+                lambda request: (
+                    "/api/history" in request.url
+                    and ("x-buntime-unattended" in request.headers) is wanted
+                )
+            ):
+                page.clock.run_for(30_000)
+
+        asked(False)
+        page.clock.run_for(120_000)
+        asked(True)
+        page.keyboard.press("Shift")
+        asked(False)
+
+
 def test_keyboard(page: Page, panel: str) -> None:
     """All can be done by keys; a dialog holds the focus, and gives it back."""
     is_shown(page, panel + "apps")

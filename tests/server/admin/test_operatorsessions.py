@@ -123,6 +123,19 @@ def test_an_open_stream_is_no_use(subject: Subject) -> None:
     assert subject.find(made.token) is None
 
 
+@pytest.mark.parametrize(
+    "field", [("x-buntime-unattended", "1"), ("accept", "text/event-stream")], ids=lambda f: f[0]
+)
+def test_a_page_that_asks_by_itself_is_no_use(subject: Subject, field: tuple[str, str]) -> None:
+    """A panel that polls, or whose stream comes back, keeps no session of somebody who has left."""
+    made = subject.begin("master")
+    for _ in range(3):
+        subject.keys.now += IDLE_S / 4
+        assert subject.sessions.find(bearing(made.token, headers=(field,))) is not None
+    subject.keys.now += IDLE_S / 4
+    assert subject.find(made.token) is None
+
+
 def test_keys_that_are_not_known(subject: Subject) -> None:
     """While it is not known which keys there are, nobody is turned away for good."""
     made = subject.begin("key")

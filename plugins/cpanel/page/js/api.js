@@ -13,6 +13,12 @@ export class ApiError extends Error {
   }
 }
 
+// What the page asks for by itself lets no session hold for longer: somebody must have touched it.
+const ATTENDED_MS = 120_000;
+let touched = Date.now();
+export const touch = () => { touched = Date.now(); };
+for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, touch, { capture: true, passive: true });
+
 export function address(path, query = {}) {
   const url = new URL(prefix + path, location.origin);
   for (const [name, value] of Object.entries(query)) {
@@ -29,6 +35,7 @@ export const name = (text) => text.split("/").map(encodeURIComponent).join("/").
 export async function send(method, path, { query, body, dryRun, etag, accept, type, signal } = {}) {
   const headers = { accept: accept ?? "application/json" };
   if (method !== "GET") headers["x-buntime-csrf"] = csrf;
+  if (Date.now() - touched > ATTENDED_MS) headers["x-buntime-unattended"] = "1";
   if (etag) headers["if-match"] = etag;
   if (body !== undefined) headers["content-type"] = type ?? "application/json";
   let answer;

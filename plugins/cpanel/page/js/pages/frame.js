@@ -20,8 +20,10 @@ export async function render(root, { base }, { session, title: name, pluginAt })
   view.setAttribute("src", `${base}/`);
   view.setAttribute("pathname", path());
   view.setAttribute("plugin", await pluginAt(base));
-  view.api = (asked, body) =>
-    asked.endsWith("/urls") ? api.post("/api/frames/urls", { body }) : api.post("/api/frames/tokens", { body });
+  view.api = (asked, body) => {
+    if (navigator.userActivation?.isActive) api.touch(); // what is pressed in a frame is seen by this alone
+    return asked.endsWith("/urls") ? api.post("/api/frames/urls", { body }) : api.post("/api/frames/tokens", { body });
+  };
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   function wear() {
