@@ -3,9 +3,9 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 from buntime.commands.cli import COMMANDS
+from buntime.commands.program import pasted
 from buntime.core.errors import UsageError
 from buntime.core.values.wording import nearest
 from buntime.server.apps.appfolder import holds_app, list_folders
@@ -25,7 +25,7 @@ def check_folders(folders: Sequence[str]) -> None:
             above = os.path.normpath(os.path.join(folder, os.pardir))
             raise UsageError(
                 f"{folder} is an app itself, and no folder of apps; name the folder that it is in, "
-                f"{above}, as DIR or in RUNTIME_WORKER_DIRS: buntime {quote(above)}"
+                f"{above}, as DIR or in RUNTIME_WORKER_DIRS: {pasted(above)}"
             )
 
 
@@ -35,8 +35,8 @@ def _advice(folder: str) -> str:
         return ""
     meant = nearest(os.path.basename(folder), COMMANDS)
     if meant is not None:
-        return f"; or did you mean the command buntime {meant}?"
-    return f"; or write a first app there: buntime new {quote(os.path.join(folder, 'hello'))}"
+        return f"; or did you mean the command {pasted(meant)}?"
+    return f"; or write a first app there: {pasted('new', os.path.join(folder, 'hello'))}"
 
 
 def _holds_apps(folder: Path, depth: int = 2) -> bool:

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.firstapps import KINDS, plugin_files
 from buntime.commands.firstframeworks import FRAMEWORKS
+from buntime.commands.program import pasted
 from buntime.core.apps.router import RESERVED, is_app_name
 from buntime.core.apps.versions import is_version
 from buntime.core.errors import UsageError
@@ -54,16 +56,17 @@ def run(command: Command, mode: Mode) -> int:
 def _advice(name: str, above: str, *, is_plugin: bool) -> str:
     """What to do next, in lines."""
     if not is_plugin:
-        return f"Serve it:   buntime {above}\nLook at it: http://localhost:8000/{name}/\n"
+        return f"Serve it:   {pasted(above)}\nLook at it: http://localhost:8000/{name}/\n"
     return (
-        f"Check it:   buntime plugins check {above}\n"
-        f"Run it:     buntime apps --plugin-dirs {above}     with your folder of apps\n"
+        f"Check it:   {pasted('plugins', 'check', above)}\n"
+        f"Run it:     {pasted('apps', '--plugin-dirs', above)}     with your folder of apps\n"
         f"Look at it: http://localhost:8000/{name.rpartition('/')[2]}/\n"
     )
 
 
 def _packages(venv: str, package: str) -> str:
-    return f"Get {package}: python3 -m venv {venv} && {venv}/bin/pip install {package}\n"
+    pip = quote(f"{venv}/bin/pip")
+    return f"Get {package}: python3 -m venv {quote(venv)} && {pip} install {package}\n"
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
