@@ -56,6 +56,7 @@ class AppFolder:
         self.at = at or path
         self.checked = 0  # the number of the check that looked at it last
         self.found: App | Fault | None = None  # None: there is no such folder
+        self.unread: tuple[str, ...] = ()  # further manifests beside the one that counts
         self._name = name
         self._version = version
         self._path = path
@@ -65,6 +66,7 @@ class AppFolder:
         self._manifest: Manifest | str = ""
         self._hosts: tuple[str, ...] = ()  # of it, be it faulty
         self._made_from: _MadeFrom | None = None  # the last App
+        self._listed: tuple[Path, int] | None = None  # when `unread` was found out
 
     def look(self) -> None:
         """Look at all that makes the app. `found` stays the same object while nothing changed."""
@@ -95,6 +97,10 @@ class AppFolder:
         folder = resolve_folder(self.at)
         read, text, touched_ns = read_manifest(self.at, folder)
         source = self._path / read.name if text is not None else self._path
+        state = folder.stat()
+        if self._listed != (source, state.st_mtime_ns):
+            self._listed = source, state.st_mtime_ns
+            self.unread = tuple(map(printable, _unread(self._path, folder, source)))
         if self._parsed != (source, text):
             try:
                 by_api = RELEASES in folder.parts
@@ -111,7 +117,7 @@ class AppFolder:
             raise ManifestError(self._manifest)
         entrypoint = _find_entrypoint(self._path, folder, source, self._manifest)
         _check_jobs(source, entrypoint, self._manifest)
-        return folder, entrypoint, self._manifest, source, folder.stat().st_ino, touched_ns
+        return folder, entrypoint, self._manifest, source, state.st_ino, touched_ns
 
     def _fault(self, error: str) -> Fault:
         return Fault(self._name, self._version, self._path, error, self._hosts)
@@ -174,6 +180,18 @@ def list_folders(path: Path) -> tuple[list[str], bool]:
     return folders, has_loose_link
 
 
+def hidden_apps(path: Path) -> list[Path]:
+    """The folders in `path` that look like apps, and whose names begin with a dot."""
+    try:
+        with os.scandir(path) as entries:
+            hidden = [entry for entry in entries if entry.name.startswith(".")]
+            return sorted(
+                path / each.name for each in hidden if _is_folder(each) and holds_app(Path(each))
+            )
+    except OSError:  # who lists the others tells of it
+        return []
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -220,6 +238,17 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
             raise ManifestError(f"{printable(source)}: leads outside the app's folder") from exc
         return source, text, state.st_mtime_ns
     return path, None, 0
+
+
+def _unread(path: Path, folder: Path, source: Path) -> list[Path]:
+    """The manifests of a folder that are not read, as another one goes first.
+
+    manifest.yaml may be a file of something else where it is not the first.
+    """
+    if source == path:
+        return []
+    after = MANIFEST_NAMES[MANIFEST_NAMES.index(source.name) + 1 :]
+    return [path / name for name in after if os.path.lexists(folder / name)]
 
 
 def _find_entrypoint(path: Path, folder: Path, source: Path, manifest: Manifest) -> str:

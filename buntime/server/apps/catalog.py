@@ -339,9 +339,19 @@ class Catalog:
         if folder.checked != self._check:
             folder.checked = self._check
             folder.look()
+            self._tell_of_unread(folder, name, version)
         if folder.found is None:
             del named.versions[version], named.folders[path]
         return folder.found
+
+    def _tell_of_unread(self, folder: AppFolder, name: str, version: str) -> None:
+        for path in folder.unread:
+            self._warn_once(
+                "manifest.second",
+                "a second manifest is not read; merge it into the first if it is for Buntime",
+                app=app_key(name, version or None),
+                file=path,
+            )
 
     def _parse(
         self, name: str, version: str | None, source: Path, text: bytes | None, by_api: bool

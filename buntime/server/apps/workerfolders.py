@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from buntime.core.telemetry.records import Tell
-from buntime.server.apps.appfolder import Listing, holds_app, printable
+from buntime.server.apps.appfolder import Listing, hidden_apps, holds_app, printable
 from buntime.server.apps.labels import can_route, split_label
 from buntime.server.apps.named import Place
 
@@ -89,6 +89,13 @@ class WorkerFolders:
                 "folder.is_app",
                 "worker folder looks like an app itself; give the folder above it",
                 folder=printable(root.path),
+            )
+
+        for folder in hidden_apps(root.path):
+            self._warn(
+                "folder.hidden",
+                "folder skipped: its name begins with a dot; rename it if it is an app",
+                folder=printable(folder),
             )
 
     def _tell_of_trouble(self, listing: Listing) -> None:

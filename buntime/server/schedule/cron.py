@@ -245,7 +245,7 @@ class Cron:
 
     def _tell_of_passed(self, key: JobKey, ended: Ended) -> None:
         self._note(key, ended)
-        fields = {"app": key.app, "job": key.name, "due": ended.at_s}
+        fields = {"app": key.app, "job": key.name, "due": iso_moment(ended.at_s)}
         if ended.result == "missed":
             self._log.warn("cron.missed", "job was not run when it was due", **fields)
         else:

@@ -266,7 +266,7 @@ def test_links_to_apps(apps: Fixture) -> None:
 def test_files_and_dotfolders_are_passed_by(apps: Fixture) -> None:
     """Files, dotfolders and what tools leave behind are no apps, and no reason to warn."""
     apps.write("a/readme.py")
-    apps.write("a/.git/index.py")
+    apps.write("a/.git/config")
     apps.write("a/__pycache__/app.py")
     apps.write("a/node_modules/x/index.html")
     apps.write("a/shop/.venv/bin/python")
@@ -337,6 +337,33 @@ def test_a_worker_folder_that_is_an_app(apps: Fixture) -> None:
     [(event, fields)] = apps.warnings
     assert event == "folder.is_app"
     assert fields == {"folder": str(apps.root / "a")}
+
+
+def test_a_folder_that_begins_with_a_dot(apps: Fixture) -> None:
+    """An app in it is skipped and told of once; what tools leave in such folders is not."""
+    apps.write("a/.shop/app.py")
+    apps.write("a/.git/config")
+    apps.write("a/blog/app.py")
+    for _ in range(2):
+        assert apps.keys() == ["blog"]
+        apps.later()
+    assert apps.warnings == [("folder.hidden", {"folder": str(apps.root / "a/.shop")})]
+    assert "begins with a dot; rename it" in apps.messages[0]
+
+
+def test_two_manifests(apps: Fixture) -> None:
+    """The one that is not read is told of, also where it comes later."""
+    apps.write("a/shop/app.py")
+    apps.write("a/shop/buntime.yaml", "ttl: 60")
+    apps.keys()
+    assert apps.warnings == []
+    apps.write("a/shop/manifest.yml", "ttl: 70")
+    for _ in range(2):
+        apps.later()
+        assert apps.find("shop").manifest.ttl_s == 60
+    [(event, fields)] = apps.warnings
+    file = f"{apps.root}/a/shop/manifest.yml"
+    assert (event, fields) == ("manifest.second", {"app": "shop", "file": file})
 
 
 def test_a_missing_worker_folder(apps: Fixture) -> None:

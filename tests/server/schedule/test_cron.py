@@ -129,7 +129,8 @@ def test_overlap(place: Place) -> None:
     place.wall += 60
     place.until(lambda: place.ended(KEY))
     assert place.ended(KEY)[0].result == "overlap"
-    assert place.events("cron.overlapped")[0]["job"] == "j"
+    told = place.events("cron.overlapped")[0]
+    assert (told["job"], told["due"]) == ("j", iso_moment(place.wall))
     place.pool.programs.kill_all()
     place.until(lambda: place.cron.running == 0)
     assert place.ended(KEY)[0].detail == "killed by SIGKILL"
