@@ -14,9 +14,9 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
@@ -27,10 +27,12 @@ from buntime.core.apps.app import App, Fault
 from buntime.core.apps.floors import Floors
 from buntime.core.config.configfile import ConfigFile
 from buntime.core.errors import UsageError
+from buntime.core.plugins.manifest import PluginManifest
+from buntime.core.plugins.order import provider_names
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
-from buntime.core.values.wording import counted
+from buntime.core.values.wording import counted, shown, suggestion
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.lifetime.signals import signals_on
 from buntime.server.pool.trial import Trial, Verdict, find_apps
@@ -107,20 +109,18 @@ def run(command: Command, mode: Mode) -> int:
     for each in settings.strangers:
         sys.stderr.write(f"WARNING: {escape(each)}\n")
     secrets, config = read_secrets(settings), ConfigReader().read(settings)
-    signs_in = _signs_in(settings, config)
+    plugins = _enabled(settings, config)
     with _state_of_its_own() as state:
         settings = replace(settings, state_dir=state)
-        return _check(
-            settings, secrets, config.apps, signs_in=signs_in, as_json=bool(command.args["json"])
-        )
+        return _check(settings, secrets, config.apps, plugins, as_json=bool(command.args["json"]))
 
 
-def _signs_in(settings: Settings, config: ConfigFile) -> bool:
-    """Is a plugin enabled that finds out who has signed in?"""
+def _enabled(settings: Settings, config: ConfigFile) -> list[PluginManifest]:
+    """The manifests of the plugins that would be started."""
     # Tells of plugins' folders what is wrong, which is no matter here.
     roster = find_plugins(settings, (), config, lambda *_, **__: None)
     manifests = (found.manifest for found in roster.enabled())
-    return any(each is not None and each.stage == "identity" for each in manifests)
+    return [each for each in manifests if each is not None]
 
 
 @contextmanager
@@ -138,36 +138,63 @@ def _state_of_its_own() -> Iterator[str]:
 
 
 def _check(
-    settings: Settings, secrets: Secrets, floors: Floors, *, signs_in: bool, as_json: bool
+    settings: Settings,
+    secrets: Secrets,
+    floors: Floors,
+    plugins: Sequence[PluginManifest],
+    *,
+    as_json: bool,
 ) -> int:
     sink = LogSink(Level.WARN, format="pretty", stream_fd=_STDERR)
     try:
         apps = find_apps(settings, Log(sink).warn, floors)
     finally:
         sink.close(_FLUSH_S)
-    closed = {app.key for app in apps if not signs_in and _wants_people(app)}
+    doubts = {app.key: Doubts.of(app, plugins) for app in apps}
     if as_json:
         verdicts: list[Verdict] = []
         faults = _try(settings, apps, secrets, verdicts.append) if apps else 0
-        told = [to_json(each, closed=each.key in closed) for each in verdicts]
+        told = [to_json(each, doubts[each.key]) for each in verdicts]
         print_json({"apps": told, "faults": faults})
         return 1 if faults or not apps else 0
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
-    faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, closed))
+    faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, doubts[verdict.key]))
     count = counted(len(apps), "app")
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
 
 
-def _wants_people(app: App | Fault) -> bool:
-    return isinstance(app, App) and app.manifest.auth != "none"
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What an app wants of plugins, and no plugin gives."""
+
+    closed: bool = False  # nobody can sign in for it
+    services: tuple[str, ...] = ()  # a sentence for each that nobody offers
+
+    @classmethod
+    def of(cls, app: App | Fault, plugins: Sequence[PluginManifest]) -> "Doubts":
+        """Those of an app, beside these plugins."""
+        if isinstance(app, Fault):
+            return cls()
+        offered = provider_names(plugins)
+        signs_in = any(each.stage == "identity" for each in plugins)
+        return cls(
+            closed=app.manifest.auth != "none" and not signs_in,
+            services=tuple(
+                f"uses: no plugin that is enabled offers the service {shown(service)}"
+                f"{suggestion(service, offered)}; its calls fail"
+                for service in app.manifest.uses
+                if service not in offered
+            ),
+        )
 
 
-def _print(verdict: Verdict, closed: Collection[str]) -> None:
-    note = f"{verdict.key}: NOTE: {_CLOSED}\n" if verdict.key in closed else ""
-    sys.stdout.write(line_of(verdict) + note)
+def _print(verdict: Verdict, doubts: Doubts) -> None:
+    notes = [f"{verdict.key}: WARNING: {escape(each)}\n" for each in doubts.services]
+    notes += [f"{verdict.key}: NOTE: {_CLOSED}\n"] * doubts.closed
+    sys.stdout.write(line_of(verdict) + "".join(notes))
     sys.stdout.flush()
 
 
@@ -200,8 +227,8 @@ def _try(
     return len(faults)
 
 
-def to_json(verdict: Verdict, *, closed: bool = False) -> dict[str, object]:
-    """What came of one app, as `check --json` tells it. `closed`: nobody can sign in for it."""
+def to_json(verdict: Verdict, doubts: Doubts) -> dict[str, object]:
+    """What came of one app, as `check --json` tells it."""
     error, _, stack = verdict.error.rstrip().partition("\n")
     files, doubtful = verdict.published or (None, ())
     return {
@@ -216,7 +243,8 @@ def to_json(verdict: Verdict, *, closed: bool = False) -> dict[str, object]:
         "exposed": list(doubtful),
         "linksAway": list(verdict.links_away),
         "floors": list(verdict.floors),
-        "closed": _CLOSED if closed else None,
+        "services": list(doubts.services),
+        "closed": _CLOSED if doubts.closed else None,
     }
 
 

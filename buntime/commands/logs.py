@@ -13,7 +13,7 @@ from typing import Any
 
 from buntime.commands.apierrors import ApiError
 from buntime.commands.arguments import Command, Parser
-from buntime.commands.client import Api, Query, connect
+from buntime.commands.client import Api, Query, connect, name_in_path
 from buntime.commands.tables import print_line
 from buntime.commands.targets import EXIT_UNREACHABLE
 from buntime.core.admin.logroutes import LINES_DEFAULT, LINES_MAX
@@ -61,10 +61,31 @@ def run(command: Command, mode: Mode) -> int:
     query = _query(command)
     show = print_line if command.args["json"] else _printer(sys.stdout.isatty())
     api = connect(command, mode)
-    lines = _follow(api, query) if command.args["follow"] else _lines(api, query)
-    for line in lines:
+    if command.args["follow"]:
+        for line in _follow(api, query):
+            show(line)
+        return 0
+    is_empty = True
+    for line in _lines(api, query):
         show(line)
+        is_empty = False
+    if is_empty:
+        _check_name(api, str(query["app"] or ""))
     return 0
+
+
+def _check_name(api: Api, name: str) -> None:
+    """Whose log is empty may not be there. Raises ApiError (404) then, which says so."""
+    if not name or name.startswith("+"):
+        return
+    plugin = name.removeprefix("plugin:")
+    path = f"/api/apps/{name_in_path(name)}" if plugin == name else f"/api/plugins/{plugin}"
+    try:
+        api.get(path)
+    except ApiError as exc:
+        if exc.status == 404:
+            raise
+        # A key that may read logs may lack the right to look at apps: then nobody can tell.
 
 
 def _query(command: Command) -> dict[str, Query]:

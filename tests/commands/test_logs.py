@@ -16,7 +16,7 @@ from buntime.commands.cli import EXIT_USAGE, main
 from buntime.commands.client import Api
 from buntime.commands.logins import Login
 from buntime.commands.targets import remote
-from tests.support.scriptedserver import Script, answer, discovered, serving
+from tests.support.scriptedserver import Request, Script, answer, discovered, serving
 
 ACCESS = {
     "seq": 1772368496789001,
@@ -79,8 +79,35 @@ def run(script: Script, *words: str) -> tuple[int, list[str]]:
 )
 def test_question(words: tuple[str, ...], query: str) -> None:
     """Words and flags are the API's parameters."""
-    code, asked = run(lambda _: answer(b"", kind="x-ndjson"), *words)
+    code, asked = run(lambda _: answer(ndjson(PRINTED), kind="x-ndjson"), *words)
     assert (code, asked) == (0, [f"/api/logs?{query}" if query else "/api/logs"])
+
+
+@pytest.mark.parametrize(
+    ("word", "path"),
+    [("shpo", "/api/apps/shpo"), ("@acme/x@1.0.0", "/api/apps/@acme/x"),
+     ("plugin:adit", "/api/plugins/adit")],
+)  # fmt: skip
+def test_who_is_not_there(word: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there are no lines, and no such app either, that is an error."""
+    gone = {"error": {"code": "app_not_found", "message": "there is no such one", "requestId": "r"}}
+
+    def script(asked: Request) -> bytes:
+        is_log = asked.target.startswith("/api/logs")
+        return answer(b"", kind="x-ndjson") if is_log else answer(gone, 404)
+
+    code, asked = run(script, word)
+    assert (code, asked[1:]) == (1, [path])
+    assert "buntime: error: " in (told := capsys.readouterr().err)
+    assert "there is no such one" in told
+
+
+def test_whose_log_is_empty() -> None:
+    """An app that is there, and one that the key may not look at, have printed nothing."""
+    for status in (200, 403):
+        refused = {"error": {"code": "no_right", "message": "no", "requestId": "r"}}
+        replies = {True: answer(b"", kind="x-ndjson"), False: answer(refused, status)}
+        assert run(lambda asked, told=replies: told["/logs" in asked.target], "shop")[0] == 0
 
 
 @pytest.mark.parametrize(

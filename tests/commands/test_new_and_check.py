@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,7 @@ ANSWERS = {
     "asgi": "Hello from /asgi/\n",
     "static": "<h1>Hello, world!</h1>",
 }
+PROGRAM = shlex.join(command())
 # The packages of these are not installed for these tests.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
@@ -32,7 +35,7 @@ def test_first_apps(tmp_path: Path) -> None:
     for kind in KINDS:
         done = run("new", f"apps/{kind}", "--kind", kind, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "Serve it:   buntime apps\n" in done.stdout
+        assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
         assert f"Look at it: http://localhost:8000/{kind}/\n" in done.stdout
     done = run("check", "apps", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -83,8 +86,8 @@ def test_a_first_plugin(tmp_path: Path, name: str) -> None:
     done = run("new", f"plugins/{name}", "--kind", "plugin", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
-        "Check it:   buntime plugins check plugins\n",
-        "Run it:     buntime apps --plugin-dirs plugins     with",
+        f"Check it:   {PROGRAM} plugins check plugins\n",
+        f"Run it:     {PROGRAM} apps --plugin-dirs plugins     with",
         "Look at it: http://localhost:8000/counter/\n",
     ):
         assert line in done.stdout
@@ -137,7 +140,7 @@ def test_names(tmp_path: Path, words: list[str], told: str) -> None:
 def test_versions_and_scopes(tmp_path: Path) -> None:
     """A version and a scope may stand in the name; what is said fits them."""
     done = run("new", "apps/@acme/shop@1.2.0", cwd=tmp_path)
-    assert "Serve it:   buntime apps\n" in done.stdout
+    assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
     assert "http://localhost:8000/@acme/shop@1.2.0/\n" in done.stdout
     assert run("check", "apps", cwd=tmp_path).stdout.startswith("@acme/shop@1.2.0: ok")
 
@@ -290,6 +293,18 @@ def test_a_site_that_was_built_for_another_place(tmp_path: Path) -> None:
     assert done.returncode == 0
     (warning,) = [line for line in done.stdout.splitlines() if "WARNING" in line]
     assert warning.startswith("site: WARNING: the page asks for /assets/index-4sK3.js, which is")
+
+
+def test_a_service_that_nobody_offers(tmp_path: Path) -> None:
+    """It is warned of, with the one that was meant."""
+    write_app(tmp_path / "apps/shop", {"app.py": "def fetch(request): ..."}, uses=["kv2"])
+    write_app(tmp_path / "apps/well", {"app.py": "def fetch(request): ..."}, uses=["kv"])
+    done = run("check", "apps", cwd=tmp_path)
+    [warning] = [line for line in done.stdout.splitlines() if "WARNING" in line]
+    assert warning.startswith("shop: WARNING: uses: no plugin that is enabled offers the service")
+    assert "'kv2'; did you mean kv?; its calls fail" in warning
+    told = json.loads(run("check", "apps", "--json", cwd=tmp_path).stdout)["apps"]
+    assert [len(each["services"]) for each in told] == [1, 0]
 
 
 def test_an_app_with_data(tmp_path: Path) -> None:
