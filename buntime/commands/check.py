@@ -18,9 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from buntime.commands import advice
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.masterkey import take_environ
 from buntime.commands.pluginfolders import find_plugins
+from buntime.commands.program import pasted
 from buntime.commands.start import read_settings
 from buntime.commands.tables import print_json
 from buntime.core.apps.app import App, Fault
@@ -32,6 +34,7 @@ from buntime.core.plugins.order import provider_names
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import OUTPUT, Level, Record, escape
+from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import counted, shown, suggestion
 from buntime.server.defence.configreading import ConfigReader
 from buntime.server.lifetime.signals import signals_on
@@ -150,17 +153,17 @@ def _check(
         apps = find_apps(settings, Log(sink).warn, floors)
     finally:
         sink.close(_FLUSH_S)
-    doubts = {app.key: Doubts.of(app, plugins) for app in apps}
+    seen = {app.key: Seen(app, Doubts.of(app, plugins), settings.worker_dirs) for app in apps}
     if as_json:
         verdicts: list[Verdict] = []
         faults = _try(settings, apps, secrets, verdicts.append) if apps else 0
-        told = [to_json(each, doubts[each.key]) for each in verdicts]
+        told = [to_json(each, seen[each.key]) for each in verdicts]
         print_json({"apps": told, "faults": faults})
         return 1 if faults or not apps else 0
     if not apps:
         sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
         return 1
-    faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, doubts[verdict.key]))
+    faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, seen[verdict.key]))
     count = counted(len(apps), "app")
     sys.stdout.write(f"{count}, {faults or 'none'} at fault\n")
     return 1 if faults else 0
@@ -191,10 +194,33 @@ class Doubts:
         )
 
 
-def _print(verdict: Verdict, doubts: Doubts) -> None:
-    notes = [f"{verdict.key}: WARNING: {escape(each)}\n" for each in doubts.services]
-    notes += [f"{verdict.key}: NOTE: {_CLOSED}\n"] * doubts.closed
-    sys.stdout.write(line_of(verdict) + "".join(notes))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An app, and what a verdict of it has to be read with."""
+
+    app: App | Fault
+    doubts: Doubts
+    folders: tuple[str, ...]  # of apps
+
+
+class Line(NamedTuple):
+    """`mark` is "FAULT", "WARNING" or "NOTE"; `stack` stands below `text`."""
+
+    mark: str
+    text: str
+    command: str
+    stack: str = ""
+
+
+def _print(verdict: Verdict, seen: Seen) -> None:
+    if not verdict.error:
+        sys.stdout.write(f"{verdict.key}: ok ({_how(verdict)})\n")
+    for line in lines_of(verdict, seen):
+        sys.stdout.write(f"{verdict.key}: {line.mark}: {escape(line.text)}\n")
+        stack = line.stack.split("\n") if line.stack else []
+        sys.stdout.writelines(f"    {escape(each)}\n" for each in stack)
+        if line.command:
+            sys.stdout.write(f"    run: {escape(line.command)}\n")
     sys.stdout.flush()
 
 
@@ -227,8 +253,10 @@ def _try(
     return len(faults)
 
 
-def to_json(verdict: Verdict, doubts: Doubts) -> dict[str, object]:
-    """What came of one app, as `check --json` tells it."""
+def to_json(verdict: Verdict, seen: Seen) -> dict[str, object]:
+    """What came of one app, as `check --json` tells it. `command` is the next thing to do."""
+    doubts = seen.doubts
+    commands = [line.command for line in lines_of(verdict, seen) if line.command]
     error, _, stack = verdict.error.rstrip().partition("\n")
     files, doubtful = verdict.published or (None, ())
     return {
@@ -237,6 +265,7 @@ def to_json(verdict: Verdict, doubts: Doubts) -> dict[str, object]:
         "error": error or None,
         "stack": stack or None,
         "note": verdict.note or None,
+        "command": commands[0] if commands else None,
         "python": verdict.python,
         "milliseconds": round(verdict.seconds * 1000) if verdict.python is not None else None,
         "files": files,
@@ -248,33 +277,42 @@ def to_json(verdict: Verdict, doubts: Doubts) -> dict[str, object]:
     }
 
 
-def line_of(verdict: Verdict) -> str:
-    """`hello@1.0.0: ok (Python 3.11.7, 84 ms)`; an error with its stack indented below."""
-    floors = "".join(f"{verdict.key}: NOTE: {escape(each)}\n" for each in verdict.floors)
-    return _line_of(verdict) + floors
-
-
-def _line_of(verdict: Verdict) -> str:
-    if verdict.error:
-        first, *rest = verdict.error.rstrip().split("\n")
-        stack = "".join(f"    {escape(line)}\n" for line in rest)
-        note = f"{verdict.key}: WARNING: {escape(verdict.note)}\n" if verdict.note else ""
-        return f"{verdict.key}: FAULT: {escape(first)}\n{stack}{note}"
+def _how(verdict: Verdict) -> str:
+    """`"Python 3.11.7, 84 ms"`, "static, publishes 3 files"."""
     if verdict.python is not None:
-        how = f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
-        return f"{verdict.key}: ok ({how})\n"
-    files, doubtful = verdict.published or (0, ())
-    told = [f"{verdict.key}: ok (static, publishes {counted(files, 'file')})\n"]
-    told += [
-        f"{verdict.key}: WARNING: everybody can read {escape(path)}; move it out of the site\n"
-        for path in doubtful[:_DOUBTFUL_SHOWN]
-    ]
+        return f"Python {verdict.python}, {verdict.seconds * 1000:.0f} ms"
+    return f"static, publishes {counted((verdict.published or (0, ()))[0], 'file')}"
+
+
+def lines_of(verdict: Verdict, seen: Seen) -> Iterator[Line]:
+    """What is wrong with an app, or may be, the worst first, each with a command to run next."""
+    app, doubts = seen.app, seen.doubts
+    if verdict.error:
+        error, _, stack = verdict.error.rstrip().partition("\n")
+        yield Line("FAULT", error, advice.of_fault(app, verdict.error, seen.folders), stack)
+        if verdict.note:
+            yield Line("WARNING", verdict.note, "")
+    elif isinstance(app, App) and verdict.python is None:
+        yield from _of_site(verdict, app)
+    if not verdict.error:
+        for each in doubts.services:
+            yield Line("WARNING", each, pasted("plugins", "list"))
+    for each in verdict.floors:
+        yield Line("NOTE", each, pasted("config", "show"))
+    if doubts.closed:
+        yield Line("NOTE", _CLOSED, pasted("plugins", "enable", "authn"))
+
+
+def _of_site(verdict: Verdict, app: App) -> Iterator[Line]:
+    _, doubtful = verdict.published or (0, ())
+    for path in doubtful[:_DOUBTFUL_SHOWN]:
+        text = f"everybody can read {path}; move it out of the site"
+        yield Line("WARNING", text, advice.of_exposed(app.dir, path))
     if len(doubtful) > _DOUBTFUL_SHOWN:
-        told.append(f"{verdict.key}: WARNING: and {len(doubtful) - _DOUBTFUL_SHOWN} like these\n")
-    if verdict.links_away:
-        path = escape(verdict.links_away[0])
-        told.append(
-            f"{verdict.key}: WARNING: the page asks for {path}, which is outside of the app; "
-            f"build it with a relative base (Vite: base: './'), or give it a host\n"
+        yield Line("WARNING", f"and {len(doubtful) - _DOUBTFUL_SHOWN} like these", "")
+    for path in verdict.links_away[:1]:
+        text = (
+            f"the page asks for {path}, which is outside of the app; build it with a relative base "
+            "(Vite: base: './'), or give it a host"
         )
-    return "".join(told)
+        yield Line("WARNING", text, advice.of_link(app.dir, app.entrypoint, path))

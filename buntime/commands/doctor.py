@@ -10,11 +10,22 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
+from buntime.commands.advice import (
+    export,
+    near,
+    of_fault,
+    of_place,
+    of_setting,
+    to_hide,
+    to_own,
+)
 from buntime.commands.arguments import Command, Parser, folders_meaning
 from buntime.commands.cli import version_line
 from buntime.commands.masterkey import take_environ, with_master_key
 from buntime.commands.pluginfolders import find_plugins
+from buntime.commands.program import pasted
 from buntime.commands.start import read_settings
 from buntime.commands.systemlimits import limits
 from buntime.commands.tables import print_json
@@ -47,15 +58,20 @@ from buntime.server.sandbox.probe import find_kernel
 from buntime.server.state.secretstore import Secrets, read_secrets
 
 _LOOPBACK = ("127.", "::1", "localhost")
+_NEW_KEY = 'export RUNTIME_MASTER_KEY="$(head -c 24 /dev/urandom | base64)"'
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: `mark` is "" for what is as it is, "warning", or "fault"."""
+    """One line: `mark` is "" for what is as it is, "warning", or "fault".
+
+    `command` is a line for a shell that mends what is marked, or shows more of it.
+    """
 
     topic: str
     text: str
     mark: str = ""
+    command: str = ""
 
 
 Findings = Iterator[Finding]
@@ -81,13 +97,21 @@ def run(command: Command, mode: Mode) -> int:
     faults, warnings = marks.count("fault"), marks.count("warning")
     if command.args["json"]:
         told = [
-            {"topic": each.topic, "text": each.text, "mark": each.mark or None} for each in findings
+            {
+                "topic": each.topic,
+                "text": each.text,
+                "mark": each.mark or None,
+                "command": each.command or None,
+            }
+            for each in findings
         ]
         print_json({"findings": told, "faults": faults, "warnings": warnings})
         return 1 if faults else 0
     for finding in findings:
         mark = f"{finding.mark.upper()}: " if finding.mark else ""
         sys.stdout.write(f"{finding.topic:12}{mark}{escape(finding.text)}\n")
+        if finding.command:
+            sys.stdout.write(f"{'':12}run: {escape(finding.command)}\n")
     count = f"{counted(faults, 'fault')}, {counted(warnings, 'warning')}"
     sys.stdout.write(f"\n{count}\n")
     return 1 if faults else 0
@@ -106,7 +130,7 @@ def _here(mode: Mode) -> Findings:
     yield from _cache()
     if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
         text = "/proc is not mounted, so what apps leave behind cannot be found"
-        yield Finding("system", text, "warning")
+        yield Finding("system", text, "warning", "mount -t proc proc /proc")
 
 
 def _user() -> Findings:
@@ -118,7 +142,7 @@ def _user() -> Findings:
     yield Finding("user", f"{name} ({uid})")
     if uid == 0:
         text = "apps without a `user` run as root; set RUNTIME_APP_USERS, or start this as another"
-        yield Finding("user", text, "warning")
+        yield Finding("user", text, "warning", export("RUNTIME_APP_USERS", "*=nobody"))
 
 
 def _sandbox() -> Findings:
@@ -129,7 +153,7 @@ def _sandbox() -> Findings:
             f"apps run without one: it takes Landlock of ABI {LEAST_ABI} (Linux 6.2) or later, "
             f"and here is {f'ABI {kernel.abi}' if kernel.abi else 'none'}"
         )
-        yield Finding("sandbox", text, "warning")
+        yield Finding("sandbox", text, "warning", "uname -r")
         return
     filters = kernel.has_seccomp and bool(refused(kernel.machine))
     yield Finding(
@@ -137,14 +161,14 @@ def _sandbox() -> Findings:
     )
     if not filters:
         text = f"system calls are not filtered, on {kernel.machine} or without seccomp"
-        yield Finding("sandbox", text, "warning")
+        yield Finding("sandbox", text, "warning", "grep -i seccomp /proc/self/status")
 
 
 def _cache() -> Findings:
     folder = default_cache_dir(os.environ)
     if folder is None:
         text = "neither XDG_CACHE_HOME nor HOME is set; each start unpacks to a temporary folder"
-        yield Finding("cache", text, "warning")
+        yield Finding("cache", text, "warning", export("XDG_CACHE_HOME", "/var/cache"))
         return
     try:
         reason = prepare_cache(str(folder))
@@ -153,7 +177,7 @@ def _cache() -> Findings:
     yield Finding("cache", str(folder))
     if reason:
         text = f"{reason}; each start unpacks to a temporary folder"
-        yield Finding("cache", text, "warning")
+        yield Finding("cache", text, "warning", f"ls -ld {quote(str(folder))}")
 
 
 def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> Findings:
@@ -163,17 +187,18 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
         chosen = read_settings(command, mode, environ) if names_apps else settings
         default = Interpreters(settings.python).default
     except UsageError as exc:
-        yield Finding("settings", str(exc), "fault")
+        yield Finding("settings", str(exc), "fault", of_setting(str(exc)))
         return
     yield Finding("settings", ", ".join(_origins(command, settings, environ)) or "all are defaults")
-    yield from (Finding("settings", each, "warning") for each in settings.strangers)
+    show = pasted("config", "show")
+    yield from (Finding("settings", each, "warning", show) for each in settings.strangers)
     yield Finding("environment", settings.env)
     yield Finding("app python", f"{default.executable} ({default.version})")
     config, findings = _config(settings)
     yield from findings
     yield from _places(settings)
     for message, fields in exposures(settings, os.geteuid()):
-        yield Finding("access", f"{message}: {format_fields(fields)}", "warning")
+        yield Finding("access", f"{message}: {format_fields(fields)}", "warning", to_hide(fields))
     yield from _apps(chosen, config)
     if chosen.worker_dirs:
         yield from _deploys(chosen)
@@ -182,9 +207,12 @@ def _with_settings(command: Command, mode: Mode, environ: Mapping[str, str]) -> 
     yield _groups(settings)
     for topic, folder in _folders(settings):
         reason = _miss_writing(Path(folder))
-        yield Finding(topic, reason or folder, "warning" if reason else "")
-    for topic, text, mark in limits(settings, beside=WORKERS_MOST * len(roster.order.start)):
-        yield Finding(topic, text, mark)
+        if reason:
+            yield Finding(topic, reason, "warning", to_own(folder))
+        else:
+            yield Finding(topic, folder)
+    for told in limits(settings, beside=WORKERS_MOST * len(roster.order.start)):
+        yield Finding(*told)
 
 
 def _origins(command: Command, settings: Settings, environ: Mapping[str, str]) -> Iterable[str]:
@@ -202,46 +230,51 @@ def _config(settings: Settings) -> tuple[ConfigFile, list[Finding]]:
     try:
         config = ConfigReader().read(settings)
     except ConfigError as exc:
-        return NO_CONFIG, [Finding("config file", str(exc), "fault")]
+        command = of_place(str(exc)) or pasted("config", "check")
+        return NO_CONFIG, [Finding("config file", str(exc), "fault", command)]
     return config, [Finding("config file", config.path)] if config.path else []
 
 
 def _places(settings: Settings) -> Findings:
     is_open = False
     for endpoint in settings.endpoints:
-        mark, text = "", str(endpoint)
+        found = Finding("listens on", str(endpoint))
         if isinstance(endpoint, UnixEndpoint):
-            reason = _miss_writing(Path(endpoint.path).parent)
-            if reason:
-                mark, text = "fault", f"{endpoint}: {reason}"
+            folder = Path(endpoint.path).parent
+            if reason := _miss_writing(folder):
+                text, command = f"{endpoint}: {reason}", f"ls -ld {quote(near(folder))}"
+                found = Finding("listens on", text, "fault", command)
         else:
             is_open = is_open or not endpoint.host.startswith(_LOOPBACK)
             if endpoint.port:
-                mark, text = _try_place(endpoint)
-        yield Finding("listens on", text, mark)
+                found = _try_place(endpoint)
+        yield found
     if is_open and settings.is_development:
         text = "others can reach this, and in development errors are shown with their trace"
-        yield Finding("listens on", text, "warning")
+        yield Finding("listens on", text, "warning", export("RUNTIME_ENV", "production"))
     has_key = settings.master_key is not None or settings.keys_file is not None
     if not has_key and (is_open or not settings.is_development):
         text = "RUNTIME_MASTER_KEY is not set: protected apps let nobody in, and the operator's "
         closed = f"pages want the key in {os.path.join(settings.state_dir, LOCAL_KEY)}"
         if not settings.is_development:
             closed = "pages (/api/workers, /metrics) are closed"
-        yield Finding("access", text + closed, "warning")
+        yield Finding("access", text + closed, "warning", _NEW_KEY)
     if not is_open and not settings.trusted_proxies and not settings.is_development:
         text = "only this machine can reach it; if a proxy does, name it in RUNTIME_TRUSTED_PROXIES"
-        yield Finding("access", text, "warning")
+        command = export("RUNTIME_TRUSTED_PROXIES", "127.0.0.1")
+        yield Finding("access", text, "warning", command)
 
 
-def _try_place(endpoint: TcpEndpoint) -> tuple[str, str]:
+def _try_place(endpoint: TcpEndpoint) -> Finding:
     try:
         for binding in open_bindings([endpoint]):
             binding.close()
     except UsageError as exc:
-        is_taken = "listens there already" in str(exc)  # maybe the runtime that is asked about
-        return "warning" if is_taken else "fault", str(exc)
-    return "", f"{endpoint}, which is free"
+        if "listens there already" in str(exc):  # maybe the runtime that is asked about
+            command = f"ss -ltnp 'sport = :{endpoint.port}'"
+            return Finding("listens on", str(exc), "warning", command)
+        return Finding("listens on", str(exc), "fault", "ip -brief address")
+    return Finding("listens on", f"{endpoint}, which is free")
 
 
 def _deploys(settings: Settings) -> Findings:
@@ -249,17 +282,26 @@ def _deploys(settings: Settings) -> Findings:
         yield Finding("deploys", f"none: {INSTEAD['deploys.put']}")
         return
     store, trouble = find_store(settings.worker_dirs, settings.deploy_dir)
-    yield Finding("deploys", f"into {store.root}" if store else trouble, trouble and "warning")
+    if store is not None:
+        yield Finding("deploys", f"into {store.root}")
+        return
+    folders = [*settings.worker_dirs, *filter(None, [settings.deploy_dir])]
+    named = export("RUNTIME_WORKER_DIRS", ":".join(dict.fromkeys(folders)))
+    look = f"ls -ld {' '.join(quote(near(each)) for each in settings.worker_dirs)}"
+    yield Finding("deploys", trouble, "warning", named if settings.deploy_dir else look)
 
 
 def _apps(settings: Settings, config: ConfigFile) -> Findings:
     if not settings.worker_dirs:
-        yield Finding("apps", "no folders are named: DIR... or RUNTIME_WORKER_DIRS", "warning")
+        text = "no folders are named: DIR... or RUNTIME_WORKER_DIRS"
+        yield Finding("apps", text, "warning", pasted("new", "apps/hello"))
         return
+    check = pasted("check", *map(near, settings.worker_dirs))
     warnings: list[Finding] = []
 
     def warn(_event: str, message: str, /, **fields: object) -> None:
-        warnings.append(Finding("apps", f"{message}: {format_fields(fields)}", "warning"))
+        text = f"{message}: {format_fields(fields)}"
+        warnings.append(Finding("apps", text, "warning", check))
 
     found = find_apps(settings, warn, config.apps)
     yield Finding("apps", f"{len(found)} in {', '.join(settings.worker_dirs)}")
@@ -268,26 +310,34 @@ def _apps(settings: Settings, config: ConfigFile) -> Findings:
     try:
         secrets = read_secrets(settings)
     except UsageError as exc:
-        yield Finding("secrets", str(exc), "warning")
+        yield Finding("secrets", str(exc), "warning", of_place(str(exc)) or check)
         secrets = Secrets()
     for app in found:
         if isinstance(app, Fault):
-            yield Finding("apps", f"{app.key}: {app.error}", "warning")
+            command = of_fault(app, app.error, settings.worker_dirs)
+            yield Finding("apps", f"{app.key}: {app.error}", "warning", command)
         elif missing := secrets.missing(app):
-            text = secrets.not_set(holder_of(app.name, app.version), missing)
-            yield Finding("secrets", f"{app.key}: {text}", "warning")
+            holder = holder_of(app.name, app.version)
+            text = f"{app.key}: {secrets.not_set(holder, missing)}"
+            yield Finding(
+                "secrets", text, "warning", pasted("secrets", "set", holder, next(iter(missing)))
+            )
 
 
 def _plugins(settings: Settings, config: ConfigFile) -> tuple[Roster, list[Finding]]:
     """Those that would be started, and what is said of the others."""
     findings: list[Finding] = []
+    check = pasted("plugins", "check", *map(near, settings.plugin_dirs))
 
     def warn(_event: str, message: str, /, **fields: object) -> None:
-        findings.append(Finding("plugins", f"{message}: {format_fields(fields)}", "warning"))
+        text = f"{message}: {format_fields(fields)}"
+        findings.append(Finding("plugins", text, "warning", check))
 
     roster = find_plugins(settings, (), config, warn)
     findings.append(Finding("plugins", ", ".join(roster.order.start) or "none"))
-    findings += [Finding("plugins", why, "warning") for why in roster.order.left_out.values()]
+    wrong = {name: f"{name}: {each.error}" for name, each in roster.found.items() if each.error}
+    wrong |= roster.order.left_out
+    findings += [Finding("plugins", why, "warning", check) for why in wrong.values()]
     return roster, findings
 
 
@@ -309,20 +359,20 @@ def _stateless(settings: Settings, found: Iterable[App | Fault]) -> Findings:
     yield Finding("state", f"{StateOff.WHY}; keys and secrets come from files")
     if settings.keys_file is None and settings.master_key is None:
         text = "no key opens the API: set RUNTIME_KEYS_FILE or RUNTIME_MASTER_KEY_FILE"
-        yield Finding("state", text, "warning")
+        yield Finding("state", text, "warning", pasted("keys", "make", "--help"))
     for app in found:
         if not isinstance(app, App):
             continue
         if app.manifest.data:
             text = f"{app.key} wants `data: true`, which is kept nowhere: it does not load"
-            yield Finding("state", text, "warning")
+            yield Finding("state", text, "warning", "unset RUNTIME_STATE")
         if app.manifest.cron:
             jobs = ", ".join(job.name for job in app.manifest.cron)
             text = f"jobs of {app.key} run when asked for alone, by a CronJob with a key: {jobs}"
             yield Finding("state", text)
         if app.manifest.processes:
             text = f"processes of {app.key} do not run: give them a runtime with state"
-            yield Finding("state", text, "warning")
+            yield Finding("state", text, "warning", "unset RUNTIME_STATE")
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
+import shlex
 import socket
 import subprocess
 import sys
@@ -25,6 +27,7 @@ limit = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 os.execv(sys.argv[2], sys.argv[2:])
 """
+PROGRAM = shlex.join(command())
 FETCH = "def fetch(request): ...\n"
 
 
@@ -66,6 +69,39 @@ def test_what_will_hurt(tmp_path: Path) -> None:
         assert any(each in line for line in warnings), each
 
 
+def test_what_to_run(tmp_path: Path) -> None:
+    """Each warning and fault ends with a line that a shell can read, and no other line does."""
+    write_app(tmp_path / "apps/my shop", {"app.py": FETCH}, ttl="soon")
+    write_app(tmp_path / "apps/shop", {"app.py": FETCH}, secrets=["STRIPE_KEY"])
+    write_plugin(tmp_path / "plugins", "odd", nonsense=1)
+    (tmp_path / "file").touch()
+    (tmp_path / "config.yaml").write_text("plugin: {}\n")
+    env = {"RUNTIME_POLL_SIZE": "1", "RUNTIME_PLUGIN_DIRS": "plugins"}
+    flags = (
+        "--state-dir file/x --host 0.0.0.0 --port 0 --pool-size 9000000 "
+        "--config config.yaml --deploy-dir elsewhere"
+    )
+    words = ["apps", *flags.split()]
+    done = run("doctor", *words, "--json", cwd=tmp_path, env=env)
+    findings = json.loads(done.stdout)["findings"]
+    commands = {each["command"] for each in findings if each["mark"]}
+    assert None not in commands
+    assert {each["command"] for each in findings if not each["mark"]} == {None}
+    for line in commands:
+        assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0, line
+    assert commands >= {
+        f"{PROGRAM} config show",
+        f"{PROGRAM} check apps",
+        f"{PROGRAM} secrets set shop STRIPE_KEY",
+        f"{PROGRAM} plugins check plugins",
+        '"${EDITOR:-vi}" +1 config.yaml',
+        'sudo install -d -o "$(id -un)" file/x',
+        f"export RUNTIME_WORKER_DIRS={tmp_path}/apps:{tmp_path}/elsewhere",
+    }
+    _, text = told(tmp_path, *words, env=env)
+    assert "\n            run: " + '"${EDITOR:-vi}" +1 config.yaml\n' in text
+
+
 def test_where_deploys_go(tmp_path: Path) -> None:
     """The folder that takes them, or why nothing can be deployed, and what to do."""
     (tmp_path / "apps").mkdir()
@@ -89,6 +125,7 @@ def test_an_open_door(tmp_path: Path) -> None:
     [
         (["--port", "http"], "settings    FAULT: PORT (from --port): 'http' is not allowed"),
         (["nowhere"], "settings    FAULT: the folder of apps {cwd}/nowhere cannot be read"),
+        (["nowhere"], f"            run: {PROGRAM} new {{cwd}}/nowhere/hello\n"),
         (["--python", "/nowhere/python"], "settings    FAULT: RUNTIME_PYTHON: "),
         (["--host", "203.0.113.7"], "listens on  FAULT: cannot listen on 203.0.113.7 port 8000"),
         (["--host", "unix:file/s"], "listens on  FAULT: unix:{cwd}/file/s: "),

@@ -25,6 +25,8 @@ def test_check(tmp_path: Path) -> None:
     assert (apps["good"]["ok"], apps["good"]["error"]) == (True, None)
     assert "no luck" in apps["broken"]["error"]
     assert "raise ValueError" in apps["broken"]["stack"]
+    assert apps["broken"]["command"] == '"${EDITOR:-vi}" +1 apps/broken/app.py'
+    assert apps["good"]["command"] is None
     assert (apps["site"]["files"], apps["site"]["python"]) == (1, None)
 
 
@@ -34,7 +36,7 @@ def test_doctor_and_plugins(tmp_path: Path) -> None:
     done = run("doctor", "apps", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert done.returncode == (1 if told["faults"] else 0)
-    assert {"topic", "text", "mark"} == set(told["findings"][0])
+    assert {"topic", "text", "mark", "command"} == set(told["findings"][0])
     write_plugin(tmp_path / "plugins", "audit", nonsense=1)
     done = run("plugins", "check", "plugins", "--json", cwd=tmp_path)
     [plugin] = json.loads(done.stdout)["plugins"]

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ ANSWERS = {
     "asgi": "Hello from /asgi/\n",
     "static": "<h1>Hello, world!</h1>",
 }
+FETCH = "def fetch(request): ...\n"
 PROGRAM = shlex.join(command())
 # The packages of these are not installed for these tests.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
@@ -274,6 +276,7 @@ def test_what_a_site_publishes(tmp_path: Path) -> None:
         [
             "site: ok (static, publishes 3 files)",
             "site: WARNING: everybody can read users.db; move it out of the site",
+            "    run: mv apps/site/users.db apps/",
             "1 app, none at fault",
         ],
     )
@@ -305,6 +308,47 @@ def test_a_service_that_nobody_offers(tmp_path: Path) -> None:
     assert "'kv2'; did you mean kv?; its calls fail" in warning
     told = json.loads(run("check", "apps", "--json", cwd=tmp_path).stdout)["apps"]
     assert [len(each["services"]) for each in told] == [1, 0]
+
+
+WRONG: Mapping[str, tuple[dict[str, str], dict[str, object], str]] = {
+    "import": ({"app.py": "import nonesuch\n"}, {},
+               "cd {apps}/import && python3 -m venv .venv && .venv/bin/pip install nonesuch"),
+    "inner": ({"app.py": "import other\n", "other.py": "\ndef f(:\n"}, {},
+              '"${{EDITOR:-vi}}" +2 apps/inner/other.py'),
+    "manifest": ({"app.py": FETCH, "buntime.yaml": "\n\nttl: soon\n"}, {},
+                 '"${{EDITOR:-vi}}" +3 apps/manifest/buntime.yaml'),
+    "nothing": ({"notes.txt": ""}, {}, '"${{EDITOR:-vi}}" apps/nothing/buntime.yaml'),
+    "python": ({"app.py": FETCH}, {"python": "/nowhere/python3"},
+               '"${{EDITOR:-vi}}" apps/python/buntime.yaml'),
+    "dies": ({"app.py": "import os; os._exit(3)\n"}, {}, '"${{EDITOR:-vi}}" apps/dies/app.py'),
+    "late": ({"app.py": "import time; time.sleep(60)\n"}, {},
+             "{program} check apps --boot-timeout 5m"),
+    "secret": ({"app.py": FETCH}, {"secrets": ["KEY"]}, "{program} secrets set secret KEY"),
+    "uses": ({"app.py": FETCH}, {"uses": ["kv2"]}, "{program} plugins list"),
+    "people": ({"app.py": FETCH}, {"auth": "required"}, "{program} plugins enable authn"),
+    "site": ({"index.html": "", "my files.db": ""}, {}, "mv 'apps/site/my files.db' apps/"),
+    "built": ({"index.html": '<script src="/assets/x.js"></script>'}, {},
+              "grep -nF /assets/x.js apps/built/index.html"),
+}  # fmt: skip
+
+
+def test_what_to_run(tmp_path: Path) -> None:
+    """What is wrong with an app ends with a line for a shell."""
+    for name, (files, manifest, _) in WRONG.items():
+        write_app(tmp_path / "apps" / name, files, **manifest)
+    done = run("check", "apps", "--boot-timeout", "2s", "--json", cwd=tmp_path)
+    told = {each["app"]: each["command"] for each in json.loads(done.stdout)["apps"]}
+    places = {"apps": tmp_path / "apps", "program": PROGRAM}
+    assert told == {name: line.format(**places) for name, (*_, line) in WRONG.items()}
+
+
+def test_what_to_run_helps(tmp_path: Path) -> None:
+    """The line of a warning, pasted into a shell, ends it."""
+    write_app(tmp_path / "apps/site", {"index.html": "", "users.db": ""})
+    lines = run("check", "apps", cwd=tmp_path).stdout.splitlines()
+    [line] = [line.partition("run: ")[2] for line in lines if line.startswith("    run: ")]
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
+    assert "WARNING" not in run("check", "apps", cwd=tmp_path).stdout
 
 
 def test_an_app_with_data(tmp_path: Path) -> None:

@@ -37,10 +37,8 @@ def fit(settings: Settings, *, beside: int = 0) -> Settings:
     before anybody else, as long as enough is left to serve somebody. Raises UsageError where too
     few are allowed to serve anybody.
     """
-    wanted = settings.pool_size + workers_beside(settings.pool_size) + settings.spare_workers
-    connections = settings.connections_max
-    needed = _OURS + (wanted + beside) * OF_A_WORKER + connections * OF_A_CONNECTION
-    limit = _raise_limit(needed)
+    wanted, connections = _workers(settings), settings.connections_max
+    limit = _raise_limit(needed(settings, beside=beside))
     if limit < _LIMIT_AT_LEAST:
         raise UsageError(
             f"the limit of open files is {limit}; raise it to {_LIMIT_AT_LEAST} or more, "
@@ -54,6 +52,16 @@ def fit(settings: Settings, *, beside: int = 0) -> Settings:
             settings, pool_size=_pool_size(share.workers - spares), spare_workers=spares
         )
     return replace(settings, connections_max=share.connections)
+
+
+def needed(settings: Settings, *, beside: int = 0) -> int:
+    """How many descriptors the settings may need; `beside` as of `fit`."""
+    connections = settings.connections_max * OF_A_CONNECTION
+    return _OURS + (_workers(settings) + beside) * OF_A_WORKER + connections
+
+
+def _workers(settings: Settings) -> int:
+    return settings.pool_size + workers_beside(settings.pool_size) + settings.spare_workers
 
 
 def divide(limit: int, *, connections: int, workers: int) -> Share:
@@ -77,12 +85,12 @@ def _pool_size(workers: int) -> int:
     return size
 
 
-def _raise_limit(needed: int) -> int:
+def _raise_limit(wanted: int) -> int:
     """The soft limit, raised where that is needed and allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return max(needed, _LIMIT_AT_LEAST) if soft == resource.RLIM_INFINITY else soft
-    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return max(wanted, _LIMIT_AT_LEAST) if soft == resource.RLIM_INFINITY else soft
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError):  # macOS has a limit beside the hard one

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from buntime.commands.check import line_of
+from buntime.commands.check import Doubts, Seen, lines_of
 from buntime.core.telemetry.records import Level
 from buntime.server.pool.trial import Trial, Verdict, find_apps
 from tests.support.fakes import FakeSink, make_log
@@ -56,8 +56,13 @@ def test_variables_that_are_kept_from_an_app(
     assert "the runtime has DATABASE_URL, which the error names" in found["shop"].note
     assert "DB_URL" in found["shop"].note
     assert "the runtime has SENTRY_DSN, which the error names" in found["other"].note
-    line = line_of(found["shop"]).splitlines()[-1]
-    assert line.startswith("shop: WARNING: the runtime has DATABASE_URL")
+    [app] = [
+        each
+        for each in find_apps(make_settings(tmp_path), make_log(FakeSink()).warn)
+        if each.key == "shop"
+    ]
+    *_, line = lines_of(found["shop"], Seen(app, Doubts(), ()))
+    assert (line.mark, line.text[:28]) == ("WARNING", "the runtime has DATABASE_URL")
     missed = [each for each in sink.records if each.event == "app.variables_missed"]
     assert [each.level for each in missed] == [Level.WARN, Level.WARN]
     warned = [each.message for each in sink.records if each.event == "manifest.warning"]
