@@ -1,6 +1,7 @@
 // A list of very many lines, of which those that are seen have elements. What comes is drawn once
 // for each frame of the screen, however many lines it was; of more than `most` the oldest go. The
-// end is followed until one scrolls up. `render(line)` gives nodes, `onpick(line)` is told of one.
+// end is followed until one scrolls up. `render(line)` gives nodes, `kind(line)` the row's class,
+// `onpick(line)` is told of one.
 import { button, fill, h, say } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -21,6 +22,7 @@ class Lines extends HTMLElement {
   #down = button("", () => this.end(), { class: "down", hidden: true });
   most = 20_000;
   render = (line) => [line.message];
+  kind = (line) => line.level ?? "";
   onpick = () => {};
 
   connectedCallback() {
@@ -125,7 +127,7 @@ class Lines extends HTMLElement {
       row.classList.toggle("picked", first + at === this.#picked);
       if (row.line === line) return;
       row.line = line;
-      row.className = `row ${line.level ?? ""}`;
+      row.className = `row ${this.kind(line)}`;
       fill(row, this.render(line));
     });
     this.#down.hidden = this.#follows;

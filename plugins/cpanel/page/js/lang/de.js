@@ -159,5 +159,6 @@ export default {
   "access.teach": "Die erste, die passt, entscheidet. In der Konfiguration:", "rule.allow": "erlaubt", "rule.deny": "verboten",
   "access.right": "Darf er das", "access.request": "– (eine Anfrage)", "access.may": "{right} bei {app} mit dem Schlüssel {key}",
   "access.rightyes": "Ja: {request}", "access.rightno": "Nein: {request}",
+  "logs.lost": ["Hier fehlt {n} Zeile", "Hier fehlen {n} Zeilen"], "logs.away": "Hier fehlen Zeilen: Die Verbindung war zu lange weg.",
   "logs.none": "Noch keine Zeilen", "logs.teach": "Was Apps ausgeben, und jede Anfrage, erscheint hier sofort. Eine längere Zeit oder eine andere Stufe hat vielleicht welche.",
 };

@@ -151,5 +151,6 @@ export default {
   "access.teach": "The first one that fits decides. In the config file:", "rule.allow": "allow", "rule.deny": "deny",
   "access.right": "May it do this", "access.request": "– (a request)", "access.may": "{right} at {app} by the key {key}",
   "access.rightyes": "Yes: {request}", "access.rightno": "No: {request}",
+  "logs.lost": ["{n} line is missing here", "{n} lines are missing here"], "logs.away": "Lines are missing here: the connection was away for too long.",
   "logs.none": "No lines here yet", "logs.teach": "What apps print, and each request, shows up here as it comes. A longer time, or another level, may have some.",
 };

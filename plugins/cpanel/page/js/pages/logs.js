@@ -23,6 +23,7 @@ export function render(root, params, { query }) {
 export async function logView(root, query, of = "") {
   const lines = h("bt-lines.tall", { label: t("logs.title") });
   lines.render = (line) => [...cells(line), of ? null : h("span.faint", whose(line))];
+  lines.kind = (line) => (isGap(line) ? "gap" : line.level);
   lines.onpick = showLine;
   const names = h("datalist", { id: nextId("apps") });
   const field = (name, props = {}) => h("input", { name, type: "search", value: query.get(name), placeholder: t(`logs.${name}`), "aria-label": t(`logs.${name}`), spellcheck: "false", ...props });
@@ -36,9 +37,13 @@ export async function logView(root, query, of = "") {
   const line = h("div");
   let end = null;
   let last = 0;
+  let isBack = false; // the next lines are the first after a break
   const asked = () => ({ app: app.value.trim(), level: level.value, request: request.value.trim(), since: since.value });
   const take = (batch) => {
     const fresh = batch.filter(({ seq }) => !(seq <= last)); // what tells of lost lines has no number
+    // The end of the log is asked for again: where it begins behind what is here, some is missing.
+    if (isBack && fresh.length === batch.length) lines.add([{ time: fresh[0].time, level: "warn", event: GAP, message: t("logs.away") }]);
+    isBack = false;
     last = Math.max(last, ...fresh.map(({ seq }) => seq ?? 0));
     lines.add(fresh);
     look();
@@ -51,7 +56,11 @@ export async function logView(root, query, of = "") {
     end = api.follow("/api/logs", {
       query: () => ({ ...asked(), since: isWhole && !since.value ? "14d" : since.value, follow: true, limit: last ? 2000 : isWhole || since.value ? 5000 : 500 }),
       take,
-      state: (now, error) => look() ?? say(status, error?.message || t({ live: "live.live", lost: "live.away", paused: "live.paused" }[now])),
+      state: (now, error) => {
+        if (now === "live") isBack = last > 0;
+        look();
+        say(status, error?.message || t({ live: "live.live", lost: "live.away", paused: "live.paused" }[now]));
+      },
     });
   }
   function stop() {
@@ -78,7 +87,7 @@ export async function logView(root, query, of = "") {
   function find() {
     const word = search.value.toLowerCase();
     keepQuery({ q: search.value });
-    lines.filter((each) => !word || `${textOf(each)} ${each.app ?? ""} ${each.worker ?? ""}`.toLowerCase().includes(word));
+    lines.filter((each) => !word || isGap(each) || `${textOf(each)} ${each.app ?? ""} ${each.worker ?? ""}`.toLowerCase().includes(word));
     look();
   }
   let timer = 0;
@@ -105,10 +114,15 @@ export async function logView(root, query, of = "") {
 
 const whose = ({ app, plugin, worker }) => [app ?? (plugin && `plugin:${plugin}`) ?? "runtime", worker].filter(Boolean).join(" ");
 
+// Where lines were lost: on the way here, by an app that prints too fast, or by the log itself.
+const GAP = "log.gap";
+const GAPS = new Set([GAP, "log.skipped", "log.dropped", "app.output_dropped"]);
+const isGap = ({ event }) => GAPS.has(event);
+
 // What a line says, in one row: a request as "GET /path 200 3 ms".
 export function textOf(line) {
   if (line.event === "request.access") return `${line.method} ${line.path} ${line.status} ${line.ms} ms`;
-  return [line.message, line.error].filter(Boolean).join(": ");
+  return [isGap(line) && line.lines && t("logs.lost", { n: line.lines }), line.message, line.error].filter(Boolean).join(": ");
 }
 
 export const cells = (line) => [h("span.faint", clock(line.time)), h("span.level", line.level), h("span", textOf(line))];

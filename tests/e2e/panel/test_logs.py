@@ -1,0 +1,189 @@
+"""The log in a real browser: as fast as apps of a real runtime print, over a line that breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.chromium import launched, needs_chromium
+from tests.support.client import fetch
+from tests.support.forwarding import cable_to
+from tests.support.harness import Runtime, wait_until, write_app
+from tests.support.operators import address_of
+from tests.support.panel import findings, watched, with_panel
+
+pytestmark = needs_chromium
+
+# One worker may print 10,000 lines at once and 1,000 a second; so it takes several for more.
+APPS = ("one", "two", "three", "four")
+FLOOD = """
+import threading, time
+from buntime import Response
+
+def flood(count, rate, width):
+    begun, told = time.monotonic(), 0
+    while told < count:
+        due = min(count, int((time.monotonic() - begun) * rate) + 1)
+        print("\\n".join(f"line {n} of a flood{' ' * width}" for n in range(told, due)), flush=True)
+        told = due
+        time.sleep(0.01)
+    seconds = time.monotonic() - begun
+    print(f"the flood of {count} lines has ended after {seconds:.2f} s", flush=True)
+
+def fetch(request):
+    query = request.query
+    what = int(query["count"]), float(query.get("rate", "1e6")), int(query.get("width", "0"))
+    threading.Thread(target=flood, args=what, daemon=True).start()
+    return Response("begun")
+"""
+COUNT = """
+window.seen = {lines: 0, missing: 0, seqs: new Set(), twice: 0, longest: 0, first: 0, last: 0};
+const {prototype} = customElements.get("bt-lines");
+const {add} = prototype;
+prototype.add = function (lines) {
+  for (const line of lines) {
+    if (/ of a flood/.test(line.message)) {
+      seen.lines += 1;
+      if (seen.seqs.has(line.seq)) seen.twice += 1;
+      seen.seqs.add(line.seq);
+      seen.first ||= performance.now();
+      seen.last = performance.now();
+    }
+    if (line.event === "log.skipped") seen.missing += line.lines;
+  }
+  return add.call(this, lines);
+};
+let last = performance.now();
+const frame = (now) => {
+  seen.longest = Math.max(seen.longest, now - last);
+  last = now;
+  requestAnimationFrame(frame);
+};
+requestAnimationFrame(frame);
+"""
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    folder = tmp_path_factory.mktemp("logs")
+    for name in APPS:
+        write_app(folder / "apps" / name, {"app.py": FLOOD}, ttl=600)
+    with with_panel(folder, RUNTIME_LOG_LEVEL="info") as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with watched(browser) as page:
+        yield page
+
+
+def follow(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
+    page.evaluate(COUNT)
+
+
+def shown(page: Page, text: str | re.Pattern[str]) -> Locator:
+    return page.locator("bt-lines .row:visible", has_text=text)
+
+
+def flood(runtime: Runtime, app: str, count: int, **more: int) -> None:
+    query = "&".join(f"{key}={value}" for key, value in {"count": count, **more}.items())
+    assert fetch(runtime, f"/{app}/?{query}").body == b"begun"
+
+
+def seen(page: Page, whole: int) -> dict[str, Any]:
+    """What has come, once all that was printed has been told of."""
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = page.evaluate("({...seen, seqs: null})")
+        return found
+
+    wait_until(lambda: told()["lines"] + told()["missing"] >= whole, timeout_s=60)
+    return told()
+
+
+def test_ten_thousand_lines_a_second(page: Page, runtime: Runtime) -> None:
+    """As many as four apps print leave the page at work: it has rows for those in sight alone."""
+    follow(page, f"{address_of(runtime)}/cpanel/logs")
+    for name in APPS:
+        flood(runtime, name, 8000, rate=2600)
+    told = seen(page, 4 * 8000)
+    assert told["lines"] + told["missing"] == 4 * 8000
+    assert told["twice"] == 0
+    assert told["longest"] < 1000
+    assert told["lines"] / (told["last"] - told["first"]) * 1000 > 5_000, told
+    assert page.locator("bt-lines .row").count() < 200
+    assert page.evaluate("document.querySelector('bt-lines').count") <= 20_000
+    page.get_by_label("Search in lines").fill("the flood of 8000 lines has ended")
+    ends = shown(page, "the flood of 8000 lines has ended")
+    expect(ends).to_have_count(4)
+    seconds = [float(re.findall(r"after ([\d.]+) s", text)[0]) for text in ends.all_inner_texts()]
+    assert 32_000 / max(seconds) > 9_000, "so many a second were printed"
+
+
+def test_an_app_that_prints_too_much(page: Page, runtime: Runtime) -> None:
+    """What was left out of its output is a gap that one sees, however one searches."""
+    follow(page, f"{address_of(runtime)}/cpanel/apps/one?view=log")
+    flood(runtime, "one", 40_000)
+    gap = page.locator("bt-lines .row.gap:visible").first
+    expect(gap).to_contain_text(re.compile(r"[\d,]+ lines are missing here"), timeout=20_000)
+    assert findings(page, "color-contrast") == {}
+    page.get_by_label("Search in lines").fill("no line has this")
+    expect(gap).to_be_visible()
+    expect(shown(page, "of a flood")).to_have_count(0)
+
+
+def test_a_page_that_is_too_slow(page: Page, runtime: Runtime) -> None:
+    """Lines that it could not take in time are told of in their place, with their number."""
+    follow(page, f"{address_of(runtime)}/cpanel/logs")
+    held = "(ms) => { const end = performance.now() + ms; while (performance.now() < end); }"
+    page.evaluate(f"setTimeout(() => ({held})(6000))")
+    for name in ("two", "three"):
+        flood(runtime, name, 9_000, width=900, rate=4000)
+    told = seen(page, 18_000)
+    assert told["missing"] > 0
+    page.get_by_label("Search in lines").fill("no line has this")
+    gap = page.locator(".gap:visible", has_text="came faster than they were read").first
+    expect(gap).to_contain_text(re.compile(r"[\d,]+ lines? (is|are) missing here"))
+
+
+def test_a_line_that_breaks(page: Page, runtime: Runtime) -> None:
+    """What was printed meanwhile comes when it is whole again: once each, without a gap."""
+    with cable_to(address_of(runtime)) as cable:
+        follow(page, f"{cable.url}/cpanel/logs?app=four")
+        flood(runtime, "four", 50)
+        assert seen(page, 50)["lines"] == 50
+        cable.cut()
+        expect(page.get_by_role("status").filter(has_text="connecting again")).to_be_visible()
+        expect(page.locator(".lost")).to_be_visible()
+        flood(runtime, "four", 70)
+        cable.mend()
+        told = seen(page, 120)
+        assert (told["lines"], told["twice"]) == (120, 0)
+        expect(page.get_by_role("status").filter(has_text="live")).to_be_visible()
+        expect(page.locator(".gap")).to_have_count(0)
+        cable.cut()
+        expect(page.get_by_role("status").filter(has_text="connecting again")).to_be_visible()
+        flood(runtime, "four", 3_000)
+        wait_until(lambda: has_told(runtime, "the flood of 3000 lines has ended"), timeout_s=30)
+        cable.mend()
+        wait_until(lambda: int(page.evaluate("seen.lines")) > 1000, timeout_s=60)
+        page.get_by_label("Search in lines").fill("no line has this")
+        expect(page.locator(".gap:visible")).to_contain_text("the connection was away for too long")
+        assert page.evaluate("seen.twice") == 0
+
+
+def has_told(runtime: Runtime, text: str) -> bool:
+    return any(str(record["message"]).startswith(text) for record in tuple(runtime.records))
