@@ -32,6 +32,8 @@ ALLOWED = {
     "core": {"sdk", "wire", "core"},
     "server": {"sdk", "wire", "confine", "core", "server"},
     "commands": {"sdk", "wire", "confine", "core", "server", "commands"},
+    # Calls an app in a test's process: both ends of the channel, but not the runtime itself.
+    "testing": {"sdk", "wire", "worker", "core", "server", "testing"},
     "__main__": {"sdk", "wire", "core", "commands", "__main__"},
 }
 IN_A_WORKER = ("sdk", "wire", "confine", "worker")
@@ -48,7 +50,7 @@ CONCERNS = {
         "routes.py framing.py shell.py pipeline.py operators.py lifetime runtime.py"
     ).split(),
 }
-FLAT = {"sdk", "worker", "commands"}  # layers without folders
+FLAT = {"sdk", "worker", "commands", "testing"}  # layers without folders
 # Modules beside the layers.
 BESIDE = {
     *(

@@ -1,0 +1,27 @@
+"""What a stream and a WebSocket want of the client that began them."""
+
+from typing import Protocol
+
+from buntime.testing.answer import Answer, Framed
+from buntime.testing.link import Box
+from buntime.wire import Message
+
+
+class Asking(Protocol):
+    """See `Client`, which is one."""
+
+    @property
+    def deadline(self) -> float:
+        """When waiting that begins now ends, in monotonic seconds."""
+
+    def finish(self, box: Box) -> None:
+        """Nothing more is wanted of a request. Raises what the app has raised meanwhile."""
+
+    def leave(self, box: Box) -> None:
+        """The client has left a request. Raises what the app raised, but for that."""
+
+    def fail(self, box: Box, message: Message) -> Answer:
+        """The app has failed: its exception, or the answer that a client would get."""
+
+    def framed(self, message: Message, size: int | None, box: Box) -> Framed:
+        """The answer that RESPONSE begins; its cookies are kept."""

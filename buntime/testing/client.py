@@ -1,0 +1,367 @@
+"""Calls an app: requests, streams and WebSockets, one after the other or from several threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urljoin, urlsplit
+
+from buntime.core.errors import ClientFault, HttpError, ServerFault
+from buntime.core.http1.errorpage import render_error
+from buntime.core.http1.setcookie import below, is_for_host, sets_cookie
+from buntime.sdk.fields import Headers
+from buntime.sdk.request import ClientGone
+from buntime.sdk.websocket import WebSocketClosed
+from buntime.testing.answer import Answer, Framed
+from buntime.testing.content import FileLike, Pairs, body_of, target_of
+from buntime.testing.cookies import Cookies
+from buntime.testing.inside import Inside
+from buntime.testing.link import Box, Link
+from buntime.testing.session import Session
+from buntime.testing.sites import Files
+from buntime.testing.stream import Stream
+from buntime.testing.subject import subject_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from buntime.sdk.response import HeadersLike
+    from buntime.wire import Message
+
+TIMEOUT_S = 30.0  # as an app's own `timeout` is by default
+_HOST = "testserver"
+_ADDRESS = ("127.0.0.1", 50000)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_REDIRECTS_MAX = 20
+# What a handler raises that hears that its client has left.
+_FAREWELLS = (ClientGone, WebSocketClosed, asyncio.CancelledError, GeneratorExit)
+
+
+class Client:
+    """An app, and what calls it.
+
+    `app`: a folder, as one drops it into the runtime; or a fetch function, a WSGI or ASGI app, a
+    dict of routes, a module. It is loaded at the first request, or where `with` begins; `with`,
+    or `close()`, ends it, with the hooks of its end.
+
+    `base` is the path in front of all paths: of a folder `"/" + name` by default, as the runtime
+    has it, else "". `env` are variables that the app finds. `websocket` goes with a fetch function
+    or routes. What the app raises is raised by the call; with `raise_errors=False` the answer is
+    a 500 instead. Waiting ends after `timeout_s` seconds, by a TimeoutError.
+    """
+
+    def __init__(
+        self,
+        app: str | os.PathLike[str] | Any,
+        *,
+        base: str | None = None,
+        env: Mapping[str, str] | None = None,
+        headers: HeadersLike = None,
+        websocket: Any = None,
+        raise_errors: bool = True,
+        follow_redirects: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._subject = subject_of(app, websocket)
+        found = self._subject.app
+        self.base = (found.usual_base if found else "") if base is None else base.rstrip("/")
+        self.cookies = Cookies()
+        self.headers = Headers(headers)
+        self._env = dict(env or {})
+        self._raises = raise_errors
+        self._follows = follow_redirects
+        self._timeout_s = timeout_s
+        self._end: weakref.finalize[Any, Any] | None = None  # of the app that is loaded
+        self._inside: Inside | None = None
+        self._link: Link | None = None
+        self._files = None if found is None else Files(found)
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the app; a later request loads it anew. Raises what the hooks of its end raise."""
+        end, self._end = self._end, None
+        self._inside = self._link = None
+        if end is not None:
+            end()
+
+    def get(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("HEAD", url, **options)
+
+    def post(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("PATCH", url, **options)
+
+    def delete(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("DELETE", url, **options)
+
+    def options(self, url: str, **options: Any) -> Answer:
+        """See `request`."""
+        return self.request("OPTIONS", url, **options)
+
+    def request(  # noqa: PLR0913  # each by its name
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Pairs | None = None,
+        headers: HeadersLike = None,
+        content: bytes | str | None = None,
+        json: Any = None,
+        data: Pairs | None = None,
+        files: Mapping[str, FileLike] | None = None,
+        follow_redirects: bool | None = None,
+    ) -> Answer:
+        """Ask the app, and return its whole answer.
+
+        `url` is a path below `base`, or a whole URL. `params` are added to its query. One of:
+        `content` (bytes, or text as UTF-8), `json`, `data` (fields of a form), `files` (with or
+        without `data`; bytes, or (name, bytes), or (name, bytes, content type)).
+        """
+        given = Headers(headers)
+        body = body_of(given, content=content, json_=json, data=data, files=files)
+        target = target_of(url, params, self.base)
+        answer = self._ask(method, target, given, body)
+        if not (self._follows if follow_redirects is None else follow_redirects):
+            return answer
+        for _ in range(_REDIRECTS_MAX):
+            location = answer.headers.get("location")
+            if answer.status not in _REDIRECTS or location is None:
+                return answer
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, body = "GET", None
+                given.remove("content-type")
+            target = _joined(target, location)
+            answer = self._ask(method, target, given, body)
+        raise ValueError(f"{method} {url}: more than {_REDIRECTS_MAX} redirects, last to {target}")
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Pairs | None = None,
+        headers: HeadersLike = None,
+        content: bytes | str | None = None,
+    ) -> Stream:
+        """Ask the app, and take its answer piece by piece: `with client.stream("GET", "/events")`.
+
+        At the end of the block the client leaves, and the app is told.
+        """
+        given = Headers(headers)
+        body = body_of(given, content=content, json_=None, data=None, files=None)
+        target = target_of(url, params, self.base)
+        if self._is_site:
+            raise TypeError("a static site has whole answers; use client.get()")
+        return Stream(self, self._send(method, target, given, body))
+
+    def websocket(
+        self,
+        url: str,
+        *,
+        params: Pairs | None = None,
+        headers: HeadersLike = None,
+        subprotocols: Iterable[str] = (),
+    ) -> Session:
+        """Open a WebSocket: `with client.websocket("/chat") as ws: ws.send("hi")`.
+
+        Raises Denied where the app answers by a response.
+        """
+        given = Headers(headers)
+        for name, value in (
+            *(("connection", "upgrade"), ("upgrade", "websocket")),
+            *(("sec-websocket-version", "13"), ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")),
+        ):
+            given.set(name, value)
+        offered = list(subprotocols)
+        if offered:
+            given.set("sec-websocket-protocol", ", ".join(offered))
+        target = target_of(url, params, self.base)
+        more = {"upgrade": "websocket", "subprotocols": offered}
+        return Session(self, self._send("GET", target, given, None, more))
+
+    # ---- for streams and sessions
+
+    @property
+    def deadline(self) -> float:
+        """When waiting that begins now ends, in monotonic seconds."""
+        return monotonic() + self._timeout_s
+
+    def finish(self, box: Box) -> None:
+        """Nothing more is wanted of a request. Raises what the app has raised meanwhile."""
+        failure = self._forget(box)
+        if failure is not None and self._raises:
+            raise failure
+
+    def leave(self, box: Box) -> None:
+        """The client has left a request. Raises what the app raised, but for that."""
+        failure = self._forget(box)
+        if failure is not None and self._raises and not isinstance(failure, _FAREWELLS):
+            raise failure
+
+    def fail(self, box: Box, message: Message) -> Answer:
+        """The app has failed: its exception, or the answer that a client would get."""
+        self.finish(box)
+        detail = str(message.get("stack") or message.get("message", ""))
+        return _error_answer(
+            ServerFault(500, "app_error", "the app failed at this request", detail=detail),
+            str(box.number),
+        )
+
+    def framed(self, message: Message, size: int | None, box: Box) -> Framed:
+        """The answer that RESPONSE begins; its cookies are kept."""
+        fields = [self._confined(field) for field in message["headers"]]
+        request_id = _request_id(box)
+        made = Framed(box.method, message["status"], fields, size, request_id=request_id)
+        self._take_cookies(made.answer, box)
+        return made
+
+    # ---- the request
+
+    def _forget(self, box: Box) -> BaseException | None:
+        if self._link is not None:
+            self._link.drop(box)
+        return None if self._inside is None else self._inside.failures.pop(box.number, None)
+
+    def _take_cookies(self, answer: Answer, box: Box) -> None:
+        for line in answer.headers.getall("set-cookie"):
+            self.cookies.take(line, box.target)
+
+    @property
+    def _is_site(self) -> bool:
+        return self._files is not None and self._files.is_all
+
+    def _start(self) -> Link | None:
+        if self._link is not None or self._is_site:
+            return self._link
+        surroundings = contextlib.ExitStack()
+        surroundings.enter_context(self._subject.surroundings(self._env, self.base))
+        inside = Inside(self._subject.init, self._subject.find)
+        try:
+            inside.start(self._timeout_s)
+        except BaseException:
+            surroundings.close()
+            raise
+        self._inside, self._link = inside, Link(inside.end)
+        # Also for a client that nobody closes.
+        self._end = weakref.finalize(self, _stop, inside, self._link, surroundings, self._timeout_s)
+        return self._link
+
+    def _ask(self, method: str, target: str, given: Headers, body: bytes | None) -> Answer:
+        if self._files is not None:
+            headers = self._headers(target, given, body)
+            answer = self._files.answer(method, target, headers, self.base)
+            if answer is not None:
+                return answer
+        most = self._subject.manifest.max_body_size_bytes
+        if body is not None and len(body) > most:
+            message = f"the request's body must not exceed {most} bytes"
+            return _error_answer(ClientFault(413, "body_too_large", message), "0")
+        with Stream(self, self._send(method, target, given, body)) as stream:
+            return stream.whole()
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        given: Headers,
+        body: bytes | None,
+        more: Message | None = None,
+    ) -> Box:
+        link = self._start()
+        assert link is not None, "a static site is asked by itself"
+        box = link.box(method, target)
+        request_id = _request_id(box)
+        fields = [
+            *self._headers(target, given, body).items(),
+            *(("x-forwarded-proto", "http"), ("x-forwarded-for", _ADDRESS[0])),
+            *(("x-forwarded-host", _HOST), ("x-base", self.base), ("x-request-id", request_id)),
+        ]
+        head = {
+            "method": method,
+            "target": target,
+            "base": self.base,
+            "scheme": "http",
+            "version": "1.1",
+            "client": list(_ADDRESS),
+            "server": ["127.0.0.1", 80],
+            "headers": [list(field) for field in fields],
+            "request_id": request_id,
+        }
+        box.begin({**head, **(more or {})}, body or b"", self.deadline)
+        return box
+
+    def _headers(self, target: str, given: Headers, body: bytes | None) -> Headers:
+        headers = Headers({"host": _HOST, "accept": "*/*", "user-agent": "buntime-testing"})
+        for more in (self.headers, given):  # what is said later takes the place of all before
+            for name in more:
+                headers.remove(name)
+            for name, value in more.items():
+                headers.add(name, value)
+        if body is not None:
+            headers.set("content-length", str(len(body)))
+        line = self.cookies.line_for(target)
+        if line and "cookie" not in headers:
+            headers.set("cookie", line)
+        return headers
+
+    def _confined(self, field: Any) -> Any:
+        """A cookie stays with the app, as the runtime has it."""
+        app = self._subject.app
+        if app is None or not self.base or app.manifest.cookie_path == "as-is":
+            return field
+        name, value = field
+        if not sets_cookie(field) or is_for_host(value):
+            return field
+        return [name, below(value, self.base, (f"/{app.name}",))]
+
+
+def _stop(inside: Inside, link: Link, surroundings: contextlib.ExitStack, timeout_s: float) -> None:
+    with surroundings:
+        inside.stop(link, timeout_s)
+
+
+def _request_id(box: Box) -> str:
+    return f"test-{box.number}"
+
+
+def _error_answer(error: HttpError, request_id: str) -> Answer:
+    fields, body = render_error(error, request_id, accept="", shows_detail=True)
+    headers = Headers(fields)
+    headers.set("content-length", str(len(body)))
+    return Answer(error.status, headers, body)
+
+
+def _joined(target: str, location: str) -> str:
+    """The target that a Location leads to, seen from `target`."""
+    parts = urlsplit(urljoin(f"http://{_HOST}{target}", location))
+    return parts.path + (f"?{parts.query}" if parts.query else "")

@@ -1,0 +1,155 @@
+"""The runtime's end of a channel, for one app in this process: see the messages in `wire`."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import socket
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from buntime.wire import (
+    BODY,
+    CANCEL,
+    MAX_PAYLOAD,
+    REQUEST,
+    UPLOAD_WINDOW,
+    WINDOW,
+    Decoder,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from buntime.wire import Message, Received
+
+_RECEIVE_BYTES = MAX_PAYLOAD + 1024
+
+
+class Box:
+    """What an app sends of one request; closed by its last message."""
+
+    def __init__(self, link: Link, number: int, method: str, target: str) -> None:
+        self.number = number
+        self.method = method
+        self.target = target
+        self._link = link
+        self._came: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self._kept: list[Received] = []
+        self._credit = UPLOAD_WINDOW
+
+    def put(self, received: Received) -> None:
+        """Take a message in, on the link's own thread."""
+        self._came.put(received)
+
+    def send(self, message: Message, payload: bytes = b"") -> None:
+        """Send a message of this request."""
+        self._link.send({**message, "id": self.number}, payload)
+
+    def begin(self, head: Message, body: bytes, deadline: float) -> None:
+        """Send the request and all of its body, as far as the app takes it."""
+        view = memoryview(body)
+        piece = bytes(view[:MAX_PAYLOAD])
+        left = view[len(piece) :]
+        self._credit -= len(piece)
+        self.send({**head, "type": REQUEST, "end": not left} | _size(piece), piece)
+        while left:
+            size = min(len(left), MAX_PAYLOAD, self.spend(deadline))
+            if not size:
+                return  # the app has answered, and wants no more
+            piece, left = bytes(left[:size]), left[size:]
+            self._credit -= size
+            self.send({"type": BODY, "end": not left} | _size(piece), piece)
+
+    def spend(self, deadline: float, least: int = 1) -> int:
+        """Wait for `least` bytes of credit; returns what there is, 0 where the request is over."""
+        while self._credit < least:
+            received = self._next(deadline)
+            if received[0]["type"] == WINDOW:
+                self._credit += received[0]["credit"]
+                continue
+            self._kept.append(received)
+            if received[0].get("end") or received[0]["type"] in _LAST:
+                return 0
+        return self._credit
+
+    def pay(self, size: int) -> None:
+        """These bytes of credit are gone."""
+        self._credit -= size
+
+    def receive(self, deadline: float) -> Received:
+        """The next message that tells something; its payload is paid for.
+
+        Raises TimeoutError, and then has told the app that nobody waits any more.
+        """
+        while True:
+            received = self._kept.pop(0) if self._kept else self._next(deadline)
+            message, payload = received
+            if message["type"] == WINDOW:
+                self._credit += message["credit"]
+            elif message["type"] != "WAITS":
+                if payload and not message.get("end"):
+                    self.send({"type": WINDOW, "credit": len(payload)})
+                return received
+
+    def cancel(self, reason: str) -> None:
+        """Tell the app that nobody waits for this any more."""
+        self.send({"type": CANCEL, "reason": reason})
+
+    def _next(self, deadline: float) -> Received:
+        try:
+            return self._came.get(timeout=max(0.0, deadline - monotonic()))
+        except queue.Empty:
+            self.cancel("deadline")
+            raise TimeoutError(
+                f"{self.method} {self.target}: nothing came from the app in time; raise the "
+                "client's timeout_s, or use client.stream() for an answer that does not end"
+            ) from None
+
+
+class Link:
+    """Numbers requests, and hands what comes of each to its `Box`."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._numbers = itertools.count(1)
+        self._boxes: dict[int, Box] = {}
+        self._sending = threading.Lock()
+        self._reader = threading.Thread(target=self._read, name="buntime-testing", daemon=True)
+        self._reader.start()
+
+    def box(self, method: str, target: str) -> Box:
+        """Begin a request."""
+        box = Box(self, next(self._numbers), method, target)
+        self._boxes[box.number] = box
+        return box
+
+    def send(self, message: Message, payload: bytes = b"") -> None:
+        """Send a message, from any thread."""
+        with self._sending:
+            self._socket.sendall(encode(message) + payload)
+
+    def drop(self, box: Box) -> None:
+        """Nothing more is wanted of this request."""
+        self._boxes.pop(box.number, None)
+
+    def close(self) -> None:
+        """End the reading, once the app has ended; the other end stays as it is."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._socket.close()
+
+    def _read(self) -> None:
+        decoder = Decoder()
+        while data := self._socket.recv(_RECEIVE_BYTES):
+            for received in decoder.feed(data):
+                box = self._boxes.get(received[0].get("id", 0))
+                if box is not None:
+                    box.put(received)
+
+
+def _size(payload: bytes) -> Message:
+    return {"size": len(payload)} if payload else {}
+
+
+_LAST = frozenset(("ERROR", "CLOSE"))
