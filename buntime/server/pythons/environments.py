@@ -46,9 +46,21 @@ def environments_in(root: str) -> list[Environments]:
             for label in _listed(place):
                 told = _LABEL.fullmatch(label)
                 if told is not None and not os.path.islink(os.path.join(place, label)):
-                    key = told[1].replace("+", "/")
+                    key = key_of(told[1])
                     found.append(Environments(os.path.join(place, label), key, int(match[1]), gid))
     return found
+
+
+def label_of(key: str) -> str:
+    """An app's key as a name of a folder: "plugin:audit" -> "plugin=audit".
+
+    A colon separates paths in variables, so that no environment can be made below one.
+    """
+    return key.replace("/", "+").replace(":", "=")
+
+
+def key_of(label: str) -> str:
+    return label.replace("+", "/").replace("=", ":")
 
 
 def _listed(folder: str) -> list[str]:

@@ -47,6 +47,7 @@ from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 from buntime.server.defence.ownthread import confined
 from buntime.server.pythons.confinement import Confinement, Unconfined, Workshop
+from buntime.server.pythons.environments import label_of
 from buntime.server.pythons.identity import CannotBecome, Identity, run_as
 from buntime.server.pythons.locks import Base, Signature, find_lock, is_same, read_lock
 from buntime.server.pythons.packages import InstallFailed, Recipe, make_environment
@@ -276,7 +277,7 @@ def home_of(app: App, owner: Owner | None) -> Path:
 def _label(app: App) -> str:
     """A name for the folder of an app's environments: "shop@1.2.0-3f2a81c0"."""
     digest = hashlib.sha256(os.fsencode(app.dir)).hexdigest()[:8]
-    return f"{app.key.replace('/', '+')}-{digest}"
+    return f"{label_of(app.key)}-{digest}"
 
 
 def _open_lock(path: Path) -> int:

@@ -1,0 +1,33 @@
+"""Folders of environments bear the names of their apps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buntime.server.pythons.environments import environments_in, key_of, label_of
+from buntime.server.pythons.identity import Identity
+from buntime.server.pythons.installer import Owner, home_of
+from tests.support.apps import make_app
+
+KEYS = ["shop", "shop@1.2.0", "@acme/shop", "@acme/shop@2.0.0", "plugin:audit"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_name_is_found_by_its_folder(key: str, tmp_path: Path) -> None:
+    label = label_of(key)
+    assert key_of(label) == key
+    (tmp_path / "environments-33" / f"{label}-3f2a81c0").mkdir(parents=True)
+    assert [each.key for each in environments_in(str(tmp_path))] == [key]
+
+
+def test_an_environment_of_a_plugin_can_be_made(tmp_path: Path) -> None:
+    """Python refuses to make one in a folder with a colon in its path, as `plugin:audit` has."""
+    app = make_app("plugin:audit", folder=tmp_path / "audit")
+    home = home_of(app, Owner(Identity("www", 33, 33, (), "/"), tmp_path))
+    line = [sys.executable, "-m", "venv", "--without-pip", str(home / ".venv")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
