@@ -61,6 +61,7 @@ async function json(method, path, options) {
 export const get = (path, options) => json("GET", path, options);
 export const post = (path, options) => json("POST", path, options);
 export const put = (path, options) => json("PUT", path, options);
+export const patch = (path, options) => json("PATCH", path, options);
 export const del = (path, options) => json("DELETE", path, options);
 
 // Who is signed in, or null. Where the API has a prefix, it is found out here, once.

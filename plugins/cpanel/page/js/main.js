@@ -36,7 +36,9 @@ function ask(reason = null) {
 }
 
 function enter(session) {
+  const can = rights(session);
   const shell = draw(body, session, {
+    can,
     language: async (tag) => {
       await i18n.choose(tag);
       begin();
@@ -49,7 +51,7 @@ function enter(session) {
   let entries = [];
   const all = () => entries.flatMap((each) => [each, ...each.items]);
   const context = {
-    session, can: rights(session), go: router.go, title: router.title,
+    session, can, go: router.go, title: router.title,
     takes: ({ pathname, search }) => router.match(pathname) || all().some(({ href }) => href === pathname + search),
     async pluginAt(base) {
       await known;
@@ -61,7 +63,14 @@ function enter(session) {
     shell.menus(entries);
     shell.mark(router.current());
   }
-  const quiet = api.events({ menus });
+  // A plugin keeps users, where one is there that signs people in.
+  async function users() {
+    if (!can("users:read", "*")) return;
+    const { code } = await api.get("/api/users", { query: { limit: 1 } }).catch((error) => error);
+    if (code !== "unreachable") shell.show("users", code !== "sign_in_unavailable");
+  }
+  const quiet = api.events({ menus, plugins: users });
+  users();
   const known = menus();
   router.start(shell.place, context, shell.mark);
   leave = () => {

@@ -14,6 +14,8 @@ const ROUTES = [
   ["plugins", "plugins"],
   [`plugins/${NAME}`, "plugins", "plugin"],
   ["logs", "logs"],
+  ["users", "users"],
+  ["users/([^/]+)", "users", "user"],
   ["keys", "keys"],
   ["audit", "audit"],
   ["settings", "settings"],

@@ -7,22 +7,23 @@ import { theme, themes, wear } from "./theme.js";
 import { attempt } from "./components/parts.js";
 import "./components/toasts.js";
 
+// Path, page, what one must be allowed to do, and for all apps where it is of the runtime as a whole.
 const GROUPS = [
-  [["", "overview"], ["apps", "apps"], ["workers", "workers"], ["plugins", "plugins"], ["logs", "logs"]],
-  [["keys", "keys"], ["audit", "audit"], ["settings", "settings"], ["access", "access"]],
+  [["", "overview"], ["apps", "apps"], ["workers", "workers"], ["plugins", "plugins", "plugins:read", "*"], ["logs", "logs", "logs:read"]],
+  [["users", "users", "users:read", "*"], ["keys", "keys", "keys:read"], ["audit", "audit", "audit:read", "*"], ["settings", "settings", "config:read", "*"], ["access", "access"]],
 ];
 
-export function draw(body, session, { language, out }) {
+export function draw(body, session, { can, language, out }) {
   const place = h("main", { id: "main", tabindex: "-1" });
   const links = new Map();
   const entry = (path, page) => {
     const link = h("a", { href: href(path) }, t(`${page}.title`));
     links.set(page, link);
-    return h("li", link);
+    return h("li", { hidden: page === "users" }, link); // till it is known that somebody keeps them
   };
   const others = h("ul", { hidden: true, "aria-label": t("nav.plugins") });
   const nav = h("nav", { id: "nav", "aria-label": t("nav.label") },
-    GROUPS.map((group) => h("ul", group.map(([path, page]) => entry(path, page)))), others);
+    GROUPS.map((group) => h("ul", group.filter(([, , right, app]) => !right || can(right, app)).map(([path, page]) => entry(path, page)))), others);
   const toggle = button(t("nav.menu"), () => open(side.dataset.open !== "true"), {
     class: "quiet menu", "aria-expanded": "false", "aria-controls": "nav",
   });
@@ -72,6 +73,7 @@ export function draw(body, session, { language, out }) {
         else link.removeAttribute("aria-current");
       }
     },
+    show: (page, isThere) => { links.get(page).parentNode.hidden = !isThere; },
     // Plugins' entries: [{title, icon, href, items: [...]}].
     menus(entries) {
       others.hidden = !entries.length;
