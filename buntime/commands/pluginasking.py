@@ -87,6 +87,7 @@ def _tell(told: _Told) -> None:
         ("enabled", f"{'yes' if told['enabled'] else 'no'}, by {told['enabledBy']}"),
         ("folder", told.get("folder")),
         ("base", told["base"]),
+        ("frame", _frame(told.get("frame"))),
         ("stage", f"{told['stage']}{', a guard' if told.get('guards') else ''}"),
         ("generation", told["generation"]),
         ("services", ", ".join(told["services"]) or None),
@@ -102,6 +103,15 @@ def _tell(told: _Told) -> None:
         )
     if told["options"]:
         tell_options(told["options"])
+
+
+def _frame(told: _Told | None) -> str | None:
+    """Whether its pages are trusted, where somebody has said something about that."""
+    if told is None or not (told["asked"] or told["origin"]):
+        return None
+    asks = ", asks to be trusted" if told["asked"] and not told["trusted"] else ""
+    said = f", by {told['origin']}" if told["origin"] else ""
+    return f"{'trusted' if told['trusted'] else 'sandboxed'}{said}{asks}"
 
 
 def _hook_row(name: str, counts: _Told) -> tuple[object, ...]:

@@ -67,6 +67,12 @@ _PLUGIN: Schema = {
         "stage": OR_NOTHING,
         "guards": FLAG,
         "base": OR_NOTHING,
+        # Are its pages part of the origin that operators sign in at? Who says so, if not the
+        # manifest, which can only ask.
+        "frame": {
+            "type": "object",
+            "properties": {"trusted": FLAG, "asked": FLAG, "origin": OR_NOTHING},
+        },
         "generation": {"type": ["integer", "null"]},
         "hooks": _TEXTS,
         "hookCounts": {"type": "object", "additionalProperties": _HOOK},

@@ -42,7 +42,7 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
             serves.routes,
             why,
             is_shown=bool(manifest.menus or manifest.app.in_shell),
-            is_trusted=_is_trusted(roster, found),
+            is_trusted=is_trusted(roster, found),
         )
         if manifest.base is not None:
             sites[manifest.base[1:]] = sites[owner_of(found.name)] = site
@@ -51,7 +51,7 @@ def sites_of(roster: Roster) -> Mapping[str, PluginSite]:
     return sites
 
 
-def _is_trusted(roster: Roster, found: Found) -> bool:
+def is_trusted(roster: Roster, found: Found) -> bool:
     """As an operator says; else of the panel that comes along, which operators sign in at."""
     said = roster.config.of(found.name).frame
     if said is not None:

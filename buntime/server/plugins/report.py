@@ -5,6 +5,7 @@ import time
 from buntime.core.plugins.options import Option
 from buntime.core.telemetry.pluginmeters import PluginMeter, PluginMeters
 from buntime.core.telemetry.pluginmetrics import PluginRow, plugin_row
+from buntime.server.plugins.outlook import is_trusted
 from buntime.server.plugins.roster import Roster
 
 
@@ -88,6 +89,7 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
         "switched": switch and {"by": switch.by, "at": switch.at},
         "stage": manifest and manifest.stage,
         "base": manifest and manifest.base,
+        "frame": _frame(roster, name),
         "generation": serving and serving.number,
         "hooks": sorted(serving.code.hooks) if serving else [],
         "services": {service: sorted(methods) for service, methods in serving.code.services.items()}
@@ -97,6 +99,16 @@ def _describe(roster: Roster, name: str, now: float) -> dict[str, object]:
         "pid": worker and worker.process.pid,
         "worker": worker and worker.name,
         "since": _moment(now - serving.since_s) if serving and worker else None,
+    }
+
+
+def _frame(roster: Roster, name: str) -> dict[str, object]:
+    """Whether its pages are part of the origin that operators sign in at, and who says so."""
+    said, manifest = roster.config.of(name).frame, roster.serves_with(name).manifest
+    return {
+        "trusted": is_trusted(roster, roster.found[name]),
+        "asked": manifest is not None and manifest.frame == "trusted",
+        "origin": said and said.place,
     }
 
 

@@ -52,6 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plugin.mkdir(parents=True)
     (plugin / "buntime.yaml").write_text(MANIFEST)
     (plugin / "plugin.py").write_text(AUDIT)
+    for name in ("asking", "granted"):
+        page = folder / "plugins" / name
+        page.mkdir()
+        asks = {"frame": "trusted"} if name == "asking" else {}
+        manifest = {"name": name, "base": f"/{name}", "entrypoint": "index.html", **asks}
+        (page / "buntime.yaml").write_text(json.dumps(manifest))
+        (page / "index.html").write_text("<!doctype html><title>Page</title>")
     write_app(folder / "apps" / "chatty", {"app.py": CHATTY}, ttl=600)
     return folder
 
@@ -60,6 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(folder: Path) -> Iterator[Runtime]:
     config = folder / "config.yaml"
     config.write_text(
+        "plugins:\n  granted: {frame: trusted}\n"
         'apps:\n  "sho*": {timeout: 20s}\n'
         'access:\n  - {who: [anyone], apps: [site], paths: ["/admin/**"], do: deny}\n'
     )
@@ -154,6 +162,23 @@ def test_plugins(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Reload audit").click()
     agree(page)
     expect(page.locator("bt-toasts")).to_contain_text("audit is being reloaded")
+
+
+def test_trusted_pages(page: Page, panel: str, runtime: Runtime) -> None:
+    """What an operator trusts is marked, with the line that says so; who only asks is not."""
+    show(page, panel + "plugins")
+    expect(row(page, "granted").locator(".trusted")).to_have_text("trusted")
+    expect(page.locator(".trusted")).to_have_count(1)
+    page.get_by_role("link", name="granted", exact=True).click()
+    expect(page.locator(".facts .trusted")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("may do what you may")
+    expect(page.locator(".facts")).to_contain_text("config.yaml:2")
+    assert findings(page) == {}
+    show(page, panel + "plugins/asking")
+    expect(page.locator(".facts")).to_contain_text("in a sandbox")
+    expect(page.locator(".facts")).to_contain_text("asks to be trusted")
+    told = fetch(runtime, "/api/plugins/asking").json()["frame"]
+    assert told == {"trusted": False, "asked": True, "origin": None}
 
 
 DROP = """
@@ -272,7 +297,7 @@ def test_settings(page: Page, panel: str, folder: Path) -> None:
     page.get_by_label("Search settings").fill("plugin_dirs")
     expect(page.locator("bt-table").first.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_role("heading", name="For the apps sho*")).to_be_visible()
-    expect(page.locator("main")).to_contain_text(f"{folder}/config.yaml:2")
+    expect(page.locator("main")).to_contain_text(f"{folder}/config.yaml:4")
 
 
 def test_access(page: Page, panel: str) -> None:

@@ -117,6 +117,7 @@ export default {
   "plugins.about": "Wie es steht", "plugins.since": "Seit", "plugins.enabledBy": "Geschaltet von", "plugins.services": "Dienste", "plugins.guards": "Schützt Apps",
   "plugins.yes": "ja: ohne es sind sie geschlossen", "plugins.yesShort": "ja", "plugins.no": "nein", "plugins.closed": "Was es schützt, ist geschlossen: Besucher bekommen 503.",
   "plugins.hooks": "Hooks", "plugins.hook": "Hook", "plugins.time": "Mittlere Zeit", "plugins.verdicts": "Urteile", "plugins.gone": "Dieses Plugin gibt es hier nicht",
+  "plugins.frame": "Seine Seiten", "plugins.trusted": "vertraut", "plugins.trustedWhy": "Für sich geöffnet, dürfen seine Seiten, was Sie dürfen.", "plugins.sandboxed": "in einer Sandbox", "plugins.asks": "Sein Manifest bittet um Vertrauen. plugins.NAME.frame in der Konfigurationsdatei gewährt es.",
   "plugins.noHooks": "Es wurde noch nichts gefragt",
   "plugin.serving": "läuft", "plugin.asleep": "schläft", "plugin.starting": "startet", "plugin.waiting": "wartet", "plugin.disabled": "aus",
   "plugin.failed": "gescheitert", "plugin.unreadable": "unlesbar", "plugin.away": "fort", "plugin.left out": "ausgelassen",

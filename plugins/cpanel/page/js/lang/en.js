@@ -109,6 +109,7 @@ export default {
   "plugins.about": "How it stands", "plugins.since": "Since", "plugins.enabledBy": "Switched by", "plugins.services": "Services", "plugins.guards": "Guards apps",
   "plugins.yes": "yes: without it they are closed", "plugins.yesShort": "yes", "plugins.no": "no", "plugins.closed": "What it guards is closed: visitors get 503.",
   "plugins.hooks": "Hooks", "plugins.hook": "Hook", "plugins.time": "Mean time", "plugins.verdicts": "Verdicts", "plugins.gone": "This plugin is not here",
+  "plugins.frame": "Its pages", "plugins.trusted": "trusted", "plugins.trustedWhy": "Opened by themselves, its pages may do what you may.", "plugins.sandboxed": "in a sandbox", "plugins.asks": "Its manifest asks to be trusted. plugins.NAME.frame in the config file would grant it.",
   "plugins.noHooks": "Nothing was asked of it yet",
   "plugin.serving": "serving", "plugin.asleep": "asleep", "plugin.starting": "starting", "plugin.waiting": "waiting", "plugin.disabled": "off",
   "plugin.failed": "failed", "plugin.unreadable": "unreadable", "plugin.away": "away", "plugin.left out": "left out",

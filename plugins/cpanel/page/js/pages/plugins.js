@@ -18,7 +18,7 @@ export async function render(root, { plugin }, context) {
     label: t("plugins.title"),
     empty: () => nothing(t("plugins.none"), h("p", t("plugins.teach"))),
     columns: [
-      { key: "name", title: t("plugins.name"), cell: (row) => [h("a.name", { href: href(`plugins/${api.name(row.name)}`) }, row.name), " ", h("span.faint.small", row.version)], sort: (row) => row.name },
+      { key: "name", title: t("plugins.name"), cell: (row) => [h("a.name", { href: href(`plugins/${api.name(row.name)}`) }, row.name), " ", h("span.faint.small", row.version), row.frame.origin && row.frame.trusted ? [" ", h("span.tag.trusted", { title: t("plugins.trustedWhy") }, t("plugins.trusted"))] : null], sort: (row) => row.name },
       { key: "state", title: t("apps.state"), cell: (row) => [standing(row), row.why ? h("div.small.faint", row.why) : null], sort: (row) => row.state },
       { key: "stage", title: t("plugins.stage"), wide: true, cell: (row) => row.stage ?? "–" },
       { key: "base", title: t("plugins.page"), wide: true, cell: (row) => (row.base ? h("a", { href: `${row.base}/` }, row.base) : "–") },

@@ -42,7 +42,7 @@ export async function render(root, plugin, { can }) {
     fill(top, header(plugin, { kicker: kicker(), under: h("p.faint", standing(found), found.version ? ` · ${found.version}` : null),
       actions: mayWrite ? [...actions(found, load), found.isInstalled ? button(t("plugin-remove.do"), doing(() => remove(found)), { class: "quiet", "aria-label": t("plugin-remove.title", { name: plugin }) }) : null] : null }),
     found.why || found.error ? h("div.notice.error", { role: "alert" }, h("p", h("strong", found.why ?? found.error)), found.guards ? h("p.faint", t("plugins.closed")) : null) : null);
-    fill(about, facts([t("plugins.stage"), found.stage], [t("plugins.page"), page], [t("plugins.since"), ago(found.since)], [t("plugins.enabledBy"), found.enabledBy],
+    fill(about, facts([t("plugins.stage"), found.stage], [t("plugins.page"), page], found.base && [t("plugins.frame"), frame(found.frame)], [t("plugins.since"), ago(found.since)], [t("plugins.enabledBy"), found.enabledBy],
       [t("plugins.services"), Object.keys(found.services ?? {}).join(", ") || null], [t("plugins.guards"), t(found.guards ? "plugins.yes" : "plugins.no")], [t("app.folder"), h("code", found.folder)]));
     hooks.rows = Object.entries(found.hookCounts).map(([name, row]) => ({ name, ...row }));
     drawOptions(found);
@@ -89,3 +89,10 @@ export async function render(root, plugin, { can }) {
 }
 
 const counts = (by) => Object.entries(by ?? {}).filter(([, count]) => count).map(([name, count]) => `${name} ${number(count)}`).join(", ");
+
+// Whether its pages may do what the operator may: an operator says so, a manifest can only ask.
+const frame = ({ trusted, asked, origin }) => [
+  trusted && origin ? h("span.tag.trusted", t("plugins.trusted")) : null, trusted && origin ? " " : null,
+  t(trusted ? "plugins.trustedWhy" : "plugins.sandboxed"), origin ? [" ", h("code.small", origin)] : null,
+  asked && !trusted ? h("p.faint.small", t("plugins.asks")) : null,
+];
