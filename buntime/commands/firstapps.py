@@ -42,7 +42,7 @@ async def app(scope, receive, send):
 
 _MANIFEST = """\
 # A worker stays for an hour and takes request after request. Without this line each request gets
-# a process of its own. docs/manifest.md has all keys.
+# a process of its own.
 ttl: 1h
 """
 

@@ -137,7 +137,6 @@ affinity: cookie
 
 _MANIFEST = """\
 # A framework takes long to load: a worker stays for an hour and takes request after request.
-# docs/manifest.md has all keys.
 ttl: 1h
 """
 

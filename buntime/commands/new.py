@@ -7,6 +7,7 @@ from shlex import quote
 
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.firstapps import KINDS, plugin_files
+from buntime.commands.firstfiles import complete, test_name
 from buntime.commands.firstframeworks import FRAMEWORKS
 from buntime.commands.program import pasted
 from buntime.core.apps.router import RESERVED, is_app_name
@@ -43,12 +44,15 @@ def run(command: Command, mode: Mode) -> int:
     if is_plugin:
         _check_plugin(name)
     kind = command.args["kind"]
-    files = plugin_files(name) if is_plugin else (KINDS | FRAMEWORKS)[kind]
+    code = plugin_files(name) if is_plugin else (KINDS | FRAMEWORKS)[kind]
+    files = complete(code, kind, name, f"pytest {quote(str(folder))}")
     _write(folder, files)
     above = folder.resolve().parent.parent if "/" in name else folder.resolve().parent
     sys.stdout.write(f"wrote {', '.join(str(folder / file) for file in files)}\n\n")
     if kind in FRAMEWORKS:
         sys.stdout.write(_packages(f"{folder}/.venv", kind))
+    if test_name(name) in files:
+        sys.stdout.write(f"Test it:    pytest {quote(str(folder))}\n")
     sys.stdout.write(_advice(name, _relative(above), is_plugin=is_plugin))
     return 0
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,9 @@ import httpx
 import pytest
 
 from buntime.commands.firstapps import KINDS
+from buntime.commands.firstfiles import MANIFEST
 from buntime.commands.firstframeworks import FRAMEWORKS
+from buntime.core.apps.manifest import parse_manifest
 from tests.support.harness import PACKAGES, command, is_alive, running, wait_until, write_app
 from tests.support.recipes import recipes
 from tests.support.runs import environ, run
@@ -27,6 +31,7 @@ ANSWERS = {
     "static": "<h1>Hello, world!</h1>",
 }
 FETCH = "def fetch(request): ...\n"
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
 # The packages of these are not installed for these tests.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
@@ -39,6 +44,7 @@ def test_first_apps(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
         assert f"Look at it: http://localhost:8000/{kind}/\n" in done.stdout
+        assert f"Test it:    pytest apps/{kind}\n" in done.stdout
     done = run("check", "apps", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
@@ -69,6 +75,45 @@ def test_first_apps_of_frameworks(tmp_path: Path) -> None:
             greeted = httpx.get(f"{runtime.url}/{kind}/hello/A<b", timeout=30)
             assert (greeted.status_code, "A" in greeted.text) == (200, True)
             assert "<b" not in greeted.text or "json" in greeted.headers["content-type"]
+
+
+def test_their_tests(tmp_path: Path) -> None:
+    """The tests that are written with the apps pass, those of a plugin too, and all at once."""
+    for kind in (*KINDS, *FRAMEWORKS, "plugin"):
+        run("new", f"apps/my-{kind}", "--kind", kind, cwd=tmp_path)
+    pytest_ = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+    ]
+    done = subprocess.run(
+        [*pytest_, "apps"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    count = len(KINDS) + len(FRAMEWORKS) + 1 - len(DRIVEN_ELSEWHERE)
+    assert (done.returncode, f"{count} passed" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *FRAMEWORKS])
+def test_comments_of_a_first_manifest(tmp_path: Path, kind: str) -> None:
+    """Whoever takes the # away gets what the comment says: a manifest that is valid as a whole."""
+    run("new", "shop", "--kind", kind, cwd=tmp_path)
+    text = (tmp_path / "shop" / MANIFEST).read_text()
+    keys = re.findall(r"^# ((?:[a-zA-Z]+:|  [A-Z]).*)$", text, re.M)
+    active = [line for line in text.splitlines() if line and line[0] != "#"]
+    whole = "\n".join([*active, *keys]).encode()
+    manifest, warnings = parse_manifest(whole, path=MANIFEST, body_default=1, body_max=1)
+    assert (len(keys) >= 3, warnings) == (True, ())
+    assert manifest.visibility == "protected"
 
 
 @pytest.mark.parametrize("kind", DRIVEN_ELSEWHERE)
