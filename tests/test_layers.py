@@ -47,7 +47,7 @@ CONCERNS = {
     "server": (
         "threads.py loop.py defence bundle pythons state sandbox apps telemetry "
         "sites http1 websocket pool deploys plugins schedule backup admin steps.py filesteps.py "
-        "routes.py framing.py shell.py pipeline.py operators.py lifetime runtime.py"
+        "routes.py framing.py shell.py home.py pipeline.py operators.py lifetime runtime.py"
     ).split(),
 }
 FLAT = {"sdk", "worker", "commands", "testing"}  # layers without folders

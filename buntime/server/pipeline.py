@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from buntime.core.access.operators import PANEL
 from buntime.core.access.rules import Rules, rules_of
 from buntime.core.apps.app import App
 from buntime.core.apps.hosts import Claim
@@ -29,6 +28,7 @@ from buntime.server.admin.latepages import LatePages
 from buntime.server.apps.catalog import Catalog
 from buntime.server.apps.hostindex import Claims, HostIndex
 from buntime.server.framing import framing_step
+from buntime.server.home import Home
 from buntime.server.http1.exchange import Exchange
 from buntime.server.http1.morefields import add_fields
 from buntime.server.plugins.failing import all_closed, unavailable
@@ -93,6 +93,7 @@ class Pipeline:
         self._plugins = plugins
         self._hooking = hooking
         self._gate = gate = admittance.gate
+        self._home = Home(live, catalog, pool, plugins, gate)
         self._shell = Shell(live, catalog, plugins, gate, self._show_shell)
         # The order of a request's way, once its app is known.
         self._app_steps: tuple[Callable[[App], AppStep | None], ...] = (
@@ -184,9 +185,8 @@ class Pipeline:
 
     def _fail(self, exchange: Exchange, error: HttpError | ManifestError) -> None:
         if isinstance(error, HttpError):
-            if error.status == 404 and exchange.head.path == "/" and self._leads_home(exchange):
-                exchange.respond(302, [("location", f"/{PANEL}/"), ("cache-control", "no-store")])
-            else:
+            is_nothing = error.status == 404 and exchange.head.path == "/"
+            if not (is_nothing and self._is_nobodys(exchange) and self._home.answer(exchange)):
                 exchange.fail(error)
             return
         self._log.error(
@@ -194,15 +194,8 @@ class Pipeline:
         )
         exchange.fail(faults.misconfigured(str(error)))
 
-    def _leads_home(self, exchange: Exchange) -> bool:
-        """Is it a browser, in development, that finds nothing at "/"? It is shown the panel."""
-        if self._routes.default is not None or exchange.app is not None:
-            return False
-        accept = next((value for name, value in exchange.head.headers if name == "accept"), "")
-        if "text/html" not in accept or not self._gate.is_for_operators(exchange):
-            return False
-        site = self._plugins.at_base(PANEL)
-        return site is not None and not site.unavailable
+    def _is_nobodys(self, exchange: Exchange) -> bool:
+        return self._routes.default is None and exchange.app is None
 
     # Plugins
 

@@ -1,0 +1,79 @@
+"""`/` in a browser of this machine: the panel, or without it a page that tells of the apps."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.harness import Runtime, running, write_app
+
+BROWSER = {"accept": "text/html,*/*"}
+FETCH = "from buntime import Response\ndef fetch(request):\n    return Response('hi')\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    write_app(folder / "apps/shop@1.0.0", {"app.py": FETCH})
+    write_app(folder / "apps/broken", {"app.py": "fetch = 1", "buntime.yaml": "tll: <b>"})
+    write_app(folder / "apps/late", {"app.py": "import nothing_of_this_name"})
+    (folder / "buntime.config.yaml").write_text("plugins:\n  cpanel: {enabled: false}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path) -> Iterator[Runtime]:
+    env = {"RUNTIME_ENV": "development", "RUNTIME_CONFIG": str(folder / "buntime.config.yaml")}
+    with running(folder / "apps", env=env) as runtime:
+        yield runtime
+
+
+def test_the_page(runtime: Runtime) -> None:
+    """It lists apps with their state and their faults, before and after they were asked."""
+    httpx.get(f"{runtime.url}/shop/")
+    httpx.get(f"{runtime.url}/late/")
+    answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
+    assert answer.status_code == 200
+    assert "script" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert '<a href="/shop/">shop</a><td>1.0.0<td>' in answer.text
+    assert "unknown key" in answer.text
+    assert "nothing_of_this_name" in answer.text
+    assert "<b>" not in answer.text
+    assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {**BROWSER, "x-forwarded-for": "203.0.113.7"},
+        {**BROWSER, "host": "evil.example"},
+    ],
+)
+def test_for_whom_it_is_not(runtime: Runtime, fields: dict[str, str]) -> None:
+    """Programs, what comes by a proxy, and names of other hosts get the 404 as ever."""
+    answer = httpx.get(f"{runtime.url}/", headers=fields)
+    assert (answer.status_code, "shop" in answer.text) == (404, False)
+
+
+def test_in_production(folder: Path) -> None:
+    """In production nothing is there."""
+    env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml")}
+    with running(folder / "apps", env={**env, "RUNTIME_ENV": "production"}) as runtime:
+        assert httpx.get(f"{runtime.url}/", headers=BROWSER).status_code == 404
+
+
+def test_the_default_app(folder: Path) -> None:
+    """An app at `/` answers itself."""
+    env = {"RUNTIME_CONFIG": str(folder / "buntime.config.yaml"), "RUNTIME_DEFAULT_APP": "shop"}
+    with running(folder / "apps", env={**env, "RUNTIME_ENV": "development"}) as runtime:
+        assert httpx.get(f"{runtime.url}/", headers=BROWSER).text == "hi"
+
+
+def test_with_the_panel(folder: Path) -> None:
+    """With the panel a browser is led there."""
+    with running(folder / "apps", env={"RUNTIME_ENV": "development"}) as runtime:
+        answer = httpx.get(f"{runtime.url}/", headers=BROWSER)
+        assert (answer.status_code, answer.headers["location"]) == (302, "/cpanel/")
