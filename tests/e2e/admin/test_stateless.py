@@ -17,6 +17,7 @@ from buntime.core.admin.routes import ROUTES
 from tests.support.client import fetch
 from tests.support.harness import Runtime, running, write_app
 from tests.support.runs import run
+from tests.support.secretvolume import mount
 from tests.support.writewalk import Walker
 
 APP = """
@@ -30,19 +31,6 @@ JOBS = [
 ]
 ADMIN, JOB = make_key(b"a" * 32), make_key(b"j" * 32)
 PLUGIN = "def on_response(request, response): pass\n"
-
-
-def mount(folder: Path, generation: str, **files: str) -> None:
-    """As kubelet mounts a Secret, and its next generation over it."""
-    own = folder / f"..{generation}"
-    own.mkdir(parents=True)
-    for name, text in files.items():
-        (own / name).write_text(text)
-        (own / name).chmod(0o440)
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(f"..data/{name}")
-    (folder / "..fresh").symlink_to(own.name)
-    os.rename(folder / "..fresh", folder / "..data")
 
 
 def keys(*wanted: tuple[str, str, str]) -> str:
