@@ -11,6 +11,8 @@ from tests.chart.helm import NEWEST, Object, objects
 # Before 1.30 a pod's preStop cannot be a sleep; the chart looks at nothing else of a version that
 # has no feature to be turned on.
 OLDEST, BEFORE_SLEEP, WITH_SLEEP = "1.27.0", "1.29.0", "1.30.0"
+# There is one rendering before that, and one from it on.
+VERSIONS_RENDERED = (BEFORE_SLEEP, NEWEST)
 
 
 class Case(NamedTuple):
