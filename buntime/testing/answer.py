@@ -50,10 +50,10 @@ class Framed:
     """
 
     def __init__(
-        self, method: str, status: int, fields: Pairs, size: int | None, *, request_id: str
+        self, head: Head, status: int, fields: Pairs, size: int | None, *, request_id: str
     ) -> None:
         self._answer = FramedAnswer(
-            Head(method, "*", "1.1"),
+            head,
             status,
             fields,
             size,

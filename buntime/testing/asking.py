@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from buntime.sdk.fields import Headers
 from buntime.testing.answer import Answer, Framed
 from buntime.testing.link import Box
 from buntime.wire import Message
@@ -23,5 +24,8 @@ class Asking(Protocol):
     def fail(self, box: Box, message: Message) -> Answer:
         """The app has failed: its exception, or the answer that a client would get."""
 
-    def framed(self, message: Message, size: int | None, box: Box) -> Framed:
-        """The answer that RESPONSE begins; its cookies are kept."""
+    def framed(self, message: Message, payload: bytes, box: Box) -> tuple[Framed, bytes]:
+        """The answer that RESPONSE begins, and its first piece; its cookies are kept."""
+
+    def opened(self, message: Message, box: Box) -> Headers:
+        """The fields with which ACCEPT opens a WebSocket; its cookies are kept."""

@@ -9,17 +9,20 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
-from buntime.core.errors import ClientFault, HttpError, ServerFault
-from buntime.core.http1.errorpage import render_error
+from buntime.core.errors import ServerFault
 from buntime.core.http1.setcookie import below, is_for_host, sets_cookie
+from buntime.core.sites.basehref import with_base
 from buntime.sdk.fields import Headers
 from buntime.sdk.request import ClientGone
 from buntime.sdk.websocket import WebSocketClosed
 from buntime.testing.answer import Answer, Framed
 from buntime.testing.content import FileLike, Pairs, body_of, target_of
 from buntime.testing.cookies import Cookies
+from buntime.testing.errors import Denied
+from buntime.testing.front import Asked, Front
 from buntime.testing.inside import Inside
 from buntime.testing.link import Box, Link
+from buntime.testing.place import Place
 from buntime.testing.session import Session
 from buntime.testing.sites import Files
 from buntime.testing.stream import Stream
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0  # as an app's own `timeout` is by default
 _HOST = "testserver"
-_ADDRESS = ("127.0.0.1", 50000)
+_FAILED = ServerFault(500, "app_error", "the app failed at this request")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECTS_MAX = 20
 # What a handler raises that hears that its client has left.
@@ -51,11 +54,12 @@ class Client:
 
     `base` is the path in front of all paths: of a folder `"/" + name` by default, as the runtime
     has it, else "". `env` are variables that the app finds. `websocket` goes with a fetch function
-    or routes. What the app raises is raised by the call; with `raise_errors=False` the answer is
-    a 500 instead. Waiting ends after `timeout_s` seconds, by a TimeoutError.
+    or routes. `host` and `https` are how the app is addressed. What the app raises is raised by
+    the call; with `raise_errors=False` the answer is a 500 instead. Waiting ends after `timeout_s`
+    seconds, by a TimeoutError.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each by its name, and most tests need none
         self,
         app: str | os.PathLike[str] | Any,
         *,
@@ -63,6 +67,8 @@ class Client:
         env: Mapping[str, str] | None = None,
         headers: HeadersLike = None,
         websocket: Any = None,
+        host: str = _HOST,
+        https: bool = False,
         raise_errors: bool = True,
         follow_redirects: bool = False,
         timeout_s: float = TIMEOUT_S,
@@ -79,7 +85,16 @@ class Client:
         self._end: weakref.finalize[Any, Any] | None = None  # of the app that is loaded
         self._inside: Inside | None = None
         self._link: Link | None = None
-        self._files = None if found is None else Files(found)
+        self._place: Place | None = None  # of an app that is loaded
+        files = None if found is None else Files(found)
+        self._is_site = files is not None and files.is_all
+        self._host = host
+        self._front = Front(
+            self.base,
+            files,
+            body_max=self._subject.manifest.max_body_size_bytes,
+            is_https=https,
+        )
 
     def __enter__(self) -> Self:
         self._start()
@@ -96,7 +111,7 @@ class Client:
     def close(self) -> None:
         """End the app; a later request loads it anew. Raises what the hooks of its end raise."""
         end, self._end = self._end, None
-        self._inside = self._link = None
+        self._inside = self._link = self._place = None
         if end is not None:
             end()
 
@@ -180,9 +195,10 @@ class Client:
         given = Headers(headers)
         body = body_of(given, content=content, json_=None, data=None, files=None)
         target = target_of(url, params, self.base)
-        if self._is_site:
-            raise TypeError("a static site has whole answers; use client.get()")
-        return Stream(self, self._send(method, target, given, body))
+        sent = self._send(method, target, given, body)
+        if isinstance(sent, Answer):
+            raise TypeError(f"{method} {url} has a whole answer of the runtime; use client.request")
+        return Stream(self, sent)
 
     def websocket(
         self,
@@ -206,8 +222,10 @@ class Client:
         if offered:
             given.set("sec-websocket-protocol", ", ".join(offered))
         target = target_of(url, params, self.base)
-        more = {"upgrade": "websocket", "subprotocols": offered}
-        return Session(self, self._send("GET", target, given, None, more))
+        sent = self._send("GET", target, given, None)
+        if isinstance(sent, Answer):
+            raise Denied(sent)
+        return Session(self, sent)
 
     # ---- for streams and sessions
 
@@ -231,19 +249,26 @@ class Client:
     def fail(self, box: Box, message: Message) -> Answer:
         """The app has failed: its exception, or the answer that a client would get."""
         self.finish(box)
-        detail = str(message.get("stack") or message.get("message", ""))
-        return _error_answer(
-            ServerFault(500, "app_error", "the app failed at this request", detail=detail),
-            str(box.number),
-        )
+        return box.asked.answered(_FAILED)
 
-    def framed(self, message: Message, size: int | None, box: Box) -> Framed:
-        """The answer that RESPONSE begins; its cookies are kept."""
+    def framed(self, message: Message, payload: bytes, box: Box) -> tuple[Framed, bytes]:
+        """The answer that RESPONSE begins, and its first piece; its cookies are kept."""
         fields = [self._confined(field) for field in message["headers"]]
-        request_id = _request_id(box)
-        made = Framed(box.method, message["status"], fields, size, request_id=request_id)
-        self._take_cookies(made.answer, box)
-        return made
+        found, asked = self._subject.app, box.asked
+        is_page = message["end"] and asked.head.method != "HEAD"
+        if is_page and found is not None and found.injects_base:
+            fields, payload = with_base(fields, payload, self.base)
+        size = len(payload) if message["end"] else None
+        made = asked.framed(message["status"], fields, size)
+        self._take_cookies(made.answer, asked)
+        return made, payload
+
+    def opened(self, message: Message, box: Box) -> Headers:
+        """The fields with which ACCEPT opens a WebSocket; its cookies are kept."""
+        fields = [self._confined(field) for field in message["headers"]]
+        made = box.asked.framed(204, fields, None)
+        self._take_cookies(made.answer, box.asked)
+        return made.answer.headers
 
     # ---- the request
 
@@ -252,19 +277,17 @@ class Client:
             self._link.drop(box)
         return None if self._inside is None else self._inside.failures.pop(box.number, None)
 
-    def _take_cookies(self, answer: Answer, box: Box) -> None:
+    def _take_cookies(self, answer: Answer, asked: Asked) -> None:
         for line in answer.headers.getall("set-cookie"):
-            self.cookies.take(line, box.target)
-
-    @property
-    def _is_site(self) -> bool:
-        return self._files is not None and self._files.is_all
+            self.cookies.take(line, asked.target)
 
     def _start(self) -> Link | None:
         if self._link is not None or self._is_site:
+            if self._place is not None:
+                self._place.enter()  # another client may have taken it
             return self._link
         surroundings = contextlib.ExitStack()
-        surroundings.enter_context(self._subject.surroundings(self._env, self.base))
+        self._place = surroundings.enter_context(self._subject.surroundings(self._env, self.base))
         inside = Inside(self._subject.init, self._subject.find)
         try:
             inside.start(self._timeout_s)
@@ -277,51 +300,27 @@ class Client:
         return self._link
 
     def _ask(self, method: str, target: str, given: Headers, body: bytes | None) -> Answer:
-        if self._files is not None:
-            headers = self._headers(target, given, body)
-            answer = self._files.answer(method, target, headers, self.base)
-            if answer is not None:
-                return answer
-        most = self._subject.manifest.max_body_size_bytes
-        if body is not None and len(body) > most:
-            message = f"the request's body must not exceed {most} bytes"
-            return _error_answer(ClientFault(413, "body_too_large", message), "0")
-        with Stream(self, self._send(method, target, given, body)) as stream:
+        sent = self._send(method, target, given, body)
+        if isinstance(sent, Answer):
+            return sent
+        with Stream(self, sent) as stream:
             return stream.whole()
 
-    def _send(
-        self,
-        method: str,
-        target: str,
-        given: Headers,
-        body: bytes | None,
-        more: Message | None = None,
-    ) -> Box:
+    def _send(self, method: str, target: str, given: Headers, body: bytes | None) -> Box | Answer:
+        """A request that the app has got; or the answer, where it gets none."""
+        headers = self._headers(target, given, body)
         link = self._start()
+        asked, found = self._front.take(method, target, headers, len(body or b""))
+        if isinstance(found, Answer):
+            self._take_cookies(found, asked)
+            return found
         assert link is not None, "a static site is asked by itself"
-        box = link.box(method, target)
-        request_id = _request_id(box)
-        fields = [
-            *self._headers(target, given, body).items(),
-            *(("x-forwarded-proto", "http"), ("x-forwarded-for", _ADDRESS[0])),
-            *(("x-forwarded-host", _HOST), ("x-base", self.base), ("x-request-id", request_id)),
-        ]
-        head = {
-            "method": method,
-            "target": target,
-            "base": self.base,
-            "scheme": "http",
-            "version": "1.1",
-            "client": list(_ADDRESS),
-            "server": ["127.0.0.1", 80],
-            "headers": [list(field) for field in fields],
-            "request_id": request_id,
-        }
-        box.begin({**head, **(more or {})}, body or b"", self.deadline)
+        box = link.box(asked)
+        box.begin(found, body or b"", self.deadline)
         return box
 
     def _headers(self, target: str, given: Headers, body: bytes | None) -> Headers:
-        headers = Headers({"host": _HOST, "accept": "*/*", "user-agent": "buntime-testing"})
+        headers = Headers({"host": self._host, "accept": "*/*", "user-agent": "buntime-testing"})
         for more in (self.headers, given):  # what is said later takes the place of all before
             for name in more:
                 headers.remove(name)
@@ -337,28 +336,17 @@ class Client:
     def _confined(self, field: Any) -> Any:
         """A cookie stays with the app, as the runtime has it."""
         app = self._subject.app
-        if app is None or not self.base or app.manifest.cookie_path == "as-is":
+        if not self.base or (app is not None and app.manifest.cookie_path == "as-is"):
             return field
         name, value = field
         if not sets_cookie(field) or is_for_host(value):
             return field
-        return [name, below(value, self.base, (f"/{app.name}",))]
+        return [name, below(value, self.base, () if app is None else (f"/{app.name}",))]
 
 
 def _stop(inside: Inside, link: Link, surroundings: contextlib.ExitStack, timeout_s: float) -> None:
     with surroundings:
         inside.stop(link, timeout_s)
-
-
-def _request_id(box: Box) -> str:
-    return f"test-{box.number}"
-
-
-def _error_answer(error: HttpError, request_id: str) -> Answer:
-    fields, body = render_error(error, request_id, accept="", shows_detail=True)
-    headers = Headers(fields)
-    headers.set("content-length", str(len(body)))
-    return Answer(error.status, headers, body)
 
 
 def _joined(target: str, location: str) -> str:

@@ -22,10 +22,10 @@ def target_of(url: str, params: Pairs | None, base: str) -> str:
         parts = urlsplit(url)
         path, query = parts.path or "/", parts.query
     else:
-        if not url.startswith("/"):
+        if url and not url.startswith(("/", "?")):
             raise ValueError(f'a path begins with "/", and {url!r} does not')
         path, _, query = url.partition("?")
-        path = base + path
+        path = base + path or "/"
     if params is not None:
         query = "&".join(filter(None, [query, urlencode(_pairs(params), doseq=True)]))
     safe = URI.replace("?", "").replace("#", "")

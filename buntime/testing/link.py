@@ -13,14 +13,18 @@ from buntime.wire import (
     BODY,
     CANCEL,
     MAX_PAYLOAD,
+    MESSAGE,
+    MESSAGE_OVERHEAD,
     REQUEST,
     UPLOAD_WINDOW,
+    WAITS,
     WINDOW,
     Decoder,
     encode,
 )
 
 if TYPE_CHECKING:
+    from buntime.testing.front import Asked
     from buntime.wire import Message, Received
 
 _RECEIVE_BYTES = MAX_PAYLOAD + 1024
@@ -29,10 +33,9 @@ _RECEIVE_BYTES = MAX_PAYLOAD + 1024
 class Box:
     """What an app sends of one request; closed by its last message."""
 
-    def __init__(self, link: Link, number: int, method: str, target: str) -> None:
+    def __init__(self, link: Link, number: int, asked: Asked) -> None:
         self.number = number
-        self.method = method
-        self.target = target
+        self.asked = asked
         self._link = link
         self._came: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self._kept: list[Received] = []
@@ -68,8 +71,12 @@ class Box:
             if received[0]["type"] == WINDOW:
                 self._credit += received[0]["credit"]
                 continue
+            if received[0]["type"] == WAITS:
+                continue
+            self._pay_for(received)  # or an app that answers meanwhile would wait, and we for it
             self._kept.append(received)
-            if received[0].get("end") or received[0]["type"] in _LAST:
+            kind = received[0]["type"]
+            if kind in _LAST or (kind != MESSAGE and received[0].get("end")):
                 return 0
         return self._credit
 
@@ -83,14 +90,23 @@ class Box:
         Raises TimeoutError, and then has told the app that nobody waits any more.
         """
         while True:
-            received = self._kept.pop(0) if self._kept else self._next(deadline)
-            message, payload = received
+            if self._kept:
+                return self._kept.pop(0)
+            received = self._next(deadline)
+            message = received[0]
             if message["type"] == WINDOW:
                 self._credit += message["credit"]
-            elif message["type"] != "WAITS":
-                if payload and not message.get("end"):
-                    self.send({"type": WINDOW, "credit": len(payload)})
+            elif message["type"] != WAITS:
+                self._pay_for(received)
                 return received
+
+    def _pay_for(self, received: Received) -> None:
+        """Give back the credit that it has cost."""
+        message, payload = received
+        if message["type"] == MESSAGE:
+            self.send({"type": WINDOW, "credit": len(payload) + MESSAGE_OVERHEAD})
+        elif payload and not message.get("end"):
+            self.send({"type": WINDOW, "credit": len(payload)})
 
     def cancel(self, reason: str) -> None:
         """Tell the app that nobody waits for this any more."""
@@ -102,8 +118,8 @@ class Box:
         except queue.Empty:
             self.cancel("deadline")
             raise TimeoutError(
-                f"{self.method} {self.target}: nothing came from the app in time; raise the "
-                "client's timeout_s, or use client.stream() for an answer that does not end"
+                f"{self.asked.head.method} {self.asked.target}: nothing came from the app in time; "
+                "raise the client's timeout_s, or use client.stream() for an answer without end"
             ) from None
 
 
@@ -118,9 +134,9 @@ class Link:
         self._reader = threading.Thread(target=self._read, name="buntime-testing", daemon=True)
         self._reader.start()
 
-    def box(self, method: str, target: str) -> Box:
+    def box(self, asked: Asked) -> Box:
         """Begin a request."""
-        box = Box(self, next(self._numbers), method, target)
+        box = Box(self, next(self._numbers), asked)
         self._boxes[box.number] = box
         return box
 

@@ -37,7 +37,7 @@ class Session:
             raise Denied(self._denial(message, payload))
         assert message["type"] == ACCEPT, message
         self.subprotocol: str | None = message["subprotocol"]
-        self.headers = client.framed({**message, "status": 204}, None, box).answer.headers
+        self.headers = client.opened(message, box)
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +127,7 @@ class Session:
         self._box.send({"type": CLOSE, "code": code, "reason": reason, "end": True})
 
     def _denial(self, message: Message, payload: bytes) -> Answer:
-        framed = self._client.framed(message, len(payload) if message["end"] else None, self._box)
+        framed, payload = self._client.framed(message, payload, self._box)
         body = framed.piece(payload)
         while not message["end"]:
             message, payload = self._box.receive(self._client.deadline)

@@ -2,21 +2,28 @@
 
 import os
 from time import monotonic
+from typing import NamedTuple
 
 from buntime.core.apps.app import App
 from buntime.core.apps.fileheaders import HeaderRules
 from buntime.core.apps.mounts import mounted_at
-from buntime.core.errors import HttpError
-from buntime.core.http1.errorpage import render_error
-from buntime.sdk.fields import Headers
+from buntime.core.http1.head import Head
 from buntime.server.sites.site import FilePart, Rules, StaticAnswer, StaticSite
-from buntime.testing.answer import Answer
+
+
+class Found(NamedTuple):
+    """What the files answer."""
+
+    status: int
+    fields: list[tuple[str, str]]
+    body: bytes
 
 
 class Files:
     """The files that an app publishes; `is_all`: it is a site and nothing else."""
 
     def __init__(self, app: App) -> None:
+        is_private = app.manifest.visibility != "public"
         manifest, folder, headers = app.manifest, str(app.dir), app.manifest.file_headers
         self.is_all = app.is_static
         self._sites = {  # by the path that they are at, below the base
@@ -24,6 +31,7 @@ class Files:
                 folder,
                 f"{place}/index.html",
                 inject_base=False,
+                private=is_private,
                 code=False,
                 rules=Rules(spa=False, headers=HeaderRules(headers, below=prefix)),
                 recheck_s=0,
@@ -35,40 +43,36 @@ class Files:
                 folder,
                 app.entrypoint,
                 app.injects_base,
+                private=is_private,
                 code=manifest.entrypoint is not None,
                 rules=Rules(manifest.spa, HeaderRules(headers)),
                 recheck_s=0,
             )
 
-    def answer(self, method: str, target: str, headers: Headers, base: str) -> Answer | None:
-        """The answer to a request, None where the app has to give it; errors as a client sees them.
+    def answer(self, head: Head, base: str) -> Found | None:
+        """Status, fields and body of the answer; None where the app has to give it.
 
-        Raises ValueError for a target that is not below the base.
+        Raises HttpError, and ValueError for a target that is not below the base.
         """
-        path, _, query = target.partition("?")
+        path = head.path
         if base and not (path == base or path.startswith(f"{base}/")):
-            raise ValueError(f"{target} is not below the app's base, {base}")
+            raise ValueError(f"{head.target} is not below the app's base, {base}")
         found = mounted_at(path[len(base) :], self._sites)
         if found is None:
             return None
-        try:
-            return _read(
-                self._sites[found.prefix].answer(
-                    method,
-                    found.rest,
-                    headers.items(),
-                    base + found.prefix,
-                    monotonic(),
-                    query=query,
-                )
+        return _read(
+            self._sites[found.prefix].answer(
+                head.method,
+                found.rest,
+                head.headers,
+                base + found.prefix,
+                monotonic(),
+                query=head.query,
             )
-        except HttpError as exc:
-            accept = headers.get("accept", "")
-            fields, body = render_error(exc, "test-0", accept=accept, shows_detail=True)
-            return Answer(exc.status, Headers(fields), body)
+        )
 
 
-def _read(found: StaticAnswer) -> Answer:
+def _read(found: StaticAnswer) -> Found:
     """A whole answer, of which files are closed again."""
     try:
         parts = found.body if isinstance(found.body, list) else [found.body]
@@ -78,4 +82,4 @@ def _read(found: StaticAnswer) -> Answer:
         )
     finally:
         found.close()
-    return Answer(found.status, Headers(found.headers), body)
+    return Found(found.status, found.headers, body)

@@ -41,8 +41,7 @@ class Stream:
             return
         assert message["type"] == RESPONSE, message
         self._is_over = message["end"]
-        size = len(self._first) if message["end"] else None
-        self._framed = client.framed(message, size, box)
+        self._framed, self._first = client.framed(message, self._first, box)
         self._answer = self._framed.answer
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -11,12 +12,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from buntime.core.apps.app import App, Fault
+from buntime.core.apps.environment import worker_environment
 from buntime.core.apps.manifest import Manifest, default_manifest, parse_manifest, to_config
-from buntime.server.apps.appfolder import AppFolder
+from buntime.core.apps.versions import is_version, select
+from buntime.server.apps.appfolder import AppFolder, holds_app, list_folders
 from buntime.testing.errors import AppNotLoaded
+from buntime.testing.place import Place
 from buntime.worker.appkind import what_is
 from buntime.worker.callables import is_async, shape_of
-from buntime.worker.entrypoint import import_entrypoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from buntime.wire import Message
 
 BODY_MAX_BYTES = 10 * 1024 * 1024  # as the runtime's own default
-MESSAGE_MAX_BYTES = 1024 * 1024
-_STAYS_S = 3600  # a `ttl` of 0 would have the engine answer one request
+MESSAGE_MAX_BYTES = 16 * 1024 * 1024  # the same
+_STAYS_S = 3600  # the `ttl` of what is in no folder: several threads answer
 
 
 class Subject:
@@ -35,6 +38,7 @@ class Subject:
         self.find = find
         self.init = init
         self.app = app
+        self.place = Place(None, (), {})  # while it is loaded, one of its own
 
     @property
     def manifest(self) -> Manifest:
@@ -42,23 +46,23 @@ class Subject:
         return default_manifest(BODY_MAX_BYTES) if self.app is None else self.app.manifest
 
     @contextlib.contextmanager
-    def surroundings(self, env: Mapping[str, str], base: str) -> Iterator[None]:
+    def surroundings(self, env: Mapping[str, str], base: str) -> Iterator[Place]:
         """The environment, the current folder and the import path that an app of a folder has.
 
         At the end all is as before, and the modules that came from the folder are forgotten.
         """
         with contextlib.ExitStack() as stack:
-            if self.app is None:
-                stack.enter_context(_environment(env))
-            else:
+            app, roots = self.app, tuple[str, ...]()
+            if app is not None:
                 data = {}
-                if self.app.manifest.data:
+                if app.manifest.data:
                     data = {"APP_DATA_DIR": stack.enter_context(tempfile.TemporaryDirectory())}
-                told = {"APP_DIR": str(self.app.dir), "APP_BASE": base, **data}
-                stack.enter_context(_environment({**told, **self.app.manifest.env, **env}))
-                stack.enter_context(_current_folder(self.app.dir))
-                stack.enter_context(_import_path(self.app))
-            yield
+                env = {**_environment(app, base, data), **env}
+                roots = app.import_roots
+            self.place = Place(app.dir if app is not None else None, roots, env)
+            self.place.enter()
+            stack.callback(self.place.leave)
+            yield self.place
 
 
 def subject_of(given: Any, websocket: Any = None) -> Subject:
@@ -70,29 +74,47 @@ def subject_of(given: Any, websocket: Any = None) -> Subject:
         if websocket is not None:
             raise TypeError("`websocket` goes with an object; a folder's app has its own")
         return _of_folder(Path(given))
-    init = {"entrypoint": "the app", **_of_manifest(default_manifest(BODY_MAX_BYTES))}
+    manifest = default_manifest(BODY_MAX_BYTES)
+    config = {**to_config(manifest), "ttl": _STAYS_S}
+    init = {"entrypoint": "the app", "config": config, **_of_manifest(manifest)}
     module = given if isinstance(given, ModuleType) else _module_of(given, websocket)
     return Subject(lambda: module, init, None)
 
 
 def _of_folder(path: Path) -> Subject:
-    name, _, version = path.absolute().name.partition("@")
-    folder = AppFolder(name, version or None, path.absolute(), _parse)
-    folder.look()
-    app = folder.found
-    if app is None:
-        raise AppNotLoaded(f"{path}: there is no such folder")
-    if isinstance(app, Fault):
-        raise AppNotLoaded(app.error)
+    app = _found(path.absolute(), str(path))
     init = {
         "name": app.name,
         "version": app.version,
         "dir": str(app.dir),
         "entrypoint": app.entrypoint,
         "serves": app.serves,
+        "config": to_config(app.manifest),
         **_of_manifest(app.manifest),
     }
-    return Subject(lambda: _imported(app), init, app)
+    subject = Subject(lambda: subject.place.load(app.entrypoint, app.import_roots), init, app)
+    return subject
+
+
+def _found(path: Path, told: str) -> App:
+    """The app in a folder, or the newest of the versions in it. Raises AppNotLoaded."""
+    if not path.is_dir():
+        raise AppNotLoaded(f"{told}: there is no such folder in {os.getcwd()}")
+    named, version = path, None
+    if is_version(path.name) and not holds_app(path.parent):
+        named, version = path.parent, path.name
+    elif not holds_app(path):
+        version = select(list_folders(path)[0], None)
+        path = path / version if version else path
+    name, _, beside = named.name.partition("@")
+    if named.parent.name.startswith("@"):
+        name = f"{named.parent.name}/{name}"
+    folder = AppFolder(name, version or beside or None, path, _parse)
+    folder.look()
+    app = folder.found
+    if not isinstance(app, App):
+        raise AppNotLoaded(app.error if isinstance(app, Fault) else f"{told}: no app is there")
+    return app
 
 
 def _parse(
@@ -105,9 +127,7 @@ def _parse(
 
 
 def _of_manifest(manifest: Manifest) -> Message:
-    config = to_config(manifest)
     return {
-        "config": {**config, "ttl": config["ttl"] or _STAYS_S},
         "concurrency": manifest.concurrency,
         "message_max": MESSAGE_MAX_BYTES,
     }
@@ -142,51 +162,16 @@ def _takes_a_request(given: Any) -> bool:
     return not shape.more or not (shape.takes(2) or (is_async(given) and shape.takes(3)))
 
 
-def _imported(app: App) -> ModuleType:
-    """The module of a folder's app, the one that the test has imported where it has."""
-    path = str(app.dir / app.entrypoint)
-    for module in [*sys.modules.values()]:
-        if getattr(module, "__file__", None) == path and module.__name__ != "__main__":
-            return module
-    return import_entrypoint(str(app.dir), app.entrypoint, (), app.import_roots)
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _current_folder(folder: Path) -> Iterator[None]:
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-@contextlib.contextmanager
-def _import_path(app: App) -> Iterator[None]:
-    own = [app.dir, *(app.dir / root for root in app.import_roots), app.dir / "vendor"]
-    entries = [str(entry) for entry in own if entry.is_dir()]
-    known = {*sys.modules}
-    sys.path[:0] = entries
-    try:
-        yield
-    finally:
-        for entry in entries:
-            sys.path.remove(entry)
-        for name in {*sys.modules} - known:
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if file.startswith(f"{app.dir}/"):
-                del sys.modules[name]
+def _environment(app: App, base: str, own: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the runtime gives the app beside those that this process has."""
+    env, _ = worker_environment(
+        app_dir=str(app.dir),
+        base=base,
+        entrypoint=app.entrypoint,
+        config_json=json.dumps(to_config(app.manifest)),
+        node_env="test",
+        inherited={},
+        manifest_env=app.manifest.env,
+        own=own,
+    )
+    return {**env, "WORKER_ID": "w1"}

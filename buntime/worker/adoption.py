@@ -83,7 +83,7 @@ def _take_path(init: Message, bundle: str) -> Mapping[str, str]:
     own = [folder, *(root if root[0] == "/" else f"{folder}/{root}" for root in roots)]
     if is_folder(vendor):
         own.append(vendor)
-    shadows = _shadows(own, stdlib)
+    shadows = find_shadows(own, stdlib)
     if shadows:
         from buntime.worker.shadows import keep_apart  # 0.2 ms, for few apps
 
@@ -97,8 +97,8 @@ def _take_path(init: Message, bundle: str) -> Mapping[str, str]:
     return shadows
 
 
-def _shadows(folders: list[str], stdlib: list[str]) -> dict[str, str]:
-    """Names of the standard library that a module in one of `folders` bears, with that folder."""
+def find_shadows(folders: list[str], stdlib: list[str]) -> dict[str, str]:
+    """Return names of the standard library that modules in `folders` bear, with their folders."""
     names = getattr(sys, "stdlib_module_names", None) or _names_in(stdlib)  # 3.9 has no such set
     found = {}
     for folder in reversed(folders):  # the first one wins

@@ -158,6 +158,11 @@ class AsyncEngine(Engine[AsyncExchange]):
             await await_hook("on_terminate", self._on_terminate_hook)
         if self._stop is not None:
             await await_hook("the lifespan shutdown", self._stop)
+        await self.clear_loop()
+        await self.outlet.drain(0)
+
+    async def clear_loop(self) -> None:
+        """End what the app has left running; the loop is its own."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -165,7 +170,6 @@ class AsyncEngine(Engine[AsyncExchange]):
             if isinstance(result, Exception):
                 complain("a task of the app failed when it was cancelled", result)
         await self.loop.shutdown_asyncgens()
-        await self.outlet.drain(0)
 
     def _read(self) -> None:
         self.take_in(self.channel.receive())
@@ -232,7 +236,7 @@ class AsyncEngine(Engine[AsyncExchange]):
                 raise RuntimeError("the handler returned before it had ended its response")
         except BaseException as exc:  # noqa: BLE001  # the edge of a request; SystemExit ends only it
             is_ours = exchange.gone and isinstance(exc, asyncio.CancelledError)
-            exchange.fail(exchange.departure() if is_ours else exc)
+            self.fail(exchange, exchange.departure() if is_ours else exc)
         finally:
             self._forget(exchange)
 

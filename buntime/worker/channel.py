@@ -34,6 +34,10 @@ class Channel:
         self._decoder = Decoder()
         self._sending = _thread.allocate_lock()
         self._is_forked = False
+        self.heed_forks()
+
+    def heed_forks(self) -> None:
+        """Leave the channel to this process alone, whatever forks."""
         posix.register_at_fork(after_in_child=self._leave)
 
     def receive(self) -> list[Received]:
@@ -47,7 +51,7 @@ class Channel:
         except OSError as exc:
             self.quit(f"cannot read the channel to the runtime (closed by the app?): {exc}")
         if not data:
-            posix._exit(0)
+            self.end()
         try:
             return self._decoder.feed(data)
         except WireError as exc:
@@ -99,6 +103,10 @@ class Channel:
         sent = posix.write(self.descriptor, data)
         while sent < len(data):  # a signal came in between
             sent += posix.write(self.descriptor, memoryview(data)[sent:])
+
+    def end(self) -> NoReturn:
+        """End this process: the runtime is gone."""
+        posix._exit(0)
 
     def quit(self, reason: str) -> NoReturn:
         """End this process: its channel is of no more use."""

@@ -74,6 +74,10 @@ class Engine(Generic[E]):
                 self.channel.quit(f"the runtime sent a message of unknown type {head['type']!r}")
             carry_out(head, payload)
 
+    def fail(self, exchange: E, exc: BaseException) -> None:
+        """End an exchange whose handler has raised; `buntime.testing` keeps the exception."""
+        exchange.fail(exc)
+
     # Each engine in its own way.
 
     def begin(self, head: Message, payload: bytes) -> None:

@@ -25,10 +25,10 @@ def import_entrypoint(
     path = f"{folder}/{entrypoint}"
     if not is_file(path):
         raise BootError(f"{entrypoint}: there is no such file in {folder}")
-    name, place = _natural_name(entrypoint), folder
+    name, place = natural_name(entrypoint), folder
     for root in roots:
         if entrypoint.startswith(f"{root}/"):
-            name, place = _natural_name(entrypoint[len(root) + 1 :]), f"{folder}/{root}"
+            name, place = natural_name(entrypoint[len(root) + 1 :]), f"{folder}/{root}"
     if name is not None and name.partition(".")[0] in shadows:
         from buntime.worker.shadows import PREFIX  # loaded where there are any
 
@@ -39,7 +39,8 @@ def import_entrypoint(
     return sys.modules[name]
 
 
-def _natural_name(entrypoint: str) -> str | None:
+def natural_name(entrypoint: str) -> str | None:
+    """Return what other modules would import a file by: `"src/app.py"` -> `"src.app"`."""
     stem, dot, extension = entrypoint.rpartition(".")
     parts = [part for part in stem.split("/") if part not in ("", ".")]
     if parts[1:] and parts[-1] == "__init__":

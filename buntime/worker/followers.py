@@ -218,7 +218,11 @@ class LeaderFollowers:
                     bell.acquire()
         except BaseException as exc:  # noqa: BLE001  # the edge of a thread, without which all hangs
             complain("buntime worker: a thread that serves requests failed", exc)
-            posix._exit(1)
+            self.quit()
+
+    def quit(self) -> None:
+        """End this process, as a thread that others wait for has failed."""
+        posix._exit(1)
 
     def _lead(self, bell: Bell) -> None:
         """Read and handle, until another thread leads and no job is left for this one."""
@@ -343,10 +347,14 @@ class LeaderFollowers:
             return self._idle.pop()
         bell = _new_bell()
         try:
-            _thread.start_new_thread(self._work, (bell,))
+            self.start_thread(bell)
         except RuntimeError:  # the limit of the system: do with what there is
             return None
         return bell
+
+    def start_thread(self, bell: Bell) -> None:
+        """Have one more thread work. Raises RuntimeError at the limit of the system."""
+        _thread.start_new_thread(self._work, (bell,))
 
     def _is_done(self) -> bool:
         """Tell whether all is over, and wake everybody to see it."""

@@ -107,7 +107,7 @@ def main(argv: list[str]) -> NoReturn:
         app = load(module, init)
         if init["config"].get("lowMemory"):
             _save_memory()
-        serve_app(app, init, channel, received, ready, calls)
+        _serve(app, init, channel, received, ready, calls)
     except BaseException as exc:  # noqa: BLE001  # the edge of the app, and of the process
         if not is_ready:
             _refuse(channel, init, exc)
@@ -182,7 +182,7 @@ def _connect(init: Message, channel: Channel, received: list[Received]) -> Calls
     return calls
 
 
-def serve_app(
+def _serve(
     app: App,
     init: Message,
     channel: Channel,

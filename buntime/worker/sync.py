@@ -65,6 +65,8 @@ class IdleJob(Job):
 class SyncEngine(Engine[SyncExchange]):
     """Runs `handle` for each request, on up to `concurrency` threads."""
 
+    threads_class = LeaderFollowers
+
     def __init__(
         self,
         channel: Channel,
@@ -80,7 +82,7 @@ class SyncEngine(Engine[SyncExchange]):
         self._on_idle_hook = on_idle
         self._copy_context = None if is_once else _context_copier()
         self._gives_way = threads_are_greenlets()
-        self.threads = LeaderFollowers(self._read, self._perform, concurrency)
+        self.threads = self.threads_class(self._read, self._perform, concurrency)
 
     def run(self, received: list[Received]) -> None:
         """Serve until TERMINATE has come and all is done; `received` came before."""
@@ -139,7 +141,7 @@ class SyncEngine(Engine[SyncExchange]):
             if exchange.stage is not ENDED:
                 raise RuntimeError("the handler returned before it had ended its response")
         except BaseException as exc:  # noqa: BLE001  # the edge of a request; SystemExit ends only it
-            exchange.fail(exc)
+            self.fail(exchange, exc)
 
 
 def _run_idle(job: IdleJob) -> None:

@@ -1,0 +1,115 @@
+"""What the runtime does with a request on its way to an app: the same code, without a server.
+
+bytes of a head -> core/http1/head -> the steps before a worker -> REQUEST
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime.core.access.identityfields import IDENTITY_STARTS
+from buntime.core.errors import HttpError
+from buntime.core.http1.errorpage import render_error
+from buntime.core.http1.forwarded import Sender
+from buntime.core.http1.head import Head, HeadParser
+from buntime.core.http1.limits import Limits
+from buntime.core.http1.window import RAISE_LIMIT, body_too_large
+from buntime.core.websocket.handshake import Upgrade, check_upgrade, is_websocket
+from buntime.testing.answer import Answer, Framed
+
+if TYPE_CHECKING:
+    from buntime.sdk.fields import Headers
+    from buntime.testing.sites import Files
+    from buntime.wire import Message
+
+_CLIENT = ("127.0.0.1", 50000)
+_SERVER = ("127.0.0.1", 8000)
+
+
+class Asked(NamedTuple):
+    """A request, as the runtime has read it; `target` is as it was sent."""
+
+    head: Head
+    target: str
+    request_id: str
+
+    def answered(self, error: HttpError) -> Answer:
+        """The runtime's own answer to what is wrong, as outside of development."""
+        accept = next((value for name, value in self.head.headers if name == "accept"), "")
+        fields, body = render_error(error, self.request_id, accept=accept, shows_detail=False)
+        return self.whole(error.status, fields, body)
+
+    def whole(self, status: int, fields: list[tuple[str, str]], body: bytes) -> Answer:
+        """An answer that no app gives."""
+        framed = self.framed(status, fields, len(body))
+        framed.answer.body = framed.piece(body)
+        return framed.answer
+
+    def framed(self, status: int, fields: list[tuple[str, str]], size: int | None) -> Framed:
+        """The head of an answer to it. Raises AnswerError."""
+        return Framed(self.head, status, fields, size, request_id=self.request_id)
+
+
+class Front:
+    """What stands before an app that is at `base`."""
+
+    def __init__(self, base: str, files: Files | None, *, body_max: int, is_https: bool) -> None:
+        self._base = base
+        self._files = files
+        self._body_max = body_max  # bytes
+        self._is_https = is_https
+        self._heads = HeadParser(Limits())
+
+    def take(
+        self, method: str, target: str, headers: Headers, body_bytes: int
+    ) -> tuple[Asked, Answer | Message]:
+        """A request, and either the answer to it, or what the app is to get."""
+        asked = Asked(Head(method, target, "1.1"), target, secrets.token_hex(8))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items())]
+        try:
+            head = self._heads.parse("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            asked = Asked(head, target, head.request_id or asked.request_id)
+            return asked, self._pass_on(asked, headers, max(head.content_length, body_bytes))
+        except HttpError as error:
+            return asked, asked.answered(error)
+
+    def _pass_on(self, asked: Asked, headers: Headers, body_bytes: int) -> Answer | Message:
+        head, upgrade = asked.head, None
+        if self._files is None or not self._files.is_all:
+            if body_bytes > self._body_max:
+                raise body_too_large(self._body_max, hint=RAISE_LIMIT)
+            if is_websocket(head.upgrade):
+                upgrade = check_upgrade(head, head.upgrade, compress=False)
+        if self._files is not None:
+            found = self._files.answer(head, self._base)
+            if found is not None:
+                return asked.whole(*found)
+        return self._message(asked, headers, upgrade)
+
+    def _message(self, asked: Asked, headers: Headers, upgrade: Upgrade | None) -> Message:
+        """REQUEST, as server/http1/request writes it.
+
+        Fields of an identity are passed on: a test may say who has signed in, as a plugin does.
+        """
+        head = asked.head
+        sender = Sender(_CLIENT)
+        if self._is_https:
+            sender = Sender(_CLIENT, "https", head.host, is_forwarded=True)
+        fields = sender.passed_fields(head.headers)
+        identity = [pair for pair in headers.items() if pair[0].startswith(IDENTITY_STARTS)]
+        own = [*identity, ("x-base", self._base), ("x-request-id", asked.request_id)]
+        message = {
+            "method": head.method,
+            "target": head.target,
+            "base": self._base,
+            "scheme": sender.scheme,
+            "version": head.version,
+            "client": list(_CLIENT),
+            "server": list(_SERVER),
+            "headers": [list(pair) for pair in (*fields, *sender.told_fields(fields), *own)],
+            "request_id": asked.request_id,
+        }
+        if upgrade is not None:
+            message |= {"upgrade": "websocket", "subprotocols": list(upgrade.subprotocols)}
+        return message
