@@ -1,8 +1,9 @@
 """Objects judged by the schemas that Kubernetes publishes, strictly, and by what CRDs want.
 
 kubernetes-validate has the schemas for each version as files; they are read once here, as the
-package reads a megabyte for each object. Of CRDs no package of PyPI has a schema: `CRDS` holds the
-part of each that the chart uses, with no other key allowed, written after the API references.
+package reads a megabyte for each object. Objects of others are judged by what their makers publish:
+`crds/`, see crdfiles.py. Of HTTPRoute no package has a schema that can be used here: `CRDS` has the
+part that the chart uses, with no other key allowed, written after the API reference.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import kubernetes_validate
 import referencing
 from kubernetes_validate.utils import all_versions
 
+HERE = Path(__file__).parent
 FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 # "1.27.0", ...: those that the chart is for.
 VERSIONS = [each for each in all_versions() if int(each.split(".")[1]) >= 27]
@@ -80,84 +82,8 @@ CRDS: dict[str, dict[str, Any]] = {
             ),
         ),
     ),
-    "Route": _crd(
-        "route.openshift.io/v1",
-        _object(
-            "to",
-            host=_TEXT,
-            path=_TEXT,
-            to=_object("kind name", kind={"const": "Service"}, name=_TEXT, weight={"maximum": 256}),
-            port=_object("targetPort", targetPort=_TEXT),
-            tls=_object(
-                "termination",
-                termination={"enum": ["edge", "reencrypt", "passthrough"]},
-                insecureEdgeTerminationPolicy={"enum": ["Redirect", "Allow", "None"]},
-            ),
-            wildcardPolicy={"enum": ["None", "Subdomain"]},
-        ),
-    ),
-    "ServiceMonitor": _crd(
-        "monitoring.coreos.com/v1",
-        _object(
-            "selector endpoints",
-            selector=_object("matchLabels", matchLabels=_TEXTS),
-            namespaceSelector=_object("matchNames", matchNames=_list(_TEXT)),
-            endpoints=_list(
-                _object(
-                    "port path",
-                    port=_TEXT,
-                    path=_TEXT,
-                    interval=_DURATION,
-                    authorization=_object(
-                        "credentials",
-                        type={"const": "Bearer"},
-                        credentials=_object("name key", name=_TEXT, key=_TEXT),
-                    ),
-                )
-            ),
-        ),
-    ),
-    "PrometheusRule": _crd(
-        "monitoring.coreos.com/v1",
-        _object(
-            "groups",
-            groups=_list(
-                _object(
-                    "name rules",
-                    name=_TEXT,
-                    rules=_list(
-                        _object(
-                            "alert expr labels annotations",
-                            alert=_TEXT,
-                            expr=_TEXT,
-                            labels=_TEXTS,
-                            annotations=_TEXTS,
-                            **{"for": _DURATION},
-                        )
-                    ),
-                )
-            ),
-        ),
-    ),
-    "ScaledObject": _crd(
-        "keda.sh/v1alpha1",
-        _object(
-            "scaleTargetRef triggers",
-            scaleTargetRef=_object("name", apiVersion=_TEXT, kind=_TEXT, name=_TEXT),
-            minReplicaCount={"type": "integer"},
-            maxReplicaCount={"type": "integer"},
-            triggers=_list(
-                _object(
-                    "type metadata",
-                    type={"const": "prometheus"},
-                    metricType={"enum": ["AverageValue", "Value"]},
-                    metadata=_TEXTS | {"required": ["serverAddress", "query", "threshold"]},
-                    authenticationRef=_object("name", name=_TEXT),
-                )
-            ),
-        ),
-    ),
 }
+CRDS |= {path.stem: json.loads(path.read_text("utf-8")) for path in (HERE / "crds").glob("*.json")}
 
 
 def faults(object_: dict[str, Any], version: str) -> list[str]:

@@ -21,7 +21,7 @@ OURS = "deploy/helm/buntime"
 # What kubectl has not: https://docs.openshift.com/container-platform/latest/cli_reference
 _OC_ALONE = {"login", "new-project"}
 _OPENSHIFT = ("route.openshift.io/v1",)
-_OTHERS = ("ClusterIssuer", "ClusterRepo", "HelmChartConfig")  # there is no schema here
+_OTHERS = ("ClusterRepo", "HelmChartConfig")  # there is no schema here
 EACH = [
     pytest.param(page, command, id=f"{Path(page).stem}-{number}")
     for page in GUIDES

@@ -71,3 +71,12 @@ def test_autoscalers_go_by_metrics_that_exist(name: str) -> None:
     text = str(one(rendered(name), kind)["spec"])
     assert _named(text) == {"buntime_requests_in_progress", "buntime_queue_requests"}
     assert _named(text) <= TOLD
+
+
+def test_keda_counts_what_apps_serve() -> None:
+    """Probes and the scrape, which are of no app, call for no pod."""
+    for trigger in one(rendered("keda"), "ScaledObject")["spec"]["triggers"]:
+        query = trigger["metadata"]["query"]
+        assert re.fullmatch(
+            r'sum\(buntime_\w+\{namespace="web",service="apps-buntime",app!=""\}\)', query
+        )
