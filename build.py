@@ -44,9 +44,10 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS are those of pytest, -k router; --artifact FILE, --apps light, --chart"""
-    if args[:1] == ["--chart"]:
-        test_chart(args[1:])
+    """Run the tests; ARGS are those of pytest, -k router; --artifact FILE, --apps light, --chart,
+    --kubernetes"""
+    if args[:1] in (["--chart"], ["--kubernetes"]):
+        test_chart(args[0].removeprefix("--"), args[1:])
     python = environment("dev")
     os.chdir(ROOT)
     paths = []
@@ -75,15 +76,17 @@ def test_apps(args: list[str]) -> list[str]:
     return ["tests/apps", *args] if args else []
 
 
-def test_chart(args: list[str]) -> NoReturn:
-    """Run tests/chart, with helm and kubectl."""
+def test_chart(folder: str, args: list[str]) -> NoReturn:
+    """Run tests/chart, or tests/kubernetes in the cluster of KUBECONFIG, with helm and kubectl."""
     from artifacts.charttools import unpacked
 
-    os.environ["CHART_TOOLS"] = str(unpacked(environment("helm"), site_packages("helm")))
-    python = environment("chart")
+    is_chart = folder == "chart"
+    name = "CHART_TOOLS" if is_chart else "CLUSTER_TOOLS"
+    os.environ[name] = str(unpacked(environment("helm"), site_packages("helm")))
+    python = environment("chart" if is_chart else "dev")
     os.chdir(ROOT)
-    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"]
-    become([str(python), "-m", "pytest", "tests/chart", *(args or spread_out)])
+    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"] if is_chart else ["-v"]
+    become([str(python), "-m", "pytest", "-rs", f"tests/{folder}", *(args or spread_out)])
 
 
 def spread() -> list[str]:

@@ -1,0 +1,24 @@
+# Asks SERVER:${PORT:-80} for REQUEST_PATH, AT_A_TIME requests at a time, until there is a file /tmp/end (or END).
+# Each of them says at the end: answered N lost M. By bash alone, as the image has no curl.
+end=${END:-/tmp/end}
+
+ask() {
+  local version status rest
+  exec 3<>"/dev/tcp/$SERVER/${PORT:-80}" || return 1
+  printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$REQUEST_PATH" "$SERVER" >&3 || return 1
+  IFS=' ' read -r -t 30 version status rest <&3 || return 1
+  [[ $status == 200 ]] || return 1
+  cat <&3 >/dev/null
+}
+
+asking() {
+  local answered=0 lost=0
+  while [[ ! -e $end ]]; do
+    if ask; then answered=$((answered + 1)); else lost=$((lost + 1)); fi
+    exec 3>&-
+  done 2>/dev/null
+  echo "answered $answered lost $lost"
+}
+
+for ((number = 0; number < AT_A_TIME; number++)); do asking & done
+wait
