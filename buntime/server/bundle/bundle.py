@@ -18,6 +18,7 @@ Guarantees:
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import threading
@@ -71,7 +72,10 @@ def ensure_shared_bundle(*, warn: Tell) -> Path:
 
 
 def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = False) -> Path | None:
-    """The bundle in the first folder that can be written and trusted; the others are told."""
+    """The bundle in the first folder that can be written and trusted.
+
+    The others are told, but for those on a file system that is read-only on purpose.
+    """
     files = read_bundle()
     name = f"worker-{_digest(files)}"
     for folder in folders:
@@ -80,6 +84,8 @@ def _first_usable(folders: Iterator[Path], warn: Tell, *, is_shared: bool = Fals
             if not reason:
                 return _ensure_in(folder / name, files, is_shared=is_shared)
         except OSError as exc:
+            if exc.errno == errno.EROFS:  # somebody's decision, as for the root of a container
+                continue
             reason = f"{exc.filename or folder}: {exc.strerror or exc}"
         warn(
             "cache.unusable",

@@ -13,6 +13,7 @@ import pytest
 from buntime.core.errors import UsageError
 from buntime.server.bundle.bundle import default_cache_dir, ensure_bundle, keep_fresh, read_bundle
 from buntime.server.bundle.cachefolder import lock, remove_unused
+from tests.support.disks import remount, small_disk
 from tests.support.harness import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -213,6 +214,18 @@ def test_it_runs_alone(tmp_path: Path, warnings: Warnings) -> None:
 
 
 # Other places
+
+
+def test_a_read_only_root_is_no_fault(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
+    """Where the cache is on a read-only file system the temporary folder serves, without a word."""
+    with small_disk(tmp_path / "root") as root:
+        (root / "cache").mkdir(mode=0o700)
+        remount(root, "ro")
+        bundle = ensure_bundle(root / "cache/buntime", warn=warnings)
+        assert ensure_bundle(root / "cache", warn=warnings) == bundle
+        remount(root, "rw")
+    assert bundle.parent == temporary / f"buntime-{os.geteuid()}"
+    assert warnings == []
 
 
 def test_the_cache_cannot_be_made(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
