@@ -31,7 +31,7 @@ from artifacts.restricted import UID, config_of
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = "deploy/docker/Dockerfile"
 _BASE, _IMAGE = "localhost/buntime-base", "localhost/buntime"
-_BUILD_S, _START_S, _STOP_S = 900, 30, 40
+_BUILD_S, START_S, STOP_S = 900, 30, 40
 # Loads what needs libraries that a slim Debian lacks, and leaves a process behind that is nobody's
 # and ends a moment later.
 APP = """
@@ -198,7 +198,7 @@ def examine_container(builder: Builder, work: Path) -> Iterator[str]:
         else:
             yield "container: reaping of orphans is skipped: no namespace of processes here"
         os.kill(runtime, signal.SIGTERM)
-        await_that(lambda: process.poll() is not None, _STOP_S, "SIGTERM does not end it")
+        await_that(lambda: process.poll() is not None, STOP_S, "SIGTERM does not end it")
         expect(process.returncode == 0, f"SIGTERM ends it with {process.returncode}, not with 0")
     yield "container: SIGTERM ends it with exit code 0"
 
@@ -255,7 +255,7 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
         )
         try:
             await_that(
-                lambda: bool(said_at(port)) or process.poll() is not None, _START_S, "no answer"
+                lambda: bool(said_at(port)) or process.poll() is not None, START_S, "no answer"
             )
             took = time.monotonic() - begun
             facts, places = ast.literal_eval(said_at(port) or "({}, [])")
@@ -263,7 +263,7 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
             wanted = {"Uid": str(UID), "CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
             expect(facts == wanted and places == [], f"an app says {facts}, it can write {places}")
             subprocess.run([*runc, "kill", "pod", "TERM"], check=True)
-            await_that(lambda: process.poll() is not None, _STOP_S, "SIGTERM does not end it")
+            await_that(lambda: process.poll() is not None, STOP_S, "SIGTERM does not end it")
             expect(process.returncode == 0, f"SIGTERM ends it with {process.returncode}")
             log.seek(0)
             told = [line for line in log.read().splitlines() if '"level":"warn"' in line]
@@ -277,6 +277,9 @@ def examine_restricted(builder: Builder, work: Path) -> Iterator[str]:
                 process.wait()
     yield f"restricted: user {UID}, read-only root, seccomp, its sandbox; {took:.1f} s to an answer"
     yield f"restricted: left in /tmp: {left}; warnings: {told}"
+    from artifacts.stateful import examine_stateful  # which uses what is here
+
+    yield from examine_stateful(root, work)
 
 
 def said_at(port: int) -> str:
@@ -309,7 +312,7 @@ def started(command: list[str], port: int) -> Iterator[tuple[subprocess.Popen[by
         env = os.environ | {"BUILDAH_ISOLATION": "chroot"}
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         try:
-            await_that(lambda: process.poll() is not None or answers(port), _START_S, "no answer")
+            await_that(lambda: process.poll() is not None or answers(port), START_S, "no answer")
             expect(process.poll() is None, f"it ended with {process.returncode}")
             yield process, runtime_at(port)
         except Faulty as exc:

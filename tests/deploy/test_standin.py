@@ -1,0 +1,69 @@
+"""The code of tests/kubernetes runs to its end, against a stand-in: no proof of the chart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.harness import ROOT
+
+STANDIN = ROOT / "tests/support/standin.py"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where the stand-in's programs are, and what it keeps; ends its runtimes."""
+    for name in ("helm", "kubectl"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} {name} "$@"\n', "utf-8")
+        program.chmod(0o755)
+    yield tmp_path
+    for pid in tmp_path.glob("*/pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.timeout(240)
+def test_they_run(folder: Path) -> None:
+    """Each test passes where the cluster does as it should, and the namespace goes."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    env |= {"KUBECONFIG": str(folder), "STANDIN": str(folder), "CLUSTER_TOOLS": str(folder)}
+    env |= {"BUNTIME_IMAGE": "registry.example.com/buntime:1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder}/cache"]
+    command.append("tests/kubernetes")
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=220, check=False
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "8 passed" in done.stdout
+    said = [json.loads(line) for line in (folder / "commands").read_text().splitlines()]
+    assert ["helm", "test", "web"] in [each[:3] for each in said]
+    assert [each[1] for each in said if "--namespace" not in each] == []
+    # The namespace, and with it all that was made, goes at the end.
+    assert said[-1][3:5] == ["delete", "namespace"]
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_that_fails(folder: Path) -> None:
+    """A program that says no fails the tests, with what it says."""
+    (folder / "kubectl").write_text("#!/bin/sh\necho 'no such cluster' >&2; exit 1\n", "utf-8")
+    env = {"PATH": os.environ["PATH"], "KUBECONFIG": "x", "CLUSTER_TOOLS": str(folder)}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={folder}/cache"]
+    done = subprocess.run(
+        [*command, "tests/kubernetes"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no such cluster" in done.stdout

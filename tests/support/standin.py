@@ -1,0 +1,214 @@
+"""Plays helm and kubectl, so that the code of tests/kubernetes is run where no cluster is.
+
+It is no cluster, and proves nothing of the chart: a "pod" is a runtime of this machine, what
+asks is its script, and what controllers would do is answered from a table.
+
+    python standin.py {helm,kubectl} WORDS...      with STANDIN: the folder where it keeps things
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+HERE = Path(os.environ.get("STANDIN", "/nowhere"))
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(program: str, words: list[str]) -> int:
+    with (HERE / "commands").open("a") as log:
+        log.write(json.dumps([program, *words]) + "\n")
+    words, rest = split(words)
+    return helm(words) if program == "helm" else kubectl(words, rest)
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Words without the namespace, and what stands after `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = words[:end]
+    while "--namespace" in kept:
+        at = kept.index("--namespace")
+        del kept[at : at + 2]
+    return kept, words[end + 1 :]
+
+
+def helm(words: list[str]) -> int:
+    if words[0] == "upgrade":
+        release = words[2]
+        if not (HERE / release / "pid").exists():
+            start(release)
+    elif words[0] == "uninstall":
+        stop(words[1])
+    return 0
+
+
+def start(release: str) -> None:
+    """Serve the release's apps, as its one pod."""
+    folder, apps = HERE / release, HERE / release / "apps"
+    apps.mkdir(parents=True, exist_ok=True)
+    if release == "web":
+        told = json.loads((HERE / "web-code.json").read_text("utf-8"))["data"]
+        (apps / "web").mkdir(exist_ok=True)
+        for name, text in told.items():
+            (apps / "web" / name).write_text(text, "utf-8")
+    ports = [free_port(), free_port()]
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "RUNTIME_ENV": "production",
+        "RUNTIME_STATE_DIR": str(folder / "state"),
+        "RUNTIME_MASTER_KEY": json.loads((HERE / "master.json").read_text("utf-8"))["stringData"][
+            "master-key"
+        ],
+        "RUNTIME_ADMIN_LISTEN": f"127.0.0.1:{ports[1]}",
+        "RUNTIME_APP_USERS": "*=root" if os.geteuid() == 0 else "",
+    }
+    command = [sys.executable, str(ROOT / "buntime.py"), str(apps), "--port", str(ports[0])]
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (folder / "ports").write_text(json.dumps(ports))
+    (folder / "uid").write_text(str(uuid.uuid4()))
+    (folder / "pid").write_text(str(process.pid))
+    await_ready(f"http://127.0.0.1:{ports[0]}/api/health/ready")
+
+
+def stop(release: str) -> None:
+    pid = int((HERE / release / "pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not is_alive(pid))
+    (HERE / release / "pid").unlink()
+
+
+def kubectl(words: list[str], rest: list[str]) -> int:
+    verb = words[0]
+    if verb == "apply":
+        apply(json.load(sys.stdin))
+    elif verb == "exec":
+        return executed(words[1], rest)
+    elif verb == "logs":
+        sys.stdout.write((HERE / f"{words[1]}.log").read_text())
+    elif verb == "wait":
+        if any("Succeeded" in word for word in words):
+            wait_for(lambda: "answered" in (HERE / f"{words[1][4:]}.log").read_text())
+            time.sleep(1)  # the others of this script tell at the same time
+    elif verb == "delete" and words[1:3] == ["pod", "state-buntime-0"]:
+        stop("state")
+        start("state")
+    elif verb == "api-versions":
+        sys.stdout.write("v1\napps/v1\n")
+    elif verb == "port-forward":
+        forward(words[1], words[2])
+    elif verb == "get":
+        return got(words[1:])
+    return 0
+
+
+def apply(made: dict[str, Any]) -> None:
+    name = made["metadata"]["name"]
+    (HERE / f"{name}.json").write_text(json.dumps(made))
+    if made["kind"] == "Pod":
+        [container] = made["spec"]["containers"]
+        told = {each["name"]: each["value"] for each in container["env"]}
+        ports = json.loads((HERE / told["SERVER"].removesuffix("-buntime") / "ports").read_text())
+        told |= {"SERVER": "127.0.0.1", "PORT": str(ports[0]), "END": str(HERE / f"{name}.end")}
+        (HERE / f"{name}.end").unlink(missing_ok=True)
+        with (HERE / f"{name}.log").open("w") as log:
+            subprocess.Popen(
+                container["command"],
+                env=os.environ | told,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.DEVNULL,  # who has called waits for the end of its own
+                start_new_session=True,
+            )
+
+
+def executed(pod: str, rest: list[str]) -> int:
+    if rest == ["touch", "/tmp/end"]:
+        (HERE / f"{pod}.end").touch()
+    elif rest == ["id", "-u"]:
+        sys.stdout.write("10001\n")
+    else:
+        sys.stderr.write("Read-only file system\n")
+        return 1
+    return 0
+
+
+def got(words: list[str]) -> int:
+    """The objects that are asked for; 1 for those that are not there."""
+    uid = (HERE / "state/uid").read_text() if (HERE / "state/uid").exists() else ""
+    table = {
+        "--raw": {"resources": ["pods/buntime_requests_in_progress"]},
+        "pod": {"metadata": {"uid": uid}},
+        "hpa": {"status": {"currentReplicas": 3}},
+        "pvc": {"status": {"phase": "Bound"}},
+        "service": {},
+    }
+    if words[0] not in table:
+        sys.stderr.write("NotFound\n")
+        return 1
+    json.dump(table[words[0]], sys.stdout)
+    return 0
+
+
+def forward(target: str, port: str) -> None:
+    """As `kubectl port-forward`: say where, and stay; here nothing has to be carried."""
+    name = target.partition("/")[2]
+    release = "web" if name == "traefik" else name.partition("-")[0]
+    ports = json.loads((HERE / release / "ports").read_text())
+    own = ports[1] if port == ":8001" else ports[0]
+    sys.stdout.write(f"Forwarding from 127.0.0.1:{own} -> {port[1:]}\n")
+    sys.stdout.flush()
+    signal.pause()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def await_ready(url: str) -> None:
+    def is_ready() -> bool:
+        try:
+            with urlopen(url, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    wait_for(is_ready)
+
+
+def wait_for(is_so: Any) -> None:
+    until = time.monotonic() + 60
+    while not is_so():
+        if time.monotonic() > until:
+            raise SystemExit("the stand-in waited for too long")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
