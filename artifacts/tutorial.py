@@ -88,7 +88,7 @@ def walk() -> Iterator[str]:
             yield from follow(told, run, home, log=home / "first.log", owner=_USER)
             see_panel(run)
         taken_s = time.monotonic() - begun
-        yield f"greet is in the panel of the second runtime, after {taken_s:.0f} s"
+        yield f"shelf is in the panel of the second runtime, after {taken_s:.0f} s"
         if taken_s > MINUTES * 60:
             raise Faulty(f"it took {taken_s / 60:.1f} minutes, more than {MINUTES}")
 
@@ -111,5 +111,5 @@ def see_panel(run: Run) -> None:
     page = browser.open(f"{origin}/cpanel/", timeout=20).read().decode()
     asked = Request(f"{origin}/api/apps", headers={"Sec-Fetch-Site": "same-origin"})
     apps = json.load(browser.open(asked, timeout=20))["apps"]
-    if "<title" not in page or "greet" not in [app["app"] for app in apps]:
-        raise Faulty(f"the panel does not have greet: {apps}")
+    if "<title" not in page or "shelf" not in [app["app"] for app in apps]:
+        raise Faulty(f"the panel does not have shelf: {apps}")

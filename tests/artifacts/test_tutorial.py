@@ -20,11 +20,16 @@ def test_the_readme() -> None:
 
 
 def test_the_page() -> None:
-    """One file is written, and the way leads to a test, a deploy and the panel."""
+    """An app is made, changed, tested and deployed, and the way leads to the panel."""
     deeds = read_page(PAGE.read_text("utf-8"), "")
-    assert [d.path for d in deeds if isinstance(d, File)] == ["my-apps/greet/test_greet.py"]
+    assert [d.path for d in deeds if isinstance(d, File)] == [
+        "my-apps/shelf/index.py",
+        "my-apps/shelf/test_shelf.py",
+    ]
     lines = "\n".join(deed.line for deed in deeds if isinstance(deed, Order))
-    places = [lines.index(word) for word in ("pytest -q", "buntime deploy", "buntime open")]
+    places = [
+        lines.index(word) for word in ("buntime new", "pytest -q", "buntime deploy", "buntime open")
+    ]
     assert places == sorted(places)
 
 
