@@ -266,7 +266,9 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
 
         def body() -> Iterator[bytes]:
             yield archive[:100]
-            fill(disk)
+            # Within the state, which no sandbox lets apps see: the kernel keeps a removed file, and
+            # its room, while a rule of a worker's sandbox names it.
+            fill(disk / "state")
             yield archive[100:]
 
         with running(apps, env=env) as runtime:
@@ -280,9 +282,7 @@ def test_a_full_disk_of_the_state(tmp_path: Path) -> None:
                 runtime.wait_for_record("state.db_unavailable")
                 runtime.wait_for_record("audit.not_kept")
                 assert operator.deploys()[0]["version"] == "2.0.0"
-                (disk / "filler").unlink()
-                has_state = lambda: operator.http.get("/api/audit").status_code == 200  # noqa: E731
-                wait_until(has_state, 20, "state.db again")
+                (disk / "state/filler").unlink()
                 assert operator.put("shop", "3.0.0", whole("3")).status_code == 201
             assert runtime.stop() == 0
         with running(apps, env=env) as runtime, Operator(runtime).http as http:
