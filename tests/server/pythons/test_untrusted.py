@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -47,10 +48,21 @@ def public() -> Iterator[Path]:
     trace.chmod(0o666)
     (folder / "trace").symlink_to(trace)
     yield folder
+    for path in environments(folder):
+        shutil.rmtree(path)
     shutil.rmtree(folder)
     trace.unlink()
-    for path in Path("/var/cache/buntime").glob("environments-*/shop[-@]*"):
-        shutil.rmtree(path)
+
+
+def environments(public: Path) -> list[Path]:
+    """The folders of environments of the apps below, which are named after the apps' folders.
+
+    The ones of others may be in use: tests of other files, and of other checkouts, run beside.
+    """
+    apps = [path for path in public.rglob("*") if path.is_dir()]
+    ends = {hashlib.sha256(os.fsencode(app)).hexdigest()[:8] for app in apps}
+    found = Path("/var/cache/buntime").glob("environments-*/shop[-@]*")
+    return [path for path in found if path.name[-8:] in ends]
 
 
 def traces(public: Path) -> set[int]:
@@ -191,7 +203,8 @@ def test_a_package_that_is_built(public: Path) -> None:
     assert served(public, **ENV) == b"tiny"
     assert traces(public) == {NOBODY.pw_uid}
     assert content(shop) - before <= {"__pycache__"}
-    [home] = Path("/var/cache/buntime").glob(f"environments-{NOBODY.pw_uid}/shop-*")
+    [home] = environments(public)
+    assert home.parent.name == f"environments-{NOBODY.pw_uid}"
     assert {path.stat().st_uid for path in [home.parent, home, *home.iterdir()]} == {NOBODY.pw_uid}
     runs = (public / "trace").read_text()
     assert served(public, **ENV) == b"tiny"  # another runtime finds it there
