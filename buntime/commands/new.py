@@ -52,7 +52,7 @@ def run(command: Command, mode: Mode) -> int:
     if kind in FRAMEWORKS:
         sys.stdout.write(_packages(f"{folder}/.venv", kind))
     if test_name(name) in files:
-        sys.stdout.write(f"Test it:    pytest {quote(str(folder))}\n")
+        sys.stdout.write(_how_to_test(folder, kind, mode))
     sys.stdout.write(_advice(name, _relative(above), is_plugin=is_plugin))
     return 0
 
@@ -66,6 +66,22 @@ def _advice(name: str, above: str, *, is_plugin: bool) -> str:
         f"Run it:     {pasted('apps', '--plugin-dirs', above)}     with your folder of apps\n"
         f"Look at it: http://localhost:8000/{name.rpartition('/')[2]}/\n"
     )
+
+
+def _how_to_test(folder: Path, kind: str, mode: Mode) -> str:
+    """The archive is a folder of packages as it is; other forms are installed beside pytest."""
+    packages = ["pytest", *([kind] if kind in FRAMEWORKS else [])]
+    line = f"pytest {quote(str(folder))}"
+    if mode == "pyz":
+        line = f"PYTHONPATH={quote(f'{sys.argv[0]}/content')} {line}"
+    else:
+        packages.insert(0, "buntime")
+    return f"Test it:    {line}     in an environment with {_listed(packages)}\n"
+
+
+def _listed(words: list[str]) -> str:
+    """`["buntime", "pytest", "flask"]` -> "buntime, pytest and flask"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _packages(venv: str, package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,18 @@ def test_pythons(pyz: Path, tmp_path: Path, version: str) -> None:
         assert runtime.wait_for_record("runtime.listening")["python"].startswith(f"{version}.")
         for path, text in (("/once/", "hello"), ("/site/", "<h1>site</h1>")):
             assert text in httpx.get(runtime.url + path, trust_env=False, timeout=20).text
+
+
+def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:
+    """What it writes for a first app is tested by the line that it prints: nothing is installed."""
+    env = {"HOME": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
+    new = [sys.executable, str(pyz), "new", "my apps/shop"]
+    told = subprocess.run(new, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    line = re.findall(r"^Test it:    (.*)     in an environment with pytest$", told.stdout, re.M)[0]
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=tmp_path, env=env, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def test_what_is_in_it(pyz: Path) -> None:

@@ -33,6 +33,7 @@ ANSWERS = {
 FETCH = "def fetch(request): ...\n"
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
+IS_PYZ = PROGRAM.endswith(".pyz")
 # The packages of these are not installed for these tests.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
@@ -44,7 +45,8 @@ def test_first_apps(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
         assert f"Look at it: http://localhost:8000/{kind}/\n" in done.stdout
-        assert f"Test it:    pytest apps/{kind}\n" in done.stdout
+        assert f" pytest apps/{kind}     in an environment with " in done.stdout
+        assert ("with pytest\n" if IS_PYZ else "with buntime and pytest\n") in done.stdout
     done = run("check", "apps", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
@@ -63,6 +65,7 @@ def test_first_apps_of_frameworks(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         venv = f"apps/{kind}/.venv"
         assert f"python3 -m venv {venv} && {venv}/bin/pip install {kind}\n" in done.stdout
+        assert (f"pytest and {kind}\n" in done.stdout) == (kind not in DRIVEN_ELSEWHERE)
     for kind in DRIVEN_ELSEWHERE:
         shutil.rmtree(tmp_path / f"apps/{kind}")
     with running(tmp_path / "apps", env=PACKAGES) as runtime:
