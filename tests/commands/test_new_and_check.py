@@ -261,7 +261,9 @@ def fetch(request): ...
         stream = "sys.stdout" if name == "b" else "sys.stderr"
         write_app(tmp_path / f"apps/{name}", {"app.py": code.format(name * 3, stream)})
     done = run("check", "apps", cwd=tmp_path, stderr=subprocess.STDOUT)
-    told = [line for line in done.stdout.splitlines() if " ok (" in line or "app" in line]
+    # The runtime may warn between them, as of a busy machine.
+    ours = re.compile(r": ok \(|\b(aaa|bbb|ccc) \d|none at fault")
+    told = [line for line in done.stdout.splitlines() if ours.search(line)]
     assert len(told) == 64
     for place, name in enumerate("abc"):
         own = told[place * 21 : place * 21 + 21]
