@@ -36,6 +36,7 @@ FLAGS_ALONE = (
     "--dry-run",
     "--replace",
     "--yes",
+    "--all",
     "--disabled",
     "--no-keyring",
     "-f",

@@ -1,4 +1,4 @@
-"""`buntime remove APP@VERSION`: take a version of an app from a runtime."""
+"""`buntime remove APP@VERSION`: take a version of an app from a runtime, or all with `--all`."""
 
 import sys
 
@@ -13,12 +13,20 @@ from buntime.core.telemetry.records import escape
 
 def parser() -> Parser:
     made = Parser(
-        "buntime remove APP@VERSION [--yes] [--to WHERE]",
+        "buntime remove APP@VERSION | APP --all [--yes] [--to WHERE]",
         "Remove a version of an app from a runtime, if a deploy has made it and it is not the "
-        "active one. On a terminal it asks first; elsewhere it wants --yes.",
-        examples=("buntime remove shop@1.2.0", "buntime remove shop 1.2.0 --yes --to prod"),
+        "active one; or all versions that deploys have made. The app's data and secrets stay. On a "
+        "terminal it asks first; elsewhere it wants --yes.",
+        examples=(
+            "buntime remove shop@1.2.0",
+            "buntime remove shop 1.2.0 --yes --to prod",
+            "buntime remove shop --all",
+        ),
     )
     made.add_words("APP", "the name of an app and its version")
+    made.add_argument(
+        "--all", action="store_true", help="all versions that deploys have made, the active one too"
+    )
     made.add_argument("--yes", action="store_true", help="do not ask")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_json()
@@ -28,21 +36,27 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     name, version = app_and_version(command)
-    if version is None:
-        raise UsageError("remove needs an app and its version, such as shop@1.2.0")
+    if version is None and not command.args["all"]:
+        raise UsageError("remove needs an app and its version, such as shop@1.2.0, or --all")
+    if version is not None and command.args["all"]:
+        raise UsageError("remove takes a version or --all, not both")
     api = connect(command, mode)
     is_dry = bool(command.args["dry_run"])
-    what = f"{name}@{version}"
+    what = name if version is None else f"{name}@{version}"
     tag = ""
     if not is_dry and not command.args["yes"]:
         active, tag = active_version(api, name)
-        _ask(api, f"{what} ({active} is active)" if active else what)
-    path = f"/api/apps/{name_in_path(name)}/versions/{name_in_path(version)}"
+        known = f"{active} is active"
+        _ask(api, f"all of {what} ({known})" if version is None else f"{what} ({known})")
+    path = f"/api/apps/{name_in_path(name)}"
+    if version is not None:
+        path += f"/versions/{name_in_path(version)}"
     told = api.matching(tag).delete(path, dryRun=is_dry or None)
     if command.args["json"]:
         print_json(told)
-    else:
-        say(f"{what}: {'would be removed' if is_dry else 'removed'}")
+        return 0
+    for each in told.get("versions", [version]):
+        say(f"{name}@{each}: {'would be removed' if is_dry else 'removed'}")
     return 0
 
 

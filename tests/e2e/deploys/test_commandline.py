@@ -139,6 +139,25 @@ def test_through_a_proxy(host: Host) -> None:
     )
 
 
+def test_removing_all(host: Host) -> None:
+    """With `--all` the active version goes too; a version and `--all` are two things."""
+    host.write(APP.format(version="gone"))
+    for version in ("1.0.0", "1.1.0"):
+        host.write(APP.format(version=version))
+        done = host.ran("deploy", "--app", "brief", "--version", version)
+        assert done.returncode == 0, done.stderr
+    both = host.ran("remove", "brief@1.0.0", "--all", "--yes")
+    assert (both.returncode, "not both" in both.stderr) == (2, True)
+    dry = host.ran("remove", "brief", "--all", "--dry-run")
+    lines = "brief@1.0.0: {0}\nbrief@1.1.0: {0}\n"
+    assert (dry.returncode, dry.stdout) == (0, lines.format("would be removed"))
+    done = host.ran("remove", "brief", "--all", "--yes")
+    assert (done.returncode, done.stdout) == (0, lines.format("removed"))
+    assert host.ran("show", "brief").returncode == 1
+    again = host.ran("remove", "brief", "--all", "--yes")
+    assert (again.returncode, "no deploy has made" in again.stderr) == (1, True)
+
+
 def test_refusals(host: Host) -> None:
     """Each has its exit code, and says what to do: other content, a limit, a key, no runtime."""
     host.write(APP.format(version="one"))
