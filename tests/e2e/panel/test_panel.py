@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
+import subprocess
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.pictures import measured
 from tests.support.chromium import launched, needs_chromium
 from tests.support.client import fetch
-from tests.support.harness import Runtime, write_app
+from tests.support.harness import Runtime, command, wait_until, write_app
 from tests.support.operators import address_of
 from tests.support.panel import (
     HELLO,
@@ -51,8 +55,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runtime(folder: Path) -> Iterator[Runtime]:
-    with with_panel(folder) as runtime:
+def state() -> Iterator[Path]:
+    """The state folder, which users of apps pass through."""
+    with tempfile.TemporaryDirectory(prefix="state-") as state:
+        Path(state).chmod(0o711)
+        yield Path(state)
+
+
+@pytest.fixture(scope="module")
+def runtime(folder: Path, state: Path) -> Iterator[Runtime]:
+    with with_panel(folder, RUNTIME_STATE_DIR=str(state)) as runtime:
         yield runtime
 
 
@@ -152,6 +164,21 @@ def test_signing_in(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_label("Operator's key").fill(str(runtime.operators_key))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="shop")).to_be_visible()
+
+
+def test_opened_by_a_link(browser: Browser, runtime: Runtime, state: Path) -> None:
+    """`buntime open` on the host makes a link that signs in, once, and leads to the panel."""
+    line = [*command(), "open", "--no-browser", "--state-dir", str(state)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    [link] = re.findall(r"http://\S+", done.stdout)
+    with watched(browser) as page:
+        page.goto(link)
+        expect(page.locator(".who")).to_have_text("link")
+        expect(page).to_have_url(re.compile("/cpanel/$"))
+    with watched(browser) as page:
+        page.goto(link)
+        expect(page.locator(".who")).to_have_count(0)
 
 
 def test_stop_and_start(page: Page, panel: str, runtime: Runtime) -> None:
@@ -256,6 +283,67 @@ def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
     page.get_by_role("button", name="Remove version 2.0.1").click()
     agree(page)
     expect(row(page, "2.0.1")).to_have_count(0)
+
+
+def test_deploy_a_zip_and_remove_the_app(page: Page, panel: str, runtime: Runtime) -> None:
+    """An archive that is chosen goes as it is; an app that deploys have made is removed whole."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packing:
+        packing.writestr("app.py", HELLO.replace("VERSION", "zipped"))
+    is_shown(page, panel + "apps")
+    page.get_by_role("button", name="Deploy an app").click()
+    file = {"name": "brief.zip", "mimeType": "application/zip", "buffer": archive.getvalue()}
+    dialog(page).locator("input[accept]").set_input_files(file)
+    expect(dialog(page).get_by_role("textbox", name="App")).to_have_value("brief")
+    agree(page)
+    expect(dialog(page)).to_contain_text("It serves.")
+    assert fetch(runtime, "/brief/").body == b"hello zipped"
+    is_shown(page, panel + "apps/brief?view=versions")
+    with page.expect_download() as got:
+        page.get_by_role("link", name="Download version 1.0.0").click()
+    assert got.value.path().stat().st_size > 100
+    page.get_by_role("button", name="Remove the app").click()
+    expect(dialog(page).locator("code")).to_have_text("buntime remove brief --all")
+    agree(page)
+    expect(page.get_by_role("heading", name="Apps")).to_be_visible()
+    expect(page.locator("tbody .name", has_text="brief")).to_have_count(0)
+    assert fetch(runtime, "/brief/").status == 404
+    is_shown(page, panel + "apps/shop?view=versions")
+    expect(page.get_by_role("button", name="Remove the app")).to_have_count(0)
+
+
+def test_lines_of_the_last_hour(page: Page, panel: str, runtime: Runtime) -> None:
+    """They are the runtime's own: who opens the page later, or loads it again, has them too."""
+    for _ in range(50):
+        fetch(runtime, "/site/")
+    told = lambda: fetch(runtime, "/api/history?step=30").json()["total"]["requests"]  # noqa: E731
+    wait_until(lambda: sum(told()) >= 50, 30)
+    for _ in range(2):
+        is_shown(page, panel)
+        requests = page.locator("bt-chart .plot").first
+        expect(requests).to_have_attribute("aria-label", re.compile(r"peak [1-9][\d.,]*/s"))
+        assert str(requests.locator("path.line").get_attribute("d")).startswith("M")
+        requests.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".told").first).to_contain_text(re.compile(r"\d\d:\d\d"))
+        page.reload()
+
+
+def test_motion(page: Page, panel: str) -> None:
+    """Where the system wants no motion nothing moves; else what is at work does."""
+    for wanted, most in (("reduce", 0), ("no-preference", 10)):
+        page.emulate_media(reduced_motion="reduce" if wanted == "reduce" else "no-preference")
+        is_shown(page, panel + "apps/site")
+        page.get_by_role("button", name="Stop").click()
+        agree(page)
+        expect(page.locator(".toast")).to_be_visible()
+        moving = page.evaluate(
+            "document.getAnimations().length + [...document.querySelectorAll('*')].filter((each) =>"
+            " getComputedStyle(each).animationName !== 'none').length"
+        )
+        assert (moving > 0) is (most > 0)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".head .state")).not_to_have_text("Stopped")
 
 
 def test_log(page: Page, panel: str, runtime: Runtime) -> None:
@@ -460,6 +548,15 @@ def test_hostile_texts(page: Page, panel: str, runtime: Runtime) -> None:
         expect(page.locator("bt-lines .row", has_text=text).first).to_be_visible()
     page.goto(panel + "apps/shop?view=errors")
     expect(page.locator("main")).to_contain_text(EVIL[0])
+    page.get_by_role("button", name="Stop").click()
+    dialog(page).get_by_role("textbox").fill("".join(EVIL))
+    agree(page)
+    expect(page.locator(".notice").first).to_contain_text("".join(EVIL))
+    visitors = fetch(runtime, "/shop/", headers={"Accept": "text/html"})
+    assert b"<img" not in visitors.body
+    assert b"<script" not in visitors.body
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".head .state")).not_to_have_text("Stopped")
     assert page.locator("main img, main script, main iframe, main svg[onload]").count() == 0
 
 

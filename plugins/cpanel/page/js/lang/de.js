@@ -68,6 +68,7 @@ export default {
   "remove.title": "Version {version} entfernen",
   "remove.text": "Ihre Dateien gehen mit dem letzten Worker. Zurückholen geht nicht, nur neu deployen.",
   "remove.done": "Version {version} ist entfernt.", "remove.do": "Entfernen",
+  "removeAll.do": "App entfernen", "removeAll.title": "{app} entfernen", "removeAll.text": "Alle Versionen aus Deploys gehen, und Besucher bekommen 404. Daten und Geheimnisse bleiben. Das lässt sich nicht zurücknehmen; stattdessen neu deployen.", "removeAll.done": "{app} ist entfernt.",
   "activate.do": "Aktivieren", "activate.title": "{version} aktivieren",
   "activate.text": "Erst lädt sie ein Worker, dann übernimmt sie von {version}. Keine Anfrage geht verloren.",
   "activate.done": "{version} ist aktiv.",

@@ -64,6 +64,7 @@ export default {
   "remove.title": "Remove version {version}",
   "remove.text": "Its files go once its last worker has ended. A removed version cannot be brought back; deploy it again instead.",
   "remove.done": "Version {version} is removed.", "remove.do": "Remove",
+  "removeAll.do": "Remove the app", "removeAll.title": "Remove {app}", "removeAll.text": "All versions that were deployed go, and visitors get 404. Data and secrets stay. This cannot be undone; deploy it again instead.", "removeAll.done": "{app} is removed.",
   "activate.do": "Activate", "activate.title": "Activate {version}",
   "activate.text": "A worker loads it first; then it takes the place of {version}, without a lost request.", "activate.done": "{version} is active.",
   "rollback.do": "Roll back", "rollback.title": "Roll back {app}", "rollback.text": "The version that was active before {version} serves again.",

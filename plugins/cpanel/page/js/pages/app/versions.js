@@ -4,6 +4,7 @@ import { appState } from "../../apps.js";
 import { carry } from "../../deploy.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { go, href } from "../../router.js";
 import { drawDeploys } from "../../components/deploys.js";
 import { act, confirm, open } from "../../components/dialog.js";
 import { section } from "../../components/parts.js";
@@ -25,16 +26,18 @@ export async function render(root, { app, can, known, reload }) {
   });
   const deploys = h("div");
   fill(root,
-    h("section.panel", h("header", h("h2", t("app.versions")), mayDeploy && known().versions.length > 1 ? button(t("rollback.do"), doing(rollback)) : null), versions),
+    h("section.panel", h("header", h("h2", t("app.versions")), h("div.row-actions",
+      mayDeploy && known().versions.length > 1 ? button(t("rollback.do"), doing(rollback)) : null,
+      can("apps:remove", app) && known().versions.some(isReleased) ? button(t("removeAll.do"), doing(removeAll), { class: "quiet" }) : null)), versions),
     mayDeploy ? h("p.faint.small", t("deploy.hint")) : null,
     section(t("deploys.title"), deploys));
 
-  function actions({ version, active, folder }) {
-    const isReleased = version && folder.includes("/.releases/");
+  function actions(row) {
+    const { version, active } = row;
     return h("div.row-actions",
       mayDeploy && version && !active ? button(t("activate.do"), doing(() => activate(version)), { "aria-label": t("activate.title", { version }) }) : null,
-      mayDeploy && isReleased ? h("a.button", { href: api.address(`/api/apps/${api.name(app)}/versions/${api.name(version)}/archive`), download: true, "aria-label": t("versions.archiveOf", { version }) }, t("versions.archive")) : null,
-      can("apps:remove", app) && isReleased && !active ? button(t("remove.do"), doing(() => remove(version)), { class: "quiet", "aria-label": t("remove.title", { version }) }) : null);
+      mayDeploy && isReleased(row) ? h("a.button", { href: api.address(`/api/apps/${api.name(app)}/versions/${api.name(version)}/archive`), download: true, "aria-label": t("versions.archiveOf", { version }) }, t("versions.archive")) : null,
+      can("apps:remove", app) && isReleased(row) && !active ? button(t("remove.do"), doing(() => remove(version)), { class: "quiet", "aria-label": t("remove.title", { version }) }) : null);
   }
   function activate(version) {
     return switchTo("activate", version, `${base}/versions/${api.name(version)}/activate`, `buntime activate ${app}@${version}`);
@@ -60,6 +63,10 @@ export async function render(root, { app, can, known, reload }) {
     await reload();
     load();
   }
+  async function removeAll() {
+    const done = await act("removeAll", { app }, { danger: true, command: `buntime remove ${app} --all`, run: () => api.del(base) });
+    if (done) go(href("apps"));
+  }
   async function load() {
     versions.rows = known().versions;
     drawDeploys(deploys, (await api.get("/api/deploys", { query: { app } })).deploys);
@@ -67,3 +74,6 @@ export async function render(root, { app, can, known, reload }) {
   await load();
   return { update: load };
 }
+
+// Has a deploy made it? What lies in a folder of apps is not the runtime's to remove.
+const isReleased = ({ version, folder }) => version && folder.includes("/.releases/");
