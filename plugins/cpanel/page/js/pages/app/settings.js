@@ -3,37 +3,16 @@ import * as api from "../../api.js";
 import { button, doing, fill, h } from "../../dom.js";
 import { bytes, duration, number } from "../../format.js";
 import { t } from "../../i18n.js";
-import { act, confirm } from "../../components/dialog.js";
+import { confirm } from "../../components/dialog.js";
 import { ago, attempt, facts, nothing, section, state, together } from "../../components/parts.js";
+import { secretsOf } from "../../components/secrets.js";
 import { table } from "../../components/table.js";
 import { toast } from "../../components/toasts.js";
 
-export const setSecret = (app, name = "") => act("secret", { name }, {
-  title: t(name ? "secret.one" : "secret.title", { name }),
-  fields: [
-    ...(name ? [] : [{ name: "name", label: t("secrets.name"), required: true, placeholder: "PAYMENT_KEY", pattern: "[A-Za-z_][A-Za-z0-9_]*" }]),
-    { name: "value", label: t("secrets.value"), type: "password", required: true },
-  ],
-  command: (values) => `buntime secrets set ${app} ${name || values.name || "NAME"}`,
-  run: ({ value, ...values }) => api.put(`/api/apps/${api.name(app)}/secrets/${api.name(name || values.name)}`, { body: { value } }),
-});
-
 export async function render(root, { app, can }) {
   const mayWrite = can("secrets:write", app);
-  const set = (name) => setSecret(app, name).then(loadSecrets);
   const actionsOf = (...actions) => ({ key: "do", title: "", away: t("do.all"), number: true, cell: (row) => h("div.row-actions", actions.map((make) => make(row))) });
-  const secrets = table({
-    label: t("secrets.title"),
-    empty: () => nothing(t("secrets.none"), h("p", t("secrets.teach"))),
-    columns: [
-      { key: "name", title: t("secrets.name"), cell: (row) => h("code", row.name) },
-      { key: "state", title: t("apps.state"), cell: (row) => state(row.missing || row.fault ? "bad" : row.isUsed ? "good" : "off", row.fault ?? t(`secrets.${row.missing ? "missing" : row.isUsed ? "used" : "unused"}`)) },
-      { key: "at", title: t("secrets.at"), wide: true, cell: (row) => (row.setAt ? ago(row.setAt) : row.origin) },
-      actionsOf(
-        ({ name, missing, origin }) => mayWrite && origin !== "RUNTIME_SECRETS_DIR" && button(t(missing ? "secrets.do" : "secrets.change"), doing(() => set(name)), { "aria-label": t("secret.one", { name }) }),
-        ({ name, origin }) => mayWrite && origin === "state" && button(t("unset.do"), doing(() => unset(name)), { class: "quiet", "aria-label": t("unset.title", { name }) })),
-    ],
-  });
+  const secrets = secretsOf(`/api/apps/${api.name(app)}`, app, mayWrite);
   const jobs = table({
     label: t("cron.title"),
     empty: () => nothing(t("cron.none"), h("p", t("cron.teach"))),
@@ -50,23 +29,15 @@ export async function render(root, { app, can }) {
   const trouble = h("div");
   const mayRead = can("data:read", app);
   fill(root, trouble,
-    h("section.panel", h("header", h("h2", t("secrets.title")), mayWrite ? button(t("secret.title"), doing(() => set())) : null), secrets),
+    secrets.element,
     section(t("cron.title"), jobs), mayRead ? section(t("data.title"), data) : null, section(t("manifest.title"), settings));
 
-  async function unset(name) {
-    await act("unset", { name }, { danger: true, command: `buntime secrets remove ${app} ${name}`, undo: () => set(name), run: () => api.del(`/api/apps/${api.name(app)}/secrets/${api.name(name)}`) });
-    loadSecrets();
-  }
   async function runJob(name) {
     if (!(await confirm({ title: t("job.title", { name }), text: t("job.text"), command: `buntime cron run ${app} ${name}`, yes: t("job.do") }))) return;
     await attempt(() => api.lines("POST", `/api/apps/${api.name(app)}/cron/${api.name(name)}/run`, {}, (steps) => {
       for (const { run } of steps) if (run) toast(t("job.done", { name, result: run.result, text: run.detail ?? "" }), { kind: run.result === "ok" ? "" : "bad" });
       loadJobs();
     }));
-  }
-  async function loadSecrets() {
-    const found = await api.get(`/api/apps/${api.name(app)}/secrets`);
-    secrets.rows = [...found.missing.map((name) => ({ name, missing: true })), ...found.secrets];
   }
   async function loadJobs() {
     jobs.rows = (await api.get("/api/cron", { query: { limit: 500 } })).jobs.filter((job) => job.app === app);
@@ -82,7 +53,7 @@ export async function render(root, { app, can }) {
     fill(settings, set.length ? settingsTable(set) : nothing(t("manifest.none")),
       h("details.entry", h("summary", t("manifest.usual", { n: usual.length })), settingsTable(usual)));
   }
-  const load = () => together(trouble, loadSecrets, loadJobs, loadSettings, ...(mayRead ? [loadData] : []));
+  const load = () => together(trouble, secrets.load, loadJobs, loadSettings, ...(mayRead ? [loadData] : []));
   await load();
   return { update: load };
 }

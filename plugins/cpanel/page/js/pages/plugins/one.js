@@ -7,6 +7,7 @@ import { go, href } from "../../router.js";
 import { act } from "../../components/dialog.js";
 import { ago, facts, header, nothing, same, section } from "../../components/parts.js";
 import "../../components/schema-form.js";
+import { secretsOf } from "../../components/secrets.js";
 import { table } from "../../components/table.js";
 import { actions, standing } from "./acts.js";
 
@@ -26,6 +27,7 @@ export async function render(root, plugin, { can }) {
       { key: "failed", title: t("plugins.failed"), number: true, cell: (row) => counts(row.failures) || "0" },
     ],
   });
+  const secrets = secretsOf(path, `plugin:${plugin}`, can("secrets:write", `plugin:${plugin}`));
   const options = h("div");
   let form = null;
   let edited = "";
@@ -46,6 +48,7 @@ export async function render(root, plugin, { can }) {
       [t("plugins.services"), Object.keys(found.services ?? {}).join(", ") || null], [t("plugins.guards"), t(found.guards ? "plugins.yes" : "plugins.no")], [t("app.folder"), h("code", found.folder)]));
     hooks.rows = Object.entries(found.hookCounts).map(([name, row]) => ({ name, ...row }));
     drawOptions(found);
+    await secrets.load();
   }
 
   // Values that somebody is typing are left alone.
@@ -83,7 +86,7 @@ export async function render(root, plugin, { can }) {
     if (done) go(href("plugins"));
   };
   const kicker = () => h("a", { href: href("plugins") }, t("plugins.title"));
-  fill(root, top, section(t("plugins.about"), about), section(t("plugins.hooks"), hooks), section(t("options.title"), options));
+  fill(root, top, section(t("plugins.about"), about), section(t("plugins.hooks"), hooks), section(t("options.title"), options), secrets.element);
   await load();
   return api.events({ open: (isAgain) => { if (isAgain) load(); }, plugins: (told) => { if (!told.plugin || told.plugin === plugin) load(); } });
 }
