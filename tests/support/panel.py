@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Error, Page, ViewportSize
+from playwright.sync_api import Browser, Error, Page, ViewportSize, expect
 
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
+
+expect.set_options(timeout=15_000)  # of what becomes so in a moment, on a machine that others use
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 WIDE: ViewportSize = {"width": 1280, "height": 900}
