@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Error, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Error, Page, Request, ViewportSize, expect
 
+from buntime.core.admin.routes import ROUTES
 from tests.support.deploying import AS_ROOT
 from tests.support.harness import PACKAGES, Runtime, running, write_app
 from tests.support.operators import ADMIN
@@ -70,6 +72,7 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
     page.set_default_timeout(10_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.extend(_unknown(request)))
     page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
     page.on(
         "console",
@@ -80,6 +83,14 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
     finally:
         context.close()
     assert faults == []
+
+
+def _unknown(request: Request) -> Iterator[str]:
+    """What a page asks of the API that is in no table of routes, and so in no other client."""
+    path = urlsplit(request.url).path
+    found = ROUTES.find(path)
+    if path.startswith("/api/") and (found is None or request.method not in found.routes):
+        yield f"no route: {request.method} {path}"
 
 
 def findings(page: Page, *rules: str) -> Mapping[str, Any]:

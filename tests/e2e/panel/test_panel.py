@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import os
 import re
 import signal
@@ -259,6 +261,26 @@ def test_deploy_by_dropping(page: Page, panel: str, runtime: Runtime) -> None:
     agree(page)
     expect(dialog(page)).to_contain_text("It serves.")
     assert fetch(runtime, "/hello/").body == b"hello dropped"
+
+
+def test_drop_a_folder(page: Page, panel: str, runtime: Runtime, tmp_path: Path) -> None:
+    """A folder of the operator's own machine, with folders in it, is dropped and deployed whole."""
+    files = {"app.py": HELLO, "lib/deep/words.txt": "deep", ".git/config": "x", "venv/a.py": "x"}
+    folder = write_app(tmp_path / "fallen", files, ttl=600)
+    is_shown(page, panel + "apps")
+    target = page.locator("main").bounding_box()
+    assert target is not None
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        at = {"x": target["x"] + 50, "y": target["y"] + 50}
+        session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
+    expect(dialog(page).get_by_role("textbox", name="App")).to_have_value("fallen")
+    expect(dialog(page).get_by_role("status").first).to_contain_text("3 files")
+    expect(dialog(page).get_by_role("status").first).to_contain_text("2 left out")
+    agree(page)
+    expect(dialog(page)).to_contain_text("It serves.")
+    assert fetch(runtime, "/fallen/").body == b"hello VERSION"
 
 
 def test_versions(page: Page, panel: str, runtime: Runtime) -> None:
@@ -585,3 +607,57 @@ def test_hostile_answers(page: Page, panel: str) -> None:
     assert set(links) == {"http:"}
     page.locator(".notice a").nth(3).click()
     expect(page).to_have_url(re.compile("cpanel/"))
+
+
+def test_hostile_answers_of_one_app(page: Page, panel: str, runtime: Runtime) -> None:
+    """Its errors, autopsies, settings, secrets, jobs, data, and what plugins put into the menu."""
+    fetch(runtime, "/shop/fail")
+    os.kill(int(fetch(runtime, "/shop/pid").body), signal.SIGKILL)
+    wait_until(lambda: fetch(runtime, "/api/apps/shop/autopsies").json()["autopsies"], 20)
+    evil = itertools.cycle(EVIL)
+
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            kept = ("app", "name", "key") if value.get("app") in ("shop", "till") else ("key",)
+            return {key: each if key in kept else spoil(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [spoil(each) for each in value]
+        return next(evil) if isinstance(value, str) else value
+
+    for what in ("apps/*/errors", "apps/*/autopsies", "apps/*/settings", "apps/*/secrets"):
+        answering(page, f"**/api/{what}", spoil)
+    for what in ("cron*", "data*", "menus", "workers"):
+        answering(page, f"**/api/{what}", spoil)
+    for app, view in (("shop", "errors"), ("till", "settings"), ("shop", "settings"), ("shop", "")):
+        is_shown(page, f"{panel}apps/{app}?view={view}")
+        if view:
+            expect(page.locator("main")).to_contain_text("alert(")
+        expect(page.locator("#nav")).to_contain_text("alert(")
+        assert page.locator("#shell :is(script, iframe, [onerror], [onload])").count() == 0
+        links = page.locator("#shell a").evaluate_all("(all) => all.map((each) => each.protocol)")
+        assert set(links) == {"http:"}
+
+
+def test_hostile_deploy(page: Page, panel: str) -> None:
+    """What a deploy says of itself, step by step, and why it failed, is text."""
+    told = [
+        {"step": EVIL[0], "entrypoint": EVIL[1], "warnings": EVIL},
+        {"line": EVIL[2]},
+        {"failed": EVIL[3], "error": {"message": EVIL[4]}, "stack": EVIL[5], "log": EVIL},
+    ]
+    page.route(
+        "**/api/apps/shop/versions/*",
+        lambda route: route.fulfill(
+            content_type="application/x-ndjson",
+            body="".join(json.dumps(each) + "\n" for each in told),
+        ),
+    )
+    is_shown(page, panel + "apps/shop")
+    page.get_by_role("button", name="Deploy…").click()
+    file = {"name": "<b>evil<b>.zip", "mimeType": "application/zip", "buffer": b"zip"}
+    dialog(page).locator("input[accept]").set_input_files(file)
+    agree(page)
+    expect(dialog(page).locator(".notice.error")).to_contain_text(EVIL[4])
+    for text in EVIL:
+        expect(dialog(page)).to_contain_text(text)
+    assert dialog(page).locator("script, iframe, img, svg, b").count() == 0
