@@ -5,8 +5,7 @@ import { button, doing, fill, h } from "../dom.js";
 import { deploy, takesDrops } from "../files.js";
 import { t } from "../i18n.js";
 import { href } from "../router.js";
-import { command, header, nothing, stack } from "../components/parts.js";
-import { setSecret } from "../components/secrets.js";
+import { attempt, command, header, nothing, stack } from "../components/parts.js";
 
 export const title = ({ app }) => app;
 const VIEWS = ["now", "versions", "log", "errors", "settings"];
@@ -62,9 +61,15 @@ export async function render(root, { app }, context) {
       h("p", h("strong", t("app.broken"))),
       active.lastError?.kind === "boot" && active.lastError.stack ? stack(active.lastError.stack) : h("p", told),
       h("p.faint", t("app.mend")), h("p", h("code", active.folder)),
-      missing && context.can("secrets:write", app) ? button(t("secret.one", { name: missing }), doing(() => setSecret(`/api/apps/${api.name(app)}`, app, missing).then(load))) : null,
+      missing && context.can("secrets:write", app) ? button(t("secret.one", { name: missing }), doing(() => attempt(() => giveSecret(missing)))) : null,
       other && mayDeploy ? h("p", h("a", { href: appHref(app, "versions") }, t("app.back"))) : null,
       context.session.environment === "development" ? null : command(`buntime logs ${app} --level error`));
+  }
+
+  async function giveSecret(name) {
+    const { setSecret } = await import("../components/secrets.js");
+    await setSecret(`/api/apps/${api.name(app)}`, app, name);
+    await load();
   }
 
   fill(root, top, troubles, tabs, place);
