@@ -39,7 +39,8 @@ class Attention:
     def _of_apps(self) -> Iterator[Item]:
         parts, now = self._parts, self._parts.service.loop.now
         told: set[str] = set()
-        broken = [each for each in parts.pool.report.apps(now) if each["bootFailures"]]
+        failing = (each for each in parts.pool.report.apps(now) if each["bootFailures"])
+        broken = [each for each in failing if not self._is_passed(each)]
         for app in broken[: items.ITEMS_MAX]:
             name = str(app["app"])
             if ":" not in name:
@@ -58,6 +59,12 @@ class Attention:
             item = items.of_failed_requests(name, requests, failed) if name not in told else None
             if item is not None and ":" not in name:
                 yield item
+
+    def _is_passed(self, told: Mapping[str, object]) -> bool:
+        """Whether another version serves by now, as one that was deployed in the place of this."""
+        parts = self._parts
+        newest = parts.catalog.newest(str(told["app"]), parts.service.loop.now)
+        return newest is not None and newest != told["version"]
 
     def _missing(self, told: Mapping[str, object]) -> list[str]:
         """The secrets for want of which it does not load."""

@@ -46,6 +46,7 @@ class Site:
         self.autopsies = Autopsies()
         self.hour: dict[str, tuple[int, int]] = {}
         self.finds = 0
+        self.newest: dict[str, str] = {}  # the versions that serve
         self.data = DataUse()
         closed: dict[str, Any] = {}
         self.parts = SimpleNamespace(
@@ -64,7 +65,9 @@ class Site:
             plugins=SimpleNamespace(
                 plan=SimpleNamespace(closed=""), roster=SimpleNamespace(found={})
             ),
-            catalog=SimpleNamespace(find=self._find),
+            catalog=SimpleNamespace(
+                find=self._find, newest=lambda name, now: self.newest.get(name)
+            ),
             secrets=SimpleNamespace(missing=lambda app: {"B": "", "A": ""}),
             live=SimpleNamespace(now=SimpleNamespace(state_dir=str(folder), worker_dirs=[folder])),
         )
@@ -103,6 +106,13 @@ def test_all_is_well(site: Site) -> None:
     site.jobs = [SimpleNamespace(key=JobKey("shop", "tidy"), ended=(missed, ended))]
     site.hour = {"shop": (1000, 3)}
     assert site.codes() == []
+
+
+def test_a_version_that_another_one_has_taken_the_place_of(site: Site) -> None:
+    """It may go on failing, in its folder too: who mends an app by a deploy has mended it."""
+    site.apps = [broken("shop"), {**broken("blog"), "version": "1.0.0"}, broken("site")]
+    site.newest = {"shop": "1.0.1", "blog": "1.0.0"}
+    assert site.codes() == [("app_boot_failed", "blog"), ("app_boot_failed", "site")]
 
 
 def test_apps(site: Site) -> None:
