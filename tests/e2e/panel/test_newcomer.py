@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,9 @@ def test_walk(page: Page, runtime: Runtime, tmp_path: Path) -> None:
     """The panel has the examples; one is stopped, started, broken and mended, by what it says."""
     page.goto(runtime.url)
     expect(page).to_have_url(f"{runtime.url}/cpanel/")
+    expect(page.locator("main:not([aria-busy]) h1")).to_have_text(
+        re.compile("All is well|attention")
+    )
     expect(page.locator("tbody .name")).to_have_text(EXAMPLES)
     # A busy machine may be told of too: it is not the newcomer's doing.
     fault = page.locator(".notice.error")
@@ -131,5 +135,8 @@ def test_walk(page: Page, runtime: Runtime, tmp_path: Path) -> None:
     visitor.reload()
     expect(visitor.get_by_role("heading").first).to_be_visible()
     page.get_by_role("link", name="Overview").click()
+    expect(page.locator("main:not([aria-busy]) h1")).to_have_text(
+        re.compile("All is well|attention")
+    )
     expect(page.locator("tbody .name")).to_have_text(EXAMPLES)
     expect(fault).to_have_count(0)
