@@ -44,7 +44,13 @@ def of_attention() -> Iterator[str]:
 def of_panel() -> Iterator[str]:
     for script in SCRIPTS:
         for _, line in QUOTED.findall(script.read_text("utf-8")):
-            yield from VALUE.sub("x", line).split(" && ")
+            yield from VALUE.sub(one_of, line).split(" && ")
+
+
+def one_of(value: re.Match[str]) -> str:
+    """What may stand for `${is ? "disable" : "enable"}`: the first; for `${name}`: x."""
+    word = re.search(r'\? "([\w-]+)"', value[0])
+    return word[1] if word else "x"
 
 
 LINES = sorted({*of_attention(), *of_panel()})
