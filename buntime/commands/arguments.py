@@ -4,7 +4,7 @@ The flags of settings come from the table of settings; completions are made from
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from typing import Any, NoReturn
@@ -164,6 +164,19 @@ def parse(name: str, parser: Parser, argv: Sequence[str]) -> Command:
     }
     words = (*(given.pop(WORDS, None) or ()), *unknown, *argv[end + 1 :])
     return Command(name, given, tuple(words))
+
+
+def check_action(command: Command, action: str, actions: Iterable[str]) -> None:
+    """Raises UsageError where the first word of a command, what to do, is none of these."""
+    names = list(actions)
+    if action in names:
+        return
+    meant = suggestion(action, names)
+    wrong = f"there is no action {shown(action)}" if action else "an action is missing"
+    raise UsageError(
+        f"{command.name}: {wrong}{meant} (write {', '.join(names)}; "
+        f"see buntime {command.name} --help)"
+    )
 
 
 def one_word(command: Command, what: str) -> str:

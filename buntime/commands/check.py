@@ -161,7 +161,8 @@ def _check(
         print_json({"apps": told, "faults": faults})
         return 1 if faults or not apps else 0
     if not apps:
-        sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n")
+        first = pasted("new", os.path.join(advice.near(settings.worker_dirs[0]), "hello"))
+        sys.stdout.write(f"no apps in {', '.join(settings.worker_dirs)}\n    run: {first}\n")
         return 1
     faults = _try(settings, apps, secrets, lambda verdict: _print(verdict, seen[verdict.key]))
     count = counted(len(apps), "app")

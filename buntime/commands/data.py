@@ -8,7 +8,7 @@ runs has in memory what it has read there.
 import os
 from typing import BinaryIO
 
-from buntime.commands.arguments import Command, Parser
+from buntime.commands.arguments import Command, Parser, check_action
 from buntime.commands.client import Api, connect
 from buntime.commands.noting import noted
 from buntime.commands.start import read_settings
@@ -18,7 +18,7 @@ from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.load import Settings
 from buntime.core.settings.setting import Mode
 from buntime.core.values.tuples import NamedTuple
-from buntime.core.values.wording import counted, shown, suggestion
+from buntime.core.values.wording import counted, shown
 from buntime.server.backup.folderprocess import Failed
 from buntime.server.backup.placing import Target
 from buntime.server.backup.reading import Checked, check_backup, restore_backup
@@ -65,9 +65,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     action, *words = command.words or ("",)
-    if action not in _ACTIONS:
-        meant = suggestion(action, list(_ACTIONS))
-        raise UsageError(f"data {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    check_action(command, action, _ACTIONS)
     if len(words) != _ACTIONS[action]:
         raise UsageError(f"data {action} takes {'a FILE' if _ACTIONS[action] else 'no more words'}")
     only = command.args["only"]

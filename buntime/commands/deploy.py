@@ -76,7 +76,9 @@ def run(command: Command, mode: Mode) -> int:
         raise UsageError("--ttl is for a preview (--preview NAME)")
     folder = command.words[0] if command.words else "."
     if not os.path.isdir(folder):
-        raise UsageError(f"there is no folder {folder}")
+        raise UsageError(
+            f"there is no folder {folder}; name that of the app: buntime deploy apps/shop"
+        )
     named = _named(command, folder)
     api = connect(command, mode)
     plan = plan_archive(folder)

@@ -48,7 +48,9 @@ def run(command: Command, mode: Mode) -> int:
         status = ask(endpoint, path)
     except OSError as exc:
         reason = "no answer in time" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
-        sys.stderr.write(f"buntime: {endpoint}: {reason}\n")
+        sys.stderr.write(
+            f"buntime: cannot reach {endpoint}: {reason}; does it run, and listen there?\n"
+        )
         return 1
     if status == 200:
         sys.stdout.write("ok\n")

@@ -97,7 +97,9 @@ def _read(path: str) -> str:
         with open(path, encoding="utf-8") as file:
             text = file.read(_FILE_MAX_BYTES)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+        raise UsageError(
+            f"{path} cannot be read: {exc.strerror}; see buntime import --help"
+        ) from exc
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path} is no text in UTF-8") from exc
     return text

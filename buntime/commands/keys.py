@@ -11,7 +11,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from buntime.commands.arguments import Command, Parser
+from buntime.commands.arguments import Command, Parser, check_action
 from buntime.commands.client import Api, connect
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.access.keyring import IN_STATE
@@ -22,7 +22,6 @@ from buntime.core.settings.setting import Mode
 from buntime.core.telemetry.records import escape
 from buntime.core.values.moments import iso_moment
 from buntime.core.values.units import BadValue, parse_duration
-from buntime.core.values.wording import shown, suggestion
 
 _ACTIONS = ("add", "list", "make", "revoke")
 _MAKING = ("add", "make")
@@ -84,9 +83,7 @@ def run(command: Command, mode: Mode) -> int:
 
 def _read(command: Command) -> tuple[str, str]:
     action, *rest = command.words or ("",)
-    if action not in _ACTIONS:
-        meant = suggestion(action, _ACTIONS)
-        raise UsageError(f"keys {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    check_action(command, action, _ACTIONS)
     if len(rest) != (action != "list"):
         needs = "the NAME of one key" if action != "list" else "nothing more"
         raise UsageError(f"keys {action} needs {needs} (see buntime keys --help)")

@@ -65,7 +65,7 @@ def find_plugins(settings: Settings, dirs: Sequence[str], config: ConfigFile, wa
     """
     for folder in dirs:
         if not os.path.isdir(folder):
-            raise UsageError(f"there is no folder {folder}")
+            raise UsageError(f"there is no folder {folder}; name one with plugins")
     state = StateFolder.of(settings)
     roster = Roster(Switches(state, warn))
     folders = folders_for(settings, warn, bundled=carried_plugins())

@@ -6,10 +6,9 @@ is there: a guard that does not start may be why.
 """
 
 from buntime.commands import pluginasking, pluginfolders
-from buntime.commands.arguments import Command, Parser
+from buntime.commands.arguments import Command, Parser, check_action
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
-from buntime.core.values.wording import shown, suggestion
 
 _FOLDERS = ("list", "check")
 ACTIONS = (*_FOLDERS, *pluginasking.ACTIONS)
@@ -63,12 +62,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     action, *words = command.words or ("",)
-    if action not in ACTIONS:
-        meant = suggestion(action, ACTIONS)
-        raise UsageError(
-            f"plugins {shown(action)}: there are {', '.join(ACTIONS)}{meant} "
-            "(see buntime plugins --help)"
-        )
+    check_action(command, action, ACTIONS)
     if action == "check" and command.args["to"]:
         raise UsageError("plugins check looks at folders of this machine; leave --to out")
     if action == "check" or (action == "list" and not command.args["to"]):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from buntime.commands.arguments import Command, Parser
+from buntime.commands.arguments import Command, Parser, check_action
 from buntime.commands.client import Api, connect, name_in_path
 from buntime.commands.noting import noted
 from buntime.commands.start import read_settings
@@ -27,7 +27,6 @@ from buntime.core.errors import CommandError, UsageError
 from buntime.core.settings.setting import Mode
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
-from buntime.core.values.wording import shown, suggestion
 from buntime.server.state.secretfiles import SecretFiles, told_of
 from buntime.server.state.statefolder import StateFolder
 
@@ -82,7 +81,7 @@ class _Asked(NamedTuple):
 
 
 def run(command: Command, mode: Mode) -> int:
-    asked = _read(command.words)
+    asked = _read(command)
     value = _read_value(asked) if asked.action == "set" else ""
     told = _anywhere(
         command,
@@ -99,12 +98,10 @@ def run(command: Command, mode: Mode) -> int:
     return 0
 
 
-def _read(words: tuple[str, ...]) -> _Asked:
+def _read(command: Command) -> _Asked:
     """What the line says. Raises UsageError, which tells nothing of a value."""
-    action, *rest = words or ("",)
-    if action not in _ACTIONS:
-        meant = suggestion(action, _ACTIONS)
-        raise UsageError(f"secrets {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    action, *rest = command.words or ("",)
+    check_action(command, action, _ACTIONS)
     wanted = 1 if action == "list" else 2
     if action == "set" and (len(rest) > wanted or any("=" in each for each in rest)):
         raise UsageError(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from buntime.commands.arguments import Command
 from buntime.core.errors import UsageError
 from buntime.core.settings.dotenv import parse_dotenv
-from buntime.core.settings.load import Settings, load_settings, origins
+from buntime.core.settings.load import Settings, load_settings
 from buntime.core.settings.setting import Mode
 from buntime.core.settings.strangers import strangers
 from buntime.server.pool.cores import cores
@@ -22,6 +22,7 @@ def read_settings(
     folders = ":".join(command.words) if needs_apps else ""
     args = {**command.args, "worker_dirs": folders or None}
     dotenv = _read_dotenv(command, environ)
+    name = _named_dotenv(command, environ) or _DOTENV
     settings = load_settings(
         args=args,
         environ=environ,
@@ -31,16 +32,15 @@ def read_settings(
         cwd=_cwd(),
         is_root=os.geteuid() == 0,
         needs_apps=needs_apps,
+        dotenv_name=name,
     )
     if needs_apps:
         # Brings pathlib, which the command line by itself does not need.
         from buntime.commands.appfolders import check_folders
 
         check_folders(settings.worker_dirs)
-    name = _named_dotenv(command, environ) or _DOTENV
-    told = origins(args=args, environ=environ, dotenv=dotenv, dotenv_name=name)
     unknown = tuple(strangers(environ, dotenv, name))
-    return replace(settings, origins=told, strangers=unknown)
+    return replace(settings, strangers=unknown)
 
 
 def _named_dotenv(command: Command, environ: Mapping[str, str]) -> str:
@@ -57,7 +57,9 @@ def _read_dotenv(command: Command, environ: Mapping[str, str]) -> dict[str, str]
     except (FileNotFoundError, IsADirectoryError) as exc:  # some call their environment .env
         if not named:
             return {}
-        raise UsageError(f"RUNTIME_ENV_FILE: {path} cannot be read: {exc.strerror}") from exc
+        raise UsageError(
+            f"RUNTIME_ENV_FILE: {path} cannot be read: {exc.strerror}; name another file"
+        ) from exc
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
     return parse_dotenv(data, path=path)

@@ -3,12 +3,12 @@
 from typing import Any
 from urllib.parse import quote
 
-from buntime.commands.arguments import Command, Parser
+from buntime.commands.arguments import Command, Parser, check_action
 from buntime.commands.client import Api, connect
 from buntime.commands.tables import print_json, print_rows, say
 from buntime.core.errors import UsageError
 from buntime.core.settings.setting import Mode
-from buntime.core.values.wording import counted, shown, suggestion
+from buntime.core.values.wording import counted
 
 _ACTIONS = ("list", "show", "invite", "set", "reset", "sign-out", "remove")
 _PAGE = 1000  # of a list, at once
@@ -46,9 +46,7 @@ def parser() -> Parser:
 
 def run(command: Command, mode: Mode) -> int:
     action, *names = command.words or ("",)
-    if action not in _ACTIONS:
-        meant = suggestion(action, _ACTIONS)
-        raise UsageError(f"users {shown(action)}: there are {', '.join(_ACTIONS)}{meant}")
+    check_action(command, action, _ACTIONS)
     if len(names) != (action != "list"):
         needs = "nothing more" if action == "list" else "the NAME of one user"
         raise UsageError(f"users {action} needs {needs} (see buntime users --help)")

@@ -32,6 +32,8 @@ EXAMPLES = {
     "todos",
 }
 
+ASKS = "does it run, and listen there?"
+
 
 @contextlib.contextmanager
 def demo(tmp_path: Path, *flags: str) -> Iterator[Runtime]:
@@ -66,7 +68,9 @@ def test_demo(tmp_path: Path) -> None:
         assert runtime.stop() == 0
     done = run("health", runtime.url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"buntime: 127.0.0.1 port {runtime.port}: Connection refused\n"
+    assert done.stderr == (
+        f"buntime: cannot reach 127.0.0.1 port {runtime.port}: Connection refused; {ASKS}\n"
+    )
 
 
 def test_demo_takes_no_folders(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ def test_health_of_a_unix_socket(tmp_path: Path) -> None:
     done = run("health", f"unix:{path}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1,
-        f"buntime: unix:{path}: No such file or directory\n",
+        f"buntime: cannot reach unix:{path}: No such file or directory; {ASKS}\n",
     )
 
 

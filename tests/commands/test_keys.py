@@ -96,7 +96,7 @@ def test_dry_run(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ((), 2, "there are add, list, make, revoke"),
+        ((), 2, "write add, list, make, revoke"),
         (("make", "x"), 2, "needs a --role"),
         (("make", "x", "--role", "root"), 2, "there is no"),
         (("make", "a b", "--role", "admin"), 2, "write letters, digits"),

@@ -232,7 +232,8 @@ def test_no_apps(tmp_path: Path) -> None:
     """A folder without an app is no success: it is the wrong folder."""
     (tmp_path / "apps").mkdir()
     done = run("check", "apps", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, f"no apps in {tmp_path / 'apps'}\n")
+    told = f"no apps in {tmp_path / 'apps'}\n    run: {PROGRAM} new apps/hello\n"
+    assert (done.returncode, done.stdout) == (1, told)
     assert run("check", "nowhere", cwd=tmp_path).returncode == 2
 
 

@@ -109,7 +109,7 @@ def test_a_value_on_the_line(shell: Shell, words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "there are set, list, remove"),
+        ((), "an action is missing (write set, list, remove; see buntime secrets --help)"),
         (("sett", "shop", "KEY"), "did you mean set?"),
         (("set", "shop"), "needs an APP and the NAME of a secret"),
         (("list",), "needs an APP"),

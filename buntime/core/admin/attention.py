@@ -114,13 +114,13 @@ def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
     if state not in ("failed", "unreadable", "left out", "away"):
         return None
     said = f": {first_line(why)}" if why else "."
-    closed = " What it guards is closed: 503."
+    closed = "What it guards is closed: 503. " if guards else ""
     return Item(
         "error" if guards else "warning",
         "plugin_down",
         "",
         f"The plugin {name} does not run ({state}){said}",
-        f"{closed if guards else ''}".strip(),
+        f"{closed}Correct it, then: buntime plugins reload {name}",
         f"buntime plugins show {name}",
         f"/cpanel/plugins/{name}",
     )

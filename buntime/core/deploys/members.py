@@ -229,7 +229,8 @@ def path_of(name: str) -> tuple[str, ...]:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise ArchiveFault(
-            "archive_path_parent", f"{_shown(name)} leads out of the app's folder by .."
+            "archive_path_parent",
+            f"{_shown(name)} leads out of the app's folder by ..; pack it from inside of that",
         )
     _check_length(name, parts)
     return parts

@@ -23,6 +23,7 @@ from buntime.core.plugins.manifest import PluginManifest
 from buntime.core.values.tuples import NamedTuple
 
 _NOTHING: Mapping[str, str] = {}
+_NOT_HERE = "which is not installed; see buntime plugins list"
 
 
 class Order(NamedTuple):
@@ -152,7 +153,7 @@ class _Graph:
             return ""
         if name in self._there:
             return "which is disabled"
-        return f"which {self._failed[name]}" if name in self._failed else "which is not installed"
+        return f"which {self._failed[name]}" if name in self._failed else _NOT_HERE
 
     def _unoffered(self, service: str) -> str:
         for name, manifest in self._there.items():
@@ -216,7 +217,9 @@ def _name_circles(
         if way:
             first = way.index(min(way))  # the same words for all members
             circle = [*way[first:], *way[:first], way[first]]
-            why[name] = f"is in a circle of dependencies: {' -> '.join(circle)}"
+            why[name] = (
+                f"is in a circle of dependencies: {' -> '.join(circle)}; take one out of a manifest"
+            )
 
 
 def _way_back(start: str, after: Mapping[str, list[str]]) -> list[str]:

@@ -16,7 +16,7 @@ from buntime.core.values.frozen import frozen
 from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue, format_size
 
-__all__ = ["SETTINGS", "Setting", "Settings", "fitted", "load_settings", "origins", "reloaded"]
+__all__ = ["SETTINGS", "Setting", "Settings", "fitted", "load_settings", "reloaded"]
 
 Environment = Literal["development", "staging", "production", "test"]
 LogLevel = Literal["debug", "info", "warn", "error"]
@@ -92,7 +92,7 @@ class Settings:
     otel_logs: str
     otel_sampler: str
     otel_sampler_share: float
-    # Where each comes from, see `origins`.
+    # Where each comes from, see `_Sources.origin`.
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     # Sentences about variables that look like settings and are none, see `strangers`.
     strangers: tuple[str, ...] = field(default=(), repr=False, compare=False)
@@ -116,7 +116,7 @@ class Settings:
         return (host if isinstance(host, UnixEndpoint) else TcpEndpoint(host, self.port),)
 
 
-def load_settings(
+def load_settings(  # noqa: PLR0913  # by name only, each of its own meaning
     *,
     args: Mapping[str, str | None],
     environ: Mapping[str, str],
@@ -126,36 +126,23 @@ def load_settings(
     cwd: str = "",
     is_root: bool = False,
     needs_apps: bool = True,
+    dotenv_name: str = ".env",
 ) -> Settings:
     """The settings of a start of the runtime.
 
     `args` has the flags by their field's name, None where one is not given. Folders are taken
     from `cwd`. Raises UsageError that names the variable, where it came from, and what is allowed.
-    Without `needs_apps` there may be no folder of apps.
+    Without `needs_apps` there may be no folder of apps. `dotenv_name` is the file of `dotenv`.
     """
-    sources = _Sources(args, environ, dotenv)
+    sources = _Sources(args, environ, dotenv, dotenv_name)
     situation = Situation(mode, cores, cwd, is_root, environ)
     situation = situation._replace(env=_read(ENV, sources, situation))
     settings = Settings(
         **{row.field: _read(row, sources, situation) for row in SETTINGS},
-        origins=origins(args=args, environ=environ, dotenv=dotenv),
+        origins={row.field: sources.origin(row) for row in SETTINGS},
     )
     _check(settings, needs_apps)
     return settings
-
-
-def origins(
-    *,
-    args: Mapping[str, str | None],
-    environ: Mapping[str, str],
-    dotenv: Mapping[str, str],
-    dotenv_name: str = ".env",
-) -> dict[str, str]:
-    """Where the value of each setting comes from, by its field: "flag --port", "env PORT",
-    "PORT in .env", "default".
-    """
-    sources = _Sources(args, environ, dotenv)
-    return {row.field: sources.origin(row, dotenv_name) for row in SETTINGS}
 
 
 def fitted(asked: Settings, settings: Settings) -> Settings:
@@ -185,6 +172,7 @@ class _Sources(NamedTuple):
     args: Mapping[str, str | None]
     environ: Mapping[str, str]
     dotenv: Mapping[str, str]
+    dotenv_name: str
 
     def find(self, setting: Setting) -> tuple[str, str] | None:
         """The text given for a setting, and where it came from."""
@@ -194,7 +182,7 @@ class _Sources(NamedTuple):
         variable = self.variable_of(setting)
         if variable is None:
             return None
-        origin = "the environment" if variable in self.environ else ".env"
+        origin = "the environment" if variable in self.environ else self.dotenv_name
         return self._text(variable), f"{variable} (from {origin})"
 
     def variable_of(self, setting: Setting) -> str | None:
@@ -202,13 +190,16 @@ class _Sources(NamedTuple):
         names = filter(None, (setting.variable, setting.also))
         return next((name for name in names if self._text(name).strip()), None)
 
-    def origin(self, setting: Setting, dotenv_name: str) -> str:
+    def origin(self, setting: Setting) -> str:
+        """Where its value comes from: "flag --port", "env PORT", "PORT in .env", "default"."""
         if self.args.get(setting.field) is not None:
             return f"flag {setting.flag}"
         variable = self.variable_of(setting)
         if variable is None:
             return "default"
-        return f"env {variable}" if variable in self.environ else f"{variable} in {dotenv_name}"
+        return (
+            f"env {variable}" if variable in self.environ else f"{variable} in {self.dotenv_name}"
+        )
 
     def _text(self, variable: str) -> str:
         return self.environ.get(variable, self.dotenv.get(variable, ""))

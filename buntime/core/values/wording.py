@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 _TEXT_CHARS = 60  # of a faulty value are shown; what is wrong is seen in these or not at all
+_MANY = 20  # names are more than help whoever is told which one was perhaps meant
 _WORD_CHARS = 40  # longer is no slip of a known word, and comparing takes square time
 
 
@@ -43,13 +44,16 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def unknown_key(key: str, known: Iterable[str], what: str = "key") -> str:
     """`"unknown key 'timout'; did you mean timeout? (allowed are timeout, ttl)"`.
 
-    `what` is another word for the key: an option.
+    `what` is another word for the key: an option. A long list is left out where one word is near.
     """
     known = tuple(known)
+    meant = suggestion(key, known)
+    if meant and len(known) > _MANY:
+        return f"unknown {what} {shown(key)}{meant}"
     allowed = "there are none"
     if known:
         allowed = f"allowed {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-    return f"unknown {what} {shown(key)}{suggestion(key, known)} ({allowed})"
+    return f"unknown {what} {shown(key)}{meant} ({allowed})"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -256,4 +256,4 @@ def _closed_json(app: str, closed: Closed | None) -> dict[str, object]:
 
 
 def _no_app(name: str) -> ClientFault:
-    return ClientFault(404, "app_not_found", f"there is no app {name[:200]}")
+    return ClientFault(404, "app_not_found", f"there is no app {name[:200]}; see buntime list")

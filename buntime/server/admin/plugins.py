@@ -88,5 +88,6 @@ def found_plugin(call: Call, plugins: Plugins) -> str:
     """The plugin that the path names. Raises ClientFault (404)."""
     name = call.values["plugin"]
     if name not in plugins.roster.found:
-        raise ClientFault(404, "plugin_not_found", f"there is no plugin {name[:200]}")
+        said = f"there is no plugin {name[:200]}; see buntime plugins list"
+        raise ClientFault(404, "plugin_not_found", said)
     return name

@@ -209,7 +209,9 @@ class SessionPages:
 
 
 def _nobody() -> ClientFault:
-    return ClientFault(401, "unauthorized", "nobody is signed in here")
+    return ClientFault(
+        401, "unauthorized", "nobody is signed in here: sign in with a key, or by buntime open"
+    )
 
 
 def _cookie(call: Call, token: str) -> tuple[str, str]:

@@ -235,7 +235,9 @@ def read_manifest(path: Path, folder: Path) -> tuple[Path, bytes | None, int]:
         except FileNotFoundError:
             continue
         except OutsideError as exc:
-            raise ManifestError(f"{printable(source)}: leads outside the app's folder") from exc
+            raise ManifestError(
+                f"{printable(source)}: leads outside the app's folder; put the file itself there"
+            ) from exc
         return source, text, state.st_mtime_ns
     return path, None, 0
 

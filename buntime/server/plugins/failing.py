@@ -24,6 +24,7 @@ def all_closed() -> ServerFault:
         "plugin_unavailable",
         "a plugin cannot be read, and might guard this",
         headers=(("Retry-After", "1"),),
+        hint="see which one, and why, by: buntime plugins check",
     )
 
 

@@ -342,6 +342,7 @@ class Life:
             "plugin cannot be started",
             generation=generation.number,
             error=why,
+            hint=f"correct it, then: buntime plugins reload {self.name}",
         )
 
     def _give_up_coming(self) -> None:

@@ -5,6 +5,13 @@ import math
 from buntime.core.errors import ServerFault
 from buntime.server.pool.deployment import Deployment
 
+RAISE_TIMEOUT = "raise `timeout` in its buntime.yaml, or answer sooner"
+
+
+def see(app: str, what: str = "errors") -> str:
+    """The command that shows more of an app, for a record of the log."""
+    return f"buntime show {app} --{what}"
+
 
 def overloaded(message: str, retry_after_s: float) -> ServerFault:
     return ServerFault(503, "overloaded", message, headers=_retry_after(retry_after_s))
@@ -21,7 +28,7 @@ def still_loading(detail: str, retry_after_s: float) -> ServerFault:
 def worker_died(
     app: str = "", message: str = "the app's worker died over this request"
 ) -> ServerFault:
-    hint = f"see how it ended by: buntime show {app} --autopsies" if app else ""
+    hint = f"see how it ended by: {see(app, 'autopsies')}" if app else ""
     return ServerFault(502, "worker_died", message, hint=hint)
 
 
@@ -31,8 +38,18 @@ def late(app: str, seconds: float) -> ServerFault:
         504,
         "app_timeout",
         f"the app did not answer in {seconds:g} s",
-        hint=f"raise `timeout` in its buntime.yaml, or answer sooner; see where it was by: buntime "
-        f"logs {app} --level warn",
+        hint=f"{RAISE_TIMEOUT}; see where it was by: buntime logs {app} --level warn",
+    )
+
+
+def request_failed(app: str, stack: str) -> ServerFault:
+    """The app raised, or answered what is no answer."""
+    return ServerFault(
+        500,
+        "app_error",
+        "the app failed at this request",
+        detail=stack,
+        hint=f"correct what is said below; it is shown again by: {see(app)}",
     )
 
 

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from buntime.core.apps.app import app_key
 from buntime.core.apps.withheld import missed
-from buntime.core.errors import ServerFault
 from buntime.core.pool import claims
 from buntime.core.pool.decisions import Decision
 from buntime.core.pool.hung import where
@@ -34,6 +33,7 @@ from buntime.wire import Message
 
 # Functions load in some ten ms; a framework takes hundreds, which no visitor should wait for.
 _SLOW_BOOT_MS = 300.0
+_LOAD_SOONER = "do less where the module is imported, or raise RUNTIME_BOOT_TIMEOUT"
 _SLOW_BOOT = (
     "each request loads the app anew, and that takes long; "
     "`ttl: 1h` in its buntime.yaml keeps it loaded"
@@ -121,7 +121,10 @@ class Reactions:
             return  # it is being killed for that, and this crossed with it, or it says so twice
         self._scheduler.boot_failed(worker.number, f"{message}\n{stack}" if stack else message)
         self._note_boot(worker, message, stack)
-        worker.log.error("app.boot_failed", "app failed to load", error=message, stack=stack)
+        hint = faults.see(worker.app_name)
+        worker.log.error(
+            "app.boot_failed", "app failed to load", error=message, stack=stack, hint=hint
+        )
         deployment = self._deployments.of(self._scheduler.workers[worker.number].app)
         self._tell_of_missed(worker, deployment, message)
 
@@ -185,7 +188,11 @@ class Reactions:
         self._scheduler.boot_failed(worker.number, f"{why}\n{stack}")
         self._note_boot(worker, why, stack)
         worker.log.error(
-            "app.boot_timeout", "app did not load in time", seconds=seconds, where=place or None
+            "app.boot_timeout",
+            "app did not load in time",
+            seconds=seconds,
+            where=place or None,
+            hint=_LOAD_SOONER,
         )
         self._tell_of_missed(worker, self._deployments.of(record.app), why)
         self._supervisor.kill(worker, Cause.BOOT_TIMEOUT)
@@ -204,10 +211,11 @@ class Reactions:
             app=worker.app_name,
             version=worker.app_version,
             worker=worker.name,
+            hint=faults.see(worker.app_name),
         )
         key = app_key(worker.app_name, worker.app_version)
         self._stats.errors.note(key, "request", message, stack, exchange.id)
-        exchange.fail(ServerFault(500, "app_error", "the app failed at this request", detail=stack))
+        exchange.fail(faults.request_failed(worker.app_name, stack))
 
     def on_open_ended(self, worker: Worker) -> None:
         self._acts.carry_out(self._scheduler.opened(worker.number, self._loop.now))
@@ -327,7 +335,8 @@ class Reactions:
             end = End(cause, how, len(left), self._loop.now)
             note_autopsy(self._stats.autopsies, worker, record, deployment, end)
         if not was_told:
-            worker.log.warn("worker.died", "worker died", how=how, requests=len(left))
+            hint = faults.see(worker.app_name, "autopsies")
+            worker.log.warn("worker.died", "worker died", how=how, requests=len(left), hint=hint)
         if failed_to_load and deployment is not None:
             meter.boots_failed += 1
             if not has_told:

@@ -143,6 +143,7 @@ class Worker:
             path=exchange.head.path,
             worker=self.name,
             timeout_s=seconds,
+            hint=faults.RAISE_TIMEOUT,
         )
         exchange.meter.timeouts += 1
         exchange.release()  # rather than detached: the app is told another reason

@@ -239,7 +239,7 @@ class Interpreters:
             raise UsageError(f"RUNTIME_PYTHON: there is no {shown(_command(wanted))} on the PATH")
         answer = self._probe((path, None, None), None)
         if isinstance(answer, str):
-            raise UsageError(f"RUNTIME_PYTHON: {answer}")
+            raise UsageError(f"RUNTIME_PYTHON: {answer}; name another one")
         return answer
 
     def _locate(self, wanted: str, folder: Path) -> str | None:

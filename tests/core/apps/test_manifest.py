@@ -281,7 +281,7 @@ def test_it_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("timeot: 5", "unknown key 'timeot'; did you mean timeout? (allowed are entrypoint, time"),
+        ("timeot: 5", "unknown key 'timeot'; did you mean timeout?"),
         ("# c\n\ncolor: red", "unknown key 'color' (allowed are entrypoint, timeout, ttl, idleTi"),
         ("timeout: soon", "timeout: 'soon' is not a duration; write seconds, or"),
         ("timeout: 0", "timeout: 0 is too short; write more than 0s"),

@@ -15,7 +15,6 @@ from buntime.core.settings.load import (
     Settings,
     fitted,
     load_settings,
-    origins,
     reloaded,
 )
 from buntime.core.settings.setting import Mode, Situation
@@ -227,12 +226,15 @@ def test_empty_is_not_set() -> None:
 
 def test_origins() -> None:
     """Each setting knows who has said it: a flag, a variable, a line of the file, or nobody."""
-    told = origins(
+    told = load_settings(
         args={"port": "1", "host": None},
-        environ={"NODE_ENV": "test", "RUNTIME_POOL_SIZE": " ", "PORT": "2"},
+        environ={"NODE_ENV": "test", "RUNTIME_POOL_SIZE": " ", "PORT": "2", "HOME": "/home/me"},
         dotenv={"RUNTIME_SPARE_WORKERS": "1", "RUNTIME_POOL_SIZE": "3", "HOST": "::1"},
         dotenv_name="/etc/b.env",
-    )
+        mode="checkout",
+        cores=2,
+        needs_apps=False,
+    ).origins
     assert (told["port"], told["env"]) == ("flag --port", "env NODE_ENV")
     assert told["spare_workers"] == "RUNTIME_SPARE_WORKERS in /etc/b.env"
     assert told["host"] == "HOST in /etc/b.env"

@@ -91,6 +91,7 @@ def test_numbers_have_their_nouns(count: int, text: str) -> None:
             KEYS[:2],
             "unknown key 'timout'; did you mean timeout? (allowed are timeout, ttl)",
         ),
+        ("timout", [*KEYS, *"abcdefghijklmnopqrst"], "unknown key 'timout'; did you mean timeout?"),
         ("colour", KEYS[:2], "unknown key 'colour' (allowed are timeout, ttl)"),
         ("colour", ["to"], "unknown key 'colour' (allowed is to)"),
         ("colour", [], "unknown key 'colour' (there are none)"),

@@ -62,7 +62,7 @@ def test_who_cannot_start_is_told_of(tmp_path: Path) -> None:
             error: str = runtime.wait_for_record("plugin.left_out", plugin=name)["error"]
             return error
 
-        assert why("a") == "a needs nobody, which is not installed"
+        assert why("a") == "a needs nobody, which is not installed; see buntime plugins list"
         assert why("b") == "b needs off, which is disabled"
         assert why("c").startswith("c needs raises, which failed to load: plugin.py: RuntimeError")
         assert "left out since raises failed to load" in why("d")

@@ -23,6 +23,8 @@ from tests.support.fakes import FakeSupervisor, FakeWorker, make_log
 GET = b"GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 READY = {"kind": "fetch", "concurrency": 8, "boot_ms": 5.0}
 
+HINT = "buntime show shop --autopsies"
+
 
 class Acts:
     """Keeps what was to be done."""
@@ -369,7 +371,8 @@ def test_a_safe_request_is_tried_once_more(pool: Pool) -> None:
     pool.exit(-11)
     assert pool.acts.queued == [(exchange, newer)]
     assert exchange.meter.retries == 1
-    assert pool.event("worker.died").fields == {"how": "killed by SIGSEGV", "requests": 1}
+    died = {"how": "killed by SIGSEGV", "requests": 1, "hint": HINT}
+    assert pool.event("worker.died").fields == died
 
 
 def test_a_worker_that_needed_too_much_memory(pool: Pool) -> None:
@@ -381,7 +384,7 @@ def test_a_worker_that_needed_too_much_memory(pool: Pool) -> None:
     assert (pool.acts.queued, exchange.status) == ([], 502)
     assert pool.event("worker.out_of_memory").fields == {"limit": "64mb"}
     how = "killed by SIGKILL: it needed more than memoryMax, 64mb"
-    assert pool.event("worker.died").fields == {"how": how, "requests": 1}
+    assert pool.event("worker.died").fields == {"how": how, "requests": 1, "hint": HINT}
     assert pool.stats.meters.of(pool.app).deaths[Cause.MEMORY] == 1
 
 
