@@ -356,6 +356,7 @@ def tell_of(target: Path) -> None:
 
 
 def show_and_run(command: list[str]) -> int:
+    """Run a command, whose line is shown before; returns its exit code."""
     print(f"+ {shlex.join(command[2:])}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

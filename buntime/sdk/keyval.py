@@ -84,9 +84,11 @@ class Atomic:
         return self
 
     def set(self, key: Key, value: Any, *, ttl_s: float | None = None) -> Atomic:
+        """Put a value at a key, for `ttl_s` seconds or for good."""
         return self._add("set", encode(key), value, ttl_s)
 
     def delete(self, key: Key) -> Atomic:
+        """Remove what is at a key."""
         return self._add("delete", encode(key))
 
     def sum(self, key: Key, number: float) -> Atomic:
@@ -94,9 +96,11 @@ class Atomic:
         return self._add("sum", encode(key), number)
 
     def min(self, key: Key, number: float) -> Atomic:
+        """Keep the smaller of the number at a key and this one."""
         return self._add("min", encode(key), number)
 
     def max(self, key: Key, number: float) -> Atomic:
+        """Keep the larger of the number at a key and this one."""
         return self._add("max", encode(key), number)
 
     def append(self, key: Key, item: Any) -> Atomic:
@@ -104,6 +108,7 @@ class Atomic:
         return self._add("append", encode(key), item)
 
     def enqueue(self, queue: str, value: Any, *, delay_s: float = 0, attempts: int = 5) -> Atomic:
+        """Put a value into a queue, to be taken in `delay_s` seconds at the earliest."""
         return self._add("enqueue", queue, value, delay_s, attempts)
 
     def commit(self) -> Any:

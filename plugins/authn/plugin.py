@@ -22,6 +22,7 @@ _operators: list[Operators] = []
 
 
 def on_init() -> None:
+    """Open the database, and read the providers."""
     folder = os.environ.get("APP_DATA_DIR")
     if not folder:
         raise RuntimeError("APP_DATA_DIR is not set: this runtime has no writable state folder")
@@ -37,6 +38,7 @@ def on_init() -> None:
 
 
 def on_shutdown() -> None:
+    """Close the database."""
     for app in _app:
         app.database.close()
 

@@ -27,6 +27,7 @@ _tasks: list[asyncio.Task[None]] = []
 
 
 async def on_init() -> None:
+    """Open the database, and start what tidies it up."""
     folder = os.environ.get("APP_DATA_DIR")
     if not folder:
         raise RuntimeError("APP_DATA_DIR is not set: this runtime has no writable state folder")
@@ -44,6 +45,7 @@ async def on_init() -> None:
 
 
 async def on_shutdown() -> None:
+    """Stop what tidies up, and close the database."""
     for task in _tasks:
         task.cancel()
     for database in _open:

@@ -113,6 +113,7 @@ def token_of(random: bytes) -> str:
 
 
 def digest_of(token: str) -> bytes:
+    """What is kept of a session's token, from which nobody gets the token back."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 

@@ -92,6 +92,7 @@ def text_of(entry: Mapping[str, Any]) -> str:
 
 
 def hash_of(text: str) -> str:
+    """The hash of an entry, which the next entry has in it."""
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -53,6 +53,7 @@ def cron_jobs(value: object) -> tuple[CronJob, ...]:
 
 
 def cron_dump(jobs: tuple[CronJob, ...]) -> list[dict[str, object]]:
+    """Jobs as a manifest has them, in JSON's types."""
     return [_dump(job) for job in jobs]
 
 
@@ -70,6 +71,7 @@ def processes(value: object) -> tuple[AppProcess, ...]:
 
 
 def processes_dump(found: tuple[AppProcess, ...]) -> dict[str, list[str]]:
+    """Processes as a manifest has them, in JSON's types."""
     return {each.name: list(each.command) for each in found}
 
 

@@ -72,6 +72,7 @@ def parse_file_headers(value: object) -> FileHeaders:
 
 
 def dump_file_headers(rules: FileHeaders) -> dict[str, dict[str, str]]:
+    """The rules as a manifest has them, in JSON's types."""
     return {pattern: dict(fields) for pattern, fields in rules}
 
 

@@ -27,6 +27,7 @@ Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
 
 
 def plain_text(value: object) -> str:
+    """A text that is not empty and can be printed. Raises BadValue."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise BadValue(f"{shown(value)} is not text; write a name or a path")
     return value
@@ -102,18 +103,21 @@ def sandbox_level(value: object) -> object:
 
 
 def folders_below(value: object) -> tuple[str, ...]:
+    """`[src, lib]`: folders below the app's own. Raises BadValue."""
     if not isinstance(value, list):
         raise BadValue(f"{shown(value)} is not a list; write one like [src]")
     return tuple(dict.fromkeys(map(file_below, value)))
 
 
 def paths(value: object) -> tuple[str, ...]:
+    """`[uploads, /srv/shared]`: paths, each once. Raises BadValue."""
     if not isinstance(value, list):
         raise BadValue(f"{shown(value)} is not a list; write one like [uploads, /srv/shared]")
     return tuple(dict.fromkeys(posixpath.normpath(plain_text(path)) for path in value))
 
 
 def routes_dump(routes: Routes) -> dict[str, list[str]]:
+    """Routes as a manifest has them: patterns by method."""
     by_method: dict[str, list[str]] = {}
     for method, pattern in routes:
         by_method.setdefault(method, []).append(pattern)
@@ -121,6 +125,7 @@ def routes_dump(routes: Routes) -> dict[str, list[str]]:
 
 
 def variables(value: object) -> Mapping[str, str]:
+    """`{NAME: value}`: variables of the environment. Raises BadValue."""
     if not isinstance(value, dict):
         raise BadValue(f"{shown(value)} is not a mapping; write lines like NAME: value below it")
     for name, text in value.items():
@@ -173,6 +178,7 @@ _COUNT = whole_number(1)
 
 
 def workers(value: object) -> Workers:
+    """How many workers there may be: a number, or "auto". Raises BadValue."""
     if value == "auto":
         return "auto"
     try:
@@ -195,6 +201,7 @@ def service_name(value: object) -> str:
 
 
 def service_names(value: object) -> tuple[str, ...]:
+    """`[kv, mail]`: names of services, each once. Raises BadValue."""
     if not isinstance(value, list):
         raise BadValue(f"{shown(value)} is not a list; write one like [kv, mail]")
     return tuple(dict.fromkeys(map(service_name, value)))

@@ -110,4 +110,5 @@ def preview_version(name: str) -> str:
 
 
 def is_preview(version: str | None) -> bool:
+    """Whether this is the version of a preview."""
     return version is not None and version.startswith(PREVIEW_VERSION)

@@ -247,6 +247,7 @@ class UploadWindow:
 
 
 def body_too_large(limit_bytes: int, *, hint: str = "") -> ClientFault:
+    """413, after which the connection is closed: the rest of the body is not read."""
     return ClientFault(
         413,
         "body_too_large",

@@ -36,6 +36,7 @@ def parse_dependencies(value: object) -> tuple[Dependency, ...]:
 
 
 def dump_dependencies(dependencies: tuple[Dependency, ...]) -> dict[str, str]:
+    """Dependencies as a manifest has them: ranges by name."""
     return {each.name: each.range or "" for each in dependencies}
 
 

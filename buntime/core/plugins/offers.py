@@ -32,6 +32,7 @@ def parse_provides(value: object) -> Offers:
 
 
 def dump_provides(offers: Offers) -> dict[str, object]:
+    """Offers as a manifest has them, in JSON's types."""
     return {name: {"to": to if to == "all" else list(to)} for name, to in offers}
 
 

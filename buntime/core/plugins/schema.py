@@ -100,6 +100,7 @@ def parse_schema(value: object) -> Schema:
 
 
 def dump_schema(schema: Schema) -> dict[str, object]:
+    """The options as a manifest has them, in JSON's types."""
     return {name: kind.dump() for name, kind in schema.items()}
 
 

@@ -128,6 +128,7 @@ def caller_of_app(name: str) -> str:
 
 
 def caller_of_plugin(name: str) -> str:
+    """What a plugin is called by whom it calls: "audit" -> "plugin:audit"."""
     return PLUGIN_PREFIX + name
 
 

@@ -56,6 +56,7 @@ def whole(value: Any, least: int, most: int | None = None) -> int:
 
 
 def text(value: Any) -> str:
+    """A value of a message that has to be text. Raises ValueError."""
     if type(value) is str:
         return value
     raise ValueError(f"{shown(value)} where a text should be")

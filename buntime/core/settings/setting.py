@@ -66,6 +66,7 @@ class Setting(NamedTuple):
 
 
 def number(minimum: int, maximum: int | None = None) -> Kind:
+    """A whole number; no `maximum` is no limit."""
     check = whole_number(minimum, maximum)
 
     def parse(text: str, _: Situation) -> int:
@@ -76,10 +77,12 @@ def number(minimum: int, maximum: int | None = None) -> Kind:
 
 
 def plain(word: str, parse: Parser) -> Kind:
+    """A kind that is parsed without regard to other settings; `word` is for the help."""
     return Kind(word, lambda text, _: parse(text))
 
 
 def choice(*words: str) -> Kind:
+    """One of these words."""
     return plain("|".join(words), one_of(*words))
 
 
@@ -98,6 +101,7 @@ def parse_cgroup(text: str, situation: Situation) -> str:
 
 
 def parse_folders(text: str, situation: Situation) -> tuple[str, ...]:
+    """`apps:~/more`: folders, each once."""
     folders = [parse_path(folder, situation) for folder in text.split(":") if folder]
     return tuple(dict.fromkeys(folders))
 
@@ -108,6 +112,7 @@ def parse_program(text: str, situation: Situation) -> str:
 
 
 def parse_prefix(text: str, _: Situation) -> str:
+    """The beginning of a path, without a slash at its end."""
     prefix = text.rstrip("/")
     segments = prefix.split("/")[1:]
     if prefix and not (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and not has_dots(segments)):

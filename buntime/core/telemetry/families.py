@@ -19,6 +19,8 @@ _PREFIX = "buntime_"
 
 
 class Kind(Enum):
+    """What the numbers of a family are."""
+
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
@@ -64,10 +66,12 @@ class Family(NamedTuple):
 
 
 def values_to_json(values: Mapping[Family, Value]) -> dict[str, object]:
+    """The values by the names that they have in JSON."""
     return {family.json_name: _to_json(value) for family, value in values.items()}
 
 
 def by_label(counts: Mapping[L, int]) -> dict[str, float]:
+    """Counts by the text of what is counted."""
     return {str(name): count for name, count in counts.items()}
 
 

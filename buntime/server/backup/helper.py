@@ -320,6 +320,7 @@ def stays_inside(path: list[str], to: str) -> bool:
 
 
 def main(argv: list[str]) -> int:
+    """Pack or unpack one folder, as its user; returns the exit code."""
     action, root, *more = argv
     has_links = "links" in more
     os.umask(0o077)

@@ -47,6 +47,7 @@ class Planned(NamedTuple):
 
 
 def plan_of(head: Head, target: Target) -> Mapping[Section, Planned]:
+    """Where each section of a backup that is wanted goes to."""
     plan: dict[Section, Planned] = {}
     for section in head.sections:
         if section.kind == "state" or not target.wants(section):
@@ -81,6 +82,7 @@ def _identity_of(name: str, user: str | None) -> Any:
 
 
 def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> None:
+    """Raises Failed where something is in the way of what would be restored."""
     for folder in plan.values():
         if folder.is_whole and os.path.lexists(folder.place):
             raise Failed(f"{folder.place} is there already; move it away first")
@@ -96,6 +98,7 @@ def refuse_what_is_there(plan: Mapping[Section, Planned], target: Target) -> Non
 
 
 def make_stage(folder: Planned) -> None:
+    """Make the folder that a section is unpacked into before it is put in its place."""
     parent = os.path.dirname(folder.stage)
     if folder.is_whole:
         os.makedirs(parent, 0o711, exist_ok=True)
@@ -109,6 +112,7 @@ def make_stage(folder: Planned) -> None:
 
 
 def place(folder: Planned) -> list[str]:
+    """Put what was unpacked in its place; returns the paths that are there now."""
     if folder.is_whole:
         os.rename(folder.stage, folder.place)
         return [folder.place]

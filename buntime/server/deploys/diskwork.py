@@ -87,6 +87,7 @@ def _tokens(token: str, known: ReleaseRecord | None) -> str:
 
 
 def switch(unfinished: Unfinished) -> None:
+    """Make a release the one that counts, for good."""
     unfinished.switch()
     unfinished.finish()
 

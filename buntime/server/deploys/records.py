@@ -51,6 +51,7 @@ def read_record(release: str) -> ReleaseRecord | None:
 
 
 def write_record(release: str, record: ReleaseRecord) -> None:
+    """Write down what a release is, beside its folder."""
     write_whole(f"{release}{RECORD}", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
 
@@ -64,6 +65,7 @@ def read_files(release: str) -> frozenset[str]:
 
 
 def write_files(release: str, files: Iterable[str]) -> None:
+    """Write down which files a release's archive had, beside its folder."""
     text = "".join(f"{each}\0" for each in files)
     write_whole(f"{release}{FILES}", text.encode("utf-8", "surrogateescape"))
 

@@ -29,6 +29,7 @@ def all_closed() -> ServerFault:
 
 
 def failed(plugin: str) -> ServerFault:
+    """502: the plugin raised, or answered what is no answer."""
     return ServerFault(502, "plugin_failed", f"the plugin {plugin} failed at this request")
 
 

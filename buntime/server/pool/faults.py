@@ -14,6 +14,7 @@ def see(app: str, what: str = "errors") -> str:
 
 
 def overloaded(message: str, retry_after_s: float) -> ServerFault:
+    """503: there is no worker free, and no room in the queue."""
     return ServerFault(503, "overloaded", message, headers=_retry_after(retry_after_s))
 
 
@@ -28,6 +29,7 @@ def still_loading(detail: str, retry_after_s: float) -> ServerFault:
 def worker_died(
     app: str = "", message: str = "the app's worker died over this request"
 ) -> ServerFault:
+    """502: the worker ended before it had answered."""
     hint = f"see how it ended by: {see(app, 'autopsies')}" if app else ""
     return ServerFault(502, "worker_died", message, hint=hint)
 
@@ -54,10 +56,12 @@ def request_failed(app: str, stack: str) -> ServerFault:
 
 
 def out_of_memory() -> ServerFault:
+    """502: the worker was ended for its memory."""
     return ServerFault(502, "out_of_memory", "the app's worker needed more memory than it may have")
 
 
 def misconfigured(detail: str) -> ServerFault:
+    """500: the folder or the manifest is faulty; `detail` says how."""
     return ServerFault(
         500,
         "app_misconfigured",

@@ -36,6 +36,7 @@ def all_environments(environ: Mapping[str, str] = os.environ) -> list[Environmen
 
 
 def environments_in(root: str) -> list[Environments]:
+    """The environments of apps below this folder, which has a folder for each user."""
     found = []
     for name in _listed(root):
         match, place = _OF_USER.fullmatch(name), os.path.join(root, name)
@@ -60,6 +61,7 @@ def label_of(key: str) -> str:
 
 
 def key_of(label: str) -> str:
+    """Whose environment it is, by the name of its folder: the other way round of `label_of`."""
     return label.replace("+", "/").replace("=", ":")
 
 

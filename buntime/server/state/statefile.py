@@ -107,6 +107,7 @@ def trouble_of(exc: Exception, path: str) -> StateTrouble:
 
 
 def damage(path: str, what: str) -> StateDamage:
+    """What is told of a file that SQLite cannot read any more."""
     return StateDamage(f"{path} is damaged ({what}); run {RESTORE} FILE with the newest backup")
 
 

@@ -22,6 +22,8 @@ Entry = Record | AccessEntry
 
 
 class Form(Enum):
+    """How lines of the log look."""
+
     JSON = "json"
     PRETTY = "pretty"
     COLOURED = "coloured"

@@ -63,6 +63,7 @@ def page(
 
 
 def style() -> Response:
+    """The style sheet of all pages."""
     headers = [("cache-control", "max-age=3600")]
     return Response(STYLE, 200, headers, content_type="text/css; charset=utf-8")
 
@@ -73,14 +74,17 @@ def text(value: object) -> str:
 
 
 def wrong(words: str) -> str:
+    """A line that says what was wrong; nothing where there are no words."""
     return f'<p class="wrong" role="alert">{text(words)}</p>\n' if words else ""
 
 
 def paragraph(words: str, *, quiet: bool = False) -> str:
+    """A paragraph of text; a quiet one is smaller."""
     return f"<p{' class=quiet' if quiet else ''}>{text(words)}</p>\n"
 
 
 def link(url: str, words: str) -> str:
+    """A link that looks like a button."""
     return f'<a class="button" href="{text(url)}">{text(words)}</a>\n'
 
 

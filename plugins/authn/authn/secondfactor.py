@@ -7,6 +7,7 @@ _AROUND = 1  # steps before and after that count too: clocks differ
 
 
 def new_secret() -> str:
+    """A secret for an authenticator app."""
     import pyotp  # in the plugin's own environment
 
     return pyotp.random_base32()

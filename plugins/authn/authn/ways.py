@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Pages = dict[tuple[str, str], Callable[[Request], Response]]
 
     class Warn(Protocol):
+        """What writes a warning to the log."""
+
         def __call__(self, message: object, *args: Any) -> None: ...
 
 

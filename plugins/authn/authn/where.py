@@ -35,6 +35,7 @@ def host_of(request: Request) -> str:
 
 
 def origin_of(request: Request) -> str:
+    """`"https://shop.example.com"`, as the client sees it."""
     return f"{request.scheme}://{host_of(request)}"
 
 

@@ -42,24 +42,28 @@ def a_bound(value: Any) -> bytes:
 
 
 def a_list(value: Any, what: str, most: int) -> list[Any]:
+    """A list of so many items at most. Raises ServiceError."""
     if not isinstance(value, list) or len(value) > most:
         raise invalid(f"{what} are a list of at most {most}")
     return value
 
 
 def an_int(value: Any, what: str, least: int, most: int) -> int:
+    """A whole number within these bounds. Raises ServiceError."""
     if type(value) is not int or not least <= value <= most:
         raise invalid(f"{what} is a whole number from {least} to {most}, not {shown(value)}")
     return value
 
 
 def seconds(value: Any, what: str, least: float = 0.0) -> float:
+    """A time in seconds, no less than `least`. Raises ServiceError."""
     if type(value) not in (int, float) or not least <= value <= TIME_MAX_S:
         raise invalid(f"{what} is a number of seconds from {least:g} to {TIME_MAX_S:g}")
     return float(value)
 
 
 def optional_seconds(value: Any, what: str) -> float | None:
+    """The same, or None."""
     return None if value is None else seconds(value, what)
 
 
@@ -69,6 +73,7 @@ def a_version(value: Any) -> int | None:
 
 
 def a_name(value: Any, what: str = "a queue") -> str:
+    """The name of a queue, or of something like it. Raises ServiceError."""
     if not isinstance(value, str) or not 0 < len(value) <= QUEUE_NAME_MAX:
         raise invalid(f"{what} is named by a text of 1 to {QUEUE_NAME_MAX} characters")
     if any("\ud800" <= letter <= "\udfff" for letter in value):

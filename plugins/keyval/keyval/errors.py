@@ -13,12 +13,15 @@ __all__ = ["CONFLICT", "DISK", "FULL", "INVALID", "ServiceError", "conflict", "f
 
 
 def invalid(message: str) -> ServiceError:
+    """What the caller sent is not what the method takes."""
     return ServiceError(INVALID, message)
 
 
 def conflict(message: str) -> ServiceError:
+    """What is there is not what the caller has expected."""
     return ServiceError(CONFLICT, message)
 
 
 def full(message: str) -> ServiceError:
+    """There is no room for it."""
     return ServiceError(FULL, message)

@@ -35,6 +35,7 @@ def mutate(change: Change, mutation: Any) -> None:
 
 
 def put(change: Change, key: Any, value: Any, ttl_s: Any) -> None:
+    """Put a value at a key, for `ttl_s` seconds or for good."""
     kind, data = stored(value)
     lifetime_s = optional_seconds(ttl_s, "ttl_s")
     expires = None if lifetime_s is None else change.now + lifetime_s
@@ -42,10 +43,12 @@ def put(change: Change, key: Any, value: Any, ttl_s: Any) -> None:
 
 
 def delete(change: Change, key: Any) -> None:
+    """Remove what is at a key."""
     change.remove(a_key(key))
 
 
 def enqueue(change: Change, queue: Any, value: Any, delay_s: Any, attempts: Any) -> int:
+    """Put a value into a queue; returns its number."""
     kind, data = stored(value)
     return queues.enqueue(
         change,
