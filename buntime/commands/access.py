@@ -42,7 +42,7 @@ def run(command: Command, mode: Mode) -> int:
         return _list_rules(command, mode)
     if action != "explain" or len(rest) not in (1, 2):
         raise UsageError(
-            "access needs rules, or explain, an APP, and maybe a PATH (see buntime access --help)"
+            "write access rules, or access explain APP [PATH] (see buntime access --help)"
         )
     args = command.args
     told = connect(command, mode).get(

@@ -83,7 +83,7 @@ def _how_to_get_a_key(target: Target) -> str:
 def foreign(target: Target, status: int, what: str) -> ApiError:
     """An answer that is no Buntime's: of a proxy before it, or of another server."""
     said = _PROXIES.get(status) or (
-        f"is no Buntime, as {what} answers with {status}: is the URL right, with the path that "
+        f"is not a Buntime, as {what} answers with {status}: is the URL right, with the path that "
         "Buntime stands below?"
     )
     code = "proxy" if status in _PROXIES else "not_a_buntime"
@@ -121,7 +121,7 @@ def not_json(target: Target) -> ApiError:
     """An answer, or a line of one, that cannot be read."""
     return ApiError(
         "not_json",
-        f"{target.name} answers with what is no JSON; a proxy may stand before it",
+        f"{target.name} answers with what is not JSON; a proxy may stand before it",
         exit_code=EXIT_UNREACHABLE,
     )
 

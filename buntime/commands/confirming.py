@@ -11,7 +11,7 @@ def confirm(command: Command, what: str) -> None:
     if command.args["yes"] or command.args["dry_run"]:
         return
     if not sys.stdin.isatty():
-        raise CommandError("not_confirmed", f"{what}; say --yes where that is meant")
+        raise CommandError("not_confirmed", f"{what}; add --yes if that is meant")
     sys.stderr.write(f"{what}. Go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -173,7 +173,7 @@ def _tell_of_left_out(plan: Plan) -> None:
             "gives an app one, and a line !NAME in .buntimeignore takes a file in nevertheless"
         )
     if plan.others:
-        _note(f"left out, as they are no files: {_some(plan.others)}")
+        _note(f"left out, as they are not files: {_some(plan.others)}")
     if plan.size_bytes > _LARGE_BYTES:
         sizes = (f"{entry.name} {rounded(entry.size)}" for entry in plan.largest(3))
         _note(f"{rounded(plan.size_bytes)} in all; the largest: {', '.join(sizes)}")

@@ -388,5 +388,5 @@ def _miss_writing(folder: Path) -> str:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        return f"{folder} cannot be made: {there} is no folder"
+        return f"{folder} cannot be made: {there} is not a folder"
     return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"

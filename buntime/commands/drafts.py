@@ -161,7 +161,7 @@ def _fault_of(manifest: Mapping[str, Any]) -> str:
     except ManifestError as exc:
         return str(exc).lstrip(":0123456789 ")
     except UnicodeEncodeError:
-        return "it is no text in UTF-8"
+        return "it is not text in UTF-8"
     return ""
 
 

@@ -101,7 +101,7 @@ def _read(path: str) -> str:
             f"{path} cannot be read: {exc.strerror}; see buntime import --help"
         ) from exc
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{path} is no text in UTF-8") from exc
+        raise UsageError(f"{path} is not text in UTF-8") from exc
     return text
 
 
@@ -111,7 +111,9 @@ def _place(command: Command, draft: Draft) -> str:
     if into is None:
         return os.path.join(draft.folder, MANIFEST_NAMES[0])
     if not is_app_name(draft.name):
-        raise UsageError(f"{draft.name!r} of {draft.source} is no name for an app; rename it there")
+        raise UsageError(
+            f"{draft.name!r} of {draft.source} is not a name for an app; rename it there"
+        )
     return os.path.join(into, draft.name, MANIFEST_NAMES[0])
 
 

@@ -39,7 +39,7 @@ def read_procfile(text: str, source: str, folder: str) -> Draft:
     lines = [line.strip() for line in text.splitlines()]
     found = [_LINE.fullmatch(line) for line in lines if line and not line.startswith("#")]
     if not found or None in found:
-        raise UsageError(f"{source} is no Procfile: each line is to be NAME: COMMAND")
+        raise UsageError(f"{source} is not a Procfile: each line is to be NAME: COMMAND")
     for match in filter(None, found):
         _take(draft, match[1], match[2].strip())
     if "entrypoint" not in draft.manifest and not any("web" in each for each in draft.left):
@@ -57,7 +57,7 @@ def _take(draft: Draft, name: str, command: str) -> None:
     elif name.startswith("cron"):
         match = _CRON.fullmatch(command)
         if match is None:
-            draft.leave(f"{name}: {command}", "it is no schedule")
+            draft.leave(f"{name}: {command}", "it is not a schedule")
         else:
             draft.job(name, " ".join(match[1].split()), match[2])
     elif name in ("php", "jwsgi", "rwsgi", "preflight"):
@@ -225,7 +225,7 @@ def take_env(draft: Draft, env: Mapping[str, str]) -> None:
             try:
                 draft.manifest[key] = make(value)
             except ValueError:
-                draft.leave(f"{name}={value}", "it is no number")
+                draft.leave(f"{name}={value}", "it is not a number")
         elif name == "NGINX_SERVER_NAME":
             draft.manifest["hosts"] = value.replace(",", " ").split()
         elif name == "NGINX_STATIC_PATHS":

@@ -25,7 +25,7 @@ def read_unit(text: str, source: str) -> list[Draft]:
     config = told.get("config", told) if isinstance(told, dict) else None
     apps = config.get("applications") if isinstance(config, dict) else None
     if not isinstance(config, dict) or not isinstance(apps, dict):
-        raise UsageError(f'{source} is no configuration of Unit: it has no "applications"')
+        raise UsageError(f'{source} is not a configuration of Unit: it has no "applications"')
     drafts = [_draft(str(name), app, source) for name, app in apps.items() if isinstance(app, dict)]
     for draft in drafts:
         if draft.manifest:
@@ -89,7 +89,7 @@ def _processes(draft: Draft, app: Mapping[str, Any]) -> None:
     elif isinstance(processes, int):
         manifest["workers"] = processes
     else:
-        draft.leave(f"processes: {json.dumps(processes)}", "it is no number")
+        draft.leave(f"processes: {json.dumps(processes)}", "it is not a number")
     if app.get("protocol") != "asgi":
         manifest["concurrency"] = app.get("threads", 1)
     elif "threads" in app:

@@ -50,7 +50,7 @@ def read_uwsgi(text: str, source: str, path: str) -> list[Draft]:
     """The app of the file. `path` is where it lies. Raises UsageError where it is no such file."""
     options = _options(text)
     if options is None:
-        raise UsageError(f"{source} is no file of uWSGI: it has no section [uwsgi]")
+        raise UsageError(f"{source} is not a file of uWSGI: it has no section [uwsgi]")
     own = {found[1].replace("_", "-") for _, value in options for found in _NAMED.finditer(value)}
     options = _filled(options, path)
     given = dict(options)
@@ -148,7 +148,7 @@ def _take(draft: Draft, key: str, value: str, own: Collection[str]) -> None:
         try:
             draft.manifest[name] = make(value)
         except ValueError:
-            draft.leave(f"{key} = {value}", "it is no number")
+            draft.leave(f"{key} = {value}", "it is not a number")
     elif key in _ACTS:
         _ACTS[key](draft, value)
     elif key in _LISTENS:
@@ -192,7 +192,7 @@ def _daemon(draft: Draft, value: str) -> None:
 def _cron(draft: Draft, value: str) -> None:
     found = _CRON.fullmatch(value)
     if found is None:
-        draft.leave(f"cron = {value}", "it is no schedule")
+        draft.leave(f"cron = {value}", "it is not a schedule")
     else:
         _job(draft, list(found.groups()[:5]), found[6])
 
@@ -202,7 +202,7 @@ def _cron2(draft: Draft, value: str) -> None:
     told, _, command = value.partition(" ")
     given = dict(_pairs(told))
     if not given.keys() <= {*_FIELDS, "unique", "harakiri", "legion"} or not command.strip():
-        draft.leave(f"cron2 = {value}", "it is no schedule")
+        draft.leave(f"cron2 = {value}", "it is not a schedule")
     else:
         _job(draft, [given.get(field, "-1") for field in _FIELDS], command.strip())
 

@@ -50,7 +50,7 @@ def run(command: Command, mode: Mode) -> int:
     if not target.socket:
         raise CommandError(
             "socket_only",
-            f"a link to sign in by is made on the host of {target.name} itself: run buntime open "
+            f"a sign-in link is made on the host of {target.name} itself: run buntime open "
             "there, or sign in with a key",
         )
     if command.args["sign_out"]:

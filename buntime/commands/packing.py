@@ -79,7 +79,7 @@ def plan_archive(folder: str) -> Plan:
     except OSError as exc:
         raise UsageError(f"{exc.filename} cannot be read: {exc.strerror}") from exc
     except UnicodeEncodeError as exc:
-        raise UsageError(f"{shown(exc.object)} is no name in UTF-8; rename the file") from exc
+        raise UsageError(f"{shown(exc.object)} is not a name in UTF-8; rename the file") from exc
     plan.entries.sort(key=lambda entry: entry.name)
     if not plan.entries:
         raise UsageError(f"{folder} has no files to deploy")

@@ -70,7 +70,7 @@ def _changes(name: str, known: Mapping[str, _Told], words: Sequence[str]) -> dic
 def _split(word: str) -> tuple[str, str]:
     key, equals, text = word.partition("=")
     if not equals or not key:
-        raise UsageError(f"{shown(key)} is no KEY=VALUE (see buntime plugins --help)")
+        raise UsageError(f"{shown(key)} is not a KEY=VALUE (see buntime plugins --help)")
     return key, text
 
 

@@ -63,7 +63,7 @@ def run(command: Command, mode: Mode) -> int:
 def _ask(api: Api, what: str) -> None:
     """Raises CommandError where the answer is no."""
     if not sys.stdin.isatty():
-        raise UsageError("remove asks on a terminal; elsewhere say --yes")
+        raise UsageError("remove asks on a terminal; elsewhere add --yes")
     sys.stderr.write(f"Remove {escape(what)} from {escape(api.target.name)}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -84,7 +84,7 @@ def remote(login: Login, name: str = "") -> Target:
     is_tls, host = url.scheme == "https", url.hostname or ""
     if login.key and not is_tls and not names_this_machine(url.netloc) and not login.is_insecure:
         raise UsageError(
-            f"{text} would send the key in plain, for all on the way to read; use https://, or "
+            f"{text} would send the key unencrypted; use https://, or "
             "--insecure where the network is your own"
         )
     port = url.port or _PORTS[url.scheme]
@@ -105,7 +105,7 @@ def split_url(text: str) -> SplitResult:
             f"{shown(text)} is not the address of a runtime; write https://HOST[:PORT][/PATH]"
         )
     if url.username is not None:
-        raise UsageError("a URL with a user or password is not taken; the key is enough")
+        raise UsageError("leave the user and the password out of the URL; the key is enough")
     if url.query or url.fragment:
         raise UsageError(f"{shown(text)} has a ? or #; write https://HOST[:PORT][/PATH]")
     return url

@@ -52,7 +52,7 @@ def run(command: Command, mode: Mode) -> int:
         raise UsageError(f"users {action} needs {needs} (see buntime users --help)")
     said = _said(command)
     if said and action not in ("invite", "set"):
-        raise UsageError(f"users {action}: what a user is said to be is for invite and set")
+        raise UsageError(f"users {action}: flags that describe a user go with invite and set")
     api = connect(command, mode)
     if action == "list":
         _list(api, command)

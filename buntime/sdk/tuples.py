@@ -51,7 +51,7 @@ def decode(encoded: bytes) -> Key:
     """The key of these bytes. Raises ValueError where `encode` makes no such bytes."""
     key = tuple(_elements(encoded))
     if encode(key) != encoded:
-        raise ValueError(f"{encoded[:50]!r} is no key as `encode` makes them")
+        raise ValueError(f"{encoded[:50]!r} is not a key as `encode` makes them")
     return key
 
 
@@ -81,7 +81,7 @@ def _encoded(element: Element) -> bytes:
 
 def _encoded_int(number: int) -> bytes:
     if not INT_MIN <= number <= INT_MAX:
-        raise ValueError(f"{number} is no int of 64 bits")
+        raise ValueError(f"{number} is not an int of 64 bits")
     size = (abs(number).bit_length() + 7) // 8
     if number >= 0:
         return bytes([ZERO + size]) + number.to_bytes(size, "big")

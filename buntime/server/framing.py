@@ -81,6 +81,7 @@ def _no_good() -> ClientFault:
     return ClientFault(
         401,
         "frame_token",
-        "this token or address has ended, was used, or is of another plugin: ask the shell for one",
+        "this token or address has expired, was used already, or belongs to another plugin: "
+        "ask the shell for a new one",
         headers=(("WWW-Authenticate", 'Bearer realm="buntime", error="invalid_token"'),),
     )

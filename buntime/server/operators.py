@@ -151,7 +151,7 @@ class Operators:
             raise ClientFault(
                 421,
                 "misdirected_request",
-                f"operators do not come by the host {asked[:200]}: name it in RUNTIME_ADMIN_HOST",
+                f"the host {asked[:200]} is not the operators': name it in RUNTIME_ADMIN_HOST",
             )
 
 

@@ -133,7 +133,7 @@ class Calls:
             timeout_s = left_s if timeout_s is None else min(left_s, timeout_s)
         if timeout_s is not None:
             if timeout_s <= 0:
-                raise ServiceError("late", "the time of who calls was over before the call")
+                raise ServiceError("late", "the caller's time had run out before the call")
             message["timeout_ms"] = max(1, round(timeout_s * 1000))
         return message
 

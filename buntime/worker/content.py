@@ -74,7 +74,7 @@ class Assembly:
         self._text: int = head["text"]
         self._total: int = head["total"]
         if type(self._text) is not int or type(self._total) is not int:
-            raise ValueError("the sizes of a content are no numbers")
+            raise ValueError("the sizes of a content are not numbers")
         if not 0 <= self._text <= self._total <= CONTENT_MAX:
             raise ValueError(f"a content of {self._text} and {self._total} bytes")
         self._pieces: list[bytes] = []

@@ -111,11 +111,11 @@ class Exchange:
 
     def on_message(self, kind: str, data: bytes, end: bool) -> None:
         """Take a piece of a message; only a WebSocket gets any."""
-        raise AssertionError(f"a MESSAGE for {self.head['target']}, which is no WebSocket")
+        raise AssertionError(f"a MESSAGE for {self.head['target']}, which is not a WebSocket")
 
     def on_close(self, code: int, reason: str, end: bool) -> None:
         """Take the news that a WebSocket is closed."""
-        raise AssertionError(f"a CLOSE for {self.head['target']}, which is no WebSocket")
+        raise AssertionError(f"a CLOSE for {self.head['target']}, which is not a WebSocket")
 
     # The handler's side, on the way in.
 

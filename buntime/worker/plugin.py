@@ -84,7 +84,9 @@ def _hooks_of(module: ModuleType, entrypoint: str) -> Iterator[tuple[str, Functi
             continue
         if name not in HOOKS:
             if callable(value):  # may be a function of its own, or a slip of the pen
-                complain(f"buntime: {entrypoint}: {name} is no hook; hooks are {', '.join(HOOKS)}")
+                complain(
+                    f"buntime: {entrypoint}: {name} is not a hook; hooks are {', '.join(HOOKS)}"
+                )
             continue
         count = HOOKS[name]
         shape = shape_of(value) if callable(value) else None
@@ -105,7 +107,7 @@ def _services_of(module: ModuleType, entrypoint: str) -> dict[str, dict[str, Fun
     services = {}
     for name, offered in value.items():
         if not isinstance(name, str) or not name:
-            raise BootError(f"{entrypoint}: services has the name {name!r}, which is no text")
+            raise BootError(f"{entrypoint}: services has the name {name!r}, which is not text")
         methods = dict(_exposed_of(offered, name, entrypoint))
         if not methods:
             raise BootError(f"{entrypoint}: services[{name!r}] has no method marked with @exposed")

@@ -339,7 +339,7 @@ def test_removing_asks(
     """On a terminal it asks; elsewhere it wants --yes. Nothing is changed before."""
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert ran("remove", "shop@1.0.0") == 2
-    assert "elsewhere say --yes" in capsys.readouterr().err
+    assert "elsewhere add --yes" in capsys.readouterr().err
     for typed, code in (("n\n", 1), ("", 1)):
         terminal = io.StringIO(typed)
         monkeypatch.setattr(terminal, "isatty", lambda: True)

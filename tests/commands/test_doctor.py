@@ -109,7 +109,7 @@ def test_where_deploys_go(tmp_path: Path) -> None:
     assert f"deploys     into {tmp_path / 'apps'}\n" in text
     _, text = told(tmp_path, "apps", "--deploy-dir", "elsewhere")
     [line] = [line for line in text.splitlines() if line.startswith("deploys ")]
-    assert f"WARNING: RUNTIME_DEPLOY_DIR {tmp_path / 'elsewhere'} is no worker folder" in line
+    assert f"WARNING: RUNTIME_DEPLOY_DIR {tmp_path / 'elsewhere'} is not a worker folder" in line
     assert "add it to RUNTIME_WORKER_DIRS" in line
 
 

@@ -224,7 +224,7 @@ def test_uwsgi_with_values_from_elsewhere() -> None:
     [draft] = read_uwsgi(text, "a.ini", "/etc/a.ini")
     assert "processes = $(WORKERS): the environment says it" in left(draft)
     assert "ini = base.ini: import that file too" in left(draft)
-    assert "threads = many: it is no number" in left(draft)
+    assert "threads = many: it is not a number" in left(draft)
     with pytest.raises(UsageError, match=r"no section \[uwsgi\]"):
         read_uwsgi("[app:main]\nuse = egg:x\n", "a.ini", "/etc/a.ini")
 

@@ -89,7 +89,7 @@ def test_refusals(runtime: Runtime, tmp_path: Path) -> None:
         f"buntime: error: {runtime.url}: there is no app /nobody (request {request_id})\n"
     )
     done = run("login", "http://192.0.2.1", cwd=tmp_path, env=env)
-    assert (done.returncode, "in plain" in done.stderr) == (2, True)
+    assert (done.returncode, "unencrypted" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(("typed", "code"), [(f"{OPERATORS_KEY}\n", 0), ("\n", 2), ("a b\n", 2)])

@@ -37,8 +37,8 @@ def test_key(tmp_path: Path, data: bytes) -> None:
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
-        (b"a\n\n", "spaces at an end"),
-        (b" a", "spaces at an end"),
+        (b"a\n\n", "begins or ends with a space"),
+        (b" a", "begins or ends with a space"),
         (b"a\nb\n", "control characters"),
         (b"\xff", "is not UTF-8"),
         (b"a" * 4097, "is longer than 4096 bytes"),

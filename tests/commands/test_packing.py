@@ -129,7 +129,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 def test_names_that_are_no_text(tmp_path: Path, name: bytes) -> None:
     """A name that is no UTF-8 is told before anything is sent."""
     (tmp_path / os.fsdecode(name)).write_text("x")
-    with pytest.raises(UsageError, match="is no name in UTF-8"):
+    with pytest.raises(UsageError, match="is not a name in UTF-8"):
         plan_archive(str(tmp_path))
 
 

@@ -114,7 +114,7 @@ def test_a_value_on_the_line(shell: Shell, words: tuple[str, ...]) -> None:
         (("set", "shop"), "needs an APP and the NAME of a secret"),
         (("list",), "needs an APP"),
         (("list", "shop", "KEY"), "needs an APP"),
-        (("remove", "../x", "KEY"), "is nobody who gets secrets"),
+        (("remove", "../x", "KEY"), "is neither an app nor a plugin"),
         (("set", "shop", "key"), "is not the name of a secret"),
         (("set", "shop", "PYTHONPATH"), "cannot be a secret"),
     ],

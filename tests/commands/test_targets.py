@@ -60,9 +60,9 @@ def test_the_rule(environ: dict[str, str], tmp_path: Path) -> None:
     [
         ({"to": "pord"}, "there is no login 'pord'; did you mean prod?"),
         ({"to": "prod", "state_dir": "/x"}, "give one"),
-        ({"to": "http://other.example.com"}, "in plain"),
+        ({"to": "http://other.example.com"}, "unencrypted"),
         ({"to": "ftp://x"}, "is not the address of a runtime"),
-        ({"to": "https://u:p@x"}, "user or password"),
+        ({"to": "https://u:p@x"}, "leave the user and the password out"),
         ({"to": "https://x/?q"}, "has a ? or #"),
         ({"to": "https://x:99999"}, "is not the address"),
         ({"to": "https://x y"}, "is not the address"),
@@ -86,7 +86,7 @@ def test_keys_in_plain(environ: dict[str, str]) -> None:
     assert found(keyed, to="http://other.example.com", insecure=True).key == "bt_x"
     assert found(environ, to="http://other.example.com").key == ""
     write_logins(Logins({"x": Login("http://other.example.com", "bt_x")}), environ)
-    with pytest.raises(UsageError, match="in plain"):
+    with pytest.raises(UsageError, match="unencrypted"):
         found(environ, to="x")
 
 

@@ -52,7 +52,7 @@ LINES: Mapping[str, LineMistake] = {
     "a file of settings from Windows": LineMistake(
         "apps --env-file crlf.env", Told("'lots'", "(from crlf.env)", "write a whole number, 1")
     ),
-    "a line that is no setting": LineMistake(
+    "a line that is not a setting": LineMistake(
         "apps --env-file odd.env", Told("not NAME=VALUE", "odd.env:1", "a comment that begins")
     ),
     "no such file of settings": LineMistake(
@@ -60,7 +60,7 @@ LINES: Mapping[str, LineMistake] = {
     ),
     "a setting of that name is not there": LineMistake(
         "doctor",
-        Told("is no setting", "RUNTIME_POLL_SIZE", "did you mean RUNTIME_POOL_SIZE?"),
+        Told("is not a setting", "RUNTIME_POLL_SIZE", "did you mean RUNTIME_POOL_SIZE?"),
         0,
         env={"RUNTIME_POLL_SIZE": "5"},
     ),
@@ -121,7 +121,7 @@ LINES: Mapping[str, LineMistake] = {
     ),
     "a key over plain HTTP": LineMistake(
         "list --to http://example.com",
-        Told("would send the key in plain", "http://example.com", "use https://"),
+        Told("would send the key unencrypted", "http://example.com", "use https://"),
         env={"BUNTIME_KEY": "k"},
     ),
     "no folder to deploy": LineMistake(

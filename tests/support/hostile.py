@@ -35,7 +35,7 @@ _LINKS = {
 
 
 def fill(folder: Path) -> None:
-    """Put secrets, links and what is no file into the site `folder` and beside it."""
+    """Put secrets, links and what is not a file into the site `folder` and beside it."""
     for name in _FILES.split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"# {SECRET}\n")

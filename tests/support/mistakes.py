@@ -253,7 +253,7 @@ REQUESTS: Mapping[str, Asked] = {
         "auth: required\n",
         FETCH,
         503,
-        Told("no plugin is enabled that finds out who", "this", "buntime plugins enable authn"),
+        Told("no plugin is enabled that signs people in", "this", "buntime plugins enable authn"),
     ),
 }
 

@@ -80,7 +80,7 @@ def test_garbage(claim: Any, payload: bytes) -> None:
 
 @given(st.binary(max_size=12))
 def test_garbage_text(data: bytes) -> None:
-    """What is no JSON is ValueError."""
+    """What is not JSON is ValueError."""
     try:
         from_json(data)
     except ValueError:

@@ -321,7 +321,7 @@ def test_a_start_that_fails(shop: Workshop, words: str) -> None:
         ("on_shutdown = 5", "on_shutdown must be a function"),
         ("services = [1]", "services is a list, not a dict"),
         ("services = {'kv': object()}", "services['kv'] has no method marked with @exposed"),
-        ("services = {5: object()}", "which is no text"),
+        ("services = {5: object()}", "which is not text"),
         ("fetch = 5", "fetch is an int, which cannot be called"),
     ],
 )
@@ -333,7 +333,7 @@ def test_what_is_no_plugin(shop: Workshop, source: str, error: str) -> None:
 def test_a_slip_of_the_pen(shop: Workshop) -> None:
     """A function that looks like a hook and is none is told of."""
     worker = start_plugin(shop, "def on_requset(request): ...")
-    assert "on_requset is no hook; hooks are on_request, on_response" in worker.stderr
+    assert "on_requset is not a hook; hooks are on_request, on_response" in worker.stderr
     assert asked(worker).message["error"] == "LookupError: this plugin has no hook 'on_request'"
     assert asked(worker, "on_nothing").action == "failed"
 

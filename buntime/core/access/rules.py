@@ -159,13 +159,13 @@ def parse_who(text: object) -> Who:
     kind, _, name = text.partition(":") if isinstance(text, str) else ("", "", "")
     if kind not in _KINDS or not name or len(name) > _NAME_MAX or not name.isprintable():
         ways = ", ".join((ANYONE, SIGNED_IN, *(f"{kind}:NAME" for kind in _KINDS[:-1])))
-        raise BadValue(f"{shown(text)} says not who; write one of {ways}, net:10.0.0.0/8")
+        raise BadValue(f"{shown(text)} does not say who; write one of {ways}, net:10.0.0.0/8")
     if kind != "net":
         return Who(kind, name)
     try:
         return Who(kind, name, ip_network(name))
     except ValueError as exc:
-        raise BadValue(f"{shown(name)} is no network: {exc}") from None
+        raise BadValue(f"{shown(name)} is not a network: {exc}") from None
 
 
 class _Compiled:

@@ -23,12 +23,17 @@ def check_match(if_match: str | None, tag: str) -> None:
     if if_match is None:
         return
     if tag == MISSING:
-        raise ClientFault(412, "precondition_failed", "it is not there: If-Match wants it to be")
+        raise ClientFault(
+            412,
+            "precondition_failed",
+            "there is nothing to change: If-Match names a version that is to exist",
+        )
     if if_match.strip() == "*":
         return
     if tag not in [each.strip() for each in if_match.split(",")]:
         raise ClientFault(
             412,
             "precondition_failed",
-            f"it has changed meanwhile: If-Match names another ETag than {tag}; look at it again",
+            f"it has changed since you read it: If-Match names another ETag than {tag}; "
+            "look at it again",
         )

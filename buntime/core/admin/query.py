@@ -53,7 +53,7 @@ def _given(raw: str) -> dict[str, str]:
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _bad(f"the query parameter {shown(twice)} is there twice; once is enough")
+        raise _bad(f"the query parameter {shown(twice)} is given twice; give it once")
     return given
 
 

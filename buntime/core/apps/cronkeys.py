@@ -92,7 +92,7 @@ def words(value: object) -> tuple[str, ...]:
         if "\0" in word or len(word) > _WORD_MAX_CHARS:
             raise BadValue(f"{shown(word)} cannot be an argument: it has a null, or is too long")
     if not found or not found[0] or len(found) > _WORDS_MAX:
-        raise BadValue(f"{len(found)} words are no command; write from one to {_WORDS_MAX}")
+        raise BadValue(f"{len(found)} words are not a command; write from one to {_WORDS_MAX}")
     return tuple(found)
 
 

@@ -21,7 +21,9 @@ def check_target(value: object) -> str:
     """A path below the app's base, maybe with a query: "/healthz", "/status?deep=1"."""
     is_text = isinstance(value, str) and len(value) <= _TARGET_MAX_CHARS
     if not isinstance(value, str) or not is_text or not _TARGET.fullmatch(value):
-        raise BadValue(f'{shown(value)} is no path; write one that begins with "/", like /healthz')
+        raise BadValue(
+            f'{shown(value)} is not a path; write one that begins with "/", like /healthz'
+        )
     return value
 
 

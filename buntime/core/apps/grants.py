@@ -109,7 +109,7 @@ def parse_holder(text: str) -> str:
     name = text.removeprefix(_OF_PLUGINS) if is_plugin else text.removesuffix(PREVIEW)
     if not is_app_name(name):
         raise BadValue(
-            f"{shown(text)} is nobody who gets secrets; write an app like shop or @acme/shop, "
+            f"{shown(text)} is neither an app nor a plugin; write an app like shop or @acme/shop, "
             "shop@preview for its previews, or plugin:audit"
         )
     return text

@@ -165,5 +165,6 @@ def _to_ascii(name: str) -> str:
         except UnicodeError:
             pass
     raise BadValue(
-        f"{shown(name)} has no one form in IDNA; write it as browsers send it, like xn--bcher-kva"
+        f"{shown(name)} has more than one form in IDNA; write it as browsers send it, "
+        "like xn--bcher-kva"
     )

@@ -216,7 +216,9 @@ def processors(value: object) -> float:
     found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
     count = float(found[1]) / (100 if found[2] else 1) if found else 0.0
     if not _PROCESSORS_LEAST <= count <= _PROCESSORS_MOST:
-        raise BadValue(f"{shown(value)} is no share of processors; write a number like 0.5, or 50%")
+        raise BadValue(
+            f"{shown(value)} is not a share of processors; write a number like 0.5, or 50%"
+        )
     return count
 
 

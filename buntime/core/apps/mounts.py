@@ -35,7 +35,7 @@ def parse_mounts(value: object) -> Mounts:
         inner = inner_path(plain_text(folder))
         if inner is None or _is_hidden(f"/{inner}"):
             raise BadValue(
-                f"{shown(folder)} is no folder below the app's own that can be shown to everybody"
+                f"{shown(folder)} is not a folder of the app's that can be shown to everybody"
             )
         found[path] = inner
     return tuple(sorted(found.items(), key=lambda each: -len(each[0])))

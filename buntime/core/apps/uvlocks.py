@@ -49,7 +49,7 @@ def check_pylock(text: bytes) -> None:
     try:
         document = tomllib.loads(text.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
-        raise BadLock(f"is no TOML: {exc}; generate it again") from exc
+        raise BadLock(f"is not TOML: {exc}; generate it again") from exc
     version = document.get("lock-version")
     if not isinstance(version, str) or version.partition(".")[0] != "1":
         raise BadLock(f"lock-version {shown(version)} is none that is known; write 1.0")

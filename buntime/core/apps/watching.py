@@ -59,10 +59,10 @@ class Watching:
 def checked_imports(told: object) -> tuple[str, ...]:
     """The files that a worker says to have imported. Raises ValueError: it is not trusted."""
     if not isinstance(told, list) or len(told) > IMPORTED_MAX:
-        raise ValueError("imported files that are no list, or too many")
+        raise ValueError("imported files that are not a list, or too many")
     for path in told:
         if type(path) is not str or not 0 < len(path) <= _PATH_MAX_CHARS:
-            raise ValueError("an imported file that is no path")
+            raise ValueError("an imported file that is not a path")
     return tuple(told)
 
 

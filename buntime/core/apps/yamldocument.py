@@ -161,7 +161,7 @@ def _value(reading: _Reading, node: yaml.Node, is_verbatim: bool) -> object:
         return reading.loader.construct_object(node, deep=True)
     except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
         if reading.hides_values:  # the exception's words have it too
-            raise DocumentError("the value is no text; put it in quotes", _line(node)) from None
+            raise DocumentError("the value is not text; put it in quotes", _line(node)) from None
         raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
 
 

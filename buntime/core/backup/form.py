@@ -122,7 +122,7 @@ def section_of(member: str, head: Head) -> tuple[Section, list[str]]:
     if not path or any(part in ("", ".", "..") or "\0" in part for part in path):
         raise BadBackup(f"{member[:200]!r} is a name that may not be")
     if section.kind == "state" and not _is_of_state(path, head):
-        raise BadBackup(f"{member[:200]!r} is no file of the state")
+        raise BadBackup(f"{member[:200]!r} is not a file of the state")
     return section, path
 
 

@@ -63,7 +63,7 @@ KEYS = (
     Key("plugins.NAME.enabled", "boolean", "whether it is to run; wins over its manifest"),
     Key("plugins.NAME.options", "mapping", "values of the options that its manifest has"),
     Key("plugins.NAME.grants", "mapping", "by its services, who may call each"),
-    Key("plugins.NAME.frame", "word", "`trusted`: its pages are no sandbox for operators"),
+    Key("plugins.NAME.frame", "word", "`trusted`: its pages have no sandbox for operators"),
     Key("apps", "mapping", "apps by their names, in which `*` stands for any characters"),
     Key("access", "list of rules", "who may reach which app, see [access.md](access.md)"),
     *(Key(f"apps.NAME.{key.name}", key.kind, meaning_of(key.name)) for key in ROW_KEYS.values()),
@@ -215,7 +215,7 @@ class _Reader:
         try:
             check_glob(glob)
         except BadValue as exc:
-            self._fault(entry, "apps", f"{shown(glob)} is no app: {exc}")
+            self._fault(entry, "apps", f"{shown(glob)} is not an app: {exc}")
             return Row(glob, {})
         words: dict[str, Word] = {}
         for name, each in self._known(self._mapping(entry, where), tuple(ROW_KEYS), where):

@@ -127,7 +127,7 @@ def _globs(given: Mapping[str, Any]) -> tuple[str, ...]:
         raise BadValue(f"apps: {len(items)} are too many; write {_GLOBS_MAX} at most")
     for item in items:
         if not isinstance(item, str) or len(item) > GLOB_MAX_CHARS:
-            raise BadValue(f'apps: {shown(item)} is no app; write one like shop or "blog-*"')
+            raise BadValue(f'apps: {shown(item)} is not an app; write one like shop or "blog-*"')
         try:
             check_glob(item)
         except BadValue as exc:

@@ -224,7 +224,7 @@ def path_of(name: str) -> tuple[str, ...]:
     if name.startswith("/") or _DRIVE.match(name):
         raise ArchiveFault(
             "archive_path_absolute",
-            f"{_shown(name)} is an absolute path; names in an archive start at the app's folder",
+            f"{_shown(name)} is an absolute path; write paths that start at the app's folder",
         )
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
@@ -242,7 +242,7 @@ def _check_letters(name: str) -> None:
             raise ArchiveFault(
                 "archive_bad_name",
                 f"{_shown(name)} has a character that no file of an app may have in its name: "
-                "control characters, line breaks, backslashes, and bytes that are no UTF-8",
+                "control characters, line breaks, backslashes, and bytes that are not UTF-8",
             )
 
 
@@ -261,13 +261,13 @@ def _check_kind(member: Member) -> None:
     if member.kind in (Kind.DEVICE, Kind.FIFO, Kind.SPARSE, Kind.OTHER):
         raise ArchiveFault(
             "archive_bad_member",
-            f"{_shown(member.name)} is {member.kind.value}; an app has files, folders and links "
-            "alone",
+            f"{_shown(member.name)} is {member.kind.value}; an app may hold files, folders "
+            "and links only",
         )
     if member.mode & _SET_ID:
         raise ArchiveFault(
             "archive_set_id",
-            f"{_shown(member.name)} is set-uid or set-gid; take that off (chmod ug-s)",
+            f"{_shown(member.name)} is set-uid or set-gid; remove that (chmod ug-s)",
         )
     if member.size_bytes < 0:
         raise ArchiveFault("archive_damaged", f"{_shown(member.name)} has a size below 0")

@@ -136,6 +136,6 @@ def _sizes(message: Message) -> Message:
 
 def _error(error: Any) -> dict[str, str]:
     if type(error) is not dict:
-        raise ValueError("an error that is no code and message")
+        raise ValueError("an error that is not a code and message")
     code, message = claims.text(error["code"]), claims.text(error["message"])
     return {"code": code[:_CODE_MAX_CHARS], "message": message[:_MESSAGE_MAX_CHARS]}

@@ -71,7 +71,7 @@ def check_framing(seen: Iterable[tuple[str, str]], changed: Fields) -> None:
     before = Counter((name.lower(), value) for name, value in seen if _frames(name.lower()))
     after = Counter(pair for pair in changed if _frames(pair[0]))
     for name, _ in [*(after - before), *(before - after)]:
-        raise BadVerdict(f"header {shown(name)} says how the answer is sent, which is no hook's")
+        raise BadVerdict(f"header {shown(name)} says how the answer is sent, which is not a hook's")
 
 
 def _frames(name: str) -> bool:
@@ -80,7 +80,7 @@ def _frames(name: str) -> bool:
 
 def _check_settable(name: str, may_set_host: bool) -> None:
     if name in FRAMING:
-        raise BadVerdict(f"header {shown(name)} belongs to the connection, and is no hook's")
+        raise BadVerdict(f"header {shown(name)} belongs to the connection, and is not a hook's")
     if is_identity_field(name):
         raise BadVerdict(f"header {shown(name)} tells who asks: only an identity can set it")
     if is_forwarding(name) or plain_name(name) in _TOLD_BY_RUNTIME:

@@ -80,7 +80,7 @@ def read_identity(value: object) -> Identity:
     try:
         size = len(_encode(value))
     except (TypeError, ValueError, RecursionError):
-        raise BadIdentity("it is no JSON") from None
+        raise BadIdentity("it is not JSON") from None
     if size > SIZE_MAX_BYTES:
         raise BadIdentity(f"it has {size} bytes as JSON, allowed are {SIZE_MAX_BYTES}")
     return MappingProxyType(value)

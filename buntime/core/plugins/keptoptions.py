@@ -85,7 +85,7 @@ def without_secrets(data: bytes) -> bytes:
 
 def _of_plugin(plugin: str, told: object) -> OfPlugin:
     if not is_app_name(plugin) or not isinstance(told, dict):
-        raise ValueError(f"{plugin[:200]!r} is no plugin with options")
+        raise ValueError(f"{plugin[:200]!r} is not a plugin with options")
     return {name: _kept(plugin, name, each) for name, each in told.items()}
 
 

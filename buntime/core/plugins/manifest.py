@@ -173,7 +173,7 @@ def _check_page(manifest: PluginManifest, path: str) -> None:
     page = manifest.page
     if page is not None and (page.lower().endswith(".py") or not is_servable(page)):
         raise ManifestError(
-            f"{path}: entrypoint {shown(page)} is no page (.html); what a plugin serves by code "
+            f"{path}: entrypoint {shown(page)} is not a page (.html); what a plugin serves by code "
             f"is exported by its pluginEntry, {manifest.entry_file}: move it there"
         )
     if manifest.routes and page is None:

@@ -122,7 +122,9 @@ def _of_operator(
         return None
     try:
         if kept.is_secret and not kind.is_secret:
-            raise BadValue("it was set as a password and is none any more; set it anew")
+            raise BadValue(
+                "it was set as a password, and the option is no longer one; set it again"
+            )
         return Option(kind, kind.parse(kept.value), kept.origin)
     except BadValue as exc:
         lacks.append(f"{where}.{kind.name}, set by {kept.origin}: {exc}")

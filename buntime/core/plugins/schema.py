@@ -143,7 +143,7 @@ def _check(kind: OptionKind, *, has_default: bool) -> None:
     if kind.min is not None and kind.max is not None and kind.min > kind.max:
         raise BadValue(f"min {kind.min:g} is above max {kind.max:g}")
     if kind.is_secret and has_default:
-        raise BadValue("default: a manifest is no place for a secret; remove it")
+        raise BadValue("default: a manifest is not a place for a secret; remove it")
 
 
 def _part(key: str, value: object) -> object:
@@ -226,7 +226,7 @@ def _jsonable(value: object) -> object:
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
-        raise BadValue("something in it is no JSON, such as a date; put it in quotes") from None
+        raise BadValue("something in it is not JSON, such as a date; put it in quotes") from None
 
 
 _PARSERS: Mapping[str, Callable[[OptionKind, object], object]] = {

@@ -90,13 +90,13 @@ def ready(message: Message) -> Ready:
 
 def _import_times(value: Any) -> tuple[ImportTime, ...]:
     if type(value) is not list or len(value) > _IMPORTS_MAX:
-        raise ValueError("imports that are no short list")
+        raise ValueError("imports that are not a short list")
     return tuple(map(_import_time, value))
 
 
 def _import_time(value: Any) -> ImportTime:
     if type(value) is not list or len(value) != 3:
-        raise ValueError("an import that is no triple")
+        raise ValueError("an import that is not a triple")
     name, ms, modules = value
     if type(ms) not in (int, float) or not 0 <= ms <= _BOOT_MAX_MS:
         raise ValueError(f"an import that took {shown(ms)} ms")

@@ -36,8 +36,8 @@ def _parse_endpoint(text: str, _: Situation) -> str | None:
         is_url = False
     if not is_url or "@" in url.netloc or url.query or url.fragment or not text.isprintable():
         raise BadValue(
-            f"{shown(text)} is no address of a collector; write one like http://localhost:4318, "
-            "and what it wants to know of you in OTEL_EXPORTER_OTLP_HEADERS"
+            f"{shown(text)} is not a collector's address; write one like http://localhost:4318, "
+            "and keys that it asks for in OTEL_EXPORTER_OTLP_HEADERS"
         )
     return text.rstrip("/")
 
@@ -57,7 +57,7 @@ def parse_pairs(text: str) -> Pairs:
 def _parse_headers(text: str, _: Situation) -> Pairs:
     pairs = parse_pairs(text)
     if not all(_FIELD_NAME.fullmatch(name) and value.isascii() for name, value in pairs):
-        raise BadValue("one part is no header field; write them like api-key=secret,x-org=me")
+        raise BadValue("one part is not a header field; write them like api-key=secret,x-org=me")
     return pairs
 
 

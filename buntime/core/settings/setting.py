@@ -148,7 +148,7 @@ def parse_app(text: str, _: Situation) -> str | None:
 def parse_shell(text: str, _: Situation) -> str | None:
     """`"cpanel"`, the name of a plugin or an app; None for `none`."""
     if text and (not _APP.fullmatch(text) or "@" in text[1:]):
-        raise BadValue(f"{shown(text)} is no name of a plugin or an app; write one like cpanel")
+        raise BadValue(f"{shown(text)} is not a name of a plugin or an app; write one like cpanel")
     return None if text in ("", "none") else text
 
 
@@ -172,7 +172,9 @@ def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
 def parse_secret(text: str) -> str:
     """Says nothing of what came. A header's value has neither blanks at its ends nor controls."""
     if not text.isprintable() or text != text.strip():
-        raise BadValue("the key has spaces at an end, or control characters; choose another one")
+        raise BadValue(
+            "the key begins or ends with a space, or has control characters; choose another one"
+        )
     return text
 
 

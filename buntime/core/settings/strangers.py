@@ -26,7 +26,7 @@ def strangers(
             origin = "the environment" if name in environ else dotenv_name
             meant = nearest(name.removeprefix(_PREFIX), _stems())
             advice = f"did you mean {_PREFIX}{meant}?" if meant else _OTHERWISE
-            yield f"{name} (from {origin}) is no setting; {advice}"
+            yield f"{name} (from {origin}) is not a setting; {advice}"
 
 
 _OTHERWISE = "correct or remove it: buntime config show lists all settings"

@@ -22,5 +22,6 @@ def parse_moment(text: str, now: float) -> float:
         return max(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp(), 0.0)
     except (ValueError, OverflowError):
         raise BadValue(
-            f'{shown(text)} is no moment; write "2026-03-01T12:00:00Z", or "15m" for that long ago'
+            f'{shown(text)} is not a moment; write "2026-03-01T12:00:00Z", '
+            'or "15m" for 15 minutes ago'
         ) from None

@@ -284,7 +284,7 @@ class Audit:
                 return
             entries, faults, is_there = result
             if faults:
-                lines = counted(faults, "line is no change", "lines are no changes")
+                lines = counted(faults, "line is not a change", "lines are not changes")
                 self._warn_of_spool(spool, lines)
             for entry in entries:
                 self.tell(entry)

@@ -29,7 +29,7 @@ class AuditPages:
         query = call.query
         cursor = query["cursor"]
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise ClientFault(400, "bad_query", "cursor is not the `next` of a page before")
+            raise ClientFault(400, "bad_query", "cursor must be the `next` of an earlier page")
         work = partial(_page, query=query, before=int(cursor) if cursor else None)
         self._db.ask(work, lambda told: call.guard(lambda: _answer(call, told)))
 

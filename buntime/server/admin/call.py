@@ -218,5 +218,5 @@ class Call:
         except HttpError as error:
             self.fail(error)
         except BaseException:
-            self.fail(ServerFault(500, "internal", "an error of the runtime; its log has more"))
+            self.fail(ServerFault(500, "internal", "the runtime failed; its log says more"))
             raise  # for the log

@@ -84,7 +84,7 @@ class DataPages:
             raise ClientFault(
                 403,
                 "secrets_not_sent",
-                "values of secrets leave this machine by no network: take the backup on the host",
+                "values of secrets are never sent over a network: take the backup on the host",
             )
         if self._is_busy:
             raise ClientFault(409, "backup_running", "there is a backup under way; wait for it")

@@ -104,7 +104,7 @@ class DeployPages:
         except BadValue as exc:
             raise ClientFault(400, "bad_ttl", str(exc)) from None
         if ttl_s > _PREVIEW_TTL_MAX_S:
-            raise ClientFault(400, "bad_ttl", "a preview lasts 90d at the most")
+            raise ClientFault(400, "bad_ttl", "a preview lasts 90d at most")
         token = token_urlsafe(24)
         url = f"{self._urls.of(call, app_key(app, version))}?{PARAM}={token}"
         return self._wish(call, url, replaces=True, token=token, ttl_s=ttl_s)

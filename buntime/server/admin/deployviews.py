@@ -74,7 +74,7 @@ def _page(call: Call, found: list[Line]) -> tuple[list[Line], str | None]:
     limit, cursor = call.query["limit"], call.query["cursor"]
     if cursor is not None:
         if not _NUMBER.fullmatch(cursor):
-            raise ClientFault(400, "bad_query", "cursor is not the `next` of a page before")
+            raise ClientFault(400, "bad_query", "cursor must be the `next` of an earlier page")
         numbers = [told["id"] for told in found]
         found = found[numbers.index(cursor) + 1 :] if cursor in numbers else []
     page = found[:limit]

@@ -129,7 +129,7 @@ def _ask_to_sign_in(exchange: Exchange, *, signs_in: bool) -> bool:
         raise ClientFault(
             401,
             "sign_in_needed",
-            f"this needs somebody who has signed in: a browser does so at {url}",
+            f"you have to sign in for this: a browser does so at {url}",
             headers=(_challenge(),),
         )
     return True
@@ -143,7 +143,7 @@ def _no_sign_in() -> ServerFault:
     return ServerFault(
         503,
         "sign_in_unavailable",
-        "this needs somebody who has signed in, and no plugin is enabled that finds out who has",
+        "you have to sign in for this, and no plugin is enabled that signs people in",
         hint="enable one, such as by: buntime plugins enable authn",
     )
 
@@ -154,5 +154,5 @@ def _key_needed() -> ClientFault:
         "unauthorized",
         "this app needs a key: send it as X-API-Key or as Authorization: Bearer",
         headers=(_challenge(),),
-        hint="make one by: buntime keys add NAME --role apps:open; a wrong one is as none",
+        hint="make one by: buntime keys add NAME --role apps:open; a wrong key counts as none",
     )

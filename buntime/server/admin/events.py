@@ -67,7 +67,7 @@ class EventPages:
         wanted = frozenset(kinds.split(",")) if kinds else frozenset(KINDS)
         if unknown := sorted(wanted - {*KINDS}):
             raise ClientFault(
-                400, "bad_query", f"kinds: there is no {unknown[0]!r}, but {', '.join(KINDS)}"
+                400, "bad_query", f"kinds: there is no {unknown[0]!r}; there are {', '.join(KINDS)}"
             )
         if len(self.listeners) >= LISTENERS_MAX:
             raise ServerFault(

@@ -80,7 +80,7 @@ def _add(metric: _Metric, labels: list[str], value: Value) -> None:
             raise TypeError(f"{metric.name} is a histogram, and was given {value!r}")
         metric.add_metric(labels, list(value.buckets()), value.sum)
     elif isinstance(value, Histogram):
-        raise TypeError(f"{metric.name} is no histogram, and was given one")
+        raise TypeError(f"{metric.name} is not a histogram, and was given one")
     elif isinstance(value, float | int):
         metric.add_metric(labels, value)
     else:

@@ -263,7 +263,7 @@ class Gate:
             raise ClientFault(
                 403,
                 "forbidden",
-                "this page is closed, as no key is set: set RUNTIME_MASTER_KEY or "
+                "this page is closed because no key is set: set RUNTIME_MASTER_KEY or "
                 "RUNTIME_MASTER_KEY_FILE, and send the key as X-API-Key",
             )
         if not self._is_direct(exchange):

@@ -163,7 +163,9 @@ def _expiry(text: str | None, now: float) -> float | None:
             f'expires: {shown(text)} is neither a moment, as {MOMENT_FORM}, nor a time, as "90d"',
         ) from None
     if not now < moment <= _LATEST:
-        raise ClientFault(400, "bad_body", f"expires: {shown(text)} is not to come, or too far off")
+        raise ClientFault(
+            400, "bad_body", f"expires: {shown(text)} is in the past, or too far ahead"
+        )
     return moment
 
 
@@ -177,4 +179,4 @@ def _check_strength(record: KeyRecord, call: Call) -> None:
 
 
 def _stronger(why: str) -> ClientFault:
-    return ClientFault(403, "key_too_strong", f"a key deals with none that is stronger: {why}")
+    return ClientFault(403, "key_too_strong", f"a key cannot manage a stronger one: {why}")

@@ -260,6 +260,6 @@ def _place(call: Call) -> int | None:
         return None
     if not told.isdecimal() or not told.isascii() or len(told) > 18:
         raise ClientFault(
-            400, "bad_cursor", "that is no place in the log; take `next` or `last` of a page"
+            400, "bad_cursor", "that is not a place in the log; take `next` or `last` of a page"
         )
     return int(told)

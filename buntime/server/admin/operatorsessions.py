@@ -210,7 +210,7 @@ class OperatorSessions:
             raise ClientFault(
                 403,
                 "csrf",
-                "what a session changes must bear X-Buntime-Csrf, with the `csrf` of "
+                "a change by a session needs the header X-Buntime-Csrf, with the `csrf` of "
                 "GET /api/session",
             )
 

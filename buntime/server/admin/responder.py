@@ -14,10 +14,10 @@ class OwnResponder:
         """It has given no credit for one."""
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
-        raise AssertionError("the runtime's own pages are no WebSockets")
+        raise AssertionError("the runtime's own pages are not WebSockets")
 
     def on_last_message(self) -> None:
-        raise AssertionError("the runtime's own pages are no WebSockets")
+        raise AssertionError("the runtime's own pages are not WebSockets")
 
     def on_taken(self, size_bytes: int) -> None:
         """It counts no credit."""

@@ -144,7 +144,9 @@ class SessionPages:
     def _link(self, call: Call) -> None:
         if call.caller.source != "socket":
             raise ClientFault(
-                403, "socket_only", "a link to sign in by is made by the control socket alone"
+                403,
+                "socket_only",
+                "a sign-in link is made at the control socket only: run buntime open on the host",
             )
         if not self._urls:
             raise ClientFault(
@@ -162,14 +164,14 @@ class SessionPages:
         if not self._gate.is_for_operators(exchange):
             raise ClientFault(404, "not_found", "this is not the operators' address")
         if exchange.head.method != "GET" or "prefetch" in (call.header("sec-purpose") or ""):
-            raise ClientFault(403, "not_opened", "a link to sign in by is to be opened, once")
+            raise ClientFault(403, "not_opened", "a sign-in link must be opened in a browser, once")
         query = parse_qs(dict(exchange.borne).get("query", ""))
         token = query.get("token", [""])[0]
         if not self._sessions.links.use(token, call.now):
             raise ClientFault(
                 403,
                 "link_used",
-                "this link was used already, or is too old: have another one made by buntime open",
+                "this link was used already, or has expired: get another one by buntime open",
             )
         call.caller = _LINK
         self._replace(call)
@@ -191,7 +193,7 @@ class SessionPages:
         """No other site's page begins one."""
         head = call.exchange.head
         if is_foreign(head.headers, host=call.exchange.sender.host or head.host):
-            raise ClientFault(403, "cross_site", "another site's page asks for this")
+            raise ClientFault(403, "cross_site", "a page of another site asks for this")
 
     def _told(self, caller: Caller, found: Found | None = None) -> dict[str, object]:
         ends_at = caller.expires_at if found is None else found.session.ends_at

@@ -307,7 +307,7 @@ def _offer(folder: Path) -> str:
     versions = [name for name in names if name[:1].isdigit() or _IS_V.match(name)]
     if versions and not is_version(versions[0]):
         return (
-            f"; {printable(versions[0])} is no folder of a version, whose name is like 1.2.0: "
+            f"; {printable(versions[0])} is not a folder of a version, whose name is like 1.2.0: "
             "rename it"
         )
     return ""

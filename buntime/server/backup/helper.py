@@ -113,14 +113,14 @@ class Packer:
             else:
                 self._leave(path, f"it leads elsewhere, to {to}")
         else:
-            self._leave(path, "it is a link" if stat.S_ISLNK(kind) else "it is no file")
+            self._leave(path, "it is a link" if stat.S_ISLNK(kind) else "it is not a file")
 
     def _file(self, folder: int, name: str, path: list[str], copied: set[str]) -> None:
         file = os.open(name, _FILE, dir_fd=folder)
         try:
             before = os.fstat(file)
             if not stat.S_ISREG(before.st_mode):
-                raise OSError(0, "it is no file any more")
+                raise OSError(0, "it is not a file any more")
             if os.pread(file, len(_SQLITE), 0) == _SQLITE and self._database(
                 folder, name, path, before
             ):
@@ -293,7 +293,7 @@ def read_entry(stream: BinaryIO) -> dict[str, Any]:
                 return {**told, "size": entry["size"], "time": time_s}
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         pass
-    raise Refused("what came is no entry of a backup")
+    raise Refused("what came is not an entry of a backup")
 
 
 def is_name(name: object) -> bool:

@@ -76,8 +76,8 @@ def _identity_of(name: str, user: str | None) -> Any:
         return identity_of(user)
     except KeyError:
         raise Failed(
-            f"the data of {name} belongs to the user {user}, whom this machine does not have; make "
-            f"that user first (useradd --system {user})"
+            f"the data of {name} belongs to the user {user}, who does not exist on this machine; "
+            f"create that user first (useradd --system {user})"
         ) from None
 
 

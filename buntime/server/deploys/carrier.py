@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 0.25
 _DRAINING = ServerFault(503, "draining", "the runtime is shutting down; deploy again then")
-_OURS = ServerFault(500, "internal", "an error of the runtime; its log has more")
+_OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
 _WITH_CODE = (Step.BOOTED, Step.PROBED)  # where workers run code of the app
 UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
 

@@ -66,7 +66,7 @@ def find_store(worker_dirs: Sequence[str], deploy_dir: str | None) -> tuple[Stor
     disk."""
     if deploy_dir is not None and deploy_dir not in worker_dirs:
         return None, (
-            f"RUNTIME_DEPLOY_DIR {deploy_dir} is no worker folder, so nothing in it is served; "
+            f"RUNTIME_DEPLOY_DIR {deploy_dir} is not a worker folder, so nothing in it is served; "
             "add it to RUNTIME_WORKER_DIRS, or name one of these"
         )
     wanted = [deploy_dir] if deploy_dir is not None else [*worker_dirs]

@@ -53,7 +53,7 @@ class Places:
             raise ClientFault(
                 409,
                 "app_in_the_way",
-                f"{path} is no folder with versions; move it away to deploy {app}",
+                f"{path} is not a folder with versions; move it away to deploy {app}",
             )
         return Layout(app, "")
 

@@ -174,7 +174,7 @@ class Admission:
         if count:
             self._log.warn(
                 "connections.displaced",
-                "there are as many connections as there may be; idle ones, and those that take "
+                "the limit of connections is reached; idle ones, and those that take "
                 "nothing of their answers, are closed for new ones",
                 connections_max=self.connections_max,
                 closed=count,

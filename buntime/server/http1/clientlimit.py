@@ -20,7 +20,7 @@ NO_REQUEST = Head("-", "-", "1.1", keep_alive=False)
 _FAULT = ClientFault(
     429,
     "too_many_connections",
-    "your address has as many connections as it may have; close one, or use one for all requests",
+    "your address has reached its limit of connections; close one, or use one for all requests",
     headers=(("retry-after", "1"),),
     closes=True,
 )
@@ -59,7 +59,7 @@ class ClientLimit:
         if count:
             self._log.warn(
                 "connections.refused",
-                "a client has as many connections as it may have; more are refused",
+                "a client has reached its limit of connections; more are refused",
                 client=client_network(peer[0]),
                 connections_per_address=self._most,
                 refused=count,

@@ -262,7 +262,7 @@ class ClientRequest:
     def _shake_hands(self, subprotocol: str | None, fields: Fields) -> bytes:
         """The head that opens the WebSocket; raises as `accept_response` does."""
         if self.upgrade is None:
-            raise AssertionError("a handshake of a request that is no WebSocket")
+            raise AssertionError("a handshake of a request that is not a WebSocket")
         date = self._service.date()
         return accept_response(self.upgrade, subprotocol, fields, date=date, request_id=self.id)
 

@@ -157,7 +157,7 @@ class Calls:
         if self.memory.is_full if worker is None else not worker.calling.has_room:
             raise ServiceFault(BUSY, TOO_MUCH)
         if not calling.may_make_more:
-            raise ServiceFault(BUSY, "what earlier calls gave is not read")
+            raise ServiceFault(BUSY, "the results of earlier calls have not been read")
         if self._left.count(_both(calling.caller.name, name)) >= CALLS_MAX:
             raise ServiceFault(BUSY, f"{name} has not ended {CALLS_MAX} calls that were given up")
         return worker

@@ -172,7 +172,7 @@ class PluginFolders:
         except OSError as exc:
             self._warn_once(
                 "plugin.folder_unreadable",
-                "folder cannot be read; of its plugins those count that were known before",
+                "folder cannot be read; the plugins that were known from it stay",
                 folder=printable(folder),
                 error=exc.strerror or str(exc),
             )

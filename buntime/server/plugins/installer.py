@@ -41,7 +41,7 @@ _TICK_S = 0.03
 _WATCH_S = 0.25
 _UNPACKED_FACTOR = 4  # what an archive may come to, of the largest one that is taken
 _DRAINING = ServerFault(503, "draining", "the runtime is shutting down; try again then")
-_OURS = ServerFault(500, "internal", "an error of the runtime; its log has more")
+_OURS = ServerFault(500, "internal", "the runtime failed; its log says more")
 
 
 class Wish(NamedTuple):

@@ -39,10 +39,10 @@ class Pieces:
         raise AssertionError("a hook that has answered has no credit for a body")
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> None:
-        raise AssertionError("what a hook answers is no WebSocket")
+        raise AssertionError("what a hook answers is not a WebSocket")
 
     def on_last_message(self) -> None:
-        raise AssertionError("what a hook answers is no WebSocket")
+        raise AssertionError("what a hook answers is not a WebSocket")
 
     def on_taken(self, size_bytes: int) -> None:
         self._worker.asking.grant(self._number, size_bytes)
@@ -57,7 +57,9 @@ class Pieces:
         self._worker.asking.give_up(self._number, reason)
 
     def on_deadline(self) -> None:
-        self._exchange.fail(ServerFault(504, "plugin_timeout", "a plugin did not go on answering"))
+        self._exchange.fail(
+            ServerFault(504, "plugin_timeout", "a plugin stopped in the middle of an answer")
+        )
 
     # Asker
 

@@ -110,5 +110,5 @@ def _switch(name: str, value: object) -> Switch:
         or not isinstance(value, dict)
         or type(value.get("enabled")) is not bool
     ):
-        raise ValueError(f"{name!r} is no switch of a plugin")
+        raise ValueError(f"{name!r} is not a switch of a plugin")
     return Switch(value["enabled"], str(value.get("by", "")), str(value.get("at", "")))

@@ -53,7 +53,7 @@ def _confined(field: list[str], app: App, base: str, log: Log) -> list[str]:
         cookie = value.partition("=")[0].strip()
         log.warn(
             "cookie.for_host",
-            "an app sets a cookie for the whole host, as browsers want it of its name",
+            "an app sets a cookie for the whole host, as its name demands",
             app=app.key,
             cookie=cookie[:100],
         )
@@ -69,7 +69,7 @@ def _is_reserved(field: list[str], app: App, log: Log) -> bool:
         _told_reserved.add(app)
         log.warn(
             "cookie.reserved",
-            "an app sets a cookie by the name of the runtime's own, which is left out",
+            "an app sets a cookie by a name that the runtime uses; it is left out",
             app=app.key,
             cookie=field[1].partition(";")[0].lstrip("= \t").partition("=")[0].strip(),
         )

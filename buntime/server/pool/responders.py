@@ -28,10 +28,10 @@ class Waiting:
         raise AssertionError("a request that waits has no credit for a body")
 
     def on_message(self, kind: Kind, data: bytes, end: bool) -> NoReturn:
-        raise AssertionError("a request that waits is no WebSocket yet")
+        raise AssertionError("a request that waits is not a WebSocket yet")
 
     def on_last_message(self) -> NoReturn:
-        raise AssertionError("a request that waits is no WebSocket yet")
+        raise AssertionError("a request that waits is not a WebSocket yet")
 
     def on_taken(self, size_bytes: int) -> NoReturn:
         raise AssertionError("a request that waits has no answer")

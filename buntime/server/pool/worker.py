@@ -264,7 +264,7 @@ class Worker:
         exchange = assignment.exchange
         is_open_ended = claims.flag(message["open_ended"])
         if exchange.upgrade is None or exchange.is_open_ended:
-            raise ValueError("an ACCEPT of what is no handshake")
+            raise ValueError("an ACCEPT of what is not a handshake")
         if assignment.state is State.LIVE:
             if exchange.has_answer:
                 raise ValueError("a second ACCEPT, or one behind a RESPONSE")

@@ -220,7 +220,7 @@ class Sandboxes:
         if made.denied:
             self._warn_once(
                 "sandbox.write_denied",
-                "paths of `write` are withheld: they hold, or lie in, what is not the app's",
+                "paths of `write` are ignored: they hold, or lie in, what is not the app's",
                 app=app.key,
                 paths=list(made.denied),
             )

@@ -130,7 +130,7 @@ class Unasked:
                 return
             self._log.warn(
                 "cron.unavailable",
-                "jobs and processes of apps do not run here: they take the state folder",
+                "jobs and processes of apps do not run here: they need the state folder",
                 error=state.trouble,
                 apps=apps,
             )

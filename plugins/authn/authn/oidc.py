@@ -208,7 +208,7 @@ class Client:
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ProviderFault(f"{what}: this is no JSON object")
+        raise ProviderFault(f"{what}: this is not a JSON object")
     return value
 
 

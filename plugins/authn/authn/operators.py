@@ -80,7 +80,7 @@ class Operators:
     def _change(self, user: User, request: Request, *, is_dry: bool) -> User:
         said = _said(request, (*_KEYS[1:], "disabled", "secondFactor"))
         if said.pop("secondFactor", None) not in (None, False):
-            raise BadUser("secondFactor: a user sets it up; false takes it away")
+            raise BadUser("secondFactor: users set it up themselves; write false to remove it")
         takes_factor = "secondFactor" in request.json()
         if is_dry:
             return self._app.users.check({**user.dump(), **said}, user)
@@ -104,9 +104,9 @@ def _said(request: Request, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
         said = request.json()
     except ValueError:
-        raise BadUser("the body is no JSON") from None
+        raise BadUser("the body is not JSON") from None
     if not isinstance(said, dict):
-        raise BadUser("the body is no JSON object")
+        raise BadUser("the body is not a JSON object")
     for key in said:
         if key not in keys:
             raise BadUser(f"unknown key {str(key)[:50]}; there are {', '.join(keys)}")

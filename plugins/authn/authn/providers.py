@@ -75,7 +75,7 @@ def claim(claims: dict[str, Any], path: str) -> Any:
 
 def _provider(name: str, given: Any, secret: str) -> Provider:
     if not _NAME.fullmatch(name):
-        raise BadProvider(f"providers: {name!r} is no name; write small letters, digits and -")
+        raise BadProvider(f"providers: {name!r} is not a name; write small letters, digits and -")
     if not isinstance(given, dict):
         raise BadProvider(f"providers.{name}: write a mapping like {{issuer: ..., clientId: ...}}")
     for key in given:
@@ -131,7 +131,7 @@ def _secrets(text: str | None, names: list[str]) -> dict[str, str]:
     try:
         found = json.loads(text)
     except ValueError:
-        raise BadProvider("clientSecrets: this is no JSON") from None
+        raise BadProvider("clientSecrets: this is not JSON") from None
     if not all(isinstance(value, str) for value in found.values()):
         raise BadProvider('clientSecrets: write texts by the names of providers, {"google": "..."}')
     if unknown := [name for name in found if name not in names]:

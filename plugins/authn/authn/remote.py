@@ -56,4 +56,4 @@ def _ask(request: urllib.request.Request) -> Any:
     try:
         return json.loads(data)
     except ValueError as exc:
-        raise ProviderFault(f"{where}: the answer is no JSON") from exc
+        raise ProviderFault(f"{where}: the answer is not JSON") from exc

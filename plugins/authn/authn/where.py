@@ -88,7 +88,9 @@ class Hosts:
         self.public_url = public_url.rstrip("/")
         url = urlsplit(self.public_url)
         if public_url and (url.scheme not in ("http", "https") or not url.hostname or url.query):
-            raise BadUrl(f"publicUrl: {public_url!r} is no URL; write one like https://example.com")
+            raise BadUrl(
+                f"publicUrl: {public_url!r} is not a URL; write one like https://example.com"
+            )
         self.public_host = url.netloc.lower()
         self.public_path = url.path
         self._others = [str(each).lower() for each in others]

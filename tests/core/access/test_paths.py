@@ -35,7 +35,7 @@ def test_a_path_is_decoded_once(raw: str, path: str) -> None:
     "|/%c0%ae|/%ff|/%ed%a0%80|/caf\xe9".split("|"),
 )
 def test_what_is_malformed(raw: str) -> None:
-    """What is no path, no UTF-8, holds a control character, or hides a slash is none."""
+    """What is not a path, no UTF-8, holds a control character, or hides a slash is none."""
     assert decode_path(raw) is None
     assert raw == "" or plain_path(raw) is None
 

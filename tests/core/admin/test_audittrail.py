@@ -135,7 +135,7 @@ def test_entries_in_another_order() -> None:
 
 @pytest.mark.parametrize("entry", [{}, {"number": "1"}, {"number": 1, "previous": None}])
 def test_what_is_no_entry(entry: Entry) -> None:
-    """The answer of who is no Buntime is no trail."""
+    """The answer of who is not a Buntime is no trail."""
     with pytest.raises(Broken):
         walk([entry])
 

@@ -99,7 +99,7 @@ def test_processes() -> None:
     [
         (["x"], "is not a mapping"),
         ({"a b": "x"}, "is not a name"),
-        ({"a": ""}, "a: 0 words are no command"),
+        ({"a": ""}, "a: 0 words are not a command"),
         ({"a": "'x"}, "No closing quotation"),
         ({"a": ["x", 5]}, "5 is not text"),
         ({"a": ["x\0y"]}, "has a null"),

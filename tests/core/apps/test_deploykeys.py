@@ -18,7 +18,7 @@ def test_a_path_to_check(path: str) -> None:
 )
 def test_no_path_to_check(value: object) -> None:
     """What would be no target of a request is refused."""
-    with pytest.raises(BadValue, match="is no path"):
+    with pytest.raises(BadValue, match="is not a path"):
         check_target(value)
 
 

@@ -72,7 +72,7 @@ def test_whose_a_host_is(asked: str, claim: Claim) -> None:
     ],
 )
 def test_nobodys(asked: str) -> None:
-    """What is no plain name, or a name that nobody has, is no app's."""
+    """What is no plain name, or a name that nobody has, is not an app's."""
     assert TABLE.find(asked) is None
 
 

@@ -99,5 +99,5 @@ def test_names_of_apps(name: str) -> None:
     "name", ["", ".", "..", ".git", "a b", "a/b", "@acme", "@acme/.x", "a@1", "å", "a\n", "a" * 201]
 )
 def test_names_of_no_app(name: str) -> None:
-    """A folder of this name cannot be reached, so it is no app."""
+    """A folder of this name cannot be reached, so it is not an app."""
     assert not is_app_name(name)

@@ -61,9 +61,9 @@ def test_a_pylock() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"\xff", "is no TOML"),
-        (b"[", "is no TOML"),
-        (b"a = " + b"[" * 5000, "is no TOML"),
+        (b"\xff", "is not TOML"),
+        (b"[", "is not TOML"),
+        (b"a = " + b"[" * 5000, "is not TOML"),
         (b"packages = []", "lock-version nothing"),
         (b"lock-version = 1.0\npackages = []", "lock-version 1.0"),
         (b'lock-version = "2.0"\npackages = []', "is none that is known"),

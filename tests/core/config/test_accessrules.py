@@ -58,7 +58,7 @@ def test_none_is_none(text: str) -> None:
         ("[{who: anyone, paths: [admin], do: deny}]", "access: paths: 'admin' is not a path"),
         ("[{who: anyone, apps: ['a b'], do: deny}]", "access: apps: "),
         ("[{who: anyone, methods: ['G T'], do: deny}]", "access: methods: 'G T' is not a method"),
-        ("[{who: 'net:10.0.0.1/8', do: deny}]", "access: who: '10.0.0.1/8' is no network"),
+        ("[{who: 'net:10.0.0.1/8', do: deny}]", "access: who: '10.0.0.1/8' is not a network"),
     ],
 )
 def test_faults(rules: str, fault: str) -> None:

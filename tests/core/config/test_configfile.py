@@ -206,6 +206,6 @@ def test_faults_of_rows(line: str, words: str) -> None:
 
 
 def test_a_row_for_nobody() -> None:
-    """What is no name of an app is a fault."""
+    """What is not a name of an app is a fault."""
     [fault] = faults("apps: {'a b': {nice: 3}}")
-    assert "apps: 'a b' is no app" in fault
+    assert "apps: 'a b' is not an app" in fault

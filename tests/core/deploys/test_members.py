@@ -40,7 +40,7 @@ REFUSED = {
     "a NUL": ([file("a\0b")], "archive_bad_name"),
     "an escape": ([file("\x1b[2J")], "archive_bad_name"),
     "a backslash": ([file("..\\x")], "archive_bad_name"),
-    "bytes that are no UTF-8": ([file("a\udcff")], "archive_bad_name"),
+    "bytes that are not UTF-8": ([file("a\udcff")], "archive_bad_name"),
     "text that turns": ([file("a\u202egpj.py")], "archive_bad_name"),
     "a long path": ([file("a/" * 600 + "b")], "archive_bad_name"),
     "a deep path": ([file("a/" * 64 + "b")], "archive_bad_name"),

@@ -91,7 +91,7 @@ def test_a_user_that_no_field_can_hold() -> None:
         ({"groups": "staff"}, "groups 'staff' is not a list of at most 200 texts"),
         ({"groups": [1]}, "groups 1 is not text"),
         ({"roles": ["a"] * 201}, "roles a list is not a list of at most"),
-        ({"x": float("nan")}, "it is no JSON"),
+        ({"x": float("nan")}, "it is not JSON"),
         ({"x": "a" * SIZE_MAX_BYTES}, "bytes as JSON, allowed are 4096"),
     ],
 )

@@ -187,7 +187,10 @@ def test_config_is_json() -> None:
         ("name: a\nbase: /Health", "base: '/Health' is the runtime's own path"),
         ("name: a\npluginEntry: x.html", "pluginEntry: 'x.html' is not Python"),
         ("name: a\npluginEntry: ../x.py", "pluginEntry: '../x.py' is not a file in the app's"),
-        ("name: a\nbase: /a\nentrypoint: app.py", "entrypoint 'app.py' is no page (.html); what"),
+        (
+            "name: a\nbase: /a\nentrypoint: app.py",
+            "entrypoint 'app.py' is not a page (.html); what",
+        ),
         ("name: a\nbase: /a\nroutes: ['/x']", "routes: without a page (entrypoint: index.html)"),
         ("name: a\nbase: /a\nroutes: {GET: ['/x']}", "routes: a mapping is not a list"),
         ("name: a\nentrypoint: index.html", "entrypoint: the plugin has no base to serve it"),

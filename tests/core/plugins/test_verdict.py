@@ -275,7 +275,7 @@ def test_a_changed_answer() -> None:
     ],
 )
 def test_framing_of_an_answer(headers: list[list[str]]) -> None:
-    """How an answer is sent is no hook's: neither changed, nor repeated, nor taken away."""
+    """How an answer is sent is not a hook's: neither changed, nor repeated, nor taken away."""
     assert "says how the answer is sent" in fault(RESPONSE, "change", status=200, headers=headers)
 
 

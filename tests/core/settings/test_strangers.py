@@ -9,9 +9,12 @@ def test_each_is_told_with_what_may_be_meant() -> None:
     environ = {"RUNTIME_POLL_SIZE": "3", "RUNTIME_TYPO": "", "PROT": "1"}
     otherwise = "correct or remove it: buntime config show lists all settings"
     assert list(strangers(environ, {"RUNTIME_LOGLEVEL": "info"}, "my.env")) == [
-        "RUNTIME_LOGLEVEL (from my.env) is no setting; did you mean RUNTIME_LOG_LEVEL?",
-        "RUNTIME_POLL_SIZE (from the environment) is no setting; did you mean RUNTIME_POOL_SIZE?",
-        f"RUNTIME_TYPO (from the environment) is no setting; {otherwise}",
+        "RUNTIME_LOGLEVEL (from my.env) is not a setting; did you mean RUNTIME_LOG_LEVEL?",
+        (
+            "RUNTIME_POLL_SIZE (from the environment) is not a setting; "
+            "did you mean RUNTIME_POOL_SIZE?"
+        ),
+        f"RUNTIME_TYPO (from the environment) is not a setting; {otherwise}",
     ]
 
 

@@ -170,5 +170,5 @@ def test_an_answer_of_an_app_gets_the_tag() -> None:
     ],
 )
 def test_other_answers_are_left_alone(fields: list[list[str]]) -> None:
-    """What is no page, or cannot be read, is not touched."""
+    """What is not a page, or cannot be read, is not touched."""
     assert with_base(fields, b"<head></head>", "/shop") == (fields, b"<head></head>")

@@ -32,5 +32,5 @@ def test_moment(text: str, expected: float) -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "12:00", "1m30s", "\u0661m"])
 def test_no_moment(text: str) -> None:
     """Anything else is told with what would be right."""
-    with pytest.raises(BadValue, match="is no moment; write"):
+    with pytest.raises(BadValue, match="is not a moment; write"):
         parse_moment(text, NOON)

@@ -381,7 +381,7 @@ VALID_TEXTS = [
     "\uffff", "\U00010000", "\U0003ffff", "\U0010ffff",
 ]  # fmt: skip
 
-# Bytes that are no UTF-8, and how many of them it takes to know.
+# Bytes that are not UTF-8, and how many of them it takes to know.
 INVALID_TEXTS = [
     (b"\x80", 1), (b"\xbf\xbf", 1), (b"\xc0\xaf", 1), (b"\xc1\xbf", 1), (b"\xf5\x80", 1),
     (b"\xf8\x88\x80\x80\x80", 1), (b"\xfc\x84", 1), (b"\xfe", 1), (b"\xff", 1),
@@ -432,7 +432,7 @@ def test_text_that_ends_inside_of_a_character(text: bytes) -> None:
 
 
 def test_bytes_may_be_anything() -> None:
-    """What is no text is not looked at."""
+    """What is not text is not looked at."""
     assert messages_of(receive_all(WebSocket(), frame(BINARY, b"\xff"))) == [("bytes", b"\xff")]
 
 

@@ -167,7 +167,7 @@ def heard(ws: ClientConnection) -> tuple[str, str, object]:
 
 
 def test_chat_refusals(runtime: Runtime, http: httpx.Client) -> None:
-    """It denies who has no name, and closes for what is no text, or too long."""
+    """It denies who has no name, and closes for what is not text, or too long."""
     url = f"ws://127.0.0.1:{runtime.port}/chat/socket"
     for query, status in (("?room=tea", 400), ("?room=tea&name=" + "x" * 41, 400), ("/more", 404)):
         with pytest.raises(InvalidStatus) as caught, connect(url + query, proxy=None):
@@ -242,7 +242,7 @@ def test_site_without_slash(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/site/gardens/roses", "/site/about"])
 def test_site_fallback(http: httpx.Client, path: str) -> None:
-    """A navigation to a path that is no file gets the page, with the same base."""
+    """A navigation to a path that is not a file gets the page, with the same base."""
     answer = http.get(path, headers=HTML)
     assert (answer.status_code, answer.text) == (200, http.get("/site/", headers=HTML).text)
 

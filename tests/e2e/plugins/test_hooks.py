@@ -54,7 +54,7 @@ def test_a_request_and_its_answer(tmp_path: Path, words: str) -> None:
 
 
 def test_static_sites_errors_and_other_plugins_pass(tmp_path: Path) -> None:
-    """All that is no path of the runtime's own, nor the plugin's base."""
+    """All that is not a path of the runtime's own, nor the plugin's base."""
     write_plugin(tmp_path / "plugins", "header", HEADER.format(async_=""), base="/header")
     page = write_plugin(
         tmp_path / "plugins", "page", None, base="/page", entrypoint="index.html",

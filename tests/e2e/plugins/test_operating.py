@@ -104,7 +104,7 @@ def test_switching(operator: PluginOperator) -> None:
 def test_a_guard_is_disabled_after_a_question(operator: PluginOperator) -> None:
     """What it covers opens by that; where nobody can be asked, --yes has to be there."""
     told = operator.run("disable", "gate", code=1)
-    assert "what gate guards will be open to all; say --yes" in told
+    assert "what gate guards will be open to all; add --yes" in told
     assert operator.show("gate")["enabled"]
     assert operator.run("disable", "gate", "--yes") == "gate: disabled"
     assert operator.run("enable", "gate") == "gate: serving"

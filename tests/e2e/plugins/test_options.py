@@ -191,7 +191,7 @@ def test_what_is_refused_at_once(operator: PluginOperator) -> None:
     assert (after["options"], after["generation"]) == (before["options"], before["generation"])
     assert "did you mean days?" in operator.run("options", "beside", "day=1", code=2)
     assert "91 is too large" in operator.run("options", "beside", "days=91", code=1)
-    assert "is no KEY=VALUE" in operator.run("options", "beside", "days", code=2)
+    assert "is not a KEY=VALUE" in operator.run("options", "beside", "days", code=2)
 
 
 def test_one_that_lacks_something(operator: PluginOperator, folder: Path) -> None:

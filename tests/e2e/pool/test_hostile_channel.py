@@ -128,7 +128,7 @@ SAID = {
     "a READY with an endless number": b'{"type":"READY","concurrency":1e999,"kind":"a"}\n',
     "an UP more": wire.encode({"type": "UP"}),
     "another's request": wire.encode({"type": "BODY", "id": 2, "size": 1, "end": True}) + b"x",
-    "a reason that is no text": wire.encode(
+    "a reason that is not text": wire.encode(
         {"type": "CLOSE", "id": 1, "code": 1000, "reason": {}, "end": True}
     ),
     "a deep list": b'{"type":"WINDOW","id":1,"credit":' + b"[" * 700 + b"]" * 700 + b"}\n",

@@ -118,7 +118,7 @@ def test_lines_are_kept_apart(runtime: Runtime) -> None:
 
 
 def test_bytes_that_are_no_text_are_escaped(runtime: Runtime) -> None:
-    """Bytes that are no UTF-8 are shown as such, and no control character gets out raw."""
+    """Bytes that are not UTF-8 are shown as such, and no control character gets out raw."""
     fetch(runtime, "/app/bytes")
     runtime.wait_for_line("café \\xff \x1b[31mred", app="app")
 

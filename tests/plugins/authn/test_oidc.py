@@ -224,7 +224,7 @@ def test_a_user_who_was_disabled_does_not_come_in_by_a_provider(
 @pytest.mark.parametrize(
     ("said", "secrets", "why"),
     [
-        ({"Corp": {}}, None, "is no name"),
+        ({"Corp": {}}, None, "is not a name"),
         ({"corp": 3}, None, "write a mapping"),
         ({"corp": {"issuer": "https://x", "clientid": "x"}}, None, "unknown key clientid"),
         ({"corp": {"issuer": "https://x"}}, None, "clientId is missing"),
@@ -236,7 +236,7 @@ def test_a_user_who_was_disabled_does_not_come_in_by_a_provider(
         ({"a": {"issuer": "https://x", "clientId": "x"}, "b": {}}, "secret", "write JSON"),
         ({"a": {"issuer": "https://x", "clientId": "x"}}, '{"b": "x"}', "no provider b"),
         ({"a": {"issuer": "https://x", "clientId": "x"}}, '{"a": 3}', "write texts"),
-        ({"a": {"issuer": "https://x", "clientId": "x"}}, "{", "no JSON"),
+        ({"a": {"issuer": "https://x", "clientId": "x"}}, "{", "not JSON"),
     ],
 )
 def test_options_with_faults(said: dict[str, Any], secrets: str | None, why: str) -> None:

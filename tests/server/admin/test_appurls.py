@@ -37,7 +37,7 @@ def test_urls(asked: Any, url: str) -> None:
 
 
 def test_any_address() -> None:
-    """What is listened at everywhere is no name; from this machine it is localhost."""
+    """What is listened at everywhere is not a name; from this machine it is localhost."""
     asked = call("x", source="socket")
     assert AppUrls(["http://0.0.0.0:80"]).of(asked, "@acme/shop@1") == (
         "http://localhost:80/@acme/shop@1/"

@@ -139,7 +139,7 @@ def test_a_value_of_another_kind() -> None:
     histogram = next(family for family in FAMILIES if family.kind is Kind.HISTOGRAM)
     with pytest.raises(TypeError, match="is a histogram"):
         write(Snapshot([Row("shop", "", {histogram: 3})], WHOLE), "", INFO)
-    with pytest.raises(TypeError, match="is no histogram"):
+    with pytest.raises(TypeError, match="is not a histogram"):
         duration = Meter("shop", None, has_workers=False).duration
         write(Snapshot([Row("shop", "", {REQUESTS: duration})], WHOLE), "", INFO)
 

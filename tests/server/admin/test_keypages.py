@@ -153,10 +153,10 @@ def test_dry_runs(world: World) -> None:
         ({"name": "a", "roles": ["viewer"], "apps": []}, "apps: 0 entries"),
         ({"name": "a", "roles": ["viewer"], "apps": ["a\nb"]}, "apps[0]"),
         ({"name": "a", "roles": ["viewer"], "expires": "soon"}, "expires: 'soon' is neither"),
-        ({"name": "a", "roles": ["viewer"], "expires": "0s"}, "is not to come"),
+        ({"name": "a", "roles": ["viewer"], "expires": "0s"}, "is in the past"),
         ({"name": "a", "roles": ["viewer"], "expires": "-1d"}, "is neither"),
-        ({"name": "a", "roles": ["viewer"], "expires": "2020-01-01T00:00:00Z"}, "is not to come"),
-        ({"name": "a", "roles": ["viewer"], "expires": "999999999d"}, "too far off"),
+        ({"name": "a", "roles": ["viewer"], "expires": "2020-01-01T00:00:00Z"}, "is in the past"),
+        ({"name": "a", "roles": ["viewer"], "expires": "999999999d"}, "too far ahead"),
         ({"name": "a", "roles": ["viewer"], "globs": ["*"]}, "unknown key 'globs'"),
     ],
 )

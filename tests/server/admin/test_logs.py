@@ -159,7 +159,7 @@ def test_quiet_stream(site: Site) -> None:
 
 
 def test_bad_place(site: Site) -> None:
-    """What is no place in the log is 400."""
+    """What is not a place in the log is 400."""
     for cursor in ("-1", "1.5", "\u0661", "9" * 30):
         with pytest.raises(ClientFault):
             site.ask(f"cursor={cursor}")

@@ -313,7 +313,7 @@ def test_what_cannot_be_routed(apps: Fixture, folder: str) -> None:
 
 
 def test_a_name_in_no_encoding(apps: Fixture) -> None:
-    """A name whose bytes are no UTF-8 is skipped, and told so that any log can write it."""
+    """A name whose bytes are not UTF-8 is skipped, and told so that any log can write it."""
     os.mkdir(os.fsencode(apps.root) + b"/a/sh\xffp")
     assert apps.keys() == []
     [(_, fields)] = apps.warnings

@@ -109,7 +109,7 @@ def test_renames(app: Path) -> None:
     ],
 )
 def test_what_is_not_watched(app: Path, name: str) -> None:
-    """Environments, caches, dotfiles, and data that an app or an editor writes are no changes."""
+    """Environments, caches, dotfiles, and data that an app or an editor writes are not changes."""
     tree = watch(app)
     write(app / name, "x")
     assert not tree.changed()

@@ -276,7 +276,7 @@ def test_hostile_data(host: Host, empty: Host) -> None:
     archive, written = host.backup()
     left = dict(written.left)
     assert left["data/shop/key"] == left["data/shop/up"] == "it is a link"
-    assert left["data/shop/fifo"] == "it is no file"
+    assert left["data/shop/fifo"] == "it is not a file"
     assert "it lies too deep" in left.values()
     empty.restore(archive)
     assert (empty.state / "data/shop/line\nbreak").read_text() == "x"
@@ -477,7 +477,9 @@ def test_users_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         for path in (empty.state / "data/shop", empty.state / "data/shop/mine"):
             assert path.stat().st_uid == nobody.pw_uid
         stranger = changed(out, rename_user)
-        with pytest.raises(Failed, match="the user nobody-here, whom this machine does not have"):
+        with pytest.raises(
+            Failed, match="the user nobody-here, who does not exist on this machine"
+        ):
             Host(Path(name) / "three").restore(stranger)
 
 

@@ -314,7 +314,7 @@ def test_a_link_in_an_open_folder(tmp_path: Path, temporary: Path, warnings: War
 
 
 def test_links_without_end(tmp_path: Path, temporary: Path, warnings: Warnings) -> None:
-    """A link that leads to itself is no folder."""
+    """A link that leads to itself is not a folder."""
     (tmp_path / "loop").symlink_to("loop")
     assert ensure_bundle(tmp_path / "loop/cache", warn=warnings).is_relative_to(temporary)
     assert "loop" in str(warnings[0][1]["reason"])

@@ -156,7 +156,7 @@ def test_an_earlier_folder_of_another_version(store: Store) -> None:
 
 
 def test_a_file_in_the_way(store: Store) -> None:
-    """What bears the app's name and is no folder is told."""
+    """What bears the app's name and is not a folder is told."""
     write(Path(store.root, "shop"))
     refused(store, release_of("shop", "1.0.0"), "app_in_the_way")
     os.symlink("/nowhere", Path(store.root, "blog"))

@@ -116,7 +116,7 @@ def test_too_much_for_one_app() -> None:
 
 
 def test_changes() -> None:
-    """What is new, gone, or another; a fault is as good as nothing, an origin is no change."""
+    """What is new, gone, or another; a fault is as good as nothing, an origin is not a change."""
     before = {"a": {"X": stored("1"), "Y": stored("1")}, "b": {"X": stored("1")}}
     after = {
         "a": {"X": stored("2"), "Y": stored("1", MOUNTED)},

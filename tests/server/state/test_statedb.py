@@ -176,7 +176,7 @@ def make_link(path: Path) -> None:
 def test_something_else_in_its_place(
     start: Start, folder: Path, make: Callable[[Path], None]
 ) -> None:
-    """What is no file of ours is neither followed nor waited for."""
+    """What is not a file of ours is neither followed nor waited for."""
     folder.mkdir(mode=0o711)
     make(folder / "state.db")
     assert str(folder / "state.db") in start().sql("SELECT 1").message

@@ -107,7 +107,7 @@ def make_link(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_fifo, make_link, Path.mkdir])
 def test_something_else_in_its_place(folder: Path, make: Callable[[Path], None]) -> None:
-    """A lock that is no file is not followed and not waited for."""
+    """A lock that is not a file is not followed and not waited for."""
     folder.mkdir(mode=0o711)
     make(folder / LOCK)
     assert taken(folder).trouble.startswith(f"{folder / LOCK}")

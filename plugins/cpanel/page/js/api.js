@@ -31,7 +31,7 @@ export function address(path, query = {}) {
 export const name = (text) => text.split("/").map(encodeURIComponent).join("/").replaceAll("%40", "@");
 
 // Gives the Response of an answer that is 2xx; raises ApiError otherwise. `type` is for a body
-// that is no JSON, `accept` for an answer that is none.
+// that is not JSON, `accept` for an answer that is none.
 export async function send(method, path, { query, body, dryRun, etag, accept, type, signal } = {}) {
   const headers = { accept: accept ?? "application/json" };
   if (method !== "GET") headers["x-buntime-csrf"] = csrf;
