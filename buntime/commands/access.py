@@ -13,7 +13,7 @@ def parser() -> Parser:
     made = Parser(
         "buntime access explain APP [PATH] [--FLAG VALUE...] | rules",
         "Tell which checks a request to an app goes through, and what each of them finds; or "
-        "whether a key has a right at the app. Exit code 1 where it is not let in. `rules` lists "
+        "whether a key has a right at the app. Exit code 1 if it is not let in. `rules` lists "
         "the rules of the config file in their order.",
         examples=(
             "buntime access explain shop",
@@ -24,13 +24,15 @@ def parser() -> Parser:
         ),
     )
     made.add_words("WORD", "explain or rules; an app, and a path below its base")
-    made.add_argument("--key", metavar="NAME", help="the key that the request bears [none]")
+    made.add_argument("--key", metavar="NAME", help="the key that the request has [none]")
     made.add_argument("--user", metavar="NAME", help="who has signed in [nobody]")
     made.add_argument("--roles", metavar="A,B", help="the roles of who has signed in")
     made.add_argument("--groups", metavar="A,B", help="the groups of who has signed in")
     made.add_argument("--address", metavar="IP", help="where the request comes from [unknown]")
     made.add_argument("--method", metavar="METHOD", help="the method of the request [GET]")
-    made.add_argument("--right", metavar="RIGHT", help="may the key do this at the app instead")
+    made.add_argument(
+        "--right", metavar="RIGHT", help="ask instead whether the key has this right at the app"
+    )
     made.add_json()
     made.add_target()
     return made

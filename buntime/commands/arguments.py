@@ -111,7 +111,7 @@ class Parser(argparse.ArgumentParser):
             "--state-dir", metavar="DIR", help="that of this machine with this state folder"
         )
         group.add_argument(
-            "--insecure", action="store_true", help="send the key over http:// in plain"
+            "--insecure", action="store_true", help="send the key over http:// unencrypted"
         )
 
     def add_json(self) -> None:

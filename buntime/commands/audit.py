@@ -19,9 +19,10 @@ _SHOWN = 50
 def parser() -> Parser:
     made = Parser(
         "buntime audit [--app APP] [--actor NAME] [--action A] [--verify] [--to WHERE]",
-        "Show who has changed what, the newest first. --verify goes along all of the trail and "
-        "says whether an entry was changed, removed or put in between, and the hash of the newest "
-        "one: note it elsewhere, as who can write the state folder can compute all of them anew.",
+        "Show who has changed what, the newest first. --verify checks the whole trail and says "
+        "whether an entry was changed, removed or inserted, and prints the hash of the newest "
+        "one: note it elsewhere, because whoever can write the state folder can compute all "
+        "hashes again.",
         examples=(
             "buntime audit --app shop",
             "buntime audit --action 'plugins.*' --json",
@@ -32,8 +33,8 @@ def parser() -> Parser:
     made.add_argument("--actor", metavar="NAME", help="only what this key has done")
     made.add_argument("--action", metavar="ACTION", help="only this action; plugins.* for all")
     made.add_argument("--limit", metavar="COUNT", help=f"so many entries ({_SHOWN})")
-    made.add_argument("--cursor", metavar="CURSOR", help="`next` of a page before")
-    made.add_argument("--verify", action="store_true", help="look whether the trail is whole")
+    made.add_argument("--cursor", metavar="CURSOR", help="`next` of an earlier page")
+    made.add_argument("--verify", action="store_true", help="check that the trail is complete")
     made.add_json()
     made.add_target()
     return made

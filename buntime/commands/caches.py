@@ -13,7 +13,7 @@ _ACTIONS = ("list", "purge")
 def parser() -> Parser:
     made = Parser(
         "buntime caches list | purge [CACHE...] [--dry-run] [--to WHERE]",
-        "List what a runtime keeps to be quick, with what a purge would take; or purge it, all or "
+        "List the caches of a runtime, with what a purge would remove; or purge all of them, or "
         "those that are named: verdicts of plugins, what interpreters told of themselves, and "
         "environments of versions that are gone. Nothing that serves is ended by it.",
         examples=(

@@ -39,9 +39,9 @@ _OURS = ("only", "secrets", "dir", "plugin_dirs", "json")
 def parser() -> Parser:
     made = Parser(
         "buntime data list|backup FILE|restore FILE [--only KIND] [--to WHERE]",
-        "List the data of apps, back up apps, plugins, their data and the state into one tar.gz, "
-        "or restore one on this host, into an empty state folder and empty folders of apps. Values "
-        "of secrets are in it with --secrets alone: whoever has the file has them then.",
+        "List the data of apps, back up apps, plugins, their data and the state into one tar.gz,"
+        " or restore one on this host, into an empty state folder and empty folders of apps. It "
+        "contains values of secrets only with --secrets: whoever has the file has them then.",
         examples=(
             "buntime data list",
             "buntime data backup monday.tar.gz",

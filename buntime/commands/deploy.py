@@ -41,10 +41,10 @@ def parser() -> Parser:
     made = Parser(
         "buntime deploy [DIR] [--app NAME] [--version VERSION] [--to WHERE]",
         "Pack the folder DIR, the working folder without one, and deploy it: the new version "
-        "serves once a worker has loaded it; if it does not load, what served before goes on. Left "
-        "out is what .gitignore and .buntimeignore say, environments, history, and files that look "
-        "like secrets. Exit code 1 if the deploy fails, 3 if no runtime is reached, 4 if not "
-        "allowed.",
+        "serves once a worker has loaded it; if it does not load, what served before goes on. "
+        "What .gitignore and .buntimeignore name is left out, and so are environments, history, "
+        "and files that look like secrets. Exit code 1 if the deploy fails, 3 if no runtime is "
+        "reached, 4 if not allowed.",
         examples=(
             "buntime deploy",
             "buntime deploy apps/shop --version 1.2.0 --to prod",
@@ -61,7 +61,7 @@ def parser() -> Parser:
     )  # fmt: skip
     made.add_argument("--preview", metavar="WORD", help="a version that is never active: pr-12")
     made.add_argument("--ttl", metavar="DURATION", help="how long a preview stays")
-    made.add_argument("--replace", action="store_true", help="in the place of the same version")
+    made.add_argument("--replace", action="store_true", help="replace the same version")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_json()
     made.add_target()

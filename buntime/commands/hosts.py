@@ -15,9 +15,9 @@ _PAGE = 1000
 def parser() -> Parser:
     made = Parser(
         "buntime hosts [move HOST APP] [--to WHERE]",
-        "List the hosts that apps name: which app has each, since when, and which other ones want "
-        "it. A host is the app's that had it first, also while that is away; move gives it to "
-        "another app whose manifest names it.",
+        "List the hosts that apps name: which app has each, since when, and which other apps "
+        "name it too. A host belongs to the app that had it first, even while that is away; move"
+        " gives it to another app whose manifest names it.",
         examples=(
             "buntime hosts",
             "buntime hosts move shop.example.com new-shop",

@@ -31,10 +31,10 @@ _PAGE = 1000  # of a list, at once
 def parser() -> Parser:
     made = Parser(
         "buntime keys add|list|make|revoke [NAME] [--role ROLE] [--apps GLOB] ...",
-        "Make a key for somebody or something that operates this runtime, tell which there are, or "
-        "have one open nothing any more. A key is printed once, and makes none that is stronger "
-        "than itself. `make` asks no runtime: it prints a key, and to stderr what to write into "
-        "the file of RUNTIME_KEYS_FILE. Roles are viewer, deployer, operator and admin.",
+        "Make a key for somebody or something that operates this runtime, list the keys, or "
+        "revoke one. A key is printed once, and cannot make a stronger one than itself. `make` "
+        "asks no runtime: it prints a key, and to stderr what to write into the file of "
+        "RUNTIME_KEYS_FILE. Roles are viewer, deployer, operator and admin.",
         examples=(
             "buntime keys add laptop --role admin",
             "buntime keys add forge --role deployer --apps 'blog-*' --expires 90d > key.txt",

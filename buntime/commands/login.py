@@ -28,10 +28,10 @@ _TRIED = "/api/workers"  # any page that wants a key
 def parser() -> Parser:
     made = Parser(
         "buntime login [URL] [--name NAME] [--no-keyring] [--insecure]",
-        "Keep the address of a runtime and a key for it, and use it from now on where no other one "
-        "is named. The key comes from BUNTIME_KEY, from stdin, or from a prompt; it is tried, and "
-        "kept in the system's keyring, where Python's keyring is installed and has one, else in a "
-        "file that only you can read. Without URL the logins are listed.",
+        "Keep the address of a runtime and a key for it, and use it from now on unless another "
+        "one is named. The key comes from BUNTIME_KEY, from stdin, or from a prompt; it is "
+        "tried, and kept in the system's keyring, where Python's keyring is installed and has "
+        "one, else in a file that only you can read. Without URL the logins are listed.",
         examples=(
             "buntime login https://apps.example.com --name prod",
             "buntime login https://apps.example.com < key.txt",
@@ -40,7 +40,9 @@ def parser() -> Parser:
     made.add_words("URL", "https://HOST[:PORT][/PATH], where the runtime answers")
     made.add_argument("--name", metavar="WORD", help="what to call it [its host]")
     made.add_argument("--no-keyring", action="store_true", help="keep the key in the file")
-    made.add_argument("--insecure", action="store_true", help="send the key over http:// in plain")
+    made.add_argument(
+        "--insecure", action="store_true", help="send the key over http:// unencrypted"
+    )
     made.add_argument("--json", action="store_true", help="print what was kept as JSON")
     return made
 

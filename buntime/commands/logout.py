@@ -17,8 +17,8 @@ from buntime.core.values.wording import shown
 def parser() -> Parser:
     made = Parser(
         "buntime logout [NAME|URL]",
-        "Forget a host and its key; without a name, the default one. The key itself goes on to be "
-        "good until it is revoked on the host (buntime keys revoke).",
+        "Forget a host and its key; without a name, the default one. The key itself stays valid "
+        "until it is revoked on the host (buntime keys revoke).",
         examples=("buntime logout prod",),
     )
     made.add_words("LOGIN", "the name or URL of a login")

@@ -29,8 +29,9 @@ _LEVELS = ("debug", "info", "warn", "error")
 def parser() -> Parser:
     made = Parser(
         "buntime logs [-f] [APP] [--level LEVEL] [--request ID] [--since WHEN]",
-        "Show the log of an app, APP or APP@VERSION, or of all: what it prints, its requests, and "
-        "what the runtime tells of it. A plugin is plugin:NAME, the runtime itself +runtime.",
+        "Show the log of an app, APP or APP@VERSION, or of all: what it prints, its requests, "
+        "and what the runtime logs about it. Write plugin:NAME for a plugin, +runtime for the "
+        "runtime itself.",
         examples=(
             "buntime logs -f shop",
             "buntime logs shop --level warn --since 2h",
@@ -38,11 +39,13 @@ def parser() -> Parser:
         ),
     )
     made.add_words("APP", "the app, with its version or without; all where none is named")
-    made.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    made.add_argument(
+        "-f", "--follow", action="store_true", help="go on with new lines as they come"
+    )
     made.add_argument(
         "--level", metavar="LEVEL", help="this level and above: " + ", ".join(_LEVELS)
     )
-    made.add_argument("--request", metavar="ID", help="what is of the request with this id")
+    made.add_argument("--request", metavar="ID", help="only lines of the request with this id")
     made.add_argument(
         "--since", metavar="WHEN", help="from then on: 15m (ago), 2026-03-01T12:00:00Z"
     )

@@ -11,7 +11,7 @@ from buntime.core.values.units import BadValue, parse_duration
 def parser() -> Parser:
     made = Parser(
         "buntime maintenance on|off APP [--message TEXT] [--retry-after TIME] [--to WHERE]",
-        "Close an app for a while, also over restarts: visitors get 503 with a message and "
+        "Close an app for a while, also across restarts: visitors get 503 with a message and "
         "Retry-After. What is under way is finished, and WebSockets stay open.",
         examples=(
             'buntime maintenance on shop --message "back at noon" --retry-after 1h',

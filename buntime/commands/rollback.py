@@ -11,9 +11,10 @@ from buntime.core.settings.setting import Mode
 def parser() -> Parser:
     made = Parser(
         "buntime rollback APP [--to WHERE]",
-        "Make the version active again that was so before the present one, once a worker has "
-        "loaded it. Requests for a range do not get the version that was rolled back from. What is "
-        "active now is said first; if somebody else has changed that by then, nothing is done.",
+        "Make the version active again that was active before this one, once a worker has loaded"
+        " it. Requests for a range do not get the version that was rolled back from. The command"
+        " first prints what is active now; if somebody else changes that meanwhile, nothing is "
+        "done.",
         examples=("buntime rollback shop",),
     )
     made.add_words("APP", "the name of an app")

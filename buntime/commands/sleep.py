@@ -9,8 +9,8 @@ from buntime.core.settings.setting import Mode
 def parser() -> Parser:
     made = Parser(
         "buntime sleep APP[@VERSION] [--to WHERE]",
-        "End the idle workers of an app, of all its versions or of one, so that it takes no memory "
-        "till it is asked again. Those that `prewarm` wants ready stay.",
+        "End the idle workers of an app, of all its versions or of one, so that it takes no "
+        "memory until the next request. Those that `prewarm` wants ready stay.",
         examples=("buntime sleep shop",),
     )
     made.add_words("APP", "the name of an app, with its version or without")

@@ -17,10 +17,10 @@ _PAGE = 1000  # of a list, at once
 def parser() -> Parser:
     made = Parser(
         "buntime users list | show|invite|set|reset|sign-out|remove NAME [--FLAG VALUE...]",
-        "Tell who may sign in to apps by password, invite somebody, change roles, groups and more "
-        "of a user, have a password set anew, sign somebody out wherever he is, or remove him. "
-        "An invitation and a reset print a link, once, which is to be sent to the user. Wants the "
-        "plugin authn.",
+        "List who may sign in to apps by password, invite somebody, change a user's roles, "
+        "groups and more, have a password set again, sign a user out everywhere, or remove one. "
+        "An invitation and a reset print a link, once: send it to the user. Needs the plugin "
+        "authn.",
         examples=(
             "buntime users list",
             "buntime users invite ann --email ann@example.com --role admin",
@@ -32,12 +32,12 @@ def parser() -> Parser:
     )
     made.add_words("WORD", "what to do; the name of a user")
     made.add_argument("--email", metavar="ADDRESS", help="the e-mail address of the user")
-    made.add_argument("--full-name", metavar="TEXT", help="how apps and people call the user")
+    made.add_argument("--full-name", metavar="TEXT", help="the name that apps and people see")
     made.add_argument("--role", action="append", metavar="A,B", help="roles, in place of the old")
     made.add_argument("--group", action="append", metavar="A,B", help="groups, likewise")
-    made.add_argument("--disable", action="store_true", help="let the user in no more")
+    made.add_argument("--disable", action="store_true", help="do not let the user in any more")
     made.add_argument("--enable", action="store_true", help="let the user in again")
-    made.add_argument("--no-second-factor", action="store_true", help="take the second factor away")
+    made.add_argument("--no-second-factor", action="store_true", help="remove the second factor")
     made.add_argument("--dry-run", action="store_true", help="check it, and change nothing")
     made.add_json()
     made.add_target()
