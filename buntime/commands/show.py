@@ -19,6 +19,7 @@ _SHOWN = (
     "ttl timeout idleTimeout concurrency workers prewarm maxMemory memoryMax maxRequests "
     "visibility sandbox user hosts secrets uses"
 ).split()  # of a manifest; `--json` has all of it
+_SECONDS = ("ttl", "timeout", "idleTimeout")
 
 
 def parser() -> Parser:
@@ -122,8 +123,8 @@ def _lines_of(version: dict[str, Any]) -> Iterator[str]:
         yield f"  FAULT       {version['error']}"
     manifest = version.get("manifest") or {}
     for key in _SHOWN:
-        if (value := manifest.get(key)) not in (None, [], "", False, 0):
-            yield f"  {key:11} {', '.join(value) if isinstance(value, list) else value}"
+        if (value := manifest.get(key)) not in (None, [], {}, "", False, 0):
+            yield f"  {key:11} {_of_manifest(key, value)}"
     for each in version.get("changedByOperator") or ():
         yield f"  by operator {each['key']}: {each['place']}"
     if cold := version.get("coldStart"):
@@ -137,6 +138,13 @@ def _lines_of(version: dict[str, Any]) -> Iterator[str]:
         when = f"{moment(error['at'])} at a {error['kind']}{request}"
         yield f"  last error  {when}: {error['message']}"
         yield from (f"    {line}" for line in (error["stack"] or "").splitlines())
+
+
+def _of_manifest(key: str, value: object) -> str:
+    """`("timeout", 30.0)` -> "30 s"."""
+    if key in _SECONDS and isinstance(value, int | float):
+        return f"{value:g} s"
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def moment(at_s: float) -> str:

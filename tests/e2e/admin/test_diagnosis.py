@@ -163,6 +163,9 @@ def test_commands(
     assert "ERROR  broken does not load: app.py: RuntimeError: x\n" in status
     assert "       buntime secrets set keyless STRIPE_KEY\n" in status
     assert {"attention", "history"} == json.loads(run("status", "--json", code=1)).keys()
+    shown = run("show", "shop")
+    assert re.search(r"^  ttl +600 s$", shown, re.MULTILINE)
+    assert "{}" not in shown  # of a key that has nothing
     errors = run("show", "shop", "--errors")
     assert errors.startswith("3 x at a request: ValueError: no such article")
     assert 'app.py", line 8, in deep' in errors
