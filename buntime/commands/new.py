@@ -53,14 +53,15 @@ def run(command: Command, mode: Mode) -> int:
         sys.stdout.write(_packages(f"{folder}/.venv", kind))
     if test_name(name) in files:
         sys.stdout.write(_how_to_test(folder, kind, mode))
-    sys.stdout.write(_advice(name, _relative(above), is_plugin=is_plugin))
+    sys.stdout.write(_advice(name, _relative(above), mode, is_plugin=is_plugin))
     return 0
 
 
-def _advice(name: str, above: str, *, is_plugin: bool) -> str:
-    """What to do next, in lines."""
+def _advice(name: str, above: str, mode: Mode, *, is_plugin: bool) -> str:
+    """What to do next, in lines. Who writes an app wants each change served, and only here."""
     if not is_plugin:
-        return f"Serve it:   {pasted(above)}\nLook at it: http://localhost:8000/{name}/\n"
+        words = () if mode == "checkout" else ("--env", "development")
+        return f"Serve it:   {pasted(above, *words)}\nLook at it: http://localhost:8000/{name}/\n"
     return (
         f"Check it:   {pasted('plugins', 'check', above)}\n"
         f"Run it:     {pasted('apps', '--plugin-dirs', above)}     with your folder of apps\n"

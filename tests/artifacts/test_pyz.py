@@ -75,6 +75,7 @@ def test_tests_of_apps(pyz: Path, tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
     new = [sys.executable, str(pyz), "new", "my apps/shop"]
     told = subprocess.run(new, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    assert re.search(r"^Serve it: .* --env development$", told.stdout, re.M)
     line = re.findall(r"^Test it:    (.*)     in an environment with pytest$", told.stdout, re.M)[0]
     done = subprocess.run(
         ["/bin/sh", "-c", line], cwd=tmp_path, env=env, check=False, capture_output=True, text=True

@@ -33,7 +33,6 @@ ANSWERS = {
 FETCH = "def fetch(request): ...\n"
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = shlex.join(command())
-IS_PYZ = PROGRAM.endswith(".pyz")
 # The packages of these are not installed for these tests.
 DRIVEN_ELSEWHERE = ("dash", "streamlit")
 
@@ -46,7 +45,7 @@ def test_first_apps(tmp_path: Path) -> None:
         assert f"Serve it:   {PROGRAM} apps\n" in done.stdout
         assert f"Look at it: http://localhost:8000/{kind}/\n" in done.stdout
         assert f" pytest apps/{kind}     in an environment with " in done.stdout
-        assert ("with pytest\n" if IS_PYZ else "with buntime and pytest\n") in done.stdout
+        assert "with buntime and pytest\n" in done.stdout
     done = run("check", "apps", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
