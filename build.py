@@ -212,10 +212,17 @@ def installed(args: list[str]) -> int:
     """Install the wheel with each Python from 3.11 on that is here, and try what users do first"""
     if args:
         raise BuildError(f"installed takes no arguments, got {shlex.join(args)}")
-    from artifacts.installed import VERSIONS, Faulty, find_python, install, walk
+    from artifacts.installed import (
+        VERSIONS,
+        Faulty,
+        find_python,
+        install,
+        told_version,
+        walk,
+    )
     from artifacts.wheel import build
 
-    made, _ = build(environment("wheel"), ROOT / "dist")
+    made, sdist = build(environment("wheel"), ROOT / "dist")
     found = {version: find_python(version) for version in VERSIONS}
     pythons = [python for python in found.values() if python]
     try:
@@ -227,6 +234,9 @@ def installed(args: list[str]) -> int:
                 programs = install(python, made, Path(folder) / "venv")
                 for line in walk(programs, Path(folder) / "here", pythons):
                     print(f"{version}: {line}", flush=True)
+                for name, source in (("the sdist", sdist), ("the checkout", ROOT)):
+                    programs = install(python, source, Path(folder) / name)
+                    print(f"{version}: of {name}, {told_version(programs)}", flush=True)
     except Faulty as fault:
         say(f"the wheel is at fault: {fault}")
         return 1

@@ -24,6 +24,15 @@ def fetch(request):
 """
 
 
+# What the test does that `buntime new` has written, without pytest.
+_TEST = """
+from buntime.testing import Client
+
+with Client("apps/shop") as client:
+    print(client.get("/?name=Ada").text)
+"""
+
+
 class Faulty(Exception):
     """The wheel cannot be installed, or does not do what it should."""
 
@@ -35,13 +44,24 @@ def find_python(version: str) -> str | None:
     return found or (str(pyenv[-1]) if pyenv else None)
 
 
-def install(python: str, wheel: Path, folder: Path) -> Path:
-    """Install the wheel with all that it needs into a new environment; its folder of programs."""
+def install(python: str, source: Path, folder: Path) -> Path:
+    """Install a wheel, an sdist or a checkout with all that it needs into a new environment.
+
+    Returns its folder of programs.
+    """
     _run([python, "-m", "venv", str(folder)])
     pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check"]
-    _run([*pip, "install", "--quiet", "--no-input", str(wheel)])
+    _run([*pip, "install", "--quiet", "--no-input", str(source)])
     _run([*pip, "check"])
     return folder / "bin"
+
+
+def told_version(programs: Path) -> str:
+    """What the command says that it is. Raises Faulty where that is no wheel."""
+    told = _run([str(programs / "buntime"), "--version"]).strip()
+    if "(wheel, " not in told:
+        raise Faulty(f"buntime --version says {told}")
+    return told
 
 
 def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[str]:
@@ -53,12 +73,11 @@ def walk(programs: Path, folder: Path, others: Sequence[str] = ()) -> Iterator[s
     folder.mkdir()
     if "Commands:" not in _run([buntime, "--help"], folder):
         raise Faulty("buntime --help tells of no commands")
-    told = _run([buntime, "--version"], folder)
-    if "(wheel, " not in told:
-        raise Faulty(f"buntime --version says {told}")
-    yield told.strip()
+    yield told_version(programs)
     _run([buntime, "new", "apps/shop"], folder)
     _run([buntime, "check", "apps"], folder)
+    told = _run([str(programs / "python"), "-W", "error", "-c", _TEST], folder)
+    yield f"a test asks it without a server: {told.strip()}"
     for number, python in enumerate(others):
         app = folder / f"apps/other{number}"
         app.mkdir()
