@@ -33,6 +33,14 @@ from typing import NoReturn
 from artifacts.environments import BuildError, environment, say, site_packages
 
 ROOT = Path(__file__).resolve().parent
+# What browsers see of a file, with `test --artifact FILE --browser`.
+BROWSER = (
+    "tests/e2e/panel",
+    "tests/e2e/frames",
+    "tests/e2e/access/test_sessions.py",
+    "tests/e2e/access/test_session_attacks.py",
+    "tests/e2e/plugins/test_keyvalpage.py",
+)
 
 
 def run(args: list[str]) -> int:
@@ -44,7 +52,7 @@ def run(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Run the tests; ARGS are those of pytest, -k router; --artifact FILE, --apps light, --chart,
+    """Run the tests; ARGS go to pytest; --artifact FILE [--browser], --apps light, --chart,
     --kubernetes"""
     if args[:1] in (["--chart"], ["--kubernetes"]):
         test_chart(args[0].removeprefix("--"), args[1:])
@@ -54,6 +62,8 @@ def test(args: list[str]) -> int:
     if args[:1] == ["--artifact"]:
         test_artifact(args[1:])
         args, paths = args[2:], ["tests/e2e/modes"]
+        if args[:1] == ["--browser"]:
+            args, paths = [*BROWSER, *args[1:]] if args[1:] else [], [*BROWSER]
     elif args[:1] == ["--apps"]:
         args, paths = test_apps(args[1:]), ["tests/apps"]
     if args:
