@@ -39,6 +39,7 @@ def test_events_of_a_shell() -> None:
     talk, element = SCRIPTS["bt-talk.js"], SCRIPTS["bt-frame.js"]
     said = {f"bt-{name.lower()}" for name in re.findall(r"^  ([A-Z]+): \(\{", talk, re.M)}
     said |= {f"bt-{name}" for name in re.findall(r'take\.say\("(\w+)"', element)}
+    said |= {f"bt-{name}" for name in re.findall(r'CustomEvent\("bt-(\w+)"', talk)}
     assert said == typed == set(re.findall(r"`(bt-(?!frame)\w+)`", section("A shell of your own")))
 
 
@@ -55,7 +56,7 @@ def test_messages() -> None:
 
 def test_bounds() -> None:
     """What is said of sizes, times and the sandbox is what holds."""
-    for name, text in (("frame.js", "65,536"), ("bt-talk.js", "65,536"), ("bt-frame.js", "16,384")):
+    for name, text in (("frame.js", "65,536"), ("bt-talk.js", "65,536"), ("bt-talk.js", "16,384")):
         assert text.replace(",", "") in SCRIPTS[name]
         assert text in PAGE
     assert "new Budget(300, 0.1)" in SCRIPTS["bt-frame.js"]

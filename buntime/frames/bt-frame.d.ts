@@ -18,13 +18,16 @@ export interface BtFrameEvents {
   /** `isFatal`: the page was ended, for what it did. */
   "bt-error": CustomEvent<{ text: string; status?: number; isFatal?: boolean }>;
   "bt-resize": CustomEvent<{ height: number }>;
+  /** Somebody has to sign in. Unless it is prevented the window goes to `url`, and comes back. */
+  "bt-signin": CustomEvent<{ url: string; done: () => void }>;
 }
 
 /**
- * `<bt-frame src="/keyval/" pathname="/queues" plugin="keyval" label="Key-value store" autosize>`
+ * `<bt-frame src="/keyval/" pathname="/queues" plugin="keyval" label="Key-value store" autosize patience="60">`
  *
  * `plugin` is whom tokens are for, by default the base's name; `label` is for screen readers;
- * with `autosize` the element is as high as the page would like to be.
+ * with `autosize` the element is as high as the page would like to be; `patience` is for how many
+ * seconds it waits for a page that does not come.
  */
 export class BtFrame extends HTMLElement {
   /** Functions that the page may call, by name. */

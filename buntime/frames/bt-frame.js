@@ -1,19 +1,13 @@
 // A shell's end, <bt-frame>: see docs/micro-frontends.md.
-import { Budget, Talk, words } from "./bt-talk.js";
+import { Budget, Talk, keep, kept, signIn, words } from "./bt-talk.js";
+
+export { isFramed } from "./bt-talk.js";
 
 const SANDBOX = "allow-scripts allow-forms allow-popups allow-downloads";
 const PATH_MAX = 2048;
-const STATE_MAX = 16384;
-const [DISPOSE_MS, HELLO_MS] = [300, 50];
+const [DISPOSE_MS, HELLO_MS, LOAD_S] = [300, 50, 60];
 const HOME = new URL(".", import.meta.url).pathname; // /.well-known/buntime/, below a prefix
 const PREFIX = HOME.slice(0, -"/.well-known/buntime/".length);
-
-/** Is this shell in a frame? */
-export function isFramed() {
-  const path = location.href.slice(location.origin.length);
-  if (parent !== self) parent.postMessage({ buntime: "SHELL", path }, "*");
-  return parent !== self;
-}
 
 export class BtFrame extends HTMLElement {
   static observedAttributes = ["src", "pathname"];
@@ -76,6 +70,7 @@ export class BtFrame extends HTMLElement {
     if (!this.#frame || source !== this.#frame.contentWindow) return;
     if (!this.#messages.spend(1)) return this.#take.fail("it sends too much");
     const { buntime, path } = data ?? {};
+    if (buntime === "SIGN_IN") return signIn(this, source, PREFIX, () => this.#make());
     if ((buntime !== "HELLO" && buntime !== "SHELL") || typeof path !== "string") return;
     // Else it is what the shell has loaded.
     if (path.startsWith(`${this.base}/`)) this.#move(path.slice(this.base.length), true);
@@ -86,8 +81,7 @@ export class BtFrame extends HTMLElement {
     const { port1, port2 } = new MessageChannel();
     this.#talk = new Talk(port1, this.#messages, this.#take);
     const { base, path } = this;
-    const state = JSON.parse(sessionStorage.getItem(`frame ${base}`));
-    const text = JSON.stringify({ version: 1, base, path, state, ...this.#told });
+    const text = JSON.stringify({ version: 1, base, path, state: kept(base), ...this.#told });
     this.#frame.contentWindow.postMessage({ buntime: "INIT", text }, "*", [port2]);
   }
   #begin() {
@@ -106,6 +100,8 @@ export class BtFrame extends HTMLElement {
     // Another page is there; its HELLO may come late.
     const renew = () => this.#frame === frame && this.#make();
     frame.onload = () => ++this.#loads > 1 && this.#talk && setTimeout(renew, HELLO_MS);
+    const giveUp = () => this.#frame === frame && !this.#loads && !this.#talk && this.#take.fail("it does not answer");
+    setTimeout(giveUp, (this.getAttribute("patience") ?? LOAD_S) * 1000);
     this.append(frame);
   }
   #end() {
@@ -141,10 +137,7 @@ export class BtFrame extends HTMLElement {
       this.#move(path, replace);
       if (load) this.#make();
     },
-    STATE: ({ value = null }) => {
-      const text = JSON.stringify(value);
-      if (text.length <= STATE_MAX) sessionStorage.setItem(`frame ${this.base}`, text);
-    },
+    STATE: ({ value }) => keep(this.base, value),
     CALL: ({ id, name, args }) =>
       this.#talk.answer(id, () => {
         if (!Object.hasOwn(this.functions, name)) throw new Error(`the shell has no ${words(name, 64)}`);

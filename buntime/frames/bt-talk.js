@@ -4,6 +4,7 @@ const MESSAGE_MAX = 65536; // characters of JSON
 const ANSWER_MS = 5000;
 const CALLS = 32; // at a time
 const HEIGHT_MAX = 20000;
+const STATE_MAX = 16384;
 const KINDS = ["info", "success", "warning", "error"];
 
 /** Text to be shown: no control characters, none that turn its direction. */
@@ -24,6 +25,33 @@ const SAID = {
   TOAST: ({ text, kind }) => ({ text: words(text, 300), kind: KINDS.includes(kind) ? kind : "info" }),
   RESIZE: ({ height }) => ({ height: number(height, HEIGHT_MAX) }),
 };
+
+/** What a page keeps in the shell while its tab is open. */
+export const kept = (base) => JSON.parse(sessionStorage.getItem(`frame ${base}`));
+export function keep(base, value = null) {
+  const text = JSON.stringify(value);
+  if (text.length <= STATE_MAX) sessionStorage.setItem(`frame ${base}`, text);
+}
+
+const here = () => location.href.slice(location.origin.length);
+
+/** Is this shell in a frame? */
+export function isFramed() {
+  if (parent !== self) parent.postMessage({ buntime: "SHELL", path: here() }, "*");
+  return parent !== self;
+}
+
+/**
+ * A page wants somebody to sign in. The window goes there, if it was for a click, and comes back; a
+ * shell that does otherwise prevents it, and has the page loaded anew by `done()`.
+ */
+export function signIn(view, page, prefix, done) {
+  if (navigator.userActivation?.isActive === false) return;
+  page.postMessage({ buntime: "SIGN_IN" }, "*");
+  const url = `${prefix}/.well-known/buntime/auth/sign-in?to=${encodeURIComponent(here())}`;
+  const asked = new CustomEvent("bt-signin", { cancelable: true, detail: { url, done } });
+  if (view.dispatchEvent(asked)) location.assign(url);
+}
 
 /** So much at once, and so much more a millisecond. */
 export class Budget {

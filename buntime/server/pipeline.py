@@ -21,7 +21,7 @@ from buntime.core.errors import ClientFault, HttpError, ManifestError
 from buntime.core.http1.signin import SIGN_IN
 from buntime.core.plugins.hooktext import Facts
 from buntime.core.settings.live import LiveSettings
-from buntime.core.sites.shellrules import framed_target
+from buntime.core.sites.shellrules import framed_fields, framed_target
 from buntime.server.admin.entrance import access_step, app_not_found
 from buntime.server.admin.gate import borne_by
 from buntime.server.admin.latepages import LatePages
@@ -282,7 +282,8 @@ class Pipeline:
     def frame(self, exchange: Exchange, target: str) -> None:
         """The page at `target`, as the shell loads it: in a sandbox, also where it is opened so."""
         add_fields(exchange, IN_A_SANDBOX)
-        exchange.rewrite(exchange.head._replace(target=target))
+        head = exchange.head
+        exchange.rewrite(head._replace(target=target, headers=framed_fields(head.headers)))
         if exchange.is_operators:
             if not self.show_plugin(exchange, is_framed=True):
                 exchange.fail(app_not_found(exchange.head.path))

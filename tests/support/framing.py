@@ -26,9 +26,14 @@ SAYS_HELLO = '<script type="module" src="/.well-known/buntime/frame.js"></script
 
 OPEN = {"visibility": "public", "entrypoint": "index.html", "routes": ["/api/**"]}
 CODE = """
+import json
 from buntime import Response
 def fetch(request):
     return Response.json({"path": request.path, "headers": dict(request.headers.items())})
+async def websocket(ws):
+    await ws.accept()
+    query, fields = dict(ws.query.items()), dict(ws.headers.items())
+    await ws.send(json.dumps({"path": ws.path, "query": query, "headers": fields}))
 """
 
 

@@ -3,7 +3,7 @@
     what asks for it                          answer
     ----------------------------------------  ----------------------------------------------
     a page in a tab (Sec-Fetch-Dest)          303, to where one signs in
-    a page in a frame                         401, a page with a link that opens a tab
+    a page in a frame                         401, a page whose link asks the shell, or opens a tab
     anything else: scripts, images, clients   401, JSON
 
 Browsers that do not say what a request is for (Safari before 16.4, plain http on a name that is not
@@ -21,6 +21,19 @@ SIGN_IN = ".well-known/buntime/auth"  # where a plugin answers, at each host; be
 Way = Literal["lead", "show", "tell"]
 
 _FRAMES = frozenset(("iframe", "frame", "embed", "object", "fencedframe"))
+# A page in a sandbox cannot sign anybody in, so it asks the shell around it. Where the parent is no
+# shell, none answers.
+SCRIPT = """
+const link = document.querySelector("a");
+if (parent !== self) link.onclick = (event) => {
+  event.preventDefault();
+  const alone = setTimeout(() => open(link.href), 1000);
+  onmessage = ({ source }) => source === parent && clearTimeout(alone);
+  parent.postMessage({ buntime: "SIGN_IN" }, "*");
+};
+"""
+# What the page's Content-Security-Policy lets run: that script alone.
+SCRIPT_HASH = "sha256-3cvaxQ0GTqP67nKXR6ltMnqnTh0QIB5eRdy9J6/CeQ8="
 _TARGET_MAX = 2000  # characters; who comes from a longer one lands at "/"
 
 
@@ -48,5 +61,6 @@ def sign_in_page(url: str) -> bytes:
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Sign in</title>\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<p><a href="{link}" target="_blank">Sign in</a>, then load this page anew.</p></html>\n'
+        f'<p>This page needs a sign-in. <a href="{link}" target="_blank">Sign in</a></p>\n'
+        f"<script>{SCRIPT}</script></html>\n"
     ).encode()

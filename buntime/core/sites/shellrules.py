@@ -30,6 +30,14 @@ def framed_target(target: str) -> str | None:
     return target[len(FRAME_ALIAS) :]
 
 
+def framed_fields(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The fields of what the shell loads for a frame: also where the browser does not say that it
+    is for one, nobody is led to another page in there."""
+    if any(name == "sec-fetch-dest" for name, _ in headers):
+        return headers
+    return (*headers, ("sec-fetch-dest", "iframe"))
+
+
 def may_be_shell(method: str, rest: str) -> bool:
     """Whether what is asked for can be a page. `rest` is the path below its base.
 

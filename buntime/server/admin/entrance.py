@@ -12,7 +12,7 @@ from buntime.core.access.rules import Asker, Decision, Rules
 from buntime.core.apps.app import App, app_key
 from buntime.core.apps.router import Target
 from buntime.core.errors import ClientFault, ServerFault
-from buntime.core.http1.signin import sign_in_page, sign_in_url, way_to_sign_in
+from buntime.core.http1.signin import SCRIPT_HASH, sign_in_page, sign_in_url, way_to_sign_in
 from buntime.server.admin.gate import Gate, borne_by
 from buntime.server.apps.catalog import LIST_APPS
 from buntime.server.http1.exchange import Exchange
@@ -21,7 +21,7 @@ _UNDECIDED = Decision()
 _PAGE = (
     ("content-type", "text/html; charset=utf-8"),
     ("cache-control", "no-store"),
-    ("content-security-policy", "default-src 'none'"),
+    ("content-security-policy", f"default-src 'none'; script-src '{SCRIPT_HASH}'"),
 )
 
 

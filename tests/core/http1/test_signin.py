@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from buntime.core.http1.signin import sign_in_page, sign_in_url, way_to_sign_in
+from buntime.core.http1.signin import SCRIPT, SCRIPT_HASH, sign_in_page, sign_in_url, way_to_sign_in
 
 HTML = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
 
@@ -53,4 +55,13 @@ def test_where_one_comes_from_is_told(prefix: str, target: str, to: str) -> None
 
 
 def test_the_page_of_a_frame_escapes_its_link() -> None:
-    assert b"<script>" not in sign_in_page('/x?to="><script>')
+    page = sign_in_page('/x?to="><script>alert(1)</script>')
+    assert page.count(b"<script>") == 1  # its own
+
+
+def test_the_hash_is_of_the_script() -> None:
+    """What browsers compare is what the page has between its tags."""
+    found = sign_in_page("/x").partition(b"<script>")[2].partition(b"</script>")[0]
+    assert found == SCRIPT.encode()
+    digest = base64.b64encode(hashlib.sha256(found).digest()).decode()
+    assert f"sha256-{digest}" == SCRIPT_HASH

@@ -11,7 +11,9 @@ from tests.support.chromium import launched, needs_chromium
 from tests.support.harness import ROOT, running, write_app
 
 PAGE = (ROOT / "docs/micro-frontends.md").read_text("utf-8")
-EXAMPLE = re.compile(r"^`apps/(\w+)/(index\.html)`.*?:\n\n```html\n(.*?)^```$", re.M | re.S)
+EXAMPLE = re.compile(
+    r"^`apps/(desk|orders?)/(index\.html)`.*?:\n\n```html\n(.*?)^```$", re.M | re.S
+)
 
 
 @needs_chromium

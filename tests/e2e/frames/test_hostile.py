@@ -9,18 +9,25 @@ from playwright.sync_api import Browser, Frame, expect
 
 from tests.support.chromium import launched, needs_chromium
 from tests.support.framing import LOOP, RAW, TALK, Desk, with_desk
-from tests.support.harness import Runtime
+from tests.support.harness import Runtime, write_app
 
 pytestmark = needs_chromium
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+NEVER = """
+import time
+def fetch(request):
+    time.sleep(20)
+"""
 SAY = "(message) => say(message)"
 
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     pages = {"talk": TALK, "raw": RAW, "loop": LOOP}
-    with with_desk(tmp_path_factory.mktemp("hostile"), pages) as runtime:
+    folder = tmp_path_factory.mktemp("hostile")
+    write_app(folder / "apps/never", {"app.py": NEVER}, shell=True, ttl=60)
+    with with_desk(folder, pages) as runtime:
         yield runtime
 
 
@@ -89,6 +96,13 @@ def test_reload_loop(desk: Desk) -> None:
     """A page that loads itself again and again is ended."""
     desk.open("/loop/")
     is_ended(desk, "it is loaded again and again")
+
+
+def test_page_that_does_not_come(desk: Desk, frame: Frame) -> None:
+    """Its app takes the request and never answers: the shell waits for so long, and says so."""
+    desk.page.evaluate("view.setAttribute('patience', '1')")
+    desk.page.evaluate("view.setAttribute('src', '/never/')")
+    is_ended(desk, "it does not answer")
 
 
 def test_nonsense(desk: Desk, frame: Frame) -> None:

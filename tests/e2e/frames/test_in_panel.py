@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,11 +13,16 @@ from tests.support.client import fetch
 from tests.support.framing import TALK, with_desk
 from tests.support.harness import OPERATORS_KEY, Runtime, write_app
 from tests.support.keyvalapp import SYNC, code
-from tests.support.operators import ADMIN, address_of, signed_in
+from tests.support.operators import ADMIN, Operator, address_of, signed_in
 
 pytestmark = needs_chromium
 
 MENUS = [{"title": {"en": "Talk", "de": "Gespräch"}, "path": "/", "order": 60}]
+CONNECT = """(url) => new Promise((done) => {
+    const socket = new WebSocket(url);
+    socket.onmessage = (event) => done(event.data);
+    socket.onerror = () => done("error");
+})"""
 CLOSED = {"menus": MENUS, "visibility": "protected"}
 
 
@@ -113,6 +119,45 @@ def test_fetch(page: Page) -> None:
     plain = "fetch('/talk/api/x').then(() => 'open', () => 'closed')"
     assert frame.evaluate(plain) == "closed"
     assert frame.evaluate("fetch('/api/session').then(() => 'open', () => 'closed')") == "closed"
+
+
+def test_session_that_ends(page: Page, runtime: Runtime) -> None:
+    """Who is signed out while a page is open signs in where he is, and the page goes on."""
+    page.goto("/talk/queues?x=1")
+    shown = page.frame_locator("bt-frame iframe")
+    expect(shown.locator("body")).to_have_attribute("data-ready", "framed")
+    asks = "frame.fetch('api/x').then((answer) => answer.status, (error) => error.message)"
+    assert page.frames[-1].evaluate(asks) == 200
+    operator = Operator(address_of(runtime))
+    [operator.cookies["bt"]] = [
+        each["value"] for each in page.context.cookies() if each["name"] == "bt"
+    ]
+    operator.look()
+    assert operator.ask("DELETE", "/api/session").status == 204
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("bt-frame")).to_have_count(0)  # nobody goes on with what has ended
+    page.locator("#key").fill(OPERATORS_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(shown.locator("#path")).to_have_text("/queues?x=1")
+    expect(page).to_have_url("/talk/queues?x=1")
+    assert page.frames[-1].evaluate(asks) == 200
+
+
+def test_socket(page: Page) -> None:
+    """A WebSocket of the page is opened by an address for once, and by none without it."""
+    page.goto("/talk/")
+    expect(page.frame_locator("bt-frame iframe").locator("body")).to_have_attribute(
+        "data-ready", "framed"
+    )
+    frame = page.frames[-1]
+    url = frame.evaluate("frame.url('api/ws?room=1').then((url) => url.replace('http', 'ws'))")
+    told = json.loads(frame.evaluate(CONNECT, url))
+    assert told["path"] == "/api/ws"
+    assert told["query"] == {"room": "1"}
+    assert not {"authorization", "cookie"} & {*told["headers"]}
+    assert "bt_ticket" not in str(told)
+    assert frame.evaluate(CONNECT, url) == "error"
+    assert frame.evaluate(CONNECT, url.partition("?")[0]) == "error"
 
 
 def test_nested_shell(page: Page) -> None:
