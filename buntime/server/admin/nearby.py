@@ -7,8 +7,10 @@ be of no use to the app.
 
 So the kernel's table of connections is asked whose the other end is, and the processes that apps
 have started (see `peers`) whether they have it open. A process of theirs that cannot be looked into
-may have it. Takes some milliseconds, for a look at all processes, so it is done on a thread, once
-for a connection. Linux alone: elsewhere there is no sandbox either.
+may have it, such as a worker with secrets where the runtime is not root. Beside one of those only
+who can be seen is let in: a process of the runtime's user, or of root, that no app has started and
+that has the connection open. Takes some milliseconds, for a look at all processes, so it is done on
+a thread, once for a connection. Linux alone: elsewhere there is no sandbox either.
 """
 
 import os
@@ -54,11 +56,10 @@ class Nearby:
         if not ends:
             return "its connection cannot be seen in /proc/net/tcp"
         for end in ends:
-            if end.uid not in (self._uid, 0):
-                if is_ours:
-                    return "it is of another user"
-                if self._uid:
-                    continue  # apps have our own user, unless we are root
+            if is_ours and end.uid not in (self._uid, 0):
+                return "it is of another user"
+            if self._uid not in (0, end.uid):
+                continue  # apps have our own user, unless we are root
             why = self._held_by_app(end.inode)
             if why:
                 return why
@@ -67,20 +68,35 @@ class Nearby:
     def _held_by_app(self, inode: str) -> str:
         """Why an app may have a socket open. Looks again while there are new processes of theirs,
         as one could have handed it on to a child meanwhile."""
+        wanted = f"socket:[{inode}]"
         seen: set[int] = set()
+        others: list[int] = []
+        is_hidden = False
         for _ in range(_LOOKS_MAX):
             fresh = [pid for pid in _pids() if pid not in seen and pid != self._pid]
-            of_apps = [pid for pid in fresh if self._peers.origin(pid)]
+            of_apps = {pid for pid in fresh if self._peers.origin(pid)}
             if seen and not of_apps:
-                return ""
+                break
             seen.update(fresh)
+            others += [pid for pid in fresh if pid not in of_apps]
             for pid in of_apps:
-                held = _has_open(pid, f"socket:[{inode}]")
-                if held is None:
-                    return "an app may have started it: one has processes that cannot be seen"
+                held = _has_open(pid, wanted)
                 if held:
                     return "an app has started it"
-        return "apps start processes all the time"
+                is_hidden |= held is None
+        else:
+            return "apps start processes all the time"
+        if is_hidden and not any(self._is_seen_with(pid, wanted) for pid in others):
+            return "an app may have started it: one has processes that cannot be seen"
+        return ""
+
+    def _is_seen_with(self, pid: int, wanted: str) -> bool:
+        """Whether a process of the runtime's user, or of root, can be seen to have this open."""
+        try:
+            is_ours = os.stat(f"/proc/{pid}").st_uid in (self._uid, 0)
+        except OSError:
+            return False  # it has ended
+        return is_ours and bool(_has_open(pid, wanted))
 
 
 def _ends_at(client: tuple[str, int], port: int) -> list[_End]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from buntime.server.admin.nearby import Nearby
+from tests.support.harness import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -55,3 +59,65 @@ def test_one_that_no_app_has(listening: socket.socket) -> None:
         place = sock.getsockname()
         assert Nearby().refusal((place[0], place[1]), port) == ""
         assert Nearby().refusal((place[0], place[1]), port, is_ours=True) == ""
+
+
+# A runtime that is not root, with an app whose process cannot be looked into. It says of each
+# connection why it is refused; the first one is that process's own.
+RUNTIME = """
+import socket, subprocess, sys
+from buntime.server.admin.nearby import Nearby
+nearby = Nearby()
+sock = socket.create_server(("127.0.0.1", 0))
+argv = [sys.executable, "-c", sys.argv[1], "127.0.0.1", str(sock.getsockname()[1]), "hidden"]
+app = subprocess.Popen(argv, stdin=subprocess.PIPE)
+print(sock.getsockname()[1], flush=True)
+while True:
+    connection, place = sock.accept()
+    print(nearby.refusal(place, sock.getsockname()[1], is_ours=True), flush=True)
+"""
+VISITOR = """
+import ctypes, socket, sys
+if sys.argv[3] == "hidden":
+    assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+sys.stdin.read()
+"""
+HIDDEN = "an app may have started it: one has processes that cannot be seen"
+IS_ROOT = sys.platform == "linux" and os.geteuid() == 0
+# That of the tests may be closed to other users.
+PYTHON = (IS_ROOT and shutil.which("python3", path="/usr/bin:/usr/local/bin")) or sys.executable
+
+
+def test_beside_an_app_that_cannot_be_seen() -> None:
+    """Who can be seen is let in, and nobody else: not the app, nor who hides as it does."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    with contextlib.ExitStack() as stack:
+
+        def start(*words: str, is_root: bool = False) -> subprocess.Popen[str]:
+            user = None if is_root or not IS_ROOT else 65534
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(
+                [PYTHON, "-c", *words], stdin=pipe, stdout=pipe, text=True, env=env,
+                user=user, group=user, extra_groups=None if user is None else [],
+            )  # fmt: skip
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        def told() -> str:
+            assert runtime.stdout is not None
+            return runtime.stdout.readline().rstrip("\n")
+
+        tried = start("import buntime.server.admin.nearby")
+        if tried.wait(20):
+            pytest.skip("the checkout is closed to other users, or their Python is too old")
+        runtime = start(RUNTIME, VISITOR)
+        port = told()
+        assert told() == HIDDEN
+        start(VISITOR, "127.0.0.1", port, "plain")
+        assert told() == ""
+        start(VISITOR, "127.0.0.1", port, "hidden")
+        assert told() == HIDDEN
+        if IS_ROOT:
+            start(VISITOR, "127.0.0.1", port, "hidden", is_root=True)
+            assert told() == ""
