@@ -67,7 +67,7 @@ class Routes:
         self._live = live
         self._warn = warn
         self._steps_of = steps_of
-        self.hosts = HostIndex(catalog, warn=warn)
+        self.hosts = HostIndex(catalog, warn=warn, operators=live.now.admin_host)
         # of one edition of the catalog
         self._edition = 0
         self._has_hosts = False  # does any app name one?

@@ -75,7 +75,9 @@ def test_a_session(proxy: tuple[str, bool]) -> None:
     told = operator.ask("POST", "/api/session", {"key": OPERATORS_KEY})
     [field] = told.headers.get_all("set-cookie") or []
     assert field.startswith("__Host-bt=" if is_trusted else "bt=")
-    assert field.endswith("; Path=/; HttpOnly; SameSite=Strict" + "; Secure" * is_trusted)
+    assert field.endswith(
+        "; Path=/; HttpOnly; SameSite=Strict; Priority=High" + "; Secure" * is_trusted
+    )
     operator.look()
     assert operator.ask("POST", "/api/apps/shop/recycle").status == 202
     for origin in (f"https://{HOST}", "https://apps.example.org", f"https://evil.{operator.host}"):

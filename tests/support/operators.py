@@ -95,7 +95,8 @@ class Operator:
 
     def _keep(self, answer: Answer) -> None:
         for value in answer.headers.get_all("set-cookie") or ():
-            for name, morsel in SimpleCookie(value).items():
+            # It takes what it does not know, as this is, for another cookie.
+            for name, morsel in SimpleCookie(value.replace("; Priority=High", "")).items():
                 if morsel["max-age"] == "0":
                     self.cookies.pop(name, None)
                 else:

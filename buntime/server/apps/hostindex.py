@@ -85,9 +85,15 @@ class HostIndex:
     """The hosts of the apps of a catalog."""
 
     def __init__(
-        self, apps: Apps, *, warn: Tell, wall_ns: Callable[[], int] = time.time_ns
+        self,
+        apps: Apps,
+        *,
+        warn: Tell,
+        wall_ns: Callable[[], int] = time.time_ns,
+        operators: str | None = None,
     ) -> None:
-        """`warn` is told once of each host that two apps name."""
+        """`warn` is told once of each host that two apps name, and of the host `operators`, which
+        is no app's."""
         self.table = HostTable()
         self._apps = apps
         self._warn = warn
@@ -99,6 +105,8 @@ class HostIndex:
         self._seen: dict[str, _Seen] = {}
         self._next = 0  # the place among the names where the next look begins
         self._told: set[Dispute] = set()
+        self._operators = operators
+        self._would_be: set[str] = set()  # apps that name it
         self._claims: Claims | None = None
 
     def __repr__(self) -> str:
@@ -148,6 +156,7 @@ class HostIndex:
             had=self._claims.holders if self._claims is not None else {},
         )
         self._tell_of_disputes()
+        self._tell_of_operators_host()
         if self._claims is not None:
             self._claims.note(self.table.holders)
 
@@ -188,6 +197,20 @@ class HostIndex:
                 self._seen[name] = _see((*self._folders[name], app.source, app.dir), since_ns)
         self._hosts[name] = hosts
         return hosts != before
+
+    def _tell_of_operators_host(self) -> None:
+        if self._operators is None:
+            return
+        for name in self._names:
+            if self._operators in self._hosts.get(name, ()) and name not in self._would_be:
+                self._would_be.add(name)
+                self._warn(
+                    "host.operators",
+                    "an app names RUNTIME_ADMIN_HOST, where operators come and no app answers; "
+                    "take it out of its manifest",
+                    host=self._operators,
+                    app=name,
+                )
 
     def _tell_of_disputes(self) -> None:
         for dispute in self.table.disputes:

@@ -66,7 +66,7 @@ def find_apps(settings: Settings, warn: Tell, floors: Floors = NO_FLOORS) -> lis
     )
     catalog.take_floors(floors)
     apps = catalog.all(0.0)
-    HostIndex(catalog, warn=warn).look(0.0)
+    HostIndex(catalog, warn=warn, operators=settings.admin_host).look(0.0)
     return apps
 
 

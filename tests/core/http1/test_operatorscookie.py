@@ -85,8 +85,10 @@ def test_which_counts() -> None:
 
 def test_what_is_set() -> None:
     """For no script, no other site, and over TLS for TLS alone."""
-    assert cookie_for("x", is_secure=False) == "bt=x; Path=/; HttpOnly; SameSite=Strict"
+    assert (
+        cookie_for("x", is_secure=False) == "bt=x; Path=/; HttpOnly; SameSite=Strict; Priority=High"
+    )
     assert (
         cookie_for("", is_secure=True)
-        == "__Host-bt=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0"
+        == "__Host-bt=; Path=/; HttpOnly; SameSite=Strict; Priority=High; Secure; Max-Age=0"
     )

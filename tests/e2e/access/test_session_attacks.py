@@ -279,6 +279,52 @@ def test_cookies(scene: Scene) -> None:
     assert "csrf" in page.evaluate(READ, "/api/session")
 
 
+# More than a browser keeps of one host: it drops those that it likes least.
+HUNDREDS = """(more) => {
+    for (let n = 0; n < 400; n++) document.cookie = `junk${n}=x; path=/${more}`;
+}"""
+SIGN_IN = """async (key) => {
+    const headers = {"Content-Type": "application/json"};
+    const body = JSON.stringify({key});
+    return (await fetch("/api/session", {method: "POST", headers, body})).status;
+}"""
+
+
+def is_signed_in(page: Page, admin: str) -> bool:
+    page.goto(admin + OWN_PAGE)
+    return "csrf" in page.evaluate(READ, "/api/session")
+
+
+def test_cookies_by_the_hundred(scene: Scene) -> None:
+    """An app cannot push the session's cookie out by its own, until these are of high priority;
+    then the operator has to sign in again, and can."""
+    page, shop = scene.page, f"{scene.runtime.url}/shop/page"
+    scene.context.clear_cookies()
+    page.goto(scene.admin + OWN_PAGE)
+    assert page.evaluate(SIGN_IN, OPERATORS_KEY) == 200
+    for more in ("", "; Priority=Low", "; Priority=Medium"):
+        page.goto(shop)
+        page.evaluate(HUNDREDS, more)
+        assert is_signed_in(page, scene.admin), more
+    page.goto(shop)
+    page.evaluate(HUNDREDS, "; Priority=High")
+    assert not is_signed_in(page, scene.admin)
+    assert page.evaluate(SIGN_IN, OPERATORS_KEY) == 200
+    assert is_signed_in(page, scene.admin)
+
+
+def test_cookies_by_the_hundred_of_another_host(scene: Scene) -> None:
+    """Operators who come by another name than the apps' lose nothing, whatever apps set."""
+    page, port = scene.page, scene.admin.rpartition(":")[2]
+    by_name = f"http://localhost:{port}"
+    page.goto(by_name + OWN_PAGE)
+    assert page.evaluate(SIGN_IN, OPERATORS_KEY) == 200
+    for more in ("", "; Priority=High"):
+        page.goto(f"{scene.runtime.url}/shop/page")
+        page.evaluate(HUNDREDS, more)
+        assert is_signed_in(page, by_name), more
+
+
 def test_a_cookie_that_an_app_was_sent(scene: Scene) -> None:
     """Cookies go to all ports of a host: what an app gets so is of no use to its processes."""
     page, url = scene.page, scene.runtime.url

@@ -38,7 +38,9 @@ class Fixture:
             wall_ns=lambda: self.wall_ns,
         )
         self.looked_at: list[str] = []
-        self.index = HostIndex(self, warn=self.warn, wall_ns=lambda: self.wall_ns)
+        self.index = HostIndex(
+            self, warn=self.warn, wall_ns=lambda: self.wall_ns, operators="panel.example"
+        )
 
     def warn(self, event: str, _: str, /, **fields: object) -> None:
         self.warnings.append((event, fields))
@@ -104,6 +106,16 @@ def test_two_apps_of_one_host(apps: Fixture) -> None:
     (apps.root / "a/shop/buntime.yaml").write_text("ttl: 0")
     assert apps.claim("x.example") == Claim("aaa")
     assert len(told) == 2
+
+
+def test_the_operators_host(apps: Fixture) -> None:
+    """No app gets what is asked for there, so one that names it is told of, once."""
+    apps.write("a/shop", "panel.example")
+    apps.write("a/wiki", "wiki.example")
+    for _ in range(3):
+        apps.claim("wiki.example")
+    told = [fields for event, fields in apps.warnings if event == "host.operators"]
+    assert told == [{"host": "panel.example", "app": "shop"}]
 
 
 @pytest.mark.parametrize(
