@@ -131,10 +131,9 @@ def test_only_for_a_click(desk: Desk) -> None:
     assert desk.page.url == f"{desk.url}/desk/raw/"
 
 
+@pytest.mark.parametrize("desk", ["127.0.0.1"], indirect=True)
 def test_a_page_in_a_frame_without_a_shell(desk: Desk) -> None:
     """Where nobody answers, the link opens a window."""
-    if "apps.test" in desk.url:
-        pytest.skip("a browser that does not say that it loads for a frame is led on in it")
     desk.page.goto(f"{desk.url}/around/")
     with desk.page.expect_popup() as opened:
         desk.page.frame_locator("iframe").get_by_role("link", name="Sign in").click()

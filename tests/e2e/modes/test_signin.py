@@ -114,6 +114,12 @@ def url(runtime: Runtime, name: str, path: str = "/") -> str:
     return f"http://{name}.localhost:{runtime.port}{path}"
 
 
+def sessions(page: Page) -> dict[str, str]:
+    """The cookies by which hosts know who it is."""
+    cookies = page.context.cookies()
+    return {each["domain"]: each["value"] for each in cookies if each["name"] == "bt-user"}
+
+
 def who(page: Page) -> dict[str, object]:
     return dict(json.loads(page.inner_text("pre")))
 
@@ -129,12 +135,20 @@ def test_two_apps_and_one_sign_in(runtime: Runtime, provider: Provider, page: Pa
     page.wait_for_url(url(runtime, "shop", "/cart?id=1"))
     told = who(page)
     assert (told["user"], told["roles"]) == ("boss@example.com", ["admin"])
+    before = sessions(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.reload()
-    assert page.title() == "shop"
+    assert (page.title(), page.url) == ("shop", url(runtime, "shop", "/cart?id=1"))
+    assert who(page) == told
+    assert asked == [page.url], "nobody is led anywhere"
+    assert sessions(page) == before
 
     page.goto(url(runtime, "wiki", "/page"))
     assert (page.url, page.title()) == (url(runtime, "wiki", "/page"), "wiki")
     assert who(page) == told
+    assert page.go_back() is not None
+    assert (page.title(), who(page)) == ("shop", told)
 
     cookies = page.context.cookies()
     ours = [each for each in cookies if each["name"] == "bt-user"]
