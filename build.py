@@ -53,9 +53,12 @@ def run(args: list[str]) -> int:
 
 def test(args: list[str]) -> int:
     """Run the tests; ARGS go to pytest; --artifact FILE [--browser], --apps light, --chart,
-    --kubernetes"""
+    --kubernetes, --systemd"""
     if args[:1] in (["--chart"], ["--kubernetes"]):
         test_chart(args[0].removeprefix("--"), args[1:])
+    if args[:1] == ["--systemd"]:
+        os.chdir(ROOT)
+        become([str(environment("dev")), "-m", "artifacts.nspawn", *args[1:]])
     python = environment("dev")
     os.chdir(ROOT)
     paths = []

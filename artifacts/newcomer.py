@@ -21,12 +21,12 @@ from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
-from artifacts.image import Faulty, Skipped, pip_settings
+from artifacts.debian import RELEASE, lacking, make_debian
+from artifacts.image import Faulty
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/operating.md"
 SECTION = "## The first half hour\n"
-_RELEASE = "bookworm"
 _PACKAGES = "python3-venv,ca-certificates,curl"
 _ANY = "…"
 _STEP_S = 300
@@ -100,7 +100,7 @@ def walk(binary: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="buntime-newcomer-") as work:
         root = Path(work, "debian")
         make_debian(root, _PACKAGES)
-        yield f"a bare Debian {_RELEASE}"
+        yield f"a bare Debian {RELEASE}"
         home = root / "root"
         shutil.copy(binary, home / "buntime")
         shutil.copy(_SYSTEMCTL, root / "usr/local/sbin/systemctl")
@@ -127,28 +127,6 @@ def follow(
             why = f"does not print {line!r}" if line else f"ends with {code}"
             raise Faulty(f"`{deed.line}` {why}:\n{output}\nthe service's log:\n{end}")
         yield deed.line
-
-
-def lacking() -> None:
-    """Raises `Skipped` where no Debian can be made here."""
-    if os.geteuid() != 0:
-        raise Skipped("only root can make a chroot")
-    if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
-        raise Skipped("there is no mmdebstrap or no unshare")
-
-
-def make_debian(root: Path, packages: str) -> None:
-    """Raises Skipped where no archive of Debian can be reached."""
-    options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
-    command = ["mmdebstrap", *options, f"--include={packages}", _RELEASE, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")
-    root.chmod(0o755)
-    for path, text in pip_settings().items():
-        (root / path.lstrip("/")).write_text(text, "utf-8")
-    # curl and Python ask the same certificates as pip does.
-    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
 
 
 @contextmanager

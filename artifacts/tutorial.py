@@ -18,6 +18,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
+from artifacts.debian import lacking, make_debian
 from artifacts.image import Faulty
 from artifacts.newcomer import (
     ROOT,
@@ -26,8 +27,6 @@ from artifacts.newcomer import (
     Order,
     Run,
     follow,
-    lacking,
-    make_debian,
     read_page,
     shell,
 )

@@ -16,6 +16,9 @@ After=network-online.target buntime.socket
 Wants=network-online.target
 # systemd holds the sockets: while the runtime is restarted, clients wait there.
 Requires=buntime.socket
+# A runtime that crashes is started again, but not without end: that is a fault of the machine.
+StartLimitIntervalSec=60
+StartLimitBurst=30
 
 [Service]
 Type=notify

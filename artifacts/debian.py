@@ -1,0 +1,60 @@
+"""A bare Debian to try things in: made by mmdebstrap once a month, and unpacked for each use.
+
+It is kept as an archive where build.py keeps its environments; making one takes half a minute to
+two, unpacking it two seconds.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from artifacts.environments import ENVIRONMENTS, locked
+from artifacts.image import Skipped, pip_settings
+
+RELEASE = "bookworm"
+
+
+def lacking() -> None:
+    """Raises `Skipped` where no Debian can be made here."""
+    if os.geteuid() != 0:
+        raise Skipped("only root can make a chroot")
+    if shutil.which("mmdebstrap") is None or shutil.which("unshare") is None:
+        raise Skipped("there is no mmdebstrap or no unshare")
+
+
+def make_debian(root: Path, packages: str) -> None:
+    """A Debian with these packages ("curl,git") at `root`, a new folder.
+
+    Raises Skipped where no archive of Debian can be reached.
+    """
+    name = f"debian-{RELEASE}-{packages.replace(',', '+')}"
+    kept = ENVIRONMENTS / f"{name}-{time.strftime('%Y-%m')}.tar"
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with locked(ENVIRONMENTS / f"{name}.lock"):
+        if not kept.exists():
+            for old in ENVIRONMENTS.glob(f"{name}-*.tar"):
+                old.unlink()
+            _bootstrap(kept, packages)
+    root.mkdir()
+    # Device files are the caller's to bring: a container may not make them.
+    unpack = ["tar", "--extract", "--numeric-owner", "--same-permissions", "--exclude=./dev/*"]
+    subprocess.run([*unpack, f"--file={kept}", f"--directory={root}"], check=True)
+    root.chmod(0o755)
+    for path, text in pip_settings().items():
+        (root / path.lstrip("/")).write_text(text, "utf-8")
+    # curl and Python ask the same certificates as pip does.
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+
+
+def _bootstrap(kept: Path, packages: str) -> None:
+    with tempfile.TemporaryDirectory(dir=kept.parent) as work:
+        made = Path(work, "debian.tar")
+        options = ["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"]
+        command = ["mmdebstrap", *options, f"--include={packages}", RELEASE, str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Skipped(f"mmdebstrap failed:\n{done.stderr[-1000:]}")
+        made.replace(kept)
