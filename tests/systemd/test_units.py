@@ -101,7 +101,7 @@ def _workers(machine: Machine) -> str:
 @pytest.mark.timeout(120)
 def test_the_watchdog(machine: Machine) -> None:
     """A runtime whose loop stands still is killed and started again; clients wait meanwhile."""
-    with machine.changed("[Service]\nWatchdogSec=2\n"):
+    with machine.changed("[Service]\nWatchdogSec=4\n"):
         machine.run("systemctl", "restart", "buntime")
         before = machine.runtime
         machine.run("kill", "-STOP", str(before))
