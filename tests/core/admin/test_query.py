@@ -47,7 +47,7 @@ def test_values(raw: str, told: dict[str, Any]) -> None:
     ("raw", "named"),
     [
         ("limti=5", "unknown query parameter 'limti'; did you mean"),
-        ("limit=5&limit=6", "'limit' is there twice"),
+        ("limit=5&limit=6", "'limit' is given twice"),
         ("limit=0", "limit: 0 is less than 1"),
         ("limit=1001", "limit: 1001 is more than 1000"),
         ("limit=many", "limit: 'many' is not an integer"),

@@ -54,7 +54,7 @@ def test_none_is_none(text: str) -> None:
             "access: unknown key 'path'; did you mean paths?",
         ),
         ("[{who: [], do: deny}]", "access: who: write a list with something in it"),
-        ("[{who: everyone, do: deny}]", "access: who: 'everyone' says not who"),
+        ("[{who: everyone, do: deny}]", "access: who: 'everyone' does not say who"),
         ("[{who: anyone, paths: [admin], do: deny}]", "access: paths: 'admin' is not a path"),
         ("[{who: anyone, apps: ['a b'], do: deny}]", "access: apps: "),
         ("[{who: anyone, methods: ['G T'], do: deny}]", "access: methods: 'G T' is not a method"),

@@ -31,7 +31,7 @@ def test_the_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_hostile(name: str, tmp_path: Path) -> None:
-    """Each is refused with its code within a second, and leaves nothing, inside nor outside."""
+    """Each is refused with its code within two seconds, and leaves nothing, inside nor outside."""
     make, code = CORPUS[name]
     archive = io.BytesIO(make())
     (tmp_path / "releases").mkdir()
@@ -40,9 +40,9 @@ def test_hostile(name: str, tmp_path: Path) -> None:
         with pytest.raises(ClientFault) as told:
             unpack(archive, str(tmp_path / "releases" / "1.0.0"), BOUNDS)
         took_s = process_time() - began_s
-        if took_s < 1:
+        if took_s < 2:
             break
-    assert took_s < 1
+    assert took_s < 2
     assert told.value.code == code
     assert told.value.message.isprintable()
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "releases"]
