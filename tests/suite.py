@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-FEW = 5
+FEW = 7
 _ALONE = ["-n", "0"]
 
 
