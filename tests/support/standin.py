@@ -175,6 +175,7 @@ def forward(target: str, port: str) -> None:
     own = ports[1] if port == ":8001" else ports[0]
     sys.stdout.write(f"Forwarding from 127.0.0.1:{own} -> {port[1:]}\n")
     sys.stdout.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever started the tests may ignore it
     signal.pause()
 
 
