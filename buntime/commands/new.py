@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
+from buntime.commands.advice import near
 from buntime.commands.arguments import Command, Parser, one_word
 from buntime.commands.firstapps import KINDS, plugin_files
 from buntime.commands.firstfiles import complete, test_name
@@ -53,7 +54,7 @@ def run(command: Command, mode: Mode) -> int:
         sys.stdout.write(_packages(f"{folder}/.venv", kind))
     if test_name(name) in files:
         sys.stdout.write(_how_to_test(folder, kind, mode))
-    sys.stdout.write(_advice(name, _relative(above), mode, is_plugin=is_plugin))
+    sys.stdout.write(_advice(name, near(above), mode, is_plugin=is_plugin))
     return 0
 
 
@@ -125,9 +126,3 @@ def _check_name(folder: Path) -> str:
     if version is not None and not is_version(version):
         raise UsageError(f'{shown(version)} is not a version; write one like 1.2.0, or "latest"')
     return label
-
-
-def _relative(folder: Path) -> str:
-    """As it is typed from here, where it lies below."""
-    here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
