@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -49,6 +50,12 @@ for name, examples in (("ours", 50), ("thorough", 1000)):
     )
 settings.load_profile("ours")
 
+# A runtime or a command that a test runs in its own process leaves these ignored, as at its end a
+# late signal would change its exit code. Children would inherit that, and never end.
+AS_STARTED = {
+    number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+}
+
 # What a run compiles is kept for the next one and for its other processes, wherever it is started:
 # to rewrite the asserts of all tests takes ten seconds.
 sys.dont_write_bytecode = False
@@ -79,6 +86,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that nobody waits for it at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """The next test and its processes find the signals as this run did when it began."""
+    try:
+        return (yield)
+    finally:
+        for number, handler in AS_STARTED.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

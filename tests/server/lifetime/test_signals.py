@@ -33,6 +33,18 @@ def loop() -> Iterator[Loop]:
     made.close()
 
 
+def test_a_runtime_in_the_process_of_tests(loop: Loop) -> None:
+    """It leaves SIGTERM ignored; the next test sees what tests/conftest.py does about that."""
+    with signals_on(loop, {signal.SIGTERM: loop.stop}):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+def test_leaves_no_signal_ignored_to_others() -> None:
+    """A process that the next test starts can be ended."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_the_loop_makes_the_calls(loop: Loop) -> None:
     """A signal wakes the loop, which makes the call of this signal and no other."""
     called: list[str] = []
