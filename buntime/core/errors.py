@@ -1,6 +1,6 @@
 """The errors of the runtime: one tree, split by whose fault it is.
 
-`UsageError` is the operator's (a flag, a setting), `ManifestError` an app author's,
+A `UsageError` is the operator's fault (a flag, a setting), a `ManifestError` an app author's. An
 `HttpError` is an answer that the runtime itself gives to a client. Every message says what is
 wrong, where, and what to do.
 """
@@ -11,7 +11,7 @@ _RETRY_LATER = (("Retry-After", "10"),)
 
 
 class BuntimeError(Exception):
-    """Anything the runtime raises on purpose."""
+    """Any error that the runtime raises on purpose."""
 
 
 class UsageError(BuntimeError):
@@ -21,7 +21,7 @@ class UsageError(BuntimeError):
 class ConfigError(UsageError):
     """The config file cannot be used as it is; `faults` are sentences that each name file and line.
 
-    It is told by the first of them.
+    Its own message is the first of them.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -34,8 +34,8 @@ class ConfigError(UsageError):
 class CommandError(BuntimeError):
     """A command cannot do what it was asked for; it ends with `exit_code` and this one line.
 
-    `code` is a stable word for programs, as that of HttpError is ("unreachable", "unauthorized").
-    `request_id` is what the log of the runtime knows the request by, "" where it got none.
+    `code` is a stable word for programs, like that of HttpError ("unreachable", "unauthorized").
+    `request_id` identifies the request in the runtime's log; "" where it has none.
     """
 
     def __init__(
@@ -48,27 +48,27 @@ class CommandError(BuntimeError):
         self.request_id = request_id
 
     def to_json(self) -> dict[str, object]:
-        """The form that errors of the API have."""
+        """The form of the API's errors."""
         told = {"code": self.code, "message": self.message, "requestId": self.request_id or None}
         return {"error": told}
 
 
 class ManifestError(BuntimeError):
-    """An app's folder cannot be served as it is; its requests get 500, other apps run on."""
+    """An app's folder cannot be served as it is: its requests get 500, other apps keep running."""
 
 
 class NoRoom(ManifestError):
-    """What an app needs beside its folder has no room on the disk."""
+    """The disk has no room for what an app needs besides its folder."""
 
 
 class HttpError(BuntimeError):
     """A request ends with this status instead of an app's answer.
 
     `code` is a stable word for programs ("body_too_large"), `message` a sentence for people,
-    `headers` further fields of the answer, such as Retry-After. `closes` tells that what follows
-    on the connection cannot be trusted or is not wanted, so that it ends after the answer.
-    `detail` is a trace for the app's author, and `hint` says what to do; both are shown in
-    development only.
+    `headers` further fields of the answer, such as Retry-After. `closes` means that what follows on
+    the connection cannot be trusted or is not wanted, so the connection ends after the answer.
+    `detail` is a trace for the app's author, and `hint` says what to do; both are shown only in
+    development.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ServerFault(HttpError):
 
 
 class StateFault(ServerFault):
-    """What was asked for needs state.db, which cannot be used now; `message` says why."""
+    """The request needs state.db, which cannot be used now; `message` says why."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -113,7 +113,7 @@ class StateFault(ServerFault):
 
 
 class StateOff(StateFault):
-    """What was asked for is to be kept, and RUNTIME_STATE is none; `instead` says what to do."""
+    """The request would store something, and RUNTIME_STATE is none; `instead` says what to do."""
 
     WHY = "RUNTIME_STATE is none: nothing is kept here, as other replicas would not have it"
 

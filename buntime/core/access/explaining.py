@@ -1,4 +1,4 @@
-"""Why a request reaches an app, or does not: each check in its order, and what it says.
+"""Explains why a request does or does not reach an app: each check in order, with its result.
 
 explain(Situation("shop", "protected", is_public=False, now=..., key=...))
 -> [Check("visibility", None, "the app is protected: ..."), Check("key", True, "...")]
@@ -13,7 +13,7 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class Check(NamedTuple):
-    """`passes` is None where the check alone decides nothing."""
+    """`passes` is None where the check alone does not decide."""
 
     check: str
     passes: bool | None
@@ -21,7 +21,7 @@ class Check(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What a request finds, as far as it decides on its way to an app."""
+    """Everything about a request that decides whether it reaches an app."""
 
     app: str
     visibility: str
@@ -29,15 +29,15 @@ class Situation(NamedTuple):
     now: float  # seconds since 1970
     key: KeyRecord | None = None
     auth: str = "none"
-    decision: Decision = Decision()  # of operators' rules
+    decision: Decision = Decision()  # from the operator's rules
     identity: Mapping[str, object] | None = None
-    signs_in: bool = True  # is there a plugin that finds out who has signed in?
+    signs_in: bool = True  # does any plugin find out who has signed in?
     maintenance: bool = False
-    hooks: tuple[tuple[str, str], ...] = ()  # (plugin, stage) of those that are asked
+    hooks: tuple[tuple[str, str], ...] = ()  # (plugin, stage) of the hooks that are asked
 
 
 def explain(found: Situation) -> list[Check]:
-    """The checks of a request, in their order."""
+    """The checks that a request goes through, in order."""
     if found.visibility == "internal":
         return [Check("visibility", False, "the app is internal: nobody reaches it by a request")]
     checks = [*_of_plugins(found, behind=False), *_of_rules(found)]
@@ -47,7 +47,7 @@ def explain(found: Situation) -> list[Check]:
 
 
 def _of_plugins(found: Situation, *, behind: bool) -> list[Check]:
-    """Those of stage identity come before access is decided, the others behind."""
+    """Plugins of stage identity are asked before access is decided, all others after it."""
     return [
         Check("plugin", None, f"{plugin} is asked, in stage {stage}, and may refuse")
         for plugin, stage in found.hooks
@@ -103,7 +103,7 @@ def _of_key(found: Situation) -> list[Check]:
 
 
 def of_right(key: KeyRecord, verb: str, app: str, now: float) -> Check:
-    """Whether a key may do this at an app, and why."""
+    """Whether a key has this right for an app, and why."""
     standing, caller = key.standing(now), key.caller
     if standing != "active":
         return Check("key", False, f"the key {key.name} is {standing}: 401")
@@ -117,5 +117,5 @@ def of_right(key: KeyRecord, verb: str, app: str, now: float) -> Check:
 
 
 def is_let_in(checks: list[Check]) -> bool:
-    """Whether no check of the runtime's own stands in the way."""
+    """Whether none of the runtime's own checks refuses the request."""
     return all(check.passes is not False for check in checks)

@@ -1,11 +1,11 @@
-"""Tokens of pages in the shell's frames, which have no cookie: what each opens, for how long.
+"""Tokens for pages in the shell's frames, which have no cookie: what each opens, and for how long.
 
-    a token      bf_Zk3...   5 minutes, for what is below the routes of one plugin
+    a token      bf_Zk3...   5 minutes, for everything below the routes of one plugin
     a ticket     bf_Q8x...   30 seconds, once, for one target there: ?bt_ticket=bf_Q8x...
 
-Who is signed in asks for one in the shell, by the API; the page gets it and sends it along. So it
-stands for who asked, as long as that sign-in lasts. Kept in memory, by its hash. Times are seconds
-of one clock, as the runtime's loop has them.
+The shell requests one through the API for the operator who is signed in, and hands it to the page,
+which sends it along. A token therefore acts for that operator for as long as the sign-in lasts.
+Tokens are kept in memory, by their hash. Times are seconds of one clock, the event loop's.
 """
 
 import hashlib
@@ -18,30 +18,30 @@ from buntime.core.values.tuples import NamedTuple
 
 TOKEN_S = 300.0
 TICKET_S = 30.0
-TICKET_FIELD = "bt_ticket"  # of the query
+TICKET_FIELD = "bt_ticket"  # a query parameter
 RANDOM_BYTES = 32
 PATH_MAX_CHARS = 2048
 _START = "bf_"
 _LENGTH = len(_START) + 43
 _KEPT_MAX = 4000
-_OF_ONE_MAX = 400  # of one caller, that none takes those of others
+_OF_ONE_MAX = 400  # per caller, so that no caller pushes out the tokens of others
 
 Standing = Callable[[], Caller | None]
-"""Who it is by now, None where the sign-in has ended."""
+"""Returns the caller as of now, or None where the sign-in has ended."""
 
 
 class Grant(NamedTuple):
-    """What one opens."""
+    """What a token or ticket opens."""
 
     owner: str  # "plugin:keyval"
-    name: str  # of who asked for it
+    name: str  # the name of the caller it was given to
     standing: Standing
     ends_at: float
-    target: str | None = None  # of a ticket: "/keyval/api/export?space=shop"
+    target: str | None = None  # tickets only: "/keyval/api/export?space=shop"
 
 
 class FrameTokens:
-    """Those that were given out and may be good still."""
+    """The tokens and tickets that were given out and may still be valid."""
 
     def __init__(self) -> None:
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
@@ -53,7 +53,8 @@ class FrameTokens:
         return len(self._grants)
 
     def give(self, grant: Grant, random: bytes, now: float) -> str:
-        """The text for a grant; `random` are RANDOM_BYTES. The oldest go where there are many."""
+        """The text of a new token or ticket. `random` must be RANDOM_BYTES long. Removes the oldest
+        one where there are too many."""
         for digest, each in [*self._grants.items()]:
             if each.ends_at <= now:
                 del self._grants[digest]
@@ -67,14 +68,15 @@ class FrameTokens:
         return text
 
     def find(self, text: str, owner: str, now: float) -> Standing | None:
-        """What tells whom a token stands for at this plugin; None where it opens nothing there."""
+        """What returns the caller behind a token at this plugin; None where the token opens nothing
+        there."""
         grant = self._grants.get(_digest_of(text))
         if grant is None or grant.target is not None:
             return None
         return _standing_of(grant, owner, now)
 
     def use(self, text: str, owner: str, target: str, now: float) -> Standing | None:
-        """The same of a ticket, which is gone then, whatever it was shown for."""
+        """As `find`, for a ticket. It is used up even where it was sent for another target."""
         digest = _digest_of(text)
         grant = self._grants.get(digest)
         if grant is None or grant.target is None:
@@ -84,17 +86,17 @@ class FrameTokens:
 
 
 def has_form(text: str) -> bool:
-    """Whether this can be a token or ticket; no key is like it."""
+    """Whether a text can be a token or ticket; no key looks like one."""
     return len(text) == _LENGTH and text.startswith(_START)
 
 
 def borne_token(headers: Iterable[tuple[str, str]]) -> str | None:
-    """The token that a request bears as Authorization, by lower-case names; None for none."""
+    """The token in a request's Authorization header, or None. Header names are in lower case."""
     return next((text for field in headers if (text := token_in(field)) is not None), None)
 
 
 def token_in(field: tuple[str, str]) -> str | None:
-    """The token in one field."""
+    """The token in one header field."""
     if field[0] != "authorization":
         return None
     scheme, _, text = field[1].strip().partition(" ")
@@ -105,7 +107,7 @@ def token_in(field: tuple[str, str]) -> str | None:
 def without_ticket(target: str) -> tuple[str, str] | None:
     """`"/a?x=1&bt_ticket=T"` -> ("/a?x=1", "T"); None for a target without one.
 
-    The last one counts, as the runtime puts it at the end.
+    Only the last parameter counts, since the runtime adds the ticket at the end.
     """
     path, question, query = target.partition("?")
     start = f"{TICKET_FIELD}="

@@ -1,16 +1,16 @@
-"""Slows down who guesses the key, and nobody else.
+"""Slows down clients that guess keys, and nobody else.
 
-From one address so many wrong keys are looked at, and further ones as time passes; till then each
-key from there is refused unseen (429), a right one too, as else guessing would go on. From any
-other address a right key is let in, whatever goes on elsewhere. Where wrong keys come from many
-addresses at once, each of these has to wait longer.
+An address may send a limited number of wrong keys at once, and a few more as time passes. Beyond
+that, every key from it is refused unseen (429), even a right one: otherwise guessing could go on. A
+right key from any other address is accepted, whatever happens elsewhere. When wrong keys come from
+many addresses at once, each of these addresses has to wait longer.
 
-That is of keys that somebody may have chosen, and so may be guessed: RUNTIME_MASTER_KEY. A key that
-the runtime has made (`keytext`) has 256 bits of chance, and is let in at once wherever it comes
-from: only wrong ones are counted. Those that were right once count for their name as well.
+This applies to RUNTIME_MASTER_KEY, which a person may have chosen and which can be guessed. A key
+that the runtime has made (`keytext`) has 256 random bits and is accepted at once from anywhere:
+only wrong ones are counted. Keys that were once right also count against their name.
 
-An address of IPv6 stands for its /64, which one customer has. What is remembered is bounded; whom
-it is too small for, the oldest of them, begins anew.
+An IPv6 address counts as its /64, which belongs to one customer. The memory is bounded; when it is
+full, the oldest address starts over.
 """
 
 import math
@@ -21,16 +21,16 @@ from buntime.core.access.keys import bears_key, offers_key
 from buntime.core.errors import ClientFault
 from buntime.core.values.bucket import TokenBucket
 
-_BURST = 10.0  # wrong keys from one address: a person mistypes, a script has an old one
-_RATE = 0.2  # of them a second in the long run
+_BURST = 10.0  # wrong keys from one address: a typo, a script with an old key
+_RATE = 0.2  # wrong keys a second in the long run
 _ALL_BURST = 200.0  # from all addresses
 _ALL_RATE = 4.0
-_PENALTY = 20  # tokens; a wrong key costs an address so many while all send too many
+_PENALTY = 20  # tokens; what a wrong key costs its address while all together send too many
 _ADDRESSES_MAX = 4096
 
 
 class Guesses:
-    """The wrong keys that have come lately."""
+    """The recent wrong keys."""
 
     __slots__ = ("_all", "_by_network")
 
@@ -57,13 +57,13 @@ class Guesses:
         return False
 
     def turn_away(self, headers: Iterable[tuple[str, str]], *, address: str, now: float) -> None:
-        """A request bears no key that is right, which is known already. Raises as `admit`."""
+        """Count a request whose key is already known to be wrong. Raises as `admit`."""
         if offers_key(headers):
             self._check(address, now)
             self._count(network_of(address), now)
 
     def turn_away_named(self, name: str, *, address: str, now: float) -> None:
-        """A request bears a key that was right once: it counts for its name too, from wherever.
+        """Count a request that bears a key that was once right: against its address and its name.
 
         Raises as `admit`.
         """
@@ -87,12 +87,12 @@ class Guesses:
             bucket = TokenBucket(rate=_RATE, burst=_BURST, now=now)
             if len(self._by_network) >= _ADDRESSES_MAX:
                 del self._by_network[next(iter(self._by_network))]
-        self._by_network[network] = bucket  # the latest stands last
+        self._by_network[network] = bucket  # the latest stays last
         bucket.spend(1 if self._all.take(1, now) else _PENALTY, now)
 
 
 def _named(name: str) -> str:
-    """Where a key's name stands beside addresses, which have no blank."""
+    """The name of a key as an entry beside addresses, none of which contains a space."""
     return f"key {name}"
 
 

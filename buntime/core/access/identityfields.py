@@ -1,13 +1,13 @@
-"""Header fields that tell who asks: the runtime's to write, and no client's."""
+"""Header fields that say who sends a request: only the runtime may write them, never a client."""
 
 IDENTITY_STARTS = ("x-identity", "x_identity")
 TOLD_BY_PROXIES = frozenset(("x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"))
 
 
 def is_identity_field(name: str) -> bool:
-    """Whether a field, in lower case, tells who asks: "x-identity", "x-forwarded-user".
+    """Whether a field, in lower case, says who sends the request: "x-identity", "x-forwarded-user".
 
-    `x_forwarded_user` too: what makes variables of fields takes it for the same.
+    `x_forwarded_user` counts too: WSGI and CGI turn both into the same variable.
     """
     if name[:1] != "x":
         return False

@@ -1,6 +1,6 @@
-"""Operators' keys: what each may do, whether it still may, and which one a request bears.
+"""Operators' keys: what each may do, whether it is still valid, and which one a request bears.
 
-Times are seconds since 1970: keys expire by the calendar, also while the runtime does not run.
+Times are seconds since 1970: keys expire by the calendar, even while the runtime is not running.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from buntime.core.access.keytext import START, digest_of, is_key
 from buntime.core.access.rights import ROLES, VERBS, Caller, covers, verbs_of
 from buntime.core.values.frozen import frozen
 
-KEYS_MAX = 1000  # with those that are revoked
+KEYS_MAX = 1000  # including revoked ones
 
 Standing = Literal["active", "expired", "revoked"]
 IN_STATE, IN_FILE = "state", "RUNTIME_KEYS_FILE"
@@ -25,33 +25,33 @@ class KeyRecord:
     name: str
     digest: bytes
     hint: str  # how the key begins: "bt_0Ao2"
-    roles: tuple[str, ...]  # of rights.ROLES, and single verbs
+    roles: tuple[str, ...]  # names from rights.ROLES, and single verbs
     globs: tuple[str, ...]
     created_at: float
     created_by: str
     expires_at: float | None = None
     used_at: float | None = None
     revoked_at: float | None = None
-    origin: str = IN_STATE  # or IN_FILE: changed there alone
+    origin: str = IN_STATE  # a key from IN_FILE can be changed only there
 
     def __repr__(self) -> str:
         return f"KeyRecord({self.name!r}, {self.hint}..., {self.roles}, {self.globs})"
 
     @property
     def caller(self) -> Caller:
-        """Who bears it. Roles that are not known here, of a newer version, give nothing."""
+        """The caller who bears this key. Unknown roles, from a newer version, grant nothing."""
         verbs = verbs_of(role for role in self.roles if role in ROLES or role in VERBS)
         return Caller(self.name, "key", verbs, self.globs, self.expires_at)
 
     def standing(self, now: float) -> Standing:
-        """Whether it opens anything at this moment."""
+        """Whether the key is valid at this moment."""
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
 
 class KeyRing:
-    """All keys, as the runtime has them in memory; the server keeps what changes."""
+    """All keys, in memory; the server saves what changes."""
 
     def __init__(self, records: Iterable[KeyRecord] = ()) -> None:
         self._by_digest: dict[bytes, KeyRecord] = {}
@@ -67,7 +67,7 @@ class KeyRing:
         return len(self.by_name)
 
     def put(self, record: KeyRecord) -> None:
-        """Have a key, in the place of another one of its name."""
+        """Add a key, replacing any other of the same name."""
         before = self.by_name.get(record.name)
         if before is not None:
             del self._by_digest[before.digest], self._callers[before.digest]
@@ -76,17 +76,17 @@ class KeyRing:
         self._callers[record.digest] = record.caller
 
     def revoke(self, name: str, now: float) -> None:
-        """From now on it opens nothing; it is remembered, so that it is known when it comes."""
+        """Make a key invalid. It is remembered, so that it is recognized when somebody sends it."""
         record = self.by_name.get(name)
         if record is not None and record.revoked_at is None:
             self.put(replace(record, revoked_at=now))
 
     def use(self, name: str, now: float) -> None:
-        """It has opened something."""
+        """Note that the key was used."""
         self.put(replace(self.by_name[name], used_at=now))
 
     def find(self, headers: Iterable[tuple[str, str]]) -> KeyRecord | None:
-        """The first key of these that a request bears, whatever its standing."""
+        """The first known key that a request bears, whatever its standing."""
         for text in offered_keys(headers):
             if is_key(text):
                 record = self._by_digest.get(digest_of(text))
@@ -99,14 +99,14 @@ class KeyRing:
 
 
 def bears_form(headers: Iterable[tuple[str, str]]) -> bool:
-    """Whether a request bears something that may be a key of a keyring."""
+    """Whether a request bears anything that looks like a key of a keyring."""
     return any(is_key(text) for text in offered_keys(headers) if text.startswith(START))
 
 
 def excess(record: KeyRecord, caller: Caller) -> str:
-    """What a key may that the caller may not, for a message; "" where there is nothing.
+    """What a key may do that the caller may not, for a message; "" where there is nothing.
 
-    So no key makes one that is stronger than itself, nor ends one.
+    This keeps a key from creating, or revoking, one that is stronger than itself.
     """
     more = sorted(record.caller.verbs - caller.verbs)
     if more:
@@ -116,7 +116,7 @@ def excess(record: KeyRecord, caller: Caller) -> str:
 
 
 def outlives(record: KeyRecord, caller: Caller) -> bool:
-    """Whether a key is good for longer than who makes it."""
+    """Whether a key is valid for longer than the key of the caller who creates it."""
     if caller.expires_at is None:
         return False
     return record.expires_at is None or record.expires_at > caller.expires_at

@@ -1,19 +1,19 @@
 """The runtime's key: which requests bear it.
 
-Fields are (name, value) as they came, in latin-1.
+Fields are (name, value) as received, in latin-1.
 """
 
 import hmac
 from collections.abc import Iterable, Iterator
 
 _KEY_FIELDS = ("x-api-key", "authorization")
-_LENGTHS = frozenset(map(len, _KEY_FIELDS))  # tell most other names without lower()
+_LENGTHS = frozenset(map(len, _KEY_FIELDS))  # rules out most other names without calling lower()
 
 
 def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
     """Whether a request bears `key`, as `X-API-Key` or `Authorization: Bearer`.
 
-    Never true while no key is set. Takes the same time for any two values of one length.
+    Always false while no key is set. Takes the same time for any two values of one length.
     """
     if not key:
         return False
@@ -27,12 +27,12 @@ def bears_key(headers: Iterable[tuple[str, str]], key: str | None) -> bool:
 
 
 def offers_key(headers: Iterable[tuple[str, str]]) -> bool:
-    """Whether a request bears any key at all, be it right or wrong."""
+    """Whether a request bears any key at all, right or wrong."""
     return any(True for _ in offered_keys(headers))
 
 
 def offered_keys(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Each key that a request bears, be it right or wrong."""
+    """Each key that a request bears, right or wrong."""
     for name, value in headers:
         if len(name) in _LENGTHS:
             offered = _offered_key(name.lower(), value)
@@ -41,7 +41,7 @@ def offered_keys(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def is_key_field(field: tuple[str, str], key: str | None) -> bool:
-    """Whether this one field bears the key: no app has any business with it."""
+    """Whether this one field bears the key, which no app should see."""
     return bears_key((field,), key)
 
 

@@ -1,10 +1,11 @@
-"""Where a request for the operator's pages comes from: this machine, or anywhere.
+"""Whether a request for the operators' pages comes from this machine.
 
-With RUNTIME_MASTER_KEY that does not matter, the key does. Without it the pages are closed, but in
-development: there a direct request of this machine that bears the local key may see them. An
-address alone opens nothing, since apps have the same one, and so has a proxy that tells nothing.
+With RUNTIME_MASTER_KEY this does not matter: the key decides. Without it the pages are closed,
+except in development, where a direct request from this machine that bears the local key may see
+them. An address alone opens nothing, because apps have the same one, and so does a proxy that adds
+no header.
 
-Fails closed: where it is not sure that a request comes from this machine, it does not.
+Fails closed: a request counts as coming from this machine only where that is certain.
 """
 
 from collections.abc import Iterable
@@ -13,8 +14,8 @@ from buntime.core.access.peers import UNIX_PEER, is_loopback
 from buntime.core.access.proxyfields import tells_of_proxy
 from buntime.core.values.regex import regex
 
-PANEL = "cpanel"  # the plugin that operators are led to, at its base
-LINK_PATH = "/.well-known/buntime/open"  # of one-time links to sign in by
+PANEL = "cpanel"  # the plugin whose pages operators are sent to, at its base
+LINK_PATH = "/.well-known/buntime/open"  # the path of one-time sign-in links
 
 _PORT = regex(r":[0-9]*\Z")
 
@@ -27,15 +28,15 @@ def is_direct(
     is_absolute: bool = False,
     listening: Iterable[str] = (),
 ) -> bool:
-    """Whether a request comes from this machine, by no proxy, and is meant for it.
+    """Whether a request comes directly from this machine and is addressed to it.
 
     1. Its peer must be this machine (127/8, ::1, or `UNIX_PEER`), and
     2. it must not have come through a proxy: no forwarding header, no URL as target, and
     3. it must be addressed to this machine, see `names_this_machine`.
 
-    `peer` is the address the connection comes from, never one that a header tells. `host` is what
-    the request is addressed to, `listening` are the hosts that the runtime was told to listen at.
-    A URL as target has its own host, which hides what the Host field said.
+    `peer` is the address of the connection, never one from a header. `host` is the host that the
+    request is addressed to; `listening` are the hosts that the runtime was told to listen on. A URL
+    as target has its own host, which hides what the Host field said.
     """
     return (
         is_loopback(peer)
@@ -46,12 +47,12 @@ def is_direct(
 
 
 def names_this_machine(host: str, listening: Iterable[str] = ()) -> bool:
-    """Whether a Host field's value can mean no other machine: "localhost:8000", "[::1]".
+    """Whether a Host field's value can only mean this machine: "localhost:8000", "[::1]".
 
-    A page in this machine's browser can have its own name resolve to 127.0.0.1 and then read what
-    answers there (DNS rebinding); the browser names that page's host. No page's owner can have
-    "localhost", a name below it (RFC 6761 6.3), or an address of the loopback. `listening` are
-    taken as they are: the operator has chosen them.
+    A page in this machine's browser can make its own name resolve to 127.0.0.1 and then read what
+    answers there (DNS rebinding), but the browser still sends that page's host. Nobody can own
+    "localhost", a name below it (RFC 6761 6.3), or a loopback address. The hosts in `listening` are
+    trusted as they are: the operator has chosen them.
     """
     name = _PORT.sub("", host).lower().strip("[]").removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):

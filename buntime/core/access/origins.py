@@ -1,4 +1,4 @@
-"""Requests that a browser sends on behalf of a page of another site."""
+"""Recognizes requests that a browser sends on behalf of another site's page."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ _ORIGIN = regex(r"(https?)://([a-z0-9._-]+(?::[0-9]+)?|\[[0-9a-f:.]+\](?::[0-9]+
 def is_foreign(headers: Iterable[tuple[str, str]], *, host: str) -> bool:
     """Whether a browser sends the request on behalf of another site's page.
 
-    Such a request must change nothing: the browser adds what it knows of the user, and on this
-    machine its address alone opens the operator's pages. `host` is what the request is addressed
-    to, before any trusted proxy. Programs that are no browser send none of these fields.
+    Such a request must change nothing: the browser adds the user's credentials to it, and on this
+    machine its address alone opens the operators' pages. `host` is what the request is addressed
+    to, before any trusted proxy. Programs that are not browsers send none of these fields.
 
-    1. Sec-Fetch-Site, where it is sent, must be "same-origin", or "none" for the user's own doing.
-    2. Origin, where it is sent, must have this host and port. The scheme is not compared: a proxy
-       that ends TLS need not tell of it.
+    1. Sec-Fetch-Site, if sent, must be "same-origin", or "none" for an action of the user.
+    2. Origin, if sent, must have this host and port. The scheme is not compared: a proxy that ends
+       TLS need not say so.
     """
     for name, value in headers:
         name = name.lower()
@@ -34,8 +34,8 @@ def is_foreign(headers: Iterable[tuple[str, str]], *, host: str) -> bool:
 
 
 def is_own_page(headers: Iterable[tuple[str, str]], *, host: str, is_secure: bool) -> bool:
-    """Whether a browser says that a page of this very address sends the request, as it says of each
-    write: Origin must be there, and of https where the request came over TLS."""
+    """Whether a browser confirms that a page of this very origin sends the request. Browsers send
+    Origin with every write, so it must be present, and be https where the request came over TLS."""
     headers = tuple(headers)
     scheme = ("https://",) if is_secure else ("http://", "https://")
     origins = [value.strip().lower() for name, value in headers if name == "origin"]

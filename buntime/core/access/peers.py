@@ -1,8 +1,8 @@
-"""Who is at the other end of a connection: this machine, or another one."""
+"""Tells whether the other end of a connection is this machine."""
 
 from ipaddress import IPv6Address, ip_address
 
-UNIX_PEER = "unix"  # how a peer on the runtime's unix socket is called where an address is wanted
+UNIX_PEER = "unix"  # stands in for the address of a peer on the runtime's unix socket
 
 
 def is_loopback(peer: str) -> bool:

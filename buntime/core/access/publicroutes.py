@@ -8,18 +8,18 @@ from collections.abc import Iterable, Sequence
 
 from buntime.core.access.paths import plain_path
 
-# Of a longer path only patterns without stars, and those that end in "/**", can tell.
+# Longer paths are only compared with patterns without stars and those that end in "/**".
 _GLOB_PATH_MAX_CHARS = 2048
-# What the patterns of an app with other stars may have together: a path is matched in milliseconds.
+# Limit on an app's patterns with other stars together, so that a path is matched in milliseconds.
 GLOBS_MAX_CHARS = 4096
 
 
 class PublicRoutes:
     """The routes of an app that need no key, compiled once from the manifest's `publicRoutes`.
 
-    A pattern covers the path below the app's base: `*` is one segment or a part of one, `**` any
-    number of segments. "/assets/**" covers "/assets/" and all below it, and not "/assets";
-    "/a/**/b" covers "/a/b" too. Case counts, a slash at the end counts.
+    A pattern covers the path below the app's base. `*` is one segment or part of one; `**` is any
+    number of segments. "/assets/**" covers "/assets/" and everything below it, but not "/assets";
+    "/a/**/b" covers "/a/b" too. Case and a trailing slash matter.
     """
 
     __slots__ = ("_by_method", "_routes")
@@ -51,7 +51,7 @@ class PublicRoutes:
 
 
 class BothPublic:
-    """What is public by each of several: of two manifests, say."""
+    """Covers only what each of several objects covers, such as the routes of two manifests."""
 
     __slots__ = ("_routes",)
 
@@ -67,21 +67,21 @@ class BothPublic:
 
 
 def costly(patterns: Iterable[str]) -> list[str]:
-    """Those patterns that take a regular expression: `"/a/*"`, `"/**/b"`, not `"/a"`, `"/a/**"`.
+    """The patterns that need a regular expression: `"/a/*"` and `"/**/b"`, not `"/a"` or `"/a/**"`.
 
-    These cost time to compile and to match, and so whoever reads patterns is to bound them.
+    They cost time to compile and to match, so the code that reads patterns must limit them.
     """
     return [pattern for pattern in patterns if "*" in _literal(pattern)]
 
 
 def _literal(pattern: str) -> str:
-    """`"/a/**"` -> "/a/": what a path begins with, if there is no star left in it."""
+    """`"/a/**"` -> "/a/": the fixed start of a path, if no star is left in it."""
     whole = "/" + pattern.lstrip("/")
     return whole.removesuffix("**") if whole.endswith("/**") else whole
 
 
 class Patterns:
-    """Some patterns for decoded paths, as `plain_path` gives them."""
+    """A set of patterns, compared with decoded paths as `plain_path` returns them."""
 
     __slots__ = ("_globs", "_paths", "_prefixes")
 
@@ -94,18 +94,18 @@ class Patterns:
         self._globs = re.compile(whole, re.DOTALL) if special else None
 
     def cover(self, path: str) -> bool:
-        """Whether a path is surely covered: what opens asks this."""
+        """Whether a path is certainly covered. Use this to open something."""
         return self._cover(path, if_too_long=False)
 
     def may_cover(self, path: str) -> bool:
-        """Whether a path is covered, or too long to tell: what closes asks this."""
+        """Whether a path is covered, or is too long to tell. Use this to close something."""
         return self._cover(path, if_too_long=True)
 
     def could_cover(self, raw_path: str) -> bool:
-        """Whether an app could take a path for one that is covered: what closes asks this.
+        """Whether an app could read a path as one that is covered. Use this to close something.
 
-        `raw_path` is as it came, still encoded. A slash at the end more or less is no difference;
-        a path with more than one reading, or with parameters ("/admin;x"), could be any.
+        `raw_path` is the path as received, still encoded. A trailing slash makes no difference; a
+        path with more than one reading, or with parameters ("/admin;x"), could mean anything.
         """
         path = plain_path(raw_path)
         if path is None or ";" in path:
@@ -124,11 +124,11 @@ class Patterns:
 
 
 def _translate(pattern: str) -> str:
-    """`"/a/*/**"` -> a regular expression that no path makes slow.
+    """`"/a/*/**"` -> a regular expression that no path can make slow.
 
-    What stands between two stars is taken at the first place where it fits and at no later one
-    (atomic groups). For globs that is enough: what matches after a later place matches after the
-    first one too, since the star that follows takes up what lies between.
+    The text between two stars is matched only at the first place where it fits (atomic groups).
+    That is enough for globs: whatever matches after a later place also matches after the first one,
+    since the next star absorbs the characters between.
     """
     runs: list[str] = [""]
     for segment in pattern.lstrip("/").split("/"):
@@ -150,5 +150,5 @@ def _translate_segment(segment: str) -> str:
         return first
     *middle, last = others
     if not (first or middle or last):
-        return "[^/]++"  # a star alone wants something to stand for
+        return "[^/]++"  # a star alone needs at least one character
     return first + "".join(f"(?>[^/]*?{part})" for part in middle) + f"[^/]*{last}"

@@ -1,8 +1,8 @@
 """Who may do what as an operator: callers, their verbs, and the one function that decides.
 
-A verb is what a route of the API wants, `apps:read`. A role is a set of verbs that has a name. A
-caller has some verbs, at the apps that its globs cover; what concerns the runtime as a whole is
-for those alone whose globs cover each app.
+A verb is what a route of the API requires, such as `apps:read`. A role is a named set of verbs. A
+caller has some verbs, for the apps that its globs cover. Only callers whose globs cover every app
+may do what affects the runtime as a whole.
 """
 
 import re
@@ -40,9 +40,9 @@ Source = Literal["key", "socket", "local", "master", "link", "anyone"]
 
 
 class Caller(NamedTuple):
-    """Who asks: a key by its name, or a way in that has no name of its own."""
+    """Who sends a request: a key, by its name, or a way in that has no name of its own."""
 
-    name: str  # "laptop"; "master", "local", "socket", "link" of the others
+    name: str  # "laptop"; without a key "master", "local", "socket" or "link"
     source: Source
     verbs: frozenset[str]
     globs: tuple[str, ...] = (EVERY_APP,)  # "blog-*", "@acme/*"
@@ -52,16 +52,16 @@ class Caller(NamedTuple):
         return f"Caller({self.name!r}, {self.source}, {len(self.verbs)} verbs, {self.globs})"
 
 
-ANYONE = Caller("anyone", "anyone", frozenset(), ())  # at a page that is open to all
+ANYONE = Caller("anyone", "anyone", frozenset(), ())  # for a page that is open to everybody
 
 
 def admin(name: str, source: Source) -> Caller:
-    """A caller who may do all: `admin("master", "master")`."""
+    """A caller who may do everything: `admin("master", "master")`."""
     return Caller(name, source, _ADMIN)
 
 
 def may(caller: Caller, verb: str, app: str | None = None) -> bool:
-    """Whether a caller may do this at an app, "shop"; None is the runtime as a whole."""
+    """Whether a caller may do this to an app, "shop"; None means the runtime as a whole."""
     if verb not in caller.verbs:
         return False
     if app is None:
@@ -70,18 +70,19 @@ def may(caller: Caller, verb: str, app: str | None = None) -> bool:
 
 
 def may_somewhere(caller: Caller, verb: str) -> bool:
-    """Whether there may be an app at which the caller may do this: its handler filters."""
+    """Whether there may be an app for which the caller has this right. The handler then filters."""
     return verb in caller.verbs and bool(caller.globs)
 
 
 def covers(glob: str, app: str) -> bool:
-    """Whether `"blog-*"` covers `"blog-2"`. Of two globs: whether the first covers all that the
-    second does; the star of the second stands for itself then, which only a star covers."""
+    """Whether `"blog-*"` covers `"blog-2"`. If both are globs: whether the first covers everything
+    that the second does. The star of the second then counts as a character that only a star covers.
+    """
     return _compiled(glob).fullmatch(app) is not None
 
 
 def verbs_of(roles: Iterable[str]) -> frozenset[str]:
-    """The verbs of roles and single verbs: `["viewer", "data:read"]`. Raises KeyError."""
+    """The verbs of these roles and single verbs: `["viewer", "data:read"]`. Raises KeyError."""
     return frozenset().union(*(ROLES.get(role) or _single(role) for role in roles))
 
 
@@ -93,7 +94,7 @@ def _single(verb: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(glob: str) -> re.Pattern[str]:
-    """A star is any run of characters; atomic, so that no name makes it slow."""
+    """A star matches any run of characters; atomic, so that no name makes it slow."""
     first, *others = (re.escape(part) for part in re.split(r"\*+", glob))
     if not others:
         return re.compile(first)

@@ -1,15 +1,15 @@
-"""Access rules: what operators say of who may reach which app, beside what apps say of themselves.
+"""Access rules: operators decide who may reach which app, beside what the apps' manifests say.
 
     access:                                          # in the config file
       - {who: ["role:admin"], apps: [shop], paths: ["/admin/**"], do: allow}
       - {who: [anyone], apps: [shop], paths: ["/admin/**"], do: deny}
 
-Rules have an order, and the first one that fits a request decides. Where none fits, the app's
-`visibility` and `auth` do, as if there were no rules.
+Rules are ordered, and the first one that fits a request decides. Where none fits, the app's
+`visibility` and `auth` decide, as if there were no rules.
 
-A path with more than one reading (`/x/../admin`) fits each rule that denies, and none that allows,
-unless that one is about all paths. Where a rule before it would let somebody in who has signed in,
-who has not is asked to do so rather than turned away.
+A path with more than one reading (`/x/../admin`) fits every rule that denies. It fits a rule that
+allows only if that rule is about all paths. Where an earlier rule would let in somebody who has
+signed in, a client that has not is asked to sign in rather than turned away.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ from buntime.core.values.wording import shown
 
 ANYONE = "anyone"
 SIGNED_IN = "signed-in"
-PLUGIN_PREFIX = "plugin:"  # before a plugin's name, where apps bear theirs alone
+PLUGIN_PREFIX = "plugin:"  # in front of a plugin's name; apps have none
 
-_LISTS = {"role": "roles", "group": "groups"}  # of an identity, each a list of texts
+_LISTS = {"role": "roles", "group": "groups"}  # lists of texts in an identity
 _OF_IDENTITY = ("role", "group", "user")
 _KINDS = (*_OF_IDENTITY, "key", "net")
 _NAME_MAX = 256  # characters
@@ -34,15 +34,15 @@ Does = Literal["allow", "deny"]
 
 
 class Asker(NamedTuple):
-    """Who asks, as far as it is known."""
+    """Who sends a request, as far as that is known."""
 
-    identity: Mapping[str, object] | None = None  # by a plugin of stage identity
-    key: str | None = None  # the name of a key that is active
-    address: str = ""  # "203.0.113.7"; "" of a unix socket
+    identity: Mapping[str, object] | None = None  # from a plugin of stage identity
+    key: str | None = None  # the name of an active key
+    address: str = ""  # "203.0.113.7"; "" for a unix socket
 
 
 class Who(NamedTuple):
-    """One way to be meant by a rule: ("role", "admin"), ("anyone", ""), ("net", "10.0.0.0/8")."""
+    """One entry of a rule's `who`: ("role", "admin"), ("anyone", ""), ("net", "10.0.0.0/8")."""
 
     kind: str
     name: str = ""
@@ -52,7 +52,7 @@ class Who(NamedTuple):
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
     def is_met_by(self, asker: Asker) -> bool:
-        """Whether this is who asks."""
+        """Whether this entry fits the sender."""
         identity = asker.identity
         if self.kind == ANYONE:
             return True
@@ -71,22 +71,22 @@ class Who(NamedTuple):
 
     @property
     def wants_identity(self) -> bool:
-        """Can it be met by nobody who has not signed in?"""
+        """Does this entry fit only people who have signed in?"""
         return self.kind == SIGNED_IN or self.kind in _OF_IDENTITY
 
 
 class Rule(NamedTuple):
-    """One rule, as it was written; an empty tuple is "all"."""
+    """One rule, as it was written; an empty tuple means "all"."""
 
     who: tuple[Who, ...]
     does: Does
     apps: tuple[str, ...] = ()  # "blog-*"; of plugins those alone that are named: "plugin:keyval"
-    paths: tuple[str, ...] = ()  # below the app's base, as in publicRoutes
+    paths: tuple[str, ...] = ()  # "blog-*"; plugins must be named exactly: "plugin:keyval"
     methods: tuple[str, ...] = ()  # in capitals; HEAD is meant where GET is
-    place: str = ""  # "/etc/buntime/buntime.config.yaml:12"
+    place: str = ""  # in capitals; GET includes HEAD
 
     def is_about(self, app: str) -> bool:
-        """Whether requests for this app can fit: "shop", "plugin:keyval"."""
+        """Whether requests for this app, "shop" or "plugin:keyval", can fit."""
         if not app.startswith(PLUGIN_PREFIX):
             return not self.apps or any(covers(glob, app) for glob in self.apps)
         globs = (glob for glob in self.apps if glob.startswith(PLUGIN_PREFIX))
@@ -94,21 +94,21 @@ class Rule(NamedTuple):
 
     @property
     def wants_identity(self) -> bool:
-        """Does it make a difference for this rule who has signed in?"""
+        """Does this rule depend on who has signed in?"""
         return any(who.wants_identity for who in self.who)
 
     def dump(self) -> dict[str, object]:
-        """As JSON, by the names of the config file, without what is not said."""
+        """The rule as JSON, with the config file's names, without what was not written."""
         said = {"who": list(map(str, self.who)), "do": self.does}
         more = {"apps": self.apps, "paths": self.paths, "methods": self.methods}
         return {**said, **{name: list(value) for name, value in more.items() if value}}
 
 
 class Decision(NamedTuple):
-    """What the rules say of a request.
+    """What the rules say about a request.
 
-    `does` is None where none fits. `may_sign_in`: somebody who has not signed in would be let in
-    by a rule that comes before, were he the right one.
+    `does` is None where no rule fits. `may_sign_in` means that an earlier rule would let the client
+    in if the right person signed in.
     """
 
     does: Does | None = None
@@ -117,7 +117,7 @@ class Decision(NamedTuple):
 
 
 class Rules:
-    """The rules of one app, compiled."""
+    """The rules for one app, compiled."""
 
     __slots__ = ("_compiled", "wants_identity", "wants_key")
 
@@ -134,7 +134,7 @@ class Rules:
         return bool(self._compiled)
 
     def decide(self, method: str, raw_path: str, asker: Asker) -> Decision:
-        """What the first rule says that fits. `raw_path` is below the base, still encoded."""
+        """What the first rule that fits says. `raw_path` is below the base, still encoded."""
         may_sign_in = False
         for each in self._compiled:
             rule = each.rule
@@ -148,7 +148,7 @@ class Rules:
 
 
 def rules_of(app: str, rules: Iterable[Rule]) -> Rules:
-    """The rules that are about an app, "shop", in their order."""
+    """The rules that are about an app, "shop", in order."""
     return Rules(rule for rule in rules if rule.is_about(app))
 
 
@@ -169,7 +169,7 @@ def parse_who(text: object) -> Who:
 
 
 class _Compiled:
-    """A rule, and what it takes to see whether a request fits."""
+    """A rule, prepared for comparing it with requests."""
 
     __slots__ = ("_closes", "_methods", "_opens", "rule")
 
@@ -181,7 +181,7 @@ class _Compiled:
         self._closes = Patterns(rule.paths) if closes else None
 
     def fits(self, method: str, raw_path: str) -> bool:
-        # In small letters it is another method, which an app may take for the same.
+        # In lower case it is a different method, which an app may treat as the same one.
         word = method if self.rule.does == "allow" else method.upper()
         if self._methods and word not in self._methods:
             return False
@@ -193,7 +193,7 @@ class _Compiled:
 def _is_within(address: str, network: IPv4Network | IPv6Network) -> bool:
     try:
         found = ip_address(address)
-    except ValueError:  # a unix socket's
+    except ValueError:  # a unix socket
         return False
     mapped = found.ipv4_mapped if found.version == 6 else None
     return (mapped or found) in network

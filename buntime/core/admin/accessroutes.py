@@ -1,4 +1,4 @@
-"""The routes that tell of the API itself, and of who may what."""
+"""The routes that describe the API itself, and who may do what."""
 
 from buntime.core.access.rights import VERBS
 from buntime.core.admin.route import (

@@ -1,4 +1,4 @@
-"""The table of routes for people: as Markdown, for docs/api.md, and as a page, for /api/docs."""
+"""The table of routes for people: as Markdown for docs/api.md, and as a page for /api/docs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ _STYLE = (
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}"
     "details{border-color:#444}dd,summary span{color:#aaa}}"
 )
-# Nothing of the page loads or runs anything, from here or from elsewhere.
+# The page may load or run nothing, neither from here nor from elsewhere.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'"
@@ -35,7 +35,7 @@ def table(routes: Iterable[Route]) -> str:
 
 
 def page(routes: Iterable[Route], *, prefix: str) -> str:
-    """A page without scripts. `prefix` is in front of the API's paths; it is escaped."""
+    """A page without scripts. `prefix` goes in front of the API's paths; it is escaped here."""
     parts: list[str] = []
     tag = ""
     for route in _in_order(routes):
@@ -78,7 +78,7 @@ def _term(name: str, meaning: str) -> str:
 
 
 def _short(schema: Mapping[str, object]) -> str:
-    """A schema in a few words: "{name, roles, apps?}"."""
+    """A schema in brief: "{name, roles, apps?}"."""
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
         required = schema.get("required", ())
@@ -102,7 +102,7 @@ def _in_order(routes: Iterable[Route]) -> list[Route]:
 
 
 def escaped(text: str) -> str:
-    """For HTML, between tags and in quotes."""
+    """Escape a text for HTML, between tags and in quotes."""
     for char, word in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(char, word)
     return text

@@ -1,21 +1,21 @@
-"""ETags of what the API tells: two answers of one tag say the same."""
+"""ETags of the API's answers: two answers with the same tag say the same."""
 
 import json
 from hashlib import sha256
 
 from buntime.core.errors import ClientFault
 
-MISSING = '"missing"'  # the tag of what is not there, which no If-Match can name
+MISSING = '"missing"'  # the tag of something that does not exist, which no If-Match can name
 
 
 def tag_of(value: object) -> str:
-    """The ETag of a value of JSON: `'"3f2a81c0b7d94e15"'`."""
+    """The ETag of a JSON value: `'"3f2a81c0b7d94e15"'`."""
     data = json.dumps(value, sort_keys=True).encode("ascii")
     return f'"{sha256(data).hexdigest()[:16]}"'
 
 
 def check_match(if_match: str | None, tag: str) -> None:
-    """Raises ClientFault (412) where If-Match is there and names no tag that is this one.
+    """Raises ClientFault (412) where If-Match is given and does not name this tag.
 
     Strong comparison (RFC 9110 13.1.1): a weak tag matches nothing. Nothing, not even `*`, matches
     MISSING.

@@ -1,4 +1,4 @@
-"""The routes of apps: which there are, and what is done to one as a whole."""
+"""The routes of apps: which there are, and actions on an app as a whole."""
 
 from buntime.core.admin.route import (
     ANYTHING,
@@ -42,8 +42,8 @@ _VERSION: Schema = {
         "status": TEXT,
         "workers": COUNT,
         "lastError": ANYTHING,
-        "coldStart": ANYTHING,  # of the last boot: how long it took, and its slowest imports
-        "changedByOperator": ANYTHING,  # of its manifest
+        "coldStart": ANYTHING,  # the last boot: how long it took, and its slowest imports
+        "changedByOperator": ANYTHING,  # keys of its manifest
     },
 }
 _MAINTENANCE: Schema = {

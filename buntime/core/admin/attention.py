@@ -1,7 +1,6 @@
 """What needs an operator's attention, in plain sentences: what is wrong, what it means, what to do.
 
-Each function makes items of what is known of one thing; who gathers what is known is
-server/admin/attention.py.
+Each function makes items from the state of one thing; server/admin/attention.py gathers that state.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +10,9 @@ from buntime.core.pool.workforce import CRASH_LOOP
 from buntime.core.values.tuples import NamedTuple
 
 LEVELS = ("error", "warning", "info")
-ITEMS_MAX = 200  # that are told at once
+ITEMS_MAX = 200  # listed at once
 _TEXT_MAX_CHARS = 500
-# Of the requests of the last minutes.
+# About the requests of the last minutes.
 _FAILED_MIN = 10
 _FAILED_SHARE = 0.05
 DEATHS_MIN = 3
@@ -21,8 +20,8 @@ _STANDSTILL_S = 1.0
 
 
 class Item(NamedTuple):
-    """One thing. `app` is whose it is, "" where it is the runtime's; `href` is a page of the
-    control panel."""
+    """One item. `app` is the app it concerns, "" for the runtime; `href` is a page of the control
+    panel."""
 
     level: Literal["error", "warning", "info"]
     code: str
@@ -33,7 +32,7 @@ class Item(NamedTuple):
     href: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """As the API tells it."""
+        """The item as the API returns it."""
         return {name: value or None for name, value in self._asdict().items()}
 
 
@@ -44,7 +43,7 @@ def in_order(items: Iterable[Item]) -> list[Item]:
 
 
 def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
-    """An app that does not load, as `/api/workers` tells of it; `missing` are its secrets."""
+    """An app that does not load, as `/api/workers` shows it; `missing` are secrets it lacks."""
     name, failures = app["app"], app["bootFailures"]
     said = first_line(app["bootError"] or "")
     href = f"/cpanel/apps/{name}"
@@ -65,7 +64,7 @@ def of_boot(app: Mapping[str, Any], missing: Iterable[str] = ()) -> Item:
 
 
 def of_fault(name: str, errors: Iterable[str]) -> Iterator[Item]:
-    """An app whose manifest or folder is faulty."""
+    """An app whose manifest or folder has an error."""
     for error in sorted(errors)[:3]:
         yield Item(
             "error",
@@ -79,7 +78,7 @@ def of_fault(name: str, errors: Iterable[str]) -> Iterator[Item]:
 
 
 def of_deaths(name: str, count: int, why: str) -> Item:
-    """So many workers of an app have ended by themselves in the last ten minutes."""
+    """Workers of an app that died by themselves in the last ten minutes."""
     return Item(
         "warning",
         "workers_fail",
@@ -93,7 +92,7 @@ def of_deaths(name: str, count: int, why: str) -> Item:
 
 
 def of_failed_requests(name: str, requests: int, failed: int) -> Item | None:
-    """The requests of the last ten minutes, where many were answered 5xx."""
+    """The requests of the last ten minutes, where many were answered with 5xx."""
     if failed < _FAILED_MIN or failed < _FAILED_SHARE * requests:
         return None
     share = f"{100 * failed / requests:.0f}%"
@@ -110,7 +109,7 @@ def of_failed_requests(name: str, requests: int, failed: int) -> Item | None:
 
 
 def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
-    """A plugin that ought to run and does not."""
+    """A plugin that should run and does not."""
     if state not in ("failed", "unreadable", "left out", "away"):
         return None
     said = f": {first_line(why)}" if why else "."
@@ -127,7 +126,7 @@ def of_plugin(name: str, state: str, why: str, *, guards: bool) -> Item | None:
 
 
 def of_closed(why: str) -> Item:
-    """Nobody knows what a plugin guards, so all is closed."""
+    """It is unknown what a plugin guards, so everything is closed."""
     return Item(
         "error",
         "all_closed",
@@ -140,7 +139,7 @@ def of_closed(why: str) -> Item:
 
 
 def of_deploy(deploy: Mapping[str, Any]) -> Item:
-    """The last deploy of an app has failed."""
+    """An app whose last deploy failed."""
     app, version = deploy["app"], deploy["version"]
     said = (deploy.get("error") or {}).get("message", "")
     return Item(
@@ -156,7 +155,7 @@ def of_deploy(deploy: Mapping[str, Any]) -> Item:
 
 
 def of_job(app: str, job: str, result: str, detail: str) -> Item:
-    """The last run of a job has failed."""
+    """A job whose last run failed."""
     return Item(
         "warning",
         "job_failed",
@@ -169,7 +168,7 @@ def of_job(app: str, job: str, result: str, detail: str) -> Item:
 
 
 def of_data(folder: str, share: float) -> Item:
-    """Data that near their `dataMax`, or are above it; `folder` is "shop", "plugin+keyval"."""
+    """Data close to its `dataMax`, or above it; `folder` is "shop", "plugin+keyval"."""
     is_over = share > 1
     name = folder.replace("+", "/")
     hint = (
@@ -187,7 +186,7 @@ def of_data(folder: str, share: float) -> Item:
 
 
 def of_maintenance(app: str, message: str) -> Item:
-    """Somebody has closed an app, and may have forgotten it."""
+    """An app that somebody has closed, and may have forgotten."""
     return Item(
         "info",
         "maintenance",
@@ -200,7 +199,7 @@ def of_maintenance(app: str, message: str) -> Item:
 
 
 def of_state(trouble: str) -> Item:
-    """The state folder, or its database, cannot be used."""
+    """The state folder or its database cannot be used."""
     return Item(
         "error",
         "state_unavailable",
@@ -213,7 +212,7 @@ def of_state(trouble: str) -> Item:
 
 
 def of_no_state(jobs: int) -> Item:
-    """RUNTIME_STATE is none, as somebody has chosen; `jobs` of apps do not run by themselves."""
+    """RUNTIME_STATE is none, by choice; `jobs` of apps do not run by themselves."""
     text = "This runtime keeps nothing, as one of several replicas (RUNTIME_STATE=none)."
     hint = "Keys, secrets and the config come from files. What is shown is of this replica alone."
     if jobs:
@@ -222,7 +221,7 @@ def of_no_state(jobs: int) -> Item:
 
 
 def of_disk(folder: str, free_bytes: int, size_bytes: int) -> Item | None:
-    """A disk with little room left."""
+    """A disk with little space left."""
     free = free_bytes / max(1, size_bytes)
     if (free >= 0.05 and free_bytes >= 500_000_000) or free >= 0.2:
         return None
@@ -239,7 +238,7 @@ def of_disk(folder: str, free_bytes: int, size_bytes: int) -> Item | None:
 
 
 def of_standstills(count: int, longest_s: float) -> Item:
-    """Turns of the loop that took long, in the last ten minutes."""
+    """Turns of the event loop that took too long in the last ten minutes."""
     return Item(
         "warning" if longest_s >= _STANDSTILL_S else "info",
         "slow_turns",
@@ -253,7 +252,7 @@ def of_standstills(count: int, longest_s: float) -> Item:
 
 
 def first_line(text: str) -> str:
-    """The first line, cut where it is long, with no control characters."""
+    """The first line, cut to length, without control characters."""
     line = text.strip().partition("\n")[0].strip()
     if len(line) > _TEXT_MAX_CHARS:
         line = f"{line[: _TEXT_MAX_CHARS - 1]}…"

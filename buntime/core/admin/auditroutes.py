@@ -30,8 +30,8 @@ _ENTRY: Schema = {
         "app": OR_NOTHING,
         "before": ANYTHING,
         "after": ANYTHING,
-        "result": TEXT,  # "begun", "done", "unknown", the code of an error
-        "begun": COUNT,  # the number of the entry of its beginning
+        "result": TEXT,  # "begun", "done", "unknown", or the code of an error
+        "begun": COUNT,  # the number of the entry that began it
         "previous": TEXT,
         "hash": TEXT,
     },

@@ -1,18 +1,18 @@
-"""The audit trail: who has changed what, as a chain in which each entry bears the hash of the last.
+"""The audit trail: who changed what, as a chain in which each entry holds the hash of the one
+before.
 
     entry 7 {"action": "plugins.disable", ..., "previous": "3f9a..."}  hash = SHA-256 of its text
     entry 8 {"action": "keys.create", ...,     "previous": that hash}
 
-What is not changed in the same transaction has two entries: one with the result `begun` before
-anything is done, and one that names it by its number, `begun`, when it is over: `done`, an error,
-or `unknown` where the process was killed between.
+A change that is not made in one transaction with its entry gets two: one with the result `begun`
+before anything is done, and one when it is over, which names the first by its number in `begun` and
+has the result `done`, an error, or `unknown` where the process was killed in between.
 
-So an entry that was changed, removed or put in between shows when the chain is walked. Who can
-write the file can compute the chain anew: the hash of the newest entry, noted elsewhere (a log that
-is collected has each), is what he cannot change. Where the newest are cut off, only such a note
-tells.
+Walking the chain shows any entry that was changed, removed or inserted. Somebody who can write the
+file can recompute the chain, but cannot change a hash of the newest entry that was noted elsewhere
+(a collected log has each of them). Only such a note shows that the newest entries were cut off.
 
-Values of secrets, keys and variables never get here: `masked` takes out what its callers forgot.
+Values of secrets, keys and variables never get here: `masked` removes what its callers forgot.
 """
 
 import hashlib
@@ -27,34 +27,34 @@ from buntime.core.values.tuples import NamedTuple
 
 MASK = "***"
 BEGUN, DONE, UNKNOWN = "begun", "done", "unknown"
-TEXT_MAX_CHARS = 500  # of a subject, an address, a result
-VALUE_MAX_CHARS = 4096  # of `before` and of `after`, as JSON
+TEXT_MAX_CHARS = 500  # a subject, an address or a result
+VALUE_MAX_CHARS = 4096  # `before` and `after` each, as JSON
 DEPTH_MAX = 20
-_ALL_MASKED = frozenset(("env", "environ", "environment", "secrets"))  # their values, by any name
+_ALL_MASKED = frozenset(("env", "environ", "environment", "secrets"))  # all values below these
 _MASKED = frozenset(("key", "hash", "value", "pass", "pwd"))  # beside the names of credentials
 
 Entry = dict[str, Any]
 
 
 class Broken(Exception):
-    """The chain is not what was written; says where."""
+    """The chain is not what was written; the message says where."""
 
 
 class Change(NamedTuple):
-    """What somebody has done, before it has a place in the chain."""
+    """A change that somebody made, before it has a place in the chain."""
 
     at_s: float  # since 1970
-    actor: str  # the name of a key; "local", "socket", "signal"
-    source: str  # how he came: key, socket, local, master, signal
-    address: str  # from where; "" where from this machine itself
+    actor: str  # the name of a key, or "local", "socket", "signal"
+    source: str  # how the actor got in: key, socket, local, master, signal
+    address: str  # the client's address; "" for this machine
     request: str  # the id of the request
-    action: str  # "plugins.disable": that of the route, where there is one
+    action: str  # "plugins.disable": the route's name, if a route did it
     subject: str  # "shop@1.2.0", the name of a plugin or a key
-    app: str | None  # whose it is, for filters
+    app: str | None  # the app it belongs to, for filters
     before: object  # JSON
     after: object
-    result: str  # DONE, or the code of the error; BEGUN, UNKNOWN
-    begun: int | None = None  # the number of the entry of its beginning
+    result: str  # DONE, BEGUN, UNKNOWN, or the code of an error
+    begun: int | None = None  # the number of the entry that began it
 
     @property
     def is_beginning(self) -> bool:
@@ -62,16 +62,16 @@ class Change(NamedTuple):
 
 
 def change_of(entry: Mapping[str, Any]) -> Change:
-    """The change that an entry tells of."""
+    """The change that an entry describes."""
     at_s = datetime.fromisoformat(entry["time"]).timestamp()
     told: dict[str, Any] = {name: entry.get(name) for name in Change._fields}
     return Change(**{**told, "at_s": at_s})
 
 
 def entry_of(change: Change, number: int, previous: str) -> Entry:
-    """The entry of this place; `previous` is the hash of the one before, "" of the first.
+    """The entry at this place; `previous` is the hash of the entry before, "" for the first.
 
-    Numbers begin at 1.
+    Numbers start at 1.
     """
     told = change._asdict()
     at_s = told.pop("at_s")
@@ -86,30 +86,30 @@ def entry_of(change: Change, number: int, previous: str) -> Entry:
 
 
 def text_of(entry: Mapping[str, Any]) -> str:
-    """The text that is hashed and kept: JSON in ASCII, keys sorted, without spaces or `hash`."""
+    """The text that is hashed and stored: ASCII JSON, keys sorted, without spaces or `hash`."""
     bare = {name: value for name, value in entry.items() if name != "hash"}
     return json.dumps(bare, sort_keys=True, separators=(",", ":"))
 
 
 def hash_of(text: str) -> str:
-    """The hash of an entry, which the next entry has in it."""
+    """The hash of an entry, which the next entry contains."""
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def kept_value(value: object) -> object:
-    """`before` or `after` as it is kept: masked, and not too long."""
+    """`before` or `after` as it is stored: masked, and not too long."""
     value = masked(value)
     text = json.dumps(value, default=repr)
     if len(text) > VALUE_MAX_CHARS:
         return {"cut": text[:TEXT_MAX_CHARS], "chars": len(text)}
-    return json.loads(text)  # as who reads it will have it
+    return json.loads(text)  # as readers will get it
 
 
 def masked(value: object, name: str = "", *, depth: int = 0) -> object:
     """The value without credentials: `{"env": {"A": "x"}, "token": "y"}` -> with MASK for x and y.
 
-    By the names that credentials have, by `env` and `secrets` around them, and by what looks like
-    a URL with a password or a key of the runtime's.
+    Masks by the names that credentials have, inside `env` and `secrets`, and whatever looks like a
+    URL with a password or like one of the runtime's keys.
     """
     if depth > DEPTH_MAX:
         return MASK
@@ -119,10 +119,10 @@ def masked(value: object, name: str = "", *, depth: int = 0) -> object:
             return dict.fromkeys(inner, MASK)
         return {each: masked(part, each, depth=depth + 1) for each, part in inner.items()}
     if isinstance(value, list | tuple):
-        name = "" if name.lower() == "secrets" else name  # a list of those has their names
+        name = "" if name.lower() == "secrets" else name  # a list of secrets holds only their names
         return [masked(part, name, depth=depth + 1) for part in value]
     if isinstance(value, float) and not isfinite(value):
-        return repr(value)  # JSON has no form for it
+        return repr(value)  # JSON cannot express it
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
@@ -131,16 +131,16 @@ def masked(value: object, name: str = "", *, depth: int = 0) -> object:
 
 
 class Walk:
-    """Goes along the chain from the newest entry to the oldest, and finds where it is broken."""
+    """Walks the chain from the newest entry to the oldest, and finds where it is broken."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.newest: tuple[int, str] | None = None  # number and hash
+        self.newest: tuple[int, str] | None = None  # (number, hash)
         self._number = 0
-        self._expected = ""  # the hash of the entry that comes next
+        self._expected = ""  # the hash that the next entry must have
 
     def take(self, entry: Mapping[str, Any]) -> None:
-        """The next entry, as the API tells it. Raises Broken."""
+        """Take the next entry, as the API returns it. Raises Broken."""
         number, told = entry.get("number"), entry.get("hash")
         found = hash_of(text_of(entry))
         if not isinstance(number, int) or not isinstance(entry.get("previous"), str):
@@ -157,9 +157,9 @@ class Walk:
         self._number, self._expected = number, entry["previous"]
 
     def end(self, removed: Mapping[str, Any] | None) -> None:
-        """The oldest was taken; `removed` is the last of those that were kept long enough.
+        """Finish after the oldest entry; `removed` is the last of the entries whose time was up.
 
-        Raises Broken where there were others between.
+        Raises Broken where entries between the two are missing.
         """
         number = removed["number"] if removed else 0
         told = removed["hash"] if removed else ""

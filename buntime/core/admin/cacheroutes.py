@@ -1,4 +1,4 @@
-"""The routes of what the runtime keeps to be quick, and makes anew where it is not there."""
+"""The routes of caches: what the runtime keeps to be fast, and can rebuild."""
 
 from buntime.core.admin.route import COUNT, FLAG, NAME, TEXT, Answer, Body, Route, Schema
 

@@ -1,4 +1,4 @@
-"""The routes of jobs: what is due, what has run, and a run at once."""
+"""The routes of jobs: what is due, what has run, and running one at once."""
 
 from buntime.core.admin.route import (
     COUNT,
@@ -13,7 +13,7 @@ from buntime.core.admin.route import (
     page,
 )
 
-_TIME = OR_NOTHING  # as RFC 3339
+_TIME = OR_NOTHING  # in RFC 3339
 _RUN: Schema = {
     "type": "object",
     "required": ["due", "seconds", "result", "detail"],
@@ -24,7 +24,7 @@ _RUN: Schema = {
             "type": "string",
             "enum": ["ok", "failed", "timeout", "cut", "overlap", "missed"],
         },
-        "detail": TEXT,  # a status, an exit code
+        "detail": TEXT,  # a status or an exit code
     },
 }
 _JOB: Schema = {
@@ -46,7 +46,7 @@ _JOB: Schema = {
         "next": _TIME,
         "running": COUNT,
         "waiting": COUNT,
-        "runs": {"type": "array", "items": _RUN},  # the last first
+        "runs": {"type": "array", "items": _RUN},  # the newest first
     },
 }
 _LINE: Schema = {

@@ -1,4 +1,4 @@
-"""The routes of what apps keep, and of backups."""
+"""The routes of apps' data, and of backups."""
 
 from buntime.core.admin.route import (
     COUNT,
@@ -25,7 +25,7 @@ _FOLDER: Schema = {
         "files": COUNT,
         "sizeBytes": COUNT,
         "isWhole": FLAG,
-        "maxBytes": {"type": ["integer", "null"]},  # its dataMax
+        "maxBytes": {"type": ["integer", "null"]},  # the app's dataMax
     },
 }
 

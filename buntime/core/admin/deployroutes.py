@@ -82,7 +82,7 @@ DEPLOYS = (
         ),
         answers=(Answer(201, "The version is active.", DEPLOY), *_RAN),
         faults=(*_REFUSED, 413, 415),
-        has_tag=True,  # of the app
+        has_tag=True,  # the app's
     ),
     Route(
         method="POST",
@@ -92,7 +92,7 @@ DEPLOYS = (
         summary="Make a version active, once a worker has loaded it.",
         answers=_RAN,
         faults=_REFUSED,
-        has_tag=True,  # of the app
+        has_tag=True,  # the app's
     ),
     Route(
         method="POST",
@@ -102,7 +102,7 @@ DEPLOYS = (
         summary="Make the version active that was so before; ranges leave the present one out.",
         answers=_RAN,
         faults=_REFUSED,
-        has_tag=True,  # of the app
+        has_tag=True,  # the app's
     ),
     Route(
         method="DELETE",
@@ -122,7 +122,7 @@ DEPLOYS = (
             ),
         ),
         faults=(403, 404, 409, 500),
-        has_tag=True,  # of the app
+        has_tag=True,  # the app's
     ),
     Route(
         method="GET",
@@ -151,7 +151,7 @@ DEPLOYS = (
             ),
         ),
         faults=(403, 404, 409, 500),
-        has_tag=True,  # of the app
+        has_tag=True,  # the app's
     ),
     Route(
         method="GET",

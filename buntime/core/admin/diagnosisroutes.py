@@ -1,4 +1,4 @@
-"""The routes of who looks for what is wrong: attention, errors, autopsies, settings in effect."""
+"""The routes for finding faults: attention, errors, autopsies, settings in effect."""
 
 from buntime.core.admin.attention import LEVELS
 from buntime.core.admin.route import (

@@ -1,4 +1,4 @@
-"""The routes of pages in the shell's frames: their scripts, what opens their plugins, the menu."""
+"""The routes of pages in the shell's frames: their scripts, tokens for their plugins, the menu."""
 
 from buntime.core.access.frametokens import PATH_MAX_CHARS
 from buntime.core.admin.route import (

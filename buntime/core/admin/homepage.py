@@ -1,14 +1,14 @@
-"""The page at `/` in development, where there is no control panel: which apps there are, and how.
+"""The page at `/` in development, without a control panel: which apps there are, and their state.
 
-For browsers without scripts, in one file of a few KB. All texts come from folders and apps, and are
-escaped.
+It works in browsers without scripts and is one file of a few KB. All texts come from folders and
+apps, and are escaped.
 """
 
 from collections.abc import Callable, Sequence
 
 from buntime.core.values.tuples import NamedTuple
 
-ROWS_MAX = 200  # apps shown; who has more looks at them by a command
+ROWS_MAX = 200  # apps shown; a command lists the others
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _FAULT_MAX_CHARS = 2000
 
@@ -37,7 +37,7 @@ docs/README.md. What this runtime does now: <code>buntime status</code> and
 
 
 class AppRow(NamedTuple):
-    """An app as the page tells it. `url` is "" where it is at hosts of its own alone."""
+    """An app as the page shows it. `url` is "" where the app is only at hosts of its own."""
 
     name: str
     url: str
@@ -49,8 +49,8 @@ class AppRow(NamedTuple):
 def render_home(
     rows: Sequence[AppRow], *, more: int, folders: Sequence[str], version: str
 ) -> bytes:
-    """The page; `more` apps are not among the rows, and `folders` are where apps are looked for."""
-    from html import escape  # brings the table of all entities, a quarter of a bare start
+    """The page. `more` apps are not among the rows; `folders` are where apps are looked for."""
+    from html import escape  # loads the table of all entities, a quarter of a bare start
 
     if rows:
         head = "<tr><th>App<th>Versions<th>State</tr>"

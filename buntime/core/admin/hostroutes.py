@@ -1,4 +1,4 @@
-"""The routes of hosts: which app has each, who else names it, and whom an operator gives it to."""
+"""The routes of hosts: which app has each, which others name it, and who gets it."""
 
 from buntime.core.admin.route import (
     CURSOR,
@@ -20,10 +20,10 @@ _HOST: Schema = {
     "properties": {
         "host": NAME,
         "app": NAME,
-        "since": OR_NOTHING,  # as RFC 3339; null where it is not kept who has it
+        "since": OR_NOTHING,  # in RFC 3339; null where the first holder is not recorded
         "isNamed": {**FLAG, "description": "Does the app name it now? Else it is kept for it."},
         "isGiven": {**FLAG, "description": "Has the app its hosts from the config file?"},
-        "manifest": OR_NOTHING,  # the file that names it
+        "manifest": OR_NOTHING,  # the file that names the host
         "wantedBy": {"type": "array", "items": NAME},
     },
 }

@@ -1,8 +1,9 @@
-"""Which routes are of what a runtime keeps, and what to do where it is to keep nothing.
+"""Which routes need stored state, and what to do where the runtime stores none.
 
-With RUNTIME_STATE=none each of several replicas would keep something else, and lose it with its
-pod; so these routes are refused then, with 409 `state_off`. What is not here keeps nothing, or in
-memory alone what concerns one replica: its workers, its caches, a session in a browser.
+With RUNTIME_STATE=none each of several replicas would store something different, and lose it with
+its pod. These routes are therefore refused then, with 409 `state_off`. Routes not listed here store
+nothing, or keep in memory what concerns one replica only: its workers, its caches, a session in a
+browser.
 """
 
 from collections.abc import Mapping

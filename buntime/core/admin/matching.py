@@ -1,10 +1,10 @@
-"""Finds the routes at a path, and reads the values in it.
+"""Finds the routes at a path, and reads the values in the path.
 
     "/api/apps/@acme/shop/recycle"   {"POST": apps.recycle}, {"target": "@acme/shop"}
 
-Of templates that a path fits, the one with more fixed segments comes first, then the one whose
-values can be read. A path that fits some, and whose values can be read by none, is one of something
-that cannot be there: "/api/apps/../recycle".
+Where several templates fit a path, the one with more fixed segments comes first, then the one whose
+values are valid. Where templates fit but no values are valid, the path names something that cannot
+exist: "/api/apps/../recycle".
 """
 
 import re
@@ -22,7 +22,7 @@ _VALUE_MAX_CHARS = 600
 
 
 class Match(NamedTuple):
-    """What is at a path. `missing` is the fault to tell where its values name nothing."""
+    """What is at a path. `missing` is the error to answer with where its values name nothing."""
 
     routes: Mapping[str, Route]  # by method
     values: dict[str, str]
@@ -50,7 +50,7 @@ class RouteTable:
         return f"RouteTable({len(self.routes)} routes)"
 
     def find(self, path: str) -> Match | None:
-        """What is at a raw path, "/api/workers"; None where no route is."""
+        """What is at a raw path, "/api/workers"; None where there is no route."""
         routes = self._fixed.get(path)
         if routes is not None:
             return Match(routes, {})
@@ -98,7 +98,7 @@ def _pattern(name: str) -> str:
 
 
 def _segment(raw: str) -> str | None:
-    """One segment that names something: no dots, nothing that cannot be printed."""
+    """A segment that can name something: no dots, nothing unprintable."""
     value = decode_path("/" + raw) if len(raw) <= _VALUE_MAX_CHARS else None
     if value is None or not value.isprintable() or has_dots((value[1:],)):
         return None

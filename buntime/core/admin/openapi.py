@@ -1,7 +1,7 @@
 """The API as an OpenAPI 3.1 document, made from the table of routes.
 
-What streams has the tag STREAMS besides its own, and the schema of one line or event of it stands
-under `x-items`, which OpenAPI 3.1 has no word for.
+Routes that stream have the tag STREAMS besides their own. The schema of one line or event stands
+under `x-items`, because OpenAPI 3.1 has no word for it.
 """
 
 from collections.abc import Iterable
@@ -51,12 +51,13 @@ _FAULTS = {
     429: "Too many wrong keys have come from this address; Retry-After tells when to come again.",
     503: "What this needs cannot be had now; the message says why.",
 }
-# What may stand in the way of each page that wants a key.
+# Errors that any page that needs a key may answer with.
 _OF_KEYS = (400, 401, 403, 429, 503)
 
 
 def document(routes: Iterable[Route], *, version: str, prefix: str, api_prefix: str) -> Any:
-    """The document as JSON. `prefix` is in front of all paths, `api_prefix` of /api besides."""
+    """The document as JSON. `prefix` goes in front of all paths, `api_prefix` also in front of
+    /api."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         item = paths.setdefault(route.path, {})
@@ -162,7 +163,7 @@ def _responses(route: Route) -> dict[str, Any]:
     for answer in route.answers:
         response = _response(answer, has_tag=route.has_tag)
         same = told.setdefault(str(answer.status), response)
-        if same is not response:  # another form of it, as `Accept` says
+        if same is not response:  # another form of it, chosen by `Accept`
             same["description"] += f" {answer.meaning}"
             same.setdefault("content", {}).update(response.get("content", {}))
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

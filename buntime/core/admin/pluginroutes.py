@@ -1,4 +1,4 @@
-"""The routes of plugins: what there is, how each stands, and what operators do to them."""
+"""The routes of plugins: what there is, the state of each, and what operators do to them."""
 
 from buntime.core.admin.deployroutes import DEPLOY, PROGRESS
 from buntime.core.admin.route import (
@@ -37,10 +37,10 @@ _OPTION: Schema = {
     "required": ["name", "value", "origin", "schema", "isSecret"],
     "properties": {
         "name": NAME,
-        "value": ANYTHING,  # of a password "********"
+        "value": ANYTHING,  # "********" for a password
         # "an operator (key laptop) at ...", "env NAME", a line of the config file, "default"
         "origin": TEXT,
-        "schema": OBJECT,  # as the manifest has it
+        "schema": OBJECT,  # as in the manifest
         "isSecret": FLAG,
     },
 }
@@ -49,7 +49,7 @@ _HOOK: Schema = {
     "required": ["asked", "seconds", "verdicts", "failures"],
     "properties": {
         "asked": COUNT,
-        "seconds": {"type": "number"},  # in all
+        "seconds": {"type": "number"},  # in total
         "verdicts": OBJECT,
         "failures": OBJECT,
     },
@@ -67,8 +67,8 @@ _PLUGIN: Schema = {
         "stage": OR_NOTHING,
         "guards": FLAG,
         "base": OR_NOTHING,
-        # Are its pages part of the origin that operators sign in at? Who says so, if not the
-        # manifest, which can only ask.
+        # Do its pages share the origin that operators sign in at? Who decided that, if not the
+        # manifest, which can only ask for it?
         "frame": {
             "type": "object",
             "properties": {"trusted": FLAG, "asked": FLAG, "origin": OR_NOTHING},
@@ -193,7 +193,7 @@ PLUGINS = (
         verb="plugins:write",
         name="plugins.options",
         summary="Set options by name, null takes back; the plugin is loaded anew with them.",
-        # No more is said here: what is wrong with a password must not be told with what it is.
+        # No more is said here: an error must not show a password beside what is wrong with it.
         body=Body({"description": "A mapping of options to values."}),
         answers=(_SET,),
         faults=(404, 409, 422),

@@ -1,4 +1,4 @@
-"""Reads the query of a request against its route: `"limit=5&dryRun=1"`."""
+"""Reads a request's query by its route: `"limit=5&dryRun=1"`."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 
 def read_query(route: Route, raw: str) -> dict[str, Any]:
-    """The value of each parameter of the route, None or its default where it is not given.
+    """The value of each parameter of the route; its default or None where it is not given.
 
     Raises ClientFault (400) that names what is unknown, given twice, missing, or wrong.
     """
@@ -47,7 +47,7 @@ def _given(raw: str) -> dict[str, str]:
             errors="strict",
             max_num_fields=_FIELDS_MAX,
         )
-    except ValueError:  # an escape that is no UTF-8, "&&", a word without "=", too many
+    except ValueError:  # an escape that is not UTF-8, "&&", a word without "=", too many
         raise _bad("the query cannot be read: write name=value&name=value, in UTF-8") from None
     given = dict(pairs)
     if len(given) < len(pairs):
@@ -65,7 +65,7 @@ def _read(param: Param, text: str) -> Any:
 
 
 def _typed(text: str, schema: Schema) -> object:
-    """The text as the schema's type, or as it is where it is none of that, for the message."""
+    """The text as the schema's type; unchanged where it is not of that type, for the message."""
     kind = schema.get("type")
     if kind == "boolean":
         return _WORDS.get(text.lower(), text)

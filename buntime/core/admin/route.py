@@ -1,7 +1,7 @@
-"""What a route of the operators' API is: enough of it to dispatch, to check rights, to read what
-it is asked with, and to write it down as OpenAPI 3.1.
+"""Describes a route of the operators' API: enough to dispatch, to check rights, to read queries and
+bodies, and to document it as OpenAPI 3.1.
 
-A schema is a JSON Schema as a plain dict, of the few words that `shape` reads.
+A schema is a JSON Schema as a plain dict, limited to the few words that `shape` knows.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from buntime.core.values.tuples import NamedTuple
 
-OPEN = "open"  # in the place of a verb: for everybody, without a key
+OPEN = "open"  # instead of a verb: for everybody, without a key
 
 Schema = Mapping[str, Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -25,9 +25,10 @@ OR_NOTHING: Schema = {"type": ["string", "null"]}
 
 
 def page(key: str, entry: Schema, **more: Schema) -> Schema:
-    """A page of a list: `{"apps": [...], "next": "..."}`, `next` being the cursor of the next page.
+    """A page of a list: `{"apps": [...], "next": "..."}`, where `next` is the cursor of the next
+    page.
 
-    `more` are fields beside these.
+    `more` are additional fields.
     """
     fields = {key: {"type": "array", "items": entry}, "next": OR_NOTHING, **more}
     return {"type": "object", "required": [*fields], "properties": fields}
@@ -36,8 +37,8 @@ def page(key: str, entry: Schema, **more: Schema) -> Schema:
 class Param(NamedTuple):
     """A query parameter. `Param("limit", {"type": "integer", "minimum": 1}, "how many")`
 
-    Its schema is of type string, integer, number or boolean (`1`, `0`, `true`, `false`); `default`
-    in it is what a handler finds where it is not given, else None.
+    Its schema is of type string, integer, number or boolean (`1`, `0`, `true`, `false`). A handler
+    that is given no value gets the schema's `default`, or else None.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Param(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request bears. `schema` None is bytes: an archive."""
+    """What a request's body is. `schema` None means bytes: an archive."""
 
     schema: Schema | None
     media: tuple[str, ...] = ("application/json",)
@@ -55,7 +56,7 @@ class Body(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer that is no error. `items` is the schema of each line or event of a stream."""
+    """An answer that is not an error. `items` is the schema of each line or event of a stream."""
 
     status: int
     meaning: str
@@ -68,30 +69,30 @@ class Answer(NamedTuple):
 class Route:
     """One method at one path.
 
-    `path` has `{app}`, "shop" and "@acme/shop", `{target}`, which may have a version or range
-    behind it, "shop@^1", `{plugin}`, as `{app}`, and any other name for one segment. Values are
-    decoded and checked before a handler gets them.
+    `path` may contain `{app}`, "shop" and "@acme/shop"; `{target}`, an app maybe followed by a
+    version or range, "shop@^1"; `{plugin}`, like `{app}`; and any other name for one segment.
+    Values are decoded and checked before a handler gets them.
 
-    Whose globs matter: where the path or the query has an app, those at that app. Where it has
-    none, the caller's globs have to cover each app, unless `filters` says that the handler answers
-    of those apps alone that `call.sees(app)`.
+    Where the path or the query has an app, the caller's globs must cover that app. Where it has
+    none, they must cover every app, unless `filters` says that the handler returns only the apps
+    for which `call.sees(app)` is true.
     """
 
     method: Method
     path: str
-    verb: str  # of core.access.rights.VERBS, or OPEN
-    name: str  # "apps.recycle": in OpenAPI its operationId, in server/admin/pages its handler
+    verb: str  # one of core.access.rights.VERBS, or OPEN
+    name: str  # "apps.recycle": the operationId in OpenAPI, the handler in server/admin/pages
     summary: str
     query: tuple[Param, ...] = ()
     body: Body | None = None
     answers: tuple[Answer, ...] = (Answer(200, "Done.", OBJECT),)
-    faults: tuple[int, ...] = ()  # statuses of errors beyond those that any route has
+    faults: tuple[int, ...] = ()  # statuses of errors beyond those of every route
     filters: bool = False
     # Open to everybody where this setting has this value: ("metrics", "public").
     open_when: tuple[str, str] | None = None
-    takes_any_query: bool = False  # what probes and scrapers add is let pass
-    has_tag: bool = False  # answers have an ETag, writes heed If-Match: see `Call.tagged`
-    has_dry_run: bool = True  # of a write: `?dryRun=1` changes nothing, see `Call.is_dry_run`
+    takes_any_query: bool = False  # unknown parameters, as probes and scrapers add, are ignored
+    has_tag: bool = False  # answers have an ETag, writes check If-Match: see `Call.tagged`
+    has_dry_run: bool = True  # for writes: `?dryRun=1` changes nothing, see `Call.is_dry_run`
 
     @property
     def tag(self) -> str:
@@ -112,7 +113,7 @@ class Route:
 
     @property
     def params(self) -> tuple[Param, ...]:
-        """All that the query may have."""
+        """All parameters that the query may have."""
         return (*self.query, DRY_RUN) if self.can_run_dry else self.query
 
 
@@ -124,7 +125,7 @@ LIMIT = Param(
     {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     "How many entries at most.",
 )
-# Of lists that something else bounds: all of it, where nothing is said.
+# For lists that something else limits: everything, where no number is given.
 MOST = Param(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": 1000},

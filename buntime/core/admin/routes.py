@@ -1,8 +1,8 @@
 """The one table of the operators' API and of the runtime's other pages.
 
-It dispatches, checks rights, reads queries and bodies, and is written down at /api/openapi.json.
-A route that is added here needs a handler of its name in server/admin/pages.py, and a test walks
-both. Each concern has a tuple of its own: here, or in a module beside this one.
+It is used to dispatch, to check rights and to read queries and bodies, and is published at
+/api/openapi.json. A route that is added here needs a handler of its name in server/admin/pages.py;
+a test compares the two. Each concern has its own tuple, here or in a module beside this one.
 """
 
 from buntime.core.admin.accessroutes import ACCESS

@@ -1,4 +1,4 @@
-"""Secrets of apps and plugins in the operators' API: names, where from and when, never a value."""
+"""Secrets of apps and plugins in the operators' API: names, origins and times, never a value."""
 
 from buntime.core.admin.route import (
     CURSOR,
@@ -22,7 +22,7 @@ _SECRET: Schema = {
     "properties": {
         "name": NAME,
         "origin": {"type": "string", "enum": ["state", "RUNTIME_SECRETS_DIR"]},
-        "setAt": OR_NOTHING,  # as RFC 3339
+        "setAt": OR_NOTHING,  # in RFC 3339
         "fault": TEXT,  # why an app cannot get it
         "isUsed": FLAG,  # whether a manifest names it
     },
@@ -47,7 +47,7 @@ _VALUE = Body(
     {
         "type": "object",
         "required": ["value"],
-        # No type: what is wrong with it must not be told with what it is.
+        # No type: an error must not show the value beside what is wrong with it.
         "properties": {"value": {}},
         "additionalProperties": False,
         "writeOnly": True,
@@ -59,7 +59,7 @@ _PREVIEW = Param(
 
 
 def _routes(kind: str, place: str, reads: str) -> tuple[Route, ...]:
-    """Of apps or of plugins; a plugin's are for who may do this at the runtime as a whole."""
+    """Routes for apps or plugins. Those for plugins need the right for the runtime as a whole."""
     query = (_PREVIEW,) if kind == "apps" else ()
     path = f"/api/{kind}/{{{place}}}/secrets"
     listed = Route(

@@ -1,7 +1,7 @@
 """Reads a value by a JSON Schema, of which these words are known: type (or a list of types),
 properties, required, additionalProperties, items, enum, minimum, maximum, minLength, maxLength,
-minItems, maxItems, pattern. `{}` is anything. Of what is `writeOnly`, a secret, no error tells
-what was sent.
+minItems, maxItems, pattern. `{}` is anything. Errors about a `writeOnly` value, a secret, do not
+show what was sent.
 """
 
 import re
@@ -24,9 +24,9 @@ _TYPES: Mapping[str, Callable[[object], bool]] = {
 
 
 def read_shape(value: Any, schema: Schema, where: str = "") -> Any:
-    """The value, as the schema has it: 2.0 is the integer 2. Raises BadValue that says where.
+    """The value in the schema's types: 2.0 becomes the integer 2. Raises BadValue that says where.
 
-    `where` is what stands before the message: "roles[0]".
+    `where` goes in front of the message: "roles[0]".
     """
     if not schema:
         return value
@@ -75,7 +75,7 @@ def _read_object(value: dict[str, Any], schema: Schema, where: str) -> dict[str,
     told = {}
     for key, each in value.items():
         if key not in known and others is False:
-            if schema.get("writeOnly"):  # the key itself may be a part of a secret
+            if schema.get("writeOnly"):  # the key itself may be part of a secret
                 raise _bad(where, f"unknown key (allowed are {', '.join(known)})")
             raise _bad(where, unknown_key(key, known))
         part = known.get(key, others if isinstance(others, Mapping) else {})

@@ -1,4 +1,4 @@
-"""Users, who sign in to apps: kept by the plugin that signs people in, which answers here."""
+"""Users, who sign in to apps. The plugin that signs people in stores them and answers here."""
 
 from buntime.core.admin.route import (
     CURSOR,
@@ -27,7 +27,7 @@ _ONE: Schema = {
         "hasPassword": FLAG,
         "hasSecondFactor": FLAG,
         "disabled": FLAG,
-        "createdAt": OR_NOTHING,  # as RFC 3339
+        "createdAt": OR_NOTHING,  # in RFC 3339
     },
 }
 _SESSION: Schema = {
@@ -53,7 +53,7 @@ _LINK: Schema = {
     "properties": {"user": _ONE, "link": TEXT, "expiresAt": OR_NOTHING},
 }
 _USER: Schema = {"type": "object", "required": ["user"], "properties": {"user": _ONE}}
-_FAULTS = (404, 409, 502, 503, 504)  # it is a plugin that answers
+_FAULTS = (404, 409, 502, 503, 504)  # because a plugin answers
 
 USERS = (
     Route(

@@ -1,4 +1,4 @@
-"""The routes of those who watch: the last hour in numbers, and what happens now."""
+"""The routes for watching: the last hour in numbers, and what happens now."""
 
 from buntime.core.admin.route import (
     COUNT,
@@ -39,7 +39,7 @@ _HOUR: Schema = {
         "apps": {"type": "object", "additionalProperties": _SERIES},
     },
 }
-# What has changed: of `stats` the numbers, of the others whose; without a name look at all.
+# What changed: for `stats` the numbers, for others the name; without a name, load all again.
 _EVENT: Schema = {
     "type": "object",
     "properties": {"app": OR_NOTHING, "plugin": NAME, "total": OBJECT, "apps": OBJECT},

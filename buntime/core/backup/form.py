@@ -1,14 +1,14 @@
-"""The archive of a backup: a tar.gz whose members are these, in this order.
+"""The archive of a backup: a tar.gz with these members, in this order.
 
-    backup.json                   what it is of: `Head`
+    backup.json                   what the backup is of: `Head`
     apps/0/shop/app.py            what is in the first folder of apps; plugins/0/... the same
-    data/@acme+shop/uploads/1     what an app has kept, by its folder's name
+    data/@acme+shop/uploads/1     an app's data, by the name of its folder
     state/state.db                and state/plugins.json, state/plugin-options.json
-    state/secrets/APP/NAME        where asked for; so are passwords in plugin-options.json
-    contents.jsonl                of each file its name, size and SHA-256; what was left out
+    state/secrets/APP/NAME        if asked for; so are passwords in plugin-options.json
+    contents.jsonl                name, size and SHA-256 of each file; what was left out
 
-All of a section stands together. Folders of apps have links, which stay inside of them; else there
-are files and folders alone.
+The members of a section stand together. Folders of apps may have links that stay inside them;
+everything else is files and folders.
 """
 
 import json
@@ -29,11 +29,11 @@ _STATE_FILES = ("state.db", "plugins.json", "plugin-options.json")
 
 
 class BadBackup(Exception):
-    """The archive is none that this version can restore; says why."""
+    """This version cannot restore the archive; the message says why."""
 
 
 class Section(NamedTuple):
-    """What lies in one folder: ("apps", "0"), ("data", "@acme+shop"), ("state", "")."""
+    """The content of one folder: ("apps", "0"), ("data", "@acme+shop"), ("state", "")."""
 
     kind: str
     name: str
@@ -48,13 +48,13 @@ class Section(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What the archive says of itself."""
+    """What the archive says about itself."""
 
     version: str  # of the buntime that wrote it
     created: str  # "2026-11-27T02:51:00Z"
-    apps: tuple[str, ...]  # the folders of apps, as they were named there
+    apps: tuple[str, ...]  # the folders of apps, as they were called there
     plugins: tuple[str, ...]
-    data: Mapping[str, str | None]  # the user of each folder; None for the runtime's own
+    data: Mapping[str, str | None]  # the user of each folder; None for the runtime's own user
     has_secrets: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Head(NamedTuple):
 
     @property
     def sections(self) -> list[Section]:
-        """All that may come."""
+        """All sections that the archive may have."""
         return [
             *(Section("apps", str(number)) for number in range(len(self.apps))),
             *(Section("plugins", str(number)) for number in range(len(self.plugins))),
@@ -106,12 +106,12 @@ def parse_head(text: bytes) -> Head:
 
 
 def is_data_name(name: str) -> bool:
-    """Whether it is the name of a folder in `data`: "shop", "@acme+shop", "plugin+keyval"."""
+    """Whether this can be the name of a folder in `data`: "shop", "@acme+shop", "plugin+keyval"."""
     return _DATA_NAME.fullmatch(name) is not None
 
 
 def section_of(member: str, head: Head) -> tuple[Section, list[str]]:
-    """`"data/shop/a/b"` -> (data shop, ["a", "b"]). Raises BadBackup for what may not come."""
+    """`"data/shop/a/b"` -> (data shop, ["a", "b"]). Raises BadBackup for anything unexpected."""
     kind, *path = member.split("/")
     if kind in ("apps", "plugins", "data") and path:
         section, path = Section(kind, path[0]), path[1:]

@@ -1,1 +1,1 @@
-"""The config file: what operators say of plugins, beside the settings."""
+"""The config file: what operators say about plugins, beside the settings."""

@@ -1,4 +1,4 @@
-"""`access` of the config file: the rules in their order, see `core/access/rules`.
+"""`access` in the config file: the rules in order, see `core/access/rules`.
 
 access:
   - {who: ["role:admin", "net:10.0.0.0/8"], apps: [shop], paths: ["/admin/**"], do: allow}

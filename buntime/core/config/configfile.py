@@ -1,4 +1,4 @@
-"""The config file, from its text to values: what operators say of plugins and apps, by lines.
+"""Reads the config file: what operators say about plugins and apps, with line numbers.
 
     plugins:
       keyval:
@@ -10,8 +10,8 @@
     access:
       - {who: anyone, apps: [shop], paths: ["/admin/**"], do: deny}
 
-Strict as manifests are. All faults are found, not the first one alone. No message has an option's
-value, since it may be a password.
+It is as strict as manifests are. All faults are reported, not just the first. No message shows an
+option's value, which may be a password.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ _ROWS_MAX = 1000
 
 
 class Key(NamedTuple):
-    """A key of the file, as docs/config.md has it; `NAME` stands for a plugin's name."""
+    """A key of the file, as docs/config.md shows it; `NAME` stands for a plugin's name."""
 
     path: str
     kind: str
@@ -70,26 +70,26 @@ KEYS = (
 )
 _ROOT = ("plugins", "apps", "access")
 _OF_A_PLUGIN = ("enabled", "options", "grants", "frame")
-# Of later versions: no slip of `plugins`, and not to be passed over in silence.
+# For later versions: not a typo of `plugins`, and not to be ignored in silence.
 _LATER = ("edge", "keys")
 
 
 class Said(NamedTuple):
-    """A value of the file, and where it stands: "/etc/buntime/buntime.config.yaml:4"."""
+    """A value of the file, and its place: "/etc/buntime/buntime.config.yaml:4"."""
 
     value: bool
     place: str
 
 
 class Grant(NamedTuple):
-    """Who may call a service, and where that is said."""
+    """Who may call a service, and where the file says so."""
 
     opening: Opening
     place: str
 
 
 class Frame(NamedTuple):
-    """Whether a plugin's pages are trusted, and where that is said."""
+    """Whether a plugin's pages are trusted, and where the file says so."""
 
     trusted: bool
     place: str
@@ -97,7 +97,7 @@ class Frame(NamedTuple):
 
 @frozen()
 class PluginConfig:
-    """What the file says of one plugin; `place` is that of its name."""
+    """What the file says about one plugin; `place` is that of its name."""
 
     place: str
     enabled: Said | None = None
@@ -119,7 +119,7 @@ class ConfigFile:
     access: tuple[Rule, ...] = ()
 
     def of(self, plugin: str) -> PluginConfig:
-        """What it says of a plugin, which may be nothing."""
+        """What it says about a plugin, which may be nothing."""
         return self.plugins.get(plugin, _NOTHING)
 
     @property
@@ -138,7 +138,7 @@ NO_CONFIG = ConfigFile()
 def parse_config(data: bytes, path: str) -> ConfigFile:
     """What the file at `path` says. Raises ConfigError with all of its faults.
 
-    Whether there are such plugins, options and services is not looked at.
+    Does not check whether these plugins, options and services exist.
     """
     try:
         entries = read_document(
@@ -159,7 +159,7 @@ def parse_config(data: bytes, path: str) -> ConfigFile:
 
 
 class _Reader:
-    """Makes values of entries, and gathers what is wrong with them, in the order of the file."""
+    """Turns entries into values, and collects their faults in the order of the file."""
 
     def __init__(self, path: str) -> None:
         self.faults: list[str] = []
@@ -222,7 +222,7 @@ class _Reader:
             try:
                 words[name] = parse_word(name, _plain(each.value), self._place(each))
             except BadValue as exc:
-                # What is wrong with a variable may be shown with its value, a password.
+                # An error about a variable might show its value, a password.
                 why = "write a mapping of names to texts" if name == "env" else str(exc)
                 self._fault(each, f"{where}.{name}", why)
         kept = withheld(words["env"].value) if "env" in words else ()
@@ -278,7 +278,7 @@ class _Reader:
                 found[name] = Grant(opening, self._place(each))
         return found
 
-    # What is wrong
+    # Faults
 
     def _known(
         self, entries: Mapping[str, "Entry"], known: tuple[str, ...], where: str
@@ -292,10 +292,10 @@ class _Reader:
                 self._fault(entry, where, unknown_key(name, known))
 
     def _mapping(self, entry: "Entry", where: str) -> dict[str, "Entry"]:
-        """The entries behind a key; none where nothing stands there."""
+        """The entries behind a key; none where it has no value."""
         if isinstance(entry.value, dict):
             return entry.value
-        if entry.value is not None:  # which may be a password at the wrong place
+        if entry.value is not None:  # which may be a misplaced password
             self._fault(entry, where, "what stands there is not a mapping of keys to values")
         return {}
 
@@ -308,7 +308,7 @@ class _Reader:
 
 
 def _plain(value: object) -> object:
-    """A value without the lines of what is in it."""
+    """A value without the line numbers of what is in it."""
     if not isinstance(value, dict):
         return value
     return {name: each.value for name, each in value.items()}

@@ -1,12 +1,12 @@
-"""What a config file means for the plugins that are there, and whether it may replace another.
+"""What a config file means for the plugins that exist, and whether it may replace another.
 
-At a start a plugin of which the file says something wrong is left out, and so is one that lacks an
-option that it needs. A file that is read again while plugins serve is refused as a whole where
+At start-up, a plugin is left out where the file says something wrong about it, or where it lacks a
+required option. A file that is read again while plugins run is refused as a whole where
 
-1. it says something wrong of a plugin that is there, or
-2. a plugin would lack what it has now
+1. it says something wrong about a plugin that exists, or
+2. a plugin would lose something required that it has now,
 
-so that one slip changes nothing. What lacked already is no fault of the new file.
+so that a slip changes nothing. What was lacking before is not the new file's fault.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,8 +23,8 @@ class Effect(NamedTuple):
     """What the file means for one plugin."""
 
     options: Options
-    faults: tuple[str, ...]  # of what the file says
-    lacks: tuple[str, ...]  # what is needed besides
+    faults: tuple[str, ...]  # in what the file says
+    lacks: tuple[str, ...]  # required and not given
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -38,8 +38,8 @@ def effect_of(
     environ: Mapping[str, str],
     kept: OfPlugin = NONE,
 ) -> Effect:
-    """What the file means for this plugin. `environ` has the variables of options, and `kept` what
-    operators have set of them.
+    """What the file means for this plugin. `environ` holds the variables that options refer to, and
+    `kept` the options that operators have set.
     """
     name, said = manifest.name, config.of(manifest.name)
     where = f"plugins.{name}.options"
@@ -61,7 +61,7 @@ def faults_of_change(
     environ: Mapping[str, str],
     kept: KeptOptions = NOTHING,
 ) -> list[str]:
-    """Why `new` must not take the place of `old`, in sentences; empty where it may."""
+    """Why `new` must not replace `old`, in sentences; empty where it may."""
     faults: list[str] = []
     for manifest in manifests:
         its = kept.get(manifest.name, NONE)
@@ -73,14 +73,14 @@ def faults_of_change(
 
 
 def unknown_plugins(config: ConfigFile, names: Collection[str]) -> Iterator[str]:
-    """Sentences on plugins that the file names and that are not there."""
+    """Sentences about plugins that the file names and that do not exist."""
     for name, said in config.plugins.items():
         if name not in names:
             yield f"{said.place}: plugins: there is no plugin {name}{suggestion(name, names)}"
 
 
 def changed_plugins(old: ConfigFile, new: ConfigFile) -> list[str]:
-    """The plugins of which the two say different things, wherever in the file."""
+    """The plugins about which the two files say different things, anywhere in them."""
     names = sorted(old.plugins.keys() | new.plugins.keys())
     return [name for name in names if _content(old, name) != _content(new, name)]
 

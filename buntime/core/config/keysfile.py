@@ -1,12 +1,12 @@
-"""The file of operators' keys, RUNTIME_KEYS_FILE: from its text to keys, by lines.
+"""Reads the file of operators' keys, RUNTIME_KEYS_FILE, with line numbers.
 
     - name: laptop
       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
       roles: [admin]
     - {name: forge, sha256: ..., roles: [deployer], apps: ["blog-*"], expires: 2027-01-31T12:00:00Z}
 
-A key without `apps` is for all of them. All faults are found, not the first one alone; where there
-is one, none of the file holds.
+A key without `apps` is for all of them. All faults are reported, not just the first; where there is
+one, no key in the file is accepted.
 """
 
 import re
@@ -29,13 +29,13 @@ _NEEDED = KEYS[:3]
 _GLOBS_MAX = 50
 _NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DIGEST = regex(r"[0-9A-Fa-f]{64}", re.ASCII)
-_HINT = "bt_..."  # how each begins: the file has no more of them
+_HINT = "bt_..."  # how every key begins; the file has no more of it
 
 
 def parse_keys(data: bytes, path: str, *, now: float) -> tuple[KeyRecord, ...]:
-    """The keys that the file at `path` has. Raises ConfigError with all of its faults.
+    """The keys in the file at `path`. Raises ConfigError with all of its faults.
 
-    `now` is when they are told to be made, as the file does not say: seconds since 1970.
+    `now` becomes their creation time, since the file has none: seconds since 1970.
     """
     try:
         entries = read_items(data, size_max_bytes=SIZE_MAX_BYTES)
@@ -94,7 +94,7 @@ def _record(value: object, now: float) -> KeyRecord:
 def _text(given: Mapping[str, Any], key: str, form: "re.Pattern[str]", advice: str) -> str:
     value = given[key]
     if not isinstance(value, str) or not form.fullmatch(value):
-        what = "it has another form" if key == "sha256" else shown(value)  # a key, by a slip
+        what = "it has another form" if key == "sha256" else shown(value)  # a key, by mistake
         raise BadValue(f"{key}: {what}; {advice}")
     return value
 
