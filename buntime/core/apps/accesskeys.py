@@ -4,7 +4,7 @@ from buntime.core.apps.key import Key
 from buntime.core.apps.manifestvalues import routes, routes_dump
 from buntime.core.values.kinds import one_of
 
-AUTHS = ("required", "optional", "none")  # the stricter first
+AUTHS = ("required", "optional", "none")  # the strictest first
 
 ACCESS_KEYS = (
     Key(

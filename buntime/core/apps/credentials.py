@@ -1,11 +1,11 @@
-"""Variables that hold credentials, which no worker gets but as a secret, see grants.py.
+"""Variables that hold credentials. Workers get them only as secrets, see grants.py.
 
     DATABASE_URL, my_token                      by how the name begins or ends
-    PGPASSWORD, TOKEN, SECRET, apiKey           by a bare word of it
+    PGPASSWORD, TOKEN, SECRET, apiKey           by one word in the name
     CACHE_URL=redis://:hunter2@cache/0          by the value: a URL with a password
     DSN="host=db password=hunter2"              the same
 
-Values are never told.
+Values are never shown.
 """
 
 import re
@@ -23,7 +23,7 @@ BLOCKED_PREFIXES = (
     "STRIPE_",
 )
 BLOCKED_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-# PWD, the working directory, is none.
+# PWD, the working directory, does not count.
 _NAME = regex(
     r".*(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|TOKEN|SECRET|SECRETS|APIKEY|SECRETKEY|PRIVATEKEY|"
     r"ACCESSKEY|CREDENTIAL|CREDENTIALS|_PWD|_PASS)|PASS",
@@ -34,7 +34,7 @@ _PAIR = regex(r"(?:^|[\s;&?,])(?:password|passwd|pwd)\s*=\s*[^\s;&,]", re.IGNORE
 
 
 def withheld(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of those that are kept from workers, sorted."""
+    """The names of the variables that are kept from workers, sorted."""
     return tuple(sorted(name for name in env if is_withheld(name, env[name])))
 
 
@@ -44,13 +44,14 @@ def is_withheld(name: str, value: str) -> bool:
 
 
 def is_blocked(name: str) -> bool:
-    """Whether that is by how its name begins or ends: `"DB_URL"`, `"my_token"`; in any case."""
+    """Whether a variable is kept by how its name begins or ends: `"DB_URL"`, `"my_token"`; any
+    case."""
     upper = name.upper()
     return upper.startswith(BLOCKED_PREFIXES) or upper.endswith(BLOCKED_SUFFIXES)
 
 
 def is_credential(name: str, value: str) -> bool:
-    """Whether it is by a word of its name, or by its value."""
+    """Whether a variable is kept by one word in its name, or by its value."""
     if not value or is_blocked(name):
         return False
     if _NAME.fullmatch(name.upper()) is not None:

@@ -1,4 +1,4 @@
-"""How the manifest's `cron` and `processes` are read: what an app does without being asked.
+"""Reads the manifest's `cron` and `processes`: what an app does without being requested.
 
     cron:
       - {schedule: "*/5 * * * *", path: /jobs/clean}
@@ -6,7 +6,7 @@
     processes:
       worker: celery -A tasks worker
 
-Each takes what YAML made of the file and raises BadValue.
+Each function takes what YAML made of the file and raises BadValue.
 """
 
 import re
@@ -31,11 +31,11 @@ _TIMEOUT_MAX_S = 86_400.0
 _NAME = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ZONE = regex(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_QUERY = regex(r"[!$&-;=?-Z_a-z~%]*")  # what stands in a query as it is, without "#"
+_QUERY = regex(r"[!$&-;=?-Z_a-z~%]*")  # what a query may contain unescaped, without "#"
 
 
 def cron_jobs(value: object) -> tuple[CronJob, ...]:
-    """The jobs of an app, each with a name of its own."""
+    """The jobs of an app, each with its own name."""
     if not isinstance(value, list):
         raise BadValue(
             f"{shown(value)} is not a list; write one like "
@@ -53,7 +53,7 @@ def cron_jobs(value: object) -> tuple[CronJob, ...]:
 
 
 def cron_dump(jobs: tuple[CronJob, ...]) -> list[dict[str, object]]:
-    """Jobs as a manifest has them, in JSON's types."""
+    """Jobs as a manifest writes them, in JSON's types."""
     return [_dump(job) for job in jobs]
 
 
@@ -71,7 +71,7 @@ def processes(value: object) -> tuple[AppProcess, ...]:
 
 
 def processes_dump(found: tuple[AppProcess, ...]) -> dict[str, list[str]]:
-    """Processes as a manifest has them, in JSON's types."""
+    """Processes as a manifest writes them, in JSON's types."""
     return {each.name: list(each.command) for each in found}
 
 
@@ -138,7 +138,7 @@ def _timeout(value: Any) -> float:
     return seconds
 
 
-# Key -> how it is read, and what counts where it is not written.
+# Key -> how it is read, and its value where it is not written.
 _KEYS: Mapping[str, tuple[Parser, object]] = {
     "schedule": (parse_schedule, None),
     "path": (_path, None),

@@ -1,7 +1,8 @@
-"""How much of their `dataMax` apps use, and what is told of it, when.
+"""How much of their `dataMax` apps use, and when to report it.
 
-Told is each change of level, and one that is over it again each hour. Between 75 % and 80 % the
-level stays what it was, so that who writes and removes around a bound is not told of all the time.
+Each change of level is reported, and again each hour while a folder is over its limit. Between 75 %
+and 80 % the level does not change, so an app that writes and removes around the threshold does not
+cause a report each time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ AGAIN_S = 3600.0
 
 
 class Level(StrEnum):
-    """By the event of the log that tells of it."""
+    """Named after the log event that reports it."""
 
     WITHIN = "data.within"
     FILLING = "data.filling"
@@ -23,15 +24,15 @@ class Level(StrEnum):
 
 
 class Measured(NamedTuple):
-    """One folder, as it was counted."""
+    """The measured size of one folder."""
 
-    name: str  # of the folder: "shop", "@acme+shop", "plugin+keyval"
+    name: str  # the folder's name: "shop", "@acme+shop", "plugin+keyval"
     size_bytes: int
     most_bytes: int
 
 
 class Use(NamedTuple):
-    """How a folder stands."""
+    """The level of a folder, and when it was last reported."""
 
     measured: Measured
     level: Level
@@ -39,7 +40,7 @@ class Use(NamedTuple):
 
 
 class DataUse:
-    """All folders that have a limit. `now` is in seconds, monotonic."""
+    """All folders with a limit. `now` is in seconds, monotonic."""
 
     def __init__(self) -> None:
         self.uses: Mapping[str, Use] = {}
@@ -48,7 +49,7 @@ class DataUse:
         return f"DataUse({len(self.uses)} folders)"
 
     def take(self, measured: Iterable[Measured], now: float) -> list[Use]:
-        """These are there now; returns those to be told of."""
+        """Take all folders that exist now; returns those to report."""
         before, self.uses = self.uses, {}
         found = {each.name: each for each in measured}
         told = []
@@ -66,7 +67,7 @@ class DataUse:
         return told
 
     def raised(self) -> Iterator[Use]:
-        """Those that need somebody's attention."""
+        """The folders that need attention."""
         return (use for use in self.uses.values() if use.level is not Level.WITHIN)
 
 

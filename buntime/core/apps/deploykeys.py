@@ -1,9 +1,9 @@
 """The keys of a manifest that are about its deploys, see docs/deploys.md.
 
-release: python manage.py migrate     a program that is run before the version serves
-check: /healthz                       what a worker must answer with a status from 200 to 299
-replace: after                        the old version's workers end before one loads the new one
-keepVersions: 5                       of those that deploys have made
+release: python manage.py migrate     a program to run before the version serves check: /healthz
+a path that a worker must answer with a status from 200 to 299 replace: after
+the old version's workers end before one loads the new one keepVersions: 5                       how
+many of the deployed versions to keep
 """
 
 from buntime.core.apps.cronkeys import words
@@ -18,7 +18,7 @@ _TARGET_MAX_CHARS = 1000
 
 
 def check_target(value: object) -> str:
-    """A path below the app's base, maybe with a query: "/healthz", "/status?deep=1"."""
+    """A path below the app's base, with an optional query: "/healthz", "/status?deep=1"."""
     is_text = isinstance(value, str) and len(value) <= _TARGET_MAX_CHARS
     if not isinstance(value, str) or not is_text or not _TARGET.fullmatch(value):
         raise BadValue(
@@ -28,7 +28,7 @@ def check_target(value: object) -> str:
 
 
 def release_words(value: object) -> tuple[str, ...]:
-    """A program and its arguments, none for `[]`."""
+    """A program and its arguments; nothing for `[]`."""
     return () if value == [] else words(value)
 
 

@@ -1,8 +1,8 @@
 """Reads a YAML file that is one mapping, and knows the line of each key.
 
-What is JSON, as far as YAML takes it for the same, is read here: to import YAML's own reader takes
-a seventh of a start, and the plugins that come along have manifests in JSON for that reason. All
-else goes to that reader, what is wrong first of all: its words are the ones that are told.
+JSON that YAML reads the same way is read here: importing YAML's own reader takes a seventh of a
+start-up, and the bundled plugins have their manifests in JSON for that reason. Everything else goes
+to YAML's reader, first of all what is wrong, so that error messages come from there.
 """
 
 from collections.abc import Collection
@@ -24,11 +24,11 @@ def read_document(
 ) -> dict[str, Entry]:
     """`b"ttl: 30\\n"` -> `{"ttl": Entry(30, line=1)}`; an empty file is an empty mapping.
 
-    Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1. Of
-    so many `levels` of mappings each key comes with its line: with 2, `b"a: {b: 1}"` is
-    `{"a": Entry({"b": Entry(1, 1)}, 1)}`. So does each item of the lists under the keys in `lists`,
-    and each key of the mappings in them. With `hides_values` no message has a piece of a value,
-    as it may be a secret. Raises DocumentError.
+    Under the keys in `verbatim` every scalar stays the text that was written: `1.10`, not 1.1. In
+    the first `levels` of mappings each key comes with its line: with 2, `b"a: {b: 1}"` is `{"a":
+    Entry({"b": Entry(1, 1)}, 1)}`. So does each item of the lists under the keys in `lists`, and
+    each key of the mappings in them. With `hides_values` no message shows any part of a value,
+    which may be a secret. Raises DocumentError.
     """
     text = _decode(data, size_max_bytes)
     if text.startswith("{") and not lists:
@@ -47,8 +47,8 @@ def read_document(
 def read_items(data: bytes, *, size_max_bytes: int) -> list[Entry]:
     """A list of mappings: `b"- {name: ann}"` -> `[Entry({"name": Entry("ann", 1)}, 1)]`.
 
-    Every scalar but null stays the text that was written: `1e3`, a moment. No message has a piece
-    of a value. Raises DocumentError.
+    Every scalar except null stays the text that was written, such as `1e3` or a timestamp. No
+    message shows any part of a value. Raises DocumentError.
     """
     text = _decode(data, size_max_bytes)
     # As above.
@@ -68,7 +68,7 @@ def _decode(data: bytes, size_max_bytes: int) -> str:
 
 
 def _is_text(value: object) -> bool:
-    """Whether a value, and all in it, is the text that was written, or null."""
+    """Whether a value, and everything in it, is the text that was written, or null."""
     match value:
         case Entry(inner, _):
             return _is_text(inner)

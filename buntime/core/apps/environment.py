@@ -1,15 +1,15 @@
-"""The environment of a worker: what it gets, and what it never gets, wherever that comes from."""
+"""The environment of a worker: what it gets, and what it never gets from anywhere."""
 
 from collections.abc import Mapping
 
 from buntime.core.apps.credentials import is_withheld, withheld
 
-# Set by the runtime for each worker; a manifest cannot change them.
+# The runtime sets these for each worker; a manifest cannot change them.
 RUNTIME_NAMES = ("APP_DIR", "APP_DATA_DIR", "ENTRYPOINT", "WORKER_ID", "WORKER_CONFIG")
 
 INHERITED_NAMES = ("PATH", "HOME", "LANG", "TZ")
 INHERITED_PREFIX = "RUNTIME_"
-# Where secrets lie.
+# Where secrets are stored.
 _NOT_INHERITED = frozenset(("RUNTIME_MASTER_KEY_FILE", "RUNTIME_SECRETS_DIR"))
 
 
@@ -24,12 +24,12 @@ def worker_environment(
     manifest_env: Mapping[str, str],
     own: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The variables of an app's workers but WORKER_ID, which each has for itself; and the names
-    of those that were blocked, sorted.
+    """The variables of an app's workers except WORKER_ID, which each has for itself; and the names
+    of the variables that were blocked, sorted.
 
-    `inherited` is the runtime's own environment, `own` what the runtime gives this app instead.
-    The manifest's variables win over both, `NODE_ENV` and `APP_BASE`, since proxies may have a path
-    of their own in front of the base.
+    `inherited` is the runtime's own environment, `own` what the runtime gives this app instead. The
+    manifest's variables override both, even `NODE_ENV` and `APP_BASE`, since proxies may have a
+    path of their own in front of the base.
     """
     chosen = {name: value for name, value in inherited.items() if is_inherited(name)}
     chosen |= {"NODE_ENV": node_env, "APP_BASE": base, **(own or {}), **manifest_env}
@@ -40,6 +40,7 @@ def worker_environment(
 
 
 def is_inherited(name: str) -> bool:
-    """Whether all workers get a variable of the runtime's own environment, if it is not blocked."""
+    """Whether all workers inherit this variable from the runtime's environment, unless it is
+    blocked."""
     is_ours = name.startswith(INHERITED_PREFIX) and name not in _NOT_INHERITED
     return is_ours or name in INHERITED_NAMES

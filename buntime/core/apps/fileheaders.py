@@ -1,8 +1,9 @@
 """Header fields that a manifest adds to files: `headers: {"/assets/**": {Cache-Control: ...}}`.
 
-A pattern is compared with the path of the file that answers, "/index.html" for "/". Of several that
-fit, the later one wins for a field that both have; what the runtime would say itself gives way.
-Fields that say how the answer is framed, or what was checked of it, are the runtime's alone.
+A pattern is compared with the path of the file that is sent, "/index.html" for "/". Where several
+patterns that fit set the same field, the last one wins. These fields replace those that the runtime
+would send itself, except fields about framing or about checks of the answer: only the runtime sets
+these.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,13 @@ from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
 FileHeaders = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # pattern, (name, value)
-"""As a manifest has them; names are in lower case."""
+"""As in a manifest; names are in lower case."""
 
-_NAME = regex(r"[A-Za-z0-9_-]{1,100}")  # all that anybody calls a field
+_NAME = regex(r"[A-Za-z0-9_-]{1,100}")  # covers every real field name
 _VALUE = regex(r"[!-~](?:[\t -~]*[!-~])?")
-_MOST_CHARS = 8 * 1024  # of all; a client takes a head of 16 KiB
-# How long the answer is and how it is coded, whether it is the one that a condition is about, whom
-# it is for; what concerns the connection; cookies, which stay below an app's base.
+_MOST_CHARS = 8 * 1024  # for all fields together; a client accepts a head of 16 KiB
+# Fields about the length and coding of the answer, about conditions and about whom it is for;
+# fields about the connection; cookies, which stay below an app's base.
 _OURS = frozenset(
     """
     accept-ranges age alt-svc connection content-encoding content-length content-range date etag
@@ -37,7 +38,7 @@ class HeaderRules:
     __slots__ = ("_below", "_rules")
 
     def __init__(self, rules: FileHeaders = (), *, below: str = "") -> None:
-        """`below` is where the paths are that `of` is asked for: "/static"."""
+        """`below` is the path that the paths given to `of` are below: "/static"."""
         self._below = below
         self._rules = [(Patterns([pattern]), fields) for pattern, fields in rules]
 
@@ -72,7 +73,7 @@ def parse_file_headers(value: object) -> FileHeaders:
 
 
 def dump_file_headers(rules: FileHeaders) -> dict[str, dict[str, str]]:
-    """The rules as a manifest has them, in JSON's types."""
+    """The rules as a manifest writes them, in JSON's types."""
     return {pattern: dict(fields) for pattern, fields in rules}
 
 

@@ -1,5 +1,5 @@
-"""The keys of a manifest that are about files which the runtime serves itself, and about what an
-app does without being asked.
+"""The manifest keys about files that the runtime serves itself, and about what an app does without
+being requested.
 """
 
 from buntime.core.apps.cronkeys import cron_dump, cron_jobs, processes, processes_dump

@@ -1,4 +1,4 @@
-"""What became of one key of an app's manifest by what an operator says of it."""
+"""What an operator's setting changed in one key of an app's manifest."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class Floor(NamedTuple):
-    """Values are as in JSON; the place is that of the operator's word, or its reason."""
+    """Values are as in JSON; the place is that of the operator's setting, or its reason."""
 
     key: str
     was: object
@@ -14,7 +14,7 @@ class Floor(NamedTuple):
     place: str
 
     def __str__(self) -> str:
-        if self.key == "env":  # whose values may be anything
+        if self.key == "env":  # its values may be anything
             return f"{self.key} is set ({self.place})"
         return f"{self.key}: {_shown(self.now)} in the place of {_shown(self.was)} ({self.place})"
 

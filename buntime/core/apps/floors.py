@@ -1,14 +1,14 @@
-"""What operators say of apps in the config file, and what that leaves of an app's manifest.
+"""What operators set for apps in the config file, and how that changes an app's manifest.
 
     apps:
       "blog-*": {user: blog, sandbox: strict, hosts: ["*.blog.example.com"], workers: 4}
 
-An app may not decide everything for itself. Of `sandbox`, `write`, `visibility` and the limits the
-stricter of both counts, of all else that may stand here the operator's value, which for `env` and
-`secrets` is name by name. Rows are taken in the order of the file: of two for one app, the later
-one has the last word, as far as the former leaves it.
+An app may not decide everything for itself. For `sandbox`, `write`, `visibility` and the limits,
+the stricter of the two values applies; for all other keys that may appear here, the operator's,
+which `env` and `secrets` merge name by name. Rows apply in the order of the file: of two rows for
+one app, the later one has the last word, within what the earlier one left.
 
-An app that came by the API has a sandbox of `standard` at least, unless a row has one for it.
+An app that came by the API has at least the sandbox `standard`, unless a row sets one for it.
 """
 
 import re
@@ -33,7 +33,7 @@ _OPENNESS = ("internal", "protected", "public")
 
 
 def _least(ours: Any, theirs: Any) -> Any:
-    """The lower limit; None is none."""
+    """The lower limit; None means no limit."""
     return min((each for each in (ours, theirs) if each is not None), default=None)
 
 
@@ -62,15 +62,16 @@ def _each_name(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Mapping[st
 
 
 def _secrets(ours: Mapping[str, bool], theirs: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Those that the operator names; one that either keeps out of the environment stays out."""
+    """The secrets that the operator names. One that either side keeps out of the environment stays
+    out."""
     return MappingProxyType(
         {name: shown and theirs.get(name, True) for name, shown in ours.items()}
     )
 
 
-# By the name of the key: what counts of the operator's value and the manifest's.
+# By key: how the operator's value and the manifest's combine.
 TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
-    # the stricter
+    # the stricter one
     "sandbox": _stricter_sandbox,
     "write": _in_both,
     "visibility": _less_visible,
@@ -84,7 +85,7 @@ TAKES: Mapping[str, Callable[[Any, Any], Any]] = {
     "memoryMax": _least,
     "cpuMax": _least,
     "pidsMax": _least,
-    # whose word it is
+    # the operator's
     "user": _operators,
     "python": _operators,
     "hosts": _operators,
@@ -112,7 +113,7 @@ _GLOB = regex(r"[@A-Za-z0-9_~*][@/\w.~*-]{0,199}", re.ASCII)
 
 
 class Word(NamedTuple):
-    """What a row says of one key, and where: "/etc/buntime/buntime.config.yaml:4"."""
+    """What a row sets for one key, and where: "/etc/buntime/buntime.config.yaml:4"."""
 
     value: Any
     place: str
@@ -120,30 +121,32 @@ class Word(NamedTuple):
 
 @frozen()
 class Row:
-    """What the file says of the apps that a glob covers."""
+    """What the file sets for the apps that a glob covers."""
 
     glob: str
-    words: Mapping[str, Word]  # by the name of the key
+    words: Mapping[str, Word]  # by key
 
 
 @frozen()
 class Floors:
-    """All rows, in their order."""
+    """All rows, in order."""
 
     rows: tuple[Row, ...] = ()
 
     def words_for(self, app: str) -> list[tuple[str, Word]]:
-        """Keys with what is said of them, in order."""
+        """The keys that are set for an app, with what is set, in order."""
         return [each for row in self.rows if covers(row.glob, app) for each in row.words.items()]
 
     def says(self, app: str, key: str) -> bool:
-        """Whether a row says something of a key of the app."""
+        """Whether a row sets this key for the app."""
         return any(name == key for name, _ in self.words_for(app)) if self.rows else False
 
     def applied(self, manifest: Manifest, app: str, *, by_api: bool = False) -> Manifest:
-        """What is left of the manifest of an app, "@acme/shop"; its `floors` tell what changed.
+        """The manifest of an app, "@acme/shop", as changed by the rows; its `floors` list the
+        changes.
 
-        `by_api`: it came by the API. Raises ManifestError where what is left does not go together.
+        `by_api`: the app came by the API. Raises ManifestError where the resulting keys contradict
+        each other.
         """
         words = self.words_for(app)
         if by_api and not any(name == "sandbox" for name, _ in words):
@@ -171,7 +174,7 @@ _NO_BOUND = 1 << 62
 
 
 def meaning_of(name: str) -> str:
-    """What it means that a row says something of a key, for the docs."""
+    """What it means for a row to set a key, for the docs."""
     usual = "the stricter of this and the manifest's counts"
     if TAKES[name] is _operators:
         usual = "in the place of the manifest's"
@@ -179,13 +182,13 @@ def meaning_of(name: str) -> str:
 
 
 def parse_word(name: str, value: object, place: str) -> Word:
-    """What a row says of a key. Raises BadValue."""
+    """What a row sets for a key. Raises BadValue."""
     parsed = ROW_KEYS[name].parse(value)
     return Word(parsed, place)
 
 
 def check_glob(glob: str) -> str:
-    """Raises BadValue where it can cover no app."""
+    """Raises BadValue where the glob can cover no app."""
     if not _GLOB.fullmatch(glob):
         raise BadValue("write the name of an app, in which * stands for any characters")
     return glob

@@ -1,10 +1,10 @@
-"""Secrets of apps: which an app asks for, what they may be called, and what they may be.
+"""Secrets of apps: which ones an app asks for, and what their names and values may be.
 
     secrets: [DATABASE_URL, STRIPE_KEY]           in os.environ, and by `buntime.secret()`
-    secrets: {STRIPE_KEY: {env: false}}           by `buntime.secret()` alone
+    secrets: {STRIPE_KEY: {env: false}}           by `buntime.secret()` only
 
-The manifest names them, an operator gives their values. A *holder* is whom a value is for: an app
-with all of its versions, its previews, which get none of the app's own, or a plugin.
+The manifest names secrets, an operator sets their values. The *holder* of a value is an app with
+all of its versions; an app's previews, which get none of the app's own values; or a plugin.
 
     shop  @acme/shop  shop@preview  plugin:audit      as people write it
     shop  @acme+shop  shop@preview  plugin+audit      as a folder
@@ -20,14 +20,14 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue, format_size
 from buntime.core.values.wording import shown
 
-NAMES_MAX = 100  # of one app
+NAMES_MAX = 100  # per app
 NAME_MAX_CHARS = 100
 VALUE_MAX_BYTES = 64 * 1024
-# Of one app. They go into one line of the channel, where JSON may make six bytes of one.
+# Per app. They go into one line of the channel, where JSON may turn one byte into six.
 VALUES_MAX_BYTES = 128 * 1024
 
 PREVIEW = "@preview"
-PREVIEW_VERSION = "0.0.0-preview."  # that of a preview begins so
+PREVIEW_VERSION = "0.0.0-preview."  # how the version of a preview begins
 
 _NAME = regex(r"[A-Z0-9_]+")
 _SET_BY_US = frozenset(
@@ -54,7 +54,7 @@ def parse_name(value: object) -> str:
 def parse_grants(value: object) -> Mapping[str, bool]:
     """`["A"]` -> {"A": True}, `{"A": None, "B": {"env": False}}` -> {"A": True, "B": False}.
 
-    True: it is in the environment too. Raises BadValue.
+    True means that it is in the environment too. Raises BadValue.
     """
     if isinstance(value, list):
         found = dict.fromkeys(map(parse_name, value), True)
@@ -68,7 +68,7 @@ def parse_grants(value: object) -> Mapping[str, bool]:
 
 
 def dump_grants(grants: Mapping[str, bool]) -> dict[str, object]:
-    """The names and how they are passed, for JSON."""
+    """The names of the secrets and how each is passed, for JSON."""
     return {
         name: {} if in_environment else {"env": False} for name, in_environment in grants.items()
     }
@@ -85,9 +85,9 @@ def _in_environment(name: str, how: object) -> bool:
 
 
 def parse_value(data: bytes) -> str:
-    """What a file or a client gives as the value of a secret, without one line end at its end.
+    """The value of a secret from a file or a client, without one trailing line end.
 
-    Raises BadValue, which tells nothing of it.
+    Raises BadValue, which shows nothing of the value.
     """
     if len(data) > VALUE_MAX_BYTES:
         raise BadValue(f"the value is longer than {format_size(VALUE_MAX_BYTES)}")
@@ -104,7 +104,7 @@ def parse_value(data: bytes) -> str:
 
 
 def parse_holder(text: str) -> str:
-    """Whom a secret is for, as an operator writes it. Raises BadValue."""
+    """The holder of a secret, as an operator writes it. Raises BadValue."""
     is_plugin = text.startswith(_OF_PLUGINS)
     name = text.removeprefix(_OF_PLUGINS) if is_plugin else text.removesuffix(PREVIEW)
     if not is_app_name(name):
@@ -121,7 +121,8 @@ def holder_of(name: str, version: str | None) -> str:
 
 
 def data_holder_of(name: str, version: str | None) -> str:
-    """Whose data folder it has: `"shop"`; each preview's is its own, "shop@0.0.0-preview.pr-12"."""
+    """The holder of its data folder: `"shop"`; each preview has its own,
+    "shop@0.0.0-preview.pr-12"."""
     is_own = (version or "").startswith(PREVIEW_VERSION)
     return f"{name}@{version}" if is_own else name
 
@@ -132,7 +133,7 @@ def folder_of(holder: str) -> str:
 
 
 def holder_in(folder: str) -> str | None:
-    """The other way round; None where nobody has such a folder."""
+    """The reverse of `folder_of`; None where no holder has such a folder."""
     name = folder.removeprefix(folder_of(_OF_PLUGINS))
     kind = "" if name == folder else _OF_PLUGINS
     try:
@@ -143,5 +144,5 @@ def holder_in(folder: str) -> str | None:
 
 
 def command_to_set(holder: str, name: str) -> str:
-    """What an operator types: "buntime secrets set shop DATABASE_URL"."""
+    """The command that an operator types: "buntime secrets set shop DATABASE_URL"."""
     return f"buntime secrets set {holder} {name}"

@@ -1,22 +1,22 @@
-"""Which app has which host: there it is at `/`, and every path is its own.
+"""Which app has which host. At its host an app is at `/`, and every path belongs to it.
 
     hosts: [shop.example.com, "*.shops.example.com"]
 
-    Host that is asked for      is for
+    Requested host              goes to
     -------------------------   ---------------------------------------------------------------
     shop.example.com            the app that names it
-    SHOP.example.com.:8443      the same: case, a port and a dot at the end mean nothing
-    xn--bcher-kva.example       whoever names bücher.example: names are compared as IDNA has them
-    ann.shops.example.com       the app with the wildcard, which is told "ann"; it covers one label
+    SHOP.example.com.:8443      the same: case, a port and a trailing dot are ignored
+    xn--bcher-kva.example       the app that names bücher.example: names are compared in IDNA form
+    ann.shops.example.com       the app with the wildcard, which gets "ann"; it covers one label
     a.b.shops.example.com       nobody: two labels
-    "", a%62, 192.0.2.1, [::1]  nobody: what is no plain name is no app's
+    "", a%62, 192.0.2.1, [::1]  nobody: an app's host is always a plain name
 
-An exact name comes before a wildcard. Of two apps with one host that one has it
+An exact name comes before a wildcard. If two apps name the same host, the one gets it
 
 1. to which an operator has given it, in the config file;
-2. which had it first, as long as it names it, or is not there at all: who has a folder of its own
-   must not get a host by naming it in the moment in which its holder is away;
-3. which comes first, in the order in which they are given.
+2. which had it first, as long as it still names it, or is away altogether: the owner of another
+   folder must not get a host by naming it at the moment when its holder is away;
+3. which comes first, in the order given.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -26,27 +26,28 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-NAME_MAX = 253  # characters, RFC 1035 with the dots
-_HOSTS_MAX = 100  # of one app
+NAME_MAX = 253  # characters, RFC 1035 including the dots
+_HOSTS_MAX = 100  # per app
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = regex(rf"{_LABEL}(?:\.{_LABEL})*")
 _ASKED = regex(rf"({_LABEL}(?:\.{_LABEL})*)\.?(?::[0-9]{{0,5}})?")
 _ASKED_MAX = NAME_MAX + len(".:65535")
 _WILDCARD = "*."
 _NOBODY: Mapping[str, str] = {}
-# What IDNA 2003, which Python has, writes in another way than browsers do, or not at all.
+# What IDNA 2003, which Python has, writes differently from browsers, or not at all.
 _DEVIATIONS = frozenset("ßς\u200c\u200d")
 
 
 class Claim(NamedTuple):
-    """The app that has a host, by its name; `label` is what stands in the place of a `*`."""
+    """The name of the app that has a host; `label` is what matched the `*`."""
 
     app: str
     label: str = ""
 
 
 class Dispute(NamedTuple):
-    """A host that two apps name, or one names that is not its: `app` has it, `other` does not."""
+    """A host that two apps name, or that one app names without having it: `app` has it, `other`
+    does not."""
 
     host: str
     app: str
@@ -54,7 +55,7 @@ class Dispute(NamedTuple):
 
 
 class HostTable:
-    """The hosts of all apps. It never changes."""
+    """The hosts of all apps. Immutable."""
 
     __slots__ = ("_exact", "_wild", "disputes", "holders")
 
@@ -65,8 +66,8 @@ class HostTable:
         given: Collection[str] = (),
         had: Mapping[str, str] = _NOBODY,
     ) -> None:
-        """`hosts_of` are all apps with their hosts, as `parse_hosts` gives them; those in `given`
-        have theirs from an operator. `had` has apps by the hosts that they had first.
+        """`hosts_of` are all apps with their hosts, as `parse_hosts` returns them; the apps in
+        `given` have theirs from an operator. `had` maps hosts to the apps that had them first.
         """
         apps = {app: tuple(hosts) for app, hosts in hosts_of}
         self.holders = _holders(apps, given, had)
@@ -89,7 +90,7 @@ class HostTable:
         return bool(self._exact or self._wild)
 
     def find(self, asked: str) -> Claim | None:
-        """Who has the host that a request asks for, a Host field's value as it came."""
+        """The app that has the requested host; `asked` is the Host field's value as received."""
         name = plain_host(asked)
         if not name:
             return None
@@ -103,7 +104,7 @@ class HostTable:
 def _holders(
     apps: Mapping[str, Iterable[str]], given: Collection[str], had: Mapping[str, str]
 ) -> dict[str, str]:
-    """The app of each host, by the rule of the module."""
+    """The app of each host, by the rules in the module's docstring."""
     holders: dict[str, str] = {}
     for app in apps:
         if app in given:
@@ -121,7 +122,7 @@ def _holders(
 def plain_host(asked: str) -> str:
     """The name in a Host field's value: `"Shop.Example.com.:80"` -> "shop.example.com".
 
-    "" for whatever is none: an address in brackets, percent signs, empty labels, more than DNS has.
+    "" for anything else: an address in brackets, percent signs, empty labels, more than DNS allows.
     """
     if len(asked) > _ASKED_MAX:
         return ""
@@ -130,7 +131,7 @@ def plain_host(asked: str) -> str:
 
 
 def parse_hosts(value: object) -> tuple[str, ...]:
-    """`hosts` of a manifest, each as IDNA has it, in small letters. Raises BadValue."""
+    """`hosts` of a manifest, each in IDNA form, in lower case. Raises BadValue."""
     if not isinstance(value, list):
         raise BadValue(f'{shown(value)} is not a list; write one like [shop.example.com, "*.a.b"]')
     if len(value) > _HOSTS_MAX:

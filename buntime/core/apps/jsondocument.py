@@ -1,7 +1,7 @@
-"""Reads JSON that YAML takes for the same: the few forms that both write alike, and no other.
+"""Reads JSON that YAML reads the same way: the few forms that both share, and no others.
 
-Not among them are escapes, exponents, anything but spaces and line ends between tokens, and what
-either of the two refuses. Whoever calls has YAML's own reader for these.
+Not supported are escapes, exponents, whitespace other than spaces and line ends, and anything that
+either format refuses. Callers use YAML's own reader for these.
 """
 
 import re
@@ -12,21 +12,21 @@ from buntime.core.apps.entry import Entry
 from buntime.core.values.regex import regex
 
 _DEPTH_MAX = 8
-_KEY_MAX_CHARS = 500  # YAML takes no key that is much longer
+_KEY_MAX_CHARS = 500  # YAML accepts no key that is much longer
 _TOKEN = regex(
     r'[ \n]*(?:"([^"\\\n]*)"|([{}\[\],:])|(-?[0-9]+(?:\.[0-9]+)?|true|false|null)(?![\w.+-]))'
 )
-_DIGITS_MAX = 17  # of what becomes the same number in both
+_DIGITS_MAX = 17  # numbers up to this length are the same in both
 _WORDS = {"true": True, "false": False, "null": None}
 
 
 class NotPlain(Exception):
-    """It is written in another way, or is wrong."""
+    """The text uses another form, or is wrong."""
 
 
 def read_json(text: str, levels: int) -> dict[str, Any]:
-    """`'{"a": 1}'` -> `{"a": Entry(1, 1)}`: of so many `levels` of mappings each value is an entry,
-    with the line of its key. Raises NotPlain.
+    """`'{"a": 1}'` -> `{"a": Entry(1, 1)}`: in the first `levels` of mappings each value is an
+    entry, with the line of its key. Raises NotPlain.
     """
     if not text.replace("\n", "").isprintable():
         raise NotPlain
@@ -40,7 +40,7 @@ def read_json(text: str, levels: int) -> dict[str, Any]:
 
 
 class _Reader:
-    """Where it is in the text."""
+    """Holds the position in the text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -48,7 +48,7 @@ class _Reader:
         self.at = 0
 
     def take(self) -> str:
-        """The next mark; "" of a string or a word, which `_found` has."""
+        """The next punctuation mark; "" for a string or a word, which is then in `_found`."""
         self._found = _TOKEN.match(self._text, self.at)
         if self._found is None:
             raise NotPlain
@@ -69,7 +69,7 @@ class _Reader:
         return made
 
     def _items(self, end: str, depth: int) -> Iterator[str]:
-        """The first mark of each, up to the end of them all."""
+        """The first mark of each item, up to the mark that ends them all."""
         if depth > _DEPTH_MAX:
             raise NotPlain
         mark = self.take()

@@ -1,4 +1,4 @@
-"""One row of the table of a manifest's keys."""
+"""One row in the table of a manifest's keys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class Key(NamedTuple):
-    """One row of the table. `default` is what one would write in the file, None for nothing."""
+    """One row. `default` is what one would write in the file, None for nothing."""
 
     name: str
     field: str
@@ -16,9 +16,9 @@ class Key(NamedTuple):
     parse: Parser
     default: object
     meaning: str
-    default_words: str = ""  # where the value says little
+    default_words: str = ""  # where the value itself says little
     dump: Callable[[Any], object] = lambda value: value  # to JSON, for the worker
-    is_verbatim: bool = False  # scalars stay as they are written: 3.10 is no 3.1
+    is_verbatim: bool = False  # scalars stay as written: 3.10 is not 3.1
 
     @property
     def default_text(self) -> str:

@@ -1,8 +1,8 @@
-"""Which lock files an app's packages are installed from, and what one must say.
+"""Which lock files an app's packages are installed from, and what a lock file must contain.
 
-pip's format first: every tool can write it, and every Python has what reads it. For others see
-`uvlocks`. A file that leaves a version open is no lock: the app would be another one on each
-machine, and on each day.
+pip's format comes first: every tool can write it, and every Python can read it. For others see
+`uvlocks`. A file that leaves a version open is no lock: the app would differ from machine to
+machine, and from day to day.
 
     requirements.lock, else requirements.txt:
         flask==3.0.0 --hash=sha256:...   a version, or `name @ URL`, a URL or a path
@@ -17,7 +17,7 @@ from buntime.core.values.wording import shown
 
 LOCK_NAMES = ("requirements.lock", "requirements.txt")
 
-# What other tools call their lock files, and how these are written in pip's format.
+# Other tools' lock files, and how to write these in pip's format.
 _EXPORTS = {
     "poetry.lock": "poetry export -o requirements.lock",
     "pdm.lock": "pdm export --prod -o requirements.lock",
@@ -25,7 +25,7 @@ _EXPORTS = {
 }
 FOREIGN_NAMES = tuple(_EXPORTS)
 
-# As pip reads it: a "#" within a word is part of a URL. A run of blanks is looked at once.
+# As pip reads it: a "#" within a word is part of a URL. Each run of blanks is scanned only once.
 _COMMENT = regex(r"(?:^|(?<!\s)\s++)#.*$")
 _HASH = regex(r"\s--hash[=\s]")
 _NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*")
@@ -35,13 +35,15 @@ _EDITABLE = ("-e", "--editable")
 
 
 class BadLock(ValueError):
-    """A lock file that nothing is installed from; says why, and what to do."""
+    """A lock file that cannot be installed from; the message says why, and what to do."""
 
 
 def has_hashes(text: bytes) -> bool:
-    """Whether the lock file `text` tells the hashes of packages. Raises BadLock for what is none.
+    """Whether the lock file `text` has the hashes of packages. Raises BadLock where it is not a
+    lock.
 
-    Looked at is what could make the packages others than those that were locked; all else is left
+    Only checks for what could install other packages than those that were locked; pip checks the
+    rest.
     to pip.
     """
     try:
@@ -56,7 +58,7 @@ def has_hashes(text: bytes) -> bool:
 
 
 def lacking_lock(names: Collection[str]) -> str:
-    """What to say where there is no lock file, given the names in the app's folder."""
+    """The message where there is no lock file; `names` are the files in the app's folder."""
     for name, command in _EXPORTS.items():
         if name in names:
             return f"{name} cannot be installed from; write it in pip's format: {command}"
@@ -67,12 +69,13 @@ def lacking_lock(names: Collection[str]) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    r"""The lines with their numbers, joined where they end in `\`, without comments and blanks."""
+    r"""The lines with their numbers, joined where they end in `\`, without comments and blank
+    lines."""
     pieces: list[str] = []
     first = 0
     for number, line in enumerate(text.splitlines(), 1):
         first = first if pieces else number
-        # A comment ends what goes on for several lines, also if it ends in a backslash.
+        # A comment ends a continued line, even if the comment ends in a backslash.
         goes_on = line.endswith("\\") and not _COMMENT.match(line)
         pieces.append(_COMMENT.sub("", line.removesuffix("\\") if goes_on else line))
         if not goes_on:
@@ -88,7 +91,7 @@ def _non_blank(number: int, pieces: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _objection(line: str) -> str:
-    """Why a line cannot stand in a lock file, or nothing."""
+    """Why a line may not appear in a lock file; "" where it may."""
     if line.startswith(_OTHER_FILES):
         return "refers to another file; a lock file holds everything itself"
     if line.startswith(_EDITABLE):
@@ -104,7 +107,7 @@ def _objection(line: str) -> str:
 def _is_exact(requirement: str) -> bool:
     """`"a[b]==1.0 ; python_version > '3'"`, `"a @ https://…"`, `"./a.whl"` -> True, `"a>=1"` not.
 
-    What is no name with a version is a path or a URL, or pip will say that it is neither.
+    What is not a name with a version is a path or a URL; otherwise pip will reject it.
     """
     name = _NAME.match(requirement)
     if name is None or requirement.split(maxsplit=1)[0].endswith(".whl"):

@@ -1,6 +1,6 @@
-"""An app's manifest, `buntime.yaml`: from its text to values, with the rules between them.
+"""Reads an app's manifest, `buntime.yaml`, into values, and checks the rules between them.
 
-A value of the wrong kind, an unknown key, a contradiction is an error: a slip must not go unseen.
+A value of the wrong kind, an unknown key or a contradiction is an error: no mistake may go unseen.
 """
 
 import math
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 MANIFEST_NAMES = ("buntime.yaml", "buntime.yml", "manifest.yaml", "manifest.yml")
-SIZE_MAX_BYTES = 64 * 1024  # a manifest has a few hundred; keeps a wrong file from taking seconds
+SIZE_MAX_BYTES = 64 * 1024  # manifests have a few hundred; keeps a wrong file from taking seconds
 
 Visibility = Literal["public", "protected", "internal", "operators"]
 Auth = Literal["required", "optional", "none"]
@@ -48,7 +48,7 @@ Auth = Literal["required", "optional", "none"]
 
 @frozen(kw_only=True)
 class Manifest:
-    """How an app is to be run. None stands for "by the kind of the entrypoint", or "no limit"."""
+    """How to run an app. None means "depends on the entrypoint's kind", or "no limit"."""
 
     entrypoint: str | None
     timeout_s: float
@@ -61,7 +61,7 @@ class Manifest:
     public_routes: Routes  # (method or "ALL", pattern)
     visibility: Visibility
     auth: Auth
-    env: Mapping[str, str] = field(hash=False)  # cannot be changed
+    env: Mapping[str, str] = field(hash=False)  # read-only
     secrets: Mapping[str, bool] = field(hash=False)  # whether each is in the environment too
     workers: Workers
     concurrency: int | None
@@ -87,8 +87,8 @@ class Manifest:
     cookie_path: str
     affinity: str
     affinity_max_s: float
-    hosts: tuple[str, ...]  # as IDNA has them, "*." before some
-    uses: tuple[str, ...]  # services
+    hosts: tuple[str, ...]  # in IDNA form, some with "*." in front
+    uses: tuple[str, ...]  # names of services
     watch: tuple[str, ...]  # patterns of files
     spa: bool | None
     file_headers: FileHeaders
@@ -101,7 +101,7 @@ class Manifest:
     replace: Literal["beside", "after"]
     keep_versions: int
 
-    # Not of the file: what operators have changed of it, see floors.py.
+    # Not in the file: what operators have changed, see floors.py.
     is_user_fixed: bool = False
     floors: tuple[Floor, ...] = field(default=(), hash=False, compare=False, repr=False)
 
@@ -109,10 +109,11 @@ class Manifest:
 def parse_manifest(
     text: bytes, *, path: str, body_default: int, body_max: int
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """The manifest in `text`, and warnings about what is used otherwise than it says.
+    """The manifest in `text`, and warnings about values that are used differently from what it
+    says.
 
     `path` is for messages. `body_default` and `body_max` are the runtime's, in bytes. Raises
-    ManifestError that names file, line, key, what came, and what is allowed.
+    ManifestError that names the file, line and key, the value, and what is allowed.
     """
     entries = read_entries(text, KEYS, path)
     return manifest_from(
@@ -125,7 +126,7 @@ def parse_manifest(
 
 def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "Entry"]:
     """What stands behind each key of a manifest; none that is not of `keys`.
-
+    The value of each key in a manifest; only keys in `keys` are allowed.
     Raises ManifestError.
     """
     verbatim = [key.name for key in keys if key.is_verbatim]
@@ -138,7 +139,7 @@ def read_entries(text: bytes, keys: Collection[Key], path: str) -> dict[str, "En
 
 
 def hosts_in(text: bytes) -> tuple[str, ...]:
-    """The hosts that a manifest names which may be at fault otherwise."""
+    """The hosts named by a manifest that may have errors elsewhere."""
     try:
         entries = read_document(text, size_max_bytes=SIZE_MAX_BYTES, verbatim=())
         return parse_hosts(entries["hosts"].value) if "hosts" in entries else ()
@@ -147,7 +148,7 @@ def hosts_in(text: bytes) -> tuple[str, ...]:
 
 
 def read_values(keys: Iterable[Key], entries: Mapping[str, "Entry"], path: str) -> dict[str, Any]:
-    """The values that `entries` give for those `keys` that stand among them, by field.
+    """The values in `entries` for those `keys` that are present, by field.
 
     Raises ManifestError.
     """
@@ -158,7 +159,7 @@ def read_values(keys: Iterable[Key], entries: Mapping[str, "Entry"], path: str) 
 def manifest_from(
     given: Mapping[str, Any], *, path: str, default: Manifest, body_max: int
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """`default` with the values that are given, as far as they go together; and warnings.
+    """`default` with the given values, checked against each other, and warnings.
 
     Raises ManifestError.
     """
@@ -172,7 +173,7 @@ def manifest_from(
 
 
 def default_manifest(body_default: int) -> Manifest:
-    """What an app without a manifest gets. `body_default` is the runtime's, in bytes."""
+    """The manifest of an app without one. `body_default` is the runtime's, in bytes."""
     values: dict[str, Any]
     values = {key.field: None if key.default is None else key.parse(key.default) for key in KEYS}
     values["max_body_size_bytes"] = body_default
@@ -180,7 +181,7 @@ def default_manifest(body_default: int) -> Manifest:
 
 
 def to_config(manifest: Manifest) -> dict[str, object]:
-    """The manifest in JSON's types, by its own keys: seconds, bytes, and no blocked variable."""
+    """The manifest in JSON's types, by its own keys: seconds, bytes, no blocked variables."""
     return {key.name: _dumped(key, getattr(manifest, key.field)) for key in KEYS}
 
 
@@ -195,7 +196,7 @@ def _refuse_unknown(entries: Mapping[str, "Entry"], known: list[str], path: str)
 
 
 def _parsed(key: Key, entry: "Entry", path: str) -> object:
-    """The value of a key; None where nothing stands behind it and that is its default."""
+    """The value of a key; None where it has no value and None is its default."""
     if entry.value is None and not key.default:
         return None
     try:
@@ -209,7 +210,7 @@ def _dumped(key: Key, value: object) -> object:
 
 
 def _check_lifetime(manifest: Manifest, given: Mapping[str, object], path: str) -> None:
-    """A reused worker must be allowed to live as long as one request may take."""
+    """A worker that is reused must be allowed to live as long as one request may take."""
     if manifest.ttl_s == 0:
         if manifest.keep:
             raise ManifestError(
@@ -239,7 +240,7 @@ def _written(name: str, field_name: str, manifest: Manifest, given: Mapping[str,
 def _bounded(
     manifest: Manifest, given: Mapping[str, object], path: str, body_max: int
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """Lower what is above its bound, with a warning where the manifest asked for it."""
+    """Lower values that exceed their limit, with a warning where the manifest set them."""
     warnings = []
     if kept := withheld(manifest.env):
         warnings.append(

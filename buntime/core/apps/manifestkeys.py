@@ -1,5 +1,5 @@
-"""The table of a manifest's keys: the parser, what workers see of the manifest, the docs and their
-test are made from it.
+"""The table of a manifest's keys. The parser, what workers see of the manifest, the docs and the
+test of the docs all use it.
 """
 
 import math
@@ -174,9 +174,7 @@ KEYS = (
         "maxMemory",
         "max_memory_bytes",
         "size",
-        size(
-            16 << 20
-        ),  # a worker that has loaded nothing takes 12 MB: less would replace it forever
+        size(16 << 20),  # an idle worker takes 12 MB: with less it would be replaced forever
         None,
         "a worker above it is replaced, and the log says so; 16mb or more",
         "none",
@@ -185,7 +183,7 @@ KEYS = (
         "maxAddressSpace",
         "max_address_space_bytes",
         "size",
-        size(128 << 20),  # below that an interpreter may not even start
+        size(128 << 20),  # with less an interpreter may not even start
         None,
         "more memory than that, touched or not, is refused to a process; 128mb or more",
         "none",
@@ -212,7 +210,7 @@ KEYS = (
         "memoryMax",
         "group_memory_bytes",
         "size",
-        size(32 << 20),  # a worker that has loaded nothing takes half of it
+        size(32 << 20),  # an idle worker takes half of it
         None,
         "most memory of a worker with all that it starts, held by its cgroup; 32mb or more",
         "none",
@@ -230,7 +228,7 @@ KEYS = (
         "pidsMax",
         "group_pids",
         "number",
-        whole_number(16),  # a worker has some threads itself
+        whole_number(16),  # a worker itself has some threads
         None,
         "most processes and threads of a worker with all that it starts, by cgroup; 16 or more",
         "none",

@@ -1,6 +1,6 @@
-"""How the values of a manifest's keys are read, beyond the kinds of values that settings have too.
+"""Reads the values of a manifest's keys, beyond the kinds of values that settings share.
 
-Each takes what YAML made of the file and raises BadValue. A plugin's manifest is read by them too.
+Each function takes what YAML made of the file and raises BadValue. Plugins' manifests use them too.
 """
 
 import math
@@ -20,21 +20,21 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, suggestion
 
-ENDLESS_REQUESTS = 2**53  # JSON has it exactly; a request a microsecond takes 285 years
+ENDLESS_REQUESTS = 2**53  # JSON holds it exactly; at one request a microsecond it lasts 285 years
 
-Workers = int | Literal["auto"]  # auto: one for each core
+Workers = int | Literal["auto"]  # auto: one per core
 Routes = tuple[tuple[str, str], ...]  # (method or "ALL", pattern)
 
 
 def plain_text(value: object) -> str:
-    """A text that is not empty and can be printed. Raises BadValue."""
+    """A printable text that is not empty. Raises BadValue."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise BadValue(f"{shown(value)} is not text; write a name or a path")
     return value
 
 
 def file_below(value: object) -> str:
-    """A path below the app's folder as far as the text shows; links are the server's to check."""
+    """A path below the app's folder, judging by the text only; the server checks links."""
     path = inner_path(plain_text(value))
     if path is None:
         raise BadValue(f"{shown(value)} is not a file in the app's folder; write a path below it")
@@ -42,7 +42,7 @@ def file_below(value: object) -> str:
 
 
 def entrypoint(value: object) -> str:
-    """A file below the app's folder, or file or module and what of it is served.
+    """A file below the app's folder, or a file or module with the name of what it serves.
 
     `"src/app.py"`, `"app.py:create_app()"`, `"shop.wsgi:application"`.
     """
@@ -98,7 +98,7 @@ _LEVEL = one_of(*LEVELS)
 
 
 def sandbox_level(value: object) -> object:
-    """YAML takes an `off` without quotes for false."""
+    """YAML reads an unquoted `off` as false."""
     return "off" if value is False else _LEVEL(value)
 
 
@@ -117,7 +117,7 @@ def paths(value: object) -> tuple[str, ...]:
 
 
 def routes_dump(routes: Routes) -> dict[str, list[str]]:
-    """Routes as a manifest has them: patterns by method."""
+    """Routes as a manifest writes them: patterns by method."""
     by_method: dict[str, list[str]] = {}
     for method, pattern in routes:
         by_method.setdefault(method, []).append(pattern)
@@ -125,7 +125,7 @@ def routes_dump(routes: Routes) -> dict[str, list[str]]:
 
 
 def variables(value: object) -> Mapping[str, str]:
-    """`{NAME: value}`: variables of the environment. Raises BadValue."""
+    """`{NAME: value}`: environment variables. Raises BadValue."""
     if not isinstance(value, dict):
         raise BadValue(f"{shown(value)} is not a mapping; write lines like NAME: value below it")
     for name, text in value.items():
@@ -139,7 +139,7 @@ def variables(value: object) -> Mapping[str, str]:
 
 
 def variables_dump(env: Mapping[str, str]) -> dict[str, str]:
-    """Without what is kept from workers: this goes to them."""
+    """Leaves out variables that are kept from workers, because this is sent to them."""
     return {name: value for name, value in env.items() if not is_withheld(name, value)}
 
 
@@ -150,11 +150,11 @@ def seconds_dump(seconds: float) -> float | int | None:
     return int(seconds) if seconds.is_integer() else seconds
 
 
-NONE = "none"  # as a value that has no end is written, and told
+NONE = "none"  # how "no limit" is written and shown
 
 
 def or_none(parse: Parser, endless: float) -> Parser:
-    """`endless` for the word none, else what `parse` says."""
+    """`endless` for the word none, else what `parse` returns."""
 
     def parse_it(value: Any) -> Any:
         if isinstance(value, str) and value.strip().lower() == NONE:
@@ -168,7 +168,7 @@ def or_none(parse: Parser, endless: float) -> Parser:
 
 
 def lifetime_dump(value: float) -> float | int | str:
-    """A duration or a number for JSON: 30.0 -> 30, what has no end -> "none"."""
+    """A duration or a number for JSON: 30.0 -> 30, no limit -> "none"."""
     if value in (math.inf, ENDLESS_REQUESTS):
         return NONE
     return int(value) if float(value).is_integer() else value
@@ -192,7 +192,7 @@ SERVICE_NAME = regex(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def service_name(value: object) -> str:
-    """What a plugin calls a service of its own: `"kv"`."""
+    """The name that a plugin gives a service of its own: `"kv"`."""
     if not isinstance(value, str) or not SERVICE_NAME.fullmatch(value):
         raise BadValue(
             f"{shown(value)} is not a service; begin with a letter, then letters, digits, _ . -"

@@ -15,7 +15,7 @@ _MOST = 20
 
 
 class Mounted(NamedTuple):
-    """A request for a file of a mount: ("/static", "/css/a.css"), the latter as it was sent."""
+    """A request for a file in a mount: ("/static", "/css/a.css"), the path as it was sent."""
 
     prefix: str
     rest: str
@@ -42,10 +42,10 @@ def parse_mounts(value: object) -> Mounts:
 
 
 def mounted_at(raw: str, prefixes: Iterable[str]) -> Mounted | None:
-    """Which of these a raw path below the app's base leads to; the longest come first.
+    """Which of the prefixes, longest first, a raw path below the app's base leads to.
 
     "/static/a%20b.css" -> ("/static", "/a%20b.css"), "/st%61tic/a.css" -> ("/static", "/a.css"). A
-    path that is refused for files is the app's own.
+    path that is refused for files goes to the app.
     """
     path = raw
     if "%" in raw:

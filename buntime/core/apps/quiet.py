@@ -1,9 +1,9 @@
-"""When is what has changed in a folder to be acted on? Once nothing more changes there.
+"""Decides when a change in a folder takes effect: once nothing more changes there.
 
-A deployment is many writes, and half of one is no app. So what has changed counts when it has been
-quiet for a while, or has changed for so long that this will not come.
+A deployment is many writes, and half of one is not an app. A change therefore counts once the
+folder has been quiet for a while, or has kept changing for so long that it will not become quiet.
 
-A file that an app writes itself again and again is no deployment: `Edits` tells it from one.
+A file that an app itself keeps writing is not a deployment: `Edits` tells the two apart.
 """
 
 from collections import deque
@@ -29,12 +29,12 @@ class Quiet(Generic[T]):
         return len(self._times)
 
     def touch(self, who: T, now: float) -> None:
-        """It has changed by `now`."""
+        """Note a change at `now`."""
         first, _ = self._times.get(who, (now, now))
         self._times[who] = first, now
 
     def take_due(self, now: float) -> list[T]:
-        """Those to act on now; they are forgotten here."""
+        """Those that are due now; they are removed from here."""
         due = [
             who
             for who, (first, last) in self._times.items()
@@ -46,18 +46,19 @@ class Quiet(Generic[T]):
 
 
 class Edit(Enum):
-    """What a change of a file is."""
+    """How to treat a change of a file."""
 
-    COUNTS = "counts"  # it is to be acted on
-    ONE_TOO_MANY = "one-too-many"  # the first that is not
+    COUNTS = "counts"  # act on it
+    ONE_TOO_MANY = "one-too-many"  # the first one to ignore
     IGNORED = "ignored"
 
 
 class Edits:
-    """How often files have changed of late."""
+    """How often files have changed recently."""
 
     def __init__(self, *, most: int, within_s: float) -> None:
-        """More than `most` changes of one file within so many seconds are no editing."""
+        """More than `most` changes of one file within `within_s` seconds are not somebody's
+        edits."""
         self._most = most
         self._within_s = within_s
         self._times: dict[tuple[str, str], deque[float]] = {}
@@ -67,7 +68,7 @@ class Edits:
         return f"Edits({len(self._times)} files, {sum(map(len, self._ignored.values()))} ignored)"
 
     def judge(self, app: str, file: str, now: float) -> "Edit":
-        """What a change is; from one too many on the file is ignored for good."""
+        """How to treat a change. After one too many, the file is ignored for good."""
         if file in self._ignored.get(app, ()):
             return Edit.IGNORED
         times = self._times.setdefault((app, file), deque())
@@ -81,7 +82,7 @@ class Edits:
         return Edit.ONE_TOO_MANY
 
     def forget(self, app: str) -> None:
-        """It is gone."""
+        """The app is gone."""
         self._ignored.pop(app, None)
         for key in [key for key in self._times if key[0] == app]:
             del self._times[key]

@@ -1,16 +1,16 @@
-"""Splits a request's target into the app it names and the rest that the app sees.
+"""Splits a request's target into the app that it names and the rest, which the app sees.
 
     "/shop@1/cart?x=1"       Target("shop", "1", base="/shop@1", rest="/cart")
     "/shop"                  Target("shop", None, base="/shop", rest="")
     "/@acme/shop@%5E1.0.0/"  Target("@acme/shop", "^1.0.0", "/@acme/shop@%5E1.0.0", "/")
     "/", "*", "//shop", "/../x", "/.git/config", "/@acme", "/shop@"     None
 
-`base` and `rest` are the target's own bytes, so `target.startswith(base)` always holds and links
-made with `base` come back to the same app and version. Only the name and the range are decoded,
-and only letters that can mean nothing to a file system but themselves are let through: a name
-cannot say "..", "/" or NUL, however it is encoded.
+`base` and `rest` are the target's own bytes, so `target.startswith(base)` always holds, and links
+made with `base` lead back to the same app and version. Only the name and the range are decoded, and
+only letters that have no special meaning to a file system are accepted: a name cannot contain "..",
+"/" or NUL, however it is encoded.
 
-A name of `RESERVED` is split like any other; who routes looks at the reserved ones first.
+A name in `RESERVED` is split like any other; the caller must check for these first.
 """
 
 from functools import lru_cache
@@ -22,19 +22,19 @@ from buntime.core.values.tuples import NamedTuple
 _NAME = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _FULL_NAME = rf"(?:@{_NAME}/)?{_NAME}"
 _APP_NAME = regex(_FULL_NAME)
-# What npm ranges are written with; `versions` decides whether it is one.
+# Characters of npm ranges; `versions` decides whether it is one.
 _HEAD = regex(rf"/({_FULL_NAME})(?:@([0-9A-Za-z.*^~<>=|+ -]+))?")
 
-_HEAD_MAX = 512  # characters of name and range; keeps what each cache holds below 1 MiB
-NAME_MAX = 200  # characters; file systems end at 255 for a folder with its version
+_HEAD_MAX = 512  # characters of name and range; keeps each cache below 1 MiB
+NAME_MAX = 200  # characters; file systems allow 255 for a folder with its version
 
 
-# First segments of paths that never reach an app: the runtime answers there itself.
+# First path segments that never reach an app: the runtime itself answers there.
 RESERVED = frozenset({"api", "health", ".well-known", "metrics"})
 
 
 class Target(NamedTuple):
-    """The path of a request's target, split. `spec` is None where no version is asked for."""
+    """A request's path, split. `spec` is None where no version is requested."""
 
     name: str
     spec: str | None
@@ -43,7 +43,7 @@ class Target(NamedTuple):
 
 
 def split_target(target: str) -> Target | None:
-    """The app that `target`, in origin form, is for; None where it can be for none."""
+    """The app that `target`, in origin form, is for; None where it can be for no app."""
     path = target.partition("?")[0]
     end = path.find("/", 1)
     if path.startswith(("/@", "/%40")):
@@ -79,5 +79,5 @@ def _read_head(base: str) -> tuple[str, str | None] | None:
         return None
     if match is None or len(match[1]) > NAME_MAX:
         return None
-    # An encoded slash must not make one segment into two: "/@acme%2Fshop".
+    # An encoded slash must not turn one segment into two: "/@acme%2Fshop".
     return (match[1], match[2]) if match[1].count("/") == base.count("/") - 1 else None

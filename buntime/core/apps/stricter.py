@@ -1,12 +1,12 @@
-"""What of a changed manifest holds at once, while the code before the change still serves.
+"""What part of a changed manifest applies at once, while the code from before still serves.
 
-A change serves once its code has loaded (`core/pool/rollout.py`). Who says in the manifest that an
-app needs a key does not mean "as soon as the code loads": what keeps somebody or something out
-holds at once. What lets in waits for the code that it was written for. So of each key that is about
-access the stricter of the two counts, and all others are as the code had them that serves. Paths
-that either keeps for its jobs (`cronOnly`) are closed.
+A change serves once its code has loaded (`core/pool/rollout.py`). But somebody who writes in the
+manifest that an app needs a key does not mean "as soon as the code loads". So whatever closes
+access applies at once, and whatever opens access waits for the code it was written for. For each
+key about access the stricter value applies; all other keys keep the values that the serving code
+started with. Paths that either manifest keeps for its jobs (`cronOnly`) are closed.
 
-`KEYS_ABOUT_ACCESS` and `KEYS_ABOUT_CODE` are one table: each key of a manifest stands in one.
+`KEYS_ABOUT_ACCESS` and `KEYS_ABOUT_CODE` are one table: each manifest key is in one of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _COOKIE_FREEDOM = ("base", "as-is")
 
 
 def _by_rank(ranks: tuple[str, ...]) -> Callable[[Any, Any], Any]:
-    """The one of two words that stands first."""
+    """Chooses the one of two words that comes first in `ranks`."""
     return lambda one, other: min(one, other, key=ranks.index)
 
 
@@ -31,18 +31,18 @@ def _in_both(served: tuple[str, ...], newer: tuple[str, ...]) -> tuple[str, ...]
     return tuple(name for name in served if name in newer)
 
 
-# By name of the key: which of two values is the stricter one.
+# By key: which of two values is the stricter.
 KEYS_ABOUT_ACCESS: Mapping[str, Callable[[Any, Any], Any]] = {
     "visibility": _by_rank(_OPENNESS),
     "auth": _by_rank(AUTHS),
-    # Patterns have no order: what either keeps closed is closed, see `tightened`.
+    # Patterns have no order: what either manifest closes is closed, see `tightened`.
     "publicRoutes": lambda served, _: served,
     "maxBodySize": min,
     "cookiePath": _by_rank(_COOKIE_FREEDOM),
     "uses": _in_both,
     "hosts": _in_both,
 }
-# How the code is found, started and ended, and as whom it runs: workers that run keep theirs.
+# How the code is found, started and ended, and as which user it runs: running workers keep theirs.
 KEYS_ABOUT_CODE = frozenset(
     """
     entrypoint timeout ttl idleTimeout maxRequests lowMemory autoInstall env workers concurrency
@@ -56,7 +56,7 @@ _FIELDS = {key.name: key.field for key in KEYS}
 
 
 def tightened(served: App, newer: App) -> App:
-    """`served` with the access that `newer` leaves it: the same object where that is no less.
+    """`served` with no more access than `newer` allows; the same object where that changes nothing.
 
     Its code is that of `served`, see `App.code`.
     """

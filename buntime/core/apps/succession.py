@@ -1,4 +1,4 @@
-"""The apps of one name as they were found, one after the other, and which of them serves."""
+"""The successive states of the apps of one name, and which of them serves."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -9,11 +9,11 @@ from buntime.core.apps.versions import UNVERSIONED, select
 
 
 class Rollout(Protocol):
-    """Decides between an app that has never been loaded and the one that served before it."""
+    """Decides between an app that has never been loaded and the one that served before."""
 
     @property
     def revision(self) -> int:
-        """Another number as soon as `choose` may have another answer."""
+        """Changes whenever `choose` might answer differently."""
 
     def is_proven(self, app: App) -> bool: ...
     def choose(self, new: App, proven: App) -> App: ...
@@ -32,26 +32,27 @@ class AtOnce:
 
 
 class Succession:
-    """What was found last of each version of one name, and what was loaded last."""
+    """What was last found for each version of one name, and what was last loaded."""
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
         self._found: dict[str, App] = {}
         self._proven: dict[str, App] = {}  # as far as is known, see `_loaded`
-        # What was made of the one that serves and the newer one, by their keys.
+        # By their keys: the serving app, the newer one, and the result for the two.
         self._last_tightened: dict[tuple[str, str], tuple[App, App, App]] = {}
-        self._active: str | None = None  # the version that was so last, loaded ones before others
-        self._known: frozenset[str] | None = None  # versions, at the last look
-        self._added: frozenset[str] = frozenset()  # those that came after the first look
+        self._active: str | None = None  # the last active version, loaded ones first
+        self._known: frozenset[str] | None = None  # the versions at the last look
+        self._added: frozenset[str] = frozenset()  # versions that appeared after the first look
 
     def choose(
         self, found: App, versions: Iterable[str], spec: str | None, *, is_active: bool = False
     ) -> App:
-        """What is there now, or what served before if that has never been loaded.
+        """What is there now, or what served before where that has never been loaded.
 
-        Beside another state of the same version, those of `versions` count that `spec` allows,
-        where `found` was added beside them: of versions that were there together none was before.
-        Where it was chosen as it `is_active`, the version that was so before it comes first.
+        What served before is an earlier state of the same version. If there is none and `found` was
+        added later, it is another of the `versions` that `spec` allows: among versions that were
+        there together, none came before. Where `found` was chosen as the active version
+        (`is_active`), the version that was active before it comes first.
         """
         versions = frozenset(versions)
         self._look_at(versions)
@@ -75,11 +76,11 @@ class Succession:
     def stand_in(
         self, fault: Fault, versions: Iterable[str], spec: str | None, *, is_active: bool = False
     ) -> App | None:
-        """Another version that has served, in the place of a faulty one.
+        """Another version that has served, to replace a faulty one.
 
-        None where the faulty one has served: a manifest that was edited may say who is to be kept
-        out, so the one before it does not hold on. Where it could be read before, and has not
-        served, it keeps out whom it kept out then.
+        None where the faulty one has served: its edited manifest may say who must be kept out, so
+        the state before it must not stay. Where its manifest could be read earlier, and it has not
+        served, the other version keeps out everybody whom that manifest kept out.
         """
         version = fault.version or UNVERSIONED
         if self._loaded(version) is not None:
@@ -90,7 +91,8 @@ class Succession:
         return other if other is None or read is None else self._tightened(other, read)
 
     def _tightened(self, served: App, newer: App) -> App:
-        """The app that serves, and the access that the newer one leaves it: the same each time."""
+        """The serving app with no more access than the newer one allows: the same object each
+        time."""
         where = served.key, newer.key
         last = self._last_tightened.get(where)
         if last is None or last[0] is not served or last[1] is not newer:
@@ -103,7 +105,7 @@ class Succession:
         self._known = versions
 
     def _loaded(self, version: str) -> App | None:
-        """The app of a version that was loaded last: maybe only since it was found."""
+        """The app of a version that was last loaded, possibly only after it was found."""
         found = self._found.get(version)
         if found is not None and self._rollout.is_proven(found):
             self._proven[version] = found

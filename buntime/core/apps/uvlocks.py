@@ -1,10 +1,10 @@
-"""Lock files that uv installs from, where pip's format is not there.
+"""Lock files that uv installs from, where there is none in pip's format.
 
-    pylock.toml     PEP 751, by whichever tool; checked here as far as it could be no lock
-    uv.lock         of the project that the app's folder is
-    app.py.lock     of the script that the entrypoint is, with `# /// script` (PEP 723)
+    pylock.toml     PEP 751, from any tool; checked here only for being a lock
+    uv.lock         of the project in the app's folder
+    app.py.lock     of the script that is the entrypoint, with `# /// script` (PEP 723)
 
-The last two are written as a pylock.toml by uv, and installed from that.
+uv exports the last two as a pylock.toml and installs from that.
 """
 
 import re
@@ -23,7 +23,7 @@ _SOURCES = ("vcs", "directory", "archive", "sdist", "wheels")
 
 
 class UvLock(Enum):
-    """The kind of a lock file, and how one writes it in pip's format instead."""
+    """The kind of a lock file, and how to write it in pip's format instead."""
 
     PYLOCK = "uv pip compile pyproject.toml --generate-hashes -o requirements.lock"
     PROJECT = "uv export --no-dev --no-emit-project -o requirements.lock"
@@ -40,12 +40,12 @@ def uv_lock_of(name: str) -> UvLock | None:
 
 
 def is_script(text: bytes) -> bool:
-    """Whether a Python file names its packages itself, by PEP 723."""
+    """Whether a Python file itself names its packages, by PEP 723."""
     return _SCRIPT.search(text.decode("utf-8", "replace")) is not None
 
 
 def check_pylock(text: bytes) -> None:
-    """Raises BadLock for what is no lock: each package has one source, and a file its hashes."""
+    """Raises BadLock unless each package has one source, and each file has hashes."""
     try:
         document = tomllib.loads(text.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
@@ -61,7 +61,7 @@ def check_pylock(text: bytes) -> None:
 
 
 def lacks_uv(name: str, kind: UvLock) -> str:
-    """What to say where uv is not found."""
+    """The message where uv is not found."""
     command = kind.value.format(script=name.removesuffix(".lock"))
     return (
         f"{name} takes uv, which is not found: install it (pip install uv) on the PATH of the "
@@ -70,7 +70,7 @@ def lacks_uv(name: str, kind: UvLock) -> str:
 
 
 def lacks_script_lock(script: str) -> str:
-    """What to say of a script that has no lock beside it."""
+    """The message for a script without a lock beside it."""
     return (
         f"{script} says by `# /// script` which packages it wants, and there is no {script}.lock "
         f"with their versions; make one: uv lock --script {script}"

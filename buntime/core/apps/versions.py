@@ -1,20 +1,20 @@
 """Picks the version of an app that a request means: npm ranges over the versions of its folders.
 
 A folder's version is a strict semantic version ("1.2.0", "2.0.0-rc.1"), or `LATEST`, or
-`UNVERSIONED` for a folder that bears none. What a request may say after the "@" is wider:
+`UNVERSIONED` for a folder without a version. A request may write more after the "@":
 
     nothing, "latest"          the default, see `select`
     "1.2.0", "1.2.0-rc.1"      exactly that folder
-    "1", "1.2", "1.x", "*"     the highest release that begins so
+    "1", "1.2", "1.x", "*"     the highest release that begins like this
     "^1.0.0", "~1.2", ">=1 <3", "1.0.0 - 2", "1 || 3"
 
-Theory: a range is a choice ("||") of sets of comparators, and each short form stands for such a
-set: "^1.2" for {>=1.2.0, <2.0.0-0}. A release is in a set if it meets all of its comparators, a
-pre-release only if one of them also names a pre-release of the same major.minor.patch. That is
-what node-semver does; the tests hold its tables. Of the packages that do it, semantic_version
-differs: it finds 2.0.0 in "2.0.0-beta" and 2.0.0-beta in "<=1", and nothing in "~2.0.0-beta".
-node-semver 0.9 differs in little ("1.x.2" is no range), takes ten times as long, and seconds for
-10,000 characters.
+Theory: a range is a choice ("||") of sets of comparators, and each short form expands to such a
+set: "^1.2" to {>=1.2.0, <2.0.0-0}. A release is in a set if it meets all of its comparators, a
+pre-release only if one of them also names a pre-release of the same major.minor.patch. That is what
+node-semver does; the tests contain its tables. Of the packages for this, semantic_version differs:
+it finds 2.0.0 in "2.0.0-beta" and 2.0.0-beta in "<=1", and nothing in "~2.0.0-beta". node-semver
+0.9 differs little ("1.x.2" is no range), but takes ten times as long, and seconds for 10,000
+characters.
 """
 
 import operator
@@ -28,10 +28,10 @@ from buntime.core.values.tuples import NamedTuple
 LATEST = "latest"
 UNVERSIONED = ""
 
-_LENGTH_MAX = 100  # characters; a client writes the range, and no useful one is longer
+_LENGTH_MAX = 100  # characters; clients write the range, and no useful one is longer
 
-# https://semver.org, with numbers bounded as in npm (2**53). One class of characters a place, so
-# that matching is linear.
+# https://semver.org, with numbers bounded as in npm (2**53). Each place allows one class of
+# characters, so that matching is linear.
 _NUMBER = r"(?:0|[1-9][0-9]{0,15})"
 _PLACE = rf"({_NUMBER}|[xX*])"
 _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
@@ -42,7 +42,7 @@ _SPACE_AFTER_OPERATOR = regex(r"(\^|~|>=|<=|>|<|=)\s+")
 
 
 class _Version(NamedTuple):
-    """Ordered by precedence (semver 11); build metadata has none and is left out."""
+    """Ordered by precedence (semver 11). Build metadata has none and is left out."""
 
     major: int
     minor: int
@@ -57,7 +57,7 @@ class _Version(NamedTuple):
 
 
 class _Partial(NamedTuple):
-    """A version in a range: `given` of its three places are numbers, the others any."""
+    """A version in a range: `given` of its three places are numbers, the others match anything."""
 
     given: int
     low: _Version
@@ -76,7 +76,7 @@ _HOLDS: dict[str, Callable[[_Version, _Version], bool]] = {
 
 
 def is_version(text: str) -> bool:
-    """Whether a folder may bear `text` as its version: "1.2.0" and "latest" yes, "1.2" no."""
+    """Whether a folder may have `text` as its version: "1.2.0" and "latest" yes, "1.2" no."""
     return text == LATEST or _parse_version(text) is not None
 
 
@@ -86,11 +86,11 @@ def is_range(text: str) -> bool:
 
 
 def select(versions: Iterable[str], spec: str | None) -> str | None:
-    """The one of `versions` that `spec` means, or None where none does or `spec` is no range.
+    """The one of `versions` that `spec` means, or None where there is none or `spec` is no range.
 
-    Without a spec, and for "latest", the first of these that exists: the folder `LATEST`, the
-    `UNVERSIONED` one, the highest release, the highest pre-release. The unversioned folder is thus
-    what its author deploys over and over, and versioned ones beside it can be pinned.
+    Without a spec, and for "latest", it is the first of these that exists: the folder `LATEST`, the
+    `UNVERSIONED` one, the highest release, the highest pre-release. So the author can deploy the
+    unversioned folder over and over, and requests can still pin the versioned ones beside it.
     """
     offered = frozenset(versions)
     if spec is None or spec == LATEST:
@@ -108,10 +108,11 @@ def choose(
     active: str | None = None,
     withheld: Set[str] = frozenset(),
 ) -> str | None:
-    """The same, where one version is `active` and others are `withheld` from ranges.
+    """As `select`, where one version may be `active` and others may be `withheld` from ranges.
 
-    The active one is what a link `latest` leads to: the default. One that is withheld, as it was
-    never active or was rolled back from, is found by its full number alone. The active one is not.
+    The active version is the target of a link `latest`: the default. A withheld version, one that
+    was never active or was rolled back from, is found only by its full number. The active one is
+    never withheld.
     """
     offered = frozenset(versions)
     if active in offered and (spec is None or spec == LATEST):
@@ -121,7 +122,7 @@ def choose(
 
 
 def sort_key(version: str) -> tuple[tuple[_Version, ...], str]:
-    """Orders versions by precedence, those without a number first, then by their text."""
+    """Orders versions by precedence; those without a number come first, ordered by their text."""
     parsed = _parse_version(version)
     return ((parsed,) if parsed else ()), version
 
@@ -168,7 +169,7 @@ def _version(numbers: Iterable[int], prerelease: str | None = None) -> _Version:
 
 @lru_cache(maxsize=256)
 def _parse_range(spec: str) -> tuple[_Set, ...] | None:
-    """`"^1.2 || 3"` -> its sets of comparators, None for what is no range."""
+    """`"^1.2 || 3"` -> its sets of comparators; None for what is no range."""
     if len(spec) > _LENGTH_MAX or not spec.isascii():
         return None
     sets: list[_Set] = []
@@ -197,7 +198,7 @@ def _parse_set(text: str) -> _Set | None:
 
 
 def _partial(match: re.Match[str]) -> _Partial | None:
-    """The version in a word of a range; None for a number after an x, as in "1.x.2"."""
+    """The version in a word of a range; None where a number follows an x, as in "1.x.2"."""
     numbers = [int(place) for place in match.group(2, 3, 4) if place and place.isdigit()]
     given = len(numbers)
     if any(place and place.isdigit() for place in match.group(2, 3, 4)[given:]):
@@ -207,7 +208,7 @@ def _partial(match: re.Match[str]) -> _Partial | None:
 
 
 def _comparators(name: str, partial: _Partial) -> _Set:
-    """What `name` before `partial` stands for: ("^", 1.2) -> {>=1.2.0, <2.0.0-0}."""
+    """What `name` before `partial` expands to: ("^", 1.2) -> {>=1.2.0, <2.0.0-0}."""
     given, low = partial
     if given == 0:
         return (("<", _version((0, 0, 0), "0")),) if name in ("<", ">") else ()
@@ -228,7 +229,8 @@ def _comparators(name: str, partial: _Partial) -> _Set:
 
 
 def _next(version: _Version, places: int) -> _Version:
-    """The least that differs from `version` in its first `places`: (1.2.3, 2) -> 1.3.0-0."""
+    """The lowest version that differs from `version` in its first `places`: (1.2.3, 2) ->
+    1.3.0-0."""
     numbers = [*version.numbers[:places], 0, 0][:3]
     numbers[places - 1] += 1
     return _version(numbers, "0")

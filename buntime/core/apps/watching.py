@@ -1,12 +1,12 @@
-"""Which files of an app's folder are its code, so that a change of one means a changed app.
+"""Which files in an app's folder are its code, so that a change to one changes the app.
 
     app.py, lib/shop.py, native.so         code
-    templates/page.html, style.css         what code reads once, and keeps
+    templates/page.html, style.css         read once by code, and kept
     settings.toml, .env, requirements.txt  settings
-    uploads/1.json, state.json, notes.txt  data: what an app writes while it works
-    data/rates.json, imported by a loader  code nevertheless: a worker has told so
+    uploads/1.json, state.json, notes.txt  data: what an app writes while it runs
+    data/rates.json, imported by a loader  code after all, since a worker has reported it
 
-The manifest's `watch` adds files, and leaves some out ("!uploads/**"); what is left out stays so.
+The manifest's `watch` adds files, and excludes some ("!uploads/**"); excluded files stay excluded.
 Paths are relative to the app's folder, with "/" between their segments.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from buntime.core.access.paths import inner_path
 from buntime.core.access.publicroutes import Patterns
 
-# What authors write and programs do not. JSON, CSV, text and pictures are data as often as not.
+# What authors write and programs do not. JSON, CSV, text and pictures are just as often data.
 _CODE = "py pyi pyx pyd so pth"
 _TEMPLATES = (
     "html htm xhtml jinja jinja2 j2 mako mak tmpl tpl pt liquid mustache hbs djhtml "
@@ -23,20 +23,20 @@ _TEMPLATES = (
 )
 _SETTINGS = "toml ini cfg conf yaml yml sql"
 _SUFFIXES = frozenset(f"{_CODE} {_TEMPLATES} {_SETTINGS}".split())
-_LISTS = ("requirements", "pylock", "uv", "poetry", "pdm", "pipfile")  # of packages, and locks
-# Environments, caches and what tools keep for themselves; dotfolders as well.
+_LISTS = ("requirements", "pylock", "uv", "poetry", "pdm", "pipfile")  # package lists and locks
+# Environments, caches and what tools keep for themselves; so are all dotfolders.
 _SKIPPED_FOLDERS = frozenset((".venv", "venv", "node_modules", "__pycache__"))
-IMPORTED_MAX = 4096  # files that a worker may tell of
+IMPORTED_MAX = 4096  # files that a worker may report
 _PATH_MAX_CHARS = 1024
 
 
 class Watching:
-    """The rule of one app; two with the same keys of the manifest are alike."""
+    """The rule of one app; two rules from the same manifest keys are equal."""
 
     __slots__ = ("_added", "_left_out", "imported")
 
     def __init__(self, patterns: Iterable[str] = (), imported: Collection[str] = ()) -> None:
-        """`patterns` are those of `watch`, `imported` the files that a worker has imported."""
+        """`patterns` come from `watch`; `imported` are files that a worker has imported."""
         patterns = tuple(patterns)
         self.imported = frozenset(path for path in imported if _is_of_the_app(path))
         self._added = Patterns([_rooted(each) for each in patterns if each[0] != "!"])
@@ -46,18 +46,19 @@ class Watching:
         return f"Watching({len(self.imported)} imported)"
 
     def covers(self, path: str) -> bool:
-        """`"lib/shop.py"` -> True: whether it is part of the code."""
+        """Whether a path is part of the code: `"lib/shop.py"` -> True."""
         return not self._left_out.cover(f"/{path}") and (
             path in self.imported or _is_written(path) or self._added.cover(f"/{path}")
         )
 
     def enters(self, folder: str) -> bool:
-        """`"lib/deep"` -> True: whether there may be such files below a folder."""
+        """Whether a folder may contain code: `"lib/deep"` -> True."""
         return not (_is_skipped(folder.rpartition("/")[2]) or self._left_out.cover(f"/{folder}/"))
 
 
 def checked_imports(told: object) -> tuple[str, ...]:
-    """The files that a worker says to have imported. Raises ValueError: it is not trusted."""
+    """The files that a worker reports as imported. Raises ValueError, because workers are not
+    trusted."""
     if not isinstance(told, list) or len(told) > IMPORTED_MAX:
         raise ValueError("imported files that are not a list, or too many")
     for path in told:
@@ -73,8 +74,8 @@ def _is_of_the_app(path: str) -> bool:
 
 
 def _is_written(path: str) -> bool:
-    """Whether it is what authors write, by its name."""
-    # No expression: to compile one of all suffixes took 5 ms of the runtime's start.
+    """Whether a file's name is that of something authors write."""
+    # No regular expression: compiling one of all suffixes took 5 ms of the runtime's start-up.
     name = path.rpartition("/")[2].lower()
     stem, _, suffix = name.rpartition(".")
     if suffix in _SUFFIXES:
@@ -87,5 +88,5 @@ def _is_skipped(name: str) -> bool:
 
 
 def _rooted(pattern: str) -> str:
-    """`"*.json"` counts in every folder, as in .gitignore, and `"data/*.json"` in that one."""
+    """`"*.json"` applies in every folder, as in .gitignore; `"data/*.json"` only in that one."""
     return f"/**/{pattern}" if "/" not in pattern else f"/{pattern.lstrip('/')}"

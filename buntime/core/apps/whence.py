@@ -1,4 +1,4 @@
-"""Each key of an app's manifest as it holds, and where its value comes from."""
+"""The value in effect for each key of an app's manifest, and where it comes from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ DEFAULT, MANIFEST, OPERATOR = "default", "manifest", "operator"
 def settings_of(manifest: Manifest, source: str, lines: Mapping[str, int]) -> list[dict[str, Any]]:
     """`[{"key": "ttl", "value": 3600, "origin": "manifest", "place": "buntime.yaml:3"}, ...]`
 
-    `lines` are those of the keys in the file `source`. Of variables only the names are told. What
-    an operator has changed has `was`, what the manifest says.
+    `lines` are those of the keys in the file `source`. Variables are shown by name only. A key that
+    an operator has changed also has `was`, the manifest's value.
     """
     by_operator = {floor.key: floor for floor in manifest.floors}
     told = []

@@ -1,10 +1,11 @@
-"""What to say to who reads the error of an app that may miss a variable.
+"""Hints for the error of an app that may lack a variable.
 
     KeyError: 'DATABASE_URL'      DATABASE_URL is set where the runtime runs, and is kept from apps
 
-Names alone are told. Those that are kept from apps for their names are known by any spelling, as
-frameworks have it (`database_url`); others, which the runtime has and does not pass on, where the
-error quotes them as they are: it may speak of a user and mean no variable.
+Only names are shown. Variables that are kept from apps because of their names are recognized in any
+spelling, as frameworks write them (`database_url`). Others, which the runtime has and does not pass
+on, are recognized only where the error quotes them exactly: an error about a "user" may mean no
+variable.
 """
 
 import re
@@ -13,10 +14,10 @@ from collections.abc import Collection, Iterable
 from buntime.core.values.regex import regex
 from buntime.core.values.tuples import NamedTuple
 
-_ERROR_MAX_CHARS = 16_384  # of an app's error are read
-_OURS = "RUNTIME_"  # settings, which no app lacks
-_NAMES_MAX = 20  # are told
-# Errors that no variable can be the reason of: other names that are kept would lead nowhere.
+_ERROR_MAX_CHARS = 16_384  # how much of an app's error is read
+_OURS = "RUNTIME_"  # settings, which no app needs
+_NAMES_MAX = 20  # how many names are shown
+# Errors that no missing variable can cause: hints at other kept names would mislead.
 _NO_VARIABLE = regex(
     r"[^\n]*?\b(ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Attribute)Error: |"
     r"[^\n]*: nothing to serve: |[^\n]*: secrets: "
@@ -27,16 +28,16 @@ _ADVICE = "docs/secrets.md tells how apps get secrets"
 class Missed(NamedTuple):
     """What an app may have missed when it failed to load."""
 
-    named: tuple[str, ...]  # in its error
-    kept: tuple[str, ...]  # all that are kept from it for their names
+    named: tuple[str, ...]  # names in its error
+    kept: tuple[str, ...]  # all variables kept from it because of their names
     words: str
 
 
 def missed(error: str, kept: Collection[str], unpassed: Collection[str]) -> Missed | None:
-    """What an app may have missed that fails with `error`; None where nothing speaks for it.
+    """What an app that fails with `error` may have missed; None where nothing suggests that.
 
-    `kept` are the variables that are withheld for their names, `unpassed` others that the runtime
-    has and the app does not get.
+    `kept` are the variables withheld because of their names, `unpassed` others that the runtime has
+    and the app does not get.
     """
     error = error[:_ERROR_MAX_CHARS]
     words = {word.upper() for word in re.findall(r"\w+", error)}

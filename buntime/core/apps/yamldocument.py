@@ -1,9 +1,9 @@
-"""Reads a text of YAML that is one mapping, or a list of mappings, and knows the line of each key,
-see `document`.
+"""Reads YAML text that is one mapping, or a list of mappings, and knows the line of each key, see
+`document`.
 
-Strict where YAML's own loaders are not, since a slip must not go unseen: a key given twice, a key
-that is no text, anchors, merges and tags are errors. Nesting is bounded before the tree is built:
-the C loader descends by recursion, and 100,000 brackets would end the whole process.
+It is strict where YAML's own loaders are not, because no mistake may go unseen: duplicate keys,
+keys that are not text, anchors, merges and tags are errors. Nesting is limited before the tree is
+built: the C loader is recursive, and 100,000 brackets would crash the whole process.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ _DEPTH_MAX = 8
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_NO_ALIAS = "alphabetic or numeric"  # what both loaders miss behind a * or &, as in */5 * * * *
+_NO_ALIAS = "alphabetic or numeric"  # what both loaders expect after a * or &, as in */5 * * * *
 
-_NO_TOKEN = "cannot start any token"  # what both say of a tab
+_NO_TOKEN = "cannot start any token"  # what both say about a tab
 _NO_BRACKET = "expected ',' or"
 
 
@@ -41,7 +41,7 @@ def read_yaml(
     lists: Collection[str],
     hides_values: bool,
 ) -> dict[str, Entry]:
-    """As `read_document`, of any text."""
+    """As `read_document`, for any text."""
     with _told_by_line(text):
         _check_structure(text, hides_values)
         reading = _Reading(_LOADER(text), verbatim, hides_values)
@@ -64,7 +64,7 @@ def read_yaml_items(text: str) -> list[Entry]:
 
 @contextlib.contextmanager
 def _told_by_line(text: str) -> Iterator[None]:
-    """What YAML's own reader says, as a DocumentError."""
+    """Turns errors from YAML's own reader into DocumentError."""
     try:
         yield
     except yaml.MarkedYAMLError as exc:
@@ -108,7 +108,7 @@ def _check_structure(text: str, hides_values: bool) -> None:
 
 def _document(reading: _Reading, levels: int, lists: Collection[str]) -> dict[str, Entry]:
     root = reading.loader.get_single_node()
-    if root is None or root.tag == f"{_TAG}null":  # "---" alone is the second
+    if root is None or root.tag == f"{_TAG}null":  # "---" alone gives the second
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise DocumentError('expected lines like "timeout: 30s"', _line(root))
@@ -159,8 +159,8 @@ def _value(reading: _Reading, node: yaml.Node, is_verbatim: bool) -> object:
         return node.value
     try:
         return reading.loader.construct_object(node, deep=True)
-    except ValueError as exc:  # 2024-99-99 looks like a date to YAML, 0x_ like a number
-        if reading.hides_values:  # the exception's words have it too
+    except ValueError as exc:  # YAML takes 2024-99-99 for a date, 0x_ for a number
+        if reading.hides_values:  # the exception's text contains it too
             raise DocumentError("the value is not text; put it in quotes", _line(node)) from None
         raise DocumentError(f"{shown(node.value)}: {exc}; put it in quotes", _line(node)) from exc
 
