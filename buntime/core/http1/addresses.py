@@ -1,6 +1,6 @@
-"""How many connections each client has, told apart by address; IPv6 by its network of 64 bits.
+"""Counts each client's connections by address; IPv6 by its network of 64 bits.
 
-A provider gives a household, and a hoster a server, at least a /64: its addresses are one client's.
+A household or a server gets at least a /64 from its provider: these addresses count as one client.
 """
 
 from collections import Counter
@@ -10,7 +10,8 @@ _HOST_BITS = 64
 
 
 def client_network(address: str) -> str:
-    """What counts as one client: "203.0.113.7", "2001:db8:1:2::7" -> "2001:db8:1:2::/64"."""
+    """The network that counts as one client: "203.0.113.7", "2001:db8:1:2::7" ->
+    "2001:db8:1:2::/64"."""
     if ":" not in address:
         return address
     number = int(IPv6Address(address.partition("%")[0]))
@@ -18,7 +19,7 @@ def client_network(address: str) -> str:
 
 
 class AddressCounts:
-    """The connections of each client, as far as they were added."""
+    """The number of connections of each client, among those that were added."""
 
     def __init__(self) -> None:
         self._network_of: dict[object, str] = {}
@@ -28,7 +29,7 @@ class AddressCounts:
         return f"AddressCounts({len(self._network_of)} of {len(self._counts)} clients)"
 
     def count(self, address: str) -> int:
-        """How many it has."""
+        """How many connections the client has."""
         return self._counts[client_network(address)]
 
     def add(self, connection: object, address: str) -> None:
@@ -36,7 +37,7 @@ class AddressCounts:
         self._counts[network] += 1
 
     def discard(self, connection: object) -> None:
-        """It has ended; it may never have been added."""
+        """Forget a connection that has ended; it may never have been added."""
         network = self._network_of.pop(connection, None)
         if network is None:
             return

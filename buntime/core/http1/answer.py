@@ -1,8 +1,8 @@
-"""Writes the answers of HTTP/1.1: the head in one piece, then a body framed as the head says.
+"""Writes HTTP/1.1 answers: the head in one piece, then a body framed as the head says.
 
-h11's sender is not used: it costs 35 us an answer. What it checks is checked here: names are
-tokens, values hold no control character (so no field can be split into two), framing fields are
-ours alone, a body is as long as it was said to be.
+h11's sender is not used because it costs 35 us an answer. Its checks are made here: names are
+tokens, values contain no control characters (so no field can be split into two), only the runtime
+sets framing fields, and a body has the length that was announced.
 
     answer = Answer(head, status, fields, size, date=...)
     answer.head            bytes to send first
@@ -22,7 +22,7 @@ from buntime.core.values.wording import shown
 
 _NAME = regex(TOKEN)
 _VALUE = regex(VALUE)
-# RFC 9110 15, where Python before 3.13 has the words of older documents.
+# RFC 9110 15. Python before 3.13 has the phrases of older documents.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -32,16 +32,16 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
 _UPGRADE_REQUIRED = 426
 _BODILESS = frozenset({204, 304})  # RFC 9110 6.4.1
-# Fields that say how a message is framed or when it was made: the runtime's to write.
+# Fields that say how a message is framed or when it was made: only the runtime writes them.
 _OURS = HOP_BY_HOP | {"date", "x-request-id"}
-FIELDS_MAX = 1000  # of an answer; clients take a hundred, and 20,000 took 80 ms of everybody's time
-# name as an app wrote it -> (lower-case name, "Name: "), for names that were found valid.
+FIELDS_MAX = 1000  # per answer; clients accept about 100, and 20,000 blocked the loop for 80 ms
+# name as an app wrote it -> (lower-case name, "Name: "), for names found to be valid.
 _known_names: dict[str, tuple[str, str]] = {}
 _KNOWN_NAMES_MAX = 1024  # an app that invents names must not fill the memory
 _KNOWN_NAME_MAX_CHARS = 64
-# (name, value) -> (lower-case name, the line that is sent), for fields that an app repeats.
+# (name, value) -> (lower-case name, the line to send), for fields that an app repeats.
 _known_lines: dict[tuple[str, str], tuple[str, str]] = {}
-_KNOWN_LINES_MAX = 512  # with what they are found by, 512 KiB
+_KNOWN_LINES_MAX = 512  # 512 KiB including their keys
 _KNOWN_LINE_MAX_CHARS = 256
 
 
@@ -50,7 +50,7 @@ class AnswerError(Exception):
 
 
 class Framing(Enum):
-    """How the end of an answer's body is told (RFC 9112 6.3)."""
+    """How the end of an answer's body is marked (RFC 9112 6.3)."""
 
     NONE = auto()  # there is no body: HEAD, 204, 304
     LENGTH = auto()
@@ -58,7 +58,7 @@ class Framing(Enum):
     CLOSE = auto()  # by the end of the connection: HTTP/1.0 without a length
 
 
-_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing  # finding a member by its name takes 0.1 us
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing  # looking up a member by name takes 0.1 us
 
 
 class Answer:
@@ -77,7 +77,8 @@ class Answer:
         request_id: str,
         keep_alive: bool,
     ) -> None:
-        """`size` is the whole body's length in bytes where it is known; `date` an IMF-fixdate.
+        """`size` is the length of the whole body in bytes where it is known; `date` is an
+        IMF-fixdate.
 
         Raises AnswerError for a status, a field or a length that cannot be sent.
         """
@@ -92,7 +93,7 @@ class Answer:
             raise AnswerError(f"Content-Length is {declared}, but the body has {size} bytes")
         else:
             length = declared
-        if status == _UPGRADE_REQUIRED:  # RFC 9110 15.5.22: it must say to what; there is one
+        if status == _UPGRADE_REQUIRED:  # RFC 9110 15.5.22: it must name a protocol; we have one
             lines.append("upgrade: websocket\r\nconnection: upgrade\r\n")
         self.keep_alive = keep_alive and not closes
         self.left = 0
@@ -137,19 +138,19 @@ class Answer:
         return ()
 
     def finish(self) -> bytes:
-        """What ends the body. Raises AnswerError where bytes are missing."""
+        """The bytes that end the body. Raises AnswerError where bytes of the body are missing."""
         if self.framing is _LENGTH and self.left:
             raise AnswerError(f"the body ended {self.left} bytes before its Content-Length")
         return b"0\r\n\r\n" if self.framing is _CHUNKED else b""
 
 
 def phrase_of(status: int) -> str:
-    """`404` -> "Not Found"; "" for a status that has no name."""
+    """`404` -> "Not Found"; "" for a status without a name."""
     return _PHRASES.get(status, "")
 
 
 def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
-    """Is this an answer that may be silent for as long as it likes?"""
+    """Is this an answer that may stay silent for any length of time?"""
     return any(
         name.lower() == "content-type" and value.lower().startswith("text/event-stream")
         for name, value in fields
@@ -157,11 +158,13 @@ def is_event_stream(fields: Iterable[tuple[str, str] | list[str]]) -> bool:
 
 
 def _told_length(method: str, status: int, declared: int | None, size: int | None) -> int | None:
-    """The Content-Length of an answer without a body: that of the GET it stands for, if known."""
+    """The Content-Length of an answer without a body: that of the GET answer it replaces, if
+    known."""
     if status == 204:
         return None
     if method == "HEAD" and status != 304:
-        # An empty body may mean that the app left it out by itself, so it tells no length.
+        # The app may have left the body out by itself, so an empty one says nothing about the
+        # length.
         return declared if declared is not None else size or None
     return declared
 
@@ -171,8 +174,8 @@ def write_fields(
 ) -> tuple[int | None, bool]:
     """Append each field that may be sent.
 
-    Returns the Content-Length among them, unwritten, and whether Connection has "close". Raises
-    AnswerError for fields that cannot be sent, or are more than FIELDS_MAX.
+    Returns the value of Content-Length, which is not appended, and whether Connection contains
+    "close". Raises AnswerError for fields that cannot be sent, or for more than FIELDS_MAX.
     """
     declared: int | None = None
     nominated: set[str] | None = None
@@ -196,14 +199,14 @@ def write_fields(
 
 
 def _make_line(name: str, value: str) -> tuple[str, str]:
-    """A field's lower-case name, and its line, "" where it is not sent as the app has it."""
+    """A field's lower-case name and its line, which is "" for fields that are not passed on."""
     lower, start = _known_names.get(name) or _learn_name(name)
     if type(value) is not str or _VALUE.fullmatch(value) is None:
         raise AnswerError(f"the value of header {shown(name)} has characters that cannot be sent")
     if lower == "content-length" or lower in _OURS:
         return lower, ""
     made = lower, f"{start}{value}\r\n"
-    # A cookie is mostly for one client, and a secret.
+    # A cookie is usually for one client, and secret.
     if lower != "set-cookie" and len(made[1]) <= _KNOWN_LINE_MAX_CHARS:
         if len(_known_lines) >= _KNOWN_LINES_MAX:
             del _known_lines[next(iter(_known_lines))]
@@ -216,7 +219,7 @@ def _learn_name(name: str) -> tuple[str, str]:
         raise AnswerError(f"{shown(name)} is not a header name")
     known = (name.lower(), f"{name}: ")
     if len(name) <= _KNOWN_NAME_MAX_CHARS:
-        if len(_known_names) >= _KNOWN_NAMES_MAX:  # those of all others are still of use
+        if len(_known_names) >= _KNOWN_NAMES_MAX:  # only the oldest goes: the others are of use
             del _known_names[next(iter(_known_names))]
         _known_names[name] = known
     return known

@@ -1,4 +1,4 @@
-"""Decodes the bodies of requests that come in chunks (RFC 9112 7.1).
+"""Decodes request bodies that are sent in chunks (RFC 9112 7.1).
 
     chunk       = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
     chunk-size  = 1*HEXDIG           (at most 15 behind leading zeros)
@@ -6,7 +6,7 @@
     last-chunk  = 1*("0") [ chunk-ext ] CRLF
     trailers    = *( field-line CRLF ) CRLF
 
-Trailers are checked and dropped: no kind of app that is served here has a place for them.
+Trailers are checked and dropped: no kind of app that runs here can receive them.
 """
 
 from enum import Enum, auto
@@ -27,20 +27,20 @@ _CHUNK_LINE = regex(
 )
 _TRAILER_LINE = regex(TOKEN_BYTES + rb":" + VALUE_BYTES)
 
-_CHUNK_LINE_MAX = 4 * 1024  # bytes; extensions mean nothing here, so they get little room
-_LINES_AT_ONCE = 200  # framing lines of one `take`: a body in chunks of a byte is dear to read
+_CHUNK_LINE_MAX = 4 * 1024  # bytes; extensions are ignored here, so they get little room
+_LINES_AT_ONCE = 200  # framing lines per `take`: a body in one-byte chunks is expensive to read
 _TRAILERS_MAX = 16 * 1024  # bytes of all trailer lines together
 
 
 class _At(Enum):
     SIZE = auto()  # at the line with a chunk's size
     DATA = auto()
-    DATA_END = auto()  # at the CRLF behind a chunk's data
+    DATA_END = auto()  # at the CRLF after a chunk's data
     TRAILERS = auto()
 
 
 class ChunkedBody:
-    """A body in chunks. Strict: what two parsers could read differently is refused."""
+    """A body in chunks. Strict: refuses anything that two parsers could read differently."""
 
     __slots__ = ("_at", "_chunk_left", "_trailer_bytes", "ended")
 
@@ -77,7 +77,7 @@ class ChunkedBody:
         return b"".join(pieces), buffer[position:]
 
     def _take_line(self, buffer: bytes, start: int) -> int | None:
-        """Step over one complete framing line; its end, or None while it is incomplete."""
+        """Consume one complete framing line; returns its end, or None while it is incomplete."""
         if self._at is _At.DATA_END:
             found = buffer[start : start + 2]
             if found != b"\r\n"[: len(found)]:
@@ -102,7 +102,7 @@ class ChunkedBody:
         return end + 1
 
     def _check_start(self, line: bytes) -> None:
-        """Refuse a hopeless line before its end has come."""
+        """Refuse a line that cannot become valid, before its end has arrived."""
         if self._at is _At.SIZE and line and line[:1] not in b"0123456789abcdefABCDEF":
             raise _bad_chunk("a chunk's size is not a hexadecimal number")
 

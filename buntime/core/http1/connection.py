@@ -1,4 +1,4 @@
-"""A connection of HTTP/1.1 without its socket: what it does, what it waits for, and for how long.
+"""An HTTP/1.1 connection without its socket: what it does, what it waits for, and for how long.
 
     HEAD <──next─── EXCHANGE ──link──> LINKED
      │  ──request──>   │last              │last
@@ -9,25 +9,26 @@
                  LINGERING               end: from each to CLOSED
 
 HEAD is between two requests, or in the middle of a head. EXCHANGE has a request under way, begun or
-refused; whether its body has come to its end is the reader's to say. LINKED is a WebSocket. CLOSING
-has written its last answer and waits for the client to take it. LINGERING has shut its side and
-throws away what still comes, since closing with unread bytes would make the kernel reset the
-connection and lose the answer on its way (RFC 9112 9.6).
+refused; the reader knows whether its body has ended. LINKED is a WebSocket. CLOSING has written its
+last answer and waits for the client to take it. LINGERING has shut its side and discards whatever
+still arrives: closing with unread bytes would make the kernel reset the connection and lose an
+answer on its way (RFC 9112 9.6).
 
-While output waits for the client no further request is begun, so a client that does not read cannot
-fill the memory. Of requests that come many at once a share is begun in each turn of the loop, so
-that others have their turn. Whoever owns the socket tells what has come, what has passed and what
-was written, is told in a `Step` what to do, and asks `wanted` when it is done.
+While output waits for the client, no further request is begun, so a client that does not read
+cannot fill the memory. If many requests arrive at once, some are begun in each turn of the loop, so
+that other connections have their turn. The owner of the socket reports what has arrived, what has
+passed and what was written, gets a `Step` that says what to do, and then asks `wanted`.
 
-A head has its time from the first byte of it on, and the first head of a connection from the
-beginning. Nothing begins that time anew, neither pieces of the head nor empty lines before it, so
-a connection without a request lives for a keep-alive timeout and a head timeout at most.
+The time limit of a head starts with its first byte; for the first head of a connection, with the
+connection. Nothing restarts it, neither pieces of the head nor empty lines before it, so a
+connection without a request lives at most a keep-alive timeout and a head timeout.
 
-A client that has shut its side behind a whole request may wait for the answer or have left, which
-nobody can tell: it is not read any more, since each look at a socket at its end is another event,
-and gets the answers to what came before. How long it is waited for is not said here.
+A client that has shut its side after a whole request may be waiting for the answer or may have
+left; there is no way to know. It is not read any more, since each look at a socket at its end is
+another event, and gets the answers to what came before. How long to wait for it is decided
+elsewhere.
 
-Not modelled here: what waits to be sent, and what the requests are about.
+Not modelled here: output that waits to be sent, and what the requests are about.
 """
 
 from enum import Enum, auto
@@ -37,16 +38,16 @@ from buntime.core.http1.head import Head, HeadParser
 from buntime.core.http1.reader import RequestReader
 from buntime.core.values.ways import Ways
 
-# Of a client that sends many at once; as many more follow in the next turn of the loop.
+# Per turn, for a client that sends many at once; as many more follow in the next turn.
 PER_TURN = 16
-# How long a refused client may go on sending: many read only when they have sent everything.
+# How long a refused client may keep sending: many read only after they have sent everything.
 LINGER_MAX_S = 30.0
 
 
 class Phase(Enum):
     """What a connection is doing."""
 
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     HEAD = auto()
     EXCHANGE = auto()
@@ -97,35 +98,35 @@ END = Ways(TRANSITIONS, Event.END, _WHAT)
 
 
 class Step(Enum):
-    """What whoever owns the socket is to do now."""
+    """What the owner of the socket must do now."""
 
     NOTHING = auto()
     SERVE = auto()  # ask for the next head, until there is none
-    PUMP = auto()  # hand on what has come of the body
-    CARRY = auto()  # the bytes are the WebSocket's
-    REFUSE = auto()  # answer that the head did not come in time
-    FAIL = auto()  # answer that the body did not come in time
-    SHUT = auto()  # say that nothing more will be sent, and read on
+    PUMP = auto()  # pass on what has arrived of the body
+    CARRY = auto()  # the bytes belong to the WebSocket
+    REFUSE = auto()  # answer that the head did not arrive in time
+    FAIL = auto()  # answer that the body did not arrive in time
+    SHUT = auto()  # shut our side, and keep reading
     ABORT = auto()  # close
 
 
 class Due(Enum):
-    """What a connection waits for, for a limited time; one thing at a time."""
+    """What a connection waits for, for a limited time; always one thing."""
 
     __hash__ = object.__hash__
 
-    NOTHING = auto()  # others have the time: the app's timeout, a WebSocket's pings
-    REQUEST = auto()  # the first byte of the next one
+    NOTHING = auto()  # the time limit is elsewhere: the app's timeout, a WebSocket's pings
+    REQUEST = auto()  # the first byte of the next request
     HEAD = auto()
     BODY = auto()
-    SENT = auto()  # the client takes what waits
-    SILENCE = auto()  # the client has stopped sending
-    HANGUP = auto()  # nothing is read, so leaving is not noticed: look if it has left, or may have
+    SENT = auto()  # the client takes the output that waits
+    SILENCE = auto()  # the client stops sending
+    HANGUP = auto()  # nothing is read, so look now and then whether the client has left
 
 
-# Where no head has begun: an empty line may stand before one (RFC 9112 2.2), and "\r" become one.
+# No head has begun: an empty line may precede one (RFC 9112 2.2), and "\r" may become one.
 _NO_HEAD_YET = (b"", b"\r")
-# What each request needs: a member of an Enum costs more to look up than a call.
+# Constants for every request: looking up an Enum's member costs more than a call.
 _HEAD = Phase.HEAD
 _EXCHANGE = Phase.EXCHANGE
 _NOTHING = Step.NOTHING
@@ -135,7 +136,7 @@ _DUE_REQUEST = Due.REQUEST
 
 
 class ServerConnection:
-    """One client's connection, as far as it can be told without a socket."""
+    """One client's connection, as far as it is known without a socket."""
 
     __slots__ = (
         "_has_head_begun",
@@ -150,16 +151,16 @@ class ServerConnection:
     def __init__(self, parser: HeadParser) -> None:
         self.phase = _HEAD
         self.reader = RequestReader(parser)
-        self.has_more = False  # requests that have come wait for the next turn
-        self.is_half_closed = False  # nothing comes any more behind the requests that are here
-        self._has_head_begun = True  # does the time for a head run? For the first one at once
+        self.has_more = False  # requests that have arrived wait for the next turn
+        self.is_half_closed = False  # nothing will follow the requests that are here
+        self._has_head_begun = True  # does the time limit of a head run? at once for the first one
         self._was_linked = False
         self._lingering_since_s = 0.0
 
     def __repr__(self) -> str:
         return f"ServerConnection({self.phase.name}, {self.reader!r})"
 
-    # What has come
+    # What has arrived
 
     def receive(self, data: bytes, now: float) -> Step:
         """The client has sent `data`, which is not empty."""
@@ -172,28 +173,28 @@ class ServerConnection:
             return _NOTHING if self.reader.body_ended else Step.PUMP
         if phase is Phase.LINKED:
             return Step.CARRY
-        # Nobody wants it: the client has time to come to its answer.
+        # Nobody wants it: the client gets time to reach its answer.
         if phase is Phase.LINGERING and now - self._lingering_since_s > LINGER_MAX_S:
             return Step.ABORT
         return _NOTHING
 
     def receive_end(self, has_output: bool) -> Step:
-        """The client sends no more. In the middle of a request this counts as having left."""
+        """The client sends no more. In the middle of a request this means that it has left."""
         if self.phase is _EXCHANGE and self.reader.may_be_whole(0):
             self.is_half_closed = True
             return _NOTHING
         if has_output:
             if self.phase is _HEAD:
-                self.phase = LAST[self.phase]  # it may still read the answers that wait
+                self.phase = LAST[self.phase]  # it may still read the pending answers
                 return _NOTHING
             if self.phase is Phase.CLOSING:
                 return _NOTHING
         return Step.ABORT
 
     def next_head(self) -> Head | None:
-        """The head of the next request, which is under way then; None while it is incomplete.
+        """The head of the next request, which is then under way; None while it is incomplete.
 
-        Raises ClientFault, which is to be answered: then that is what is under way.
+        Raises ClientFault, which must be answered; then the refused request is under way.
         """
         try:
             head = self.reader.next_head()
@@ -207,17 +208,17 @@ class ServerConnection:
         return head
 
     def put_off(self) -> bool:
-        """A turn's share of requests is begun; is there more, to go on with in the next turn?"""
+        """This turn's share of requests is begun. Are there more, for the next turn?"""
         self.has_more = self.phase is _HEAD and bool(self.reader.buffer)
         return self.has_more
 
     def go_on(self, has_output: bool, now: float) -> Step:
-        """Others have had their turn."""
+        """The other connections have had their turn."""
         self.has_more = False
         return self._next(has_output, now)
 
     def on_due(self, due: Due) -> Step:
-        """The time for this has passed. A client that was looked for has left."""
+        """The time limit for `due` has passed. For HANGUP this means that the client has left."""
         has_begun = self.reader.buffer not in _NO_HEAD_YET
         if due is Due.HEAD and self.phase is _HEAD and has_begun:
             self.phase = REQUEST[self.phase]
@@ -229,7 +230,7 @@ class ServerConnection:
     # What was written
 
     def on_answered(self, keep_alive: bool, has_output: bool, now: float) -> Step:
-        """The answer is written, though maybe not sent; may another request follow?"""
+        """The answer is written, though maybe not sent. May another request follow?"""
         if not keep_alive:
             return self.on_last(has_output, now)
         self.phase = NEXT[self.phase]
@@ -237,7 +238,8 @@ class ServerConnection:
         return self._next(has_output, now)
 
     def on_linked(self) -> bytes:
-        """The handshake is answered: returns what has come behind it, the WebSocket's first."""
+        """The handshake is answered: returns the bytes after it, the first ones of the
+        WebSocket."""
         self.phase = LINK[self.phase]
         self._was_linked = True
         return self.reader.take_rest()
@@ -248,7 +250,7 @@ class ServerConnection:
         return _NOTHING if has_output else self._shut(now)
 
     def on_sent(self, now: float) -> Step:
-        """All that was written is sent."""
+        """All output is sent."""
         if self.phase is Phase.CLOSING:
             return self._shut(now)
         return self._next(False, now)
@@ -258,7 +260,7 @@ class ServerConnection:
         self.phase = END[self.phase]
 
     def _next(self, has_output: bool, now: float) -> Step:
-        """Begin another request, if bytes of one are there and its turn has come."""
+        """Begin another request, if bytes of one are here and its turn has come."""
         if self.phase is not _HEAD or has_output or self.has_more:
             return _NOTHING
         if self.reader.buffer:
@@ -266,7 +268,7 @@ class ServerConnection:
         return self.on_last(has_output, now) if self.is_half_closed else _NOTHING
 
     def _shut(self, now: float) -> Step:
-        """Linger where the client may still be sending."""
+        """Linger if the client may still be sending."""
         reader = self.reader
         is_quiet = reader.body_ended and not reader.buffer and not reader.is_broken
         if is_quiet and not self._was_linked:
@@ -278,9 +280,9 @@ class ServerConnection:
     # What it waits for
 
     def awaited_at_rest(self) -> Due | None:
-        """What is waited for while nothing is to be sent and all that came was taken: mostly.
+        """What to wait for in the usual case: nothing to send, and all that arrived was taken.
 
-        None where `wanted` is to be asked; else the client is read.
+        None where `wanted` must be asked instead; otherwise the client is read.
         """
         reader = self.reader
         if reader.buffer or self.has_more or not reader.body_ended or self.is_half_closed:
@@ -292,9 +294,9 @@ class ServerConnection:
         return None
 
     def wanted(self, has_output: bool, takes_data: bool, is_closing: bool) -> tuple[bool, Due]:
-        """Whether to read, and what is waited for, where so much is known:
+        """Whether to read, and what to wait for, given this:
 
-        `has_output`: something waits to be sent. `takes_data`: there is credit for the body of the
+        `has_output`: output waits to be sent. `takes_data`: there is credit for the body of the
         request under way, or for a WebSocket's messages. `is_closing`: our closing frame is
         written, and the client has some time to answer it.
         """
@@ -322,6 +324,6 @@ class ServerConnection:
 
 
 def too_slow(what: str) -> ClientFault:
-    """The answer to a client whose "head" or "body" did not come in time."""
+    """The answer to a client whose "head" or "body" did not arrive in time."""
     message = f"the request's {what} did not come in time"
     return ClientFault(408, "request_timeout", message, closes=True)

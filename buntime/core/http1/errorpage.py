@@ -1,4 +1,4 @@
-"""The answers of the runtime itself when something is wrong: JSON, or a page for people."""
+"""The runtime's own error answers: JSON, or a page for people."""
 
 import json
 
@@ -19,14 +19,14 @@ def render_error(
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The fields and body of an error's answer; HTML where `accept` names text/html.
 
-    `shows_detail`: with the trace and the hint, which are for the app's author and nobody else.
-    JSON: {"error": {"code": "app_not_found", "message": "...", "requestId": "..."}}, in which these
-    are "stack" and "hint".
+    `shows_detail` adds the trace and the hint, which are only for the app's author. JSON: {"error":
+    {"code": "app_not_found", "message": "...", "requestId": "..."}}, where they are called "stack"
+    and "hint".
     """
     fields = list(error.headers)
     trace, hint = (error.detail, error.hint) if shows_detail else ("", "")
     if "text/html" in accept.lower():
-        from html import escape  # brings the table of all entities, a quarter of a bare start
+        from html import escape  # loads the table of all entities, a quarter of a bare start
 
         detail = f"<pre>{escape(trace)}</pre>" if trace else ""
         page = _PAGE.format(

@@ -1,10 +1,10 @@
-"""What is answered to bytes that are no valid head; `Limits` has the faults of size."""
+"""The answers to bytes that are not a valid head; `Limits` has the errors about size."""
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.grammar import REQUEST_LINE, TOKEN_BYTES
 from buntime.core.values.regex import regex
 
-# What can stand in no head at all: lets an incomplete head be refused before it is complete.
+# What no head may contain: with this an incomplete head can be refused early.
 ILLEGAL = regex(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\n])|(?<!\r)\n")
 _FOLD = regex(rb"\r\n[ \t]")
 _REQUEST_LINE = regex(REQUEST_LINE)
@@ -22,13 +22,13 @@ def bad_request(message: str) -> ClientFault:
 
 
 def method_too_long() -> ClientFault:
-    """RFC 9112 3: a method that is longer than any known one is one that nobody implements."""
+    """RFC 9112 3: nobody implements a method that is longer than any known one."""
     message = f"the method has more than {METHOD_MAX} characters"
     return ClientFault(501, "method_too_long", message, closes=True)
 
 
 def line_too_long(line: bytes, most: int) -> ClientFault:
-    """What is wrong with a request line that begins so and goes on beyond `most` bytes."""
+    """The error for a request line that begins like this and exceeds `most` bytes."""
     if _LONG_METHOD.match(line):
         return method_too_long()
     if not _METHOD.match(line):
@@ -39,7 +39,7 @@ def line_too_long(line: bytes, most: int) -> ClientFault:
 
 
 def malformed(raw: bytes) -> ClientFault:
-    """Say which rule of the grammar a head breaks; only reached once it is refused."""
+    """Which rule of the grammar a head breaks; only called once it is refused."""
     if _FOLD.search(raw):
         return bad_request("a field line is folded (RFC 9112 5.2)")
     line, _, fields = raw.partition(b"\r\n")

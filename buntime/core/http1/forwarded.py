@@ -1,22 +1,21 @@
-"""Who sent a request, and to where: what proxies say of it, as far as they are trusted.
+"""Who sent a request, and to where: what proxies say, as far as they are trusted.
 
     203.0.113.7 ------> 10.0.0.2 ------> 10.0.0.1 ------> the runtime        trusted: 10.0.0.0/8
     X-Forwarded-For:    198.51.100.9, 203.0.113.7, 10.0.0.2
                         made up       client       (from the peer, 10.0.0.1)
 
-Each proxy adds at the right whom it got the request from. So the list is read from the right, and
-believed as long as the one who added an entry is trusted: the peer first, then each proxy that is
-named. The first one who is not trusted is the client; what stands left of it is his own invention.
-An entry that cannot be read ends the list likewise: the proxy that reported it stands for whoever
-was before it.
+Each proxy appends the address that it got the request from. So the list is read from the right, and
+believed as long as the proxy that added an entry is trusted: the peer first, then each proxy that
+is named. The first one that is not trusted is the client; anything to the left of it may be made
+up. An unreadable entry also ends the list: then the proxy that reported it counts as the client.
 
-The other fields are one value, of which the last counts: proxies set them, and where one appends,
-its own is at the right. `Forwarded` (RFC 7239) tells all of that hop by hop; it is read where there
-is none of X-Forwarded-For, -Proto, -Host and -Port, since a proxy that sets those seldom removes a
-client's `Forwarded`. A value that is malformed is as good as none.
+Each other field is one value. If there are several, the last one counts: proxies replace the field,
+and a proxy that appends has its own value at the right. `Forwarded` (RFC 7239) says all of this hop
+by hop. It is read only where X-Forwarded-For, -Proto, -Host and -Port are all missing, since a
+proxy that sets those seldom removes a client's `Forwarded`. A malformed value counts as missing.
 
-From whoever is not trusted nothing is believed. What he sends of it is replaced: an app gets
-X-Forwarded-For, -Proto and -Host with what is true in any case.
+Nothing is believed from senders that are not trusted. Their values are replaced: an app always gets
+X-Forwarded-For, -Proto and -Host with true values.
 """
 
 import re
@@ -37,7 +36,7 @@ from buntime.core.values.tuples import NamedTuple
 Headers = Sequence[tuple[str, str]]
 Address = tuple[str, int]
 
-_HOPS_MAX = 32  # proxies in a row; more are somebody's attempt to keep us busy
+_HOPS_MAX = 32  # proxies in a row; more are an attempt to keep us busy
 _ELEMENT_MAX = 512  # characters of one element of Forwarded
 _PREFIX_MAX = 200  # characters
 _NODE_MAX = 64  # characters of an address with its port; a quoted one has 49
@@ -53,14 +52,14 @@ _HAS_PORT = regex(r":[0-9]*\Z")
 _PORT = regex(r"[1-9][0-9]{0,4}")
 _PREFIX = regex(r"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+")
 _HOST = regex(HOST)
-# RFC 7239 4, with addresses taken without their quotes too.
+# RFC 7239 4; unquoted addresses are accepted too.
 _PAIR = rf"""[ \t]*({TOKEN})=([{TCHAR}:\[\]]+|"(?:[^"\\]|\\.)*+")[ \t]*"""
 _PAIRS = regex(_PAIR)
 _ELEMENT = regex(rf"{_PAIR}(?:;{_PAIR})*+")
 
 
 def _spellings(names: Iterable[str]) -> frozenset[str]:
-    """With "_" for any "-": what makes environment variables of fields takes both for one."""
+    """All spellings with "_" for any "-": as environment variables both are the same."""
     return frozenset(
         "".join(way)
         for name in names
@@ -69,11 +68,11 @@ def _spellings(names: Iterable[str]) -> frozenset[str]:
 
 
 _NEVER_PASSED_STARTS = ("x-forwarded", "x_forwarded", *IDENTITY_STARTS)
-# Only the runtime tells these to an app.
+# Only the runtime sends these to an app.
 _OURS = ("x-base", "x-request-id", LABEL_FIELD, CRON_FIELD)
 _NEVER_PASSED = _spellings([*FORWARDING, *_OURS])
 _REAL_IP = "x-real-ip"
-# From a trusted proxy; what else it says, such as X-Forwarded-User, is passed on.
+# Read from a trusted proxy; its other fields, such as X-Forwarded-User, are passed on.
 _RETOLD = _spellings(
     [
         *_OURS,
@@ -90,11 +89,12 @@ _RETOLD = _spellings(
 
 
 class Sender(NamedTuple):
-    """Who sent a request, and how it was addressed, before any proxy that is trusted.
+    """Who sent a request, and how it was addressed, before any trusted proxy.
 
-    `client` is (address, port), the port 0 where nobody told it; None behind a unix socket.
-    `host` is the Host field's value as the client meant it. `prefix` is what a proxy has taken off
-    the path: "/tools". The last two are "" where no proxy was involved: then the request tells.
+    `client` is (address, port), with port 0 where it is unknown; None behind a unix socket. `host`
+    is the Host field's value as the client sent it. `prefix` is what a proxy has removed from the
+    path: "/tools". The last two are "" where no proxy was involved; then the request itself has
+    them.
     """
 
     client: Address | None
@@ -109,10 +109,10 @@ class Sender(NamedTuple):
         return self.client[0] if self.client else UNIX_PEER
 
     def passed_fields(self, headers: Headers) -> list[tuple[str, str]]:
-        """The header fields that an app gets as they came: none that only we, or a trusted proxy,
-        may tell.
+        """The header fields that an app gets unchanged: none that only we or a trusted proxy may
+        set.
 
-        Where no proxy is involved, 0.7 us more than a copy of a browser's 14 fields.
+        Without a proxy this takes 0.7 us more than copying a browser's 14 fields.
         """
         if not self.is_forwarded:
             return [
@@ -132,11 +132,11 @@ class Sender(NamedTuple):
         return fields
 
     def told_fields(self, passed: Headers) -> list[tuple[str, str]]:
-        """What frameworks look for behind a proxy, each field once and with the value that holds.
+        """The fields that frameworks look for behind a proxy, each once and with the true value.
 
-        Every app gets them, whoever sent the request: what trusts the last proxy, or the first
-        entry, or all, comes to the same, and nothing of it is a client's invention. `passed` are
-        the fields that the app gets beside these.
+        Every app gets them, whoever sent the request: whether a framework trusts the last proxy,
+        the first entry or all of them, the result is the same, and nothing in it is made up by a
+        client. `passed` are the fields that the app gets besides these.
         """
         fields = [("x-forwarded-proto", self.scheme)]
         if self.client:
@@ -156,10 +156,10 @@ class Node(NamedTuple):
 
 
 class Proxies:
-    """The proxies that are trusted."""
+    """The trusted proxies."""
 
     def __init__(self, trusted: Iterable[str]) -> None:
-        """`trusted` are networks, "10.0.0.0/8", and `UNIX_PEER` for those on a unix socket."""
+        """`trusted` are networks, "10.0.0.0/8", and `UNIX_PEER` for proxies on a unix socket."""
         names = tuple(trusted)
         self._networks = tuple(ip_network(name) for name in names if name != UNIX_PEER)
         self._trusts_unix = UNIX_PEER in names
@@ -169,14 +169,14 @@ class Proxies:
         return f"Proxies({', '.join((*map(str, self._networks), *unix))})"
 
     def trust(self, client: Address | None) -> bool:
-        """Whether the other end of a connection is one of them."""
+        """Whether the other end of a connection is a trusted proxy."""
         if client is None or not self._networks:
             return client is None and self._trusts_unix
         node = _read_node(client[0])
         return node is not None and self._trust_node(node)
 
     def trace(self, peer: Address | None, head: Head) -> Sender:
-        """Who sent a request that came from `peer`, one of them."""
+        """Who sent a request that came from `peer`, a trusted proxy."""
         told = _collect(head.headers)
         if "forwarded" in told and _IN_PARTS.isdisjoint(told):
             elements = _read_forwarded(told["forwarded"])
@@ -195,9 +195,9 @@ class Proxies:
     def _follow(
         self, peer: Address | None, elements: Iterator[dict[str, str]]
     ) -> tuple[Address | None, dict[str, str]]:
-        """The client, and what the farthest proxies that are trusted say of it.
+        """The client, and what the farthest trusted proxies say about it.
 
-        `elements` come from the nearest proxy to the farthest.
+        `elements` are ordered from the nearest proxy to the farthest.
         """
         client: Node | None = None
         told: dict[str, str] = {}
@@ -221,7 +221,7 @@ class Proxies:
 
 
 def _collect(headers: Headers) -> dict[str, str]:
-    """The fields that tell of the sender, repeats joined in their order."""
+    """The fields about the sender, with repeated ones joined in order."""
     told: dict[str, str] = {}
     for name, value in headers:
         if name in _TELLING and value.strip(" \t"):
@@ -235,15 +235,15 @@ def _last(told: dict[str, str], name: str) -> str:
 
 def _read_list(value: str) -> Iterator[dict[str, str]]:
     """`"192.0.2.1, 10.0.0.2"` -> {"for": "10.0.0.2"}, {"for": "192.0.2.1"}."""
-    for item in reversed(value.rsplit(",", _HOPS_MAX)):  # beyond these is no address, but a list
+    for item in reversed(value.rsplit(",", _HOPS_MAX)):  # the rest is a list, not an address
         yield {"for": item.strip(" \t")}
 
 
 def _read_forwarded(value: str) -> Iterator[dict[str, str]]:
     """The elements of Forwarded from the right, up to one that is malformed.
 
-    An element ends the text and begins behind the last comma from which on it is valid. What a
-    client leaves open at the left, such as a quote, therefore spoils nothing that follows.
+    An element ends at the end of the text and begins after the last comma from which it is valid.
+    So whatever a client leaves open at the left, such as a quote, cannot spoil what follows.
     """
     end = len(value)
     for _ in range(_HOPS_MAX):
@@ -276,13 +276,13 @@ def _read_element(text: str) -> dict[str, str] | None:
 
 
 def _read_node(text: str) -> Node | None:
-    """An address, with its port or without; None for "unknown", "_hidden" and what is malformed."""
+    """An address with or without its port; None for "unknown", "_hidden" and anything malformed."""
     return _read_short_node(text) if len(text) <= _NODE_MAX else None
 
 
 @lru_cache(maxsize=1024)
 def _read_short_node(text: str) -> Node | None:
-    if text in (UNIX_PEER, "unix:"):  # the latter is nginx's word
+    if text in (UNIX_PEER, "unix:"):  # the latter is what nginx writes
         return Node(None, 0)
     match = _NODE.fullmatch(text)
     if match is None:
@@ -300,7 +300,7 @@ def _read_short_node(text: str) -> Node | None:
 
 
 def _with_port(host: str, port: str, scheme: str) -> str:
-    """X-Forwarded-Port counts where the host has none, and it is not the usual one."""
+    """X-Forwarded-Port counts where the host has no port and it is not the scheme's default."""
     is_told = _PORT.fullmatch(port) is not None and int(port) <= 65535
     if not host or not is_told or port == _DEFAULT_PORTS[scheme] or _HAS_PORT.search(host):
         return host
@@ -308,7 +308,7 @@ def _with_port(host: str, port: str, scheme: str) -> str:
 
 
 def _read_prefix(text: str) -> str:
-    """`"/tools/"` -> "/tools"; "" for what would change the sense of a path behind it."""
+    """`"/tools/"` -> "/tools"; "" for anything that would change the meaning of a path after it."""
     prefix = text.rstrip("/")
     is_path = len(prefix) <= _PREFIX_MAX and _PREFIX.fullmatch(prefix) is not None
     return prefix if is_path and plain_path(prefix) is not None else ""

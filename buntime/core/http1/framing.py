@@ -1,7 +1,8 @@
-"""How the end of a request's body is known (RFC 9112 6): in exactly one way, or it is refused.
+"""Finds where a request's body ends (RFC 9112 6): in exactly one way, or the request is refused.
 
-A body of which two parsers could see different ends is how requests are smuggled. So a length is
-told once, as one whole number, and never beside a Transfer-Encoding, which can only be `chunked`.
+Requests are smuggled with a body whose end two parsers see in different places. So the length must
+be given once, as one whole number, and never beside a Transfer-Encoding, which can only be
+`chunked`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,21 +14,21 @@ from buntime.core.http1.grammar import TOKEN_BYTES
 from buntime.core.values.regex import regex
 
 _LENGTH_DIGITS_MAX = 18  # keeps a Content-Length within 64 bits
-# Codings, each a name without parameters, behind which the body comes in chunks all the same.
+# Codings, as names without parameters, before a final `chunked`.
 _CODED_CHUNKS = regex(rb"(?:(?!chunked[ \t,])" + TOKEN_BYTES + rb"[ \t]*,[ \t]*)+chunked")
 
 
 class Body(Protocol):
-    """What is left of one request's body."""
+    """The rest of one request's body."""
 
     ended: bool
 
     def take(self, buffer: bytes, limit: int) -> tuple[bytes, bytes]:
-        """Up to `limit` body bytes from the front of `buffer`, and what remains of it."""
+        """Up to `limit` body bytes from the front of `buffer`, and the rest of `buffer`."""
 
 
 class LengthBody:
-    """A body of a known length: the next so many bytes."""
+    """A body of known length: that many bytes."""
 
     __slots__ = ("_left", "ended")
 
@@ -37,12 +38,12 @@ class LengthBody:
 
     @property
     def left_bytes(self) -> int:
-        """What was not taken yet."""
+        """The number of bytes not yet taken."""
         return self._left
 
     def take(self, buffer: bytes, limit: int) -> tuple[bytes, bytes]:
         count = min(self._left, limit)
-        data = buffer[:count]  # the same object where it takes all: no copy
+        data = buffer[:count]  # the same object where it takes everything: no copy
         self._left -= len(data)
         self.ended = self._left == 0
         return data, buffer[count:]
@@ -51,9 +52,9 @@ class LengthBody:
 def read_framing(
     pairs: Sequence[tuple[bytes, bytes]], special: Mapping[str, str]
 ) -> tuple[int, bool]:
-    """The length that a field section tells, and whether the body comes in chunks.
+    """The length in a field section, and whether the body comes in chunks.
 
-    `pairs` are its fields as they came, `special` those with a meaning here, with repeats joined.
+    `pairs` are the fields as received, `special` those that matter here, with repeats joined.
     Raises ClientFault(400).
     """
     length = 0
@@ -65,9 +66,9 @@ def read_framing(
 
 
 def unknown_coding(pairs: Iterable[tuple[bytes, bytes]]) -> ClientFault | None:
-    """The answer to fields that h11 has refused where they tell of codings in front of chunked.
+    """The answer to fields that h11 refused because of codings before `chunked`.
 
-    A 501 (RFC 9112 6.1), as such a body has one end alone; None where it may have several.
+    A 501 (RFC 9112 6.1), since such a body has only one end; None where it might have several.
     """
     told = [(name.lower(), value) for name, value in pairs]
     codings = b",".join(value for name, value in told if name == b"transfer-encoding").lower()
@@ -78,7 +79,8 @@ def unknown_coding(pairs: Iterable[tuple[bytes, bytes]]) -> ClientFault | None:
 
 
 def _read_length(pairs: Sequence[tuple[bytes, bytes]]) -> int:
-    """RFC 9112 6.3: one whole number, once. h11 has merged repeats and lists of one value."""
+    """RFC 9112 6.3: one whole number, once. h11 has already merged repeats and lists of one
+    value."""
     lengths = [value for name, value in pairs if name.lower() == b"content-length"]
     if len(lengths) != 1:
         raise bad_request("the Content-Length field is repeated")

@@ -1,11 +1,11 @@
-"""The header fields that an app gets, as the JSON of its REQUEST (see `wire`).
+"""The header fields that an app gets, as the JSON in its REQUEST (see `wire`).
 
     Host: a              ["host","a"],["x-forwarded-proto","http"],
     X-Forwarded-For: b   ["x-forwarded-for","192.0.2.1"],["x-forwarded-host","a"],
 
-What is made of the fields that came depends on nothing else where no proxy is involved, and
-clients repeat them, so it is remembered. Encoding a REQUEST was the dearest single thing of a small
-request: 44,000 of 300,000 instructions.
+Without a proxy the result depends only on the fields received, and clients repeat those, so it is
+cached. Encoding a REQUEST was the most expensive part of a small request: 44,000 of 300,000
+instructions.
 """
 
 from collections.abc import Iterable
@@ -17,22 +17,22 @@ from buntime.core.http1.section import Fields
 from buntime.core.values.tuples import NamedTuple
 from buntime.wire import quote
 
-_SMALL_BYTES = 2048  # of a field section; 256 of them take 5 MiB, where all has to be escaped
+_SMALL_BYTES = 2048  # per field section; 256 of them take 5 MiB where everything has to be escaped
 
 
 class _Direct(NamedTuple):
-    """What is made of fields that came without a proxy."""
+    """The result for fields that came without a proxy."""
 
     passed: str
-    host: str  # X-Forwarded-Host, where there is a Host
+    host: str  # X-Forwarded-Host, if there is a Host
     is_less: bool
 
 
 def write_fields_for_app(head: Head, headers: Fields, sender: Sender) -> tuple[str, bool]:
-    """The fields of a request as an app is to see them; `headers` are those of `head`, or fewer.
+    """The fields of a request for its app; `headers` are those of `head`, or a subset.
 
-    Returns their JSON, each with a comma behind it, and whether some that came are not among them
-    since only a proxy may tell them.
+    Returns their JSON, each followed by a comma, and whether some fields were left out because only
+    a proxy may send them.
     """
     if sender.is_forwarded:
         fields = sender.passed_fields(headers)

@@ -1,18 +1,19 @@
-"""Parses the heads of requests: strict about the bytes first, then checked by h11.
+"""Parses the heads of requests: a strict check of the bytes, then one by h11.
 
     GET /shop/?q=1 HTTP/1.1     the line      read by `requestline`
     Host: a                     the section   read by `section`
     Accept: */*
 
-Why a grammar before h11: h11 is lenient where a server that stands beside proxies must not be. It
-unfolds obs-fold, takes bare LF for a line's end, merges repeated Content-Length fields and lets
-control characters through in values. Two regular expressions over the raw head settle the lexical
-questions in some microseconds and leave one way to split it, so h11 gets the pieces, not the bytes.
+Why there is a grammar before h11: h11 is too lenient for a server that works beside proxies. It
+unfolds obs-fold, accepts a bare LF as the end of a line, merges repeated Content-Length fields and
+lets control characters through in values. Two regular expressions over the raw head settle the
+lexical questions in some microseconds and leave only one way to split it, so h11 gets the pieces,
+not the bytes.
 
-What is made of bytes depends on nothing else, so what was seen lately is remembered: whole heads,
-of clients that poll and load balancers, and sections, since most clients repeat what stands behind
-the line and change the line. A line and a section are read without a look at each other. All that
-depends on both is done by `_join`, for each head that is not known as a whole.
+The result depends only on the bytes, so recent ones are cached: whole heads, as from clients that
+poll and load balancers; and sections, since most clients repeat everything but the first line. The
+line and the section are read independently. `_join` does whatever depends on both, for each head
+that is not in the cache as a whole.
 """
 
 from typing import NamedTuple, TypeVar
@@ -22,21 +23,21 @@ from buntime.core.http1.limits import Limits
 from buntime.core.http1.requestline import REQUEST_LINE_START, RequestLine, read_line
 from buntime.core.http1.section import FIELD_SECTION, Fields, Section, read_section
 
-# How many heads, and how many sections, are remembered. What is made of one takes twice its bytes,
-# and 160 more a field: 4 MiB all together, where somebody makes them for that.
+# The number of heads, and of sections, in the caches. A parsed one takes twice its bytes, and 160
+# more a field: 4 MiB altogether in the worst case.
 _REMEMBERED_MAX = 256
 HEAD_MAX_BYTES = 1024
 _SECTION_MAX_BYTES = 2048
-_FIELDS_MAX = 24  # of each; browsers send some 15
+_FIELDS_MAX = 24  # per entry; browsers send about 15
 
 _T = TypeVar("_T")
 
 
 class Head(NamedTuple):
-    """One request's head, checked. It never changes: requests with the same bytes share it.
+    """One request's head, checked. Immutable: requests with the same bytes share it.
 
-    A tuple, so that nobody can write to it: reading its fields costs 0.2 us more a request than
-    reading those of a class with __slots__.
+    It is a tuple so that nobody can write to it: reading its fields costs 0.2 us more a request
+    than reading those of a class with __slots__.
     """
 
     method: str
@@ -48,11 +49,11 @@ class Head(NamedTuple):
     chunked: bool = False
     expects_continue: bool = False
     keep_alive: bool = True
-    upgrade: str = ""  # the value of Upgrade, where Connection names it: "websocket"
-    fields_bytes: int = 0  # of all fields, as they came; with the target's host, where it has one
-    request_id: str = ""  # the client's own, where it is a plain word
-    is_absolute: bool = False  # the target was a URL, and `host` is from it
-    is_secure: bool = False  # that URL was of https
+    upgrade: str = ""  # the value of Upgrade, if Connection names it: "websocket"
+    fields_bytes: int = 0  # of all fields as received, plus the target's host if it has one
+    request_id: str = ""  # the client's own, if it is a plain word
+    is_absolute: bool = False  # the target was a URL, and `host` comes from it
+    is_secure: bool = False  # the URL's scheme was https
     operators: Fields = ()  # cookies of an operator's session: (name, value)
 
     @property
@@ -61,7 +62,7 @@ class Head(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The target without its query: what the log may tell, for queries hold secrets."""
+        """The target without its query. The log may show it; queries can contain secrets."""
         return self.target.partition("?")[0]
 
     @property
@@ -73,10 +74,10 @@ class Head(NamedTuple):
 
 
 class HeadParser:
-    """Makes heads of bytes, and remembers what it made of those it has seen lately.
+    """Parses heads, and caches the recent ones.
 
-    `recall(raw)` is the head that was made of these bytes, or None: most of what a connection
-    sends is one head as a whole, so this needs no look for its end.
+    `recall(raw)` is the head parsed from these bytes, or None. Most of what a connection sends is
+    exactly one head, so this works without looking for the head's end.
     """
 
     __slots__ = ("_heads", "_sections", "limits", "recall")
@@ -124,7 +125,7 @@ def _remember(known: dict[bytes, _T], raw: bytes, made: _T) -> None:
 
 
 def _join(line: RequestLine, section: Section) -> Head:
-    """All that a line and a section mean together."""
+    """Check and combine what the line and the section mean together."""
     method, target, version, authority, is_secure = line
     headers, host, length, chunked, expects, closes, stays, upgrade, size, own_id, ours = section
     is_current = version == "1.1"

@@ -1,4 +1,4 @@
-"""Reads dates as HTTP writes them (RFC 9110 5.6.7); `files.http_date` writes them."""
+"""Reads dates in HTTP's formats (RFC 9110 5.6.7); `files.http_date` writes them."""
 
 import re
 from datetime import UTC, datetime
@@ -19,12 +19,12 @@ _FORMS = tuple(
         rf"[A-Z][a-z]{{2}} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
     )
 )
-# A two-digit year is read as POSIX does; RFC 9110's rule needs a clock, which core has not.
+# A two-digit year is read as POSIX does. RFC 9110's rule needs a clock, which core has not got.
 _CENTURY_PIVOT = 70
 
 
 def parse_http_date(text: str) -> int | None:
-    """Seconds since 1970, or None where `text` is no HTTP-date in any of its three forms."""
+    """Seconds since 1970, or None where `text` is not an HTTP-date in any of its three forms."""
     for form in _FORMS:
         match = form.fullmatch(text)
         if match is not None:
@@ -43,9 +43,9 @@ def _seconds(match: re.Match[str]) -> int | None:
             int(match["day"]),
             int(match["hour"]),
             int(match["minute"]),
-            min(int(match["second"]), 59),  # 60 is a leap second, which POSIX time has not
+            min(int(match["second"]), 59),  # 60 is a leap second, which POSIX time does not have
             tzinfo=UTC,
         )
-    except ValueError:  # the 31st of February
+    except ValueError:  # such as the 31st of February
         return None
     return int(moment.timestamp())

@@ -1,13 +1,14 @@
-"""How slow a client may be while what it takes is short: a least rate, by periods.
+"""The minimum transfer rate of clients while shared resources are scarce, measured by periods.
 
-A paused video and a slow phone are no attack, so slowness alone costs nobody anything but his own
-time. It counts while more than half is taken of what all share: connections, the memory for bodies
-that are waited for and for answers that are not taken, the slots of requests that have a worker of
-their own. Then each client that is waited for has to move LEAST_BYTES_PER_S, on an average of
-PERIOD_S or more.
+A paused video or a slow phone is no attack, so being slow normally costs nobody anything. It only
+matters while more than half is used of what everybody shares: connections, the memory for
+unfinished bodies and for answers not yet taken, the slots of requests that occupy a worker. Then
+each client that the runtime waits for must move LEAST_BYTES_PER_S, on average over PERIOD_S or
+more.
 
-Whoever has the connections tells at each look who is waited for, and how much that one has moved
-since the beginning. Who is not waited for at a look begins anew, as do all where nothing is short.
+At each look, the owner of the connections reports the clients that are waited for, and how much
+each has moved in total. A client that is not waited for at a look starts over, and all do where
+nothing is scarce.
 """
 
 from collections.abc import Hashable
@@ -19,33 +20,33 @@ PERIOD_S = 5.0
 
 
 class Shortage(NamedTuple):
-    """What more than half is taken of."""
+    """Which resources are more than half used."""
 
     of_connections: bool
-    of_memory: bool  # for bodies that are waited for
-    of_answers: bool  # memory for answers whose workers may end before they are taken
+    of_memory: bool  # for unfinished bodies
+    of_answers: bool  # memory for answers whose workers may end before clients take them
     of_slots: bool
 
 
 def is_short(taken: int, limit: int) -> bool:
-    """Is more than half taken?"""
+    """Is more than half used?"""
     return 2 * taken > limit
 
 
 class LeastRates:
-    """The paces of those who are waited for."""
+    """The rates of the clients that are waited for."""
 
     __slots__ = ("_before", "_now")
 
     def __init__(self) -> None:
-        self._before: dict[Hashable, tuple[float, int]] = {}  # of the last look
-        self._now: dict[Hashable, tuple[float, int]] = {}  # of this one
+        self._before: dict[Hashable, tuple[float, int]] = {}  # from the last look
+        self._now: dict[Hashable, tuple[float, int]] = {}  # from this look
 
     def __repr__(self) -> str:
         return f"LeastRates({len(self._before)} are waited for)"
 
     def is_too_slow(self, who: Hashable, moved_bytes: int, now: float) -> bool:
-        """Who is waited for, at this look; has it moved too little for a whole period?"""
+        """Report a client that is waited for. Has it moved too little for a whole period?"""
         since_s, start_bytes = self._before.get(who, (now, moved_bytes))
         passed_s = now - since_s
         if passed_s < PERIOD_S:
@@ -55,9 +56,9 @@ class LeastRates:
         return moved_bytes - start_bytes < LEAST_BYTES_PER_S * passed_s
 
     def end_look(self) -> None:
-        """All who are waited for were told of."""
+        """All clients that are waited for have been reported."""
         self._before, self._now = self._now, {}
 
     def forget(self) -> None:
-        """Nothing is short: all begin anew."""
+        """Nothing is scarce: all start over."""
         self._before, self._now = {}, {}

@@ -1,4 +1,4 @@
-"""The life of an exchange, one request and its answer: its states and the only ways between them.
+"""The life of an exchange, one request and its answer: its states and the only transitions.
 
     WAITING ──hand_over──> HANDED_OVER ↺ hand_over     first a queue, then a worker
       │ ^                   │   │    │
@@ -10,20 +10,20 @@
       v
     ENDED      (from WAITING too: the client left before its answer)
 
-A responder has the exchange in HANDED_OVER, STREAMING and OPEN, and in no other state; it hears
-nothing more once it was released. So an exchange that is to end is released first, and one whose
-answer has begun is never handed over again.
+A responder has the exchange in HANDED_OVER, STREAMING and OPEN, and in no other state; after it is
+released it is not told anything more. So an exchange that must end is released first, and once its
+answer has begun it is never handed over again.
 
 WAITING: the runtime itself has it, or nobody. ANSWERING: nothing more comes from a responder,
-either since the runtime answers by itself, or since the last piece is there. OPEN is a WebSocket;
-CLOSING is one whose worker is done with it, while the client still has to answer our close: one
-that a hook looked at before it opened may begin so.
+either because the runtime itself answers, or because the last piece is here. OPEN is a WebSocket.
+CLOSING is a WebSocket whose worker is done with it, while the client still has to answer our close;
+one that a hook looked at before it opened may begin like this.
 
 `take_back` is for a responder that has done nothing: the request may go to another one. `release`
-is for one that has done its part, or that is told to stop.
+is for a responder that is done, or is told to stop.
 
-Not modelled here: the credit of both directions, the deadline, and what the client has taken of
-the answer: an exchange ends when its last byte was written, not when it was sent.
+Not modelled here: the credit of both directions, the deadline, and how much of the answer the
+client has taken. An exchange ends when its last byte was written, not when it was sent.
 """
 
 from enum import Enum, auto
@@ -32,9 +32,9 @@ from buntime.core.values.ways import Ways
 
 
 class State(Enum):
-    """Who acts on an exchange, and what the client has got of its answer."""
+    """Who acts on an exchange, and how much of its answer the client has got."""
 
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     WAITING = auto()
     HANDED_OVER = auto()
@@ -48,7 +48,7 @@ class State(Enum):
 class Event(Enum):
     """What happens to an exchange."""
 
-    __hash__ = object.__hash__  # as above: a request's way looks up five of them
+    __hash__ = object.__hash__  # as above; each request looks up five of them
 
     HAND_OVER = auto()
     TAKE_BACK = auto()

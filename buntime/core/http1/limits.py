@@ -1,4 +1,4 @@
-"""The bounds of a head, for one that is complete and for one of which more is to come."""
+"""The limits of a head, applied to a complete one or while more of it is to come."""
 
 from buntime.core.errors import ClientFault
 from buntime.core.http1.faults import ILLEGAL, line_too_long, malformed
@@ -6,14 +6,14 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class Limits(NamedTuple):
-    """The bounds of a head: bytes of its first line, bytes and number of its fields."""
+    """The limits: bytes of the first line, bytes and number of the fields."""
 
     request_line_max_bytes: int = 8 * 1024
     headers_max_bytes: int = 64 * 1024
     header_fields_max: int = 100
 
     def check(self, raw: bytes) -> None:
-        """Refuse a complete head that is too long. Raises ClientFault (400, 414, 431, 501)."""
+        """Refuse a complete head that is too large. Raises ClientFault (400, 414, 431, 501)."""
         if len(raw) <= self.request_line_max_bytes and len(raw) <= self.headers_max_bytes:
             return
         line_end = raw.find(b"\r\n")
@@ -23,12 +23,12 @@ class Limits(NamedTuple):
             raise self._headers_too_large()
 
     def check_incomplete(self, buffer: bytes, scanned: int) -> None:
-        """Refuse early what cannot become a valid head any more.
+        """Refuse early what can no longer become a valid head.
 
-        The first `scanned` bytes were looked at before. Raises ClientFault (400, 414, 431, 501).
+        The first `scanned` bytes were already checked. Raises ClientFault (400, 414, 431, 501).
         """
         line_end = buffer.find(b"\r\n", 0, self.request_line_max_bytes + 2)
-        if line_end < 0 and len(buffer) > self.request_line_max_bytes + 1:  # its CR may be there
+        if line_end < 0 and len(buffer) > self.request_line_max_bytes + 1:  # one may be its CR
             raise line_too_long(buffer, self.request_line_max_bytes)
         if line_end >= 0 and len(buffer) - line_end > self.headers_max_bytes + 2:
             raise self._headers_too_large()

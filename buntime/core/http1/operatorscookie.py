@@ -1,16 +1,16 @@
-"""The cookie of an operator's session, which no app and no plugin gets to see or to set.
+"""The cookie of an operator's session, which no app and no plugin may see or set.
 
     Set-Cookie: __Host-bt=Zk3...; Path=/; HttpOnly; SameSite=Strict; Priority=High; Secure     TLS
     Set-Cookie: bt=Zk3...; Path=/; HttpOnly; SameSite=Strict; Priority=High                    else
 
-Browsers send cookies to all ports of a host, so those of the operators' address come along with
-requests to apps as well. They are taken out where fields are read, once for each section of them
-that is new, so that nobody behind that can forget it.
+Browsers send cookies to all ports of a host, so requests to apps on the operators' address carry
+this cookie too. It is removed where fields are read, once for each new section, so that no code
+after that can forget to.
 
-What an app sets by these names is dropped: over plain HTTP it would take the session's place. The
-prefix `__Host-` keeps what was set over plain HTTP, or for a domain, from being sent over TLS.
-Chromium keeps some 180 cookies of a domain. `Priority=High` has it drop those first that apps set
-by the hundred, unless these say the same.
+What an app sets by these names is dropped: over plain HTTP it would replace the session. The prefix
+`__Host-` keeps a cookie that was set over plain HTTP, or for a domain, from being sent over TLS.
+Chromium keeps about 180 cookies for a domain. With `Priority=High`, if apps set hundreds, it drops
+those first, unless they have the same priority.
 """
 
 from collections.abc import Iterable
@@ -22,23 +22,23 @@ SECURE_NAME = "__Host-bt"
 NAMES = frozenset((NAME, SECURE_NAME))
 _BLANKS = " \t"
 _BEFORE_NAME = "= \t"
-_READ_MAX = 4  # more are somebody's attempt to have one looked at
+_READ_MAX = 4  # more are an attempt to get a certain one read
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 class Taken(NamedTuple):
-    """The fields of a request without these cookies, and the cookies."""
+    """A request's fields without these cookies, and the cookies."""
 
     fields: Pairs
     cookies: Pairs  # (name, value)
 
 
 def take_out(fields: Pairs) -> Taken:
-    """Take the cookies out of a request's fields, whose names are in lower case.
+    """Remove the cookies from a request's fields, whose names are in lower case.
 
-    The field is cut at each semicolon, also in quotes, as browsers join it. One of which nothing is
-    left goes.
+    The field is split at each semicolon, even inside quotes, as browsers join it. A field with
+    nothing left is removed.
     """
     if not any(name == "cookie" and NAME in value for name, value in fields):
         return Taken(fields, ())
@@ -55,13 +55,13 @@ def take_out(fields: Pairs) -> Taken:
 
 
 def tokens_of(cookies: Iterable[tuple[str, str]], *, is_secure: bool) -> list[str]:
-    """What the cookies say that count over TLS (`is_secure`), or without it; each once."""
+    """The values of the cookies that count over TLS (`is_secure`), or without it; each once."""
     wanted = SECURE_NAME if is_secure else NAME
     return [*dict.fromkeys(value for name, value in cookies if name == wanted)][:_READ_MAX]
 
 
 def is_set_by(value: str) -> bool:
-    """Whether a Set-Cookie field sets one of these.
+    """Whether a Set-Cookie field sets one of these cookies.
 
     Browsers send a cookie without a name as its value: `=bt=x` comes as `bt=x`.
     """
@@ -70,7 +70,7 @@ def is_set_by(value: str) -> bool:
 
 
 def cookie_for(token: str, *, is_secure: bool) -> str:
-    """The value of the Set-Cookie field; "" as the token ends it."""
+    """The value of the Set-Cookie field; "" as the token deletes the cookie."""
     name, secure = (SECURE_NAME, "; Secure") if is_secure else (NAME, "")
     end = "" if token else "; Max-Age=0"
     return f"{name}={token}; Path=/; HttpOnly; SameSite=Strict; Priority=High{secure}{end}"

@@ -1,6 +1,6 @@
-"""Reads the requests of a connection: heads by `core/head`, bodies by `framing` and `chunks`.
+"""Reads the requests of a connection: heads by `head`, bodies by `framing` and `chunks`.
 
-Bodies are not left to h11, since it accepts any bytes in a chunk extension and copies each body
+Bodies are not left to h11, because it accepts any bytes in a chunk extension and copies each body
 byte twice.
 
     data -> RequestReader.receive -> next_head() -> Head
@@ -20,7 +20,7 @@ _EMPTY_LINES = regex(rb"(?:\r\n)*")
 
 
 class RequestReader:
-    """The requests of one connection, one after the other; bytes behind one wait for their turn."""
+    """The requests of one connection, one after the other; bytes after one wait for their turn."""
 
     __slots__ = (
         "_body",
@@ -35,15 +35,16 @@ class RequestReader:
     def __init__(self, parser: HeadParser) -> None:
         self._parser = parser
         # per connection
-        self.buffer = b""  # what has come and was not taken
-        self._scanned = 0  # bytes of the buffer that hold no end of a head
-        # Was something refused? Nothing behind it can be trusted; the client may still send it.
+        self.buffer = b""  # received and not yet taken
+        self._scanned = 0  # bytes of the buffer known to contain no end of a head
+        # Was something refused? Nothing after it can be trusted; the client may still send more.
         self.is_broken = False
         # per request
         self._body: Body | None = None
-        # of the body, for `read_body`; a bytearray where there is any, as it grows by bits
+        # part of the body, kept for `read_body`; a bytearray if not empty, since it grows piece by
+        # piece
         self._gathered: bytes | bytearray = b""
-        self.body_ended = True  # is the body of the current request read to its end?
+        self.body_ended = True  # has the current request's body been read to its end?
 
     def __repr__(self) -> str:
         state = "broken" if self.is_broken else "at a head" if self.body_ended else "in a body"
@@ -56,7 +57,7 @@ class RequestReader:
     def next_head(self) -> Head | None:
         """The next request's head, or None while it is incomplete.
 
-        Raises ClientFault (400, 414, 417, 431, 501, 505): then the connection is to be closed.
+        Raises ClientFault (400, 414, 417, 431, 501, 505); then the connection must be closed.
         """
         buffer = self.buffer
         if not buffer:
@@ -86,7 +87,7 @@ class RequestReader:
 
     @property
     def gathered_bytes(self) -> int:
-        """What `gather` has kept of the body."""
+        """The number of body bytes that `gather` has kept."""
         return len(self._gathered)
 
     @property
@@ -95,7 +96,8 @@ class RequestReader:
         return self._body is None
 
     def may_be_whole(self, unread_bytes: int) -> bool:
-        """Can all of the request be here, with so many more bytes that were not read?"""
+        """Could the whole request be here, including this many bytes not yet read from the
+        socket?"""
         body = self._body
         if body is None:
             return True
@@ -111,13 +113,13 @@ class RequestReader:
                 if not data:
                     break
         except ClientFault:
-            return True  # whoever takes it is told
+            return True  # whoever takes it gets the error
         return body.ended
 
     def gather(self, limit: int) -> bool:
         """Keep some of the body that has arrived for `read_body`; False where there is no more.
 
-        At most `limit` bytes are kept. Raises as `read_body` does.
+        Keeps at most `limit` bytes. Raises as `read_body` does.
         """
         data = self._take(limit - len(self._gathered))
         if data and self._gathered:
@@ -128,23 +130,23 @@ class RequestReader:
         return bool(data)
 
     def peek(self, start: int, end: int) -> bytes:
-        """A part of what `gather` has kept, which stays."""
+        """Part of what `gather` has kept, which stays."""
         return bytes(self._gathered[start:end])
 
     def discard(self) -> None:
-        """Nobody wants what `gather` has kept. Where that is all of the body, it is ended."""
+        """Drop what `gather` has kept. If that is the whole body, the body has ended."""
         self._gathered = b""
         self.body_ended = self._body is None
 
     def read_body(self, limit: int) -> bytes:
-        """Up to `limit` bytes of the body that have arrived; b"" where none have.
+        """Up to `limit` bytes of the body that have arrived; b"" if none have.
 
-        Raises ClientFault(400) for malformed chunks, after which the connection is to be closed.
+        Raises ClientFault(400) for malformed chunks, after which the connection must be closed.
         """
         gathered = self._gathered
         if gathered:
             data = bytes(gathered[:limit])
-            del gathered[:limit]  # type: ignore[union-attr]  # b"" alone is no bytearray
+            del gathered[:limit]  # type: ignore[union-attr]  # only b"" is not a bytearray
             if not gathered:
                 self._gathered = b""
             self.body_ended = self._body is None and not gathered
@@ -168,12 +170,12 @@ class RequestReader:
         return data
 
     def take_rest(self) -> bytes:
-        """All that has come and is no request: another protocol goes on from here."""
+        """All bytes that do not belong to a request: from here on another protocol is spoken."""
         rest, self.buffer = self.buffer, b""
         return rest
 
     def _cut_head(self, buffer: bytes) -> bytes | None:
-        if buffer[:1] == b"\r":  # RFC 9112 2.2: empty lines before a request line are skipped
+        if buffer[:1] == b"\r":  # RFC 9112 2.2: skip empty lines before a request line
             match = _EMPTY_LINES.match(buffer)
             if match is not None and match.end():
                 buffer = self.buffer = buffer[match.end() :]

@@ -1,12 +1,12 @@
-"""A head's first line: its method, target and version, and what they must be on their own.
+"""A head's first line: its method, target and version, checked on their own.
 
     GET /shop/?q=1 HTTP/1.1         RequestLine("GET", "/shop/?q=1", "1.1", "")
     GET http://a:80/shop HTTP/1.1   RequestLine("GET", "/shop", "1.1", "a:80")
 
-A later minor version, HTTP/1.2, is read as 1.1, the latest one that is spoken (RFC 9110 2.5).
+A later minor version, HTTP/1.2, is read as 1.1, the latest one we speak (RFC 9110 2.5).
 
-What depends on the fields as well is checked in `head`. The grammar lets through no character that
-h11 would not, in a method or a target, so there is nothing that h11 could say of a line.
+`head` checks whatever also depends on the fields. In a method or a target the grammar accepts no
+character that h11 would refuse, so h11 need not see the line.
 """
 
 import re
@@ -24,7 +24,7 @@ _VERSIONS = {b"1.0": "1.0"} | {b"1.%d" % minor: "1.1" for minor in range(1, 10)}
 
 
 class RequestLine(NamedTuple):
-    """What stands in a request line; `authority` is the target's own, "" where it has none."""
+    """The parts of a request line; `authority` is the target's own, "" where it has none."""
 
     method: str
     target: str  # origin-form, "/shop/?q=1", or "*"
@@ -34,7 +34,7 @@ class RequestLine(NamedTuple):
 
 
 def read_line(found: re.Match[bytes]) -> RequestLine:
-    """The line that `REQUEST_LINE_START` has found. Raises ClientFault (400, 501, 505)."""
+    """The line that `REQUEST_LINE_START` matched. Raises ClientFault (400, 501, 505)."""
     method_bytes, target_bytes, version_bytes = found.groups()
     version = _VERSIONS.get(version_bytes)
     if version is None:

@@ -1,7 +1,8 @@
-"""A head's field section: all behind its first line, and what it says whichever line that is.
+"""A head's field section: all that follows the first line, as far as it does not depend on the
+line.
 
-h11 checks and normalizes it on a request with a line that allows everything: HTTP/1.0 needs no
-Host. What depends on the line as well is checked in `head`.
+h11 checks and normalizes it together with a line that allows everything: HTTP/1.0 needs no Host.
+`head` checks whatever also depends on the line.
 """
 
 import re
@@ -20,27 +21,27 @@ from buntime.core.http1.operatorscookie import take_out
 
 FIELD_SECTION = re.compile(rb"(?:" + FIELD_LINE + rb")*\r\n")
 _HOST = re.compile(HOST)
-# A client's own id is kept for the log where it is a plain word of some length.
+# A client's own id is logged if it is a plain word of reasonable length.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 
-# RFC 9110 7.6.1, and what older specifications count among them. They end at this hop.
+# RFC 9110 7.6.1, and what older specifications add. They end at this hop.
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     "transfer-encoding upgrade".split()
 )
-# Fields that nobody can take away from the other side by naming them in Connection; nor can a
-# client take away what shows that it came through a proxy.
+# Fields that a client cannot remove by naming them in Connection: what the other side relies on,
+# and what shows that the request came through a proxy.
 _NOT_NOMINATED = frozenset(
     "host content-length content-type authorization cookie set-cookie x-api-key".split()
 )
-# The fields with a meaning for the connection itself; all others are passed on unread.
+# The fields that matter to the connection itself; all others are passed on unread.
 _SPECIAL = HOP_BY_HOP | {"host", "content-length", "expect"}
 
-Fields = tuple[tuple[str, str], ...]  # (lower-case name, value), in the order they came
+Fields = tuple[tuple[str, str], ...]  # (lower-case name, value), in the order received
 
 
 class Section(NamedTuple):
-    """What a field section says. It never changes: requests with the same bytes share it."""
+    """What a field section says. Immutable: requests with the same bytes share it."""
 
     fields: Fields  # without those that end at this hop
     host: str | None
@@ -49,14 +50,14 @@ class Section(NamedTuple):
     expects_continue: bool
     closes: bool  # Connection says "close"
     stays: bool  # Connection says "keep-alive"
-    upgrade: str  # the value of Upgrade, where Connection names it
-    size_bytes: int  # as it came
-    request_id: str = ""  # the client's own for its request, where it is of use
-    operators: Fields = ()  # cookies of an operator's session, which are in no field
+    upgrade: str  # the value of Upgrade, if Connection names it
+    size_bytes: int  # as received
+    request_id: str = ""  # the client's own id for its request, if it is usable
+    operators: Fields = ()  # cookies of an operator's session, which are removed from the fields
 
 
 def read_section(raw: bytes, limits: Limits) -> Section:
-    """The section of which `FIELD_SECTION` has matched the whole.
+    """Read a section that `FIELD_SECTION` has matched as a whole.
 
     Raises ClientFault (400, 417, 431, 501).
     """
@@ -98,7 +99,7 @@ def read_section(raw: bytes, limits: Limits) -> Section:
 
 
 def nominations(connection: str) -> frozenset[str]:
-    """What a Connection field says ends at this hop: `"close, X-A"` -> `{"close", "x-a"}`."""
+    """The fields that Connection ends at this hop: `"close, X-A"` -> `{"close", "x-a"}`."""
     options = {option.strip() for option in connection.lower().split(",")}
     return frozenset(
         option for option in options if option not in _NOT_NOMINATED and not tells_of_proxy(option)
@@ -106,7 +107,7 @@ def nominations(connection: str) -> frozenset[str]:
 
 
 def _split(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """`b"Host: a\\r\\n\\r\\n"` -> `[(b"Host", b"a")]`: the grammar has left one way to do it."""
+    """`b"Host: a\\r\\n\\r\\n"` -> `[(b"Host", b"a")]`: the grammar leaves only one way to do it."""
     pairs = []
     for line in raw.split(b"\r\n")[:-2]:
         name, _, value = line.partition(b":")
@@ -115,7 +116,7 @@ def _split(raw: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _collect_special(fields: list[tuple[str, str]]) -> dict[str, str]:
-    """The fields that are read here, with the values of one that is repeated as a list."""
+    """The fields that are read here; the values of a repeated one are joined to a list."""
     special: dict[str, str] = {}
     for name, value in fields:
         if name in _SPECIAL:
@@ -128,7 +129,7 @@ def _collect_special(fields: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _read_request_id(fields: Iterable[tuple[str, str]]) -> str:
-    """The first X-Request-ID that can stand in a log and an answer as it is."""
+    """The first X-Request-ID that is safe to put into a log and an answer."""
     for name, value in fields:
         if name == "x-request-id" and _REQUEST_ID.fullmatch(value):
             return value

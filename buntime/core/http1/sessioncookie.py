@@ -1,11 +1,11 @@
-"""The cookie that names the worker which has a client's session (`affinity: cookie`).
+"""The cookie that names the worker with a client's session (`affinity: cookie`).
 
     Set-Cookie: bt-affinity=mS0...; Path=/shop; HttpOnly; SameSite=Lax
 
-Its value is opaque: a tag over the app, its base and the worker's number, which only the runtime
-that set it can make, and the number, hidden by what follows from the tag. So nobody can name a
-worker that has not answered them, and the cookie of another app or base, or of the runtime before
-its restart, names none. Nothing is kept of cookies: reading one costs the same whoever sent it.
+Its value is opaque: a tag over the app, its base and the worker's number, which only this run of
+the runtime can make, and the number, hidden by a pad that is derived from the tag. So a client can
+only name a worker that has answered it, and a cookie for another app or base, or from before a
+restart, names none. No cookies are stored; reading one takes the same time whoever sent it.
 """
 
 import hmac
@@ -24,18 +24,18 @@ _VALUE_CHARS = (_TAG_BYTES + _NUMBER_BYTES) * 4 // 3
 _IN_FIELD = regex(rf"(?:^|;)[ \t]*{NAME}=([A-Za-z0-9_-]{{{_VALUE_CHARS}}})[ \t]*(?=;|$)")
 _BLANKS = " \t"
 _BEFORE_NAME = "= \t"
-# A client may have several: of an app at `/` and of one below it. More are not looked at.
+# A client may have several: for an app at `/` and for one below it. More are ignored.
 _READ_MAX = 4
 
 
 def make(key: bytes, app: str, base: str, number: int) -> str:
-    """The value that names this worker, to a client of `app` ("shop") at `base` ("/shop@1")."""
+    """The value that names this worker, for a client of `app` ("shop") at `base` ("/shop@1")."""
     tag = _tag(key, app, base, number)
     return urlsafe_b64encode(tag + (number ^ _pad(key, tag)).to_bytes(_NUMBER_BYTES)).decode()
 
 
 def find(key: bytes, app: str, base: str, fields: Iterable[tuple[str, str]]) -> int | None:
-    """The number of the worker that the fields of a request name, in lower case; None: of none."""
+    """The worker's number in a request's fields (lower-case names); None where there is none."""
     for value in islice(_values(fields), _READ_MAX):
         raw = urlsafe_b64decode(value)
         tag = raw[:_TAG_BYTES]
@@ -46,7 +46,7 @@ def find(key: bytes, app: str, base: str, fields: Iterable[tuple[str, str]]) -> 
 
 
 def is_set_by(value: str) -> bool:
-    """Whether a Set-Cookie field of an app sets this cookie, which is the runtime's alone.
+    """Whether a Set-Cookie field of an app sets this cookie, which only the runtime may set.
 
     Browsers send a cookie without a name as its value: `=bt-affinity=x` comes as `bt-affinity=x`.
     """
@@ -55,7 +55,7 @@ def is_set_by(value: str) -> bool:
 
 
 def field_value(value: str, base: str, *, is_secure: bool) -> str:
-    """What stands in Set-Cookie; "" is the base of an app at `/`."""
+    """The value of Set-Cookie; the base "" is that of an app at `/`."""
     pair = f"{NAME}={value}"
     pair = below(pair, base) if base else f"{pair}; Path=/"
     return f"{pair}; HttpOnly; SameSite=Lax{'; Secure' if is_secure else ''}"

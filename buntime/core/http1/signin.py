@@ -1,11 +1,13 @@
-"""Who has not signed in: whether he is led to do so, shown how, or told.
+"""How to answer somebody who has not signed in: redirect, a page with a link, or an error.
 
     what asks for it                          answer
     ----------------------------------------  ----------------------------------------------
-    a page in a tab (Sec-Fetch-Dest)          303, to where one signs in
+    a page in a tab (Sec-Fetch-Dest)          303, to the page for signing in
     a page in a frame                         401, a page whose link asks the shell, or opens a tab
     anything else: scripts, images, clients   401, JSON
 
+Browsers that do not say what a request is for (Safari before 16.4, plain http on a name other than
+localhost) are redirected where they GET something that may be HTML.
 Browsers that do not say what a request is for (Safari before 16.4, plain http on a name that is not
 localhost) are led on where they ask by GET for what may be HTML.
 """
@@ -21,8 +23,8 @@ SIGN_IN = ".well-known/buntime/auth"  # where a plugin answers, at each host; be
 Way = Literal["lead", "show", "tell"]
 
 _FRAMES = frozenset(("iframe", "frame", "embed", "object", "fencedframe"))
-# A page in a sandbox cannot sign anybody in, so it asks the shell around it. Where the parent is no
-# shell, none answers.
+# A sandboxed page cannot sign anybody in, so it asks the shell around it. A parent that is not the
+# shell does not answer.
 SCRIPT = """
 const link = document.querySelector("a");
 if (parent !== self) link.onclick = (event) => {
@@ -32,13 +34,13 @@ if (parent !== self) link.onclick = (event) => {
   parent.postMessage({ buntime: "SIGN_IN" }, "*");
 };
 """
-# What the page's Content-Security-Policy lets run: that script alone.
+# The page's Content-Security-Policy allows this script and no other.
 SCRIPT_HASH = "sha256-3cvaxQ0GTqP67nKXR6ltMnqnTh0QIB5eRdy9J6/CeQ8="
-_TARGET_MAX = 2000  # characters; who comes from a longer one lands at "/"
+_TARGET_MAX = 2000  # characters; from a longer one people return to "/"
 
 
 def way_to_sign_in(method: str, fields: Iterable[tuple[str, str]]) -> Way:
-    """How somebody is answered who has to sign in. `fields` are the request's."""
+    """How to answer somebody who must sign in. `fields` are the request's."""
     found = {name: value for name, value in fields if name in ("sec-fetch-dest", "accept")}
     dest = found.get("sec-fetch-dest")
     if dest is None:
@@ -50,13 +52,13 @@ def way_to_sign_in(method: str, fields: Iterable[tuple[str, str]]) -> Way:
 
 
 def sign_in_url(prefix: str, target: str) -> str:
-    """Where one signs in for the sake of `target`, "/shop/cart?id=1", below the proxies' prefix."""
+    """Where to sign in to return to `target`, "/shop/cart?id=1", below the proxies' prefix."""
     to = prefix + (target if target.startswith("/") and len(target) <= _TARGET_MAX else "/")
     return f"{prefix}/{SIGN_IN}/sign-in?to={quote(to, safe='/')}"
 
 
 def sign_in_page(url: str) -> bytes:
-    """What a frame shows, that cannot go there itself."""
+    """The page for a frame, which cannot go to the sign-in page itself."""
     link = url.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Sign in</title>\n'

@@ -1,22 +1,23 @@
-"""How much of a body may be under way between a client and a worker, in either direction.
+"""How much of a body may be on its way between a client and a worker, in either direction.
 
-Of a request's body, and of a WebSocket's messages, the worker says how much it takes: it grants
-credit, and nothing is handed on beyond it.
+For a request's body, and for a WebSocket's messages, the worker says how much it accepts: it grants
+credit, and nothing is passed on beyond that.
 
-Of an answer the worker has DOWNLOAD_WINDOW of credit to begin with, and gets as much again as the
-client takes. A worker that waits for each WINDOW is half as fast. So a client that takes all at
-once gets a wider window by and by, up to DOWNLOAD_WINDOW_MAX, and any other the narrow one: what
-waits for a client is memory. One whose worker has a slot that others may want gets the wide one at
-once, as far as there is memory for that. At any time
+For an answer the worker starts with DOWNLOAD_WINDOW of credit, and gets more as the client takes
+bytes. A worker that has to wait for each WINDOW is half as fast. So a client that takes everything
+at once gets a wider window step by step, up to DOWNLOAD_WINDOW_MAX, and any other client the narrow
+one, because whatever waits for a client takes memory. Where the worker's slot may be wanted by
+others, the client gets the wide window at once, if there is memory for that. At any time
 
     credit of the worker + untaken bytes = DOWNLOAD_WINDOW + extra bytes
 
-They also tell who is waited for, the client or the app: an app waits for its client only where its
-credit for the answer is used up, or where it has taken all that came of the body and asks for more.
+The windows also show who is waited for, the client or the app: an app waits for its client only
+where its credit for the answer is used up, or where it has read all that arrived of the body and
+asks for more.
 
-Neither rests on what a worker claims. One that sends more than its credit has broken the protocol:
-what it sent is refused before it is held. Of the credit that it grants, no more counts than
-UPLOAD_WINDOW_MAX, which is the most that a worker has out.
+Neither relies on what a worker claims. A worker that sends more than its credit has broken the
+protocol: what it sent is refused before it is stored. Of the credit that a worker grants, no more
+than UPLOAD_WINDOW_MAX counts, which is the most that a worker ever has granted.
 """
 
 from collections.abc import Callable
@@ -32,22 +33,22 @@ from buntime.wire import (
     UPLOAD_WINDOW_MAX,
 )
 
-PIECES_PER_TURN = 8  # of one body; a body in tiny chunks comes in many small pieces
-# For who writes the app.
+PIECES_PER_TURN = 8  # per body; a body in tiny chunks comes in many small pieces
+# A hint for the app's author.
 RAISE_LIMIT = "raise `maxBodySize` in the app's buntime.yaml, at most to RUNTIME_BODY_SIZE_MAX"
-# Credit goes back to the worker in pieces of at least this many bytes, not for each write.
+# Credit is returned to the worker in steps of at least this many bytes, not for each write.
 _CREDIT_STEP = DOWNLOAD_WINDOW // 4
 _EXTRA_MAX = DOWNLOAD_WINDOW_MAX - DOWNLOAD_WINDOW
 
 
 class DownloadWindow:
-    """The bytes of one answer that its client has not taken, and what may be beyond them."""
+    """The bytes of one answer that its client has not taken, and how many more are allowed."""
 
     __slots__ = ("_extra_bytes", "_untaken_bytes")
 
     def __init__(self) -> None:
-        self._untaken_bytes = 0  # for which no credit was returned
-        self._extra_bytes = 0  # that may be untaken beyond the first window
+        self._untaken_bytes = 0  # bytes for which no credit was returned
+        self._extra_bytes = 0  # bytes that may be untaken beyond the first window
 
     def __repr__(self) -> str:
         return f"DownloadWindow({self._untaken_bytes} untaken, {self._extra_bytes} extra)"
@@ -58,12 +59,12 @@ class DownloadWindow:
         return self._untaken_bytes >= DOWNLOAD_WINDOW + self._extra_bytes
 
     def widen(self) -> int:
-        """Let as much be untaken as ever may: the credit to grant for that, maybe 0."""
+        """Allow the maximum of untaken bytes: returns the credit to grant for that, maybe 0."""
         more, self._extra_bytes = _EXTRA_MAX - self._extra_bytes, _EXTRA_MAX
         return more
 
     def on_sent(self, size_bytes: int) -> None:
-        """The worker has spent so much credit. Raises ValueError where it had less."""
+        """The worker has used this much credit. Raises ValueError where it had less."""
         untaken_bytes = self._untaken_bytes + size_bytes
         if untaken_bytes > DOWNLOAD_WINDOW + self._extra_bytes:
             over = untaken_bytes - DOWNLOAD_WINDOW - self._extra_bytes
@@ -71,7 +72,7 @@ class DownloadWindow:
         self._untaken_bytes = untaken_bytes
 
     def on_taken(self, pending_bytes: int) -> int | None:
-        """The client has taken all but `pending_bytes`: the credit to return, maybe 0.
+        """The client has taken all but `pending_bytes`: returns the credit to return, maybe 0.
 
         None where it has taken too little since the last time.
         """
@@ -103,40 +104,41 @@ class UploadWindow:
     )
 
     def __init__(self, reader: RequestReader, max_bytes: int, *, awaits_continue: bool) -> None:
-        """`awaits_continue`: the client sends nothing before it is told to go on."""
+        """`awaits_continue`: the client sends nothing until it is told to continue."""
         self._reader = reader
         self.max_bytes = max_bytes
         self._awaits_continue = awaits_continue
         self._gathers = False
         self._gather_max_bytes = UPLOAD_WINDOW
-        self._read_bytes = -1  # by the app, when it last told that it waits
+        self._read_bytes = -1  # by the app, when it last said that it waits
         self.credit_bytes = 0
         self.seen_bytes = 0
-        self.has_more = False  # pieces that have come wait for the next turn of the loop
+        self.has_more = False  # pieces that have arrived wait for the next turn of the loop
 
     def __repr__(self) -> str:
         return f"UploadWindow({self.seen_bytes} seen, {self.credit_bytes} of credit)"
 
     @property
     def has_ended(self) -> bool:
-        """Is the whole body handed on?"""
+        """Has the whole body been passed on?"""
         return self._reader.body_ended
 
     @property
     def is_wide_open(self) -> bool:
-        """Has the worker granted all that it can?"""
+        """Has the worker granted the most that it can?"""
         return self.credit_bytes >= UPLOAD_WINDOW_MAX
 
     @property
     def wants_data(self) -> bool:
-        """May more of the body go on as soon as it comes?"""
+        """Can more of the body be passed on as soon as it arrives?"""
         return self.credit_bytes > 0 and not self._reader.body_has_come and not self.has_more
 
     @property
     def is_awaited(self) -> bool:
-        """Is the client waited for, and not the app?
+        """Is it the client that is waited for, and not the app?
 
-        The app has read all that was handed on and asks for more, or has not got the request yet.
+        The app has read all that was passed on and asks for more, or has not received the request
+        yet.
         """
         return self._gathers or (self._read_bytes == self.seen_bytes and self.wants_data)
 
@@ -147,14 +149,15 @@ class UploadWindow:
 
     @property
     def is_gathered(self) -> bool:
-        """Is as much of the body here as was to be gathered?"""
+        """Has as much of the body arrived as was to be gathered?"""
         reader = self._reader
         return reader.body_has_come or reader.gathered_bytes >= self._gather_max_bytes
 
     def begin_gathering(self, most_bytes: int = UPLOAD_WINDOW) -> None:
-        """From now on what comes is kept, up to so much, and `hand_on` tells that more has come.
+        """From now on keep what arrives, up to `most_bytes`; `hand_on` reports that more has
+        arrived.
 
-        By default it is what goes to a worker before that reads.
+        The default is what a worker gets before it reads.
         """
         self._gathers = True
         self._gather_max_bytes = most_bytes
@@ -162,12 +165,12 @@ class UploadWindow:
         self.credit_bytes = most_bytes
 
     def end_gathering(self) -> None:
-        """What is kept goes to a worker with `open`, and the rest as it comes."""
+        """`open` passes what is kept to a worker, and the rest follows as it arrives."""
         self._gathers = False
         self.credit_bytes = 0
 
     def open(self) -> bytes:
-        """The piece that goes with the request itself; the rest of the first window is credit.
+        """The piece that is sent with the request itself; the rest of the first window is credit.
 
         A client that waits for 100 Continue gets it at the app's first read, so there is no credit
         before that. Raises ClientFault as `next_piece` does.
@@ -177,15 +180,15 @@ class UploadWindow:
         return data
 
     def grant(self, credit_bytes: int) -> bool:
-        """The worker takes so much more; returns whether the client is to be told to go on."""
+        """The worker accepts this much more; returns whether to tell the client to continue."""
         self.credit_bytes = min(self.credit_bytes + credit_bytes, UPLOAD_WINDOW_MAX)
         awaits, self._awaits_continue = self._awaits_continue, False
         return awaits and not self._reader.body_ended
 
     def on_waits(self, read_bytes: int) -> bool:
-        """The app has read so much of the body, and waits for more.
+        """The app has read this much of the body, and waits for more.
 
-        False where that is no news, or cannot be: then it changes nothing.
+        False, with no effect, where that is not new or not possible.
         """
         if not self._read_bytes < read_bytes <= self.seen_bytes:
             return False
@@ -193,10 +196,10 @@ class UploadWindow:
         return True
 
     def next_piece(self) -> bytes | None:
-        """What may go on now; None where nothing has come, or may go.
+        """The next piece to pass on; None where nothing has arrived, or nothing may be passed on.
 
         An empty piece is the end of a body in chunks. Raises ClientFault where the body is
-        malformed, or larger than the app takes.
+        malformed, or larger than the app accepts.
         """
         if not self.credit_bytes or self._reader.body_ended:
             return None
@@ -207,7 +210,8 @@ class UploadWindow:
         return data
 
     def hand_on(self, take: Callable[[bytes, bool], None]) -> int:
-        """Have `take` get this turn's pieces, each with whether it is the last; how many.
+        """Call `take` with each of this turn's pieces and whether it is the last; returns their
+        number.
 
         After PIECES_PER_TURN of them there may be more. Raises as `next_piece` does.
         """
@@ -221,12 +225,12 @@ class UploadWindow:
         return PIECES_PER_TURN
 
     def on_message(self, size_bytes: int) -> None:
-        """A piece of a message goes on, which its protocol has cut to fit the credit."""
+        """A piece of a message is passed on; the protocol has cut it to fit the credit."""
         self.credit_bytes -= size_bytes + MESSAGE_OVERHEAD
         self.seen_bytes += size_bytes
 
     def _gather(self, tell: Callable[[bytes, bool], None]) -> int:
-        """Keep a turn's share of what has come, and tell of it and whether that is enough."""
+        """Keep this turn's share of what has arrived, and report it and whether that is enough."""
         reader = self._reader
         count = 0
         while count < PIECES_PER_TURN and reader.gather(self._gather_max_bytes):
