@@ -1,1 +1,2 @@
-"""Plugins: apps with hooks. Their manifests, order, plan, verdicts, services and lives."""
+"""Plugins: apps with hooks. Their manifests, start order, plan, verdicts, services and life
+cycle."""

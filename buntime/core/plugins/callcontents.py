@@ -1,8 +1,7 @@
-"""What the two sides of a call say, checked and put in the words in which the other is told.
+"""Checks what the two sides of a call send, and puts it into the form for the other side.
 
-Neither is trusted: each message must be one that a worker sends in this state of the call, which is
-all that the runtime looks at. Whether arguments and results make sense is for who gets them.
-
+Neither side is trusted: each message must be one that a worker may send in this state of the call.
+The runtime checks nothing else; whether arguments and results make sense is up to the receiver.
     provider's   RESULT                      ITEM
     AWAITED      whole, error ─> ENDED       -
                  large ─> PIECES
@@ -19,8 +18,8 @@ from buntime.core.plugins.callwindow import STEP_BYTES
 from buntime.core.pool import claims
 from buntime.wire import CONTENT_MAX, MESSAGE_OVERHEAD, Message
 
-# Of each piece but the last: who gets a piece grants its bytes anew, so tiny ones would have an
-# honest worker send as many messages.
+# For each piece but the last: the receiver grants credit for each piece, so tiny ones would make an
+# honest worker send just as many messages.
 PIECE_LEAST_BYTES = STEP_BYTES
 
 _CODE_MAX_CHARS = 64
@@ -28,7 +27,7 @@ _MESSAGE_MAX_CHARS = 8 * 1024
 
 
 class Arguments:
-    """Those of one call. Raises ValueError, as `take` does."""
+    """The arguments of one call. Raises ValueError, as `take` does."""
 
     __slots__ = ("_left_bytes", "fields")
 
@@ -47,7 +46,7 @@ class Arguments:
             self._left_bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        """A piece of them."""
+        """Take a piece of them."""
         self._left_bytes = _left(self._left_bytes, size_bytes)
 
 
@@ -61,7 +60,7 @@ class State(enum.Enum):
 
 
 class Answer:
-    """What comes back of one call."""
+    """The answer to one call."""
 
     __slots__ = ("_left_bytes", "state")
 
@@ -70,7 +69,7 @@ class Answer:
         self._left_bytes = 0  # of the content that has begun
 
     def begin(self, message: Message, size_bytes: int) -> Message:
-        """A RESULT. Raises KeyError or ValueError where there can be none like it."""
+        """Take a RESULT. Raises KeyError or ValueError where it is not valid here."""
         if self.state is not State.AWAITED:
             raise ValueError("a second RESULT")
         if not claims.flag(message["ok"]):
@@ -91,7 +90,7 @@ class Answer:
         return said
 
     def go_on(self, message: Message, size_bytes: int) -> Message:
-        """An ITEM. Raises KeyError or ValueError as `begin` does."""
+        """Take an ITEM. Raises KeyError or ValueError as `begin` does."""
         if self.state not in (State.PIECES, State.STREAM):
             raise ValueError("an ITEM before its RESULT")
         if claims.flag(message.get("end", False)):
@@ -118,12 +117,12 @@ class Answer:
 
 
 def cost_of(size_bytes: int) -> int:
-    """What an ITEM costs of credit."""
+    """How much credit an ITEM costs."""
     return size_bytes + MESSAGE_OVERHEAD if size_bytes else 0
 
 
 def _left(left_bytes: int, size_bytes: int) -> int:
-    """What is left of a content after a piece of it."""
+    """What remains of a content after a piece of it."""
     if not min(PIECE_LEAST_BYTES, left_bytes) <= size_bytes <= left_bytes or not size_bytes:
         raise ValueError(f"an ITEM of {size_bytes} bytes where {left_bytes} are left")
     return left_bytes - size_bytes

@@ -1,9 +1,9 @@
-"""How much of all calls may wait here, between those who call and those who are called.
+"""Limits how much of all calls may wait here, between callers and providers.
 
-Each call has a window in both directions, and its line; a thousand of them to a plugin that reads
-slowly would be 256 MiB. What waits for one process is counted as it grows, and given back when that
-process has taken all of it. Where it is too much, what would add to it fails: calls whose two sides
-take what comes are not held up by others.
+Each call has a window in both directions, and its line; a thousand calls to a plugin that reads
+slowly would take 256 MiB. What waits for a process is counted as it grows, and released when the
+process has taken all of it. At the limit, whatever would add to it fails. Calls whose two sides
+keep taking what arrives are not held up by others.
 """
 
 from typing import Final
@@ -26,9 +26,9 @@ class CallMemory:
 
     @property
     def is_full(self) -> bool:
-        """May nothing more wait?"""
+        """Is there no room for more?"""
         return self.size_bytes >= self._max_bytes
 
     def change(self, by_bytes: int) -> None:
-        """So much more waits, or less."""
+        """The waiting bytes have grown or shrunk."""
         self.size_bytes += by_bytes

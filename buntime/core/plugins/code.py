@@ -1,6 +1,6 @@
-"""What a plugin's code has, as the READY of its worker says: hooks, and services with methods.
+"""What a plugin's code offers, from its worker's READY: hooks, and services with methods.
 
-Nothing of it is trusted: what no worker says is a ValueError, with a short text.
+Nothing in it is trusted: anything that a worker would not say is a ValueError with a short text.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ NOTICES = ("on_worker_spawn", "on_worker_terminate", "on_apps_changed", "on_plug
 HOOKS = frozenset((ON_REQUEST, ON_RESPONSE, "on_init", ON_SERVER_START, ON_SHUTDOWN, *NOTICES))
 
 _SERVICES_MAX = 100
-_METHODS_MAX = 1000  # of each service
+_METHODS_MAX = 1000  # per service
 _NAME_MAX_CHARS = 200
 
 
@@ -25,14 +25,14 @@ class Code(NamedTuple):
     """What one generation of a plugin offers."""
 
     hooks: frozenset[str] = frozenset()
-    services: Mapping[str, frozenset[str]] = {}  # methods by the service
+    services: Mapping[str, frozenset[str]] = {}  # methods by service
 
 
 NO_CODE = Code()
 
 
 def read_code(message: Mapping[str, Any]) -> Code:
-    """What a READY says. Raises ValueError."""
+    """Read a READY. Raises ValueError."""
     hooks, services = message.get("hooks"), message.get("services")
     if type(hooks) is not list or not all(type(name) is str and name in HOOKS for name in hooks):
         raise ValueError(f"hooks of a plugin that are {shown(hooks)} of unknown names")
@@ -45,7 +45,7 @@ def read_code(message: Mapping[str, Any]) -> Code:
 
 
 def what_is_missing(code: Code, manifest: PluginManifest) -> str:
-    """What the manifest promises and the code does not have, in words; "" for nothing."""
+    """What the manifest promises and the code lacks, in words; "" for nothing."""
     for service, _ in manifest.provides:
         if service not in code.services:
             return f"its manifest provides {service}, which is not among the services of its code"

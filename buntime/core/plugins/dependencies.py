@@ -1,4 +1,4 @@
-"""What a plugin needs beside it: other plugins by name and version, in its manifest.
+"""The other plugins that a plugin needs, by name and version, from its manifest.
 
 dependencies: [keyval, database]
 optionalDependencies: {audit: "^1.2"}
@@ -36,12 +36,13 @@ def parse_dependencies(value: object) -> tuple[Dependency, ...]:
 
 
 def dump_dependencies(dependencies: tuple[Dependency, ...]) -> dict[str, str]:
-    """Dependencies as a manifest has them: ranges by name."""
+    """Dependencies as a manifest writes them: ranges by name."""
     return {each.name: each.range or "" for each in dependencies}
 
 
 def parse_name(value: object) -> str:
-    """The name of a plugin, as those of apps: `"keyval"`, `"@acme/audit"`. Raises BadValue."""
+    """The name of a plugin, with the same rules as for apps: `"keyval"`, `"@acme/audit"`. Raises
+    BadValue."""
     if not isinstance(value, str) or not is_app_name(value):
         raise BadValue(f"{shown(value)} is not a name; write one like keyval or @acme/audit")
     return value

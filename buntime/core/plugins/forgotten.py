@@ -1,22 +1,23 @@
-"""Tags that were forgotten lately: what was decided by a look before that does not count any more.
+"""Tags that were forgotten recently: decisions based on an earlier look no longer count.
 
-A hook looks a session up, the session ends, `plugin.forget` says so, and then the hook's verdict
-comes: kept, or stood on by a WebSocket, it would let in who has been put out.
+A hook looks up a session, the session ends, `plugin.forget` says so, and only then the hook's
+verdict arrives. If it were cached, or a WebSocket relied on it, somebody who was signed out would
+get in.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
 
-_TAGS_MAX = 10_000  # of one plugin, so that none that forgets without end does away with others'
-_KEPT_S = 60.0  # longer than hooks take; of those that take longer all tags count as forgotten
+_TAGS_MAX = 10_000  # per plugin, so that one that keeps forgetting does not push out others
+_KEPT_S = 60.0  # longer than hooks take; for slower ones every tag counts as forgotten
 _NEVER = float("-inf")
 
 
 class Forgotten:
-    """When each tag of each plugin was forgotten last, as far back as `_KEPT_S`."""
+    """When each tag of each plugin was last forgotten, as far back as `_KEPT_S`."""
 
     def __init__(self) -> None:
-        self._tags: dict[str, _Tags] = {}  # by the plugin
+        self._tags: dict[str, _Tags] = {}  # by plugin
 
     def __len__(self) -> int:
         return sum(len(tags.times) for tags in self._tags.values())
@@ -39,11 +40,11 @@ class Forgotten:
 
 
 class _Tags:
-    """Those of one plugin."""
+    """The tags of one plugin."""
 
     def __init__(self) -> None:
         self.times: OrderedDict[str, float] = OrderedDict()
-        self.known_from = _NEVER  # what was forgotten before that may be unknown
+        self.known_from = _NEVER  # anything forgotten before that may be unknown
 
     def add(self, tag: str, now: float) -> None:
         self.times[tag] = now

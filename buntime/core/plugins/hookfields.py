@@ -1,7 +1,7 @@
-"""The header fields that a hook may set: read from what a worker sent, by the grammar of HTTP.
+"""The header fields that a hook may set, read from what a worker sent by the grammar of HTTP.
 
-Refused are fields that frame a message or belong to one connection, those that tell who asks or who
-sent the request, which are the runtime's to tell, and whatever is no field at all.
+Refused are fields that frame a message or belong to one connection; fields about who sent the
+request, which only the runtime may set; and anything that is not a header field.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from buntime.core.http1.section import HOP_BY_HOP, Fields
 from buntime.core.values.regex import regex
 from buntime.core.values.wording import shown
 
-Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None to take it out)
+Changes = tuple[tuple[str, str | None], ...]  # (lower-case name, value or None to remove it)
 
 FRAMING = HOP_BY_HOP | {"content-length", "expect"}
 _OF_HANDSHAKE = "sec-websocket-"
@@ -28,11 +28,11 @@ _HOST = regex(HOST)
 
 
 class BadVerdict(Exception):
-    """A hook said what it must not, or what is no verdict; the sentence says what."""
+    """A hook returned something forbidden, or no verdict at all; the message says what."""
 
 
 def read_changes(value: object, *, may_set_host: bool) -> Changes:
-    """`{"X-User": "ann", "x-debug": None}`, of a request. Raises BadVerdict."""
+    """`{"X-User": "ann", "x-debug": None}`, for a request. Raises BadVerdict."""
     if not isinstance(value, dict):
         raise BadVerdict(f"headers {shown(value)} is not a mapping")
     _check_size(value.items())
@@ -51,7 +51,7 @@ def read_changes(value: object, *, may_set_host: bool) -> Changes:
 
 
 def read_pairs(value: object) -> Fields:
-    """`[["Set-Cookie", "a=1"], ...]`, of an answer, in their order. Raises BadVerdict."""
+    """`[["Set-Cookie", "a=1"], ...]`, for an answer, in order. Raises BadVerdict."""
     if not isinstance(value, list):
         raise BadVerdict(f"headers {shown(value)} is not a list of pairs")
     for pair in value:
@@ -62,12 +62,12 @@ def read_pairs(value: object) -> Fields:
 
 
 def plain_name(name: str) -> str:
-    """What an app may take a field for: `"x_user"` -> "x-user"."""
+    """What an app may take a field's name for: `"x_user"` -> "x-user"."""
     return name.replace("_", "-")
 
 
 def check_framing(seen: Iterable[tuple[str, str]], changed: Fields) -> None:
-    """How an answer's body is told must stay as the hook saw it. Raises BadVerdict."""
+    """The fields that frame an answer's body must be those that the hook saw. Raises BadVerdict."""
     before = Counter((name.lower(), value) for name, value in seen if _frames(name.lower()))
     after = Counter(pair for pair in changed if _frames(pair[0]))
     for name, _ in [*(after - before), *(before - after)]:

@@ -1,8 +1,8 @@
-"""The JSON of a HOOK, written by hand: there is one for each request that a plugin has a say in.
+"""Writes the JSON of a HOOK by hand: there is one for each request that concerns a plugin.
 
     "hook":"on_request","request":{...},"timeout_ms":1000
 
-What is made of a request's header fields, and of where it goes, is remembered, as clients repeat
+The parts made from a request's header fields and from its target are cached, because clients repeat
 them.
 """
 
@@ -15,24 +15,24 @@ from buntime.core.http1.section import Fields
 from buntime.core.plugins.identity import take_out, without_cookies
 from buntime.wire import quote
 
-_SMALL_BYTES = 2048  # of a field section, or of a path, that is remembered
+_SMALL_BYTES = 2048  # of a field section or a path; longer ones are not cached
 
 
 class Facts(NamedTuple):
-    """What is known of a request's target; of the app nothing, before stage route is over."""
+    """What is known about a request's target. Nothing about the app until stage route is over."""
 
     app: str | None
     version: str | None
-    path: str  # as it came: below the base, in stage route all of it
-    is_public: bool  # public routes cover it
-    is_all_apps: bool = False  # the host is an app's: no path there is the runtime's
+    path: str  # as received: below the base, or in stage route all of it
+    is_public: bool  # the app's public routes cover it
+    is_all_apps: bool = False  # it is an app's own host: none of its paths belongs to the runtime
 
 
 class Seen(NamedTuple):
-    """The header fields of a request, as a hook sees them."""
+    """A request's header fields, as a hook sees them."""
 
     fields: Fields
-    proxy: Fields  # of them, what a trusted proxy says of who asks
+    proxy: Fields  # the fields in which a trusted proxy says who sent the request
     text: str  # the fields as JSON
 
 
@@ -40,9 +40,10 @@ def seen_by(
     head: Head, headers: Fields, *, from_proxy: bool, sees_all: bool, hidden: frozenset[str]
 ) -> Seen:
     """What a hook sees of `headers`, which are those of `head`, or fewer.
+    What a hook sees of `headers`, which are those of `head`, or a subset.
 
-    `sees_all` is for stage identity: all cookies, and what a trusted proxy says of who asks.
-    `hidden` are the cookies that the others do not see.
+    `sees_all` is for stage identity: it sees all cookies, and what a trusted proxy says about the
+    sender. `hidden` are cookies that the other stages do not see.
     """
     see = _known if head.fields_bytes <= _SMALL_BYTES else _see
     return see(headers, from_proxy, sees_all, hidden)
@@ -66,7 +67,7 @@ def write_fields(fields: Fields) -> str:
 
 
 def write_target(facts: Facts) -> str:
-    """Where it goes, with a comma behind: `"path":"/a b","app":"shop",`."""
+    """The request's target as JSON, followed by a comma: `"path":"/a b","app":"shop",`."""
     write = _write_known_target if len(facts.path) <= _SMALL_BYTES else _write_target
     return write(facts)
 

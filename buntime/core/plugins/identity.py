@@ -1,20 +1,20 @@
-r"""Who asks: what clients may not say of it, and what apps are told.
+r"""Who sent a request: what clients may not claim about it, and what apps are told.
 
-    field that comes                     from a client   from a trusted proxy
+    incoming field                       from a client   from a trusted proxy
     ----------------------------------   -------------   ---------------------------------------
-    X-Identity, X-Identity-Anything      taken out       taken out
-    X-Forwarded-User, -Email, -Groups    taken out       passes where no identity hook is asked,
-                                                         else told to stage identity alone
+    X-Identity, X-Identity-Anything      removed         removed
+    X-Forwarded-User, -Email, -Groups    removed         passed on if no identity hook is asked,
+                                                         otherwise shown to stage identity only
 
-in any spelling: `X_Forwarded_User` and `x-identity_user` too, since what makes variables of fields
-takes them for the same. Apps get, from the runtime, whose channel no client can write to:
+in any spelling: `X_Forwarded_User` and `x-identity_user` too, because WSGI and CGI turn them into
+the same variables. The runtime sends these to apps, on a channel that no client can write to:
 
     x-identity: {"groups":["staff"],"user":"ann"}      JSON, ASCII
-    x-forwarded-user: ann                              where it can stand in a field
+    x-forwarded-user: ann                              if it can be written in a field
     x-forwarded-groups: staff,admins
 
-Apps that have the secret IDENTITY_KEY, since others may reach them too, also get
-X-Identity-Signature: base64url HMAC-SHA256, by that secret, over
+Apps with the secret IDENTITY_KEY, because others may reach them directly, also get
+X-Identity-Signature: base64url HMAC-SHA256, with that secret as key, over
 
     v1 \n time \n request id \n method \n target \n X-Identity's bytes
 """
@@ -34,28 +34,29 @@ from buntime.core.values.wording import shown
 
 Identity = Mapping[str, object]
 
-SIZE_MAX_BYTES = 4096  # as JSON: upstreams take 8 KiB of all fields
+SIZE_MAX_BYTES = 4096  # as JSON; upstream servers accept 8 KiB for all fields
 SIGNATURE = "x-identity-signature"
-SIGNING_SECRET = "IDENTITY_KEY"  # of an app: with it the runtime signs what it tells of identities
+SIGNING_SECRET = "IDENTITY_KEY"  # an app's secret; with it the runtime signs identities
 _TEXT_MAX_CHARS = 256
 _LIST_MAX = 200
 _BLANKS = " \t"
-_FIELD_TEXT = regex(r"[!-~](?:[ -~]*[!-~])?")  # what stands in a field as it is meant
+_FIELD_TEXT = regex(r"[!-~](?:[ -~]*[!-~])?")  # text that a field can carry unchanged
 
 
 class BadIdentity(ValueError):
-    """What a plugin gave is no identity; the sentence says why."""
+    """A plugin returned something that is not an identity; the message says why."""
 
 
 class Told(NamedTuple):
-    """The fields of a request without those about identities, and what a trusted proxy said."""
+    """A request's fields without those about identities, and what a trusted proxy said."""
 
     fields: Fields
-    proxy: Fields  # its X-Forwarded-User, -Email, -Groups; () from clients
+    proxy: Fields  # the proxy's X-Forwarded-User, -Email, -Groups; () from clients
 
 
 def take_out(fields: Fields, *, from_proxy: bool) -> Told:
-    """Take what nobody may say of identities out of a request's fields: at each request."""
+    """Remove what nobody may say about identities from a request's fields. Called for each
+    request."""
     if not any(is_identity_field(name) for name, _ in fields):
         return Told(fields, ())
     left = tuple(pair for pair in fields if not is_identity_field(pair[0]))
@@ -66,8 +67,8 @@ def take_out(fields: Fields, *, from_proxy: bool) -> Told:
 def read_identity(value: object) -> Identity:
     """The identity in a verdict, checked.
 
-    Any JSON object of bounded size. Where it has `user`, `name` or `email` they are text, `groups`
-    and `roles` lists of texts: rules and fields are made of them. Raises BadIdentity.
+    Any JSON object of limited size. `user`, `name` and `email`, if present, must be text, `groups`
+    and `roles` lists of text, because rules and fields use them. Raises BadIdentity.
     """
     if not isinstance(value, dict):
         raise BadIdentity(f"{shown(value)} is not a mapping")
@@ -87,12 +88,12 @@ def read_identity(value: object) -> Identity:
 
 
 def identity_text(identity: Identity) -> str:
-    """X-Identity: JSON, ASCII."""
+    """The value of X-Identity: JSON, ASCII."""
     return _encode(identity)
 
 
 def identity_fields(identity: Identity) -> Fields:
-    """What an app is told: X-Identity, and of the other fields those that can be told in one."""
+    """The fields for an app: X-Identity, and the others where a field can carry the value."""
     fields = [("x-identity", _encode(identity))]
     for key in ("user", "email"):
         text = identity.get(key)
@@ -107,25 +108,25 @@ def identity_fields(identity: Identity) -> Fields:
 
 
 def identity_key(identity: Identity | None) -> str:
-    """What tells two identities apart, for verdicts that are kept."""
+    """A key that differs between identities, for caching verdicts."""
     return "" if identity is None else _encode(identity)
 
 
 def signature(
     *, secret: bytes, time_s: int, request_id: str, method: str, target: str, identity: str
 ) -> str:
-    """X-Identity-Signature: `"t=1700000000,v1=..."`. `identity` is X-Identity."""
+    """X-Identity-Signature: `"t=1700000000,v1=..."`. `identity` is the value of X-Identity."""
     parts = ("v1", str(time_s), request_id, method, target, identity)
     digest = hmac.digest(secret, "\n".join(parts).encode("latin-1"), hashlib.sha256)
     return f"t={time_s},v1={urlsafe_b64encode(digest).decode('ascii').rstrip('=')}"
 
 
 def without_cookies(fields: Fields, names: Collection[str]) -> Fields:
-    """The fields without those cookies: the runtime's and plugins' own are nobody else's.
+    """The fields without these cookies: those of the runtime and of plugins are for nobody else.
 
-    The field is cut at each semicolon, also in quotes: where an app has had a browser keep a cookie
-    that begins with one, what comes behind it would be part of its value. A field of which nothing
-    is left goes.
+    The field is split at each semicolon, even inside quotes: where an app has made a browser store
+    a cookie that begins with a quote, whatever follows would otherwise be part of its value. A
+    field with nothing left is removed.
     """
     if not names or not any(name == "cookie" for name, _ in fields):
         return fields

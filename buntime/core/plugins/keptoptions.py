@@ -1,9 +1,9 @@
-"""The options that operators have set while the runtime ran, as they are kept.
+"""The options that operators have set while the runtime was running, as they are stored.
 
     {"keyval": {"mode":  {"value": "fast", "by": "key laptop", "at": "2026-11-26T17:32:04Z"},
                 "token": {"value": "...", "by": ..., "at": ..., "isSecret": true}}}
 
-Whether a value still fits its plugin's schema is seen each time that options are resolved.
+Each time options are resolved, stored values are checked against the plugin's schema again.
 """
 
 import json
@@ -18,7 +18,7 @@ _WHO_MAX_CHARS = 200
 
 
 class Kept(NamedTuple):
-    """What an operator has set an option to."""
+    """The value that an operator has set for an option."""
 
     value: object
     by: str  # "key laptop"
@@ -42,7 +42,7 @@ NOTHING: KeptOptions = MappingProxyType({})
 def changed(
     kept: OfPlugin, changes: Mapping[str, object], secrets: frozenset[str], by: str, at: str
 ) -> OfPlugin:
-    """With what an operator says now: None takes back what was set.
+    """The options of a plugin after an operator's changes; None removes what was set.
 
     `secrets` are the names of options that are passwords.
     """
@@ -57,7 +57,7 @@ def changed(
 
 
 def parse_kept(data: bytes) -> KeptOptions:
-    """What a file says. Raises ValueError, which has no value of an option in it."""
+    """Read a file's content. Raises ValueError, whose message never shows an option's value."""
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):
@@ -68,7 +68,7 @@ def parse_kept(data: bytes) -> KeptOptions:
 
 
 def dump_kept(kept: KeptOptions, *, has_secrets: bool = True) -> bytes:
-    """A file that says so; without `has_secrets` passwords are left out of it."""
+    """A file's content; without `has_secrets` it has no passwords."""
     told = {
         plugin: {
             name: _dump(each) for name, each in options.items() if has_secrets or not each.is_secret

@@ -1,7 +1,7 @@
-"""A plugin's manifest: an app's, and what hooks, services and pages need.
+"""A plugin's manifest: that of an app, and what hooks, services and pages need.
 
-The file has the same names as an app's, and the same rules: a value of the wrong kind, an unknown
-key, a contradiction is an error that names file, key, value and what to do.
+The file has the same names and the same rules as an app's: a value of the wrong kind, an unknown
+key or a contradiction is an error that names file, key, value and what to do.
 """
 
 import math
@@ -53,9 +53,9 @@ __all__ = [
 
 @frozen(kw_only=True)
 class PluginManifest:
-    """How a plugin is to be run, and what it takes part in."""
+    """How to run a plugin, and what it takes part in."""
 
-    app: Manifest = field(hash=False)  # ttl and idle timeout are infinite where not said
+    app: Manifest = field(hash=False)  # ttl and idle timeout are infinite where not written
     name: str
     version: str
     enabled: bool
@@ -72,8 +72,8 @@ class PluginManifest:
     on_error: Literal["refuse", "ignore"]
     body: bool
     menus: tuple[Menu, ...] = field(hash=False)
-    frame: Literal["sandboxed", "trusted"]  # asked for; operators grant it
-    start: Literal["eager", "lazy"] | None  # None: eager, as its code tells of its hooks
+    frame: Literal["sandboxed", "trusted"]  # what the plugin asks for; operators grant it
+    start: Literal["eager", "lazy"] | None  # None: eager, since only its code tells its hooks
     overlap: bool
     sign_in: bool
     cookies: tuple[str, ...]
@@ -81,17 +81,17 @@ class PluginManifest:
 
     @property
     def entry_file(self) -> str:
-        """Its code, below its folder. Where nobody wrote it, it may be missing beside a page."""
+        """Its code, below its folder. A default name need not exist if there is a page."""
         return self.plugin_entry or DEFAULT_ENTRY
 
     @property
     def page(self) -> str | None:
-        """The .html file at `base`; without one all goes to code."""
+        """The .html file at `base`; without one, code answers everything."""
         return self.app.entrypoint
 
     @property
     def guards(self) -> bool:
-        """Whether what it matches is closed as long as it does not serve."""
+        """Whether the requests that it matches are refused while it does not serve."""
         return self.stage in GUARDING
 
     @property
@@ -102,9 +102,10 @@ class PluginManifest:
 def parse_plugin_manifest(
     text: bytes, *, path: str, body_default: int, body_max: int
 ) -> tuple[PluginManifest, tuple[str, ...]]:
-    """The manifest in `text`, and warnings about what is used otherwise than it says.
+    """The manifest in `text`, and warnings about values that are used differently from what it
+    says.
 
-    As `parse_manifest` of apps. Raises ManifestError.
+    As `parse_manifest` for apps. Raises ManifestError.
     """
     entries = read_entries(text, ALL_KEYS, path)
     for_app = read_values(APP_KEYS, entries, path)
@@ -123,7 +124,7 @@ def parse_plugin_manifest(
 
 
 def to_plugin_config(manifest: PluginManifest) -> dict[str, object]:
-    """The manifest in JSON's types, by its own keys; what is not said or endless is None."""
+    """The manifest in JSON's types, by its own keys; None for no value and for no limit."""
     values = ((key, getattr(manifest, key.field)) for key in PLUGIN_KEYS)
     own = {key.name: None if value is None else key.dump(value) for key, value in values}
     config = {**to_config(manifest.app), **own}
@@ -138,7 +139,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _default_app(body_default: int) -> Manifest:
-    """A plugin's process stays: it keeps state, and there is one of it."""
+    """A plugin's process stays, because it keeps state, and there is only one."""
     return replace(
         default_manifest(body_default),
         visibility="protected",
@@ -169,7 +170,7 @@ def _check_worker(given: Mapping[str, Any], path: str) -> None:
 
 
 def _check_page(manifest: PluginManifest, path: str) -> None:
-    """A plugin has one page at most, and one place for it."""
+    """A plugin has at most one page, in one place."""
     page = manifest.page
     if page is not None and (page.lower().endswith(".py") or not is_servable(page)):
         raise ManifestError(
@@ -227,7 +228,7 @@ def _check_hooks(manifest: PluginManifest, given: Mapping[str, Any], path: str) 
 
 
 def _check_dependencies(manifest: PluginManifest, path: str) -> None:
-    """What it says of others must not be about itself, nor be said twice."""
+    """Its dependencies must not name the plugin itself, nor name another one twice."""
     required = {each.name for each in manifest.dependencies}
     optional = {each.name for each in manifest.optional_dependencies}
     for key, names in (("dependencies", required), ("optionalDependencies", optional)):

@@ -1,6 +1,6 @@
-"""The table of a plugin's keys, beside those that it has as an app.
+"""The table of a plugin's manifest keys, beyond those that it shares with apps.
 
-The parser, the docs and their test are made from it.
+The parser, the docs and the test of the docs use it.
 """
 
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ from buntime.core.values.regex import regex
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-STAGES = ("route", "identity", "access", "content")  # in the order of a request's way
-GUARDING = frozenset(("identity", "access"))  # what these cover is closed while they do not serve
+STAGES = ("route", "identity", "access", "content")  # in the order in which a request passes them
+GUARDING = frozenset(("identity", "access"))  # while they do not serve, what they cover is closed
 DEFAULT_ENTRY = "plugin.py"
 
-# What an app's manifest has; a plugin's pages may be for operators alone.
+# The keys shared with apps; a plugin's pages may be for operators only.
 APP_KEYS = tuple(
     key._replace(parse=one_of("public", "protected", "internal", "operators"))
     if key.name == "visibility"

@@ -2,15 +2,15 @@
 
     match: {apps: [shop, "blog-*"], paths: ["/admin/**"], methods: [GET], hosts: ["*.example.com"]}
 
-`workers: all` is about notices alone: they tell of workers of `ttl: 0` too.
+`workers: all` is only about notices: they then report workers of `ttl: 0` too.
 
-A hook may guard what it matches, so what an app could take for a match fits, whatever else it is:
+A hook may guard what it matches, so whatever an app could read as a match fits:
 
 1. a path with more than one reading, see `core/access/paths`, or with parameters ("/admin;x")
-2. a path too long for a pattern with stars
-3. a slash at the end more or less: "/admin/**" and "/admin/" fit "/admin" too
-4. HEAD where GET is named; a method in small letters
-5. a host in any case, with a port or a dot at its end; what is no host
+2. a path that is too long for a pattern with stars
+3. a path with or without its trailing slash: "/admin/**" and "/admin/" fit "/admin" too
+4. HEAD where GET is named; a method in lower case
+5. a host in any case, with a port or a trailing dot; a value that is no host
 """
 
 import re
@@ -35,18 +35,18 @@ _PLAIN_HOST = regex(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class Match(NamedTuple):
-    """What a manifest says; an empty tuple is "all"."""
+    """What a manifest says; an empty tuple means "all"."""
 
     apps: tuple[str, ...] = ()  # names, "*" for any characters; "plugin:NAME" for a plugin's base
-    paths: tuple[str, ...] = ()  # as in publicRoutes: below the base, in stage route the whole path
+    paths: tuple[str, ...] = ()  # as in publicRoutes: below the base; in stage route the whole path
     methods: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()  # "*.example.com": all below it, at any depth
+    hosts: tuple[str, ...] = ()  # "*.example.com": all names below it, at any depth
     public: bool = False  # stage access: asked about public routes too
-    auth: bool = False  # apps alone for which it matters who has signed in
-    workers: str = ""  # "all": notices tell of those of ttl 0 too
+    auth: bool = False  # only apps that care who has signed in
+    workers: str = ""  # "all": notices report workers of ttl 0 too
 
     def dump(self) -> dict[str, object]:
-        """As JSON, by the manifest's keys, without what is not said."""
+        """As JSON, by the manifest's keys, without what was not written."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in self._asdict().items()
@@ -75,7 +75,8 @@ class Matcher:
         return self._apps is None or self._apps.fullmatch(owner) is not None
 
     def fits(self, method: str, raw_path: str, host: str) -> bool:
-        """Whether a request fits, whoever it is for. `raw_path` is as it came, still encoded."""
+        """Whether a request fits, apart from whom it is for. `raw_path` is as received, still
+        encoded."""
         if self._methods and method.upper() not in self._methods:
             return False
         if self.match.hosts and not self._fits_host(host):
@@ -91,9 +92,9 @@ class Matcher:
 
 
 def glob(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Names by patterns in which "*" stands for any characters: `["blog-*"]`.
+    """A pattern for names in which "*" stands for any characters: `["blog-*"]`.
 
-    A "~" takes part of a name off for a preview, which is nobody's but its own: "*" stops there.
+    A "~" separates the name of a preview, which belongs to nobody else: "*" stops there.
     """
     return re.compile("|".join(map(_translate, patterns)) or "(?!)", re.DOTALL)
 
@@ -108,7 +109,7 @@ def _translate(pattern: str) -> str:
 
 
 def parse_match(value: object) -> Match:
-    """`match` as a manifest has it. Raises BadValue."""
+    """`match` as a manifest writes it. Raises BadValue."""
     if not isinstance(value, dict):
         raise BadValue(f"{shown(value)} is not a mapping; write one like {{apps: [shop]}}")
     for key in value:

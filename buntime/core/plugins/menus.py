@@ -1,4 +1,4 @@
-"""The entries that a plugin puts into the shell's menu: `menus` in its manifest.
+"""The entries that a plugin adds to the shell's menu: `menus` in its manifest.
 
 menus:
   - {title: {en: Queues, de: Warteschlangen}, icon: icons/q.svg, path: /queues, order: 20}
@@ -14,15 +14,15 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown, unknown_key
 
-_ENTRIES_MAX = 50  # a list, and of each entry's items
+_ENTRIES_MAX = 50  # per list, also of each entry's items
 _TITLE_MAX_CHARS = 80
 _LANGUAGE = regex(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _ORDER_MAX = 10**9
-_ANY = ""  # language of a title that is one text
+_ANY = ""  # the language of a title that is a single text
 
 
 class Menu(NamedTuple):
-    """One entry; those of `items` stand below it and have none of their own."""
+    """One entry; its `items` stand below it and cannot have items themselves."""
 
     title: Mapping[str, str]  # by language, "" for any
     path: str  # below the plugin's base
@@ -38,7 +38,7 @@ class Menu(NamedTuple):
 
 
 def parse_menus(value: object) -> tuple[Menu, ...]:
-    """`menus` as a manifest has it, in the order in which they are shown. Raises BadValue."""
+    """`menus` as a manifest writes it, in the order of display. Raises BadValue."""
     return _menus(value, may_nest=True)
 
 
@@ -70,7 +70,7 @@ def _menu(value: object, may_nest: bool) -> Menu:
 
 
 def parse_order(value: Any) -> float:
-    """A place among others, the lowest first: any number. Raises BadValue."""
+    """A position, the lowest first: any number. Raises BadValue."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and abs(value) <= _ORDER_MAX:  # neither infinity nor NaN
         return float(value)

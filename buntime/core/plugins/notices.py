@@ -1,12 +1,12 @@
-"""What plugins are told of as it happens, and in which shape: the `data` of a NOTICE.
+"""What plugins are told as it happens, and in which form: the `data` of a NOTICE.
 
     on_worker_spawn      {worker, pid, app or plugin, version, ephemeral}
     on_worker_terminate  the same, with how, expected
     on_apps_changed      [{name, version}, ...]
     on_plugins_changed   [{name, version, state, base, services}, ...]
 
-Names, numbers and states alone: no path, no environment, no option. Each is bounded: LISTED_MAX of
-a list at most, and so many characters of a text.
+They contain only names, numbers and states: no paths, no environment, no options. Lists are limited
+to LISTED_MAX entries, and texts in length.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def worker_told(name: str, pid: int, app: App) -> Told:
 
 
 def worker_ended(told: Told, how: str, *, expected: bool) -> Told:
-    """The same when it has ended: how ("exit code 1"), and whether it was told to."""
+    """The same after it has ended: how ("exit code 1"), and whether it was told to."""
     return {**told, "how": how[:_HOW_MAX_CHARS], "expected": expected}
 
 
@@ -55,7 +55,7 @@ def apps_told(apps: Iterable[tuple[str, str | None]]) -> list[Told]:
 def plugin_told(
     name: str, version: str | None, state: str, base: str | None, services: Iterable[str]
 ) -> Told:
-    """One of `plugins_told`; `state` is as `/api/plugins` has it."""
+    """One entry of `on_plugins_changed`; `state` is as in `/api/plugins`."""
     return {
         "name": _cut(name),
         "version": version and _cut(version),

@@ -1,9 +1,9 @@
-"""The services that a plugin offers, and to whom: `provides` in its manifest, grants of operators.
+"""The services that a plugin offers, and to whom: `provides` in its manifest, grants by operators.
 
     provides: {kv: {to: all}, mail: {to: ["app:shop", "plugin:*"]}, audit: {}}
 
-A caller is "app:NAME" or "plugin:NAME", see `services`. Without `to` a service is open to nobody
-but those that the operator names.
+A caller is "app:NAME" or "plugin:NAME", see `services`. Without `to` a service is open only to
+callers that the operator names.
 """
 
 import re
@@ -24,7 +24,7 @@ _CALLER = regex(r"(?:app|plugin):(.+)", re.DOTALL)
 
 
 def parse_provides(value: object) -> Offers:
-    """Services with whom each is open to. Raises BadValue."""
+    """Services, and whom each is open to. Raises BadValue."""
     by_name = dict.fromkeys(map(service_name, value)) if isinstance(value, list) else value
     if not isinstance(by_name, dict):
         raise BadValue(f"{shown(value)} is not a mapping; write one like {{kv: {{to: all}}}}")
@@ -32,12 +32,12 @@ def parse_provides(value: object) -> Offers:
 
 
 def dump_provides(offers: Offers) -> dict[str, object]:
-    """Offers as a manifest has them, in JSON's types."""
+    """Offers as a manifest writes them, in JSON's types."""
     return {name: {"to": to if to == "all" else list(to)} for name, to in offers}
 
 
 def parse_grants(value: object) -> Mapping[str, Opening]:
-    """`{kv: all, mail: ["app:shop"]}`, of the config file. Raises BadValue."""
+    """`{kv: all, mail: ["app:shop"]}`, from the config file. Raises BadValue."""
     if not isinstance(value, dict):
         raise BadValue(f'{shown(value)} is not a mapping; write one like {{kv: ["app:shop"]}}')
     return {service_name(name): _callers(name, to) for name, to in value.items()}

@@ -1,7 +1,7 @@
-"""WebSockets and event streams, which stay open on a verdict for as long as that holds.
+"""WebSockets and event streams, which stay open on a verdict for as long as it is valid.
 
-They are let in by hooks whose verdicts have tags, or a time `until`; when a plugin forgets the tag,
-or the time has come, they are to be ended. Whoever has been let in without either stays.
+Hooks admit them with verdicts that may have tags, or a time `until`. When the plugin forgets a tag,
+or the time has come, they must be ended. Those admitted without either stay.
 """
 
 import heapq
@@ -16,18 +16,18 @@ S = TypeVar("S", bound=Hashable)
 
 
 class Footing(NamedTuple):
-    """One plugin's verdict that something open stands on."""
+    """One plugin's verdict on which an open stream depends."""
 
     plugin: str
     verdict: Continue
-    asked_at: float  # when its hook was asked, or the kept verdict was found
+    asked_at: float  # when its hook was asked, or the cached verdict was found
 
 
 class OpenStreams(Generic[S]):
-    """What is open, by what would end it."""
+    """The open streams, indexed by what would end them."""
 
     def __init__(self, forgotten: Forgotten) -> None:
-        """`forgotten` is the one of the cache: what is forgotten is forgotten for both."""
+        """`forgotten` is shared with the cache: whatever is forgotten is forgotten for both."""
         self._forgotten = forgotten
         self._tags: dict[S, tuple[tuple[str, str], ...]] = {}  # (plugin, tag)
         self._by_tag: dict[tuple[str, str], set[S]] = {}
@@ -40,11 +40,11 @@ class OpenStreams(Generic[S]):
 
     @property
     def due_at(self) -> float | None:
-        """When `due` is to be asked next; maybe sooner than needed."""
+        """When to call `due` next; maybe sooner than necessary."""
         return self._due[0][0] if self._due else None
 
     def stand(self, stream: S, footings: Iterable[Footing], *, now: float, wall_s: float) -> bool:
-        """Something opens by these verdicts; returns whether it may: False ends it at once."""
+        """A stream opens on these verdicts. Returns whether it may; False ends it at once."""
         footings = tuple(footings)
         tags = tuple((each.plugin, tag) for each in footings for tag in each.verdict.tags)
         untils = [
@@ -71,7 +71,7 @@ class OpenStreams(Generic[S]):
         return True
 
     def leave(self, stream: S) -> None:
-        """It has ended, whyever; what never stood here may leave too."""
+        """A stream has ended for any reason; it need not have been registered."""
         self._until.pop(stream, None)
         for tag in self._tags.pop(stream, ()):
             there = self._by_tag.get(tag)
@@ -84,14 +84,15 @@ class OpenStreams(Generic[S]):
             heapq.heapify(self._due)
 
     def forget(self, plugin: str, tag: str) -> list[S]:
-        """What stands on a verdict with the tag: it is to be ended, and stands no more."""
+        """The streams that depend on a verdict with the tag. They are removed here, and must be
+        ended."""
         found = list(self._by_tag.get((plugin, tag), ()))
         for stream in found:
             self.leave(stream)
         return found
 
     def due(self, now: float) -> list[S]:
-        """What has stood for as long as it may: it is to be ended, and stands no more."""
+        """The streams whose time is over. They are removed here, and must be ended."""
         found = []
         while self._due and self._due[0][0] <= now:
             time, _, stream = heapq.heappop(self._due)

@@ -1,12 +1,12 @@
 """The values of a plugin's options, and where each comes from.
 
-    1. what an operator has set while the runtime ran
-    2. the variable that the schema names with `env`, where it is set
+    1. what an operator has set while the runtime was running
+    2. the variable that the schema names with `env`, if it is set
     3. what the config file says under `plugins.NAME.options`
     4. the schema's default
 
-A wrong value is a problem and never replaced by the next one in that list: half of what was asked
-for is worse than none. Values of passwords are shown nowhere, also not in messages.
+A wrong value is an error; the next source in the list never replaces it, because doing half of what
+was asked is worse than doing nothing. Passwords are never shown, not even in messages.
 """
 
 import json
@@ -20,13 +20,13 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import unknown_key
 
-_SIZE_MAX_BYTES = 256 * 1024  # of all values as JSON: they travel in one line of the channel
+_SIZE_MAX_BYTES = 256 * 1024  # of all values as JSON: they are sent in one line of the channel
 _HIDDEN = "********"
 _NOT_SET = "not set"
 
 
 class Given(NamedTuple):
-    """What the config file says of an option, and where: "/etc/buntime.config.yaml:7"."""
+    """What the config file says about an option, and where: "/etc/buntime.config.yaml:7"."""
 
     value: object
     place: str
@@ -37,8 +37,8 @@ class Given(NamedTuple):
 
 @frozen()
 class Option:
-    """One option as it holds. `origin` is "an operator (key laptop) at 2026-11-26T17:32:04Z",
-    "env KEYVAL_PATH", a place in the config file, "default" or "not set".
+    """The value of one option that is in effect. `origin` is "an operator (key laptop) at
+    2026-11-26T17:32:04Z", "env KEYVAL_PATH", a place in the config file, "default" or "not set".
     """
 
     kind: OptionKind
@@ -47,29 +47,29 @@ class Option:
 
     @property
     def shown(self) -> object:
-        """For the panel, the API and `config show`."""
+        """The value for the panel, the API and `config show`."""
         return _HIDDEN if self.kind.is_secret and self.value is not None else self.value
 
     def dump(self) -> dict[str, object]:
-        """As JSON, without what is secret."""
+        """As JSON, without secrets."""
         return {"name": self.kind.name, "value": self.shown, "origin": self.origin}
 
 
 @frozen()
 class Options:
-    """All options of a plugin. With problems they are not to be used."""
+    """All options of a plugin. They must not be used if there are faults or lacks."""
 
     options: tuple[Option, ...]
-    faults: tuple[str, ...] = ()  # of what the config file says
-    lacks: tuple[str, ...] = ()  # of variables, and what is needed and said nowhere
-    secrets: tuple[str, ...] = ()  # where passwords stand in the config file
+    faults: tuple[str, ...] = ()  # in the config file
+    lacks: tuple[str, ...] = ()  # wrong variables, and required options that are set nowhere
+    secrets: tuple[str, ...] = ()  # places of passwords in the config file
 
     @property
     def problems(self) -> tuple[str, ...]:
         return self.faults + self.lacks
 
     def values(self) -> dict[str, object]:
-        """What the plugin gets as `plugin.config`: None where nothing is set. Secrets included."""
+        """The plugin's `plugin.config`: None for options that are not set. Includes secrets."""
         return {option.kind.name: option.value for option in self.options}
 
 
@@ -81,9 +81,9 @@ def resolve(
     where: str,
     kept: OfPlugin = NONE,
 ) -> Options:
-    """The options of a plugin. `given` stands in the config file at `where`, which is for messages:
-    "plugins.keyval.options". Of what operators have set, `kept`, the schema may not have all any
-    more; that counts again where it has.
+    """The options of a plugin. `given` is what the config file says at `where`, which is for
+    messages: "plugins.keyval.options". `kept`, which operators have set, may contain options that
+    the schema no longer has; they apply again if it gets them back.
     """
     faults = [
         f"{each.place}: {where}: {unknown_key(name, schema, 'option')}"
@@ -143,7 +143,7 @@ def _of_variable(kind: OptionKind, environ: Mapping[str, str], lacks: list[str])
 
 
 def _of_file(kind: OptionKind, given: Given | None, where: str, faults: list[str]) -> Option | None:
-    """Checked also where a variable is used instead."""
+    """Checked even where a variable is used instead."""
     if given is None or given.value is None:
         return None
     try:

@@ -1,16 +1,16 @@
-"""In which order plugins start, and why some do not.
+"""The order in which plugins start, and why some do not start.
 
-Kahn's algorithm over those that are enabled, ties by name, so that the order is the same on every
-machine. What a plugin needs starts before it: its `dependencies`, its `optionalDependencies` as far
-as they are there, and whoever offers the services that it `uses`.
+Kahn's algorithm over the enabled plugins, ties by name, so that the order is the same on every
+machine. What a plugin needs starts before it: its `dependencies`, those of its
+`optionalDependencies` that exist, and the plugins that offer the services it `uses`.
 
-Left out, each with a sentence that says why:
+Left out, each with a sentence that says why, are
 
-1. who has failed, or whose manifest cannot be read, as the caller tells
-2. the second of two plugins with one base, with one service, or with `signIn`; who serves already
-   is the first, else who comes first by name, those that come with Buntime behind all others
-3. who needs what is not installed, disabled, of another version or left out
-4. the members of a circle, which are named in full
+1. plugins that have failed, or whose manifest cannot be read, as reported by the caller
+2. the second of two plugins with the same base, the same service, or `signIn`. The first is the one
+   that already serves, or else the first by name; plugins bundled with Buntime come last
+3. plugins that need one that is not installed, disabled, of another version, or left out
+4. the members of a cycle, with the whole cycle in the message
 
 A disabled plugin is neither started nor left out.
 """
@@ -27,7 +27,7 @@ _NOT_HERE = "which is not installed; see buntime plugins list"
 
 
 class Order(NamedTuple):
-    """What starts, in this order, and why the other enabled ones do not."""
+    """The plugins that start, in this order, and why the other enabled ones do not."""
 
     start: tuple[str, ...]
     left_out: Mapping[str, str]  # by name: "audit needs keyval, which is disabled"
@@ -38,7 +38,7 @@ class Order(NamedTuple):
 
 
 class _Need(NamedTuple):
-    """Why one plugin must start before another one, in words that follow the other's name."""
+    """Why one plugin must start before another, in words that follow the other's name."""
 
     name: str
     words: str  # "needs keyval ^1.0", "uses kv of keyval"
@@ -52,11 +52,11 @@ def start_order(
     serving: Collection[str] = (),
     bundled: Collection[str] = (),
 ) -> Order:
-    """The order of the plugins that are there; names are unique.
+    """The order of the installed plugins; names are unique.
 
-    `disabled` are those that are switched off, by whomever. `failed` says of what cannot start why,
-    in words that follow its name: "cannot be read: ...". `serving` are those that serve now,
-    `bundled` those that come with Buntime.
+    `disabled` are those that somebody has switched off. `failed` says why some cannot start, in
+    words that follow the name: "cannot be read: ...". `serving` are those that serve now, `bundled`
+    those that come with Buntime.
     """
     there = {each.name: each for each in sorted(manifests, key=lambda each: each.name)}
     enabled = {name: each for name, each in there.items() if name not in disabled}
@@ -76,7 +76,7 @@ def start_order(
 
 
 def provider_names(manifests: Iterable[PluginManifest]) -> dict[str, str]:
-    """Who offers each service, by the service; of two the first."""
+    """The plugin that offers each service; the first if there are two."""
     found: dict[str, str] = {}
     for manifest in manifests:
         for service, _ in manifest.provides:
@@ -111,7 +111,7 @@ def _providers(ranked: Sequence[PluginManifest], why: dict[str, str]) -> dict[st
 
 
 class _Graph:
-    """Who needs whom, among those that are there."""
+    """Which plugins need which, among those that exist."""
 
     def __init__(
         self,
@@ -126,7 +126,8 @@ class _Graph:
         self._providers = providers
 
     def needs_of(self, manifest: PluginManifest, why: dict[str, str]) -> list[_Need]:
-        """What must start before it and can; what cannot is told in `why`."""
+        """The plugins that must start before it and can; those that cannot are explained in
+        `why`."""
         needs = []
         for dependency in manifest.dependencies:
             lack = self._lack(dependency.name)
@@ -163,7 +164,8 @@ class _Graph:
 
 
 def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
-    """Leave out whoever needs what is left out; the sentence names the first cause."""
+    """Leave out every plugin that needs one that is left out; the sentence names the first
+    cause."""
     dependents: dict[str, list[tuple[str, str]]] = {}
     for name, its in needs.items():
         for need in its:
@@ -183,7 +185,7 @@ def _spread(needs: Mapping[str, list[_Need]], why: dict[str, str]) -> None:
 
 
 def _kahn(needs: Mapping[str, list[_Need]], why: Mapping[str, str]) -> list[str]:
-    """Those that are not left out, each after what it needs, ties by name; without circles."""
+    """The plugins that are not left out, each after what it needs, ties by name; without cycles."""
     waits = {
         name: {need.name for need in its if need.name not in why}
         for name, its in needs.items()
@@ -209,7 +211,7 @@ def _kahn(needs: Mapping[str, list[_Need]], why: Mapping[str, str]) -> list[str]
 def _name_circles(
     needs: Mapping[str, list[_Need]], names: Sequence[str], why: dict[str, str]
 ) -> None:
-    """Tell of each plugin that needs itself by way of others what the way is."""
+    """Explain the cycle for each plugin that needs itself by way of others."""
     alive = set(names)
     after = {name: sorted({n.name for n in needs[name]} & alive) for name in names}
     for name in names:
@@ -223,7 +225,7 @@ def _name_circles(
 
 
 def _way_back(start: str, after: Mapping[str, list[str]]) -> list[str]:
-    """The shortest way from a plugin along its needs back to it, without its end; [] for none."""
+    """The shortest path from a plugin along its needs back to it, without its end; [] for none."""
     before = dict.fromkeys(after[start], start)
     queue = deque(after[start])
     while queue and start not in before:

@@ -1,9 +1,10 @@
-"""Notices on their way to one plugin: bounded, in their order, the oldest dropped first.
+"""Notices on their way to one plugin: a bounded queue that drops the oldest first.
 
     put ──> [ oldest ... newest ] ──> take: as lines of the channel, a batch at a time
-              dropped at the limits; the next that is taken bears how many were
+              drops at its limits; the next notice taken says how many were dropped
 
-What is taken is the kernel's soon; `take` is for when it has taken the batch before.
+Whatever is taken soon goes to the kernel; call `take` when the kernel has accepted the batch
+before.
 """
 
 from collections import deque
@@ -13,20 +14,20 @@ from buntime import wire
 
 NOTICES_MAX = 1000
 BYTES_MAX = 1024 * 1024
-# Notices and bytes that are handed on at once. A hook's question waits behind them.
+# The most notices, and bytes, per batch. A hook's question waits behind them.
 _BATCH = 50
 _BATCH_BYTES = 64 * 1024
 
 
 class Outbox:
-    """Notices that one plugin has not been sent yet."""
+    """The notices that one plugin has not been sent yet."""
 
     __slots__ = ("_dropped", "_size_bytes", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._size_bytes = 0
-        self._dropped = 0  # since the last that was taken
+        self._dropped = 0  # since the last one that was taken
 
     def __repr__(self) -> str:
         return f"Outbox({len(self)} wait, {self._size_bytes} bytes, {self._dropped} dropped)"
@@ -35,7 +36,7 @@ class Outbox:
         return len(self._waiting)
 
     def put(self, notice: str, data: bytes) -> int:
-        """Have it wait; `data` is JSON. Returns how many were dropped for it."""
+        """Add a notice; `data` is JSON. Returns how many were dropped for it."""
         self._waiting.append((notice, data))
         self._size_bytes += len(data)
         dropped = 0
@@ -47,7 +48,7 @@ class Outbox:
         return dropped
 
     def take(self) -> Iterator[bytes]:
-        """The lines of the next batch; each that is taken waits no more."""
+        """The lines of the next batch; each line taken is removed."""
         left_bytes = _BATCH_BYTES
         for _ in range(_BATCH):
             if not self._waiting or left_bytes <= 0:

@@ -1,30 +1,30 @@
-"""The plan: which plugins' request hooks are asked about which request, in which order.
+"""The plan: which plugins' request hooks are asked about which request, and in which order.
 
-It is compiled when plugins or apps change and read by each request:
+It is compiled when plugins or apps change, and read for each request:
 
-    plan.closed            why nothing but reserved paths is open; "" nearly always
+    plan.closed            why everything but reserved paths is closed; "" nearly always
     plan.route(...)        hooks of stage route, before the app is known
-    plan.hooks_for(...)    those of identity, access and content, in this order, inside a stage by
+    plan.hooks_for(...)    those of identity, access and content, in this order; within a stage by
                            `order`, then by name
 
 Where no enabled plugin hooks an app, `hooks_for` costs one look-up in a dict.
 
-Enabled counts, not running. A plugin that is enabled stands in the plan like this:
+What counts is that a plugin is enabled, not that it runs:
 
     stage             its process         its hooks in the plan
     ---------------   -----------------   ------------------------------------------------------
-    identity, access  serves              as its code has them
+    identity, access  serves              as in its code
     identity, access  does not serve      closed: 503 for what its match covers
     identity, access  has no on_request   closed too: a misspelt hook must not open anything
-    route, content    serves              as its code has them
-    route, content    served, is away     away: 503, or passed over with `onError: ignore`
-    route, content    never served        none: nobody knows whether it has any
+    route, content    serves              as in its code
+    route, content    served, is away     away: 503, or skipped with `onError: ignore`
+    route, content    never served        none: it is unknown whether it has any
 
-An unreadable manifest of an enabled plugin could have been a guard's: the last good one counts, and
-where there is none, everything is closed.
+An enabled plugin whose manifest is unreadable might be a guard: its last good manifest counts, and
+if there is none, everything is closed.
 
-Stage access is not asked about public routes, unless its match says so. A plugin's hooks never see
-its own base.
+Stage access is not asked about public routes, unless the plugin's match says so. A plugin's hooks
+never see its own base.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,17 +35,17 @@ from buntime.core.plugins.match import Matcher
 from buntime.core.values.frozen import frozen
 from buntime.core.values.tuples import NamedTuple
 
-_OWNERS_MAX = 10_000  # whose hooks are kept; there are as many as apps and plugins
+_OWNERS_MAX = 10_000  # cached per owner; there are as many owners as apps and plugins
 ON_REQUEST = "on_request"
 ON_RESPONSE = "on_response"
 
 
 @frozen()
 class Standing:
-    """How a plugin that is enabled stands.
+    """The state of an enabled plugin.
 
-    `hooks` are those that its code has, as its READY told; None where it has never served with
-    this manifest. `away` says why it does not serve, "" where it does.
+    `hooks` are those in its code, from its READY; None where it has never served with this
+    manifest. `away` says why it does not serve, "" where it does.
     """
 
     manifest: PluginManifest
@@ -54,20 +54,20 @@ class Standing:
 
 
 class Hook(NamedTuple):
-    """One plugin's part in a request's way.
+    """One plugin's part in handling a request.
 
     With `closed` the request is refused with 503 `plugin_unavailable` when its turn comes; with
-    `away` too, unless `ignores`. Else it is asked, where it has the hook.
+    `away` too, unless `ignores` is set. Otherwise the plugin is asked, if it has the hook.
     """
 
     plugin: str
     stage: Stage
     matcher: Matcher
     timeout_s: float
-    ignores: bool  # failures are counted, logged and passed over
+    ignores: bool  # failures are counted, logged and ignored
     body: bool
     asks_public: bool
-    auth_only: bool  # asked about apps alone for which it matters who has signed in
+    auth_only: bool  # asked only about apps that care who has signed in
     has_request: bool
     has_response: bool
     base: str | None
@@ -79,17 +79,17 @@ class Hook(NamedTuple):
         return f"Hook({self.plugin}, {self.stage}{state})"
 
     def is_needed(self, *, is_public: bool) -> bool:
-        """Whether a request must not go on where the hook fails, or is away."""
+        """Whether a request must not go on where the hook fails or is away."""
         if self.auth_only and is_public:
-            return False  # nobody need have signed in there
+            return False  # there nobody has to sign in
         return bool(self.closed) or not self.ignores
 
 
 class Plan:
-    """All hooks of enabled plugins, in the order in which they are asked. It never changes."""
+    """All hooks of enabled plugins, in the order in which they are asked. Immutable."""
 
     def __init__(self, hooks: Iterable[Hook] = (), *, closed: str = "") -> None:
-        """`closed` says why no request but those for reserved paths may pass."""
+        """`closed` says why only requests for reserved paths may pass."""
         self.closed = closed
         self.hooks = tuple(hooks)
         self._route = tuple(hook for hook in self.hooks if hook.stage == "route")
@@ -101,9 +101,10 @@ class Plan:
         return f"Plan({list(self.hooks)!r}{', closed: ' + self.closed if self.closed else ''})"
 
     def now(self, hook: Hook) -> Hook | None:
-        """How a hook of an earlier plan stands in this one; None where it is none any more.
+        """The state in this plan of a hook from an earlier one; None where it no longer exists.
 
-        A request keeps the hooks and their order that it began with, and goes by this.
+        A request keeps the hooks and the order that it began with, and calls this for their current
+        state.
         """
         now = self._by_plugin.get(hook.plugin)
         return hook if now is not None and now.stage != hook.stage else now
@@ -111,9 +112,9 @@ class Plan:
     def route(
         self, *, method: str, path: str, host: str, has_bases: bool = True
     ) -> tuple[Hook, ...]:
-        """The hooks that may send a request elsewhere. `path` is the whole one, as it came.
+        """The hooks that may send a request elsewhere. `path` is the whole path, as received.
 
-        `has_bases`: the host has the bases of plugins. Where it is an app's it has not.
+        `has_bases`: plugins have their bases at this host. They do not at a host of an app.
         """
         if not self._route:
             return ()
@@ -125,10 +126,10 @@ class Plan:
         )
 
     def of(self, owner: str, *, wants_identity: bool = True) -> tuple[Hook, ...]:
-        """The hooks that may concern an app or a plugin's base, whatever is asked of it.
+        """The hooks that may concern an app or a plugin's base, whatever the request.
 
-        `owner` is "shop", or "plugin:keyval", see `owner_of`. For those that are there alone: what
-        is found out is kept. `wants_identity`: it matters there who has signed in.
+        `owner` is "shop", or "plugin:keyval", see `owner_of`. Only call this for owners that exist,
+        because the result is cached. `wants_identity`: the owner cares who has signed in.
         """
         hooks = self._by_owner.get(owner)
         found = self._compile(owner) if hooks is None else hooks
@@ -146,9 +147,9 @@ class Plan:
         is_public: bool,
         wants_identity: bool = True,
     ) -> tuple[Hook, ...]:
-        """The hooks of a request, once it is known whom it is for.
+        """The hooks for a request, once it is known which app or plugin it is for.
 
-        `path` is below the owner's base, as it came. `is_public` is whether the owner's public
+        `path` is below the owner's base, as received. `is_public` is whether the owner's public
         routes cover the request; it may be anything where `of` is empty.
         """
         return tuple(
@@ -173,15 +174,15 @@ NO_PLUGINS = Plan()
 
 
 def owner_of(plugin: str) -> str:
-    """What a plugin is called as the owner of its base: "keyval" -> "plugin:keyval"."""
+    """The name of a plugin as the owner of its base: "keyval" -> "plugin:keyval"."""
     return PLUGIN_PREFIX + plugin
 
 
 def compile_plan(standings: Iterable[Standing], unreadable: Mapping[str, str]) -> Plan:
     """The plan of all enabled plugins.
 
-    Those whose manifest cannot be read stand in `standings` with the last good one, and else in
-    `unreadable` with the reason: "plugins/authn/buntime.yaml:3: ...".
+    Plugins whose manifest cannot be read are in `standings` with their last good one; without one
+    they are in `unreadable` with the reason: "plugins/authn/buntime.yaml:3: ...".
     """
     hooks = [hook for each in standings if (hook := _hook(each)) is not None]
     hooks.sort(key=lambda pair: pair[0])
@@ -213,7 +214,7 @@ def _hook(standing: Standing) -> tuple[tuple[int, float, str], Hook] | None:
 
 
 def _closed(standing: Standing) -> str:
-    """Why what a guard covers is closed, "" where it is not."""
+    """Why a guard closes what it covers; "" where it does not."""
     if standing.away:
         return standing.away
     if standing.hooks is None:
@@ -224,7 +225,7 @@ def _closed(standing: Standing) -> str:
 
 
 def _is_below(path: str, base: str | None) -> bool:
-    """Whether a path lies at or below a base, as the target is found: by its first segment."""
+    """Whether a path is at or below a base, by its first segment, as targets are found."""
     if base is None or not path.startswith(base):
         return False
     return path[len(base) : len(base) + 1] in ("", "/")

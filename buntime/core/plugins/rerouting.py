@@ -1,7 +1,7 @@
 """Where a hook of stage route sends a request: another path, another app.
 
-Nothing has been decided of the request yet, so both are read like what a client sends: a path with
-one reading, that no reserved path is hidden in; an app by its name and, if wanted, a range.
+Nothing has been decided about the request yet, so both are checked like a client's input: a path
+must have one reading and hide no reserved path; an app has a name and an optional range.
 """
 
 from urllib.parse import quote
@@ -13,21 +13,21 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 
 _PATH_MAX_CHARS = 4096
-# What may stand in a path as it is (RFC 3986 3.3), so that it reads as it was written.
+# Characters that a path may contain unescaped (RFC 3986 3.3), so that it stays as written.
 _SAFE = "/:@!$&'()*+,;=-._~"
 
 
 class AppChoice(NamedTuple):
-    """An app as a request names one: ("shop", "^1"), ("@acme/shop", None)."""
+    """An app in the form that a request names it: ("shop", "^1"), ("@acme/shop", None)."""
 
     name: str
     spec: str | None
 
 
 def read_path(value: object, api_prefix: str | None = "") -> str:
-    """A decoded path as one that can stand in a target: `"/a b"` -> "/a%20b". Raises BadVerdict.
+    """A decoded path, encoded for use in a target: `"/a b"` -> "/a%20b". Raises BadVerdict.
 
-    `api_prefix` is None where no path is the runtime's.
+    `api_prefix` is None where no path belongs to the runtime.
     """
     if not isinstance(value, str) or value[:1] != "/":
         raise BadVerdict(f'path {shown(value)} does not begin with "/"')

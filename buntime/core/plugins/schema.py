@@ -1,11 +1,11 @@
-"""The options that a plugin has: the schema under `config` in its manifest.
+"""The options of a plugin: the schema under `config` in its manifest.
 
     config:
       path:  {type: string, default: kv.db, env: KEYVAL_PATH, description: where the data lies}
       mode:  {type: enum, options: [fast, safe], default: safe}
       token: {type: password, required: true}
 
-`options` reads values by it. A schema is checked with the manifest, its default values too.
+`options` reads values by it. The schema itself, with its defaults, is checked with the manifest.
 """
 
 import json
@@ -29,7 +29,7 @@ _NAME = regex(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TYPE = one_of(*TYPES)
 _NUMBER_MAX = 2**53
-_HIDDEN = "the value"  # of a password, in messages
+_HIDDEN = "the value"  # stands for a password in messages
 
 
 class OptionKind(NamedTuple):
@@ -41,27 +41,27 @@ class OptionKind(NamedTuple):
     description: str = ""
     default: object = None
     required: bool = False
-    min: float | None = None  # of a number; of a text's or list's length
+    min: float | None = None  # of a number; for a text or list, of its length
     max: float | None = None
-    options: tuple[str | int | float, ...] = ()  # of an enum
-    env: str | None = None  # the variable that says it
+    options: tuple[str | int | float, ...] = ()  # for an enum
+    env: str | None = None  # the variable that sets it
 
     @property
     def is_secret(self) -> bool:
         return self.type == PASSWORD
 
     def dump(self) -> dict[str, object]:
-        """As JSON, by the schema's keys, without what is not said."""
+        """As JSON, by the schema's keys, without what was not written."""
         said = {**self._asdict(), "options": list(self.options), "required": self.required or None}
         del said["name"]
         return {key: value for key, value in said.items() if value not in (None, "", [])}
 
     def parse(self, value: object) -> object:
-        """A value of this kind, as YAML and JSON have it. Raises BadValue."""
+        """A value of this kind from YAML or JSON. Raises BadValue."""
         return self._bounded(_PARSERS[self.type](self, value))
 
     def read(self, text: str) -> object:
-        """A value of this kind, as a variable has it: "1,2" is a list. Raises BadValue."""
+        """A value of this kind from a variable's text: "1,2" is a list. Raises BadValue."""
         if self.type == "enum":
             return self.parse(next((each for each in self.options if str(each) == text), text))
         reader = _READERS.get(self.type)
@@ -89,7 +89,7 @@ EMPTY: Schema = MappingProxyType({})
 
 
 def parse_schema(value: object) -> Schema:
-    """`config` as a manifest has it. Raises BadValue."""
+    """`config` as a manifest writes it. Raises BadValue."""
     if not isinstance(value, dict):
         raise BadValue(
             f"{shown(value)} is not a mapping; write one like {{path: {{type: string}}}}"
@@ -100,7 +100,7 @@ def parse_schema(value: object) -> Schema:
 
 
 def dump_schema(schema: Schema) -> dict[str, object]:
-    """The options as a manifest has them, in JSON's types."""
+    """The options as a manifest writes them, in JSON's types."""
     return {name: kind.dump() for name, kind in schema.items()}
 
 
@@ -135,7 +135,7 @@ def _kind(name: str, given: object) -> OptionKind:
 
 
 def _check(kind: OptionKind, *, has_default: bool) -> None:
-    """What the parts of an option say together."""
+    """Check the parts of an option against each other."""
     if (kind.type == "enum") != bool(kind.options):
         raise BadValue("options go with type: enum, and an enum needs them; write [a, b]")
     if kind.type not in _BOUNDED and (kind.min is not None or kind.max is not None):
@@ -165,7 +165,7 @@ def _choices(value: object) -> tuple[str | int | float, ...]:
 def _number(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise BadValue(f"{shown(value)} is not a number")
-    if not abs(value) <= _NUMBER_MAX:  # NaN is refused with infinity
+    if not abs(value) <= _NUMBER_MAX:  # refuses NaN as well as infinity
         raise BadValue(f"{shown(value)} is not a number that JSON can hold")
     return value
 
@@ -192,7 +192,7 @@ _PARTS: Mapping[str, Callable[[object], object]] = {
 }
 
 
-# A value, by the type of its option.
+# A value, by the type of its option
 
 
 def _text(kind: OptionKind, value: object) -> object:
@@ -222,7 +222,7 @@ def _mapping(_: OptionKind, value: object) -> object:
 
 
 def _jsonable(value: object) -> object:
-    """YAML has dates, and Python NaN: a worker gets JSON."""
+    """YAML has dates, and Python has NaN, but a worker gets JSON."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
@@ -240,7 +240,7 @@ _PARSERS: Mapping[str, Callable[[OptionKind, object], object]] = {
 }
 
 
-# A variable's text, by the type of its option.
+# A variable's text, by the type of its option
 
 
 def _read_number(text: str) -> object:

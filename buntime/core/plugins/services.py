@@ -1,8 +1,8 @@
-"""Who offers which service, who may call it, and how many calls of one caller are under way.
+"""Which plugin offers which service, who may call it, and how many calls each caller has under way.
 
-A call takes two yeses: the caller's manifest names the service under `uses`, and the provider opens
-it: by `to` in its manifest, or by what the operator wrote under `plugins.NAME.grants`, which counts
-in its place. A caller is known by the channel that it calls on, never by what it says:
+A call needs two permissions: the caller's manifest must name the service under `uses`, and the
+provider must open it, by `to` in its manifest. What the operator writes under `plugins.NAME.grants`
+replaces that. A caller is identified by the channel that it calls on, never by what it says:
 
     app:shop  app:@acme/shop      in all versions
     app:shop~pr-12                a preview, which is a caller of its own
@@ -23,24 +23,24 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown, suggestion
 
 APP_PREFIX = "app:"
-CALLS_MAX = 64  # under way of one caller
-DEADLINE_S = 5.0  # of who does not say
+CALLS_MAX = 64  # under way per caller
+DEADLINE_S = 5.0  # for callers that set none
 
 # Codes of errors, as callers get them.
 UNKNOWN: Final = "unknown"  # no such service or method
-NO_GRANT: Final = "no grant"  # one of both sides does not want it
+NO_GRANT: Final = "no grant"  # one of the two sides does not permit it
 LATE: Final = "late"  # no result by the deadline
 AWAY: Final = "away"  # its plugin does not serve now
-BUSY: Final = "busy"  # too many calls of this caller are under way
+BUSY: Final = "busy"  # this caller has too many calls under way
 MOVED: Final = "moved"  # a stream of a plugin that was reloaded
-FORKED: Final = "forked"  # a child of a worker has no channel of its own
+FORKED: Final = "forked"  # a child process of a worker has no channel of its own
 
-_TIMEOUT_MAX_S = 3600.0  # a caller that waits longer has forgotten it
+_TIMEOUT_MAX_S = 3600.0  # a caller that waits longer has forgotten about it
 _METHOD = regex(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
 class ServiceFault(Exception):
-    """A call that is not made, or has failed: what the caller gets."""
+    """A call that was refused or has failed: the error that the caller gets."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,12 +48,13 @@ class ServiceFault(Exception):
         self.message = message
 
     def dump(self) -> dict[str, str]:
-        """As RESULT and ITEM have it."""
+        """The form in a RESULT or ITEM."""
         return {"code": self.code, "message": self.message}
 
 
 class Provider(NamedTuple):
-    """One service: whose it is, and who may call it. `opening` is as manifest or operator say."""
+    """One service: which plugin offers it, and who may call it. `opening` is what manifest or
+    operator say."""
 
     service: str
     plugin: str
@@ -65,7 +66,7 @@ class Provider(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a worker's CALL asks for, checked; its arguments are the provider's to judge."""
+    """The request in a worker's CALL, checked; its arguments are for the provider to judge."""
 
     service: str
     method: str
@@ -73,14 +74,14 @@ class Call(NamedTuple):
 
 
 class Services:
-    """The services of the plugins that are enabled. It never changes."""
+    """The services of the enabled plugins. Immutable."""
 
     def __init__(
         self,
         manifests: Iterable[PluginManifest] = (),
         grants: Mapping[str, Mapping[str, Opening]] | None = None,
     ) -> None:
-        """`manifests` are of the plugins that were not left out, so each service comes once.
+        """`manifests` are of the plugins that were not left out, so each service appears once.
 
         `grants` are the operator's, by plugin and service.
         """
@@ -98,7 +99,8 @@ class Services:
         )
 
     def provider_for(self, caller: str, uses: Collection[str], service: str) -> Provider:
-        """Whom a call is for, if it may be made. `uses` is what the caller's manifest says.
+        """The provider of a service, if the call is allowed. `uses` comes from the caller's
+        manifest.
 
         Raises ServiceFault.
         """
@@ -113,27 +115,27 @@ class Services:
         return provider
 
     def of(self, plugin: str) -> frozenset[str]:
-        """What a plugin offers."""
+        """The services that a plugin offers."""
         return frozenset(p.service for p in self.providers.values() if p.plugin == plugin)
 
 
 def lacking(needed: Iterable[str], offered: Collection[str]) -> list[str]:
-    """Of what running dependents use, what a new generation's code does not offer any more."""
+    """The services that running dependents use and a new generation's code no longer offers."""
     return sorted(set(needed).difference(offered))
 
 
 def caller_of_app(name: str) -> str:
-    """What an app is called by whom it calls: "shop~pr-12" -> "app:shop~pr-12"."""
+    """The name of an app as a caller: "shop~pr-12" -> "app:shop~pr-12"."""
     return APP_PREFIX + name
 
 
 def caller_of_plugin(name: str) -> str:
-    """What a plugin is called by whom it calls: "audit" -> "plugin:audit"."""
+    """The name of a plugin as a caller: "audit" -> "plugin:audit"."""
     return PLUGIN_PREFIX + name
 
 
 def read_call(message: Mapping[str, Any]) -> Call:
-    """What a CALL asks for. Raises ServiceFault, for the caller's code may have got it wrong."""
+    """Read a CALL. Raises ServiceFault, because the caller's code may have got it wrong."""
     service, method = message.get("service"), message.get("method")
     if not isinstance(service, str) or not SERVICE_NAME.fullmatch(service):
         raise ServiceFault(UNKNOWN, f"{shown(service)} is not the name of a service")
@@ -147,7 +149,7 @@ def read_call(message: Mapping[str, Any]) -> Call:
 
 
 class CallBudget:
-    """How many calls of each caller are under way, in all of its processes."""
+    """How many calls each caller has under way, in all of its processes."""
 
     def __init__(self, calls_max: int = CALLS_MAX) -> None:
         self._calls_max = calls_max
@@ -157,14 +159,14 @@ class CallBudget:
         return f"CallBudget({self._under_way!r})"
 
     def begin(self, caller: str) -> None:
-        """One more; each is to be ended once. Raises ServiceFault where there are too many."""
+        """Count one more; each must be ended once. Raises ServiceFault where there are too many."""
         count = self._under_way.get(caller, 0)
         if count >= self._calls_max:
             raise ServiceFault(BUSY, f"{count} calls of {caller} are under way")
         self._under_way[caller] = count + 1
 
     def end(self, caller: str) -> None:
-        """One less."""
+        """Count one less."""
         count = self._under_way[caller] - 1
         if count:
             self._under_way[caller] = count

@@ -11,7 +11,7 @@ ICON_PATH = "/api/menus/icon"
 
 
 class Entries(NamedTuple):
-    """Of one plugin, at its base, "/keyval"."""
+    """The entries of one plugin, at its base, "/keyval"."""
 
     plugin: str
     base: str
@@ -19,9 +19,10 @@ class Entries(NamedTuple):
 
 
 def shell_menu(entries: Iterable[Entries], *, prefix: str, api: str) -> list[dict[str, Any]]:
-    """All by `order`, then title: `[{"plugin", "title", "icon", "href", "order", "items"}]`.
+    """All entries by `order`, then title: `[{"plugin", "title", "icon", "href", "order",
+    "items"}]`.
 
-    `prefix` is before all paths in the client's eyes, `api` before those of the API: "/_".
+    Clients see `prefix` in front of all paths, and `api` in front of those of the API: "/_".
     """
     found = [(menu, each) for each in entries for menu in each.menus]
     found.sort(key=lambda pair: _place(*pair))

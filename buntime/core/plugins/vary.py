@@ -1,9 +1,9 @@
-"""What a kept verdict depends on beside the request's line: `vary` in a Continue.
+"""What a cached verdict depends on besides the request's line: `vary` in a Continue.
 
     vary=["authorization", "cookie:session", "client"]
 
-The value of each is part of what a verdict is found by, so a verdict is never taken for a request
-that differs in one; that there is none is a value like others.
+The value of each is part of the cache's key, so a verdict is never used for a request that differs
+in one; a missing value is a value too.
 """
 
 from buntime.core.http1.grammar import TOKEN
@@ -23,14 +23,15 @@ Values = tuple[tuple[str, ...], ...]
 
 
 class Source(NamedTuple):
-    """One of them: ("header", "authorization"), ("cookie", "session"), ("client", "")."""
+    """One source: ("header", "authorization"), ("cookie", "session"), ("client", "")."""
 
     kind: str
     name: str
 
 
 def read_vary(value: object) -> tuple[Source, ...]:
-    """The sources that a hook names, sorted: their order means nothing. Raises BadVerdict."""
+    """The sources that a hook names, sorted, because their order means nothing. Raises
+    BadVerdict."""
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > _SOURCES_MAX:
@@ -39,7 +40,7 @@ def read_vary(value: object) -> tuple[Source, ...]:
 
 
 def values_of(sources: tuple[Source, ...], fields: Fields, client: str) -> Values:
-    """What a request has of each: all values of a repeated field, in their order; () for none."""
+    """A request's values for each source: all values of a repeated field, in order; () for none."""
     return tuple(_value_of(source, fields, client) for source in sources)
 
 

@@ -1,13 +1,13 @@
 """What a plugin's hook said: a worker's VERDICT, which may be anything, checked and as a value.
 
-    Continue    the request goes on, with what is to change of it
+    Continue    the request goes on, with changes to it
     Respond     the plugin answers
     Change      an answer gets another status and other fields (on_response)
-    Done        a hook of the plugin's own life is over
+    Done        a hook of the plugin's own life cycle is over
     Failed      it raised
 
-What a hook must not say is a `BadVerdict`: answered like a failure (502), and logged with its
-reason. `applied` makes a request's head of a `Continue`.
+What a hook must not say is a `BadVerdict`: it is answered like a failure (502), and logged with its
+reason. `applied` turns a request's head and a `Continue` into a new head.
 """
 
 import math
@@ -44,24 +44,24 @@ LIFE_HOOKS = frozenset(("on_server_start", "on_shutdown"))
 class Continue(NamedTuple):
     """The request goes on."""
 
-    changes: Changes = ()  # of its header fields
+    changes: Changes = ()  # to its header fields
     cookies: tuple[str, ...] = ()  # values of Set-Cookie, for the answer
     path: str | None = None  # encoded, as in a target
     app: AppChoice | None = None
     identity: Identity | None = None
-    # How long, for whom and by what it may be kept, see `verdictcache`.
+    # How long, for whom and by what it may be cached, see `verdictcache`.
     cache_s: float = 0.0
     vary: tuple[Source, ...] = ()
     any_path: bool = False
     tags: tuple[str, ...] = ()
-    until_s: float | None = None  # since 1970: neither it nor what stays open by it lasts longer
+    until_s: float | None = None  # since 1970: the verdict ends then, and so do open streams
 
 
-PASS = Continue()  # what most hooks say of most requests
+PASS = Continue()  # the verdict of most hooks on most requests
 
 
 class Respond(NamedTuple):
-    """The plugin answers; the body comes as that of any answer does, with `end` it is whole."""
+    """The plugin answers. The body follows like that of any answer; with `end` it is complete."""
 
     status: int
     headers: Fields
@@ -69,18 +69,18 @@ class Respond(NamedTuple):
 
 
 class Change(NamedTuple):
-    """An answer's head, as on_response would have it."""
+    """An answer's head, as on_response wants it."""
 
     status: int
     headers: Fields
 
 
 class Done(NamedTuple):
-    """A hook of the plugin's own life is over."""
+    """A hook of the plugin's own life cycle is over."""
 
 
 class Failed(NamedTuple):
-    """The hook raised, or returned what is no verdict."""
+    """The hook raised, or returned something that is not a verdict."""
 
     error: str
     traceback: str
@@ -90,22 +90,22 @@ Verdict = Continue | Respond | Change | Done | Failed
 
 
 class Question(NamedTuple):
-    """What a hook was asked, as far as it decides on what may be said."""
+    """What a hook was asked, as far as it decides what the hook may say."""
 
     hook: str  # "on_request", "on_response", "on_server_start", "on_shutdown"
     stage: Stage = "content"
-    has_identity: bool = False  # somebody has set one already
-    api_prefix: str | None = ""  # None where no path is the runtime's
-    seen: Change | None = None  # on_response: the head that it saw; framing fields as it saw them
+    has_identity: bool = False  # an earlier hook has set an identity
+    api_prefix: str | None = ""  # None where no path belongs to the runtime
+    seen: Change | None = None  # on_response: the head that it saw, with its framing fields
 
 
 def is_pass(message: Mapping[str, Any]) -> bool:
-    """Whether a verdict on on_request is `PASS`, as most are: there is nothing to read."""
+    """Whether a verdict on on_request is `PASS`, like most: then there is nothing else to read."""
     return message.get("action") == "continue" and message.keys() <= _NOTHING_SAID
 
 
 def read_verdict(message: Mapping[str, Any], question: Question) -> Verdict:
-    """The verdict in a VERDICT. Raises BadVerdict."""
+    """Read a VERDICT. Raises BadVerdict."""
     action = message.get("action")
     if action == "failed":
         return _failed(message)
@@ -134,9 +134,9 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
 
 
 def applied(head: Head, verdict: Continue) -> Head:
-    """The head of a request that goes on: its fields as they are to be, and its path.
+    """The head of a request that goes on, with its fields and path changed.
 
-    What a client calls `x_user` goes with X-User: an app may take either for the other.
+    A client's `x_user` is removed along with X-User: an app may take either for the other.
     """
     target, headers, host, size = head.target, head.headers, head.host, head.fields_bytes
     if verdict.path is not None:

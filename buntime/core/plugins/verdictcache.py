@@ -1,22 +1,22 @@
-"""Verdicts that are kept, so that a session is checked once in a while and not at each request.
+"""Caches verdicts, so that a session is checked once in a while and not for each request.
 
-A verdict is found by all that its hook may have gone by:
+The cache's key has everything that the hook may have used:
 
     plugin, its generation, app, version, scheme, host, method, whether it is a WebSocket,
-    who asks so far (what a trusted proxy says of it, too),
+    who sent the request so far (including what a trusted proxy says),
     path and query, unless any_path,
     the values of what the hook named in `vary`, where "absent" is a value
 
-What it varies by is known from its verdicts alone, so one is found in two steps: by what is common
-to all, to the ways in which the plugin has told such requests apart; then by each of these. A
-request is looked up in `WAYS_MAX` ways at most.
+Only its verdicts show what a hook varies by, so the look-up has two steps: the common part gives
+the ways in which the plugin has told such requests apart; then each of these is tried. A request is
+looked up in at most `WAYS_MAX` ways.
 
-Never kept: what is no Continue; one with Set-Cookie, which is for one client; one that was given
-after the body was seen; one with a tag that was forgotten after its hook had been asked, as the
-hook may have looked before.
+Never cached are verdicts other than Continue; those with Set-Cookie, which are for one client;
+those given after the body was seen; and those with a tag that was forgotten after the hook was
+asked, since the hook may have looked before that.
 
-Bounded by entries and bytes; the one that was used longest ago goes first. Times are monotonic
-seconds; `until` of a verdict is in seconds since 1970, so its `put` takes both clocks.
+Limited by entries and bytes; the least recently used goes first. Times are monotonic seconds; a
+verdict's `until` is in seconds since 1970, so `put` takes both clocks.
 """
 
 from collections import OrderedDict
@@ -30,11 +30,11 @@ from buntime.core.plugins.verdict import Continue, Verdict
 
 WAYS_MAX = 4
 _ENTRY_MAX_BYTES = 16 * 1024
-_OVERHEAD_BYTES = 800  # of an entry: its objects, and its places in the dicts
+_OVERHEAD_BYTES = 800  # per entry: its objects, and its places in the dicts
 
 
 class Common(NamedTuple):
-    """What each verdict depends on."""
+    """What every verdict depends on."""
 
     plugin: str
     generation: int
@@ -45,20 +45,20 @@ class Common(NamedTuple):
     method: str
     is_websocket: bool
     identity: str  # see `identity_key`
-    proxy: Fields  # what a trusted proxy says of who asks, see `identity.take_out`
+    proxy: Fields  # what a trusted proxy says about the sender, see `identity.take_out`
 
 
 class Asked(NamedTuple):
     """A request as a hook sees it."""
 
     common: Common
-    target: str  # below the base, as it came, with the query
+    target: str  # below the base, as received, with the query
     fields: Fields
     client: str  # its address
 
 
 class _Way(NamedTuple):
-    """How a plugin tells requests apart."""
+    """One way in which a plugin tells requests apart."""
 
     any_path: bool
     vary: tuple[Source, ...]
@@ -78,7 +78,7 @@ class _Entry(NamedTuple):
 
 
 class VerdictCache:
-    """The kept verdicts of all plugins."""
+    """The cached verdicts of all plugins."""
 
     def __init__(self, *, entries_max: int = 10_000, bytes_max: int = 16 << 20) -> None:
         self.forgotten = Forgotten()
@@ -86,7 +86,7 @@ class VerdictCache:
         self._entries_max = entries_max
         self._bytes_max = bytes_max
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._ways: dict[Common, dict[_Way, int]] = {}  # each with the number of its entries
+        self._ways: dict[Common, dict[_Way, int]] = {}  # each with its number of entries
         self._by_tag: dict[tuple[str, str], set[_Key]] = {}  # (plugin, tag)
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class VerdictCache:
         return f"VerdictCache({len(self)} entries, {self.size_bytes} bytes)"
 
     def get(self, asked: Asked, now: float) -> Continue | None:
-        """The verdict that was kept for such a request, if it still holds."""
+        """The cached verdict for such a request, if it is still valid."""
         ways = self._ways.get(asked.common)
         if ways is None:
             return None
@@ -121,9 +121,9 @@ class VerdictCache:
         wall_s: float,
         saw_body: bool = False,
     ) -> bool:
-        """Keep a verdict that may be kept; returns whether it was.
+        """Cache a verdict if that is allowed; returns whether it was cached.
 
-        `asked_at` is when the hook was asked, `wall_s` what time it is since 1970.
+        `asked_at` is when the hook was asked; `wall_s` is the current time since 1970.
         """
         if not isinstance(verdict, Continue) or verdict.cache_s <= 0:
             return False
@@ -137,7 +137,7 @@ class VerdictCache:
         return self._keep(_key(asked, _Way(verdict.any_path, verdict.vary)), verdict, until)
 
     def forget(self, plugin: str, tag: str, now: float) -> int:
-        """Drop all verdicts of a plugin with a tag, also those on their way; returns how many."""
+        """Drop all verdicts of a plugin with a tag, even those on their way; returns how many."""
         self.forgotten.add(plugin, tag, now)
         keys = self._by_tag.get((plugin, tag), ())
         dropped = len(keys)
@@ -146,12 +146,12 @@ class VerdictCache:
         return dropped
 
     def clear(self) -> None:
-        """Drop all; what is on its way may be kept yet."""
+        """Drop all; those on their way may still be cached."""
         for key in tuple(self._entries):
             self._drop(key)
 
     def forget_plugin(self, plugin: str) -> None:
-        """Drop all verdicts of a plugin: it is gone, or serves by other code."""
+        """Drop all verdicts of a plugin that is gone, or runs other code."""
         for key in [key for key in self._entries if key.common.plugin == plugin]:
             self._drop(key)
 
@@ -196,7 +196,7 @@ def _key(asked: Asked, way: _Way) -> _Key:
 
 
 def _size(key: _Key, verdict: Continue) -> int:
-    """About what an entry takes: its texts, and its objects."""
+    """Roughly how much memory an entry takes: its texts and its objects."""
     common = key.common
     texts = [
         *(part for part in common if isinstance(part, str)),
