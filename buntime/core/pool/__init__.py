@@ -1,1 +1,1 @@
-"""Which worker gets a request, and which workers start and end: decisions alone."""
+"""Decides which worker gets a request, and which workers start and end."""

@@ -1,16 +1,15 @@
-"""The life of an assignment: one request in the hands of one worker, until the worker closed it.
+"""The life of an assignment: a request that one worker has, until that worker closes it.
 
     LIVE ──detach──> DETACHED ──overdue──> STUCK
      │                  │                    │
      └──────close───────┴───────close────────┴──> CLOSED
 
-LIVE: the exchange waits for the worker's answer. DETACHED: nobody waits for it any more, since the
-client left, the app's time has passed, or the runtime answered; the worker was told to stop.
-STUCK: it did not in the time that it had for that.
+LIVE: the exchange waits for the worker's answer. DETACHED: nobody waits for it any more, because
+the client left, the app's timeout has passed, or the runtime answered; the worker was told to stop.
+STUCK: it did not stop within the time allowed.
 
-A worker's slot is taken until the request is CLOSED, by the worker alone: what it still does for
-nobody takes its threads and its memory all the same. A worker that has nothing but STUCK requests
-is of no use.
+Only the worker's own CLOSED frees its slot: whatever it still does, even for nobody, takes its
+threads and its memory. A worker with nothing but STUCK requests is useless.
 
 Invariant: an assignment is LIVE exactly while it is the responder of its exchange.
 """
@@ -19,9 +18,9 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """Who still has to do with an assignment."""
+    """How an assignment stands."""
 
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     LIVE = auto()
     DETACHED = auto()
@@ -32,7 +31,7 @@ class State(Enum):
 class Event(Enum):
     """What happens to an assignment."""
 
-    __hash__ = object.__hash__  # as above: each request's way looks one up
+    __hash__ = object.__hash__  # as above; each request looks one up
 
     DETACH = auto()
     OVERDUE = auto()
@@ -48,11 +47,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 
 
 class AssignmentError(AssertionError):
-    """An event met a state that has no entry for it: a bug of the runtime."""
+    """An event met a state that has no entry for it: a bug in the runtime."""
 
 
 def after(state: State, event: Event) -> State:
-    """The state behind `event`; raises AssignmentError where there is none."""
+    """The state after `event`; raises AssignmentError where there is none."""
     try:
         return TRANSITIONS[state][event]
     except KeyError:

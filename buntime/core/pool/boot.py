@@ -1,4 +1,4 @@
-"""The boot of a worker: its interpreter starts, it is given an app, it loads that.
+"""The boot of a worker: its interpreter starts, it is given an app, it loads the app.
 
     STARTING ──up──> UP ──adopt──> LOADING ──loaded──> LOADED
         │                            ^  │
@@ -6,12 +6,12 @@
                        │  └──────fail────────────────^
                        └──loaded──> LOADED
 
-A worker may be given its app before its interpreter is up: the two cross on the channel. A boot
-fails by what the worker tells, or by its time. What it says after that has crossed with its end,
-and changes nothing; the first reason counts.
+A worker may be given its app before its interpreter is up: the two messages cross on the channel. A
+boot fails when the worker says so, or when its time is up. A message after that has crossed with
+the failure and changes nothing; the first reason counts.
 
-Not modelled: a worker that dies while it boots, which says nothing. That it had not loaded is known
-by its stage.
+Not modelled: a worker that dies while it boots, without a message. Its stage shows that it had not
+loaded.
 """
 
 from enum import Enum, auto
@@ -57,19 +57,19 @@ _NOT_UP = frozenset({Stage.STARTING, Stage.ADOPTED})
 
 
 class BootError(ValueError):
-    """A worker said something that does not belong to the stage of its boot."""
+    """A worker said something that does not fit the stage of its boot."""
 
 
 class Boot:
-    """One worker's boot; `error` is what it failed of, "" while it has not."""
+    """One worker's boot; `error` is why it failed, "" if it has not."""
 
     __slots__ = ("error", "is_loaded", "loaded_s", "stage", "took_ms")
 
     def __init__(self) -> None:
         self.stage = Stage.STARTING
-        self.is_loaded = False  # asked for at each request of an ephemeral app
-        self.loaded_s = 0.0  # when it was told that the app is loaded; monotonic
-        self.took_ms: float | None = None  # to load it, as the worker tells
+        self.is_loaded = False  # read for each request of an ephemeral app
+        self.loaded_s = 0.0  # when it reported that the app is loaded; monotonic
+        self.took_ms: float | None = None  # how long it took to load the app, by its own report
         self.error = ""
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class Boot:
         return self.stage is Stage.FAILED
 
     def after(self, step: Step) -> Stage:
-        """The stage behind `step`; raises BootError where there is none."""
+        """The stage after `step`; raises BootError where there is none."""
         try:
             return STEPS[self.stage][step]
         except KeyError:
@@ -96,6 +96,6 @@ class Boot:
         self.is_loaded = self.stage is Stage.LOADED
 
     def fail(self, why: str) -> None:
-        """It failed of `why`: a message, and lines of a stack."""
+        """The boot failed because of `why`: a message, and lines of a stack."""
         self.step(Step.FAIL)
         self.error = self.error or why

@@ -1,10 +1,10 @@
-"""Who is doing what, among all workers: kept at each step, so that no request pays for a search.
+"""Counts what all workers are doing. It is updated at each step, so that no request needs a search.
 
-Every step of a worker goes through here. What belongs to a step that is rare (a start, a death) is
-counted by taking the worker out of all counts and putting it back as it is afterwards; the two
-steps of a warm request, IDLE -> BUSY -> IDLE, change only who is idle and who can take more.
+Every step of a worker goes through here. For rare steps (a start, a death) the worker is taken out
+of all counts and put back in its new state. The two steps of a warm request, IDLE -> BUSY -> IDLE,
+change only which workers are idle and which can take more.
 
-Invariant, tested after each event: a count equals what a search over all workers finds.
+Invariant, tested after each event: a count equals the result of a search over all workers.
 """
 
 from collections.abc import Hashable, Iterator
@@ -22,33 +22,33 @@ class Census:
 
     def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
-        self.is_closing = False  # no worker starts any more
-        self.is_short = False  # this machine has lately had no means to start one
+        self.is_closing = False  # no more workers are started
+        self.is_short = False  # this machine recently lacked the means to start one
         self.workers: dict[int, WorkerState] = {}
         self.size = 0  # processes that have, or had, an app that is not exempt
-        self.exempt = 0  # the others
-        self.programs = 0  # of apps, that are no workers and take room as they are
+        self.exempt = 0  # those whose app is exempt
+        self.programs = 0  # programs of apps, which are not workers but take room like them
         self.booting = 0
         self.once = 0  # workers of one request
-        self.stalled = 0  # of them, those that wait for their client; see `has_slot`
+        self.stalled = 0  # those of them that wait for their client; see `has_slot`
         self.ending = 0  # workers that were told to end a moment ago
         self.overdue = 0  # those that take longer; see `has_room`
         self.spares: dict[Hashable, dict[WorkerState, None]] = {}  # by key, oldest first
         self.idle_lines: dict[float, IdleLine] = {}  # by idleTimeout
-        self.idle_exempt: dict[WorkerState, None] = {}  # never idle for too long
+        self.idle_exempt: dict[WorkerState, None] = {}  # never ended for being idle
         # Workers with an app that have not left, by their ttl, oldest first
         self.by_ttl: dict[float, dict[WorkerState, None]] = {}
-        # Apps with several workers that have not left, by how many
+        # Apps with several workers that have not left, by their number
         self.by_serving: dict[int, dict[AppState, None]] = {}
         self.kept: dict[WorkerState, None] = {}  # those that are KEEPING, oldest first
         self.restless: dict[AppState, None] = {}  # watched apps whose workers have changed
 
     def watch(self, app: AppState) -> None:
-        """Look at the app at the next tick, if it is one that needs it."""
+        """Look at the app at the next tick, if it is one that needs this."""
         if app.is_watched:
             self.restless[app] = None
 
-    # Steps that are rare
+    # Rare steps
 
     def add(self, worker: WorkerState) -> None:
         """A spare is being started."""
@@ -75,7 +75,7 @@ class Census:
         self.watch(app)
 
     def step(self, worker: WorkerState, event: Event) -> None:
-        """Any other step that a worker takes; see `begin` and `finish` for requests."""
+        """Any other step of a worker; see `begin` and `finish` for requests."""
         before, app = worker.state, worker.app
         if app is None:
             self._step_without_app(worker, event)
@@ -90,7 +90,7 @@ class Census:
             self._rank(app, serving)
 
     def remove(self, worker: WorkerState) -> None:
-        """The worker's process has gone."""
+        """The worker's process is gone."""
         self.step(worker, Event.DIED)
         del self.workers[worker.id]
         if worker.app is not None:
@@ -101,7 +101,7 @@ class Census:
         self._boot(worker, Step.UP)
 
     def set_loaded(self, worker: WorkerState, capacity: int, now: float) -> None:
-        """The worker has loaded its app, and can have so many requests at once."""
+        """The worker has loaded its app, and can handle `capacity` requests at once."""
         self._boot(worker, Step.LOADED)
         if worker.app is not None and not worker.app.is_ephemeral:
             worker.capacity = max(1, capacity)
@@ -116,32 +116,32 @@ class Census:
         self._count(worker, 1)
 
     def set_overdue(self, worker: WorkerState) -> None:
-        """The worker was told to end, and has not in the moment that most take."""
+        """The worker was told to end, and is slower than most."""
         self._count(worker, -1)
         worker.is_overdue = True
         self._count(worker, 1)
 
     def set_stalled(self, worker: WorkerState, is_stalled: bool) -> None:
-        """The worker of one request waits for its client, or does no more."""
+        """Whether the worker of one request waits for its client."""
         self._count(worker, -1)
         worker.is_stalled = is_stalled
         self._count(worker, 1)
 
     def set_leaving(self, worker: WorkerState, is_leaving: bool) -> None:
-        """The worker goes as soon as its replacement has loaded, or does no more."""
+        """Whether the worker leaves as soon as its replacement has loaded."""
         self._count(worker, -1)
         worker.is_leaving = is_leaving
         self._count(worker, 1)
 
     def set_busy(self, worker: WorkerState, share: float, now: float) -> None:
-        """The worker is so busy."""
+        """Set how busy the worker is."""
         self._count(worker, -1)
         worker.busy_share = share
         worker.told_at_s = now
         self._count(worker, 1)
 
     def set_resting(self, worker: WorkerState, app: AppState, is_resting: bool) -> None:
-        """The worker gets nothing new, or may again."""
+        """Whether the worker rests: a resting worker gets nothing new."""
         self._count(worker, -1)
         worker.is_resting = is_resting
         self._count(worker, 1)
@@ -160,9 +160,9 @@ class Census:
     # Requests
 
     def begin(self, worker: WorkerState, app: AppState, now: float) -> None:
-        """The worker is given one more request; it is one of its app's `open`."""
+        """The worker, one of its app's `open`, is given one more request."""
         in_hand = worker.in_hand + 1
-        if in_hand == 1:  # else BUSY stays BUSY
+        if in_hand == 1:  # otherwise BUSY stays BUSY
             worker.step(_ASSIGN)
             del app.idle[worker]
             del worker.idle_line[worker]
@@ -180,12 +180,12 @@ class Census:
         worker.in_hand = 1
 
     def begin_kept(self, worker: WorkerState) -> None:
-        """The worker, which is KEEPING, is given a request of its own clients."""
+        """The worker, which is KEEPING, is given a request from its own clients."""
         worker.step(_ASSIGN)
         worker.in_hand += 1
 
     def open_one(self, worker: WorkerState, app: AppState) -> None:
-        """One of the worker's requests takes no place any more."""
+        """One of the worker's requests no longer takes a place."""
         worker.open_ended += 1
         _arrange(worker, app)
 
@@ -212,7 +212,8 @@ class Census:
     def pass_on(self, worker: WorkerState, app: AppState) -> bool:
         """One of the worker's requests has ended, and the app's next one takes its place at once.
 
-        False, and nothing done, unless that is all that is to happen: it was full and stays so.
+        Returns False, with no effect, unless this is all that has to happen: the worker was full
+        and stays full.
         """
         if (
             worker.state is not _BUSY
@@ -230,11 +231,11 @@ class Census:
     # Questions
 
     def may_adopt(self, app: AppState) -> bool:
-        """May the app have one more worker, as far as the pool's size goes?"""
+        """May the app have one more worker, as far as the pool's size is concerned?"""
         return self.has_room() if not app.is_exempt else not self.is_short
 
     def has_room(self) -> bool:
-        """May one more worker have an app? Some that take long to end are counted no more."""
+        """May one more worker have an app? A few that take long to end are not counted."""
         limits = self.limits
         if self.is_short:
             return False
@@ -242,16 +243,16 @@ class Census:
         return taken < limits.pool_size
 
     def overdue_within(self) -> int:
-        """How many of those that take long to end are counted still."""
+        """How many of those that take long to end still count."""
         return max(0, self.overdue - self.limits.beside)
 
     def may_grow(self, app: AppState) -> bool:
-        """May the app have one more, or are too many of the pool its own that do not end?"""
+        """May the app have one more worker, or are too many of its own still ending?"""
         return app.ending <= self.limits.ending_of_an_app
 
     def has_slot(self) -> bool:
-        """May one more request have a worker of its own? Some that wait for their clients have
-        lent their slots, for they do nothing with them."""
+        """May one more request have a worker of its own? A few workers that wait for their clients
+        have lent their slots, because they do nothing with them."""
         limits = self.limits
         return self.once - min(self.stalled, limits.lent) < limits.ephemeral_concurrency
 
@@ -260,7 +261,7 @@ class Census:
         return not self.is_short and self.booting < self.limits.boots_at_once
 
     def too_old(self, now: float) -> Iterator[WorkerState]:
-        """Those whose ttl is over."""
+        """The workers whose ttl is over."""
         for ttl_s, workers in self.by_ttl.items():
             for worker in workers if ttl_s else ():
                 if now - worker.born_s < ttl_s:
@@ -277,7 +278,7 @@ class Census:
         return min(fronts, key=lambda worker: worker.idle_since_s, default=None)
 
     def busy_longest(self) -> WorkerState | None:
-        """Of the workers that have requests, the one that was adopted first."""
+        """Of the workers with requests, the one that was adopted first."""
         fronts = [
             worker
             for workers in self.by_ttl.values()
@@ -286,11 +287,11 @@ class Census:
         return min(fronts, key=lambda worker: worker.born_s, default=None)
 
     def richest(self) -> Iterator[AppState]:
-        """The apps with several workers that have not left, those with most first."""
+        """The apps with several workers that have not left, those with the most first."""
         for serving in sorted(self.by_serving, reverse=True):
             yield from self.by_serving[serving]
 
-    # How it is kept
+    # How the counts are updated
 
     def _count(self, worker: WorkerState, by: int) -> None:
         state, app = worker.state, worker.app
@@ -328,7 +329,7 @@ class Census:
         self._count(worker, 1)
 
     def _settle(self, worker: WorkerState, app: AppState, before: State) -> None:
-        """See to it that the worker is found where its state says."""
+        """Put the worker where its state says it belongs."""
         if before is State.IDLE:
             del (app.idle_resting if worker.is_resting else app.idle)[worker]
             del worker.idle_line[worker]
@@ -359,7 +360,7 @@ class Census:
             del self.spares[worker.spare_key]
 
     def _rank(self, app: AppState, before: int) -> None:
-        """The number of the app's workers that have not left is another than `before`."""
+        """The number of the app's workers that have not left was `before`."""
         if app.is_exempt:
             return
         if before > 1:
@@ -377,7 +378,7 @@ def _is_in_the_way(worker: WorkerState) -> bool:
 
 
 def _arrange(worker: WorkerState, app: AppState) -> None:
-    """Have the worker among those that can take a request, exactly if it can."""
+    """Put the worker among those that can take a request, exactly if it can."""
     if (worker.can_take() and not worker.is_resting) == (worker.place >= 0):
         return
     if worker.place >= 0:

@@ -1,21 +1,22 @@
-"""Which worker of an app gets the next request."""
+"""Chooses which worker of an app gets the next request."""
 
 from collections.abc import Callable
 from functools import reduce
 
 from buntime.core.pool.workforce import AppState, WorkerState
 
-FEW = 4  # so many workers are all looked at; of more, two by chance: nearly as good, and O(1)
-# Two busy shares that differ by less say the same, as they are a tenth of a second old; then the
-# number of requests in hand tells more, and it is new.
+FEW = 4  # up to this many are all compared; of more, two at random: nearly as good, and O(1)
+# Busy shares that differ by less count as equal, because they are a tenth of a second old; then the
+# number of requests in hand says more, and it is current.
 UNLIKE = 0.3
 
 
 def choose(app: AppState, chance: Callable[[], float]) -> WorkerState | None:
-    """An idle worker, else one that is less busy than others; None where none can take a request.
+    """An idle worker, or else one that is less busy than others; None where none can take a
+    request.
 
-    Of the idle ones the one that was busy last: others may then be idle for long enough to end.
-    `chance()` gives a number from 0 to 1, 1 excluded.
+    Of the idle ones it is the one that was busy last, so that others may be idle long enough to
+    end. `chance()` returns a number from 0 to 1, excluding 1.
     """
     workers = app.open
     count = len(workers)
@@ -31,10 +32,11 @@ def choose(app: AppState, chance: Callable[[], float]) -> WorkerState | None:
 
 
 def _less_busy(one: WorkerState, other: WorkerState) -> WorkerState:
-    """The one to give a request: the less busy, where they differ in that, else by what they have.
+    """The better one for a request: the less busy, or if they are equal, the one with fewer
+    requests.
 
-    Among workers that compute, the number in hand is the queue in which the request would stand.
-    One that computes and one whose many requests wait for a database differ in their busy share.
+    For workers that compute, the number in hand is the queue in which the request would wait. A
+    worker that computes and one whose many requests wait for a database differ in their busy share.
     """
     difference = one.busy_share - other.busy_share
     if abs(difference) >= UNLIKE:

@@ -1,8 +1,8 @@
-"""What a worker claims in a message: whole numbers, texts, yes or no. Nothing of it is trusted.
+"""Checks the values in a worker's messages: whole numbers, texts, yes or no. Nothing is trusted.
 
-Apps share their worker's process, so what comes on the channel can be anything that JSON can say.
-Each check raises ValueError, with a short text whatever the value: one that is nested deeply cannot
-even be shown.
+Apps share their worker's process, so the channel may carry anything that JSON can express. Each
+check raises ValueError with a short text whatever the value is: a deeply nested one cannot even be
+shown.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.wording import shown
 from buntime.wire import Message
 
-_CONCURRENCY_MAX = 100_000  # far above what any kind of app has
-_KIND_MAX_CHARS = 32  # of the name of a framework too
+_CONCURRENCY_MAX = 100_000  # far above that of any kind of app
+_KIND_MAX_CHARS = 32  # also of a framework's name
 _BOOT_MAX_MS = 10**9  # twelve days
 _IMPORTS_MAX = 10
 _IMPORT_MAX_CHARS = 100
-# characters. `worker/report` cuts them shorter.
+# In characters. `worker/report` cuts them shorter.
 _ERROR_MAX_CHARS = 32 * 1024
 _STACK_MAX_CHARS = 128 * 1024
 
@@ -31,46 +31,46 @@ class ImportTime(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What a worker says of the app that it has loaded."""
+    """What a worker says about the app that it has loaded."""
 
     kind: str
     concurrency: int  # requests at once
     boot_ms: float
-    files: tuple[str, ...] = ()  # that it has imported from the app's folder
-    framework: str = ""  # that keeps sessions in the process, where it was asked for that
-    imports: tuple[ImportTime, ...] | None = None  # the slowest, where it was asked for them
+    files: tuple[str, ...] = ()  # files that it has imported from the app's folder
+    framework: str = ""  # one that keeps sessions in the process, if it was asked for that
+    imports: tuple[ImportTime, ...] | None = None  # the slowest, if the worker was asked for them
 
 
 def flag(value: Any) -> bool:
-    """`end` and its like: true or false, not what Python takes for it."""
+    """`end` and the like: exactly true or false, not what Python treats as such."""
     if value is True or value is False:
         return value
     raise ValueError(f"{shown(value)} where true or false should be")
 
 
 def whole(value: Any, least: int, most: int | None = None) -> int:
-    """A whole number in these bounds; true and 1.0 are none."""
+    """A whole number within these limits; true and 1.0 do not count."""
     if type(value) is int and value >= least and (most is None or value <= most):
         return value
     raise ValueError(f"{shown(value)} where a number from {least} on should be")
 
 
 def text(value: Any) -> str:
-    """A value of a message that has to be text. Raises ValueError."""
+    """A value in a message that must be text. Raises ValueError."""
     if type(value) is str:
         return value
     raise ValueError(f"{shown(value)} where a text should be")
 
 
 def share(value: Any) -> float:
-    """A part of one: from 0 to 1."""
+    """A fraction from 0 to 1."""
     if type(value) in (int, float) and 0 <= value <= 1:
         return float(value)
     raise ValueError(f"a busy share of {shown(value)}")
 
 
 def ready(message: Message) -> Ready:
-    """What a READY says."""
+    """Read a READY."""
     boot_ms = message["boot_ms"]
     if type(boot_ms) not in (int, float) or not 0 <= boot_ms <= _BOOT_MAX_MS:
         raise ValueError(f"a boot that took {shown(boot_ms)} ms")
@@ -104,6 +104,6 @@ def _import_time(value: Any) -> ImportTime:
 
 
 def error(message: Message) -> tuple[str, str]:
-    """Message and stack of an ERROR, cut where they are longer than a worker makes them."""
+    """The message and stack of an ERROR, cut where they are longer than a worker makes them."""
     said, stack = text(message["message"]), text(message["stack"])
     return said[:_ERROR_MAX_CHARS], stack[:_STACK_MAX_CHARS]

@@ -1,7 +1,7 @@
-"""What follows from a worker's death, and from a start that came to nothing.
+"""What follows from a worker's death, and from a start that failed.
 
-A death while the app loaded is held against the app: it is tried again after 1 s, 2 s and so on.
-Where this machine had no means to start the process, nothing is.
+A death while the app was loading counts against the app: the next try is after 1 s, 2 s and so on.
+If this machine lacked the means to start the process, nothing counts against the app.
 """
 
 from buntime.core.pool.census import Census
@@ -13,11 +13,11 @@ from buntime.core.pool.room import Room
 from buntime.core.pool.spares import Spares
 from buntime.core.pool.workforce import AppState, WorkerState, backoff_s
 
-BOOT_TRIES = 3  # boots cut short from outside that a waiting request outlives, less one
+BOOT_TRIES = 3  # one more than the interrupted boots that a waiting request survives
 
 
 class Deaths:
-    """See `Scheduler` for what its methods are told."""
+    """See `Scheduler` for what its methods report."""
 
     def __init__(
         self, census: Census, room: Room, spares: Spares, lifetimes: Lifetimes, dispatch: Dispatch
@@ -31,7 +31,7 @@ class Deaths:
     def died(
         self, worker: WorkerState, now: float, *, was_killed: bool, how: str
     ) -> tuple[list[Decision], bool]:
-        """The process has gone."""
+        """The process is gone."""
         app = worker.app
         was_loading = worker.state in (State.LOADING, State.ONCE) and not worker.boot.is_loaded
         failed_to_load = app is not None and was_loading
@@ -46,12 +46,12 @@ class Deaths:
         elif not worker.boot.is_up:
             self._spares.has_not_started(worker.spare_key, now)
         decisions += self._dispatch.serve_lines(now)
-        if not failed_to_load:  # else a broken interpreter would be started over and over
+        if not failed_to_load:  # or else a broken interpreter would be started over and over
             decisions += self._spares.refill(now)
         return decisions, failed_to_load
 
     def never_started(self, worker: WorkerState, now: float) -> list[Decision]:
-        """There is no process, by no fault of the app's."""
+        """There is no process, through no fault of the app."""
         app = worker.app
         self._census.remove(worker)
         if app is None:
@@ -62,7 +62,7 @@ class Deaths:
         return self._go_on_after_death(app, now)
 
     def _go_on_after_death(self, app: AppState, now: float) -> list[Decision]:
-        """A worker of the app has died: who waits needs another one."""
+        """A worker of the app has died: those that wait need another one."""
         if app.policy.is_single:
             return [each for other in tuple(app.kin) for each in self._follow_on(other, now)]
         room = self._room
@@ -74,8 +74,8 @@ class Deaths:
         return self._dispatch.pump(app, now)
 
     def _follow_on(self, app: AppState, now: float) -> list[Decision]:
-        """The place of the one worker may be free: the app may have it."""
-        self._census.watch(app)  # where it may not be started yet, `tick` will
+        """The place of the one worker may be free: the app may use it."""
+        self._census.watch(app)  # if it may not start yet, `tick` will start it
         if app.queue:
             return self._dispatch.pump(app, now)
         if app.tried_at_s is not None:
@@ -83,13 +83,14 @@ class Deaths:
         return list(self._lifetimes.prewarm(app, now))
 
     def _keep_old(self, app: AppState) -> None:
-        """Who would have been replaced by one that has come to nothing stays."""
+        """Workers whose replacement has failed stay."""
         for worker in app.workers.values() if app.leaving else ():
             if worker.is_leaving and app.leaving > app.loading:
                 self._census.set_leaving(worker, False)
 
     def _boot_failed(self, app: AppState, now: float, was_cut: bool) -> list[Decision]:
-        """Back off; who would be replaced by it stays; what waits for nothing else has failed."""
+        """Back off. The workers it would have replaced stay; requests that waited only for it have
+        failed."""
         app.boot_failures += 1
         self._keep_old(app)
         if was_cut and app.boot_failures < BOOT_TRIES:

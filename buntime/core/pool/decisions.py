@@ -1,4 +1,4 @@
-"""What the scheduler decides: a plain class for each decision, for the server to switch on."""
+"""The scheduler's decisions: a plain class for each, for the server to switch on."""
 
 from collections.abc import Hashable
 
@@ -36,20 +36,21 @@ class End(NamedTuple):
 
 
 class Refuse(NamedTuple):
-    """No worker can take the request: answer 503, worth another try after so many seconds."""
+    """No worker can take the request: answer 503, with Retry-After in seconds."""
 
     ticket: Ticket
     retry_after_s: float
 
 
 class Fail(NamedTuple):
-    """The request waited for a worker that could not load its app."""
+    """The request was waiting for a worker that could not load its app."""
 
     ticket: Ticket
 
 
 class GiveBack(NamedTuple):
-    """The request waited for one worker, which goes: any that serves its app now may have it."""
+    """The request was waiting for one worker, which leaves: any that serves its app now may have
+    it."""
 
     ticket: Ticket
 

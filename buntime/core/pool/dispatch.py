@@ -1,7 +1,7 @@
-"""Gives requests that wait to workers, and has workers started where the queues need them.
+"""Gives waiting requests to workers, and starts workers where the queues need them.
 
-A queue gets another worker as soon as a request waits, one at a time. An ephemeral app gets one
-for each request, as far as there are slots. Where slots or the pool's room are used up, apps wait
+A queue gets another worker as soon as a request waits, one at a time. An ephemeral app gets one for
+each request, as long as there are slots. When the slots or the pool's room are used up, apps wait
 in lines, see `room`.
 """
 
@@ -18,7 +18,7 @@ from buntime.core.pool.workforce import CRASH_LOOP, AppState, WorkerState
 
 
 class Dispatch:
-    """The queues of all apps. `chance()` gives a number from 0 to 1, 1 excluded."""
+    """The queues of all apps. `chance()` returns a number from 0 to 1, excluding 1."""
 
     def __init__(
         self, census: Census, room: Room, lifetimes: Lifetimes, chance: Callable[[], float]
@@ -29,7 +29,7 @@ class Dispatch:
         self._chance = chance
         self._queued: dict[AppState, None] = {}  # apps that may have a queue
         self._untried: dict[AppState, None] = {}  # exempt apps that lacked means to start
-        self._taken: dict[AppState, None] = {}  # apps that may have a prewarmed worker less
+        self._taken: dict[AppState, None] = {}  # apps that may have one prewarmed worker too few
 
     # Queues
 
@@ -59,9 +59,9 @@ class Dispatch:
         return decisions
 
     def pass_on(self, worker: WorkerState, app: AppState, now: float) -> Assign | None:
-        """Have the next request of the queue take the place of one that has ended, if it can.
+        """Give the place of a request that has ended to the next one in the queue, if possible.
 
-        Under load the usual case; it comes to the same as to finish the one and to pump.
+        This is the usual case under load. The result is the same as finishing the one and pumping.
         """
         if not self._census.pass_on(worker, app):
             return None
@@ -71,7 +71,7 @@ class Dispatch:
         return assign
 
     def _choose(self, app: AppState) -> WorkerState | None:
-        """A worker for the next request; one that rests is used before a request waits."""
+        """A worker for the next request; a resting one is used before a request has to wait."""
         worker = choose(app, self._chance)
         while worker is None and app.resting:
             self._census.set_resting(next(reversed(app.resting)), app, False)
@@ -79,7 +79,7 @@ class Dispatch:
         return worker
 
     def pump_queued(self, now: float) -> list[Decision]:
-        """Pump all that wait for something else than room; a back-off may be over."""
+        """Pump all queues that wait for anything but room; a back-off may be over."""
         decisions: list[Decision] = []
         untried, self._untried = self._untried, {}
         for app in untried:
@@ -110,7 +110,7 @@ class Dispatch:
             yield Assign(worker.id, app.queue.take_next(now))
 
     def refuses(self, app: AppState, now: float) -> float | None:
-        """Is the queue full, and if so, for how long about?"""
+        """Is the queue full, and if so, for about how long?"""
         queue = app.queue
         is_free = not queue and self._census.has_slot()
         return None if is_free or len(queue) < self._limit(app) else queue.wait_s(now)
@@ -120,8 +120,8 @@ class Dispatch:
         return limits.ephemeral_queue_limit if app.is_ephemeral else limits.queue_limit
 
     def _bound(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
-        """Where the queue is too long: refuse one whose client may have left, else the newest, or
-        the oldest, if that would be late."""
+        """If the queue is too long, refuse one request: one whose client may have left; else the
+        newest, or the oldest, if it would be late."""
         queue = app.queue
         if queue.count <= self._limit(app):
             return []
@@ -132,7 +132,7 @@ class Dispatch:
         return [Refuse(victim, queue.wait_s(now))]
 
     def withdraw(self, app: AppState, ticket: Ticket) -> None:
-        """Take the request out of the queue."""
+        """Remove the request from the queue."""
         app.queue.withdraw(ticket)
         if not app.queue:
             self._room.leave_lines(app)
@@ -140,7 +140,7 @@ class Dispatch:
     # Starts
 
     def try_out(self, app: AppState, now: float) -> list[Decision]:
-        """Have the app loaded by a worker, if it has none; to be called again."""
+        """Have a worker load the app, if it has none; to be called again."""
         census = self._census
         if app.is_dropped or census.is_closing or now < app.retry_at_s or app.serving:
             app.tried_at_s = None
@@ -149,7 +149,7 @@ class Dispatch:
             return []
         if not app.may_have_another():
             if app.policy.is_single:
-                app.tried_at_s = now  # it is tried when the one before it has gone
+                app.tried_at_s = now  # it is tried when the one before it is gone
             return []
         if census.may_adopt(app):
             app.tried_at_s = None
@@ -158,13 +158,13 @@ class Dispatch:
         return self._start(app, now)
 
     def try_later(self, app: AppState) -> None:
-        """There was no means to start the app's worker: have it loaded at the next tick, where it
-        waits in no line for that."""
+        """There was no means to start the app's worker: load it at the next tick, unless the app
+        already waits in a line for that."""
         if app.is_exempt:
             self._untried[app] = None
 
     def refill_taken(self, now: float) -> list[Decision]:
-        """Make up for the prewarmed workers that ephemeral requests have taken."""
+        """Replace the prewarmed workers that ephemeral requests have taken."""
         taken, self._taken = self._taken, {}
         return [each for app in taken for each in self._lifetimes.prewarm(app, now)]
 
@@ -178,10 +178,10 @@ class Dispatch:
         return now >= app.retry_at_s or (not app.loaded and app.boot_failures < CRASH_LOOP)
 
     def _start(self, app: AppState, now: float) -> list[Decision]:
-        """Start one more worker of the app, when the pool has room for it."""
+        """Start one more worker of the app, once the pool has room for it."""
         if self._census.may_adopt(app):
             return self._lifetimes.start(app, Event.ADOPT, now)[1]
-        if app.is_exempt:  # which needs no room
+        if app.is_exempt:  # these need no room
             self.try_later(app)
             return []
         return self._wait_for_room(app, now)
@@ -189,7 +189,8 @@ class Dispatch:
     # Room and slots
 
     def serve_lines(self, now: float) -> list[Decision]:
-        """Give the room and the slots there are; who still waits then goes to the line's end."""
+        """Hand out the room and the slots that are free; apps that still wait go to the end of the
+        line."""
         decisions: list[Decision] = []
         line = self._room.line
         while line and self._census.has_room():
@@ -200,7 +201,7 @@ class Dispatch:
         return decisions + self.take_turns(now)
 
     def take_turns(self, now: float) -> list[Decision]:
-        """Give free slots to ephemeral apps, to each one after the other."""
+        """Give free slots to ephemeral apps in turn."""
         decisions: list[Decision] = []
         turns = self._room.turns
         while turns and self._census.has_slot() and not self._census.is_closing:
@@ -210,16 +211,16 @@ class Dispatch:
         return decisions
 
     def claim_room(self, now: float) -> list[Decision]:
-        """For each app in the line, see whether a worker is to leave for it now."""
+        """For each app in the line, see whether a worker has to leave for it now."""
         return [each for app in tuple(self._room.line) for each in self._claim(app, now)]
 
     def evict(self) -> list[Decision]:
-        """A worker is idle, and apps wait for room."""
+        """A worker is idle while apps wait for room: end it."""
         worker = None if self._room.is_promised() else self._room.evict()
         return self._lifetimes.retire(worker) if worker is not None else []
 
     def _wait_for_room(self, app: AppState, now: float) -> list[Decision]:
-        """Stand in line for the next worker to die, and have one end, see `room`."""
+        """Wait in line for the next worker to die, and have one end, see `room`."""
         self._room.line[app] = None
         return self._claim(app, now)
 

@@ -1,33 +1,34 @@
-"""Which requests wait for their bodies before a worker of one request has them.
+"""Which requests wait for their bodies before a worker of one request gets them.
 
-Such workers are few at a time, so one that waits for a slow client keeps others from theirs. A
-request is given away when all of its body has come, or as much as a worker takes unread; or when
-nothing more has come for PAUSE_S, as the client may wait for an answer first. Of those that have a
-worker and lack some of their body so, there are fewer than half of the slots, but for one. They go
-one after the other, SPACING_S apart: each takes a spare, and many that pause together would take
-all spares from requests that lack nothing.
+There are few such workers at a time, so one that waits for a slow client keeps others from theirs.
+A request is handed over when its whole body has arrived, or as much as a worker takes unread; or
+when nothing more has arrived for PAUSE_S, because the client may be waiting for an answer first.
+Requests that got a worker with part of their body missing may take fewer than half of the slots, or
+one. They are handed over SPACING_S apart: each takes a spare, and many that pause together would
+take all spares from requests that are complete.
 
 Bodies that hooks of plugins look at count as well, for as long as they are kept.
 
-Not modelled here: when something has come, and how much is enough.
+Not modelled here: when something has arrived, and how much is enough.
 """
 
 from collections.abc import Callable, Hashable
 
 PAUSE_S = 1.0
-SPACING_S = 0.25  # more than it takes to start the next spare
-# of bodies that are waited for, in all; half a million small ones, or 512 that are nearly enough
+SPACING_S = 0.25  # longer than it takes to start the next spare
+# For all unfinished bodies: half a million small ones, or 512 that are nearly complete
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
 
 
 class Gathering:
-    """The requests that wait, by what has come of them, and those that went without all of it."""
+    """The waiting requests, by how much has arrived, and those handed over with an incomplete
+    body."""
 
     def __init__(self) -> None:
         self.size_bytes = 0
         self._waiting: dict[Hashable, int] = {}
         self._lacking: dict[Hashable, None] = {}
-        self._went_s = float("-inf")  # when the last of them went
+        self._went_s = float("-inf")  # when the last one was handed over
 
     def __repr__(self) -> str:
         return f"Gathering({len(self._waiting)} wait, {len(self._lacking)} lack some)"
@@ -37,23 +38,23 @@ class Gathering:
 
     @property
     def is_pressed(self) -> bool:
-        """Is more than half of the memory taken?"""
+        """Is more than half of the memory used?"""
         return self.size_bytes > MEMORY_MAX_BYTES // 2
 
     def take(self, request: Hashable, size_bytes: int) -> bool:
-        """So much has come of the request's body by now; False where there is no memory for it."""
+        """This much of the request's body has arrived; False where there is no memory for it."""
         self.size_bytes += size_bytes - self._waiting.get(request, 0)
         self._waiting[request] = size_bytes
         return self.size_bytes <= MEMORY_MAX_BYTES
 
     def drop(self, request: Hashable) -> None:
-        """The request waits no more."""
+        """The request no longer waits."""
         self.size_bytes -= self._waiting.pop(request)
 
     def may_go(self, slots: int, lacks: Callable[[Hashable], bool], now: float) -> bool:
-        """May one more request have a worker that lacks some of its body?
+        """May one more request have a worker while part of its body is missing?
 
-        `lacks(request)` tells if one that went before still does.
+        `lacks(request)` says whether this still holds for one that was handed over before.
         """
         if now - self._went_s < SPACING_S:
             return False
@@ -61,7 +62,7 @@ class Gathering:
         return len(self._lacking) < max(1, slots // 2)
 
     def let_go(self, request: Hashable, now: float) -> None:
-        """The request gets a worker though it lacks some of its body; see `may_go`."""
+        """The request gets a worker though part of its body is missing; see `may_go`."""
         self.drop(request)
         self._lacking[request] = None
         self._went_s = now

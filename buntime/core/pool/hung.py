@@ -1,12 +1,13 @@
-"""Where an app hangs that does not come to an end of loading, by the stacks of its worker.
+"""Where an app hangs that does not finish loading, found in the stacks of its worker.
 
     Thread 0x00007f40e77ffb80 (most recent call first):
       File "/usr/lib/python3.11/socketserver.py", line 233 in serve_forever
       File "/srv/apps/shop/app.py", line 12 in <module>
       ...
 
-The thread that loads it counts first, then the tasks of its event loop, then all others. The app's
-own line in these says where, and what it called says why: most often a server of its framework's.
+The thread that loads it comes first, then the tasks of its event loop, then all others. The app's
+own line among these shows where it hangs, and what that line called shows why: most often a server
+of its framework.
 """
 
 import re
@@ -15,9 +16,9 @@ from buntime.core.values.regex import regex
 
 _FRAME = regex(r'^  File "(.*)", line (\d+) in (.*)$')
 _LOADS = "/buntime/worker/main.py"  # a file of the thread that loads the app
-# Folders below an app's that hold what others wrote.
+# Folders inside an app's folder with code written by others.
 _OF_OTHERS = regex(r"/(site-packages|dist-packages|vendor|node_modules)/")
-# Where a framework's own server runs, or waits for a visitor.
+# Functions in which a framework's own server runs, or waits for a client.
 _SERVERS = regex(
     r"/(socketserver|http/server|wsgiref/simple_server|werkzeug/serving|flask/app|uvicorn/\w+"
     r"|hypercorn/.*|waitress/\w+|tornado/\w+|aiohttp/web|gunicorn/.*|granian/.*|daphne/\w+"
@@ -27,7 +28,7 @@ _SERVERS = regex(
 
 
 def where(stacks: str, folder: str) -> str:
-    """Say where it hangs, and what to do about it; "" where the stacks do not tell.
+    """Say where it hangs, and what to do about it; "" where the stacks do not show it.
 
     `folder` is the app's, with a path that begins as in the stacks.
     """

@@ -1,4 +1,4 @@
-"""Who is idle, and for how long: the workers of all apps with one idleTimeout."""
+"""Which workers are idle, and for how long, for all apps with the same idleTimeout."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,8 @@ class IdleLine:
         worker.idle_line = self.kept
 
     def expired(self, now: float) -> Iterator[tuple[WorkerState, AppState]]:
-        """Each of `fresh` that is idle for too long, with its app: to be kept or ended at once."""
+        """Each of `fresh` that has been idle for too long, with its app: to be kept or ended at
+        once."""
         while self.fresh:
             worker = next(iter(self.fresh))
             if worker.app is None or not worker.is_idle_for(self.timeout_s, now):

@@ -1,4 +1,4 @@
-"""The life of a worker: its states and the only ways between them.
+"""The life of a worker: its states and the only transitions.
 
     SPARE ──adopt──> LOADING ──loaded──> IDLE <──drained── BUSY
       │                                   │ ───assign────>  │ ↺ assign
@@ -9,14 +9,14 @@
                                      v
                                     GONE        (every state but GONE may die)
 
-A SPARE has no app yet: an interpreter that waits for INIT. ONCE is a worker of one request: it
-is ended after it, whether it loads (a spare was adopted for the request) or was loaded before
-(prewarmed). RETIRING finishes what it has in hand and gets nothing new. ENDING was told to
-TERMINATE, and has a bounded time to obey.
+A SPARE has no app yet: it is an interpreter that waits for INIT. ONCE is a worker of one request:
+it is ended after that, whether it still has to load (a spare was adopted for the request) or had
+loaded before (it was prewarmed). RETIRING finishes what it has in hand and gets nothing new. ENDING
+was told to TERMINATE, and has a limited time to obey.
 
-Not in the drawing: where an app has `affinity`, an IDLE or BUSY worker that is to leave is KEEPING
-first. It gets requests of its own clients alone, with or without one in hand; when it retires it is
-RETIRING, and drained at once where it has nothing in hand.
+Not in the drawing: if an app has `affinity`, an IDLE or BUSY worker that has to leave is KEEPING
+first. It gets only requests from its own clients, with or without one in hand. When it retires it
+is RETIRING, and drained at once if it has nothing in hand.
 
 Not modelled here: how many requests a BUSY worker has (the scheduler counts them and sends
 `drained` for the last), and why a worker retires.
@@ -28,7 +28,7 @@ from enum import Enum
 class State(Enum):
     """What a worker process is doing; the value is the word used in logs and answers."""
 
-    __hash__ = object.__hash__  # members are compared by identity; Enum's own is in Python
+    __hash__ = object.__hash__  # members are compared by identity; Enum's own is written in Python
 
     SPARE = "spare"
     LOADING = "loading"
@@ -44,7 +44,7 @@ class State(Enum):
 class Event(Enum):
     """What happens to a worker."""
 
-    __hash__ = object.__hash__  # as above: a request's way looks up eight of them
+    __hash__ = object.__hash__  # as above; each request looks up eight of them
 
     ADOPT = "adopt"
     ADOPT_ONCE = "adopt_once"
@@ -110,11 +110,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 
 
 class LifecycleError(AssertionError):
-    """An event met a state that has no entry for it: a bug of the scheduler."""
+    """An event met a state that has no entry for it: a bug in the scheduler."""
 
 
 def after(state: State, event: Event) -> State:
-    """The state behind `event`; raises LifecycleError where there is none."""
+    """The state after `event`; raises LifecycleError where there is none."""
     try:
         return TRANSITIONS[state][event]
     except KeyError:

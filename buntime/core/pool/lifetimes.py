@@ -11,7 +11,7 @@ from buntime.core.pool.workforce import TAKES_WORK, AppState, WorkerState
 
 
 class Lifetimes:
-    """`jitter()` gives a number from 0 to 1, for replacing workers at different times."""
+    """`jitter()` returns a number from 0 to 1, so that workers are replaced at different times."""
 
     def __init__(
         self, census: Census, spares: Spares, room: Room, jitter: Callable[[], float]
@@ -20,12 +20,12 @@ class Lifetimes:
         self._spares = spares
         self._room = room
         self._jitter = jitter
-        self._used_up: dict[WorkerState, None] = {}  # their number of requests is reached
+        self._used_up: dict[WorkerState, None] = {}  # those with their number of requests reached
 
     # Starts
 
     def start(self, app: AppState, event: Event, now: float) -> tuple[WorkerState, list[Decision]]:
-        """A spare becomes the app's worker; where there is none, a new process."""
+        """A spare becomes the app's worker; if there is none, a new process does."""
         policy = app.policy
         if app.is_ephemeral:
             self._spares.use(policy.spare_key, now)
@@ -49,7 +49,7 @@ class Lifetimes:
     # Ends
 
     def retire(self, worker: WorkerState) -> list[Decision]:
-        """The worker leaves after what it has in hand."""
+        """The worker leaves once it has finished what it has in hand."""
         before = worker.state
         if worker.is_leaving:
             self._census.set_leaving(worker, False)
@@ -61,7 +61,8 @@ class Lifetimes:
         return []
 
     def leave(self, worker: WorkerState, now: float) -> list[Decision]:
-        """As `retire`, but where its app has affinity it takes its own clients' requests still."""
+        """As `retire`; if its app has affinity, the worker still takes requests from its own
+        clients."""
         app, census = worker.app, self._census
         if app is None or not app.keeps_sessions:
             return self.retire(worker)
@@ -79,7 +80,8 @@ class Lifetimes:
         return self.retire(kept[0]) if len(kept) > app.policy.workers else []
 
     def end_kept(self, now: float) -> list[Decision]:
-        """Those that stay for their sessions alone: end who has none, or has had its time."""
+        """Of the workers kept only for their sessions, end those without any, or whose time is
+        over."""
         decisions: list[Decision] = []
         for worker in tuple(self._census.kept):
             app, since_s = worker.app, worker.kept_since_s
@@ -92,12 +94,13 @@ class Lifetimes:
         return decisions
 
     def use_up(self, worker: WorkerState) -> None:
-        """The worker is to have no more requests than it had: replaced as soon as it may be."""
+        """The worker gets no more requests: it is replaced as soon as possible."""
         worker.requests_max = 0
         self._used_up[worker] = None
 
     def replace(self, worker: WorkerState, now: float) -> list[Decision]:
-        """Start the worker's replacement, or end it if unused; nothing where it may not be yet."""
+        """Start the worker's replacement, or end it if unused; do nothing where that is not
+        possible yet."""
         app, census = worker.app, self._census
         if app is None or worker.is_leaving or worker.state not in TAKES_WORK:
             return []
@@ -118,7 +121,7 @@ class Lifetimes:
         return [each for worker in due for each in self.replace(worker, now)]
 
     def end_idle(self, now: float) -> Iterator[Decision]:
-        """End the workers that have been idle for too long, but for those to be kept ready."""
+        """End the workers that have been idle for too long, except those to be kept ready."""
         for line in self._census.idle_lines.values():
             for worker, app in line.expired(now):
                 if app.has_ready_to_spare():
@@ -127,7 +130,7 @@ class Lifetimes:
                     line.keep(worker)
 
     def sleep(self, app: AppState) -> list[End]:
-        """End the workers that are idle, but for those to be kept ready."""
+        """End the idle workers, except those to be kept ready."""
         kept = [each for each in self._census.kept if each.app is app and not each.in_hand]
         ended = [self._end_idle(worker) for worker in kept]
         return ended + [
@@ -137,7 +140,8 @@ class Lifetimes:
         ]
 
     def keep_ready(self, app: AppState, now: float) -> list[Decision]:
-        """The app's workers have changed: end those beyond `prewarm`, and start what is missing."""
+        """The app's workers have changed: end those beyond `prewarm`, and start the missing
+        ones."""
         ended: list[Decision] = [
             self._end_idle(worker)
             for worker in (*app.idle, *app.idle_resting)

@@ -2,16 +2,17 @@
 
 from collections.abc import Hashable
 
-Ticket = Hashable  # stands for one request
+Ticket = Hashable  # identifies one request
 
 RETRY_AFTER_MAX_S = 3600.0
 
 
 class RequestQueue(dict[Ticket, float]):
-    """Ticket -> when it came, in order of arrival. A dict, to withdraw in O(1).
+    """Ticket -> when it came, in order of arrival. A dict, so that withdrawing is O(1).
 
-    Those whose clients may have left (`put_last`) wait beside it, and go when nobody else does. It
-    is only empty when they are gone too, since the first of them stands in for the others then.
+    Requests whose clients may have left (`put_last`) wait beside it, and go when nobody else does.
+    The dict is only empty when they are gone too, because the first of them then represents the
+    others.
 
     `interval_s` is the average time between two requests that leave the queue, 0 while unknown.
     """
@@ -25,29 +26,29 @@ class RequestQueue(dict[Ticket, float]):
         self._interval_s = 0.0
         self._departed_at_s = float("-inf")  # when one left the queue, or it began to fill
         self._doubtful: dict[Ticket, float] = {}
-        self._stand_in: Ticket | None = None  # of the doubtful, in the queue while nobody else is
+        self._stand_in: Ticket | None = None  # a doubtful one, in the queue while nobody else is
 
     @property
     def count(self) -> int:
-        """All that wait."""
+        """The number of all requests that wait."""
         return len(self) + len(self._doubtful)
 
     def tickets(self) -> list[Ticket]:
-        """All that wait, those whose clients may have left as the last."""
+        """All requests that wait; those whose clients may have left come last."""
         return [*self, *self._doubtful]
 
     def waits(self, ticket: Ticket) -> bool:
         return ticket in self or ticket in self._doubtful
 
     def put_last(self, ticket: Ticket) -> None:
-        """Its client may have left: all others go first."""
+        """The client may have left: all others go first."""
         if ticket not in self or ticket is self._stand_in:
             return
         self._doubtful[ticket] = self.pop(ticket)
         self._fill()
 
     def withdraw(self, ticket: Ticket) -> None:
-        """It waits no more."""
+        """The request no longer waits."""
         if self._doubtful.pop(ticket, None) is None:
             del self[ticket]
             self._fill()
@@ -59,13 +60,13 @@ class RequestQueue(dict[Ticket, float]):
         self._stand_in = None
 
     def most_dispensable(self, now: float) -> Ticket | None:
-        """Who goes where there are too many; None for who came last."""
+        """The request to drop where there are too many; None for the newest."""
         if self._doubtful:
             return next(iter(self._doubtful))
         return self.oldest() if self.is_overloaded(now) else None
 
     def _fill(self) -> None:
-        """Have one of the doubtful stand in for all of them, where nobody else waits."""
+        """Let one of the doubtful requests represent all of them, where nobody else waits."""
         if self:
             return
         self._stand_in = next(iter(self._doubtful), None)
@@ -78,8 +79,8 @@ class RequestQueue(dict[Ticket, float]):
     def is_overloaded(self, now: float) -> bool:
         """Has the oldest request used up half of its time?
 
-        Then most will be late, and the newest is served first, as it still has a client that
-        waits: first come, first served would answer each just when its client has given up.
+        Then most will be late, so the newest is served first: its client is still waiting. First
+        come, first served would answer each just when its client has given up.
         """
         return bool(self) and now - next(iter(self.values())) > self._late_s
 
@@ -92,10 +93,10 @@ class RequestQueue(dict[Ticket, float]):
             self._stand_in = None
 
     def take_next(self, now: float) -> Ticket:
-        """Take the next request out of the queue, and learn how fast the queue moves."""
+        """Remove the next request from the queue, and update the queue's speed."""
         ticket = next(iter(self))
         if now - self[ticket] > self._late_s:
-            ticket, _ = self.popitem()  # as it is overloaded
+            ticket, _ = self.popitem()  # the newest, since the queue is overloaded
         else:
             del self[ticket]
         if self._doubtful or self._stand_in is not None:
@@ -107,7 +108,7 @@ class RequestQueue(dict[Ticket, float]):
         return ticket
 
     def wait_s(self, now: float) -> float:
-        """How long a request that came now would wait, as far as the queue's speed tells."""
+        """How long a request that came now would have to wait, judging by the queue's speed."""
         if not self:
             return 0.0
         # A boot or a slow request halts the queue.

@@ -1,7 +1,7 @@
-"""Which state of an app's code serves, and which change of it is tried: decisions alone.
+"""Decides which state of an app's code serves, and which change is being tried.
 
-A change serves once a worker has loaded it; until then what was there before, which is *proven*,
-serves on. `choose` is asked for a new app with the one that served before it:
+A change serves once a worker has loaded it. Until then the state before, which is *proven*, keeps
+serving. `choose` is asked about a new app and the one that served before it:
 
     new and proven       proven       serves                      new
     ------------------   ----------   -------------------------   -----------------------------
@@ -11,17 +11,17 @@ serves on. `choose` is asked for a new app with the one that served before it:
     another version      no workers   new, unless it has failed   is tried APART, see below
     another version      workers      proven                      is tried APART
 
-A version apart has a folder and a key of its own, so either of the two can be started at any time,
-and requests that were let in for the new one fall back to the proven one where the boot fails.
-That takes two public apps, and a proven one that stays: in any other case the proven one serves.
-Where the code in one folder has changed, only the workers that have loaded the old code can serve
-it: once they are gone the new code serves, whatever it is.
+A version APART has a folder and a key of its own, so either of the two can be started at any time,
+and requests that were admitted for the new one fall back to the proven one if the boot fails. That
+requires two public apps, and a proven one that stays; in any other case the proven one serves. If
+the code in one folder has changed, only the workers that have loaded the old code can serve it:
+once they are gone the new code serves, whatever it is.
 
-Invariants: one deployment serves under a key, and at most one is tried beside it, of another
-`App`. What is proven stays so: later failures of its boots are back-offs of the scheduler.
+Invariants: one deployment serves under a key, and at most one with another `App` is tried beside
+it. What is proven stays proven: if its boots fail later, the scheduler backs off.
 
-Not modelled: development, where each change serves at once, and the interpreter of an app, without
-which it cannot be tried.
+Not modelled: development, where each change serves at once; and the interpreter of an app, which
+must exist before the app can be tried.
 """
 
 from enum import Enum
@@ -34,9 +34,9 @@ from buntime.core.values.tuples import NamedTuple
 
 
 class Deployable(Protocol):
-    """An app's code in one state, as far as the rollout needs it."""
+    """One state of an app's code, as far as the rollout needs it."""
 
-    fallback: App | None  # answers the requests of this one where its boot fails
+    fallback: App | None  # answers the requests for this one if its boot fails
 
     @property
     def app(self) -> App: ...
@@ -54,7 +54,7 @@ D = TypeVar("D", bound=Deployable)
 class Placement(Enum):
     """Where a change is tried."""
 
-    BESIDE = "beside"  # under the same key; replaces the one that serves once it has loaded
+    BESIDE = "beside"  # under the same key; replaces the serving one once it has loaded
     APART = "apart"  # under a key of its own
 
 
@@ -66,12 +66,12 @@ class Choice(NamedTuple):
 
 
 class Rollout(Generic[D]):
-    """The deployments that serve and those that are tried, by `App.key`."""
+    """The deployments that serve and those that are being tried, by `App.key`."""
 
     def __init__(self) -> None:
         self.served: dict[str, D] = {}
         self.candidates: dict[str, D] = {}  # tried beside the one that serves
-        self.revision = 0  # grows when `choose` may have another answer
+        self.revision = 0  # grows when `choose` may answer differently
         self._proven: WeakSet[App] = WeakSet()
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class Rollout(Generic[D]):
         return app.is_static or app in self._proven
 
     def choose(self, new: App, proven: App) -> Choice:
-        """Which of the two serves now; the table of the module."""
+        """Which of the two serves now, by the table in the module's docstring."""
         if proven.is_static:
             return Choice(new)
         before = self.served.get(proven.key)
@@ -97,7 +97,7 @@ class Rollout(Generic[D]):
         return Choice(new if starts_new else proven, Placement.APART)
 
     def tried(self, app: App, placement: Placement) -> D | None:
-        """The deployment of this very app that is tried there."""
+        """The deployment of this very app that is being tried there."""
         there = (self.candidates if placement is Placement.BESIDE else self.served).get(app.key)
         return there if there is not None and there.app is app else None
 
@@ -113,14 +113,14 @@ class Rollout(Generic[D]):
         return replaced
 
     def try_beside(self, deployment: D) -> D | None:
-        """It is tried beside the one that serves; returns what was tried until now."""
+        """It is tried beside the one that serves; returns what was being tried until now."""
         key = deployment.app.key
         replaced = self.candidates.get(key)
         self.candidates[key] = deployment
         return replaced
 
     def loaded(self, deployment: D) -> bool:
-        """A worker has loaded it; returns whether it is to serve now in the place of another."""
+        """A worker has loaded it; returns whether it has to replace another one now."""
         app = deployment.app
         if app in self._proven:
             return False
@@ -130,7 +130,7 @@ class Rollout(Generic[D]):
         return self.candidates.get(app.key) is deployment
 
     def failed(self, deployment: D) -> bool:
-        """Its boot failed; returns whether what was there before it goes on serving."""
+        """Its boot failed; returns whether the state before it keeps serving."""
         is_tried = self.candidates.get(deployment.app.key) is deployment
         if is_tried or deployment.fallback is not None:
             self.revision += 1
@@ -138,19 +138,19 @@ class Rollout(Generic[D]):
         return False
 
     def reconsider(self) -> None:
-        """Something else has changed that `choose` depends on, such as a known interpreter."""
+        """Something else that `choose` depends on has changed, such as a known interpreter."""
         self.revision += 1
 
 
 def is_meant(app: App, spec: str | None) -> bool:
-    """Whether a request for the range of versions `spec` may be answered by the app."""
+    """Whether the app may answer a request for the range of versions `spec`."""
     return select([app.version or UNVERSIONED], spec) is not None
 
 
 def _may_fall_back(new: App, proven: App) -> bool:
-    """May a request that was let in for `new`, and waits for it, be answered by `proven`?
+    """May `proven` answer a request that was admitted for `new` and waits for it?
 
-    Only where both let everybody in. And an ephemeral app is started for each request anyway.
+    Only where both admit everybody. An ephemeral app is started for each request anyway.
     """
     both_public = new.manifest.visibility == proven.manifest.visibility == "public"
     return both_public and proven.manifest.ttl_s > 0

@@ -1,26 +1,26 @@
 """Decides which worker gets a request, and which workers start and end: no I/O, no clock.
 
-The server tells what happened (`submit`, `loaded`, `finished`, `died`, `tick` ...) and carries out
-the decisions that come back, in their order. A ticket stands for one request; the scheduler only
-queues it. Invariants, tested over random sequences of events:
+The server reports what happened (`submit`, `loaded`, `finished`, `died`, `tick` ...) and carries
+out the returned decisions in order. A ticket identifies one request; the scheduler only queues it.
+Invariants, tested over random sequences of events:
 
-- a worker gets work only in a state that may have it, and never more than its capacity, beside
-  what is open-ended;
-- processes with an app never number more than `pool_size` (spares are counted apart), but for a few
-  (`PoolLimits.beside`) that were told to end and take longer than a moment, and for programs, which
-  start though it is full and keep workers from starting;
-- requests with a worker of their own never number more than `ephemeral_concurrency`, but for a few
+- a worker gets work only in a state that allows it, and never more than its capacity, apart from
+  open-ended requests;
+- there are never more processes with an app than `pool_size` (spares are counted separately), apart
+  from a few (`PoolLimits.beside`) that were told to end and take longer than a moment, and from
+  programs, which start even if it is full and keep workers from starting;
+- never more than `ephemeral_concurrency` requests have a worker of their own, apart from a few
   (`PoolLimits.lent`) that have waited for their clients;
-- an app with `ttl` above 0 never has more workers than `workers`, beside those that leave and
+- an app with `ttl` above 0 never has more workers than `workers`, apart from those that leave and
   those that are being replaced;
-- a worker whose app has affinity, and that leaves, gets requests of its own clients alone;
+- a worker that leaves, and whose app has affinity, gets only requests from its own clients;
 - every ticket that was submitted is assigned, refused, failed or withdrawn, exactly once.
 
-A worker at the end of its lifetime or its requests is replaced before it is retired, where the
-app has had a request lately: it goes on serving until the replacement has loaded.
+A worker at the end of its lifetime or its requests is replaced before it is retired, if the app has
+had a request recently: it keeps serving until the replacement has loaded.
 
-What a request costs does not depend on how many workers and apps there are: the census counts, and
-what needs a look at the next tick stands in sets of its own.
+The cost of a request does not depend on how many workers and apps there are: the census counts, and
+whatever needs a look at the next tick is kept in separate sets.
 """
 
 from collections.abc import Callable, Hashable
@@ -46,7 +46,7 @@ from buntime.core.pool.workforce import (
 
 
 class Scheduler:
-    """All workers and queues. `jitter()` gives a number from 0 to 1, 1 excluded."""
+    """All workers and queues. `jitter()` returns a number from 0 to 1, excluding 1."""
 
     def __init__(self, limits: PoolLimits, jitter: Callable[[], float]) -> None:
         self._chance = jitter
@@ -65,15 +65,15 @@ class Scheduler:
     # Apps
 
     def add_app(self, app: AppState, now: float) -> list[Decision]:
-        """An app is known; its prewarmed workers are started."""
+        """An app becomes known; its prewarmed workers are started."""
         self._census.watch(app)
         return list(self._lifetimes.prewarm(app, now))
 
     def drop_app(self, app: AppState, now: float, *, is_replaced: bool) -> list[Decision]:
-        """The app's code changed or its folder went: its workers finish what they have in hand.
+        """The app's code changed or its folder is gone: its workers finish what they have in hand.
 
-        What is still queued for it is served to its end, by workers that leave right after. Where
-        nothing takes its place (`is_replaced`), none stays for its clients.
+        Requests still queued for it are all served, by workers that leave right after. If nothing
+        replaces it (`is_replaced` is false), no worker stays for its clients.
         """
         app.is_dropped = True
         app.keeps_sessions &= is_replaced
@@ -84,22 +84,23 @@ class Scheduler:
         return decisions + self._dispatch.pump(app, now)
 
     def try_out(self, app: AppState, now: float) -> list[Decision]:
-        """See whether the app can be loaded, though no request is for it; to be called again."""
+        """See whether the app can be loaded, though there is no request for it; to be called
+        again."""
         return self._dispatch.try_out(app, now)
 
     def hold_back(self, app: AppState, until_s: float) -> None:
-        """Its workers die: start none before then but for requests."""
+        """Its workers keep dying: until then start one only for requests."""
         app.retry_at_s = max(app.retry_at_s, until_s)
         self._census.watch(app)
 
     # Requests
 
     def submit(self, app: AppState, ticket: Ticket, now: float) -> list[Decision]:
-        """A request came for the app."""
+        """A request arrived for the app."""
         app.last_request_s = now
         if not app.queue and not app.is_ephemeral:
             worker = choose(app, self._chance)
-            if worker is not None:  # the usual case: no queue, a worker with room
+            if worker is not None:  # the usual case: no queue, and a worker with room
                 self._census.begin(worker, app, now)
                 return [Assign(worker.id, ticket)]
         if app.is_crash_looping(now) and not app.workers:
@@ -107,22 +108,24 @@ class Scheduler:
         return self._dispatch.enqueue(app, ticket, now)
 
     def keeps_session(self, worker_id: int, app: AppState | None, now: float) -> AppState | None:
-        """Whose worker this is, if it may take a request of a client of its own, who asks for `app`
-        now; else None. See `sessions`."""
+        """The app of this worker, if it may take a request from a client of its own that now asks
+        for `app`; else None. See `sessions`."""
         return self._sessions.at(worker_id, app, now)
 
     def submit_to(self, worker_id: int, ticket: Ticket, now: float) -> list[Decision]:
-        """A request came for this worker alone, of which `keeps_session` has told just now."""
+        """A request arrived for this worker only, as `keeps_session` has just allowed."""
         return self._sessions.submit(self.workers[worker_id], ticket, now)
 
     def refuses(self, app: AppState, now: float) -> float | None:
-        """Would a request be refused that came now? If so, when it is worth another try."""
+        """Would a request that came now be refused? If so, the seconds until another try makes
+        sense."""
         if app.is_crash_looping(now) and not app.workers:
             return app.retry_at_s - now
         return self._dispatch.refuses(app, now)
 
     def withdraw(self, app: AppState, ticket: Ticket) -> bool:
-        """The request waits no more (its client left, its time passed); False if it did not."""
+        """The request no longer waits (its client left, or it timed out); False if it did not
+        wait."""
         if not app.queue.waits(ticket):
             return self._sessions.withdraw(ticket)
         self._dispatch.withdraw(app, ticket)
@@ -134,9 +137,10 @@ class Scheduler:
         self._sessions.put_last(ticket)
 
     def opened(self, worker_id: int, now: float) -> list[Decision]:
-        """A request of the worker may go on for ever and costs it little: it gives up its place.
+        """A request of the worker may go on forever and costs it little: it gives up its place.
 
-        The worker has it in hand still, so it is neither idle nor drained before that has ended.
+        The worker still has it in hand, so it is neither idle nor drained before the request has
+        ended.
         """
         worker = self.workers[worker_id]
         app = worker.app
@@ -147,18 +151,20 @@ class Scheduler:
         return decisions + self._dispatch.pump(app, now) if app.queue else decisions
 
     def stalled(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker of one request waits for its client alone: others may have its slot, a few."""
+        """The worker of one request only waits for its client: others may use its slot, if they are
+        few."""
         self._census.set_stalled(self.workers[worker_id], True)
         return self._dispatch.take_turns(now)
 
     def goes_on(self, worker_id: int) -> None:
-        """It does not any more: its slot is its own again, though there may be one too many."""
+        """It no longer waits: it takes its slot back, even if there is then one too many."""
         self._census.set_stalled(self.workers[worker_id], False)
 
     def finished(
         self, worker_id: int, now: float, *, was_open_ended: bool = False
     ) -> list[Decision]:
-        """One request of the worker has ended, in whatever way; `opened` was told of it or not."""
+        """A request of the worker has ended, in whatever way; `opened` may or may not have been
+        called."""
         worker = self.workers[worker_id]
         app = worker.app
         if app is None or worker.in_hand < 1:
@@ -186,35 +192,35 @@ class Scheduler:
     # Workers
 
     def keep_spares(self, key: Hashable, now: float) -> list[Decision]:
-        """Keep spare interpreters of this key for ever.
+        """Keep spare interpreters of this key forever.
 
-        Those of other keys are kept while apps use them that need a worker for each request.
+        Spares of other keys are kept while apps use them that need a worker for each request.
         """
         self._spares.keep(key)
         return [*self._spares.refill(now)]
 
     def up(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker's interpreter has started. Raises BootError where it had already."""
+        """The worker's interpreter has started. Raises BootError where it had started already."""
         worker = self.workers[worker_id]
         self._census.set_up(worker)
         self._spares.has_started(worker.spare_key)
         return [*self._spares.refill(now)]
 
     def loaded(self, worker_id: int, capacity: int, now: float) -> list[Decision]:
-        """The worker has loaded its app and can have `capacity` requests at once.
+        """The worker has loaded its app and can handle `capacity` requests at once.
 
-        Raises BootError where it had none to load, or said so before.
+        Raises BootError where it had no app to load, or has said so before.
         """
         worker = self.workers[worker_id]
         app = worker.app
         if worker.boot.has_failed:
-            return []  # it is being killed, and this crossed with that
+            return []  # it is being killed, and this message crossed with that
         self._census.set_loaded(worker, capacity, now)
         if app is None:
             raise AssertionError(f"{worker!r} loaded what it did not have")
         app.boot_failures = 0
         app.boot_error = ""
-        app.pressed_since_s = None  # with one more to take requests
+        app.pressed_since_s = None  # there is one more to take requests
         if worker.state is not State.IDLE:
             return []
         decisions: list[Decision] = []
@@ -227,36 +233,37 @@ class Scheduler:
         return decisions
 
     def boot_failed(self, worker_id: int, why: str) -> None:
-        """The worker told why it cannot load its app, or is killed for taking too long.
+        """The worker said why it cannot load its app, or is killed for taking too long.
 
-        Its death follows. Raises BootError where it is not loading one.
+        Its death follows. Raises BootError where it is not loading an app.
         """
         self._census.set_failed(self.workers[worker_id], why)
 
     def has_no_means(self) -> None:
-        """This machine could start no process just now: none is started before the next tick."""
+        """This machine has just been unable to start a process: none is started before the next
+        tick."""
         self._census.is_short = True
 
     def never_started(self, worker_id: int, now: float) -> list[Decision]:
-        """There is no process for the worker, and that tells nothing of its app: who waits for it
-        goes on to wait, for means as for room in the pool."""
+        """There is no process for the worker, which says nothing about its app: requests that wait
+        for it keep waiting, for means as they would for room in the pool."""
         return self._deaths.never_started(self.workers[worker_id], now)
 
     def died(
         self, worker_id: int, now: float, *, was_killed: bool = False, how: str = ""
     ) -> tuple[list[Decision], bool]:
-        """The worker's process has gone. Also tells whether it died before it had loaded.
+        """The worker's process is gone. Also returns whether it died before it had loaded.
 
-        `was_killed`: from outside, so nothing is known against its app. `how` it died counts as
-        the reason where it told none. The tickets it had in hand are the server's to answer, or
-        to submit once more.
+        `was_killed`: from outside, so nothing is held against its app. `how` it died is the reason
+        if the worker gave none. The server must answer the requests that it had in hand, or submit
+        them again.
         """
         worker = self.workers[worker_id]
         decisions, failed = self._deaths.died(worker, now, was_killed=was_killed, how=how)
         return decisions + self._sessions.release(worker), failed
 
     def told_busy(self, worker_id: int, share: float, now: float) -> list[Decision]:
-        """The worker has told what share of the time it has been busy, from 0 to 1."""
+        """The worker reports what share of the time it has been busy, from 0 to 1."""
         worker = self.workers[worker_id]
         app = worker.app
         if app is None or not app.spreads:
@@ -264,28 +271,29 @@ class Scheduler:
         return self._spreading.told(worker, app, share, now)
 
     def replace(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker is to be replaced, by its successor if it has traffic; for instance it has
-        grown too large."""
+        """Replace the worker, by a successor if it has traffic; for example because it has grown
+        too large."""
         return self._lifetimes.replace(self.workers[worker_id], now)
 
     def recycle(self, worker_id: int, now: float) -> list[Decision]:
-        """An operator wants a fresh worker in this one's place: replaced as soon as it may be."""
+        """An operator wants a fresh worker instead of this one: it is replaced as soon as
+        possible."""
         worker = self.workers[worker_id]
-        if worker.state is State.KEEPING:  # there is one in its place
+        if worker.state is State.KEEPING:  # its successor is already there
             return self._lifetimes.retire(worker) + self._sessions.release(worker)
-        self._lifetimes.use_up(worker)  # where `replace` may not start one yet, `tick` will
+        self._lifetimes.use_up(worker)  # if `replace` cannot start one yet, `tick` will
         return self._lifetimes.replace(worker, now)
 
     def sleep(self, app: AppState) -> list[End]:
-        """An operator wants the app's idle workers gone."""
+        """An operator wants the app's idle workers to end."""
         return self._lifetimes.sleep(app)
 
     def retire(self, worker_id: int) -> list[Decision]:
-        """The worker is to leave after what it has in hand."""
+        """The worker must leave once it has finished what it has in hand."""
         return self._lifetimes.retire(self.workers[worker_id])
 
     def give_up(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker is stuck: it is to leave, and who waits behind it gets another one now."""
+        """The worker is stuck: it must leave, and those that wait behind it get another one now."""
         worker = self.workers[worker_id]
         decisions = self._lifetimes.retire(worker) + self._sessions.release(worker)
         if worker.app is not None and worker.app.queue:
@@ -293,7 +301,8 @@ class Scheduler:
         return decisions
 
     def overdue(self, worker_id: int, now: float) -> list[Decision]:
-        """The worker was told to end a moment ago and is still there: nobody waits for it."""
+        """The worker was told to end a moment ago and is still there: nobody waits for it any
+        more."""
         worker = self.workers[worker_id]
         if worker.state is not State.ENDING or worker.is_overdue:
             return []
@@ -303,12 +312,12 @@ class Scheduler:
     # Programs
 
     def program_begins(self) -> int:
-        """A program of an app starts, which takes a worker's room; returns its number."""
+        """A program of an app starts, which takes the room of one worker; returns its number."""
         self._census.programs += 1
         return self._spares.new_number()
 
     def program_ended(self, now: float) -> list[Decision]:
-        """It has gone: others have its room."""
+        """It is gone: others get its room."""
         self._census.programs -= 1
         return self._dispatch.serve_lines(now) + self._dispatch.claim_room(now)
 
@@ -331,7 +340,8 @@ class Scheduler:
         return [*self._dispatch.refill_taken(now), *self._spares.refill(now)]
 
     def close(self) -> list[Decision]:
-        """Shut down: no worker starts any more; each ends after what it has in hand."""
+        """Shut down: no more workers are started; each ends once it has finished what it has in
+        hand."""
         self._census.is_closing = True
         retire = self._lifetimes.retire
         return [each for worker in self.workers.values() for each in retire(worker)]
@@ -351,7 +361,7 @@ class Scheduler:
 
     @property
     def is_short(self) -> bool:
-        """Was there lately no means to start a process?"""
+        """Were there recently no means to start a process?"""
         return self._census.is_short
 
     @property
@@ -361,11 +371,11 @@ class Scheduler:
 
     @property
     def evictions(self) -> int:
-        """Workers that had to leave as the pool was full."""
+        """Workers that had to leave because the pool was full."""
         return self._room.evictions
 
     def _look_at_restless(self, now: float) -> list[Decision]:
-        """Of the apps that have `prewarm` or several workers, those whose workers have changed."""
+        """Look at the apps with `prewarm` or several workers, if their workers have changed."""
         restless, self._census.restless = self._census.restless, {}
         decisions: list[Decision] = []
         for app in restless:

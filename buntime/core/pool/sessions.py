@@ -1,12 +1,13 @@
-"""Requests that go to one worker alone: of clients whose sessions it has in memory (`affinity`).
+"""Requests for one certain worker: from clients whose sessions it has in memory (`affinity`).
 
-The cookie that a worker's answer sets names the worker; who brings it comes back to that one while
-it serves, and while it is KEEPING: others have taken its place, and it stays for its own clients
-until these are idle or its time for that is over. A request that finds it full waits in a queue of
-the worker's own. Where that worker goes, who waits for it is given back, to be submitted for any.
+The cookie in a worker's answer names the worker. A client that sends it gets back to that worker
+while it serves, and while it is KEEPING: others have taken its place, and it stays for its own
+clients until these are idle or its time is over. A request that finds the worker full waits in a
+queue of the worker's own. When the worker leaves, requests that wait for it are given back, to be
+submitted for any.
 
-A worker of an older version may serve still, for those who ask for that version. Of the clients
-that it had before the newer one came it takes requests for as long as if it were KEEPING.
+A worker of an older version may still serve clients that ask for that version. From clients that it
+had before the newer version came, it takes requests for as long as if it were KEEPING.
 """
 
 from buntime.core.pool.census import Census
@@ -18,16 +19,16 @@ from buntime.core.pool.workforce import TAKES_ITS_OWN, AppState, WorkerState
 
 
 class Sessions:
-    """Who waits for a worker of their own."""
+    """Requests that wait for one certain worker."""
 
     def __init__(self, census: Census, dispatch: Dispatch) -> None:
         self._census = census
         self._dispatch = dispatch
         self._waited_for: dict[WorkerState, None] = {}  # those that have a queue of their own
-        self._worker_of: dict[Ticket, WorkerState] = {}  # of all that wait in these
+        self._worker_of: dict[Ticket, WorkerState] = {}  # for all requests in these queues
 
     def at(self, worker_id: int, asked: AppState | None, now: float) -> AppState | None:
-        """The app of this worker, if a client of its own that asks for `asked` may have it."""
+        """The app of this worker, if a client of its own that asks for `asked` may use it."""
         worker = self._census.workers.get(worker_id)
         if worker is None or worker.app is None or worker.state not in TAKES_ITS_OWN:
             return None
@@ -39,7 +40,7 @@ class Sessions:
         return worker.app
 
     def submit(self, worker: WorkerState, ticket: Ticket, now: float) -> list[Decision]:
-        """A request came that is for this worker alone."""
+        """A request arrived that is only for this worker."""
         app = _app_of(worker)
         app.last_request_s = now
         if worker.own is None:
@@ -53,15 +54,14 @@ class Sessions:
         return self._bound(worker.own, ticket, now)
 
     def take_turn(self, worker: WorkerState, now: float) -> list[Decision]:
-        """A place is free: it is for those who wait for this worker and those who wait for any, in
-        turns."""
+        """A place is free: requests for this worker and requests for any worker get it in turn."""
         app = _app_of(worker)
         is_for_any = app.queue and worker.state is not State.KEEPING and worker.served & 1
         decisions = self._dispatch.pump(app, now) if is_for_any else []
         return decisions + self.pump(worker, now)
 
     def pump(self, worker: WorkerState, now: float) -> list[Decision]:
-        """Give the worker what waits for it, as far as it can take that."""
+        """Give the worker its waiting requests, as many as it can take."""
         if worker.state not in TAKES_ITS_OWN:
             return self.release(worker)
         decisions: list[Decision] = []
@@ -73,7 +73,7 @@ class Sessions:
         return decisions
 
     def withdraw(self, ticket: Ticket) -> bool:
-        """The request waits no more; False if it did not."""
+        """The request no longer waits; False if it did not wait."""
         worker = self._worker_of.get(ticket)
         if worker is None or worker.own is None:
             return False
@@ -88,7 +88,7 @@ class Sessions:
             worker.own.put_last(ticket)
 
     def release(self, worker: WorkerState) -> list[Decision]:
-        """The worker goes: who waits for it may have any."""
+        """The worker leaves: its waiting requests may go to any."""
         tickets = worker.own.tickets() if worker.own is not None else []
         for ticket in tickets:
             self._forget(ticket)
@@ -97,12 +97,12 @@ class Sessions:
         return [GiveBack(ticket) for ticket in tickets]
 
     def release_lost(self) -> list[Decision]:
-        """The same of all that go by now."""
+        """The same for all workers that are leaving by now."""
         lost = [each for each in self._waited_for if each.state not in TAKES_ITS_OWN]
         return [each for worker in lost for each in self.release(worker)]
 
     def _bound(self, queue: RequestQueue, ticket: Ticket, now: float) -> list[Decision]:
-        """Where too many wait, one is refused, as in the queue of an app."""
+        """If too many wait, refuse one, as in an app's queue."""
         if queue.count <= self._census.limits.queue_limit:
             return []
         victim = queue.most_dispensable(now)
@@ -121,7 +121,7 @@ class Sessions:
         self._census.begin(worker, app, now)
 
     def _forget(self, ticket: Ticket) -> None:
-        """The request waits no more in the queue of its worker, which goes with the last one."""
+        """Remove the request from its worker's queue, and the queue with its last request."""
         worker = self._worker_of.pop(ticket)
         if not worker.own:
             worker.own = None

@@ -1,7 +1,7 @@
-"""Spares: interpreters that have started and wait for an app, so that a request need not.
+"""Spares: interpreters that have started and wait for an app, so that a request need not wait.
 
-They are kept by key, for ever or while apps use them that need a worker for each request. Where
-interpreters die as they start, the next try is made after 1 s, 2 s, and so on.
+They are kept by key, forever or while apps use them that need a worker for each request. If
+interpreters die as they start, the next try is after 1 s, 2 s, and so on.
 """
 
 from collections.abc import Hashable, Iterator
@@ -14,7 +14,7 @@ SPARES_KEPT_S = 300.0  # after the last request that could have used one
 
 
 class _Need:
-    """How spares of one key fare."""
+    """How much spares of one key are needed, and how they fare."""
 
     __slots__ = ("failures", "retry_at_s", "used_at_s")
 
@@ -25,7 +25,7 @@ class _Need:
 
 
 class Spares:
-    """The keys to keep spares of, and the start of each interpreter."""
+    """The keys to keep spares for, and the start of each interpreter."""
 
     def __init__(self, census: Census) -> None:
         self._census = census
@@ -33,7 +33,7 @@ class Spares:
         self._last_id = 0
 
     def keep(self, key: Hashable) -> None:
-        """Keep spares of this key for ever."""
+        """Keep spares of this key forever."""
         self._needs[key] = _Need(used_at_s=float("inf"))
 
     def use(self, key: Hashable, now: float) -> None:
@@ -41,11 +41,11 @@ class Spares:
         need = self._needs.get(key)
         if need is None:
             self._needs[key] = _Need(used_at_s=now)
-        elif need.used_at_s < now:  # not one that is kept for ever
+        elif need.used_at_s < now:  # not one that is kept forever
             need.used_at_s = now
 
     def take(self, key: Hashable) -> tuple[WorkerState, list[Spawn]]:
-        """The oldest spare of this key; without one, a new process."""
+        """The oldest spare of this key, or a new process if there is none."""
         spares = self._census.spares.get(key)
         return (next(iter(spares)), []) if spares else self._spawn(key)
 
@@ -63,7 +63,7 @@ class Spares:
             need.retry_at_s = now + backoff_s(need.failures)
 
     def refill(self, now: float) -> Iterator[Spawn]:
-        """Start those that are missing, as far as boots that nobody waits for may begin."""
+        """Start the missing spares, as far as boots that nobody waits for are allowed."""
         census = self._census
         if census.is_closing:
             return

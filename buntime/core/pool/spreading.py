@@ -1,18 +1,19 @@
-"""How many of an app's workers are started and used: as many as their busy shares ask for.
+"""How many of an app's workers are started and used: as many as their busy shares call for.
 
-The workers of an app that may have several tell how busy they are, every tenth of a second while
+The workers of an app that may have several report how busy they are, every tenth of a second while
 they have something in hand: the share of time in which their processor or event loop was in use. A
-worker that has requests and does not tell is computing with all else held up: it counts as busy.
+worker that has requests and does not report is computing and holds up everything else: it counts as
+busy.
 
-- Where the least busy one has been above `PRESSED_SHARE` for `PRESSED_S`, and one that has two
-  requests in hand tells so, further workers are started; as many as there are, so that the number
-  doubles. Nobody is started for a single client who sends one request after the other.
-- Where fewer would be enough, one worker *rests*: it finishes what it has and gets nothing new. So
-  it is idle, and ends after idleTimeout. It is used again before another one is started, and where
+- If the least busy one has been above `PRESSED_SHARE` for `PRESSED_S`, and one with two requests in
+  hand reports that, further workers are started, as many as there are, so that the number doubles.
+  None is started for a single client that sends one request after the other.
+- If fewer would be enough, one worker *rests*: it finishes what it has and gets nothing new. So it
+  becomes idle, and ends after idleTimeout. It is used again before another one is started, and when
   the others can take no more.
 
-An app that computes so comes to use all workers that it may have, one that waits for a database
-keeps one, however many requests it holds.
+So an app that computes comes to use all the workers that it may have, and one that waits for a
+database keeps one, however many requests it holds.
 """
 
 from buntime.core.pool.census import Census
@@ -23,13 +24,13 @@ from buntime.core.pool.room import Room
 from buntime.core.pool.workforce import AppState, WorkerState
 
 PRESSED_S = 0.2
-SILENT_S = 0.4  # four times what is between two tellings
+SILENT_S = 0.4  # four times the interval of reports
 REST_SHARE = 0.5  # those that stay are less busy than that, on average
-REST_FILL = 0.5  # and have less than that of their capacity in hand
+REST_FILL = 0.5  # and have less than this part of their capacity in hand
 
 
 class Spreading:
-    """Of the apps with `workers` above 1."""
+    """For the apps with `workers` above 1."""
 
     def __init__(self, census: Census, lifetimes: Lifetimes, room: Room) -> None:
         self._census = census
@@ -37,14 +38,15 @@ class Spreading:
         self._room = room
 
     def told(self, worker: WorkerState, app: AppState, share: float, now: float) -> list[Decision]:
-        """The worker has told how busy it is, from 0 to 1."""
+        """The worker reports how busy it is, from 0 to 1."""
         self._census.set_busy(worker, share, now)
         if self._is_pressed(app, now) and worker.in_hand > 1:
             return self._use_more(app, now)
         return []
 
     def look_at(self, app: AppState, now: float) -> list[Decision]:
-        """Judge those that do not tell; then start, or have one rest. Called at each tick."""
+        """Judge the workers that do not report; then start some, or let one rest. Called at each
+        tick."""
         used = [worker for worker in app.workers.values() if worker.is_used()]
         for worker in used:
             if now - worker.told_at_s > SILENT_S:
@@ -59,7 +61,7 @@ class Spreading:
         return []
 
     def is_quiet(self, app: AppState) -> bool:
-        """Is there nothing to look at before the next request?"""
+        """Is there nothing to do before the next request?"""
         return len(app.idle) == app.used < 2
 
     def _is_pressed(self, app: AppState, now: float) -> bool:
@@ -88,7 +90,8 @@ class Spreading:
         return decisions
 
     def _make_room(self) -> list[Decision]:
-        """End the worker idle longest, for the next time; nobody busy has to leave for this."""
+        """End the worker that has been idle longest, for the next time; no busy one has to leave
+        for this."""
         worker = self._room.evict() if self._room.may_be_made() else None
         return self._lifetimes.retire(worker) if worker is not None else []
 

@@ -1,6 +1,6 @@
-"""What the scheduler knows of a worker and of an app.
+"""What the scheduler knows about a worker and about an app.
 
-`open`, `idle`, `resting` and the counts of an app are kept by the census, see there.
+The census updates `open`, `idle`, `resting` and the counts of an app, see there.
 """
 
 from collections.abc import Hashable
@@ -12,23 +12,23 @@ from buntime.core.values.tuples import NamedTuple
 
 
 def workers_beside(pool_size: int) -> int:
-    """Of a pool of this size, those that take long to end and are not counted any more."""
+    """How many workers that take long to end need not count, in a pool of this size."""
     return max(1, pool_size // 4)
 
 
 class PoolLimits(NamedTuple):
-    """The pool's bounds, all in numbers of workers or requests."""
+    """The pool's limits, all as numbers of workers or requests."""
 
     pool_size: int
     ephemeral_concurrency: int
     ephemeral_queue_limit: int
     queue_limit: int
-    spare_workers: int  # of each key in use
-    boots_at_once: int  # that no request waits for: spares, prewarmed workers, replacements
+    spare_workers: int  # for each key in use
+    boots_at_once: int  # boots that no request waits for: spares, prewarmed workers, replacements
 
     @property
     def beside(self) -> int:
-        """How many workers that take long to end may be there beside `pool_size`."""
+        """How many workers that take long to end may exist beyond `pool_size`."""
         return workers_beside(self.pool_size)
 
     @property
@@ -38,16 +38,16 @@ class PoolLimits(NamedTuple):
 
     @property
     def ending_of_an_app(self) -> int:
-        """With more workers that end an app gets no further one, so that others find room."""
+        """An app with more workers that are ending gets no new one, so that others find room."""
         return max(1, self.pool_size // 2)
 
 
 class Policy(NamedTuple):
     """What an app's manifest says about its workers.
 
-    `spare_key` (interpreter and flags) tells which spares the app can use: those started for an
-    equal key. The workers of an exempt app, a plugin, count beside the pool's size, and are never
-    ended since they are idle or to make room for others.
+    `spare_key` (interpreter and flags) says which spares the app can use: those started for an
+    equal key. The workers of an exempt app, a plugin, do not count towards the pool's size, and are
+    never ended for being idle or to make room for others.
     """
 
     spare_key: Hashable
@@ -59,7 +59,7 @@ class Policy(NamedTuple):
     timeout_s: float
     is_exempt: bool = False
     is_single: bool = False  # its workers never overlap: one ends before the next one starts
-    # A worker that leaves takes its own clients' requests for so long, if it is not exempt
+    # How long a worker that leaves, if it is not exempt, takes requests from its own clients
     affinity_s: float = 0.0
 
     @property
@@ -68,16 +68,16 @@ class Policy(NamedTuple):
 
 
 TAKES_WORK = frozenset({State.IDLE, State.BUSY})
-TAKES_ITS_OWN = TAKES_WORK | {State.KEEPING}  # work of clients that it had before
+TAKES_ITS_OWN = TAKES_WORK | {State.KEEPING}  # work from clients that it had before
 HAS_LEFT = frozenset({State.KEEPING, State.RETIRING, State.ENDING, State.GONE})
 _LOADS = frozenset({State.LOADING, State.ONCE})
-BUSY_SHARE = 0.7  # a worker above it is busy: queueing begins
-CRASH_LOOP = 5  # boots that failed in a row; then requests are refused between the tries
+BUSY_SHARE = 0.7  # a worker above this is busy: queueing begins
+CRASH_LOOP = 5  # failed boots in a row; from then on requests are refused between the tries
 BACKOFF_MAX_S = 60.0
 
 
 def backoff_s(failures: int) -> float:
-    """How long after so many failures in a row the next try is made: 1 s, 2 s, ... 60 s."""
+    """How long to wait after this many failures in a row: 1 s, 2 s, ... 60 s."""
     return min(BACKOFF_MAX_S, 2.0 ** (failures - 1))
 
 
@@ -118,7 +118,7 @@ class WorkerState:
         self.app: AppState | None = None
         self.capacity = 1  # requests at once; learned when it has loaded
         self.in_hand = 0
-        self.open_ended = 0  # of them, those that take no place: open WebSockets that are tasks
+        self.open_ended = 0  # those of them that take no place: open WebSockets that are tasks
         self.served = 0
         self.requests_max = 0
         self.born_s = 0.0  # when it was adopted
@@ -127,16 +127,16 @@ class WorkerState:
         self.is_overdue = False  # told to end, and takes longer than a moment
         self.is_stalled = False  # its one request waits for the client
         self.is_leaving = False  # its time is over; it serves until its replacement has loaded
-        # where its app may have several workers, see `spreading`
-        self.busy_share = 0.0  # of the last tenth of a second
-        self.told_at_s = 0.0  # when that was told, or its first request came after it was idle
+        # if its app may have several workers, see `spreading`
+        self.busy_share = 0.0  # in the last tenth of a second
+        self.told_at_s = 0.0  # when that was reported, or the first request came after it was idle
         self.is_resting = False  # gets nothing new
-        # where its app has affinity, see `sessions`
-        self.own: RequestQueue | None = None  # those of its own clients that wait for it
+        # if its app has affinity, see `sessions`
+        self.own: RequestQueue | None = None  # requests from its own clients that wait for it
         self.kept_since_s: float | None = None  # since when others have taken its place
         self.elsewhere_since_s: float | None = None  # since when clients of newer code come to it
-        # the census'
-        self.place = -1  # where it is in its app's `open`; -1: nowhere
+        # kept by the census
+        self.place = -1  # its index in its app's `open`; -1: not in it
         self.idle_fresh: dict[WorkerState, None] = {}  # the idle workers it joins
         self.idle_line = self.idle_fresh  # those it is in, while it is idle
 
@@ -157,14 +157,14 @@ class WorkerState:
         return self.state in TAKES_WORK and not self.is_resting
 
     def is_used_up(self) -> bool:
-        """Has it had so many requests that another one is to take its place?"""
+        """Has it had so many requests that another one has to replace it?"""
         return self.served >= self.requests_max and self.state not in HAS_LEFT
 
     def is_idle_for(self, seconds: float, now: float) -> bool:
         return self.state is State.IDLE and now - self.idle_since_s >= seconds
 
     def is_booting(self) -> bool:
-        """Does it start its interpreter, or load its app?"""
+        """Is its interpreter starting, or is it loading its app?"""
         return not self.boot.is_loaded if self.state in _LOADS else not self.boot.is_up
 
 
@@ -206,7 +206,7 @@ class AppState:
     def __init__(self, key: str, policy: Policy) -> None:
         self.key = key
         self.policy = policy
-        # Other states of the code of an app whose workers never overlap, itself among them.
+        # Other states of the code of an app whose workers never overlap, including itself.
         self.kin: set[AppState] = {self}
         self.is_ephemeral = policy.is_ephemeral
         self.is_exempt = policy.is_exempt
@@ -219,42 +219,43 @@ class AppState:
         self.queue = RequestQueue(policy.timeout_s)
         self.last_request_s = float("-inf")
         self.given_room_at_s = float("-inf")  # when a busy worker of another app had to leave
-        self.tried_at_s: float | None = None  # since when it is to be loaded without a request
-        self.is_dropped = False  # its code changed or its folder went: no new workers
+        self.tried_at_s: float | None = None  # since when it should be loaded without a request
+        self.is_dropped = False  # its code changed or its folder is gone: no new workers
         self.boot_failures = 0  # in a row
-        self.boot_error = ""  # what the last of them failed of: a message, lines of a stack
-        self.retry_at_s = float("-inf")  # no boot before, after one that failed
-        # the census'
+        self.boot_error = ""  # why the last of them failed: a message, lines of a stack
+        self.retry_at_s = float("-inf")  # no boot before this, after one that failed
+        # kept by the census
         self.workers: dict[int, WorkerState] = {}
-        self.idle: dict[WorkerState, None] = {}  # the one that was busy last at the end
+        self.idle: dict[WorkerState, None] = {}  # the one that was busy last is at the end
         self.open: list[WorkerState] = []  # those that can take a request, and do not rest
         self.resting: dict[WorkerState, None] = {}  # not among `idle` and `open`
-        self.idle_resting: dict[WorkerState, None] = {}  # of them
+        self.idle_resting: dict[WorkerState, None] = {}  # those of them that are idle
         self.serving = 0  # workers that have not left
-        self.leaving = 0  # of them, those whose replacement loads
+        self.leaving = 0  # those of them whose replacement is loading
         self.loading = 0
         self.loaded = 0  # workers that have loaded the app, in whatever state
         self.ending = 0  # workers that were told to end, and are still there
         self.used = 0  # workers that may get requests
-        self.busy = 0  # of them, those with a busy share above BUSY_SHARE
+        self.busy = 0  # those of them with a busy share above BUSY_SHARE
         self.pressed_since_s: float | None = None  # since when these are all of them
 
     def __repr__(self) -> str:
         return f"AppState({self.key}, {len(self.workers)} workers, {self.queue.count} queued)"
 
     def may_have_another(self) -> bool:
-        """Are its workers fewer than the manifest allows? A replacement is counted for the old."""
+        """Does it have fewer workers than the manifest allows? A replacement counts for the old
+        one."""
         if self.policy.is_single:
             return not any(each.workers for each in self.kin)
         return self.is_ephemeral or self.serving - self.leaving < self.policy.workers
 
     def lacks_ready(self) -> bool:
-        """Is a prewarmed worker to be started?"""
+        """Must a prewarmed worker be started?"""
         is_short = self._ready() < self.policy.prewarm
         return is_short and self.may_have_another() and not self.is_dropped
 
     def has_ready_to_spare(self) -> bool:
-        """May an idle worker go, as enough others are prewarmed?"""
+        """May an idle worker go, because enough others are prewarmed?"""
         return self._ready() > self.policy.prewarm
 
     def _ready(self) -> int:
@@ -262,12 +263,12 @@ class AppState:
         return len(self.idle) + len(self.idle_resting) + self.loading
 
     def queued(self) -> int:
-        """How many requests wait for its workers, or for one of them alone."""
+        """How many requests wait for its workers, or for a certain one of them."""
         owns = (worker.own for worker in self.workers.values())
         return self.queue.count + sum(own.count for own in owns if own is not None)
 
     def wait_s(self, now: float) -> float:
-        """How long a request that came now would wait, as far as the queue's speed tells."""
+        """How long a request that came now would have to wait, judging by the queue's speed."""
         return self.queue.wait_s(now)
 
     def is_crash_looping(self, now: float) -> bool:
