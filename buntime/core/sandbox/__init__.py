@@ -1,1 +1,1 @@
-"""How workers are kept from what is not theirs: Landlock, seccomp, and the paths of an app."""
+"""Keeps workers away from what is not theirs: Landlock, seccomp, and the paths of an app."""

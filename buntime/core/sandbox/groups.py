@@ -1,7 +1,9 @@
-"""Limits of an app's workers that a control group holds (cgroup v2): what is written where.
+"""Limits for an app's workers that a control group enforces (cgroup v2): what to write to which
+file.
 
-A worker of an app with such a limit gets a group of its own, with all that it starts. `memoryMax`
-counts what is in use, files in memory included that nobody could give up; it is not swapped out.
+Each worker of an app with such a limit gets a group of its own, with everything that it starts.
+`memoryMax` counts memory in use, including files in memory that nothing could free; it is not
+swapped out.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,12 +11,12 @@ from collections.abc import Collection, Mapping
 from buntime.core.values.tuples import NamedTuple
 
 CONTROLLERS = ("memory", "cpu", "pids")
-_PERIOD_US = 100_000  # the kernel's own; a worker above its share waits for the next one
-_QUOTA_LEAST_US = 1000  # less is refused
+_PERIOD_US = 100_000  # the kernel's default; a worker above its share waits for the next period
+_QUOTA_LEAST_US = 1000  # the kernel refuses less
 
 
 class Limit(NamedTuple):
-    """A key of the manifest, as it was set, and what the group's files are to hold."""
+    """A manifest key with its value, and what to write to the group's files."""
 
     key: str
     text: str
@@ -23,14 +25,14 @@ class Limit(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Which limits can be held, and the keys of those that cannot."""
+    """The limits that can be enforced, and the keys of those that cannot."""
 
     limits: tuple[Limit, ...]
     without_effect: tuple[str, ...]
 
 
 def limits(config: Mapping[str, object]) -> tuple[Limit, ...]:
-    """The limits in a manifest that is in JSON's types: bytes, processors, processes."""
+    """The limits in a manifest in JSON's types: bytes, processors, processes."""
     found = []
     files: tuple[tuple[str, str], ...]
     if isinstance(size_bytes := config.get("memoryMax"), int):
@@ -46,7 +48,7 @@ def limits(config: Mapping[str, object]) -> tuple[Limit, ...]:
 
 
 def held(wanted: Collection[Limit], controllers: Collection[str]) -> Held:
-    """What of it can be held by these controllers."""
+    """The limits that these controllers can enforce."""
     return Held(
         tuple(limit for limit in wanted if limit.controller in controllers),
         tuple(limit.key for limit in wanted if limit.controller not in controllers),
@@ -54,13 +56,13 @@ def held(wanted: Collection[Limit], controllers: Collection[str]) -> Held:
 
 
 def own_group(text: str) -> str | None:
-    """`"0::/system.slice/buntime.service\\n"` -> the path; None where no cgroup v2 is told."""
+    """`"0::/system.slice/buntime.service\\n"` -> the path; None where there is no cgroup v2."""
     lines = text.splitlines()
     return next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), None)
 
 
 def oom_kills(events: str) -> int:
-    """How many processes of a group were killed for its memory, as `memory.events` has it."""
+    """How many processes of a group were killed for its memory, from `memory.events`."""
     words = (line.split() for line in events.splitlines())
     counts = {each[0]: each[1] for each in words if len(each) == 2}
     count = counts.get("oom_kill", "0")

@@ -1,4 +1,4 @@
-"""What a kernel can refuse to a process that gives up rights: Landlock by its ABI, and seccomp.
+"""What a kernel can deny a process that gives up rights: Landlock, by its ABI, and seccomp.
 
 | ABI | Linux | brings |
 |---|---|---|
@@ -10,7 +10,7 @@
 | 6 | 6.12 | signals to processes outside, abstract unix sockets of processes outside |
 | 7 | 6.15 | audit records that can be turned off |
 
-The numbers are those of linux/landlock.h.
+The numbers come from linux/landlock.h.
 """
 
 import sys
@@ -18,7 +18,7 @@ from enum import IntFlag
 
 from buntime.core.values.tuples import NamedTuple
 
-LEAST_ABI = 3  # before it a file can be emptied that cannot be written
+LEAST_ABI = 3  # before this, a file that cannot be written can still be emptied
 _NETWORK_ABI = 4
 _DEVICES_ABI = 5
 _SCOPES_ABI = 6
@@ -47,7 +47,7 @@ class Access(IntFlag):
 
 READ = Access.READ_FILE | Access.READ_DIR
 RUN = READ | Access.EXECUTE
-# No device files: root could make the disk's, and read all of it.
+# No device files: root could create the disk's, and read all of it.
 WRITE = (
     READ
     | Access.WRITE_FILE
@@ -61,9 +61,9 @@ WRITE = (
     | Access.MAKE_SYM
     | Access.REFER
 )
-# Of a device: read, write, and ask it, as terminals are asked for their size.
+# For a device: read, write, and query it, as programs ask a terminal for its size.
 USE = Access.READ_FILE | Access.WRITE_FILE | Access.TRUNCATE | Access.IOCTL_DEV
-# A rule for what is no folder may bear these alone.
+# A rule for a path that is not a folder may contain only these.
 OF_FILES = USE | Access.EXECUTE
 
 _BIND_TCP = 1 << 0
@@ -72,7 +72,7 @@ _SCOPE_SIGNAL = 1 << 1
 
 
 class Kernel(NamedTuple):
-    """What there is here. An `abi` of 0 means no Landlock; `machine` is that of uname."""
+    """What this machine offers. An `abi` of 0 means no Landlock; `machine` is as in uname."""
 
     abi: int
     machine: str = "x86_64"
@@ -85,13 +85,13 @@ class Kernel(NamedTuple):
 
 
 def handled(kernel: Kernel) -> Access:
-    """The kinds of access that are refused wherever no rule allows them."""
+    """The kinds of access that are denied wherever no rule allows them."""
     newest = Access.IOCTL_DEV if kernel.abi >= _DEVICES_ABI else Access.TRUNCATE
     return Access((newest << 1) - 1)
 
 
 def ruleset(kernel: Kernel, *, is_strict: bool) -> bytes:
-    """`struct landlock_ruleset_attr`, as long as the kernel knows it."""
+    """`struct landlock_ruleset_attr`, in the length that the kernel knows."""
     words: list[int] = [handled(kernel)]
     if kernel.abi >= _NETWORK_ABI:
         words.append(_BIND_TCP)
@@ -101,7 +101,7 @@ def ruleset(kernel: Kernel, *, is_strict: bool) -> bytes:
 
 
 def binds_are_ruled(kernel: Kernel) -> bool:
-    """Whether a TCP port can be bound only where a rule names it."""
+    """Whether a TCP port can only be bound where a rule names it."""
     return kernel.abi >= _NETWORK_ABI
 
 
@@ -109,7 +109,7 @@ def acts(kernel: Kernel, *, filters: bool) -> tuple[str, ...]:
     """What the sandbox does on this kernel, for people: docs/security.md explains each word."""
     if not kernel.is_fit:
         return ()
-    found = ["files", "processes"]  # any Landlock ruleset keeps from others' memory and environ
+    found = ["files", "processes"]  # any Landlock ruleset protects others' memory and environ
     if kernel.abi >= _NETWORK_ABI:
         found.append("ports")
     if kernel.abi >= _DEVICES_ABI:

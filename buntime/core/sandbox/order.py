@@ -1,20 +1,20 @@
-"""What a worker is told to do to itself. It carries it out and knows no more of it.
+"""What a worker is told to do to itself. It carries this out and knows nothing more about it.
 
-PREPARE tells what is the same for all apps, so that a spare has done it when its app comes:
+PREPARE contains what is the same for all apps, so that a spare has done it before its app comes:
 
 {"type": "PREPARE",
  "ruleset": "ffff0000...",      struct landlock_ruleset_attr, in hex
  "rules": [[access, [path, ...]], ...],
- "files": 32775,                what a rule for a file may bear
+ "files": 32775,                what a rule for a file may contain
  "ports": [0],                  TCP ports that may be bound; 0: any free one
  "filter": "2000000004..."}     the program for seccomp, in hex; empty for none
 
-The `sandbox` of INIT has the same but the type, and
+The `sandbox` of INIT has the same keys except the type, and
 
 {"level": "standard",
- "is_begun": true,              the rules come on top of those of PREPARE; else they are all
- "capabilities": [16, 17, ...], that no program gets again
- "own": [16, 17, ...]}          to be dropped by who is root
+ "is_begun": true,              the rules are added to those of PREPARE; else they are all
+ "capabilities": [16, 17, ...], which no program gets again
+ "own": [16, 17, ...]}          to be dropped if the worker is root
 """
 
 from typing import Any
@@ -23,8 +23,8 @@ from buntime.core.sandbox.kernel import OF_FILES, Kernel, binds_are_ruled, handl
 from buntime.core.sandbox.plan import OWN_PROCESS, Level, Rules
 from buntime.wire import PREPARE
 
-# Of linux/capability.h. With these, root reads memory and disks past all files, changes what it may
-# not write, hears others' traffic, or takes its limits back.
+# From linux/capability.h. With these, root reads memory and disks regardless of file permissions,
+# changes what it may not write, hears others' traffic, or removes its own limits.
 _OF_ROOT = {
     "NET_ADMIN": 12,
     "NET_RAW": 13,
@@ -47,11 +47,11 @@ _OF_ROOT = {
     "BPF": 39,
     "CHECKPOINT_RESTORE": 40,
 }
-_ALL = 64  # more than there are
+_ALL = 64  # more than exist
 
 
 def dropped_capabilities(*, is_root: bool, becomes_user: bool) -> list[int]:
-    """Capabilities that neither the worker nor what it starts can ever have again."""
+    """The capabilities that neither the worker nor anything it starts can ever have again."""
     if not is_root:
         return []  # it has none, and may not change the bounding set
     return list(range(_ALL)) if becomes_user else sorted(_OF_ROOT.values())
@@ -65,7 +65,7 @@ def make_order(
     program: bytes,
     capabilities: list[int],
 ) -> dict[str, Any]:
-    """The `sandbox` of INIT: only what this kernel knows stands in it."""
+    """The `sandbox` of INIT, with only what this kernel knows."""
     return {
         **_of_all(level, rules, kernel, program),
         "level": level,
@@ -76,17 +76,18 @@ def make_order(
 
 
 def preparation(rules: Rules, kernel: Kernel, *, program: bytes) -> dict[str, Any]:
-    """PREPARE, with the rules for all apps of the level "standard"."""
+    """PREPARE, with the rules for all apps at the level "standard"."""
     return {"type": PREPARE, **_of_all("standard", rules, kernel, program)}
 
 
 def when_prepared(order: dict[str, Any]) -> dict[str, Any]:
-    """The same order for a worker that has been sent PREPARE, though for other rules."""
+    """The same order for a worker that has been sent PREPARE, but with other rules."""
     return {**order, "filter": ""}
 
 
 def when_begun(order: dict[str, Any], own: Rules, kernel: Kernel) -> dict[str, Any]:
-    """The same for one whose PREPARE had the common rules of this order: `own` come on top."""
+    """The same for a worker whose PREPARE had this order's common rules: `own` are added to
+    them."""
     return {**when_prepared(order), "rules": _encoded(own, kernel), "ports": [], "is_begun": True}
 
 
@@ -106,9 +107,9 @@ def _encoded(rules: Rules, kernel: Kernel) -> list[list[Any]]:
 
 
 def at_start(order: dict[str, Any], *, is_root: bool, becomes_user: bool) -> dict[str, Any]:
-    """The same for a thread of the runtime that starts a program, which then becomes a user.
+    """The same for a thread of the runtime that starts a program, which then changes to a user.
 
-    Until then it has the capabilities that this takes; after that it has none.
+    Until then it has the capabilities that this needs; after that it has none.
     """
     capabilities = dropped_capabilities(is_root=is_root, becomes_user=becomes_user)
     return {

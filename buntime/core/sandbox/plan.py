@@ -1,16 +1,16 @@
 """Which paths an app's workers may read and write, by the level of its sandbox.
 
-Landlock only allows. So that an app can read all but what is not its business, what lies beside
-each folder on the way to that is allowed, one by one:
+Landlock can only allow. So that an app can read everything except what is not its business, all
+paths beside each folder on the way to a closed one are allowed, one by one:
 
-    kept from: /srv/apps, /var/lib/buntime
+    closed:    /srv/apps, /var/lib/buntime
     allowed:   /bin /etc /home /usr ... /srv/www ... /var/log /var/lib/dpkg ...
 
-The folders on the way (`/`, `/srv`, `/var`, `/var/lib`) cannot be listed then, and what is made in
-them later cannot be read by running workers. Most rules are the same for all apps: a worker can
-make them before it knows its app.
+As a result, the folders on the way (`/`, `/srv`, `/var`, `/var/lib`) cannot be listed, and running
+workers cannot read what is created in them later. Most rules are the same for all apps: a worker
+can apply them before it knows its app.
 
-Paths are absolute, with their links resolved: the kernel follows files, not names.
+Paths are absolute, with their links resolved: the kernel goes by files, not by names.
 """
 
 import posixpath
@@ -23,18 +23,18 @@ from buntime.core.values.frozen import frozen
 Level = Literal["off", "standard", "strict"]
 LEVELS: tuple[Level, ...] = ("off", "standard", "strict")
 
-# The paths in a folder, without links; where they are not to be allowed, only those of the given
-# ones, which lead to what is closed.
+# The paths in a folder, without links; if these may not all be allowed, only those of the given
+# paths, which lead to what is closed.
 Entries = Callable[[str, Collection[str]], Iterable[str]]
 Rules = list[tuple[Access, list[str]]]
 
 _ALL = ("/",)
-# Where programs, libraries and their data are; the last two on NixOS and Guix.
+# Where programs, libraries and their data are; the last two are for NixOS and Guix.
 SYSTEM_RUN = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin"),
     *("/nix/store", "/gnu/store"),
 )
-# Names, certificates, the loader's files, time and users. How many cores there are stands in /sys.
+# Names, certificates, the loader's files, time and users. /sys has the number of cores.
 SYSTEM_READ = (
     "/proc",
     "/sys/devices/system/cpu",
@@ -48,7 +48,7 @@ SYSTEM_READ = (
             *("ld-musl-x86_64.path", "ld-musl-aarch64.path"),
             *("localtime", "timezone", "zoneinfo", "locale.alias", "locale.conf"),
             *("passwd", "group", "fonts"),
-            # Which system it is; pip asks.
+            # Which system this is; pip asks.
             *("os-release", "lsb-release", "system-release", "debian_version", "alpine-release"),
             *("arch-release", "centos-release", "fedora-release", "redhat-release"),
         )
@@ -57,49 +57,49 @@ SYSTEM_READ = (
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts")
 _DEVICE_FOLDER = "/dev"
 _SHARED_MEMORY = "/dev/shm"  # for multiprocessing's locks and arrays
-# The slash has the link followed, to the worker's own process. A thread of the runtime gets no rule
-# for it: there it is the runtime's.
+# With the slash the link is followed, to the worker's own process. A thread of the runtime gets no
+# rule for it, because there it would be the runtime's.
 OWN_PROCESS = "/proc/self/"
 
 
 @frozen(kw_only=True)
 class Surroundings:
-    """What there is beside an app, the same for all of them."""
+    """What exists beside an app, the same for all apps."""
 
-    apps: tuple[str, ...]  # folders that hold apps, and apps that links in them lead to
-    secrets: tuple[str, ...]  # the runtime's: its state, keys, settings
-    scratch: tuple[str, ...] = ()  # where the temporary folders of all apps are besides
-    # What `strict` leaves: programs and libraries, and what is only read.
+    apps: tuple[str, ...]  # folders that hold apps, and apps that their links lead to
+    secrets: tuple[str, ...]  # the runtime's own: its state, keys, settings
+    scratch: tuple[str, ...] = ()  # also contains the temporary folders of all apps
+    # What `strict` allows: programs and libraries, and what is only read.
     run: tuple[str, ...] = SYSTEM_RUN
     read: tuple[str, ...] = SYSTEM_READ
 
     @property
     def closed(self) -> tuple[str, ...]:
-        """All of it, and the devices, of which some are allowed by name."""
+        """All of these, and the devices, some of which are allowed by name."""
         return (*self.apps, *self.secrets, *self.scratch, _DEVICE_FOLDER)
 
 
 @frozen(kw_only=True)
 class AppPaths:
-    """What is an app's own."""
+    """An app's own paths."""
 
     folder: str
     versions: tuple[str, ...]  # folders of its other versions
     kept: tuple[str, ...]  # its data and its temporary folder
     wanted: tuple[str, ...]  # `write` of its manifest
-    python: tuple[str, ...]  # its interpreter, packages, and the worker's code
-    told: tuple[str, ...] = ()  # more of them, as the app says
-    read: tuple[str, ...] = ()  # what may be read besides
-    is_built: bool = False  # what is in `kept` is run, too, also at the level "strict"
-    is_shipped: bool = False  # it comes with the runtime, and must not change itself
+    python: tuple[str, ...]  # its interpreter, its packages, and the worker's code
+    told: tuple[str, ...] = ()  # more of these, as the app reports
+    read: tuple[str, ...] = ()  # what else may be read
+    is_built: bool = False  # what is in `kept` may also be run, even at the level "strict"
+    is_shipped: bool = False  # it is shipped with the runtime, and must not change itself
 
 
 @frozen()
 class Plan:
-    """What is allowed, and which paths of `write` are not, or not all of what lies in them."""
+    """What is allowed, and which paths of `write` are not, or only in part."""
 
-    common: Rules  # to all apps of this level
-    own: Rules  # besides
+    common: Rules  # for all apps of this level
+    own: Rules  # for this app
     denied: tuple[str, ...]
 
     @property
@@ -114,7 +114,7 @@ def plan(
     entries: Entries,
     common: Rules | None = None,
 ) -> Plan:
-    """The rules for an app. `common` is `common_rules`, where it is known already."""
+    """The rules for an app. `common` is `common_rules`, if already known."""
     common = common_rules(level, around, entries) if common is None else common
     others = [path for path in around.apps if path != app.folder]
     own = list(_inside(app.folder, (*others, *around.secrets), entries))
@@ -132,7 +132,7 @@ def plan(
         written = WRITE | Access.EXECUTE if app.is_built else WRITE
         rules = [(RUN, [*own, *python]), (READ, read), (written, kept)]
     else:
-        # All alike: a move is refused where a file would come to be allowed more.
+        # All have the same rights: a move is refused where a file would gain rights.
         rules = [
             (RUN, [*app.versions, *python, *read, *fixed]),
             (WRITE | Access.EXECUTE, [*changed, *kept]),
@@ -145,7 +145,8 @@ def plan(
 
 
 def common_rules(level: Level, around: Surroundings, entries: Entries) -> Rules:
-    """What every app may at this level; of each process alike, so nothing of /proc/self."""
+    """What every app may do at this level. The same for each process, so nothing about
+    /proc/self."""
     beside: Rules
     if level == "strict":
         beside = [
@@ -167,7 +168,8 @@ def common_paths(around: Surroundings, entries: Entries) -> list[str]:
 
 
 def open_paths(roots: Iterable[str], around: Surroundings, entries: Entries) -> list[str]:
-    """What any app may read of `roots`, as the outermost paths that hold nothing closed."""
+    """The part of `roots` that any app may read, as the outermost paths that contain nothing
+    closed."""
     closed = around.closed
     return [
         path
@@ -178,12 +180,13 @@ def open_paths(roots: Iterable[str], around: Surroundings, entries: Entries) -> 
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or lies in it: `"/a/b"` in "/a"."""
+    """Whether `path` is `folder` or is in it: `"/a/b"` in "/a"."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]:
-    """The outermost paths in `root` which hold nothing of `closed`; `root` where that is none."""
+    """The outermost paths in `root` that contain nothing of `closed`; `root` itself if it is
+    one."""
     below = [path for path in closed if is_within(path, root)]
     if root in below:
         return
@@ -195,13 +198,13 @@ def _inside(root: str, closed: Iterable[str], entries: Entries) -> Iterator[str]
 
 
 def _child(root: str, path: str) -> str:
-    """What of `root` leads to a path in it: `"/srv", "/srv/apps/shop"` -> `"/srv/apps"`."""
+    """The child of `root` on the way to a path: `"/srv", "/srv/apps/shop"` -> `"/srv/apps"`."""
     start = root.rstrip("/") + "/"
     return start + path[len(start) :].partition("/")[0]
 
 
 def _believed(app: AppPaths, around: Surroundings) -> Iterator[str]:
-    """Of what an app tells, what is its own, or closed to nobody."""
+    """The paths that an app reports, if they are its own or not closed."""
     own = (app.folder, *app.versions, *app.kept, *app.python)
     for path in app.told:
         is_own = any(is_within(path, folder) for folder in own)
@@ -210,7 +213,7 @@ def _believed(app: AppPaths, around: Surroundings) -> Iterator[str]:
 
 
 def _given(path: str, app: AppPaths, around: Surroundings, entries: Entries) -> Iterator[str]:
-    """What is allowed of a path of `write`: what is neither another app's nor a secret."""
+    """The part of a path in `write` that is allowed: neither another app's nor a secret."""
     others = () if is_within(path, app.folder) else around.apps
     closed = (*others, *around.secrets)
     if any(is_within(path, folder) for folder in app.kept):
@@ -221,7 +224,7 @@ def _given(path: str, app: AppPaths, around: Surroundings, entries: Entries) -> 
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
-    """Without those that lie in another; an app could put a link in the place of one."""
+    """Drop paths inside another one, because an app could replace such a path by a link."""
     kept: list[str] = []
     for path in sorted(set(paths)):
         if not kept or not is_within(path, kept[-1]):
@@ -230,7 +233,7 @@ def _outermost(paths: Iterable[str]) -> list[str]:
 
 
 def _beyond(common: Rules, rules: Rules) -> Rules:
-    """The outermost paths of each rule that no common rule with as much access holds."""
+    """The outermost paths of each rule that no common rule with as much access covers."""
     found: Rules = []
     for access, paths in rules:
         held = {path for other, held in common if access & ~other == 0 for path in held}
@@ -240,7 +243,7 @@ def _beyond(common: Rules, rules: Rules) -> Rules:
 
 
 def _ways(path: str) -> Iterator[str]:
-    """A path and the folders that hold it, from the innermost on."""
+    """A path and the folders that contain it, the innermost first."""
     while path != "/" and path:
         yield path
         path = posixpath.dirname(path)

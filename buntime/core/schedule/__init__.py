@@ -1,1 +1,1 @@
-"""Jobs of apps that run by the clock: when they are due, and what becomes of each time."""
+"""Jobs of apps that run by the clock: when they are due, and what happens each time."""

@@ -1,11 +1,11 @@
 """When a cron schedule is due: `"*/5 * * * *"` in a time zone -> moments.
 
-Moments are seconds since 1970, UTC. What happens where clocks change is what Debian's cron does:
+Moments are seconds since 1970, UTC. When clocks change, this does what Debian's cron does:
 
-- A schedule with a star in its minute or hour runs by the time that passes: "*/30 * * * *" each
-  half hour, also while the clock is put forward or back.
-- One that names minute and hour runs once a day: a time that the clock skips in spring is made up
-  for right behind the gap, one that comes twice in autumn counts the first time alone.
+- A schedule with a star in its minute or hour follows elapsed time: "*/30 * * * *" runs every half
+  hour, even while the clock is put forward or back.
+- A schedule that names minute and hour runs once a day: a time that the clock skips in spring is
+  run right after the gap, and one that occurs twice in autumn counts only the first time.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -28,14 +28,14 @@ _ALIASES = {
 }
 _FIELDS = 5
 _TEXT_MAX_CHARS = 200  # a list of all minutes has 170
-# Of a day whose hours come twice, each minute may have to be passed over.
+# On a day with repeated hours, each minute may have to be skipped.
 _PASSED_MAX = 2 * 24 * 60
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any day: a schedule is due then, or never
 _EXAMPLE = '"*/5 * * * *" (minute, hour, day of month, month, day of week)'
 
 
 def parse_schedule(value: object) -> str:
-    """A schedule as it is kept: `"@daily"` -> "0 0 * * *". Raises BadValue."""
+    """A schedule in its stored form: `"@daily"` -> "0 0 * * *". Raises BadValue."""
     if not isinstance(value, str) or not value.strip():
         raise BadValue(f"{shown(value)} is not a schedule; write one like {_EXAMPLE}, in quotes")
     text = " ".join(value.split())
@@ -54,7 +54,7 @@ def parse_schedule(value: object) -> str:
 
 
 def _check(text: str) -> None:
-    from cronsim import CronSimError  # for apps with jobs alone
+    from cronsim import CronSimError  # only needed for apps with jobs
 
     try:
         next(_simulation(text, _REFERENCE))
@@ -65,7 +65,7 @@ def _check(text: str) -> None:
 
 
 def _simulation(text: str, start: datetime) -> "CronSim":
-    from cronsim import CronSim  # for apps with jobs alone
+    from cronsim import CronSim  # only needed for apps with jobs
 
     return CronSim(text, start)
 
@@ -76,7 +76,7 @@ class Schedule:
     __slots__ = ("_zone", "text")
 
     def __init__(self, text: str, zone: tzinfo) -> None:
-        """`text` is what `parse_schedule` gave."""
+        """`text` is a result of `parse_schedule`."""
         self.text = text
         self._zone = zone
 
@@ -93,12 +93,12 @@ class Schedule:
         return self.text, str(self._zone)
 
     def after(self, moment: float) -> float | None:
-        """The first moment behind this one; None where there is none within 50 years."""
+        """The first moment after this one; None if there is none within 50 years."""
         try:
             start = datetime.fromtimestamp(moment, self._zone)
             simulation = _simulation(self.text, start)
             for _ in range(_PASSED_MAX):
-                # An hour that comes twice is gone through from its first time on.
+                # An hour that occurs twice is searched from its first occurrence.
                 found = _moment(next(simulation))
                 if found > moment:
                     return found

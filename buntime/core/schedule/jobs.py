@@ -1,4 +1,4 @@
-"""What an app's manifest says of its jobs, `cron`, and of its processes."""
+"""What an app's manifest says about its jobs, `cron`, and its processes."""
 
 from typing import Literal
 
@@ -10,14 +10,14 @@ Overlap = Literal["forbid", "allow", "queue"]
 
 @frozen(kw_only=True)
 class CronJob:
-    """Something that an app does by the clock: a request to it, or a program of it."""
+    """Something that an app does by the clock: a request to itself, or a program."""
 
     name: str
-    schedule: str  # as `parse_schedule` gives it
-    timezone: str  # as the database of time zones names it
-    path: str | None  # with a query, where there is one; None of a program
+    schedule: str  # as `parse_schedule` returns it
+    timezone: str  # a name from the time zone database
+    path: str | None  # with its query, if any; None for a program
     method: str
-    run: tuple[str, ...]  # the program's words; none of a request
+    run: tuple[str, ...]  # the program's words; empty for a request
     overlap: Overlap
     timeout_s: float
     catch_up: bool

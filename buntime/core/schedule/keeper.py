@@ -1,13 +1,13 @@
-"""Decides which processes of apps start and end, so that each that is wanted runs once.
+"""Decides which processes of apps start and end, so that each wanted one runs exactly once.
 
-    want(...)         these are to run, each as its token says
-    look(now)         what is to start and to end
-    started, ended    what has become of that
+    want(...)         these must run, each as its token says
+    look(now)         what to start and to end
+    started, ended    what happened to it
 
-A process that ends by itself, however well, is started again: after 1 s, then 2, 4 and so on up to
-60, and after 1 s again when it has run for a minute. One whose token has changed (another state of
-the app's code) ends before its successor starts, as many of these must not run twice. No more run
-than there is room for; who is wanted first has it.
+A process that ends by itself, even with success, is started again: after 1 s, then 2, 4 and so on
+up to 60, and after 1 s again once it has run for a minute. If its token changes (another state of
+the app's code), it ends before its successor starts, because many processes must not run twice. No
+more run than there is room for; those wanted first come first.
 """
 
 from collections.abc import Hashable, Mapping
@@ -15,7 +15,7 @@ from collections.abc import Hashable, Mapping
 from buntime.core.values.tuples import NamedTuple
 
 _BACKOFF_MAX_S = 60.0
-_STEADY_S = 60.0  # having run so long, it has not failed to start
+_STEADY_S = 60.0  # after running this long, it counts as started
 
 
 class ProcessKey(NamedTuple):
@@ -26,21 +26,21 @@ class ProcessKey(NamedTuple):
 
 
 class StartProcess(NamedTuple):
-    """Start it; `started` or `ended` follows."""
+    """Start it; the server then calls `started` or `ended`."""
 
     key: ProcessKey
     token: Hashable
 
 
 class EndProcess(NamedTuple):
-    """Have it end; `ended` follows."""
+    """End it; the server then calls `ended`."""
 
     key: ProcessKey
 
 
 class _State:
     def __init__(self, token: Hashable) -> None:
-        self.token: Hashable | None = token  # None: not wanted any more
+        self.token: Hashable | None = token  # None: no longer wanted
         self.running: Hashable | None = None  # the token that it was started with
         self.is_ending = False
         self.started_s = 0.0
@@ -50,7 +50,7 @@ class _State:
 
 
 class SeenProcess(NamedTuple):
-    """One of them, for metrics."""
+    """One process, for metrics."""
 
     key: ProcessKey
     is_up: bool
@@ -61,7 +61,7 @@ class Keeper:
     """All processes of all apps. `now` is monotonic, in seconds."""
 
     def __init__(self, most: int) -> None:
-        """So many run at a time."""
+        """At most `most` run at a time."""
         self.most = most
         self._states: dict[ProcessKey, _State] = {}
         self._is_closed = False
@@ -70,18 +70,18 @@ class Keeper:
         return f"Keeper({self._running()} of {len(self._states)} run)"
 
     def seen(self) -> list[SeenProcess]:
-        """All that are wanted, in the order of apps and names."""
+        """All wanted processes, ordered by app and name."""
         return [
             SeenProcess(key, state.running is not None, state.starts)
             for key, state in sorted(self._states.items())
         ]
 
     def want(self, wanted: Mapping[ProcessKey, Hashable]) -> None:
-        """These are to run, and no others."""
+        """These must run, and no others."""
         for key, state in self._states.items():
             token = wanted.get(key)
             if token is not None and token != state.token:
-                state.failures, state.retry_at_s = 0, float("-inf")  # it may be mended
+                state.failures, state.retry_at_s = 0, float("-inf")  # it may be fixed now
             state.token = token
         for key, token in wanted.items():
             if key not in self._states:
@@ -90,7 +90,7 @@ class Keeper:
             del self._states[key]
 
     def look(self, now: float) -> list[StartProcess | EndProcess]:
-        """What is to be done now."""
+        """What to do now."""
         if self._is_closed:
             return []
         decisions: list[StartProcess | EndProcess] = []
@@ -109,15 +109,15 @@ class Keeper:
 
     @property
     def lacking(self) -> list[ProcessKey]:
-        """Those that find no room."""
+        """The wanted processes without room."""
         if self._running() < self.most:
             return []
         return [key for key, state in self._states.items() if state.running is None]
 
     def ended(self, key: ProcessKey, now: float) -> float | None:
-        """It has ended, or could not be started; returns in how many seconds it is started again.
+        """It has ended, or could not be started; returns the seconds until it is started again.
 
-        None where that was meant, or it is wanted no more.
+        None if it was told to end, or is no longer wanted.
         """
         state = self._states[key]
         was_meant = state.is_ending
@@ -132,7 +132,7 @@ class Keeper:
         return wait_s
 
     def close(self) -> None:
-        """The runtime ends: nothing starts any more."""
+        """The runtime ends: nothing is started any more."""
         self._is_closed = True
 
     def _running(self) -> int:

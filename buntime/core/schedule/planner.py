@@ -1,19 +1,20 @@
-"""Decides which jobs are due, which wait, and which are passed over; `now` is the wall clock's.
+"""Decides which jobs are due, which wait, and which are skipped; `now` is the wall clock's.
 
-    plan(jobs, now)    these are all jobs there are
-    look(now)          what is due goes into the line, or is passed over
-    take(now)          the first of the line may start; None where enough run
-    ended(run, ...)    it is over
+    plan(jobs, now)    sets all the jobs there are
+    look(now)          puts what is due into the line, or skips it
+    take(now)          the first run of the line, to be started; None if enough are running
+    ended(run, ...)    the run is over
 
 Guarantees, whatever the clock does:
 
-- No moment of a schedule has a job run twice: each job knows the next moment that counts, and it
-  only grows. So where the clock is set back, a job waits until its next moment comes again. Only
-  one that is set back by more than a day begins anew, as it had been wrong before.
-- Moments that have passed unseen by more than _LATE_S (the clock was set forward, the machine
-  slept, no runtime ran) are missed. A job with `catchUp` runs once for all of them.
-- No more run than there are places; who is due first starts first. A job has one run in the line
-  or under way; with `overlap: queue` one more waits, with `allow` there are _ALLOWED_MAX.
+- No moment of a schedule makes a job run twice: each job knows the next moment that counts, which
+  only increases. So if the clock is set back, a job waits until its next moment comes again. Only
+  if it is set back by more than a day does the job start over, because the clock was wrong before.
+- Moments that passed unnoticed by more than _LATE_S (the clock was set forward, the machine slept,
+  no runtime ran) are missed. A job with `catchUp` runs once for all of them.
+- No more run than there are places, and whichever is due first starts first. A job has one run in
+  the line or under way; with `overlap: queue` one more waits, with `allow` there are up to
+  _ALLOWED_MAX.
 """
 
 from collections import deque
@@ -23,10 +24,10 @@ from buntime.core.schedule.expression import Schedule
 from buntime.core.schedule.jobs import CronJob
 from buntime.core.values.tuples import NamedTuple
 
-_LATE_S = 30.0  # a turn of the loop, or a machine's short sleep; less than a schedule's minute
+_LATE_S = 30.0  # a turn of the loop, or a short sleep; less than a schedule's minute
 _SET_BACK_MAX_S = 86_400.0
 _ALLOWED_MAX = 10  # runs of one job at a time
-KEPT_RUNS = 20  # ended ones of a job
+KEPT_RUNS = 20  # ended runs per job
 
 
 class JobKey(NamedTuple):
@@ -37,7 +38,7 @@ class JobKey(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A job as it is to be run: `version` is the active one."""
+    """A job to be run; `version` is the active one."""
 
     job: CronJob
     schedule: Schedule
@@ -45,31 +46,31 @@ class Planned(NamedTuple):
 
 
 class Run:
-    """One time that a job runs."""
+    """One run of a job."""
 
     def __init__(self, key: JobKey, job: CronJob, version: str | None, at_s: float | None) -> None:
-        """`at_s` is the moment of the schedule; None where somebody asked for it."""
+        """`at_s` is the moment in the schedule; None if somebody asked for the run."""
         self.key = key
         self.job = job
         self.version = version
         self.at_s = at_s
-        self.started_s = 0.0  # by the wall clock, once it has
+        self.started_s = 0.0  # by the wall clock, once it has started
 
     def __repr__(self) -> str:
         return f"Run({self.key}, {self.version}, {self.at_s})"
 
 
 class Ended(NamedTuple):
-    """What has become of a run, or of a moment that none came of."""
+    """What became of a run, or of a moment without a run."""
 
-    at_s: float  # the moment of the schedule, else when it started
+    at_s: float  # the moment in the schedule, else when it started
     seconds: float
     result: str  # "ok", "failed", "timeout", "cut"; "overlap", "missed"
     detail: str  # "200", "exit code 1"
 
 
 class PassedOver(NamedTuple):
-    """A moment that no run comes of."""
+    """A moment for which no run starts."""
 
     key: JobKey
     ended: Ended
@@ -79,18 +80,18 @@ class _State:
     def __init__(self, planned: Planned) -> None:
         self.planned = planned
         self.next_s: float | None = None
-        self.since_s = 0.0  # up to there all moments have been dealt with
+        self.since_s = 0.0  # all moments up to this one have been handled
         self.under_way: list[Run] = []  # started
         self.in_line = 0
-        self.waits_s: float | None = None  # the moment of one that waits for its predecessor
+        self.waits_s: float | None = None  # the moment of a run that waits for its predecessor
         self.ended: deque[Ended] = deque(maxlen=KEPT_RUNS)
 
 
 class Kept(NamedTuple):
-    """What outlives a runtime of a job."""
+    """What outlives a runtime about a job."""
 
     schedule: Schedule
-    since_s: float  # up to there all its moments have been dealt with
+    since_s: float  # all moments up to this one have been handled
     ended: tuple[Ended, ...]  # the oldest first
 
 
@@ -103,22 +104,22 @@ class Seen(NamedTuple):
     since_s: float
     running: int
     waiting: int
-    ended: tuple[Ended, ...]  # the last first
+    ended: tuple[Ended, ...]  # the newest first
 
 
 class Planner:
     """All jobs of all apps."""
 
     def __init__(self, most: int) -> None:
-        """So many run at a time."""
+        """At most `most` run at a time."""
         self.most = most
         self._states: dict[JobKey, _State] = {}
         self._line: deque[Run] = deque()
         self._running = 0
         self._looked_s: float | None = None
-        self._next_s: float | None = None  # of all
+        self._next_s: float | None = None  # for all jobs
         self._is_next_known = False
-        self._changed: dict[JobKey, None] = {}  # whose `since_s` has
+        self._changed: dict[JobKey, None] = {}  # jobs whose `since_s` has changed
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -133,7 +134,7 @@ class Planner:
         return len(self._line)
 
     def seen(self) -> list[Seen]:
-        """All jobs, in the order of their apps and names."""
+        """All jobs, ordered by app and name."""
         return [self._see(key, state) for key, state in sorted(self._states.items())]
 
     def find(self, key: JobKey) -> Seen | None:
@@ -141,7 +142,8 @@ class Planner:
         return None if state is None else self._see(key, state)
 
     def remember(self, key: JobKey, kept: Kept, now: float) -> None:
-        """What an earlier runtime has left of a job, before anything has come of it here."""
+        """Restore what an earlier runtime has stored about a job, before anything happens to it
+        here."""
         state = self._states.get(key)
         if state is None or state.ended or state.under_way or state.in_line:
             return
@@ -151,7 +153,8 @@ class Planner:
         self._move(key, state, kept.since_s)
 
     def plan(self, jobs: Mapping[JobKey, Planned], now: float) -> None:
-        """These are all jobs; what runs of others runs on, what waits of them does not."""
+        """These are all jobs. Others that are running keep running; others that wait are
+        dropped."""
         for key in self._states.keys() - jobs.keys():
             del self._states[key]
             self._is_next_known = False
@@ -167,7 +170,7 @@ class Planner:
                 self._move(key, state, now)
 
     def look(self, now: float) -> list[PassedOver]:
-        """Have what is due wait in the line; returns what is passed over."""
+        """Put what is due into the line; returns what is skipped."""
         before, self._looked_s = self._looked_s, now
         if before is not None and before - now > _SET_BACK_MAX_S:
             for key, state in self._states.items():
@@ -180,7 +183,7 @@ class Planner:
         return [over for at_s, key in sorted(due) for over in self._on_due(key, at_s, now)]
 
     def next_s(self) -> float | None:
-        """When `look` has something to do."""
+        """When `look` next has something to do."""
         if not self._is_next_known:
             times = (state.next_s for state in self._states.values())
             self._next_s = min((each for each in times if each is not None), default=None)
@@ -188,7 +191,7 @@ class Planner:
         return self._next_s
 
     def take_changed(self) -> list[Seen]:
-        """Those that have come further since they were taken here last."""
+        """The jobs whose `since_s` has changed since the last call."""
         changed, self._changed = self._changed, {}
         return [self._see(key, self._states[key]) for key in changed if key in self._states]
 
@@ -203,7 +206,7 @@ class Planner:
         return self._begin(state, run, now)
 
     def run_now(self, key: JobKey, now: float) -> Run | None:
-        """Somebody asks for a run: at once, beside what is scheduled; None where it runs already
+        """Somebody asks for a run at once, besides the scheduled ones; None if the job is running
         and may not overlap. Raises KeyError."""
         state = self._states[key]
         planned = state.planned
@@ -212,7 +215,7 @@ class Planner:
         return self._begin(state, Run(key, planned.job, planned.version, None), now)
 
     def ended(self, run: Run, now: float, result: str, detail: str, seconds: float) -> Ended:
-        """The run is over; `seconds` is what it took, by a clock that nobody sets."""
+        """The run is over. `seconds` is how long it took, by a clock that nobody sets."""
         self._running -= 1
         at_s = run.started_s if run.at_s is None else run.at_s
         ended = Ended(at_s, seconds, result, detail)
@@ -226,11 +229,11 @@ class Planner:
         return ended
 
     def close(self) -> None:
-        """Nothing starts any more."""
+        """Nothing is started any more."""
         self._is_closed = True
         self._line.clear()
 
-    # How it is decided
+    # How it decides
 
     def _see(self, key: JobKey, state: _State) -> Seen:
         waiting = state.in_line + (state.waits_s is not None)
@@ -239,7 +242,7 @@ class Planner:
         return Seen(key, state.planned, state.next_s, state.since_s, running, waiting, ended)
 
     def _move(self, key: JobKey, state: _State, since_s: float) -> None:
-        """All its moments up to there are dealt with."""
+        """All of its moments up to `since_s` have been handled."""
         state.since_s, state.next_s = since_s, state.planned.schedule.after(since_s)
         self._is_next_known = False
         self._changed[key] = None

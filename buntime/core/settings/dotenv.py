@@ -5,7 +5,7 @@ r"""Reads a `.env` file: NAME=VALUE lines, strictly, and without any expansion.
     NAME=                           NAME="a\n\"b\""      \n \r \t \" \\ \$ stand for characters
 
 A faulty line is an error, not a guess: half a file of settings is worse than none. Messages never
-show a value, since it may be a secret.
+show a value, which may be a secret.
 """
 
 import re
@@ -14,7 +14,7 @@ from buntime.core.errors import UsageError
 from buntime.core.values.regex import regex
 
 _ASSIGNMENT = regex(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
-# A "#" begins a comment at the start or after a blank; elsewhere it is a part of the value.
+# A "#" begins a comment at the start or after a blank; elsewhere it is part of the value.
 _BARE_END = regex(r"(?:^|[ \t]+)(?:#|$)")
 _SINGLE = regex(r"'([^']*)'")
 _DOUBLE = regex(r'"((?:[^"\\]|\\.)*)"')
@@ -40,7 +40,7 @@ def parse_dotenv(data: bytes, *, path: str) -> dict[str, str]:
 
 
 def _parse_line(line: bytes, place: str) -> tuple[str, str] | None:
-    """The name and the value, None for an empty line or a comment."""
+    """The name and the value; None for an empty line or a comment."""
     try:
         text = line.decode("utf-8").strip(" \t")
     except UnicodeDecodeError as exc:

@@ -14,10 +14,10 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-UNIX = "unix:"  # begins the path of a socket, where a host is wanted
+UNIX = "unix:"  # the prefix of a socket's path, used in place of a host
 
-# Who may connect: whoever reaches the folder, as anybody on this machine reaches a port of
-# 127.0.0.1. A proxy seldom runs as our user, and with less it would be refused.
+# Who may connect: anybody who can reach the folder, as anybody on this machine can reach a port of
+# 127.0.0.1. A proxy seldom runs as our user, and a stricter mode would refuse it.
 MODE_DEFAULT = 0o666
 
 _HOST_NAME = regex(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
@@ -27,7 +27,8 @@ _HOW = '"127.0.0.1:8000", "[::1]:8000" or "unix:/path"'
 
 
 class TcpEndpoint(NamedTuple):
-    """An address of this machine, without brackets, or a name of one; port 0 takes a free one."""
+    """An address of this machine, without brackets, or a name for one; port 0 means any free
+    port."""
 
     host: str
     port: int
@@ -37,7 +38,7 @@ class TcpEndpoint(NamedTuple):
 
 
 class UnixEndpoint(NamedTuple):
-    """The absolute path of a unix socket, and the permissions that it gets."""
+    """The absolute path of a unix socket, and the permissions it gets."""
 
     path: str
     mode: int = MODE_DEFAULT
@@ -63,7 +64,7 @@ def parse_host(text: str, situation: Situation) -> str | UnixEndpoint:
 
 
 def parse_listen(text: str, situation: Situation) -> tuple[Endpoint, ...]:
-    """`RUNTIME_LISTEN`: endpoints, separated by commas or blanks, each of them once."""
+    """`RUNTIME_LISTEN`: endpoints separated by commas or blanks, each one once."""
     endpoints = tuple(
         _parse_endpoint(item, situation) for item in re.split(r"[,\s]+", text) if item
     )

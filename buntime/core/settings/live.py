@@ -1,11 +1,11 @@
-"""The settings that hold now.
+"""The settings currently in effect.
 
-A `Settings` never changes. What an operator changes while the runtime runs comes as another one,
-which takes the place of the first at once and whole, so that nobody sees a part of the change:
+A `Settings` never changes. When an operator changes something while the runtime is running, a new
+one replaces the old at once and as a whole, so that nobody sees part of a change:
 
     live = LiveSettings(settings)
-    live.now.master_key         for what looks each time
-    live.follow(self._adopt)    for what makes something of them, at each change
+    live.now.master_key         for code that looks each time
+    live.follow(self._adopt)    for code that must react to each change
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from buntime.core.settings.load import Settings
 
 
 class LiveSettings:
-    """Hands out the settings, and others in their place later."""
+    """Provides the current settings, and replaces them later."""
 
     __slots__ = ("_followers", "now")
 
@@ -26,11 +26,11 @@ class LiveSettings:
         return f"LiveSettings({self.now!r}, {len(self._followers)} followers)"
 
     def follow(self, adopt: Callable[[Settings], None]) -> None:
-        """Have `adopt` called with the settings that come later."""
+        """Call `adopt` with all later settings."""
         self._followers.append(adopt)
 
     def replace(self, settings: Settings) -> None:
-        """Have these hold from now on. Followers are called in the order in which they came."""
+        """Put these into effect. Followers are called in the order in which they were added."""
         self.now = settings
         for adopt in self._followers:
             adopt(settings)

@@ -1,7 +1,7 @@
-"""The runtime's settings, as values: what is given, checked, or else the defaults.
+"""The runtime's settings as values: what was given, checked, or else the defaults.
 
-A value comes from a flag, else from the environment, else from `.env`, else it is the default. A
-variable that is set to nothing counts as not set, and hides the one in `.env`.
+A value comes from a flag, else from the environment, else from `.env`, else it is the default. An
+empty variable counts as not set, and hides the one in `.env`.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ LogFormat = Literal["pretty", "json"]
 
 @frozen(kw_only=True)
 class Settings:
-    """What the operator decided. Folders are absolute."""
+    """The operator's decisions. Folders are absolute."""
 
     env: Environment
     env_file: str
@@ -92,19 +92,19 @@ class Settings:
     otel_logs: str
     otel_sampler: str
     otel_sampler_share: float
-    # Where each comes from, see `_Sources.origin`.
+    # Where each value comes from, see `_Sources.origin`.
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    # Sentences about variables that look like settings and are none, see `strangers`.
+    # Sentences about variables that look like settings and are not, see `strangers`.
     strangers: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_development(self) -> bool:
-        """Whether errors are shown to clients, and changed files served at once."""
+        """Whether clients see errors, and changed files are served at once."""
         return self.env == "development"
 
     @property
     def has_state(self) -> bool:
-        """Whether anything is kept; one of several replicas keeps nothing."""
+        """Whether anything is stored; one of several replicas stores nothing."""
         return self.state != "none"
 
     @property
@@ -128,11 +128,12 @@ def load_settings(  # noqa: PLR0913  # by name only, each of its own meaning
     needs_apps: bool = True,
     dotenv_name: str = ".env",
 ) -> Settings:
-    """The settings of a start of the runtime.
+    """The settings for a start of the runtime.
 
-    `args` has the flags by their field's name, None where one is not given. Folders are taken
-    from `cwd`. Raises UsageError that names the variable, where it came from, and what is allowed.
-    Without `needs_apps` there may be no folder of apps. `dotenv_name` is the file of `dotenv`.
+    `args` has the flags by field name, None for those not given. Folders are relative to `cwd`.
+    Raises UsageError that names the variable, where it came from, and what is allowed. Without
+    `needs_apps` there need not be a folder of apps. `dotenv_name` is the name of the file behind
+    `dotenv`.
     """
     sources = _Sources(args, environ, dotenv, dotenv_name)
     situation = Situation(mode, cores, cwd, is_root, environ)
@@ -146,7 +147,7 @@ def load_settings(  # noqa: PLR0913  # by name only, each of its own meaning
 
 
 def fitted(asked: Settings, settings: Settings) -> Settings:
-    """These settings, whose origins tell what of them is not as it was asked for."""
+    """These settings, with origins that say which values differ from what was asked for."""
     less = [
         row.field for row in SETTINGS if getattr(asked, row.field) != getattr(settings, row.field)
     ]
@@ -155,9 +156,9 @@ def fitted(asked: Settings, settings: Settings) -> Settings:
 
 
 def reloaded(old: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
-    """The settings to go on with, after `new` was read: of what differs, what is live.
+    """The settings to continue with after `new` was read: live settings take their new values.
 
-    Also the variables that have changed, and those that would take a restart.
+    Also returns the variables that have changed, and those that need a restart.
     """
     differing = [row for row in SETTINGS if getattr(old, row.field) != getattr(new, row.field)]
     changed = [row for row in differing if row.live]
@@ -175,7 +176,7 @@ class _Sources(NamedTuple):
     dotenv_name: str
 
     def find(self, setting: Setting) -> tuple[str, str] | None:
-        """The text given for a setting, and where it came from."""
+        """The text given for a setting, and where it comes from."""
         flag = self.args.get(setting.field)
         if flag is not None:
             return flag, f"{setting.variable} (from {setting.flag})"
@@ -191,7 +192,8 @@ class _Sources(NamedTuple):
         return next((name for name in names if self._text(name).strip()), None)
 
     def origin(self, setting: Setting) -> str:
-        """Where its value comes from: "flag --port", "env PORT", "PORT in .env", "default"."""
+        """Where a setting's value comes from: "flag --port", "env PORT", "PORT in .env",
+        "default"."""
         if self.args.get(setting.field) is not None:
             return f"flag {setting.flag}"
         variable = self.variable_of(setting)
@@ -218,7 +220,7 @@ def _read(setting: Setting, sources: _Sources, situation: Situation) -> Any:
 
 
 def _check(settings: Settings, needs_apps: bool) -> None:
-    """What no value shows alone."""
+    """Check what no single value shows."""
     if needs_apps and not settings.worker_dirs:
         raise UsageError(
             "no folders of apps: name them (buntime DIR...), or set RUNTIME_WORKER_DIRS=DIR:DIR"

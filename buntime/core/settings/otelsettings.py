@@ -1,4 +1,4 @@
-"""The settings of tracing: variables that OpenTelemetry has named."""
+"""The settings of tracing: variables whose names OpenTelemetry defines."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -43,7 +43,7 @@ def _parse_endpoint(text: str, _: Situation) -> str | None:
 
 
 def parse_pairs(text: str) -> Pairs:
-    """`"a=b, c=d%20e"` -> (("a", "b"), ("c", "d e")); says nothing of the values."""
+    """`"a=b, c=d%20e"` -> (("a", "b"), ("c", "d e")); errors do not show the values."""
     pairs = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = item.partition("=")

@@ -1,4 +1,4 @@
-"""Settings of requests: how large and how slow they may be, and who may send them."""
+"""Settings about requests: how large and how slow they may be, and who may send them."""
 
 from buntime.core.settings.endpoint import parse_admin_host, parse_admin_listen
 from buntime.core.settings.setting import (
@@ -20,7 +20,7 @@ from buntime.core.settings.setting import (
 )
 from buntime.core.values.kinds import size
 
-# A request's head travels to a worker as one JSON line of at most 1 MiB, in which a byte can
+# A request's head is sent to a worker as one JSON line of at most 1 MiB, in which one byte can
 # become six ("\u00ff"): both together must stay below a sixth of that.
 _REQUEST_LINE_SIZE = size(256, 32 << 10)
 _HEADERS_SIZE = size(1 << 10, 128 << 10)

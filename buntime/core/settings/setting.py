@@ -1,6 +1,6 @@
-"""What a setting is, and how the texts of its values are read.
+"""What a setting is, and how its values are read from text.
 
-The parsers here take what stands in a variable or after a flag; see `core/kinds` for the errors.
+The parsers here take the text of a variable or a flag; see `core/values/kinds` for the errors.
 """
 
 import os.path
@@ -18,11 +18,11 @@ from buntime.core.values.tuples import NamedTuple
 from buntime.core.values.units import BadValue
 from buntime.core.values.wording import shown
 
-Mode = Literal["checkout", "wheel", "pyz", "binary"]  # how this Buntime came here
+Mode = Literal["checkout", "wheel", "pyz", "binary"]  # how this Buntime was installed
 
 
 class Situation(NamedTuple):
-    """What defaults and paths depend on. `env` is "" until that setting is read."""
+    """What defaults and paths depend on. `env` is "" until that setting has been read."""
 
     mode: Mode
     cores: int
@@ -37,7 +37,7 @@ class Situation(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A form of values: its word in `--help`, how the text is read, the bounds of a number."""
+    """A kind of value: its word in `--help`, how its text is read, the limits of a number."""
 
     word: str
     parse: Callable[[str, Situation], Any]
@@ -46,10 +46,10 @@ class Kind(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One row of the table. `default` is read like any value, unless `derive` makes another.
+    """One row of the table. `default` is read like any value, unless `derive` computes another one.
 
-    A `live` one may change while the runtime runs. For the others things would have to be made
-    again that are in use: sockets, the log's files, workers' environments, what apps were given.
+    A `live` setting may change while the runtime is running. The others would require replacing
+    things that are in use: sockets, the log's files, workers' environments, what apps were given.
     """
 
     field: str
@@ -60,13 +60,13 @@ class Setting(NamedTuple):
     meaning: str
     derive: Callable[[Situation], str | None] | None = None
     secret: bool = False
-    also: str | None = None  # a second variable, which yields to the first
+    also: str | None = None  # a second variable, used if the first is not set
     live: bool = False
-    repeats: bool = False  # the flag can be given several times, each time with more values
+    repeats: bool = False  # the flag can be given several times, each time adding values
 
 
 def number(minimum: int, maximum: int | None = None) -> Kind:
-    """A whole number; no `maximum` is no limit."""
+    """A whole number; no `maximum` means no limit."""
     check = whole_number(minimum, maximum)
 
     def parse(text: str, _: Situation) -> int:
@@ -77,7 +77,7 @@ def number(minimum: int, maximum: int | None = None) -> Kind:
 
 
 def plain(word: str, parse: Parser) -> Kind:
-    """A kind that is parsed without regard to other settings; `word` is for the help."""
+    """A kind that is parsed independently of other settings; `word` is for the help."""
     return Kind(word, lambda text, _: parse(text))
 
 
@@ -87,7 +87,7 @@ def choice(*words: str) -> Kind:
 
 
 def parse_path(text: str, situation: Situation) -> str:
-    """Absolute, and `~/` stands for the home folder: in `.env` no shell has seen to that."""
+    """An absolute path. `~/` means the home folder, because no shell expands it in `.env`."""
     if text.startswith("~/") and situation.home:
         text = situation.home + text[1:]
     if not text or text.startswith("~"):
@@ -107,12 +107,12 @@ def parse_folders(text: str, situation: Situation) -> tuple[str, ...]:
 
 
 def parse_program(text: str, situation: Situation) -> str:
-    """A path, or a name to be looked for in PATH."""
+    """A path, or a name to look up in PATH."""
     return parse_path(text, situation) if "/" in text or not text else text
 
 
 def parse_prefix(text: str, _: Situation) -> str:
-    """The beginning of a path, without a slash at its end."""
+    """The beginning of a path, without a trailing slash."""
     prefix = text.rstrip("/")
     segments = prefix.split("/")[1:]
     if prefix and not (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix) and not has_dots(segments)):
@@ -121,7 +121,7 @@ def parse_prefix(text: str, _: Situation) -> str:
 
 
 def parse_app_users(text: str, _: Situation) -> Mapping[str, str]:
-    """`"shop=www-data, *=nobody"` -> the users by the names of apps, "*" for all others."""
+    """`"shop=www-data, *=nobody"` -> users by app name, "*" for all others."""
     users: dict[str, str] = {}
     for item in filter(None, re.split(r"[,\s]+", text)):
         app, equals, user = item.partition("=")
@@ -139,7 +139,7 @@ _APP = regex(r"(?:@[A-Za-z0-9_~-][\w.~-]*/)?[A-Za-z0-9_~-][\w.~-]*(?:@[\w.*^~<>=
 
 
 def parse_app(text: str, _: Situation) -> str | None:
-    """`"shop"`, `"@acme/shop@^1"`: an app as a path names one; None for nothing."""
+    """`"shop"`, `"@acme/shop@^1"`: an app as in a path; None for nothing."""
     if text and not _APP.fullmatch(text):
         raise BadValue(f"{shown(text)} is not the name of an app; write one like shop or shop@^1")
     return text or None
@@ -153,7 +153,7 @@ def parse_shell(text: str, _: Situation) -> str | None:
 
 
 def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
-    """Networks in one form, and `UNIX_PEER` for whoever comes by a unix socket."""
+    """Networks in normalized form, and `UNIX_PEER` for peers on a unix socket."""
     networks = []
     for item in filter(None, re.split(r"[,\s]+", text)):
         if item == UNIX_PEER:
@@ -170,7 +170,7 @@ def parse_networks(text: str, _: Situation) -> tuple[str, ...]:
 
 
 def parse_secret(text: str) -> str:
-    """Says nothing of what came. A header's value has neither blanks at its ends nor controls."""
+    """Errors do not show the value. A header's value has no blanks at its ends and no controls."""
     if not text.isprintable() or text != text.strip():
         raise BadValue(
             "the key begins or ends with a space, or has control characters; choose another one"
@@ -179,7 +179,7 @@ def parse_secret(text: str) -> str:
 
 
 def unset(_: Situation) -> None:
-    """Derives a default: there is no such thing unless it is set."""
+    """Derives a default of None: there is no value unless it is set."""
 
 
 NUMBER_FROM_0 = number(0)

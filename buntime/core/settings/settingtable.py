@@ -1,6 +1,6 @@
-"""The table of settings. Variables, flags, `--help`, the docs and their test are made from it.
+"""The table of settings. Variables, flags, `--help`, the docs and the test of the docs all use it.
 
-Where a value's default is plain, it is written as a user would write it, and read the same way.
+A plain default is written as a user would write it, and read the same way.
 """
 
 import os.path
@@ -47,7 +47,7 @@ def _in_development(then: str, otherwise: str) -> Callable[[Situation], str]:
     return lambda situation: then if situation.env == "development" else otherwise
 
 
-# First of all, since other defaults depend on it.
+# Comes first, because other defaults depend on it.
 ENV = Setting(
     "env",
     "RUNTIME_ENV",

@@ -1,4 +1,4 @@
-"""Finds variables that look like settings and are none: a slip must not go unseen."""
+"""Finds variables that look like settings and are not: no mistake may go unseen."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ _PREFIX = "RUNTIME_"
 _KNOWN = frozenset(
     name for row in SETTINGS for name in (row.variable, row.also) if name is not None
 )
-# What Kubernetes sets in each pod beside a Service called "runtime".
+# The variables that Kubernetes sets in each pod beside a Service called "runtime".
 _OF_A_SERVICE = regex(r"RUNTIME_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
 
 
@@ -19,7 +19,7 @@ def strangers(
 ) -> Iterator[str]:
     """A sentence for each: `"RUNTIME_POLL_SIZE (from .env) is no setting; did you mean …?"`.
 
-    They are a warning: apps get variables of this prefix, so one may be meant for them.
+    These are only warnings: apps get variables with this prefix, so one may be meant for them.
     """
     for name in sorted({*environ, *dotenv}):
         if name.startswith(_PREFIX) and name not in _KNOWN and not _OF_A_SERVICE.fullmatch(name):
